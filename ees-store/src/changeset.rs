@@ -1,0 +1,146 @@
+//! What one commit appended to one stream.
+
+use crate::json::{self, Json};
+use crate::{ChangesetId, Checkpoint, EventId, StreamId, StreamType, Timestamp};
+
+/// What one commit appended to one stream: one or more events, and metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changeset {
+    /// The stream it belongs to.
+    pub stream_id: StreamId,
+    /// Its number in the stream, from 1.
+    pub changeset_id: ChangesetId,
+    /// The number of its first event in the stream.
+    pub first_event_id: EventId,
+    /// Its events.
+    pub events: Events,
+    /// A JSON object about the commit; `{}` when none was given.
+    pub metadata: Json,
+    /// When it was committed; never before its predecessor in the stream.
+    pub timestamp: Timestamp,
+    /// The type its stream was given by its first commit.
+    pub stream_type: Option<StreamType>,
+}
+
+impl Changeset {
+    /// The number of its last event in the stream.
+    pub fn last_event_id(&self) -> EventId {
+        EventId::new(self.first_event_id.get() + self.events.count() - 1)
+    }
+
+    /// Its events, each with its number in the stream.
+    pub fn numbered_events(&self) -> impl Iterator<Item = (EventId, &str)> {
+        (self.first_event_id.get()..).map(EventId::new).zip(self.events.iter())
+    }
+
+    /// Bytes of its events and metadata as stored.
+    pub fn size_bytes(&self) -> usize {
+        self.events.as_json().as_str().len() + self.metadata.as_str().len()
+    }
+}
+
+/// A changeset at its place in the global order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexed {
+    /// Its place in the order over all streams, from 0.
+    pub checkpoint: Checkpoint,
+    /// The changeset.
+    pub changeset: Changeset,
+}
+
+impl std::ops::Deref for Indexed {
+    type Target = Changeset;
+    fn deref(&self) -> &Changeset {
+        &self.changeset
+    }
+}
+
+/// The events of one changeset: at least one, each any JSON.
+///
+/// ```
+/// use ees_store::Events;
+/// let events = Events::parse(r#"[{"type": "opened"}, 7]"#)?;
+/// assert_eq!(events.iter().collect::<Vec<_>>(), [r#"{"type":"opened"}"#, "7"]);
+/// # Ok::<(), ees_store::InvalidJson>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Events {
+    array: Json,
+    count: u64,
+}
+
+impl Events {
+    /// Reads a JSON array of events.
+    ///
+    /// # Errors
+    /// [`InvalidJson`](crate::InvalidJson) when the text is not a JSON array, is empty, or an event nests deeper
+    /// than [`Json::DEPTH_MAX`].
+    pub fn parse(array: &str) -> Result<Self, crate::InvalidJson> {
+        let raw: &serde_json::value::RawValue =
+            serde_json::from_str(array).map_err(|e| crate::InvalidJson(e.to_string()))?;
+        Self::from_valid(raw.get())
+    }
+
+    /// The events made of values that serialize.
+    ///
+    /// # Errors
+    /// [`InvalidJson`](crate::InvalidJson) when there are none, or one has no JSON form.
+    pub fn of<T: serde::Serialize>(events: &[T]) -> Result<Self, crate::InvalidJson> {
+        let text = serde_json::to_string(events).map_err(|e| crate::InvalidJson(e.to_string()))?;
+        Self::from_valid(&text)
+    }
+
+    pub(crate) fn from_valid(array: &str) -> Result<Self, crate::InvalidJson> {
+        let refuse = |why: &str| Err(crate::InvalidJson(why.to_owned()));
+        if !array.starts_with('[') {
+            return refuse("`events` must be an array");
+        }
+        let array = Json::from_valid(array, Json::DEPTH_MAX + 1)?;
+        let count = json::elements(array.as_str()).count() as u64;
+        if count == 0 {
+            return refuse("`events` must hold at least one event");
+        }
+        Ok(Self { array, count })
+    }
+
+    /// Events that were checked and counted before they were stored.
+    pub(crate) fn stored(array: &str, count: u64) -> Self {
+        Self { array: Json::stored(array), count }
+    }
+
+    /// How many there are; at least one.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The array's text.
+    pub fn as_json(&self) -> &Json {
+        &self.array
+    }
+
+    /// The text of each event, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        json::elements(self.array.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_a_list_of_at_least_one() {
+        for bad in ["[]", "{}", "7", "\"[1]\"", "[1", " [ ] "] {
+            assert!(Events::parse(bad).is_err(), "{bad}");
+        }
+        let events = Events::parse(" [ 1 , [2,3] ] ").unwrap();
+        assert_eq!((events.count(), events.as_json().as_str()), (2, "[1,[2,3]]"));
+    }
+
+    #[test]
+    fn each_event_may_nest_as_deep_as_json_may() {
+        let nested = |depth: usize| format!("[{}{}]", "[".repeat(depth), "]".repeat(depth));
+        assert!(Events::parse(&nested(128)).is_ok());
+        assert!(Events::parse(&nested(129)).is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! A request to append, and its answer.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::{ChangesetId, Checkpoint, EventId, Events, InvalidName, Json, StreamId, StreamType, Timestamp};
+
+/// What the committer believes to be the stream's last changeset or event.
+///
+/// Concurrency control is never optional: a commit says what it has seen, and is refused when that is outdated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// The stream does not exist yet.
+    NewStream,
+    /// The stream's last changeset is this one.
+    LastChangeset(ChangesetId),
+    /// The stream's last event is this one.
+    LastEvent(EventId),
+}
+
+impl Expectation {
+    /// The number expected: of the last changeset or event, 0 for a new stream.
+    pub fn number(self) -> u64 {
+        match self {
+            Self::NewStream => 0,
+            Self::LastChangeset(id) => id.get(),
+            Self::LastEvent(id) => id.get(),
+        }
+    }
+
+    /// What is counted: `changeset` or `event`.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::LastEvent(_) => "event",
+            Self::NewStream | Self::LastChangeset(_) => "changeset",
+        }
+    }
+}
+
+/// Names a commit, so that it can be sent again without being stored again.
+///
+/// 1 to 255 visible ASCII characters. It belongs to one stream: the same key on another stream is another commit.
+/// Kept at least 7 days.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(Arc<str>);
+
+impl IdempotencyKey {
+    /// Checks a text and makes it a key.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when it is empty, longer than 255 characters, or not visible ASCII throughout.
+    pub fn new(text: &str) -> Result<Self, InvalidName> {
+        let refuse = |why| Err(InvalidName::new("an idempotency key", why));
+        match text {
+            "" => refuse("must not be empty"),
+            _ if text.len() > 255 => refuse("must not be longer than 255 characters"),
+            _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                refuse("must be visible ASCII characters only")
+            }
+            _ => Ok(Self(text.into())),
+        }
+    }
+
+    /// A key nobody else has.
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().to_string().into())
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl FromStr for IdempotencyKey {
+    type Err = InvalidName;
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        Self::new(text)
+    }
+}
+
+/// A request to append events to a stream.
+///
+/// ```
+/// use ees_store::{Commit, Events, Expectation, Json};
+/// let opened = Events::parse(r#"[{"type": "opened"}]"#)?;
+/// let commit = Commit::new("account/42".parse()?, Expectation::NewStream, opened)
+///     .with_metadata(Json::parse(r#"{"user": "ada"}"#)?)?
+///     .with_stream_type("account".parse()?)
+///     .with_idempotency_key("request-17".parse()?);
+/// assert_eq!(commit.size_bytes(), 33);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The stream to append to.
+    pub stream_id: StreamId,
+    /// What the committer has seen of it.
+    pub expectation: Expectation,
+    /// What to append.
+    pub events: Events,
+    /// A JSON object about the commit.
+    pub metadata: Json,
+    /// The stream's type: given with its first commit, or repeated later.
+    pub stream_type: Option<StreamType>,
+    /// Makes the commit safe to send again.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// When it was committed, for a log that is moved from elsewhere; the store's clock otherwise.
+    pub recorded_at: Option<Timestamp>,
+}
+
+impl Commit {
+    /// A commit with empty metadata, no stream type and no idempotency key.
+    pub fn new(stream_id: StreamId, expectation: Expectation, events: Events) -> Self {
+        Self {
+            stream_id,
+            expectation,
+            events,
+            metadata: Json::stored("{}"),
+            stream_type: None,
+            idempotency_key: None,
+            recorded_at: None,
+        }
+    }
+
+    /// With metadata.
+    ///
+    /// # Errors
+    /// [`InvalidJson`](crate::InvalidJson) when it is not a JSON object.
+    pub fn with_metadata(self, metadata: Json) -> Result<Self, crate::InvalidJson> {
+        if !metadata.as_str().starts_with('{') {
+            return Err(crate::InvalidJson("`metadata` must be an object".to_owned()));
+        }
+        Ok(Self { metadata, ..self })
+    }
+
+    /// To a stream of this type.
+    #[must_use]
+    pub fn with_stream_type(self, stream_type: StreamType) -> Self {
+        Self { stream_type: Some(stream_type), ..self }
+    }
+
+    /// Safe to send again under this key.
+    #[must_use]
+    pub fn with_idempotency_key(self, key: IdempotencyKey) -> Self {
+        Self { idempotency_key: Some(key), ..self }
+    }
+
+    /// Committed at this moment, elsewhere. The store still keeps a stream's times ascending.
+    #[must_use]
+    pub fn with_recorded_at(self, time: Timestamp) -> Self {
+        Self { recorded_at: Some(time), ..self }
+    }
+
+    /// Bytes of events and metadata as they are stored: what the store's limit is about.
+    pub fn size_bytes(&self) -> usize {
+        self.events.as_json().as_str().len() + self.metadata.as_str().len()
+    }
+}
+
+/// A commit that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The changeset it became, or, for a repeat, the one that the first commit with its key became.
+    pub changeset_id: ChangesetId,
+    /// Its place in the global order, where the store knows it at once.
+    pub checkpoint: Option<Checkpoint>,
+}

@@ -1,0 +1,177 @@
+//! A store in memory, for tests: the same laws, nothing on disk.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::decide::{Refusal, Tail, decide};
+use crate::{
+    Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, IdempotencyKey,
+    Indexed, LogHead, LogId, LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange,
+    Timestamp,
+};
+
+/// A store in memory. Gone when it is dropped; for anything else take [`sqlite::Store`](crate::sqlite::Store).
+///
+/// Idempotency keys are kept as long as the store.
+pub struct Store {
+    state: Mutex<State>,
+    head: watch::Sender<Checkpoint>,
+    log_id: LogId,
+    incarnation: Uuid,
+    limit_bytes: usize,
+}
+
+#[derive(Default)]
+struct State {
+    log: Vec<Changeset>,
+    streams: HashMap<StreamId, Vec<usize>>,
+    keys: HashMap<(StreamId, IdempotencyKey), usize>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Store {
+    /// An empty store that keeps changesets of up to 1 MiB.
+    pub fn new() -> Self {
+        Self::with_limit_bytes(1024 * 1024)
+    }
+
+    /// An empty store that keeps changesets of up to so many bytes of events and metadata.
+    pub fn with_limit_bytes(limit_bytes: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            head: watch::Sender::new(Checkpoint::START),
+            log_id: LogId(Uuid::new_v4()),
+            incarnation: Uuid::new_v4(),
+            limit_bytes,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A poisoned lock holds a state that is whole: no change to it can panic half-way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log_head(&self, checkpoint: Checkpoint) -> LogHead {
+        LogHead { checkpoint, log_id: self.log_id, incarnation: self.incarnation }
+    }
+
+    fn read_now(&self, query: &LogQuery) -> LogPage {
+        let state = self.state();
+        let head = Checkpoint::new(state.log.len() as u64);
+        let from = usize::try_from(query.from.get()).unwrap_or(usize::MAX);
+        let mut page = LogPage { changesets: Vec::new(), next: query.from, head: self.log_head(head) };
+        let mut bytes = 0;
+        for (at, changeset) in state.log.iter().enumerate().skip(from) {
+            let checkpoint = Checkpoint::new(at as u64);
+            if query.filter.accepts(changeset) {
+                bytes += changeset.size_bytes();
+                let full = page.changesets.len() >= query.limit || bytes > query.max_bytes;
+                if full && !page.changesets.is_empty() {
+                    break;
+                }
+                page.changesets.push(Indexed { checkpoint, changeset: changeset.clone() });
+            }
+            page.next = checkpoint.next();
+        }
+        page
+    }
+}
+
+#[async_trait]
+impl EventStore for Store {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let mut state = self.state();
+        let key = commit.idempotency_key.clone().map(|key| (commit.stream_id.clone(), key));
+        if let Some(&at) = key.as_ref().and_then(|key| state.keys.get(key)) {
+            let first = &state.log[at];
+            if first.events != commit.events || first.metadata != commit.metadata {
+                return Err(Refusal::KeyReused.into());
+            }
+            return Ok(committed(first, at));
+        }
+        let tail = state
+            .streams
+            .get(&commit.stream_id)
+            .and_then(|stream| stream.last())
+            .map_or_else(Tail::default, |&at| Tail::after(&state.log[at]));
+        let changeset = decide(&tail, &commit, self.limit_bytes, Timestamp::now())?;
+        let at = state.log.len();
+        let answer = committed(&changeset, at);
+        state.streams.entry(commit.stream_id).or_default().push(at);
+        if let Some(key) = key {
+            state.keys.insert(key, at);
+        }
+        state.log.push(changeset);
+        self.head.send_replace(Checkpoint::new(at as u64 + 1));
+        Ok(answer)
+    }
+
+    async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
+        let state = self.state();
+        let stream = state.streams.get(&query.stream_id).ok_or(Error::StreamNotFound(query.stream_id))?;
+        let mut page = StreamPage::default();
+        let mut bytes = 0;
+        for changeset in
+            stream.iter().map(|&at| &state.log[at]).filter(|changeset| within(query.range, changeset))
+        {
+            bytes += changeset.size_bytes();
+            let full = page.changesets.len() >= query.limit || bytes > query.max_bytes;
+            if full && !page.changesets.is_empty() {
+                page.next = Some(changeset.changeset_id);
+                break;
+            }
+            page.changesets.push(changeset.clone());
+        }
+        Ok(page)
+    }
+}
+
+fn committed(changeset: &Changeset, at: usize) -> Committed {
+    Committed { changeset_id: changeset.changeset_id, checkpoint: Some(Checkpoint::new(at as u64)) }
+}
+
+fn within(range: StreamRange, changeset: &Changeset) -> bool {
+    match range {
+        StreamRange::Changesets { from, to } => {
+            changeset.changeset_id >= from && to.is_none_or(|to| changeset.changeset_id <= to)
+        }
+        StreamRange::Events { from, to } => {
+            changeset.last_event_id() >= from && to.is_none_or(|to| changeset.first_event_id <= to)
+        }
+    }
+}
+
+#[async_trait]
+impl ChangesetLog for Store {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        let mut head = self.head.subscribe();
+        let page = self.read_now(&query);
+        if page.next > query.from || query.wait.is_zero() {
+            return Ok(page);
+        }
+        let arrived = head.wait_for(|&head| head > query.from);
+        let _ = tokio::time::timeout(query.wait, arrived).await;
+        Ok(self.read_now(&query))
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        let at = usize::try_from(changeset_id.get()).unwrap_or(usize::MAX);
+        let state = self.state();
+        let place = state.streams.get(stream_id).and_then(|stream| stream.get(at.checked_sub(1)?));
+        Ok(place.map(|&at| Checkpoint::new(at as u64)))
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        let head = *self.head.borrow();
+        Ok(self.log_head(head))
+    }
+}

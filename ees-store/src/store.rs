@@ -1,0 +1,121 @@
+//! The write and stream side of a store.
+
+use async_trait::async_trait;
+
+use crate::{Changeset, ChangesetId, Commit, Committed, EventId, Result, StreamId};
+
+/// Appends to streams and reads them: what each backend implements, and the HTTP client too.
+///
+/// Object-safe: keep it as `Arc<dyn EventStore>`.
+///
+/// Guarantees, each of which is a law in [`laws`](crate::laws):
+/// a commit that was answered is on disk; of two commits with the same expectation one wins; a stream's changesets
+/// and events are numbered from 1 without gaps; what was committed reads back token for token.
+#[async_trait]
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends a changeset to a stream.
+    ///
+    /// # Errors
+    /// [`Error::Refused`](crate::Error::Refused) when the expectation is not met, the size limit passed, the type
+    /// another, or the idempotency key used for something else. After any other error it is unknown whether the
+    /// changeset was stored: send it again with the same idempotency key.
+    ///
+    /// # Cancellation
+    /// A dropped call may still be stored.
+    async fn commit(&self, commit: Commit) -> Result<Committed>;
+
+    /// Appends several changesets one after the other, each with its own verdict; a refused one does not stop the
+    /// rest. In the global order they stand in the order given. Faster than one call each.
+    async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
+        let mut verdicts = Vec::with_capacity(commits.len());
+        for commit in commits {
+            verdicts.push(self.commit(commit).await);
+        }
+        verdicts
+    }
+
+    /// Reads a part of a stream.
+    ///
+    /// # Errors
+    /// [`Error::StreamNotFound`](crate::Error::StreamNotFound); an existing stream without anything in the range is
+    /// an empty page.
+    async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage>;
+}
+
+/// Which part of which stream to read.
+///
+/// ```
+/// use ees_store::{EventId, StreamQuery};
+/// let all = StreamQuery::all("account/42".parse()?);
+/// let part = StreamQuery::events("account/42".parse()?, EventId::new(3), Some(EventId::new(9)));
+/// # Ok::<(), ees_store::InvalidName>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct StreamQuery {
+    /// The stream.
+    pub stream_id: StreamId,
+    /// Which changesets.
+    pub range: StreamRange,
+    /// At most so many changesets.
+    pub limit: usize,
+    /// At most so many bytes of events and metadata; a page holds at least one changeset whatever its size.
+    pub max_bytes: usize,
+}
+
+impl StreamQuery {
+    /// Bytes of a page unless set otherwise.
+    pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+    /// The whole stream.
+    pub fn all(stream_id: StreamId) -> Self {
+        Self::changesets(stream_id, ChangesetId::NONE, None)
+    }
+
+    /// The changesets from `from` to `to`, both included.
+    pub fn changesets(stream_id: StreamId, from: ChangesetId, to: Option<ChangesetId>) -> Self {
+        Self::new(stream_id, StreamRange::Changesets { from, to })
+    }
+
+    /// The changesets that hold an event from `from` to `to`, both included.
+    pub fn events(stream_id: StreamId, from: EventId, to: Option<EventId>) -> Self {
+        Self::new(stream_id, StreamRange::Events { from, to })
+    }
+
+    fn new(stream_id: StreamId, range: StreamRange) -> Self {
+        Self { stream_id, range, limit: usize::MAX, max_bytes: Self::MAX_BYTES }
+    }
+
+    /// At most so many changesets a page.
+    #[must_use]
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
+    }
+}
+
+/// A range within a stream; both ends are included, and 0 as `from` is the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamRange {
+    /// By changeset number.
+    Changesets {
+        /// The first.
+        from: ChangesetId,
+        /// The last, or to the end.
+        to: Option<ChangesetId>,
+    },
+    /// By event number; changesets come whole.
+    Events {
+        /// The first.
+        from: EventId,
+        /// The last, or to the end.
+        to: Option<EventId>,
+    },
+}
+
+/// A part of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamPage {
+    /// Changesets, oldest first.
+    pub changesets: Vec<Changeset>,
+    /// The changeset the rest begins with, when the page was cut.
+    pub next: Option<ChangesetId>,
+}

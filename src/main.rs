@@ -1,0 +1,2 @@
+//! The `ees` command.
+fn main() {}
