@@ -128,7 +128,7 @@ where
         };
         let pause = Pause { by: PausedBy::Failure, reason, since: Timestamp::now(), failure: Some(failure) };
         let paused = control.moved(|control| control.pause = Some(pause));
-        self.core.transact(&control, paused.clone(), OnlyControl).await?;
+        self.core.transact(&control, paused.clone(), None, OnlyControl).await?;
         self.place(paused);
         Ok(())
     }

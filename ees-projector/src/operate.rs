@@ -160,7 +160,7 @@ where
             "an operator's change"
         );
         let work = Change { core: self.core.clone(), also, audit };
-        self.core.transact(from, to, work).await?;
+        self.core.transact(from, to, None, work).await?;
         self.control = None;
         self.load().await?;
         Ok(())

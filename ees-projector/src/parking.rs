@@ -45,7 +45,7 @@ where
         let to = control.advanced(place.checkpoint.next(), log_id, Some(place.clone()));
         let name = self.core.projection.name().to_owned();
         let work = Park { name, place: place.clone(), error: message.to_owned(), retry_at };
-        self.core.transact(&control, to.clone(), work).await?;
+        self.core.transact(&control, to.clone(), None, work).await?;
         tracing::error!(
             projection = self.core.projection.name(), checkpoint = place.checkpoint.get(),
             stream = %place.stream_id, error = message, "the stream is parked; the others go on"
@@ -152,8 +152,8 @@ where
             return Err(StepError::Failed { place, error: error.to_string() });
         }
         // The row stays as it is: replacing it by itself is the fence.
-        let work = Unpark { core: self.core.clone(), batch: Arc::new(batch), place };
-        self.core.transact(&control, control.clone(), work).await
+        let work = Unpark { core: self.core.clone(), batch: Arc::new(batch), place: place.clone() };
+        self.core.transact(&control, control.clone(), Some(place), work).await
     }
 
     async fn note_parked_failure(&mut self, stream: &ParkedStream, error: String) -> Result<(), StepError> {
@@ -165,7 +165,7 @@ where
         let retry_at = in_future(parking.retry_after(stream.attempts));
         let name = self.core.projection.name().to_owned();
         let work = ParkedAgain { name, stream_id: stream.stream_id.clone(), error, retry_at };
-        self.core.transact(&control, control.clone(), work).await
+        self.core.transact(&control, control.clone(), None, work).await
     }
 
     pub(crate) async fn parked_streams(&self) -> Result<Vec<ParkedStream>, StepError> {

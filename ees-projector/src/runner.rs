@@ -129,6 +129,9 @@ where
             // Before any wait for news: a log that lost its end has none for a long time.
             let head = self.core.log.head().await.map_err(StepError::Log)?;
             self.verify(&control, &head).await?;
+            if head.checkpoint == control.position.next {
+                self.went_well(State::Following);
+            }
         }
         let from = control.position.next;
         let batch = match self.ahead.take() {

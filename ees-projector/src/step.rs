@@ -90,7 +90,13 @@ where
                 return Err(StepError::Fenced);
             }
             work.run(&mut tx).await?;
-            tx.commit().await.map_err(StepError::Database)
+            match (tx.commit().await, place) {
+                (Ok(()), _) => Ok(()),
+                (Err(error), Some(place)) if !D::is_transient(&*error) => {
+                    Err(StepError::Failed { place, error: chain(&*error) })
+                }
+                (Err(error), _) => Err(StepError::Database(error)),
+            }
         };
         self.database.run(transaction).await.map_err(StepError::Database)?
     }
@@ -103,10 +109,11 @@ where
         range: Range<usize>,
         parked: &Arc<HashSet<StreamId>>,
     ) -> Result<Control, StepError> {
+        let first = batch.place(range.start);
         let last = range.clone().last().and_then(|changeset| batch.place(changeset));
         let to = from.advanced(batch.position_before(range.end), batch.head.log_id, last);
         let work = ApplyBatch { core: self.clone(), batch: batch.clone(), range, parked: parked.clone() };
-        self.transact(from, to.clone(), work).await?;
+        self.transact(from, to.clone(), first, work).await?;
         Ok(to)
     }
 

@@ -47,12 +47,12 @@ impl Projection<Tx> for Writer {
     }
 }
 
-async fn running(writer: &Writer) -> (Running, Database, Arc<memory::Store>) {
+async fn running(writer: &Writer, delay_min: Duration) -> (Running, Database, Arc<memory::Store>) {
     let folder = tempfile::tempdir().unwrap().keep();
     let database = Database::open(folder.join("read-model.db")).unwrap();
     let store = Arc::new(memory::Store::new());
     let mut projector = Projector::new(store.clone());
-    let retry = Retry { times: 2, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(5) };
+    let retry = Retry { times: 2, delay_min, delay_max: delay_min };
     let settings = Settings { retry, on_failure: OnFailure::Park(Parking::default()), ..Settings::default() };
     projector.projection(writer.clone(), database.clone(), settings).unwrap();
     let running = projector.start();
@@ -85,7 +85,7 @@ async fn rows(database: &Database) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_waited_for_and_never_parks() {
     let writer = Writer::default();
-    let (running, database, store) = running(&writer).await;
+    let (running, database, store) = running(&writer, Duration::from_millis(1)).await;
     writer.disk_full.store(true, SeqCst);
     commit(&store, "a").await;
     // Many more attempts than a failing changeset would get.
@@ -101,7 +101,8 @@ async fn a_full_disk_is_waited_for_and_never_parks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_projection_that_ends_the_transaction_is_told_so() {
     let writer = Writer::default();
-    let (running, _database, store) = running(&writer).await;
+    // Long enough that the error is still there when the test looks.
+    let (running, _database, store) = running(&writer, Duration::from_secs(10)).await;
     writer.commits_itself.store(true, SeqCst);
     commit(&store, "a").await;
     let status = status_when(&running, |status| status.last_error.is_some()).await;
