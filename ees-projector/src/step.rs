@@ -69,11 +69,13 @@ where
             .map_err(|e| StepError::Database(e.into()))
     }
 
-    /// Runs a piece of work in one transaction: fence, work, commit.
+    /// Runs a piece of work in one transaction: fence, work, commit. `place` is what is blamed for a commit that the
+    /// database refuses, if anything.
     pub(crate) async fn transact<W>(
         self: &Arc<Self>,
         from: &Control,
         to: Control,
+        place: Option<Applied>,
         work: W,
     ) -> Result<(), StepError>
     where
