@@ -183,7 +183,7 @@ impl Handle {
     }
 
     /// Wipes the read model and replays the log from zero. Readers see it grow again. A crash on the way is made up
-    /// for: the wipe is one transaction, and the replay goes on where it was.
+    /// for: the wipe is one transaction, and the replay goes on where it was. A paused projection goes on.
     ///
     /// # Errors
     /// Each [`OperateError`] says what to do.

@@ -22,11 +22,11 @@ async fn after_three<D: TestDatabase>() -> Bench<D> {
     let bench = start(&log, &database, &Journal::new(), settings());
     bench.caught_up().await;
     bench.running.shut_down().await;
-    bench_again(bench.log, bench.database)
+    bench_again(&bench.log, &bench.database)
 }
 
-fn bench_again<D: TestDatabase>(log: std::sync::Arc<ChangingLog>, database: D) -> Bench<D> {
-    start(&log, &database, &Journal::new(), settings())
+fn bench_again<D: TestDatabase>(log: &std::sync::Arc<ChangingLog>, database: &D) -> Bench<D> {
+    start(log, database, &Journal::new(), settings())
 }
 
 async fn stopped<D: TestDatabase>(bench: &Bench<D>) -> Status {
@@ -39,7 +39,7 @@ async fn exchanged<D: TestDatabase>(other: memory::Store) -> Bench<D> {
     bench.caught_up().await;
     bench.running.shut_down().await;
     bench.log.exchange(other);
-    bench_again(bench.log, bench.database)
+    bench_again(&bench.log, &bench.database)
 }
 
 pub async fn another_log_is_noticed_before_anything_is_applied<D: TestDatabase>() {
@@ -55,7 +55,7 @@ pub async fn a_shorter_log_is_noticed<D: TestDatabase>() {
     let id = bench.log.store();
     bench.running.shut_down().await;
     bench.log.exchange(log_with(&["1", "2"]).await.with_identity_of(&id));
-    let bench = bench_again(bench.log, bench.database);
+    let bench = bench_again(&bench.log, &bench.database);
     let why = stopped(&bench).await.stalled.unwrap();
     assert!(why.contains("ends before checkpoint 2"), "{why}");
 }

@@ -100,7 +100,9 @@ pub async fn a_rebuild_goes_on_after_a_restart<D: TestDatabase>() {
     let mut bench = start(&bench.log, &bench.database, &journal, slow);
     for _ in 0..5 {
         let at = bench.handle().status("journal").await.unwrap().checkpoint;
-        let _ = bench.handle().when_reached("journal", at.next(), LONG).await;
+        if at < Checkpoint::new(45) {
+            bench.handle().when_reached("journal", at.next(), LONG).await.unwrap();
+        }
         bench.running.shut_down().await;
         bench = start(&bench.log, &bench.database, &journal, slow);
     }
