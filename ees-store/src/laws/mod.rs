@@ -32,6 +32,7 @@
 //!
 //! // In a test file: one `#[tokio::test]` for each law.
 //! ees_store::store_laws!(Memory);
+//! # fn main() {}
 //! ```
 //!
 //! The crate that stamps them needs `tokio` with its features `macros` and `rt-multi-thread`.
