@@ -78,6 +78,8 @@ impl Builder {
         let http = reqwest::Client::builder()
             .default_headers(self.headers()?)
             .connect_timeout(self.connect_timeout)
+            // Shorter than a server keeps an idle connection: what is sent into one that closes is lost.
+            .pool_idle_timeout(Duration::from_secs(5))
             // Following one could turn a commit into a read.
             .redirect(redirect::Policy::none())
             .build()

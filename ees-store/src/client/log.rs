@@ -12,12 +12,17 @@ use super::wire::{OfLog, OfStream, fitting};
 use crate::{ChangesetId, ChangesetLog, Checkpoint, Error, LogHead, LogPage, LogQuery, Result, StreamId};
 
 /// The longest wait of one call. A longer one takes several.
-const WAIT_SECONDS_MAX: u64 = 20;
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[async_trait]
 impl ChangesetLog for Client {
-    /// Waits in whole seconds: a part of one is rounded up.
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        if query.filter.event_types.iter().any(String::is_empty) {
+            // On the wire an empty value is none, and would let everything pass.
+            return Err(Error::InvalidRequest(
+                "a filter over HTTP can't ask for the event type \"\"".to_owned(),
+            ));
+        }
         // None is later than any moment there is.
         let end = Instant::now().checked_add(query.wait);
         loop {
@@ -55,8 +60,8 @@ impl ChangesetLog for Client {
 
 impl Client {
     async fn read_once(&self, query: &LogQuery, wait: Duration) -> Result<LogPage> {
-        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).min(WAIT_SECONDS_MAX);
-        let call = Call::get(path_of(query, seconds)).waiting(Duration::from_secs(seconds));
+        let wait = wait.min(WAIT_MAX);
+        let call = Call::get(path_of(query, wait)).waiting(wait);
         let answer = self.transport.send(call).await?;
         let read: OfLog<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
         let mut page = read.page();
@@ -69,12 +74,12 @@ impl Client {
     }
 }
 
-fn path_of(query: &LogQuery, wait_seconds: u64) -> String {
+fn path_of(query: &LogQuery, wait: Duration) -> String {
     let limit = query.limit.clamp(1, LIMIT_MAX);
     let mut path = format!("/changesets?include=position&checkpoint={}&limit={limit}", query.from);
     // Writing to a String does not fail.
-    if wait_seconds > 0 {
-        let _ = write!(path, "&wait={wait_seconds}");
+    if !wait.is_zero() {
+        let _ = write!(path, "&wait={:.3}", wait.as_secs_f64());
     }
     for stream_type in &query.filter.stream_types {
         let _ = write!(path, "&stream_type={}", encoded(stream_type.as_str()));
