@@ -5,6 +5,7 @@
 //! - [`sqlite::Store`] is the embedded default, [`memory::Store`] is for tests, and `client::Client` talks to a
 //!   store elsewhere. All three are both traits.
 //! - `http::router` serves a store over HTTP.
+//! - [`pages`] reads on past the end of a page, and follows the log as it grows.
 //! - [`decide`](decide::decide) is where a commit is accepted or refused: a pure function.
 //! - `laws` is what every store keeps, as tests for yours.
 //!
@@ -31,6 +32,7 @@ mod filter;
 mod id;
 pub mod json;
 mod log;
+pub mod pages;
 mod store;
 mod timestamp;
 

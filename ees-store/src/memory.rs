@@ -147,6 +147,7 @@ fn committed(changeset: &Changeset, at: usize) -> Committed {
 
 fn within(range: StreamRange, changeset: &Changeset) -> bool {
     match range {
+        _ if range.is_empty() => false,
         StreamRange::Changesets { from, to } => {
             changeset.changeset_id >= from && to.is_none_or(|to| changeset.changeset_id <= to)
         }

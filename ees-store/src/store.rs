@@ -111,6 +111,17 @@ pub enum StreamRange {
     },
 }
 
+impl StreamRange {
+    /// Whether it ends before it begins, so that nothing is in it, whatever the stream holds.
+    pub fn is_empty(self) -> bool {
+        let (from, to) = match self {
+            Self::Changesets { from, to } => (from.get(), to.map(ChangesetId::get)),
+            Self::Events { from, to } => (from.get(), to.map(EventId::get)),
+        };
+        to.is_some_and(|to| to < from.max(1))
+    }
+}
+
 /// A part of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamPage {

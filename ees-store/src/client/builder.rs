@@ -1,0 +1,172 @@
+//! What a client can be told when it is made.
+
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::redirect;
+
+use super::Client;
+use super::transport::Transport;
+use crate::{Error, Result};
+
+/// Makes a [`Client`].
+///
+/// ```
+/// use std::time::Duration;
+/// use ees_store::client::Client;
+///
+/// let client = Client::builder("http://localhost:8080/events")
+///     .api_key("secret")
+///     .timeout(Duration::from_secs(5))
+///     .retries(2)
+///     .build()?;
+/// # Ok::<(), ees_store::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Builder {
+    url: String,
+    api_key: Option<String>,
+    connect_timeout: Duration,
+    timeout: Duration,
+    retries: usize,
+}
+
+impl Builder {
+    pub(super) fn new(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            api_key: None,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(30),
+            retries: 4,
+        }
+    }
+
+    /// Sends this key with every call. Default: none.
+    #[must_use]
+    pub fn api_key(self, key: &str) -> Self {
+        Self { api_key: Some(key.to_owned()), ..self }
+    }
+
+    /// How long connecting may take, each time. Default: 5 seconds.
+    #[must_use]
+    pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self { connect_timeout, ..self }
+    }
+
+    /// How long a whole answer may take, each time, beyond the wait that was asked for. Default: 30 seconds.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// How often a call that is safe to repeat is tried again, with growing pauses: of 4, which is the default, they
+    /// add up to 5 to 10 seconds. A server that asks for another pause gets it, up to 10 seconds.
+    #[must_use]
+    pub fn retries(self, retries: usize) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// Makes the client. Connects when it is used.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when the URL can't be one of a server, is `https` while the crate was built without
+    /// its feature `tls`, or the API key holds characters that a header can't.
+    pub fn build(self) -> Result<Client> {
+        let url = checked(&self.url)?;
+        let http = reqwest::Client::builder()
+            .default_headers(self.headers()?)
+            .connect_timeout(self.connect_timeout)
+            // Shorter than a server keeps an idle connection: what is sent into one that closes is lost.
+            .pool_idle_timeout(Duration::from_secs(5))
+            // Following one could turn a commit into a read.
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(|e| Error::InvalidRequest(format!("no HTTP client can be made: {e}")))?;
+        let backoff = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(Duration::from_millis(200))
+            .with_factor(2.5)
+            .with_max_delay(Duration::from_secs(5))
+            .with_max_times(self.retries);
+        Ok(Client { transport: Transport::new(http, url, self.timeout, backoff) })
+    }
+
+    fn headers(&self) -> Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &self.api_key {
+            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
+                Error::InvalidRequest("the API key holds characters that no header can".to_owned())
+            })?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(headers)
+    }
+}
+
+/// The URL without a slash at its end, so that paths can be appended.
+fn checked(url: &str) -> Result<String> {
+    let refuse = |why: &str| Err(Error::InvalidRequest(format!("{url:?} is not the URL of a server: {why}")));
+    let parsed = match reqwest::Url::parse(url) {
+        Ok(parsed) => parsed,
+        Err(e) => return refuse(&e.to_string()),
+    };
+    match parsed.scheme() {
+        "http" => {}
+        "https" if cfg!(feature = "tls") => {}
+        "https" => return refuse("https needs a build with the feature `tls`"),
+        _ => return refuse("it must begin with http:// or https://"),
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return refuse("it must not have a query or a fragment");
+    }
+    Ok(parsed.as_str().trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_checked_before_anything_is_sent() {
+        for (given, kept) in [
+            ("http://localhost:8080", "http://localhost:8080"),
+            ("http://localhost:8080/", "http://localhost:8080"),
+            ("http://host/a/b/", "http://host/a/b"),
+            ("HTTP://HOST", "http://host"),
+        ] {
+            assert_eq!(checked(given).unwrap(), kept);
+        }
+        for (given, why) in [
+            ("localhost:8080", "http://"),
+            ("", "relative URL"),
+            ("ftp://host", "http://"),
+            ("http://host?x=1", "query"),
+            ("http://host:99999", "port"),
+        ] {
+            let told = checked(given).unwrap_err().to_string();
+            assert!(told.contains(why), "{told}");
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn https_without_its_feature_says_which_one_is_missing() {
+        let told = Client::new("https://localhost:8443").unwrap_err().to_string();
+        assert!(told.contains("feature `tls`"), "{told}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn https_needs_nothing_but_its_feature() {
+        assert!(Client::new("https://localhost:8443").is_ok());
+    }
+
+    #[test]
+    fn an_api_key_that_no_header_can_hold_is_refused() {
+        let refused = Client::builder("http://localhost").api_key("a\nb").build().unwrap_err();
+        assert!(!refused.to_string().contains("a\nb"), "the key itself is not told");
+    }
+}

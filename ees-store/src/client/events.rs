@@ -1,0 +1,125 @@
+//! The write and stream side over HTTP.
+
+use std::fmt::Write as _;
+
+use async_trait::async_trait;
+use reqwest::header::HeaderValue;
+
+use super::Client;
+use super::transport::{Call, Failure, encoded};
+use super::wire::{OfStream, Stored, fitting};
+use crate::{
+    Commit, Committed, Error, EventStore, Expectation, IdempotencyKey, Result, StreamPage, StreamQuery,
+    StreamRange,
+};
+
+/// The most changesets that a call can ask for by number.
+pub(super) const LIMIT_MAX: usize = 1_000;
+
+#[async_trait]
+impl EventStore for Client {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        let call = call_of(&commit)?;
+        let answer = match self.transport.send(call).await {
+            Ok(answer) => answer,
+            Err(Failure::Problem(problem)) => return Err(problem.into_commit_error(&commit)),
+            Err(broken) => return Err(broken.into()),
+        };
+        let stored: Stored = self.transport.parsed(serde_json::from_slice(&answer.body))?;
+        let place = answer.headers.get("Ees-Checkpoint").and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Committed { changeset_id: stored.changeset_id, checkpoint: place })
+    }
+
+    async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
+        let answer = self.transport.send(Call::get(path_of(&query))).await?;
+        let read: OfStream<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
+        let mut page = read.page(&query.stream_id);
+        let fit = fitting(page.changesets.iter(), query.limit, query.max_bytes);
+        if let Some(first_left) = page.changesets.get(fit) {
+            page.next = Some(first_left.changeset_id);
+            page.changesets.truncate(fit);
+        }
+        Ok(page)
+    }
+}
+
+fn call_of(commit: &Commit) -> Result<Call> {
+    if commit.recorded_at.is_some() {
+        let why = "a commit with a time of its own can't be sent over HTTP: the server's clock stamps it";
+        return Err(Error::InvalidRequest(why.to_owned()));
+    }
+    let parameter = match commit.expectation {
+        Expectation::NewStream | Expectation::LastChangeset(_) => "expected_last_changeset",
+        Expectation::LastEvent(_) => "expected_last_event",
+    };
+    let path = format!(
+        "/streams/{}?{parameter}={}",
+        encoded(commit.stream_id.as_str()),
+        commit.expectation.number()
+    );
+    let body = format!("{{\"events\":{},\"metadata\":{}}}", commit.events.as_json(), commit.metadata);
+    // Without a key of its own it still gets one: then it is safe to send again.
+    let key = commit.idempotency_key.clone().unwrap_or_else(IdempotencyKey::random);
+    let call = Call::post(path, body)
+        .repeatable()
+        .header("Idempotency-Key", header("Idempotency-Key", key.as_str())?);
+    match &commit.stream_type {
+        Some(stream_type) => Ok(call.header("Stream-Type", header("Stream-Type", stream_type.as_str())?)),
+        None => Ok(call),
+    }
+}
+
+/// A text as a header's value: what the value would lose on its way is refused.
+fn header(name: &str, text: &str) -> Result<HeaderValue> {
+    let refuse = || Error::InvalidRequest(format!("{text:?} can't be sent in the header {name}"));
+    if text.trim_ascii() != text {
+        return Err(refuse());
+    }
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| refuse())
+}
+
+fn path_of(query: &StreamQuery) -> String {
+    let mut path = format!("/streams/{}/changesets?include=position", encoded(query.stream_id.as_str()));
+    let (from_name, to_name, from, to) = match query.range {
+        StreamRange::Changesets { from, to } => ("from", "to", from.get(), to.map(|id| id.get())),
+        StreamRange::Events { from, to } => ("from_event", "to_event", from.get(), to.map(|id| id.get())),
+    };
+    // On the wire 0 is "no bound", and an end before the beginning a mistake. Here both are an empty range, which is
+    // asked for as what lies after everything: the server still says whether the stream exists.
+    let (from, to) = if query.range.is_empty() { (crate::ChangesetId::MAX.get(), None) } else { (from, to) };
+    // Writing to a String does not fail.
+    let _ = write!(path, "&{from_name}={from}");
+    if let Some(to) = to {
+        let _ = write!(path, "&{to_name}={to}");
+    }
+    if query.limit <= LIMIT_MAX {
+        let _ = write!(path, "&limit={}", query.limit.max(1));
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_asked_for_by_the_parameters_it_has() {
+        let of = |query: StreamQuery| path_of(&query).split_once('&').unwrap().1.to_owned();
+        let id = || "a".parse().unwrap();
+        let max = i64::MAX;
+        assert_eq!(of(StreamQuery::all(id())), "from=0");
+        assert_eq!(
+            of(StreamQuery::changesets(id(), 2.into(), Some(3.into())).with_limit(7)),
+            "from=2&to=3&limit=7"
+        );
+        assert_eq!(of(StreamQuery::events(id(), 2.into(), None).with_limit(1_001)), "from_event=2");
+        assert_eq!(of(StreamQuery::changesets(id(), 0.into(), Some(0.into()))), format!("from={max}"));
+        assert_eq!(of(StreamQuery::events(id(), 3.into(), Some(2.into()))), format!("from_event={max}"));
+    }
+
+    #[test]
+    fn a_header_carries_a_text_whole_or_not_at_all() {
+        assert_eq!(header("X", "ä b").unwrap().as_bytes(), "ä b".as_bytes());
+        assert!(header("X", " a").is_err());
+    }
+}

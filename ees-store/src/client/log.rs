@@ -1,0 +1,91 @@
+//! The global side over HTTP.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::Client;
+use super::events::LIMIT_MAX;
+use super::transport::{Call, encoded};
+use super::wire::{OfLog, OfStream, fitting};
+use crate::{ChangesetId, ChangesetLog, Checkpoint, Error, LogHead, LogPage, LogQuery, Result, StreamId};
+
+/// The longest wait of one call. A longer one takes several.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+#[async_trait]
+impl ChangesetLog for Client {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        if query.filter.event_types.iter().any(String::is_empty) {
+            // On the wire an empty value is none, and would let everything pass.
+            return Err(Error::InvalidRequest(
+                "a filter over HTTP can't ask for the event type \"\"".to_owned(),
+            ));
+        }
+        // None is later than any moment there is.
+        let end = Instant::now().checked_add(query.wait);
+        loop {
+            let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+            let page = self.read_once(&query, left).await?;
+            if page.next > query.from || end.is_some_and(|end| end <= Instant::now()) {
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        if changeset_id == ChangesetId::NONE {
+            return Ok(None);
+        }
+        let stream = encoded(stream_id.as_str());
+        let path =
+            format!("/streams/{stream}/changesets?include=position&from={changeset_id}&to={changeset_id}");
+        match self.transport.send(Call::get(path)).await.map_err(Error::from) {
+            Ok(answer) => {
+                let read: OfStream<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
+                Ok(read.last_checkpoint)
+            }
+            Err(Error::StreamNotFound(_)) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        // Nothing is that far: the page is empty and tells the head.
+        let query = LogQuery::from(Checkpoint::MAX, 1);
+        Ok(self.read_once(&query, Duration::ZERO).await?.head)
+    }
+}
+
+impl Client {
+    async fn read_once(&self, query: &LogQuery, wait: Duration) -> Result<LogPage> {
+        let wait = wait.min(WAIT_MAX);
+        let call = Call::get(path_of(query, wait)).waiting(wait);
+        let answer = self.transport.send(call).await?;
+        let read: OfLog<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
+        let mut page = read.page();
+        let fit = fitting(page.changesets.iter().map(|it| &it.changeset), query.limit, query.max_bytes);
+        if let Some(first_left) = page.changesets.get(fit) {
+            page.next = first_left.checkpoint;
+            page.changesets.truncate(fit);
+        }
+        Ok(page)
+    }
+}
+
+fn path_of(query: &LogQuery, wait: Duration) -> String {
+    let limit = query.limit.clamp(1, LIMIT_MAX);
+    let mut path = format!("/changesets?include=position&checkpoint={}&limit={limit}", query.from);
+    // Writing to a String does not fail.
+    if !wait.is_zero() {
+        let _ = write!(path, "&wait={:.3}", wait.as_secs_f64());
+    }
+    for stream_type in &query.filter.stream_types {
+        let _ = write!(path, "&stream_type={}", encoded(stream_type.as_str()));
+    }
+    for event_type in &query.filter.event_types {
+        let _ = write!(path, "&event_type={}", encoded(event_type));
+    }
+    path
+}

@@ -1,0 +1,169 @@
+//! Where answers become errors: the other side of the server's own table.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use crate::{Commit, Error, Refusal, StreamId};
+
+/// An answer other than the one that was asked for.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: String,
+    /// What the server said, or, where it said nothing, what it answered.
+    pub(super) message: String,
+    stream_id: Option<String>,
+    /// The pause the server asks for.
+    pub(super) retry_after: Option<Duration>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    error: Option<String>,
+    message: Option<String>,
+    stream_id: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn read(url: &str, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        // Whatever stands in between may answer with anything at all.
+        let body: Body = serde_json::from_slice(body).unwrap_or_default();
+        let answered = || match body.request_id {
+            Some(id) => format!("{url} answered {status}; its log says more under the request id {id}"),
+            None => format!("{url} answered {status}"),
+        };
+        Self {
+            status,
+            code: body.error.unwrap_or_default(),
+            message: body.message.unwrap_or_else(answered),
+            stream_id: body.stream_id,
+            retry_after,
+        }
+    }
+
+    /// Whether it may pass by itself.
+    pub(super) fn passes(&self) -> bool {
+        matches!(self.status.as_u16(), 408 | 429 | 502 | 503 | 504)
+    }
+
+    /// The error that the server had, as far as the answer tells.
+    pub(super) fn into_error(self) -> Error {
+        match (self.status.as_u16(), self.code.as_str(), self.stream_id) {
+            (_, "STREAM_NOT_FOUND", Some(stream_id)) => Error::StreamNotFound(StreamId::stored(&stream_id)),
+            (401, ..) => Error::Unauthorized,
+            (403, ..) => Error::Forbidden(self.message),
+            (429, ..) | (_, "OVERLOADED", _) => Error::Overloaded,
+            (408 | 502 | 503 | 504, ..) => Error::Unavailable(self.message),
+            (500.., ..) => {
+                Error::Storage { detail: self.message, source: format!("HTTP status {}", self.status).into() }
+            }
+            _ => Error::InvalidRequest(self.message),
+        }
+    }
+
+    /// The error of a commit: a refusal says again what the server's own said. What was asked is known here; what
+    /// the store knew beyond that is in the message.
+    pub(super) fn into_commit_error(self, commit: &Commit) -> Error {
+        match self.refusal(commit) {
+            Some(refusal) => refusal.into(),
+            None => self.into_error(),
+        }
+    }
+
+    fn refusal(&self, commit: &Commit) -> Option<Refusal> {
+        let expectation = commit.expectation;
+        match self.code.as_str() {
+            "OPTIMISTIC_CONCURRENCY_EXCEPTION" => Some(Refusal::Outdated { expectation }),
+            "INVALID_EXPECTED_CHANGESET_ID" => Some(Refusal::NotThere {
+                stream_id: commit.stream_id.clone(),
+                expectation,
+                last: last_number(&self.message)?,
+            }),
+            "IDEMPOTENCY_KEY_REUSED" => Some(Refusal::KeyReused),
+            "STREAM_TYPE_MISMATCH" => {
+                let given = commit.stream_type.clone()?;
+                let known = known_type(&self.message, given.as_str()).and_then(|name| name.parse().ok());
+                Some(Refusal::TypeMismatch { known, given })
+            }
+            "CHANGESET_TOO_LARGE" => Some(Refusal::TooLarge {
+                size_bytes: commit.size_bytes(),
+                limit_bytes: usize::try_from(last_number(&self.message)?).ok()?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// The number a message ends with: `... changeset is 7.`
+fn last_number(message: &str) -> Option<u64> {
+    message.strip_suffix('.')?.rsplit(' ').next()?.parse().ok()
+}
+
+/// The first type of `The stream has the type "A", not the type "B". ...`
+fn known_type<'a>(message: &'a str, given: &str) -> Option<&'a str> {
+    let (known, _) = message.split_once(&format!(", not the type \"{given}\"."))?;
+    known.strip_prefix("The stream has the type \"")?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Events, Expectation};
+
+    fn problem(status: u16, body: &str) -> Problem {
+        Problem::read("http://host", StatusCode::from_u16(status).unwrap(), None, body.as_bytes())
+    }
+
+    #[test]
+    fn a_refusal_comes_back_as_it_was() {
+        let stream_id: StreamId = "a \"b\" is 3.".parse().unwrap();
+        let given = |text: &str| text.parse().unwrap();
+        let expectation = Expectation::LastEvent(9.into());
+        let commit = Commit::new(stream_id.clone(), expectation, Events::parse("[1]").unwrap())
+            .with_stream_type(given("b\", not the type \"b"));
+        let mismatch = |known: Option<&str>| Refusal::TypeMismatch {
+            known: known.map(given),
+            given: given("b\", not the type \"b"),
+        };
+        for refusal in [
+            Refusal::Outdated { expectation },
+            Refusal::NotThere { stream_id, expectation, last: 7 },
+            Refusal::KeyReused,
+            mismatch(None),
+            mismatch(Some("a \"quoted\"")),
+            Refusal::TooLarge { size_bytes: commit.size_bytes(), limit_bytes: 4 },
+        ] {
+            let body = serde_json::json!({"error": refusal.code(), "message": refusal.to_string()});
+            match problem(409, &body.to_string()).into_commit_error(&commit) {
+                Error::Refused(read) => assert_eq!(read, refusal),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_other_answer_is_the_error_it_stands_for() {
+        for (status, body, want) in [
+            (404, r#"{"error":"STREAM_NOT_FOUND","stream_id":"a"}"#, "STREAM_NOT_FOUND"),
+            (404, r#"{"message":"Invalid endpoint"}"#, "INVALID_REQUEST"),
+            (400, r#"{"error":"INVALID_BODY","message":"why"}"#, "INVALID_REQUEST"),
+            (401, "", "UNAUTHORIZED"),
+            (403, r#"{"error":"FORBIDDEN","message":"scope"}"#, "FORBIDDEN"),
+            (429, "", "OVERLOADED"),
+            (503, r#"{"error":"OVERLOADED","message":"busy"}"#, "OVERLOADED"),
+            (503, "<html>", "UNAVAILABLE"),
+            (502, "", "UNAVAILABLE"),
+            (500, r#"{"error":"INTERNAL","request_id":"r-1"}"#, "STORAGE"),
+            (301, "", "INVALID_REQUEST"),
+        ] {
+            let error = problem(status, body).into_error();
+            assert_eq!(error.code(), want, "{status} {body}");
+        }
+        let told = problem(500, r#"{"error":"INTERNAL","request_id":"r-1"}"#).into_error().to_string();
+        assert!(told.contains("r-1") && told.contains("http://host"), "{told}");
+    }
+}

@@ -1,0 +1,174 @@
+//! Sending a request until it is answered, or until it is no use.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+
+use super::problem::Problem;
+use crate::{Error, Result};
+
+/// A server that asks for a longer pause than this is not worth waiting for in a call.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// What stays as it is in a path segment and in a query.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A text as it stands in a path segment or in a query.
+pub(super) fn encoded(text: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(text, UNRESERVED)
+}
+
+/// Connections to one server.
+#[derive(Clone)]
+pub(super) struct Transport {
+    http: reqwest::Client,
+    url: String,
+    timeout: Duration,
+    backoff: ExponentialBuilder,
+}
+
+/// A request.
+pub(super) struct Call {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+    wait: Duration,
+    repeatable: bool,
+}
+
+impl Call {
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { repeatable: true, ..Self::new(Method::GET, path.into(), Bytes::new()) }
+    }
+
+    pub(super) fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        let mut call = Self::new(Method::POST, path.into(), body.into());
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        call
+    }
+
+    fn new(method: Method, path: String, body: Bytes) -> Self {
+        Self { method, path, headers: HeaderMap::new(), body, wait: Duration::ZERO, repeatable: false }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// The server is asked to wait so long before it answers.
+    pub(super) fn waiting(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Safe to send again even if it has been carried out.
+    pub(super) fn repeatable(self) -> Self {
+        Self { repeatable: true, ..self }
+    }
+}
+
+/// What the server answered to a call that succeeded.
+pub(super) struct Answer {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no such answer.
+pub(super) enum Failure {
+    /// The server could not be reached, or its answer did not arrive.
+    Broken {
+        /// What happened, with the server's URL.
+        why: String,
+        /// Whether the request never left.
+        unsent: bool,
+    },
+    /// The server answered that it can't, or won't.
+    Problem(Problem),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Broken { why, .. } => Self::Unavailable(why),
+            Failure::Problem(problem) => problem.into_error(),
+        }
+    }
+}
+
+impl Transport {
+    pub(super) fn new(
+        http: reqwest::Client,
+        url: String,
+        timeout: Duration,
+        backoff: ExponentialBuilder,
+    ) -> Self {
+        Self { http, url, timeout, backoff }
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Sends a call, again if need be and if that is safe.
+    pub(super) async fn send(&self, call: Call) -> Result<Answer, Failure> {
+        (|| self.send_once(&call))
+            .retry(self.backoff)
+            .when(|failure| match failure {
+                Failure::Broken { unsent, .. } => *unsent || call.repeatable,
+                Failure::Problem(problem) => call.repeatable && problem.passes(),
+            })
+            .adjust(|failure, pause| match failure {
+                Failure::Problem(Problem { retry_after: Some(asked), .. }) => {
+                    pause.map(|pause| pause.max((*asked).min(RETRY_AFTER_MAX)))
+                }
+                _ => pause,
+            })
+            .notify(|failure, pause| {
+                let (Failure::Broken { why, .. } | Failure::Problem(Problem { message: why, .. })) = failure;
+                tracing::debug!(url = self.url, path = call.path, ?pause, why, "trying again");
+            })
+            .await
+    }
+
+    async fn send_once(&self, call: &Call) -> Result<Answer, Failure> {
+        let timeout = self.timeout.saturating_add(call.wait);
+        let response = self
+            .http
+            .request(call.method.clone(), format!("{}{}", self.url, call.path))
+            .headers(call.headers.clone())
+            .body(call.body.clone())
+            .timeout(timeout)
+            .send()
+            .await
+            .map_err(|e| self.broken(&e, timeout))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(|e| self.broken(&e, timeout))?;
+        if status.is_success() {
+            return Ok(Answer { headers, body });
+        }
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = retry_after.map(Duration::from_secs);
+        Err(Failure::Problem(Problem::read(&self.url, status, retry_after, &body)))
+    }
+
+    fn broken(&self, error: &reqwest::Error, timeout: Duration) -> Failure {
+        let cause = std::iter::successors(error.source(), |&cause| cause.source()).last();
+        let why = match cause {
+            _ if error.is_timeout() && !error.is_connect() => format!("no answer within {timeout:?}"),
+            Some(cause) => cause.to_string(),
+            None => error.to_string(),
+        };
+        Failure::Broken { why: format!("{}: {why}", self.url), unsent: error.is_connect() }
+    }
+
+    /// What was read from an answer, or that it is not one of ours.
+    pub(super) fn parsed<T>(&self, read: serde_json::Result<T>) -> Result<T> {
+        read.map_err(|e| Error::InvalidRequest(format!("{} does not answer as ees does: {e}", self.url)))
+    }
+}

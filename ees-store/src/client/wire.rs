@@ -1,0 +1,136 @@
+//! Pages as they come over the wire. Events stay the text they are.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::{
+    Changeset, ChangesetId, Checkpoint, EventId, Events, Indexed, Json, LogHead, LogId, LogPage, StreamId,
+    StreamPage, StreamType, Timestamp, json,
+};
+
+/// What a commit is answered with.
+#[derive(Deserialize)]
+pub(super) struct Stored {
+    pub(super) changeset_id: ChangesetId,
+}
+
+/// A part of a stream.
+#[derive(Deserialize)]
+pub(super) struct OfStream<'a> {
+    #[serde(borrow)]
+    changesets: Vec<Entry<'a>>,
+    next: Option<ChangesetId>,
+    /// The place in the global order of the last changeset, when it has one.
+    pub(super) last_checkpoint: Option<Checkpoint>,
+}
+
+impl OfStream<'_> {
+    pub(super) fn page(self, stream_id: &StreamId) -> StreamPage {
+        let changesets =
+            self.changesets.into_iter().map(|entry| entry.changeset(stream_id.clone())).collect();
+        StreamPage { changesets, next: self.next }
+    }
+}
+
+/// A part of the log.
+#[derive(Deserialize)]
+pub(super) struct OfLog<'a> {
+    #[serde(borrow)]
+    changesets: Vec<Placed<'a>>,
+    next_checkpoint: Checkpoint,
+    head: Checkpoint,
+    log_id: LogId,
+    incarnation: Uuid,
+}
+
+impl OfLog<'_> {
+    pub(super) fn head(&self) -> LogHead {
+        LogHead { checkpoint: self.head, log_id: self.log_id, incarnation: self.incarnation }
+    }
+
+    pub(super) fn page(self) -> LogPage {
+        let (head, next) = (self.head(), self.next_checkpoint);
+        LogPage { changesets: self.changesets.into_iter().map(Placed::indexed).collect(), next, head }
+    }
+}
+
+#[derive(Deserialize)]
+struct Entry<'a> {
+    changeset_id: ChangesetId,
+    first_event_id: EventId,
+    timestamp: Timestamp,
+    #[serde(borrow)]
+    stream_type: Option<Name<'a>>,
+    #[serde(borrow)]
+    events: &'a RawValue,
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
+impl Entry<'_> {
+    /// What the server has checked is not checked again: its answers are valid JSON without white space.
+    fn changeset(self, stream_id: StreamId) -> Changeset {
+        let events = self.events.get();
+        Changeset {
+            stream_id,
+            changeset_id: self.changeset_id,
+            first_event_id: self.first_event_id,
+            events: Events::stored(events, json::elements(events).count() as u64),
+            metadata: Json::stored(self.metadata.get()),
+            timestamp: self.timestamp,
+            stream_type: self.stream_type.map(|Name(name)| StreamType::stored(&name)),
+        }
+    }
+}
+
+// Not an `Entry` with two more members: serde's `flatten` would buffer each changeset.
+#[derive(Deserialize)]
+struct Placed<'a> {
+    checkpoint: Checkpoint,
+    #[serde(borrow)]
+    stream_id: Cow<'a, str>,
+    changeset_id: ChangesetId,
+    first_event_id: EventId,
+    timestamp: Timestamp,
+    #[serde(borrow)]
+    stream_type: Option<Name<'a>>,
+    #[serde(borrow)]
+    events: &'a RawValue,
+    #[serde(borrow)]
+    metadata: &'a RawValue,
+}
+
+impl<'a> Placed<'a> {
+    fn indexed(self) -> Indexed {
+        let entry: Entry<'a> = Entry {
+            changeset_id: self.changeset_id,
+            first_event_id: self.first_event_id,
+            timestamp: self.timestamp,
+            stream_type: self.stream_type,
+            events: self.events,
+            metadata: self.metadata,
+        };
+        Indexed { checkpoint: self.checkpoint, changeset: entry.changeset(StreamId::stored(&self.stream_id)) }
+    }
+}
+
+/// Borrowed where it can be, which serde does not do for a `Cow` within an `Option`.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// How many of the first changesets make a page of so many, and of so many bytes; at least one.
+pub(super) fn fitting<'c>(
+    changesets: impl Iterator<Item = &'c Changeset>,
+    limit: usize,
+    max_bytes: usize,
+) -> usize {
+    let mut bytes = 0_usize;
+    let fit = changesets.take(limit).take_while(|changeset| {
+        bytes = bytes.saturating_add(changeset.size_bytes());
+        bytes <= max_bytes
+    });
+    fit.count().max(1)
+}

@@ -1,0 +1,149 @@
+//! The body of a commit: read within bounds, then cut into its two texts.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{Limits, Problem};
+use crate::{Events, InvalidJson, Json};
+
+/// A body that is too large is still read up to this many times its limit: a client that is cut off while it sends
+/// sees a broken connection, not the answer.
+const DRAIN_FACTOR: usize = 4;
+
+/// Reads a body of at most [`Limits::body_bytes`], which must arrive within [`Limits::body_time`].
+pub(super) async fn read(body: Body, limits: &Limits) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes)).await {
+        Ok(read) => read,
+        Err(_) => Err(too_slow(limits.body_time)),
+    }
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let drain = limit.saturating_mul(DRAIN_FACTOR);
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > drain {
+        return Err(too_large(announced, limit));
+    }
+    let mut kept = Bytes::new();
+    let mut size = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Problem::bad_request("INVALID_BODY", "The body broke off before its end.");
+        let Ok(chunk) = frame.map_err(broken)?.into_data() else { continue };
+        size = size.saturating_add(chunk.len());
+        if size > drain {
+            break;
+        }
+        if size > limit {
+            kept.clear();
+        } else if kept.is_empty() {
+            // Most bodies come in one piece, which is then used as it is.
+            kept = chunk;
+        } else {
+            let mut joined = BytesMut::from(kept);
+            joined.extend_from_slice(&chunk);
+            kept = joined.freeze();
+        }
+    }
+    if size > limit { Err(too_large(size.max(announced), limit)) } else { Ok(kept) }
+}
+
+fn too_large(size: usize, limit: usize) -> Problem {
+    let message = format!("The body has {size} bytes or more; the server's limit is {limit}.");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "CHANGESET_TOO_LARGE", message)
+}
+
+fn too_slow(limit: Duration) -> Problem {
+    let message = format!("The body did not arrive within {limit:?}.");
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message)
+}
+
+/// Members that are not named here are passed over.
+#[derive(Deserialize)]
+struct CommitBody<'a> {
+    #[serde(borrow)]
+    events: &'a RawValue,
+    #[serde(borrow, default, deserialize_with = "present")]
+    metadata: Option<&'a RawValue>,
+}
+
+/// `null` is a value here, not an absence: metadata is an object or is left out.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// The events and the metadata of a commit's body.
+pub(super) fn parse(body: &[u8]) -> Result<(Events, Option<Json>), Problem> {
+    let refuse = |why: String| Problem::bad_request("INVALID_BODY", why);
+    let text = std::str::from_utf8(body).map_err(|e| refuse(format!("The body is not UTF-8: {e}.")))?;
+    // serde reads a struct from an array too.
+    if !text.trim_ascii_start().starts_with(['{']) && serde_json::from_str::<&RawValue>(text).is_ok() {
+        return Err(refuse("The body must be a JSON object with the member `events`.".to_owned()));
+    }
+    let body: CommitBody<'_> =
+        serde_json::from_str(text).map_err(|e| refuse(format!("The body is not valid: {e}.")))?;
+    let refuse_part = |part: &RawValue, InvalidJson(why)| refuse(format!("{why}, at {}.", place(text, part)));
+    let events = Events::from_valid(body.events.get()).map_err(|why| refuse_part(body.events, why))?;
+    let Some(metadata) = body.metadata else { return Ok((events, None)) };
+    if !metadata.get().starts_with('{') {
+        return Err(refuse_part(metadata, InvalidJson("`metadata` must be an object".to_owned())));
+    }
+    let object =
+        Json::from_valid(metadata.get(), Json::DEPTH_MAX).map_err(|why| refuse_part(metadata, why))?;
+    Ok((events, Some(object)))
+}
+
+/// Where in the body a part of it begins.
+fn place(body: &str, part: &RawValue) -> String {
+    let offset = part.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
+    let before = body.get(..offset).unwrap_or("");
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = before.matches('\n').count() + 1;
+    format!("line {line} column {}", before.len() - line_start + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(body: &[u8]) -> String {
+        format!("{:?}", parse(body).unwrap_err())
+    }
+
+    #[test]
+    fn events_and_metadata_are_taken_as_they_were_written() {
+        let body =
+            "{\"x\": [{}], \"metadata\": {\"a\": 1.0, \"a\": 1e400},\n \"events\": [ \"\\ud800\", 2 ]}";
+        let (events, metadata) = parse(body.as_bytes()).unwrap();
+        assert_eq!(events.as_json().as_str(), "[\"\\ud800\",2]");
+        assert_eq!(metadata.unwrap().as_str(), "{\"a\":1.0,\"a\":1e400}");
+        assert_eq!(parse(br#"{"events":[1]}"#).unwrap().1, None);
+    }
+
+    #[test]
+    fn a_refused_body_is_told_what_and_where() {
+        for (body, what, place) in [
+            ("", "EOF", "line 1 column 0"),
+            ("{", "EOF", "line 1 column 1"),
+            ("{}", "missing field `events`", "line 1 column 2"),
+            ("[[1]]", "must be a JSON object", ""),
+            ("7", "must be a JSON object", ""),
+            ("{\n \"events\": 7}", "`events` must be an array", "line 2 column 12"),
+            ("{\"events\": []}", "at least one event", "line 1 column 12"),
+            ("{\"events\": [1], \"metadata\": null}", "`metadata` must be an object", "line 1 column 29"),
+            ("{\"events\": [1], \"metadata\": [2]}", "`metadata` must be an object", "line 1 column 29"),
+            ("{\"events\": [1,]}", "trailing comma", "line 1 column 15"),
+            ("{\"events\": [1]} x", "trailing characters", "line 1 column 17"),
+        ] {
+            let refusal = refusal(body.as_bytes());
+            assert!(refusal.contains(what) && refusal.contains(place), "{body}: {refusal}");
+        }
+        assert!(refusal(b"{\"events\": [\"\xff\"]}").contains("UTF-8"));
+    }
+}

@@ -1,0 +1,124 @@
+//! `GET /changesets`: reading everything in global order.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::answer::Answer;
+use super::query::{Params, Whole};
+use super::schema::{Error as ErrorAnswer, LogAnswer};
+use super::{App, Closing, Problem, paging};
+use crate::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamType};
+
+/// Changesets of a page when no limit is given.
+const LIMIT: usize = 10;
+
+/// The longest that a request is held.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// Read everything, in global order.
+///
+/// Each changeset comes exactly once, and the order never changes once read. Go on at `next_checkpoint`, always:
+/// checkpoints may have gaps.
+#[utoipa::path(
+    get, path = "/changesets", tag = "read", operation_id = "changesets",
+    params(
+        ("checkpoint" = Option<u64>, Query, description = "Where to begin. Default: 0."),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "At most so many changesets, up to 1,000. Default: 10."),
+        ("wait" = Option<f64>, Query, minimum = 0, maximum = 20, description = "Seconds to wait for something to \
+            arrive, when there is nothing yet."),
+        ("stream_type" = Option<Vec<String>>, Query, description = "Only streams of this type, or of one of several."),
+        ("event_type" = Option<Vec<String>>, Query, description = "Only changesets with an event whose `type` member \
+            is this, or one of several."),
+        ("include" = Option<String>, Query, description = "`position`: where and when each changeset was stored, and \
+            the log's head and name."),
+        ("pp" = Option<bool>, Query, description = "`true`: with line breaks."),
+    ),
+    responses(
+        (status = 200, description = "The changesets from the checkpoint on. A filtered page may be empty and still \
+            have a `next_checkpoint` further on.", body = LogAnswer),
+        (status = 400, description = "`INVALID_CHECKPOINT`, `INVALID_LIMIT`, `INVALID_WAIT`, `INVALID_FILTER`, \
+            `INVALID_INCLUDE`.", body = ErrorAnswer),
+    ),
+)]
+pub(super) async fn changesets(
+    State(app): State<App>,
+    params: Params,
+    closing: Closing,
+) -> Result<Response, Problem> {
+    let checkpoint = checkpoint(&params)?;
+    let limit = paging::limit(&params)?.unwrap_or(LIMIT);
+    let wait = wait(&params)?;
+    let filter = filter(&params)?;
+    let positions = paging::positions(&params)?;
+    let query = LogQuery::from(Checkpoint::new(checkpoint.get()), limit).with_wait(wait).with_filter(filter);
+    let page = read(&*app.log, query, &closing).await?;
+    Ok(answer(&checkpoint, limit, &page, positions))
+}
+
+/// Reads a page; one that is waited for comes as it is once the server stops.
+async fn read(log: &dyn ChangesetLog, query: LogQuery, closing: &Closing) -> Result<LogPage, Problem> {
+    let now = query.clone().with_wait(Duration::ZERO);
+    let page = if query.wait.is_zero() {
+        log.read(now).await
+    } else {
+        tokio::select! {
+            page = log.read(query) => page,
+            () = closing.closed() => log.read(now).await,
+        }
+    };
+    Ok(page?)
+}
+
+fn answer(checkpoint: &Whole, limit: usize, page: &LogPage, positions: bool) -> Response {
+    let mut answer =
+        Answer::with_capacity(paging::capacity(page.changesets.iter().map(|indexed| &indexed.changeset)));
+    answer.json("checkpoint", checkpoint.as_str()).number("limit", limit as u64);
+    let left = answer.list("changesets", &page.changesets, |entry, indexed| {
+        entry.text("stream_id", indexed.stream_id.as_str());
+        entry.changeset(&indexed.changeset, positions);
+        entry.number("checkpoint", indexed.checkpoint.get());
+    });
+    match left {
+        Some(indexed) => answer.number("next_checkpoint", indexed.checkpoint.get()),
+        // A checkpoint past all numbers stays what it is.
+        None if page.next.get() < checkpoint.get() => answer.json("next_checkpoint", checkpoint.as_str()),
+        None => answer.number("next_checkpoint", page.next.get()),
+    };
+    if positions {
+        answer
+            .number("head", page.head.checkpoint.get())
+            .text("log_id", &page.head.log_id.to_string())
+            .text("incarnation", &page.head.incarnation.to_string());
+    }
+    answer.respond(StatusCode::OK)
+}
+
+fn checkpoint(params: &Params) -> Result<Whole, Problem> {
+    let given = params.whole("checkpoint").map_err(|text| {
+        let what = "is an invalid checkpoint value. Expected a positive integer value.";
+        Problem::bad_request("INVALID_CHECKPOINT", format!("\"{text}\" {what}"))
+    })?;
+    Ok(given.unwrap_or_else(Whole::zero))
+}
+
+/// Seconds, with fractions: digits and at most one point between them.
+fn wait(params: &Params) -> Result<Duration, Problem> {
+    let Some(text) = params.get("wait") else { return Ok(Duration::ZERO) };
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse().ok().filter(|_| digits).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    seconds.filter(|wait| *wait <= WAIT_MAX).ok_or_else(|| {
+        let what = "is an invalid wait value. Expected seconds from 0 to 20.";
+        Problem::bad_request("INVALID_WAIT", format!("\"{text}\" {what}"))
+    })
+}
+
+fn filter(params: &Params) -> Result<Filter, Problem> {
+    let stream_types = params.all("stream_type").map(StreamType::new).collect::<Result<_, _>>();
+    Ok(Filter {
+        stream_types: stream_types.map_err(|why| Problem::bad_request("INVALID_FILTER", why.to_string()))?,
+        event_types: params.all("event_type").map(str::to_owned).collect(),
+    })
+}

@@ -1,0 +1,162 @@
+//! `POST /streams/{stream_id}`: appending to a stream.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::answer::Answer;
+use super::path::StreamPath;
+use super::query::{Params, Whole};
+use super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
+use super::{App, Problem, body};
+use crate::{
+    ChangesetId, Commit, Committed, Error, EventId, EventStore, Expectation, Refusal, StreamId, StreamPage,
+    StreamQuery,
+};
+
+pub(super) const PATH: &str = "/streams/{stream_id}";
+
+const CHECKPOINT: HeaderName = HeaderName::from_static("ees-checkpoint");
+
+/// Changesets that an outdated commit is shown at most.
+const FORTHCOMING_MAX: usize = 100;
+
+/// Append a changeset to a stream.
+///
+/// Concurrency control is never optional: say which changeset or event you believe to be the stream's last. With
+/// neither, the stream must not exist yet. Nothing is stored when the belief is outdated; the answer then brings what
+/// was appended meanwhile.
+#[utoipa::path(
+    post, path = "/streams/{stream_id}", tag = "commit", operation_id = "commit",
+    params(
+        ("stream_id" = String, Path, description = "The stream, percent-encoded: `account/42` is `account%2F42`.",
+            example = "account/42"),
+        ("expected_last_changeset" = Option<u64>, Query, description = "The stream's last changeset; 0: it is new."),
+        ("expected_last_event" = Option<u64>, Query, description = "The stream's last event, instead of a changeset."),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters. The same commit \
+            with the same key is stored once, however often it is sent; keys are kept at least 7 days."),
+        ("Stream-Type" = Option<String>, Header, description = "The type of the stream, fixed by its first commit."),
+    ),
+    request_body(content = CommitRequest, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It is on disk. The header `Ees-Checkpoint` tells its place in the global order, \
+            where the store knows it at once.", body = CommitAnswer),
+        (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_EXPECTED_CHANGESET_ID` (also: \
+            the stream is not that far), `INVALID_EXPECTED_EVENT_ID`, `BOTH_EXPECTED_CHANGESET_AND_EVENT_ARE_SET`, \
+            `INVALID_HEADER`, `INVALID_BODY`.", body = ErrorAnswer),
+        (status = 408, description = "`REQUEST_TIMEOUT`: the body did not arrive in time.", body = ErrorAnswer),
+        (status = 409, description = "`OPTIMISTIC_CONCURRENCY_EXCEPTION`: somebody else appended first; \
+            `forthcoming_changesets` is what. `IDEMPOTENCY_KEY_REUSED`, `STREAM_TYPE_MISMATCH`.", body = Conflict),
+        (status = 413, description = "`CHANGESET_TOO_LARGE`.", body = ErrorAnswer),
+    ),
+)]
+pub(super) async fn commit(
+    State(app): State<App>,
+    StreamPath(stream_id): StreamPath,
+    params: Params,
+    request: Request,
+) -> Result<Response, Problem> {
+    let about = stream_id.clone();
+    append(&app, stream_id, &params, request).await.map_err(|problem| problem.about(about))
+}
+
+/// Checks in the order of the contract: the expectation, the headers, the body, the state of the stream.
+async fn append(
+    app: &App,
+    stream_id: StreamId,
+    params: &Params,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let (expectation, given) = expectation(params)?;
+    let (parts, body) = request.into_parts();
+    let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
+    let stream_type = header(&parts.headers, "Stream-Type")?;
+    let (events, metadata) = body::parse(&body::read(body, &app.limits).await?)?;
+
+    let mut commit = Commit::new(stream_id.clone(), expectation, events);
+    commit.metadata = metadata.unwrap_or(commit.metadata);
+    commit.stream_type = stream_type;
+    commit.idempotency_key = idempotency_key;
+    match app.store.commit(commit).await {
+        Ok(committed) => Ok(answer(&stream_id, &committed)),
+        Err(Error::Refused(refusal @ Refusal::Outdated { .. })) => {
+            let forthcoming = forthcoming(&*app.store, stream_id, expectation).await?;
+            Err(Problem::outdated(&refusal, forthcoming))
+        }
+        Err(error @ Error::Refused(Refusal::NotThere { .. })) => {
+            Err(Problem::from(error).map_message(|message| as_given(&message, expectation, given)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the committer believes, and the number as it was given.
+fn expectation(params: &Params) -> Result<(Expectation, Option<Whole>), Problem> {
+    let number = |name, code, unit| {
+        params.whole(name).map_err(|text| {
+            let what = "is invalid. Expected a positive integer.";
+            Problem::bad_request(code, format!("The specified expected {unit} id(\"{text}\") {what}"))
+        })
+    };
+    let changeset = number("expected_last_changeset", "INVALID_EXPECTED_CHANGESET_ID", "changeset")?;
+    let event = number("expected_last_event", "INVALID_EXPECTED_EVENT_ID", "event")?;
+    match (changeset, event) {
+        (Some(_), Some(_)) => Err(Problem::bad_request(
+            "BOTH_EXPECTED_CHANGESET_AND_EVENT_ARE_SET",
+            "Cannot use both \"last_changeset_id\" and \"last_event_id\" for concurrency management. Specify only \
+             one value.",
+        )),
+        (None, Some(id)) => Ok((Expectation::LastEvent(EventId::new(id.get())), Some(id))),
+        (Some(id), None) if !id.is_zero() => {
+            Ok((Expectation::LastChangeset(ChangesetId::new(id.get())), Some(id)))
+        }
+        _ => Ok((Expectation::NewStream, None)),
+    }
+}
+
+/// A header that is there at most once.
+fn header<T: std::str::FromStr<Err = crate::InvalidName>>(
+    headers: &HeaderMap,
+    name: &'static str,
+) -> Result<Option<T>, Problem> {
+    let refuse =
+        |why: String| Problem::bad_request("INVALID_HEADER", format!("The header {name} is invalid: {why}."));
+    let mut values = headers.get_all(name).into_iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refuse("it is given more than once".to_owned()));
+    }
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| refuse("it is not UTF-8".to_owned()))?;
+    text.parse().map(Some).map_err(|why: crate::InvalidName| refuse(why.to_string()))
+}
+
+/// The changesets after the expected one; by event, those that hold an event after it.
+async fn forthcoming(
+    store: &dyn EventStore,
+    stream_id: StreamId,
+    expectation: Expectation,
+) -> Result<StreamPage, Problem> {
+    let query = match expectation {
+        Expectation::NewStream => StreamQuery::all(stream_id),
+        Expectation::LastChangeset(id) => StreamQuery::changesets(stream_id, id.next(), None),
+        Expectation::LastEvent(id) => StreamQuery::events(stream_id, id.next(), None),
+    };
+    Ok(store.read_stream(query.with_limit(FORTHCOMING_MAX)).await?)
+}
+
+/// A number too large for any stream is told as it was given, not as what stands for it.
+fn as_given(message: &str, expectation: Expectation, given: Option<Whole>) -> String {
+    let known = expectation.number().to_string();
+    message.replacen(&known, given.as_ref().map_or(&known, Whole::as_str), 1)
+}
+
+fn answer(stream_id: &StreamId, committed: &Committed) -> Response {
+    let mut answer = Answer::new();
+    answer.text("stream_id", stream_id.as_str()).number("changeset_id", committed.changeset_id.get());
+    let mut response = answer.respond(StatusCode::OK);
+    if let Some(checkpoint) = committed.checkpoint {
+        response.headers_mut().insert(CHECKPOINT, HeaderValue::from(checkpoint.get()));
+    }
+    response
+}

@@ -1,0 +1,188 @@
+//! Where errors become answers: status, code and body, in this one place.
+
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::answer::Answer;
+use super::keys::Scope;
+use crate::{Error, Refusal, StreamPage};
+
+/// Why a request was not answered as asked: `{"error": "CODE", "message": "..."}`.
+///
+/// What the caller must not see (SQL, paths, what a driver said) goes into [`Problem::internal`] or
+/// [`Problem::hiding`]: it is logged under the request's id, never sent.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    stream_id: Option<String>,
+    forthcoming: Option<Box<StreamPage>>,
+    detail: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a stable code, and a message for people.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), stream_id: None, forthcoming: None, detail: None }
+    }
+
+    /// 400: the request can't be right.
+    pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 500: `{"error": "INTERNAL", "request_id": "..."}`; `detail` goes to the log.
+    pub fn internal(detail: impl ToString) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "").hiding(detail)
+    }
+
+    /// 503: more is under way than is taken on at once.
+    pub fn overloaded() -> Self {
+        let message = "More requests are under way than the server takes on at once. Try again in a moment.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
+    }
+
+    /// With something for the log only.
+    #[must_use]
+    pub fn hiding(self, detail: impl ToString) -> Self {
+        Self { detail: Some(detail.to_string()), ..self }
+    }
+
+    /// About this stream.
+    #[must_use]
+    pub fn about(self, stream_id: impl ToString) -> Self {
+        Self { stream_id: Some(stream_id.to_string()), ..self }
+    }
+
+    pub(super) fn missing_stream_id() -> Self {
+        Self::bad_request("MISSING_STREAM_ID", "stream_id is a required value")
+    }
+
+    pub(super) fn no_such_endpoint() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "", "Invalid endpoint")
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "This endpoint has no such method; the Allow header lists those it has.";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        let message = "Give a valid API key: `Authorization: Bearer KEY`.";
+        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+    }
+
+    pub(super) fn forbidden(scope: Scope) -> Self {
+        let message = format!("This call needs an API key with the scope `{scope}`.");
+        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+    }
+
+    /// The stream went on without the committer: what was appended meanwhile goes along.
+    pub(super) fn outdated(refusal: &Refusal, forthcoming: StreamPage) -> Self {
+        let problem = Self::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string());
+        Self { forthcoming: Some(Box::new(forthcoming)), ..problem }
+    }
+
+    /// The same problem, told in other words.
+    pub(super) fn map_message(self, tell: impl FnOnce(String) -> String) -> Self {
+        Self { message: tell(self.message), ..self }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (code, message) = (error.code(), error.to_string());
+        match error {
+            Error::Refused(refusal) => Self::new(status_of(&refusal), code, message),
+            Error::StreamNotFound(stream_id) => {
+                Self::new(StatusCode::NOT_FOUND, code, message).about(stream_id)
+            }
+            Error::InvalidRequest(_) => Self::bad_request(code, message),
+            Error::Overloaded => Self::overloaded(),
+            Error::Unavailable(why) => {
+                let told =
+                    "The store can't be reached. Try again in a moment, with the same idempotency key.";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, told).hiding(why)
+            }
+            // The server's own: a full disk, or a key of its own that another server refused.
+            other => Self::internal(other),
+        }
+    }
+}
+
+fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::NotThere { .. } => StatusCode::BAD_REQUEST,
+        Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Refusal::Outdated { .. } | Refusal::KeyReused | Refusal::TypeMismatch { .. } => StatusCode::CONFLICT,
+    }
+}
+
+/// What the guard must know of a problem that became an answer: it counts the code, logs the detail, and writes the
+/// request's id where it belongs.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) code: &'static str,
+    pub(super) detail: Option<String>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut answer = Answer::new();
+        if !self.code.is_empty() {
+            answer.text("error", self.code);
+        }
+        answer.text("message", &self.message);
+        if let Some(stream_id) = &self.stream_id {
+            answer.text("stream_id", stream_id);
+        }
+        if let Some(page) = &self.forthcoming
+            && let Some(next) = answer.stream_page("forthcoming_changesets", page, false)
+        {
+            answer.number("next", next.get());
+        }
+        let mut response = answer.respond(self.status);
+        let headers = response.headers_mut();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response.extensions_mut().insert(Told { code: self.code, detail: self.detail });
+        response
+    }
+}
+
+/// The answer to a failure of ours: its name for the log, and nothing else.
+pub(super) fn internal_answer(request_id: &str) -> Response {
+    let mut answer = Answer::new();
+    answer.text("error", "INTERNAL").text("request_id", request_id);
+    answer.respond(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn internals_are_logged_not_sent() {
+        let storage =
+            || Error::Storage { detail: "INSERT at /srv/ees.db".to_owned(), source: "disk full".into() };
+        for (error, status) in [
+            (storage(), StatusCode::INTERNAL_SERVER_ERROR),
+            (Error::Unavailable("host 10.0.0.7".to_owned()), StatusCode::SERVICE_UNAVAILABLE),
+            (Error::Unauthorized, StatusCode::INTERNAL_SERVER_ERROR),
+        ] {
+            let hidden = match &error {
+                Error::Unavailable(why) => why.clone(),
+                other => other.to_string(),
+            };
+            let problem = Problem::from(error);
+            assert_eq!((problem.status, problem.detail.as_deref()), (status, Some(hidden.as_str())));
+            assert!(!problem.message.contains(&hidden));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What every request passes: its id, the key, the limits, the metrics, and what is left of a panic.
+//!
+//! One function rather than a tower of layers: this is on the way of every commit.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt as _;
+use http_body_util::BodyExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use uuid::Uuid;
+
+use super::error::{Told, internal_answer};
+use super::keys::{ApiKeys, Scope, Scopes};
+use super::metrics::Metrics;
+use super::query::Params;
+use super::{Limits, Problem, commit, health};
+use crate::json;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub(super) struct Guard {
+    keys: Option<ApiKeys>,
+    requests: Semaphore,
+    waiting_requests: Semaphore,
+    metrics: Metrics,
+    ids: RequestIds,
+}
+
+impl Guard {
+    pub(super) fn new(keys: Option<ApiKeys>, limits: &Limits, metrics: Metrics) -> Self {
+        Self {
+            keys,
+            requests: Semaphore::new(limits.requests),
+            waiting_requests: Semaphore::new(limits.waiting_requests),
+            metrics,
+            ids: RequestIds::new(),
+        }
+    }
+
+    /// Lets a request in: its key is known, and there is room for it.
+    fn admit(&self, request: &mut Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        // A server that is busy or locked is still alive: its health is told to everybody, always.
+        if health::is_path(request.uri().path()) {
+            return Ok(None);
+        }
+        if let Some(keys) = &self.keys {
+            let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
+            request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
+        }
+        let room = if waits(request.uri()) { &self.waiting_requests } else { &self.requests };
+        room.try_acquire().map(Some).map_err(|_| Problem::overloaded())
+    }
+}
+
+/// The middleware around every route, and around what has no route.
+pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let _in_flight = guard.metrics.begin();
+    let id = guard.ids.of(request.headers());
+    let pretty = wants_pretty(request.uri());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let commits = route == commit::PATH && request.method() == Method::POST;
+
+    let answered = match guard.admit(&mut request) {
+        Ok(_permit) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| {
+            Problem::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
+        }),
+        Err(problem) => problem.into_response(),
+    };
+    let (told, mut response) = tell(answered, &id);
+    if pretty {
+        response = indented(response).await;
+    }
+    response.headers_mut().insert(REQUEST_ID, id);
+
+    if commits {
+        guard.metrics.committed(told.map_or("OK", |told| told.code));
+    }
+    guard.metrics.answered(route, response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// Logs what the caller must not see, under the request's id, and puts that id into the answer.
+fn tell(mut response: Response, id: &HeaderValue) -> (Option<Told>, Response) {
+    let told = response.extensions_mut().remove::<Told>();
+    if let Some(Told { code, detail: Some(detail) }) = &told {
+        let request_id = id.to_str().unwrap_or("");
+        tracing::error!(request_id, code, detail, "a request failed");
+        if response.status().as_u16() == 500 {
+            response = internal_answer(request_id);
+        }
+    }
+    (told, response)
+}
+
+/// The middleware around routes that need a scope; only there where keys are in use.
+pub(super) async fn demand(State(scope): State<Scope>, request: Request, next: Next) -> Response {
+    if request.extensions().get::<Scopes>().is_some_and(|scopes| scopes.allow(scope)) {
+        next.run(request).await
+    } else {
+        Problem::forbidden(scope).into_response()
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
+}
+
+/// Whether a request is one of those that may be held until something arrives.
+fn waits(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.contains("wait")) && Params::of(uri).get("wait").is_some()
+}
+
+fn wants_pretty(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.contains("pp")) && Params::of(uri).get("pp") == Some("true")
+}
+
+/// A JSON answer with line breaks; any other as it is.
+async fn indented(response: Response) -> Response {
+    if response.headers().get(CONTENT_TYPE).is_none_or(|of| !of.as_bytes().starts_with(b"application/json")) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let text = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
+    match std::str::from_utf8(&text) {
+        Ok(json) => Response::from_parts(parts, Body::from(json::indent(json))),
+        Err(_) => Response::from_parts(parts, Body::from(text)),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Names for requests that come without one: the same random start for all of a process, then a number.
+struct RequestIds {
+    process: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        let mut process = Uuid::new_v4().simple().to_string();
+        process.truncate(12);
+        Self { process, count: AtomicU64::new(0) }
+    }
+
+    /// The caller's, if it is up to 128 visible ASCII characters.
+    fn of(&self, headers: &HeaderMap) -> HeaderValue {
+        let given = headers
+            .get(REQUEST_ID)
+            .filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
+        given.cloned().unwrap_or_else(|| {
+            let count = self.count.fetch_add(1, Ordering::Relaxed);
+            HeaderValue::try_from(format!("{}-{count}", self.process))
+                .unwrap_or(HeaderValue::from_static("none"))
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! `/health/live` and `/health/ready`: what an orchestrator and a load balancer ask.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use futures::future::join_all;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+
+/// How long the store may take to tell its head before it counts as away.
+const STORE_TIME: Duration = Duration::from_secs(2);
+
+/// Something beside the store whose state the operator should see: a projection that is paused, say.
+///
+/// Its problems are shown by `/health/ready`, but do not make the server unready.
+#[async_trait]
+pub trait HealthCheck: Send + Sync + 'static {
+    /// What is wrong, a sentence each; nothing when all is well. Sent to anybody who asks: no internals.
+    async fn problems(&self) -> Vec<String>;
+}
+
+/// Whether the server may be given requests.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+enum Readiness {
+    /// All is well.
+    Ready,
+    /// The store serves; something beside it does not.
+    Degraded {
+        /// What is wrong, a sentence each.
+        reasons: Vec<String>,
+    },
+    /// The store does not answer.
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl IntoResponse for Readiness {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Ready | Self::Degraded { .. } => StatusCode::OK,
+            Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        (status, axum::Json(self)).into_response()
+    }
+}
+
+/// Whether a path is one of those that answer to everybody.
+pub(super) fn is_path(path: &str) -> bool {
+    matches!(path, "/health/live" | "/health/ready")
+}
+
+/// Whether the process runs.
+#[utoipa::path(
+    get, path = "/health/live", tag = "operation", operation_id = "live", security(()),
+    responses((status = 200, description = "It runs.", body = Object, example = json!({"status": "live"}))),
+)]
+pub(super) async fn live() -> Response {
+    let mut answer = Answer::new();
+    answer.text("status", "live");
+    answer.respond(StatusCode::OK)
+}
+
+/// Whether the server may be given requests.
+///
+/// A projection that has stopped makes the answer `degraded`, not unavailable: the store still takes commits.
+#[utoipa::path(
+    get, path = "/health/ready", tag = "operation", operation_id = "ready", security(()),
+    responses(
+        (status = 200, description = "The store answers.", body = Readiness, example = json!({"status": "ready"})),
+        (status = 503, description = "The store does not answer.", body = Readiness,
+            example = json!({"status": "unavailable", "reason": "the store does not answer (UNAVAILABLE)"})),
+    ),
+)]
+pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
+    let code = match tokio::time::timeout(STORE_TIME, app.log.head()).await {
+        Ok(Ok(_)) => {
+            let reasons = join_all(app.health.iter().map(|check| check.problems())).await.concat();
+            return if reasons.is_empty() { Readiness::Ready } else { Readiness::Degraded { reasons } };
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready");
+            error.code()
+        }
+        Err(_) => "TIMEOUT",
+    };
+    Readiness::Unavailable { reason: format!("the store does not answer ({code})") }
+}

@@ -1,0 +1,116 @@
+//! What the API counts, and `GET /metrics`.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use super::{App, Problem};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommitLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    /// The pattern, not the path: `/streams/{stream_id}`.
+    route: String,
+    status: &'static str,
+}
+
+/// What the API counts. Clones share their counts.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    commits: Family<CommitLabels, Counter>,
+    requests: Family<RequestLabels, Histogram>,
+    in_flight: Gauge,
+    log_head: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        // 0.25 ms to 16 s, doubling.
+        let buckets = || Histogram::new(exponential_buckets(0.000_25, 2.0, 17));
+        let metrics = Self {
+            commits: Family::default(),
+            requests: Family::new_with_constructor(buckets),
+            in_flight: Gauge::default(),
+            log_head: Gauge::default(),
+        };
+        registry.register(
+            "ees_commits",
+            "Commits by result: OK, or the error's code",
+            metrics.commits.clone(),
+        );
+        registry.register(
+            "ees_http_request_duration_seconds",
+            "Time from a request's head to its answer's, by route and class of status",
+            metrics.requests.clone(),
+        );
+        registry.register("ees_http_requests_in_flight", "Requests under way", metrics.in_flight.clone());
+        registry.register(
+            "ees_log_head",
+            "The checkpoint after the newest changeset",
+            metrics.log_head.clone(),
+        );
+        metrics
+    }
+
+    /// Counts a request as under way until what is returned is dropped: a client may go away half-way.
+    pub(super) fn begin(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    pub(super) fn committed(&self, result: &'static str) {
+        self.commits.get_or_create(&CommitLabels { result }).inc();
+    }
+
+    pub(super) fn answered(&self, route: &str, status: u16, time: Duration) {
+        let status = match status {
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        let labels = RequestLabels { route: route.to_owned(), status };
+        self.requests.get_or_create(&labels).observe(time.as_secs_f64());
+    }
+}
+
+/// A request under way.
+pub(super) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Metrics for Prometheus, in the OpenMetrics text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation", operation_id = "metrics",
+    responses(
+        (status = 200, description = "Commits by result, request durations, requests under way, the log's head, and what \
+            the projections add.", content_type = "application/openmetrics-text", body = String,
+            example = "# TYPE ees_commits counter\nees_commits_total{result=\"OK\"} 3\n# EOF\n"),
+    ),
+)]
+pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+    // What can still be told is told when the store does not answer.
+    if let Ok(head) = app.log.head().await {
+        app.metrics.log_head.set(i64::try_from(head.checkpoint.get()).unwrap_or(i64::MAX));
+    }
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &app.registry).map_err(Problem::internal)?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, content_type)], text).into_response())
+}

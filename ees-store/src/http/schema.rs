@@ -1,0 +1,151 @@
+//! The shapes of bodies, for the description of the API.
+//!
+//! Answers with events are put together from stored texts (see `answer`), and the tests hold them against these.
+#![expect(dead_code, reason = "only their description is used")]
+
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// What to append.
+#[derive(ToSchema)]
+#[schema(example = json!({"events": [{"type": "deposited", "amount": 7}], "metadata": {"user": "ada"}}))]
+pub(super) struct CommitRequest {
+    /// At least one event, each any JSON. Every token is kept as it is written.
+    #[schema(min_items = 1)]
+    events: Vec<Value>,
+    /// About the commit: who, why, from where.
+    #[schema(value_type = Option<Object>, nullable = false)]
+    metadata: Option<Value>,
+}
+
+/// What the commit became.
+#[derive(ToSchema)]
+#[schema(example = json!({"stream_id": "account/42", "changeset_id": 2}))]
+pub(super) struct CommitAnswer {
+    stream_id: String,
+    /// The changeset's number in its stream, from 1.
+    changeset_id: u64,
+}
+
+/// A changeset of a known stream.
+#[derive(ToSchema)]
+#[schema(as = Changeset)]
+#[schema(example = json!({"changeset_id": 2, "events": [{"type": "deposited", "amount": 7}], "metadata": {"user": "ada"}}))]
+pub(super) struct Changeset {
+    /// Its number in the stream, from 1, without gaps.
+    changeset_id: u64,
+    events: Vec<Value>,
+    #[schema(value_type = Object)]
+    metadata: Value,
+    /// When it was committed, in microseconds. With `include=position`.
+    #[schema(format = DateTime, nullable = false)]
+    timestamp: Option<String>,
+    /// The number of its first event in the stream. With `include=position`.
+    #[schema(nullable = false)]
+    first_event_id: Option<u64>,
+    /// The stream's type, or null. With `include=position`.
+    stream_type: Option<String>,
+}
+
+/// A part of a stream.
+#[derive(ToSchema)]
+pub(super) struct StreamChangesets {
+    stream_id: String,
+    changesets: Vec<Changeset>,
+    /// Where the rest begins, when the answer was cut.
+    #[schema(nullable = false)]
+    next: Option<u64>,
+    /// The checkpoint of the last changeset here, once it has one. With `include=position`.
+    #[schema(nullable = false)]
+    last_checkpoint: Option<u64>,
+}
+
+/// An event at its place in a stream.
+#[derive(ToSchema)]
+#[schema(example = json!({"id": 4, "data": {"type": "deposited", "amount": 7}}))]
+pub(super) struct NumberedEvent {
+    /// Its number in the stream, from 1, without gaps.
+    id: u64,
+    data: Value,
+}
+
+/// A part of a stream, event by event.
+#[derive(ToSchema)]
+pub(super) struct StreamEvents {
+    stream_id: String,
+    events: Vec<NumberedEvent>,
+    /// Where the rest begins, when the answer was cut.
+    #[schema(nullable = false)]
+    next: Option<u64>,
+}
+
+/// A changeset at its place in the global order.
+#[derive(ToSchema)]
+pub(super) struct IndexedChangeset {
+    stream_id: String,
+    #[schema(inline)]
+    #[serde(flatten)]
+    changeset: Changeset,
+    /// Its place in the order over all streams.
+    checkpoint: u64,
+}
+
+/// A part of the log.
+#[derive(ToSchema)]
+pub(super) struct LogAnswer {
+    /// The checkpoint that was asked for.
+    checkpoint: u64,
+    /// The limit that was applied.
+    limit: u64,
+    changesets: Vec<IndexedChangeset>,
+    /// Where to go on.
+    next_checkpoint: u64,
+    /// The checkpoint after the newest changeset. With `include=position`.
+    #[schema(nullable = false)]
+    head: Option<u64>,
+    /// The log's own name, made with it. With `include=position`.
+    #[schema(format = "uuid", nullable = false)]
+    log_id: Option<String>,
+    /// Changes when the log could have been replaced by an older state of itself. With `include=position`.
+    #[schema(format = "uuid", nullable = false)]
+    incarnation: Option<String>,
+}
+
+/// Why a request was refused.
+#[derive(ToSchema)]
+#[schema(example = json!({"error": "STREAM_NOT_FOUND", "message": "The specified stream(account/42) doesn't exist",
+    "stream_id": "account/42"}))]
+pub(super) struct Error {
+    /// A stable code.
+    error: String,
+    /// For people.
+    message: String,
+    /// The stream, where known.
+    #[schema(nullable = false)]
+    stream_id: Option<String>,
+}
+
+/// Why a commit was refused.
+#[derive(ToSchema)]
+#[schema(example = json!({"error": "OPTIMISTIC_CONCURRENCY_EXCEPTION",
+    "message": "The expected last changeset (1) is outdated, review the changeset(s) appended after it.",
+    "stream_id": "account/42", "forthcoming_changesets": [{"changeset_id": 2, "events": [7], "metadata": {}}]}))]
+pub(super) struct Conflict {
+    error: String,
+    message: String,
+    stream_id: String,
+    /// What was appended after the expected changeset or event, oldest first, at most 100.
+    #[schema(nullable = false)]
+    forthcoming_changesets: Option<Vec<Changeset>>,
+    /// Where the rest begins, when the list was cut.
+    #[schema(nullable = false)]
+    next: Option<u64>,
+}
+
+/// A failure of the server's own; its log has the rest under the same id.
+#[derive(ToSchema)]
+#[schema(example = json!({"error": "INTERNAL", "request_id": "6f1c2b9e04d7-42"}))]
+pub(super) struct Internal {
+    error: String,
+    request_id: String,
+}

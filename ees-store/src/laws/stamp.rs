@@ -1,0 +1,167 @@
+//! The list of laws, and the macro that makes a test of each.
+
+/// Stamps every law onto a backend: one `#[tokio::test]` each, in a module for each topic.
+///
+/// Takes the type that is the backend's [`Subject`](crate::laws::Subject).
+#[macro_export]
+macro_rules! store_laws {
+    ($subject:ty) => {
+        $crate::stamp_store_laws! {
+            $subject;
+            concurrency {
+                a_stream_begins_at_changeset_1_and_event_1
+                a_commit_goes_after_what_it_expects
+                an_outdated_expectation_is_refused
+                an_expectation_ahead_of_the_stream_is_refused
+                a_refused_commit_leaves_no_trace
+                of_racing_commits_with_one_expectation_exactly_one_wins
+                of_racing_first_commits_exactly_one_wins
+                writers_that_try_again_all_get_in
+                refusals_do_not_disturb_commits_at_the_same_time
+                every_stream_has_its_own_end
+                a_dropped_commit_does_no_harm
+            }
+            batches {
+                commits_in_order_get_each_their_own_verdict
+                an_empty_batch_has_no_verdicts
+                commits_in_order_stand_in_the_order_given
+                a_repeat_within_a_batch_is_stored_once
+                a_type_given_within_a_batch_holds_at_once
+                a_long_batch_is_stored_whole
+            }
+            streams {
+                a_stream_nobody_wrote_to_is_not_found
+                a_range_of_changesets_includes_both_ends
+                a_range_of_events_gives_whole_changesets
+                the_largest_numbers_are_ordinary_bounds
+                pages_cut_by_a_limit_add_up_to_the_whole
+                a_page_that_reaches_the_end_of_its_range_is_not_cut
+                pages_cut_by_bytes_add_up_to_the_whole
+                a_stream_of_many_megabytes_reads_whole
+                a_changeset_reads_back_with_all_its_members
+            }
+            log {
+                an_empty_log_ends_at_its_start
+                every_log_has_its_own_id
+                two_stores_are_two_histories
+                the_log_and_the_streams_tell_the_same
+                pages_cut_by_a_limit_add_up_to_the_whole
+                pages_cut_by_bytes_add_up_to_the_whole
+                a_log_of_many_megabytes_reads_whole
+                reading_at_or_past_the_end_gives_nothing
+                a_page_with_something_in_it_does_not_wait
+                each_changeset_is_located
+            }
+            filters {
+                a_filter_gives_exactly_what_passes_it
+                a_filter_works_from_any_checkpoint
+                a_filtered_page_cut_by_bytes_loses_nothing
+                what_a_filter_passes_over_does_not_hold_the_reader_back
+            }
+            waiting {
+                a_waiting_reader_wakes_when_something_arrives
+                waiting_readers_hold_nobody_up
+                a_wait_for_nothing_ends_empty
+                a_waiting_reader_with_a_filter_gets_what_passes
+                a_dropped_wait_does_no_harm
+            }
+            order {
+                the_order_is_that_of_the_commits
+                a_commit_is_answered_with_its_place
+                refusals_and_repeats_leave_no_gap
+            }
+            racing {
+                all_readers_see_the_same_sequence_while_writers_race
+                a_stream_read_while_it_grows_has_no_gaps
+                an_answered_commit_can_be_read_at_once
+                changesets_are_located_where_they_are_read
+            }
+            idempotency {
+                a_repeat_answers_with_the_first_and_stores_nothing
+                a_repeats_expectation_is_not_looked_at
+                a_key_with_another_body_is_refused
+                the_same_key_on_another_stream_is_another_commit
+                a_key_may_hold_any_visible_character
+                a_refused_commit_does_not_use_up_its_key
+                concurrent_repeats_are_stored_once
+                of_concurrent_bodies_under_one_key_one_is_stored
+            }
+            fidelity {
+                every_token_of_an_event_comes_back
+                events_stay_apart
+                every_token_of_metadata_comes_back
+                white_space_between_tokens_is_all_that_goes
+                a_changeset_may_hold_many_events
+            }
+            names {
+                every_id_is_a_stream_of_its_own
+                every_id_is_located_and_refused_by_its_name
+            }
+            times {
+                a_changeset_is_stamped_when_it_is_committed
+                times_ascend_within_a_stream
+                a_given_time_is_kept_or_refused
+                a_clock_that_went_back_does_not_turn_a_stream_round
+            }
+            types {
+                a_stream_keeps_the_type_of_its_first_commit
+                another_type_is_refused
+                a_refused_first_commit_fixes_no_type
+                types_are_any_text
+                of_racing_types_one_wins
+            }
+            sizes {
+                a_changeset_of_exactly_the_limit_is_kept_and_one_byte_more_refused
+                far_too_much_is_refused_likewise
+                the_limit_is_about_what_is_stored
+            }
+            reopening {
+                a_reopened_store_has_everything
+                a_reopened_store_goes_on
+                a_killed_store_has_everything
+                a_killed_store_goes_on
+                an_empty_log_keeps_its_id
+                a_store_killed_while_it_writes_loses_nothing_it_answered
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! stamp_store_laws {
+    ($subject:ty; $($topic:ident { $($law:ident)+ })+) => {
+        $(
+            mod $topic {
+                #[allow(unused_imports, reason = "the subject may be given by its full path")]
+                use super::*;
+                $(
+                    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                    async fn $law() {
+                        $crate::laws::$topic::$law::<$subject>().await;
+                    }
+                )+
+            }
+        )+
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A law that is written but not listed would be skipped in silence.
+    #[test]
+    fn every_law_is_stamped() {
+        let list = include_str!("stamp.rs");
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/laws")).unwrap() {
+            let path = entry.unwrap().path();
+            let topic = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let laws = text.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('<').next());
+            for law in laws {
+                let of_topic = list.split(&format!("            {topic} {{\n")).nth(1).unwrap_or("");
+                let of_topic = of_topic.split('}').next().unwrap_or("");
+                assert!(of_topic.lines().any(|line| line.trim() == law), "{topic}::{law} is not in the list");
+            }
+        }
+    }
+}

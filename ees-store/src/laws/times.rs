@@ -1,0 +1,88 @@
+//! When a changeset was committed.
+
+use super::Subject;
+use super::steps::{append, append_many, commit_after, first, whole_log, whole_stream};
+use crate::{Error, Timestamp};
+
+fn micros(time: i64) -> Timestamp {
+    Timestamp::from_micros(time)
+}
+
+/// Stamped with the time of the commit, by a clock that may be a minute off.
+pub async fn a_changeset_is_stamped_when_it_is_committed<S: Subject>() {
+    const MINUTE_MICROS: i64 = 60_000_000;
+    let subject = S::new().await;
+    let before = Timestamp::now().as_micros() - MINUTE_MICROS;
+    append(&subject.store(), "a", 0, "[1]").await;
+    let after = Timestamp::now().as_micros() + MINUTE_MICROS;
+    let stamped = whole_stream(&subject.store(), "a").await[0].timestamp.as_micros();
+    assert!((before..=after).contains(&stamped), "{before} <= {stamped} <= {after}");
+}
+
+/// Faster than the clock ticks: still each later than the one before, in whole microseconds that come back.
+pub async fn times_ascend_within_a_stream<S: Subject>() {
+    let subject = S::new().await;
+    append_many(&subject.store(), "a", 500).await;
+    let read = whole_stream(&subject.store(), "a").await;
+    assert!(read.is_sorted_by(|a, b| a.timestamp < b.timestamp), "{read:?}");
+    let log = whole_log(&subject.log(), 500).await;
+    assert!(log.iter().map(|it| &it.changeset).eq(&read));
+}
+
+/// A given time is kept to the microsecond, and pushed on where the stream's last is not before it. A store that
+/// stamps by its own clock refuses such a commit instead of dropping the time.
+pub async fn a_given_time_is_kept_or_refused<S: Subject>() {
+    let subject = S::new().await;
+    let store = subject.store();
+    let long_ago = micros(-1);
+    if !S::CAPABILITIES.keeps_given_times {
+        let refusal = store.commit(first("a", "[1]").with_recorded_at(long_ago)).await.unwrap_err();
+        assert!(matches!(refusal, Error::InvalidRequest(_)), "{refusal:?}");
+        whole_log(&subject.log(), 0).await;
+        return;
+    }
+    let given = [
+        -1_000_001,
+        -5,
+        -1_000_000,
+        0,
+        1_795_253_400_000_001,
+        1_795_253_400_000_001,
+        7,
+        1_795_253_400_000_007,
+    ];
+    for (last, time) in (0..).zip(given) {
+        store.commit(commit_after("a", last, "[1]").with_recorded_at(micros(time))).await.unwrap();
+    }
+    let kept: Vec<_> = whole_stream(&store, "a").await.iter().map(|it| it.timestamp.as_micros()).collect();
+    let want = [
+        -1_000_001,
+        -5,
+        -4,
+        0,
+        1_795_253_400_000_001,
+        1_795_253_400_000_002,
+        1_795_253_400_000_003,
+        1_795_253_400_000_007,
+    ];
+    assert_eq!(kept, want);
+    let log = whole_log(&subject.log(), want.len()).await;
+    assert!(log.iter().map(|it| it.timestamp.as_micros()).eq(want));
+}
+
+/// After a time that lies ahead of the clock, the stream goes on a microsecond at a time; other streams do not
+/// notice.
+pub async fn a_clock_that_went_back_does_not_turn_a_stream_round<S: Subject>() {
+    if !S::CAPABILITIES.keeps_given_times {
+        return a_given_time_is_kept_or_refused::<S>().await;
+    }
+    let subject = S::new().await;
+    let store = subject.store();
+    let ahead = Timestamp::now().as_micros() + 3_600_000_000;
+    store.commit(first("a", "[1]").with_recorded_at(micros(ahead))).await.unwrap();
+    append(&store, "a", 1, "[2]").await;
+    append(&store, "b", 0, "[1]").await;
+    let of_a: Vec<_> = whole_stream(&store, "a").await.iter().map(|it| it.timestamp.as_micros()).collect();
+    assert_eq!(of_a, [ahead, ahead + 1]);
+    assert!(whole_stream(&store, "b").await[0].timestamp.as_micros() < ahead);
+}

@@ -1,0 +1,168 @@
+//! Broken connections, busy servers, and servers that are none.
+
+use std::time::{Duration, Instant};
+
+use ees_store::client::Client;
+use ees_store::{
+    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, LogQuery, StreamQuery,
+};
+use serde_json::Value;
+
+use super::proxy::{Proxy, Turn};
+use super::serving::Served;
+
+const BUSY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+const BAD_GATEWAY: &str = "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 13\r\n\r\n<html></html>";
+const TOO_MANY: &str = "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n";
+const SOMETHING_ELSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n<html></html>";
+const MOVED: &str = "HTTP/1.1 301 Moved Permanently\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n";
+
+fn commit() -> Commit {
+    Commit::new("a".parse().unwrap(), Expectation::NewStream, Events::parse("[1]").unwrap())
+}
+
+async fn stored(served: &Served) -> u64 {
+    served.store.head().await.unwrap().checkpoint.get()
+}
+
+/// Nobody listens there.
+async fn nowhere() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_stored_once() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, [Turn::LoseAnswer, Turn::CutAnswer]).await;
+    let client = Client::new(&proxy.url()).unwrap();
+    let committed = client.commit(commit()).await.unwrap();
+    assert_eq!((committed.changeset_id.get(), committed.checkpoint), (1, Some(Checkpoint::START)));
+    assert_eq!((proxy.requests(), stored(&served).await), (3, 1));
+}
+
+#[tokio::test]
+async fn a_commit_keeps_its_own_key_when_it_is_sent_again() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, [Turn::LoseAnswer]).await;
+    let keyed = commit().with_idempotency_key("mine".parse().unwrap());
+    Client::new(&proxy.url()).unwrap().commit(keyed.clone()).await.unwrap();
+    let repeat = served.store.commit(keyed).await.unwrap();
+    assert_eq!((repeat.changeset_id.get(), stored(&served).await), (1, 1));
+}
+
+#[tokio::test]
+async fn two_commits_without_keys_are_two_commits() {
+    let served = Served::new().await;
+    let client = Client::new(&served.url()).unwrap();
+    client.commit(commit()).await.unwrap();
+    let again = client.commit(commit()).await.unwrap_err();
+    assert_eq!(again.code(), "OPTIMISTIC_CONCURRENCY_EXCEPTION");
+}
+
+#[tokio::test]
+async fn a_page_that_broke_off_is_read_again() {
+    let served = Served::new().await;
+    served.store.commit(commit()).await.unwrap();
+    let proxy = Proxy::new(served.address, [Turn::CutAnswer, Turn::LoseAnswer]).await;
+    let client = Client::new(&proxy.url()).unwrap();
+    let page = client.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
+    assert_eq!((page.changesets.len(), proxy.requests()), (1, 3));
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_again_no_sooner_than_it_wants() {
+    let served = Served::new().await;
+    let proxy =
+        Proxy::new(served.address, [Turn::Answer(BUSY), Turn::Answer(BAD_GATEWAY), Turn::Answer(TOO_MANY)])
+            .await;
+    let began = Instant::now();
+    Client::new(&proxy.url()).unwrap().commit(commit()).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1), "it asked for a second: {:?}", began.elapsed());
+    assert_eq!((proxy.requests(), stored(&served).await), (4, 1));
+}
+
+#[tokio::test]
+async fn trying_again_ends() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, [Turn::Answer(BAD_GATEWAY); 9]).await;
+    let client = Client::builder(&proxy.url()).retries(2).build().unwrap();
+    let error = client.commit(commit()).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains(&proxy.url())), "{error}");
+    assert_eq!(proxy.requests(), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_is_final() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, []).await;
+    let client = Client::new(&proxy.url()).unwrap();
+    let ahead = Commit { expectation: Expectation::LastChangeset(7.into()), ..commit() };
+    assert_eq!(client.commit(ahead).await.unwrap_err().code(), "INVALID_EXPECTED_CHANGESET_ID");
+    let missing = client.read_stream(StreamQuery::all("a".parse().unwrap())).await.unwrap_err();
+    assert!(matches!(missing, Error::StreamNotFound(_)));
+    assert_eq!(proxy.requests(), 2);
+}
+
+#[tokio::test]
+async fn a_post_that_may_have_arrived_is_not_sent_again() {
+    let served = Served::new().await;
+    for turn in [Turn::LoseAnswer, Turn::Answer(BUSY)] {
+        let proxy = Proxy::new(served.address, [turn]).await;
+        let client = Client::new(&proxy.url()).unwrap();
+        let error = client.post_json::<_, Value>("/streams/a", &Value::Null).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+        assert_eq!(proxy.requests(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_is_named() {
+    let url = nowhere().await;
+    let client = Client::builder(&url).retries(1).build().unwrap();
+    for error in [
+        client.commit(commit()).await.unwrap_err(),
+        client.head().await.unwrap_err(),
+        client.post_json::<_, Value>("/x", &Value::Null).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, Error::Unavailable(why) if why.contains(&url) && why.contains("refused")),
+            "{error}"
+        );
+        assert!(error.is_transient());
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_given_up_in_time() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, [Turn::Silence]).await;
+    let timeout = Duration::from_millis(100);
+    let client = Client::builder(&proxy.url()).timeout(timeout).retries(0).build().unwrap();
+    let error = client.version().await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable(why) if why.contains("no answer within 100ms")), "{error}");
+}
+
+#[tokio::test]
+async fn a_long_wait_is_not_cut_off_by_the_timeout() {
+    let served = Served::new().await;
+    let client =
+        Client::builder(&served.url()).timeout(Duration::from_millis(300)).retries(0).build().unwrap();
+    let wait = Duration::from_secs(1);
+    let page = client.read(LogQuery::from(Checkpoint::START, 10).with_wait(wait)).await.unwrap();
+    assert!(page.changesets.is_empty());
+}
+
+#[tokio::test]
+async fn a_server_of_something_else_is_noticed() {
+    let served = Served::new().await;
+    let proxy = Proxy::new(served.address, [Turn::Answer(SOMETHING_ELSE), Turn::Answer(MOVED)]).await;
+    let client = Client::new(&proxy.url()).unwrap();
+    let error = client.head().await.unwrap_err();
+    assert!(
+        matches!(&error, Error::InvalidRequest(why) if why.contains("does not answer as ees does")),
+        "{error}"
+    );
+    let error = client.commit(commit()).await.unwrap_err();
+    assert!(matches!(&error, Error::InvalidRequest(why) if why.contains("301")), "{error}");
+}

@@ -1,0 +1,92 @@
+//! What the client says and hears beyond the laws.
+
+use std::time::Duration;
+
+use ees_store::client::{Client, Statistics};
+use ees_store::{
+    Changeset, ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Filter, Indexed,
+    LogQuery, StreamQuery, pages,
+};
+use futures::{StreamExt, TryStreamExt};
+use serde_json::Value;
+
+use super::serving::Served;
+
+fn commit_after(last: u64) -> Commit {
+    let expectation = Expectation::LastChangeset(last.into());
+    Commit::new("a".parse().unwrap(), expectation, Events::parse("[1]").unwrap())
+}
+
+#[tokio::test]
+async fn a_key_is_sent_and_what_it_lacks_is_told() {
+    let served = Served::with(|api| api.with_keys("read:reader,read+commit:writer".parse().unwrap())).await;
+    let with_key = |key: &str| Client::builder(&served.url()).api_key(key).build().unwrap();
+    with_key("writer").commit(commit_after(0)).await.unwrap();
+    assert_eq!(with_key("reader").head().await.unwrap().checkpoint.get(), 1);
+
+    let forbidden = with_key("reader").commit(commit_after(1)).await.unwrap_err();
+    assert!(matches!(&forbidden, Error::Forbidden(why) if why.contains("commit")), "{forbidden}");
+    assert!(matches!(with_key("nobody").head().await, Err(Error::Unauthorized)));
+    assert!(matches!(Client::new(&served.url()).unwrap().head().await, Err(Error::Unauthorized)));
+}
+
+#[tokio::test]
+async fn the_rest_of_the_api_is_within_reach() {
+    let served = Served::new().await;
+    let client = Client::new(&format!("{}/", served.url())).unwrap();
+    assert_eq!(client.version().await.unwrap(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(client.statistics().await.unwrap(), Statistics::default());
+    let committed: Value =
+        client.post_json("/streams/a%2Fb", &serde_json::json!({"events": [1]})).await.unwrap();
+    assert_eq!(committed, serde_json::json!({"stream_id": "a/b", "changeset_id": 1}));
+    let page: Value = client.get_json("/changesets?limit=1").await.unwrap();
+    assert_eq!(page["next_checkpoint"], 1);
+    let nowhere = client.get_json::<Value>("/nowhere").await.unwrap_err();
+    assert!(matches!(&nowhere, Error::InvalidRequest(why) if why == "Invalid endpoint"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn pages_are_turned_by_themselves() {
+    let served = Served::new().await;
+    let client = Client::new(&served.url()).unwrap();
+    let commits = (0..2_500).map(commit_after).collect();
+    assert!(served.store.commit_in_order(commits).await.iter().all(Result::is_ok));
+
+    let stream = StreamQuery::all("a".parse().unwrap()).with_limit(400);
+    let stream: Vec<Changeset> = pages::stream_changesets(&client, stream).try_collect().await.unwrap();
+    let log = LogQuery::from(Checkpoint::START, usize::MAX);
+    let log: Vec<Indexed> = pages::log_changesets(&client, log).try_collect().await.unwrap();
+    assert_eq!(log.len(), 2_500);
+    assert!(log.iter().map(|it| &it.changeset).eq(&stream));
+}
+
+#[tokio::test]
+async fn following_gives_what_is_there_and_what_arrives() {
+    let served = Served::new().await;
+    let client = Client::new(&served.url()).unwrap();
+    served.store.commit(commit_after(0)).await.unwrap();
+    let mut followed = std::pin::pin!(pages::follow(&client, LogQuery::from(Checkpoint::START, 10)));
+    assert_eq!(followed.next().await.unwrap().unwrap().next.get(), 1);
+    let (page, committed) = tokio::join!(followed.next(), served.store.commit(commit_after(1)));
+    let page = page.unwrap().unwrap();
+    assert_eq!(Some(page.changesets[0].checkpoint), committed.unwrap().checkpoint);
+}
+
+#[tokio::test]
+async fn a_wait_longer_than_the_server_takes_is_asked_for_in_parts() {
+    let served = Served::new().await;
+    let client = Client::new(&served.url()).unwrap();
+    let query = LogQuery::from(Checkpoint::START, 10).with_wait(Duration::MAX);
+    let (page, committed) = tokio::join!(client.read(query), served.store.commit(commit_after(0)));
+    assert_eq!((page.unwrap().changesets.len(), committed.unwrap().changeset_id.get()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_the_wire_can_not_carry_is_refused_before_it_is_sent() {
+    let client = Client::new("http://127.0.0.1:1").unwrap();
+    let typed = commit_after(0).with_stream_type(" a".parse().unwrap());
+    let nameless = LogQuery::from(Checkpoint::START, 1).with_filter(Filter::event_types([""]));
+    for error in [client.commit(typed).await.unwrap_err(), client.read(nameless).await.unwrap_err()] {
+        assert!(matches!(error, Error::InvalidRequest(_)), "{error}");
+    }
+}
