@@ -56,6 +56,19 @@ pub(crate) trait Inspect: Send + Sync {
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
 }
 
+/// What is known of a projection without asking anybody: as of the monitor's last look, at most seconds ago.
+pub(crate) struct Glance {
+    pub(crate) name: String,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) lag_changesets: u64,
+    pub(crate) lag_seconds: f64,
+    pub(crate) rate: f64,
+    pub(crate) attempts: u32,
+    pub(crate) parked_streams: usize,
+    pub(crate) halted: bool,
+    pub(crate) stalled: bool,
+}
+
 /// One running projection, seen from outside.
 pub(crate) struct Member {
     pub(crate) version: u32,

@@ -1,0 +1,29 @@
+//! What `/health/ready` says of projections.
+
+use async_trait::async_trait;
+use ees_store::http::HealthCheck;
+
+use crate::{Handle, State, Status};
+
+pub(super) struct Projections(pub(super) Handle);
+
+#[async_trait]
+impl HealthCheck for Projections {
+    async fn problems(&self) -> Vec<String> {
+        self.0.list().await.iter().filter(|status| status.stalled.is_some()).map(describe).collect()
+    }
+}
+
+/// Without the error itself: this is told to anybody who asks.
+fn describe(status: &Status) -> String {
+    let Status { name, checkpoint, lag_changesets, .. } = status;
+    let how = match status.state {
+        State::Paused => "is paused",
+        State::Stopped => "is stopped",
+        _ => "is behind and not moving",
+    };
+    format!(
+        "projection \"{name}\" {how} at checkpoint {checkpoint}, {lag_changesets} changesets behind; \
+         GET /projections/{name} says why"
+    )
+}

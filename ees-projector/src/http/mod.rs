@@ -1,0 +1,56 @@
+//! The control surface over HTTP: `/projections`, metrics and readiness, added to the store's API.
+//!
+//! ```
+//! use ees_projector::{Projector, http};
+//! use ees_store::http::Api;
+//! # use std::sync::Arc;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # let store = Arc::new(ees_store::memory::Store::new());
+//! let running = Projector::new(store.clone()).start();
+//! let router = http::install(Api::new(store.clone(), store), running.handle().clone()).router();
+//! # let _ = router;
+//! # }
+//! ```
+
+mod health;
+mod metrics;
+mod operating;
+mod problem;
+mod watching;
+
+use std::sync::Arc;
+
+use ees_store::http::{Api, Scope};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Handle;
+
+/// Adds to a store's API: the routes under `/projections` (to look and wait: scope read; to steer: scope admin),
+/// the projections' metrics, and what `/health/ready` says of a projection that stands still.
+#[must_use]
+pub fn install(mut api: Api, handle: Handle) -> Api {
+    metrics::register(api.registry(), &handle);
+    api.with_health(Arc::new(health::Projections(handle.clone())))
+        .with_routes(Scope::Read, watching_routes().with_state(handle.clone()))
+        .with_routes(Scope::Admin, operating_routes().with_state(handle))
+}
+
+fn watching_routes() -> OpenApiRouter<Handle> {
+    OpenApiRouter::new()
+        .routes(routes!(watching::list))
+        .routes(routes!(watching::status))
+        .routes(routes!(watching::parked))
+        .routes(routes!(watching::audit))
+}
+
+fn operating_routes() -> OpenApiRouter<Handle> {
+    OpenApiRouter::new()
+        .routes(routes!(operating::pause))
+        .routes(routes!(operating::resume))
+        .routes(routes!(operating::rebuild))
+        .routes(routes!(operating::skip))
+        .routes(routes!(operating::checkpoint))
+        .routes(routes!(operating::retry))
+}

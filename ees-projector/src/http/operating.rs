@@ -1,0 +1,152 @@
+//! To steer projections. Every call wants a reason where something is lost, keeps it in the audit, and answers with
+//! the status.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use ees_store::http::Problem;
+use ees_store::{Checkpoint, StreamId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use crate::{Handle, Status};
+
+type Answer = Result<Json<Status>, Problem>;
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Why {
+    /// Why; kept in the audit.
+    reason: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Skip {
+    /// The changeset: the one the projection stands before, or the first of a parked stream.
+    checkpoint: u64,
+    /// Why; kept in the audit.
+    reason: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Move {
+    /// Where the projection stands now.
+    from: u64,
+    /// Where it shall stand.
+    to: u64,
+    /// Why; kept in the audit.
+    reason: String,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Retry {
+    /// The stream; all that are parked unless given.
+    stream_id: Option<String>,
+    /// Why; kept in the audit.
+    reason: String,
+}
+
+/// An empty body is an empty object.
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
+    let text: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    serde_json::from_slice(text).map_err(|e| Problem::bad_request("INVALID_BODY", e.to_string()))
+}
+
+fn given(reason: &str) -> Result<&str, Problem> {
+    match reason.trim() {
+        "" => Err(Problem::bad_request("INVALID_BODY", "`reason` must say why: it is kept in the audit.")),
+        reason => Ok(reason),
+    }
+}
+
+async fn now(handle: &Handle, name: &str) -> Answer {
+    Ok(Json(handle.status(name).await?))
+}
+
+/// Stops a projection between two steps, until it is resumed.
+#[utoipa::path(
+    post, path = "/projections/{name}/pause", tag = "Projections", params(("name" = String, Path)),
+    request_body = Why,
+    responses((status = 200, body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn pause(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    handle.pause(&name, &read::<Why>(&body)?.reason).await?;
+    now(&handle, &name).await
+}
+
+/// Lets a paused projection go on, and try again what it failed at.
+#[utoipa::path(
+    post, path = "/projections/{name}/resume", tag = "Projections", params(("name" = String, Path)),
+    request_body = Why,
+    responses((status = 200, body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    handle.resume(&name, &read::<Why>(&body)?.reason).await?;
+    now(&handle, &name).await
+}
+
+/// Wipes the read model and replays the log from zero.
+#[utoipa::path(
+    post, path = "/projections/{name}/rebuild", tag = "Projections", params(("name" = String, Path)),
+    request_body = Why,
+    responses((status = 200, body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    handle.rebuild(&name, &read::<Why>(&body)?.reason).await?;
+    now(&handle, &name).await
+}
+
+/// Leaves out one changeset, and goes on.
+#[utoipa::path(
+    post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path)),
+    request_body = Skip,
+    responses(
+        (status = 200, body = Status),
+        (status = 400, description = "`INVALID_BODY`: no checkpoint, or no reason"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: it is not the changeset that can be skipped"),
+    )
+)]
+pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    let Skip { checkpoint, reason } = read(&body)?;
+    handle.skip(&name, Checkpoint::new(checkpoint), given(&reason)?).await?;
+    now(&handle, &name).await
+}
+
+/// Moves a projection without touching its tables: what lies between is left out, or applied once more.
+#[utoipa::path(
+    post, path = "/projections/{name}/checkpoint", tag = "Projections", params(("name" = String, Path)),
+    request_body = Move,
+    responses(
+        (status = 200, body = Status),
+        (status = 400, description = "`INVALID_BODY`: a member is missing"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`PROJECTION_MOVED`: it stands elsewhere by now"),
+    )
+)]
+pub(super) async fn checkpoint(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    let Move { from, to, reason } = read(&body)?;
+    handle.set_checkpoint(&name, Checkpoint::new(from), Checkpoint::new(to), given(&reason)?).await?;
+    now(&handle, &name).await
+}
+
+/// Tries parked streams again now.
+#[utoipa::path(
+    post, path = "/projections/{name}/retry", tag = "Projections", params(("name" = String, Path)),
+    request_body = Retry,
+    responses(
+        (status = 200, body = Status),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: no such stream is parked"),
+    )
+)]
+pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    let Retry { stream_id, reason } = read(&body)?;
+    let stream_id = stream_id
+        .map(|text| StreamId::new(&text).map_err(|e| Problem::bad_request("INVALID_STREAM_ID", e.to_string())))
+        .transpose()?;
+    handle.retry_parked(&name, stream_id, &reason).await?;
+    now(&handle, &name).await
+}

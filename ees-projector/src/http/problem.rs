@@ -1,0 +1,25 @@
+//! Where an operator's refused wish becomes an answer.
+
+use axum::http::StatusCode;
+use ees_store::http::Problem;
+
+use crate::OperateError;
+
+impl From<OperateError> for Problem {
+    fn from(error: OperateError) -> Self {
+        let message = error.to_string();
+        match error {
+            OperateError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "PROJECTION_NOT_FOUND", message),
+            OperateError::Moved { .. } => Self::new(StatusCode::CONFLICT, "PROJECTION_MOVED", message),
+            OperateError::Invalid(_) => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
+            OperateError::TimedOut { .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message),
+            // What a driver said is for the log.
+            OperateError::Unavailable(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "UNAVAILABLE",
+                "The projection can't do that now. Try again in a moment.",
+            )
+            .hiding(message),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! To look at projections, and to wait for one's own write.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use ees_store::http::{Closing, Problem};
+use ees_store::{ChangesetId, Checkpoint, StreamId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{AuditEntry, Handle, OperateError, ParkedStream, Status};
+
+/// Seconds a caller waits unless it says otherwise.
+const TIMEOUT_SECONDS: f64 = 10.0;
+/// Seconds a caller may wait.
+const TIMEOUT_SECONDS_MAX: f64 = 60.0;
+/// Entries of the audit in one answer.
+const AUDIT_ENTRIES_MAX: usize = 1_000;
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Projections {
+    projections: Vec<Status>,
+}
+
+/// All projections of this server, by name.
+#[utoipa::path(get, path = "/projections", tag = "Projections", responses((status = 200, body = Projections)))]
+pub(super) async fn list(State(handle): State<Handle>) -> Json<Projections> {
+    Json(Projections { projections: handle.list().await })
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Wait {
+    /// Wait until the changeset at this checkpoint is applied: the `Ees-Checkpoint` of a commit.
+    min_checkpoint: Option<u64>,
+    /// Wait until a changeset of this stream is applied, with `changeset_id`.
+    stream_id: Option<String>,
+    /// The number of the changeset in `stream_id`.
+    changeset_id: Option<u64>,
+    /// How many seconds to wait at most: 10 unless given, up to 60.
+    timeout: Option<f64>,
+}
+
+/// One projection; with parameters, once it has applied what they name.
+#[utoipa::path(
+    get, path = "/projections/{name}", tag = "Projections", params(("name" = String, Path), Wait),
+    responses(
+        (status = 200, body = Status),
+        (status = 400, description = "`INVALID_WAIT`: the parameters don't fit together"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no such changeset"),
+        (status = 504, description = "`TIMEOUT`: it did not get there in time"),
+    )
+)]
+pub(super) async fn status(
+    State(handle): State<Handle>,
+    closing: Closing,
+    Path(name): Path<String>,
+    query: Result<Query<Wait>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Status>, Problem> {
+    let Query(wait) = query.map_err(|e| Problem::bad_request("INVALID_WAIT", e.body_text()))?;
+    let seconds = wait.timeout.unwrap_or(TIMEOUT_SECONDS);
+    if !(0.0..=TIMEOUT_SECONDS_MAX).contains(&seconds) {
+        let message = format!("`timeout` has to be between 0 and {TIMEOUT_SECONDS_MAX} seconds.");
+        return Err(Problem::bad_request("INVALID_WAIT", message));
+    }
+    let timeout = Duration::from_secs_f64(seconds);
+    let waited = async {
+        match (wait.min_checkpoint, wait.stream_id, wait.changeset_id) {
+            (None, None, None) => Ok(()),
+            (Some(checkpoint), None, None) => {
+                handle.when_reached(&name, Checkpoint::new(checkpoint), timeout).await.map_err(Problem::from)
+            }
+            (None, Some(stream_id), Some(changeset_id)) => {
+                let stream_id = StreamId::new(&stream_id)
+                    .map_err(|e| Problem::bad_request("INVALID_STREAM_ID", e.to_string()))?;
+                let applied = handle.when_applied(&name, &stream_id, ChangesetId::new(changeset_id), timeout);
+                applied.await.map_err(Problem::from)
+            }
+            _ => Err(Problem::bad_request(
+                "INVALID_WAIT",
+                "Give either `min_checkpoint`, or `stream_id` and `changeset_id`.",
+            )),
+        }
+    };
+    tokio::select! {
+        waited = waited => waited?,
+        () = closing.closed() => {
+            return Err(OperateError::Unavailable("the server is shutting down".to_owned()).into());
+        }
+    }
+    Ok(Json(handle.status(&name).await?))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Parked {
+    parked: Vec<ParkedStream>,
+}
+
+/// The streams that wait because one of their changesets failed, those to be tried first at the front.
+#[utoipa::path(
+    get, path = "/projections/{name}/parked", tag = "Projections", params(("name" = String, Path)),
+    responses((status = 200, body = Parked), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn parked(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<Parked>, Problem> {
+    Ok(Json(Parked { parked: handle.parked(&name).await? }))
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Audit {
+    audit: Vec<AuditEntry>,
+}
+
+/// What operators did with a projection and why, the newest first.
+#[utoipa::path(
+    get, path = "/projections/{name}/audit", tag = "Projections", params(("name" = String, Path)),
+    responses((status = 200, body = Audit), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn audit(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<Audit>, Problem> {
+    Ok(Json(Audit { audit: handle.audit(&name, AUDIT_ENTRIES_MAX).await? }))
+}
