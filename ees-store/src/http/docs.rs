@@ -74,7 +74,9 @@ pub(super) fn routes(openapi: utoipa::openapi::OpenApi) -> Router {
 }
 
 fn asset(path: &str, page: Arc<Config<'static>>) -> Result<Response, Problem> {
-    let file = serve(path, page).map_err(Problem::internal)?.ok_or_else(Problem::no_such_endpoint)?;
+    let file = serve(path, page)
+        .map_err(|error| Problem::internal(error.to_string()))?
+        .ok_or_else(Problem::no_such_endpoint)?;
     let content_type = HeaderValue::try_from(file.content_type).map_err(Problem::internal)?;
     let mut response = ([(CONTENT_TYPE, content_type)], file.bytes.into_owned()).into_response();
     if file.gzpipped {
