@@ -40,8 +40,9 @@ const FORTHCOMING_MAX: usize = 100;
     ),
     request_body(content = CommitRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "It is on disk. The header `Ees-Checkpoint` tells its place in the global order, \
-            where the store knows it at once.", body = CommitAnswer),
+        (status = 200, description = "It is on disk.", body = CommitAnswer, headers(
+            ("Ees-Checkpoint" = u64, description = "Its place in the global order, where the store knows it at once."),
+        )),
         (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_EXPECTED_CHANGESET_ID` (also: \
             the stream is not that far), `INVALID_EXPECTED_EVENT_ID`, `BOTH_EXPECTED_CHANGESET_AND_EVENT_ARE_SET`, \
             `INVALID_HEADER`, `INVALID_BODY`.", body = ErrorAnswer),

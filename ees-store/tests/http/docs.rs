@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use ees_store::http::Scope;
 use ees_store::memory;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -37,9 +37,11 @@ async fn every_route_is_described() {
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             assert!(parameters.iter().all(|parameter| parameter["description"].is_string()), "{operation}");
             for answer in operation["responses"].as_object().unwrap().values() {
-                assert!(answer["content"].is_object(), "{operation}");
+                assert!(answer["content"].is_object() || answer["$ref"].is_string(), "{operation}");
             }
         }
+        assert_eq!(paths["/streams/{stream_id}"]["post"]["security"], json!([{"api_key": ["commit"]}, {}]));
+        assert_eq!(paths["/health/live"]["get"]["security"], json!([{}]));
         for reference in references(&api) {
             assert!(api.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
         }
@@ -61,7 +63,7 @@ fn references(value: &Value) -> Vec<&str> {
 /// An answer has all members that its schema requires, and none that the schema does not know.
 fn assert_described(api: &Value, schema: &Value, answer: &Value) {
     if let Some(reference) = schema["$ref"].as_str() {
-        return assert_described(api, &api.pointer(&reference[1..]).unwrap(), answer);
+        return assert_described(api, api.pointer(&reference[1..]).unwrap(), answer);
     }
     let parts = schema["allOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
     if parts.iter().all(|part| part.get("properties").is_none()) {
@@ -122,9 +124,12 @@ async fn see_thing() -> Json<&'static str> {
 async fn routes_that_are_added_are_described_too() {
     let routes = OpenApiRouter::new().routes(routes!(see_thing));
     let server =
-        TestServer::with(Arc::new(memory::Store::new()), |api| api.with_routes(Scope::Read, routes)).await;
+        TestServer::with(Arc::new(memory::Store::new()), |api| api.with_routes(Scope::Admin, routes)).await;
     let api = server.get("/openapi.json").await.json();
-    assert_eq!(api["paths"]["/thing"]["get"]["summary"], "A thing of another crate.");
+    let thing = &api["paths"]["/thing"]["get"];
+    assert_eq!(thing["summary"], "A thing of another crate.");
+    assert_eq!(thing["security"], json!([{"api_key": ["admin"]}, {}]));
+    assert_eq!(thing["responses"]["503"]["$ref"], "#/components/responses/Unavailable");
     assert_eq!(server.get("/thing").await.text(), "\"it\"");
 }
 
