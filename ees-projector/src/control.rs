@@ -77,12 +77,14 @@ pub struct Applied {
 
 /// Why a projection stands still. It stays so, over restarts, until it is resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Pause {
     /// Who paused it.
     pub by: PausedBy,
     /// The operator's reason, or the error.
     pub reason: String,
     /// Since when.
+    #[cfg_attr(feature = "http", schema(value_type = String))]
     pub since: Timestamp,
     /// The changeset that failed, when it was a failure.
     pub failure: Option<FailedChangeset>,
@@ -90,6 +92,7 @@ pub struct Pause {
 
 /// Who paused a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
     /// Somebody, on purpose.
@@ -100,23 +103,30 @@ pub enum PausedBy {
 
 /// Which changeset failed, and how often.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct FailedChangeset {
     /// Its place in the global order.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
     /// Its stream.
+    #[cfg_attr(feature = "http", schema(value_type = String))]
     pub stream_id: StreamId,
     /// Its number in the stream.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub changeset_id: ChangesetId,
     /// How often it was tried.
     pub attempts: u32,
 }
 
 /// A stream whose changesets wait, in order, because one of them failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct ParkedStream {
     /// The stream.
+    #[cfg_attr(feature = "http", schema(value_type = String))]
     pub stream_id: StreamId,
     /// The first changeset that waits: the one that failed.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub first: ChangesetId,
     /// How many wait.
     pub changesets: u64,
@@ -125,21 +135,26 @@ pub struct ParkedStream {
     /// What went wrong last.
     pub error: String,
     /// Since when.
+    #[cfg_attr(feature = "http", schema(value_type = String))]
     pub since: Timestamp,
     /// When it is tried again.
+    #[cfg_attr(feature = "http", schema(value_type = String))]
     pub retry_at: Timestamp,
 }
 
 /// Something an operator did, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// When.
+    #[cfg_attr(feature = "http", schema(value_type = String))]
     pub at: Timestamp,
     /// What: `pause`, `resume`, `skip`, `rebuild`, `set_checkpoint`, `retry`.
     pub action: String,
     /// The reason given.
     pub reason: String,
     /// Where the projection was.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
     /// What was concerned, in words: the changeset that was skipped, the checkpoint moved to.
     pub detail: String,

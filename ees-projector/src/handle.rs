@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::{AuditEntry, ParkedStream};
 use crate::operate::{Action, Operation};
 use crate::projection::BoxError;
-use crate::status::{Live, State, Status};
+use crate::status::{Live, Status};
 
 /// Why an operator's wish was not carried out. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,25 +56,34 @@ pub(crate) trait Inspect: Send + Sync {
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
 }
 
-/// What is known of a projection without asking anybody: as of the monitor's last look, at most seconds ago.
-pub(crate) struct Glance {
-    pub(crate) name: String,
-    pub(crate) checkpoint: Checkpoint,
-    pub(crate) lag_changesets: u64,
-    pub(crate) lag_seconds: f64,
-    pub(crate) rate: f64,
-    pub(crate) attempts: u32,
-    pub(crate) parked_streams: usize,
-    pub(crate) halted: bool,
-    pub(crate) stalled: bool,
-}
-
 /// One running projection, seen from outside.
 pub(crate) struct Member {
     pub(crate) version: u32,
     pub(crate) live: Arc<Live>,
     pub(crate) operations: mpsc::Sender<Operation>,
     pub(crate) inspect: Box<dyn Inspect>,
+}
+
+impl Member {
+    fn status(&self, name: &str, stalled_after: Duration) -> Status {
+        let live = self.live.snapshot();
+        let stalled = live.stalled(stalled_after);
+        Status {
+            name: name.to_owned(),
+            version: self.version,
+            state: live.state,
+            checkpoint: live.checkpoint(),
+            head: live.head,
+            lag_changesets: live.lag_changesets(),
+            lag_seconds: live.lag.as_secs_f64(),
+            rate: live.rate(),
+            rebuild: live.rebuild(),
+            stalled,
+            pause: live.pause().cloned(),
+            parked_streams: live.parked_streams,
+            last_error: live.failure,
+        }
+    }
 }
 
 /// The running projections of one process. Cloning is cheap.
@@ -252,49 +261,26 @@ impl Handle {
 
     async fn look(&self, name: &str, member: &Member) -> Status {
         let live = member.live.snapshot();
-        let checkpoint = live.control.as_ref().map_or(Checkpoint::START, |control| control.position.next);
-        let head = match self.log.head().await {
-            Ok(head) => head.checkpoint,
-            Err(_) => live.head,
-        };
-        let lag_changesets = head.get().saturating_sub(checkpoint.get());
-        let lag_seconds = if lag_changesets == 0 || live.control.is_none() {
-            0.0
-        } else {
-            let next = self.log.read(LogQuery::from(checkpoint, 1)).await.ok();
-            let oldest = next.and_then(|page| page.changesets.first().map(|oldest| oldest.timestamp));
-            oldest.map_or(0.0, |oldest| oldest.elapsed().as_secs_f64())
-        };
-        let pause = live.control.as_ref().and_then(|control| control.pause.clone());
-        let still = live.moved_at.elapsed();
-        let stalled = match (&pause, live.state) {
-            (Some(pause), _) => Some(format!("paused: {}", pause.reason)),
-            (None, State::Stopped) => {
-                live.failure.as_ref().map(|failure| format!("stopped: {}", failure.message))
-            }
-            (None, _) if lag_changesets > 0 && still >= self.stalled_after => {
-                let why = live.failure.as_ref().map_or("no error", |failure| &failure.message);
-                Some(format!(
-                    "{lag_changesets} changesets behind and not moving for {} s ({why})",
-                    still.as_secs()
-                ))
-            }
-            _ => None,
-        };
-        Status {
-            name: name.to_owned(),
-            version: member.version,
-            state: live.state,
-            checkpoint,
-            head,
-            lag_changesets,
-            lag_seconds,
-            rate: live.rate(),
-            rebuild: live.rebuild(),
-            last_error: live.failure,
-            pause,
-            parked_streams: live.parked_streams,
-            stalled,
-        }
+        let checkpoint = live.checkpoint();
+        let head = self.log.head().await.map_or(live.head, |head| head.checkpoint);
+        let behind = live.control.is_some() && head > checkpoint;
+        let lag = if behind { self.age_of(checkpoint).await } else { Some(Duration::ZERO) };
+        member.live.update(|live| {
+            live.head = head;
+            live.lag = lag.unwrap_or(live.lag);
+        });
+        member.status(name, self.stalled_after)
+    }
+
+    /// How long ago the changeset at this checkpoint was committed.
+    async fn age_of(&self, checkpoint: Checkpoint) -> Option<Duration> {
+        let page = self.log.read(LogQuery::from(checkpoint, 1)).await.ok()?;
+        page.changesets.first().map(|oldest| oldest.timestamp.elapsed())
+    }
+
+    /// The status of all as of the last look, without asking anybody: at most seconds old.
+    #[cfg(feature = "http")]
+    pub(crate) fn glance(&self) -> Vec<Status> {
+        self.members.iter().map(|(name, member)| member.status(name, self.stalled_after)).collect()
     }
 }

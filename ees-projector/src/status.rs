@@ -4,13 +4,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::control::{Control, Pause};
 
 /// What a projection is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It has not read its own row yet.
@@ -31,26 +32,33 @@ pub enum State {
 }
 
 /// What went wrong last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// What, in words.
     pub message: String,
     /// When.
+    #[cfg_attr(feature = "http", schema(value_type = String))]
     pub at: Timestamp,
     /// How often in a row.
     pub attempts: u32,
     /// The changeset it failed at, if it was one.
+    #[cfg_attr(feature = "http", schema(value_type = Option<u64>))]
     pub checkpoint: Option<Checkpoint>,
     /// Its stream.
+    #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
     pub stream_id: Option<StreamId>,
     /// Its number in the stream.
+    #[cfg_attr(feature = "http", schema(value_type = Option<u64>))]
     pub changeset_id: Option<ChangesetId>,
 }
 
 /// How far a rebuild is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Rebuild {
     /// The checkpoint at which it is done.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub until: Checkpoint,
     /// 0 to 100.
     pub percent: f64,
@@ -59,7 +67,8 @@ pub struct Rebuild {
 }
 
 /// All that can be seen of a projection.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Status {
     /// Its name.
     pub name: String,
@@ -68,8 +77,10 @@ pub struct Status {
     /// What it is doing.
     pub state: State,
     /// The checkpoint it reads next.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
     /// The checkpoint after the newest changeset of the log, as far as known.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub head: Checkpoint,
     /// How many changesets it is behind.
     pub lag_changesets: u64,
@@ -100,9 +111,11 @@ pub(crate) struct Inner {
     pub(crate) state: State,
     pub(crate) control: Option<Control>,
     pub(crate) head: Checkpoint,
+    /// The age of the oldest changeset it has not applied, as of the last look.
+    pub(crate) lag: Duration,
     pub(crate) failure: Option<Failure>,
     pub(crate) parked_streams: usize,
-    pub(crate) moved_at: Instant,
+    moved_at: Instant,
     rate: Rate,
 }
 
@@ -112,6 +125,7 @@ impl Live {
             state: State::Starting,
             control: None,
             head: Checkpoint::START,
+            lag: Duration::ZERO,
             failure: None,
             parked_streams: 0,
             moved_at: Instant::now(),
@@ -153,6 +167,32 @@ impl Live {
 }
 
 impl Inner {
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        self.control.as_ref().map_or(Checkpoint::START, |control| control.position.next)
+    }
+
+    pub(crate) fn pause(&self) -> Option<&Pause> {
+        self.control.as_ref()?.pause.as_ref()
+    }
+
+    pub(crate) fn lag_changesets(&self) -> u64 {
+        self.head.get().saturating_sub(self.checkpoint().get())
+    }
+
+    /// Why somebody should look, if so.
+    pub(crate) fn stalled(&self, after: Duration) -> Option<String> {
+        let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
+        if let Some(pause) = self.pause() {
+            return Some(format!("paused: {}", pause.reason));
+        }
+        if self.state == State::Stopped {
+            return Some(format!("stopped: {error}"));
+        }
+        let (behind, still) = (self.lag_changesets(), self.moved_at.elapsed());
+        (behind > 0 && still >= after)
+            .then(|| format!("{behind} changesets behind and not moving for {} s ({error})", still.as_secs()))
+    }
+
     pub(crate) fn rate(&self) -> f64 {
         self.rate.per_second()
     }

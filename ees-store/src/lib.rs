@@ -4,7 +4,7 @@
 //! - [`EventStore`] commits to streams and reads them; [`ChangesetLog`] reads everything in global order.
 //! - [`sqlite::Store`] is the embedded default, [`memory::Store`] is for tests, and `client::Client` talks to a
 //!   store elsewhere. All three are both traits.
-//! - `http::router` serves a store over HTTP.
+//! - `http::Api` is a store as an axum router, and `http::Server` serves it.
 //! - [`pages`] reads on past the end of a page, and follows the log as it grows.
 //! - [`decide`](decide::decide) is where a commit is accepted or refused: a pure function.
 //! - `laws` is what every store keeps, as tests for yours.

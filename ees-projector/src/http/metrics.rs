@@ -7,8 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::Handle;
-use crate::handle::Glance;
+use crate::{Handle, State, Status};
 
 pub(super) fn register(registry: &mut Registry, handle: &Handle) {
     registry.register_collector(Box::new(Projections(handle.clone())));
@@ -22,35 +21,43 @@ impl fmt::Debug for Projections {
     }
 }
 
-type Gauge = (&'static str, &'static str, fn(&Glance) -> f64);
+type Gauge = (&'static str, &'static str, fn(&Status) -> f64);
 
 /// Names, what they mean, and how they are read off.
 const GAUGES: &[Gauge] = &[
-    ("ees_projection_checkpoint", "The checkpoint the projection reads next", |glance| {
-        glance.checkpoint.get() as f64
+    ("ees_projection_checkpoint", "The checkpoint the projection reads next", |status| {
+        status.checkpoint.get() as f64
     }),
-    ("ees_projection_lag_changesets", "Changesets it is behind", |glance| glance.lag_changesets as f64),
-    ("ees_projection_lag_seconds", "Age of the oldest changeset it has not applied", |glance| glance.lag_seconds),
-    ("ees_projection_rate", "Changesets a second", |glance| glance.rate),
-    ("ees_projection_attempts", "Failures in a row", |glance| f64::from(glance.attempts)),
-    ("ees_projection_parked_streams", "Streams that wait because one of their changesets failed", |glance| {
-        glance.parked_streams as f64
+    ("ees_projection_lag_changesets", "Changesets it is behind", |status| status.lag_changesets as f64),
+    ("ees_projection_lag_seconds", "Age of the oldest changeset it has not applied", |status| {
+        status.lag_seconds
     }),
-    ("ees_projection_paused", "1 while it is paused or stopped", |glance| f64::from(u8::from(glance.halted))),
-    ("ees_projection_stalled", "1 while somebody should look: paused, stopped, or behind and not moving", |glance| {
-        f64::from(u8::from(glance.stalled))
+    ("ees_projection_rate", "Changesets a second", |status| status.rate),
+    ("ees_projection_attempts", "Failures in a row", |status| {
+        f64::from(status.last_error.as_ref().map_or(0, |error| error.attempts))
     }),
+    ("ees_projection_parked_streams", "Streams that wait because one of their changesets failed", |status| {
+        status.parked_streams as f64
+    }),
+    ("ees_projection_paused", "1 while it is paused or stopped", |status| {
+        f64::from(u8::from(matches!(status.state, State::Paused | State::Stopped)))
+    }),
+    (
+        "ees_projection_stalled",
+        "1 while somebody should look: paused, stopped, or behind and not moving",
+        |status| f64::from(u8::from(status.stalled.is_some())),
+    ),
 ];
 
 impl Collector for Projections {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let glances = self.0.glance();
+        let statuses = self.0.glance();
         for (name, help, value) in GAUGES {
             let metric_type = ConstGauge::new(0.0).metric_type();
             let mut family = encoder.encode_descriptor(name, help, None, metric_type)?;
-            for glance in &glances {
-                let labels = [("projection", glance.name.as_str())];
-                ConstGauge::new(value(glance)).encode(family.encode_family(&labels)?)?;
+            for status in &statuses {
+                let labels = [("projection", status.name.as_str())];
+                ConstGauge::new(value(status)).encode(family.encode_family(&labels)?)?;
             }
         }
         Ok(())

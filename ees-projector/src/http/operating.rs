@@ -126,7 +126,11 @@ pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>,
         (status = 409, description = "`PROJECTION_MOVED`: it stands elsewhere by now"),
     )
 )]
-pub(super) async fn checkpoint(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+pub(super) async fn checkpoint(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
     let Move { from, to, reason } = read(&body)?;
     handle.set_checkpoint(&name, Checkpoint::new(from), Checkpoint::new(to), given(&reason)?).await?;
     now(&handle, &name).await
@@ -145,7 +149,9 @@ pub(super) async fn checkpoint(State(handle): State<Handle>, Path(name): Path<St
 pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
     let Retry { stream_id, reason } = read(&body)?;
     let stream_id = stream_id
-        .map(|text| StreamId::new(&text).map_err(|e| Problem::bad_request("INVALID_STREAM_ID", e.to_string())))
+        .map(|text| {
+            StreamId::new(&text).map_err(|e| Problem::bad_request("INVALID_STREAM_ID", e.to_string()))
+        })
         .transpose()?;
     handle.retry_parked(&name, stream_id, &reason).await?;
     now(&handle, &name).await

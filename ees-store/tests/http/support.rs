@@ -15,6 +15,12 @@ use tokio::task::JoinHandle;
 /// Runs a promise against each store that the API may stand before.
 pub(crate) async fn on_every_store(promise: impl AsyncFn(TestServer)) {
     promise(TestServer::over(memory::Store::new()).await).await;
+    #[cfg(feature = "sqlite")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let log = ees_store::sqlite::Store::open(folder.path().join("log.db")).unwrap();
+        promise(TestServer::over(log).await).await;
+    }
 }
 
 pub(crate) struct TestServer {
