@@ -1,0 +1,102 @@
+//! Over HTTP: commits on 64 connections that stay open, and reading everything. Server and load share the machine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use ees_store::client::Client;
+use ees_store::http::{Api, Server};
+use ees_store::{ChangesetLog, Checkpoint, LogQuery, sqlite};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use crate::limits::Limits;
+use crate::report::Report;
+use crate::workload::Workload;
+
+const CONNECTIONS: usize = 64;
+
+pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut Report) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
+    let router = Api::new(store.clone(), store.clone()).router();
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(server.serve(router, async {
+        let _ = stopped.await;
+    }));
+
+    let next = Arc::new(AtomicU64::new(0));
+    let requests: Arc<Vec<Vec<u8>>> = Arc::new((0..workload.appends).map(|n| request(workload, n)).collect());
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (next, requests) = (next.clone(), requests.clone());
+            tokio::spawn(async move {
+                let mut connection = BufReader::new(TcpStream::connect(address).await.unwrap());
+                connection.get_ref().set_nodelay(true).unwrap();
+                while let Some(request) = requests.get(next.fetch_add(1, Relaxed) as usize) {
+                    connection.get_mut().write_all(request).await.unwrap();
+                    read_answer(&mut connection).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let what = format!("append, HTTP, {CONNECTIONS} connections");
+    report.rate(&what, workload.events(), begun.elapsed(), Some(limits.by_thousand), Some(60_000.0));
+
+    let client = Client::new(&format!("http://{address}")).unwrap();
+    let begun = Instant::now();
+    let mut from = Checkpoint::START;
+    let mut events = 0;
+    loop {
+        let page = client.read(LogQuery::from(from, 1_000)).await.unwrap();
+        if page.next == from {
+            break;
+        }
+        events += page.changesets.iter().map(|changeset| changeset.events.count()).sum::<u64>();
+        from = page.next;
+    }
+    assert_eq!(events, workload.events());
+    report.rate("enumerate, HTTP client", events, begun.elapsed(), Some(limits.scan), Some(500_000.0));
+    let _ = stop.send(());
+    served.await.unwrap();
+}
+
+fn request(workload: &Workload, n: u64) -> Vec<u8> {
+    let (stream, last) = workload.stream(n);
+    let body = format!(r#"{{"events":{},"metadata":{{}}}}"#, Workload::body(n));
+    format!(
+        "POST /streams/{stream}?expected_last_changeset={last} HTTP/1.1\r\nHost: bench\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+async fn read_answer(connection: &mut BufReader<TcpStream>) {
+    let mut line = String::new();
+    let mut length = 0;
+    connection.read_line(&mut line).await.unwrap();
+    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+    loop {
+        line.clear();
+        connection.read_line(&mut line).await.unwrap();
+        let header = line.trim_end();
+        if header.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).await.unwrap();
+}

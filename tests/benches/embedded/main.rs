@@ -1,0 +1,39 @@
+//! The embedded system at work, beside the limits of the same disk and machine in the same run.
+//!
+//! Workload W: events of about 200 bytes in 10,000 streams, two an append; 100,000 of them, or a tenth with
+//! `--short`. Every acknowledged commit is on disk. Run it on a quiet machine: `cargo bench -p ees-tests`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark stops when something fails"
+)]
+
+mod append;
+mod http;
+mod latency;
+mod limits;
+mod read;
+mod report;
+mod workload;
+
+use report::Report;
+use workload::Workload;
+
+#[tokio::main]
+async fn main() {
+    let short = std::env::args().any(|argument| argument == "--short");
+    let workload = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000 };
+    println!(
+        "workload W: {} events of 200 B in {} streams, 2 an append",
+        workload.events(),
+        workload.streams
+    );
+    let mut report = Report::default();
+    let limits = limits::measure(&workload, &mut report);
+    append::measure(&workload, &limits, &mut report).await;
+    http::measure(&workload, &limits, &mut report).await;
+    read::measure(&workload, &limits, &mut report).await;
+    latency::measure(&mut report).await;
+    println!("peak memory of this process, load generators included: {} MB", report::peak_memory_mb());
+}
