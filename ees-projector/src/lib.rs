@@ -1,1 +1,52 @@
-//! placeholder
+//! Projections applied exactly once: from the one global order of an event store to read models.
+//!
+//! Where to start:
+//! - [`Fold`] is how most read models are written: a key and a pure function. [`Projection`] is for statements of
+//!   your own, on the transaction that also moves the checkpoint.
+//! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
+//! - [`sqlite::Database`] keeps read models in a file each, [`memory::Database`] is for tests.
+//! - `testkit` gives events and expects rows, and looks for the order of crashes that breaks a projection.
+//!
+//! How exactly once comes about (module `step`): a page of the log is read and decoded with no transaction open;
+//! then, in one transaction, the projection's row is moved by compare-and-set (the fence), the events are applied,
+//! and all of it is committed. A second worker, or one that was asleep, finds the row moved and changes nothing. A
+//! crash leaves either both or neither.
+
+mod batch;
+mod control;
+
+pub mod database;
+mod event;
+mod failing;
+mod fold;
+mod handle;
+mod monitor;
+mod operate;
+mod parking;
+mod policy;
+mod projection;
+mod projector;
+mod runner;
+mod settings;
+mod start;
+mod status;
+mod step;
+
+pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use control::{Applied, AuditEntry, Control, FailedChangeset, ParkedStream, Pause, PausedBy, Position};
+pub use event::{Recorded, UnreadableEvent, read_event};
+pub use fold::Fold;
+pub use handle::{Handle, OperateError};
+pub use policy::{OnFailure, Parking, Retry};
+pub use projection::{BoxError, Order, Projection};
+pub use projector::{Projector, RegisterError, Running, drain_until};
+pub use settings::Settings;
+pub use status::{Failure, Rebuild, State, Status};

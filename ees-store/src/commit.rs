@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::{ChangesetId, Checkpoint, EventId, Events, InvalidName, Json, StreamId, StreamType, Timestamp};
 
 /// What the committer believes to be the stream's last changeset or event.
@@ -70,6 +72,12 @@ impl IdempotencyKey {
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What stores keep: the SHA-256 of stream and key. No stream id holds the zero byte between them.
+    pub fn digest(&self, stream_id: &StreamId) -> [u8; 32] {
+        let hash = Sha256::new_with_prefix(stream_id.as_str());
+        hash.chain_update([0]).chain_update(self.as_str()).finalize().into()
     }
 }
 

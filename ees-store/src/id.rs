@@ -62,6 +62,7 @@ impl StreamId {
     }
 
     /// An id that was checked before it was stored.
+    #[cfg(any(feature = "sqlite", feature = "client"))]
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.into())
     }
@@ -97,6 +98,7 @@ impl StreamType {
         }
     }
 
+    #[cfg(any(feature = "sqlite", feature = "client"))]
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.into())
     }

@@ -55,6 +55,12 @@ impl Store {
         }
     }
 
+    /// This content as an earlier or later state of another log: what a restore leaves behind. For tests of readers.
+    #[must_use]
+    pub fn with_identity_of(self, other: &Self) -> Self {
+        Self { log_id: other.log_id, ..self }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A poisoned lock holds a state that is whole: no change to it can panic half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

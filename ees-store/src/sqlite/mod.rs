@@ -1,1 +1,184 @@
-//! Soon.
+//! The embedded store: one SQLite file, one writer with group commit, readers that never wait for it.
+//!
+//! - [`Store`] opens the file and is both traits; [`Options`] are its settings.
+//! - `writer` is the one thread that appends: commits that wait at the same time share a transaction and an fsync.
+//! - `reader` is a pool of connections that see the last committed state.
+//! - `schema` is what the file holds, by version; `lock` keeps a second writing process out.
+//! - [`backup`] copies a log while it is in use.
+
+mod backup;
+mod error;
+mod keys;
+mod lock;
+mod reader;
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, LogHead, LogId, LogPage, LogQuery,
+    Result, StreamId, StreamPage, StreamQuery,
+};
+
+pub use backup::backup;
+use lock::Lock;
+use reader::Readers;
+use writer::Writer;
+
+/// When a commit counts as stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on disk: it survives a loss of power. One fsync for each batch of commits.
+    #[default]
+    Full,
+    /// When the operating system has it: it survives a crash of the process, but the last commits may be lost with
+    /// the power. The log stays whole and ordered either way.
+    Normal,
+}
+
+/// Settings of a [`Store`].
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// When a commit counts as stored; [`Durability::Full`] unless set.
+    pub durability: Durability,
+    /// The most bytes of events and metadata in one changeset; 1 MiB unless set.
+    pub limit_bytes: usize,
+    /// How long idempotency keys are kept at least; 7 days unless set.
+    pub keep_keys: Duration,
+    /// How many reads may run at once; 4 unless set.
+    pub readers: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Full,
+            limit_bytes: 1024 * 1024,
+            keep_keys: Duration::from_secs(7 * 24 * 60 * 60),
+            readers: 4,
+        }
+    }
+}
+
+/// An event store in one SQLite file.
+///
+/// The default for one machine: nothing to install, every acknowledged commit on disk. One process writes; a second
+/// one that opens the same file is told so. Reads run beside the writer and never wait for it.
+///
+/// ```
+/// use ees_store::{Commit, EventStore, Events, Expectation, sqlite};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let store = sqlite::Store::open(folder.path().join("log.db"))?;
+/// let opened = Events::parse(r#"[{"type": "opened"}]"#)?;
+/// store.commit(Commit::new("account/42".parse()?, Expectation::NewStream, opened)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Store {
+    writer: Writer,
+    readers: Readers,
+    head: watch::Receiver<Checkpoint>,
+    log_id: LogId,
+    incarnation: Uuid,
+}
+
+impl Store {
+    /// Opens the log in this file, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyOpen`](crate::Error::AlreadyOpen), [`NewerVersion`](crate::Error::NewerVersion),
+    /// [`Damaged`](crate::Error::Damaged) or [`Storage`](crate::Error::Storage), each with the path.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// Opens the log in this file with settings of your own.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let path: PathBuf = path.as_ref().to_owned();
+        let lock = Lock::take(&path)?;
+        let connection = schema::open(&path, options.durability)?;
+        let log_id = schema::log_id(&connection, &path)?;
+        let readers = Readers::new(path.clone(), options.readers);
+        let writer = Writer::start(connection, lock, &path, options)?;
+        let head = writer.head();
+        Ok(Self { writer, readers, head, log_id, incarnation: Uuid::new_v4() })
+    }
+
+    fn log_head(&self, at_least: Checkpoint) -> LogHead {
+        let checkpoint = at_least.max(*self.head.borrow());
+        LogHead { checkpoint, log_id: self.log_id, incarnation: self.incarnation }
+    }
+
+    async fn read_now(&self, query: LogQuery) -> Result<LogPage> {
+        let (changesets, next) = self.readers.run(move |connection| reader::log(connection, &query)).await?;
+        Ok(LogPage { changesets, next, head: self.log_head(next) })
+    }
+}
+
+#[async_trait]
+impl EventStore for Store {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.writer.submit(commit).await?.verdict().await
+    }
+
+    async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
+        let mut pending = Vec::with_capacity(commits.len());
+        for commit in commits {
+            pending.push(self.writer.submit(commit).await);
+        }
+        let mut verdicts = Vec::with_capacity(pending.len());
+        for submitted in pending {
+            verdicts.push(match submitted {
+                Ok(submitted) => submitted.verdict().await,
+                Err(error) => Err(error),
+            });
+        }
+        verdicts
+    }
+
+    async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
+        self.readers.run(move |connection| reader::stream(connection, query)).await
+    }
+}
+
+#[async_trait]
+impl ChangesetLog for Store {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        let mut head = self.head.clone();
+        if *head.borrow_and_update() <= query.from {
+            if query.wait.is_zero() {
+                return Ok(LogPage {
+                    changesets: Vec::new(),
+                    next: query.from,
+                    head: self.log_head(Checkpoint::START),
+                });
+            }
+            let arrived = head.wait_for(|&head| head > query.from);
+            let _ = tokio::time::timeout(query.wait, arrived).await;
+        }
+        self.read_now(query).await
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        let stream_id = stream_id.clone();
+        self.readers.run(move |connection| reader::locate(connection, &stream_id, changeset_id)).await
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        // A read, so that a store that can't answer says so.
+        let head = self.readers.run(schema::head).await?;
+        Ok(self.log_head(head))
+    }
+}

@@ -1,0 +1,146 @@
+//! The row that every projection has beside its tables: how far it got, and whether it may go on.
+
+use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// How far a projection got. Moves by compare-and-set only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The checkpoint it reads next: everything before it is applied or parked.
+    pub next: Checkpoint,
+    /// Counts up whenever an operator moves the position, so that a worker that slept through it finds out even when
+    /// the checkpoint is the same again.
+    pub epoch: u64,
+}
+
+/// All that is stored of a projection besides its tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The version its tables were made by.
+    pub version: u32,
+    /// How far it got.
+    pub position: Position,
+    /// The log it was fed from, once it was fed.
+    pub log_id: Option<LogId>,
+    /// The changeset it applied last: must still be there before it goes on.
+    pub last: Option<Applied>,
+    /// A rebuild is under way until this checkpoint is reached.
+    pub rebuild_until: Option<Checkpoint>,
+    /// Why it stands still, if it does.
+    pub pause: Option<Pause>,
+}
+
+impl Control {
+    /// At the beginning, with empty tables.
+    pub(crate) fn new(version: u32) -> Self {
+        let position = Position { next: Checkpoint::START, epoch: 0 };
+        Self { version, position, log_id: None, last: None, rebuild_until: None, pause: None }
+    }
+
+    /// At the beginning again. The epoch tells workers of the old state.
+    pub(crate) fn wiped(&self, version: u32, rebuild_until: Checkpoint) -> Self {
+        let position = Position { next: Checkpoint::START, epoch: self.position.epoch + 1 };
+        let rebuild_until = Some(rebuild_until).filter(|until| *until > Checkpoint::START);
+        Self { position, rebuild_until, ..Self::new(version) }
+    }
+
+    /// After the changesets before `next`.
+    pub(crate) fn advanced(&self, next: Checkpoint, log_id: LogId, last: Option<Applied>) -> Self {
+        Self {
+            position: Position { next, ..self.position },
+            log_id: Some(log_id),
+            last: last.or_else(|| self.last.clone()),
+            rebuild_until: self.rebuild_until.filter(|until| *until > next),
+            ..self.clone()
+        }
+    }
+
+    /// As an operator wants it: nobody who read the old row can write any more.
+    pub(crate) fn moved(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut moved = self.clone();
+        moved.position.epoch += 1;
+        change(&mut moved);
+        moved
+    }
+}
+
+/// A changeset that was applied, and its place then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Its place in the global order.
+    pub checkpoint: Checkpoint,
+    /// Its stream.
+    pub stream_id: StreamId,
+    /// Its number in the stream.
+    pub changeset_id: ChangesetId,
+}
+
+/// Why a projection stands still. It stays so, over restarts, until it is resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who paused it.
+    pub by: PausedBy,
+    /// The operator's reason, or the error.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The changeset that failed, when it was a failure.
+    pub failure: Option<FailedChangeset>,
+}
+
+/// Who paused a projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// Somebody, on purpose.
+    Operator,
+    /// A changeset failed again and again.
+    Failure,
+}
+
+/// Which changeset failed, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedChangeset {
+    /// Its place in the global order.
+    pub checkpoint: Checkpoint,
+    /// Its stream.
+    pub stream_id: StreamId,
+    /// Its number in the stream.
+    pub changeset_id: ChangesetId,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// A stream whose changesets wait, in order, because one of them failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ParkedStream {
+    /// The stream.
+    pub stream_id: StreamId,
+    /// The first changeset that waits: the one that failed.
+    pub first: ChangesetId,
+    /// How many wait.
+    pub changesets: u64,
+    /// How often the first was tried.
+    pub attempts: u32,
+    /// What went wrong last.
+    pub error: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again.
+    pub retry_at: Timestamp,
+}
+
+/// Something an operator did, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuditEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What: `pause`, `resume`, `skip`, `rebuild`, `set_checkpoint`, `retry`.
+    pub action: String,
+    /// The reason given.
+    pub reason: String,
+    /// Where the projection was.
+    pub checkpoint: Checkpoint,
+    /// What was concerned, in words: the changeset that was skipped, the checkpoint moved to.
+    pub detail: String,
+}

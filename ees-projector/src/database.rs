@@ -1,0 +1,130 @@
+//! What a read-model database must be able to do. Users meet it as [`sqlite::Database`](crate::sqlite::Database) and
+//! [`memory::Database`](crate::memory::Database).
+
+use std::error::Error;
+use std::future::Future;
+
+use ees_store::{Checkpoint, StreamId, Timestamp};
+
+use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
+use crate::projection::BoxError;
+
+/// A database that keeps read models: where transactions begin.
+pub trait Database: Send + Sync + 'static {
+    /// Its transactions.
+    type Tx: Transaction;
+
+    /// Begins a transaction. Waits for another writer.
+    fn begin(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send;
+
+    /// Runs a piece of work where it does no harm: a database that blocks moves it to a thread for that.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Result<T, BoxError>> + Send {
+        async move { Ok(work.await) }
+    }
+
+    /// Whether an error is the database's and passes: a lost connection, a full disk, a lock. Such an error is tried
+    /// again for ever, and never blamed on a changeset.
+    fn is_transient(error: &(dyn Error + 'static)) -> bool;
+}
+
+/// A transaction on a read-model database: the projection's tables and the framework's, changed together or not at
+/// all. Dropped without [`commit`](Transaction::commit), it leaves no trace.
+pub trait Transaction: Send + 'static {
+    /// The projection's row, if it was ever started here.
+    fn load(&mut self, name: &str) -> impl Future<Output = Result<Option<Control>, BoxError>> + Send;
+
+    /// Makes the projection's row; `false` when there is one.
+    fn insert(
+        &mut self,
+        name: &str,
+        control: &Control,
+    ) -> impl Future<Output = Result<bool, BoxError>> + Send;
+
+    /// Replaces the projection's row if it stands where it is believed to stand; `false` when it does not.
+    fn replace(
+        &mut self,
+        name: &str,
+        believed: Position,
+        control: &Control,
+    ) -> impl Future<Output = Result<bool, BoxError>> + Send;
+
+    /// Puts a changeset behind those of its stream that wait. The stream's row is made by the first.
+    fn park(
+        &mut self,
+        name: &str,
+        changeset: &Applied,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// The streams that wait, those to be tried first at the front.
+    fn parked(&mut self, name: &str) -> impl Future<Output = Result<Vec<ParkedStream>, BoxError>> + Send;
+
+    /// The places of a stream's changesets that wait, in order, at most so many.
+    fn parked_places(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Checkpoint>, BoxError>> + Send;
+
+    /// Takes a changeset out of those that wait, and its stream when it was the last one; `false` when it was not
+    /// there.
+    fn unpark(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        checkpoint: Checkpoint,
+    ) -> impl Future<Output = Result<bool, BoxError>> + Send;
+
+    /// Notes one more failure of a stream that waits.
+    fn parked_again(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Forgets all that waits.
+    fn clear_parked(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Notes what an operator did.
+    fn audit(&mut self, name: &str, entry: &AuditEntry) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// What operators did, the newest first, at most so many.
+    fn audit_entries(
+        &mut self,
+        name: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<AuditEntry>, BoxError>> + Send;
+
+    /// Makes all of it last.
+    fn commit(self) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// A transaction that keeps the rows of folds.
+pub trait FoldRows: Transaction {
+    /// Makes the table.
+    fn create_rows(&mut self, table: &str) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Drops the table.
+    fn drop_rows(&mut self, table: &str) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// The states under these keys, in their order.
+    fn load_rows(
+        &mut self,
+        table: &str,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<Vec<Option<String>>, BoxError>> + Send;
+
+    /// Writes these rows; one without a state is removed.
+    fn write_rows(
+        &mut self,
+        table: &str,
+        rows: &[(String, Option<String>)],
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}

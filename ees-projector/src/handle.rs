@@ -1,0 +1,287 @@
+//! The face of running projections: look at them, steer them, wait for them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::control::{AuditEntry, ParkedStream};
+use crate::operate::{Action, Operation};
+use crate::projection::BoxError;
+use crate::status::{Live, State, Status};
+
+/// Why an operator's wish was not carried out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperateError {
+    /// There is no projection of this name here.
+    #[error("there is no projection \"{name}\" here; there are: {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// It stands somewhere else by now. Look again, then decide again.
+    #[error("the projection is at checkpoint {checkpoint} by now")]
+    Moved {
+        /// Where it stands.
+        checkpoint: Checkpoint,
+    },
+    /// It can't be done. The message says why.
+    #[error("{0}")]
+    Invalid(String),
+    /// It can't be done now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It did not get there in time.
+    #[error("the projection is at checkpoint {checkpoint}, and did not reach {wanted} in time")]
+    TimedOut {
+        /// Where it stands.
+        checkpoint: Checkpoint,
+        /// Where it should have got to.
+        wanted: Checkpoint,
+    },
+}
+
+type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+/// What a running projection lets others read from its database.
+pub(crate) trait Inspect: Send + Sync {
+    fn parked(&self) -> Reading<Vec<ParkedStream>>;
+    fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
+}
+
+/// One running projection, seen from outside.
+pub(crate) struct Member {
+    pub(crate) version: u32,
+    pub(crate) live: Arc<Live>,
+    pub(crate) operations: mpsc::Sender<Operation>,
+    pub(crate) inspect: Box<dyn Inspect>,
+}
+
+/// The running projections of one process. Cloning is cheap.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) members: Arc<BTreeMap<String, Member>>,
+    pub(crate) log: Arc<dyn ChangesetLog>,
+    pub(crate) stalled_after: Duration,
+}
+
+impl Handle {
+    /// The names of all projections, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.keys().map(String::as_str)
+    }
+
+    /// The status of all projections, by name.
+    pub async fn list(&self) -> Vec<Status> {
+        let mut list = Vec::with_capacity(self.members.len());
+        for (name, member) in self.members.iter() {
+            list.push(self.look(name, member).await);
+        }
+        list
+    }
+
+    /// The status of one projection.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`].
+    pub async fn status(&self, name: &str) -> Result<Status, OperateError> {
+        Ok(self.look(name, self.member(name)?).await)
+    }
+
+    /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::TimedOut`].
+    pub async fn when_reached(
+        &self,
+        name: &str,
+        checkpoint: Checkpoint,
+        timeout: Duration,
+    ) -> Result<(), OperateError> {
+        let mut position = self.member(name)?.live.position();
+        // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
+        let head = self.log.head().await.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
+        let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
+        let reached = tokio::time::timeout(timeout, position.wait_for(|position| *position >= wanted)).await;
+        match reached {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
+            Err(_) => Err(OperateError::TimedOut {
+                checkpoint: *self.member(name)?.live.position().borrow(),
+                wanted,
+            }),
+        }
+    }
+
+    /// Waits until a stream's changeset is applied (or parked, or skipped).
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::TimedOut`]; [`OperateError::Invalid`] when there is no such
+    /// changeset.
+    pub async fn when_applied(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        timeout: Duration,
+    ) -> Result<(), OperateError> {
+        self.member(name)?;
+        let located = self.log.locate(stream_id, changeset_id).await;
+        let checkpoint = located.map_err(|e| OperateError::Unavailable(e.to_string()))?.ok_or_else(|| {
+            OperateError::Invalid(format!(
+                "stream \"{stream_id}\" has no changeset {changeset_id} in the log"
+            ))
+        })?;
+        self.when_reached(name, checkpoint, timeout).await
+    }
+
+    /// Stops a projection between two steps, until it is resumed, over restarts too.
+    ///
+    /// # Errors
+    /// Each [`OperateError`] says what to do.
+    pub async fn pause(&self, name: &str, reason: &str) -> Result<(), OperateError> {
+        self.operate(name, Action::Pause, reason).await
+    }
+
+    /// Lets a paused projection go on, and try again what it failed at.
+    ///
+    /// # Errors
+    /// Each [`OperateError`] says what to do.
+    pub async fn resume(&self, name: &str, reason: &str) -> Result<(), OperateError> {
+        self.operate(name, Action::Resume, reason).await
+    }
+
+    /// Leaves out one changeset, for ever (until the next rebuild): the one the projection stands before, or the
+    /// first of a parked stream. It goes on then.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] for any other changeset.
+    pub async fn skip(&self, name: &str, checkpoint: Checkpoint, reason: &str) -> Result<(), OperateError> {
+        self.operate(name, Action::Skip(checkpoint), reason).await
+    }
+
+    /// Moves a projection that stands at `believed` to `wanted`, without touching its tables: what lies between is
+    /// left out, or applied once more. For repairs by somebody who knows.
+    ///
+    /// # Errors
+    /// [`OperateError::Moved`] when it stands elsewhere.
+    pub async fn set_checkpoint(
+        &self,
+        name: &str,
+        believed: Checkpoint,
+        wanted: Checkpoint,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        self.operate(name, Action::SetCheckpoint { believed, wanted }, reason).await
+    }
+
+    /// Wipes the read model and replays the log from zero. Readers see it grow again. A crash on the way is made up
+    /// for: the wipe is one transaction, and the replay goes on where it was. A paused projection goes on.
+    ///
+    /// # Errors
+    /// Each [`OperateError`] says what to do.
+    pub async fn rebuild(&self, name: &str, reason: &str) -> Result<(), OperateError> {
+        self.operate(name, Action::Rebuild, reason).await
+    }
+
+    /// Tries parked streams again now: one, or all. [`parked`](Self::parked) tells what became of them.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] when no such stream is parked.
+    pub async fn retry_parked(
+        &self,
+        name: &str,
+        stream_id: Option<StreamId>,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        self.operate(name, Action::Retry(stream_id), reason).await
+    }
+
+    /// The streams that wait because one of their changesets failed.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::Unavailable`].
+    pub async fn parked(&self, name: &str) -> Result<Vec<ParkedStream>, OperateError> {
+        let reading = self.member(name)?.inspect.parked();
+        reading.await.map_err(|e| OperateError::Unavailable(e.to_string()))
+    }
+
+    /// What operators did with a projection and why, the newest first.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::Unavailable`].
+    pub async fn audit(&self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, OperateError> {
+        let reading = self.member(name)?.inspect.audit(limit);
+        reading.await.map_err(|e| OperateError::Unavailable(e.to_string()))
+    }
+
+    fn member(&self, name: &str) -> Result<&Member, OperateError> {
+        self.members.get(name).ok_or_else(|| OperateError::Unknown {
+            name: name.to_owned(),
+            known: self.members.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    async fn operate(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
+        let gone = || OperateError::Unavailable("the projector is shutting down".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let operation = Operation { action, reason: reason.to_owned(), reply };
+        self.member(name)?.operations.send(operation).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    async fn look(&self, name: &str, member: &Member) -> Status {
+        let live = member.live.snapshot();
+        let checkpoint = live.control.as_ref().map_or(Checkpoint::START, |control| control.position.next);
+        let head = match self.log.head().await {
+            Ok(head) => head.checkpoint,
+            Err(_) => live.head,
+        };
+        let lag_changesets = head.get().saturating_sub(checkpoint.get());
+        let lag_seconds = if lag_changesets == 0 || live.control.is_none() {
+            0.0
+        } else {
+            let next = self.log.read(LogQuery::from(checkpoint, 1)).await.ok();
+            let oldest = next.and_then(|page| page.changesets.first().map(|oldest| oldest.timestamp));
+            oldest.map_or(0.0, |oldest| oldest.elapsed().as_secs_f64())
+        };
+        let pause = live.control.as_ref().and_then(|control| control.pause.clone());
+        let still = live.moved_at.elapsed();
+        let stalled = match (&pause, live.state) {
+            (Some(pause), _) => Some(format!("paused: {}", pause.reason)),
+            (None, State::Stopped) => {
+                live.failure.as_ref().map(|failure| format!("stopped: {}", failure.message))
+            }
+            (None, _) if lag_changesets > 0 && still >= self.stalled_after => {
+                let why = live.failure.as_ref().map_or("no error", |failure| &failure.message);
+                Some(format!(
+                    "{lag_changesets} changesets behind and not moving for {} s ({why})",
+                    still.as_secs()
+                ))
+            }
+            _ => None,
+        };
+        Status {
+            name: name.to_owned(),
+            version: member.version,
+            state: live.state,
+            checkpoint,
+            head,
+            lag_changesets,
+            lag_seconds,
+            rate: live.rate(),
+            rebuild: live.rebuild(),
+            last_error: live.failure,
+            pause,
+            parked_streams: live.parked_streams,
+            stalled,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What operators do with a projection: carried out by its own worker, between two steps.
+
+use std::sync::Arc;
+
+use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
+use tokio::sync::oneshot;
+
+use crate::batch::place_of;
+use crate::control::{Applied, AuditEntry, Control, Pause, PausedBy};
+use crate::database::{Database, Transaction};
+use crate::handle::OperateError;
+use crate::projection::Projection;
+use crate::runner::Runner;
+use crate::step::{AsyncWork, Core, StepError, chain};
+
+/// A request to a worker, and where its answer goes.
+pub(crate) struct Operation {
+    pub(crate) action: Action,
+    pub(crate) reason: String,
+    pub(crate) reply: oneshot::Sender<Result<(), OperateError>>,
+}
+
+/// What can be done with a projection.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Pause,
+    Resume,
+    /// Leaves out one changeset: the one it stands before, or the first of a parked stream.
+    Skip(Checkpoint),
+    SetCheckpoint {
+        believed: Checkpoint,
+        wanted: Checkpoint,
+    },
+    Rebuild,
+    /// Tries parked streams again: one, or all.
+    Retry(Option<StreamId>),
+}
+
+impl Action {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Skip(_) => "skip",
+            Self::SetCheckpoint { .. } => "set_checkpoint",
+            Self::Rebuild => "rebuild",
+            Self::Retry(_) => "retry",
+        }
+    }
+}
+
+impl<P, D> Runner<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    pub(crate) async fn operate(&mut self, operation: Operation) {
+        let Operation { action, reason, reply } = operation;
+        let result = self.carry_out(&action, reason).await;
+        if let Err(error) = &result {
+            // What is in memory may rest on something that did not happen.
+            self.control = None;
+            tracing::warn!(projection = self.core.projection.name(), action = action.name(), %error, "refused");
+        }
+        let _ = reply.send(result);
+    }
+
+    async fn carry_out(&mut self, action: &Action, reason: String) -> Result<(), OperateError> {
+        // A new look: another worker may have moved it since.
+        self.control = None;
+        let control = match self.load().await {
+            Ok(control) => control,
+            // Whatever keeps it from starting, a rebuild may be the way out.
+            Err(StepError::Setup(_)) if matches!(action, Action::Rebuild) => self.stored().await?,
+            Err(error) => return Err(error.into()),
+        };
+        let note = |detail: String| AuditEntry {
+            at: Timestamp::now(),
+            action: action.name().to_owned(),
+            reason: reason.clone(),
+            checkpoint: control.position.next,
+            detail,
+        };
+        match action {
+            Action::Pause => {
+                let since = Timestamp::now();
+                let pause = Pause { by: PausedBy::Operator, reason: reason.clone(), since, failure: None };
+                let moved = control.moved(|control| control.pause = Some(pause));
+                self.change(&control, moved, Also::Nothing, note(String::new())).await
+            }
+            Action::Resume => {
+                let moved = control.moved(|control| control.pause = None);
+                self.change(&control, moved, Also::Nothing, note(String::new())).await
+            }
+            Action::Skip(checkpoint) => {
+                let detail = |place: &Applied| {
+                    format!("changeset {} of stream \"{}\"", place.changeset_id, place.stream_id)
+                };
+                if let Some(place) = self.stands_before(&control, *checkpoint).await? {
+                    let moved = control.moved(|control| {
+                        control.position.next = checkpoint.next();
+                        control.last = Some(place.clone());
+                        control.pause = None;
+                    });
+                    return self.change(&control, moved, Also::Nothing, note(detail(&place))).await;
+                }
+                let place = self.first_parked(*checkpoint).await?;
+                let moved = control.moved(|_| {});
+                self.change(&control, moved, Also::Unpark(place.clone()), note(detail(&place))).await
+            }
+            Action::SetCheckpoint { believed, wanted } => {
+                if control.position.next != *believed {
+                    return Err(OperateError::Moved { checkpoint: control.position.next });
+                }
+                let head = self.core.log.head().await.map_err(StepError::Log)?;
+                if *wanted > head.checkpoint {
+                    return Err(OperateError::Invalid(format!(
+                        "the log ends before checkpoint {}",
+                        head.checkpoint
+                    )));
+                }
+                let moved = control.moved(|control| {
+                    control.position.next = *wanted;
+                    control.last = None;
+                });
+                self.change(&control, moved, Also::Nothing, note(format!("to {wanted}"))).await
+            }
+            Action::Rebuild => {
+                let head = self.core.log.head().await.map_err(StepError::Log)?;
+                let wiped = control.wiped(self.core.projection.version(), head.checkpoint);
+                self.change(&control, wiped, Also::Wipe, note(format!("up to {}", head.checkpoint))).await
+            }
+            Action::Retry(stream) => {
+                let wanted = |name: &StreamId| stream.as_ref().is_none_or(|stream| stream == name);
+                if !self.parked.iter().any(wanted) {
+                    return Err(OperateError::Invalid("no such stream is parked".to_owned()));
+                }
+                let detail =
+                    stream.as_ref().map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
+                self.change(&control, control.moved(|_| {}), Also::Nothing, note(detail)).await?;
+                self.retry_streams(|parked| wanted(&parked.stream_id)).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Changes the row, whatever goes with it, and the audit, all in one transaction.
+    async fn change(
+        &mut self,
+        from: &Control,
+        to: Control,
+        also: Also,
+        audit: AuditEntry,
+    ) -> Result<(), OperateError> {
+        tracing::info!(
+            projection = self.core.projection.name(),
+            action = audit.action,
+            reason = audit.reason,
+            detail = audit.detail,
+            "an operator's change"
+        );
+        let work = Change { core: self.core.clone(), also, audit };
+        self.core.transact(from, to, None, work).await?;
+        self.control = None;
+        self.load().await?;
+        Ok(())
+    }
+
+    /// The changeset at this checkpoint, if it is the one the projection stands before.
+    async fn stands_before(
+        &self,
+        control: &Control,
+        checkpoint: Checkpoint,
+    ) -> Result<Option<Applied>, StepError> {
+        let mut from = control.position.next;
+        let filter = self.core.projection.filter();
+        // The next one it wants may lie behind some that it does not.
+        while from <= checkpoint {
+            let query = LogQuery::from(from, 1).with_filter(filter.clone());
+            let page = self.core.log.read(query).await.map_err(StepError::Log)?;
+            if let Some(first) = page.changesets.first() {
+                return Ok(Some(place_of(first)).filter(|place| place.checkpoint == checkpoint));
+            }
+            if page.next == from {
+                break;
+            }
+            from = page.next;
+        }
+        Ok(None)
+    }
+
+    async fn first_parked(&self, checkpoint: Checkpoint) -> Result<Applied, OperateError> {
+        let page = self.core.log.read(LogQuery::from(checkpoint, 1)).await.map_err(StepError::Log)?;
+        let place = page.changesets.first().map(place_of).filter(|place| place.checkpoint == checkpoint);
+        let parked = self.parked_streams().await?;
+        let is_first = |place: &Applied| {
+            parked
+                .iter()
+                .any(|stream| stream.stream_id == place.stream_id && stream.first == place.changeset_id)
+        };
+        place.filter(is_first).ok_or_else(|| {
+            OperateError::Invalid(format!(
+                "checkpoint {checkpoint} is neither the changeset the projection stands before nor the first one of a \
+                 parked stream: only those can be skipped"
+            ))
+        })
+    }
+
+    async fn stored(&self) -> Result<Control, OperateError> {
+        let core = self.core.clone();
+        let read = async move { core.database.begin().await?.load(core.projection.name()).await };
+        let stored =
+            self.core.database.run(read).await.and_then(|stored| stored).map_err(StepError::Database)?;
+        stored.ok_or_else(|| OperateError::Invalid("the projection was never started here".to_owned()))
+    }
+}
+
+/// What goes with a change of the row.
+enum Also {
+    Nothing,
+    Wipe,
+    Unpark(Applied),
+}
+
+struct Change<P, D> {
+    core: Arc<Core<P, D>>,
+    also: Also,
+    audit: AuditEntry,
+}
+
+impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Change<P, D> {
+    async fn run(self, tx: &mut D::Tx) -> Result<(), StepError> {
+        let name = self.core.projection.name();
+        match self.also {
+            Also::Nothing => {}
+            Also::Wipe => self.core.wipe(tx).await?,
+            Also::Unpark(place) => {
+                if !tx.unpark(name, &place.stream_id, place.checkpoint).await.map_err(StepError::Database)? {
+                    return Err(StepError::Fenced);
+                }
+            }
+        }
+        tx.audit(name, &self.audit).await.map_err(StepError::Database)
+    }
+}
+
+impl From<StepError> for OperateError {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Log(error) => Self::Unavailable(format!("the log can't be read: {}", chain(&error))),
+            StepError::Database(error) => {
+                Self::Unavailable(format!("the read model's database failed: {}", chain(&*error)))
+            }
+            StepError::Fenced => {
+                Self::Unavailable("another worker moved the projection; try again".to_owned())
+            }
+            StepError::Failed { error, .. } | StepError::Replaced(error) | StepError::Setup(error) => {
+                Self::Invalid(error)
+            }
+        }
+    }
+}

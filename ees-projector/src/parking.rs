@@ -1,0 +1,243 @@
+//! Streams that wait because one of their changesets failed, and how they get on again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
+
+use crate::batch::Batch;
+use crate::control::{Applied, ParkedStream};
+use crate::database::{Database, Transaction};
+use crate::policy::{OnFailure, Parking};
+use crate::projection::Projection;
+use crate::runner::Runner;
+use crate::step::{AsyncWork, Core, StepError};
+
+/// Changesets of one stream that are tried again before others get their turn.
+const RETRIED_AT_ONCE: usize = 100;
+
+impl<P, D> Runner<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    /// Puts the changeset aside, with all later ones of its stream, and goes on after it. Too many, and the
+    /// projection is paused instead.
+    pub(crate) async fn park(
+        &mut self,
+        parking: Parking,
+        place: &Applied,
+        attempts: u32,
+        message: &str,
+    ) -> Result<(), StepError> {
+        let control = self.load().await?;
+        let parked = self.parked_streams().await?;
+        let waiting: u64 = parked.iter().map(|stream| stream.changesets).sum();
+        if parked.len() >= parking.streams_max || waiting >= parking.changesets_max {
+            let reason = format!(
+                "too much is parked already ({} streams, {waiting} changesets); then came: {message}",
+                parked.len()
+            );
+            return self.pause_at(place, attempts, reason).await;
+        }
+        let retry_at = in_future(parking.retry_after(0));
+        let log_id = self.core.log.head().await.map_err(StepError::Log)?.log_id;
+        let to = control.advanced(place.checkpoint.next(), log_id, Some(place.clone()));
+        let name = self.core.projection.name().to_owned();
+        let work = Park { name, place: place.clone(), error: message.to_owned(), retry_at };
+        self.core.transact(&control, to.clone(), None, work).await?;
+        tracing::error!(
+            projection = self.core.projection.name(), checkpoint = place.checkpoint.get(),
+            stream = %place.stream_id, error = message, "the stream is parked; the others go on"
+        );
+        Arc::make_mut(&mut self.parked).insert(place.stream_id.clone());
+        self.parked_due = Some(self.parked_due.map_or(retry_at, |due| due.min(retry_at)));
+        self.place(to);
+        Ok(())
+    }
+
+    /// A changeset of a parked stream for which there is no room left among those that wait.
+    pub(crate) async fn one_too_many(&self, batch: &Batch<P::Event>) -> Result<Option<Applied>, StepError> {
+        let OnFailure::Park(parking) = self.core.settings.on_failure else { return Ok(None) };
+        if self.parked.is_empty() {
+            return Ok(None);
+        }
+        let mut places = (0..batch.changesets.len()).filter_map(|changeset| batch.place(changeset));
+        let Some(place) = places.find(|place| self.parked.contains(&place.stream_id)) else {
+            return Ok(None);
+        };
+        let waiting: u64 = self.parked_streams().await?.iter().map(|stream| stream.changesets).sum();
+        Ok(Some(place).filter(|_| waiting >= parking.changesets_max))
+    }
+
+    /// Tries the streams again whose time has come.
+    pub(crate) async fn retry_due_streams(&mut self) {
+        if self.parked_due.is_none_or(|due| due > Timestamp::now()) || self.is_paused() {
+            return;
+        }
+        if let Err(error) = self.retry_streams(|stream| stream.retry_at <= Timestamp::now()).await {
+            tracing::warn!(
+                projection = self.core.projection.name(),
+                ?error,
+                "parked streams could not be retried"
+            );
+            self.control = None;
+            self.parked_due = Some(in_future(self.core.settings.retry.delay_max));
+        }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.control.as_ref().is_none_or(|control| control.pause.is_some())
+    }
+
+    /// Tries some of the parked streams again, each in its own order; how many got through to their end.
+    pub(crate) async fn retry_streams(
+        &mut self,
+        wanted: impl Fn(&ParkedStream) -> bool,
+    ) -> Result<usize, StepError> {
+        self.load().await?;
+        let mut through = 0;
+        for stream in self.parked_streams().await?.into_iter().filter(|stream| wanted(stream)) {
+            if self.retry_stream(&stream).await? {
+                through += 1;
+            }
+        }
+        self.parked_due = self.parked_streams().await?.iter().map(|stream| stream.retry_at).min();
+        Ok(through)
+    }
+
+    /// Applies a parked stream's changesets in order, each in a transaction that also takes it off the list.
+    async fn retry_stream(&mut self, stream: &ParkedStream) -> Result<bool, StepError> {
+        loop {
+            let places = self.core.parked_places(&stream.stream_id).await?;
+            if places.is_empty() {
+                Arc::make_mut(&mut self.parked).remove(&stream.stream_id);
+                let control = self.load().await?;
+                self.place(control);
+                tracing::info!(
+                    projection = self.core.projection.name(), stream = %stream.stream_id,
+                    "the parked stream got through"
+                );
+                return Ok(true);
+            }
+            for checkpoint in places {
+                match self.retry_changeset(&stream.stream_id, checkpoint).await {
+                    Ok(()) => {}
+                    Err(StepError::Failed { error, .. }) => {
+                        self.note_parked_failure(stream, error).await?;
+                        return Ok(false);
+                    }
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+    }
+
+    async fn retry_changeset(
+        &mut self,
+        stream_id: &StreamId,
+        checkpoint: Checkpoint,
+    ) -> Result<(), StepError> {
+        let control = self.load().await?;
+        let page = self.core.log.read(LogQuery::from(checkpoint, 1)).await.map_err(StepError::Log)?;
+        let batch = Batch::decode(page, &self.core.projection.filter());
+        let found =
+            batch.place(0).filter(|place| place.checkpoint == checkpoint && place.stream_id == *stream_id);
+        let Some(place) = found else {
+            return Err(StepError::Replaced(format!(
+                "the parked changeset at checkpoint {checkpoint} is not in the log"
+            )));
+        };
+        if let Some(error) = batch.unreadable.get(&0) {
+            return Err(StepError::Failed { place, error: error.to_string() });
+        }
+        // The row stays as it is: replacing it by itself is the fence.
+        let work = Unpark { core: self.core.clone(), batch: Arc::new(batch), place: place.clone() };
+        self.core.transact(&control, control.clone(), Some(place), work).await
+    }
+
+    async fn note_parked_failure(&mut self, stream: &ParkedStream, error: String) -> Result<(), StepError> {
+        let control = self.load().await?;
+        let parking = match self.core.settings.on_failure {
+            OnFailure::Park(parking) => parking,
+            OnFailure::Pause => Parking::default(),
+        };
+        let retry_at = in_future(parking.retry_after(stream.attempts));
+        let name = self.core.projection.name().to_owned();
+        let work = ParkedAgain { name, stream_id: stream.stream_id.clone(), error, retry_at };
+        self.core.transact(&control, control.clone(), None, work).await
+    }
+
+    pub(crate) async fn parked_streams(&self) -> Result<Vec<ParkedStream>, StepError> {
+        let core = self.core.clone();
+        let read = async move { core.database.begin().await?.parked(core.projection.name()).await };
+        self.core.database.run(read).await.and_then(|parked| parked).map_err(StepError::Database)
+    }
+}
+
+impl<P, D> Core<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    async fn parked_places(self: &Arc<Self>, stream_id: &StreamId) -> Result<Vec<Checkpoint>, StepError> {
+        let core = self.clone();
+        let stream_id = stream_id.clone();
+        let read = async move {
+            let mut tx = core.database.begin().await?;
+            tx.parked_places(core.projection.name(), &stream_id, RETRIED_AT_ONCE).await
+        };
+        self.database.run(read).await.and_then(|places| places).map_err(StepError::Database)
+    }
+}
+
+pub(crate) fn in_future(wait: Duration) -> Timestamp {
+    let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(Timestamp::now().as_micros().saturating_add(micros))
+}
+
+struct Park {
+    name: String,
+    place: Applied,
+    error: String,
+    retry_at: Timestamp,
+}
+
+impl<Tx: Transaction> AsyncWork<Tx> for Park {
+    async fn run(self, tx: &mut Tx) -> Result<(), StepError> {
+        tx.park(&self.name, &self.place, &self.error, self.retry_at).await.map_err(StepError::Database)
+    }
+}
+
+struct ParkedAgain {
+    name: String,
+    stream_id: StreamId,
+    error: String,
+    retry_at: Timestamp,
+}
+
+impl<Tx: Transaction> AsyncWork<Tx> for ParkedAgain {
+    async fn run(self, tx: &mut Tx) -> Result<(), StepError> {
+        tx.parked_again(&self.name, &self.stream_id, &self.error, self.retry_at)
+            .await
+            .map_err(StepError::Database)
+    }
+}
+
+struct Unpark<P: Projection<D::Tx>, D: Database> {
+    core: Arc<Core<P, D>>,
+    batch: Arc<Batch<P::Event>>,
+    place: Applied,
+}
+
+impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Unpark<P, D> {
+    async fn run(self, tx: &mut D::Tx) -> Result<(), StepError> {
+        let name = self.core.projection.name();
+        let there = tx.unpark(name, &self.place.stream_id, self.place.checkpoint).await;
+        if !there.map_err(StepError::Database)? {
+            return Err(StepError::Fenced);
+        }
+        let events: Vec<_> = self.batch.events(0..1).collect();
+        self.core.run_projection(&events, self.place, tx).await
+    }
+}

@@ -1,0 +1,258 @@
+//! One projection at work: a step, then a look at whoever wants something, then the next step.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_store::{Checkpoint, LogHead, StreamId, Timestamp};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::Batch;
+use crate::control::Control;
+use crate::database::Database;
+use crate::failing::Trouble;
+use crate::operate::Operation;
+use crate::projection::Projection;
+use crate::status::{Live, State};
+use crate::step::{Core, StepError, Verified};
+
+/// What a worker keeps in memory of its projection. All of it can be read again.
+pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
+    pub(crate) core: Arc<Core<P, D>>,
+    pub(crate) live: Arc<Live>,
+    /// The projection's row as last seen; `None` when it must be read again.
+    pub(crate) control: Option<Control>,
+    pub(crate) parked: Arc<HashSet<StreamId>>,
+    /// When the next parked stream is due.
+    pub(crate) parked_due: Option<Timestamp>,
+    /// Read while the batch before was applied.
+    ahead: Option<(Checkpoint, Batch<P::Event>)>,
+    verified: Verified,
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stepped {
+    /// The position moved.
+    Moved,
+    /// There was nothing new.
+    Idle,
+    /// It is paused.
+    Paused,
+}
+
+impl<P, D> Runner<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    pub(crate) fn new(core: Arc<Core<P, D>>, live: Arc<Live>) -> Self {
+        Self {
+            core,
+            live,
+            control: None,
+            parked: Arc::default(),
+            parked_due: None,
+            ahead: None,
+            verified: Verified::default(),
+            trouble: None,
+        }
+    }
+
+    /// Follows the log until it is told to stop. Stops between steps only.
+    pub(crate) async fn run(mut self, mut operations: mpsc::Receiver<Operation>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let wait =
+                self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(operation) = operations.recv() => {
+                    self.operate(operation).await;
+                    continue;
+                }
+                next = self.next_batch(wait) => next,
+            };
+            let stepped = match next {
+                Ok(Some(batch)) => self.take(batch).await,
+                Ok(None) => Ok(Stepped::Paused),
+                Err(error) => Err(error),
+            };
+            let pause = match stepped {
+                Ok(Stepped::Paused) => wait,
+                Ok(Stepped::Moved | Stepped::Idle) => {
+                    self.retry_due_streams().await;
+                    continue;
+                }
+                Err(error) => self.fail(error).await,
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(operation) = operations.recv() => self.operate(operation).await,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Steps until there is nothing new, the projection is paused, or the deadline is near: for hosts that do not
+    /// stay. A step that has begun is finished.
+    pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Stepped {
+        loop {
+            let stepped = match self.next_batch(Duration::ZERO).await {
+                Ok(Some(batch)) => self.take(batch).await,
+                Ok(None) => Ok(Stepped::Paused),
+                Err(error) => Err(error),
+            };
+            let pause = match stepped {
+                Ok(Stepped::Moved) => Duration::ZERO,
+                Ok(done) => return done,
+                Err(error) => self.fail(error).await,
+            };
+            if Instant::now() + pause >= deadline {
+                return Stepped::Moved;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// What comes next; `None` while paused. Safe to drop at any moment.
+    pub(crate) async fn next_batch(&mut self, wait: Duration) -> Result<Option<Batch<P::Event>>, StepError> {
+        let control = self.load().await?;
+        if control.pause.is_some() {
+            self.live.update(|live| live.state = State::Paused);
+            return Ok(None);
+        }
+        if !self.verified.is_done() {
+            // Before any wait for news: a log that lost its end has none for a long time.
+            let head = self.core.log.head().await.map_err(StepError::Log)?;
+            self.verify(&control, &head).await?;
+            if head.checkpoint == control.position.next {
+                self.went_well(State::Following);
+            }
+        }
+        let from = control.position.next;
+        let batch = match self.ahead.take() {
+            Some((at, batch)) if at == from => batch,
+            _ => {
+                let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
+                let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max };
+                let wait = self.at_most_until_parked_due(wait);
+                self.core.fetch(from, changesets, wait).await?
+            }
+        };
+        if !self.verified.covers(&control, &batch.head) {
+            self.verify(&control, &batch.head).await?;
+        }
+        self.live.update(|live| live.head = batch.head.checkpoint);
+        Ok(Some(batch))
+    }
+
+    async fn verify(&mut self, control: &Control, head: &LogHead) -> Result<(), StepError> {
+        self.core.verify(control, head).await?;
+        self.verified.note(head);
+        Ok(())
+    }
+
+    /// Applies a batch, and reads the next one meanwhile.
+    pub(crate) async fn take(&mut self, batch: Batch<P::Event>) -> Result<Stepped, StepError> {
+        let control = self.load().await?;
+        if batch.next == control.position.next {
+            self.went_well(State::Following);
+            return Ok(Stepped::Idle);
+        }
+        let caught_up = batch.next >= batch.head.checkpoint;
+        let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
+        let core = self.core.clone();
+        let next = batch.next;
+        let read_ahead = async {
+            if caught_up && !full {
+                return None;
+            }
+            core.fetch(next, core.settings.batch_changesets_max, Duration::ZERO).await.ok()
+        };
+        let (applied, ahead) = tokio::join!(self.apply(control, batch), read_ahead);
+        if let Err(error) = applied {
+            // How far the row got is the database's to say: a commit may have gone through unanswered.
+            self.control = None;
+            return Err(error);
+        }
+        self.ahead = ahead.filter(|ahead| ahead.next > next).map(|ahead| (next, ahead));
+        self.went_well(if caught_up { State::Following } else { State::CatchingUp });
+        Ok(Stepped::Moved)
+    }
+
+    /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
+    async fn apply(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
+        let batch = Arc::new(batch);
+        let parked = self.parked.clone();
+        if let Some(place) = self.one_too_many(&batch).await? {
+            let reason = "too many changesets of parked streams are waiting; retry or skip them, then resume";
+            return self.pause_at(&place, 1, reason.to_owned()).await;
+        }
+        let unreadable = batch.unreadable.iter().find(|(changeset, _)| {
+            batch.place(**changeset).is_some_and(|place| !parked.contains(&place.stream_id))
+        });
+        let end = unreadable.map_or(batch.changesets.len(), |(changeset, _)| *changeset);
+        if end > 0 || unreadable.is_none() {
+            match self.core.apply(&control, &batch, 0..end, &parked).await {
+                Ok(moved) => self.place(moved),
+                Err(StepError::Failed { .. }) if end > 1 => {
+                    let mut control = control;
+                    for changeset in 0..end {
+                        control =
+                            self.core.apply(&control, &batch, changeset..changeset + 1, &parked).await?;
+                        self.place(control.clone());
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match unreadable.and_then(|(changeset, error)| Some((batch.place(*changeset)?, error.to_string()))) {
+            Some((place, error)) => Err(StepError::Failed { place, error }),
+            None => Ok(()),
+        }
+    }
+
+    /// The projection's row, read or made.
+    pub(crate) async fn load(&mut self) -> Result<Control, StepError> {
+        if let Some(control) = &self.control {
+            return Ok(control.clone());
+        }
+        self.ahead = None;
+        self.verified.forget();
+        let core = self.core.clone();
+        let started = async move { core.start().await };
+        let (control, parked) = self.core.database.run(started).await.map_err(StepError::Database)??;
+        self.parked_due = parked.iter().map(|stream| stream.retry_at).min();
+        self.parked = Arc::new(parked.into_iter().map(|stream| stream.stream_id).collect());
+        self.place(control.clone());
+        Ok(control)
+    }
+
+    pub(crate) fn place(&mut self, control: Control) {
+        self.live.placed(&control);
+        let parked = self.parked.len();
+        self.live.update(|live| live.parked_streams = parked);
+        self.control = Some(control);
+    }
+
+    fn went_well(&mut self, state: State) {
+        let rebuilding = self.control.as_ref().is_some_and(|control| control.rebuild_until.is_some());
+        let state = if rebuilding { State::Rebuilding } else { state };
+        self.trouble = None;
+        self.live.update(|live| {
+            live.state = state;
+            live.failure = None;
+        });
+    }
+
+    fn at_most_until_parked_due(&self, wait: Duration) -> Duration {
+        let Some(due) = self.parked_due else { return wait };
+        let micros = due.as_micros().saturating_sub(Timestamp::now().as_micros());
+        // Never zero: what is due was tried just now.
+        wait.min(Duration::from_micros(u64::try_from(micros).unwrap_or(0)).max(Duration::from_millis(10)))
+    }
+}

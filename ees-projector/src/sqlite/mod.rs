@@ -1,0 +1,129 @@
+//! Read models in SQLite files.
+//!
+//! - [`Database`] is one file; give each projection its own, so that they don't wait for each other.
+//! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
+//! - `control` keeps the projections' rows, what is parked and the audit; `rows` the tables of folds.
+
+mod control;
+mod rows;
+mod schema;
+mod tx;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex as BlockingMutex, PoisonError};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::Mutex;
+
+use crate::database;
+use crate::projection::BoxError;
+
+pub use control::checkpoint;
+/// The driver, for [`Tx::connection`] and [`Database::read`].
+pub use rusqlite;
+pub use tx::Tx;
+
+/// A read-model database in one SQLite file. Clones share it.
+///
+/// One transaction writes at a time, also between processes; reads run beside it. The file is in WAL mode and synced
+/// at checkpoints, not at every commit: after a loss of power the last batches may be gone, rows and checkpoint
+/// together, and are applied again.
+#[derive(Clone)]
+pub struct Database {
+    path: Arc<PathBuf>,
+    writer: Arc<Mutex<Connection>>,
+    readers: Arc<BlockingMutex<Vec<Connection>>>,
+}
+
+/// A read-model file that can't be used. The message says why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {detail}")]
+pub struct OpenError {
+    path: String,
+    detail: String,
+    #[source]
+    source: Option<BoxError>,
+}
+
+impl Database {
+    /// Opens the file, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the file can't be written, is no SQLite file, or is of a newer version of ees.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let writer = schema::open(&path)?;
+        Ok(Self { path: Arc::new(path), writer: Arc::new(Mutex::new(writer)), readers: Arc::default() })
+    }
+
+    /// Queries the read model, on a connection that only reads and a thread where that may take its time. It sees
+    /// whole batches only.
+    ///
+    /// # Errors
+    /// What the closure fails with, or the database.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, rusqlite::Error> {
+        let (path, readers) = (self.path.clone(), self.readers.clone());
+        let work = move || {
+            let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
+            let result = query(&connection);
+            if result.is_ok() {
+                readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            }
+            result
+        };
+        // A panic in the closure is the caller's; so is being cut off by the end of the runtime.
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| match e.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(rusqlite::Error::InvalidQuery),
+        })
+    }
+}
+
+impl database::Database for Database {
+    type Tx = Tx;
+
+    async fn begin(&self) -> Result<Tx, BoxError> {
+        Tx::begin(self.writer.clone().lock_owned().await)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, BoxError> {
+        let runtime = tokio::runtime::Handle::current();
+        Ok(tokio::task::spawn_blocking(move || runtime.block_on(work)).await?)
+    }
+
+    fn is_transient(error: &(dyn Error + 'static)) -> bool {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+                return error.sqlite_error_code().is_some_and(passes);
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+fn passes(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::OutOfMemory
+            | ErrorCode::PermissionDenied
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+    )
+}

@@ -1,0 +1,85 @@
+//! The framework's tables in a read-model file, by version.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+
+use super::OpenError;
+
+/// One step a version; a step that was released never changes.
+const STEPS: &[M<'_>] = &[M::up(
+    "CREATE TABLE ees_projections (
+        name              TEXT PRIMARY KEY,
+        version           INTEGER NOT NULL,
+        checkpoint        INTEGER NOT NULL,  -- the one it reads next
+        epoch             INTEGER NOT NULL,
+        log_id            TEXT,
+        last_checkpoint   INTEGER,           -- the changeset applied last
+        last_stream_id    TEXT,
+        last_changeset_id INTEGER,
+        rebuild_until     INTEGER,
+        pause             TEXT               -- JSON
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ees_parked_streams (
+        projection TEXT NOT NULL,
+        stream_id  TEXT NOT NULL,
+        attempts   INTEGER NOT NULL,
+        error      TEXT NOT NULL,
+        since      INTEGER NOT NULL,         -- microseconds since 1970, UTC
+        retry_at   INTEGER NOT NULL,
+        PRIMARY KEY (projection, stream_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ees_parked_changesets (
+        projection   TEXT NOT NULL,
+        stream_id    TEXT NOT NULL,
+        checkpoint   INTEGER NOT NULL,
+        changeset_id INTEGER NOT NULL,
+        PRIMARY KEY (projection, stream_id, checkpoint)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ees_audit (
+        id         INTEGER PRIMARY KEY,
+        projection TEXT NOT NULL,
+        at         INTEGER NOT NULL,
+        action     TEXT NOT NULL,
+        reason     TEXT NOT NULL,
+        checkpoint INTEGER NOT NULL,
+        detail     TEXT NOT NULL
+    ) STRICT;",
+)];
+const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+    let failed = |e: rusqlite::Error| refuse(path, e.to_string(), e);
+    let mut connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    MIGRATIONS.to_latest(&mut connection).map_err(|e| migration_error(path, e))?;
+    Ok(connection)
+}
+
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    Ok(connection)
+}
+
+fn migration_error(path: &Path, error: rusqlite_migration::Error) -> OpenError {
+    use rusqlite_migration::{Error, MigrationDefinitionError};
+    let detail = match &error {
+        Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
+            "written by a newer version of ees; use that version, or delete the file to build it anew"
+                .to_owned()
+        }
+        other => other.to_string(),
+    };
+    refuse(path, detail, error)
+}
+
+fn refuse(path: &Path, detail: String, source: impl Into<crate::BoxError>) -> OpenError {
+    OpenError { path: path.display().to_string(), detail, source: Some(source.into()) }
+}

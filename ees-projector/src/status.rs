@@ -1,0 +1,207 @@
+//! What can be seen of a projection.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::control::{Control, Pause};
+
+/// What a projection is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It has not read its own row yet.
+    #[default]
+    Starting,
+    /// It has applied everything, and waits for more.
+    Following,
+    /// It applies what it has not seen yet.
+    CatchingUp,
+    /// It was wiped, and has not yet reached where the log ended then.
+    Rebuilding,
+    /// Something failed, and is tried again.
+    Retrying,
+    /// It stands still until it is resumed.
+    Paused,
+    /// It can't go on: the log was replaced, or its tables belong to a newer version. See the error.
+    Stopped,
+}
+
+/// What went wrong last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// What, in words.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+    /// How often in a row.
+    pub attempts: u32,
+    /// The changeset it failed at, if it was one.
+    pub checkpoint: Option<Checkpoint>,
+    /// Its stream.
+    pub stream_id: Option<StreamId>,
+    /// Its number in the stream.
+    pub changeset_id: Option<ChangesetId>,
+}
+
+/// How far a rebuild is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Rebuild {
+    /// The checkpoint at which it is done.
+    pub until: Checkpoint,
+    /// 0 to 100.
+    pub percent: f64,
+    /// Seconds left at the current rate, once there is one.
+    pub seconds_left: Option<f64>,
+}
+
+/// All that can be seen of a projection.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// What it is doing.
+    pub state: State,
+    /// The checkpoint it reads next.
+    pub checkpoint: Checkpoint,
+    /// The checkpoint after the newest changeset of the log, as far as known.
+    pub head: Checkpoint,
+    /// How many changesets it is behind.
+    pub lag_changesets: u64,
+    /// How many seconds ago the oldest changeset was committed that it has not applied; 0 when there is none.
+    pub lag_seconds: f64,
+    /// Changesets a second, over the last seconds.
+    pub rate: f64,
+    /// What went wrong last, until it went right again.
+    pub last_error: Option<Failure>,
+    /// Why it is paused, if it is.
+    pub pause: Option<Pause>,
+    /// Streams that wait because one of their changesets failed.
+    pub parked_streams: usize,
+    /// How far the rebuild is, while there is one.
+    pub rebuild: Option<Rebuild>,
+    /// Why somebody should look: it is paused, stopped, or behind and not moving. `None` when all is well.
+    pub stalled: Option<String>,
+}
+
+/// The state a worker shares with those who look at it.
+pub(crate) struct Live {
+    inner: Mutex<Inner>,
+    position: watch::Sender<Checkpoint>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Inner {
+    pub(crate) state: State,
+    pub(crate) control: Option<Control>,
+    pub(crate) head: Checkpoint,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) parked_streams: usize,
+    pub(crate) moved_at: Instant,
+    rate: Rate,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        let inner = Inner {
+            state: State::Starting,
+            control: None,
+            head: Checkpoint::START,
+            failure: None,
+            parked_streams: 0,
+            moved_at: Instant::now(),
+            rate: Rate::default(),
+        };
+        Self { inner: Mutex::new(inner), position: watch::Sender::new(Checkpoint::START) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self) -> Inner {
+        self.lock().clone()
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.lock());
+    }
+
+    /// The projection's row is known to be this.
+    pub(crate) fn placed(&self, control: &Control) {
+        let next = control.position.next;
+        {
+            let mut inner = self.lock();
+            let before = inner.control.as_ref().map(|known| known.position.next);
+            if before != Some(next) {
+                inner.moved_at = Instant::now();
+                inner.rate.note(next.get().saturating_sub(before.unwrap_or(next).get()));
+            }
+            inner.control = Some(control.clone());
+        }
+        self.position.send_if_modified(|known| std::mem::replace(known, next) != next);
+    }
+
+    pub(crate) fn position(&self) -> watch::Receiver<Checkpoint> {
+        self.position.subscribe()
+    }
+}
+
+impl Inner {
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate.per_second()
+    }
+
+    pub(crate) fn rebuild(&self) -> Option<Rebuild> {
+        let control = self.control.as_ref()?;
+        let until = control.rebuild_until?;
+        let (done, all) = (control.position.next.get() as f64, until.get() as f64);
+        let rate = self.rate();
+        let seconds_left = (rate > 0.0).then(|| ((all - done) / rate).max(0.0));
+        Some(Rebuild { until, percent: (100.0 * done / all).min(100.0), seconds_left })
+    }
+}
+
+/// Changesets a second over a window of some seconds.
+#[derive(Clone)]
+struct Rate {
+    window_began: Instant,
+    in_window: u64,
+    before: f64,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self { window_began: Instant::now(), in_window: 0, before: 0.0 }
+    }
+}
+
+impl Rate {
+    const WINDOW: Duration = Duration::from_secs(5);
+
+    fn note(&mut self, changesets: u64) {
+        let elapsed = self.window_began.elapsed();
+        if elapsed > Self::WINDOW {
+            let ended_lately = elapsed < 2 * Self::WINDOW;
+            self.before = if ended_lately { self.in_window as f64 / elapsed.as_secs_f64() } else { 0.0 };
+            self.in_window = 0;
+            self.window_began = Instant::now();
+        }
+        self.in_window += changesets;
+    }
+
+    fn per_second(&self) -> f64 {
+        let elapsed = self.window_began.elapsed();
+        if elapsed > 2 * Self::WINDOW {
+            return 0.0;
+        }
+        let now = self.in_window as f64 / elapsed.as_secs_f64().max(0.1);
+        let weight = (elapsed.as_secs_f64() / Self::WINDOW.as_secs_f64()).min(1.0);
+        if self.before > 0.0 { now * weight + self.before * (1.0 - weight) } else { now }
+    }
+}

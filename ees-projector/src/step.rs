@@ -1,0 +1,264 @@
+//! The one algorithm: read and decode with no transaction open; then begin, fence, apply, commit.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ees_store::{ChangesetLog, Checkpoint, LogHead, LogQuery, StreamId};
+use futures::FutureExt;
+use uuid::Uuid;
+
+use crate::batch::{Batch, place_of};
+use crate::control::{Applied, Control};
+use crate::database::{Database, Transaction};
+use crate::event::Recorded;
+use crate::projection::{BoxError, Projection};
+use crate::settings::Settings;
+
+/// Why a step came to nothing. Whatever it is, the transaction left no trace.
+#[derive(Debug)]
+pub(crate) enum StepError {
+    /// The log could not be read.
+    Log(ees_store::Error),
+    /// The log is not the one that was read before.
+    Replaced(String),
+    /// Another worker moved the projection. Read its row again.
+    Fenced,
+    /// The read-model database failed. Nobody's fault, and it passes.
+    Database(BoxError),
+    /// The projection can't get past this changeset.
+    Failed { place: Applied, error: String },
+    /// The projection can't start: its tables can't be made, or belong to a newer version.
+    Setup(String),
+}
+
+/// A projection, the database it writes and the log it reads.
+pub(crate) struct Core<P, D> {
+    pub(crate) projection: P,
+    pub(crate) database: D,
+    pub(crate) log: Arc<dyn ChangesetLog>,
+    pub(crate) settings: Settings,
+}
+
+impl<P, D> Core<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    /// Reads and decodes what comes at a checkpoint. Safe to drop at any moment.
+    pub(crate) async fn fetch(
+        self: &Arc<Self>,
+        from: Checkpoint,
+        changesets: usize,
+        wait: Duration,
+    ) -> Result<Batch<P::Event>, StepError> {
+        let filter = self.projection.filter();
+        let query = LogQuery {
+            max_bytes: self.settings.batch_bytes_max,
+            ..LogQuery::from(from, changesets).with_wait(wait).with_filter(filter.clone())
+        };
+        let page = self.log.read(query).await.map_err(StepError::Log)?;
+        if page.changesets.len() < 50 {
+            return Ok(Batch::decode(page, &filter));
+        }
+        // Long enough to be felt by the other tasks of this thread.
+        tokio::task::spawn_blocking(move || Batch::decode(page, &filter))
+            .await
+            .map_err(|e| StepError::Database(e.into()))
+    }
+
+    /// Runs a piece of work in one transaction: fence, work, commit. `place` is what is blamed for a commit that the
+    /// database refuses, if anything.
+    pub(crate) async fn transact<W>(
+        self: &Arc<Self>,
+        from: &Control,
+        to: Control,
+        place: Option<Applied>,
+        work: W,
+    ) -> Result<(), StepError>
+    where
+        W: AsyncWork<D::Tx>,
+    {
+        let core = self.clone();
+        let believed = from.position;
+        let transaction = async move {
+            let mut tx = core.database.begin().await.map_err(StepError::Database)?;
+            // Fence before applying: a rival that stalled must lose here, not after its writes.
+            let ours =
+                tx.replace(core.projection.name(), believed, &to).await.map_err(StepError::Database)?;
+            if !ours {
+                return Err(StepError::Fenced);
+            }
+            work.run(&mut tx).await?;
+            match (tx.commit().await, place) {
+                (Ok(()), _) => Ok(()),
+                (Err(error), Some(place)) if !D::is_transient(&*error) => {
+                    Err(StepError::Failed { place, error: chain(&*error) })
+                }
+                (Err(error), _) => Err(StepError::Database(error)),
+            }
+        };
+        self.database.run(transaction).await.map_err(StepError::Database)?
+    }
+
+    /// Applies some changesets of a batch and moves the position past them.
+    pub(crate) async fn apply(
+        self: &Arc<Self>,
+        from: &Control,
+        batch: &Arc<Batch<P::Event>>,
+        range: Range<usize>,
+        parked: &Arc<HashSet<StreamId>>,
+    ) -> Result<Control, StepError> {
+        let first = batch.place(range.start);
+        let last = range.clone().last().and_then(|changeset| batch.place(changeset));
+        let to = from.advanced(batch.position_before(range.end), batch.head.log_id, last);
+        let work = ApplyBatch { core: self.clone(), batch: batch.clone(), range, parked: parked.clone() };
+        self.transact(from, to.clone(), first, work).await?;
+        Ok(to)
+    }
+
+    /// Runs the projection's own code. A panic in it is its error, not the end of the worker.
+    pub(crate) async fn run_projection(
+        &self,
+        events: &[Recorded<'_, P::Event>],
+        place: Applied,
+        tx: &mut D::Tx,
+    ) -> Result<(), StepError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let applied = AssertUnwindSafe(self.projection.apply_batch(events, tx)).catch_unwind().await;
+        let error = match applied {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(panic) => format!("the projection panicked: {}", panic_text(&*panic)).into(),
+        };
+        if D::is_transient(&*error) {
+            return Err(StepError::Database(error));
+        }
+        Err(StepError::Failed { place, error: chain(&*error) })
+    }
+
+    /// Whether the log is still the one that was read before, and goes at least as far.
+    pub(crate) async fn verify(&self, control: &Control, head: &LogHead) -> Result<(), StepError> {
+        let advice = "Check that the projector reads the log it should; if the log really was replaced or restored, \
+                      rebuild the projection";
+        if let Some(known) = control.log_id
+            && known != head.log_id
+        {
+            let found = head.log_id;
+            return Err(StepError::Replaced(format!(
+                "this is another log ({found}) than before ({known}). {advice}"
+            )));
+        }
+        if control.position.next > head.checkpoint {
+            return Err(StepError::Replaced(format!(
+                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. {advice}",
+                head.checkpoint, control.position.next
+            )));
+        }
+        let Some(last) = &control.last else { return Ok(()) };
+        let page = self.log.read(LogQuery::from(last.checkpoint, 1)).await.map_err(StepError::Log)?;
+        if page.changesets.first().map(place_of).as_ref() == Some(last) {
+            return Ok(());
+        }
+        Err(StepError::Replaced(format!(
+            "the log went back: checkpoint {} was changeset {} of stream \"{}\", and is not any more. {advice}",
+            last.checkpoint, last.changeset_id, last.stream_id
+        )))
+    }
+}
+
+/// Work inside a transaction. A trait, because a closure can't yet name that its future borrows the transaction and
+/// is `Send`.
+pub(crate) trait AsyncWork<Tx>: Send + 'static {
+    fn run(self, tx: &mut Tx) -> impl Future<Output = Result<(), StepError>> + Send;
+}
+
+/// Nothing but the projection's own row.
+pub(crate) struct OnlyControl;
+
+impl<Tx: Send> AsyncWork<Tx> for OnlyControl {
+    async fn run(self, _: &mut Tx) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+struct ApplyBatch<P: Projection<D::Tx>, D: Database> {
+    core: Arc<Core<P, D>>,
+    batch: Arc<Batch<P::Event>>,
+    range: Range<usize>,
+    parked: Arc<HashSet<StreamId>>,
+}
+
+impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
+    async fn run(self, tx: &mut D::Tx) -> Result<(), StepError> {
+        let Some(place) = self.batch.place(self.range.start) else { return Ok(()) };
+        if self.parked.is_empty() {
+            let events: Vec<_> = self.batch.events(self.range).collect();
+            return self.core.run_projection(&events, place, tx).await;
+        }
+        let mut events = Vec::new();
+        for changeset in self.range {
+            let Some(waiting) = self.batch.place(changeset) else { continue };
+            if self.parked.contains(&waiting.stream_id) {
+                let retry_at = ees_store::Timestamp::now();
+                tx.park(self.core.projection.name(), &waiting, "", retry_at)
+                    .await
+                    .map_err(StepError::Database)?;
+            } else {
+                events.extend(self.batch.events(changeset..changeset + 1));
+            }
+        }
+        self.core.run_projection(&events, place, tx).await
+    }
+}
+
+/// Which incarnation of the log was found to be the one that was read before.
+#[derive(Default)]
+pub(crate) struct Verified(Option<Uuid>);
+
+impl Verified {
+    pub(crate) fn covers(&self, control: &Control, head: &LogHead) -> bool {
+        self.0 == Some(head.incarnation)
+            && control.log_id.is_none_or(|known| known == head.log_id)
+            && control.position.next <= head.checkpoint
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn note(&mut self, head: &LogHead) {
+        self.0 = Some(head.incarnation);
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

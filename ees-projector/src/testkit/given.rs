@@ -1,0 +1,173 @@
+//! A history, and what becomes of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, StreamId, memory as store};
+use serde_json::Value;
+
+use crate::database::Database;
+use crate::fold::Folded;
+use crate::runner::{Runner, Stepped};
+use crate::status::Live;
+use crate::step::{Core, StepError};
+use crate::{Fold, Projection, Settings, memory, sqlite};
+
+/// A history: events in the order they were committed, each a changeset of its own, as (stream, event).
+pub fn given<'a>(events: impl IntoIterator<Item = (&'a str, Value)>) -> Given {
+    let mut history = Given { changesets: Vec::new() };
+    for (stream, event) in events {
+        history = history.and(stream, [event]);
+    }
+    history
+}
+
+/// A history to run projections over.
+#[derive(Clone, Debug)]
+pub struct Given {
+    changesets: Vec<(String, Vec<Value>)>,
+}
+
+impl Given {
+    /// One more changeset, of several events.
+    #[must_use]
+    pub fn and(mut self, stream: &str, events: impl IntoIterator<Item = Value>) -> Self {
+        self.changesets.push((stream.to_owned(), events.into_iter().collect()));
+        self
+    }
+
+    /// Runs a fold over the history.
+    ///
+    /// # Panics
+    /// When an event can't be applied.
+    pub async fn fold<F: Fold>(&self, fold: F) -> FoldOutcome<F::State> {
+        let table = fold.name().to_owned();
+        let database = memory::Database::new();
+        run(self.log().await, Folded(fold), database.clone()).await;
+        let rows = database.rows(&table).await;
+        let read = |(key, text): (String, String)| match serde_json::from_str(&text) {
+            Ok(state) => (key, state),
+            Err(error) => {
+                fail(&format!("row {key:?} does not read back as the fold's state: {error}: {text}"))
+            }
+        };
+        FoldOutcome { rows: rows.into_iter().map(read).collect() }
+    }
+
+    /// Runs a projection with statements of its own over the history, onto a real SQLite file.
+    ///
+    /// # Panics
+    /// When an event can't be applied.
+    pub async fn projection<P: Projection<sqlite::Tx>>(&self, projection: P) -> ProjectionOutcome {
+        let (folder, database) = sqlite_database();
+        run(self.log().await, projection, database.clone()).await;
+        ProjectionOutcome { database, _folder: folder }
+    }
+
+    pub(super) async fn log(&self) -> Arc<dyn ChangesetLog> {
+        let store = store::Store::new();
+        let mut last = BTreeMap::<&str, u64>::new();
+        for (stream, events) in &self.changesets {
+            let last = last.entry(stream).or_default();
+            let commit = || -> Result<Commit, Box<dyn std::error::Error>> {
+                let expectation = Expectation::LastChangeset((*last).into());
+                Ok(Commit::new(StreamId::new(stream)?, expectation, Events::of(events)?))
+            };
+            match commit() {
+                Ok(commit) => {
+                    if let Err(error) = store.commit(commit).await {
+                        fail(&format!("the event for stream {stream:?} can't be committed: {error}"));
+                    }
+                }
+                Err(error) => fail(&format!("the event for stream {stream:?} can't be committed: {error}")),
+            }
+            *last += 1;
+        }
+        Arc::new(store)
+    }
+}
+
+/// The rows a fold made of a history.
+#[derive(Debug)]
+pub struct FoldOutcome<S> {
+    /// The rows by key.
+    pub rows: BTreeMap<String, S>,
+}
+
+impl<S: PartialEq + Debug> FoldOutcome<S> {
+    /// Checks that these are the rows, all of them.
+    ///
+    /// # Panics
+    /// When they are not, with both side by side.
+    #[track_caller]
+    pub fn expect<K: Into<String>>(&self, rows: impl IntoIterator<Item = (K, S)>) {
+        let expected: BTreeMap<String, S> = rows.into_iter().map(|(key, row)| (key.into(), row)).collect();
+        assert_eq!(self.rows, expected, "the rows (left) are not the ones expected (right)");
+    }
+}
+
+/// What a projection made of a history, in a SQLite file that lives as long as this.
+pub struct ProjectionOutcome {
+    database: sqlite::Database,
+    _folder: tempfile::TempDir,
+}
+
+impl ProjectionOutcome {
+    /// Checks that a query finds these rows, in this order.
+    ///
+    /// # Panics
+    /// When it does not, with both side by side; or when the query fails.
+    pub async fn expect(&self, query: &str, rows: impl IntoIterator<Item = Value>) {
+        let expected: Vec<Value> = rows.into_iter().collect();
+        let sql = query.to_owned();
+        let found = self.database.read(move |connection| super::snapshot::rows(connection, &sql)).await;
+        match found {
+            Ok(found) => assert_eq!(found, expected, "the rows (left) are not the ones expected (right)"),
+            Err(error) => fail(&format!("the query failed: {error}")),
+        }
+    }
+}
+
+pub(super) fn sqlite_database() -> (tempfile::TempDir, sqlite::Database) {
+    let opened = || -> Result<_, Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let database = sqlite::Database::open(folder.path().join("read-model.db"))?;
+        Ok((folder, database))
+    };
+    opened().unwrap_or_else(|error| fail(&format!("no temporary read model: {error}")))
+}
+
+pub(super) async fn run<P, D>(log: Arc<dyn ChangesetLog>, projection: P, database: D)
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    let core = Arc::new(Core { projection, database, log, settings: Settings::default() });
+    let mut runner = Runner::new(core, Arc::new(Live::new()));
+    loop {
+        match step(&mut runner).await {
+            Ok(Stepped::Moved) => {}
+            Ok(Stepped::Idle | Stepped::Paused) => return,
+            Err(error) => fail(&format!("the projection failed: {error:?}")),
+        }
+    }
+}
+
+pub(super) async fn step<P, D>(runner: &mut Runner<P, D>) -> Result<Stepped, StepError>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    match runner.next_batch(Duration::ZERO).await? {
+        Some(batch) => runner.take(batch).await,
+        None => Ok(Stepped::Paused),
+    }
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "a test kit speaks by failing the test")]
+pub(super) fn fail(message: &str) -> ! {
+    panic!("{message}")
+}

@@ -1,0 +1,45 @@
+//! All that a projection wrote, in a form that can be compared.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
+use serde_json::{Value, json};
+
+/// The rows a query finds, each as a JSON array.
+pub(super) fn rows(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Value>> {
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.column_count();
+    let found = statement.query_map([], |row| {
+        (0..columns)
+            .map(|column| {
+                Ok(match row.get_ref(column)? {
+                    ValueRef::Null => Value::Null,
+                    ValueRef::Integer(number) => json!(number),
+                    ValueRef::Real(number) => json!(number),
+                    ValueRef::Text(text) => json!(String::from_utf8_lossy(text)),
+                    ValueRef::Blob(bytes) => json!(bytes),
+                })
+            })
+            .collect::<rusqlite::Result<Vec<_>>>()
+            .map(Value::Array)
+    })?;
+    found.collect()
+}
+
+/// Every table that is not the framework's, with all its rows, sorted.
+pub(super) fn tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
+    let names = rows(
+        connection,
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'ees\\_%' ESCAPE '\\'
+            AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )?;
+    let mut tables = BTreeMap::new();
+    for name in names.iter().filter_map(|row| row[0].as_str()) {
+        let mut found: Vec<String> =
+            rows(connection, &format!("SELECT * FROM \"{name}\""))?.iter().map(Value::to_string).collect();
+        found.sort();
+        tables.insert(name.to_owned(), found);
+    }
+    Ok(tables)
+}

@@ -1,0 +1,86 @@
+//! A log that went back in time is noticed before anything is applied.
+
+use std::time::Duration;
+
+use ees_projector::{Settings, State, Status};
+use ees_store::memory;
+
+use crate::support::{Bench, ChangingLog, Journal, TestDatabase, append, note, settings, start};
+
+/// A log with these notes, all in stream `s`, in the guise of another one.
+async fn log_with(texts: &[&str]) -> memory::Store {
+    let store = memory::Store::new();
+    for text in texts {
+        append(&store, "s", &note(text)).await;
+    }
+    store
+}
+
+async fn after_three<D: TestDatabase>() -> Bench<D> {
+    let (log, database) = (ChangingLog::new(), D::fresh());
+    log.exchange(log_with(&["1", "2", "3"]).await);
+    let bench = start(&log, &database, &Journal::new(), settings());
+    bench.caught_up().await;
+    bench.running.shut_down().await;
+    bench_again(&bench.log, &bench.database)
+}
+
+fn bench_again<D: TestDatabase>(log: &std::sync::Arc<ChangingLog>, database: &D) -> Bench<D> {
+    start(log, database, &Journal::new(), settings())
+}
+
+async fn stopped<D: TestDatabase>(bench: &Bench<D>) -> Status {
+    bench.status_when(|status| status.state == State::Stopped).await
+}
+
+/// Exchanges the log while nobody looks, and starts again.
+async fn exchanged<D: TestDatabase>(other: memory::Store) -> Bench<D> {
+    let bench = after_three::<D>().await;
+    bench.caught_up().await;
+    bench.running.shut_down().await;
+    bench.log.exchange(other);
+    bench_again(&bench.log, &bench.database)
+}
+
+pub async fn another_log_is_noticed_before_anything_is_applied<D: TestDatabase>() {
+    let bench = exchanged::<D>(log_with(&["1", "2", "3", "4"]).await).await;
+    let why = stopped(&bench).await.stalled.unwrap();
+    assert!(why.contains("another log") && why.contains("rebuild"), "{why}");
+    assert_eq!(bench.texts("s").await.unwrap(), "1 2 3");
+}
+
+pub async fn a_shorter_log_is_noticed<D: TestDatabase>() {
+    let bench = after_three::<D>().await;
+    bench.caught_up().await;
+    let id = bench.log.store();
+    bench.running.shut_down().await;
+    bench.log.exchange(log_with(&["1", "2"]).await.with_identity_of(&id));
+    let bench = bench_again(&bench.log, &bench.database);
+    let why = stopped(&bench).await.stalled.unwrap();
+    assert!(why.contains("ends before checkpoint 2"), "{why}");
+}
+
+pub async fn a_log_of_the_same_length_with_another_past_is_noticed<D: TestDatabase>() {
+    let bench = after_three::<D>().await;
+    bench.running.shut_down().await;
+    let attentive = Settings { poll_interval: Duration::from_millis(10), ..settings() };
+    let bench = start(&bench.log, &bench.database, &Journal::new(), attentive);
+    bench.status_when(|status| status.state == State::Following).await;
+    // While it runs: no restart, just other content behind the same name.
+    let other = log_with(&["1", "2"]).await.with_identity_of(&bench.log.store());
+    append(&other, "elsewhere", &note("3")).await;
+    append(&other, "elsewhere", &note("4")).await;
+    bench.log.exchange(other);
+    let why = stopped(&bench).await.stalled.unwrap();
+    assert!(why.contains("was changeset 3 of stream \"s\""), "{why}");
+    assert_eq!(bench.texts("elsewhere").await, None);
+}
+
+pub async fn a_rebuild_takes_the_new_log<D: TestDatabase>() {
+    let bench = exchanged::<D>(log_with(&["a", "b"]).await).await;
+    stopped(&bench).await;
+    bench.handle().rebuild("journal", "restored from a backup").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("s").await.unwrap(), "a b");
+    bench.status_when(|status| status.state == State::Following).await;
+}

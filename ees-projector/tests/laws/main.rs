@@ -1,0 +1,112 @@
+//! The promises of the projector, written once and run on every read-model database.
+#![cfg(all(feature = "sqlite", feature = "testkit"))]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod applying;
+mod failing;
+mod log_replaced;
+mod operating;
+mod parking;
+mod support;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use support::TestDatabase;
+
+#[async_trait]
+impl TestDatabase for ees_projector::memory::Database {
+    fn fresh() -> Self {
+        Self::new()
+    }
+    async fn table(&self, table: &str) -> BTreeMap<String, String> {
+        self.rows(table).await
+    }
+}
+
+#[async_trait]
+impl TestDatabase for ees_projector::sqlite::Database {
+    fn fresh() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The folder goes at once; the open file stays as long as the database. Readers open it by name, so it is
+        // kept until the process ends.
+        Self::open(folder.keep().join("read-model.db")).unwrap()
+    }
+    async fn table(&self, table: &str) -> BTreeMap<String, String> {
+        let sql = format!("SELECT key, state FROM {table}");
+        let read = self.read(move |connection| {
+            connection.prepare(&sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        });
+        read.await.unwrap()
+    }
+}
+
+macro_rules! laws {
+    ($($module:ident: $($law:ident),+ $(,)?;)+) => {
+        mod memory {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread")]
+                async fn $law() {
+                    crate::$module::$law::<ees_projector::memory::Database>().await;
+                })+
+            })+
+        }
+        mod sqlite {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread")]
+                async fn $law() {
+                    crate::$module::$law::<ees_projector::sqlite::Database>().await;
+                })+
+            })+
+        }
+    };
+}
+
+laws! {
+    applying:
+        every_event_is_applied_once_in_order,
+        two_workers_on_one_projection_apply_each_event_once,
+        a_worker_that_starts_again_goes_on_where_it_was,
+        events_of_others_are_passed_over,
+        a_filter_moves_past_what_it_leaves_out,
+        a_newer_version_builds_anew,
+        an_older_version_does_not_touch_newer_tables,
+        draining_stops_at_the_end_of_the_log;
+    failing:
+        a_failing_changeset_pauses_the_projection_before_it,
+        a_pause_survives_a_restart,
+        an_unreadable_event_is_a_failure_not_a_skip,
+        a_panic_is_a_failure,
+        what_a_failing_batch_wrote_does_not_stay;
+    log_replaced:
+        another_log_is_noticed_before_anything_is_applied,
+        a_shorter_log_is_noticed,
+        a_log_of_the_same_length_with_another_past_is_noticed,
+        a_rebuild_takes_the_new_log;
+    parking:
+        a_failing_stream_waits_and_the_others_go_on,
+        a_parked_stream_gets_through_in_order,
+        a_parked_stream_is_tried_again_by_itself,
+        what_is_parked_survives_a_restart,
+        too_many_parked_streams_pause_the_projection,
+        too_many_parked_changesets_pause_the_projection,
+        the_first_parked_changeset_can_be_skipped,
+        a_rebuild_clears_what_is_parked;
+    operating:
+        a_paused_projection_stands_still_until_it_is_resumed,
+        one_changeset_can_be_skipped_and_the_reason_is_kept,
+        a_changeset_that_is_not_next_can_not_be_skipped,
+        the_checkpoint_moves_only_from_where_it_is_believed_to_be,
+        a_rebuild_ends_in_the_same_rows,
+        a_rebuild_goes_on_after_a_restart,
+        waiting_ends_when_the_own_write_is_applied,
+        waiting_times_out_and_says_where_it_stands,
+        an_unknown_name_is_answered_with_the_known_ones,
+        a_projection_that_does_not_move_is_reported;
+}

@@ -1,0 +1,158 @@
+//! What operators do, and see.
+
+use std::time::Duration;
+
+use ees_projector::{OperateError, Projector, Settings, State};
+use ees_store::{ChangesetId, Checkpoint};
+
+use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, note, settings, start};
+
+async fn with_notes<D: TestDatabase>(count: usize) -> (Bench<D>, Journal) {
+    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    for n in 1..=count {
+        log.append("s", &note(&n.to_string())).await;
+    }
+    let bench = start(&log, &database, &journal, settings());
+    bench.caught_up().await;
+    (bench, journal)
+}
+
+pub async fn a_paused_projection_stands_still_until_it_is_resumed<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(1).await;
+    bench.handle().pause("journal", "maintenance").await.unwrap();
+    let status = bench.paused().await;
+    assert!(status.stalled.unwrap().contains("maintenance"));
+    let at = bench.log.append("s", &note("2")).await;
+    let waited = bench.handle().when_reached("journal", at, Duration::from_millis(50)).await;
+    assert!(matches!(waited, Err(OperateError::TimedOut { .. })));
+    bench.handle().resume("journal", "done").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("s").await.unwrap(), "1 2");
+    let actions: Vec<_> = bench
+        .handle()
+        .audit("journal", 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|e| (e.action, e.reason))
+        .collect();
+    let want = [("resume", "done"), ("pause", "maintenance")].map(|(a, r)| (a.to_owned(), r.to_owned()));
+    assert_eq!(actions, want);
+}
+
+pub async fn one_changeset_can_be_skipped_and_the_reason_is_kept<D: TestDatabase>() {
+    let (bench, journal) = with_notes::<D>(1).await;
+    journal.faults.fail("s");
+    let at = bench.log.append("s", &note("2")).await;
+    bench.paused().await;
+    journal.faults.mend();
+    bench.log.append("s", &note("3")).await;
+    bench.handle().skip("journal", at, "customer asked").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("s").await.unwrap(), "1 3");
+    let audit = bench.handle().audit("journal", 1).await.unwrap();
+    assert_eq!((audit[0].action.as_str(), audit[0].reason.as_str()), ("skip", "customer asked"));
+    assert_eq!(audit[0].detail, "changeset 2 of stream \"s\"");
+}
+
+pub async fn a_changeset_that_is_not_next_can_not_be_skipped<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(3).await;
+    for wrong in [0, 2, 3, 99] {
+        let refused = bench.handle().skip("journal", Checkpoint::new(wrong), "wrong").await;
+        assert!(matches!(refused, Err(OperateError::Invalid(_))), "{wrong}: {refused:?}");
+    }
+    assert_eq!(bench.handle().audit("journal", 10).await.unwrap(), []);
+}
+
+pub async fn the_checkpoint_moves_only_from_where_it_is_believed_to_be<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(3).await;
+    bench.handle().pause("journal", "repair").await.unwrap();
+    let [zero, two, three, nine] = [0, 2, 3, 9].map(Checkpoint::new);
+    let refused = bench.handle().set_checkpoint("journal", two, zero, "wrong").await;
+    assert_eq!(refused, Err(OperateError::Moved { checkpoint: three }));
+    assert!(matches!(
+        bench.handle().set_checkpoint("journal", three, nine, "past the end").await,
+        Err(OperateError::Invalid(_))
+    ));
+    bench.handle().set_checkpoint("journal", three, two, "the last one again").await.unwrap();
+    bench.handle().resume("journal", "repaired").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("s").await.unwrap(), "1 2 3 3");
+}
+
+pub async fn a_rebuild_ends_in_the_same_rows<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(50).await;
+    let before = bench.database.table("journal").await;
+    bench.handle().rebuild("journal", "to be sure").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.database.table("journal").await, before);
+    let status = bench.status_when(|status| status.state == State::Following).await;
+    assert_eq!(status.rebuild, None);
+}
+
+pub async fn a_rebuild_goes_on_after_a_restart<D: TestDatabase>() {
+    let (bench, journal) = with_notes::<D>(50).await;
+    let before = bench.database.table("journal").await;
+    bench.handle().pause("journal", "so that the rebuild can be cut").await.unwrap();
+    bench.handle().rebuild("journal", "cut in the middle").await.unwrap();
+    bench.running.shut_down().await;
+    let slow = Settings { batch_changesets_max: 1, ..settings() };
+    let mut bench = start(&bench.log, &bench.database, &journal, slow);
+    for _ in 0..5 {
+        let at = bench.handle().status("journal").await.unwrap().checkpoint;
+        if at < Checkpoint::new(45) {
+            bench.handle().when_reached("journal", at.next(), LONG).await.unwrap();
+        }
+        bench.running.shut_down().await;
+        bench = start(&bench.log, &bench.database, &journal, slow);
+    }
+    bench.caught_up().await;
+    assert_eq!(bench.database.table("journal").await, before);
+}
+
+pub async fn waiting_ends_when_the_own_write_is_applied<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(0).await;
+    for n in 1..=50_u64 {
+        let at = bench.log.append("s", &note(&n.to_string())).await;
+        if n % 2 == 0 {
+            bench.handle().when_reached("journal", at, LONG).await.unwrap();
+        } else {
+            let stream = "s".parse().unwrap();
+            bench.handle().when_applied("journal", &stream, ChangesetId::new(n), LONG).await.unwrap();
+        }
+        assert!(bench.texts("s").await.unwrap().ends_with(&n.to_string()));
+    }
+    let stream = "s".parse().unwrap();
+    let unknown = bench.handle().when_applied("journal", &stream, ChangesetId::new(99), LONG).await;
+    assert!(matches!(unknown, Err(OperateError::Invalid(_))));
+}
+
+pub async fn waiting_times_out_and_says_where_it_stands<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(2).await;
+    let waited = bench.handle().when_reached("journal", Checkpoint::new(7), Duration::from_millis(20)).await;
+    let (checkpoint, wanted) = (Checkpoint::new(2), Checkpoint::new(7));
+    assert_eq!(waited, Err(OperateError::TimedOut { checkpoint, wanted }));
+}
+
+pub async fn an_unknown_name_is_answered_with_the_known_ones<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(0).await;
+    let error = bench.handle().status("jornal").await.unwrap_err().to_string();
+    assert!(error.contains("\"jornal\"") && error.contains("there are: journal"), "{error}");
+}
+
+pub async fn a_projection_that_does_not_move_is_reported<D: TestDatabase>() {
+    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    journal.faults.fail("s");
+    log.append("s", &note("1")).await;
+    // So many attempts that it never gives up while the test looks.
+    let stubborn =
+        Settings { retry: ees_projector::Retry { times: 1_000_000, ..settings().retry }, ..settings() };
+    let mut projector = Projector::new(log.clone()).with_stalled_after(Duration::from_millis(50));
+    projector.projection(journal, database.clone(), stubborn).unwrap();
+    let bench = Bench { log, database, running: projector.start() };
+    let status = bench.status_when(|status| status.stalled.is_some()).await;
+    assert_eq!(status.state, State::Retrying);
+    let why = status.stalled.unwrap();
+    assert!(why.contains("1 changesets behind") && why.contains("no 1"), "{why}");
+    assert!(status.last_error.unwrap().attempts > 0);
+}

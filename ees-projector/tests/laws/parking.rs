@@ -1,0 +1,129 @@
+//! One bad stream waits, in order; the others go on.
+
+use std::time::Duration;
+
+use ees_projector::Parking;
+use ees_store::{ChangesetId, Checkpoint};
+
+use crate::support::{Bench, ChangingLog, Journal, TestDatabase, note, parking, start};
+
+fn patient() -> Parking {
+    Parking { retry_after_min: Duration::from_secs(3_600), ..Parking::default() }
+}
+
+/// `bad` fails from its second event on, and waits with three changesets; `good` has all four.
+async fn one_parked<D: TestDatabase>(settings: Parking) -> (Bench<D>, Journal) {
+    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    log.append("bad", &note("1")).await;
+    let bench = start(&log, &database, &journal, parking(settings));
+    bench.caught_up().await;
+    journal.faults.fail("bad");
+    for n in 1..=4 {
+        log.append("good", &note(&n.to_string())).await;
+        if n > 1 {
+            log.append("bad", &note(&n.to_string())).await;
+        }
+    }
+    bench.caught_up().await;
+    (bench, journal)
+}
+
+pub async fn a_failing_stream_waits_and_the_others_go_on<D: TestDatabase>() {
+    let (bench, _) = one_parked::<D>(patient()).await;
+    assert_eq!(bench.texts("good").await.unwrap(), "1 2 3 4");
+    assert_eq!(bench.texts("bad").await.unwrap(), "1");
+    let parked = bench.handle().parked("journal").await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert_eq!(
+        (parked[0].stream_id.as_str(), parked[0].first, parked[0].changesets),
+        ("bad", ChangesetId::new(2), 3)
+    );
+    assert_eq!(parked[0].error, "no 2");
+    assert_eq!(bench.handle().status("journal").await.unwrap().parked_streams, 1);
+}
+
+pub async fn a_parked_stream_gets_through_in_order<D: TestDatabase>() {
+    let (bench, journal) = one_parked::<D>(patient()).await;
+    bench.handle().retry_parked("journal", None, "too early").await.unwrap();
+    assert_eq!(bench.handle().parked("journal").await.unwrap()[0].attempts, 2);
+    journal.faults.mend();
+    bench.handle().retry_parked("journal", Some("bad".parse().unwrap()), "mended").await.unwrap();
+    assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4");
+    assert_eq!(bench.handle().parked("journal").await.unwrap(), []);
+    bench.log.append("bad", &note("5")).await;
+    bench.caught_up().await;
+    assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4 5");
+    assert!(bench.counts().await.values().all(|count| *count == 1));
+    assert!(bench.handle().retry_parked("journal", None, "nothing left").await.is_err());
+}
+
+pub async fn a_parked_stream_is_tried_again_by_itself<D: TestDatabase>() {
+    let soon = Duration::from_millis(5);
+    let (bench, journal) =
+        one_parked::<D>(Parking { retry_after_min: soon, retry_after_max: soon, ..patient() }).await;
+    journal.faults.mend();
+    bench.status_when(|status| status.parked_streams == 0).await;
+    assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4");
+}
+
+pub async fn what_is_parked_survives_a_restart<D: TestDatabase>() {
+    let (bench, journal) = one_parked::<D>(patient()).await;
+    let before = bench.handle().parked("journal").await.unwrap();
+    bench.running.shut_down().await;
+    journal.faults.mend();
+    let bench = start(&bench.log, &bench.database, &journal, parking(patient()));
+    bench.log.append("bad", &note("5")).await;
+    bench.caught_up().await;
+    let after = bench.handle().parked("journal").await.unwrap();
+    assert_eq!((after[0].first, after[0].changesets), (before[0].first, before[0].changesets + 1));
+    assert_eq!(bench.texts("bad").await.unwrap(), "1");
+    bench.handle().retry_parked("journal", None, "mended").await.unwrap();
+    assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4 5");
+}
+
+pub async fn too_many_parked_streams_pause_the_projection<D: TestDatabase>() {
+    let (bench, journal) = one_parked::<D>(Parking { streams_max: 1, ..patient() }).await;
+    journal.faults.fail("worse");
+    let at = bench.log.append("worse", &note("1")).await;
+    let status = bench.paused().await;
+    assert_eq!(status.checkpoint, at);
+    assert!(status.pause.unwrap().reason.contains("too much is parked"));
+    journal.faults.mend();
+    bench.handle().retry_parked("journal", None, "mended").await.unwrap();
+    bench.handle().resume("journal", "mended").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("worse").await.unwrap(), "1");
+    assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4");
+}
+
+pub async fn too_many_parked_changesets_pause_the_projection<D: TestDatabase>() {
+    let (bench, _) = one_parked::<D>(Parking { changesets_max: 4, ..patient() }).await;
+    bench.log.append("bad", &note("5")).await;
+    bench.caught_up().await;
+    let at = bench.log.append("bad", &note("6")).await;
+    let status = bench.paused().await;
+    assert!(status.pause.unwrap().reason.contains("too many changesets"));
+    assert_eq!(status.checkpoint, at);
+}
+
+pub async fn the_first_parked_changeset_can_be_skipped<D: TestDatabase>() {
+    let (bench, journal) = one_parked::<D>(patient()).await;
+    // bad's changesets 2, 3 and 4 stand at 3, 5 and 7.
+    assert!(bench.handle().skip("journal", Checkpoint::new(5), "not the first").await.is_err());
+    bench.handle().skip("journal", Checkpoint::new(3), "lost cause").await.unwrap();
+    journal.faults.mend();
+    bench.handle().retry_parked("journal", None, "the rest is fine").await.unwrap();
+    assert_eq!(bench.texts("bad").await.unwrap(), "1 3 4");
+    let audit = bench.handle().audit("journal", 10).await.unwrap();
+    let skip = audit.iter().find(|entry| entry.action == "skip").unwrap();
+    assert_eq!((skip.reason.as_str(), skip.detail.as_str()), ("lost cause", "changeset 2 of stream \"bad\""));
+}
+
+pub async fn a_rebuild_clears_what_is_parked<D: TestDatabase>() {
+    let (bench, journal) = one_parked::<D>(patient()).await;
+    journal.faults.mend();
+    bench.handle().rebuild("journal", "mended").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.handle().parked("journal").await.unwrap(), []);
+    assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4");
+}

@@ -1,0 +1,236 @@
+//! What the laws run on: a log that can be exchanged, and a projection that can be told to fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use ees_projector::database::{Database, FoldRows};
+use ees_projector::{
+    BoxError, Handle, OnFailure, Order, Projection, Projector, Recorded, Retry, Running, Settings, State,
+    Status,
+};
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Filter, LogHead, LogPage,
+    LogQuery, Result, StreamId, StreamQuery, memory,
+};
+use serde::Deserialize;
+
+/// A read-model database under test.
+#[async_trait]
+pub trait TestDatabase: Database<Tx: FoldRows> + Clone {
+    fn fresh() -> Self;
+    async fn table(&self, table: &str) -> BTreeMap<String, String>;
+}
+
+/// A log whose content can be exchanged under its reader, as a restore would.
+pub struct ChangingLog(RwLock<Arc<memory::Store>>);
+
+impl ChangingLog {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(RwLock::new(Arc::new(memory::Store::new()))))
+    }
+
+    pub fn store(&self) -> Arc<memory::Store> {
+        self.0.read().unwrap().clone()
+    }
+
+    pub fn exchange(&self, other: memory::Store) {
+        *self.0.write().unwrap() = Arc::new(other);
+    }
+
+    /// Appends one event to a stream, whatever its length; its place.
+    pub async fn append(&self, stream: &str, event: &str) -> Checkpoint {
+        append(&self.store(), stream, event).await
+    }
+}
+
+pub async fn append(store: &memory::Store, stream: &str, event: &str) -> Checkpoint {
+    let id: StreamId = stream.parse().unwrap();
+    let last = store.read_stream(StreamQuery::all(id.clone())).await.map_or(0, |page| page.changesets.len());
+    let events = Events::parse(&format!("[{event}]")).unwrap();
+    let commit = Commit::new(id, Expectation::LastChangeset((last as u64).into()), events);
+    store.commit(commit).await.unwrap().checkpoint.unwrap()
+}
+
+#[async_trait]
+impl ChangesetLog for ChangingLog {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        self.store().read(query).await
+    }
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.store().locate(stream_id, changeset_id).await
+    }
+    async fn head(&self) -> Result<LogHead> {
+        self.store().head().await
+    }
+}
+
+/// What the test's projection does wrong.
+#[derive(Default)]
+pub struct Faults {
+    pub streams: Mutex<BTreeSet<String>>,
+    pub panic: AtomicBool,
+}
+
+impl Faults {
+    pub fn fail(&self, stream: &str) {
+        self.streams.lock().unwrap().insert(stream.to_owned());
+    }
+    pub fn mend(&self) {
+        self.streams.lock().unwrap().clear();
+        self.panic.store(false, SeqCst);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Note {
+    Noted { text: String },
+}
+
+/// Writes down what it sees: a row an event (how often it was applied, and its text), and a row a stream (its texts
+/// in the order they came).
+#[derive(Clone)]
+pub struct Journal {
+    pub name: &'static str,
+    pub version: u32,
+    pub order: Order,
+    pub filter: Filter,
+    pub faults: Arc<Faults>,
+}
+
+impl Journal {
+    pub fn new() -> Self {
+        Self {
+            name: "journal",
+            version: 1,
+            order: Order::Stream,
+            filter: Filter::default(),
+            faults: Arc::default(),
+        }
+    }
+}
+
+impl<Tx: FoldRows> Projection<Tx> for Journal {
+    type Event = Note;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn version(&self) -> u32 {
+        self.version
+    }
+    fn order(&self) -> Order {
+        self.order
+    }
+    fn filter(&self) -> Filter {
+        self.filter.clone()
+    }
+    async fn create_tables(&self, tx: &mut Tx) -> std::result::Result<(), BoxError> {
+        tx.create_rows(self.name).await
+    }
+    async fn drop_tables(&self, tx: &mut Tx) -> std::result::Result<(), BoxError> {
+        tx.drop_rows(self.name).await
+    }
+    async fn apply(&self, event: Recorded<'_, Note>, tx: &mut Tx) -> std::result::Result<(), BoxError> {
+        let Note::Noted { text } = event.event;
+        let stream = event.stream_id().as_str();
+        let once = format!("{stream}#{}", event.event_id);
+        let before = tx.load_rows(self.name, &[&once, stream]).await?;
+        let count: u64 = before[0].as_deref().map_or(Ok(0), str::parse)?;
+        let texts = before[1].as_deref().map_or_else(|| text.clone(), |texts| format!("{texts} {text}"));
+        let rows = [(once, Some((count + 1).to_string())), (stream.to_owned(), Some(texts))];
+        tx.write_rows(self.name, &rows).await?;
+        // Fails after it has written: what it wrote must not stay.
+        if self.faults.panic.load(SeqCst) {
+            panic!("told to");
+        }
+        if self.faults.streams.lock().unwrap().contains(stream) {
+            return Err(format!("no {text}").into());
+        }
+        Ok(())
+    }
+}
+
+/// A running journal, and what is needed to look at it.
+pub struct Bench<D> {
+    pub log: Arc<ChangingLog>,
+    pub database: D,
+    pub running: Running,
+}
+
+pub fn settings() -> Settings {
+    let retry = Retry { times: 2, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(5) };
+    Settings { retry, ..Settings::default() }
+}
+
+pub fn parking(parking: ees_projector::Parking) -> Settings {
+    Settings { on_failure: OnFailure::Park(parking), ..settings() }
+}
+
+pub fn start<D: TestDatabase>(
+    log: &Arc<ChangingLog>,
+    database: &D,
+    journal: &Journal,
+    settings: Settings,
+) -> Bench<D> {
+    let mut projector = Projector::new(log.clone());
+    projector.projection(journal.clone(), database.clone(), settings).unwrap();
+    Bench { log: log.clone(), database: database.clone(), running: projector.start() }
+}
+
+/// Far longer than anything here takes.
+pub const LONG: Duration = Duration::from_secs(20);
+
+impl<D: TestDatabase> Bench<D> {
+    pub fn handle(&self) -> &Handle {
+        self.running.handle()
+    }
+
+    pub async fn caught_up(&self) {
+        let head = self.log.head().await.unwrap().checkpoint;
+        self.handle().when_reached("journal", head, LONG).await.unwrap();
+    }
+
+    /// The status once it is as wanted.
+    pub async fn status_when(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+        let mut last = None;
+        let found = tokio::time::timeout(LONG, async {
+            loop {
+                let status = self.handle().status("journal").await.unwrap();
+                if wanted(&status) {
+                    return status;
+                }
+                last = Some(status);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        match found.await {
+            Ok(status) => status,
+            Err(_) => panic!("the status never came to what was wanted; it is {last:#?}"),
+        }
+    }
+
+    pub async fn paused(&self) -> Status {
+        self.status_when(|status| status.state == State::Paused).await
+    }
+
+    pub async fn texts(&self, stream: &str) -> Option<String> {
+        self.database.table("journal").await.get(stream).cloned()
+    }
+
+    /// How often each event was applied, by stream and event.
+    pub async fn counts(&self) -> BTreeMap<String, u64> {
+        let rows = self.database.table("journal").await;
+        rows.into_iter()
+            .filter(|(key, _)| key.contains('#'))
+            .map(|(key, n)| (key, n.parse().unwrap()))
+            .collect()
+    }
+}
+
+pub fn note(text: &str) -> String {
+    format!(r#"{{"type":"noted","text":"{text}"}}"#)
+}

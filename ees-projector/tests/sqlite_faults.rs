@@ -1,0 +1,110 @@
+//! What a SQLite read model does when the disk is full, or a projection oversteps.
+#![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use ees_projector::sqlite::{Database, Tx};
+use ees_projector::{
+    BoxError, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings, State,
+    Status,
+};
+use ees_store::{Commit, EventStore, Events, Expectation, memory};
+use serde_json::Value;
+
+#[derive(Clone, Default)]
+struct Writer {
+    disk_full: Arc<AtomicBool>,
+    commits_itself: Arc<AtomicBool>,
+}
+
+impl Projection<Tx> for Writer {
+    type Event = Value;
+    fn name(&self) -> &str {
+        "writer"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        Ok(tx.connection().execute_batch("CREATE TABLE written (text TEXT)")?)
+    }
+    async fn drop_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        Ok(tx.connection().execute_batch("DROP TABLE IF EXISTS written")?)
+    }
+    async fn apply(&self, event: Recorded<'_, Value>, tx: &mut Tx) -> Result<(), BoxError> {
+        // SQLite's own limit on the file stands for a disk that is full: the same error, from the same place.
+        let pages = if self.disk_full.load(SeqCst) { 1 } else { 1_000_000 };
+        tx.connection().pragma_update(None, "max_page_count", pages)?;
+        let text = event.event.to_string().repeat(10_000);
+        tx.connection().execute("INSERT INTO written (text) VALUES (?1)", [text])?;
+        if self.commits_itself.load(SeqCst) {
+            tx.connection().execute_batch("COMMIT")?;
+        }
+        Ok(())
+    }
+}
+
+async fn running(writer: &Writer, delay_min: Duration) -> (Running, Database, Arc<memory::Store>) {
+    let folder = tempfile::tempdir().unwrap().keep();
+    let database = Database::open(folder.join("read-model.db")).unwrap();
+    let store = Arc::new(memory::Store::new());
+    let mut projector = Projector::new(store.clone());
+    let retry = Retry { times: 2, delay_min, delay_max: delay_min };
+    let settings = Settings { retry, on_failure: OnFailure::Park(Parking::default()), ..Settings::default() };
+    projector.projection(writer.clone(), database.clone(), settings).unwrap();
+    let running = projector.start();
+    status_when(&running, |status| status.state == State::Following).await;
+    (running, database, store)
+}
+
+async fn commit(store: &memory::Store, stream: &str) {
+    let events = Events::parse(r#"[{"text":"something"}]"#).unwrap();
+    store.commit(Commit::new(stream.parse().unwrap(), Expectation::NewStream, events)).await.unwrap();
+}
+
+async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Status {
+    let found = tokio::time::timeout(Duration::from_secs(20), async {
+        loop {
+            let status = running.handle().status("writer").await.unwrap();
+            if wanted(&status) {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    found.await.expect("the status never came to what was wanted")
+}
+
+async fn rows(database: &Database) -> i64 {
+    database.read(|db| db.query_row("SELECT count(*) FROM written", [], |row| row.get(0))).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_waited_for_and_never_parks() {
+    let writer = Writer::default();
+    let (running, database, store) = running(&writer, Duration::from_millis(1)).await;
+    writer.disk_full.store(true, SeqCst);
+    commit(&store, "a").await;
+    // Many more attempts than a failing changeset would get.
+    let tried = |status: &Status| status.last_error.as_ref().is_some_and(|error| error.attempts > 10);
+    let status = status_when(&running, tried).await;
+    assert_eq!((status.state, status.parked_streams, status.checkpoint.get()), (State::Retrying, 0, 0));
+    assert!(status.last_error.unwrap().message.contains("full"));
+    writer.disk_full.store(false, SeqCst);
+    status_when(&running, |status| status.state == State::Following && status.checkpoint.get() == 1).await;
+    assert_eq!(rows(&database).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_ends_the_transaction_is_told_so() {
+    let writer = Writer::default();
+    // Long enough that the error is still there when the test looks.
+    let (running, _database, store) = running(&writer, Duration::from_secs(10)).await;
+    writer.commits_itself.store(true, SeqCst);
+    commit(&store, "a").await;
+    let status = status_when(&running, |status| status.last_error.is_some()).await;
+    assert!(status.last_error.unwrap().message.contains("must not COMMIT"));
+}

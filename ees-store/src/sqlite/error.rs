@@ -1,0 +1,38 @@
+//! SQLite's errors in the store's words.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use crate::Error;
+
+/// An error of the file as a whole.
+pub(super) fn at_path(path: &Path, error: rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Damaged { path: path.to_owned(), detail: error.to_string() }
+        }
+        _ => Error::Storage { detail: format!("{}: {error}", path.display()), source: Box::new(error) },
+    }
+}
+
+/// What a read fails with, before it is known on which file: lets statements use `?`.
+pub(super) enum Failure {
+    Sqlite(rusqlite::Error),
+    Answer(Error),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Failure {
+    pub(super) fn at(self, path: &Path) -> Error {
+        match self {
+            Self::Sqlite(error) => at_path(path, error),
+            Self::Answer(error) => error,
+        }
+    }
+}

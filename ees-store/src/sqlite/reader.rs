@@ -1,0 +1,187 @@
+//! Reads, on connections of their own: each sees the last committed state and never waits for the writer.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::Semaphore;
+
+use super::error::Failure;
+use super::schema;
+use crate::{
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, LogQuery, Result, StreamId,
+    StreamPage, StreamQuery, StreamRange, StreamType, Timestamp,
+};
+
+/// Rows a filtered read looks at before it answers, whatever it found.
+const SCAN_ROWS_MAX: usize = 10_000;
+
+/// Connections that read, opened as they are needed.
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    turns: Semaphore,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, at_once: usize) -> Self {
+        Self { path, idle: Arc::default(), turns: Semaphore::new(at_once.max(1)) }
+    }
+
+    /// Runs a read on a thread where blocking is allowed.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
+        let gone = || Error::Unavailable("it is shutting down".to_owned());
+        let _turn = self.turns.acquire().await.map_err(|_| gone())?;
+        let idle = self.idle.clone();
+        let path = self.path.clone();
+        let work = move || {
+            let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
+            let result = read(&connection);
+            // A connection that failed may be why; the next read opens another.
+            if !matches!(result, Err(Failure::Sqlite(_))) {
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            }
+            result.map_err(|failure| failure.at(&path))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| gone())?
+    }
+}
+
+const COLUMNS: &str = "checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, \
+                       events, metadata";
+
+fn changeset(row: &Row<'_>) -> rusqlite::Result<Indexed> {
+    let text = |column| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
+    Ok(Indexed {
+        checkpoint: Checkpoint::new(row.get(0)?),
+        changeset: Changeset {
+            stream_id: StreamId::stored(text(1)?),
+            changeset_id: ChangesetId::new(row.get(2)?),
+            first_event_id: EventId::new(row.get(3)?),
+            events: Events::stored(text(7)?, row.get(4)?),
+            metadata: Json::stored(text(8)?),
+            timestamp: Timestamp::from_micros(row.get(5)?),
+            stream_type: row.get_ref(6)?.as_str_or_null()?.map(StreamType::stored),
+        },
+    })
+}
+
+/// A page of the log, and where to go on.
+pub(super) fn log(connection: &Connection, query: &LogQuery) -> Result<(Vec<Indexed>, Checkpoint), Failure> {
+    let sql = format!("SELECT {COLUMNS} FROM changesets WHERE checkpoint >= ?1 ORDER BY checkpoint");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([query.from.get()])?;
+    let mut found: Vec<Indexed> = Vec::with_capacity(query.limit.min(1_000));
+    let mut next = query.from;
+    let mut bytes = 0;
+    let mut scanned = 0;
+    while found.len() < query.limit && scanned < SCAN_ROWS_MAX.max(query.limit) {
+        let Some(row) = rows.next()? else { break };
+        let indexed = changeset(row)?;
+        let checkpoint = indexed.checkpoint;
+        scanned += 1;
+        if query.filter.is_all() || query.filter.accepts(&indexed) {
+            bytes += indexed.size_bytes();
+            if bytes > query.max_bytes && !found.is_empty() {
+                break;
+            }
+            found.push(indexed);
+        }
+        next = checkpoint.next();
+    }
+    Ok((found, next))
+}
+
+/// A page of a stream.
+pub(super) fn stream(connection: &Connection, query: StreamQuery) -> Result<StreamPage, Failure> {
+    // One snapshot for the statements below.
+    let snapshot = connection.unchecked_transaction()?;
+    let Some(last) = last_changeset(&snapshot, &query.stream_id)? else {
+        return Err(Failure::Answer(Error::StreamNotFound(query.stream_id)));
+    };
+    let (from, to) = match query.range {
+        StreamRange::Changesets { from, to } => (from, to.unwrap_or(ChangesetId::MAX)),
+        StreamRange::Events { from, to } => {
+            let holding = |event| changeset_holding(&snapshot, &query.stream_id, last, event);
+            (holding(from)?, to.map_or(Ok(ChangesetId::MAX), holding)?)
+        }
+    };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM changesets WHERE stream_id = ?1 AND changeset_id BETWEEN ?2 AND ?3
+         ORDER BY changeset_id"
+    );
+    let mut statement = snapshot.prepare_cached(&sql)?;
+    let range = params![query.stream_id.as_str(), from.get(), to.get()];
+    let mut rows = statement.query(range)?;
+    let mut page = StreamPage::default();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let Indexed { changeset, .. } = changeset(row)?;
+        bytes += changeset.size_bytes();
+        let full = page.changesets.len() >= query.limit || bytes > query.max_bytes;
+        if full && !page.changesets.is_empty() {
+            page.next = Some(changeset.changeset_id);
+            break;
+        }
+        page.changesets.push(changeset);
+    }
+    Ok(page)
+}
+
+fn last_changeset(connection: &Connection, stream_id: &StreamId) -> rusqlite::Result<Option<ChangesetId>> {
+    let mut last =
+        connection.prepare_cached("SELECT max(changeset_id) FROM changesets WHERE stream_id = ?1")?;
+    let last: Option<u64> = last.query_row([stream_id.as_str()], |row| row.get(0))?;
+    Ok(last.map(ChangesetId::new))
+}
+
+/// The changeset that holds an event; past the last one when the stream is not that far.
+///
+/// Both numbers count without gaps, so halving finds it in a few steps, and no second index slows every commit.
+fn changeset_holding(
+    connection: &Connection,
+    stream_id: &StreamId,
+    last: ChangesetId,
+    event: EventId,
+) -> rusqlite::Result<ChangesetId> {
+    if event == EventId::NONE {
+        return Ok(ChangesetId::NONE);
+    }
+    let mut first_event = connection
+        .prepare_cached("SELECT first_event_id FROM changesets WHERE stream_id = ?1 AND changeset_id = ?2")?;
+    let mut last_event = connection.prepare_cached(
+        "SELECT first_event_id + event_count - 1 FROM changesets WHERE stream_id = ?1 AND changeset_id = ?2",
+    )?;
+    let newest: u64 = last_event.query_row(params![stream_id.as_str(), last.get()], |row| row.get(0))?;
+    if event.get() > newest {
+        return Ok(last.next());
+    }
+    // A changeset has at least one event, so its number is never above theirs.
+    let (mut low, mut high) = (1, last.get().min(event.get()));
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        let first: u64 = first_event.query_row(params![stream_id.as_str(), middle], |row| row.get(0))?;
+        if first <= event.get() {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(ChangesetId::new(low))
+}
+
+pub(super) fn locate(
+    connection: &Connection,
+    stream_id: &StreamId,
+    changeset_id: ChangesetId,
+) -> Result<Option<Checkpoint>, Failure> {
+    let mut find = connection
+        .prepare_cached("SELECT checkpoint FROM changesets WHERE stream_id = ?1 AND changeset_id = ?2")?;
+    let found: Option<u64> =
+        find.query_row(params![stream_id.as_str(), changeset_id.get()], |row| row.get(0)).optional()?;
+    Ok(found.map(Checkpoint::new))
+}

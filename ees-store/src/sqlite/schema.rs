@@ -1,0 +1,112 @@
+//! What the file holds, by version.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use rusqlite_migration::{M, Migrations};
+use uuid::Uuid;
+
+use super::Durability;
+use super::error::{Failure, at_path};
+use crate::{Checkpoint, Error, LogId, Result};
+
+/// `eesl`: tells an ees log from any other SQLite file.
+const APPLICATION_ID: i32 = 0x6565_736c;
+
+/// One step a version; a step that was released never changes.
+const STEPS: &[M<'_>] = &[M::up(
+    "CREATE TABLE changesets (
+        checkpoint     INTEGER PRIMARY KEY,
+        stream_id      TEXT NOT NULL,
+        changeset_id   INTEGER NOT NULL,
+        first_event_id INTEGER NOT NULL,
+        event_count    INTEGER NOT NULL,
+        timestamp      INTEGER NOT NULL,  -- microseconds since 1970, UTC
+        stream_type    TEXT,
+        events         TEXT NOT NULL,     -- JSON text, verbatim
+        metadata       TEXT NOT NULL,
+        UNIQUE (stream_id, changeset_id)
+    ) STRICT;
+    CREATE TABLE idempotency_keys (
+        checkpoint INTEGER PRIMARY KEY,
+        key_digest BLOB NOT NULL UNIQUE,  -- SHA-256 of stream and key
+        stored_at  INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE log (log_id TEXT NOT NULL) STRICT;",
+)];
+const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+/// Opens the writing connection and brings the file to this version.
+pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection> {
+    let mut connection = Connection::open(path).map_err(|e| at_path(path, e))?;
+    prepare(&mut connection, path, durability)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
+    let failed = |e| at_path(path, e);
+    connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let application_id: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let new = application_id == 0 && tables == 0;
+    if !new && application_id != APPLICATION_ID {
+        let detail = "a SQLite file, but not one of an ees log".to_owned();
+        return Err(Error::Damaged { path: path.to_owned(), detail });
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+    // Checkpoints every 40 MB instead of every 4: they stall the writer, and cost the less the more pages repeat.
+    connection.pragma_update(None, "wal_autocheckpoint", 10_000).map_err(failed)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    MIGRATIONS.to_latest(connection).map_err(|e| migration_error(path, e))?;
+    connection
+        .execute(
+            "INSERT INTO log (log_id) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM log)",
+            [Uuid::new_v4().to_string()],
+        )
+        .map_err(failed)?;
+    Ok(())
+}
+
+fn migration_error(path: &Path, error: rusqlite_migration::Error) -> Error {
+    use rusqlite_migration::{Error as Migration, MigrationDefinitionError};
+    match error {
+        Migration::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
+            Error::NewerVersion { path: path.to_owned() }
+        }
+        Migration::RusqliteError { err, .. } => at_path(path, err),
+        other => Error::Storage { detail: format!("preparing {}", path.display()), source: Box::new(other) },
+    }
+}
+
+/// Opens a connection that only reads. The file must have been opened for writing before.
+pub(super) fn open_reader(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| at_path(path, e))?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(|e| at_path(path, e))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+pub(super) fn log_id(connection: &Connection, path: &Path) -> Result<LogId> {
+    let text: String =
+        connection.query_row("SELECT log_id FROM log", [], |row| row.get(0)).map_err(|e| at_path(path, e))?;
+    let id = Uuid::parse_str(&text)
+        .map_err(|_| Error::Damaged { path: path.to_owned(), detail: "its log id is no UUID".to_owned() })?;
+    Ok(LogId(id))
+}
+
+/// The checkpoint after the newest changeset.
+pub(super) fn head(connection: &Connection) -> Result<Checkpoint, Failure> {
+    let mut statement = connection.prepare_cached("SELECT max(checkpoint) FROM changesets")?;
+    let last: Option<u64> = statement.query_row([], |row| row.get(0))?;
+    Ok(last.map_or(Checkpoint::START, |last| Checkpoint::new(last).next()))
+}

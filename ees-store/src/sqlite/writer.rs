@@ -1,0 +1,278 @@
+//! The one thread that appends. Commits that wait at the same time share a transaction and an fsync.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::error::at_path;
+use super::keys::{self, Sweeper};
+use super::lock::Lock;
+use super::{Options, schema};
+use crate::decide::{Refusal, Tail, decide};
+use crate::{
+    Changeset, ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Result, StreamId, StreamType,
+    Timestamp,
+};
+
+/// Commits in one transaction, at most.
+const BATCH_COMMITS_MAX: usize = 1_024;
+/// How long a batch may wait to become as large as the last one.
+const GATHER_MAX: Duration = Duration::from_micros(200);
+/// KiB of commits that may wait for the writer; more wait outside, unqueued.
+const QUEUE_KIB_MAX: usize = 64 * 1024;
+/// Tails of the streams written last, kept in memory: about 10 MB.
+const TAILS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+
+/// The face of the writer thread.
+pub(super) struct Writer {
+    jobs: Option<Sender<Job>>,
+    room: Arc<Semaphore>,
+    head: watch::Receiver<Checkpoint>,
+    thread: Option<JoinHandle<()>>,
+    limit_bytes: usize,
+}
+
+struct Job {
+    commit: Commit,
+    reply: oneshot::Sender<Result<Committed>>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// A commit that has its place in the queue.
+pub(super) struct Submitted(oneshot::Receiver<Result<Committed>>);
+
+impl Submitted {
+    pub(super) async fn verdict(self) -> Result<Committed> {
+        self.0.await.unwrap_or_else(|_| Err(shutting_down()))
+    }
+}
+
+fn shutting_down() -> Error {
+    Error::Unavailable("it is shutting down".to_owned())
+}
+
+impl Writer {
+    pub(super) fn start(connection: Connection, lock: Lock, path: &Path, options: Options) -> Result<Self> {
+        let next = schema::head(&connection).map_err(|failure| failure.at(path))?;
+        let (jobs, queue) = channel();
+        let (publish, head) = watch::channel(next);
+        let mut appender = Appender {
+            connection,
+            next,
+            tails: LruCache::new(TAILS_MAX),
+            limit_bytes: options.limit_bytes,
+            sweeper: Sweeper::new(options.keep_keys),
+            publish,
+            path: path.to_owned(),
+            _lock: lock,
+        };
+        let thread = std::thread::Builder::new()
+            .name("ees-writer".to_owned())
+            .spawn(move || appender.run(&queue))
+            .map_err(|e| Error::Storage {
+                detail: format!("{}: {e}", path.display()),
+                source: Box::new(e),
+            })?;
+        let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX));
+        Ok(Self { jobs: Some(jobs), room, head, thread: Some(thread), limit_bytes: options.limit_bytes })
+    }
+
+    pub(super) fn head(&self) -> watch::Receiver<Checkpoint> {
+        self.head.clone()
+    }
+
+    /// Puts a commit into the queue; waits while the queue is full.
+    pub(super) async fn submit(&self, commit: Commit) -> Result<Submitted> {
+        let size_bytes = commit.size_bytes();
+        if size_bytes > self.limit_bytes {
+            return Err(Refusal::TooLarge { size_bytes, limit_bytes: self.limit_bytes }.into());
+        }
+        let kib = u32::try_from((size_bytes / 1024 + 1).min(QUEUE_KIB_MAX)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| shutting_down())?;
+        let (reply, verdict) = oneshot::channel();
+        let jobs = self.jobs.as_ref().ok_or_else(shutting_down)?;
+        jobs.send(Job { commit, reply, _room: room }).map_err(|_| shutting_down())?;
+        Ok(Submitted(verdict))
+    }
+}
+
+impl Drop for Writer {
+    /// Waits until what was accepted is on disk and the file is let go of, so that it can be opened again at once.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread owns.
+struct Appender {
+    connection: Connection,
+    /// The checkpoint the next changeset gets.
+    next: Checkpoint,
+    tails: LruCache<StreamId, Tail>,
+    limit_bytes: usize,
+    sweeper: Sweeper,
+    publish: watch::Sender<Checkpoint>,
+    path: PathBuf,
+    _lock: Lock,
+}
+
+type Verdict = Result<Committed, Refusal>;
+
+impl Appender {
+    fn run(&mut self, queue: &Receiver<Job>) {
+        let mut last_batch = 1;
+        while let Ok(first) = queue.recv() {
+            let batch = gather(queue, first, last_batch);
+            last_batch = batch.len();
+            self.append(batch);
+            if let Err(error) = self.sweeper.sweep(&self.connection) {
+                tracing::warn!(%error, "old idempotency keys could not be removed; will try again");
+            }
+        }
+    }
+
+    /// Stores a batch and answers each of its commits. When the batch fails as a whole, each commit gets a
+    /// transaction of its own, so that it does not suffer for its neighbours.
+    fn append(&mut self, batch: Vec<Job>) {
+        match self.transaction(&batch) {
+            Ok(verdicts) => self.answer(batch, verdicts),
+            Err(error) => {
+                tracing::error!(%error, commits = batch.len(), "commits could not be stored");
+                self.append_singly(batch, error);
+            }
+        }
+    }
+
+    fn append_singly(&mut self, batch: Vec<Job>, error: rusqlite::Error) {
+        if batch.len() > 1 {
+            for job in batch {
+                self.append(vec![job]);
+            }
+        } else if let Some(job) = batch.into_iter().next() {
+            let _ = job.reply.send(Err(at_path(&self.path, error)));
+        }
+    }
+
+    /// No verdict leaves before this: a refusal too may rest on a neighbour's changeset in the same transaction.
+    fn answer(&self, batch: Vec<Job>, verdicts: Vec<Verdict>) {
+        self.publish.send_if_modified(|head| std::mem::replace(head, self.next) != self.next);
+        for (job, verdict) in batch.into_iter().zip(verdicts) {
+            let _ = job.reply.send(verdict.map_err(Error::from));
+        }
+    }
+
+    fn transaction(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Verdict>> {
+        let before = self.next;
+        let result = self.try_transaction(batch);
+        if result.is_err() {
+            // What was decided rests on changesets that are not there.
+            self.tails.clear();
+            self.next = before;
+            if !self.connection.is_autocommit() {
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+        }
+        result
+    }
+
+    fn try_transaction(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Verdict>> {
+        let Self { connection, next, tails, limit_bytes, .. } = self;
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO changesets (checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp,
+                stream_type, events, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for Job { commit, .. } in batch {
+            let digest = commit.idempotency_key.as_ref().map(|key| key.digest(&commit.stream_id));
+            if let Some(digest) = &digest
+                && let Some(verdict) = keys::repeat(connection, commit, digest)?
+            {
+                verdicts.push(verdict);
+                continue;
+            }
+            let tail = tails.try_get_or_insert_mut(commit.stream_id.clone(), || {
+                read_tail(connection, &commit.stream_id)
+            })?;
+            verdicts.push(match decide(tail, commit, *limit_bytes, Timestamp::now()) {
+                Err(refusal) => Err(refusal),
+                Ok(changeset) => {
+                    store(&mut insert, *next, &changeset)?;
+                    if let Some(digest) = &digest {
+                        keys::insert(connection, digest, *next)?;
+                    }
+                    *tail = Tail::after(&changeset);
+                    let checkpoint = Some(*next);
+                    *next = next.next();
+                    Ok(Committed { changeset_id: changeset.changeset_id, checkpoint })
+                }
+            });
+        }
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(verdicts)
+    }
+}
+
+/// Waits a moment for a batch as large as the last one: under load that many are on their way, and alone nobody
+/// waits.
+fn gather(queue: &Receiver<Job>, first: Job, last_batch: usize) -> Vec<Job> {
+    let mut batch = Vec::with_capacity(last_batch.max(1));
+    batch.push(first);
+    let until = Instant::now() + GATHER_MAX;
+    while batch.len() < BATCH_COMMITS_MAX {
+        match queue.try_recv() {
+            Ok(job) => batch.push(job),
+            Err(_) if batch.len() >= last_batch => break,
+            Err(_) => match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(job) => batch.push(job),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            },
+        }
+    }
+    batch
+}
+
+fn store(
+    insert: &mut CachedStatement<'_>,
+    checkpoint: Checkpoint,
+    changeset: &Changeset,
+) -> rusqlite::Result<()> {
+    insert.execute(params![
+        checkpoint.get(),
+        changeset.stream_id.as_str(),
+        changeset.changeset_id.get(),
+        changeset.first_event_id.get(),
+        changeset.events.count(),
+        changeset.timestamp.as_micros(),
+        changeset.stream_type.as_ref().map(StreamType::as_str),
+        changeset.events.as_json().as_str(),
+        changeset.metadata.as_str(),
+    ])?;
+    Ok(())
+}
+
+fn read_tail(connection: &Connection, stream_id: &StreamId) -> rusqlite::Result<Tail> {
+    let mut last = connection.prepare_cached(
+        "SELECT changeset_id, first_event_id + event_count - 1, timestamp, stream_type
+         FROM changesets WHERE stream_id = ?1 ORDER BY changeset_id DESC LIMIT 1",
+    )?;
+    let tail = last.query_row([stream_id.as_str()], |row| {
+        Ok(Tail {
+            last_changeset: ChangesetId::new(row.get(0)?),
+            last_event: EventId::new(row.get(1)?),
+            last_timestamp: Timestamp::from_micros(row.get(2)?),
+            stream_type: row.get_ref(3)?.as_str_or_null()?.map(StreamType::stored),
+        })
+    });
+    Ok(tail.optional()?.unwrap_or_default())
+}

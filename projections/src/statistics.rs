@@ -1,0 +1,97 @@
+//! The log in four numbers.
+
+use ees_projector::{Fold, Recorded};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+/// Counts streams, changesets and events, and the longest stream.
+///
+/// One row, key `all`. Answers `GET /streams` of the HTTP API.
+pub struct Statistics;
+
+/// What [`Statistics`] keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Streams with at least one changeset.
+    pub total_streams: u64,
+    /// Changesets in all streams.
+    pub total_changesets: u64,
+    /// Events in all streams.
+    pub total_events: u64,
+    /// Changesets in the longest stream.
+    pub max_stream_length: u64,
+}
+
+impl Statistics {
+    /// Its name, and that of its table.
+    pub const NAME: &str = "statistics";
+    const KEY: &str = "all";
+
+    /// The totals, and the checkpoint up to which they hold (the next one to be read); all zero before the first
+    /// run.
+    ///
+    /// # Errors
+    /// The database's.
+    #[cfg(feature = "sqlite")]
+    pub async fn read(
+        database: &ees_projector::sqlite::Database,
+    ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
+        use ees_projector::sqlite::{checkpoint, rusqlite::OptionalExtension};
+        let read = database.read(|connection| {
+            // One snapshot, so that the numbers and their checkpoint belong together.
+            let snapshot = connection.unchecked_transaction()?;
+            let Some(version) = checkpoint(&snapshot, Self::NAME)? else { return Ok((None, None)) };
+            let text: Option<String> = snapshot
+                .prepare_cached("SELECT state FROM statistics WHERE key = ?1")?
+                .query_row([Self::KEY], |row| row.get(0))
+                .optional()?;
+            Ok((text, Some(version)))
+        });
+        let (text, version) = read.await?;
+        let totals = text.as_deref().map(serde_json::from_str).transpose()?;
+        Ok((totals.unwrap_or_default(), version.unwrap_or_default()))
+    }
+}
+
+impl Fold for Statistics {
+    type Event = IgnoredAny;
+    type Key = &'static str;
+    type State = Totals;
+
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn key(&self, _: Recorded<'_, IgnoredAny>) -> Option<&'static str> {
+        Some(Self::KEY)
+    }
+
+    fn fold(&self, totals: Option<Totals>, event: Recorded<'_, IgnoredAny>) -> Option<Totals> {
+        let mut totals = totals.unwrap_or_default();
+        totals.total_events += 1;
+        if event.begins_changeset() {
+            let length = event.changeset_id().get();
+            totals.total_changesets += 1;
+            totals.total_streams += u64::from(length == 1);
+            totals.max_stream_length = totals.max_stream_length.max(length);
+        }
+        Some(totals)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ees_projector::testkit::given;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn three_commits_of_three_events_on_two_streams_are_2_3_9_2() {
+        let three = || [json!(1), json!({"type": "x"}), json!(null)];
+        let history = given([]).and("a", three()).and("b", three()).and("a", three());
+        let totals = Totals { total_streams: 2, total_changesets: 3, total_events: 9, max_stream_length: 2 };
+        history.fold(Statistics).await.expect([("all", totals)]);
+        history.check_fold(|| Statistics).await;
+    }
+}

@@ -1,0 +1,77 @@
+//! Every stream there is.
+
+use ees_projector::{Fold, Order, Recorded};
+use ees_store::{StreamType, Timestamp};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+/// One row a stream: its type, its length, when it began and last changed. The key is the stream id.
+pub struct StreamCatalogue;
+
+/// What [`StreamCatalogue`] keeps of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogueEntry {
+    /// The type its first commit gave it.
+    pub stream_type: Option<StreamType>,
+    /// How many changesets it has.
+    pub changesets: u64,
+    /// How many events it has.
+    pub events: u64,
+    /// When its first changeset was committed.
+    pub first_commit: Timestamp,
+    /// When its last changeset was committed.
+    pub last_commit: Timestamp,
+}
+
+impl StreamCatalogue {
+    /// Its name, and that of its table.
+    pub const NAME: &str = "stream_catalogue";
+}
+
+impl Fold for StreamCatalogue {
+    type Event = IgnoredAny;
+    type Key = String;
+    type State = CatalogueEntry;
+
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+
+    fn key(&self, event: Recorded<'_, IgnoredAny>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+
+    fn fold(&self, entry: Option<CatalogueEntry>, event: Recorded<'_, IgnoredAny>) -> Option<CatalogueEntry> {
+        let first_commit = entry.map_or_else(|| event.timestamp(), |entry| entry.first_commit);
+        Some(CatalogueEntry {
+            stream_type: event.stream_type().cloned(),
+            changesets: event.changeset_id().get(),
+            events: event.event_id.get(),
+            first_commit,
+            last_commit: event.timestamp(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ees_projector::testkit::given;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_stream_is_listed_with_its_length() {
+        let history = given([("a", json!(1)), ("b/c", json!(2))]).and("a", [json!(3), json!(4)]);
+        let rows = history.fold(StreamCatalogue).await.rows;
+        let lengths: Vec<_> =
+            rows.iter().map(|(stream, entry)| (stream.as_str(), entry.changesets, entry.events)).collect();
+        assert_eq!(lengths, [("a", 2, 3), ("b/c", 1, 1)]);
+        assert!(rows["a"].first_commit < rows["a"].last_commit);
+        history.check_fold(|| StreamCatalogue).await;
+    }
+}
