@@ -138,7 +138,7 @@ mod tests {
             ("{\"events\": []}", "at least one event", "line 1 column 12"),
             ("{\"events\": [1], \"metadata\": null}", "`metadata` must be an object", "line 1 column 29"),
             ("{\"events\": [1], \"metadata\": [2]}", "`metadata` must be an object", "line 1 column 29"),
-            ("{\"events\": [1,]}", "trailing comma", "line 1 column 15"),
+            ("{\"events\": [1,]}", "expected value", "line 1 column 15"),
             ("{\"events\": [1]} x", "trailing characters", "line 1 column 17"),
         ] {
             let refusal = refusal(body.as_bytes());

@@ -40,8 +40,9 @@ const FORTHCOMING_MAX: usize = 100;
     ),
     request_body(content = CommitRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "It is on disk. The header `Ees-Checkpoint` tells its place in the global order, \
-            where the store knows it at once.", body = CommitAnswer),
+        (status = 200, description = "It is on disk.", body = CommitAnswer, headers(
+            ("Ees-Checkpoint" = u64, description = "Its place in the global order, where the store knows it at once."),
+        )),
         (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_EXPECTED_CHANGESET_ID` (also: \
             the stream is not that far), `INVALID_EXPECTED_EVENT_ID`, `BOTH_EXPECTED_CHANGESET_AND_EVENT_ARE_SET`, \
             `INVALID_HEADER`, `INVALID_BODY`.", body = ErrorAnswer),
@@ -58,7 +59,7 @@ pub(super) async fn commit(
     request: Request,
 ) -> Result<Response, Problem> {
     let about = stream_id.clone();
-    append(&app, stream_id, &params, request).await.map_err(|problem| problem.about(about))
+    append(&app, stream_id, &params, request).await.map_err(|problem| problem.about(about.as_str()))
 }
 
 /// Checks in the order of the contract: the expectation, the headers, the body, the state of the stream.
@@ -85,7 +86,7 @@ async fn append(
             Err(Problem::outdated(&refusal, forthcoming))
         }
         Err(error @ Error::Refused(Refusal::NotThere { .. })) => {
-            Err(Problem::from(error).map_message(|message| as_given(&message, expectation, given)))
+            Err(Problem::from(error).map_message(|message| as_given(&message, expectation, given.as_ref())))
         }
         Err(error) => Err(error.into()),
     }
@@ -146,9 +147,9 @@ async fn forthcoming(
 }
 
 /// A number too large for any stream is told as it was given, not as what stands for it.
-fn as_given(message: &str, expectation: Expectation, given: Option<Whole>) -> String {
+fn as_given(message: &str, expectation: Expectation, given: Option<&Whole>) -> String {
     let known = expectation.number().to_string();
-    message.replacen(&known, given.as_ref().map_or(&known, Whole::as_str), 1)
+    message.replacen(&known, given.map_or(known.as_str(), Whole::as_str), 1)
 }
 
 fn answer(stream_id: &StreamId, committed: &Committed) -> Response {

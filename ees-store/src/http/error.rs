@@ -33,9 +33,9 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// 500: `{"error": "INTERNAL", "request_id": "..."}`; `detail` goes to the log.
-    pub fn internal(detail: impl ToString) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "").hiding(detail)
+    /// 500: `{"error": "INTERNAL", "request_id": "..."}`; what went wrong goes to the log.
+    pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "").hiding(error)
     }
 
     /// 503: more is under way than is taken on at once.
@@ -44,16 +44,19 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
     }
 
-    /// With something for the log only.
+    /// With an error for the log only, and what caused it.
     #[must_use]
-    pub fn hiding(self, detail: impl ToString) -> Self {
-        Self { detail: Some(detail.to_string()), ..self }
+    pub fn hiding(self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let error = error.into();
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        let detail = causes.fold(error.to_string(), |detail, cause| format!("{detail}: {cause}"));
+        Self { detail: Some(detail), ..self }
     }
 
     /// About this stream.
     #[must_use]
-    pub fn about(self, stream_id: impl ToString) -> Self {
-        Self { stream_id: Some(stream_id.to_string()), ..self }
+    pub fn about(self, stream_id: impl Into<String>) -> Self {
+        Self { stream_id: Some(stream_id.into()), ..self }
     }
 
     pub(super) fn missing_stream_id() -> Self {
@@ -97,7 +100,7 @@ impl From<Error> for Problem {
         match error {
             Error::Refused(refusal) => Self::new(status_of(&refusal), code, message),
             Error::StreamNotFound(stream_id) => {
-                Self::new(StatusCode::NOT_FOUND, code, message).about(stream_id)
+                Self::new(StatusCode::NOT_FOUND, code, message).about(stream_id.as_str())
             }
             Error::InvalidRequest(_) => Self::bad_request(code, message),
             Error::Overloaded => Self::overloaded(),
@@ -171,18 +174,14 @@ mod tests {
     fn internals_are_logged_not_sent() {
         let storage =
             || Error::Storage { detail: "INSERT at /srv/ees.db".to_owned(), source: "disk full".into() };
-        for (error, status) in [
-            (storage(), StatusCode::INTERNAL_SERVER_ERROR),
-            (Error::Unavailable("host 10.0.0.7".to_owned()), StatusCode::SERVICE_UNAVAILABLE),
-            (Error::Unauthorized, StatusCode::INTERNAL_SERVER_ERROR),
+        for (error, status, hidden) in [
+            (storage(), 500, "the storage failed: INSERT at /srv/ees.db: disk full"),
+            (Error::Unavailable("host 10.0.0.7".to_owned()), 503, "host 10.0.0.7"),
+            (Error::Unauthorized, 500, "not authorized: give a valid API key"),
         ] {
-            let hidden = match &error {
-                Error::Unavailable(why) => why.clone(),
-                other => other.to_string(),
-            };
             let problem = Problem::from(error);
-            assert_eq!((problem.status, problem.detail.as_deref()), (status, Some(hidden.as_str())));
-            assert!(!problem.message.contains(&hidden));
+            assert_eq!((problem.status.as_u16(), problem.detail.as_deref()), (status, Some(hidden)));
+            assert!(!problem.message.contains(hidden));
         }
     }
 }

@@ -14,7 +14,7 @@ use super::App;
 use super::answer::Answer;
 
 /// How long the store may take to tell its head before it counts as away.
-const STORE_TIME: Duration = Duration::from_secs(2);
+pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
 
 /// Something beside the store whose state the operator should see: a projection that is paused, say.
 ///

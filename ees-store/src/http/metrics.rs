@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use super::{App, Problem};
+use super::{App, Problem, health};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CommitLabels {
@@ -106,7 +106,7 @@ impl Drop for InFlight {
 )]
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
     // What can still be told is told when the store does not answer.
-    if let Ok(head) = app.log.head().await {
+    if let Ok(Ok(head)) = tokio::time::timeout(health::STORE_TIME, app.log.head()).await {
         app.metrics.log_head.set(i64::try_from(head.checkpoint.get()).unwrap_or(i64::MAX));
     }
     let mut text = String::new();

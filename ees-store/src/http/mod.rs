@@ -20,6 +20,7 @@ mod body;
 mod changesets;
 mod closing;
 mod commit;
+mod description;
 mod docs;
 mod error;
 mod guard;
@@ -146,15 +147,16 @@ impl Api {
         let Self { inner, keys, extensions } = self;
         let guard = Arc::new(Guard::new(keys.clone(), &inner.limits, inner.metrics.clone()));
         let app = App::new(inner);
-        let mut all =
-            OpenApiRouter::with_openapi(docs::description()).merge(public_routes().with_state(app.clone()));
+        let mut all = OpenApiRouter::with_openapi(description::description())
+            .merge(public_routes().with_state(app.clone()));
         let needing = [(Scope::Read, read_routes()), (Scope::Commit, commit_routes())];
         let needing = needing.map(|(scope, routes)| (scope, routes.with_state(app.clone())));
         let demand = |scope: Scope, routes: OpenApiRouter| match keys {
             Some(_) => routes.route_layer(from_fn_with_state(scope, guard::demand)),
             None => routes,
         };
-        for (scope, routes) in needing.into_iter().chain(extensions) {
+        for (scope, mut routes) in needing.into_iter().chain(extensions) {
+            description::demand(routes.get_openapi_mut(), scope);
             all = all.merge(demand(scope, routes));
         }
         let (router, openapi) = all.split_for_parts();

@@ -44,7 +44,7 @@ pub(super) async fn changesets(
     params: Params,
 ) -> Result<Response, Problem> {
     let about = stream_id.clone();
-    read_changesets(&app, stream_id, &params).await.map_err(|problem| problem.about(about))
+    read_changesets(&app, stream_id, &params).await.map_err(|problem| problem.about(about.as_str()))
 }
 
 async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Result<Response, Problem> {
@@ -106,7 +106,7 @@ pub(super) async fn events(
     params: Params,
 ) -> Result<Response, Problem> {
     let about = stream_id.clone();
-    read_events(&app, stream_id, &params).await.map_err(|problem| problem.about(about))
+    read_events(&app, stream_id, &params).await.map_err(|problem| problem.about(about.as_str()))
 }
 
 async fn read_events(app: &App, stream_id: StreamId, params: &Params) -> Result<Response, Problem> {

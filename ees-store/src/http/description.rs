@@ -1,0 +1,117 @@
+//! The OpenAPI description: what is said once about all routes. The rest stands at each handler.
+
+use serde_json::json;
+use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder,
+};
+
+use super::{Scope, schema};
+
+const API_KEY: &str = "api_key";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "ees",
+        description = "An event store: streams of changesets under optimistic concurrency, and one global order over \
+            all of them.\n\nEvents and metadata are opaque JSON and come back token for token. Of each changeset the \
+            events are kept together, numbered from 1 within their stream, without gaps.\n\nErrors are \
+            `{\"error\": \"CODE\", \"message\": \"...\"}`, with `stream_id` where it is known. Every answer has an \
+            `X-Request-Id`: the caller's, if it sent one. Answers with a list are cut at 4 MiB, and then say where the \
+            rest begins. With `pp=true` any answer comes with line breaks.",
+        license(name = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "commit", description = "Appending to streams."),
+        (name = "read", description = "Reading streams, and everything in order."),
+        (name = "operation", description = "Running it."),
+    ),
+    components(schemas(schema::Error, schema::Internal)),
+)]
+struct Description;
+
+/// What all routes are added to.
+pub(super) fn description() -> Document {
+    let mut document = Description::openapi();
+    let components = document.components.get_or_insert_with(Components::new);
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
+        "An API key with the scope that the call needs: `read`, `commit` or `admin`. Not needed where the server has no \
+         keys.",
+    ));
+    components.add_security_scheme(API_KEY, SecurityScheme::Http(scheme.build()));
+    for failure in FAILURES {
+        components.responses.insert(failure.name.to_owned(), RefOr::T(failure.response()));
+    }
+    document
+}
+
+/// Adds to each operation the scope that it needs, and the failures that any call may meet.
+pub(super) fn demand(document: &mut Document, scope: Scope) {
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        operation.security =
+            Some(vec![SecurityRequirement::new(API_KEY, [scope.name()]), SecurityRequirement::default()]);
+        for failure in FAILURES {
+            let response = RefOr::Ref(Ref::from_response_name(failure.name));
+            operation.responses.responses.entry(failure.status.to_owned()).or_insert(response);
+        }
+    }
+}
+
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch].into_iter().flatten()
+}
+
+struct Failure {
+    status: &'static str,
+    name: &'static str,
+    schema: &'static str,
+    description: &'static str,
+}
+
+const FAILURES: [Failure; 4] = [
+    Failure {
+        status: "401",
+        name: "Unauthorized",
+        schema: "Error",
+        description: "`UNAUTHORIZED`: the server has keys, and the call came without one of them.",
+    },
+    Failure {
+        status: "403",
+        name: "Forbidden",
+        schema: "Error",
+        description: "`FORBIDDEN`: the key lacks the scope that the call needs.",
+    },
+    Failure {
+        status: "500",
+        name: "Internal",
+        schema: "Internal",
+        description: "`INTERNAL`: a failure of the server's own. Its log has the rest under the request's id.",
+    },
+    Failure {
+        status: "503",
+        name: "Unavailable",
+        schema: "Error",
+        description: "`OVERLOADED`: more requests are under way than the server takes on. `UNAVAILABLE`: the store can't be \
+            reached, or the server is stopping. Try again after `Retry-After` seconds; a commit with the same idempotency \
+            key.",
+    },
+];
+
+impl Failure {
+    fn response(&self) -> Response {
+        let code = self.description.split('`').nth(1).unwrap_or_default();
+        let example = match self.schema {
+            "Internal" => json!({"error": code, "request_id": "6f1c2b9e04d7-42"}),
+            _ => json!({"error": code, "message": "..."}),
+        };
+        let content =
+            ContentBuilder::new().schema(Some(Ref::from_schema_name(self.schema))).example(Some(example));
+        ResponseBuilder::new()
+            .description(self.description)
+            .content("application/json", content.build())
+            .build()
+    }
+}

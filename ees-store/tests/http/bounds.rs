@@ -1,0 +1,201 @@
+//! What is too large, too slow or too much, and how a server stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_store::http::{ConnectionLimits, Limits};
+use ees_store::memory;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::gate::Gated;
+use super::support::{Answer, TestServer, exchange, on_every_store, request};
+
+#[tokio::test]
+async fn a_changeset_over_the_stores_limit_is_refused_with_both_sizes() {
+    let server = TestServer::over(memory::Store::with_limit_bytes(100)).await;
+    let events = |bytes: usize| format!("{{\"events\":[\"{}\"]}}", "x".repeat(bytes - 6));
+    assert_eq!(server.post("/streams/s", &events(100)).await.status, 200);
+    server.post("/streams/t", &events(101)).await.is(
+        413,
+        &json!({
+            "error": "CHANGESET_TOO_LARGE",
+            "message": "The changeset has 101 bytes of events and metadata; the store's limit is 100.",
+            "stream_id": "t",
+        }),
+    );
+}
+
+fn small_bodies() -> Limits {
+    Limits { body_bytes: 1_000, ..Limits::default() }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_even_while_it_is_sent() {
+    let store = Arc::new(memory::Store::new());
+    let server = TestServer::with(store, |api| api.with_limits(small_bodies())).await;
+    let body = |bytes: usize| format!("{{\"events\":[1]{}}}", " ".repeat(bytes - 14));
+    assert_eq!(server.post("/streams/s", &body(1_000)).await.status, 200);
+    for bytes in [1_001, 3_000, 50_000_000] {
+        let answer = server.post("/streams/t", &body(bytes)).await;
+        let message = format!("The body has {bytes} bytes or more; the server's limit is 1000.");
+        answer.is(413, &json!({"error": "CHANGESET_TOO_LARGE", "message": message, "stream_id": "t"}));
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_is_limited_too() {
+    let store = Arc::new(memory::Store::new());
+    let server = TestServer::with(store, |api| api.with_limits(small_bodies())).await;
+    let chunked = |chunks: usize| {
+        let head = "POST /streams/s HTTP/1.1\r\nHost: test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunk = format!("64\r\n{}\r\n", " ".repeat(100));
+        format!("{head}e\r\n{{\"events\":[1]}}\r\n{}0\r\n\r\n", chunk.repeat(chunks))
+    };
+    assert_eq!(exchange(server.address(), chunked(9).as_bytes()).await.status, 200);
+    let answer = exchange(server.address(), chunked(10).as_bytes()).await;
+    answer.refuses_like(413, "CHANGESET_TOO_LARGE", "limit is 1000");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_timed_out() {
+    let limits = Limits { body_time: Duration::from_millis(50), ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let whole = request("POST", "/streams/s", &[], b"{\"events\":[1]}");
+    let answer = exchange_part(server.address(), &whole[..whole.len() - 1]).await;
+    Answer::read(&answer).refuses_like(408, "REQUEST_TIMEOUT", "50ms");
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_arrive_ends_the_connection() {
+    let limits = ConnectionLimits { header_time: Duration::from_millis(50), ..ConnectionLimits::default() };
+    let server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
+    exchange_part(server.address(), b"").await;
+    exchange_part(server.address(), b"GET /version HTTP/1.1\r\nHost:").await;
+    assert_eq!(server.get("/version").await.status, 200);
+}
+
+/// Sends bytes, keeps the connection open, and reads until the server closes it.
+async fn exchange_part(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let read = connection.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), read).await.expect("the server closes it").unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn more_requests_than_the_limit_are_turned_away_and_health_is_not() {
+    let store = Arc::new(Gated::new());
+    let limits = Limits { requests: 1, waiting_requests: 1, ..Limits::default() };
+    let server = TestServer::with(store.clone(), |api| api.with_limits(limits)).await;
+    let (committed, ()) = tokio::join!(server.post("/streams/s", "{\"events\":[1]}"), async {
+        store.arrival().await;
+        let answer = server.get("/version").await;
+        answer.refuses_like(503, "OVERLOADED", "Try again");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(server.get("/health/live").await.status, 200);
+        assert_eq!(server.get("/health/ready").await.status, 200);
+        assert_eq!(server.get("/changesets?wait=0.01").await.status, 200);
+        store.arrival().await;
+        store.open();
+    });
+    assert_eq!(committed.status, 200);
+    assert_eq!(server.get("/version").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_that_wait_are_counted_apart() {
+    let store = Arc::new(Gated::new());
+    let limits = Limits { requests: 1, waiting_requests: 1, ..Limits::default() };
+    let server = TestServer::with(store.clone(), |api| api.with_limits(limits)).await;
+    store.open();
+    let (page, ()) = tokio::join!(server.get("/changesets?wait=20"), async {
+        store.arrival().await;
+        server.get("/changesets?wait=1").await.refuses_like(503, "OVERLOADED", "Try again");
+        server.commit("/streams/s", "[1]").await;
+    });
+    assert_eq!(page.numbers("changesets", "checkpoint"), [0]);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_their_turn() {
+    let limits = ConnectionLimits { connections: 1, ..ConnectionLimits::default() };
+    let server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
+    let mut first = TcpStream::connect(server.address()).await.unwrap();
+    first.write_all(b"GET /version HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+    assert!(first.read(&mut [0; 1_024]).await.unwrap() > 0);
+    let mut second = Box::pin(server.get("/version"));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
+    drop(first);
+    assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_finished_before_the_server_stops() {
+    let store = Arc::new(Gated::new());
+    let mut server = TestServer::with(store.clone(), |api| api).await;
+    let address = server.address();
+    let commit = request("POST", "/streams/s", &[], b"{\"events\":[1]}");
+    let committing = tokio::spawn(async move { exchange(address, &commit).await });
+    store.arrival().await;
+    server.stop();
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    store.open();
+    committing.await.unwrap().is(200, &json!({"stream_id": "s", "changeset_id": 1}));
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn a_request_that_only_waits_is_ended_when_the_server_stops() {
+    let store = Arc::new(Gated::new());
+    let mut server = TestServer::with(store.clone(), |api| api).await;
+    let address = server.address();
+    let started = Instant::now();
+    let waiting =
+        tokio::spawn(
+            async move { exchange(address, &request("GET", "/changesets?wait=20", &[], b"")).await },
+        );
+    store.arrival().await;
+    server.stop();
+    let page = waiting.await.unwrap();
+    page.is(200, &json!({"checkpoint": 0, "limit": 10, "changesets": [], "next_checkpoint": 0}));
+    server.stopped().await;
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_server_does_not_wait_longer_than_its_grace_period() {
+    let store = Arc::new(Gated::new());
+    let limits = ConnectionLimits { grace: Duration::from_millis(50), ..ConnectionLimits::default() };
+    let mut server = TestServer::limited(store.clone(), limits, |api| api).await;
+    let mut stuck = TcpStream::connect(server.address()).await.unwrap();
+    stuck.write_all(&request("POST", "/streams/s", &[], b"{\"events\":[1]}")).await.unwrap();
+    store.arrival().await;
+    server.stop();
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests() {
+    on_every_store(async |server| {
+        let mut connection = TcpStream::connect(server.address()).await.unwrap();
+        for at in 0..3 {
+            let body = "{\"events\":[1]}";
+            let head = format!(
+                "POST /streams/s{at} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            let mut answer = vec![0; 4_096];
+            let read = connection.read(&mut answer).await.unwrap();
+            assert_eq!(Answer::read(&answer[..read]).status, 200);
+        }
+    })
+    .await;
+}

@@ -1,0 +1,159 @@
+//! `/openapi.json` and `/docs`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use ees_store::http::Scope;
+use ees_store::memory;
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::support::{TestServer, on_every_store};
+
+#[tokio::test]
+async fn every_route_is_described() {
+    on_every_store(async |server| {
+        let api = server.get("/openapi.json").await.json();
+        assert_eq!(api["openapi"], "3.1.0");
+        assert_eq!(api["info"]["version"], env!("CARGO_PKG_VERSION"));
+        let paths = api["paths"].as_object().unwrap();
+        let names: Vec<_> = paths.keys().map(String::as_str).collect();
+        let mut expected = [
+            "/changesets",
+            "/health/live",
+            "/health/ready",
+            "/metrics",
+            "/streams",
+            "/streams/{stream_id}",
+            "/streams/{stream_id}/changesets",
+            "/streams/{stream_id}/events",
+            "/version",
+        ];
+        expected.sort_unstable();
+        assert_eq!(names, expected);
+        for operation in paths.values().flat_map(|path| path.as_object().unwrap().values()) {
+            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{operation}");
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            assert!(parameters.iter().all(|parameter| parameter["description"].is_string()), "{operation}");
+            for answer in operation["responses"].as_object().unwrap().values() {
+                assert!(answer["content"].is_object() || answer["$ref"].is_string(), "{operation}");
+            }
+        }
+        assert_eq!(paths["/streams/{stream_id}"]["post"]["security"], json!([{"api_key": ["commit"]}, {}]));
+        assert_eq!(paths["/health/live"]["get"]["security"], json!([{}]));
+        for reference in references(&api) {
+            assert!(api.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+        }
+    })
+    .await;
+}
+
+fn references(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Object(members) => {
+            let own = members.get("$ref").and_then(Value::as_str);
+            own.into_iter().chain(members.values().flat_map(references)).collect()
+        }
+        Value::Array(entries) => entries.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// An answer has all members that its schema requires, and none that the schema does not know.
+fn assert_described(api: &Value, schema: &Value, answer: &Value) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return assert_described(api, api.pointer(&reference[1..]).unwrap(), answer);
+    }
+    let parts = schema["allOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+    if parts.iter().all(|part| part.get("properties").is_none()) {
+        if let Some(entries) = answer.as_array() {
+            entries.iter().for_each(|entry| assert_described(api, &schema["items"], entry));
+        }
+        return;
+    }
+    let member = |name: &str| parts.iter().find_map(|part| part["properties"].get(name));
+    for (name, value) in answer.as_object().unwrap() {
+        let known = member(name).unwrap_or_else(|| panic!("{name} is not described in {schema}"));
+        assert_described(api, known, value);
+    }
+    for name in parts.iter().flat_map(|part| part["required"].as_array().cloned().unwrap_or_default()) {
+        assert!(answer.get(name.as_str().unwrap()).is_some(), "{name} is missing in {answer}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_as_they_are_described() {
+    on_every_store(async |server| {
+        let api = server.get("/openapi.json").await.json();
+        let committed = server.commit("/streams/s", "[{\"a\":1},2]").await;
+        let conflict = server.post("/streams/s", "{\"events\":[1]}").await;
+        let refused = server.post("/streams/s", "{").await;
+        for (path, method, answer) in [
+            ("/streams/{stream_id}", "post", committed),
+            ("/streams/{stream_id}", "post", conflict),
+            ("/streams/{stream_id}", "post", refused),
+            ("/streams/{stream_id}/changesets", "get", server.get("/streams/s/changesets").await),
+            (
+                "/streams/{stream_id}/changesets",
+                "get",
+                server.get("/streams/s/changesets?include=position").await,
+            ),
+            ("/streams/{stream_id}/changesets", "get", server.get("/streams/t/changesets").await),
+            ("/streams/{stream_id}/events", "get", server.get("/streams/s/events?limit=1").await),
+            ("/changesets", "get", server.get("/changesets").await),
+            ("/changesets", "get", server.get("/changesets?include=position").await),
+            ("/streams", "get", server.get("/streams").await),
+        ] {
+            let described = &api["paths"][path][method]["responses"][answer.status.to_string()];
+            let schema = &described["content"]["application/json"]["schema"];
+            assert!(schema.is_object(), "{method} {path} {}", answer.status);
+            assert_described(&api, schema, &answer.json());
+        }
+    })
+    .await;
+}
+
+/// A thing of another crate.
+#[utoipa::path(get, path = "/thing", responses((status = 200, description = "It.")))]
+async fn see_thing() -> Json<&'static str> {
+    Json("it")
+}
+
+#[tokio::test]
+async fn routes_that_are_added_are_described_too() {
+    let routes = OpenApiRouter::new().routes(routes!(see_thing));
+    let server =
+        TestServer::with(Arc::new(memory::Store::new()), |api| api.with_routes(Scope::Admin, routes)).await;
+    let api = server.get("/openapi.json").await.json();
+    let thing = &api["paths"]["/thing"]["get"];
+    assert_eq!(thing["summary"], "A thing of another crate.");
+    assert_eq!(thing["security"], json!([{"api_key": ["admin"]}, {}]));
+    assert_eq!(thing["responses"]["503"]["$ref"], "#/components/responses/Unavailable");
+    assert_eq!(server.get("/thing").await.text(), "\"it\"");
+}
+
+#[tokio::test]
+async fn the_page_needs_no_network() {
+    on_every_store(async |server| {
+        let redirect = server.get("/docs").await;
+        assert_eq!((redirect.status, redirect.header("location")), (303, Some("docs/")));
+        let page = server.get("/docs/").await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html")));
+        let links: Vec<_> = page.text().split(['"', '\'']).filter(|part| part.starts_with("./")).collect();
+        assert!(links.contains(&"./swagger-ui-bundle.js"), "{}", page.text());
+        for link in links {
+            let asset = server.get(&format!("/docs/{}", &link[2..])).await;
+            assert_eq!(asset.status, 200, "{link}");
+            assert!(!asset.body.is_empty());
+        }
+        assert!(!page.text().contains("//"), "{}", page.text());
+        let start = server.get("/docs/swagger-initializer.js").await;
+        assert!(
+            start.text().contains("\"../openapi.json\"")
+                && start.text().contains("\"validatorUrl\": \"none\"")
+        );
+        assert!(!start.text().contains("://"), "{}", start.text());
+    })
+    .await;
+}

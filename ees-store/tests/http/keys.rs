@@ -1,0 +1,133 @@
+//! API keys and their scopes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use ees_store::http::{ApiKeys, Scope};
+use ees_store::memory;
+use serde_json::json;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::support::TestServer;
+
+const COMMIT: &[u8] = br#"{"events":[1]}"#;
+
+/// Set the thing.
+#[utoipa::path(post, path = "/thing", responses((status = 200, description = "Set.")))]
+async fn set_thing() -> Json<&'static str> {
+    Json("set")
+}
+
+/// See the thing.
+#[utoipa::path(get, path = "/thing", responses((status = 200, description = "It.")))]
+async fn see_thing() -> Json<&'static str> {
+    Json("it")
+}
+
+async fn server() -> TestServer {
+    let keys = ApiKeys::parse(
+        "all,read:r,commit:c,read+commit:rc,admin:a,\
+         read:sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    );
+    TestServer::with(Arc::new(memory::Store::new()), |api| {
+        api.with_keys(keys.unwrap())
+            .with_routes(Scope::Read, OpenApiRouter::new().routes(routes!(see_thing)))
+            .with_routes(Scope::Admin, OpenApiRouter::new().routes(routes!(set_thing)))
+    })
+    .await
+}
+
+const CALLS: [(&str, &str, Scope); 11] = [
+    ("GET", "/streams", Scope::Read),
+    ("GET", "/streams/", Scope::Read),
+    ("GET", "/streams/s/changesets", Scope::Read),
+    ("GET", "/streams/s/events", Scope::Read),
+    ("GET", "/changesets", Scope::Read),
+    ("GET", "/version", Scope::Read),
+    ("GET", "/metrics", Scope::Read),
+    ("GET", "/openapi.json", Scope::Read),
+    ("GET", "/docs/", Scope::Read),
+    ("GET", "/thing", Scope::Read),
+    ("POST", "/thing", Scope::Admin),
+];
+
+#[tokio::test]
+async fn each_call_needs_a_key_with_its_scope() {
+    let server = server().await;
+    for (key, scopes) in [
+        ("all", vec![Scope::Read, Scope::Commit, Scope::Admin]),
+        ("a", vec![Scope::Read, Scope::Commit, Scope::Admin]),
+        ("rc", vec![Scope::Read, Scope::Commit]),
+        ("r", vec![Scope::Read]),
+        ("test", vec![Scope::Read]),
+        ("c", vec![Scope::Commit]),
+    ] {
+        let bearer = format!("Bearer {key}");
+        let headers = [("Authorization", bearer.as_str())];
+        for (method, target, scope) in CALLS.into_iter().chain([("POST", "/streams/s", Scope::Commit)]) {
+            let answer = server.send(method, target, &headers, COMMIT).await;
+            if scopes.contains(&scope) {
+                assert!(!matches!(answer.status, 401 | 403), "{key} {method} {target}");
+            } else {
+                let message = format!("This call needs an API key with the scope `{scope}`.");
+                answer.is(403, &json!({"error": "FORBIDDEN", "message": message}));
+            }
+        }
+        let lost = server.send("GET", "/nowhere", &headers, b"").await;
+        assert_eq!(lost.text(), r#"{"message":"Invalid endpoint"}"#);
+        assert_eq!(server.send("DELETE", "/changesets", &headers, b"").await.status, 405);
+    }
+}
+
+#[tokio::test]
+async fn without_a_known_key_nothing_is_told_but_health() {
+    let server = server().await;
+    for authorization in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        "bearer",
+        "Basic all",
+        "all",
+        "Bearer all x",
+        "Bearer read:r",
+    ] {
+        let headers = [("Authorization", authorization)];
+        let others = [
+            ("POST", "/streams/s", Scope::Commit),
+            ("GET", "/nowhere", Scope::Read),
+            ("PUT", "/version", Scope::Read),
+        ];
+        for (method, target, _) in CALLS.into_iter().chain(others) {
+            let answer = server.send(method, target, &headers, COMMIT).await;
+            assert_eq!(
+                (answer.status, &answer.json()["error"]),
+                (401, &json!("UNAUTHORIZED")),
+                "{method} {target}"
+            );
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            assert!(answer.header("x-request-id").is_some());
+        }
+    }
+    assert_eq!(server.get("/changesets").await.status, 401);
+    assert_eq!(server.get("/health/live").await.status, 200);
+    assert_eq!(server.get("/health/ready").await.status, 200);
+    assert_eq!(server.get("/health/other").await.status, 401);
+}
+
+#[tokio::test]
+async fn the_scheme_is_read_in_any_case() {
+    let server = server().await;
+    assert_eq!(server.send("GET", "/version", &[("Authorization", "bEARER r")], b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_keys_everything_is_open() {
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| {
+        api.with_routes(Scope::Admin, OpenApiRouter::new().routes(routes!(set_thing)))
+    })
+    .await;
+    assert_eq!(server.post("/thing", "").await.text(), "\"set\"");
+}

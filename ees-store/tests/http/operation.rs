@@ -1,0 +1,223 @@
+//! Version, health, metrics, request ids, and what is not there.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::routing::get;
+use ees_store::http::{HealthCheck, Scope};
+use ees_store::{Error, memory};
+use serde_json::json;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::gate::Failing;
+use super::support::{TestServer, on_every_store};
+
+#[tokio::test]
+async fn the_version_is_the_crates() {
+    on_every_store(async |server| {
+        server.get("/version").await.is(200, &json!({"version": env!("CARGO_PKG_VERSION")}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_an_invalid_endpoint() {
+    on_every_store(async |server| {
+        for target in [
+            "/",
+            "/nowhere",
+            "/streams/s/",
+            "/streams/s/other",
+            "/streams/s/events/1",
+            "/changesets/",
+            "//streams",
+            "/STREAMS",
+            "/docs/nothing.js",
+            "/health",
+            "/version/",
+        ] {
+            assert_eq!(server.get(target).await.text(), r#"{"message":"Invalid endpoint"}"#, "{target}");
+            assert_eq!(server.get(target).await.status, 404);
+        }
+        assert_eq!(server.post("/nowhere", "{}").await.text(), r#"{"message":"Invalid endpoint"}"#);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_known_path_tells_the_methods_it_has() {
+    on_every_store(async |server| {
+        for (method, target, allow) in [
+            ("GET", "/streams/s", "POST"),
+            ("DELETE", "/streams/s", "POST"),
+            ("POST", "/streams", "GET,HEAD"),
+            ("PUT", "/streams/s/events", "GET,HEAD"),
+            ("POST", "/streams/s/changesets", "GET,HEAD"),
+            ("PATCH", "/changesets", "GET,HEAD"),
+            ("POST", "/version", "GET,HEAD"),
+            ("POST", "/health/live", "GET,HEAD"),
+            ("POST", "/openapi.json", "GET,HEAD"),
+            ("DELETE", "/streams/", "GET,HEAD,POST"),
+        ] {
+            let answer = server.send(method, target, &[], b"").await;
+            answer.refuses_like(405, "METHOD_NOT_ALLOWED", "Allow");
+            let mut given: Vec<_> = answer.header("allow").unwrap().split(',').map(str::trim).collect();
+            given.sort_unstable();
+            assert_eq!(given.join(","), allow, "{method} {target}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    on_every_store(async |server| {
+        let (get, head) = (server.get("/version").await, server.send("HEAD", "/version", &[], b"").await);
+        assert_eq!((head.status, head.text()), (200, ""));
+        assert_eq!(head.header("content-length"), get.header("content-length"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_answer_has_a_request_id_and_the_callers_is_kept() {
+    on_every_store(async |server| {
+        let mut ids = Vec::new();
+        for target in ["/version", "/nowhere", "/streams/s/events", "/health/live", "/metrics", "/docs/"] {
+            ids.push(server.get(target).await.header("x-request-id").unwrap().to_owned());
+        }
+        ids.push(
+            server.send("DELETE", "/version", &[], b"").await.header("x-request-id").unwrap().to_owned(),
+        );
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 7);
+
+        let long = "x".repeat(128);
+        for kept in ["abc-1", "a/b=c", &long] {
+            let answer = server.send("GET", "/version", &[("X-Request-Id", kept)], b"").await;
+            assert_eq!(answer.header("x-request-id"), Some(kept));
+        }
+        for replaced in ["", "a b", "ä", &format!("{long}x")] {
+            let answer = server.send("GET", "/version", &[("X-Request-Id", replaced)], b"").await;
+            assert_ne!(answer.header("x-request-id"), Some(replaced));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_is_answered_and_the_connection_goes_on() {
+    async fn fail() -> &'static str {
+        panic!("secret")
+    }
+    let routes = OpenApiRouter::new().route("/fails", get(fail));
+    let server =
+        TestServer::with(Arc::new(memory::Store::new()), |api| api.with_routes(Scope::Read, routes)).await;
+    let answer = server.send("GET", "/fails", &[("X-Request-Id", "r1")], b"").await;
+    answer.is(500, &json!({"error": "INTERNAL", "request_id": "r1"}));
+    assert_eq!(server.get("/version").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_store_is_told_by_its_request_id_alone() {
+    let broken = || Error::Storage { detail: "INSERT INTO secret".to_owned(), source: "disk full".into() };
+    let server = TestServer::over(Failing(broken)).await;
+    let id = [("X-Request-Id", "r1")];
+    for (method, target, body) in [
+        ("POST", "/streams/s", r#"{"events":[1]}"#),
+        ("GET", "/streams/s/events", ""),
+        ("GET", "/streams/s/changesets", ""),
+        ("GET", "/changesets", ""),
+    ] {
+        let answer = server.send(method, target, &id, body.as_bytes()).await;
+        answer.is(500, &json!({"error": "INTERNAL", "request_id": "r1"}));
+    }
+    let answer = server.get("/changesets").await;
+    assert_eq!(answer.json()["request_id"], answer.header("x-request-id").unwrap());
+}
+
+#[tokio::test]
+async fn a_store_that_is_busy_or_away_is_to_be_asked_again() {
+    for (error, code) in [
+        ((|| Error::Overloaded) as fn() -> Error, "OVERLOADED"),
+        (|| Error::Unavailable("host 10.0.0.7".to_owned()), "UNAVAILABLE"),
+    ] {
+        let server = TestServer::over(Failing(error)).await;
+        let answer = server.post("/streams/s", r#"{"events":[1]}"#).await;
+        answer.refuses_like(503, code, "Try again");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert!(!answer.text().contains("10.0.0.7"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_ready_once_its_store_answers() {
+    on_every_store(async |server| {
+        server.get("/health/live").await.is(200, &json!({"status": "live"}));
+        server.get("/health/ready").await.is(200, &json!({"status": "ready"}));
+    })
+    .await;
+    let server = TestServer::over(Failing(|| Error::Unavailable("host 10.0.0.7".to_owned()))).await;
+    server.get("/health/live").await.is(200, &json!({"status": "live"}));
+    let reason = "the store does not answer (UNAVAILABLE)";
+    server.get("/health/ready").await.is(503, &json!({"status": "unavailable", "reason": reason}));
+}
+
+#[tokio::test]
+async fn a_stalled_read_model_is_told_but_the_server_stays_ready() {
+    struct Paused;
+
+    #[async_trait]
+    impl HealthCheck for Paused {
+        async fn problems(&self) -> Vec<String> {
+            vec!["the projection statistics is paused".to_owned()]
+        }
+    }
+
+    let server =
+        TestServer::with(Arc::new(memory::Store::new()), |api| api.with_health(Arc::new(Paused))).await;
+    let reasons = ["the projection statistics is paused"];
+    server.get("/health/ready").await.is(200, &json!({"status": "degraded", "reasons": reasons}));
+}
+
+#[tokio::test]
+async fn metrics_count_commits_by_result_and_requests_by_route() {
+    on_every_store(async |server| {
+        server.commit("/streams/s", "[1]").await;
+        server.post("/streams/s", "{\"events\":[1]}").await;
+        server.post("/streams/s", "{").await;
+        server.get("/streams/s/events").await;
+        server.get("/nowhere/1").await;
+        server.get("/nowhere/2").await;
+        let answer = server.get("/metrics").await;
+        assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+        for line in [
+            "ees_commits_total{result=\"OK\"} 1",
+            "ees_commits_total{result=\"OPTIMISTIC_CONCURRENCY_EXCEPTION\"} 1",
+            "ees_commits_total{result=\"INVALID_BODY\"} 1",
+            "ees_http_request_duration_seconds_count{route=\"/streams/{stream_id}\",status=\"2xx\"} 1",
+            "ees_http_request_duration_seconds_count{route=\"/streams/{stream_id}\",status=\"4xx\"} 2",
+            "ees_http_request_duration_seconds_count{route=\"/streams/{stream_id}/events\",status=\"2xx\"} 1",
+            "ees_http_request_duration_seconds_count{route=\"none\",status=\"4xx\"} 2",
+            "ees_http_requests_in_flight 1",
+            "ees_log_head 1",
+            "# EOF",
+        ] {
+            assert!(answer.text().lines().any(|given| given == line), "{line} in {}", answer.text());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn metrics_of_others_are_told_too() {
+    let seen = prometheus_client::metrics::counter::Counter::<u64>::default();
+    seen.inc();
+    let server = TestServer::with(Arc::new(memory::Store::new()), |mut api| {
+        api.registry().register("ees_seen", "Seen", seen.clone());
+        api
+    })
+    .await;
+    assert!(server.get("/metrics").await.text().contains("ees_seen_total 1"));
+}
