@@ -1,5 +1,5 @@
 //! The HTTP client, against real servers and broken connections.
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod faults;
 mod laws;
