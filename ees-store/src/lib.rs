@@ -33,6 +33,7 @@ mod id;
 pub mod json;
 mod log;
 pub mod pages;
+mod statistics;
 mod store;
 mod timestamp;
 
@@ -56,5 +57,6 @@ pub use filter::Filter;
 pub use id::{ChangesetId, Checkpoint, EventId, InvalidName, StreamId, StreamType};
 pub use json::{InvalidJson, Json};
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
+pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
 pub use timestamp::Timestamp;

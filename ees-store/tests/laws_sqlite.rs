@@ -1,23 +1,23 @@
 //! The embedded store keeps the laws.
 #![cfg(feature = "sqlite")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ees_store::laws::{Capabilities, Subject};
-use ees_store::{ChangesetLog, EventStore, sqlite};
-use tempfile::TempDir;
+use ees_store::sqlite::Store;
+use ees_store::{ChangesetLog, EventStore};
 
 struct Sqlite {
-    store: Arc<sqlite::Store>,
-    folder: TempDir,
+    folder: tempfile::TempDir,
+    store: Arc<Store>,
 }
 
 impl Sqlite {
-    fn open(folder: TempDir) -> Self {
-        let store = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
-        Self { store, folder }
+    fn open(folder: tempfile::TempDir) -> Self {
+        let store = Arc::new(Store::open(file_in(folder.path())).unwrap());
+        Self { folder, store }
     }
 }
 
@@ -37,24 +37,39 @@ impl Subject for Sqlite {
     }
 
     async fn reopen(self) -> Self {
-        let Self { store, folder } = self;
-        assert!(Arc::into_inner(store).is_some(), "the law still holds the store");
+        let Self { folder, store } = self;
+        drop(store);
         Self::open(folder)
     }
 
     async fn crash(self) -> Self {
-        let after = tempfile::tempdir().unwrap();
-        copy_as_a_crash_leaves_it(self.folder.path(), after.path());
-        Self::open(after)
+        Self::open(as_after_a_kill(self.folder.path()))
     }
 }
 
-/// Log before WAL: what a commit adds to the WAL in between is in the copy of the WAL. Until the store has put the
-/// WAL back into the log (at 40 MB), that is what a crash at one moment leaves.
-fn copy_as_a_crash_leaves_it(from: &Path, to: &Path) {
-    for name in ["log.db", "log.db-wal"] {
-        std::fs::copy(from.join(name), to.join(name)).unwrap();
-    }
+fn file_in(folder: &Path) -> PathBuf {
+    folder.join("log.db")
+}
+
+/// The files as they are at this moment, in a folder of their own.
+///
+/// Taken again when SQLite moved the write-ahead log into the file meanwhile: a dead process leaves them as they
+/// were at one moment, not at two.
+fn as_after_a_kill(folder: &Path) -> tempfile::TempDir {
+    let file = file_in(folder);
+    let wal = folder.join("log.db-wal");
+    let (main, log) = loop {
+        let before = (std::fs::read(&file).unwrap(), std::fs::read(&wal).unwrap());
+        let after = (std::fs::read(&file).unwrap(), std::fs::read(&wal).unwrap());
+        let header = |wal: &[u8]| wal.get(..32).map(<[u8]>::to_vec);
+        if before.0 == after.0 && header(&before.1) == header(&after.1) {
+            break before;
+        }
+    };
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::write(file_in(copy.path()), main).unwrap();
+    std::fs::write(copy.path().join("log.db-wal"), log).unwrap();
+    copy
 }
 
 ees_store::store_laws!(Sqlite);

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 pub use builder::Builder;
 use transport::{Call, Transport};
 
-use crate::{Checkpoint, Error, Result};
+pub use crate::Statistics;
+use crate::{Error, Result};
 
 /// A store elsewhere, over HTTP. Cloning is cheap, and clones share their connections.
 ///
@@ -67,7 +68,7 @@ impl Client {
         Builder::new(url)
     }
 
-    /// The numbers of the whole store, as far as its statistics have been projected.
+    /// How much the store holds, as far as it has been counted.
     ///
     /// # Errors
     /// As [`Client::get_json`].
@@ -117,19 +118,4 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Client").field(&self.transport.url()).finish()
     }
-}
-
-/// The numbers of a whole store.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Statistics {
-    /// Streams with at least one changeset.
-    pub total_streams: u64,
-    /// Changesets in all streams.
-    pub total_changesets: u64,
-    /// Events in all streams.
-    pub total_events: u64,
-    /// Changesets of the longest stream.
-    pub max_stream_length: u64,
-    /// How far the statistics have been projected: the next checkpoint they will count.
-    pub statistics_version: Checkpoint,
 }

@@ -51,8 +51,9 @@ pub use health::HealthCheck;
 pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
 pub use server::{ConnectionLimits, Server};
-pub use statistics::{Statistics, StatisticsSource};
+pub use statistics::StatisticsSource;
 
+pub use crate::Statistics;
 use crate::{ChangesetLog, EventStore};
 use guard::Guard;
 use metrics::Metrics;

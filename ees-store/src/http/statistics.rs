@@ -3,29 +3,9 @@
 use async_trait::async_trait;
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{App, Problem};
-use crate::Result;
-
-/// How much a store holds, as a read model of its log has counted it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({
-    "total_streams": 2, "total_changesets": 3, "total_events": 9, "max_stream_length": 2, "statistics_version": 3,
-}))]
-pub struct Statistics {
-    /// Streams with at least one changeset.
-    pub total_streams: u64,
-    /// Changesets in all streams.
-    pub total_changesets: u64,
-    /// Events in all changesets.
-    pub total_events: u64,
-    /// Changesets in the longest stream.
-    pub max_stream_length: u64,
-    /// The checkpoint up to which all this was counted: the next one to read.
-    pub statistics_version: u64,
-}
+use crate::{Result, Statistics};
 
 /// Where the API takes its [`Statistics`] from: a read model, which runs apart from the store.
 #[async_trait]

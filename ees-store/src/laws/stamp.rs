@@ -60,6 +60,7 @@ macro_rules! store_laws {
             }
             waiting {
                 a_waiting_reader_wakes_when_something_arrives
+                nothing_arrives_unnoticed_between_looking_and_waiting
                 waiting_readers_hold_nobody_up
                 a_wait_for_nothing_ends_empty
                 a_waiting_reader_with_a_filter_gets_what_passes

@@ -1,58 +1,83 @@
 //! Reads that wait for something to arrive.
 
+use std::future::Future;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use futures::future::{Either, join, join_all, select};
 
 use super::Subject;
-use super::steps::{WAIT, append, first, prompt, race, whole_log};
+use super::steps::{Log, WAIT, append, first, prompt, race, whole_log};
 use crate::{Checkpoint, Filter, Indexed, LogQuery};
 
 fn from(checkpoint: u64) -> LogQuery {
     LogQuery::from(Checkpoint::new(checkpoint), 100).with_wait(WAIT)
 }
 
-/// Whether the commit comes before, during or after the reader's first look: the reader has it long before its
-/// wait is over.
+fn places(changesets: &[Indexed]) -> Vec<u64> {
+    changesets.iter().map(|it| it.checkpoint.get()).collect()
+}
+
+/// The reader's call, once it has long begun: meanwhile others came and went.
+async fn begun<T>(log: &Log, call: impl Future<Output = T> + Unpin) -> impl Future<Output = T> {
+    let others = async {
+        for _ in 0..50 {
+            log.head().await.unwrap();
+        }
+    };
+    match select(call, pin!(others)).await {
+        Either::Right(((), call)) => call,
+        Either::Left(_) => panic!("there was nothing to read yet"),
+    }
+}
+
+/// The reader waits already: it wakes long before its wait is over.
 pub async fn a_waiting_reader_wakes_when_something_arrives<S: Subject>() {
     let subject = S::new().await;
-    for round in 0..30 {
+    let log = subject.log();
+    for round in 0..5 {
+        let reading = begun(&log, log.read(from(round))).await;
+        let (page, _) = prompt(join(reading, append(&subject.store(), "a", round, "[1]"))).await;
+        assert_eq!(places(&page.unwrap().changesets), [round]);
+    }
+}
+
+/// The commit comes before, during or after the reader's first look: none of these is missed.
+pub async fn nothing_arrives_unnoticed_between_looking_and_waiting<S: Subject>() {
+    let subject = S::new().await;
+    for round in 0..50 {
         let (store, log) = (subject.store(), subject.log());
-        let reader = async move {
-            let page = prompt(log.read(from(round))).await.unwrap();
-            page.changesets.iter().map(|it| it.checkpoint.get()).collect::<Vec<_>>()
-        };
+        let reader = async move { places(&prompt(log.read(from(round))).await.unwrap().changesets) };
         let writer = async move {
             append(&store, "a", round, "[1]").await;
             vec![round]
         };
-        let read = race([reader.boxed(), writer.boxed()]).await;
-        assert_eq!(read[0], [round]);
+        // Who comes last to the start runs first.
+        let mut racers = [reader.boxed(), writer.boxed()];
+        if round % 2 == 0 {
+            racers.reverse();
+        }
+        assert_eq!(race(racers).await, [[round], [round]]);
     }
 }
 
-/// Many wait, all wake, and meanwhile everybody else can read and write.
+/// Many wait, and meanwhile everybody else can read and write; then all wake, each with what it waited for.
 pub async fn waiting_readers_hold_nobody_up<S: Subject>() {
     const READERS: usize = 60;
     let subject = S::new().await;
-    append(&subject.store(), "a", 0, "[1]").await;
-    whole_log(&subject.log(), 1).await;
-    let readers = (0..READERS).map(|_| {
-        let log = subject.log();
-        async move { log.read(from(2)).await.unwrap().changesets }.boxed()
-    });
     let (store, log) = (subject.store(), subject.log());
-    let writer = async move {
-        prompt(append(&store, "a", 1, "[2]")).await;
-        // The readers wait for checkpoint 2, and sleep through this one.
-        let early = prompt(whole_log(&log, 2)).await;
-        prompt(append(&store, "a", 2, "[3]")).await;
-        early
+    let readers = join_all((0..READERS).map(|_| log.read(from(1))));
+    let readers = begun(&log, readers).await;
+    let writer = async {
+        // The readers wait for what comes after this one.
+        append(&store, "a", 0, "[1]").await;
+        whole_log(&log, 1).await;
+        append(&store, "a", 1, "[2]").await;
     };
-    let mut read = prompt(race(readers.chain([writer.boxed()]))).await;
-    assert_eq!(read.pop().map(|early| early.len()), Some(2));
-    for changesets in read {
-        assert_eq!(changesets.iter().map(|it| it.checkpoint.get()).collect::<Vec<_>>(), [2]);
+    let (pages, ()) = prompt(join(readers, writer)).await;
+    for page in pages {
+        assert_eq!(places(&page.unwrap().changesets), [1]);
     }
 }
 

@@ -104,6 +104,7 @@ pub(super) fn stream(connection: &Connection, query: StreamQuery) -> Result<Stre
         return Err(Failure::Answer(Error::StreamNotFound(query.stream_id)));
     };
     let (from, to) = match query.range {
+        range if range.is_empty() => return Ok(StreamPage::default()),
         StreamRange::Changesets { from, to } => (from, to.unwrap_or(ChangesetId::MAX)),
         StreamRange::Events { from, to: Some(to) } if to < from => (ChangesetId::MAX, ChangesetId::NONE),
         StreamRange::Events { from, to } => {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ees_store::client::Client;
 use ees_store::{
-    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, LogQuery, StreamQuery,
+    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, LogQuery, StreamQuery, memory,
 };
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ fn commit() -> Commit {
     Commit::new("a".parse().unwrap(), Expectation::NewStream, Events::parse("[1]").unwrap())
 }
 
-async fn stored(served: &Served) -> u64 {
+async fn stored(served: &Served<memory::Store>) -> u64 {
     served.store.head().await.unwrap().checkpoint.get()
 }
 

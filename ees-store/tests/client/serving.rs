@@ -4,36 +4,48 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ees_store::http::{Api, Server};
-use ees_store::memory;
+use ees_store::{ChangesetLog, EventStore, memory};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
-/// A server of a store of its own, which stops when this is dropped.
-pub(crate) struct Served {
-    pub(crate) store: Arc<memory::Store>,
+/// A store behind a server.
+pub(crate) struct Served<T> {
+    pub(crate) store: Arc<T>,
     pub(crate) address: SocketAddr,
-    running: tokio::task::JoinHandle<()>,
+    shutdown: oneshot::Sender<()>,
+    running: JoinHandle<()>,
 }
 
-impl Served {
+impl Served<memory::Store> {
+    /// A new store, with everything as it is by default.
     pub(crate) async fn new() -> Self {
-        Self::with(|api| api).await
+        Self::with(memory::Store::new(), |api| api).await
     }
+}
 
-    pub(crate) async fn with(configure: impl FnOnce(Api) -> Api) -> Self {
-        let store = Arc::new(memory::Store::new());
+impl<T: EventStore + ChangesetLog> Served<T> {
+    pub(crate) async fn with(store: T, configure: impl FnOnce(Api) -> Api) -> Self {
+        let store = Arc::new(store);
         let api = configure(Api::new(store.clone(), store.clone()));
         let server = Server::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
-        let running = tokio::spawn(server.serve(api.router(), std::future::pending()));
-        Self { store, address, running }
+        let (shutdown, asked) = oneshot::channel();
+        // Dropping the other half asks too: the server stops with its test.
+        let running = tokio::spawn(server.serve(api.router(), async {
+            let _ = asked.await;
+        }));
+        Self { store, address, shutdown, running }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
-}
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.running.abort();
+    /// Lets the server finish what it is about, and the store close.
+    pub(crate) async fn stop(self) {
+        let Self { store, shutdown, running, .. } = self;
+        drop(shutdown);
+        running.await.unwrap();
+        assert_eq!(Arc::strong_count(&store), 1, "the server has let go of the store");
     }
 }

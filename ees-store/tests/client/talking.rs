@@ -5,7 +5,7 @@ use std::time::Duration;
 use ees_store::client::{Client, Statistics};
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Filter, Indexed,
-    LogQuery, StreamQuery, pages,
+    LogQuery, StreamQuery, memory, pages,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
@@ -19,7 +19,10 @@ fn commit_after(last: u64) -> Commit {
 
 #[tokio::test]
 async fn a_key_is_sent_and_what_it_lacks_is_told() {
-    let served = Served::with(|api| api.with_keys("read:reader,read+commit:writer".parse().unwrap())).await;
+    let served = Served::with(memory::Store::new(), |api| {
+        api.with_keys("read:reader,read+commit:writer".parse().unwrap())
+    })
+    .await;
     let with_key = |key: &str| Client::builder(&served.url()).api_key(key).build().unwrap();
     with_key("writer").commit(commit_after(0)).await.unwrap();
     assert_eq!(with_key("reader").head().await.unwrap().checkpoint.get(), 1);
