@@ -106,7 +106,6 @@ pub(super) fn stream(connection: &Connection, query: StreamQuery) -> Result<Stre
     let (from, to) = match query.range {
         range if range.is_empty() => return Ok(StreamPage::default()),
         StreamRange::Changesets { from, to } => (from, to.unwrap_or(ChangesetId::MAX)),
-        StreamRange::Events { from, to: Some(to) } if to < from => (ChangesetId::MAX, ChangesetId::NONE),
         StreamRange::Events { from, to } => {
             let holding = |event| changeset_holding(&snapshot, &query.stream_id, last, event);
             (holding(from)?, to.map_or(Ok(ChangesetId::MAX), holding)?)

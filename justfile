@@ -1,0 +1,55 @@
+# What there is to do in this repository. `.ci/run` calls these too.
+
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Runs all that must hold before a change lands.
+ci:
+    .ci/run
+
+# Checks the formatting.
+fmt:
+    cargo fmt --all --check
+
+# Lints everything, with all features on.
+lint:
+    cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+# Checks that each feature compiles alone, and without any.
+features:
+    RUSTFLAGS="-D warnings" cargo check --locked -p ees-store --no-default-features
+    for f in sqlite http client laws; do RUSTFLAGS="-D warnings" cargo check --locked -p ees-store --no-default-features --features $f || exit 1; done
+    RUSTFLAGS="-D warnings" cargo check --locked -p ees-projector --no-default-features
+    for f in sqlite http testkit; do RUSTFLAGS="-D warnings" cargo check --locked -p ees-projector --no-default-features --features $f || exit 1; done
+    RUSTFLAGS="-D warnings" cargo check --locked -p ees-projections --no-default-features
+    RUSTFLAGS="-D warnings" cargo check --locked -p ees --features tls
+
+# Builds the documentation; a broken link is an error.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
+
+# Checks licences, bans and sources of what we depend on.
+deny:
+    cargo deny --offline --all-features check licenses bans sources
+
+# Runs every test.
+test:
+    cargo test --workspace
+
+# Runs every example.
+examples:
+    cargo run --locked -p ees-examples --example quickstart
+    cargo run --locked -p ees-examples --example file_history
+
+# Measures, on a quiet machine, beside the limits of the same disk.
+bench:
+    cargo bench -p ees-tests --bench embedded
+
+# Checks that the benchmark runs; its figures mean nothing.
+bench-short:
+    cargo bench --locked -p ees-tests --bench embedded -- --short
+
+# Kills servers and workers for hours (CI does it for a minute).
+kill-for-hours hours="4":
+    EES_KILL_MINUTES=$(({{hours}} * 60)) cargo test -p ees-tests --release --test file_history -- --nocapture
