@@ -82,6 +82,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
     }
 
+    pub(super) fn cross_origin() -> Self {
+        let message = "A page of another site can't write here. Give the server API keys, and send one.";
+        Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+    }
+
     /// The stream went on without the committer: what was appended meanwhile goes along.
     pub(super) fn outdated(refusal: &Refusal, forthcoming: StreamPage) -> Self {
         let problem = Self::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string());

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -55,6 +55,8 @@ impl Guard {
         if let Some(keys) = &self.keys {
             let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
             request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
+        } else if *request.method() == Method::POST && comes_from_elsewhere(request.headers()) {
+            return Err(Problem::cross_origin());
         }
         let room = if waits(request.uri()) { &self.waiting_requests } else { &self.requests };
         room.try_acquire().map(Some).map_err(|_| Problem::overloaded())
@@ -115,6 +117,15 @@ pub(super) async fn demand(State(scope): State<Scope>, request: Request, next: N
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
+}
+
+/// Whether a browser says that a page of another site sent this. Without keys, nothing else would keep such a page from
+/// writing to a server on the same machine.
+fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let site =
+        origin.as_bytes().splitn(2, |byte| *byte == b':').nth(1).and_then(|rest| rest.strip_prefix(b"//"));
+    site.is_none_or(|site| headers.get(HOST).is_none_or(|host| !site.eq_ignore_ascii_case(host.as_bytes())))
 }
 
 /// Whether a request is one of those that may be held until something arrives.
