@@ -123,6 +123,8 @@ where
         let control = self.load().await?;
         if control.pause.is_some() {
             self.live.update(|live| live.state = State::Paused);
+            // Another worker may be told to resume it: read again next time.
+            self.control = None;
             return Ok(None);
         }
         if !self.verified.is_done() {

@@ -100,6 +100,7 @@ laws! {
         a_rebuild_clears_what_is_parked;
     operating:
         a_paused_projection_stands_still_until_it_is_resumed,
+        a_pause_and_its_end_reach_every_worker,
         one_changeset_can_be_skipped_and_the_reason_is_kept,
         a_changeset_that_is_not_next_can_not_be_skipped,
         the_checkpoint_moves_only_from_where_it_is_believed_to_be,

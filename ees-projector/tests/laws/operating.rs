@@ -40,6 +40,22 @@ pub async fn a_paused_projection_stands_still_until_it_is_resumed<D: TestDatabas
     assert_eq!(actions, want);
 }
 
+pub async fn a_pause_and_its_end_reach_every_worker<D: TestDatabase>() {
+    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let attentive = Settings { poll_interval: Duration::from_millis(10), ..settings() };
+    let [told, other] = [(), ()].map(|()| start(&log, &database, &journal, attentive));
+    told.caught_up().await;
+    told.handle().pause("journal", "maintenance").await.unwrap();
+    log.append("s", &note("1")).await;
+    other.paused().await;
+    told.handle().resume("journal", "done").await.unwrap();
+    told.caught_up().await;
+    told.running.shut_down().await;
+    log.append("s", &note("2")).await;
+    other.caught_up().await;
+    assert_eq!(other.texts("s").await.unwrap(), "1 2");
+}
+
 pub async fn one_changeset_can_be_skipped_and_the_reason_is_kept<D: TestDatabase>() {
     let (bench, journal) = with_notes::<D>(1).await;
     journal.faults.fail("s");
