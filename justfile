@@ -16,14 +16,16 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 
-# Checks that each feature compiles alone, and without any.
+# Lints each feature alone, and without any.
 features:
-    RUSTFLAGS="-D warnings" cargo check --locked -p ees-store --no-default-features
-    for f in sqlite http client laws; do RUSTFLAGS="-D warnings" cargo check --locked -p ees-store --no-default-features --features $f || exit 1; done
-    RUSTFLAGS="-D warnings" cargo check --locked -p ees-projector --no-default-features
-    for f in sqlite http testkit; do RUSTFLAGS="-D warnings" cargo check --locked -p ees-projector --no-default-features --features $f || exit 1; done
-    RUSTFLAGS="-D warnings" cargo check --locked -p ees-projections --no-default-features
-    RUSTFLAGS="-D warnings" cargo check --locked -p ees --features tls
+    #!/usr/bin/env bash
+    set -euo pipefail
+    lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
+    for feature in "" sqlite http client laws; do lint ees-store "$feature"; done
+    for feature in "" sqlite http testkit; do lint ees-projector "$feature"; done
+    for feature in "" sqlite; do lint ees-projections "$feature"; done
+    lint ees sqlite
+    lint ees sqlite,tls
 
 # Builds the documentation; a broken link is an error.
 docs:

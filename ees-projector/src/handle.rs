@@ -10,43 +10,9 @@ use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{AuditEntry, ParkedStream};
-use crate::operate::{Action, Operation};
+use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
 use crate::status::{Live, Status};
-
-/// Why an operator's wish was not carried out. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OperateError {
-    /// There is no projection of this name here.
-    #[error("there is no projection \"{name}\" here; there are: {known}")]
-    Unknown {
-        /// The name asked for.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// It stands somewhere else by now. Look again, then decide again.
-    #[error("the projection is at checkpoint {checkpoint} by now")]
-    Moved {
-        /// Where it stands.
-        checkpoint: Checkpoint,
-    },
-    /// It can't be done. The message says why.
-    #[error("{0}")]
-    Invalid(String),
-    /// It can't be done now.
-    #[error("{0}")]
-    Unavailable(String),
-    /// It did not get there in time.
-    #[error("the projection is at checkpoint {checkpoint}, and did not reach {wanted} in time")]
-    TimedOut {
-        /// Where it stands.
-        checkpoint: Checkpoint,
-        /// Where it should have got to.
-        wanted: Checkpoint,
-    },
-}
 
 type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 

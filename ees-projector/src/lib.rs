@@ -7,30 +7,24 @@
 //! - [`sqlite::Database`] keeps read models in a file each, [`memory::Database`] is for tests.
 //! - `testkit` gives events and expects rows, and looks for the order of crashes that breaks a projection.
 //!
-//! How exactly once comes about (module `step`): a page of the log is read and decoded with no transaction open;
+//! How exactly once comes about (module `worker::step`): a page of the log is read and decoded with no transaction open;
 //! then, in one transaction, the projection's row is moved by compare-and-set (the fence), the events are applied,
 //! and all of it is committed. A second worker, or one that was asleep, finds the row moved and changes nothing. A
 //! crash leaves either both or neither.
 
-mod batch;
 mod control;
 
 pub mod database;
 mod event;
-mod failing;
 mod fold;
 mod handle;
-mod monitor;
-mod operate;
-mod parking;
+mod operation;
 mod policy;
 mod projection;
 mod projector;
-mod runner;
 mod settings;
-mod start;
 mod status;
-mod step;
+mod worker;
 
 pub mod memory;
 #[cfg(feature = "sqlite")]
@@ -44,7 +38,8 @@ pub mod testkit;
 pub use control::{Applied, AuditEntry, Control, FailedChangeset, ParkedStream, Pause, PausedBy, Position};
 pub use event::{Recorded, UnreadableEvent, read_event};
 pub use fold::Fold;
-pub use handle::{Handle, OperateError};
+pub use handle::Handle;
+pub use operation::OperateError;
 pub use policy::{OnFailure, Parking, Retry};
 pub use projection::{BoxError, Order, Projection};
 pub use projector::{Projector, RegisterError, Running, drain_until};

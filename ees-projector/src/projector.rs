@@ -13,14 +13,14 @@ use crate::control::{AuditEntry, ParkedStream};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::fold::{Fold, Folded};
 use crate::handle::{Handle, Inspect, Member};
-use crate::monitor;
-use crate::operate::Operation;
+use crate::operation::Operation;
 use crate::policy::OnFailure;
 use crate::projection::{BoxError, Order, Projection, is_name};
-use crate::runner::Runner;
 use crate::settings::Settings;
 use crate::status::Live;
-use crate::step::Core;
+use crate::worker::monitor;
+use crate::worker::runner::Runner;
+use crate::worker::step::Core;
 
 /// A projection that can't be run as it was given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -206,7 +206,7 @@ where
     }
     let core = Arc::new(Core { projection, database, log, settings });
     let mut runner = Runner::new(core, Arc::new(Live::new()));
-    Ok(runner.drain_until(deadline).await == crate::runner::Stepped::Idle)
+    Ok(runner.drain_until(deadline).await == crate::worker::runner::Stepped::Idle)
 }
 
 struct Inspector<P, D>(Arc<Core<P, D>>);

@@ -12,9 +12,9 @@ use super::given::{Given, fail, run, sqlite_database, step};
 use super::snapshot::tables;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
-use crate::runner::{Runner, Stepped};
 use crate::status::Live;
-use crate::step::{Core, StepError};
+use crate::worker::runner::{Runner, Stepped};
+use crate::worker::step::{Core, StepError};
 use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, sqlite};
 
 /// How many different orders of accidents are tried.

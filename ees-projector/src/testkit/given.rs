@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::fold::Folded;
-use crate::runner::{Runner, Stepped};
 use crate::status::Live;
-use crate::step::{Core, StepError};
+use crate::worker::runner::{Runner, Stepped};
+use crate::worker::step::{Core, StepError};
 use crate::{Fold, Projection, Settings, memory, sqlite};
 
 /// A history: events in the order they were committed, each a changeset of its own, as (stream, event).

@@ -6,7 +6,7 @@ use crate::BoxError;
 use crate::control::{Control, ParkedStream};
 use crate::database::{Database, Transaction};
 use crate::projection::Projection;
-use crate::step::{Core, StepError, chain};
+use crate::worker::step::{Core, StepError, chain};
 
 impl<P, D> Core<P, D>
 where

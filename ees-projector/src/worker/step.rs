@@ -10,12 +10,12 @@ use ees_store::{ChangesetLog, Checkpoint, LogHead, LogQuery, StreamId};
 use futures::FutureExt;
 use uuid::Uuid;
 
-use crate::batch::{Batch, place_of};
 use crate::control::{Applied, Control};
 use crate::database::{Database, Transaction};
 use crate::event::Recorded;
 use crate::projection::{BoxError, Projection};
 use crate::settings::Settings;
+use crate::worker::batch::{Batch, place_of};
 
 /// Why a step came to nothing. Whatever it is, the transaction left no trace.
 #[derive(Debug)]

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
 
-use crate::batch::Batch;
 use crate::control::{Applied, ParkedStream};
 use crate::database::{Database, Transaction};
 use crate::policy::{OnFailure, Parking};
 use crate::projection::Projection;
-use crate::runner::Runner;
-use crate::step::{AsyncWork, Core, StepError};
+use crate::worker::batch::Batch;
+use crate::worker::runner::Runner;
+use crate::worker::step::{AsyncWork, Core, StepError};
 
 /// Changesets of one stream that are tried again before others get their turn.
 const RETRIED_AT_ONCE: usize = 100;

@@ -2,24 +2,15 @@
 
 use std::time::Duration;
 
-use backon::ExponentialBackoff;
 use ees_store::Timestamp;
 
 use crate::control::{Applied, FailedChangeset, Pause, PausedBy};
 use crate::database::Database;
 use crate::policy::OnFailure;
 use crate::projection::Projection;
-use crate::runner::Runner;
 use crate::status::{Failure, State};
-use crate::step::{OnlyControl, StepError, chain};
-
-/// What fails, how often it did, and how long to wait.
-pub(crate) struct Trouble {
-    /// The changeset; `None` when it is nobody's fault.
-    pub(crate) place: Option<Applied>,
-    attempts: u32,
-    delays: ExponentialBackoff,
-}
+use crate::worker::runner::{Runner, Trouble};
+use crate::worker::step::{OnlyControl, StepError, chain};
 
 impl<P, D> Runner<P, D>
 where

@@ -3,51 +3,14 @@
 use std::sync::Arc;
 
 use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
-use tokio::sync::oneshot;
 
-use crate::batch::place_of;
 use crate::control::{Applied, AuditEntry, Control, Pause, PausedBy};
 use crate::database::{Database, Transaction};
-use crate::handle::OperateError;
+use crate::operation::{Action, OperateError, Operation};
 use crate::projection::Projection;
-use crate::runner::Runner;
-use crate::step::{AsyncWork, Core, StepError, chain};
-
-/// A request to a worker, and where its answer goes.
-pub(crate) struct Operation {
-    pub(crate) action: Action,
-    pub(crate) reason: String,
-    pub(crate) reply: oneshot::Sender<Result<(), OperateError>>,
-}
-
-/// What can be done with a projection.
-#[derive(Clone, Debug)]
-pub(crate) enum Action {
-    Pause,
-    Resume,
-    /// Leaves out one changeset: the one it stands before, or the first of a parked stream.
-    Skip(Checkpoint),
-    SetCheckpoint {
-        believed: Checkpoint,
-        wanted: Checkpoint,
-    },
-    Rebuild,
-    /// Tries parked streams again: one, or all.
-    Retry(Option<StreamId>),
-}
-
-impl Action {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Skip(_) => "skip",
-            Self::SetCheckpoint { .. } => "set_checkpoint",
-            Self::Rebuild => "rebuild",
-            Self::Retry(_) => "retry",
-        }
-    }
-}
+use crate::worker::batch::place_of;
+use crate::worker::runner::Runner;
+use crate::worker::step::{AsyncWork, Core, StepError, chain};
 
 impl<P, D> Runner<P, D>
 where

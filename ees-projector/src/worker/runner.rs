@@ -4,18 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use backon::ExponentialBackoff;
 use ees_store::{Checkpoint, LogHead, StreamId, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::Batch;
-use crate::control::Control;
+use crate::control::{Applied, Control};
 use crate::database::Database;
-use crate::failing::Trouble;
-use crate::operate::Operation;
+use crate::operation::Operation;
 use crate::projection::Projection;
 use crate::status::{Live, State};
-use crate::step::{Core, StepError, Verified};
+use crate::worker::batch::Batch;
+use crate::worker::step::{Core, StepError, Verified};
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
 pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
@@ -30,6 +30,14 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     ahead: Option<(Checkpoint, Batch<P::Event>)>,
     verified: Verified,
     pub(crate) trouble: Option<Trouble>,
+}
+
+/// What fails, how often it did, and how long to wait.
+pub(crate) struct Trouble {
+    /// The changeset; `None` when it is nobody's fault.
+    pub(crate) place: Option<Applied>,
+    pub(crate) attempts: u32,
+    pub(crate) delays: ExponentialBackoff,
 }
 
 /// What a step came to.

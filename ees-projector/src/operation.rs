@@ -1,0 +1,74 @@
+//! What operators may ask of a projection, and why it may be refused.
+
+use ees_store::{Checkpoint, StreamId};
+use tokio::sync::oneshot;
+
+/// A request to a worker, and where its answer goes.
+pub(crate) struct Operation {
+    pub(crate) action: Action,
+    pub(crate) reason: String,
+    pub(crate) reply: oneshot::Sender<Result<(), OperateError>>,
+}
+
+/// What can be done with a projection.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Pause,
+    Resume,
+    /// Leaves out one changeset: the one it stands before, or the first of a parked stream.
+    Skip(Checkpoint),
+    SetCheckpoint {
+        believed: Checkpoint,
+        wanted: Checkpoint,
+    },
+    Rebuild,
+    /// Tries parked streams again: one, or all.
+    Retry(Option<StreamId>),
+}
+
+impl Action {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Skip(_) => "skip",
+            Self::SetCheckpoint { .. } => "set_checkpoint",
+            Self::Rebuild => "rebuild",
+            Self::Retry(_) => "retry",
+        }
+    }
+}
+
+/// Why an operator's wish was not carried out. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperateError {
+    /// There is no projection of this name here.
+    #[error("there is no projection \"{name}\" here; there are: {known}")]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// It stands somewhere else by now. Look again, then decide again.
+    #[error("the projection is at checkpoint {checkpoint} by now")]
+    Moved {
+        /// Where it stands.
+        checkpoint: Checkpoint,
+    },
+    /// It can't be done. The message says why.
+    #[error("{0}")]
+    Invalid(String),
+    /// It can't be done now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It did not get there in time.
+    #[error("the projection is at checkpoint {checkpoint}, and did not reach {wanted} in time")]
+    TimedOut {
+        /// Where it stands.
+        checkpoint: Checkpoint,
+        /// Where it should have got to.
+        wanted: Checkpoint,
+    },
+}

@@ -1,0 +1,14 @@
+//! One projection at work.
+//!
+//! `step` is the algorithm, `runner` the loop around it. `start` is how a projection begins, `failing` and `parking`
+//! what happens when a changeset can't be applied, `operate` what people want of it, `monitor` who says when it stands
+//! still.
+
+pub(crate) mod batch;
+mod failing;
+pub(crate) mod monitor;
+pub(crate) mod operate;
+mod parking;
+pub(crate) mod runner;
+mod start;
+pub(crate) mod step;
