@@ -32,8 +32,10 @@ pub use tx::Tx;
 #[derive(Clone)]
 pub struct Database {
     path: Arc<PathBuf>,
-    writer: Arc<Mutex<Connection>>,
+    /// Closed before the writer: SQLite folds the `-wal` file into the database when the last connection closes, if
+    /// that one may write.
     readers: Arc<BlockingMutex<Vec<Connection>>>,
+    writer: Arc<Mutex<Connection>>,
 }
 
 /// A read-model file that can't be used. The message says why, and what to do.

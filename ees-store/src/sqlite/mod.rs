@@ -84,8 +84,10 @@ impl Default for Options {
 /// # }
 /// ```
 pub struct Store {
-    writer: Writer,
+    /// Closed before the writer: SQLite folds the `-wal` file into the log when the last connection closes, if that one
+    /// may write.
     readers: Readers,
+    writer: Writer,
     head: watch::Receiver<Checkpoint>,
     log_id: LogId,
     incarnation: Uuid,
