@@ -8,6 +8,7 @@ use crate::control::{Applied, AuditEntry, Control, Pause, PausedBy};
 use crate::database::{Database, Transaction};
 use crate::operation::{Action, OperateError, Operation};
 use crate::projection::Projection;
+use crate::status::State;
 use crate::worker::batch::place_of;
 use crate::worker::runner::Runner;
 use crate::worker::step::{AsyncWork, Core, StepError, chain};
@@ -125,7 +126,14 @@ where
         let work = Change { core: self.core.clone(), also, audit };
         self.core.transact(from, to, None, work).await?;
         self.control = None;
-        self.load().await?;
+        let control = self.load().await?;
+        // The operator's next look must not find what was before: `Stopped`, say, after a rebuild has begun.
+        let state = match (&control.pause, control.rebuild_until) {
+            (Some(_), _) => State::Paused,
+            (None, Some(_)) => State::Rebuilding,
+            (None, None) => State::CatchingUp,
+        };
+        self.live.update(|live| live.state = state);
         Ok(())
     }
 
