@@ -29,6 +29,16 @@ pub enum Error {
     /// same idempotency key.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// A server refused what is no call of a store's own: steering a projection, say. Not one of these traits fails so.
+    #[error("{message}")]
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The code in the answer, such as `PROJECTION_NOT_FOUND`.
+        code: String,
+        /// What the server says.
+        message: String,
+    },
     /// The caller has no key, or its key is not known.
     #[error("not authorized: give a valid API key")]
     Unauthorized,
@@ -77,6 +87,7 @@ impl Error {
             Self::InvalidRequest(_) => "INVALID_REQUEST",
             Self::Overloaded => "OVERLOADED",
             Self::Unavailable(_) => "UNAVAILABLE",
+            Self::Answered { .. } => "ANSWERED",
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::AlreadyOpen { .. } => "ALREADY_OPEN",

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "support of tests: it fails by panicking")]
 
 mod build;
+mod command;
 mod server;
 
 pub use build::{binary, example};
+pub use command::{Ran, ees, run};
 pub use server::{Killed, Server};

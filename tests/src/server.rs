@@ -3,14 +3,26 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::binary;
+use crate::command::ees;
 
 /// A process that is killed when this is dropped.
 pub struct Killed(pub Child);
+
+impl Killed {
+    /// Asks the process to end (SIGTERM), and waits until it has.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn terminate(&mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.0.wait().unwrap()
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -23,6 +35,7 @@ impl Drop for Killed {
 pub struct Server {
     process: Killed,
     data: PathBuf,
+    arguments: Vec<String>,
     port: u16,
 }
 
@@ -32,15 +45,52 @@ impl Server {
     /// # Panics
     /// When it does not.
     pub fn start(data: impl AsRef<Path>) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// Starts a server with more arguments.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn start_with(data: impl AsRef<Path>, arguments: &[&str]) -> Self {
         let data = data.as_ref().to_owned();
+        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         // Fixed from now on, so that it can be started again where its clients look for it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { process: serve(&data, port), data, port }
+        Self { process: serve(&data, port, &arguments), data, arguments, port }
     }
 
     /// Where it is.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The `ees` command, as it would be called by somebody who uses this server.
+    pub fn ees(&self, arguments: &[&str]) -> Command {
+        let mut command = ees(arguments);
+        command.env("EES_URL", self.url());
+        command
+    }
+
+    /// Asks it to end (SIGTERM), and waits until it has.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.process.terminate()
+    }
+
+    /// A new process on the same data and port.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn start_again(&mut self) {
+        self.process = serve(&self.data, self.port, &self.arguments);
     }
 
     /// `kill -9`, then a new process on the same data and port.
@@ -50,7 +100,7 @@ impl Server {
     pub fn kill_and_restart(&mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
-        self.process = serve(&self.data, self.port);
+        self.start_again();
     }
 
     /// The JSON at a path.
@@ -67,12 +117,12 @@ impl Server {
     }
 }
 
-fn serve(data: &Path, port: u16) -> Killed {
-    let mut command = Command::new(binary("ees"));
-    command.args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]).arg(data);
+fn serve(data: &Path, port: u16, arguments: &[String]) -> Killed {
+    let mut command = ees(&["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]);
+    command.arg(data).args(arguments);
     command.env("EES_LOG", "error").stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = Killed(command.spawn().unwrap());
-    let mut output: BufReader<ChildStdout> = BufReader::new(process.0.stdout.take().unwrap());
+    let mut output = BufReader::new(process.0.stdout.take().unwrap());
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
     assert_eq!(line.trim_end(), format!("listening on http://127.0.0.1:{port}"));

@@ -32,9 +32,11 @@ pub use tx::Tx;
 #[derive(Clone)]
 pub struct Database {
     path: Arc<PathBuf>,
-    writer: Arc<Mutex<Connection>>,
+    /// Closed before the writer: SQLite folds the `-wal` file into the database when the last connection closes, if
+    /// that one may write.
     readers: Arc<BlockingMutex<Vec<Connection>>>,
     turns: Arc<Semaphore>,
+    writer: Arc<Mutex<Connection>>,
 }
 
 /// Queries at once.

@@ -118,6 +118,8 @@ pub async fn a_rebuild_takes_the_new_log<D: TestDatabase>() {
     let bench = exchanged::<D>(log_with(&["a", "b"]).await).await;
     stopped(&bench).await;
     bench.handle().rebuild("journal", "restored from a backup").await.unwrap();
+    // Whoever waits for the rebuild looks right away.
+    assert_ne!(bench.handle().status("journal").await.unwrap().state, State::Stopped);
     bench.caught_up().await;
     assert_eq!(bench.texts("s").await.unwrap(), "a b");
     bench.status_when(|status| status.state == State::Following).await;

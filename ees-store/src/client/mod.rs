@@ -12,6 +12,7 @@ mod transport;
 mod wire;
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -92,10 +93,19 @@ impl Client {
     /// Reads any endpoint: `path` begins with a slash, is percent-encoded, and may have a query.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the server can't be reached, and what its answer stands for;
+    /// [`Error::Unavailable`] when the server can't be reached; otherwise what its answer stands for, which is
+    /// [`Error::Answered`] where no call of a store's own is answered so;
     /// [`Error::InvalidRequest`] when the answer is no `T`.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let answer = self.transport.send(Call::get(path)).await?;
+        self.get_json_after(path, Duration::ZERO).await
+    }
+
+    /// Reads an endpoint that was asked to wait so long before it answers.
+    ///
+    /// # Errors
+    /// As [`Client::get_json`].
+    pub async fn get_json_after<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T> {
+        let answer = self.transport.send(Call::get(path).waiting(wait)).await?;
         self.transport.parsed(serde_json::from_slice(&answer.body))
     }
 

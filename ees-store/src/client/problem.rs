@@ -47,7 +47,12 @@ impl Problem {
 
     /// Whether it may pass by itself.
     pub(super) fn passes(&self) -> bool {
-        matches!(self.status.as_u16(), 408 | 429 | 502 | 503 | 504)
+        match self.status.as_u16() {
+            408 | 429 | 502 | 503 => true,
+            // With a code it is the server's own: the wait it was asked for is over.
+            504 => self.code.is_empty(),
+            _ => false,
+        }
     }
 
     /// The error that the server had, as far as the answer tells.
@@ -57,6 +62,9 @@ impl Problem {
             (401, ..) => Error::Unauthorized,
             (403, ..) => Error::Forbidden(self.message),
             (429, ..) | (_, "OVERLOADED", _) => Error::Overloaded,
+            (404 | 409 | 504, code, _) if !code.is_empty() => {
+                Error::Answered { status: self.status.as_u16(), code: self.code, message: self.message }
+            }
             (408 | 502 | 503 | 504, ..) => Error::Unavailable(self.message),
             (500.., ..) => {
                 Error::Storage { detail: self.message, source: format!("HTTP status {}", self.status).into() }
@@ -157,6 +165,10 @@ mod tests {
             (503, r#"{"error":"OVERLOADED","message":"busy"}"#, "OVERLOADED"),
             (503, "<html>", "UNAVAILABLE"),
             (502, "", "UNAVAILABLE"),
+            (504, "", "UNAVAILABLE"),
+            (504, r#"{"error":"TIMEOUT","message":"not yet"}"#, "ANSWERED"),
+            (404, r#"{"error":"PROJECTION_NOT_FOUND","message":"none"}"#, "ANSWERED"),
+            (409, r#"{"error":"NOT_POSSIBLE","message":"why"}"#, "ANSWERED"),
             (500, r#"{"error":"INTERNAL","request_id":"r-1"}"#, "STORAGE"),
             (301, "", "INVALID_REQUEST"),
         ] {

@@ -84,7 +84,8 @@ impl Default for Options {
 /// # }
 /// ```
 pub struct Store {
-    // Before the writer, which is the last to close the file then, and puts the WAL back into it.
+    /// Closed before the writer: SQLite folds the `-wal` file into the log when the last connection closes, if that one
+    /// may write.
     readers: Readers,
     writer: Writer,
     head: watch::Receiver<Checkpoint>,

@@ -1,0 +1,40 @@
+//! `ees backup`: a copy of the log while it is in use.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ees_store::sqlite;
+use serde::Serialize;
+
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
+use crate::place::Place;
+
+/// Copy the log into a new file, while it is in use
+///
+/// The copy is whole, consistent and compact: the log as it was when the copy began.
+///
+/// To restore it: stop the server; put the copy in the place of DATA/log.db; remove DATA/log.db-wal and
+/// DATA/log.db-shm; start the server. Projections that had read further than the copy goes notice, stop, and say so:
+/// `ees projections rebuild NAME` builds each anew.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The new file
+    file: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    file: &'a str,
+    bytes: u64,
+}
+
+pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Outcome {
+    let target = &arguments.file;
+    sqlite::backup(&arguments.place.log_file()?, target)?;
+    let bytes = std::fs::metadata(target).map_err(|e| Failure::file(target.display(), &e))?.len();
+    let file = &*target.to_string_lossy();
+    output.either(&Made { file, bytes }, format!("{file}: {bytes} bytes"))
+}

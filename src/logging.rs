@@ -1,0 +1,25 @@
+//! The program's own log, on standard error.
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::{Failure, Outcome};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line an entry, for people
+    Text,
+    /// A JSON object an entry, for collectors
+    Json,
+}
+
+/// Starts it.
+pub(crate) fn start(filter: &str, format: LogFormat) -> Outcome {
+    let filter = EnvFilter::try_new(filter).map_err(|e| Failure::usage(format!("--log {filter:?}: {e}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(Failure::other)
+}

@@ -1,0 +1,44 @@
+//! What goes to standard output: text for people, coloured on a terminal, or JSON for machines.
+
+use std::fmt::Display;
+use std::io::{BufWriter, Stdout, Write};
+
+use anstream::AutoStream;
+use serde::Serialize;
+
+use crate::exit::{Failure, Outcome};
+
+/// Standard output. Nothing is seen before it is [flushed](Self::flush).
+pub(crate) struct Output {
+    json: bool,
+    out: BufWriter<AutoStream<Stdout>>,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, out: BufWriter::new(AutoStream::auto(std::io::stdout())) }
+    }
+
+    /// Whether machines read it.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn line(&mut self, line: impl Display) -> Outcome {
+        writeln!(self.out, "{line}").map_err(|e| Failure::output(&e))
+    }
+
+    pub(crate) fn json(&mut self, value: &(impl Serialize + ?Sized)) -> Outcome {
+        let text = serde_json::to_string(value).map_err(Failure::other)?;
+        self.line(text)
+    }
+
+    /// For machines the value, for people the text.
+    pub(crate) fn either(&mut self, value: &(impl Serialize + ?Sized), text: impl Display) -> Outcome {
+        if self.json { self.json(value) } else { self.line(text) }
+    }
+
+    pub(crate) fn flush(&mut self) -> Outcome {
+        self.out.flush().map_err(|e| Failure::output(&e))
+    }
+}

@@ -1,0 +1,118 @@
+//! Projections as text for people.
+
+use ees_projector::{ParkedStream, State, Status};
+
+/// Columns as wide as their widest cell.
+fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
+    let head = head.map(ToOwned::to_owned);
+    let lines: Vec<_> = std::iter::once(head).chain(rows).collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+    });
+    let text = lines.iter().map(|line| {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    text.collect::<Vec<_>>().join("\n")
+}
+
+pub(super) fn of_projections(projections: &[Status]) -> String {
+    let rows = projections.iter().map(|status| {
+        [
+            status.name.clone(),
+            status.version.to_string(),
+            state(status),
+            status.checkpoint.to_string(),
+            status.lag_changesets.to_string(),
+            format!("{:.1} s", status.lag_seconds),
+            format!("{:.0}/s", status.rate),
+            status.parked_streams.to_string(),
+            trouble(status).unwrap_or_default(),
+        ]
+    });
+    let head = ["NAME", "VERSION", "STATE", "CHECKPOINT", "LAG", "LAG TIME", "RATE", "PARKED", "TROUBLE"];
+    table(head, rows.collect())
+}
+
+pub(super) fn of_one(status: &Status) -> String {
+    let mut lines = vec![
+        format!("projection  {} (version {})", status.name, status.version),
+        format!("state       {}", state(status)),
+        format!("checkpoint  {} of {}", status.checkpoint, status.head),
+        format!("lag         {} changesets, {:.1} s", status.lag_changesets, status.lag_seconds),
+        format!("rate        {:.0} changesets/s", status.rate),
+    ];
+    if status.parked_streams > 0 {
+        lines.push(format!("parked      {} streams", status.parked_streams));
+    }
+    if let Some(error) = &status.last_error {
+        lines.push(format!("error       {} (attempt {}, {})", error.message, error.attempts, error.at));
+        if let (Some(checkpoint), Some(stream), Some(changeset)) =
+            (error.checkpoint, &error.stream_id, error.changeset_id)
+        {
+            lines.push(format!("            at checkpoint {checkpoint}: changeset {changeset} of {stream}"));
+        }
+    }
+    if let Some(pause) = &status.pause {
+        lines.push(format!("paused      since {}: {}", pause.since, pause.reason));
+        if let Some(failed) = &pause.failure {
+            lines.push(format!(
+                "            at checkpoint {}: changeset {} of {}, tried {} times",
+                failed.checkpoint, failed.changeset_id, failed.stream_id, failed.attempts
+            ));
+        }
+    }
+    if let Some(stalled) = &status.stalled {
+        lines.push(format!("stalled     {stalled}"));
+    }
+    lines.join("\n")
+}
+
+pub(super) fn of_parked(parked: &[ParkedStream]) -> String {
+    if parked.is_empty() {
+        return "no stream is parked".to_owned();
+    }
+    let rows = parked.iter().map(|it| {
+        [
+            it.stream_id.to_string(),
+            it.first.to_string(),
+            it.changesets.to_string(),
+            it.attempts.to_string(),
+            it.retry_at.to_string(),
+            it.error.clone(),
+        ]
+    });
+    table(["STREAM", "FIRST", "WAITING", "ATTEMPTS", "NEXT ATTEMPT", "ERROR"], rows.collect())
+}
+
+fn state(status: &Status) -> String {
+    let name = match status.state {
+        State::Starting => "starting",
+        State::Following => "following",
+        State::CatchingUp => "catching up",
+        State::Rebuilding => "rebuilding",
+        State::Retrying => "retrying",
+        State::Paused => "paused",
+        State::Stopped => "stopped",
+    };
+    match &status.rebuild {
+        Some(rebuild) => format!("{name} {:.0}%", rebuild.percent),
+        None => name.to_owned(),
+    }
+}
+
+fn trouble(status: &Status) -> Option<String> {
+    let error = status.last_error.as_ref().map(|error| &error.message);
+    status.stalled.as_ref().or(error).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let rows = vec![["ä".to_owned(), "1".to_owned()], ["long".to_owned(), String::new()]];
+        assert_eq!(table(["A", "B"], rows), "A     B\nä     1\nlong");
+    }
+}

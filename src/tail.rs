@@ -1,0 +1,76 @@
+//! `ees tail`: everything in its global order, as it happens.
+
+use clap::Args;
+use ees_store::{ChangesetLog, Checkpoint, Filter, Indexed, LogPage, LogQuery, StreamType, pages};
+use futures::TryStreamExt;
+
+use crate::changeset::{Pretty, Record};
+use crate::exit::Outcome;
+use crate::output::Output;
+use crate::remote::Remote;
+
+/// Changesets of one call.
+const PAGE: usize = 1_000;
+
+/// Print everything as it happens, in the one global order
+///
+/// Begins with the last few changesets and goes on until it is stopped.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Begin at this checkpoint
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with = "since_start")]
+    from: Option<Checkpoint>,
+    /// Begin with the first changeset there is
+    #[arg(long)]
+    since_start: bool,
+    /// Begin with the last so many
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, conflicts_with_all = ["from", "since_start"])]
+    last: u64,
+    /// Only changesets of streams of this type; may be given several times
+    #[arg(long, value_name = "TYPE")]
+    stream_type: Vec<StreamType>,
+    /// Only changesets with an event of this type; may be given several times
+    #[arg(long, value_name = "TYPE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    event_type: Vec<String>,
+    /// Stop at the end, instead of waiting for more
+    #[arg(long)]
+    no_follow: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
+    let client = arguments.remote.patient_client()?;
+    let from = match (arguments.from, arguments.since_start) {
+        (Some(from), _) => from,
+        (None, true) => Checkpoint::START,
+        (None, false) => last(client.head().await?.checkpoint, arguments.last),
+    };
+    let filter = Filter { stream_types: arguments.stream_type, event_types: arguments.event_type };
+    let query = LogQuery::from(from, PAGE).with_filter(filter);
+    if arguments.no_follow {
+        let mut changesets = Box::pin(pages::log_changesets(&client, query));
+        while let Some(changeset) = changesets.try_next().await? {
+            print(changeset, output)?;
+        }
+        return Ok(());
+    }
+    let mut news = Box::pin(pages::follow(&client, query));
+    while let Some(LogPage { changesets, .. }) = news.try_next().await? {
+        changesets.into_iter().try_for_each(|changeset| print(changeset, output))?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// Where the last so many begin. Places may have gaps: then there are a few less.
+fn last(head: Checkpoint, count: u64) -> Checkpoint {
+    Checkpoint::new(head.get().saturating_sub(count))
+}
+
+fn print(changeset: Indexed, output: &mut Output) -> Outcome {
+    if output.is_json() {
+        return output.json(&Record::from(changeset));
+    }
+    output.line(Pretty { checkpoint: Some(changeset.checkpoint), changeset: &changeset })
+}
