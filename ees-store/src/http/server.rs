@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use super::Closing;
@@ -24,8 +25,10 @@ use super::Closing;
 /// How many connections a server holds, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// How long a request's head may take to arrive, and how long an idle connection is kept. Default: 10 seconds.
+    /// How long a request's head may take to arrive, and how long an idle connection is kept. Default: 30 seconds.
     pub header_time: Duration,
+    /// How long a peer may read nothing of its answer before it is cut off. Default: 30 seconds.
+    pub answer_time: Duration,
     /// Connections at once; more wait to be accepted. Default: 4,096.
     pub connections: usize,
     /// How long requests under way may take to finish once the server stops. Default: 30 seconds.
@@ -34,7 +37,8 @@ pub struct ConnectionLimits {
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { header_time: Duration::from_secs(10), connections: 4_096, grace: Duration::from_secs(30) }
+        let patience = Duration::from_secs(30);
+        Self { header_time: patience, answer_time: patience, connections: 4_096, grace: patience }
     }
 }
 
@@ -94,7 +98,7 @@ impl Server {
             tokio::select! {
                 () = &mut shutdown => break,
                 (stream, permit) = accept(&listener, &room) => {
-                    let connection = serve_connection(stream, router.clone(), limits.header_time, closing.clone());
+                    let connection = serve_connection(stream, router.clone(), limits, closing.clone());
                     connections.spawn(async move {
                         connection.await;
                         drop(permit);
@@ -138,11 +142,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, header_time: Duration, closing: Closing) {
+async fn serve_connection(stream: TcpStream, router: Router, limits: ConnectionLimits, closing: Closing) {
     // An answer goes out when it is written, not when the last one was acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
+    // A peer that asks and does not read must not hold its answer in memory for ever.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.answer_time));
     let shutting_down = closing.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(closing.clone());
@@ -151,8 +158,8 @@ async fn serve_connection(stream: TcpStream, router: Router, header_time: Durati
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(header_time)
-            .serve_connection(TokioIo::new(stream), service)
+            .header_read_timeout(limits.header_time)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service)
     );
     let ended = tokio::select! {
         ended = &mut connection => ended,

@@ -220,3 +220,22 @@ async fn an_answer_that_will_be_indented_is_cut_by_what_it_will_be() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_its_answers_is_cut_off() {
+    let limits = ConnectionLimits {
+        answer_time: Duration::from_millis(50),
+        grace: Duration::from_secs(600),
+        ..ConnectionLimits::default()
+    };
+    let mut server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
+    for n in 0..4 {
+        server.commit(&format!("/streams/s{n}"), &format!("[\"{}\"]", "x".repeat(1_000_000))).await;
+    }
+    let mut deaf = TcpStream::connect(server.address()).await.unwrap();
+    // More than the sockets' buffers take.
+    let many = request("GET", "/changesets?limit=1000", &[("Connection", "keep-alive")], b"").repeat(20);
+    deaf.write_all(&many).await.unwrap();
+    server.stop();
+    server.stopped().await;
+}
