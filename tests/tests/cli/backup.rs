@@ -38,8 +38,9 @@ fn a_copy_made_during_commits_is_whole_and_can_be_restored() {
     }
     world.server.start_again();
     for name in ["statistics", "stream_catalogue"] {
-        let looks = (0..100).map(|_| world.run(&["projections", "status", name, "--json"]).json().remove(0));
-        let stopped = looks.skip_while(|status| status["state"] == "starting").next().unwrap();
+        let mut looks =
+            (0..100).map(|_| world.run(&["projections", "status", name, "--json"]).json().remove(0));
+        let stopped = looks.find(|status| status["state"] != "starting").unwrap();
         let told = stopped["stalled"].as_str().unwrap_or_default();
         assert!(stopped["state"] == "stopped" && told.contains("went back"), "{stopped}");
         world.run(&["projections", "rebuild", name, "--reason", "restored", "--wait"]).ok();
