@@ -73,6 +73,8 @@ pub struct Applied {
     pub stream_id: StreamId,
     /// Its number in the stream.
     pub changeset_id: ChangesetId,
+    /// When it was committed: another changeset at the same place has another time.
+    pub timestamp: Timestamp,
 }
 
 /// Why a projection stands still. It stays so, over restarts, until it is resumed.

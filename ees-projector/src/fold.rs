@@ -122,13 +122,19 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
     async fn apply_batch(&self, events: &[Recorded<'_, F::Event>], tx: &mut Tx) -> Result<(), BoxError> {
         let mut rows: Vec<Row<F::State>> = Vec::new();
         let mut places: HashMap<F::Key, usize> = HashMap::new();
+        // Two keys with one text are one row.
+        let mut texts: HashMap<String, usize> = HashMap::new();
         let mut row_of_event = Vec::with_capacity(events.len());
         for event in events {
             row_of_event.push(self.0.key(*event).map(|key| match places.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
-                    rows.push(Row { key: new.key().to_string(), state: None });
-                    *new.insert(rows.len() - 1)
+                    let key = new.key().to_string();
+                    let place = *texts.entry(key).or_insert_with_key(|key| {
+                        rows.push(Row { key: key.clone(), state: None });
+                        rows.len() - 1
+                    });
+                    *new.insert(place)
                 }
             }));
         }

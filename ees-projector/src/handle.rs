@@ -93,19 +93,27 @@ impl Handle {
         checkpoint: Checkpoint,
         timeout: Duration,
     ) -> Result<(), OperateError> {
-        let mut position = self.member(name)?.live.position();
-        // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
-        let head = self.log.head().await.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
-        let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
-        let reached = tokio::time::timeout(timeout, position.wait_for(|position| *position >= wanted)).await;
-        match reached {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
-            Err(_) => Err(OperateError::TimedOut {
-                checkpoint: *self.member(name)?.live.position().borrow(),
-                wanted,
-            }),
+        let live = &self.member(name)?.live;
+        let mut position = live.position();
+        let waited = async {
+            // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
+            let head =
+                self.log.head().await.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
+            let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
+            let reached = position.wait_for(|position| *position >= wanted).await;
+            reached
+                .map(|_| ())
+                .map_err(|_| OperateError::Unavailable("the projector is shutting down".to_owned()))
+        };
+        let waited = tokio::time::timeout(timeout, waited).await;
+        // What a stopped projection has reached belongs to another log.
+        if let Some(why) = live.snapshot().stopped() {
+            return Err(OperateError::Invalid(why));
         }
+        waited.unwrap_or_else(|_| {
+            let at = *live.position().borrow();
+            Err(OperateError::TimedOut { checkpoint: at, wanted: checkpoint })
+        })
     }
 
     /// Waits until a stream's changeset is applied (or parked, or skipped).

@@ -45,3 +45,4 @@ pub use projection::{BoxError, Order, Projection};
 pub use projector::{Projector, RegisterError, Running, drain_until};
 pub use settings::Settings;
 pub use status::{Failure, Rebuild, State, Status};
+pub use worker::runner::Drained;

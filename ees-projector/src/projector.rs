@@ -19,7 +19,7 @@ use crate::projection::{BoxError, Order, Projection, is_name};
 use crate::settings::Settings;
 use crate::status::Live;
 use crate::worker::monitor;
-use crate::worker::runner::Runner;
+use crate::worker::runner::{Drained, Runner};
 use crate::worker::step::Core;
 
 /// A projection that can't be run as it was given.
@@ -106,14 +106,9 @@ impl Projector {
         P: Projection<D::Tx>,
     {
         let name = projection.name().to_owned();
-        if !is_name(&name) {
-            return Err(RegisterError::InvalidName(name));
-        }
+        check(&projection, settings)?;
         if self.registered.iter().any(|known| known.name == name) {
             return Err(RegisterError::Twice(name));
-        }
-        if matches!(settings.on_failure, OnFailure::Park(_)) && projection.order() != Order::Stream {
-            return Err(RegisterError::NeedsLogOrder(name));
         }
         let version = projection.version();
         let core = Arc::new(Core { projection, database, log: self.log.clone(), settings });
@@ -196,17 +191,26 @@ pub async fn drain_until<P, D>(
     log: Arc<dyn ChangesetLog>,
     settings: Settings,
     deadline: Instant,
-) -> Result<bool, RegisterError>
+) -> Result<Drained, RegisterError>
 where
     D: Database,
     P: Projection<D::Tx>,
 {
-    if !is_name(projection.name()) {
-        return Err(RegisterError::InvalidName(projection.name().to_owned()));
-    }
+    check(&projection, settings)?;
     let core = Arc::new(Core { projection, database, log, settings });
     let mut runner = Runner::new(core, Arc::new(Live::new()));
-    Ok(runner.drain_until(deadline).await == crate::worker::runner::Stepped::Idle)
+    Ok(runner.drain_until(deadline).await)
+}
+
+fn check<Tx: Send, P: Projection<Tx>>(projection: &P, settings: Settings) -> Result<(), RegisterError> {
+    let name = projection.name().to_owned();
+    if !is_name(&name) {
+        return Err(RegisterError::InvalidName(name));
+    }
+    if matches!(settings.on_failure, OnFailure::Park(_)) && projection.order() != Order::Stream {
+        return Err(RegisterError::NeedsLogOrder(name));
+    }
+    Ok(())
 }
 
 struct Inspector<P, D>(Arc<Core<P, D>>);

@@ -115,7 +115,10 @@ pub(crate) struct Inner {
     pub(crate) lag: Duration,
     pub(crate) failure: Option<Failure>,
     pub(crate) parked_streams: usize,
-    moved_at: Instant,
+    /// Since when it has had something to do without moving.
+    waiting_since: Option<Instant>,
+    /// Since when nothing has gone right.
+    failing_since: Option<Instant>,
     rate: Rate,
 }
 
@@ -128,7 +131,8 @@ impl Live {
             lag: Duration::ZERO,
             failure: None,
             parked_streams: 0,
-            moved_at: Instant::now(),
+            waiting_since: None,
+            failing_since: None,
             rate: Rate::default(),
         };
         Self { inner: Mutex::new(inner), position: watch::Sender::new(Checkpoint::START) }
@@ -143,7 +147,9 @@ impl Live {
     }
 
     pub(crate) fn update(&self, change: impl FnOnce(&mut Inner)) {
-        change(&mut self.lock());
+        let mut inner = self.lock();
+        change(&mut inner);
+        inner.look_at_lag();
     }
 
     /// The projection's row is known to be this.
@@ -153,10 +159,11 @@ impl Live {
             let mut inner = self.lock();
             let before = inner.control.as_ref().map(|known| known.position.next);
             if before != Some(next) {
-                inner.moved_at = Instant::now();
+                inner.waiting_since = None;
                 inner.rate.note(next.get().saturating_sub(before.unwrap_or(next).get()));
             }
             inner.control = Some(control.clone());
+            inner.look_at_lag();
         }
         self.position.send_if_modified(|known| std::mem::replace(known, next) != next);
     }
@@ -167,6 +174,24 @@ impl Live {
 }
 
 impl Inner {
+    pub(crate) fn fails(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+        self.failing_since.get_or_insert_with(Instant::now);
+    }
+
+    pub(crate) fn recovers(&mut self) {
+        self.failure = None;
+        self.failing_since = None;
+    }
+
+    fn look_at_lag(&mut self) {
+        if self.lag_changesets() == 0 {
+            self.waiting_since = None;
+        } else {
+            self.waiting_since.get_or_insert_with(Instant::now);
+        }
+    }
+
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         self.control.as_ref().map_or(Checkpoint::START, |control| control.position.next)
     }
@@ -179,18 +204,30 @@ impl Inner {
         self.head.get().saturating_sub(self.checkpoint().get())
     }
 
+    /// Why it can't go on, if so.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
+        (self.state == State::Stopped).then(|| format!("stopped: {error}"))
+    }
+
     /// Why somebody should look, if so.
     pub(crate) fn stalled(&self, after: Duration) -> Option<String> {
         let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
         if let Some(pause) = self.pause() {
             return Some(format!("paused: {}", pause.reason));
         }
-        if self.state == State::Stopped {
-            return Some(format!("stopped: {error}"));
+        if let Some(why) = self.stopped() {
+            return Some(why);
         }
-        let (behind, still) = (self.lag_changesets(), self.moved_at.elapsed());
-        (behind > 0 && still >= after)
-            .then(|| format!("{behind} changesets behind and not moving for {} s ({error})", still.as_secs()))
+        let long = |since: Option<Instant>| since.map(|since| since.elapsed()).filter(|time| *time >= after);
+        if let Some(still) = long(self.waiting_since) {
+            let behind = self.lag_changesets();
+            return Some(format!(
+                "{behind} changesets behind and not moving for {} s ({error})",
+                still.as_secs()
+            ));
+        }
+        long(self.failing_since).map(|time| format!("failing for {} s ({error})", time.as_secs()))
     }
 
     pub(crate) fn rate(&self) -> f64 {

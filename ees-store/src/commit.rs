@@ -114,8 +114,8 @@ pub struct Commit {
     pub expectation: Expectation,
     /// What to append.
     pub events: Events,
-    /// A JSON object about the commit.
-    pub metadata: Json,
+    /// A JSON object about the commit: see [`with_metadata`](Commit::with_metadata).
+    pub(crate) metadata: Json,
     /// The stream's type: given with its first commit, or repeated later.
     pub stream_type: Option<StreamType>,
     /// Makes the commit safe to send again.
@@ -149,6 +149,12 @@ impl Commit {
         Ok(Self { metadata, ..self })
     }
 
+    /// The same with another expectation: for trying again after a conflict.
+    #[must_use]
+    pub fn expecting(self, expectation: Expectation) -> Self {
+        Self { expectation, ..self }
+    }
+
     /// To a stream of this type.
     #[must_use]
     pub fn with_stream_type(self, stream_type: StreamType) -> Self {
@@ -165,6 +171,11 @@ impl Commit {
     #[must_use]
     pub fn with_recorded_at(self, time: Timestamp) -> Self {
         Self { recorded_at: Some(time), ..self }
+    }
+
+    /// A JSON object about the commit.
+    pub fn metadata(&self) -> &Json {
+        &self.metadata
     }
 
     /// Bytes of events and metadata as they are stored: what the store's limit is about.

@@ -168,11 +168,31 @@ pub(crate) fn elements(array: &str) -> impl Iterator<Item = &str> {
 /// Compact JSON with line breaks and 4 spaces a level.
 pub fn indent(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
-    let mut depth = 0_usize;
-    let new_line = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("    ", depth));
-    };
+    // Writing to a String does not fail.
+    let _ = indent_into(&mut out, text, 0);
+    out
+}
+
+/// How many bytes compact JSON has once it is indented, inside of so many levels.
+#[cfg(feature = "http")]
+pub(crate) fn indented_len(text: &str, depth: usize) -> usize {
+    struct Count(usize);
+    impl fmt::Write for Count {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            self.0 += text.len();
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    let _ = indent_into(&mut count, text, depth);
+    count.0
+}
+
+fn indent_into(out: &mut impl fmt::Write, text: &str, mut depth: usize) -> fmt::Result {
+    fn new_line(out: &mut impl fmt::Write, depth: usize) -> fmt::Result {
+        out.write_char('\n')?;
+        (0..depth).try_for_each(|_| out.write_str("    "))
+    }
     let bytes = text.as_bytes();
     let mut scan = Scanner::new(text);
     let mut from = 0;
@@ -181,32 +201,31 @@ pub fn indent(text: &str) -> String {
         if !matches!(token, b'[' | b'{' | b']' | b'}' | b',' | b':') {
             continue;
         }
-        out.push_str(&text[from..at]);
+        out.write_str(&text[from..at])?;
         from = scan.at;
         match token {
             b'[' | b'{' => {
-                out.push(char::from(token));
+                out.write_char(char::from(token))?;
                 depth += 1;
                 if !matches!(bytes.get(scan.at), Some(b']' | b'}')) {
-                    new_line(&mut out, depth);
+                    new_line(out, depth)?;
                 }
             }
             b']' | b'}' => {
                 depth = depth.saturating_sub(1);
                 if at > 0 && !matches!(bytes[at - 1], b'[' | b'{') {
-                    new_line(&mut out, depth);
+                    new_line(out, depth)?;
                 }
-                out.push(char::from(token));
+                out.write_char(char::from(token))?;
             }
             b',' => {
-                out.push(',');
-                new_line(&mut out, depth);
+                out.write_char(',')?;
+                new_line(out, depth)?;
             }
-            _ => out.push_str(": "),
+            _ => out.write_str(": ")?,
         }
     }
-    out.push_str(&text[from..]);
-    out
+    out.write_str(&text[from..])
 }
 
 /// The bytes of valid JSON that are outside its strings; `at` is just past the last one given.

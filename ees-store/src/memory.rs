@@ -121,6 +121,10 @@ impl EventStore for Store {
         Ok(answer)
     }
 
+    fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
         let state = self.state();
         let stream = state.streams.get(&query.stream_id).ok_or(Error::StreamNotFound(query.stream_id))?;

@@ -34,6 +34,11 @@ pub trait EventStore: Send + Sync + 'static {
         verdicts
     }
 
+    /// The most bytes of events and metadata in one changeset; 1 MiB unless the store says otherwise.
+    fn limit_bytes(&self) -> usize {
+        1024 * 1024
+    }
+
     /// Reads a part of a stream.
     ///
     /// # Errors

@@ -22,9 +22,20 @@ impl Timestamp {
         Self(micros)
     }
 
-    /// The moment that many microseconds after 1970-01-01T00:00:00Z.
+    /// The earliest and the latest moment: the years -9999 and 9999.
+    const RANGE: (i64, i64) = (-377_705_023_201_000_000, 253_402_207_199_999_999);
+
+    /// The moment that many microseconds after 1970-01-01T00:00:00Z; the nearest there is, when it lies outside of the
+    /// years -9999 to 9999.
     pub const fn from_micros(micros: i64) -> Self {
-        Self(micros)
+        let (earliest, latest) = Self::RANGE;
+        if micros < earliest {
+            Self(earliest)
+        } else if micros > latest {
+            Self(latest)
+        } else {
+            Self(micros)
+        }
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -35,7 +46,7 @@ impl Timestamp {
     /// One microsecond later: the earliest moment the next changeset of the same stream may have.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        Self::from_micros(self.0.saturating_add(1))
     }
 
     /// How long ago this was; zero when it lies ahead.
@@ -83,6 +94,14 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_can_not_be_written_is_the_nearest_that_can() {
+        for micros in [i64::MIN, i64::MAX, 1_795_253_400_000_000_000] {
+            let time = Timestamp::from_micros(micros);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+    }
 
     #[test]
     fn a_time_is_written_with_six_digits_and_reads_back_the_same() {

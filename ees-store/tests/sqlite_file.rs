@@ -200,3 +200,43 @@ async fn an_event_range_is_found_in_a_stream_of_uneven_changesets() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_store_that_was_closed_is_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = Store::open(&path).unwrap();
+    commit_many(&store, 50).await;
+    store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
+    drop(store);
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(&path, &copy).unwrap();
+    let copied = Store::open(&copy).unwrap();
+    assert_eq!(copied.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap().changesets.len(), 50);
+}
+
+#[tokio::test]
+async fn a_filter_that_finds_nothing_answers_after_a_bounded_scan() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("log.db")).unwrap();
+    commit_many(&store, 25_000).await;
+    let nothing = || ees_store::Filter::event_types(["nothing"]);
+    let mut from = Checkpoint::START;
+    let mut pages = 0;
+    while from < Checkpoint::new(25_000) {
+        let page = store.read(LogQuery::from(from, usize::MAX).with_filter(nothing())).await.unwrap();
+        assert!(page.changesets.is_empty() && page.next > from && page.next.get() - from.get() <= 10_000);
+        from = page.next;
+        pages += 1;
+    }
+    assert_eq!(pages, 3);
+}
+
+#[tokio::test]
+async fn a_limit_of_nothing_is_a_limit_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("log.db")).unwrap();
+    commit_many(&store, 3).await;
+    let page = store.read(LogQuery::from(Checkpoint::START, 0)).await.unwrap();
+    assert_eq!((page.changesets.len(), page.next), (1, Checkpoint::new(1)));
+}

@@ -72,7 +72,7 @@ impl Entry {
             .chain_update(format!(
                 "{{{expected}\"events\":{},\"metadata\":{}}}",
                 commit.events.as_json(),
-                commit.metadata
+                commit.metadata()
             ));
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }

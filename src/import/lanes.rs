@@ -153,7 +153,7 @@ impl Shared {
         let Some(there) = self.client.read_stream(query).await?.changesets.pop() else {
             return Err(Error::from(refusal).into());
         };
-        if there.events == commit.events && there.metadata == commit.metadata {
+        if there.events == commit.events && there.metadata == *commit.metadata() {
             return Ok(wanted);
         }
         let events: String = there.events.as_json().as_str().chars().take(200).collect();

@@ -12,7 +12,7 @@ impl Transaction for Tx {
     async fn load(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
         let mut statement = self.connection().prepare_cached(
             "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
-                rebuild_until, pause FROM ees_projections WHERE name = ?1",
+                rebuild_until, pause, last_timestamp FROM ees_projections WHERE name = ?1",
         )?;
         statement.query_row([name], |row| Ok(control(row))).optional()?.transpose()
     }
@@ -34,7 +34,8 @@ impl Transaction for Tx {
     async fn replace(&mut self, name: &str, believed: Position, control: &Control) -> Result<bool, BoxError> {
         let mut statement = self.connection().prepare_cached(
             "UPDATE ees_projections SET version = ?4, checkpoint = ?5, epoch = ?6, log_id = ?7, last_checkpoint = ?8,
-                last_stream_id = ?9, last_changeset_id = ?10, rebuild_until = ?11, pause = ?12
+                last_stream_id = ?9, last_changeset_id = ?10, rebuild_until = ?11, pause = ?12,
+                last_timestamp = ?13
              WHERE name = ?1 AND checkpoint = ?2 AND epoch = ?3",
         )?;
         let last = control.last.as_ref();
@@ -51,6 +52,7 @@ impl Transaction for Tx {
             last.map(|last| last.changeset_id.get()),
             control.rebuild_until.map(Checkpoint::get),
             control.pause.as_ref().map(serde_json::to_string).transpose()?,
+            last.map(|last| last.timestamp.as_micros()),
         ])?;
         Ok(changed == 1)
     }
@@ -73,7 +75,7 @@ impl Transaction for Tx {
         connection
             .prepare_cached(
                 "INSERT INTO ees_parked_changesets (projection, stream_id, checkpoint, changeset_id)
-                 VALUES (?1, ?2, ?3, ?4)",
+                 VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
             )?
             .execute(params![name, stream_id, changeset.checkpoint.get(), changeset.changeset_id.get()])?;
         Ok(())
@@ -209,6 +211,7 @@ fn control(row: &Row<'_>) -> Result<Control, BoxError> {
             checkpoint: Checkpoint::new(checkpoint),
             stream_id: StreamId::new(&stream_id)?,
             changeset_id: ChangesetId::new(changeset_id),
+            timestamp: Timestamp::from_micros(row.get(9)?),
         }),
         _ => None,
     };

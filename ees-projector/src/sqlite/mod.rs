@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::database;
 use crate::projection::BoxError;
@@ -35,8 +35,12 @@ pub struct Database {
     /// Closed before the writer: SQLite folds the `-wal` file into the database when the last connection closes, if
     /// that one may write.
     readers: Arc<BlockingMutex<Vec<Connection>>>,
+    turns: Arc<Semaphore>,
     writer: Arc<Mutex<Connection>>,
 }
+
+/// Queries at once.
+const READERS_MAX: usize = 8;
 
 /// A read-model file that can't be used. The message says why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +60,12 @@ impl Database {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let writer = schema::open(&path)?;
-        Ok(Self { path: Arc::new(path), writer: Arc::new(Mutex::new(writer)), readers: Arc::default() })
+        Ok(Self {
+            path: Arc::new(path),
+            writer: Arc::new(Mutex::new(writer)),
+            readers: Arc::default(),
+            turns: Arc::new(Semaphore::new(READERS_MAX)),
+        })
     }
 
     /// Queries the read model, on a connection that only reads and a thread where that may take its time. It sees
@@ -69,11 +78,14 @@ impl Database {
         query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, rusqlite::Error> {
         let (path, readers) = (self.path.clone(), self.readers.clone());
+        let turn = self.turns.clone().acquire_owned().await;
         let work = move || {
+            let _turn = turn;
             let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
             let result = query(&connection);
-            if result.is_ok() {
+            // One left inside a transaction would see an old state for ever.
+            if result.is_ok() && connection.is_autocommit() {
                 readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }
             result
@@ -106,6 +118,10 @@ impl database::Database for Database {
         while let Some(error) = cause {
             if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
                 return error.sqlite_error_code().is_some_and(passes);
+            }
+            // An error type that is transparent for rusqlite's shows only what is below it.
+            if let Some(error) = error.downcast_ref::<rusqlite::ffi::Error>() {
+                return passes(error.code);
             }
             cause = error.source();
         }

@@ -19,6 +19,7 @@ const STEPS: &[M<'_>] = &[M::up(
         last_checkpoint   INTEGER,           -- the changeset applied last
         last_stream_id    TEXT,
         last_changeset_id INTEGER,
+        last_timestamp    INTEGER,           -- microseconds since 1970, UTC
         rebuild_until     INTEGER,
         pause             TEXT               -- JSON
     ) STRICT, WITHOUT ROWID;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ees_store::{ChangesetLog, Filter};
 
-use super::given::{Given, fail, run, sqlite_database, step};
+use super::given::{Given, fail, run, sqlite_database};
 use super::snapshot::tables;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
@@ -32,9 +32,9 @@ impl Given {
         self.check_projection(|| Folded(fold())).await;
     }
 
-    /// Runs a projection over the history again and again: with batches cut at random, every batch delivered twice
-    /// (the second time by a worker that was asleep), and crashes within batches, before commits and after them.
-    /// All runs must end in the same rows.
+    /// Runs a projection over the history again and again: with batches cut at random, each delivered a second time
+    /// by a worker that was asleep, with crashes within batches, before commits and after them, and with errors after
+    /// which a batch is applied one changeset at a time. All runs must end in the same rows.
     ///
     /// What it finds: state kept outside the transaction, clocks and random numbers, a dependence on how events were
     /// batched, rows written without the framework's transaction.
@@ -68,37 +68,58 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
     database: &sqlite::Database,
     chance: &mut fastrand::Rng,
 ) {
+    let mut worker = Worker::new(log, projection(), database, chance);
     loop {
-        // Each round is a new process: nothing but the database remembers.
-        let batch_changesets_max = chance.usize(1..=7);
-        let settings = Settings { batch_changesets_max, ..Settings::default() };
-        let worker = || {
-            let accident = Arc::new(Accident::default());
-            let core = Core {
-                projection: Fragile { projection: projection(), accident: accident.clone() },
-                database: FragileDatabase { database: database.clone(), accident: accident.clone() },
-                log: log.clone(),
-                settings,
-            };
-            (Runner::new(Arc::new(core), Arc::new(Live::new())), accident)
+        // Mostly the worker lives on, with whatever its projection keeps in memory; sometimes it is a new process.
+        if chance.u8(0..3) == 0 {
+            worker = Worker::new(log, projection(), database, chance);
+        }
+        let mut sleeper = Worker::new(log, projection(), database, chance);
+        let asleep = sleeper.runner.next_batch(Duration::ZERO).await;
+        let next = worker.runner.next_batch(Duration::ZERO).await;
+        worker.accident.plan(chance);
+        let stepped = match next {
+            Ok(Some(batch)) => worker.runner.take(batch).await,
+            Ok(None) => Ok(Stepped::Paused),
+            Err(error) => Err(error),
         };
-        let (mut first, accident) = worker();
-        let (mut sleeper, _) = worker();
-        let asleep = sleeper.next_batch(Duration::ZERO).await;
-        accident.plan(chance);
-        let stepped = step(&mut first).await;
         if let (Ok(Some(batch)), Ok(Stepped::Moved)) = (asleep, &stepped) {
-            match sleeper.take(batch).await {
+            match sleeper.runner.take(batch).await {
                 Err(StepError::Fenced) | Ok(Stepped::Idle) => {}
                 other => fail(&format!("a worker that was asleep was not fenced: {other:?}")),
             }
         }
         match stepped {
             Ok(Stepped::Idle) => return,
-            Ok(Stepped::Moved) | Err(StepError::Database(_)) => {}
+            Ok(Stepped::Moved) | Err(StepError::Database(_) | StepError::Fenced) => {}
+            // Planned, and only once: the next step gets past it.
+            Err(StepError::Failed { error, .. }) if error.contains(Stumble::MESSAGE) => {}
             Ok(Stepped::Paused) => fail("the projection paused"),
             Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
+    }
+}
+
+struct Worker<P: Projection<sqlite::Tx>> {
+    runner: Runner<Fragile<P>, FragileDatabase>,
+    accident: Arc<Accident>,
+}
+
+impl<P: Projection<sqlite::Tx>> Worker<P> {
+    fn new(
+        log: &Arc<dyn ChangesetLog>,
+        projection: P,
+        database: &sqlite::Database,
+        chance: &mut fastrand::Rng,
+    ) -> Self {
+        let accident = Arc::new(Accident::default());
+        let core = Core {
+            projection: Fragile { projection, accident: accident.clone() },
+            database: FragileDatabase { database: database.clone(), accident: accident.clone() },
+            log: log.clone(),
+            settings: Settings { batch_changesets_max: chance.usize(1..=7), ..Settings::default() },
+        };
+        Self { runner: Runner::new(Arc::new(core), Arc::new(Live::new())), accident }
     }
 }
 
@@ -108,19 +129,29 @@ struct Accident {
     after_events: AtomicUsize,
     /// The process ends after the commit, before anybody hears of it.
     after_commit: AtomicBool,
+    /// What ends the batch is an error of the projection's own: its changesets are applied one by one then.
+    own_error: AtomicBool,
 }
 
 impl Default for Accident {
     fn default() -> Self {
-        Self { after_events: AtomicUsize::new(usize::MAX), after_commit: AtomicBool::new(false) }
+        Self {
+            after_events: AtomicUsize::new(usize::MAX),
+            after_commit: AtomicBool::new(false),
+            own_error: AtomicBool::new(false),
+        }
     }
 }
 
 impl Accident {
     fn plan(&self, chance: &mut fastrand::Rng) {
-        match chance.u8(0..4) {
+        match chance.u8(0..5) {
             0 => self.after_events.store(chance.usize(0..8), Relaxed),
             1 => self.after_commit.store(true, Relaxed),
+            2 => {
+                self.after_events.store(chance.usize(0..8), Relaxed);
+                self.own_error.store(true, Relaxed);
+            }
             _ => {}
         }
     }
@@ -136,6 +167,21 @@ impl fmt::Display for Crash {
 }
 
 impl Error for Crash {}
+
+#[derive(Debug)]
+struct Stumble;
+
+impl Stumble {
+    const MESSAGE: &str = "a planned error";
+}
+
+impl fmt::Display for Stumble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::MESSAGE)
+    }
+}
+
+impl Error for Stumble {}
 
 struct Fragile<P> {
     projection: P,
@@ -181,7 +227,11 @@ impl<P: Projection<sqlite::Tx>> Projection<sqlite::Tx> for Fragile<P> {
         let crash_after = self.accident.after_events.swap(usize::MAX, Relaxed);
         let Some(done) = events.get(..crash_after.min(events.len())) else { return Ok(()) };
         self.projection.apply_batch(done, tx).await?;
-        if crash_after == usize::MAX { Ok(()) } else { Err(Crash.into()) }
+        match crash_after {
+            usize::MAX => Ok(()),
+            _ if self.accident.own_error.swap(false, Relaxed) => Err(Stumble.into()),
+            _ => Err(Crash.into()),
+        }
     }
 }
 
@@ -207,5 +257,50 @@ impl Database for FragileDatabase {
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {
         error.is::<Crash>() || sqlite::Database::is_transient(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+
+    use crate::testkit::given;
+    use crate::{BoxError, Projection, Recorded, sqlite};
+
+    /// Counts in memory what it should count in its table.
+    #[derive(Default)]
+    struct Forgetful(Mutex<i64>);
+
+    impl Projection<sqlite::Tx> for Forgetful {
+        type Event = Value;
+        fn name(&self) -> &str {
+            "forgetful"
+        }
+        async fn create_tables(&self, tx: &mut sqlite::Tx) -> Result<(), BoxError> {
+            Ok(tx
+                .connection()
+                .execute_batch("CREATE TABLE counted (n INTEGER); INSERT INTO counted VALUES (0)")?)
+        }
+        async fn drop_tables(&self, tx: &mut sqlite::Tx) -> Result<(), BoxError> {
+            Ok(tx.connection().execute_batch("DROP TABLE counted")?)
+        }
+        async fn apply(&self, _: Recorded<'_, Value>, tx: &mut sqlite::Tx) -> Result<(), BoxError> {
+            let counted = {
+                let mut count = self.0.lock().map_err(|_| "poisoned")?;
+                *count += 1;
+                *count
+            };
+            tx.connection().execute("UPDATE counted SET n = ?1", [counted])?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "not those of a calm run")]
+    async fn a_projection_that_keeps_its_state_in_memory_is_found_out() {
+        let history = given((0..40).map(|n| ("s", json!(n))));
+        history.check_projection(Forgetful::default).await;
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Batch<E> {
     events: Vec<Decoded<E>>,
     /// By changeset, counted within the batch.
     pub(crate) unreadable: BTreeMap<usize, UnreadableEvent>,
+    /// The changeset before `next`, whether the filter passes it or not.
+    pub(crate) last: Option<Applied>,
     /// Where the log goes on.
     pub(crate) next: Checkpoint,
     pub(crate) head: LogHead,
@@ -35,7 +37,7 @@ impl<E: DeserializeOwned> Batch<E> {
                 if !filter.accepts_event(text) {
                     continue;
                 }
-                match read_event(text) {
+                match guarded(text) {
                     Ok(Some(event)) => events.push(Decoded { changeset, event_id, event }),
                     Ok(None) => {}
                     Err(reason) => {
@@ -44,8 +46,14 @@ impl<E: DeserializeOwned> Batch<E> {
                 }
             }
         }
-        Self { changesets: page.changesets, events, unreadable, next: page.next, head: page.head }
+        let last = page.changesets.last().map(place_of);
+        Self { changesets: page.changesets, events, unreadable, last, next: page.next, head: page.head }
     }
+}
+
+/// Reads an event; a panic in the type's own code is an event that can't be read, not the end of the worker.
+fn guarded<E: DeserializeOwned>(text: &str) -> Result<Option<E>, String> {
+    std::panic::catch_unwind(|| read_event(text)).unwrap_or_else(|_| Err("reading it panicked".to_owned()))
 }
 
 impl<E> Batch<E> {
@@ -66,6 +74,14 @@ impl<E> Batch<E> {
         }
     }
 
+    /// The last changeset that a projection has passed which has seen those before this one.
+    pub(crate) fn passed_before(&self, changeset: usize) -> Option<Applied> {
+        if changeset >= self.changesets.len() {
+            return self.last.clone();
+        }
+        changeset.checked_sub(1).and_then(|before| self.place(before))
+    }
+
     pub(crate) fn place(&self, changeset: usize) -> Option<Applied> {
         self.changesets.get(changeset).map(place_of)
     }
@@ -76,5 +92,6 @@ pub(crate) fn place_of(indexed: &Indexed) -> Applied {
         checkpoint: indexed.checkpoint,
         stream_id: indexed.stream_id.clone(),
         changeset_id: indexed.changeset_id,
+        timestamp: indexed.timestamp,
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ees_store::Timestamp;
 
-use crate::control::{Applied, FailedChangeset, Pause, PausedBy};
+use crate::control::{Applied, Control, FailedChangeset, Pause, PausedBy, Position};
 use crate::database::Database;
 use crate::policy::OnFailure;
 use crate::projection::Projection;
@@ -22,31 +22,40 @@ where
         self.control = None;
         let core = self.core.clone();
         let name = core.projection.name();
-        let (place, message) = match error {
-            StepError::Failed { place, error } => (Some(place), error),
+        let (failed, message) = match error {
+            StepError::Failed { at, place, error } => (Some((at, place)), error),
             StepError::Fenced => {
-                (None, "another worker moved this projection; reading its position again".to_owned())
+                tracing::debug!(
+                    projection = name,
+                    "another worker moved this projection; reading its row again"
+                );
+                return self.core.settings.retry.delay_min;
             }
-            StepError::Log(error) => (None, format!("the log can't be read: {}", chain(&error))),
+            StepError::Log(error) if !error.is_transient() => return self.stop(&log_error(&error)),
+            StepError::Log(error) => (None, log_error(&error)),
             StepError::Database(error) => {
                 (None, format!("the read model's database failed: {}", chain(&*error)))
             }
-            StepError::Replaced(error) | StepError::Setup(error) => {
-                tracing::error!(projection = name, error, "the projection can't go on");
-                self.note_failure(None, &error, State::Stopped);
-                return self.core.settings.retry.delay_max;
-            }
+            StepError::Replaced(error) | StepError::Setup(error) => return self.stop(&error),
         };
+        let place = failed.as_ref().map(|(_, place)| place.clone());
         let attempts = self.note_failure(place.as_ref(), &message, State::Retrying);
         let at = place.as_ref().map(|place| place.checkpoint.get());
         tracing::warn!(projection = name, attempts, checkpoint = at, error = message, "a step failed");
         match self.trouble.as_mut().and_then(|trouble| trouble.delays.next()) {
             Some(delay) => delay,
-            None => match place {
-                Some(place) => self.give_up(place, attempts, message).await,
+            None => match failed {
+                Some((at, place)) => self.give_up(at, place, attempts, message).await,
                 None => self.core.settings.retry.delay_max,
             },
         }
+    }
+
+    /// Nothing will get better by itself; it looks again now and then all the same.
+    fn stop(&mut self, error: &str) -> Duration {
+        tracing::error!(projection = self.core.projection.name(), error, "the projection can't go on");
+        self.note_failure(None, error, State::Stopped);
+        self.core.settings.retry.delay_max
     }
 
     fn note_failure(&mut self, place: Option<&Applied>, message: &str, state: State) -> u32 {
@@ -70,21 +79,31 @@ where
         };
         self.live.update(|live| {
             live.state = state;
-            live.failure = Some(failure);
+            live.fails(failure);
         });
         attempts
     }
 
     /// The changeset failed for good: the policy decides.
-    async fn give_up(&mut self, place: Applied, attempts: u32, message: String) -> Duration {
-        let result = match self.core.settings.on_failure {
-            OnFailure::Park(parking) => self.park(parking, &place, attempts, &message).await,
-            OnFailure::Pause => self.pause_at(&place, attempts, message).await,
+    async fn give_up(&mut self, at: Position, place: Applied, attempts: u32, message: String) -> Duration {
+        let result = match self.load().await {
+            // Another worker got past it meanwhile, or was told to do something else.
+            Ok(control) if control.position != at => Err(StepError::Fenced),
+            Ok(control) => match self.core.settings.on_failure {
+                OnFailure::Park(parking) => self.park(control, parking, &place, attempts, &message).await,
+                OnFailure::Pause => self.pause_at(control, &place, attempts, message).await,
+            },
+            Err(error) => Err(error),
         };
         match result {
             Ok(()) => {
                 self.trouble = None;
                 Duration::ZERO
+            }
+            Err(StepError::Fenced) => {
+                self.trouble = None;
+                self.control = None;
+                self.core.settings.retry.delay_min
             }
             Err(error) => {
                 tracing::warn!(
@@ -100,6 +119,7 @@ where
 
     pub(crate) async fn pause_at(
         &mut self,
+        control: Control,
         place: &Applied,
         attempts: u32,
         reason: String,
@@ -110,7 +130,6 @@ where
             changeset = place.changeset_id.get(), attempts, error = reason,
             "the projection is paused: fix it and resume, or skip the changeset"
         );
-        let control = self.load().await?;
         let failure = FailedChangeset {
             checkpoint: place.checkpoint,
             stream_id: place.stream_id.clone(),
@@ -123,4 +142,8 @@ where
         self.place(paused);
         Ok(())
     }
+}
+
+fn log_error(error: &ees_store::Error) -> String {
+    format!("the log can't be read: {}", chain(error))
 }

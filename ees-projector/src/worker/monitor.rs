@@ -18,7 +18,11 @@ pub(crate) async fn watch(handle: Handle, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-        for status in handle.list().await {
+        let list = tokio::select! {
+            () = stop.cancelled() => return,
+            list = handle.list() => list,
+        };
+        for status in list {
             let Some(why) = status.stalled else {
                 said.remove(&status.name);
                 continue;

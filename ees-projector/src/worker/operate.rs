@@ -10,6 +10,7 @@ use crate::operation::{Action, OperateError, Operation};
 use crate::projection::Projection;
 use crate::status::State;
 use crate::worker::batch::place_of;
+use crate::worker::parking::Patience;
 use crate::worker::runner::Runner;
 use crate::worker::step::{AsyncWork, Core, StepError, chain};
 
@@ -38,6 +39,11 @@ where
             Err(StepError::Setup(_)) if matches!(action, Action::Rebuild) => self.stored().await?,
             Err(error) => return Err(error.into()),
         };
+        if !matches!(action, Action::Pause | Action::Rebuild) {
+            // Not onto a log that went back: that would make what was noticed look right.
+            let head = self.core.log.head().await.map_err(StepError::Log)?;
+            self.verify(&control, &head).await?;
+        }
         let note = |detail: String| AuditEntry {
             at: Timestamp::now(),
             action: action.name().to_owned(),
@@ -102,7 +108,7 @@ where
                 let detail =
                     stream.as_ref().map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
                 self.change(&control, control.moved(|_| {}), Also::Nothing, note(detail)).await?;
-                self.retry_streams(|parked| wanted(&parked.stream_id)).await?;
+                self.retry_streams(|parked| wanted(&parked.stream_id), Patience::UntilTheEnd).await?;
                 Ok(())
             }
         }
@@ -127,13 +133,8 @@ where
         self.core.transact(from, to, None, work).await?;
         self.control = None;
         let control = self.load().await?;
-        // The operator's next look must not find what was before: `Stopped`, say, after a rebuild has begun.
-        let state = match (&control.pause, control.rebuild_until) {
-            (Some(_), _) => State::Paused,
-            (None, Some(_)) => State::Rebuilding,
-            (None, None) => State::CatchingUp,
-        };
-        self.live.update(|live| live.state = state);
+        // Whatever stood in the way before has to show itself again.
+        self.went_well(if control.pause.is_some() { State::Paused } else { State::CatchingUp });
         Ok(())
     }
 

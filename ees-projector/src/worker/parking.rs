@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
 
-use crate::control::{Applied, ParkedStream};
+use crate::control::{Applied, Control, ParkedStream, Position};
 use crate::database::{Database, Transaction};
 use crate::policy::{OnFailure, Parking};
 use crate::projection::Projection;
@@ -13,8 +13,15 @@ use crate::worker::batch::Batch;
 use crate::worker::runner::Runner;
 use crate::worker::step::{AsyncWork, Core, StepError};
 
-/// Changesets of one stream that are tried again before others get their turn.
+/// Changesets of one stream in a portion.
 const RETRIED_AT_ONCE: usize = 100;
+
+/// How much of a parked stream is tried again before others get their turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    OnePortion,
+    UntilTheEnd,
+}
 
 impl<P, D> Runner<P, D>
 where
@@ -25,12 +32,12 @@ where
     /// projection is paused instead.
     pub(crate) async fn park(
         &mut self,
+        control: Control,
         parking: Parking,
         place: &Applied,
         attempts: u32,
         message: &str,
     ) -> Result<(), StepError> {
-        let control = self.load().await?;
         let parked = self.parked_streams().await?;
         let waiting: u64 = parked.iter().map(|stream| stream.changesets).sum();
         if parked.len() >= parking.streams_max || waiting >= parking.changesets_max {
@@ -38,10 +45,13 @@ where
                 "too much is parked already ({} streams, {waiting} changesets); then came: {message}",
                 parked.len()
             );
-            return self.pause_at(place, attempts, reason).await;
+            return self.pause_at(control, place, attempts, reason).await;
         }
         let retry_at = in_future(parking.retry_after(0));
-        let log_id = self.core.log.head().await.map_err(StepError::Log)?.log_id;
+        let log_id = match self.verified.log_id() {
+            Some(log_id) => log_id,
+            None => self.core.log.head().await.map_err(StepError::Log)?.log_id,
+        };
         let to = control.advanced(place.checkpoint.next(), log_id, Some(place.clone()));
         let name = self.core.projection.name().to_owned();
         let work = Park { name, place: place.clone(), error: message.to_owned(), retry_at };
@@ -56,26 +66,35 @@ where
         Ok(())
     }
 
-    /// A changeset of a parked stream for which there is no room left among those that wait.
-    pub(crate) async fn one_too_many(&self, batch: &Batch<P::Event>) -> Result<Option<Applied>, StepError> {
+    /// A changeset of a parked stream for which there is no room left among those that wait, counted within the batch.
+    pub(crate) async fn one_too_many(&self, batch: &Batch<P::Event>) -> Result<Option<usize>, StepError> {
         let OnFailure::Park(parking) = self.core.settings.on_failure else { return Ok(None) };
         if self.parked.is_empty() {
             return Ok(None);
         }
-        let mut places = (0..batch.changesets.len()).filter_map(|changeset| batch.place(changeset));
-        let Some(place) = places.find(|place| self.parked.contains(&place.stream_id)) else {
+        let of_parked = |changeset: &usize| self.parked.contains(&batch.changesets[*changeset].stream_id);
+        let mut more = (0..batch.changesets.len()).filter(of_parked).peekable();
+        if more.peek().is_none() {
             return Ok(None);
-        };
+        }
         let waiting: u64 = self.parked_streams().await?.iter().map(|stream| stream.changesets).sum();
-        Ok(Some(place).filter(|_| waiting >= parking.changesets_max))
+        let room = parking.changesets_max.saturating_sub(waiting);
+        Ok(more.nth(usize::try_from(room).unwrap_or(usize::MAX)))
     }
 
     /// Tries the streams again whose time has come.
     pub(crate) async fn retry_due_streams(&mut self) {
-        if self.parked_due.is_none_or(|due| due > Timestamp::now()) || self.is_paused() {
+        if self.parked_due.is_none_or(|due| due > Timestamp::now()) {
             return;
         }
-        if let Err(error) = self.retry_streams(|stream| stream.retry_at <= Timestamp::now()).await {
+        let retried = match self.load().await {
+            Ok(control) if control.pause.is_some() => return,
+            Ok(_) => {
+                self.retry_streams(|stream| stream.retry_at <= Timestamp::now(), Patience::OnePortion).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = retried {
             tracing::warn!(
                 projection = self.core.projection.name(),
                 ?error,
@@ -86,49 +105,46 @@ where
         }
     }
 
-    fn is_paused(&self) -> bool {
-        self.control.as_ref().is_none_or(|control| control.pause.is_some())
-    }
-
-    /// Tries some of the parked streams again, each in its own order; how many got through to their end.
+    /// Tries some of the parked streams again, each in its own order.
     pub(crate) async fn retry_streams(
         &mut self,
         wanted: impl Fn(&ParkedStream) -> bool,
-    ) -> Result<usize, StepError> {
+        patience: Patience,
+    ) -> Result<(), StepError> {
         self.load().await?;
-        let mut through = 0;
         for stream in self.parked_streams().await?.into_iter().filter(|stream| wanted(stream)) {
-            if self.retry_stream(&stream).await? {
-                through += 1;
-            }
+            self.retry_stream(&stream, patience).await?;
         }
-        self.parked_due = self.parked_streams().await?.iter().map(|stream| stream.retry_at).min();
-        Ok(through)
+        let parked = self.parked_streams().await?;
+        self.parked_due = parked.iter().map(|stream| stream.retry_at).min();
+        self.parked = Arc::new(parked.into_iter().map(|stream| stream.stream_id).collect());
+        let control = self.load().await?;
+        self.place(control);
+        Ok(())
     }
 
     /// Applies a parked stream's changesets in order, each in a transaction that also takes it off the list.
-    async fn retry_stream(&mut self, stream: &ParkedStream) -> Result<bool, StepError> {
+    async fn retry_stream(&mut self, stream: &ParkedStream, patience: Patience) -> Result<(), StepError> {
         loop {
             let places = self.core.parked_places(&stream.stream_id).await?;
             if places.is_empty() {
-                Arc::make_mut(&mut self.parked).remove(&stream.stream_id);
-                let control = self.load().await?;
-                self.place(control);
                 tracing::info!(
                     projection = self.core.projection.name(), stream = %stream.stream_id,
                     "the parked stream got through"
                 );
-                return Ok(true);
+                return Ok(());
             }
             for checkpoint in places {
                 match self.retry_changeset(&stream.stream_id, checkpoint).await {
                     Ok(()) => {}
                     Err(StepError::Failed { error, .. }) => {
-                        self.note_parked_failure(stream, error).await?;
-                        return Ok(false);
+                        return self.note_parked_failure(stream, error).await;
                     }
                     Err(other) => return Err(other),
                 }
+            }
+            if patience == Patience::OnePortion {
+                return Ok(());
             }
         }
     }
@@ -149,11 +165,19 @@ where
             )));
         };
         if let Some(error) = batch.unreadable.get(&0) {
-            return Err(StepError::Failed { place, error: error.to_string() });
+            return Err(StepError::Failed { at: control.position, place, error: error.to_string() });
         }
-        // The row stays as it is: replacing it by itself is the fence.
-        let work = Unpark { core: self.core.clone(), batch: Arc::new(batch), place: place.clone() };
-        self.core.transact(&control, control.clone(), Some(place), work).await
+        // Every worker that believes this changeset parked must look again.
+        let moved = control.moved(|_| {});
+        let work = Unpark {
+            core: self.core.clone(),
+            batch: Arc::new(batch),
+            place: place.clone(),
+            at: control.position,
+        };
+        let unparked = self.core.transact(&control, moved.clone(), Some(place), work).await;
+        self.control = unparked.is_ok().then_some(moved);
+        unparked
     }
 
     async fn note_parked_failure(&mut self, stream: &ParkedStream, error: String) -> Result<(), StepError> {
@@ -228,6 +252,7 @@ struct Unpark<P: Projection<D::Tx>, D: Database> {
     core: Arc<Core<P, D>>,
     batch: Arc<Batch<P::Event>>,
     place: Applied,
+    at: Position,
 }
 
 impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Unpark<P, D> {
@@ -238,6 +263,6 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Unpark<P, D> {
             return Err(StepError::Fenced);
         }
         let events: Vec<_> = self.batch.events(0..1).collect();
-        self.core.run_projection(&events, self.place, tx).await
+        self.core.run_projection(&events, self.at, self.place, tx).await
     }
 }

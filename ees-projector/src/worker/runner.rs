@@ -28,7 +28,8 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     pub(crate) parked_due: Option<Timestamp>,
     /// Read while the batch before was applied.
     ahead: Option<(Checkpoint, Batch<P::Event>)>,
-    verified: Verified,
+    pub(crate) verified: Verified,
+    stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
 }
 
@@ -38,6 +39,17 @@ pub(crate) struct Trouble {
     pub(crate) place: Option<Applied>,
     pub(crate) attempts: u32,
     pub(crate) delays: ExponentialBackoff,
+}
+
+/// How far [`drain_until`](crate::drain_until) came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything is applied.
+    CaughtUp,
+    /// The projection is paused: somebody must look at it.
+    Paused,
+    /// There is more to do, or something failed and is to be tried again.
+    OutOfTime,
 }
 
 /// What a step came to.
@@ -65,12 +77,14 @@ where
             parked_due: None,
             ahead: None,
             verified: Verified::default(),
+            stop: CancellationToken::new(),
             trouble: None,
         }
     }
 
     /// Follows the log until it is told to stop. Stops between steps only.
     pub(crate) async fn run(mut self, mut operations: mpsc::Receiver<Operation>, stop: CancellationToken) {
+        self.stop = stop.clone();
         while !stop.is_cancelled() {
             let wait =
                 self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
@@ -107,7 +121,7 @@ where
 
     /// Steps until there is nothing new, the projection is paused, or the deadline is near: for hosts that do not
     /// stay. A step that has begun is finished.
-    pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Stepped {
+    pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Drained {
         loop {
             let stepped = match self.next_batch(Duration::ZERO).await {
                 Ok(Some(batch)) => self.take(batch).await,
@@ -116,11 +130,15 @@ where
             };
             let pause = match stepped {
                 Ok(Stepped::Moved) => Duration::ZERO,
-                Ok(done) => return done,
+                Ok(Stepped::Paused) => return Drained::Paused,
+                Ok(Stepped::Idle) => {
+                    self.retry_due_streams().await;
+                    return Drained::CaughtUp;
+                }
                 Err(error) => self.fail(error).await,
             };
             if Instant::now() + pause >= deadline {
-                return Stepped::Moved;
+                return Drained::OutOfTime;
             }
             tokio::time::sleep(pause).await;
         }
@@ -148,7 +166,7 @@ where
             Some((at, batch)) if at == from => batch,
             _ => {
                 let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
-                let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max };
+                let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max.max(1) };
                 let wait = self.at_most_until_parked_due(wait);
                 self.core.fetch(from, changesets, wait).await?
             }
@@ -160,7 +178,7 @@ where
         Ok(Some(batch))
     }
 
-    async fn verify(&mut self, control: &Control, head: &LogHead) -> Result<(), StepError> {
+    pub(crate) async fn verify(&mut self, control: &Control, head: &LogHead) -> Result<(), StepError> {
         self.core.verify(control, head).await?;
         self.verified.note(head);
         Ok(())
@@ -171,17 +189,22 @@ where
         let control = self.load().await?;
         if batch.next == control.position.next {
             self.went_well(State::Following);
+            // Another worker may have been told to pause or to rebuild: read again next time.
+            self.control = None;
             return Ok(Stepped::Idle);
         }
         let caught_up = batch.next >= batch.head.checkpoint;
         let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
-        let core = self.core.clone();
+        let (core, stop) = (self.core.clone(), self.stop.clone());
         let next = batch.next;
         let read_ahead = async {
             if caught_up && !full {
                 return None;
             }
-            core.fetch(next, core.settings.batch_changesets_max, Duration::ZERO).await.ok()
+            tokio::select! {
+                ahead = core.fetch(next, core.settings.batch_changesets_max, Duration::ZERO) => ahead.ok(),
+                () = stop.cancelled() => None,
+            }
         };
         let (applied, ahead) = tokio::join!(self.apply(control, batch), read_ahead);
         if let Err(error) = applied {
@@ -198,15 +221,14 @@ where
     async fn apply(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
         let batch = Arc::new(batch);
         let parked = self.parked.clone();
-        if let Some(place) = self.one_too_many(&batch).await? {
-            let reason = "too many changesets of parked streams are waiting; retry or skip them, then resume";
-            return self.pause_at(&place, 1, reason.to_owned()).await;
-        }
+        let full_at = self.one_too_many(&batch).await?;
         let unreadable = batch.unreadable.iter().find(|(changeset, _)| {
             batch.place(**changeset).is_some_and(|place| !parked.contains(&place.stream_id))
         });
         let end = unreadable.map_or(batch.changesets.len(), |(changeset, _)| *changeset);
-        if end > 0 || unreadable.is_none() {
+        let end = full_at.map_or(end, |changeset| end.min(changeset));
+        let all = end == batch.changesets.len();
+        if end > 0 || all {
             match self.core.apply(&control, &batch, 0..end, &parked).await {
                 Ok(moved) => self.place(moved),
                 Err(StepError::Failed { .. }) if end > 1 => {
@@ -220,10 +242,14 @@ where
                 Err(error) => return Err(error),
             }
         }
-        match unreadable.and_then(|(changeset, error)| Some((batch.place(*changeset)?, error.to_string()))) {
-            Some((place, error)) => Err(StepError::Failed { place, error }),
-            None => Ok(()),
+        let Some(place) = batch.place(end).filter(|_| !all) else { return Ok(()) };
+        let control = self.load().await?;
+        if full_at == Some(end) {
+            let reason = "too many changesets of parked streams are waiting; retry or skip them, then resume";
+            return self.pause_at(control, &place, 1, reason.to_owned()).await;
         }
+        let error = unreadable.map_or_else(String::new, |(_, error)| error.to_string());
+        Err(StepError::Failed { at: control.position, place, error })
     }
 
     /// The projection's row, read or made.
@@ -249,13 +275,13 @@ where
         self.control = Some(control);
     }
 
-    fn went_well(&mut self, state: State) {
+    pub(crate) fn went_well(&mut self, state: State) {
         let rebuilding = self.control.as_ref().is_some_and(|control| control.rebuild_until.is_some());
-        let state = if rebuilding { State::Rebuilding } else { state };
+        let state = if rebuilding && state != State::Paused { State::Rebuilding } else { state };
         self.trouble = None;
         self.live.update(|live| {
             live.state = state;
-            live.failure = None;
+            live.recovers();
         });
     }
 

@@ -6,11 +6,10 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, LogHead, LogQuery, StreamId};
+use ees_store::{ChangesetLog, Checkpoint, LogHead, LogId, LogQuery, StreamId};
 use futures::FutureExt;
-use uuid::Uuid;
 
-use crate::control::{Applied, Control};
+use crate::control::{Applied, Control, Position};
 use crate::database::{Database, Transaction};
 use crate::event::Recorded;
 use crate::projection::{BoxError, Projection};
@@ -28,8 +27,8 @@ pub(crate) enum StepError {
     Fenced,
     /// The read-model database failed. Nobody's fault, and it passes.
     Database(BoxError),
-    /// The projection can't get past this changeset.
-    Failed { place: Applied, error: String },
+    /// The projection, standing at this position, can't get past this changeset.
+    Failed { at: Position, place: Applied, error: String },
     /// The projection can't start: its tables can't be made, or belong to a newer version.
     Setup(String),
 }
@@ -60,13 +59,21 @@ where
             ..LogQuery::from(from, changesets).with_wait(wait).with_filter(filter.clone())
         };
         let page = self.log.read(query).await.map_err(StepError::Log)?;
-        if page.changesets.len() < 50 {
-            return Ok(Batch::decode(page, &filter));
+        let filtered = !filter.is_all() && page.next > from;
+        let mut batch = if page.changesets.len() < 50 {
+            Batch::decode(page, &filter)
+        } else {
+            // Long enough to be felt by the other tasks of this thread.
+            let decoded = tokio::task::spawn_blocking(move || Batch::decode(page, &filter));
+            decoded.await.map_err(|e| StepError::Database(e.into()))?
+        };
+        if filtered {
+            // What the filter leaves out counts too when the log is compared with what it was.
+            let before = Checkpoint::new(batch.next.get() - 1);
+            let page = self.log.read(LogQuery::from(before, 1)).await.map_err(StepError::Log)?;
+            batch.last = page.changesets.first().map(place_of).filter(|place| place.checkpoint == before);
         }
-        // Long enough to be felt by the other tasks of this thread.
-        tokio::task::spawn_blocking(move || Batch::decode(page, &filter))
-            .await
-            .map_err(|e| StepError::Database(e.into()))
+        Ok(batch)
     }
 
     /// Runs a piece of work in one transaction: fence, work, commit. `place` is what is blamed for a commit that the
@@ -95,7 +102,7 @@ where
             match (tx.commit().await, place) {
                 (Ok(()), _) => Ok(()),
                 (Err(error), Some(place)) if !D::is_transient(&*error) => {
-                    Err(StepError::Failed { place, error: chain(&*error) })
+                    Err(StepError::Failed { at: believed, place, error: chain(&*error) })
                 }
                 (Err(error), _) => Err(StepError::Database(error)),
             }
@@ -112,9 +119,15 @@ where
         parked: &Arc<HashSet<StreamId>>,
     ) -> Result<Control, StepError> {
         let first = batch.place(range.start);
-        let last = range.clone().last().and_then(|changeset| batch.place(changeset));
+        let last = batch.passed_before(range.end);
         let to = from.advanced(batch.position_before(range.end), batch.head.log_id, last);
-        let work = ApplyBatch { core: self.clone(), batch: batch.clone(), range, parked: parked.clone() };
+        let work = ApplyBatch {
+            core: self.clone(),
+            batch: batch.clone(),
+            range,
+            parked: parked.clone(),
+            at: from.position,
+        };
         self.transact(from, to.clone(), first, work).await?;
         Ok(to)
     }
@@ -123,6 +136,7 @@ where
     pub(crate) async fn run_projection(
         &self,
         events: &[Recorded<'_, P::Event>],
+        at: Position,
         place: Applied,
         tx: &mut D::Tx,
     ) -> Result<(), StepError> {
@@ -138,7 +152,7 @@ where
         if D::is_transient(&*error) {
             return Err(StepError::Database(error));
         }
-        Err(StepError::Failed { place, error: chain(&*error) })
+        Err(StepError::Failed { at, place, error: chain(&*error) })
     }
 
     /// Whether the log is still the one that was read before, and goes at least as far.
@@ -191,6 +205,7 @@ struct ApplyBatch<P: Projection<D::Tx>, D: Database> {
     batch: Arc<Batch<P::Event>>,
     range: Range<usize>,
     parked: Arc<HashSet<StreamId>>,
+    at: Position,
 }
 
 impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
@@ -198,7 +213,7 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
         let Some(place) = self.batch.place(self.range.start) else { return Ok(()) };
         if self.parked.is_empty() {
             let events: Vec<_> = self.batch.events(self.range).collect();
-            return self.core.run_projection(&events, place, tx).await;
+            return self.core.run_projection(&events, self.at, place, tx).await;
         }
         let mut events = Vec::new();
         for changeset in self.range {
@@ -212,17 +227,17 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
                 events.extend(self.batch.events(changeset..changeset + 1));
             }
         }
-        self.core.run_projection(&events, place, tx).await
+        self.core.run_projection(&events, self.at, place, tx).await
     }
 }
 
 /// Which incarnation of the log was found to be the one that was read before.
 #[derive(Default)]
-pub(crate) struct Verified(Option<Uuid>);
+pub(crate) struct Verified(Option<LogHead>);
 
 impl Verified {
     pub(crate) fn covers(&self, control: &Control, head: &LogHead) -> bool {
-        self.0 == Some(head.incarnation)
+        self.0.as_ref().is_some_and(|known| known.incarnation == head.incarnation)
             && control.log_id.is_none_or(|known| known == head.log_id)
             && control.position.next <= head.checkpoint
     }
@@ -231,8 +246,12 @@ impl Verified {
         self.0.is_some()
     }
 
+    pub(crate) fn log_id(&self) -> Option<LogId> {
+        self.0.as_ref().map(|head| head.log_id)
+    }
+
     pub(crate) fn note(&mut self, head: &LogHead) {
-        self.0 = Some(head.incarnation);
+        self.0 = Some(head.clone());
     }
 
     pub(crate) fn forget(&mut self) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ees_projector::{Settings, State, drain_until};
+use ees_projector::{Drained, Settings, State, drain_until};
 use ees_store::{Checkpoint, Filter};
 
 use crate::support::{ChangingLog, Journal, TestDatabase, note, settings, start};
@@ -126,7 +126,7 @@ pub async fn draining_stops_at_the_end_of_the_log<D: TestDatabase>() {
     let expected = history(&log, 40).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     let drained = drain_until(Journal::new(), database.clone(), log.clone(), small_batches(), deadline);
-    assert!(drained.await.unwrap());
+    assert_eq!(drained.await.unwrap(), Drained::CaughtUp);
     let bench = start(&log, &database, &Journal::new(), settings());
     assert_eq!(bench.counts().await, expected);
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ees_projector::{Settings, State, Status};
-use ees_store::memory;
+use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Expectation, Filter, LogQuery, memory};
 
-use crate::support::{Bench, ChangingLog, Journal, TestDatabase, append, note, settings, start};
+use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, append, note, settings, start};
 
 /// A log with these notes, all in stream `s`, in the guise of another one.
 async fn log_with(texts: &[&str]) -> memory::Store {
@@ -74,6 +74,44 @@ pub async fn a_log_of_the_same_length_with_another_past_is_noticed<D: TestDataba
     let why = stopped(&bench).await.stalled.unwrap();
     assert!(why.contains("was changeset 3 of stream \"s\""), "{why}");
     assert_eq!(bench.texts("elsewhere").await, None);
+}
+
+pub async fn the_same_place_with_other_content_is_noticed<D: TestDatabase>() {
+    let bench = after_three::<D>().await;
+    bench.running.shut_down().await;
+    // The backup lacked the third, and it was committed anew, to the same stream.
+    let other = log_with(&["1", "2", "another"]).await.with_identity_of(&bench.log.store());
+    bench.log.exchange(other);
+    let bench = bench_again(&bench.log, &bench.database);
+    stopped(&bench).await;
+    assert!(bench.handle().when_reached("journal", Checkpoint::START, LONG).await.is_err());
+    assert!(bench.handle().resume("journal", "it will be all right").await.is_err());
+    assert!(bench.handle().skip("journal", Checkpoint::new(3), "it will be all right").await.is_err());
+}
+
+pub async fn what_a_filter_left_out_counts_too<D: TestDatabase>() {
+    let (log, database) = (ChangingLog::new(), D::fresh());
+    let journal = Journal { filter: Filter::event_types(["noted"]), ..Journal::new() };
+    log.append("s", &note("1")).await;
+    for _ in 0..5 {
+        log.append("others", r#"{"type":"other"}"#).await;
+    }
+    let bench = start(&log, &database, &journal, settings());
+    bench.caught_up().await;
+    bench.running.shut_down().await;
+    // Restored to before the others, and grown again: what it applied is there, what it passed is not.
+    let other = memory::Store::new().with_identity_of(&log.store());
+    let before = log.store();
+    let first = before.read(LogQuery::from(Checkpoint::START, 1)).await.unwrap().changesets.remove(0);
+    let again = Commit::new(first.stream_id.clone(), Expectation::NewStream, first.events.clone());
+    other.commit(again.with_recorded_at(first.timestamp)).await.unwrap();
+    for n in 2..=9 {
+        append(&other, "s", &note(&n.to_string())).await;
+    }
+    log.exchange(other);
+    let bench = start(&log, &database, &journal, settings());
+    stopped(&bench).await;
+    assert_eq!(bench.texts("s").await.unwrap(), "1");
 }
 
 pub async fn a_rebuild_takes_the_new_log<D: TestDatabase>() {

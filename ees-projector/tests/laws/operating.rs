@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ees_projector::{OperateError, Projector, Settings, State};
+use ees_projector::{OperateError, Parking, Projector, Settings, State};
 use ees_store::{ChangesetId, Checkpoint};
 
-use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, note, settings, start};
+use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, note, parking, settings, start};
 
 async fn with_notes<D: TestDatabase>(count: usize) -> (Bench<D>, Journal) {
     let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
@@ -109,10 +109,11 @@ pub async fn a_rebuild_ends_in_the_same_rows<D: TestDatabase>() {
 pub async fn a_rebuild_goes_on_after_a_restart<D: TestDatabase>() {
     let (bench, journal) = with_notes::<D>(50).await;
     let before = bench.database.table("journal").await;
-    bench.handle().pause("journal", "so that the rebuild can be cut").await.unwrap();
-    bench.handle().rebuild("journal", "cut in the middle").await.unwrap();
     bench.running.shut_down().await;
     let slow = Settings { batch_changesets_max: 1, ..settings() };
+    let bench = start(&bench.log, &bench.database, &journal, slow);
+    bench.handle().rebuild("journal", "cut in the middle").await.unwrap();
+    bench.running.shut_down().await;
     let mut bench = start(&bench.log, &bench.database, &journal, slow);
     for _ in 0..5 {
         let at = bench.handle().status("journal").await.unwrap().checkpoint;
@@ -124,6 +125,22 @@ pub async fn a_rebuild_goes_on_after_a_restart<D: TestDatabase>() {
     }
     bench.caught_up().await;
     assert_eq!(bench.database.table("journal").await, before);
+}
+
+pub async fn moving_back_over_parked_changesets_parks_them_once<D: TestDatabase>() {
+    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    journal.faults.fail("bad");
+    for stream in ["bad", "good", "bad"] {
+        log.append(stream, &note("x")).await;
+    }
+    let patient = Parking { retry_after_min: LONG, ..Parking::default() };
+    let bench = start(&log, &database, &journal, parking(patient));
+    bench.caught_up().await;
+    let [one, three] = [1, 3].map(Checkpoint::new);
+    bench.handle().set_checkpoint("journal", three, one, "good once more").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("good").await.unwrap(), "x x");
+    assert_eq!(bench.handle().parked("journal").await.unwrap()[0].changesets, 2);
 }
 
 pub async fn waiting_ends_when_the_own_write_is_applied<D: TestDatabase>() {

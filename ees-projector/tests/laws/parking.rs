@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ees_projector::Parking;
+use ees_projector::{Parking, State};
 use ees_store::{ChangesetId, Checkpoint};
 
 use crate::support::{Bench, ChangingLog, Journal, TestDatabase, note, parking, start};
@@ -79,6 +79,45 @@ pub async fn what_is_parked_survives_a_restart<D: TestDatabase>() {
     assert_eq!(bench.texts("bad").await.unwrap(), "1");
     bench.handle().retry_parked("journal", None, "mended").await.unwrap();
     assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4 5");
+}
+
+pub async fn a_stream_that_got_through_is_parked_for_no_worker<D: TestDatabase>() {
+    let (bench, journal) = one_parked::<D>(patient()).await;
+    // Knows the stream as parked, too.
+    let other = start(&bench.log, &bench.database, &journal, parking(patient()));
+    other.caught_up().await;
+    journal.faults.mend();
+    bench.handle().retry_parked("journal", None, "mended").await.unwrap();
+    bench.running.shut_down().await;
+    other.log.append("bad", &note("5")).await;
+    other.caught_up().await;
+    assert_eq!(other.texts("bad").await.unwrap(), "1 2 3 4 5");
+    assert_eq!(other.handle().parked("journal").await.unwrap(), []);
+}
+
+pub async fn a_worker_that_fails_where_another_succeeds_takes_nothing_back<D: TestDatabase>() {
+    for policy in [parking(patient()), crate::support::settings()] {
+        let (log, database) = (ChangingLog::new(), D::fresh());
+        let (broken, mended) = (Journal::new(), Journal::new());
+        broken.faults.fail("s");
+        let workers = [&broken, &mended, &broken].map(|journal| start(&log, &database, journal, policy));
+        for worker in &workers {
+            worker.status_when(|status| status.state != State::Starting).await;
+        }
+        for n in 1..=40 {
+            log.append("s", &note(&n.to_string())).await;
+        }
+        // Whatever the broken ones did to it, pausing or parking, is undone through the mended one.
+        let wanted: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
+        let all_there = async {
+            while workers[1].texts("s").await.is_none_or(|texts| texts != wanted.join(" ")) {
+                let _ = workers[1].handle().retry_parked("journal", None, "again").await;
+                let _ = workers[1].handle().resume("journal", "again").await;
+            }
+        };
+        tokio::time::timeout(crate::support::LONG, all_there).await.expect("it never got through");
+        assert!(workers[1].counts().await.values().all(|count| *count == 1));
+    }
 }
 
 pub async fn too_many_parked_streams_pause_the_projection<D: TestDatabase>() {

@@ -7,7 +7,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::{Changeset, ChangesetId, StreamPage};
+use super::query::Params;
+use crate::{Changeset, ChangesetId, StreamPage, json};
 
 /// Bytes of an answer with a list: what does not fit is left for the next call.
 pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -15,9 +16,14 @@ pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Room for the members that follow a list.
 const TAIL_BYTES: usize = 512;
 
+/// How deep an entry of a list stands.
+const LIST_DEPTH: usize = 2;
+
 /// A JSON object in the making. Member names are our own, and need no escaping.
 pub(super) struct Answer {
     text: String,
+    /// Whether it will be indented on its way out.
+    pretty: bool,
 }
 
 impl Answer {
@@ -29,7 +35,12 @@ impl Answer {
     pub(super) fn with_capacity(bytes: usize) -> Self {
         let mut text = String::with_capacity(bytes);
         text.push('{');
-        Self { text }
+        Self { text, pretty: false }
+    }
+
+    /// Measured as it will be once it is indented, if it will be.
+    pub(super) fn measured_for(self, params: &Params) -> Self {
+        Self { pretty: params.wants_pretty(), ..self }
     }
 
     /// A member whose value is JSON already.
@@ -56,7 +67,6 @@ impl Answer {
 
     /// A list: an object for each entry that `write` fills, as long as they fit. Returns the first entry that did not.
     ///
-    /// Measured on the compact text: what `pp=true` adds is the caller's wish.
     pub(super) fn list<T>(
         &mut self,
         name: &str,
@@ -66,6 +76,7 @@ impl Answer {
         self.name(name);
         self.text.push('[');
         let first = self.text.len();
+        let mut indentation = 0;
         let mut left = None;
         for entry in entries {
             let before = self.text.len();
@@ -73,7 +84,11 @@ impl Answer {
             self.text.push('{');
             write(self, &entry);
             self.text.push('}');
-            if self.text.len() + TAIL_BYTES > BYTES_MAX && before > first {
+            if self.pretty {
+                let entry = &self.text[before..];
+                indentation += json::indented_len(entry, LIST_DEPTH) - entry.len();
+            }
+            if self.text.len() + indentation + TAIL_BYTES > BYTES_MAX && before > first {
                 self.text.truncate(before);
                 left = Some(entry);
                 break;

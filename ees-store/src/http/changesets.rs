@@ -55,7 +55,7 @@ pub(super) async fn changesets(
     let positions = paging::positions(&params)?;
     let query = LogQuery::from(Checkpoint::new(checkpoint.get()), limit).with_wait(wait).with_filter(filter);
     let page = read(&*app.log, query, &closing).await?;
-    Ok(answer(&checkpoint, limit, &page, positions))
+    Ok(answer(&params, &checkpoint, limit, &page, positions))
 }
 
 /// Reads a page; one that is waited for comes as it is once the server stops.
@@ -72,9 +72,10 @@ async fn read(log: &dyn ChangesetLog, query: LogQuery, closing: &Closing) -> Res
     Ok(page?)
 }
 
-fn answer(checkpoint: &Whole, limit: usize, page: &LogPage, positions: bool) -> Response {
+fn answer(params: &Params, checkpoint: &Whole, limit: usize, page: &LogPage, positions: bool) -> Response {
     let mut answer =
-        Answer::with_capacity(paging::capacity(page.changesets.iter().map(|indexed| &indexed.changeset)));
+        Answer::with_capacity(paging::capacity(page.changesets.iter().map(|indexed| &indexed.changeset)))
+            .measured_for(params);
     answer.json("checkpoint", checkpoint.as_str()).number("limit", limit as u64);
     let left = answer.list("changesets", &page.changesets, |entry, indexed| {
         entry.text("stream_id", indexed.stream_id.as_str());

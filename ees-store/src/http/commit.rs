@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::answer::Answer;
+use super::keys::{Scope, Scopes};
 use super::path::StreamPath;
 use super::query::{Params, Whole};
 use super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
@@ -71,6 +72,8 @@ async fn append(
 ) -> Result<Response, Problem> {
     let (expectation, given) = expectation(params)?;
     let (parts, body) = request.into_parts();
+    // A key that may commit but not read must not learn what others committed.
+    let may_read = parts.extensions.get::<Scopes>().is_none_or(|scopes| scopes.allow(Scope::Read));
     let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
     let stream_type = header(&parts.headers, "Stream-Type")?;
     let (events, metadata) = body::parse(&body::read(body, &app.limits).await?)?;
@@ -82,7 +85,8 @@ async fn append(
     match app.store.commit(commit).await {
         Ok(committed) => Ok(answer(&stream_id, &committed)),
         Err(Error::Refused(refusal @ Refusal::Outdated { .. })) => {
-            let forthcoming = forthcoming(&*app.store, stream_id, expectation).await?;
+            let forthcoming =
+                if may_read { forthcoming(&*app.store, stream_id, expectation).await } else { None };
             Err(Problem::outdated(&refusal, forthcoming))
         }
         Err(error @ Error::Refused(Refusal::NotThere { .. })) => {
@@ -132,18 +136,19 @@ fn header<T: std::str::FromStr<Err = crate::InvalidName>>(
     text.parse().map(Some).map_err(|why: crate::InvalidName| refuse(why.to_string()))
 }
 
-/// The changesets after the expected one; by event, those that hold an event after it.
+/// The changesets after the expected one; by event, those that hold an event after it. None when they can't be read:
+/// the commit is refused all the same.
 async fn forthcoming(
     store: &dyn EventStore,
     stream_id: StreamId,
     expectation: Expectation,
-) -> Result<StreamPage, Problem> {
+) -> Option<StreamPage> {
     let query = match expectation {
         Expectation::NewStream => StreamQuery::all(stream_id),
         Expectation::LastChangeset(id) => StreamQuery::changesets(stream_id, id.next(), None),
         Expectation::LastEvent(id) => StreamQuery::events(stream_id, id.next(), None),
     };
-    Ok(store.read_stream(query.with_limit(FORTHCOMING_MAX)).await?)
+    store.read_stream(query.with_limit(FORTHCOMING_MAX)).await.ok()
 }
 
 /// A number too large for any stream is told as it was given, not as what stands for it.

@@ -88,9 +88,9 @@ impl Problem {
     }
 
     /// The stream went on without the committer: what was appended meanwhile goes along.
-    pub(super) fn outdated(refusal: &Refusal, forthcoming: StreamPage) -> Self {
+    pub(super) fn outdated(refusal: &Refusal, forthcoming: Option<StreamPage>) -> Self {
         let problem = Self::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string());
-        Self { forthcoming: Some(Box::new(forthcoming)), ..problem }
+        Self { forthcoming: forthcoming.map(Box::new), ..problem }
     }
 
     /// The same problem, told in other words.

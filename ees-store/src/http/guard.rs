@@ -58,7 +58,8 @@ impl Guard {
         } else if *request.method() == Method::POST && comes_from_elsewhere(request.headers()) {
             return Err(Problem::cross_origin());
         }
-        let room = if waits(request.uri()) { &self.waiting_requests } else { &self.requests };
+        let room =
+            if waits(request.method(), request.uri()) { &self.waiting_requests } else { &self.requests };
         room.try_acquire().map(Some).map_err(|_| Problem::overloaded())
     }
 }
@@ -73,11 +74,16 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = route == commit::PATH && request.method() == Method::POST;
 
-    let answered = match guard.admit(&mut request) {
-        Ok(_permit) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|panic| {
-            Problem::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
-        }),
-        Err(problem) => problem.into_response(),
+    // The permit is kept until the answer is in its final form.
+    let (_permit, answered) = match guard.admit(&mut request) {
+        Ok(permit) => {
+            let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            let answered = answered.unwrap_or_else(|panic| {
+                Problem::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
+            });
+            (permit, answered)
+        }
+        Err(problem) => (None, problem.into_response()),
     };
     let (told, mut response) = tell(answered, &id);
     if pretty {
@@ -128,13 +134,16 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     site.is_none_or(|site| headers.get(HOST).is_none_or(|host| !site.eq_ignore_ascii_case(host.as_bytes())))
 }
 
-/// Whether a request is one of those that may be held until something arrives.
-fn waits(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| query.contains("wait")) && Params::of(uri).get("wait").is_some()
+/// Whether a request is one of those that may be held until something arrives: the log with `wait`, a projection with
+/// what it shall reach.
+fn waits(method: &Method, uri: &Uri) -> bool {
+    const PARAMS: [&str; 3] = ["wait", "min_checkpoint", "changeset_id"];
+    let Some(query) = uri.query().filter(|_| method == Method::GET) else { return false };
+    PARAMS.iter().any(|name| query.contains(name) && Params::of(uri).get(name).is_some())
 }
 
 fn wants_pretty(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| query.contains("pp")) && Params::of(uri).get("pp") == Some("true")
+    uri.query().is_some_and(|query| query.contains("pp")) && Params::of(uri).wants_pretty()
 }
 
 /// A JSON answer with line breaks; any other as it is.

@@ -24,8 +24,7 @@ pub struct Limits {
 impl Limits {
     /// Fit for a store that keeps changesets of up to so many bytes.
     ///
-    /// White space and escapes that need not be stored may make a body four times as long; past the limit it is
-    /// refused unread.
+    /// White space, which is not stored, may make a body four times as long; past the limit it is refused unread.
     pub fn for_changesets_of(limit_bytes: usize) -> Self {
         Self {
             body_bytes: limit_bytes.saturating_mul(4).saturating_add(64 * 1024),

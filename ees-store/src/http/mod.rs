@@ -85,12 +85,13 @@ impl Api {
     pub fn new(store: Arc<dyn EventStore>, log: Arc<dyn ChangesetLog>) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        let limits = Limits::for_changesets_of(store.limit_bytes());
         let inner = Inner {
             store,
             log,
             statistics: Arc::new(statistics::NotCounted),
             health: Vec::new(),
-            limits: Limits::default(),
+            limits,
             registry,
             metrics,
         };

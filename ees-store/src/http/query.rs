@@ -27,6 +27,11 @@ impl Params {
         last.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Whether the answer shall be indented.
+    pub(super) fn wants_pretty(&self) -> bool {
+        self.get("pp") == Some("true")
+    }
+
     /// Every value of a parameter that may be repeated.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0

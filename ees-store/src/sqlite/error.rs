@@ -16,6 +16,15 @@ pub(super) fn at_path(path: &Path, error: rusqlite::Error) -> Error {
     }
 }
 
+/// The same for one of several who suffer from the same error.
+pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> Error {
+    let again = match error.sqlite_error() {
+        Some(&code) => rusqlite::Error::SqliteFailure(code, Some(error.to_string())),
+        None => rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(1), Some(error.to_string())),
+    };
+    at_path(path, again)
+}
+
 /// What a read fails with, before it is known on which file: lets statements use `?`.
 pub(super) enum Failure {
     Sqlite(rusqlite::Error),

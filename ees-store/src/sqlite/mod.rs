@@ -91,6 +91,7 @@ pub struct Store {
     head: watch::Receiver<Checkpoint>,
     log_id: LogId,
     incarnation: Uuid,
+    limit_bytes: usize,
 }
 
 impl Store {
@@ -115,7 +116,8 @@ impl Store {
         let readers = Readers::new(path.clone(), options.readers);
         let writer = Writer::start(connection, lock, &path, options)?;
         let head = writer.head();
-        Ok(Self { writer, readers, head, log_id, incarnation: Uuid::new_v4() })
+        let incarnation = Uuid::new_v4();
+        Ok(Self { readers, writer, head, log_id, incarnation, limit_bytes: options.limit_bytes })
     }
 
     fn log_head(&self, at_least: Checkpoint) -> LogHead {
@@ -150,6 +152,10 @@ impl EventStore for Store {
         verdicts
     }
 
+    fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
         self.readers.run(move |connection| reader::stream(connection, query)).await
     }
@@ -168,7 +174,9 @@ impl ChangesetLog for Store {
                 });
             }
             let arrived = head.wait_for(|&head| head > query.from);
-            let _ = tokio::time::timeout(query.wait, arrived).await;
+            if let Ok(Err(_)) = tokio::time::timeout(query.wait, arrived).await {
+                return Err(writer::gone());
+            }
         }
         self.read_now(query).await
     }
@@ -179,7 +187,10 @@ impl ChangesetLog for Store {
     }
 
     async fn head(&self) -> Result<LogHead> {
-        // A read, so that a store that can't answer says so.
+        // Both sides, so that a store that can't answer says so.
+        if self.head.has_changed().is_err() {
+            return Err(writer::gone());
+        }
         let head = self.readers.run(schema::head).await?;
         Ok(self.log_head(head))
     }

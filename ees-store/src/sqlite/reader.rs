@@ -15,17 +15,21 @@ use crate::{
 
 /// Rows a filtered read looks at before it answers, whatever it found.
 const SCAN_ROWS_MAX: usize = 10_000;
+/// Bytes a filtered read looks at before it answers.
+const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// What a changeset costs in memory besides its texts, about.
+const OVERHEAD_BYTES: usize = 256;
 
 /// Connections that read, opened as they are needed.
 pub(super) struct Readers {
     path: PathBuf,
     idle: Arc<Mutex<Vec<Connection>>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf, at_once: usize) -> Self {
-        Self { path, idle: Arc::default(), turns: Semaphore::new(at_once.max(1)) }
+        Self { path, idle: Arc::default(), turns: Arc::new(Semaphore::new(at_once.max(1))) }
     }
 
     /// Runs a read on a thread where blocking is allowed.
@@ -34,10 +38,12 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let gone = || Error::Unavailable("it is shutting down".to_owned());
-        let _turn = self.turns.acquire().await.map_err(|_| gone())?;
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| gone())?;
         let idle = self.idle.clone();
         let path = self.path.clone();
         let work = move || {
+            // Kept by the work itself: who asked may have gone, and the read still runs.
+            let _turn = turn;
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
             let result = read(&connection);
@@ -78,14 +84,16 @@ pub(super) fn log(connection: &Connection, query: &LogQuery) -> Result<(Vec<Inde
     let mut found: Vec<Indexed> = Vec::with_capacity(query.limit.min(1_000));
     let mut next = query.from;
     let mut bytes = 0;
-    let mut scanned = 0;
-    while found.len() < query.limit && scanned < SCAN_ROWS_MAX.max(query.limit) {
+    let (mut passed_over, mut passed_bytes) = (0, 0);
+    while found.len() < query.limit.max(1) && passed_over < SCAN_ROWS_MAX && passed_bytes < SCAN_BYTES_MAX {
         let Some(row) = rows.next()? else { break };
         let indexed = changeset(row)?;
         let checkpoint = indexed.checkpoint;
-        scanned += 1;
-        if query.filter.is_all() || query.filter.accepts(&indexed) {
-            bytes += indexed.size_bytes();
+        if !query.filter.is_all() && !query.filter.accepts(&indexed) {
+            passed_over += 1;
+            passed_bytes += indexed.size_bytes();
+        } else {
+            bytes += indexed.size_bytes() + OVERHEAD_BYTES;
             if bytes > query.max_bytes && !found.is_empty() {
                 break;
             }
@@ -122,7 +130,7 @@ pub(super) fn stream(connection: &Connection, query: StreamQuery) -> Result<Stre
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
         let Indexed { changeset, .. } = changeset(row)?;
-        bytes += changeset.size_bytes();
+        bytes += changeset.size_bytes() + OVERHEAD_BYTES;
         let full = page.changesets.len() >= query.limit || bytes > query.max_bytes;
         if full && !page.changesets.is_empty() {
             page.next = Some(changeset.changeset_id);

@@ -11,7 +11,7 @@ use lru::LruCache;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::error::at_path;
+use super::error::failed;
 use super::keys::{self, Sweeper};
 use super::lock::Lock;
 use super::{Options, schema};
@@ -36,7 +36,6 @@ pub(super) struct Writer {
     room: Arc<Semaphore>,
     head: watch::Receiver<Checkpoint>,
     thread: Option<JoinHandle<()>>,
-    limit_bytes: usize,
 }
 
 struct Job {
@@ -50,12 +49,13 @@ pub(super) struct Submitted(oneshot::Receiver<Result<Committed>>);
 
 impl Submitted {
     pub(super) async fn verdict(self) -> Result<Committed> {
-        self.0.await.unwrap_or_else(|_| Err(shutting_down()))
+        self.0.await.unwrap_or_else(|_| Err(gone()))
     }
 }
 
-fn shutting_down() -> Error {
-    Error::Unavailable("it is shutting down".to_owned())
+/// The writer is not there: the store is being closed, or the writer failed.
+pub(super) fn gone() -> Error {
+    Error::Unavailable("its writer has stopped".to_owned())
 }
 
 impl Writer {
@@ -81,7 +81,7 @@ impl Writer {
                 source: Box::new(e),
             })?;
         let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX));
-        Ok(Self { jobs: Some(jobs), room, head, thread: Some(thread), limit_bytes: options.limit_bytes })
+        Ok(Self { jobs: Some(jobs), room, head, thread: Some(thread) })
     }
 
     pub(super) fn head(&self) -> watch::Receiver<Checkpoint> {
@@ -90,15 +90,11 @@ impl Writer {
 
     /// Puts a commit into the queue; waits while the queue is full.
     pub(super) async fn submit(&self, commit: Commit) -> Result<Submitted> {
-        let size_bytes = commit.size_bytes();
-        if size_bytes > self.limit_bytes {
-            return Err(Refusal::TooLarge { size_bytes, limit_bytes: self.limit_bytes }.into());
-        }
-        let kib = u32::try_from((size_bytes / 1024 + 1).min(QUEUE_KIB_MAX)).unwrap_or(u32::MAX);
-        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| shutting_down())?;
+        let kib = u32::try_from((commit.size_bytes() / 1024 + 1).min(QUEUE_KIB_MAX)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
         let (reply, verdict) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or_else(shutting_down)?;
-        jobs.send(Job { commit, reply, _room: room }).map_err(|_| shutting_down())?;
+        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
+        jobs.send(Job { commit, reply, _room: room }).map_err(|_| gone())?;
         Ok(Submitted(verdict))
     }
 }
@@ -126,6 +122,25 @@ struct Appender {
     _lock: Lock,
 }
 
+/// Whether any other transaction would fail for the same reason.
+fn is_of_the_file(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure,
+    };
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            CannotOpen
+                | DatabaseBusy
+                | DatabaseCorrupt
+                | DiskFull
+                | NotADatabase
+                | ReadOnly
+                | SystemIoFailure
+        )
+    )
+}
+
 type Verdict = Result<Committed, Refusal>;
 
 impl Appender {
@@ -139,6 +154,10 @@ impl Appender {
                 tracing::warn!(%error, "old idempotency keys could not be removed; will try again");
             }
         }
+        // So that the log is one file again, for whoever copies it.
+        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::debug!(%error, "the write-ahead log stays beside the log");
+        }
     }
 
     /// Stores a batch and answers each of its commits. When the batch fails as a whole, each commit gets a
@@ -148,18 +167,20 @@ impl Appender {
             Ok(verdicts) => self.answer(batch, verdicts),
             Err(error) => {
                 tracing::error!(%error, commits = batch.len(), "commits could not be stored");
-                self.append_singly(batch, error);
+                self.append_singly(batch, &error);
             }
         }
     }
 
-    fn append_singly(&mut self, batch: Vec<Job>, error: rusqlite::Error) {
-        if batch.len() > 1 {
+    fn append_singly(&mut self, batch: Vec<Job>, error: &rusqlite::Error) {
+        if batch.len() > 1 && !is_of_the_file(error) {
             for job in batch {
                 self.append(vec![job]);
             }
-        } else if let Some(job) = batch.into_iter().next() {
-            let _ = job.reply.send(Err(at_path(&self.path, error)));
+        } else {
+            for job in batch {
+                let _ = job.reply.send(Err(failed(&self.path, error)));
+            }
         }
     }
 

@@ -97,7 +97,7 @@ async fn a_refusal_is_final() {
     let served = Served::new().await;
     let proxy = Proxy::new(served.address, []).await;
     let client = Client::new(&proxy.url()).unwrap();
-    let ahead = Commit { expectation: Expectation::LastChangeset(7.into()), ..commit() };
+    let ahead = commit().expecting(Expectation::LastChangeset(7.into()));
     assert_eq!(client.commit(ahead).await.unwrap_err().code(), "INVALID_EXPECTED_CHANGESET_ID");
     let missing = client.read_stream(StreamQuery::all("a".parse().unwrap())).await.unwrap_err();
     assert!(matches!(missing, Error::StreamNotFound(_)));

@@ -199,3 +199,24 @@ async fn one_connection_carries_many_requests() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_answer_that_will_be_indented_is_cut_by_what_it_will_be() {
+    on_every_store(async |server| {
+        // Indented, each number takes a line of its own, 40 levels deep.
+        let event = format!("{}{}1{}", "[".repeat(40), "1,".repeat(5_000), "]".repeat(40));
+        for n in 0..20 {
+            server.commit(&format!("/streams/s{n}"), &format!("[{event}]")).await;
+        }
+        let page = server.get("/changesets?limit=1000&pp=true").await;
+        assert!(page.body.len() <= 4 * 1024 * 1024, "{}", page.body.len());
+        let got = page.json()["changesets"].as_array().unwrap().len() as u64;
+        assert!((1..20).contains(&got), "{got}");
+        assert_eq!(page.json()["next_checkpoint"], got);
+        assert_eq!(
+            server.get("/changesets?limit=1000").await.json()["changesets"].as_array().unwrap().len(),
+            20
+        );
+    })
+    .await;
+}

@@ -143,3 +143,16 @@ async fn without_keys_a_page_of_another_site_can_not_write() {
     }
     assert_eq!(server.get("/streams/s/events").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_key_that_may_only_commit_learns_nothing_from_a_conflict() {
+    let server = server().await;
+    let commit = async |key: &str| {
+        let bearer = format!("Bearer {key}");
+        server.send("POST", "/streams/s", &[("Authorization", &bearer)], COMMIT).await
+    };
+    assert_eq!(commit("c").await.status, 200);
+    let refused = commit("c").await;
+    assert_eq!((refused.status, refused.json().get("forthcoming_changesets")), (409, None));
+    assert!(commit("rc").await.json()["forthcoming_changesets"].is_array());
+}
