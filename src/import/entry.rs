@@ -58,7 +58,7 @@ impl Entry {
     pub(super) fn commit(self, ordinal: u64, last: ChangesetId) -> Outcome<Commit> {
         let key = self.key(ordinal).parse::<IdempotencyKey>().map_err(Failure::bad_input)?;
         let expectation = Expectation::LastChangeset(self.expected.unwrap_or(last));
-        Ok(Commit { expectation, idempotency_key: Some(key), ..self.commit })
+        Ok(self.commit.expecting(expectation).with_idempotency_key(key))
     }
 
     /// The same line gets the same key again, and no other line does: not even one with the same events that says
