@@ -43,3 +43,8 @@
 pub use ees_projections as projections;
 pub use ees_projector as projector;
 pub use ees_store as store;
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,6 +1,5 @@
 //! `ees projections rebuild`: from zero, with an eye on how far it is.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
@@ -25,22 +24,18 @@ pub(super) struct Arguments {
     /// Why; kept for others to read
     #[arg(long, default_value = "", hide_default_value = true)]
     reason: String,
-    /// Wait until it is done [default: on a terminal]
-    #[arg(long, overrides_with = "no_wait")]
-    wait: bool,
-    /// Only begin
-    #[arg(long, overrides_with = "wait")]
+    /// Only begin: don't wait until it is done
+    #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
     remote: Remote,
 }
 
 pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
-    let Arguments { name, reason, wait, no_wait, remote } = arguments;
+    let Arguments { name, reason, no_wait, remote } = arguments;
     let client = remote.patient_client()?;
     let begun = post(&client, &name, "rebuild", json!({"reason": reason})).await?;
-    let wait = wait || !no_wait && std::io::stderr().is_terminal();
-    let status = if wait { until_done(&client, begun, output).await? } else { begun };
+    let status = if no_wait { begun } else { until_done(&client, begun, output).await? };
     show(&status, output)
 }
 

@@ -43,7 +43,7 @@ fn a_copy_made_during_commits_is_whole_and_can_be_restored() {
         let stopped = looks.find(|status| status["state"] != "starting").unwrap();
         let told = stopped["stalled"].as_str().unwrap_or_default();
         assert!(stopped["state"] == "stopped" && told.contains("went back"), "{stopped}");
-        world.run(&["projections", "rebuild", name, "--reason", "restored", "--wait"]).ok();
+        world.run(&["projections", "rebuild", name, "--reason", "restored"]).ok();
     }
     let statistics = world.get_json("/streams");
     assert_eq!(

@@ -46,8 +46,7 @@ fn a_rebuild_ends_where_it_began() {
         world.run(&["commit", &format!("s{n}"), "--event", "1", "--wait-for", "statistics"]).ok();
     }
     let before = world.get_json("/streams");
-    let done =
-        world.run(&["projections", "rebuild", "statistics", "--reason", "to see it", "--wait", "--json"]);
+    let done = world.run(&["projections", "rebuild", "statistics", "--reason", "to see it", "--json"]);
     assert_eq!(done.json()[0]["checkpoint"], 5);
     assert_eq!(world.get_json("/streams"), before);
     let audit = world.get_json("/projections/statistics/audit");
