@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -24,19 +25,22 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+const GENERAL: &str = "General options";
+
+/// For every sub-command, listed after its own.
 #[derive(Args)]
 pub(crate) struct General {
     /// Read settings from this TOML file [default: ees.toml, if there is one]
-    #[arg(long, env = "EES_CONFIG", value_name = "FILE", global = true)]
+    #[arg(long, env = "EES_CONFIG", value_name = "FILE", global = true, help_heading = GENERAL)]
     config: Option<PathBuf>,
     /// Print JSON, errors too: for machines
-    #[arg(long, env = "EES_JSON", global = true)]
+    #[arg(long, env = "EES_JSON", value_parser = BoolishValueParser::new(), global = true, help_heading = GENERAL)]
     pub(crate) json: bool,
     /// What to log, such as info or ees_store=debug [default: info when serving, warn otherwise]
-    #[arg(long, env = "EES_LOG", value_name = "FILTER", global = true)]
+    #[arg(long, env = "EES_LOG", value_name = "FILTER", global = true, help_heading = GENERAL)]
     pub(crate) log: Option<String>,
     /// How to write the log
-    #[arg(long, env = "EES_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    #[arg(long, env = "EES_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true, help_heading = GENERAL)]
     pub(crate) log_format: LogFormat,
 }
 

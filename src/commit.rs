@@ -21,6 +21,7 @@ use crate::remote::Remote;
 /// neither, the stream must not exist yet.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// The stream's id, such as account/42
     stream: StreamId,
     /// The events: a JSON array, @FILE to read it from, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", required_unless_present = "event", conflicts_with = "event")]

@@ -10,6 +10,7 @@ use crate::exit::{Failure, Outcome};
 /// Print a shell's completions, for its startup file
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// The shell
     shell: Shell,
 }
 

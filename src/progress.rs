@@ -40,6 +40,10 @@ impl Progress {
         self.0.set_position(position);
     }
 
+    pub(crate) fn advance(&self, by: u64) {
+        self.0.inc(by);
+    }
+
     /// What became of it so far; only put together when it is seen.
     pub(crate) fn tell(&self, told: impl FnOnce() -> String) {
         if !self.0.is_hidden() {

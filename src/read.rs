@@ -17,6 +17,7 @@ use crate::remote::Remote;
 /// Prints text for people, or, with --json, a line for each changeset or event.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// The stream's id, such as account/42
     stream: StreamId,
     /// The first changeset, or, with --events, event
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -36,7 +36,7 @@ pub(super) async fn import(mut lines: Lines, file: &Path, output: &Output) -> Ou
         if moving.chunk.len() >= CHUNK {
             moving.store_chunk().await?;
         }
-        progress.at(taken);
+        progress.advance(taken);
         progress.tell(|| told(moving.counts, begun.elapsed()));
     }
     moving.store_chunk().await?;

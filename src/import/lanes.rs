@@ -48,7 +48,6 @@ struct Shared {
     /// The failure of the line furthest up.
     failure: Mutex<Option<(u64, Failure)>>,
     progress: Progress,
-    taken: AtomicU64,
     begun: Instant,
 }
 
@@ -61,7 +60,6 @@ pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Out
         already_there: AtomicU64::new(0),
         failure: Mutex::new(None),
         progress: Progress::of_bytes(lines.length(), output),
-        taken: AtomicU64::new(0),
         begun: Instant::now(),
     });
     let mut lanes = Vec::with_capacity(LANES);
@@ -124,7 +122,8 @@ impl Shared {
                 Ok(changeset_id) => *last = changeset_id,
                 Err(failure) => self.fail(place.number, failure.at(&place)),
             }
-            self.show(taken);
+            self.progress.advance(taken);
+            self.progress.tell(|| told(self.counts(), self.begun.elapsed()));
         }
     }
 
@@ -184,12 +183,6 @@ impl Shared {
 
     fn counts(&self) -> Counts {
         Counts { imported: self.imported.load(Relaxed), already_there: self.already_there.load(Relaxed) }
-    }
-
-    fn show(&self, taken: u64) {
-        let furthest = self.taken.fetch_max(taken, Relaxed).max(taken);
-        self.progress.at(furthest);
-        self.progress.tell(|| told(self.counts(), self.begun.elapsed()));
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Lines {
     name: Arc<str>,
     reader: Box<dyn BufRead + Send>,
     number: u64,
-    /// Bytes taken from the file itself: fewer than the lines have, when it is compressed.
+    /// Bytes taken from the file itself since the last line: fewer than the lines have, when it is compressed.
     taken: Arc<AtomicU64>,
     length: Option<u64>,
 }
@@ -28,7 +28,7 @@ pub(super) struct Lines {
 pub(super) struct Line {
     pub(super) place: LinePlace,
     pub(super) text: String,
-    /// Bytes of the file that were taken so far.
+    /// Bytes of the file that were taken for it. They are taken in blocks, so that most lines seem to cost nothing.
     pub(super) taken: u64,
 }
 
@@ -89,7 +89,7 @@ impl Lines {
             let text = String::from_utf8(bytes)
                 .map_err(|_| Failure::bad_input("the line is not UTF-8 text").at(&place))?;
             if !text.trim().is_empty() {
-                return Ok(Some(Line { place, text, taken: self.taken.load(Ordering::Relaxed) }));
+                return Ok(Some(Line { place, text, taken: self.taken.swap(0, Ordering::Relaxed) }));
             }
         }
     }

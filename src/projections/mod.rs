@@ -45,6 +45,7 @@ enum Command {
     Resume(Change),
     /// Leave out one changeset: the one it stands before, or the first of a parked stream
     Skip {
+        /// The projection
         name: String,
         /// The changeset's place in the global order
         checkpoint: Checkpoint,
@@ -56,6 +57,7 @@ enum Command {
     },
     /// The streams that wait because one of their changesets failed
     Parked {
+        /// The projection
         name: String,
         /// Try them again now
         #[arg(long)]
@@ -73,6 +75,7 @@ enum Command {
 
 #[derive(Args)]
 struct Await {
+    /// The projection
     name: String,
     /// Wait until the changeset at this checkpoint is applied
     #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["stream", "changeset"])]
@@ -92,6 +95,7 @@ struct Await {
 
 #[derive(Args)]
 struct Change {
+    /// The projection
     name: String,
     /// Why; kept for others to read
     #[arg(long, default_value = "", hide_default_value = true)]

@@ -19,6 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Args)]
 pub(super) struct Arguments {
+    /// The projection
     name: String,
     /// Why; kept for others to read
     #[arg(long, default_value = "", hide_default_value = true)]

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use ees_projector::Projector;
 use ees_store::http::{Api, ApiKeys, Server};
 
@@ -39,7 +40,7 @@ pub(crate) struct Arguments {
     )]
     api_keys: Option<String>,
     /// Without keys, let others than this machine in all the same
-    #[arg(long, env = "EES_INSECURE_BIND")]
+    #[arg(long, env = "EES_INSECURE_BIND", value_parser = BoolishValueParser::new())]
     insecure_bind: bool,
 }
 

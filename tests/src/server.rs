@@ -14,12 +14,20 @@ use crate::command::ees;
 pub struct Killed(pub Child);
 
 impl Killed {
-    /// Asks the process to end (SIGTERM), and waits until it has.
+    /// Asks the process to end (SIGTERM).
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn ask_to_end(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+    }
+
+    /// Asks the process to end, and waits until it has.
     ///
     /// # Panics
     /// When it is gone already.
     pub fn terminate(&mut self) -> ExitStatus {
-        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.ask_to_end();
         self.0.wait().unwrap()
     }
 }
@@ -77,7 +85,7 @@ impl Server {
         command
     }
 
-    /// Asks it to end (SIGTERM), and waits until it has.
+    /// Asks the server to end (SIGTERM), and waits until it has.
     ///
     /// # Panics
     /// When it is gone already.

@@ -1,4 +1,5 @@
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::thread;
 
@@ -32,6 +33,26 @@ fn it_prints_one_line_and_ends_cleanly_when_asked() {
         assert!(hints.contains(told), "{told} is not in {hints}");
     }
     assert!(data.join("log.db").exists() && !data.join("log.db-wal").exists(), "the store is closed");
+}
+
+#[test]
+fn asked_twice_it_does_not_wait_for_what_was_accepted() {
+    let mut command = ees(&["--listen", "127.0.0.1:0", "--store", "memory:"]);
+    let mut server = Killed(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut caller =
+        TcpStream::connect(line.trim_end().strip_prefix("listening on http://").unwrap()).unwrap();
+    let head = "POST /streams/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    caller.write_all(head.as_bytes()).unwrap();
+    BufReader::new(caller.try_clone().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("100 Continue"), "it waits for the body: {line}");
+
+    server.ask_to_end();
+    let mut log = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains("stopping")));
+    assert_eq!(server.0.try_wait().unwrap(), None);
+    assert_eq!(server.terminate().code(), Some(1));
 }
 
 #[test]
