@@ -21,11 +21,11 @@ features:
     #!/usr/bin/env bash
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
-    for feature in "" sqlite http client laws; do lint ees-store "$feature"; done
+    for feature in "" sqlite http client tls laws; do lint ees-store "$feature"; done
     for feature in "" sqlite http testkit; do lint ees-projector "$feature"; done
     for feature in "" sqlite; do lint ees-projections "$feature"; done
-    lint ees sqlite
-    lint ees sqlite,tls
+    lint ees ""
+    lint ees tls
 
 # Builds the documentation; a broken link is an error.
 docs:
@@ -33,6 +33,7 @@ docs:
 
 # Checks licences, bans and sources of what we depend on.
 deny:
+    cargo fetch --locked
     cargo deny --offline --all-features check licenses bans sources
 
 # Runs every test.
@@ -52,6 +53,6 @@ bench:
 bench-short:
     cargo bench --locked -p ees-tests --bench embedded -- --short
 
-# Kills servers and workers for hours (CI does it for a minute).
+# Kills servers and workers for hours (the tests do it for one import).
 kill-for-hours hours="4":
     EES_KILL_MINUTES=$(({{hours}} * 60)) cargo test -p ees-tests --release --test file_history -- --nocapture

@@ -70,7 +70,7 @@ impl fmt::Display for Pretty<'_> {
             write!(f, "\n       {}", PrettyEvent { id, event })?;
         }
         if metadata.as_str() != "{}" {
-            write!(f, "\n       {DIM}metadata {metadata}{DIM:#}")?;
+            write!(f, "\n       {DIM}metadata {}{DIM:#}", Printable(metadata.as_str()))?;
         }
         Ok(())
     }
@@ -86,8 +86,35 @@ impl fmt::Display for PrettyEvent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{DIM}{:>4}{DIM:#} ", self.id)?;
         if let Some(event_type) = json::event_type(self.event) {
-            write!(f, "{TYPE}{event_type}{TYPE:#} ")?;
+            write!(f, "{TYPE}{}{TYPE:#} ", Printable(&event_type))?;
         }
-        f.write_str(self.event)
+        Printable(self.event).fmt(f)
+    }
+}
+
+/// Somebody else's text on a terminal: control characters are written out, so that they can't steer it.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in self.0.split_inclusive(char::is_control) {
+            let text = piece.trim_end_matches(char::is_control);
+            f.write_str(text)?;
+            piece[text.len()..].chars().try_for_each(|control| write!(f, "\\u{:04x}", u32::from(control)))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_can_not_steer_the_terminal() {
+        let event = "{\"type\":\"\\u001b[2J\",\"a\":\"\u{7f}b\u{9b}\"}";
+        let shown = PrettyEvent { id: EventId::new(1), event }.to_string();
+        assert!(shown.contains("\\u001b[2J") && shown.ends_with("\"a\":\"\\u007fb\\u009b\"}"), "{shown}");
+        assert_eq!(Printable("no control").to_string(), "no control");
     }
 }

@@ -1,7 +1,7 @@
 //! What goes to standard output: text for people, coloured on a terminal, or JSON for machines.
 
 use std::fmt::Display;
-use std::io::{BufWriter, Stdout, Write};
+use std::io::{BufWriter, Write};
 
 use anstream::AutoStream;
 use serde::Serialize;
@@ -11,12 +11,15 @@ use crate::exit::{Failure, Outcome};
 /// Standard output. Nothing is seen before it is [flushed](Self::flush).
 pub(crate) struct Output {
     json: bool,
-    out: BufWriter<AutoStream<Stdout>>,
+    out: BufWriter<Box<dyn Write + Send>>,
 }
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, out: BufWriter::new(AutoStream::auto(std::io::stdout())) }
+        // What is for machines goes out byte for byte: stripping colours could take a part of the data with it.
+        let out: Box<dyn Write + Send> =
+            if json { Box::new(std::io::stdout()) } else { Box::new(AutoStream::auto(std::io::stdout())) };
+        Self { json, out: BufWriter::new(out) }
     }
 
     /// Whether machines read it.

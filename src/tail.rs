@@ -1,11 +1,11 @@
 //! `ees tail`: everything in its global order, as it happens.
 
 use clap::Args;
-use ees_store::{ChangesetLog, Checkpoint, Filter, Indexed, LogPage, LogQuery, StreamType, pages};
+use ees_store::{ChangesetLog, Checkpoint, Filter, Indexed, LogHead, LogPage, LogQuery, StreamType, pages};
 use futures::TryStreamExt;
 
 use crate::changeset::{Pretty, Record};
-use crate::exit::Outcome;
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::remote::Remote;
 
@@ -56,11 +56,43 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         return Ok(());
     }
     let mut news = Box::pin(pages::follow(&client, query));
-    while let Some(LogPage { changesets, .. }) = news.try_next().await? {
+    let mut seen = Seen::default();
+    while let Some(page) = news.try_next().await? {
+        seen.still_there(&client, &page).await?;
+        let LogPage { changesets, .. } = page;
         changesets.into_iter().try_for_each(|changeset| print(changeset, output))?;
         output.flush()?;
     }
     Ok(())
+}
+
+/// What was printed last, and of which incarnation of the log.
+#[derive(Default)]
+struct Seen {
+    head: Option<LogHead>,
+    last: Option<Indexed>,
+}
+
+impl Seen {
+    /// A log that was replaced by an earlier state of itself would make this one skip changesets.
+    async fn still_there(&mut self, log: &impl ChangesetLog, page: &LogPage) -> Outcome {
+        let went_back =
+            || Failure::new(Exit::Refused, "LOG_WENT_BACK", "the log was replaced or restored: begin again");
+        if page.head.checkpoint < page.next {
+            return Err(went_back());
+        }
+        if let (Some(head), Some(last)) = (&self.head, &self.last)
+            && (head.log_id, head.incarnation) != (page.head.log_id, page.head.incarnation)
+        {
+            let again = log.read(LogQuery::from(last.checkpoint, 1)).await?;
+            if head.log_id != page.head.log_id || again.changesets.first() != Some(last) {
+                return Err(went_back());
+            }
+        }
+        self.head = Some(page.head.clone());
+        self.last = page.changesets.last().cloned().or_else(|| self.last.take());
+        Ok(())
+    }
 }
 
 /// Where the last so many begin. Places may have gaps: then there are a few less.

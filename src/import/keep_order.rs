@@ -24,6 +24,8 @@ use crate::progress::Progress;
 
 /// Changesets that are committed at once.
 const CHUNK: usize = 1_000;
+/// Bytes of events and metadata that are committed at once; one changeset may have more.
+const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
 pub(super) async fn import(mut lines: Lines, file: &Path, output: &Output) -> Outcome<Counts> {
     let Opened { store, log } = Backend::Sqlite(file.to_owned()).open()?;
@@ -33,13 +35,14 @@ pub(super) async fn import(mut lines: Lines, file: &Path, output: &Output) -> Ou
     while let Some(line) = lines.next()? {
         let taken = line.taken;
         moving.take(line).await?;
-        if moving.chunk.len() >= CHUNK {
+        if moving.chunk.len() >= CHUNK || moving.chunk_bytes >= CHUNK_BYTES {
             moving.store_chunk().await?;
         }
         progress.advance(taken);
         progress.tell(|| told(moving.counts, begun.elapsed()));
     }
     moving.store_chunk().await?;
+    moving.expect_no_more().await?;
     let Moving { counts, content, .. } = moving;
     if content != Content::of(&*log, counts.imported + counts.already_there).await? {
         return Err(Failure::other(format!(
@@ -59,6 +62,9 @@ struct Moving<'a> {
     before: Option<Before<'a>>,
     tails: HashMap<StreamId, Tail>,
     chunk: Vec<(LinePlace, Commit)>,
+    chunk_bytes: usize,
+    /// The checkpoint the next line must have, where lines have one.
+    next_line: Checkpoint,
     head: Checkpoint,
     counts: Counts,
     content: Content,
@@ -72,6 +78,8 @@ impl<'a> Moving<'a> {
             before: Some(Box::pin(pages::log_changesets(log, all))),
             tails: HashMap::new(),
             chunk: Vec::with_capacity(CHUNK),
+            chunk_bytes: 0,
+            next_line: Checkpoint::START,
             head: Checkpoint::START,
             counts: Counts { imported: 0, already_there: 0 },
             content: Content::default(),
@@ -82,6 +90,7 @@ impl<'a> Moving<'a> {
     async fn take(&mut self, Line { place, text, .. }: Line) -> Outcome {
         let read = serde_json::from_str(&text).map_err(Failure::bad_input);
         let record: Record = read.map_err(|failure| failure.at(&place))?;
+        self.in_order(&record).map_err(|failure| failure.at(&place))?;
         let record = Record { checkpoint: None, ..record };
         let commit = self.follow(&record).map_err(|failure| failure.at(&place))?;
         self.content.add(&record)?;
@@ -93,8 +102,35 @@ impl<'a> Moving<'a> {
             }
             self.before = None;
         }
+        self.chunk_bytes += commit.size_bytes();
         self.chunk.push((place, commit));
         Ok(())
+    }
+
+    /// Lines that changed places, or are missing, must not become a log.
+    fn in_order(&mut self, record: &Record) -> Outcome {
+        let Some(checkpoint) = record.checkpoint else { return Ok(()) };
+        if checkpoint != self.next_line {
+            return Err(Failure::bad_input(format!(
+                "it has checkpoint {checkpoint} where {} must come: lines are missing, or not in their order",
+                self.next_line
+            )));
+        }
+        self.next_line = checkpoint.next();
+        Ok(())
+    }
+
+    /// The store must not hold more than the file.
+    async fn expect_no_more(&mut self) -> Outcome {
+        let Some(before) = &mut self.before else { return Ok(()) };
+        match before.try_next().await? {
+            None => Ok(()),
+            Some(more) => Err(Failure::new(
+                Exit::Refused,
+                "ANOTHER_LOG",
+                format!("the store goes on where the file ends, at checkpoint {}", more.checkpoint),
+            )),
+        }
     }
 
     /// The commit of a changeset that has to follow the lines before, as it would from a store's own decision.
@@ -108,10 +144,9 @@ impl<'a> Moving<'a> {
         commit.stream_type.clone_from(&record.stream_type);
 
         let tail = self.tails.entry(record.stream_id.clone()).or_default();
-        let decided = decide(tail, &commit, usize::MAX, record.timestamp);
-        let changeset = decided.map_err(|refusal| {
-            Failure::bad_input(format!("it does not follow the stream's lines before: {refusal}"))
-        })?;
+        let decided = decide(tail, &commit, self.store.limit_bytes(), record.timestamp);
+        let changeset = decided
+            .map_err(|refusal| Failure::bad_input(format!("it can't follow the lines before: {refusal}")))?;
         *tail = Tail::after(&changeset);
         let followed = Record::from(changeset);
         if followed != *record {
@@ -126,6 +161,7 @@ impl<'a> Moving<'a> {
 
     async fn store_chunk(&mut self) -> Outcome {
         let (places, commits): (Vec<_>, Vec<_>) = self.chunk.drain(..).unzip();
+        self.chunk_bytes = 0;
         let wanted: Vec<_> = commits.iter().map(|commit| commit.expectation.number() + 1).collect();
         let verdicts = self.store.commit_in_order(commits).await;
         for ((verdict, place), wanted) in verdicts.into_iter().zip(places).zip(wanted) {

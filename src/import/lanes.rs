@@ -138,7 +138,7 @@ impl Shared {
             }
             // Its key may be forgotten by now. What is stored is not.
             Err(Error::Refused(refusal @ Refusal::Outdated { .. })) => {
-                let changeset_id = self.find(&commit, refusal).await?;
+                let changeset_id = self.find(&commit, last, refusal).await?;
                 self.already_there.fetch_add(1, Relaxed);
                 Ok(changeset_id)
             }
@@ -146,9 +146,12 @@ impl Shared {
         }
     }
 
-    /// The changeset that stands where the commit would, if it is the same.
-    async fn find(&self, commit: &Commit, refusal: Refusal) -> Outcome<ChangesetId> {
+    /// The changeset that stands where the commit would, if it is the same, and not one of the lines before.
+    async fn find(&self, commit: &Commit, last: ChangesetId, refusal: Refusal) -> Outcome<ChangesetId> {
         let wanted = ChangesetId::new(commit.expectation.number()).next();
+        if wanted <= last {
+            return Err(Error::from(refusal).into());
+        }
         let query = StreamQuery::changesets(commit.stream_id.clone(), wanted, Some(wanted));
         let Some(there) = self.client.read_stream(query).await?.changesets.pop() else {
             return Err(Error::from(refusal).into());

@@ -1,5 +1,6 @@
 //! What a person who starts the server wants to know: where the data is, who gets in, what to try.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
@@ -25,7 +26,9 @@ pub(super) fn show(address: SocketAddr, place: &Place, access: &Access, log_form
     let url = format!("http://{}", reachable(address));
     let key =
         if access.callers == Callers::WithKey { " -H \"Authorization: Bearer $EES_API_KEY\"" } else { "" };
-    eprintln!(
+    // Whoever reads it may have gone: no reason not to serve.
+    let _ = writeln!(
+        std::io::stderr(),
         "\
 data:    {store}
 access:  {callers}

@@ -84,5 +84,9 @@ async fn bind(listen: &str, addresses: &[SocketAddr]) -> Outcome<Server> {
 /// The one line on standard output. From now on connections are taken.
 fn announce(address: SocketAddr) -> Outcome {
     let mut out = std::io::stdout();
-    writeln!(out, "listening on http://{address}").and_then(|()| out.flush()).map_err(|e| Failure::output(&e))
+    match writeln!(out, "listening on http://{address}").and_then(|()| out.flush()) {
+        // Nobody reads it: no reason not to serve.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+        _ => Ok(()),
+    }
 }

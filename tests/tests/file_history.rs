@@ -123,9 +123,10 @@ fn import_under_fire(chance: &mut fastrand::Rng) -> u32 {
         // Time to do something between two kills; what is hit is left to chance.
         std::thread::sleep(Duration::from_millis(chance.u64(20..400)));
         match finished(&mut importer.0) {
-            Some(true) => break,
+            Some(0) => break,
             // It gave up waiting for the server: it goes on where it was.
-            Some(false) => importer = Killed(world.import().spawn().unwrap()),
+            Some(6) => importer = Killed(world.import().spawn().unwrap()),
+            Some(other) => panic!("the import ended with {other}"),
             None => {}
         }
         kills += 1;
@@ -144,6 +145,7 @@ fn import_under_fire(chance: &mut fastrand::Rng) -> u32 {
     kills
 }
 
-fn finished(child: &mut Child) -> Option<bool> {
-    child.try_wait().unwrap().map(|status| status.success())
+/// The code a process ended with, if it has.
+fn finished(child: &mut Child) -> Option<i32> {
+    child.try_wait().unwrap().map(|status| status.code().unwrap())
 }

@@ -113,6 +113,11 @@ fn checked(url: &str) -> Result<String> {
         Ok(parsed) => parsed,
         Err(e) => return refuse(&e.to_string()),
     };
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        // Said without the URL: it ends up in logs.
+        let why = "a URL must not hold a user name or a password; give an API key instead";
+        return Err(Error::InvalidRequest(why.to_owned()));
+    }
     match parsed.scheme() {
         "http" => {}
         "https" if cfg!(feature = "tls") => {}
