@@ -10,7 +10,7 @@ use ees_store::{
 use serde::Serialize;
 
 use crate::arguments::{seconds, text};
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::projections::wait::{self, Until};
 use crate::remote::Remote;
@@ -100,8 +100,14 @@ fn commit_of(arguments: Arguments) -> Outcome<Commit> {
     Ok(commit)
 }
 
+fn parsed(flag: &str, text: &str) -> Outcome<String> {
+    let json =
+        Json::parse(text).map_err(|e| Failure::bad_input(format!("{flag} {text:?} is no JSON: {e}")))?;
+    Ok(json.to_string())
+}
+
 /// Each is checked by itself: what is joined here must not become another number of events.
 fn array_of(events: &[String]) -> Outcome<String> {
-    let events = events.iter().map(|event| Ok(Json::parse(event)?.to_string()));
+    let events = events.iter().map(|event| parsed("--event", event));
     Ok(format!("[{}]", events.collect::<Outcome<Vec<_>>>()?.join(",")))
 }

@@ -95,25 +95,23 @@ impl Handle {
     ) -> Result<(), OperateError> {
         let live = &self.member(name)?.live;
         let mut position = live.position();
-        let waited = async {
-            // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
-            let head =
-                self.log.head().await.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
-            let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
-            let reached = position.wait_for(|position| *position >= wanted).await;
-            reached
-                .map(|_| ())
-                .map_err(|_| OperateError::Unavailable("the projector is shutting down".to_owned()))
+        let deadline = tokio::time::Instant::now() + timeout;
+        let late = |wanted| OperateError::TimedOut { checkpoint: *live.position().borrow(), wanted };
+        let head = tokio::time::timeout_at(deadline, self.log.head()).await.map_err(|_| late(checkpoint))?;
+        let head = head.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
+        // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
+        let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
+        let reached = position.wait_for(|position| *position >= wanted);
+        let waited = match tokio::time::timeout_at(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
+            Err(_) => Err(late(wanted)),
         };
-        let waited = tokio::time::timeout(timeout, waited).await;
         // What a stopped projection has reached belongs to another log.
         if let Some(why) = live.snapshot().stopped() {
             return Err(OperateError::Invalid(why));
         }
-        waited.unwrap_or_else(|_| {
-            let at = *live.position().borrow();
-            Err(OperateError::TimedOut { checkpoint: at, wanted: checkpoint })
-        })
+        waited
     }
 
     /// Waits until a stream's changeset is applied (or parked, or skipped).

@@ -44,7 +44,9 @@ impl Action {
 #[non_exhaustive]
 pub enum OperateError {
     /// There is no projection of this name here.
-    #[error("there is no projection \"{name}\" here; there are: {known}")]
+    #[error(
+        "there is no projection \"{name}\" here; there are: {known}. One in another process is steered there"
+    )]
     Unknown {
         /// The name asked for.
         name: String,

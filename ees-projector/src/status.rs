@@ -214,7 +214,8 @@ impl Inner {
     pub(crate) fn stalled(&self, after: Duration) -> Option<String> {
         let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
         if let Some(pause) = self.pause() {
-            return Some(format!("paused: {}", pause.reason));
+            let why = if pause.reason.is_empty() { "no reason was given" } else { &pause.reason };
+            return Some(format!("paused: {why}"));
         }
         if let Some(why) = self.stopped() {
             return Some(why);

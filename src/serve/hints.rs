@@ -34,7 +34,7 @@ data:    {store}
 access:  {callers}
 docs:    {url}/docs
 try:
-  curl{key} {url}/streams/account-42 -d '{{\"events\": [{{\"type\": \"opened\"}}]}}'
+  curl{key} {url}/streams/account-42 -d '{{\"events\": [{{\"type\": \"opened\", \"owner\": \"ada\"}}]}}'
   curl{key} '{url}/streams/account-42/events?pp=true'
   curl{key} {url}/streams"
     );
