@@ -17,6 +17,8 @@ pub(crate) struct Batch<E> {
     pub(crate) unreadable: BTreeMap<usize, UnreadableEvent>,
     /// The changeset before `next`, whether the filter passes it or not.
     pub(crate) last: Option<Applied>,
+    /// Where it was read from: it is for a projection that stands there, and no other.
+    pub(crate) from: Checkpoint,
     /// Where the log goes on.
     pub(crate) next: Checkpoint,
     pub(crate) head: LogHead,
@@ -29,7 +31,8 @@ struct Decoded<E> {
 }
 
 impl<E: DeserializeOwned> Batch<E> {
-    pub(crate) fn decode(page: LogPage, filter: &Filter) -> Self {
+    /// Decodes what was read from a checkpoint on.
+    pub(crate) fn decode(from: Checkpoint, page: LogPage, filter: &Filter) -> Self {
         let mut events = Vec::with_capacity(page.changesets.len());
         let mut unreadable = BTreeMap::new();
         for (changeset, indexed) in page.changesets.iter().enumerate() {
@@ -47,7 +50,7 @@ impl<E: DeserializeOwned> Batch<E> {
             }
         }
         let last = page.changesets.last().map(place_of);
-        Self { changesets: page.changesets, events, unreadable, last, next: page.next, head: page.head }
+        Self { changesets: page.changesets, events, unreadable, last, from, next: page.next, head: page.head }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
-use ees_store::{Checkpoint, LogHead, StreamId, Timestamp};
+use ees_store::{LogHead, StreamId, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     /// When the next parked stream is due.
     pub(crate) parked_due: Option<Timestamp>,
     /// Read while the batch before was applied.
-    ahead: Option<(Checkpoint, Batch<P::Event>)>,
+    ahead: Option<Batch<P::Event>>,
     pub(crate) verified: Verified,
     stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
@@ -163,7 +163,7 @@ where
         }
         let from = control.position.next;
         let batch = match self.ahead.take() {
-            Some((at, batch)) if at == from => batch,
+            Some(batch) if batch.from == from => batch,
             _ => {
                 let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
                 let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max.max(1) };
@@ -187,7 +187,10 @@ where
     /// Applies a batch, and reads the next one meanwhile.
     pub(crate) async fn take(&mut self, batch: Batch<P::Event>) -> Result<Stepped, StepError> {
         let control = self.load().await?;
-        if batch.next == control.position.next {
+        if batch.from != control.position.next {
+            return Err(StepError::Fenced);
+        }
+        if batch.next == batch.from {
             self.went_well(State::Following);
             // Another worker may have been told to pause or to rebuild: read again next time.
             self.control = None;
@@ -212,7 +215,7 @@ where
             self.control = None;
             return Err(error);
         }
-        self.ahead = ahead.filter(|ahead| ahead.next > next).map(|ahead| (next, ahead));
+        self.ahead = ahead.filter(|ahead| ahead.next > next);
         self.went_well(if caught_up { State::Following } else { State::CatchingUp });
         Ok(Stepped::Moved)
     }

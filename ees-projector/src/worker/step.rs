@@ -61,10 +61,10 @@ where
         let page = self.log.read(query).await.map_err(StepError::Log)?;
         let filtered = !filter.is_all() && page.next > from;
         let mut batch = if page.changesets.len() < 50 {
-            Batch::decode(page, &filter)
+            Batch::decode(from, page, &filter)
         } else {
             // Long enough to be felt by the other tasks of this thread.
-            let decoded = tokio::task::spawn_blocking(move || Batch::decode(page, &filter));
+            let decoded = tokio::task::spawn_blocking(move || Batch::decode(from, page, &filter));
             decoded.await.map_err(|e| StepError::Database(e.into()))?
         };
         if filtered {
