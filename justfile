@@ -53,6 +53,6 @@ bench:
 bench-short:
     cargo bench --locked -p ees-tests --bench embedded -- --short
 
-# Kills servers and workers for hours (the tests do it for one import).
+# Kills servers and workers for hours (CI does it for a minute).
 kill-for-hours hours="4":
     EES_KILL_MINUTES=$(({{hours}} * 60)) cargo test -p ees-tests --release --test file_history -- --nocapture
