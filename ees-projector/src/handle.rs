@@ -14,7 +14,7 @@ use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
 use crate::status::{Live, Status};
 
-type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+pub(crate) type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// What a running projection lets others read from its database.
 pub(crate) trait Inspect: Send + Sync {

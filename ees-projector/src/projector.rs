@@ -12,10 +12,10 @@ use tokio_util::task::TaskTracker;
 use crate::control::{AuditEntry, ParkedStream};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::fold::{Fold, Folded};
-use crate::handle::{Handle, Inspect, Member};
+use crate::handle::{Handle, Inspect, Member, Reading};
 use crate::operation::Operation;
 use crate::policy::OnFailure;
-use crate::projection::{BoxError, Order, Projection, is_name};
+use crate::projection::{Order, Projection, is_name};
 use crate::settings::Settings;
 use crate::status::Live;
 use crate::worker::monitor;
@@ -216,19 +216,12 @@ fn check<Tx: Send, P: Projection<Tx>>(projection: &P, settings: Settings) -> Res
 struct Inspector<P, D>(Arc<Core<P, D>>);
 
 impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
-    fn parked(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<ParkedStream>, BoxError>> + Send>> {
+    fn parked(&self) -> Reading<Vec<ParkedStream>> {
         let core = self.0.clone();
-        Box::pin(async move {
-            let reader = core.clone();
-            let read = async move { reader.database.begin().await?.parked(reader.projection.name()).await };
-            core.database.run(read).await?
-        })
+        Box::pin(async move { core.parked().await })
     }
 
-    fn audit(
-        &self,
-        limit: usize,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Vec<AuditEntry>, BoxError>> + Send>> {
+    fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>> {
         let core = self.0.clone();
         Box::pin(async move {
             let reader = core.clone();

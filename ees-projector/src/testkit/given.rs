@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, StreamId, memory as store};
 use serde_json::Value;
@@ -12,7 +11,7 @@ use crate::database::Database;
 use crate::fold::Folded;
 use crate::status::Live;
 use crate::worker::runner::{Runner, Stepped};
-use crate::worker::step::{Core, StepError};
+use crate::worker::step::Core;
 use crate::{Fold, Projection, Settings, memory, sqlite};
 
 /// A history: events in the order they were committed, each a changeset of its own, as (stream, event).
@@ -147,22 +146,11 @@ where
     let core = Arc::new(Core { projection, database, log, settings: Settings::default() });
     let mut runner = Runner::new(core, Arc::new(Live::new()));
     loop {
-        match step(&mut runner).await {
+        match runner.step().await {
             Ok(Stepped::Moved) => {}
             Ok(Stepped::Idle | Stepped::Paused) => return,
             Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
-    }
-}
-
-pub(super) async fn step<P, D>(runner: &mut Runner<P, D>) -> Result<Stepped, StepError>
-where
-    D: Database,
-    P: Projection<D::Tx>,
-{
-    match runner.next_batch(Duration::ZERO).await? {
-        Some(batch) => runner.take(batch).await,
-        None => Ok(Stepped::Paused),
     }
 }
 

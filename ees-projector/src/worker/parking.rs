@@ -8,7 +8,7 @@ use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
 use crate::control::{Applied, Control, ParkedStream, Position};
 use crate::database::{Database, Transaction};
 use crate::policy::{OnFailure, Parking};
-use crate::projection::Projection;
+use crate::projection::{BoxError, Projection};
 use crate::worker::batch::Batch;
 use crate::worker::runner::Runner;
 use crate::worker::step::{AsyncWork, Core, StepError};
@@ -48,7 +48,7 @@ where
             return self.pause_at(control, place, attempts, reason).await;
         }
         let retry_at = in_future(parking.retry_after(0));
-        let log_id = match self.verified.log_id() {
+        let log_id = match control.log_id {
             Some(log_id) => log_id,
             None => self.core.log.head().await.map_err(StepError::Log)?.log_id,
         };
@@ -193,9 +193,7 @@ where
     }
 
     pub(crate) async fn parked_streams(&self) -> Result<Vec<ParkedStream>, StepError> {
-        let core = self.core.clone();
-        let read = async move { core.database.begin().await?.parked(core.projection.name()).await };
-        self.core.database.run(read).await.and_then(|parked| parked).map_err(StepError::Database)
+        self.core.parked().await.map_err(StepError::Database)
     }
 }
 
@@ -204,6 +202,13 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
+    /// The streams that wait, those to be tried first at the front.
+    pub(crate) async fn parked(self: &Arc<Self>) -> Result<Vec<ParkedStream>, BoxError> {
+        let core = self.clone();
+        let read = async move { core.database.begin().await?.parked(core.projection.name()).await };
+        self.database.run(read).await?
+    }
+
     async fn parked_places(self: &Arc<Self>, stream_id: &StreamId) -> Result<Vec<Checkpoint>, StepError> {
         let core = self.clone();
         let stream_id = stream_id.clone();

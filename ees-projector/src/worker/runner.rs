@@ -28,7 +28,7 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     pub(crate) parked_due: Option<Timestamp>,
     /// Read while the batch before was applied.
     ahead: Option<Batch<P::Event>>,
-    pub(crate) verified: Verified,
+    verified: Verified,
     stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
 }
@@ -123,12 +123,7 @@ where
     /// stay. A step that has begun is finished.
     pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Drained {
         loop {
-            let stepped = match self.next_batch(Duration::ZERO).await {
-                Ok(Some(batch)) => self.take(batch).await,
-                Ok(None) => Ok(Stepped::Paused),
-                Err(error) => Err(error),
-            };
-            let pause = match stepped {
+            let pause = match self.step().await {
                 Ok(Stepped::Moved) => Duration::ZERO,
                 Ok(Stepped::Paused) => return Drained::Paused,
                 Ok(Stepped::Idle) => {
@@ -141,6 +136,14 @@ where
                 return Drained::OutOfTime;
             }
             tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Applies what comes next, if there is anything, without waiting for it.
+    pub(crate) async fn step(&mut self) -> Result<Stepped, StepError> {
+        match self.next_batch(Duration::ZERO).await? {
+            Some(batch) => self.take(batch).await,
+            None => Ok(Stepped::Paused),
         }
     }
 

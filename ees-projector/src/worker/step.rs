@@ -6,8 +6,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, LogHead, LogId, LogQuery, StreamId};
+use ees_store::{ChangesetLog, Checkpoint, LogHead, LogQuery, StreamId};
 use futures::FutureExt;
+use uuid::Uuid;
 
 use crate::control::{Applied, Control, Position};
 use crate::database::{Database, Transaction};
@@ -233,11 +234,11 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
 
 /// Which incarnation of the log was found to be the one that was read before.
 #[derive(Default)]
-pub(crate) struct Verified(Option<LogHead>);
+pub(crate) struct Verified(Option<Uuid>);
 
 impl Verified {
     pub(crate) fn covers(&self, control: &Control, head: &LogHead) -> bool {
-        self.0.as_ref().is_some_and(|known| known.incarnation == head.incarnation)
+        self.0 == Some(head.incarnation)
             && control.log_id.is_none_or(|known| known == head.log_id)
             && control.position.next <= head.checkpoint
     }
@@ -246,12 +247,8 @@ impl Verified {
         self.0.is_some()
     }
 
-    pub(crate) fn log_id(&self) -> Option<LogId> {
-        self.0.as_ref().map(|head| head.log_id)
-    }
-
     pub(crate) fn note(&mut self, head: &LogHead) {
-        self.0 = Some(head.clone());
+        self.0 = Some(head.incarnation);
     }
 
     pub(crate) fn forget(&mut self) {
