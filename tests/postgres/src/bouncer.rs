@@ -1,9 +1,9 @@
 //! pgbouncer before a server.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::account::Account;
 use crate::cluster::{PATIENCE, free_port, new_folder};
-use crate::{target, unblocked};
+use crate::unblocked;
 
 /// pgbouncer as many operate it: connections to the server are handed out for one transaction at a time, so that
 /// nothing of a session (advisory locks, `LISTEN`, `SET`, prepared statements by name) can be relied on.
@@ -57,22 +57,17 @@ fn start(mut url: Url) -> Option<Bouncer> {
         return None;
     };
     let account = Account::find();
-    let folder = new_folder(&account.reachable(reachable_parent()));
-    account.own(&folder);
+    let folder = new_folder(account);
     let port = free_port();
     let settings = folder.join("pgbouncer.ini");
-    fs::write(&settings, configuration(&url, port, &folder.join("log"))).expect("it is our folder");
+    fs::write(&settings, configuration(&url, port)).expect("it is our folder");
     account.own(&settings);
 
+    let path_of_log = folder.join("log");
+    let log = File::create(&path_of_log).expect("it is our folder");
     let mut keeper = Command::new("sh");
-    keeper
-        .args(["-c", KEEPER, "keeper"])
-        .arg(&folder)
-        .args(account.prefix())
-        .arg(program)
-        .arg("-q")
-        .arg(&settings);
-    keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    keeper.args(["-c", KEEPER, "keeper"]).arg(&folder).args(account.prefix()).arg(program).arg(&settings);
+    keeper.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
     let keeper = keeper.spawn().expect("sh runs");
 
     url.set_host(Some("127.0.0.1")).expect("a PostgreSQL address has a host");
@@ -80,7 +75,7 @@ fn start(mut url: Url) -> Option<Bouncer> {
     let bouncer = Bouncer { keeper, url: url.into() };
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        let log = || fs::read_to_string(folder.join("log")).unwrap_or_default();
+        let log = || fs::read_to_string(&path_of_log).unwrap_or_default();
         assert!(Instant::now() < deadline, "pgbouncer does not start: {}", log());
         sleep(Duration::from_millis(10));
     }
@@ -94,22 +89,17 @@ fn program() -> Option<PathBuf> {
     folders.map(|folder| folder.join("pgbouncer")).find(|program| program.is_file())
 }
 
-fn reachable_parent() -> PathBuf {
-    let parent = target().join("postgres");
-    fs::create_dir_all(&parent).expect("target can be created");
-    parent
-}
-
 /// `extra_float_digits` is what sqlx sends with each connection, and pgbouncer doesn't know.
-fn configuration(url: &Url, port: u16, log: &Path) -> String {
+fn configuration(url: &Url, port: u16) -> String {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().replace('\'', "''");
     let host = decoded(url.host_str().unwrap_or("127.0.0.1"));
     let upstream_port = url.port().unwrap_or(5432);
     let user = decoded(url.username());
-    let password = decoded(url.password().unwrap_or_default());
+    // It takes an empty password for a syntax error.
+    let password = url.password().map(|text| format!(" password='{}'", decoded(text))).unwrap_or_default();
     format!(
         "[databases]\n\
-         * = host='{host}' port={upstream_port} user='{user}' password='{password}'\n\
+         * = host='{host}' port={upstream_port} user='{user}'{password}\n\
          [pgbouncer]\n\
          listen_addr = 127.0.0.1\n\
          listen_port = {port}\n\
@@ -118,8 +108,6 @@ fn configuration(url: &Url, port: u16, log: &Path) -> String {
          pool_mode = transaction\n\
          max_client_conn = 1000\n\
          default_pool_size = 10\n\
-         ignore_startup_parameters = extra_float_digits\n\
-         logfile = {}\n",
-        log.display()
+         ignore_startup_parameters = extra_float_digits\n"
     )
 }

@@ -27,13 +27,7 @@ impl Cluster {
     pub(crate) fn reserve() -> Self {
         // Before there is anything to clean up: it fails where there is no PostgreSQL.
         programs::folder();
-        let account = Account::find();
-        let parent = target().join("postgres");
-        fs::create_dir_all(&parent).expect("target can be created");
-        let folder = new_folder(&account.reachable(parent));
-        fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("it is our folder");
-        account.own(&folder);
-        Self { folder, port: free_port() }
+        Self { folder: new_folder(Account::find()), port: free_port() }
     }
 
     /// Starts the server, and the keeper which removes both when its users are gone: those that have locked the file,
@@ -75,15 +69,21 @@ impl Cluster {
 }
 
 /// A folder that nobody else has, not even one that was left by a killed process of the same id.
-pub(crate) fn new_folder(parent: &Path) -> PathBuf {
-    loop {
+pub(crate) fn new_folder(account: Account) -> PathBuf {
+    let parent = target().join("postgres");
+    fs::create_dir_all(&parent).expect("target can be created");
+    let parent = account.reachable(parent);
+    let folder = loop {
         let folder = parent.join(format!("ees-postgres-{}-{:08x}", std::process::id(), fastrand::u32(..)));
         match fs::create_dir(&folder) {
-            Ok(()) => return folder,
+            Ok(()) => break folder,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => panic!("can't create {}: {error}", folder.display()),
         }
-    }
+    };
+    fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("it is our folder");
+    account.own(&folder);
+    folder
 }
 
 /// A port which is free, and remains so: from below the range which the system takes for outgoing connections.
