@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ees_test_postgres::{Bouncer, Server, TestDatabase};
@@ -102,4 +105,36 @@ async fn a_bouncer_hands_out_a_connection_for_one_transaction() {
     }
     assert!(clients.iter().all(|(_, pid)| *pid == clients[0].1));
     assert_eq!(ask(bouncer.url(), "SELECT current_database()::text").await.unwrap(), database.name());
+}
+
+/// Runs this test once more, in a process that starts a server and waits to be killed.
+#[tokio::test]
+async fn a_killed_test_leaves_no_server_and_no_files() {
+    const ROLE: &str = "EES_TEST_POSTGRES_VICTIM";
+    if std::env::var_os(ROLE).is_some() {
+        let server = Server::start().await;
+        let mut connection = PgConnection::connect(&server.url("postgres")).await.unwrap();
+        let folder: String = sqlx::query_scalar("SELECT current_setting('data_directory')")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        println!("\nvictim {} {folder}", server.url("postgres"));
+        std::future::pending::<()>().await;
+    }
+    let mut victim = Command::new(std::env::current_exe().unwrap());
+    victim.args(["--exact", "a_killed_test_leaves_no_server_and_no_files", "--nocapture"]).env(ROLE, "yes");
+    let mut victim = victim.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.starts_with("victim ")).unwrap();
+    let [_, url, folder] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    assert!(Path::new(folder).exists());
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Path::new(folder).parent().unwrap().exists() {
+        assert!(Instant::now() < deadline, "{folder} is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(PgConnection::connect(url).await.is_err());
 }
