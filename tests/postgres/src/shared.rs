@@ -16,6 +16,7 @@ pub(crate) fn cluster() -> &'static Cluster {
 }
 
 /// Finds the server, or starts it. It lives as long as anybody has the file that comes with it.
+#[expect(clippy::zombie_processes, reason = "the keeper outlives this process, whose end it waits for")]
 fn join(folder: &Path) -> (Cluster, File) {
     fs::create_dir_all(folder).expect("target can be created");
     let path_of_users = folder.join("users.lock");
