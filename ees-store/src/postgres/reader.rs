@@ -73,7 +73,9 @@ pub(super) async fn log(pool: &PgPool, head: &Head, query: &LogQuery) -> Result<
         }
     };
     let (changesets, next) = run(pool, read).await.map_err(failed)?;
-    Ok(LogPage { changesets, next, head: head.at_least(next) })
+    // What was asked for past the end says nothing of where the end is.
+    let read_up_to = if next > query.from { next } else { Checkpoint::START };
+    Ok(LogPage { changesets, next, head: head.at_least(read_up_to) })
 }
 
 async fn plain(connection: &mut PgConnection, query: &LogQuery) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
@@ -120,13 +122,14 @@ impl Found {
         to: Checkpoint,
         query: &LogQuery,
     ) -> sqlx::Result<Option<Checkpoint>> {
-        // The running sum keeps the server from sending more than what a page can hold, and one row.
+        // The running sum keeps the server from sending more than what a page can hold, and the row that shows there is
+        // more.
         let rows = sqlx::query(
             "SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events,
                     metadata
              FROM (
                  SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
-                     OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+                     OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
                  FROM ees_store.changesets
                  WHERE checkpoint >= $1 AND checkpoint < $2
                      AND ($3::text[] IS NULL OR stream_type = ANY ($3))
@@ -212,7 +215,7 @@ const CHANGESETS_OF_STREAM: &str = "
     SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events, metadata
     FROM (
         SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
-            OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+            OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
         FROM ees_store.changesets
         WHERE stream_id = $1 AND changeset_id >= greatest($2, 1) AND changeset_id <= greatest($2, 1) + $4
             AND ($3::bigint IS NULL OR changeset_id <= $3)
@@ -227,7 +230,7 @@ const EVENTS_OF_STREAM: &str = "
     SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events, metadata
     FROM (
         SELECT c.*, sum(octet_length(events) + octet_length(metadata) + 256)
-            OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+            OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
         FROM range, ees_store.changesets c
         WHERE stream_id = $1 AND changeset_id >= range.first AND changeset_id <= range.first + $4
             AND (range.last IS NULL OR changeset_id <= range.last)
