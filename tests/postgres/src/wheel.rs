@@ -16,7 +16,8 @@ pub(crate) fn programs(account: Account) -> PathBuf {
     let environment = account.reachable(target()).join("postgres-venv");
     let lock = File::create(target().join("postgres-venv.lock")).expect("target can be written");
     lock.lock().expect("files can be locked");
-    if find(&environment).is_none() {
+    // Written last: an installation that was killed is done again.
+    if !environment.join("installed").exists() {
         install(&environment);
     }
     // In the temporary folder somebody else might have been first.
@@ -28,7 +29,8 @@ pub(crate) fn programs(account: Account) -> PathBuf {
 
 fn install(environment: &Path) {
     // Whatever the umask is: another user may have to run it.
-    let script = "umask 022 && python3 -m venv \"$1\" && \"$1/bin/pip\" install --quiet --disable-pip-version-check \"$2\"";
+    let script = "umask 022 && python3 -m venv --clear \"$1\" &&
+        \"$1/bin/pip\" install --quiet --disable-pip-version-check \"$2\" && touch \"$1/installed\"";
     let mut install = Command::new("sh");
     install.args(["-c", script, "sh"]).arg(environment).arg(WHEEL);
     let output = install.output().expect("sh runs");
