@@ -8,6 +8,7 @@ use ees_store::{Checkpoint, StreamId, Timestamp};
 
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
 use crate::projection::BoxError;
+use crate::read_model::{Row, Table};
 
 /// A database that keeps read models: where transactions begin.
 pub trait Database: Send + Sync + 'static {
@@ -106,25 +107,25 @@ pub trait Transaction: Send + 'static {
     fn commit(self) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
-/// A transaction that keeps the rows of folds.
+/// A transaction that keeps the rows of folds. A key is text to whoever calls; it fits the table's key.
 pub trait FoldRows: Transaction {
-    /// Makes the table.
-    fn create_rows(&mut self, table: &str) -> impl Future<Output = Result<(), BoxError>> + Send;
+    /// Makes the table and its indexes.
+    fn create_table(&mut self, table: &Table) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Drops the table.
-    fn drop_rows(&mut self, table: &str) -> impl Future<Output = Result<(), BoxError>> + Send;
+    /// Drops the table, if there is one.
+    fn drop_table(&mut self, table: &Table) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// The states under these keys, in their order.
+    /// The rows under these keys, in their order.
     fn load_rows(
         &mut self,
-        table: &str,
+        table: &Table,
         keys: &[&str],
-    ) -> impl Future<Output = Result<Vec<Option<String>>, BoxError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Option<Row>>, BoxError>> + Send;
 
-    /// Writes these rows; one without a state is removed.
+    /// Writes these rows; of each key there is one. `None` removes the row.
     fn write_rows(
         &mut self,
-        table: &str,
-        rows: &[(String, Option<String>)],
+        table: &Table,
+        rows: &[(String, Option<Row>)],
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 }

@@ -10,14 +10,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::database::FoldRows;
-use crate::{BoxError, Order, Projection, Recorded};
+use crate::read_model::{from_row, to_row};
+use crate::{BoxError, Order, Projection, Recorded, Table};
 
 /// A read model of rows: which row an event belongs to, and a pure function that makes the new row of the old.
 ///
 /// The usual case, and the fastest: the rows a batch touches are loaded once, folded in memory, and the changed ones
 /// written together. Works on every database, and is tested without one.
 ///
-/// The rows are kept in a table of the fold's name: `key` (text), `state` (JSON text).
+/// The rows are kept in a table of the fold's name: `key` (text), `state` (JSON text). A state that is queried by more
+/// than its key has columns instead: derive [`ReadModel`](crate::ReadModel) for it, and override
+/// [`table`](Fold::table).
 ///
 /// ```
 /// use ees_projector::{Fold, Recorded};
@@ -50,17 +53,24 @@ use crate::{BoxError, Order, Projection, Recorded};
 pub trait Fold: Send + Sync + 'static {
     /// What it sees, as for [`Projection::Event`].
     type Event: DeserializeOwned + Send + Sync + 'static;
-    /// What names a row; its text is the table's `key`.
+    /// What names a row; its text is the table's key.
     type Key: Eq + Hash + Display + Send + Sync;
     /// A row.
     type State: Serialize + DeserializeOwned + Send + Sync;
 
-    /// Its name, as for [`Projection::name`]; the table is called so too.
+    /// Its name, as for [`Projection::name`]; the table is called so too unless [`table`](Fold::table) says otherwise.
     fn name(&self) -> &str;
 
     /// Its version, as for [`Projection::version`].
     fn version(&self) -> u32 {
         1
+    }
+
+    /// Where its rows are kept: a JSON document each, unless set. Asked for once.
+    ///
+    /// With `#[derive(ReadModel)]` on the state it is `Account::table()`.
+    fn table(&self) -> Table {
+        Table::document(self.name().to_owned())
     }
 
     /// Which changesets it wants; all unless set.
@@ -81,9 +91,22 @@ pub trait Fold: Send + Sync + 'static {
 }
 
 /// A fold as a projection, on every database that keeps rows.
-pub(crate) struct Folded<F>(pub(crate) F);
+pub(crate) struct Folded<F> {
+    fold: F,
+    table: Table,
+}
 
-struct Row<S> {
+impl<F: Fold> Folded<F> {
+    pub(crate) fn new(fold: F) -> Self {
+        Self { table: fold.table(), fold }
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+}
+
+struct Touched<S> {
     key: String,
     state: Option<S>,
 }
@@ -92,27 +115,27 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
     type Event = F::Event;
 
     fn name(&self) -> &str {
-        self.0.name()
+        self.fold.name()
     }
 
     fn version(&self) -> u32 {
-        self.0.version()
+        self.fold.version()
     }
 
     fn filter(&self) -> Filter {
-        self.0.filter()
+        self.fold.filter()
     }
 
     fn order(&self) -> Order {
-        self.0.order()
+        self.fold.order()
     }
 
     async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
-        tx.create_rows(self.0.name()).await
+        tx.create_table(&self.table).await
     }
 
     async fn drop_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
-        tx.drop_rows(self.0.name()).await
+        tx.drop_table(&self.table).await
     }
 
     async fn apply(&self, event: Recorded<'_, F::Event>, tx: &mut Tx) -> Result<(), BoxError> {
@@ -120,41 +143,44 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
     }
 
     async fn apply_batch(&self, events: &[Recorded<'_, F::Event>], tx: &mut Tx) -> Result<(), BoxError> {
-        let mut rows: Vec<Row<F::State>> = Vec::new();
+        let mut rows: Vec<Touched<F::State>> = Vec::new();
         let mut places: HashMap<F::Key, usize> = HashMap::new();
         // Two keys with one text are one row.
         let mut texts: HashMap<String, usize> = HashMap::new();
         let mut row_of_event = Vec::with_capacity(events.len());
         for event in events {
-            row_of_event.push(self.0.key(*event).map(|key| match places.entry(key) {
+            row_of_event.push(self.fold.key(*event).map(|key| match places.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
                     let key = new.key().to_string();
                     let place = *texts.entry(key).or_insert_with_key(|key| {
-                        rows.push(Row { key: key.clone(), state: None });
+                        rows.push(Touched { key: key.clone(), state: None });
                         rows.len() - 1
                     });
                     *new.insert(place)
                 }
             }));
         }
+        for row in &rows {
+            self.table.check_key(&row.key)?;
+        }
         let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
-        let before = tx.load_rows(self.0.name(), &keys).await?;
-        for (row, text) in rows.iter_mut().zip(&before) {
-            row.state = text.as_deref().map(serde_json::from_str).transpose()?;
+        let before = tx.load_rows(&self.table, &keys).await?;
+        for (row, before) in rows.iter_mut().zip(&before) {
+            row.state = before.as_ref().map(|before| from_row(&self.table, before)).transpose()?;
         }
         for (event, place) in events.iter().zip(row_of_event) {
             if let Some(row) = place.and_then(|place| rows.get_mut(place)) {
-                row.state = self.0.fold(row.state.take(), *event);
+                row.state = self.fold.fold(row.state.take(), *event);
             }
         }
         let mut changed = Vec::with_capacity(rows.len());
         for (row, before) in rows.into_iter().zip(before) {
-            let after = row.state.as_ref().map(serde_json::to_string).transpose()?;
+            let after = row.state.as_ref().map(|state| to_row(&self.table, state)).transpose()?;
             if after != before {
                 changed.push((row.key, after));
             }
         }
-        tx.write_rows(self.0.name(), &changed).await
+        tx.write_rows(&self.table, &changed).await
     }
 }

@@ -16,6 +16,7 @@ use crate::handle::{Handle, Inspect, Member, Reading};
 use crate::operation::Operation;
 use crate::policy::OnFailure;
 use crate::projection::{Order, Projection, is_name};
+use crate::read_model::InvalidTable;
 use crate::settings::Settings;
 use crate::status::Live;
 use crate::worker::monitor;
@@ -38,6 +39,9 @@ pub enum RegisterError {
     /// Only a projection that keeps to the order within streams can go on without one of them.
     #[error("\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or let it pause")]
     NeedsLogOrder(String),
+    /// A fold's table can't be one.
+    #[error(transparent)]
+    InvalidTable(#[from] InvalidTable),
 }
 
 type Spawn = Box<dyn FnOnce(&TaskTracker, CancellationToken, mpsc::Receiver<Operation>) + Send>;
@@ -131,7 +135,12 @@ impl Projector {
         D::Tx: FoldRows,
         F: Fold,
     {
-        self.projection(Folded(fold), database, settings)
+        let folded = Folded::new(fold);
+        // A document's table is named like the fold, and refused with it.
+        if !folded.table().is_document() {
+            folded.table().check()?;
+        }
+        self.projection(folded, database, settings)
     }
 
     /// Lets all of them run, each by itself, until they are shut down.

@@ -1,50 +1,146 @@
-//! The tables of folds: a key and a state, both text.
+//! The tables of folds: a key, and a column for each of the table's.
 //!
 //! A prepared statement for each row: within one process there is no round trip to save, and it beats building one
 //! large statement (docs/decisions/0004).
 
-use rusqlite::{OptionalExtension, params};
+use std::fmt::Write;
+
+use rusqlite::types::{FromSqlError, ToSqlOutput, ValueRef};
+use rusqlite::{OptionalExtension, Statement, ToSql};
 
 use super::Tx;
 use crate::database::FoldRows;
 use crate::projection::BoxError;
+use crate::read_model::{Column, ColumnType, Row, Table, Value};
 
 impl FoldRows for Tx {
-    async fn create_rows(&mut self, table: &str) -> Result<(), BoxError> {
-        self.connection().execute_batch(&format!(
-            "CREATE TABLE \"{table}\" (key TEXT PRIMARY KEY, state TEXT NOT NULL) STRICT, WITHOUT ROWID"
-        ))?;
-        Ok(())
+    async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        Ok(self.connection().execute_batch(&create_sql(table))?)
     }
 
-    async fn drop_rows(&mut self, table: &str) -> Result<(), BoxError> {
-        self.connection().execute_batch(&format!("DROP TABLE IF EXISTS \"{table}\""))?;
-        Ok(())
+    async fn drop_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        Ok(self.connection().execute_batch(&format!("DROP TABLE IF EXISTS {}", quoted(&table.name)))?)
     }
 
-    async fn load_rows(&mut self, table: &str, keys: &[&str]) -> Result<Vec<Option<String>>, BoxError> {
-        let sql = format!("SELECT state FROM \"{table}\" WHERE key = ?1");
-        let mut statement = self.connection().prepare_cached(&sql)?;
-        let mut states = Vec::with_capacity(keys.len());
+    async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
+        let mut statement = self.connection().prepare_cached(&select_sql(table))?;
+        let mut rows = Vec::with_capacity(keys.len());
         for key in keys {
-            states.push(statement.query_row([key], |row| row.get(0)).optional()?);
+            rows.push(statement.query_row([key], |row| read(table, row)).optional()?);
         }
-        Ok(states)
+        Ok(rows)
     }
 
-    async fn write_rows(&mut self, table: &str, rows: &[(String, Option<String>)]) -> Result<(), BoxError> {
-        let upsert = format!(
-            "INSERT INTO \"{table}\" (key, state) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET state = excluded.state"
-        );
-        let delete = format!("DELETE FROM \"{table}\" WHERE key = ?1");
-        let mut upsert = self.connection().prepare_cached(&upsert)?;
-        let mut delete = self.connection().prepare_cached(&delete)?;
-        for (key, state) in rows {
-            match state {
-                Some(state) => upsert.execute(params![key, state])?,
+    async fn write_rows(&mut self, table: &Table, rows: &[(String, Option<Row>)]) -> Result<(), BoxError> {
+        let mut upsert = self.connection().prepare_cached(&upsert_sql(table))?;
+        let mut delete = self.connection().prepare_cached(&delete_sql(table))?;
+        for (key, row) in rows {
+            match row {
+                Some(row) => write(&mut upsert, key, row)?,
                 None => delete.execute([key])?,
             };
         }
         Ok(())
+    }
+}
+
+fn create_sql(table: &Table) -> String {
+    let (name, key) = (quoted(&table.name), quoted(&table.key.name));
+    let mut sql = format!("CREATE TABLE {name} ({key} {} PRIMARY KEY", type_sql(table.key.ty));
+    for column in &table.columns {
+        let null = if column.nullable { "" } else { " NOT NULL" };
+        // Writing to a `String` can't fail; so below.
+        let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
+    }
+    sql.push_str(") STRICT, WITHOUT ROWID;");
+    for index in &table.indexes {
+        let label = quoted(&format!("{}__{}", table.name, index.columns.join("__")));
+        let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
+        let _ = write!(sql, "CREATE INDEX {label} ON {name} ({});", columns.join(", "));
+    }
+    sql
+}
+
+fn type_sql(ty: ColumnType) -> &'static str {
+    match ty {
+        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid | ColumnType::Json => "TEXT",
+        ColumnType::BigInt | ColumnType::Boolean => "INTEGER",
+        ColumnType::Double => "REAL",
+    }
+}
+
+fn select_sql(table: &Table) -> String {
+    let columns = names(&table.columns).collect::<Vec<_>>().join(", ");
+    // A table may have a key and nothing else.
+    let columns = if columns.is_empty() { "1" } else { &columns };
+    format!("SELECT {columns} FROM {} WHERE {} = ?1", quoted(&table.name), quoted(&table.key.name))
+}
+
+fn upsert_sql(table: &Table) -> String {
+    let (name, key) = (quoted(&table.name), quoted(&table.key.name));
+    let (mut columns, mut places, mut sets) = (key.clone(), "?1".to_owned(), Vec::new());
+    for (n, column) in names(&table.columns).enumerate() {
+        let _ = write!(columns, ", {column}");
+        let _ = write!(places, ", ?{}", n + 2);
+        sets.push(format!("{column} = excluded.{column}"));
+    }
+    let change =
+        if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
+    format!("INSERT INTO {name} ({columns}) VALUES ({places}) ON CONFLICT ({key}) DO {change}")
+}
+
+fn delete_sql(table: &Table) -> String {
+    format!("DELETE FROM {} WHERE {} = ?1", quoted(&table.name), quoted(&table.key.name))
+}
+
+fn names(columns: &[Column]) -> impl Iterator<Item = String> {
+    columns.iter().map(|column| quoted(&column.name))
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn read(table: &Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let mut values = Vec::with_capacity(table.columns.len());
+    for (n, column) in table.columns.iter().enumerate() {
+        let stored = row.get_ref(n)?;
+        values.push(match (column.ty, stored) {
+            (_, ValueRef::Null) => Value::Null,
+            (ColumnType::Boolean, ValueRef::Integer(number)) => Value::Bool(number != 0),
+            (ColumnType::BigInt, ValueRef::Integer(number)) => Value::Int(number),
+            (ColumnType::Double, ValueRef::Real(number)) => Value::Float(number),
+            (ColumnType::Json, _) => Value::Json(stored.as_str().map_err(in_column(n, stored))?.to_owned()),
+            _ => Value::Text(stored.as_str().map_err(in_column(n, stored))?.to_owned()),
+        });
+    }
+    Ok(values)
+}
+
+fn in_column(n: usize, stored: ValueRef<'_>) -> impl FnOnce(FromSqlError) -> rusqlite::Error {
+    let kind = stored.data_type();
+    move |error| rusqlite::Error::FromSqlConversionFailure(n, kind, error.into())
+}
+
+fn write(upsert: &mut Statement<'_>, key: &str, row: &[Value]) -> rusqlite::Result<usize> {
+    upsert.raw_bind_parameter(1, key)?;
+    for (n, value) in row.iter().enumerate() {
+        upsert.raw_bind_parameter(n + 2, Bound(value))?;
+    }
+    upsert.raw_execute()
+}
+
+/// A value as SQLite takes it, without a copy.
+struct Bound<'a>(&'a Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Bool(value) => ValueRef::Integer((*value).into()),
+            Value::Int(number) => ValueRef::Integer(*number),
+            Value::Float(number) => ValueRef::Real(*number),
+            Value::Text(text) | Value::Json(text) => ValueRef::Text(text.as_bytes()),
+        }))
     }
 }

@@ -29,7 +29,7 @@ impl Given {
     where
         sqlite::Tx: FoldRows,
     {
-        self.check_projection(|| Folded(fold())).await;
+        self.check_projection(|| Folded::new(fold())).await;
     }
 
     /// Runs a projection over the history again and again: with batches cut at random, each delivered a second time

@@ -42,9 +42,10 @@ impl Given {
     /// # Panics
     /// When an event can't be applied.
     pub async fn fold<F: Fold>(&self, fold: F) -> FoldOutcome<F::State> {
-        let table = fold.name().to_owned();
+        let folded = Folded::new(fold);
+        let table = folded.table().name.clone();
         let database = memory::Database::new();
-        run(self.log().await, Folded(fold), database.clone()).await;
+        run(self.log().await, folded, database.clone()).await;
         let rows = database.rows(&table).await;
         let read = |(key, text): (String, String)| match serde_json::from_str(&text) {
             Ok(state) => (key, state),

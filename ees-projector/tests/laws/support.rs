@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use ees_projector::database::{Database, FoldRows};
 use ees_projector::{
     BoxError, Handle, OnFailure, Order, Projection, Projector, Recorded, Retry, Running, Settings, State,
-    Status,
+    Status, Table, Value,
 };
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Filter, LogHead, LogPage,
@@ -129,20 +129,25 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
         self.filter.clone()
     }
     async fn create_tables(&self, tx: &mut Tx) -> std::result::Result<(), BoxError> {
-        tx.create_rows(self.name).await
+        tx.create_table(&Table::document(self.name)).await
     }
     async fn drop_tables(&self, tx: &mut Tx) -> std::result::Result<(), BoxError> {
-        tx.drop_rows(self.name).await
+        tx.drop_table(&Table::document(self.name)).await
     }
     async fn apply(&self, event: Recorded<'_, Note>, tx: &mut Tx) -> std::result::Result<(), BoxError> {
         let Note::Noted { text } = event.event;
         let stream = event.stream_id().as_str();
         let once = format!("{stream}#{}", event.event_id);
-        let before = tx.load_rows(self.name, &[&once, stream]).await?;
-        let count: u64 = before[0].as_deref().map_or(Ok(0), str::parse)?;
-        let texts = before[1].as_deref().map_or_else(|| text.clone(), |texts| format!("{texts} {text}"));
-        let rows = [(once, Some((count + 1).to_string())), (stream.to_owned(), Some(texts))];
-        tx.write_rows(self.name, &rows).await?;
+        let table = Table::document(self.name);
+        let before = tx.load_rows(&table, &[&once, stream]).await?;
+        let before: Vec<Option<&str>> = before.iter().map(|row| row.as_deref().map(json)).collect();
+        let count: u64 = before[0].map_or(Ok(0), serde_json::from_str)?;
+        let texts: Option<String> = before[1].map(serde_json::from_str).transpose()?;
+        let texts = texts.map_or_else(|| text.clone(), |texts| format!("{texts} {text}"));
+        let document = |text: String| Some(vec![Value::Json(text)]);
+        let texts = serde_json::to_string(&texts)?;
+        let rows = [(once, document((count + 1).to_string())), (stream.to_owned(), document(texts))];
+        tx.write_rows(&table, &rows).await?;
         // Fails after it has written: what it wrote must not stay.
         if self.faults.panic.load(SeqCst) {
             panic!("told to");
@@ -151,6 +156,13 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
             return Err(format!("no {text}").into());
         }
         Ok(())
+    }
+}
+
+fn json(document: &[Value]) -> &str {
+    match document {
+        [Value::Json(text)] => text,
+        other => panic!("not a document: {other:?}"),
     }
 }
 
@@ -218,7 +230,7 @@ impl<D: TestDatabase> Bench<D> {
     }
 
     pub async fn texts(&self, stream: &str) -> Option<String> {
-        self.database.table("journal").await.get(stream).cloned()
+        self.database.table("journal").await.get(stream).map(|text| serde_json::from_str(text).unwrap())
     }
 
     /// How often each event was applied, by stream and event.

@@ -1,5 +1,7 @@
 //! Read models in memory, for tests: the same promises, nothing on disk.
 
+mod rows;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -8,10 +10,10 @@ use ees_store::{Checkpoint, StreamId, Timestamp};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
-use crate::database::{self, FoldRows, Transaction};
+use crate::database::{self, Transaction};
 use crate::projection::BoxError;
 
-/// Rows by key, as text.
+/// Rows by key, as text; those of a fold as JSON: the state, or an object of the columns.
 pub type Rows = BTreeMap<String, String>;
 
 /// A read-model database in memory. Clones share one state. One transaction at a time, and each begins with a copy:
@@ -199,34 +201,6 @@ impl Transaction for Tx {
 
     async fn commit(mut self) -> Result<(), BoxError> {
         *self.committed = self.state;
-        Ok(())
-    }
-}
-
-impl FoldRows for Tx {
-    async fn create_rows(&mut self, table: &str) -> Result<(), BoxError> {
-        self.table(table);
-        Ok(())
-    }
-
-    async fn drop_rows(&mut self, table: &str) -> Result<(), BoxError> {
-        self.drop_table(table);
-        Ok(())
-    }
-
-    async fn load_rows(&mut self, table: &str, keys: &[&str]) -> Result<Vec<Option<String>>, BoxError> {
-        let rows = self.table(table);
-        Ok(keys.iter().map(|key| rows.get(*key).cloned()).collect())
-    }
-
-    async fn write_rows(&mut self, table: &str, rows: &[(String, Option<String>)]) -> Result<(), BoxError> {
-        let table = self.table(table);
-        for (key, state) in rows {
-            match state {
-                Some(state) => table.insert(key.clone(), state.clone()),
-                None => table.remove(key),
-            };
-        }
         Ok(())
     }
 }

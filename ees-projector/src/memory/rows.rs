@@ -1,0 +1,88 @@
+//! The tables of folds: a key, and JSON text.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::Tx;
+use crate::database::FoldRows;
+use crate::projection::BoxError;
+use crate::read_model::{Column, ColumnType, Row, Table, Value};
+
+impl FoldRows for Tx {
+    async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        self.table(&table.name);
+        Ok(())
+    }
+
+    async fn drop_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        self.drop_table(&table.name);
+        Ok(())
+    }
+
+    async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
+        let rows = self.table(&table.name);
+        keys.iter().map(|key| rows.get(*key).map(|text| read(table, text)).transpose()).collect()
+    }
+
+    async fn write_rows(&mut self, table: &Table, rows: &[(String, Option<Row>)]) -> Result<(), BoxError> {
+        let kept = self.table(&table.name);
+        for (key, row) in rows {
+            match row {
+                Some(row) => kept.insert(key.clone(), write(table, row)?),
+                None => kept.remove(key),
+            };
+        }
+        Ok(())
+    }
+}
+
+fn read(table: &Table, text: &str) -> Result<Row, BoxError> {
+    if table.is_document() {
+        return Ok(vec![Value::Json(text.to_owned())]);
+    }
+    let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(text)?;
+    table
+        .columns
+        .iter()
+        .map(|column| value(column, fields.get(&column.name).map_or("null", |raw| raw.get())))
+        .collect()
+}
+
+fn value(column: &Column, text: &str) -> Result<Value, BoxError> {
+    Ok(match column.ty {
+        _ if column.nullable && text == "null" => Value::Null,
+        ColumnType::Boolean => Value::Bool(serde_json::from_str(text)?),
+        ColumnType::BigInt => Value::Int(serde_json::from_str(text)?),
+        ColumnType::Double => Value::Float(serde_json::from_str(text)?),
+        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => {
+            Value::Text(serde_json::from_str(text)?)
+        }
+        ColumnType::Json => Value::Json(text.to_owned()),
+    })
+}
+
+fn write(table: &Table, row: &[Value]) -> Result<String, BoxError> {
+    if let ([Value::Json(state)], true) = (row, table.is_document()) {
+        return Ok(state.clone());
+    }
+    let mut object = String::from("{");
+    for (column, value) in table.columns.iter().zip(row) {
+        if object.len() > 1 {
+            object.push(',');
+        }
+        object.push_str(&serde_json::to_string(&column.name)?);
+        object.push(':');
+        object.push_str(&match value {
+            Value::Null => Cow::Borrowed("null"),
+            Value::Bool(value) => serde_json::to_string(value)?.into(),
+            Value::Int(number) => serde_json::to_string(number)?.into(),
+            Value::Float(number) => serde_json::to_string(number)?.into(),
+            Value::Text(text) => serde_json::to_string(text)?.into(),
+            Value::Json(text) => text.into(),
+        });
+    }
+    object.push('}');
+    Ok(object)
+}

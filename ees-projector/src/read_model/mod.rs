@@ -1,0 +1,101 @@
+//! What the rows of a fold look like in a database, and the way from a state to its row and back.
+//!
+//! `table` says which columns there are, `value` what one of them holds; `write` makes a row of a state and `read` a
+//! state of a row, both through serde. A backend sees tables and values only.
+
+mod read;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+mod write;
+
+pub(crate) use read::from_row;
+pub(crate) use write::to_row;
+
+pub use table::{Column, ColumnType, Index, InvalidTable, Table};
+pub use value::{Row, Value};
+
+/// A fold's state that has columns: one a field.
+///
+/// For a state that is queried by other things than its key, or by programs that want columns. Any other state is
+/// kept as one JSON document ([`Table::document`]), which needs no more than serde.
+///
+/// Derived, with the feature `derive` (on unless switched off), and given to the fold:
+///
+/// ```ignore
+/// use ees_projector::{Fold, ReadModel, Recorded, Table};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize, ReadModel)]
+/// #[read_model(table = "accounts", key = "account_id", index(owner), index(status, balance_cents))]
+/// struct Account {
+///     owner: String,
+///     balance_cents: i64,
+///     closed_because: Option<String>,
+///     #[read_model(column = "text")]
+///     status: Status,
+///     #[read_model(json)]
+///     tags: Vec<String>,
+/// }
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// #[serde(rename_all = "snake_case")]
+/// enum Status { Open, Closed }
+///
+/// struct Accounts;
+/// impl Fold for Accounts {
+///     # type Event = serde_json::Value;
+///     # type Key = String;
+///     type State = Account;
+///     # fn name(&self) -> &str { "accounts" }
+///     # fn key(&self, event: Recorded<'_, serde_json::Value>) -> Option<String> {
+///     #     Some(event.stream_id().to_string())
+///     # }
+///     fn table(&self) -> Table { Account::table() }
+///     # fn fold(&self, _: Option<Account>, event: Recorded<'_, serde_json::Value>) -> Option<Account> {
+///     #     Some(Account {
+///     #         owner: event.event["owner"].as_str()?.to_owned(),
+///     #         balance_cents: 0, closed_because: None, status: Status::Open, tags: vec!["new".to_owned()],
+///     #     })
+///     # }
+///     // ...
+/// }
+/// # use ees_projector::{Projector, Settings, sqlite};
+/// # use std::{sync::Arc, time::Duration};
+/// # use ees_store::{Commit, EventStore, Events, Expectation, memory};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let log = Arc::new(memory::Store::new());
+/// # let opened = Events::parse(r#"[{"owner":"ada"}]"#)?;
+/// # let commit = Commit::new("account/1".parse()?, Expectation::LastChangeset(0.into()), opened);
+/// # let written = log.commit(commit).await?.checkpoint.ok_or("not written")?;
+/// # let folder = tempfile::tempdir()?;
+/// # let database = sqlite::Database::open(folder.path().join("accounts.db"))?;
+/// # let mut projector = Projector::new(log);
+/// # projector.fold(Accounts, database.clone(), Settings::default())?;
+/// # let running = projector.start();
+/// # running.handle().when_reached("accounts", written.next(), Duration::from_secs(20)).await?;
+///
+/// // Once it has run, the database has the columns:
+/// let query = "SELECT account_id FROM accounts WHERE owner = 'ada' AND status = 'open' AND closed_because IS NULL";
+/// # let found: String = database.read(move |db| db.query_row(query, [], |row| row.get(0))).await?;
+/// # assert_eq!(found, "account/1");
+/// # running.shut_down().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Written by hand it returns a [`Table`] whose columns have the names that serde gives the fields.
+///
+/// # Errors
+/// A state that does not fit its table (a `u64` above `i64::MAX`, a number that is none, text in a `bigint` column)
+/// fails the event that made it: the projection pauses or parks, and says which column.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no columns",
+    note = "derive `ReadModel` for it, or leave out `Fold::table` to keep it as a JSON document"
+)]
+pub trait ReadModel {
+    /// Its table.
+    fn table() -> Table;
+}

@@ -1,0 +1,73 @@
+//! What a column of a row holds.
+
+use std::fmt::{self, Display};
+
+use super::table::{Column, Table};
+
+/// What one column of a row holds.
+///
+/// Comparable, so that only rows that changed are written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing, in a column that is nullable.
+    Null,
+    /// Of a `Boolean` column.
+    Bool(bool),
+    /// Of a `BigInt` column.
+    Int(i64),
+    /// Of a `Double` column; a number.
+    Float(f64),
+    /// Of a `Text`, `Timestamp` or `Uuid` column.
+    Text(String),
+    /// Of a `Json` column, as JSON text.
+    Json(String),
+}
+
+/// A row without its key: a value for each of the table's columns, in their order.
+pub type Row = Vec<Value>;
+
+/// A state that does not fit its table, or a row that does not fit the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowError {
+    table: String,
+    column: Option<String>,
+    detail: String,
+}
+
+impl RowError {
+    pub(super) fn new(detail: impl Display) -> Self {
+        Self { table: String::new(), column: None, detail: detail.to_string() }
+    }
+
+    pub(super) fn in_column(self, column: &Column) -> Self {
+        Self { column: Some(column.name.to_string()), ..self }
+    }
+
+    pub(super) fn of(self, table: &Table) -> Self {
+        Self { table: table.name.to_string(), ..self }
+    }
+}
+
+impl Display for RowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, column, detail } = self;
+        match column {
+            Some(column) => write!(f, "column {table}.{column}: {detail}"),
+            None => write!(f, "table {table}: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for RowError {}
+
+impl serde::ser::Error for RowError {
+    fn custom<T: Display>(detail: T) -> Self {
+        Self::new(detail)
+    }
+}
+
+impl serde::de::Error for RowError {
+    fn custom<T: Display>(detail: T) -> Self {
+        Self::new(detail)
+    }
+}

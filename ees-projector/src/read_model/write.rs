@@ -1,0 +1,268 @@
+//! From a state to its row.
+
+use std::fmt::Display;
+
+use serde::ser::{Impossible, Serialize, SerializeStruct, Serializer};
+
+use super::table::{Column, ColumnType, Table};
+use super::value::{Row, RowError, Value};
+
+/// The row of a state.
+pub(crate) fn to_row<S: Serialize>(table: &Table, state: &S) -> Result<Row, RowError> {
+    let row = if table.is_document() {
+        serde_json::to_string(state).map(|text| vec![Value::Json(text)]).map_err(RowError::new)
+    } else {
+        state.serialize(Columns(&table.columns))
+    };
+    row.map_err(|error| error.of(table))
+}
+
+/// Refuses what a serializer has no place for, each by what it is.
+macro_rules! refused {
+    ($($what:literal: $method:ident $(<$t:ident>)? ($($argument:ty),*) -> $ok:ty;)+) => {
+        $(fn $method $(<$t: ?Sized + Serialize>)? (self, $(_: $argument),*) -> Result<$ok, RowError> {
+            Err(self.refuse($what))
+        })+
+    };
+}
+
+/// A struct as a row: a column for each field.
+struct Columns<'a>(&'a [Column]);
+
+impl Columns<'_> {
+    fn refuse(&self, what: &str) -> RowError {
+        RowError::new(format_args!(
+            "the state is {what}, and only a struct has columns: keep it as a document"
+        ))
+    }
+}
+
+impl<'a> Serializer for Columns<'a> {
+    type Ok = Row;
+    type Error = RowError;
+    type SerializeSeq = Impossible<Row, RowError>;
+    type SerializeTuple = Impossible<Row, RowError>;
+    type SerializeTupleStruct = Impossible<Row, RowError>;
+    type SerializeTupleVariant = Impossible<Row, RowError>;
+    type SerializeMap = Impossible<Row, RowError>;
+    type SerializeStruct = Fields<'a>;
+    type SerializeStructVariant = Impossible<Row, RowError>;
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields<'a>, RowError> {
+        Ok(Fields { columns: self.0, next: 0, row: vec![Value::Null; self.0.len()] })
+    }
+
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(
+        self,
+        _: &'static str,
+        inner: &T,
+    ) -> Result<Row, RowError> {
+        inner.serialize(self)
+    }
+
+    refused! {
+        "a bool": serialize_bool(bool) -> Row;
+        "a number": serialize_i8(i8) -> Row;
+        "a number": serialize_i16(i16) -> Row;
+        "a number": serialize_i32(i32) -> Row;
+        "a number": serialize_i64(i64) -> Row;
+        "a number": serialize_u8(u8) -> Row;
+        "a number": serialize_u16(u16) -> Row;
+        "a number": serialize_u32(u32) -> Row;
+        "a number": serialize_u64(u64) -> Row;
+        "a number": serialize_f32(f32) -> Row;
+        "a number": serialize_f64(f64) -> Row;
+        "a text": serialize_char(char) -> Row;
+        "a text": serialize_str(&str) -> Row;
+        "bytes": serialize_bytes(&[u8]) -> Row;
+        "none": serialize_none() -> Row;
+        "an option": serialize_some<T>(&T) -> Row;
+        "a unit": serialize_unit() -> Row;
+        "a unit": serialize_unit_struct(&'static str) -> Row;
+        "an enum": serialize_unit_variant(&'static str, u32, &'static str) -> Row;
+        "an enum": serialize_newtype_variant<T>(&'static str, u32, &'static str, &T) -> Row;
+        "a sequence": serialize_seq(Option<usize>) -> Self::SerializeSeq;
+        "a tuple": serialize_tuple(usize) -> Self::SerializeTuple;
+        "a tuple": serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
+        "an enum": serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
+        "a map": serialize_map(Option<usize>) -> Self::SerializeMap;
+        "an enum": serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
+    }
+}
+
+struct Fields<'a> {
+    columns: &'a [Column],
+    /// Where the next field goes when the columns are in the order of the fields, as they are when derived.
+    next: usize,
+    row: Row,
+}
+
+impl SerializeStruct for Fields<'_> {
+    type Ok = Row;
+    type Error = RowError;
+
+    fn serialize_field<T: ?Sized + Serialize>(
+        &mut self,
+        name: &'static str,
+        field: &T,
+    ) -> Result<(), RowError> {
+        let in_order = self.columns.get(self.next).filter(|column| column.name == name);
+        let place = match in_order {
+            Some(_) => Some(self.next),
+            None => self.columns.iter().position(|column| column.name == name),
+        };
+        let found = place.and_then(|place| Some((place, self.columns.get(place)?, self.row.get_mut(place)?)));
+        let Some((place, column, value)) = found else {
+            return Err(RowError::new(format_args!("there is no column for the field {name}")));
+        };
+        *value = write(column, field).map_err(|error| error.in_column(column))?;
+        self.next = place + 1;
+        Ok(())
+    }
+
+    fn end(self) -> Result<Row, RowError> {
+        let missing = |(column, value): &(&Column, &Value)| !column.nullable && **value == Value::Null;
+        match self.columns.iter().zip(&self.row).find(missing) {
+            Some((column, _)) => {
+                Err(RowError::new("it is not nullable, and there is nothing for it").in_column(column))
+            }
+            None => Ok(self.row),
+        }
+    }
+}
+
+fn write<T: ?Sized + Serialize>(column: &Column, field: &T) -> Result<Value, RowError> {
+    if column.ty != ColumnType::Json {
+        return field.serialize(Cell(column.ty));
+    }
+    let text = serde_json::to_string(field).map_err(RowError::new)?;
+    // As in JSON itself, nothing and a null are one.
+    Ok(if column.nullable && text == "null" { Value::Null } else { Value::Json(text) })
+}
+
+/// One field that is not JSON.
+struct Cell(ColumnType);
+
+impl Cell {
+    fn refuse(&self, what: &str) -> RowError {
+        RowError::new(format_args!(
+            "{what} does not fit a {:?} column; #[read_model(json)] takes everything",
+            self.0
+        ))
+    }
+
+    fn text(&self, text: impl Into<String>) -> Result<Value, RowError> {
+        match self.0 {
+            ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => Ok(Value::Text(text.into())),
+            _ => Err(self.refuse("text")),
+        }
+    }
+
+    fn int<N: TryInto<i64> + Display + Copy>(&self, number: N) -> Result<Value, RowError> {
+        if self.0 != ColumnType::BigInt {
+            return Err(self.refuse("a whole number"));
+        }
+        let outside = |_| RowError::new(format_args!("{number} is outside of what a BigInt column holds"));
+        number.try_into().map(Value::Int).map_err(outside)
+    }
+}
+
+macro_rules! ints {
+    ($($method:ident($number:ty);)+) => {
+        $(fn $method(self, number: $number) -> Result<Value, RowError> {
+            self.int(number)
+        })+
+    };
+}
+
+impl Serializer for Cell {
+    type Ok = Value;
+    type Error = RowError;
+    type SerializeSeq = Impossible<Value, RowError>;
+    type SerializeTuple = Impossible<Value, RowError>;
+    type SerializeTupleStruct = Impossible<Value, RowError>;
+    type SerializeTupleVariant = Impossible<Value, RowError>;
+    type SerializeMap = Impossible<Value, RowError>;
+    type SerializeStruct = Impossible<Value, RowError>;
+    type SerializeStructVariant = Impossible<Value, RowError>;
+
+    ints! {
+        serialize_i8(i8);
+        serialize_i16(i16);
+        serialize_i32(i32);
+        serialize_i64(i64);
+        serialize_i128(i128);
+        serialize_u8(u8);
+        serialize_u16(u16);
+        serialize_u32(u32);
+        serialize_u64(u64);
+        serialize_u128(u128);
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<Value, RowError> {
+        if self.0 == ColumnType::Boolean { Ok(Value::Bool(value)) } else { Err(self.refuse("a bool")) }
+    }
+
+    fn serialize_f32(self, number: f32) -> Result<Value, RowError> {
+        self.serialize_f64(number.into())
+    }
+
+    fn serialize_f64(self, number: f64) -> Result<Value, RowError> {
+        match self.0 {
+            // Not every database keeps these: one would read back as nothing.
+            ColumnType::Double if !number.is_finite() => {
+                Err(RowError::new(format_args!("{number} is no number")))
+            }
+            ColumnType::Double => Ok(Value::Float(number)),
+            _ => Err(self.refuse("a floating-point number")),
+        }
+    }
+
+    fn serialize_char(self, letter: char) -> Result<Value, RowError> {
+        self.text(letter)
+    }
+
+    fn serialize_str(self, text: &str) -> Result<Value, RowError> {
+        self.text(text)
+    }
+
+    fn collect_str<T: ?Sized + Display>(self, text: &T) -> Result<Value, RowError> {
+        self.text(text.to_string())
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, name: &'static str) -> Result<Value, RowError> {
+        self.text(name)
+    }
+
+    fn serialize_none(self) -> Result<Value, RowError> {
+        Ok(Value::Null)
+    }
+
+    fn serialize_some<T: ?Sized + Serialize>(self, inner: &T) -> Result<Value, RowError> {
+        inner.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(
+        self,
+        _: &'static str,
+        inner: &T,
+    ) -> Result<Value, RowError> {
+        inner.serialize(self)
+    }
+
+    refused! {
+        "bytes": serialize_bytes(&[u8]) -> Value;
+        "a unit": serialize_unit() -> Value;
+        "a unit": serialize_unit_struct(&'static str) -> Value;
+        "an enum with data": serialize_newtype_variant<T>(&'static str, u32, &'static str, &T) -> Value;
+        "a sequence": serialize_seq(Option<usize>) -> Self::SerializeSeq;
+        "a tuple": serialize_tuple(usize) -> Self::SerializeTuple;
+        "a tuple": serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
+        "an enum with data":
+            serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
+        "a map": serialize_map(Option<usize>) -> Self::SerializeMap;
+        "a struct": serialize_struct(&'static str, usize) -> Self::SerializeStruct;
+        "an enum with data":
+            serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
+    }
+}
