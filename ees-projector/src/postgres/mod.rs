@@ -43,8 +43,6 @@ impl Default for Options {
 
 /// How long a step waits for one of the connections.
 const TURN_MAX: Duration = Duration::from_secs(30);
-/// A transaction in which nothing happens for so long is ended by the server: its worker is frozen.
-const IDLE_MAX: Duration = Duration::from_secs(30);
 
 /// A read-model database in PostgreSQL. Clones share its connections.
 ///
@@ -135,7 +133,7 @@ impl database::Database for Database {
     type Tx = Tx;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Ok(Tx::new(self.pool.begin().await?, self.worker.clone()))
+        Ok(Tx::new(self.pool.begin().await?))
     }
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {

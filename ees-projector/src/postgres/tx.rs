@@ -1,7 +1,10 @@
 //! A transaction, inside the schema of one read model.
 
+use std::sync::Arc;
+
 use sqlx::{PgConnection, Postgres};
 
+use super::rows::quoted;
 use crate::projection::BoxError;
 
 /// A transaction on a read-model database: your statements run on [`connection`](Tx::connection).
@@ -10,13 +13,25 @@ use crate::projection::BoxError;
 /// the database between them, and don't end the transaction: the framework commits.
 pub struct Tx {
     inner: sqlx::Transaction<'static, Postgres>,
-    /// Who this process is, for leases.
-    pub(super) worker: std::sync::Arc<str>,
+    /// Where the read model's tables lie, once it is known which one it is.
+    schema: Option<Arc<str>>,
 }
 
 impl Tx {
-    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, worker: std::sync::Arc<str>) -> Self {
-        Self { inner, worker }
+    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>) -> Self {
+        Self { inner, schema: None }
+    }
+
+    pub(super) fn enter(&mut self, schema: &str) {
+        self.schema = Some(schema.into());
+    }
+
+    /// A table's name with its schema, so that a plan made for one read model is never used for another.
+    pub(super) fn qualified(&self, table: &str) -> String {
+        match &self.schema {
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(table)),
+            None => quoted(table),
+        }
     }
 
     /// The connection, inside the transaction.
