@@ -24,6 +24,7 @@ mod projection;
 mod projector;
 mod read_model;
 mod settings;
+mod slot;
 mod status;
 mod worker;
 

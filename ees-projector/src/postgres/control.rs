@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Tx;
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
-use crate::database::Transaction;
+use crate::database::{Lease, Transaction};
 use crate::projection::BoxError;
 
 impl Transaction for Tx {
@@ -36,10 +36,11 @@ impl Transaction for Tx {
     /// Steps into the schema as well.
     async fn replace(&mut self, name: &str, believed: Position, control: &Control) -> Result<bool, BoxError> {
         let last = control.last.as_ref();
-        let schema = schema_of(name);
+        let (schema, worker) = (schema_of(name), self.worker.clone());
         let path: Option<String> = sqlx::query_scalar(
             "UPDATE ees.projections SET version = $4, checkpoint = $5, epoch = $6, log_id = $7, last_checkpoint = $8,
-                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13
+                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13,
+                leased_until = CASE WHEN owner = $15 THEN clock_timestamp() + interval '5 seconds' ELSE leased_until END
              WHERE name = $1 AND checkpoint = $2 AND epoch = $3
              RETURNING set_config('search_path', $14, true)",
         )
@@ -57,12 +58,21 @@ impl Transaction for Tx {
         .bind(control.pause.as_ref().map(serde_json::to_string).transpose()?)
         .bind(last.map(|last| last.timestamp.as_micros()))
         .bind(format!("\"{schema}\", public"))
+        .bind(&*worker)
         .fetch_optional(self.connection())
         .await?;
         if path.is_some() {
             self.enter(schema);
         }
         Ok(path.is_some())
+    }
+
+    async fn lease(&mut self, name: &str, version: u32, stays: bool) -> Result<Lease, BoxError> {
+        self.take_turns(name, version, stays).await
+    }
+
+    async fn let_go(&mut self, name: &str) -> Result<(), BoxError> {
+        self.leave(name).await
     }
 
     async fn park(

@@ -7,6 +7,7 @@
 
 mod control;
 mod error;
+mod lease;
 mod rows;
 mod schema;
 mod tx;
@@ -31,16 +32,18 @@ pub struct Options {
     /// The most connections this process opens; 10 unless set. A projection at work takes one for each step, and one
     /// more to look for rebuilds and leases: with fewer than projections, they take turns.
     pub connections: u32,
-    /// How long a transaction waits for a lock; 5 s unless set. What could not be had in time is tried again.
-    pub lock_timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { connections: 10, lock_timeout: Duration::from_secs(5) }
+        Self { connections: 10 }
     }
 }
 
+/// A lock that is not given in time is tried for again. A transaction in which nothing happens for so long is ended: its
+/// worker is frozen, and another one waits for its row.
+const BEGIN: &str =
+    "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// How long a step waits for one of the connections.
 const TURN_MAX: Duration = Duration::from_secs(30);
 
@@ -133,7 +136,7 @@ impl database::Database for Database {
     type Tx = Tx;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Ok(Tx::new(self.pool.begin().await?))
+        Ok(Tx::new(self.pool.begin_with(BEGIN).await?, self.worker.clone()))
     }
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {

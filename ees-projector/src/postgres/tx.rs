@@ -15,11 +15,13 @@ pub struct Tx {
     inner: sqlx::Transaction<'static, Postgres>,
     /// Where the read model's tables lie, once it is known which one it is.
     schema: Option<Arc<str>>,
+    /// Who this process is.
+    pub(super) worker: Arc<str>,
 }
 
 impl Tx {
-    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>) -> Self {
-        Self { inner, schema: None }
+    pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, worker: Arc<str>) -> Self {
+        Self { inner, schema: None, worker }
     }
 
     pub(super) fn enter(&mut self, schema: &str) {
