@@ -9,6 +9,7 @@ use ees_store::{Checkpoint, StreamId, Timestamp};
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
 use crate::projection::BoxError;
 use crate::read_model::{Row, Table};
+use crate::standby::Comparison;
 
 /// A database that keeps read models: where transactions begin.
 pub trait Database: Send + Sync + 'static {
@@ -26,9 +27,24 @@ pub trait Database: Send + Sync + 'static {
         async move { Ok(work.await) }
     }
 
+    /// Whether a read model can be built beside another one, and swapped with it.
+    const SIDE_BY_SIDE: bool = false;
+
     /// Whether an error is the database's and passes: a lost connection, a full disk, a lock. Such an error is tried
     /// again for ever, and never blamed on a changeset.
     fn is_transient(error: &(dyn Error + 'static)) -> bool;
+}
+
+/// What a database says that has no room beside a read model.
+const ALONE: &str = "this read-model database can't keep one read model beside another";
+
+/// A right that was given on a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The table, as the statement names it.
+    pub table: String,
+    /// The statement that gives it again.
+    pub statement: String,
 }
 
 /// Who may be at work in a read model.
@@ -84,6 +100,51 @@ pub trait Transaction: Send + 'static {
     ) -> impl Future<Output = Result<Lease, BoxError>> + Send {
         let _ = (name, version, stays);
         async { Ok(Lease::NotNeeded) }
+    }
+
+    /// As [`load`](Self::load), and nobody else changes the row until the transaction ends.
+    fn lock(&mut self, name: &str) -> impl Future<Output = Result<Option<Control>, BoxError>> + Send {
+        self.load(name)
+    }
+
+    /// From now on the transaction sees one state of the database, and only reads. Comes first in it.
+    fn snapshot(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send {
+        async { Err(ALONE.into()) }
+    }
+
+    /// Compares all tables of two read models.
+    fn compare(
+        &mut self,
+        one: &str,
+        other: &str,
+    ) -> impl Future<Output = Result<Comparison, BoxError>> + Send {
+        let _ = (one, other);
+        async { Err(ALONE.into()) }
+    }
+
+    /// Lets the live read model and the one beside it exchange their tables, so that readers notice nothing, and what
+    /// is parked. Their rows are exchanged by [`replace`](Self::replace).
+    fn exchange(&mut self, live: &str, standby: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (live, standby);
+        async { Err(ALONE.into()) }
+    }
+
+    /// Removes a read model, with its row and all that is parked.
+    fn discard(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = name;
+        async { Err(ALONE.into()) }
+    }
+
+    /// Who may read the tables of a read model.
+    fn grants(&mut self, name: &str) -> impl Future<Output = Result<Vec<Grant>, BoxError>> + Send {
+        let _ = name;
+        async { Ok(Vec::new()) }
+    }
+
+    /// Lets them read the tables that were made anew; those that are no more are passed over.
+    fn grant(&mut self, grants: &[Grant]) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = grants;
+        async { Ok(()) }
     }
 
     /// Gives the lease back, if this worker has it.

@@ -12,14 +12,18 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::{AuditEntry, ParkedStream};
 use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
+use crate::standby::{Comparison, SideBySide};
 use crate::status::{Live, Status};
 
 pub(crate) type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+pub(crate) type Verifying = Pin<Box<dyn Future<Output = Result<Comparison, OperateError>> + Send>>;
 
 /// What a running projection lets others read from its database.
 pub(crate) trait Inspect: Send + Sync {
     fn parked(&self) -> Reading<Vec<ParkedStream>>;
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
+    fn verify(&self, progress: Arc<Live>) -> Verifying;
 }
 
 /// One running projection, seen from outside.
@@ -28,6 +32,14 @@ pub(crate) struct Member {
     pub(crate) live: Arc<Live>,
     pub(crate) operations: mpsc::Sender<Operation>,
     pub(crate) inspect: Box<dyn Inspect>,
+    /// The read model beside it, where the database can keep one.
+    pub(crate) standby: Option<Beside>,
+}
+
+/// What works on the read model beside the live one.
+pub(crate) struct Beside {
+    pub(crate) live: Arc<Live>,
+    pub(crate) operations: mpsc::Sender<Operation>,
 }
 
 impl Member {
@@ -46,6 +58,7 @@ impl Member {
             rate: live.rate(),
             rebuild: live.rebuild(),
             stalled,
+            standby: self.standby.as_ref().and_then(|standby| standby.live.snapshot().as_standby()),
             pause: live.pause().cloned(),
             parked_streams: live.parked_streams,
             last_error: live.failure,
@@ -186,6 +199,50 @@ impl Handle {
         self.operate(name, Action::Rebuild, reason).await
     }
 
+    /// Builds the read model anew beside the live one, which goes on serving and following meanwhile. When it has caught
+    /// up it takes the live one's place, in one transaction; the old one follows from then on, for a rollback. What is
+    /// planned stands in the database: a crash on the way is made up for.
+    ///
+    /// Readers that name their columns, and the schema of the projection's name, see the one or the other, whole.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] when one is being built already, or the database has no room beside a read model.
+    pub async fn rebuild_side_by_side(
+        &self,
+        name: &str,
+        wanted: SideBySide,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        self.operate(name, Action::BuildBeside(wanted), reason).await
+    }
+
+    /// Exchanges the live read model with the one beside it: with one that was built and did not take its place by
+    /// itself, or with the one that was live before (a rollback, which loses nothing: it has followed).
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] when there is none, or when it has parked streams or is still being built and it is not
+    /// forced.
+    pub async fn swap(&self, name: &str, force: bool, reason: &str) -> Result<(), OperateError> {
+        self.operate_beside(name, Action::Swap { force }, reason).await
+    }
+
+    /// Throws away the read model beside the live one.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] when there is none.
+    pub async fn discard_standby(&self, name: &str, reason: &str) -> Result<(), OperateError> {
+        self.operate_beside(name, Action::Discard, reason).await
+    }
+
+    /// Builds the read model once more, aside, and compares it with the live one at one and the same checkpoint. Takes
+    /// as long as a rebuild; the live one goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] where the database can't, or the projection fails.
+    pub async fn verify(&self, name: &str) -> Result<Comparison, OperateError> {
+        self.member(name)?.inspect.verify(Arc::new(Live::new())).await
+    }
+
     /// Tries parked streams again now: one, or all. [`parked`](Self::parked) tells what became of them.
     ///
     /// # Errors
@@ -225,11 +282,14 @@ impl Handle {
     }
 
     async fn operate(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
-        let gone = || OperateError::Unavailable("the projector is shutting down".to_owned());
-        let (reply, answer) = oneshot::channel();
-        let operation = Operation { action, reason: reason.to_owned(), reply };
-        self.member(name)?.operations.send(operation).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+        ask(&self.member(name)?.operations, action, reason).await
+    }
+
+    async fn operate_beside(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
+        match &self.member(name)?.standby {
+            Some(standby) => ask(&standby.operations, action, reason).await,
+            None => Err(OperateError::Invalid("there is nothing beside this read model".to_owned())),
+        }
     }
 
     async fn look(&self, name: &str, member: &Member) -> Status {
@@ -256,4 +316,12 @@ impl Handle {
     pub(crate) fn glance(&self) -> Vec<Status> {
         self.members.iter().map(|(name, member)| member.status(name, self.stalled_after)).collect()
     }
+}
+
+async fn ask(operations: &mpsc::Sender<Operation>, action: Action, reason: &str) -> Result<(), OperateError> {
+    let gone = || OperateError::Unavailable("the projector is shutting down".to_owned());
+    let (reply, answer) = oneshot::channel();
+    let operation = Operation { action, reason: reason.to_owned(), reply };
+    operations.send(operation).await.map_err(|_| gone())?;
+    answer.await.map_err(|_| gone())?
 }

@@ -25,6 +25,7 @@ mod projector;
 mod read_model;
 mod settings;
 mod slot;
+mod standby;
 mod status;
 mod worker;
 
@@ -48,6 +49,7 @@ pub use policy::{OnFailure, Parking, Retry};
 pub use projection::{BoxError, Order, Projection};
 pub use projector::{Projector, RegisterError, Running, drain_until};
 pub use read_model::{Column, ColumnType, Index, InvalidTable, ReadModel, Row, Table, Value};
-pub use settings::Settings;
-pub use status::{Failure, Rebuild, State, Status};
+pub use settings::{NewVersion, Settings};
+pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
+pub use status::{Failure, Rebuild, StandbyStatus, State, Status};
 pub use worker::runner::Drained;

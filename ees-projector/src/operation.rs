@@ -3,6 +3,8 @@
 use ees_store::{Checkpoint, StreamId};
 use tokio::sync::oneshot;
 
+use crate::standby::SideBySide;
+
 /// A request to a worker, and where its answer goes.
 pub(crate) struct Operation {
     pub(crate) action: Action,
@@ -22,6 +24,13 @@ pub(crate) enum Action {
         wanted: Checkpoint,
     },
     Rebuild,
+    BuildBeside(SideBySide),
+    /// Exchanges the read model beside the live one with it.
+    Swap {
+        force: bool,
+    },
+    /// Throws the read model beside the live one away.
+    Discard,
     /// Tries parked streams again: one, or all.
     Retry(Option<StreamId>),
 }
@@ -34,6 +43,9 @@ impl Action {
             Self::Skip(_) => "skip",
             Self::SetCheckpoint { .. } => "set_checkpoint",
             Self::Rebuild => "rebuild",
+            Self::BuildBeside(_) => "rebuild_side_by_side",
+            Self::Swap { .. } => "swap",
+            Self::Discard => "discard",
             Self::Retry(_) => "retry",
         }
     }

@@ -12,12 +12,13 @@ use tokio_util::task::TaskTracker;
 use crate::control::{AuditEntry, ParkedStream};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::fold::{Fold, Folded};
-use crate::handle::{Handle, Inspect, Member, Reading};
+use crate::handle::{Beside, Handle, Inspect, Member, Reading, Verifying};
 use crate::operation::Operation;
 use crate::policy::OnFailure;
 use crate::projection::{Order, Projection, is_name};
 use crate::read_model::InvalidTable;
 use crate::settings::Settings;
+use crate::slot::Slot;
 use crate::status::Live;
 use crate::worker::monitor;
 use crate::worker::runner::{Drained, Runner};
@@ -52,6 +53,7 @@ struct Registered {
     live: Arc<Live>,
     inspect: Box<dyn Inspect>,
     spawn: Spawn,
+    standby: Option<(Arc<Live>, Spawn)>,
 }
 
 /// Projections that are fed from one log. Register them, then [`start`](Projector::start).
@@ -117,12 +119,10 @@ impl Projector {
         let version = projection.version();
         let core = Core::new(projection, database, self.log.clone(), settings);
         let core = Arc::new(core);
-        let live = Arc::new(Live::new());
-        let runner = Runner::new(core.clone(), live.clone());
-        let spawn: Spawn = Box::new(move |tasks, stop, operations| {
-            tasks.spawn(runner.run(operations, stop));
-        });
-        self.registered.push(Registered { name, version, live, inspect: Box::new(Inspector(core)), spawn });
+        let (live, spawn) = worker(core.clone());
+        let standby = D::SIDE_BY_SIDE.then(|| worker(Arc::new(core.onto(Slot::Standby))));
+        let inspect = Box::new(Inspector(core));
+        self.registered.push(Registered { name, version, live, inspect, spawn, standby });
         Ok(())
     }
 
@@ -149,10 +149,15 @@ impl Projector {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let mut members = BTreeMap::new();
-        for Registered { name, version, live, inspect, spawn } in self.registered {
+        let begin = |spawn: Spawn| {
             let (operations, queue) = mpsc::channel(16);
             spawn(&tasks, stop.clone(), queue);
-            members.insert(name, Member { version, live, operations, inspect });
+            operations
+        };
+        for Registered { name, version, live, inspect, spawn, standby } in self.registered {
+            let standby = standby.map(|(live, spawn)| Beside { live, operations: begin(spawn) });
+            let operations = begin(spawn);
+            members.insert(name, Member { version, live, operations, inspect, standby });
         }
         let handle = Handle { members: Arc::new(members), log: self.log, stalled_after: self.stalled_after };
         tasks.spawn(monitor::watch(handle.clone(), stop.clone()));
@@ -223,12 +228,30 @@ fn check<Tx: Send, P: Projection<Tx>>(projection: &P, settings: Settings) -> Res
     Ok(())
 }
 
+/// A worker on one read model, to be spawned, and what it shows of itself.
+fn worker<P, D>(core: Arc<Core<P, D>>) -> (Arc<Live>, Spawn)
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    let live = Arc::new(Live::new());
+    let runner = Runner::new(core, live.clone());
+    let spawn: Spawn = Box::new(move |tasks, stop, operations| {
+        tasks.spawn(runner.run(operations, stop));
+    });
+    (live, spawn)
+}
+
 struct Inspector<P, D>(Arc<Core<P, D>>);
 
 impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
     fn parked(&self) -> Reading<Vec<ParkedStream>> {
         let core = self.0.clone();
         Box::pin(async move { core.parked().await })
+    }
+
+    fn verify(&self, progress: Arc<Live>) -> Verifying {
+        Box::pin(self.0.clone().verify_live(progress))
     }
 
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>> {

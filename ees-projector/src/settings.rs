@@ -23,6 +23,24 @@ pub struct Settings {
     pub retry: Retry,
     /// What happens to a changeset that failed for good.
     pub on_failure: OnFailure,
+    /// What happens when the program comes with a newer version of the projection than the one that is stored.
+    pub new_version: NewVersion,
+}
+
+/// What happens when the program comes with a newer version of a projection than the one that is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NewVersion {
+    /// The read model is wiped and built anew; readers see it grow.
+    #[default]
+    InPlace,
+    /// The new version is built beside the old one, and takes its place when it has caught up; readers see the old one
+    /// until then. Only where the database can do that ([`postgres`](crate::postgres)), and in place elsewhere. As long
+    /// as a program with the old version runs as well, the old one goes on following.
+    SideBySide {
+        /// Compares the two before; when they differ, [`Handle::swap`](crate::Handle::swap) has to be asked. For a new
+        /// version that is meant to give the same rows, as one that is only faster.
+        verify: bool,
+    },
 }
 
 impl Default for Settings {
@@ -33,6 +51,7 @@ impl Default for Settings {
             poll_interval: Duration::from_secs(20),
             retry: Retry::default(),
             on_failure: OnFailure::default(),
+            new_version: NewVersion::default(),
         }
     }
 }

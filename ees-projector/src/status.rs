@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::control::{Control, Pause};
+use crate::standby::Standby;
 
 /// What a projection is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub enum State {
     Rebuilding,
     /// Something failed, and is tried again.
     Retrying,
+    /// Not there for this program: the one that is read is another version's.
+    Absent,
     /// Another worker is at work in it; see the owner.
     Elsewhere,
     /// It stands still until it is resumed.
@@ -100,8 +103,35 @@ pub struct Status {
     pub parked_streams: usize,
     /// How far the rebuild is, while there is one.
     pub rebuild: Option<Rebuild>,
+    /// The read model beside it, while there is one that this program can work on.
+    pub standby: Option<StandbyStatus>,
     /// Why somebody should look: it is paused, stopped, or behind and not moving. `None` when all is well.
     pub stalled: Option<String>,
+}
+
+/// A read model beside the live one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct StandbyStatus {
+    /// Its version.
+    pub version: u32,
+    /// What it is for.
+    pub plan: Standby,
+    /// What it is doing.
+    pub state: State,
+    /// The checkpoint it reads next.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
+    pub checkpoint: Checkpoint,
+    /// Changesets a second, over the last seconds.
+    pub rate: f64,
+    /// How far it is, while it is being built.
+    pub rebuild: Option<Rebuild>,
+    /// What went wrong last, until it went right again.
+    pub last_error: Option<Failure>,
+    /// Why it is paused, if it is.
+    pub pause: Option<Pause>,
+    /// The worker that is at work in it.
+    pub owner: Option<String>,
 }
 
 /// The state a worker shares with those who look at it.
@@ -240,6 +270,22 @@ impl Inner {
             ));
         }
         long(self.failing_since).map(|time| format!("failing for {} s ({error})", time.as_secs()))
+    }
+
+    /// It as the read model beside a live one, if it is one.
+    pub(crate) fn as_standby(&self) -> Option<StandbyStatus> {
+        let control = self.control.as_ref().filter(|_| self.state != State::Absent)?;
+        Some(StandbyStatus {
+            version: control.version,
+            plan: control.standby.clone()?,
+            state: self.state,
+            checkpoint: control.position.next,
+            rate: self.rate(),
+            rebuild: self.rebuild(),
+            last_error: self.failure.clone(),
+            pause: control.pause.clone(),
+            owner: self.owner.clone(),
+        })
     }
 
     pub(crate) fn rate(&self) -> f64 {

@@ -6,17 +6,69 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::Tx;
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
-use crate::database::{Lease, Transaction};
+use crate::database::{Grant, Lease, Transaction};
 use crate::projection::BoxError;
+use crate::standby::Comparison;
+
+macro_rules! select_row {
+    () => {
+        "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
+            rebuild_until, pause, last_timestamp, standby FROM ees.projections"
+    };
+}
 
 impl Transaction for Tx {
     async fn load(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
-        let row = sqlx::query(
-            "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
-                rebuild_until, pause, last_timestamp FROM ees.projections WHERE name = $1",
-        );
+        let row = sqlx::query(concat!(select_row!(), " WHERE name = $1"));
         let row = row.bind(name).fetch_optional(self.connection()).await?;
         row.as_ref().map(control).transpose()
+    }
+
+    async fn lock(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
+        let row = sqlx::query(concat!(select_row!(), " WHERE name = $1 FOR UPDATE"));
+        let row = row.bind(name).fetch_optional(self.connection()).await?;
+        row.as_ref().map(control).transpose()
+    }
+
+    async fn snapshot(&mut self) -> Result<(), BoxError> {
+        sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn compare(&mut self, one: &str, other: &str) -> Result<Comparison, BoxError> {
+        self.differences(schema_of(one), schema_of(other)).await
+    }
+
+    async fn exchange(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
+        self.swap_schemas(schema_of(live), schema_of(standby)).await?;
+        // Whoever had the one may not be able to work on the other.
+        sqlx::query("UPDATE ees.projections SET owner = NULL, leased_until = NULL WHERE name IN ($1, $2)")
+            .bind(live)
+            .bind(standby)
+            .execute(self.connection())
+            .await?;
+        self.swap_parked(live, standby).await
+    }
+
+    async fn discard(&mut self, name: &str) -> Result<(), BoxError> {
+        let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", schema_of(name)));
+        sqlx::raw_sql(drop).execute(self.connection()).await?;
+        self.clear_parked(name).await?;
+        sqlx::query("DELETE FROM ees.projections WHERE name = $1")
+            .bind(name)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn grants(&mut self, name: &str) -> Result<Vec<Grant>, BoxError> {
+        self.grants_in(schema_of(name)).await
+    }
+
+    async fn grant(&mut self, grants: &[Grant]) -> Result<(), BoxError> {
+        self.grant_again(grants).await
     }
 
     /// Makes the schema as well.
@@ -39,7 +91,7 @@ impl Transaction for Tx {
         let (schema, worker) = (schema_of(name), self.worker.clone());
         let path: Option<String> = sqlx::query_scalar(
             "UPDATE ees.projections SET version = $4, checkpoint = $5, epoch = $6, log_id = $7, last_checkpoint = $8,
-                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13,
+                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16,
                 leased_until = CASE WHEN owner = $15 THEN clock_timestamp() + interval '5 seconds' ELSE leased_until END
              WHERE name = $1 AND checkpoint = $2 AND epoch = $3
              RETURNING set_config('search_path', $14, true)",
@@ -59,6 +111,7 @@ impl Transaction for Tx {
         .bind(last.map(|last| last.timestamp.as_micros()))
         .bind(format!("\"{schema}\", public"))
         .bind(&*worker)
+        .bind(control.standby.as_ref().map(serde_json::to_string).transpose()?)
         .fetch_optional(self.connection())
         .await?;
         if path.is_some() {
@@ -250,6 +303,7 @@ fn control(row: &PgRow) -> Result<Control, BoxError> {
     };
     let log_id: Option<&str> = row.try_get(3)?;
     let pause: Option<&str> = row.try_get(8)?;
+    let standby: Option<&str> = row.try_get(10)?;
     Ok(Control {
         version: u32::try_from(row.try_get::<i64, _>(0)?)?,
         position: Position {
@@ -260,6 +314,7 @@ fn control(row: &PgRow) -> Result<Control, BoxError> {
         last,
         rebuild_until: row.try_get::<Option<i64>, _>(7)?.map(|until| Checkpoint::new(unsigned(until))),
         pause: pause.map(serde_json::from_str).transpose()?,
+        standby: standby.map(serde_json::from_str).transpose()?,
     })
 }
 

@@ -5,11 +5,13 @@
 //! - `control` keeps the projections' rows, what is parked and the audit, in the schema `ees`; `rows` the tables of
 //!   folds.
 
+mod compare;
 mod control;
 mod error;
 mod lease;
 mod rows;
 mod schema;
+mod schemas;
 mod tx;
 
 use std::error::Error;
@@ -29,8 +31,8 @@ pub use tx::Tx;
 /// Settings of a [`Database`].
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The most connections this process opens; 10 unless set. A projection at work takes one for each step, and one
-    /// more to look for rebuilds and leases: with fewer than projections, they take turns.
+    /// The most connections this process opens; 10 unless set, and at least 4. A projection takes one for each step,
+    /// and up to three while it is swapped or compared; with fewer than that, they take turns.
     pub connections: u32,
 }
 
@@ -44,6 +46,8 @@ impl Default for Options {
 /// worker is frozen, and another one waits for its row.
 const BEGIN: &str =
     "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// What a swap takes: one that holds the live read model, one that steps, one that compares, one that waits.
+const CONNECTIONS_MIN: u32 = 4;
 /// How long a step waits for one of the connections.
 const TURN_MAX: Duration = Duration::from_secs(30);
 
@@ -112,7 +116,7 @@ impl Database {
         let mut connection = server.connect().await?;
         schema::prepare(&mut connection).await?;
         let pool = PgPoolOptions::new()
-            .max_connections(options.connections.max(2))
+            .max_connections(options.connections.max(CONNECTIONS_MIN))
             .acquire_timeout(TURN_MAX)
             .connect_lazy_with(server);
         Ok(Self { pool, worker: worker_id().into() })
@@ -134,6 +138,8 @@ fn worker_id() -> String {
 
 impl database::Database for Database {
     type Tx = Tx;
+
+    const SIDE_BY_SIDE: bool = true;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
         Ok(Tx::new(self.pool.begin_with(BEGIN).await?, self.worker.clone()))

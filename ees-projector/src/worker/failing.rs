@@ -31,6 +31,13 @@ where
                 );
                 return self.core.settings.retry.delay_min;
             }
+            StepError::Absent => {
+                self.live.update(|live| {
+                    live.state = State::Absent;
+                    live.recovers();
+                });
+                return self.until_next_look();
+            }
             StepError::Log(error) if !error.is_transient() => return self.stop(&log_error(&error)),
             StepError::Log(error) => (None, log_error(&error)),
             StepError::Database(error) => {

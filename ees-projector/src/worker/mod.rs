@@ -2,10 +2,10 @@
 //!
 //! `step` is the algorithm, `runner` the loop around it. `start` is how a projection begins, `failing` and `parking`
 //! what happens when a changeset can't be applied, `operate` what people want of it, `lease` whose turn it is where
-//! several workers share a read model, `monitor` who says when it stands
-//! still.
+//! several workers share a read model, `beside` how one is built beside another, `monitor` who says when it stands still.
 
 pub(crate) mod batch;
+mod beside;
 mod failing;
 pub(crate) mod lease;
 pub(crate) mod monitor;

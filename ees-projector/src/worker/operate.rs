@@ -8,6 +8,8 @@ use crate::control::{Applied, AuditEntry, Control, Pause, PausedBy};
 use crate::database::{Database, Transaction};
 use crate::operation::{Action, OperateError, Operation};
 use crate::projection::Projection;
+use crate::slot::Slot;
+use crate::standby::{SideBySide, StandbyRole};
 use crate::status::State;
 use crate::worker::batch::place_of;
 use crate::worker::parking::Patience;
@@ -46,9 +48,11 @@ where
             Ok(control) => control,
             // Whatever keeps it from starting, a rebuild may be the way out.
             Err(StepError::Setup(_)) if matches!(action, Action::Rebuild) => self.stored().await?,
+            // It may be another version's, and in the way.
+            Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
             Err(error) => return Err(error.into()),
         };
-        if !matches!(action, Action::Pause | Action::Rebuild) {
+        if !matches!(action, Action::Pause | Action::Rebuild | Action::BuildBeside(_) | Action::Discard) {
             // Not onto a log that went back: that would make what was noticed look right.
             let head = self.core.log.head().await.map_err(StepError::Log)?;
             self.verify(&control, &head).await?;
@@ -109,6 +113,36 @@ where
                 let wiped = control.wiped(self.core.projection.version(), head.checkpoint);
                 self.change(&control, wiped, Also::Wipe, note(format!("up to {}", head.checkpoint))).await
             }
+            Action::BuildBeside(wanted) => {
+                let head = self.core.log.head().await.map_err(StepError::Log)?;
+                self.build_beside(*wanted, head.checkpoint, note(format!("up to {}", head.checkpoint))).await
+            }
+            Action::Swap { force } => {
+                let standby = control.standby.as_ref();
+                if !force && !self.parked.is_empty() {
+                    let parked = self.parked.len();
+                    return Err(OperateError::Invalid(format!(
+                        "{parked} streams are parked; retry or skip them, or force it"
+                    )));
+                }
+                if control.rebuild_until.is_some() && !force {
+                    return Err(OperateError::Invalid("it is still being built".to_owned()));
+                }
+                let detail = match standby.map(|standby| standby.role) {
+                    Some(StandbyRole::Following) => "back to the one that was live before",
+                    _ => "to the one that was built",
+                };
+                Ok(self.swap(note(detail.to_owned())).await?)
+            }
+            Action::Discard => {
+                let core = self.core.clone();
+                let mut tx = core.begin().await?;
+                tx.discard(core.name()).await.map_err(StepError::Database)?;
+                let live = Slot::Live.name_of(core.projection.name());
+                tx.audit(&live, &note(String::new())).await.map_err(StepError::Database)?;
+                tx.commit().await.map_err(StepError::Database)?;
+                Ok(())
+            }
             Action::Retry(stream) => {
                 let wanted = |name: &StreamId| stream.as_ref().is_none_or(|stream| stream == name);
                 if !self.parked.iter().any(wanted) {
@@ -121,6 +155,31 @@ where
                 Ok(())
             }
         }
+    }
+
+    async fn build_beside(
+        &mut self,
+        wanted: SideBySide,
+        until: Checkpoint,
+        audit: AuditEntry,
+    ) -> Result<(), OperateError> {
+        if !D::SIDE_BY_SIDE {
+            return Err(OperateError::Invalid(
+                "this read-model database can't build side by side; rebuild in place".to_owned(),
+            ));
+        }
+        let standby = self.core.onto(Slot::Standby);
+        let mut tx = self.core.begin().await?;
+        let there =
+            tx.lock(standby.name()).await.map_err(StepError::Database)?.and_then(|there| there.standby);
+        if there.is_some_and(|there| there.role == StandbyRole::Building) {
+            return Err(OperateError::Invalid(
+                "one is being built beside it already: let it finish, swap it, or discard it".to_owned(),
+            ));
+        }
+        tx.audit(self.core.name(), &audit).await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(StepError::Database)?;
+        Ok(standby.make_beside(wanted.into(), until).await?)
     }
 
     /// Changes the row, whatever goes with it, and the audit, all in one transaction.
@@ -233,6 +292,11 @@ impl From<StepError> for OperateError {
                 Self::Unavailable(format!("the read model's database failed: {}", chain(&*error)))
             }
             StepError::Fenced => Self::Overtaken,
+            StepError::Absent => Self::Invalid(
+                "there is no such read model of this program's version: the live one is another version's, or none is \
+                 built beside it"
+                    .to_owned(),
+            ),
             StepError::Failed { error, .. } | StepError::Replaced(error) | StepError::Setup(error) => {
                 Self::Invalid(error)
             }

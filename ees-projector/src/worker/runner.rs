@@ -170,7 +170,11 @@ where
     /// Carries that out.
     pub(crate) async fn follow_up(&mut self, next: Next<P::Event>) -> Result<Stepped, StepError> {
         match next {
-            Next::Batch(batch) => self.take(batch).await,
+            Next::Batch(batch) => {
+                let stepped = self.take(batch).await?;
+                self.complete_if_due().await?;
+                Ok(stepped)
+            }
             Next::Paused => Ok(Stepped::Paused),
             Next::Elsewhere => Ok(Stepped::Elsewhere),
         }

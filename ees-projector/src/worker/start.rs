@@ -1,11 +1,16 @@
 //! How a projection begins: its row and its tables, made, found, or made anew by another version.
 
+use std::sync::Arc;
+
 use ees_store::Checkpoint;
 
 use crate::BoxError;
 use crate::control::{Control, ParkedStream};
 use crate::database::{Database, Transaction};
 use crate::projection::Projection;
+use crate::settings::NewVersion;
+use crate::slot::Slot;
+use crate::standby::SideBySide;
 use crate::worker::step::{Core, StepError, chain};
 
 impl<P, D> Core<P, D>
@@ -19,6 +24,7 @@ where
         let (name, version) = (self.name(), self.projection.version());
         let mut tx = self.begin().await?;
         let old = match tx.load(name).await.map_err(StepError::Database)? {
+            None if self.slot() != Slot::Live => return Err(StepError::Absent),
             None => return self.make(tx).await,
             Some(control) if control.version == version => {
                 let parked = tx.parked(name).await.map_err(StepError::Database)?;
@@ -27,6 +33,9 @@ where
             Some(control) => control,
         };
         drop(tx);
+        if self.slot() != Slot::Live {
+            return Err(StepError::Absent);
+        }
         if old.version > version {
             return Err(StepError::Setup(format!(
                 "the read model was built by version {} of the projection, and this program has version {version}: \
@@ -34,10 +43,32 @@ where
                 old.version
             )));
         }
-        tracing::info!(projection = name, from = old.version, to = version, "a new version: building anew");
         // Asked before the transaction begins: the log may be far away.
         let head = self.log.head().await.map_err(StepError::Log)?;
+        if D::SIDE_BY_SIDE && self.is_built_beside(&old, head.checkpoint).await? {
+            return Err(StepError::Absent);
+        }
+        tracing::info!(projection = name, from = old.version, to = version, "a new version: building anew");
         self.make_anew(&old, head.checkpoint).await
+    }
+
+    /// Whether this version has a read model beside the live one: because it is built there, or because it was live
+    /// and somebody rolled it back.
+    async fn is_built_beside(&self, live: &Control, head: Checkpoint) -> Result<bool, StepError> {
+        let standby = Arc::new(self.onto(Slot::Standby));
+        let known = self.begin().await?.load(standby.name()).await.map_err(StepError::Database)?;
+        if known.is_some_and(|known| known.version == self.projection.version()) {
+            return Ok(true);
+        }
+        let NewVersion::SideBySide { verify } = self.settings.new_version else { return Ok(false) };
+        tracing::info!(
+            projection = self.name(),
+            from = live.version,
+            to = self.projection.version(),
+            "a new version: building it beside the old one"
+        );
+        standby.make_beside(SideBySide { verify, ..SideBySide::default() }.into(), head).await?;
+        Ok(true)
     }
 
     async fn make(&self, mut tx: D::Tx) -> Result<(Control, Vec<ParkedStream>), StepError> {
@@ -45,7 +76,7 @@ where
         if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
-        self.projection.create_tables(&mut tx).await.map_err(setup::<D>)?;
+        self.create_tables(&mut tx).await?;
         tx.commit().await.map_err(StepError::Database)?;
         Ok((control, Vec::new()))
     }
@@ -67,12 +98,18 @@ where
 
     /// Empty tables, nothing parked.
     pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
+        let grants = tx.grants(self.name()).await.map_err(StepError::Database)?;
         self.projection.drop_tables(tx).await.map_err(setup::<D>)?;
-        self.projection.create_tables(tx).await.map_err(setup::<D>)?;
+        self.create_tables(tx).await?;
+        tx.grant(&grants).await.map_err(StepError::Database)?;
         tx.clear_parked(self.name()).await.map_err(StepError::Database)
     }
 
-    async fn begin(&self) -> Result<D::Tx, StepError> {
+    pub(crate) async fn create_tables(&self, tx: &mut D::Tx) -> Result<(), StepError> {
+        self.projection.create_tables(tx).await.map_err(setup::<D>)
+    }
+
+    pub(crate) async fn begin(&self) -> Result<D::Tx, StepError> {
         self.database.begin().await.map_err(StepError::Database)
     }
 }

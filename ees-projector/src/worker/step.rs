@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, LogHead, LogQuery, StreamId};
+use ees_store::{ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, StreamId};
 use futures::FutureExt;
 use uuid::Uuid;
 
@@ -31,6 +31,8 @@ pub(crate) enum StepError {
     Database(BoxError),
     /// The projection, standing at this position, can't get past this changeset.
     Failed { at: Position, place: Applied, error: String },
+    /// There is no read model here that this program could go on with; there may be one day.
+    Absent,
     /// The projection can't start: its tables can't be made, or belong to a newer version.
     Setup(String),
 }
@@ -87,12 +89,33 @@ where
         changesets: usize,
         wait: Duration,
     ) -> Result<Batch<P::Event>, StepError> {
-        let filter = self.projection.filter();
         let query = LogQuery {
             max_bytes: self.settings.batch_bytes_max,
-            ..LogQuery::from(from, changesets).with_wait(wait).with_filter(filter.clone())
+            ..LogQuery::from(from, changesets).with_wait(wait).with_filter(self.projection.filter())
         };
         let page = self.log.read(query).await.map_err(StepError::Log)?;
+        self.decode(from, page).await
+    }
+
+    /// As [`fetch`](Self::fetch), without waiting, and nothing at or behind `end`.
+    pub(crate) async fn fetch_until(
+        self: &Arc<Self>,
+        from: Checkpoint,
+        end: Checkpoint,
+        changesets: usize,
+    ) -> Result<Batch<P::Event>, StepError> {
+        let query = LogQuery {
+            max_bytes: self.settings.batch_bytes_max,
+            ..LogQuery::from(from, changesets).with_filter(self.projection.filter())
+        };
+        let mut page = self.log.read(query).await.map_err(StepError::Log)?;
+        page.changesets.retain(|changeset| changeset.checkpoint < end);
+        page.next = page.next.min(end);
+        self.decode(from, page).await
+    }
+
+    async fn decode(self: &Arc<Self>, from: Checkpoint, page: LogPage) -> Result<Batch<P::Event>, StepError> {
+        let filter = self.projection.filter();
         let filtered = !filter.is_all() && page.next > from;
         let mut batch = if page.changesets.len() < 50 {
             Batch::decode(from, page, &filter)

@@ -1,0 +1,129 @@
+//! What differs between two schemas that should hold the same.
+
+use sqlx::AssertSqlSafe;
+
+use super::Tx;
+use super::rows::quoted;
+use crate::projection::BoxError;
+use crate::standby::Comparison;
+
+/// A table of a read model.
+struct Shape {
+    name: String,
+    /// The columns with their types, in their order.
+    columns: Vec<String>,
+    key: Vec<String>,
+}
+
+impl Tx {
+    /// Counts and hashes first, which is one pass over each table; only where these differ, row by row.
+    pub(super) async fn differences(&mut self, one: &str, other: &str) -> Result<Comparison, BoxError> {
+        let (tables, others) = (self.shapes(one).await?, self.shapes(other).await?);
+        let mut comparison = Comparison::default();
+        for gone in others.iter().filter(|table| !tables.iter().any(|known| known.name == table.name)) {
+            comparison.differences.push(format!("table {}: only in the one that was built", gone.name));
+        }
+        for table in &tables {
+            let Some(twin) = others.iter().find(|twin| twin.name == table.name) else {
+                comparison.differences.push(format!("table {}: only in the live one", table.name));
+                continue;
+            };
+            if twin.columns != table.columns {
+                let (live, built) = (table.columns.join(", "), twin.columns.join(", "));
+                let difference =
+                    format!("table {}: has ({live}), and in the one that was built ({built})", table.name);
+                comparison.differences.push(difference);
+                continue;
+            }
+            let sum = self.sum(one, &table.name).await?;
+            comparison.rows += u64::try_from(sum.0).unwrap_or(0);
+            if sum == self.sum(other, &table.name).await? {
+                continue;
+            }
+            let room = Comparison::DIFFERENCES_MAX.saturating_sub(comparison.differences.len());
+            let rows = self.rows_that_differ(one, other, table, room).await?;
+            comparison.differences.extend(rows);
+        }
+        Ok(comparison)
+    }
+
+    async fn shapes(&mut self, schema: &str) -> Result<Vec<Shape>, BoxError> {
+        let shapes: Vec<(String, Vec<String>, Vec<String>)> = sqlx::query_as(
+            "SELECT c.relname::text,
+                ARRAY(SELECT format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+                ARRAY(SELECT a.attname::text FROM pg_index i, pg_attribute a
+                    WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+                    ORDER BY array_position(i.indkey::smallint[], a.attnum))
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1",
+        )
+        .bind(schema)
+        .fetch_all(self.connection())
+        .await?;
+        Ok(shapes.into_iter().map(|(name, columns, key)| Shape { name, columns, key }).collect())
+    }
+
+    /// The rows of a table: how many, and the sum of their hashes, whatever their order.
+    async fn sum(&mut self, schema: &str, table: &str) -> Result<(i64, String), BoxError> {
+        let sum = format!(
+            "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {}.{} t",
+            quoted(schema),
+            quoted(table)
+        );
+        Ok(sqlx::query_as(AssertSqlSafe(sum)).fetch_one(self.connection()).await?)
+    }
+
+    async fn rows_that_differ(
+        &mut self,
+        one: &str,
+        other: &str,
+        table: &Shape,
+        limit: usize,
+    ) -> Result<Vec<String>, BoxError> {
+        let name = quoted(&table.name);
+        let (live, built) = (format!("{}.{name}", quoted(one)), format!("{}.{name}", quoted(other)));
+        // Without a key, a row is its own.
+        let key = |alias: &str| match table.key.as_slice() {
+            [] => format!("{alias}::text"),
+            [only] => format!("{alias}.{}::text", quoted(only)),
+            many => {
+                let columns: Vec<String> =
+                    many.iter().map(|column| format!("{alias}.{}", quoted(column))).collect();
+                format!("ROW({})::text", columns.join(", "))
+            }
+        };
+        let sql = format!(
+            "SELECT coalesce(a.key, b.key),
+                CASE WHEN b.key IS NULL THEN 'extra' WHEN a.key IS NULL THEN 'missing' ELSE 'changed' END,
+                coalesce(a.rows, ''), coalesce(b.rows, '')
+             FROM (SELECT {} AS key, string_agg(t::text, ' ' ORDER BY t::text) AS rows FROM {live} t GROUP BY 1) a
+             FULL JOIN (SELECT {} AS key, string_agg(t::text, ' ' ORDER BY t::text) AS rows FROM {built} t GROUP BY 1) b
+                 ON a.key = b.key
+             WHERE a.rows IS DISTINCT FROM b.rows ORDER BY 1 LIMIT {limit}",
+            key("t"),
+            key("t"),
+        );
+        let rows: Vec<(String, String, String, String)> =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.connection()).await?;
+        let words = |(key, what, live, built): (String, String, String, String)| {
+            let name = &table.name;
+            let (live, built) = (shortened(&live), shortened(&built));
+            match what.as_str() {
+                "extra" => format!("table {name}: extra row {key}: {live}"),
+                "missing" => format!("table {name}: missing row {key}: {built}"),
+                _ => format!("table {name}: changed row {key}: {live}, and should be {built}"),
+            }
+        };
+        Ok(rows.into_iter().map(words).collect())
+    }
+}
+
+/// Enough of a row to know it by.
+fn shortened(row: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    match row.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &row[..end]),
+        None => row.to_owned(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Schemas that change places, and the rights on what is in them.
+
+use sqlx::AssertSqlSafe;
+
+use super::Tx;
+use super::rows::quoted;
+use crate::database::Grant;
+use crate::projection::BoxError;
+
+impl Tx {
+    /// Readers resolve a name when they plan, and plan again when a schema was renamed: they find the one or the other,
+    /// never neither. Renaming locks no table.
+    pub(super) async fn swap_schemas(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
+        let (to_standby, to_live) =
+            (self.grants_of(live, standby).await?, self.grants_of(standby, live).await?);
+        self.grant_again(&to_standby).await?;
+        self.grant_again(&to_live).await?;
+        let swap = format!("{live}__swap");
+        for (from, to) in [(live, swap.as_str()), (standby, live), (swap.as_str(), standby)] {
+            let rename = format!("ALTER SCHEMA {} RENAME TO {}", quoted(from), quoted(to));
+            sqlx::raw_sql(AssertSqlSafe(rename)).execute(self.connection()).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn swap_parked(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
+        for table in ["ees.parked_changesets", "ees.parked_streams"] {
+            let rename = format!("UPDATE {table} SET projection = $2 WHERE projection = $1");
+            let swap = format!("{live}__swap");
+            for (from, to) in [(live, swap.as_str()), (standby, live), (swap.as_str(), standby)] {
+                let rename = AssertSqlSafe(rename.clone());
+                sqlx::query(rename).bind(from).bind(to).execute(self.connection()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rights on the tables of a schema, and on the schema.
+    pub(super) async fn grants_in(&mut self, schema: &str) -> Result<Vec<Grant>, BoxError> {
+        self.grants_of(schema, schema).await
+    }
+
+    /// The rights in one schema, as statements that give them in another.
+    async fn grants_of(&mut self, from: &str, to: &str) -> Result<Vec<Grant>, BoxError> {
+        let grants: Vec<(String, String)> = sqlx::query_as(
+            "SELECT $2 AS relation, format('GRANT %s ON SCHEMA %s TO %s', a.privilege_type, $2,
+                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_namespace n, aclexplode(n.nspacl) a
+             WHERE n.nspname = $1 AND a.grantee <> n.nspowner
+             UNION ALL
+             SELECT format('%s.%I', $2, c.relname),
+                    format('GRANT %s ON %s %s.%I TO %s', a.privilege_type,
+                        CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, $2, c.relname,
+                        CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
+             WHERE n.nspname = $1 AND a.grantee <> c.relowner AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+             UNION ALL
+             SELECT format('%s.%I', $2, c.relname),
+                    format('GRANT %s (%I) ON TABLE %s.%I TO %s', a.privilege_type, t.attname, $2, c.relname,
+                        CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
+                 aclexplode(t.attacl) a
+             WHERE n.nspname = $1 AND a.grantee <> c.relowner AND NOT t.attisdropped
+             UNION ALL
+             SELECT $2, format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %s GRANT %s ON %s TO %s',
+                    pg_get_userbyid(d.defaclrole), $2, a.privilege_type,
+                    CASE d.defaclobjtype WHEN 'S' THEN 'SEQUENCES' ELSE 'TABLES' END,
+                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
+             WHERE n.nspname = $1 AND d.defaclobjtype IN ('r', 'S') AND pg_has_role(d.defaclrole, 'MEMBER')",
+        )
+        .bind(from)
+        .bind(quoted(to))
+        .fetch_all(self.connection())
+        .await?;
+        Ok(grants.into_iter().map(|(table, statement)| Grant { table, statement }).collect())
+    }
+
+    /// Tables that are not there any more are passed over.
+    pub(super) async fn grant_again(&mut self, grants: &[Grant]) -> Result<(), BoxError> {
+        for Grant { table, statement } in grants {
+            let there: bool =
+                sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL OR to_regnamespace($1) IS NOT NULL")
+                    .bind(table)
+                    .fetch_one(self.connection())
+                    .await?;
+            if there {
+                sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(self.connection()).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! A read model beside the live one: built, compared at one and the same checkpoint, swapped in one transaction.
+//!
+//! What is to become of it stands in its own row, so that whoever finds it after a crash goes on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_store::{Checkpoint, Timestamp};
+
+use crate::control::{AuditEntry, Control};
+use crate::database::{Database, Transaction};
+use crate::operation::OperateError;
+use crate::projection::{BoxError, Projection};
+use crate::slot::Slot;
+use crate::standby::{Comparison, Standby, StandbyRole};
+use crate::status::{Live, State};
+use crate::worker::runner::{Runner, Stepped};
+use crate::worker::step::{Core, OnlyControl, StepError};
+
+/// How long the other read model may take to come to where this one stands.
+const MEET_WITHIN: Duration = Duration::from_secs(30);
+
+impl<P, D> Core<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    /// Makes an empty read model in this slot, in place of what may be there.
+    pub(crate) async fn make_beside(&self, standby: Standby, until: Checkpoint) -> Result<(), StepError> {
+        let control = Control::beside(self.projection.version(), until, standby);
+        let mut tx = self.begin().await?;
+        tx.discard(self.name()).await.map_err(StepError::Database)?;
+        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+            return Err(StepError::Fenced);
+        }
+        self.create_tables(&mut tx).await?;
+        tx.commit().await.map_err(StepError::Database)
+    }
+
+    async fn discard(&self) -> Result<(), BoxError> {
+        let mut tx = self.database.begin().await?;
+        tx.discard(self.name()).await?;
+        tx.commit().await
+    }
+
+    /// Builds the read model once more and compares it with the live one; then throws it away. `live` shows how far
+    /// it is.
+    pub(crate) async fn verify_live(self: Arc<Self>, live: Arc<Live>) -> Result<Comparison, OperateError> {
+        if !D::SIDE_BY_SIDE {
+            return Err(OperateError::Invalid("this read-model database can't verify".to_owned()));
+        }
+        let head = self.log.head().await.map_err(StepError::Log)?;
+        let scratch = Arc::new(self.onto(Slot::Scratch));
+        let plan =
+            Standby { role: StandbyRole::Building, swap: false, verify: true, force: false, note: None };
+        scratch.make_beside(plan, head.checkpoint).await?;
+        let mut runner = Runner::new(scratch.clone(), live);
+        let compared = runner.build_and_compare(head.checkpoint).await;
+        scratch.discard().await.map_err(StepError::Database)?;
+        compared
+    }
+}
+
+impl<P, D> Runner<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, OperateError> {
+        self.tenure.stays = false;
+        loop {
+            match self.step().await {
+                Ok(Stepped::Moved | Stepped::Idle) => {}
+                Ok(Stepped::Paused | Stepped::Elsewhere) => {
+                    return Err(OperateError::Unavailable("another worker interfered".to_owned()));
+                }
+                Err(error @ (StepError::Failed { .. } | StepError::Replaced(_) | StepError::Setup(_))) => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    let pause = self.fail(error).await;
+                    tokio::time::sleep(pause).await;
+                }
+            }
+            if self.load().await?.position.next >= until {
+                return Ok(self.compare_with_live().await?);
+            }
+        }
+    }
+
+    /// Whether a read model beside the live one has caught up, and what was planned for then.
+    fn is_due(&self) -> Option<Standby> {
+        let control = self.control.as_ref()?;
+        let plan = control.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
+        let caught_up = self.live.snapshot().state == State::Following && control.rebuild_until.is_none();
+        caught_up.then_some(plan)
+    }
+
+    /// Does what was planned for when it has caught up, if it has.
+    pub(crate) async fn complete_if_due(&mut self) -> Result<(), StepError> {
+        if self.core.slot() != Slot::Standby {
+            return Ok(());
+        }
+        let Some(plan) = self.is_due() else { return Ok(()) };
+        if !plan.force && !self.parked.is_empty() {
+            let parked = self.parked.len();
+            return self
+                .stay_beside(format!("{parked} streams are parked: retry or skip them, or swap by force"))
+                .await;
+        }
+        if plan.verify {
+            let comparison = self.compare_with_live().await?;
+            if let Some(first) = comparison.differences.first() {
+                let count = comparison.differences.len();
+                let note = format!(
+                    "{count} differences at checkpoint {}, the first: {first}",
+                    comparison.checkpoint
+                );
+                return self.stay_beside(note).await;
+            }
+            tracing::info!(
+                projection = self.core.name(),
+                checkpoint = comparison.checkpoint,
+                rows = comparison.rows,
+                "equal to the live one"
+            );
+        }
+        self.swap(self.audit_of("swap", "it has caught up")).await
+    }
+
+    pub(crate) fn audit_of(&self, action: &str, reason: &str) -> AuditEntry {
+        let checkpoint = self.control.as_ref().map_or(Checkpoint::START, |control| control.position.next);
+        AuditEntry {
+            at: Timestamp::now(),
+            action: action.to_owned(),
+            reason: reason.to_owned(),
+            checkpoint,
+            detail: String::new(),
+        }
+    }
+
+    /// It is not swapped by itself any more; the row says why.
+    async fn stay_beside(&mut self, note: String) -> Result<(), StepError> {
+        tracing::error!(projection = self.core.name(), note, "not swapped");
+        let control = self.load().await?;
+        let moved = control.moved(|control| {
+            if let Some(standby) = &mut control.standby {
+                standby.swap = false;
+                standby.note = Some(note);
+            }
+        });
+        self.control = None;
+        self.core.transact(&control, moved.clone(), None, OnlyControl).await?;
+        self.place(moved);
+        Ok(())
+    }
+
+    /// Goes on to exactly this checkpoint, unless it is past it already.
+    async fn step_to(&mut self, end: Checkpoint) -> Result<Control, StepError> {
+        loop {
+            let control = self.load().await?;
+            if control.pause.is_some() {
+                return Err(StepError::Setup("it is paused".to_owned()));
+            }
+            if control.position.next >= end {
+                return Ok(control);
+            }
+            let changesets = self.core.settings.batch_changesets_max.max(1);
+            let batch = self.core.fetch_until(control.position.next, end, changesets).await?;
+            self.take(batch).await?;
+        }
+    }
+
+    /// Compares this read model with the live one, both at one and the same checkpoint. The live one stands still for
+    /// the moment in which this one comes to where it is; the rows are compared in a snapshot, while both go on.
+    pub(crate) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
+        let (live, own) = (Slot::Live.name_of(self.core.projection.name()), self.core.name().to_owned());
+        let deadline = Instant::now() + MEET_WITHIN;
+        loop {
+            let here = self.load().await?.position.next;
+            let mut held = self.core.begin().await?;
+            let there = held.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+            if there.position.next >= here {
+                self.step_to(there.position.next).await?;
+                let mut snapshot = self.core.begin().await?;
+                snapshot.snapshot().await.map_err(StepError::Database)?;
+                let place = |control: Option<Control>| control.map(|control| control.position.next);
+                let live_at = place(snapshot.load(&live).await.map_err(StepError::Database)?);
+                let own_at = place(snapshot.load(&own).await.map_err(StepError::Database)?);
+                drop(held);
+                if let Some(checkpoint) = live_at.filter(|at| Some(*at) == own_at) {
+                    let compared = snapshot.compare(&live, &own).await.map_err(StepError::Database)?;
+                    return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
+                }
+            } else {
+                drop(held);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            if Instant::now() > deadline {
+                return Err(StepError::Setup(format!(
+                    "the live read model does not come to checkpoint {here}, so that the two can't be compared at one \
+                     place: is its worker running? Without verification, they can be swapped all the same"
+                )));
+            }
+        }
+    }
+
+    /// Takes the live one's place, which becomes the one beside it: in one transaction, and not before this one is as
+    /// far.
+    pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
+        let (live, own) = (Slot::Live.name_of(self.core.projection.name()), self.core.name().to_owned());
+        let mut tx = self.core.begin().await?;
+        let there = tx.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        let here = self.step_to(there.position.next).await?;
+        let epoch = there.position.epoch.max(here.position.epoch) + 1;
+        let with_epoch = |control: &Control, standby: Option<Standby>| {
+            let mut control = Control { standby, ..control.clone() };
+            control.position.epoch = epoch;
+            control
+        };
+        let following =
+            Standby { role: StandbyRole::Following, swap: false, verify: false, force: false, note: None };
+        let ours = tx.replace(&own, here.position, &with_epoch(&there, Some(following))).await;
+        let theirs = tx.replace(&live, there.position, &with_epoch(&here, None)).await;
+        if !(ours.map_err(StepError::Database)? && theirs.map_err(StepError::Database)?) {
+            return Err(StepError::Fenced);
+        }
+        tx.exchange(&live, &own).await.map_err(StepError::Database)?;
+        tx.audit(&live, &audit).await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(StepError::Database)?;
+        tracing::info!(
+            projection = live,
+            checkpoint = here.position.next.get(),
+            from = there.version,
+            to = here.version,
+            "swapped with the one beside it"
+        );
+        self.control = None;
+        Ok(())
+    }
+}
+
+fn nothing_live() -> StepError {
+    StepError::Setup("there is no live read model".to_owned())
+}

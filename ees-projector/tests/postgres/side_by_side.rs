@@ -1,0 +1,117 @@
+//! A read model built beside the one that is read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use ees_projector::{NewVersion, Settings, SideBySide, StandbyRole};
+
+use crate::support::{Balances, Bank};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_side_by_side_ends_in_the_same_rows_and_keeps_the_old_ones_for_a_rollback() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(50).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    let database = bank.connect().await;
+
+    let wanted = SideBySide { verify: true, ..SideBySide::default() };
+    running.handle().rebuild_side_by_side("balances", wanted, "to see").await.unwrap();
+    bank.status_when(&running, |status| {
+        status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
+    })
+    .await;
+    assert_eq!(bank.total(&database).await, 50);
+
+    bank.deposit("account-1", 10).await;
+    bank.caught_up(&running).await;
+    assert_eq!(bank.total(&database).await, 60);
+    running.handle().swap("balances", false, "back").await.unwrap();
+    assert_eq!(bank.total(&database).await, 60, "the old one has followed");
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_see_no_error_and_only_whole_states_through_a_new_version_and_back() {
+    let bank = Arc::new(Bank::new().await);
+    bank.deposit_to_many(100).await;
+    let old = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&old).await;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = tokio::spawn({
+        let (bank, stop) = (bank.clone(), stop.clone());
+        async move {
+            let database = bank.connect().await;
+            let mut seen = std::collections::BTreeSet::new();
+            while !stop.load(SeqCst) {
+                seen.insert(bank.total(&database).await);
+            }
+            seen
+        }
+    });
+    let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..Settings::default() };
+    let new = bank.start(Balances { version: 2, bonus: 1 }, beside).await;
+    let swapped =
+        bank.status_when(&new, |status| status.standby.is_none() && status.checkpoint.get() == 100).await;
+    assert_eq!(swapped.version, 2);
+    // The old program goes on with the one that was live before.
+    bank.status_when(&old, |status| {
+        status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
+    })
+    .await;
+    bank.deposit("account-1", 1_000).await;
+    bank.caught_up(&new).await;
+    old.handle().swap("balances", false, "version 2 pays too much").await.unwrap();
+    bank.caught_up(&old).await;
+    stop.store(true, SeqCst);
+    let seen = reader.await.unwrap();
+    let known = [100, 200, 1_201, 1_100];
+    assert!(seen.iter().all(|total| known.contains(total)), "a state that no version has: {seen:?}");
+    assert_eq!(bank.total(&bank.connect().await).await, 1_100);
+    old.shut_down().await;
+    new.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_differs_is_not_swapped_and_the_rows_are_named() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(20).await;
+    let old = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&old).await;
+    let beside = Settings { new_version: NewVersion::SideBySide { verify: true }, ..Settings::default() };
+    let new = bank.start(Balances { version: 2, bonus: 1 }, beside).await;
+    let status = bank
+        .status_when(&new, |status| {
+            status.standby.as_ref().is_some_and(|standby| standby.plan.note.is_some())
+        })
+        .await;
+    let note = status.standby.unwrap().plan.note.unwrap();
+    assert!(note.contains("changed row account-0"), "{note}");
+    assert_eq!(bank.total(&bank.connect().await).await, 20);
+    new.handle().swap("balances", false, "it is meant so").await.unwrap();
+    assert_eq!(bank.total(&bank.connect().await).await, 40);
+    old.shut_down().await;
+    new.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_a_missing_and_an_extra_row_are_found() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(20).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    let equal = running.handle().verify("balances").await.unwrap();
+    assert_eq!((equal.rows, equal.checkpoint, equal.is_equal()), (20, 20, true));
+    for damage in [
+        "UPDATE balances.balances SET state = '{\"amount\":7,\"deposits\":1}' WHERE key = 'account-3'",
+        "DELETE FROM balances.balances WHERE key = 'account-4'",
+        "INSERT INTO balances.balances VALUES ('nobody', '{}')",
+    ] {
+        sqlx::raw_sql(damage).execute(bank.connect().await.pool()).await.unwrap();
+    }
+    let found = running.handle().verify("balances").await.unwrap();
+    let found: Vec<_> = found.differences.iter().map(|text| text.split(':').nth(1).unwrap().trim()).collect();
+    assert_eq!(found, ["changed row account-3", "missing row account-4", "extra row nobody"]);
+    running.shut_down().await;
+}
