@@ -37,6 +37,8 @@ pub mod http;
 pub mod testkit;
 
 pub use control::{Applied, AuditEntry, Control, FailedChangeset, ParkedStream, Pause, PausedBy, Position};
+#[cfg(feature = "derive")]
+pub use ees_projector_derive::ReadModel;
 pub use event::{Recorded, UnreadableEvent, read_event};
 pub use fold::Fold;
 pub use handle::Handle;

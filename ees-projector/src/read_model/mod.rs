@@ -23,7 +23,7 @@ pub use value::{Row, Value};
 ///
 /// Derived, with the feature `derive` (on unless switched off), and given to the fold:
 ///
-/// ```ignore
+/// ```
 /// use ees_projector::{Fold, ReadModel, Recorded, Table};
 /// use serde::{Deserialize, Serialize};
 ///
