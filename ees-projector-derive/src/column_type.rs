@@ -37,13 +37,13 @@ impl ColumnType {
 
     pub(crate) fn tokens(self) -> TokenStream {
         match self {
-            Self::Text => quote!(::ees_projector::ColumnType::Text),
-            Self::BigInt => quote!(::ees_projector::ColumnType::BigInt),
-            Self::Double => quote!(::ees_projector::ColumnType::Double),
-            Self::Boolean => quote!(::ees_projector::ColumnType::Boolean),
-            Self::Timestamp => quote!(::ees_projector::ColumnType::Timestamp),
-            Self::Uuid => quote!(::ees_projector::ColumnType::Uuid),
-            Self::Json => quote!(::ees_projector::ColumnType::Json),
+            Self::Text => quote!(::ees_projector::read_model::ColumnType::Text),
+            Self::BigInt => quote!(::ees_projector::read_model::ColumnType::BigInt),
+            Self::Double => quote!(::ees_projector::read_model::ColumnType::Double),
+            Self::Boolean => quote!(::ees_projector::read_model::ColumnType::Boolean),
+            Self::Timestamp => quote!(::ees_projector::read_model::ColumnType::Timestamp),
+            Self::Uuid => quote!(::ees_projector::read_model::ColumnType::Uuid),
+            Self::Json => quote!(::ees_projector::read_model::ColumnType::Json),
         }
     }
 

@@ -94,7 +94,7 @@ fn expand(input: &DeriveInput, said: &TableAttributes, columns: &[Column]) -> To
     let columns = columns.iter().map(|Column { name, ty, nullable }| {
         let (name, ty) = (&name.text, ty.tokens());
         let nullable = nullable.then(|| quote!(.nullable()));
-        quote!(.with_column(::ees_projector::Column::new(#name, #ty) #nullable))
+        quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
     });
     let indexes = said.indexes.iter().map(|index| {
         let columns = index.iter().map(|column| &column.text);
@@ -104,7 +104,7 @@ fn expand(input: &DeriveInput, said: &TableAttributes, columns: &[Column]) -> To
         #[automatically_derived]
         impl ::ees_projector::ReadModel for #ident {
             fn table() -> ::ees_projector::Table {
-                ::ees_projector::Table::new(#table, ::ees_projector::Column::new(#key, #key_type))
+                ::ees_projector::Table::new(#table, ::ees_projector::read_model::Column::new(#key, #key_type))
                     #(#columns)*
                     #(#indexes)*
             }

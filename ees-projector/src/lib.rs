@@ -3,6 +3,7 @@
 //! Where to start:
 //! - [`Fold`] is how most read models are written: a key and a pure function. [`Projection`] is for statements of
 //!   your own, on the transaction that also moves the checkpoint.
+//! - [`ReadModel`] makes columns of a fold's state; without it, rows are JSON documents.
 //! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
 //! - [`sqlite::Database`] keeps read models in a file each, [`memory::Database`] is for tests.
 //! - `testkit` gives events and expects rows, and looks for the order of crashes that breaks a projection.
@@ -22,12 +23,12 @@ mod operation;
 mod policy;
 mod projection;
 mod projector;
-mod read_model;
 mod settings;
 mod status;
 mod worker;
 
 pub mod memory;
+pub mod read_model;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -46,7 +47,7 @@ pub use operation::OperateError;
 pub use policy::{OnFailure, Parking, Retry};
 pub use projection::{BoxError, Order, Projection};
 pub use projector::{Projector, RegisterError, Running, drain_until};
-pub use read_model::{Column, ColumnType, Index, InvalidTable, ReadModel, Row, Table, Value};
+pub use read_model::{ReadModel, Table};
 pub use settings::Settings;
 pub use status::{Failure, Rebuild, State, Status};
 pub use worker::runner::Drained;

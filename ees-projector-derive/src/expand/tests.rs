@@ -4,7 +4,12 @@ use super::read_model;
 
 /// The columns and indexes that are made, without the paths.
 fn made(input: &DeriveInput) -> String {
-    let tokens = read_model(input).unwrap().to_string().replace(' ', "").replace("::ees_projector::", "");
+    let tokens = read_model(input)
+        .unwrap()
+        .to_string()
+        .replace(' ', "")
+        .replace("::ees_projector::", "")
+        .replace("read_model::", "");
     let start = tokens.find("Table::new").unwrap();
     tokens[start..].trim_end_matches('}').to_owned()
 }

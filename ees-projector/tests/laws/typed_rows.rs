@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ees_projector::database::FoldRows;
+use ees_projector::read_model::{Column, ColumnType, Row, Value};
 use ees_projector::testkit::given;
-use ees_projector::{
-    Column, ColumnType, Fold, Order, Projector, ReadModel, Recorded, RegisterError, Row, Running, Settings,
-    Table, Value,
-};
+use ees_projector::{Fold, Order, Projector, ReadModel, Recorded, RegisterError, Running, Settings, Table};
 use ees_store::{ChangesetLog, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
