@@ -48,6 +48,9 @@ impl ColumnType {
     }
 
     pub(crate) fn of(ty: &Type) -> Self {
+        if let Type::Reference(reference) = ty {
+            return Self::of(&reference.elem);
+        }
         let Some((name, inner)) = last_part(ty) else { return Self::Json };
         match name.as_str() {
             "String" | "str" | "char" | "StreamId" | "StreamType" => Self::Text,
@@ -98,6 +101,7 @@ mod tests {
             ("String", ColumnType::Text),
             ("std::borrow::Cow<'static, str>", ColumnType::Text),
             ("Arc<str>", ColumnType::Text),
+            ("&'static str", ColumnType::Text),
             ("u64", ColumnType::BigInt),
             ("ees_store::Checkpoint", ColumnType::BigInt),
             ("f32", ColumnType::Double),

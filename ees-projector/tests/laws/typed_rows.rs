@@ -195,6 +195,33 @@ pub async fn a_rebuild_makes_the_same_columns<D: TestDatabase>() {
     assert_eq!(rows(&database, &keys).await, before);
 }
 
+#[test]
+fn the_columns_are_what_serde_writes() {
+    #[derive(Serialize, ReadModel)]
+    #[read_model(key = "id")]
+    #[serde(rename_all = "snake_case")]
+    struct Odd {
+        r#type: u8,
+        #[serde(rename = "renamed")]
+        name: &'static str,
+        #[serde(skip)]
+        _cached: u8,
+        nothing: Option<Box<str>>,
+        pair: (u8, u8),
+    }
+    let odd = Odd { r#type: 1, name: "n", _cached: 0, nothing: None, pair: (1, 2) };
+    let written = serde_json::to_string(&odd).unwrap();
+    assert_eq!(written, r#"{"type":1,"renamed":"n","nothing":null,"pair":[1,2]}"#);
+    let columns: Vec<_> = Odd::table().columns.into_iter().map(|column| (column.name, column.ty)).collect();
+    let expected = [
+        ("type".into(), ColumnType::BigInt),
+        ("renamed".into(), ColumnType::Text),
+        ("nothing".into(), ColumnType::Text),
+        ("pair".into(), ColumnType::Json),
+    ];
+    assert_eq!(columns, expected);
+}
+
 #[tokio::test]
 async fn the_test_kit_gives_states_with_columns_back() {
     let history = given([
