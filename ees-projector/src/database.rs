@@ -31,6 +31,25 @@ pub trait Database: Send + Sync + 'static {
     fn is_transient(error: &(dyn Error + 'static)) -> bool;
 }
 
+/// Who may be at work in a read model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// Whoever asks: the database is one process's alone.
+    NotNeeded,
+    /// The worker that asked, for the next seconds.
+    Ours {
+        /// That worker.
+        worker: String,
+    },
+    /// Another one, or one that is yet to take it.
+    Elsewhere {
+        /// Who, if somebody has it.
+        worker: Option<String>,
+    },
+    /// It can't be told at the moment: somebody is in the middle of a step.
+    Busy,
+}
+
 /// A transaction on a read-model database: the projection's tables and the framework's, changed together or not at
 /// all. Dropped without [`commit`](Transaction::commit), it leaves no trace.
 pub trait Transaction: Send + 'static {
@@ -51,6 +70,27 @@ pub trait Transaction: Send + 'static {
         believed: Position,
         control: &Control,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
+
+    /// Takes the lease on the read model, or keeps it: whoever has it is at work in it. It ends by itself when it is not
+    /// kept, and is handed over when another worker's turn has come. `stays` is a worker that goes on; others take a
+    /// lease only that nobody has.
+    ///
+    /// A lease saves work that two workers would do twice; what keeps them right is [`replace`](Self::replace).
+    fn lease(
+        &mut self,
+        name: &str,
+        version: u32,
+        stays: bool,
+    ) -> impl Future<Output = Result<Lease, BoxError>> + Send {
+        let _ = (name, version, stays);
+        async { Ok(Lease::NotNeeded) }
+    }
+
+    /// Gives the lease back, if this worker has it.
+    fn let_go(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = name;
+        async { Ok(()) }
+    }
 
     /// Puts a changeset behind those of its stream that wait. The stream's row is made by the first.
     fn park(

@@ -38,6 +38,7 @@ impl Member {
             name: name.to_owned(),
             version: self.version,
             state: live.state,
+            owner: live.owner.clone(),
             checkpoint: live.checkpoint(),
             head: live.head,
             lag_changesets: live.lag_changesets(),

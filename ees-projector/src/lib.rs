@@ -24,10 +24,13 @@ mod policy;
 mod projection;
 mod projector;
 mod settings;
+mod slot;
 mod status;
 mod worker;
 
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod read_model;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -62,6 +62,9 @@ pub enum OperateError {
     /// It can't be done. The message says why.
     #[error("{0}")]
     Invalid(String),
+    /// Other workers kept moving the projection in the meantime. Try again.
+    #[error("other workers keep moving the projection; try again")]
+    Overtaken,
     /// It can't be done now.
     #[error("{0}")]
     Unavailable(String),

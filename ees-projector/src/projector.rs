@@ -115,7 +115,8 @@ impl Projector {
             return Err(RegisterError::Twice(name));
         }
         let version = projection.version();
-        let core = Arc::new(Core { projection, database, log: self.log.clone(), settings });
+        let core = Core::new(projection, database, self.log.clone(), settings);
+        let core = Arc::new(core);
         let live = Arc::new(Live::new());
         let runner = Runner::new(core.clone(), live.clone());
         let spawn: Spawn = Box::new(move |tasks, stop, operations| {
@@ -206,7 +207,7 @@ where
     P: Projection<D::Tx>,
 {
     check(&projection, settings)?;
-    let core = Arc::new(Core { projection, database, log, settings });
+    let core = Arc::new(Core::new(projection, database, log, settings));
     let mut runner = Runner::new(core, Arc::new(Live::new()));
     Ok(runner.drain_until(deadline).await)
 }
@@ -234,9 +235,8 @@ impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
         let core = self.0.clone();
         Box::pin(async move {
             let reader = core.clone();
-            let read = async move {
-                reader.database.begin().await?.audit_entries(reader.projection.name(), limit).await
-            };
+            let read =
+                async move { reader.database.begin().await?.audit_entries(reader.name(), limit).await };
             core.database.run(read).await?
         })
     }

@@ -25,6 +25,8 @@ pub enum State {
     Rebuilding,
     /// Something failed, and is tried again.
     Retrying,
+    /// Another worker is at work in it; see the owner.
+    Elsewhere,
     /// It stands still until it is resumed.
     Paused,
     /// It can't go on: the log was replaced, or its tables belong to a newer version. See the error.
@@ -82,6 +84,8 @@ pub struct Status {
     /// The checkpoint after the newest changeset of the log, as far as known.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub head: Checkpoint,
+    /// The worker that is at work in it, where several share a database.
+    pub owner: Option<String>,
     /// How many changesets it is behind.
     pub lag_changesets: u64,
     /// How many seconds ago the oldest changeset was committed that it has not applied; 0 when there is none.
@@ -109,6 +113,7 @@ pub(crate) struct Live {
 #[derive(Clone)]
 pub(crate) struct Inner {
     pub(crate) state: State,
+    pub(crate) owner: Option<String>,
     pub(crate) control: Option<Control>,
     pub(crate) head: Checkpoint,
     /// The age of the oldest changeset it has not applied, as of the last look.
@@ -126,6 +131,7 @@ impl Live {
     pub(crate) fn new() -> Self {
         let inner = Inner {
             state: State::Starting,
+            owner: None,
             control: None,
             head: Checkpoint::START,
             lag: Duration::ZERO,
@@ -166,6 +172,11 @@ impl Live {
             inner.look_at_lag();
         }
         self.position.send_if_modified(|known| std::mem::replace(known, next) != next);
+    }
+
+    /// Whether somebody waits for the projection to get somewhere.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.position.receiver_count() > 0
     }
 
     pub(crate) fn position(&self) -> watch::Receiver<Checkpoint> {

@@ -2,8 +2,8 @@
 //!
 //! Where to start:
 //! - [`EventStore`] commits to streams and reads them; [`ChangesetLog`] reads everything in global order.
-//! - [`sqlite::Store`] is the embedded default, [`memory::Store`] is for tests, and `client::Client` talks to a
-//!   store elsewhere. All three are both traits.
+//! - [`sqlite::Store`] is the embedded default, `postgres::Store` is for several machines, [`memory::Store`] is for
+//!   tests, and `client::Client` talks to a store elsewhere. All of them are both traits.
 //! - `http::Api` is a store as an axum router, and `http::Server` serves it.
 //! - [`pages`] reads on past the end of a page, and follows the log as it grows.
 //! - [`decide`](decide::decide) is where a commit is accepted or refused: a pure function.
@@ -38,6 +38,8 @@ mod store;
 mod timestamp;
 
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -14,7 +14,7 @@ impl From<OperateError> for Problem {
             OperateError::Invalid(_) => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
             OperateError::TimedOut { .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message),
             // What a driver said is for the log.
-            OperateError::Unavailable(_) => Self::new(
+            OperateError::Unavailable(_) | OperateError::Overtaken => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "UNAVAILABLE",
                 "The projection can't do that now. Try again in a moment.",

@@ -13,7 +13,7 @@ use super::snapshot::tables;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
 use crate::status::Live;
-use crate::worker::runner::{Runner, Stepped};
+use crate::worker::runner::{Next, Runner, Stepped};
 use crate::worker::step::{Core, StepError};
 use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, sqlite};
 
@@ -79,11 +79,10 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
         let next = worker.runner.next_batch(Duration::ZERO).await;
         worker.accident.plan(chance);
         let stepped = match next {
-            Ok(Some(batch)) => worker.runner.take(batch).await,
-            Ok(None) => Ok(Stepped::Paused),
+            Ok(next) => worker.runner.follow_up(next).await,
             Err(error) => Err(error),
         };
-        if let (Ok(Some(batch)), Ok(Stepped::Moved)) = (asleep, &stepped) {
+        if let (Ok(Next::Batch(batch)), Ok(Stepped::Moved)) = (asleep, &stepped) {
             match sleeper.runner.take(batch).await {
                 Err(StepError::Fenced) | Ok(Stepped::Idle) => {}
                 other => fail(&format!("a worker that was asleep was not fenced: {other:?}")),
@@ -94,7 +93,7 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
             Ok(Stepped::Moved) | Err(StepError::Database(_) | StepError::Fenced) => {}
             // Planned, and only once: the next step gets past it.
             Err(StepError::Failed { error, .. }) if error.contains(Stumble::MESSAGE) => {}
-            Ok(Stepped::Paused) => fail("the projection paused"),
+            Ok(Stepped::Paused | Stepped::Elsewhere) => fail("the projection paused"),
             Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
     }
@@ -113,12 +112,12 @@ impl<P: Projection<sqlite::Tx>> Worker<P> {
         chance: &mut fastrand::Rng,
     ) -> Self {
         let accident = Arc::new(Accident::default());
-        let core = Core {
-            projection: Fragile { projection, accident: accident.clone() },
-            database: FragileDatabase { database: database.clone(), accident: accident.clone() },
-            log: log.clone(),
-            settings: Settings { batch_changesets_max: chance.usize(1..=7), ..Settings::default() },
-        };
+        let core = Core::new(
+            Fragile { projection, accident: accident.clone() },
+            FragileDatabase { database: database.clone(), accident: accident.clone() },
+            log.clone(),
+            Settings { batch_changesets_max: chance.usize(1..=7), ..Settings::default() },
+        );
         Self { runner: Runner::new(Arc::new(core), Arc::new(Live::new())), accident }
     }
 }

@@ -144,12 +144,12 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    let core = Arc::new(Core { projection, database, log, settings: Settings::default() });
+    let core = Arc::new(Core::new(projection, database, log, Settings::default()));
     let mut runner = Runner::new(core, Arc::new(Live::new()));
     loop {
         match runner.step().await {
             Ok(Stepped::Moved) => {}
-            Ok(Stepped::Idle | Stepped::Paused) => return,
+            Ok(Stepped::Idle | Stepped::Paused | Stepped::Elsewhere) => return,
             Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
     }

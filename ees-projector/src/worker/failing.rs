@@ -21,7 +21,7 @@ where
     pub(crate) async fn fail(&mut self, error: StepError) -> Duration {
         self.control = None;
         let core = self.core.clone();
-        let name = core.projection.name();
+        let name = core.name();
         let (failed, message) = match error {
             StepError::Failed { at, place, error } => (Some((at, place)), error),
             StepError::Fenced => {
@@ -53,7 +53,7 @@ where
 
     /// Nothing will get better by itself; it looks again now and then all the same.
     fn stop(&mut self, error: &str) -> Duration {
-        tracing::error!(projection = self.core.projection.name(), error, "the projection can't go on");
+        tracing::error!(projection = self.core.name(), error, "the projection can't go on");
         self.note_failure(None, error, State::Stopped);
         self.core.settings.retry.delay_max
     }
@@ -106,11 +106,7 @@ where
                 self.core.settings.retry.delay_min
             }
             Err(error) => {
-                tracing::warn!(
-                    projection = self.core.projection.name(),
-                    ?error,
-                    "the failure could not be stored"
-                );
+                tracing::warn!(projection = self.core.name(), ?error, "the failure could not be stored");
                 self.control = None;
                 self.core.settings.retry.delay_max
             }
@@ -124,7 +120,7 @@ where
         attempts: u32,
         reason: String,
     ) -> Result<(), StepError> {
-        let name = self.core.projection.name();
+        let name = self.core.name();
         tracing::error!(
             projection = name, checkpoint = place.checkpoint.get(), stream = %place.stream_id,
             changeset = place.changeset_id.get(), attempts, error = reason,

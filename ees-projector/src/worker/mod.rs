@@ -1,11 +1,13 @@
 //! One projection at work.
 //!
 //! `step` is the algorithm, `runner` the loop around it. `start` is how a projection begins, `failing` and `parking`
-//! what happens when a changeset can't be applied, `operate` what people want of it, `monitor` who says when it stands
+//! what happens when a changeset can't be applied, `operate` what people want of it, `lease` whose turn it is where
+//! several workers share a read model, `monitor` who says when it stands
 //! still.
 
 pub(crate) mod batch;
 mod failing;
+pub(crate) mod lease;
 pub(crate) mod monitor;
 pub(crate) mod operate;
 mod parking;

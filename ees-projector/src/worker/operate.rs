@@ -14,6 +14,9 @@ use crate::worker::parking::Patience;
 use crate::worker::runner::Runner;
 use crate::worker::step::{AsyncWork, Core, StepError, chain};
 
+/// How often an operation is tried that another worker came before.
+const OVERTAKEN_MAX: usize = 50;
+
 impl<P, D> Runner<P, D>
 where
     D: Database,
@@ -21,11 +24,17 @@ where
 {
     pub(crate) async fn operate(&mut self, operation: Operation) {
         let Operation { action, reason, reply } = operation;
-        let result = self.carry_out(&action, reason).await;
+        let mut result = self.carry_out(&action, reason.clone()).await;
+        for _ in 0..OVERTAKEN_MAX {
+            if result != Err(OperateError::Overtaken) {
+                break;
+            }
+            result = self.carry_out(&action, reason.clone()).await;
+        }
         if let Err(error) = &result {
             // What is in memory may rest on something that did not happen.
             self.control = None;
-            tracing::warn!(projection = self.core.projection.name(), action = action.name(), %error, "refused");
+            tracing::warn!(projection = self.core.name(), action = action.name(), %error, "refused");
         }
         let _ = reply.send(result);
     }
@@ -123,7 +132,7 @@ where
         audit: AuditEntry,
     ) -> Result<(), OperateError> {
         tracing::info!(
-            projection = self.core.projection.name(),
+            projection = self.core.name(),
             action = audit.action,
             reason = audit.reason,
             detail = audit.detail,
@@ -180,7 +189,7 @@ where
 
     async fn stored(&self) -> Result<Control, OperateError> {
         let core = self.core.clone();
-        let read = async move { core.database.begin().await?.load(core.projection.name()).await };
+        let read = async move { core.database.begin().await?.load(core.name()).await };
         let stored =
             self.core.database.run(read).await.and_then(|stored| stored).map_err(StepError::Database)?;
         stored.ok_or_else(|| OperateError::Invalid("the projection was never started here".to_owned()))
@@ -202,7 +211,7 @@ struct Change<P, D> {
 
 impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Change<P, D> {
     async fn run(self, tx: &mut D::Tx) -> Result<(), StepError> {
-        let name = self.core.projection.name();
+        let name = self.core.name();
         match self.also {
             Also::Nothing => {}
             Also::Wipe => self.core.wipe(tx).await?,
@@ -223,9 +232,7 @@ impl From<StepError> for OperateError {
             StepError::Database(error) => {
                 Self::Unavailable(format!("the read model's database failed: {}", chain(&*error)))
             }
-            StepError::Fenced => {
-                Self::Unavailable("another worker moved the projection; try again".to_owned())
-            }
+            StepError::Fenced => Self::Overtaken,
             StepError::Failed { error, .. } | StepError::Replaced(error) | StepError::Setup(error) => {
                 Self::Invalid(error)
             }

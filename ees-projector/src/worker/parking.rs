@@ -53,11 +53,11 @@ where
             None => self.core.log.head().await.map_err(StepError::Log)?.log_id,
         };
         let to = control.advanced(place.checkpoint.next(), log_id, Some(place.clone()));
-        let name = self.core.projection.name().to_owned();
+        let name = self.core.name().to_owned();
         let work = Park { name, place: place.clone(), error: message.to_owned(), retry_at };
         self.core.transact(&control, to.clone(), None, work).await?;
         tracing::error!(
-            projection = self.core.projection.name(), checkpoint = place.checkpoint.get(),
+            projection = self.core.name(), checkpoint = place.checkpoint.get(),
             stream = %place.stream_id, error = message, "the stream is parked; the others go on"
         );
         Arc::make_mut(&mut self.parked).insert(place.stream_id.clone());
@@ -95,11 +95,7 @@ where
             Err(error) => Err(error),
         };
         if let Err(error) = retried {
-            tracing::warn!(
-                projection = self.core.projection.name(),
-                ?error,
-                "parked streams could not be retried"
-            );
+            tracing::warn!(projection = self.core.name(), ?error, "parked streams could not be retried");
             self.control = None;
             self.parked_due = Some(in_future(self.core.settings.retry.delay_max));
         }
@@ -129,7 +125,7 @@ where
             let places = self.core.parked_places(&stream.stream_id).await?;
             if places.is_empty() {
                 tracing::info!(
-                    projection = self.core.projection.name(), stream = %stream.stream_id,
+                    projection = self.core.name(), stream = %stream.stream_id,
                     "the parked stream got through"
                 );
                 return Ok(());
@@ -187,7 +183,7 @@ where
             OnFailure::Pause => Parking::default(),
         };
         let retry_at = in_future(parking.retry_after(stream.attempts));
-        let name = self.core.projection.name().to_owned();
+        let name = self.core.name().to_owned();
         let work = ParkedAgain { name, stream_id: stream.stream_id.clone(), error, retry_at };
         self.core.transact(&control, control.clone(), None, work).await
     }
@@ -205,7 +201,7 @@ where
     /// The streams that wait, those to be tried first at the front.
     pub(crate) async fn parked(self: &Arc<Self>) -> Result<Vec<ParkedStream>, BoxError> {
         let core = self.clone();
-        let read = async move { core.database.begin().await?.parked(core.projection.name()).await };
+        let read = async move { core.database.begin().await?.parked(core.name()).await };
         self.database.run(read).await?
     }
 
@@ -214,7 +210,7 @@ where
         let stream_id = stream_id.clone();
         let read = async move {
             let mut tx = core.database.begin().await?;
-            tx.parked_places(core.projection.name(), &stream_id, RETRIED_AT_ONCE).await
+            tx.parked_places(core.name(), &stream_id, RETRIED_AT_ONCE).await
         };
         self.database.run(read).await.and_then(|places| places).map_err(StepError::Database)
     }
@@ -262,7 +258,7 @@ struct Unpark<P: Projection<D::Tx>, D: Database> {
 
 impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Unpark<P, D> {
     async fn run(self, tx: &mut D::Tx) -> Result<(), StepError> {
-        let name = self.core.projection.name();
+        let name = self.core.name();
         let there = tx.unpark(name, &self.place.stream_id, self.place.checkpoint).await;
         if !there.map_err(StepError::Database)? {
             return Err(StepError::Fenced);

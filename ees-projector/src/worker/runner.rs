@@ -15,6 +15,7 @@ use crate::operation::Operation;
 use crate::projection::Projection;
 use crate::status::{Live, State};
 use crate::worker::batch::Batch;
+use crate::worker::lease::{LOOK_EVERY, Tenure};
 use crate::worker::step::{Core, StepError, Verified};
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
@@ -31,6 +32,7 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     verified: Verified,
     stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
+    pub(crate) tenure: Tenure,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -48,6 +50,8 @@ pub enum Drained {
     CaughtUp,
     /// The projection is paused: somebody must look at it.
     Paused,
+    /// Another worker is at work in it.
+    Elsewhere,
     /// There is more to do, or something failed and is to be tried again.
     OutOfTime,
 }
@@ -61,6 +65,18 @@ pub(crate) enum Stepped {
     Idle,
     /// It is paused.
     Paused,
+    /// Another worker is at work in it.
+    Elsewhere,
+}
+
+/// What there is to do.
+pub(crate) enum Next<E> {
+    /// To apply this, which may be empty.
+    Batch(Batch<E>),
+    /// Nothing, as long as it is paused.
+    Paused,
+    /// Nothing, as long as another worker has the lease.
+    Elsewhere,
 }
 
 impl<P, D> Runner<P, D>
@@ -79,6 +95,7 @@ where
             verified: Verified::default(),
             stop: CancellationToken::new(),
             trouble: None,
+            tenure: Tenure::default(),
         }
     }
 
@@ -98,12 +115,12 @@ where
                 next = self.next_batch(wait) => next,
             };
             let stepped = match next {
-                Ok(Some(batch)) => self.take(batch).await,
-                Ok(None) => Ok(Stepped::Paused),
+                Ok(next) => self.follow_up(next).await,
                 Err(error) => Err(error),
             };
             let pause = match stepped {
                 Ok(Stepped::Paused) => wait,
+                Ok(Stepped::Elsewhere) => self.until_next_look(),
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
                     continue;
@@ -117,44 +134,64 @@ where
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.let_go().await;
     }
 
     /// Steps until there is nothing new, the projection is paused, or the deadline is near: for hosts that do not
     /// stay. A step that has begun is finished.
     pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Drained {
-        loop {
+        self.tenure.stays = false;
+        let drained = loop {
             let pause = match self.step().await {
                 Ok(Stepped::Moved) => Duration::ZERO,
-                Ok(Stepped::Paused) => return Drained::Paused,
+                Ok(Stepped::Paused) => break Drained::Paused,
+                Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Idle) => {
                     self.retry_due_streams().await;
-                    return Drained::CaughtUp;
+                    break Drained::CaughtUp;
                 }
                 Err(error) => self.fail(error).await,
             };
             if Instant::now() + pause >= deadline {
-                return Drained::OutOfTime;
+                break Drained::OutOfTime;
             }
             tokio::time::sleep(pause).await;
-        }
+        };
+        self.let_go().await;
+        drained
     }
 
     /// Applies what comes next, if there is anything, without waiting for it.
     pub(crate) async fn step(&mut self) -> Result<Stepped, StepError> {
-        match self.next_batch(Duration::ZERO).await? {
-            Some(batch) => self.take(batch).await,
-            None => Ok(Stepped::Paused),
+        let next = self.next_batch(Duration::ZERO).await?;
+        self.follow_up(next).await
+    }
+
+    /// Carries that out.
+    pub(crate) async fn follow_up(&mut self, next: Next<P::Event>) -> Result<Stepped, StepError> {
+        match next {
+            Next::Batch(batch) => self.take(batch).await,
+            Next::Paused => Ok(Stepped::Paused),
+            Next::Elsewhere => Ok(Stepped::Elsewhere),
         }
     }
 
-    /// What comes next; `None` while paused. Safe to drop at any moment.
-    pub(crate) async fn next_batch(&mut self, wait: Duration) -> Result<Option<Batch<P::Event>>, StepError> {
+    /// What comes next. Safe to drop at any moment.
+    pub(crate) async fn next_batch(&mut self, wait: Duration) -> Result<Next<P::Event>, StepError> {
+        self.load().await?;
+        let at_work = self.has_lease().await?;
         let control = self.load().await?;
         if control.pause.is_some() {
             self.live.update(|live| live.state = State::Paused);
             // Another worker may be told to resume it: read again next time.
             self.control = None;
-            return Ok(None);
+            return Ok(Next::Paused);
+        }
+        if !at_work {
+            self.went_well(State::Elsewhere);
+            // How far the other one got is in the row: read again next time.
+            self.control = None;
+            return Ok(Next::Elsewhere);
         }
         if !self.verified.is_done() {
             // Before any wait for news: a log that lost its end has none for a long time.
@@ -171,6 +208,7 @@ where
                 let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
                 let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max.max(1) };
                 let wait = self.at_most_until_parked_due(wait);
+                let wait = if self.tenure.is_kept() { wait.min(LOOK_EVERY) } else { wait };
                 self.core.fetch(from, changesets, wait).await?
             }
         };
@@ -178,7 +216,7 @@ where
             self.verify(&control, &batch.head).await?;
         }
         self.live.update(|live| live.head = batch.head.checkpoint);
-        Ok(Some(batch))
+        Ok(Next::Batch(batch))
     }
 
     pub(crate) async fn verify(&mut self, control: &Control, head: &LogHead) -> Result<(), StepError> {
@@ -283,7 +321,11 @@ where
 
     pub(crate) fn went_well(&mut self, state: State) {
         let rebuilding = self.control.as_ref().is_some_and(|control| control.rebuild_until.is_some());
-        let state = if rebuilding && state != State::Paused { State::Rebuilding } else { state };
+        let state = if rebuilding && !matches!(state, State::Paused | State::Elsewhere) {
+            State::Rebuilding
+        } else {
+            state
+        };
         self.trouble = None;
         self.live.update(|live| {
             live.state = state;

@@ -16,7 +16,7 @@ where
     /// The projection's row and what is parked. Makes both it and the tables when the projection is new, and wipes
     /// when it has become a newer version.
     pub(crate) async fn start(&self) -> Result<(Control, Vec<ParkedStream>), StepError> {
-        let (name, version) = (self.projection.name(), self.projection.version());
+        let (name, version) = (self.name(), self.projection.version());
         let mut tx = self.begin().await?;
         let old = match tx.load(name).await.map_err(StepError::Database)? {
             None => return self.make(tx).await,
@@ -42,7 +42,7 @@ where
 
     async fn make(&self, mut tx: D::Tx) -> Result<(Control, Vec<ParkedStream>), StepError> {
         let control = Control::new(self.projection.version());
-        if !tx.insert(self.projection.name(), &control).await.map_err(StepError::Database)? {
+        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
         self.projection.create_tables(&mut tx).await.map_err(setup::<D>)?;
@@ -57,7 +57,7 @@ where
     ) -> Result<(Control, Vec<ParkedStream>), StepError> {
         let control = old.wiped(self.projection.version(), head);
         let mut tx = self.begin().await?;
-        if !tx.replace(self.projection.name(), old.position, &control).await.map_err(StepError::Database)? {
+        if !tx.replace(self.name(), old.position, &control).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
         self.wipe(&mut tx).await?;
@@ -69,7 +69,7 @@ where
     pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
         self.projection.drop_tables(tx).await.map_err(setup::<D>)?;
         self.projection.create_tables(tx).await.map_err(setup::<D>)?;
-        tx.clear_parked(self.projection.name()).await.map_err(StepError::Database)
+        tx.clear_parked(self.name()).await.map_err(StepError::Database)
     }
 
     async fn begin(&self) -> Result<D::Tx, StepError> {

@@ -15,6 +15,7 @@ use crate::database::{Database, Transaction};
 use crate::event::Recorded;
 use crate::projection::{BoxError, Projection};
 use crate::settings::Settings;
+use crate::slot::Slot;
 use crate::worker::batch::{Batch, place_of};
 
 /// Why a step came to nothing. Whatever it is, the transaction left no trace.
@@ -36,10 +37,24 @@ pub(crate) enum StepError {
 
 /// A projection, the database it writes and the log it reads.
 pub(crate) struct Core<P, D> {
-    pub(crate) projection: P,
-    pub(crate) database: D,
+    pub(crate) projection: Arc<P>,
+    pub(crate) database: Arc<D>,
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
+    slot: Slot,
+    name: String,
+}
+
+impl<P, D> Core<P, D> {
+    /// Which of the projection's read models it writes.
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The name under which the database keeps this read model; of the live one, the projection's.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl<P, D> Core<P, D>
@@ -47,6 +62,24 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
+    pub(crate) fn new(projection: P, database: D, log: Arc<dyn ChangesetLog>, settings: Settings) -> Self {
+        let name = Slot::Live.name_of(projection.name());
+        let (projection, database) = (Arc::new(projection), Arc::new(database));
+        Self { projection, database, log, settings, slot: Slot::Live, name }
+    }
+
+    /// The same projection onto another of its read models.
+    pub(crate) fn onto(&self, slot: Slot) -> Self {
+        Self {
+            projection: self.projection.clone(),
+            database: self.database.clone(),
+            log: self.log.clone(),
+            settings: self.settings,
+            slot,
+            name: slot.name_of(self.projection.name()),
+        }
+    }
+
     /// Reads and decodes what comes at a checkpoint. Safe to drop at any moment.
     pub(crate) async fn fetch(
         self: &Arc<Self>,
@@ -94,8 +127,7 @@ where
         let transaction = async move {
             let mut tx = core.database.begin().await.map_err(StepError::Database)?;
             // Fence before applying: a rival that stalled must lose here, not after its writes.
-            let ours =
-                tx.replace(core.projection.name(), believed, &to).await.map_err(StepError::Database)?;
+            let ours = tx.replace(core.name(), believed, &to).await.map_err(StepError::Database)?;
             if !ours {
                 return Err(StepError::Fenced);
             }
@@ -221,9 +253,7 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
             let Some(waiting) = self.batch.place(changeset) else { continue };
             if self.parked.contains(&waiting.stream_id) {
                 let retry_at = ees_store::Timestamp::now();
-                tx.park(self.core.projection.name(), &waiting, "", retry_at)
-                    .await
-                    .map_err(StepError::Database)?;
+                tx.park(self.core.name(), &waiting, "", retry_at).await.map_err(StepError::Database)?;
             } else {
                 events.extend(self.batch.events(changeset..changeset + 1));
             }

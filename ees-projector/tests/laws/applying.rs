@@ -23,7 +23,7 @@ async fn history(log: &ChangingLog, events: usize) -> BTreeMap<String, u64> {
 }
 
 pub async fn every_event_is_applied_once_in_order<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     let expected = history(&log, 100).await;
     let bench = start(&log, &database, &Journal::new(), small_batches());
     bench.caught_up().await;
@@ -38,7 +38,7 @@ pub async fn every_event_is_applied_once_in_order<D: TestDatabase>() {
 }
 
 pub async fn two_workers_on_one_projection_apply_each_event_once<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     let mut expected = history(&log, 300).await;
     let workers = [(), (), ()].map(|()| start(&log, &database, &Journal::new(), small_batches()));
     for n in 0..100 {
@@ -54,7 +54,7 @@ pub async fn two_workers_on_one_projection_apply_each_event_once<D: TestDatabase
 }
 
 pub async fn a_worker_that_starts_again_goes_on_where_it_was<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     for n in 1..=3 {
         log.append("s", &note(&n.to_string())).await;
         let bench = start(&log, &database, &Journal::new(), settings());
@@ -67,7 +67,7 @@ pub async fn a_worker_that_starts_again_goes_on_where_it_was<D: TestDatabase>() 
 }
 
 pub async fn events_of_others_are_passed_over<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     for foreign in [r#"{"type":"shipped"}"#, "7", r#"{"text":"no type"}"#] {
         log.append("s", foreign).await;
     }
@@ -78,7 +78,7 @@ pub async fn events_of_others_are_passed_over<D: TestDatabase>() {
 }
 
 pub async fn a_filter_moves_past_what_it_leaves_out<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     for _ in 0..30 {
         log.append("s", r#"{"type":"shipped"}"#).await;
     }
@@ -94,7 +94,7 @@ pub async fn a_filter_moves_past_what_it_leaves_out<D: TestDatabase>() {
 }
 
 pub async fn a_newer_version_builds_anew<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     let expected = history(&log, 50).await;
     let first = start(&log, &database, &Journal::new(), settings());
     first.caught_up().await;
@@ -106,7 +106,7 @@ pub async fn a_newer_version_builds_anew<D: TestDatabase>() {
 }
 
 pub async fn an_older_version_does_not_touch_newer_tables<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     log.append("s", &note("1")).await;
     let newer = start(&log, &database, &Journal { version: 2, ..Journal::new() }, settings());
     newer.caught_up().await;
@@ -122,7 +122,7 @@ pub async fn an_older_version_does_not_touch_newer_tables<D: TestDatabase>() {
 }
 
 pub async fn draining_stops_at_the_end_of_the_log<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     let expected = history(&log, 40).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     let drained = drain_until(Journal::new(), database.clone(), log.clone(), small_batches(), deadline);

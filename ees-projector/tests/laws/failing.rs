@@ -8,7 +8,7 @@ use ees_store::Checkpoint;
 use crate::support::{ChangingLog, Journal, TestDatabase, note, settings, start};
 
 pub async fn a_failing_changeset_pauses_the_projection_before_it<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     for n in 0..5 {
         log.append("good", &note(&n.to_string())).await;
     }
@@ -42,7 +42,7 @@ pub async fn a_failing_changeset_pauses_the_projection_before_it<D: TestDatabase
 }
 
 pub async fn a_pause_survives_a_restart<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     log.append("bad", &note("x")).await;
     journal.faults.fail("bad");
     let bench = start(&log, &database, &journal, settings());
@@ -55,7 +55,7 @@ pub async fn a_pause_survives_a_restart<D: TestDatabase>() {
 }
 
 pub async fn an_unreadable_event_is_a_failure_not_a_skip<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     log.append("s", &note("1")).await;
     log.append("s", r#"{"type":"noted","text":17}"#).await;
     log.append("s", &note("3")).await;
@@ -68,7 +68,7 @@ pub async fn an_unreadable_event_is_a_failure_not_a_skip<D: TestDatabase>() {
 }
 
 pub async fn a_panic_is_a_failure<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     log.append("s", &note("1")).await;
     journal.faults.panic.store(true, SeqCst);
     let bench = start(&log, &database, &journal, settings());
@@ -80,7 +80,7 @@ pub async fn a_panic_is_a_failure<D: TestDatabase>() {
 }
 
 pub async fn what_a_failing_batch_wrote_does_not_stay<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     log.append("bad", &note("first")).await;
     journal.faults.fail("bad");
     let bench = start(&log, &database, &journal, settings());

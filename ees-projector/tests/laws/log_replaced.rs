@@ -17,7 +17,7 @@ async fn log_with(texts: &[&str]) -> memory::Store {
 }
 
 async fn after_three<D: TestDatabase>() -> Bench<D> {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     log.exchange(log_with(&["1", "2", "3"]).await);
     let bench = start(&log, &database, &Journal::new(), settings());
     bench.caught_up().await;
@@ -90,7 +90,7 @@ pub async fn the_same_place_with_other_content_is_noticed<D: TestDatabase>() {
 }
 
 pub async fn what_a_filter_left_out_counts_too<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh());
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
     let journal = Journal { filter: Filter::event_types(["noted"]), ..Journal::new() };
     log.append("s", &note("1")).await;
     for _ in 0..5 {

@@ -1,5 +1,5 @@
 //! The promises of the projector, written once and run on every read-model database.
-#![cfg(all(feature = "sqlite", feature = "testkit", feature = "derive"))]
+#![cfg(all(feature = "postgres", feature = "sqlite", feature = "testkit", feature = "derive"))]
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -17,13 +17,16 @@ mod support;
 mod typed_rows;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use ees_projector::BoxError;
+use ees_projector::database::Database;
 use support::TestDatabase;
 
 #[async_trait]
 impl TestDatabase for ees_projector::memory::Database {
-    fn fresh() -> Self {
+    async fn fresh() -> Self {
         Self::new()
     }
     async fn table(&self, table: &str) -> BTreeMap<String, String> {
@@ -33,7 +36,7 @@ impl TestDatabase for ees_projector::memory::Database {
 
 #[async_trait]
 impl TestDatabase for ees_projector::sqlite::Database {
-    fn fresh() -> Self {
+    async fn fresh() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // The folder goes at once; the open file stays as long as the database. Readers open it by name, so it is
         // kept until the process ends.
@@ -48,6 +51,37 @@ impl TestDatabase for ees_projector::sqlite::Database {
     }
 }
 
+/// A database of the test's own, which goes with it.
+#[derive(Clone)]
+pub struct Postgres {
+    database: ees_projector::postgres::Database,
+    _own: Arc<ees_test_postgres::TestDatabase>,
+}
+
+impl Database for Postgres {
+    type Tx = ees_projector::postgres::Tx;
+
+    async fn begin(&self) -> Result<Self::Tx, BoxError> {
+        self.database.begin().await
+    }
+    fn is_transient(error: &(dyn std::error::Error + 'static)) -> bool {
+        ees_projector::postgres::Database::is_transient(error)
+    }
+}
+
+#[async_trait]
+impl TestDatabase for Postgres {
+    async fn fresh() -> Self {
+        let own = ees_test_postgres::TestDatabase::new().await;
+        let database = ees_projector::postgres::Database::connect(own.url()).await.unwrap();
+        Self { database, _own: Arc::new(own) }
+    }
+    async fn table(&self, table: &str) -> BTreeMap<String, String> {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT key, state::text FROM {table}.{table}"));
+        sqlx::query_as(sql).fetch_all(self.database.pool()).await.unwrap().into_iter().collect()
+    }
+}
+
 macro_rules! laws {
     ($($module:ident: $($law:ident),+ $(,)?;)+) => {
         mod memory {
@@ -55,6 +89,14 @@ macro_rules! laws {
                 $(#[tokio::test(flavor = "multi_thread")]
                 async fn $law() {
                     crate::$module::$law::<ees_projector::memory::Database>().await;
+                })+
+            })+
+        }
+        mod postgres {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread")]
+                async fn $law() {
+                    crate::$module::$law::<crate::Postgres>().await;
                 })+
             })+
         }

@@ -8,7 +8,7 @@ use ees_store::{ChangesetId, Checkpoint};
 use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, note, parking, settings, start};
 
 async fn with_notes<D: TestDatabase>(count: usize) -> (Bench<D>, Journal) {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     for n in 1..=count {
         log.append("s", &note(&n.to_string())).await;
     }
@@ -41,7 +41,7 @@ pub async fn a_paused_projection_stands_still_until_it_is_resumed<D: TestDatabas
 }
 
 pub async fn a_pause_and_its_end_reach_every_worker<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     let attentive = Settings { poll_interval: Duration::from_millis(10), ..settings() };
     let [told, other] = [(), ()].map(|()| start(&log, &database, &journal, attentive));
     told.caught_up().await;
@@ -128,7 +128,7 @@ pub async fn a_rebuild_goes_on_after_a_restart<D: TestDatabase>() {
 }
 
 pub async fn moving_back_over_parked_changesets_parks_them_once<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     journal.faults.fail("bad");
     for stream in ["bad", "good", "bad"] {
         log.append(stream, &note("x")).await;
@@ -174,7 +174,7 @@ pub async fn an_unknown_name_is_answered_with_the_known_ones<D: TestDatabase>() 
 }
 
 pub async fn a_projection_that_does_not_move_is_reported<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     journal.faults.fail("s");
     log.append("s", &note("1")).await;
     // So many attempts that it never gives up while the test looks.

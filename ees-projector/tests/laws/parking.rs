@@ -13,7 +13,7 @@ fn patient() -> Parking {
 
 /// `bad` fails from its second event on, and waits with three changesets; `good` has all four.
 async fn one_parked<D: TestDatabase>(settings: Parking) -> (Bench<D>, Journal) {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh(), Journal::new());
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
     log.append("bad", &note("1")).await;
     let bench = start(&log, &database, &journal, parking(settings));
     bench.caught_up().await;
@@ -97,7 +97,7 @@ pub async fn a_stream_that_got_through_is_parked_for_no_worker<D: TestDatabase>(
 
 pub async fn a_worker_that_fails_where_another_succeeds_takes_nothing_back<D: TestDatabase>() {
     for policy in [parking(patient()), crate::support::settings()] {
-        let (log, database) = (ChangingLog::new(), D::fresh());
+        let (log, database) = (ChangingLog::new(), D::fresh().await);
         let (broken, mended) = (Journal::new(), Journal::new());
         broken.faults.fail("s");
         let workers = [&broken, &mended, &broken].map(|journal| start(&log, &database, journal, policy));

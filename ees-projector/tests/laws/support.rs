@@ -21,7 +21,7 @@ use serde::Deserialize;
 /// A read-model database under test.
 #[async_trait]
 pub trait TestDatabase: Database<Tx: FoldRows> + Clone {
-    fn fresh() -> Self;
+    async fn fresh() -> Self;
     async fn table(&self, table: &str) -> BTreeMap<String, String>;
 }
 

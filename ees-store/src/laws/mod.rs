@@ -56,6 +56,7 @@ pub mod names;
 pub mod order;
 pub mod racing;
 pub mod reopening;
+pub mod several;
 pub mod sizes;
 mod stamp;
 mod steps;
@@ -90,6 +91,12 @@ pub trait Subject: Sized {
     /// store that is returned; they may fail.
     /// A backend that can't reopen gives a new, empty store.
     fn crash(self) -> impl Future<Output = Self>;
+
+    /// One more store on the same log, as another process would open it, and used at the same time. `None`, which is
+    /// the default, where one process has the log to itself.
+    fn beside(&self) -> impl Future<Output = Option<Self>> {
+        async { None }
+    }
 }
 
 /// What a backend can do, and its limit.
@@ -102,12 +109,19 @@ pub struct Capabilities {
     pub orders_at_commit: bool,
     /// Takes [`Commit::recorded_at`](crate::Commit::recorded_at); otherwise it refuses such a commit.
     pub keeps_given_times: bool,
+    /// Several processes may use one log at once.
+    pub shares_log: bool,
     /// The largest changeset, in bytes of events and metadata. At least 10,000.
     pub limit_bytes: usize,
 }
 
 impl Capabilities {
-    /// Everything, and changesets of up to 1 MiB.
-    pub const ALL: Self =
-        Self { reopens: true, orders_at_commit: true, keeps_given_times: true, limit_bytes: 1024 * 1024 };
+    /// Everything but sharing the log, and changesets of up to 1 MiB.
+    pub const ALL: Self = Self {
+        reopens: true,
+        orders_at_commit: true,
+        keeps_given_times: true,
+        shares_log: false,
+        limit_bytes: 1024 * 1024,
+    };
 }

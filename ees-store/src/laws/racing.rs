@@ -10,12 +10,12 @@ use super::Subject;
 use super::steps::{Log, Store, WAIT, append, append_many, race, stream, whole_log, whole_stream};
 use crate::{Checkpoint, Error, Indexed, LogQuery, StreamQuery};
 
-const WRITERS: u64 = 8;
+pub(super) const WRITERS: u64 = 8;
 const COMMITS: u64 = 25;
-const TOTAL: usize = (WRITERS * COMMITS) as usize;
+pub(super) const TOTAL: usize = (WRITERS * COMMITS) as usize;
 
 /// Appends to a stream of its own and to one that all writers share.
-async fn write(store: Store, writer: u64) {
+pub(super) async fn write(store: Store, writer: u64) {
     for number in 0..COMMITS {
         if number % 2 == 0 {
             append(&store, &format!("own/{writer}"), number / 2, &format!("[{writer},{number}]")).await;
@@ -45,7 +45,7 @@ async fn whole_length(store: &Store, name: &str) -> u64 {
 }
 
 /// Follows the log by each page's `next` until it has seen everything.
-async fn follow(log: Log, limit: usize, max_bytes: usize) -> Vec<Indexed> {
+pub(super) async fn follow(log: Log, limit: usize, max_bytes: usize) -> Vec<Indexed> {
     let mut read: Vec<Indexed> = vec![];
     let mut query = LogQuery { max_bytes, ..LogQuery::from(Checkpoint::START, limit).with_wait(WAIT) };
     let mut head = Checkpoint::START;

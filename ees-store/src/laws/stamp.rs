@@ -124,6 +124,17 @@ macro_rules! store_laws {
                 an_empty_log_keeps_its_id
                 a_store_killed_while_it_writes_loses_nothing_it_answered
             }
+            several {
+                a_log_is_shared_or_not_as_the_store_says
+                all_stores_see_one_sequence_while_all_write
+                of_commits_racing_on_two_stores_exactly_one_wins
+                an_answered_commit_can_be_read_on_another_store_at_once
+                an_expectation_outdated_elsewhere_is_refused
+                a_key_is_known_to_every_store
+                a_waiting_reader_wakes_for_another_stores_commit
+                a_type_given_on_one_store_holds_on_all
+                a_store_that_is_killed_holds_no_other_up
+            }
         }
     };
 }

@@ -1,0 +1,290 @@
+//! The projections' rows, what is parked, and the audit.
+
+use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Tx;
+use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
+use crate::database::{Lease, Transaction};
+use crate::projection::BoxError;
+
+impl Transaction for Tx {
+    async fn load(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
+        let row = sqlx::query(
+            "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
+                rebuild_until, pause, last_timestamp FROM ees.projections WHERE name = $1",
+        );
+        let row = row.bind(name).fetch_optional(self.connection()).await?;
+        row.as_ref().map(control).transpose()
+    }
+
+    /// Makes the schema as well.
+    async fn insert(&mut self, name: &str, control: &Control) -> Result<bool, BoxError> {
+        let inserted = sqlx::query(
+            "INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)
+             ON CONFLICT DO NOTHING",
+        );
+        if inserted.bind(name).execute(self.connection()).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let make = AssertSqlSafe(format!("CREATE SCHEMA \"{}\"", schema_of(name)));
+        sqlx::raw_sql(make).execute(self.connection()).await?;
+        self.replace(name, Position { next: Checkpoint::START, epoch: 0 }, control).await
+    }
+
+    /// Steps into the schema as well.
+    async fn replace(&mut self, name: &str, believed: Position, control: &Control) -> Result<bool, BoxError> {
+        let last = control.last.as_ref();
+        let (schema, worker) = (schema_of(name), self.worker.clone());
+        let path: Option<String> = sqlx::query_scalar(
+            "UPDATE ees.projections SET version = $4, checkpoint = $5, epoch = $6, log_id = $7, last_checkpoint = $8,
+                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13,
+                leased_until = CASE WHEN owner = $15 THEN clock_timestamp() + interval '5 seconds' ELSE leased_until END
+             WHERE name = $1 AND checkpoint = $2 AND epoch = $3
+             RETURNING set_config('search_path', $14, true)",
+        )
+        .bind(name)
+        .bind(signed(believed.next.get()))
+        .bind(signed(believed.epoch))
+        .bind(i64::from(control.version))
+        .bind(signed(control.position.next.get()))
+        .bind(signed(control.position.epoch))
+        .bind(control.log_id.map(|id| id.to_string()))
+        .bind(last.map(|last| signed(last.checkpoint.get())))
+        .bind(last.map(|last| last.stream_id.as_str()))
+        .bind(last.map(|last| signed(last.changeset_id.get())))
+        .bind(control.rebuild_until.map(|until| signed(until.get())))
+        .bind(control.pause.as_ref().map(serde_json::to_string).transpose()?)
+        .bind(last.map(|last| last.timestamp.as_micros()))
+        .bind(format!("\"{schema}\", public"))
+        .bind(&*worker)
+        .fetch_optional(self.connection())
+        .await?;
+        if path.is_some() {
+            self.enter(schema);
+        }
+        Ok(path.is_some())
+    }
+
+    async fn lease(&mut self, name: &str, version: u32, stays: bool) -> Result<Lease, BoxError> {
+        self.take_turns(name, version, stays).await
+    }
+
+    async fn let_go(&mut self, name: &str) -> Result<(), BoxError> {
+        self.leave(name).await
+    }
+
+    async fn park(
+        &mut self,
+        name: &str,
+        changeset: &Applied,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> Result<(), BoxError> {
+        let stream_id = changeset.stream_id.as_str();
+        sqlx::query(
+            "WITH stream AS (
+                INSERT INTO ees.parked_streams (projection, stream_id, attempts, error, since, retry_at)
+                VALUES ($1, $2, 1, $3, $4, $5) ON CONFLICT DO NOTHING
+             )
+             INSERT INTO ees.parked_changesets (projection, stream_id, checkpoint, changeset_id)
+             VALUES ($1, $2, $6, $7) ON CONFLICT DO NOTHING",
+        )
+        .bind(name)
+        .bind(stream_id)
+        .bind(without_nul(error))
+        .bind(Timestamp::now().as_micros())
+        .bind(retry_at.as_micros())
+        .bind(signed(changeset.checkpoint.get()))
+        .bind(signed(changeset.changeset_id.get()))
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
+        let rows = sqlx::query(
+            "SELECT stream_id, min(changeset_id), count(*), attempts, error, since, retry_at
+             FROM ees.parked_streams JOIN ees.parked_changesets USING (projection, stream_id)
+             WHERE projection = $1 GROUP BY stream_id, attempts, error, since, retry_at ORDER BY retry_at, stream_id",
+        );
+        let rows = rows.bind(name).fetch_all(self.connection()).await?;
+        rows.iter().map(parked_stream).collect()
+    }
+
+    async fn parked_places(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<Checkpoint>, BoxError> {
+        let places: Vec<i64> = sqlx::query_scalar(
+            "SELECT checkpoint FROM ees.parked_changesets WHERE projection = $1 AND stream_id = $2
+             ORDER BY checkpoint LIMIT $3",
+        )
+        .bind(name)
+        .bind(stream_id.as_str())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(self.connection())
+        .await?;
+        Ok(places.into_iter().map(|place| Checkpoint::new(unsigned(place))).collect())
+    }
+
+    async fn unpark(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        checkpoint: Checkpoint,
+    ) -> Result<bool, BoxError> {
+        let deleted = sqlx::query(
+            "DELETE FROM ees.parked_changesets WHERE projection = $1 AND stream_id = $2 AND checkpoint = $3",
+        )
+        .bind(name)
+        .bind(stream_id.as_str())
+        .bind(signed(checkpoint.get()))
+        .execute(self.connection())
+        .await?;
+        sqlx::query(
+            "DELETE FROM ees.parked_streams WHERE projection = $1 AND stream_id = $2 AND NOT EXISTS
+                (SELECT 1 FROM ees.parked_changesets WHERE projection = $1 AND stream_id = $2)",
+        )
+        .bind(name)
+        .bind(stream_id.as_str())
+        .execute(self.connection())
+        .await?;
+        Ok(deleted.rows_affected() == 1)
+    }
+
+    async fn parked_again(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> Result<(), BoxError> {
+        sqlx::query(
+            "UPDATE ees.parked_streams SET attempts = attempts + 1, error = $3, retry_at = $4
+             WHERE projection = $1 AND stream_id = $2",
+        )
+        .bind(name)
+        .bind(stream_id.as_str())
+        .bind(without_nul(error))
+        .bind(retry_at.as_micros())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
+        sqlx::query("DELETE FROM ees.parked_changesets WHERE projection = $1")
+            .bind(name)
+            .execute(self.connection())
+            .await?;
+        sqlx::query("DELETE FROM ees.parked_streams WHERE projection = $1")
+            .bind(name)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
+        sqlx::query(
+            "INSERT INTO ees.audit (projection, at, action, reason, checkpoint, detail)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(name)
+        .bind(entry.at.as_micros())
+        .bind(&entry.action)
+        .bind(without_nul(&entry.reason))
+        .bind(signed(entry.checkpoint.get()))
+        .bind(without_nul(&entry.detail))
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
+        let rows = sqlx::query(
+            "SELECT at, action, reason, checkpoint, detail FROM ees.audit WHERE projection = $1
+             ORDER BY id DESC LIMIT $2",
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = rows.bind(name).bind(limit).fetch_all(self.connection()).await?;
+        let entry = |row: &PgRow| {
+            Ok(AuditEntry {
+                at: Timestamp::from_micros(row.try_get(0)?),
+                action: row.try_get(1)?,
+                reason: row.try_get(2)?,
+                checkpoint: Checkpoint::new(unsigned(row.try_get(3)?)),
+                detail: row.try_get(4)?,
+            })
+        };
+        rows.iter().map(entry).collect()
+    }
+
+    async fn commit(self) -> Result<(), BoxError> {
+        self.end().await
+    }
+}
+
+/// Where a read model's tables lie.
+pub(super) fn schema_of(name: &str) -> &str {
+    name
+}
+
+fn control(row: &PgRow) -> Result<Control, BoxError> {
+    let last = match (
+        row.try_get::<Option<i64>, _>(4)?,
+        row.try_get::<Option<&str>, _>(5)?,
+        row.try_get::<Option<i64>, _>(6)?,
+        row.try_get::<Option<i64>, _>(9)?,
+    ) {
+        (Some(checkpoint), Some(stream_id), Some(changeset_id), Some(timestamp)) => Some(Applied {
+            checkpoint: Checkpoint::new(unsigned(checkpoint)),
+            stream_id: StreamId::new(stream_id)?,
+            changeset_id: ChangesetId::new(unsigned(changeset_id)),
+            timestamp: Timestamp::from_micros(timestamp),
+        }),
+        _ => None,
+    };
+    let log_id: Option<&str> = row.try_get(3)?;
+    let pause: Option<&str> = row.try_get(8)?;
+    Ok(Control {
+        version: u32::try_from(row.try_get::<i64, _>(0)?)?,
+        position: Position {
+            next: Checkpoint::new(unsigned(row.try_get(1)?)),
+            epoch: unsigned(row.try_get(2)?),
+        },
+        log_id: log_id.map(|text| text.parse().map(LogId)).transpose()?,
+        last,
+        rebuild_until: row.try_get::<Option<i64>, _>(7)?.map(|until| Checkpoint::new(unsigned(until))),
+        pause: pause.map(serde_json::from_str).transpose()?,
+    })
+}
+
+fn parked_stream(row: &PgRow) -> Result<ParkedStream, BoxError> {
+    Ok(ParkedStream {
+        stream_id: StreamId::new(row.try_get(0)?)?,
+        first: ChangesetId::new(unsigned(row.try_get(1)?)),
+        changesets: unsigned(row.try_get(2)?),
+        attempts: u32::try_from(row.try_get::<i64, _>(3)?)?,
+        error: row.try_get(4)?,
+        since: Timestamp::from_micros(row.try_get(5)?),
+        retry_at: Timestamp::from_micros(row.try_get(6)?),
+    })
+}
+
+/// PostgreSQL's text can't hold the zero character.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// The columns are signed; our counters end where those do.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,58 @@
+//! Which of PostgreSQL's errors pass, and are nobody's fault.
+
+use std::error::Error;
+
+/// Whether an error is the database's and passes: a lost connection, a lock, a failover, no room.
+pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+            return of_driver(error);
+        }
+        // An error type that is transparent for the driver's shows only what is below it.
+        if let Some(error) = error.downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+            return of_code(error.code());
+        }
+        if error.is::<std::io::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn of_driver(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(answer) => of_code(answer.code().as_deref().unwrap_or_default()),
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        _ => false,
+    }
+}
+
+/// Connections, rolled back transactions, resources, operators and the system; a lock that was not given in time; a
+/// read-only server; a transaction that was ended for being idle.
+fn of_code(code: &str) -> bool {
+    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+        || ["55P03", "25006", "25P03"].contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_statement_does_wrong_does_not_pass() {
+        for code in ["08006", "40001", "53300", "57P01", "55P03", "25006"] {
+            assert!(of_code(code), "{code}");
+        }
+        for code in ["23505", "22012", "42P01", "25P02"] {
+            assert!(!of_code(code), "{code}");
+        }
+        assert!(passes(&std::io::Error::other("reset")));
+    }
+}

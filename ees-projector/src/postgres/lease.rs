@@ -1,0 +1,148 @@
+//! Who is at work in which read model: a lease in its row, and the workers that could have it.
+
+use sqlx::Row;
+
+use super::Tx;
+use crate::database::Lease;
+use crate::projection::BoxError;
+
+/// A lease that is not kept ends after so long; so does a worker's turn.
+const SECONDS: f64 = 5.0;
+
+impl Tx {
+    /// Every worker comes to the same result from the same rows, so that they hand over to one another without asking:
+    /// the projections are dealt out to those that are there.
+    pub(super) async fn take_turns(
+        &mut self,
+        name: &str,
+        version: u32,
+        stays: bool,
+    ) -> Result<Lease, BoxError> {
+        let me = self.worker.clone();
+        if stays {
+            self.show_up(name, version).await?;
+        }
+        let row = sqlx::query(
+            "SELECT owner, coalesce(leased_until > clock_timestamp(), false), ARRAY(
+                SELECT id FROM ees.workers WHERE projection = $1 AND version = $2
+                    AND seen_at > clock_timestamp() - make_interval(secs => $3) ORDER BY id)
+             FROM ees.projections WHERE name = $1 FOR UPDATE SKIP LOCKED",
+        )
+        .bind(name)
+        .bind(i64::from(version))
+        .bind(SECONDS)
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(row) = row else { return Ok(Lease::Busy) };
+        let owner: Option<String> = row.try_get(0)?;
+        let held: bool = row.try_get(1)?;
+        let workers: Vec<String> = row.try_get(2)?;
+        let ours = owner.as_deref() == Some(&*me);
+        let turn = turn(name, &workers).is_none_or(|turn| *turn == *me);
+        match owner {
+            Some(worker) if held && !ours => Ok(Lease::Elsewhere { worker: Some(worker) }),
+            _ if stays && !turn => {
+                if ours {
+                    self.give_back(name).await?;
+                }
+                Ok(Lease::Elsewhere { worker: None })
+            }
+            _ => {
+                self.keep(name, if ours { 0 } else { 1 }).await?;
+                Ok(Lease::Ours { worker: me.to_string() })
+            }
+        }
+    }
+
+    /// Taking it from another moves the epoch: whatever that one still does is refused.
+    async fn keep(&mut self, name: &str, epochs: i64) -> Result<(), BoxError> {
+        let me = self.worker.clone();
+        sqlx::query(
+            "UPDATE ees.projections SET owner = $2, epoch = epoch + $3,
+                leased_until = clock_timestamp() + make_interval(secs => $4) WHERE name = $1",
+        )
+        .bind(name)
+        .bind(&*me)
+        .bind(epochs)
+        .bind(SECONDS)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn show_up(&mut self, name: &str, version: u32) -> Result<(), BoxError> {
+        let me = self.worker.clone();
+        sqlx::query(
+            "WITH gone AS (
+                DELETE FROM ees.workers WHERE projection = $2 AND id <> $1
+                    AND seen_at < clock_timestamp() - make_interval(secs => $4)
+             )
+             INSERT INTO ees.workers (id, projection, version, seen_at) VALUES ($1, $2, $3, clock_timestamp())
+             ON CONFLICT (projection, id) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at",
+        )
+        .bind(&*me)
+        .bind(name)
+        .bind(i64::from(version))
+        .bind(SECONDS * 10.0)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    /// Another worker may take over at once, and does not wait for this one's turn any more.
+    pub(super) async fn leave(&mut self, name: &str) -> Result<(), BoxError> {
+        self.give_back(name).await?;
+        let me = self.worker.clone();
+        sqlx::query("DELETE FROM ees.workers WHERE projection = $1 AND id = $2")
+            .bind(name)
+            .bind(&*me)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn give_back(&mut self, name: &str) -> Result<(), BoxError> {
+        let me = self.worker.clone();
+        sqlx::query(
+            "UPDATE ees.projections SET owner = NULL, leased_until = NULL WHERE name = $1 AND owner = $2",
+        )
+        .bind(name)
+        .bind(&*me)
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+}
+
+/// Whose turn it is. Another worker more or less moves as few as can be: each has a rank for each name, and the highest
+/// of those that are there counts (rendezvous hashing, Thaler and Ravishankar 1996).
+fn turn<'a>(name: &str, workers: &'a [String]) -> Option<&'a String> {
+    workers.iter().max_by_key(|worker| rank(name, worker))
+}
+
+/// FNV-1a: the same on every machine and in every version of this program.
+fn rank(name: &str, worker: &str) -> u64 {
+    let bytes = name.bytes().chain([0]).chain(worker.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn projections_are_dealt_out_and_few_move_when_a_worker_goes() {
+        let mut workers: Vec<String> = (0..4).map(|number| format!("host:{number}:abc")).collect();
+        let names: Vec<String> = (0..400).map(|number| format!("projection_{number}")).collect();
+        let before: Vec<_> = names.iter().map(|name| turn(name, &workers).unwrap().clone()).collect();
+        for worker in &workers {
+            let share = before.iter().filter(|turn| *turn == worker).count();
+            assert!((50..150).contains(&share), "{worker} has {share} of 400");
+        }
+        let gone = workers.remove(1);
+        for (name, before) in names.iter().zip(before) {
+            let after = turn(name, &workers).unwrap();
+            assert!(before == gone || *after == before, "{name} moved from {before}, which is still there");
+        }
+    }
+}

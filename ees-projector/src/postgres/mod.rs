@@ -1,0 +1,145 @@
+//! Read models in PostgreSQL.
+//!
+//! - [`Database`] is where they are: each in a schema of its own, named after its projection.
+//! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
+//! - `control` keeps the projections' rows, what is parked and the audit, in the schema `ees`; `rows` the tables of
+//!   folds.
+
+mod control;
+mod error;
+mod lease;
+mod rows;
+mod schema;
+mod tx;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+use crate::database;
+use crate::projection::BoxError;
+
+/// The driver, for [`Tx::connection`] and [`Database::pool`].
+pub use sqlx;
+pub use tx::Tx;
+
+/// Settings of a [`Database`].
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The most connections this process opens; 10 unless set. A projection at work takes one for each step, and one
+    /// more to look for rebuilds and leases: with fewer than projections, they take turns.
+    pub connections: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { connections: 10 }
+    }
+}
+
+/// A lock that is not given in time is tried for again. A transaction in which nothing happens for so long is ended: its
+/// worker is frozen, and another one waits for its row.
+const BEGIN: &str =
+    "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// How long a step waits for one of the connections.
+const TURN_MAX: Duration = Duration::from_secs(30);
+
+/// A read-model database in PostgreSQL. Clones share its connections.
+///
+/// Each projection has a schema of its own, named after it, in which its tables lie; rows and checkpoint change in one
+/// transaction. Several processes may run the same projections: each is at work in one of them at a time, by a lease
+/// that another takes over within seconds.
+///
+/// PostgreSQL 15 or later. The user needs the right to create schemas in the database.
+///
+/// ```no_run
+/// use ees_projector::postgres::Database;
+/// # async fn connect() -> Result<(), Box<dyn std::error::Error>> {
+/// let database = Database::connect("postgres://ada@localhost/bank").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Database {
+    pool: PgPool,
+    worker: Arc<str>,
+}
+
+/// A read-model database that can't be used. The message says why, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("the read-model database: {detail}")]
+pub struct ConnectError {
+    detail: String,
+    #[source]
+    source: Option<BoxError>,
+}
+
+impl ConnectError {
+    fn new(detail: &str, source: Option<BoxError>) -> Self {
+        Self { detail: detail.to_owned(), source }
+    }
+}
+
+impl From<sqlx::Error> for ConnectError {
+    fn from(error: sqlx::Error) -> Self {
+        Self { detail: error.to_string(), source: Some(error.into()) }
+    }
+}
+
+impl Database {
+    /// Connects, and makes the framework's tables if there are none.
+    ///
+    /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
+    /// `application_name`. Through a proxy that pools transactions (pgbouncer), add `statement-cache-capacity=0`.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when the server can't be reached, or the database is of a newer version of ees.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::connect_with(url, Options::default()).await
+    }
+
+    /// Connects with settings of your own.
+    ///
+    /// # Errors
+    /// As for [`Database::connect`].
+    pub async fn connect_with(url: &str, options: Options) -> Result<Self, ConnectError> {
+        let server: PgConnectOptions = url.parse()?;
+        let name = server.get_application_name().unwrap_or("ees-projector").to_owned();
+        let server = server.application_name(&name).disable_statement_logging();
+        let mut connection = server.connect().await?;
+        schema::prepare(&mut connection).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(TURN_MAX)
+            .connect_lazy_with(server);
+        Ok(Self { pool, worker: worker_id().into() })
+    }
+
+    /// The connections, for queries of your own. Name the schema: `SELECT ... FROM balances.balances`.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// Says where a worker is, and is unlike any other's.
+fn worker_id() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "host" } else { host.trim() };
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{host}:{}:{}", std::process::id(), &random[..8])
+}
+
+impl database::Database for Database {
+    type Tx = Tx;
+
+    async fn begin(&self) -> Result<Tx, BoxError> {
+        Ok(Tx::new(self.pool.begin_with(BEGIN).await?, self.worker.clone()))
+    }
+
+    fn is_transient(error: &(dyn Error + 'static)) -> bool {
+        error::passes(error)
+    }
+}

@@ -1,0 +1,201 @@
+//! The tables of folds: a key, and a column for each of the table's.
+//!
+//! One statement loads the rows a batch touches, one writes those that changed, one removes those that went.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Postgres, Row as _};
+
+use super::Tx;
+use crate::database::FoldRows;
+use crate::projection::BoxError;
+use crate::read_model::{Column, ColumnType, Row, Table, Value};
+
+impl FoldRows for Tx {
+    async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        let sql = create_sql(&self.qualified(&table.name), table);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    async fn drop_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        let sql = format!("DROP TABLE IF EXISTS {}", self.qualified(&table.name));
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection()).await?;
+        Ok(())
+    }
+
+    async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
+        let mut found = vec![None; keys.len()];
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        let sql = select_sql(&self.qualified(&table.name), table);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(keys);
+        let rows = query.fetch_all(self.connection()).await?;
+        if rows.is_empty() {
+            return Ok(found);
+        }
+        let places: HashMap<&str, usize> =
+            keys.iter().enumerate().map(|(place, key)| (*key, place)).collect();
+        for row in &rows {
+            if let Some(place) = places.get(row.try_get::<&str, _>(0)?) {
+                found[*place] = Some(read(table, row)?);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn write_rows(&mut self, table: &Table, rows: &[(String, Option<Row>)]) -> Result<(), BoxError> {
+        let name = self.qualified(&table.name);
+        let gone: Vec<&str> =
+            rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key.as_str()).collect();
+        if !gone.is_empty() {
+            let sql =
+                format!("DELETE FROM {name} WHERE {} = ANY ({})", quoted(&table.key.name), keys_sql(table));
+            sqlx::query(AssertSqlSafe(sql)).bind(gone).execute(self.connection()).await?;
+        }
+        let kept: Vec<(&str, &Row)> =
+            rows.iter().filter_map(|(key, row)| Some((key.as_str(), row.as_ref()?))).collect();
+        if !kept.is_empty() {
+            let query = sqlx::query(AssertSqlSafe(upsert_sql(&name, table)));
+            let query = query.bind(kept.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+            let query = table.columns.iter().enumerate().fold(query, |query, (n, column)| {
+                bind_column(query, column, kept.iter().map(|(_, row)| &row[n]))
+            });
+            query.execute(self.connection()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn create_sql(name: &str, table: &Table) -> String {
+    let key = quoted(&table.key.name);
+    let mut sql = format!("CREATE TABLE {name} ({key} {} PRIMARY KEY", type_sql(table.key.ty));
+    for column in &table.columns {
+        let null = if column.nullable { "" } else { " NOT NULL" };
+        // Writing to a `String` can't fail; so below.
+        let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
+    }
+    sql.push_str(");");
+    for index in &table.indexes {
+        let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
+        let _ = write!(sql, "CREATE INDEX ON {name} ({});", columns.join(", "));
+    }
+    sql
+}
+
+fn type_sql(ty: ColumnType) -> &'static str {
+    match ty {
+        ColumnType::Text => "text",
+        ColumnType::BigInt => "bigint",
+        ColumnType::Double => "double precision",
+        ColumnType::Boolean => "boolean",
+        ColumnType::Timestamp => "timestamptz",
+        ColumnType::Uuid => "uuid",
+        // Keeps the text as it is; `jsonb` would not.
+        ColumnType::Json => "json",
+    }
+}
+
+/// The type a value travels as: what is text to serde is cast by the server.
+fn wire_type(ty: ColumnType) -> &'static str {
+    match ty {
+        ColumnType::BigInt => "bigint",
+        ColumnType::Double => "double precision",
+        ColumnType::Boolean => "boolean",
+        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid | ColumnType::Json => "text",
+    }
+}
+
+fn keys_sql(table: &Table) -> String {
+    format!("$1::text[]::{}[]", type_sql(table.key.ty))
+}
+
+fn select_sql(name: &str, table: &Table) -> String {
+    let key = quoted(&table.key.name);
+    let mut columns = format!("{key}::text");
+    for column in &table.columns {
+        let name = quoted(&column.name);
+        let _ = match column.ty {
+            ColumnType::Timestamp => {
+                write!(columns, ", to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+            }
+            ColumnType::Uuid | ColumnType::Json => write!(columns, ", {name}::text"),
+            _ => write!(columns, ", {name}"),
+        };
+    }
+    format!("SELECT {columns} FROM {name} WHERE {key} = ANY ({})", keys_sql(table))
+}
+
+fn upsert_sql(name: &str, table: &Table) -> String {
+    let key = quoted(&table.key.name);
+    let (mut columns, mut arrays) = (key.clone(), "$1::text[]".to_owned());
+    let (mut aliases, mut values) = ("k".to_owned(), format!("k::{}", type_sql(table.key.ty)));
+    let mut sets = Vec::new();
+    for (n, column) in table.columns.iter().enumerate() {
+        let quoted = quoted(&column.name);
+        let _ = write!(columns, ", {quoted}");
+        let _ = write!(arrays, ", ${}::{}[]", n + 2, wire_type(column.ty));
+        let _ = write!(aliases, ", c{n}");
+        let _ = write!(values, ", c{n}::{}", type_sql(column.ty));
+        sets.push(format!("{quoted} = excluded.{quoted}"));
+    }
+    let change =
+        if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
+    format!(
+        "INSERT INTO {name} ({columns}) SELECT {values} FROM unnest({arrays}) AS r ({aliases})
+         ON CONFLICT ({key}) DO {change}"
+    )
+}
+
+type Bound<'q> = Query<'q, Postgres, PgArguments>;
+
+/// One column of all rows, as one array.
+fn bind_column<'q>(query: Bound<'q>, column: &Column, values: impl Iterator<Item = &'q Value>) -> Bound<'q> {
+    match wire_type(column.ty) {
+        "bigint" => query.bind(values.map(whole).collect::<Vec<Option<i64>>>()),
+        "double precision" => query.bind(values.map(number).collect::<Vec<Option<f64>>>()),
+        "boolean" => query.bind(values.map(truth).collect::<Vec<Option<bool>>>()),
+        _ => query.bind(values.map(text).collect::<Vec<Option<&'q str>>>()),
+    }
+}
+
+fn whole(value: &Value) -> Option<i64> {
+    if let Value::Int(number) = value { Some(*number) } else { None }
+}
+
+fn number(value: &Value) -> Option<f64> {
+    if let Value::Float(number) = value { Some(*number) } else { None }
+}
+
+fn truth(value: &Value) -> Option<bool> {
+    if let Value::Bool(truth) = value { Some(*truth) } else { None }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    if let Value::Text(text) | Value::Json(text) = value { Some(text) } else { None }
+}
+
+fn read(table: &Table, row: &PgRow) -> sqlx::Result<Row> {
+    let mut values = Vec::with_capacity(table.columns.len());
+    for (n, column) in table.columns.iter().enumerate() {
+        let value = match column.ty {
+            ColumnType::BigInt => row.try_get::<Option<i64>, _>(n + 1)?.map(Value::Int),
+            ColumnType::Double => row.try_get::<Option<f64>, _>(n + 1)?.map(Value::Float),
+            ColumnType::Boolean => row.try_get::<Option<bool>, _>(n + 1)?.map(Value::Bool),
+            ColumnType::Json => row.try_get::<Option<String>, _>(n + 1)?.map(Value::Json),
+            ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => {
+                row.try_get::<Option<String>, _>(n + 1)?.map(Value::Text)
+            }
+        };
+        values.push(value.unwrap_or(Value::Null));
+    }
+    Ok(values)
+}
+
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

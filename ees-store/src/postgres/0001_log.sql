@@ -1,0 +1,152 @@
+CREATE TABLE ees_store.log (
+    only_row        boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    log_id          text NOT NULL DEFAULT gen_random_uuid()::text,
+    next_checkpoint bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 10);
+INSERT INTO ees_store.log DEFAULT VALUES;
+
+CREATE TABLE ees_store.changesets (
+    checkpoint     bigint PRIMARY KEY,
+    changeset_id   bigint NOT NULL,
+    first_event_id bigint NOT NULL,
+    event_count    bigint NOT NULL,
+    timestamp      bigint NOT NULL,            -- microseconds since 1970, UTC
+    stream_id      text COLLATE "C" NOT NULL,
+    stream_type    text COLLATE "C",
+    events         text COLLATE "C" NOT NULL,  -- JSON text, verbatim: json and jsonb both refuse or change some of it
+    metadata       text COLLATE "C" NOT NULL,
+    UNIQUE (stream_id, changeset_id)
+);
+
+CREATE TABLE ees_store.idempotency_keys (
+    checkpoint bigint PRIMARY KEY,
+    key_digest bytea NOT NULL UNIQUE,          -- SHA-256 of stream and key
+    stored_at  bigint NOT NULL                 -- microseconds since 1970, UTC
+);
+
+-- Appends a batch: runs of commits, each run to one stream, each stream once. A run is appended whole or not at all.
+--
+-- What is refused is only marked here, with the stream's tail; why, and with which words, is decided by the caller
+-- from that tail.
+CREATE FUNCTION ees_store.append(
+    run_stream text[], run_expected bigint[], run_by_event boolean[], run_type text[],
+    commit_run integer[], commit_nth bigint[], commit_events_before bigint[], commit_event_count bigint[],
+    commit_time bigint[], commit_events text[], commit_metadata text[], commit_key bytea[],
+    all_or_none boolean, stored_at bigint,
+    OUT first_checkpoint bigint, OUT appended bigint,
+    OUT run_met boolean[], OUT last_changeset bigint[], OUT last_event bigint[], OUT last_time bigint[],
+    OUT known_type text[],
+    OUT repeat_of bigint[], OUT repeat_checkpoint bigint[], OUT repeat_changeset bigint[], OUT repeat_same boolean[]
+) LANGUAGE plpgsql
+SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s' SET synchronous_commit TO on
+AS $$
+DECLARE
+    has_keys boolean := array_length(commit_key, 1) IS NOT NULL;
+    typed    boolean;
+    place    bigint;
+BEGIN
+    -- The one lock, taken before anything is read: checkpoints follow in the order of the commits, without holes,
+    -- and nobody waits for anybody else afterwards.
+    UPDATE ees_store.log SET next_checkpoint = next_checkpoint + cardinality(commit_run)
+        RETURNING next_checkpoint - cardinality(commit_run) INTO first_checkpoint;
+
+    SELECT array_agg(
+               coalesce(CASE WHEN r.by_event THEN t.last_event ELSE t.changeset_id END, 0) = r.expected
+               AND (r.stream_type IS NULL OR t.changeset_id IS NULL
+                    OR t.stream_type IS NOT DISTINCT FROM r.stream_type)
+               ORDER BY r.run),
+           array_agg(coalesce(t.changeset_id, 0) ORDER BY r.run),
+           array_agg(coalesce(t.last_event, 0) ORDER BY r.run),
+           array_agg(coalesce(t.timestamp, -9223372036854775808) ORDER BY r.run),
+           array_agg(CASE WHEN t.changeset_id IS NULL THEN r.stream_type ELSE t.stream_type END ORDER BY r.run),
+           bool_or(coalesce(t.stream_type, r.stream_type) IS NOT NULL)
+        INTO run_met, last_changeset, last_event, last_time, known_type, typed
+        FROM unnest(run_stream, run_expected, run_by_event, run_type)
+                 WITH ORDINALITY AS r (stream_id, expected, by_event, stream_type, run)
+        LEFT JOIN LATERAL (
+            SELECT c.changeset_id, c.first_event_id + c.event_count - 1 AS last_event, c.timestamp, c.stream_type
+            FROM ees_store.changesets c WHERE c.stream_id = r.stream_id ORDER BY c.changeset_id DESC LIMIT 1
+        ) t ON true;
+
+    IF has_keys THEN
+        SELECT array_agg(k.place), array_agg(s.checkpoint), array_agg(s.changeset_id),
+               array_agg(s.events = k.events AND s.metadata = k.metadata)
+            INTO repeat_of, repeat_checkpoint, repeat_changeset, repeat_same
+            FROM unnest(commit_key, commit_events, commit_metadata)
+                     WITH ORDINALITY AS k (key_digest, events, metadata, place)
+            JOIN ees_store.idempotency_keys i ON i.key_digest = k.key_digest
+            JOIN ees_store.changesets s ON s.checkpoint = i.checkpoint;
+        FOREACH place IN ARRAY coalesce(repeat_of, '{}') LOOP
+            run_met[commit_run[place]] := false;
+        END LOOP;
+    END IF;
+
+    appended := 0;
+    IF (all_or_none AND NOT (true = ALL (run_met))) OR NOT (true = ANY (run_met)) THEN
+        UPDATE ees_store.log SET next_checkpoint = first_checkpoint;
+        RETURN;
+    END IF;
+    INSERT INTO ees_store.changesets (checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id,
+                                      stream_type, events, metadata)
+        SELECT first_checkpoint + row_number() OVER (ORDER BY c.place) - 1,
+               last_changeset[c.run] + 1 + c.nth,
+               last_event[c.run] + 1 + c.events_before,
+               c.event_count,
+               least(greatest(c.time, last_time[c.run] + 1 + c.nth), 253402207199999999),
+               run_stream[c.run],
+               CASE WHEN typed THEN known_type[c.run] END,
+               c.events,
+               c.metadata
+        FROM unnest(commit_run, commit_nth, commit_events_before, commit_event_count, commit_time, commit_events,
+                    commit_metadata)
+                 WITH ORDINALITY AS c (run, nth, events_before, event_count, time, events, metadata, place)
+        WHERE run_met[c.run];
+    GET DIAGNOSTICS appended = ROW_COUNT;
+    IF has_keys THEN
+        INSERT INTO ees_store.idempotency_keys (checkpoint, key_digest, stored_at)
+            SELECT n.checkpoint, n.key_digest, append.stored_at
+            FROM (
+                SELECT first_checkpoint + row_number() OVER (ORDER BY c.place) - 1 AS checkpoint, c.key_digest
+                FROM unnest(commit_run, commit_key) WITH ORDINALITY AS c (run, key_digest, place)
+                WHERE run_met[c.run]
+            ) n
+            WHERE n.key_digest IS NOT NULL;
+    END IF;
+    IF appended < cardinality(commit_run) THEN
+        UPDATE ees_store.log SET next_checkpoint = first_checkpoint + appended;
+    END IF;
+END $$;
+
+-- The number of the changeset that holds an event; one past the last when the stream is not that far.
+--
+-- Both numbers count without gaps, so halving finds it in a few steps, and no second index slows every commit.
+CREATE FUNCTION ees_store.changeset_holding(stream text, event bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    low    bigint := 1;
+    high   bigint;
+    middle bigint;
+    newest bigint;
+BEGIN
+    IF event <= 0 THEN
+        RETURN 0;
+    END IF;
+    SELECT c.changeset_id, c.first_event_id + c.event_count - 1 INTO high, newest
+        FROM ees_store.changesets c WHERE c.stream_id = stream ORDER BY c.changeset_id DESC LIMIT 1;
+    IF high IS NULL THEN
+        RETURN 1;
+    ELSIF event > newest THEN
+        RETURN high + 1;
+    END IF;
+    -- A changeset has at least one event, so its number is never above theirs.
+    high := least(high, event);
+    WHILE low < high LOOP
+        middle := low + (high - low + 1) / 2;
+        IF (SELECT c.first_event_id FROM ees_store.changesets c
+            WHERE c.stream_id = stream AND c.changeset_id = middle) <= event THEN
+            low := middle;
+        ELSE
+            high := middle - 1;
+        END IF;
+    END LOOP;
+    RETURN low;
+END $$;

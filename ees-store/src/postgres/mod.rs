@@ -1,0 +1,196 @@
+//! The store in PostgreSQL: several processes on one log, group commit, an order without holes.
+//!
+//! - [`Store`] connects and is both traits; [`Options`] are its settings.
+//! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
+//!   `batch` says which of them can.
+//! - `reader` reads on a pool of connections; `head` knows where the log ends, and hears of what others append.
+//! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
+//!
+//! How the order comes about: every batch is one call of a function in the database, which takes the lock on the
+//! counter first, then looks at the streams' tails, then appends. So checkpoints follow one another in the order of
+//! the commits, also over several processes, nobody waits for two locks, and a process that freezes holds none.
+
+mod batch;
+mod error;
+mod head;
+mod keys;
+mod reader;
+mod schema;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+use tokio::task::JoinSet;
+
+use crate::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
+    Result, StreamId, StreamPage, StreamQuery,
+};
+
+use error::failed;
+use head::Head;
+use writer::Writer;
+
+/// Settings of a [`Store`].
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The most bytes of events and metadata in one changeset; 1 MiB unless set.
+    pub limit_bytes: usize,
+    /// How long idempotency keys are kept at least; 7 days unless set.
+    pub keep_keys: Duration,
+    /// The most connections that read; 8 unless set. Three more write, listen and notify.
+    pub readers: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limit_bytes: 1024 * 1024, keep_keys: Duration::from_secs(7 * 24 * 60 * 60), readers: 8 }
+    }
+}
+
+/// How long a read waits for one of the connections.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
+/// An event store in a PostgreSQL database, in the schema `ees_store`.
+///
+/// For several machines, and where PostgreSQL is there already. Any number of processes may write to one log at once;
+/// each opens at most [`Options::readers`] connections and three more. Events and metadata are kept as text, verbatim.
+///
+/// A commit that was answered is as durable as the server makes its transactions (`synchronous_commit` is `on` for
+/// commits, whatever the server's default). When the connection is lost in the middle of a commit that has an
+/// idempotency key, the store finds out by itself whether it was stored; without one, the answer is
+/// [`Error::Unavailable`], and it is not known.
+///
+/// PostgreSQL 15 or later.
+///
+/// ```no_run
+/// use ees_store::{Commit, EventStore, Events, Expectation, postgres};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = postgres::Store::connect("postgres://ada@localhost/bank").await?;
+/// let opened = Events::parse(r#"[{"type": "opened"}]"#)?;
+/// store.commit(Commit::new("account/42".parse()?, Expectation::NewStream, opened)).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Store {
+    writer: Writer,
+    pool: PgPool,
+    head: Arc<Head>,
+    limit_bytes: usize,
+    /// Stop when it is dropped.
+    _helpers: JoinSet<()>,
+}
+
+impl Store {
+    /// Connects to a database, and makes the log if there is none.
+    ///
+    /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
+    /// `application_name`. Through a proxy that pools transactions (pgbouncer), add `statement-cache-capacity=0`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for a URL that can't be read; [`Error::Unavailable`] when the server can't be reached;
+    /// [`Error::NewerVersion`], [`Error::Damaged`], [`Error::Storage`].
+    pub async fn connect(url: &str) -> Result<Self> {
+        Self::connect_with(url, Options::default()).await
+    }
+
+    /// Connects to a database with settings of your own.
+    ///
+    /// # Errors
+    /// As for [`Store::connect`].
+    pub async fn connect_with(url: &str, options: Options) -> Result<Self> {
+        let server = server(url)?;
+        let mut connection = server.connect().await.map_err(failed)?;
+        schema::prepare(&mut connection).await?;
+        let log_id = schema::log_id(&mut connection).await?;
+        let head = Arc::new(Head::of(&mut connection, log_id).await.map_err(failed)?);
+        let pool = readers(&server, options.readers, &head);
+        let mut helpers = JoinSet::new();
+        helpers.spawn(head::follow(head.clone(), pool.clone(), server.clone()));
+        helpers.spawn(head::tell(head.clone(), server.clone()));
+        helpers.spawn(keys::sweep(pool.clone(), options.keep_keys));
+        let writer = Writer::start(server, connection, head.clone(), options.limit_bytes);
+        Ok(Self { writer, pool, head, limit_bytes: options.limit_bytes, _helpers: helpers })
+    }
+}
+
+/// Who reads the URL, and what every connection is told.
+fn server(url: &str) -> Result<PgConnectOptions> {
+    let options: PgConnectOptions =
+        url.parse().map_err(|e| Error::InvalidRequest(format!("the URL of the database: {e}")))?;
+    let name = options.get_application_name().unwrap_or("ees-store").to_owned();
+    Ok(options.application_name(&name).disable_statement_logging())
+}
+
+/// A pool whose every new connection looks which server it met: one that was started anew may hold an older state.
+fn readers(server: &PgConnectOptions, at_most: u32, head: &Arc<Head>) -> PgPool {
+    let head = head.clone();
+    PgPoolOptions::new()
+        .max_connections(at_most.max(1))
+        .acquire_timeout(TURN_MAX)
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let head = head.clone();
+            Box::pin(async move { head.look(connection).await.map(drop) })
+        })
+        .connect_lazy_with(server.clone())
+}
+
+#[async_trait]
+impl EventStore for Store {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.writer.submit(commit, false).await?.verdict().await
+    }
+
+    async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
+        let mut pending = Vec::with_capacity(commits.len());
+        for commit in commits {
+            pending.push(self.writer.submit(commit, true).await);
+        }
+        let mut verdicts = Vec::with_capacity(pending.len());
+        for submitted in pending {
+            verdicts.push(match submitted {
+                Ok(submitted) => submitted.verdict().await,
+                Err(error) => Err(error),
+            });
+        }
+        verdicts
+    }
+
+    fn limit_bytes(&self) -> usize {
+        self.limit_bytes
+    }
+
+    async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
+        reader::stream(&self.pool, query).await
+    }
+}
+
+#[async_trait]
+impl ChangesetLog for Store {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        let page = reader::log(&self.pool, &self.head, &query).await?;
+        if page.next > query.from || query.wait.is_zero() {
+            return Ok(page);
+        }
+        match tokio::time::timeout(query.wait, self.head.wait_past(query.from)).await {
+            Ok(arrived) => arrived?,
+            Err(_) => return Ok(page),
+        }
+        reader::log(&self.pool, &self.head, &query).await
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        reader::locate(&self.pool, stream_id, changeset_id).await
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        reader::head(&self.pool, &self.head).await
+    }
+}

@@ -1,0 +1,261 @@
+//! Reads, on a pool of connections: each sees what was committed when it began.
+
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use futures::TryStreamExt;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{PgPool, Postgres, Row};
+
+use super::error::{Fate, failed};
+use super::head::Head;
+use super::writer::{signed, unsigned};
+use crate::{
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, LogHead, LogPage, LogQuery,
+    Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Timestamp,
+};
+
+/// Rows a filtered read looks at before it answers, whatever it found.
+const SCAN_ROWS_MAX: u64 = 10_000;
+/// Rows in one query of a filtered read.
+const CHUNK_ROWS: u64 = 1_000;
+/// Bytes a filtered read looks at before it answers.
+const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Changesets in one page of a stream, at most.
+const STREAM_ROWS_MAX: usize = 1_000;
+/// No stream is longer; leaves room to count on.
+const NUMBER_MAX: i64 = i64::MAX - 10_000;
+/// What a changeset costs in memory besides its texts, about.
+const OVERHEAD_BYTES: usize = 256;
+
+/// Runs a read; after a lost connection on another one. A pool that lost its server holds many that are dead.
+async fn run<T, F>(pool: &PgPool, read: impl Fn(PoolConnection<Postgres>) -> F) -> sqlx::Result<T>
+where
+    F: Future<Output = sqlx::Result<T>>,
+{
+    let again = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(5))
+        .with_max_delay(Duration::from_millis(500))
+        .with_max_times(20)
+        .with_jitter();
+    (|| async { read(pool.acquire().await?).await })
+        .retry(again)
+        .when(|error| !matches!(error, sqlx::Error::PoolTimedOut) && Fate::of(error) != Fate::Never)
+        .await
+}
+
+fn changeset(row: &PgRow) -> sqlx::Result<Indexed> {
+    let number = |column: usize| -> sqlx::Result<u64> { row.try_get(column).map(unsigned) };
+    let text = |column: usize| -> sqlx::Result<&str> { row.try_get(column) };
+    Ok(Indexed {
+        checkpoint: Checkpoint::new(number(0)?),
+        changeset: Changeset {
+            stream_id: StreamId::stored(text(1)?),
+            changeset_id: ChangesetId::new(number(2)?),
+            first_event_id: EventId::new(number(3)?),
+            events: Events::stored(text(7)?, number(4)?),
+            metadata: Json::stored(text(8)?),
+            timestamp: Timestamp::from_micros(row.try_get(5)?),
+            stream_type: row.try_get::<Option<&str>, _>(6)?.map(StreamType::stored),
+        },
+    })
+}
+
+/// A page of the log.
+pub(super) async fn log(pool: &PgPool, head: &Head, query: &LogQuery) -> Result<LogPage> {
+    let read = |mut connection: PoolConnection<Postgres>| async move {
+        if query.filter.is_all() {
+            plain(&mut connection, query).await
+        } else {
+            let end = head.look(&mut connection).await?.checkpoint;
+            filtered(&mut connection, query, end).await
+        }
+    };
+    let (changesets, next) = run(pool, read).await.map_err(failed)?;
+    // What was asked for past the end says nothing of where the end is.
+    let read_up_to = if next > query.from { next } else { Checkpoint::START };
+    Ok(LogPage { changesets, next, head: head.at_least(read_up_to) })
+}
+
+async fn plain(connection: &mut PgConnection, query: &LogQuery) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
+    let to = query.from.plus(query.limit.max(1) as u64);
+    let mut found = Found::default();
+    let cut = found.add(connection, query.from, to, query).await?;
+    let next = found.changesets.last().map_or(query.from, |last| last.checkpoint.next());
+    Ok((found.changesets, cut.unwrap_or(next)))
+}
+
+/// Looks at a bounded number of rows up to the end of the log as it was before.
+async fn filtered(
+    connection: &mut PgConnection,
+    query: &LogQuery,
+    end: Checkpoint,
+) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
+    let mut found = Found::default();
+    let mut next = query.from;
+    let scan_end = query.from.plus(SCAN_ROWS_MAX).min(end);
+    while next < scan_end && found.seen_bytes < SCAN_BYTES_MAX {
+        let to = next.plus(CHUNK_ROWS).min(scan_end);
+        if let Some(cut) = found.add(connection, next, to, query).await? {
+            return Ok((found.changesets, cut));
+        }
+        next = to;
+    }
+    Ok((found.changesets, next))
+}
+
+/// What a read found so far.
+#[derive(Default)]
+struct Found {
+    changesets: Vec<Indexed>,
+    bytes: usize,
+    seen_bytes: usize,
+}
+
+impl Found {
+    /// Adds what passes of a part of the log; where to go on when the page is full before its end.
+    async fn add(
+        &mut self,
+        connection: &mut PgConnection,
+        from: Checkpoint,
+        to: Checkpoint,
+        query: &LogQuery,
+    ) -> sqlx::Result<Option<Checkpoint>> {
+        // The running sum keeps the server from sending more than what a page can hold, and the row that shows there is
+        // more.
+        let rows = sqlx::query(
+            "SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events,
+                    metadata
+             FROM (
+                 SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
+                     OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
+                 FROM ees_store.changesets
+                 WHERE checkpoint >= $1 AND checkpoint < $2
+                     AND ($3::text[] IS NULL OR stream_type = ANY ($3))
+             ) page
+             WHERE before IS NULL OR before <= $4 ORDER BY checkpoint",
+        );
+        let types = &query.filter.stream_types;
+        let types: Option<Vec<&str>> =
+            (!types.is_empty()).then(|| types.iter().map(StreamType::as_str).collect());
+        let bytes_max = if query.filter.event_types.is_empty() { query.max_bytes } else { SCAN_BYTES_MAX };
+        let mut rows = rows
+            .bind(signed(from.get()))
+            .bind(signed(to.get()))
+            .bind(types)
+            .bind(i64::try_from(bytes_max).unwrap_or(i64::MAX))
+            .fetch(connection);
+        let mut cut = None;
+        let mut read = 0;
+        while let Some(row) = rows.try_next().await? {
+            let indexed = changeset(&row)?;
+            let checkpoint = indexed.checkpoint;
+            read += indexed.size_bytes() + OVERHEAD_BYTES;
+            if cut.is_none() && query.filter.accepts(&indexed) {
+                let bytes = self.bytes + indexed.size_bytes() + OVERHEAD_BYTES;
+                let full = self.changesets.len() >= query.limit.max(1) || bytes > query.max_bytes;
+                if full && !self.changesets.is_empty() {
+                    cut = Some(checkpoint);
+                } else {
+                    self.bytes = bytes;
+                    self.changesets.push(indexed);
+                }
+            }
+            if cut.is_none() && read > bytes_max {
+                cut = Some(checkpoint.next());
+            }
+        }
+        self.seen_bytes += read;
+        Ok(cut)
+    }
+}
+
+/// A page of a stream.
+pub(super) async fn stream(pool: &PgPool, query: StreamQuery) -> Result<StreamPage> {
+    let (by_event, from, to) = match query.range {
+        StreamRange::Changesets { from, to } => (false, from.get(), to.map(ChangesetId::get)),
+        StreamRange::Events { from, to } => (true, from.get(), to.map(EventId::get)),
+    };
+    let rows_max = query.limit.clamp(1, STREAM_ROWS_MAX);
+    let bytes_max = i64::try_from(query.max_bytes).unwrap_or(i64::MAX);
+    let stream_id = query.stream_id.as_str();
+    let read = |mut connection: PoolConnection<Postgres>| async move {
+        let sql = if by_event { EVENTS_OF_STREAM } else { CHANGESETS_OF_STREAM };
+        sqlx::query(sql)
+            .bind(stream_id)
+            .bind(signed(from).min(NUMBER_MAX))
+            .bind(to.map(signed))
+            .bind(i64::try_from(rows_max).unwrap_or(i64::MAX))
+            .bind(bytes_max)
+            .fetch_all(&mut *connection)
+            .await
+    };
+    let rows = if query.range.is_empty() { Vec::new() } else { run(pool, read).await.map_err(failed)? };
+    let mut page = StreamPage::default();
+    let mut bytes = 0;
+    for row in &rows {
+        let Indexed { changeset, .. } = changeset(row).map_err(failed)?;
+        bytes += changeset.size_bytes() + OVERHEAD_BYTES;
+        let full = page.changesets.len() >= rows_max || bytes > query.max_bytes;
+        if full && !page.changesets.is_empty() {
+            page.next = Some(changeset.changeset_id);
+            break;
+        }
+        page.changesets.push(changeset);
+    }
+    if page.changesets.is_empty() && locate(pool, &query.stream_id, ChangesetId::new(1)).await?.is_none() {
+        return Err(Error::StreamNotFound(query.stream_id));
+    }
+    Ok(page)
+}
+
+/// One more than the page may hold, so that its end is known for one.
+const CHANGESETS_OF_STREAM: &str = "
+    SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events, metadata
+    FROM (
+        SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
+            OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
+        FROM ees_store.changesets
+        WHERE stream_id = $1 AND changeset_id >= greatest($2, 1) AND changeset_id <= greatest($2, 1) + $4
+            AND ($3::bigint IS NULL OR changeset_id <= $3)
+    ) page
+    WHERE before IS NULL OR before <= $5 ORDER BY changeset_id";
+
+const EVENTS_OF_STREAM: &str = "
+    WITH range AS MATERIALIZED (
+        SELECT greatest(ees_store.changeset_holding($1, $2), 1) AS first,
+               CASE WHEN $3::bigint IS NOT NULL THEN ees_store.changeset_holding($1, $3) END AS last
+    )
+    SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events, metadata
+    FROM (
+        SELECT c.*, sum(octet_length(events) + octet_length(metadata) + 256)
+            OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
+        FROM range, ees_store.changesets c
+        WHERE stream_id = $1 AND changeset_id >= range.first AND changeset_id <= range.first + $4
+            AND (range.last IS NULL OR changeset_id <= range.last)
+    ) page
+    WHERE before IS NULL OR before <= $5 ORDER BY changeset_id";
+
+pub(super) async fn locate(
+    pool: &PgPool,
+    stream_id: &StreamId,
+    changeset_id: ChangesetId,
+) -> Result<Option<Checkpoint>> {
+    let read = |mut connection: PoolConnection<Postgres>| async move {
+        sqlx::query_scalar(
+            "SELECT checkpoint FROM ees_store.changesets WHERE stream_id = $1 AND changeset_id = $2",
+        )
+        .bind(stream_id.as_str())
+        .bind(signed(changeset_id.get()))
+        .fetch_optional(&mut *connection)
+        .await
+    };
+    let found: Option<i64> = run(pool, read).await.map_err(failed)?;
+    Ok(found.map(|number| Checkpoint::new(unsigned(number))))
+}
+
+pub(super) async fn head(pool: &PgPool, head: &Head) -> Result<LogHead> {
+    let look = |mut connection: PoolConnection<Postgres>| async move { head.look(&mut connection).await };
+    run(pool, look).await.map_err(failed)
+}

@@ -1,0 +1,99 @@
+//! What the database holds, by version.
+
+use std::path::PathBuf;
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, SqlSafeStr};
+use uuid::Uuid;
+
+use super::error::failed;
+use crate::{Error, LogId, Result};
+
+/// The table that says which steps were taken.
+const VERSIONS: &str = "ees_store.migrations";
+/// `eesstore` in ASCII: whoever migrates holds this lock.
+const MIGRATION_LOCK: i64 = 0x6565_7373_746f_7265;
+
+/// One step a version; a step that was released never changes.
+fn migrator() -> Migrator {
+    let step = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let mut migrator = Migrator::with_migrations(vec![step(1, "log", include_str!("0001_log.sql"))]);
+    migrator.dangerous_set_table_name(VERSIONS);
+    migrator.create_schema("ees_store");
+    // Its own lock belongs to a session, and a pooling proxy may give every statement another one.
+    migrator.set_locking(false);
+    migrator
+}
+
+/// Brings the database to this version, in one transaction that nobody else can be in. A database that is there
+/// already is only looked at: that needs no right to change it.
+pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
+    let encoding: String =
+        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *connection).await.map_err(failed)?;
+    if encoding != "UTF8" {
+        let detail =
+            format!("its encoding is {encoding}, and texts need UTF8: create it WITH ENCODING 'UTF8'");
+        return Err(Error::Damaged { path: database(connection).await, detail });
+    }
+    let migrator = migrator();
+    let newest = migrator.iter().map(|step| step.version).max().unwrap_or_default();
+    if version(connection).await.map_err(failed)? == Some(newest) {
+        return Ok(());
+    }
+    let mut tx = connection.begin().await.map_err(failed)?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(MIGRATION_LOCK)
+        .execute(&mut *tx)
+        .await
+        .map_err(failed)?;
+    match migrator.run_direct(None, &mut *tx, false).await {
+        Ok(()) => tx.commit().await.map_err(failed),
+        Err(MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => {
+            drop(tx);
+            Err(Error::NewerVersion { path: database(connection).await })
+        }
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(failed(error)),
+        Err(other) => {
+            Err(Error::Storage { detail: "preparing the database".to_owned(), source: Box::new(other) })
+        }
+    }
+}
+
+/// The newest step taken, if any was.
+async fn version(connection: &mut PgConnection) -> sqlx::Result<Option<i64>> {
+    let there: Option<String> = sqlx::query_scalar("SELECT to_regclass('ees_store.migrations')::text")
+        .fetch_one(&mut *connection)
+        .await?;
+    if there.is_none() {
+        return Ok(None);
+    }
+    let applied = connection.list_applied_migrations(VERSIONS).await.map_err(|e| match e {
+        MigrateError::Execute(error) => error,
+        other => sqlx::Error::Migrate(Box::new(other)),
+    })?;
+    Ok(applied.iter().map(|step| step.version).max())
+}
+
+/// The name of the database, for messages.
+async fn database(connection: &mut PgConnection) -> PathBuf {
+    let name: sqlx::Result<String> =
+        sqlx::query_scalar("SELECT current_database()::text").fetch_one(connection).await;
+    format!("database {}", name.unwrap_or_default()).into()
+}
+
+pub(super) async fn log_id(connection: &mut PgConnection) -> Result<LogId> {
+    let text: String = sqlx::query_scalar("SELECT log_id FROM ees_store.log")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    match Uuid::parse_str(&text) {
+        Ok(id) => Ok(LogId(id)),
+        Err(_) => Err(Error::Damaged {
+            path: database(connection).await,
+            detail: "its log id is no UUID".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,390 @@
+//! The one task that appends. Commits that wait at the same time share a transaction and an fsync.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{ConnectOptions, Row};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::batch::{Batch, COMMITS_MAX, Waiting};
+use super::error::{Fate, failed};
+use super::head::Head;
+use crate::decide::{Refusal, Tail, decide};
+use crate::{
+    ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Expectation, Result, StreamType, Timestamp,
+};
+
+/// How long a batch may wait to become as large as the last one.
+const GATHER_MAX: Duration = Duration::from_micros(200);
+/// KiB of commits that may wait for the writer; more wait outside, unqueued.
+const QUEUE_KIB_MAX: usize = 64 * 1024;
+/// How long a commit is tried again while the server can't take it: a restart, a failover, a lock.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A transaction that was not answered for so long counts as lost.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+
+/// The face of the writer task.
+pub(super) struct Writer {
+    jobs: mpsc::UnboundedSender<Job>,
+    room: Arc<Semaphore>,
+    limit_bytes: usize,
+}
+
+struct Job {
+    commit: Commit,
+    digest: Option<[u8; 32]>,
+    in_order: bool,
+    since: Instant,
+    reply: oneshot::Sender<Result<Committed>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Waiting for Job {
+    fn commit(&self) -> &Commit {
+        &self.commit
+    }
+    fn digest(&self) -> Option<[u8; 32]> {
+        self.digest
+    }
+    fn in_order(&self) -> bool {
+        self.in_order
+    }
+}
+
+/// A commit that has its place in the queue.
+pub(super) struct Submitted(oneshot::Receiver<Result<Committed>>);
+
+impl Submitted {
+    pub(super) async fn verdict(self) -> Result<Committed> {
+        self.0.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+fn gone() -> Error {
+    Error::Unavailable("its writer has stopped".to_owned())
+}
+
+impl Writer {
+    pub(super) fn start(
+        server: PgConnectOptions,
+        connection: PgConnection,
+        head: Arc<Head>,
+        limit_bytes: usize,
+    ) -> Self {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let appender = Appender {
+            server,
+            connection: Some(connection),
+            head,
+            limit_bytes,
+            queue: VecDeque::new(),
+            singly: 0,
+            delays: None,
+        };
+        tokio::spawn(appender.run(queue));
+        Self { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX)), limit_bytes }
+    }
+
+    /// Puts a commit into the queue; waits while the queue is full.
+    pub(super) async fn submit(&self, commit: Commit, in_order: bool) -> Result<Submitted> {
+        let (size_bytes, limit_bytes) = (commit.size_bytes(), self.limit_bytes);
+        if size_bytes > limit_bytes {
+            return Err(Refusal::TooLarge { size_bytes, limit_bytes }.into());
+        }
+        let kib = u32::try_from((size_bytes / 1024 + 1).min(QUEUE_KIB_MAX)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
+        let digest = commit.idempotency_key.as_ref().map(|key| key.digest(&commit.stream_id));
+        let (reply, verdict) = oneshot::channel();
+        let job = Job { commit, digest, in_order, since: Instant::now(), reply, _room: room };
+        self.jobs.send(job).map_err(|_| gone())?;
+        Ok(Submitted(verdict))
+    }
+}
+
+/// What the task owns.
+struct Appender {
+    server: PgConnectOptions,
+    connection: Option<PgConnection>,
+    head: Arc<Head>,
+    limit_bytes: usize,
+    queue: VecDeque<Job>,
+    /// So many at the front go one by one: together they failed, and none shall suffer for its neighbours.
+    singly: usize,
+    /// The pauses while the server can't take anything.
+    delays: Option<ExponentialBackoff>,
+}
+
+/// What the database made of a batch.
+struct Answer {
+    first: Checkpoint,
+    appended: u64,
+    met: Vec<bool>,
+    tails: Vec<Tail>,
+    /// By job, counted within the batch: what the first commit with its key became.
+    repeats: HashMap<usize, Result<Committed, Refusal>>,
+}
+
+impl Appender {
+    /// Goes on until the store is dropped and everything that was accepted is answered.
+    async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        let mut last = 1;
+        loop {
+            if self.queue.is_empty() {
+                match jobs.recv().await {
+                    Some(job) => self.queue.push_back(job),
+                    None => return,
+                }
+            }
+            self.gather(&mut jobs, last).await;
+            let now = Timestamp::now();
+            let batch = match self.queue.pop_front() {
+                Some(job) if self.singly > 0 => Batch::single(job, now),
+                Some(job) => {
+                    self.queue.push_front(job);
+                    Batch::form(&mut self.queue, now)
+                }
+                None => continue,
+            };
+            self.singly = self.singly.saturating_sub(1);
+            last = batch.jobs.len();
+            if let Some(pause) = self.append(batch).await {
+                tokio::time::sleep(pause).await;
+                self.give_up_the_oldest();
+            }
+        }
+    }
+
+    /// Waits a moment for a batch as large as the last one: under load that many are on their way, and alone nobody
+    /// waits. A timer would be five times too coarse.
+    async fn gather(&mut self, jobs: &mut mpsc::UnboundedReceiver<Job>, last: usize) {
+        let until = Instant::now() + GATHER_MAX;
+        while self.queue.len() < COMMITS_MAX {
+            match jobs.try_recv() {
+                Ok(job) => self.queue.push_back(job),
+                Err(_) if self.queue.len() >= last || Instant::now() >= until => return,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Stores a batch and answers its commits; those that have to be tried again are put back. Says how long to wait
+    /// before the next.
+    async fn append(&mut self, batch: Batch<Job>) -> Option<Duration> {
+        let Failed { fate, error } = match self.transaction(&batch).await {
+            Ok(answer) => {
+                self.delays = None;
+                self.settle(batch, answer);
+                return None;
+            }
+            Err(failed) => failed,
+        };
+        let commits = batch.jobs.len();
+        match fate {
+            Fate::Never if commits > 1 => {
+                tracing::error!(%error, commits, "commits could not be stored together; trying them one by one");
+                self.put_back(batch.jobs);
+                self.singly = commits;
+                return None;
+            }
+            Fate::Never => {
+                tracing::error!(%error, "a commit could not be stored");
+                if let Some(job) = batch.jobs.into_iter().next() {
+                    let _ = job.reply.send(Err(failed(error)));
+                }
+                return None;
+            }
+            Fate::NotYet => {
+                tracing::warn!(%error, commits, "nothing could be stored; will try again");
+                self.put_back(batch.jobs);
+            }
+            Fate::Unknown => {
+                tracing::warn!(%error, commits, "the connection was lost in the middle of a commit");
+                // With a key it can be sent again, and the answer tells whether it was stored.
+                let (again, unknown) = batch.jobs.into_iter().partition(|job| job.digest.is_some());
+                self.put_back(again);
+                answer_all(unknown, "the connection was lost in the middle of the commit");
+            }
+        }
+        let delays = self.delays.get_or_insert_with(|| {
+            ExponentialBuilder::new()
+                .with_min_delay(Duration::from_millis(20))
+                .with_max_delay(Duration::from_secs(1))
+                .with_jitter()
+                .without_max_times()
+                .build()
+        });
+        delays.next()
+    }
+
+    fn put_back(&mut self, jobs: Vec<Job>) {
+        for job in jobs.into_iter().rev() {
+            self.queue.push_front(job);
+        }
+    }
+
+    /// Whoever has waited for long enough learns that the server is not there.
+    fn give_up_the_oldest(&mut self) {
+        let (late, waiting) = self.queue.drain(..).partition(|job| job.since.elapsed() > PATIENCE);
+        self.queue = waiting;
+        answer_all(late, "PostgreSQL takes no commits at the moment");
+    }
+
+    async fn transaction(&mut self, batch: &Batch<Job>) -> Result<Answer, Failed> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => in_time(self.server.connect()).await.map_err(Failed::before_sending)?,
+        };
+        // To the end of the answer: only then has the server committed.
+        let rows = in_time(call(batch).fetch_all(&mut connection)).await.map_err(Failed::of)?;
+        // After any failure another one: it may lead to another server by now.
+        self.connection = Some(connection);
+        rows.first().map_or(Err(sqlx::Error::RowNotFound), answer).map_err(Failed::of)
+    }
+
+    /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too may rest
+    /// on a neighbour's changeset in it.
+    fn settle(&mut self, batch: Batch<Job>, mut answer: Answer) {
+        let next = answer.first.plus(answer.appended);
+        self.head.wrote(next);
+        let none = answer.appended == 0;
+        let mut at = answer.first;
+        let mut again = Vec::new();
+        for (number, (job, place)) in batch.jobs.into_iter().zip(batch.places).enumerate() {
+            let tail = &answer.tails[place.run];
+            if answer.met[place.run] && !none {
+                let changeset_id = tail.last_changeset.plus(place.nth + 1);
+                let _ = job.reply.send(Ok(Committed { changeset_id, checkpoint: Some(at) }));
+                at = at.next();
+            } else if let Some(verdict) = answer.repeats.remove(&number) {
+                let _ = job.reply.send(verdict.map_err(Error::from));
+            } else if place.nth == 0
+                && let Err(refusal) = decide(tail, &job.commit, self.limit_bytes, Timestamp::now())
+            {
+                let _ = job.reply.send(Err(refusal.into()));
+            } else {
+                // It was held up by another one, which has its verdict now.
+                again.push(job);
+            }
+        }
+        self.put_back(again);
+    }
+}
+
+/// A transaction that failed, and what became of it.
+struct Failed {
+    fate: Fate,
+    error: sqlx::Error,
+}
+
+impl Failed {
+    fn of(error: sqlx::Error) -> Self {
+        Self { fate: Fate::of(&error), error }
+    }
+
+    /// Whatever failed, nothing was stored.
+    fn before_sending(error: sqlx::Error) -> Self {
+        let fate = if Fate::of(&error) == Fate::Never { Fate::Never } else { Fate::NotYet };
+        Self { fate, error }
+    }
+}
+
+async fn in_time<T>(what: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(ANSWER_MAX, what).await.unwrap_or_else(late)
+}
+
+fn answer_all(jobs: impl IntoIterator<Item = Job>, why: &str) {
+    for job in jobs {
+        let _ = job.reply.send(Err(Error::Unavailable(why.to_owned())));
+    }
+}
+
+/// The call of the function that appends.
+fn call(batch: &Batch<Job>) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    let heads =
+        || batch.jobs.iter().zip(&batch.places).filter(|(_, place)| place.nth == 0).map(|(job, _)| job);
+    let streams: Vec<&str> = heads().map(|job| job.commit.stream_id.as_str()).collect();
+    let expected: Vec<i64> = heads().map(|job| signed(job.commit.expectation.number())).collect();
+    let by_event: Vec<bool> =
+        heads().map(|job| matches!(job.commit.expectation, Expectation::LastEvent(_))).collect();
+    let types: Vec<Option<&str>> =
+        heads().map(|job| job.commit.stream_type.as_ref().map(StreamType::as_str)).collect();
+    let of_place =
+        |value: fn(&super::batch::Place) -> i64| batch.places.iter().map(value).collect::<Vec<_>>();
+    let runs: Vec<i32> =
+        batch.places.iter().map(|place| i32::try_from(place.run + 1).unwrap_or(i32::MAX)).collect();
+    let counts: Vec<i64> = batch.jobs.iter().map(|job| signed(job.commit.events.count())).collect();
+    let events: Vec<&str> = batch.jobs.iter().map(|job| job.commit.events.as_json().as_str()).collect();
+    let metadata: Vec<&str> = batch.jobs.iter().map(|job| job.commit.metadata.as_str()).collect();
+    let keyed = batch.jobs.iter().any(|job| job.digest.is_some());
+    let keys: Vec<Option<&[u8]>> = if keyed {
+        batch.jobs.iter().map(|job| job.digest.as_ref().map(<[u8; 32]>::as_slice)).collect()
+    } else {
+        Vec::new()
+    };
+    sqlx::query("SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
+        .bind(streams)
+        .bind(expected)
+        .bind(by_event)
+        .bind(types)
+        .bind(runs)
+        .bind(of_place(|place| signed(place.nth)))
+        .bind(of_place(|place| signed(place.events_before)))
+        .bind(counts)
+        .bind(of_place(|place| place.time.as_micros()))
+        .bind(events)
+        .bind(metadata)
+        .bind(keys)
+        .bind(batch.all_or_none)
+        .bind(Timestamp::now().as_micros())
+}
+
+fn answer(row: &PgRow) -> sqlx::Result<Answer> {
+    let last_changeset: Vec<i64> = row.try_get("last_changeset")?;
+    let last_event: Vec<i64> = row.try_get("last_event")?;
+    let last_time: Vec<i64> = row.try_get("last_time")?;
+    let known_type: Vec<Option<String>> = row.try_get("known_type")?;
+    let tails = last_changeset.into_iter().zip(last_event).zip(last_time).zip(known_type);
+    let tails = tails.map(|(((changeset, event), time), stream_type)| Tail {
+        last_changeset: ChangesetId::new(unsigned(changeset)),
+        last_event: EventId::new(unsigned(event)),
+        last_timestamp: Timestamp::from_micros(time),
+        stream_type: stream_type.as_deref().map(StreamType::stored),
+    });
+    Ok(Answer {
+        first: Checkpoint::new(unsigned(row.try_get("first_checkpoint")?)),
+        appended: unsigned(row.try_get("appended")?),
+        met: row.try_get("run_met")?,
+        tails: tails.collect(),
+        repeats: repeats(row)?,
+    })
+}
+
+fn repeats(row: &PgRow) -> sqlx::Result<HashMap<usize, Result<Committed, Refusal>>> {
+    let Some(places) = row.try_get::<Option<Vec<i64>>, _>("repeat_of")? else { return Ok(HashMap::new()) };
+    let checkpoints: Vec<i64> = row.try_get("repeat_checkpoint")?;
+    let changesets: Vec<i64> = row.try_get("repeat_changeset")?;
+    let same: Vec<bool> = row.try_get("repeat_same")?;
+    let repeats = places.into_iter().zip(checkpoints).zip(changesets).zip(same);
+    let repeats = repeats.map(|(((place, checkpoint), changeset), same)| {
+        let committed = Committed {
+            changeset_id: ChangesetId::new(unsigned(changeset)),
+            checkpoint: Some(Checkpoint::new(unsigned(checkpoint))),
+        };
+        let verdict = if same { Ok(committed) } else { Err(Refusal::KeyReused) };
+        (usize::try_from(place - 1).unwrap_or(usize::MAX), verdict)
+    });
+    Ok(repeats.collect())
+}
+
+/// The columns are signed; our counters end where those do.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
