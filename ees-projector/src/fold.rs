@@ -68,7 +68,8 @@ pub trait Fold: Send + Sync + 'static {
 
     /// Where its rows are kept: a JSON document each, unless set. Asked for once.
     ///
-    /// With `#[derive(ReadModel)]` on the state it is `Account::table()`.
+    /// With [`#[derive(ReadModel)]`](crate::ReadModel) on the state it is `Account::table()`. With every change of the
+    /// table, raise the [`version`](Fold::version).
     fn table(&self) -> Table {
         Table::document(self.name().to_owned())
     }

@@ -3,6 +3,7 @@
 //! Where to start:
 //! - [`Fold`] is how most read models are written: a key and a pure function. [`Projection`] is for statements of
 //!   your own, on the transaction that also moves the checkpoint.
+//! - [`ReadModel`] makes columns of a fold's state; without it, rows are JSON documents.
 //! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
 //! - [`sqlite::Database`] keeps read models in a file each, [`memory::Database`] is for tests.
 //! - `testkit` gives events and expects rows, and looks for the order of crashes that breaks a projection.
@@ -22,7 +23,6 @@ mod operation;
 mod policy;
 mod projection;
 mod projector;
-mod read_model;
 mod settings;
 mod slot;
 mod standby;
@@ -32,6 +32,7 @@ mod worker;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod read_model;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -41,6 +42,8 @@ pub mod http;
 pub mod testkit;
 
 pub use control::{Applied, AuditEntry, Control, FailedChangeset, ParkedStream, Pause, PausedBy, Position};
+#[cfg(feature = "derive")]
+pub use ees_projector_derive::ReadModel;
 pub use event::{Recorded, UnreadableEvent, read_event};
 pub use fold::Fold;
 pub use handle::Handle;
@@ -48,7 +51,7 @@ pub use operation::OperateError;
 pub use policy::{OnFailure, Parking, Retry};
 pub use projection::{BoxError, Order, Projection};
 pub use projector::{Projector, RegisterError, Running, drain_until};
-pub use read_model::{Column, ColumnType, Index, InvalidTable, ReadModel, Row, Table, Value};
+pub use read_model::{ReadModel, Table};
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
 pub use status::{Failure, Rebuild, StandbyStatus, State, Status};

@@ -1,7 +1,9 @@
-//! What the rows of a fold look like in a database, and the way from a state to its row and back.
+//! The tables of folds: which columns there are, and what a row holds.
+//!
+//! Most users need [`ReadModel`] and [`Table`] only; a [`database`](crate::database) of your own also sees the rest.
 //!
 //! `table` says which columns there are, `value` what one of them holds; `write` makes a row of a state and `read` a
-//! state of a row, both through serde. A backend sees tables and values only.
+//! state of a row, both through serde.
 
 mod read;
 mod table;
@@ -23,7 +25,7 @@ pub use value::{Row, Value};
 ///
 /// Derived, with the feature `derive` (on unless switched off), and given to the fold:
 ///
-/// ```ignore
+/// ```
 /// use ees_projector::{Fold, ReadModel, Recorded, Table};
 /// use serde::{Deserialize, Serialize};
 ///

@@ -144,3 +144,54 @@ impl ToSql for Bound<'_> {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Database, Transaction};
+    use crate::sqlite;
+
+    fn accounts() -> Table {
+        Table::new("accounts", Column::new("account_id", ColumnType::Uuid))
+            .with_column(Column::new("order", ColumnType::BigInt))
+            .with_column(Column::new("rate", ColumnType::Double).nullable())
+            .with_index(["order", "rate"])
+            .with_index(["rate"])
+    }
+
+    #[tokio::test]
+    async fn the_columns_and_indexes_are_there_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = sqlite::Database::open(folder.path().join("accounts.db")).unwrap();
+        let mut tx = database.begin().await.unwrap();
+        tx.create_table(&accounts()).await.unwrap();
+        tx.commit().await.unwrap();
+        let list = |sql: &'static str| {
+            database.read(move |db| {
+                db.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()
+            })
+        };
+        let columns =
+            "SELECT format('%s %s %d %d', name, type, \"notnull\", pk) FROM pragma_table_info('accounts')";
+        assert_eq!(
+            list(columns).await.unwrap(),
+            ["account_id TEXT 1 1", "order INTEGER 1 0", "rate REAL 0 0"]
+        );
+        let indexes = "SELECT name FROM pragma_index_list('accounts') WHERE origin = 'c' ORDER BY name";
+        assert_eq!(list(indexes).await.unwrap(), ["accounts__order__rate", "accounts__rate"]);
+    }
+
+    #[tokio::test]
+    async fn a_table_may_have_a_key_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = sqlite::Database::open(folder.path().join("seen.db")).unwrap();
+        let seen = Table::new("seen", Column::new("key", ColumnType::Text));
+        let mut tx = database.begin().await.unwrap();
+        tx.create_table(&seen).await.unwrap();
+        let there = ("a".to_owned(), Some(Vec::new()));
+        tx.write_rows(&seen, &[there.clone(), there]).await.unwrap();
+        assert_eq!(tx.load_rows(&seen, &["a", "b"]).await.unwrap(), [Some(Vec::new()), None]);
+        tx.drop_table(&seen).await.unwrap();
+        tx.drop_table(&seen).await.unwrap();
+    }
+}

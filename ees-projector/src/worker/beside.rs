@@ -25,16 +25,20 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    /// Makes an empty read model in this slot, in place of what may be there.
-    pub(crate) async fn make_beside(&self, standby: Standby, until: Checkpoint) -> Result<(), StepError> {
+    /// Makes an empty read model in this slot, in place of what may be there. The caller holds the live one's row, so
+    /// that nobody swaps meanwhile.
+    pub(crate) async fn make_beside(
+        &self,
+        tx: &mut D::Tx,
+        standby: Standby,
+        until: Checkpoint,
+    ) -> Result<(), StepError> {
         let control = Control::beside(self.projection.version(), until, standby);
-        let mut tx = self.begin().await?;
         tx.discard(self.name()).await.map_err(StepError::Database)?;
         if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
-        self.create_tables(&mut tx).await?;
-        tx.commit().await.map_err(StepError::Database)
+        self.create_tables(tx).await
     }
 
     async fn discard(&self) -> Result<(), BoxError> {
@@ -53,7 +57,10 @@ where
         let scratch = Arc::new(self.onto(Slot::Scratch));
         let plan =
             Standby { role: StandbyRole::Building, swap: false, verify: true, force: false, note: None };
-        scratch.make_beside(plan, head.checkpoint).await?;
+        let mut tx = self.begin().await?;
+        tx.lock(self.name()).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        scratch.make_beside(&mut tx, plan, head.checkpoint).await?;
+        tx.commit().await.map_err(StepError::Database)?;
         let mut runner = Runner::new(scratch.clone(), live);
         let compared = runner.build_and_compare(head.checkpoint).await;
         scratch.discard().await.map_err(StepError::Database)?;

@@ -170,16 +170,17 @@ where
         }
         let standby = self.core.onto(Slot::Standby);
         let mut tx = self.core.begin().await?;
+        tx.lock(self.core.name()).await.map_err(StepError::Database)?;
         let there =
-            tx.lock(standby.name()).await.map_err(StepError::Database)?.and_then(|there| there.standby);
+            tx.load(standby.name()).await.map_err(StepError::Database)?.and_then(|there| there.standby);
         if there.is_some_and(|there| there.role == StandbyRole::Building) {
             return Err(OperateError::Invalid(
                 "one is being built beside it already: let it finish, swap it, or discard it".to_owned(),
             ));
         }
+        standby.make_beside(&mut tx, wanted.into(), until).await?;
         tx.audit(self.core.name(), &audit).await.map_err(StepError::Database)?;
-        tx.commit().await.map_err(StepError::Database)?;
-        Ok(standby.make_beside(wanted.into(), until).await?)
+        Ok(tx.commit().await.map_err(StepError::Database)?)
     }
 
     /// Changes the row, whatever goes with it, and the audit, all in one transaction.

@@ -1,7 +1,5 @@
 //! How a projection begins: its row and its tables, made, found, or made anew by another version.
 
-use std::sync::Arc;
-
 use ees_store::Checkpoint;
 
 use crate::BoxError;
@@ -36,6 +34,11 @@ where
         if self.slot() != Slot::Live {
             return Err(StepError::Absent);
         }
+        // Asked before the transaction begins: the log may be far away.
+        let head = self.log.head().await.map_err(StepError::Log)?;
+        if D::SIDE_BY_SIDE && self.is_built_beside(&old, head.checkpoint).await? {
+            return Err(StepError::Absent);
+        }
         if old.version > version {
             return Err(StepError::Setup(format!(
                 "the read model was built by version {} of the projection, and this program has version {version}: \
@@ -43,31 +46,36 @@ where
                 old.version
             )));
         }
-        // Asked before the transaction begins: the log may be far away.
-        let head = self.log.head().await.map_err(StepError::Log)?;
-        if D::SIDE_BY_SIDE && self.is_built_beside(&old, head.checkpoint).await? {
-            return Err(StepError::Absent);
-        }
         tracing::info!(projection = name, from = old.version, to = version, "a new version: building anew");
         self.make_anew(&old, head.checkpoint).await
     }
 
     /// Whether this version has a read model beside the live one: because it is built there, or because it was live
-    /// and somebody rolled it back.
+    /// and somebody rolled it back. Begins to build it if that is wanted.
     async fn is_built_beside(&self, live: &Control, head: Checkpoint) -> Result<bool, StepError> {
-        let standby = Arc::new(self.onto(Slot::Standby));
-        let known = self.begin().await?.load(standby.name()).await.map_err(StepError::Database)?;
+        let standby = self.onto(Slot::Standby);
+        let mut tx = self.begin().await?;
+        let held = tx.lock(self.name()).await.map_err(StepError::Database)?;
+        if held.is_none_or(|held| held.version != live.version) {
+            return Err(StepError::Fenced);
+        }
+        let known = tx.load(standby.name()).await.map_err(StepError::Database)?;
         if known.is_some_and(|known| known.version == self.projection.version()) {
             return Ok(true);
         }
         let NewVersion::SideBySide { verify } = self.settings.new_version else { return Ok(false) };
+        if live.version > self.projection.version() {
+            return Ok(false);
+        }
         tracing::info!(
             projection = self.name(),
             from = live.version,
             to = self.projection.version(),
             "a new version: building it beside the old one"
         );
-        standby.make_beside(SideBySide { verify, ..SideBySide::default() }.into(), head).await?;
+        let plan = SideBySide { verify, ..SideBySide::default() };
+        standby.make_beside(&mut tx, plan.into(), head).await?;
+        tx.commit().await.map_err(StepError::Database)?;
         Ok(true)
     }
 

@@ -1,5 +1,5 @@
 //! The promises of the projector, written once and run on every read-model database.
-#![cfg(all(feature = "postgres", feature = "sqlite", feature = "testkit"))]
+#![cfg(all(feature = "postgres", feature = "sqlite", feature = "testkit", feature = "derive"))]
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ mod log_replaced;
 mod operating;
 mod parking;
 mod support;
+mod typed_rows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -157,4 +158,10 @@ laws! {
         waiting_times_out_and_says_where_it_stands,
         an_unknown_name_is_answered_with_the_known_ones,
         a_projection_that_does_not_move_is_reported;
+    typed_rows:
+        rows_are_written_changed_and_removed,
+        columns_and_documents_end_in_the_same_states,
+        a_rebuild_makes_the_same_columns,
+        a_key_that_does_not_fit_pauses_the_projection,
+        a_table_that_can_not_be_is_refused_at_once;
 }

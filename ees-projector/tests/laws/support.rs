@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ees_projector::database::{Database, FoldRows};
+use ees_projector::read_model::Value;
 use ees_projector::{
     BoxError, Handle, OnFailure, Order, Projection, Projector, Recorded, Retry, Running, Settings, State,
-    Status, Table, Value,
+    Status, Table,
 };
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Filter, LogHead, LogPage,

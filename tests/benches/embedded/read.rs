@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_projector::sqlite::{Database, Tx, rusqlite::params};
-use ees_projector::{BoxError, Fold, Projection, Projector, Recorded, Settings};
+use ees_projector::{BoxError, Fold, Projection, Projector, ReadModel, Recorded, Settings, Table};
 use ees_store::{ChangesetLog, Checkpoint, LogQuery, sqlite};
 use serde::{Deserialize, Serialize};
 
@@ -25,12 +25,15 @@ enum Account {
     Deposited { amount: i64 },
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize, ReadModel)]
+#[read_model(key = "account_id")]
 struct Balance {
     amount: i64,
 }
 
-struct Balances;
+struct Balances {
+    columns: bool,
+}
 
 impl Fold for Balances {
     type Event = Account;
@@ -38,6 +41,9 @@ impl Fold for Balances {
     type State = Balance;
     fn name(&self) -> &str {
         "balances"
+    }
+    fn table(&self) -> Table {
+        if self.columns { Balance::table() } else { Table::document("balances") }
     }
     fn key(&self, event: Recorded<'_, Account>) -> Option<String> {
         Some(event.stream_id().to_string())
@@ -95,10 +101,14 @@ pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut R
     report.rate("enumerate, in process", events, begun.elapsed(), Some(limits.scan), Some(2_000_000.0));
 
     let model = |name: &str| Database::open(folder.path().join(name)).unwrap();
-    let mut fold = Projector::new(store.clone());
-    fold.fold(Balances, model("fold.db"), Settings::default()).unwrap();
-    let took = catch_up(fold, "balances", from).await;
-    report.rate("catch up, fold", events, took, Some(limits.fold), Some(500_000.0));
+    for (columns, file, what) in
+        [(false, "fold.db", "catch up, fold"), (true, "columns.db", "catch up, fold onto columns")]
+    {
+        let mut fold = Projector::new(store.clone());
+        fold.fold(Balances { columns }, model(file), Settings::default()).unwrap();
+        let took = catch_up(fold, "balances", from).await;
+        report.rate(what, events, took, Some(limits.fold), Some(500_000.0));
+    }
 
     let mut own_sql = Projector::new(store.clone());
     own_sql.projection(OwnSql, model("own.db"), Settings::default()).unwrap();

@@ -1,0 +1,116 @@
+//! From a struct to its table.
+
+use std::collections::HashSet;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Error, Field, Fields, Result};
+
+use crate::attributes::{TableAttributes, column_type};
+use crate::column_type::{ColumnType, optional};
+use crate::name::Name;
+use crate::serde_attributes::{FieldAttributes, check_struct};
+
+struct Column {
+    name: Name,
+    ty: ColumnType,
+    nullable: bool,
+}
+
+pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
+    if let Some(parameter) = input.generics.params.first() {
+        return Err(Error::new_spanned(parameter, "a read model is one table: it can't be generic"));
+    }
+    let fields = match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => &fields.named,
+            _ => {
+                return Err(Error::new(input.ident.span(), "a column has its field's name: name the fields"));
+            }
+        },
+        _ => {
+            let say = "only a struct has columns; leave out `Fold::table` to keep this as a JSON document";
+            return Err(Error::new(input.ident.span(), say));
+        }
+    };
+    check_struct(input)?;
+    let said = TableAttributes::read(input)?;
+    let columns = fields.iter().filter_map(|field| column(field).transpose()).collect::<Result<Vec<_>>>()?;
+    check_names(&said, &columns)?;
+    Ok(expand(input, &said, &columns))
+}
+
+/// The column of a field; none when serde skips it.
+fn column(field: &Field) -> Result<Option<Column>> {
+    let Some(ident) = &field.ident else { return Ok(None) };
+    let inner = optional(&field.ty);
+    let serde = FieldAttributes::read(field, inner.is_some())?;
+    if serde.skipped {
+        return Ok(None);
+    }
+    let ty = match column_type(field)? {
+        Some(ty) => ty,
+        None if serde.other_form => {
+            let say = "serde writes it in another form: say which column holds that, #[read_model(column = \"...\")]";
+            return Err(Error::new(ident.span(), say));
+        }
+        None => ColumnType::of(inner.unwrap_or(&field.ty)),
+    };
+    let name = match serde.name {
+        Some(name) => name,
+        None => Name::of(ident)?,
+    };
+    Ok(Some(Column { name, ty, nullable: inner.is_some() }))
+}
+
+fn check_names(said: &TableAttributes, columns: &[Column]) -> Result<()> {
+    let (key, _) = &said.key;
+    let mut names = HashSet::from([key.text.as_str()]);
+    for Column { name, .. } in columns {
+        if name.text == key.text {
+            let say = "the key is a column of its own, filled with the fold's key: leave out the field, or rename one";
+            return Err(Error::new(name.span, say));
+        }
+        if !names.insert(&name.text) {
+            return Err(Error::new(name.span, format!("there are two columns named \"{}\"", name.text)));
+        }
+    }
+    let mut known = HashSet::new();
+    for index in &said.indexes {
+        if let Some(unknown) = index.iter().find(|column| !names.contains(column.text.as_str())) {
+            return Err(Error::new(unknown.span, format!("there is no column \"{}\"", unknown.text)));
+        }
+        let list: Vec<&str> = index.iter().map(|column| column.text.as_str()).collect();
+        if let (false, Some(first)) = (known.insert(list), index.first()) {
+            return Err(Error::new(first.span, "there is such an index already"));
+        }
+    }
+    Ok(())
+}
+
+fn expand(input: &DeriveInput, said: &TableAttributes, columns: &[Column]) -> TokenStream {
+    let (ident, table) = (&input.ident, &said.table.text);
+    let (key, key_type) = (&said.key.0.text, said.key.1.tokens());
+    let columns = columns.iter().map(|Column { name, ty, nullable }| {
+        let (name, ty) = (&name.text, ty.tokens());
+        let nullable = nullable.then(|| quote!(.nullable()));
+        quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
+    });
+    let indexes = said.indexes.iter().map(|index| {
+        let columns = index.iter().map(|column| &column.text);
+        quote!(.with_index([#(#columns),*]))
+    });
+    quote! {
+        #[automatically_derived]
+        impl ::ees_projector::ReadModel for #ident {
+            fn table() -> ::ees_projector::Table {
+                ::ees_projector::Table::new(#table, ::ees_projector::read_model::Column::new(#key, #key_type))
+                    #(#columns)*
+                    #(#indexes)*
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

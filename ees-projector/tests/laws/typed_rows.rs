@@ -1,0 +1,317 @@
+//! Folds whose states have columns.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ees_projector::database::{FoldRows, Transaction};
+use ees_projector::read_model::{Column, ColumnType, Row, Value};
+use ees_projector::testkit::given;
+use ees_projector::{Fold, Order, Projector, ReadModel, Recorded, RegisterError, Running, Settings, Table};
+use ees_store::{ChangesetLog, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::support::{Bench, ChangingLog, LONG, TestDatabase, settings};
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AccountEvent {
+    Opened { owner: String },
+    Moved { cents: i64, tag: Option<String> },
+    Closed,
+    Forgotten,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ReadModel)]
+#[read_model(table = "accounts", key = "account_id", index(owner), index(status, balance_cents))]
+struct Account {
+    owner: String,
+    balance_cents: i64,
+    average: f64,
+    overdrawn: bool,
+    #[read_model(column = "text")]
+    status: Status,
+    opened_at: Option<Timestamp>,
+    tags: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    #[default]
+    Open,
+    Closed,
+}
+
+/// The same rows, in columns or as documents.
+struct Accounts {
+    name: &'static str,
+    typed: bool,
+}
+
+const TYPED: Accounts = Accounts { name: "typed", typed: true };
+const DOCUMENTS: Accounts = Accounts { name: "documents", typed: false };
+
+impl Fold for Accounts {
+    type Event = AccountEvent;
+    type Key = String;
+    type State = Account;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn table(&self) -> Table {
+        if self.typed { Account::table() } else { Table::document(self.name) }
+    }
+    fn key(&self, event: Recorded<'_, AccountEvent>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<Account>, event: Recorded<'_, AccountEvent>) -> Option<Account> {
+        let mut row = row.unwrap_or_default();
+        match event.event {
+            AccountEvent::Opened { owner } => {
+                row = Account {
+                    owner: owner.clone(),
+                    opened_at: Some(Timestamp::from_micros(1)),
+                    ..Account::default()
+                };
+            }
+            AccountEvent::Moved { cents, tag } => {
+                row.balance_cents += cents;
+                row.average = row.balance_cents as f64 / 3.0;
+                row.overdrawn = row.balance_cents < 0;
+                row.tags.extend(tag.clone());
+            }
+            AccountEvent::Closed => row = Account { status: Status::Closed, opened_at: None, ..row },
+            AccountEvent::Forgotten => return None,
+        }
+        Some(row)
+    }
+}
+
+async fn history(log: &ChangingLog) {
+    for n in 0..40 {
+        let stream = format!("account/{}", n % 7);
+        let event = match n {
+            0..7 => format!(r#"{{"type":"opened","owner":"öwner {}"}}"#, n % 2),
+            10 | 30 => r#"{"type":"forgotten"}"#.to_owned(),
+            11 | 33 => r#"{"type":"closed"}"#.to_owned(),
+            _ => format!(r#"{{"type":"moved","cents":{},"tag":"\"{n}\""}}"#, 10 - n),
+        };
+        log.append(&stream, &event).await;
+    }
+}
+
+fn start<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, fold: Accounts, batch: usize) -> Running {
+    let mut projector = Projector::new(log.clone());
+    let settings = Settings { batch_changesets_max: batch, ..Settings::default() };
+    projector.fold(fold, database.clone(), settings).unwrap();
+    projector.start()
+}
+
+async fn caught_up(log: &ChangingLog, running: &Running, name: &str) {
+    let head = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached(name, head, LONG).await.unwrap();
+}
+
+async fn rows<D: TestDatabase>(database: &D, fold: &str, table: &Table, keys: &[&str]) -> Vec<Option<Row>> {
+    let mut tx = database.begin().await.unwrap();
+    // The fence is also what steps into the schema, where each read model has one.
+    let control = tx.load(fold).await.unwrap().unwrap();
+    assert!(tx.replace(fold, control.position, &control).await.unwrap());
+    tx.load_rows(table, keys).await.unwrap()
+}
+
+async fn accounts<D: TestDatabase>(database: &D, keys: &[&str]) -> Vec<Option<Row>> {
+    rows(database, TYPED.name, &Account::table(), keys).await
+}
+
+pub async fn rows_are_written_changed_and_removed<D: TestDatabase>() {
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
+    let running = start(&log, &database, TYPED, 100);
+    log.append("a", r#"{"type":"opened","owner":"ada"}"#).await;
+    log.append("b", r#"{"type":"opened","owner":"bob"}"#).await;
+    caught_up(&log, &running, TYPED.name).await;
+    let account = |owner: &str, cents, average, overdrawn, tags: &str| {
+        Some(vec![
+            Value::Text(owner.to_owned()),
+            Value::Int(cents),
+            Value::Float(average),
+            Value::Bool(overdrawn),
+            Value::Text("open".to_owned()),
+            Value::Text("1970-01-01T00:00:00.000001Z".to_owned()),
+            Value::Json(tags.to_owned()),
+        ])
+    };
+    let expected = [account("bob", 0, 0.0, false, "[]"), None, account("ada", 0, 0.0, false, "[]")];
+    assert_eq!(accounts(&database, &["b", "c", "a"]).await, expected);
+
+    log.append("a", r#"{"type":"forgotten"}"#).await;
+    log.append("b", r#"{"type":"moved","cents":-3,"tag":"t"}"#).await;
+    caught_up(&log, &running, TYPED.name).await;
+    assert_eq!(accounts(&database, &["a", "b"]).await, [None, account("bob", -3, -1.0, true, r#"["t"]"#)]);
+}
+
+pub async fn columns_and_documents_end_in_the_same_states<D: TestDatabase>() {
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
+    history(&log).await;
+    let typed = start(&log, &database, TYPED, 3);
+    let documents = start(&log, &database, DOCUMENTS, 5);
+    caught_up(&log, &typed, TYPED.name).await;
+    caught_up(&log, &documents, DOCUMENTS.name).await;
+    let states: BTreeMap<String, Account> = database
+        .table("documents")
+        .await
+        .into_iter()
+        .map(|(key, text)| (key, serde_json::from_str(&text).unwrap()))
+        .collect();
+    assert!(states.len() >= 5);
+    for n in 0..7 {
+        let key = format!("account/{n}");
+        let row = accounts(&database, &[&key]).await.remove(0);
+        let expected = states.get(&key).map(|account| {
+            let json = serde_json::to_string(&account.tags).unwrap();
+            let status = if account.status == Status::Open { "open" } else { "closed" };
+            vec![
+                Value::Text(account.owner.clone()),
+                Value::Int(account.balance_cents),
+                Value::Float(account.average),
+                Value::Bool(account.overdrawn),
+                Value::Text(status.to_owned()),
+                account.opened_at.map_or(Value::Null, |at| Value::Text(at.to_string())),
+                Value::Json(json),
+            ]
+        });
+        assert_eq!(row, expected, "{key}");
+    }
+}
+
+pub async fn a_rebuild_makes_the_same_columns<D: TestDatabase>() {
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
+    history(&log).await;
+    let running = start(&log, &database, TYPED, 4);
+    caught_up(&log, &running, TYPED.name).await;
+    let keys = ["account/0", "account/1", "account/2", "account/3", "account/4", "account/5", "account/6"];
+    let before = accounts(&database, &keys).await;
+    assert!(before.iter().flatten().count() >= 5);
+    running.handle().rebuild(TYPED.name, "to compare").await.unwrap();
+    caught_up(&log, &running, TYPED.name).await;
+    assert_eq!(accounts(&database, &keys).await, before);
+}
+
+#[test]
+fn the_columns_are_what_serde_writes() {
+    #[derive(Serialize, ReadModel)]
+    #[read_model(key = "id")]
+    #[serde(rename_all = "snake_case")]
+    struct Odd {
+        r#type: u8,
+        #[serde(rename = "renamed")]
+        name: &'static str,
+        #[serde(skip)]
+        _cached: u8,
+        nothing: Option<Box<str>>,
+        pair: (u8, u8),
+    }
+    let odd = Odd { r#type: 1, name: "n", _cached: 0, nothing: None, pair: (1, 2) };
+    let written = serde_json::to_string(&odd).unwrap();
+    assert_eq!(written, r#"{"type":1,"renamed":"n","nothing":null,"pair":[1,2]}"#);
+    let columns: Vec<_> = Odd::table().columns.into_iter().map(|column| (column.name, column.ty)).collect();
+    let expected = [
+        ("type".into(), ColumnType::BigInt),
+        ("renamed".into(), ColumnType::Text),
+        ("nothing".into(), ColumnType::Text),
+        ("pair".into(), ColumnType::Json),
+    ];
+    assert_eq!(columns, expected);
+}
+
+#[tokio::test]
+async fn the_test_kit_gives_states_with_columns_back() {
+    let history = given([
+        ("a", json!({"type": "opened", "owner": "ada"})),
+        ("b", json!({"type": "opened", "owner": "bob"})),
+        ("a", json!({"type": "moved", "cents": 3, "tag": "t"})),
+        ("b", json!({"type": "forgotten"})),
+    ]);
+    let ada = Account {
+        owner: "ada".to_owned(),
+        balance_cents: 3,
+        average: 1.0,
+        opened_at: Some(Timestamp::from_micros(1)),
+        tags: vec!["t".to_owned()],
+        ..Account::default()
+    };
+    history.fold(TYPED).await.expect([("a", ada)]);
+    history.check_fold(|| TYPED).await;
+}
+
+#[derive(Serialize, Deserialize, ReadModel)]
+#[read_model(key(number = "bigint"))]
+struct Numbered {
+    times: u32,
+}
+
+struct Numbers;
+
+impl Fold for Numbers {
+    type Event = serde::de::IgnoredAny;
+    type Key = String;
+    type State = Numbered;
+
+    fn name(&self) -> &str {
+        "journal"
+    }
+    fn table(&self) -> Table {
+        Numbered::table()
+    }
+    fn key(&self, event: Recorded<'_, Self::Event>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<Numbered>, _: Recorded<'_, Self::Event>) -> Option<Numbered> {
+        Some(Numbered { times: row.map_or(0, |row| row.times) + 1 })
+    }
+}
+
+pub async fn a_key_that_does_not_fit_pauses_the_projection<D: TestDatabase>() {
+    let (log, database) = (ChangingLog::new(), D::fresh().await);
+    for stream in ["7", "-8", "7", "07"] {
+        log.append(stream, "1").await;
+    }
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Numbers, database.clone(), settings()).unwrap();
+    let bench = Bench { log, database, running: projector.start() };
+    let status = bench.paused().await;
+    assert_eq!(status.checkpoint.get(), 3);
+    let reason = status.pause.unwrap().reason;
+    assert!(reason.contains("\"07\" is no BigInt key"), "{reason}");
+    let rows = rows(&bench.database, "journal", &Numbered::table(), &["7", "-8"]).await;
+    assert_eq!(rows, [Some(vec![Value::Int(2)]), Some(vec![Value::Int(1)])]);
+}
+
+pub async fn a_table_that_can_not_be_is_refused_at_once<D: TestDatabase>() {
+    struct Reserved;
+    impl Fold for Reserved {
+        type Event = serde::de::IgnoredAny;
+        type Key = String;
+        type State = ();
+        fn name(&self) -> &str {
+            "reserved"
+        }
+        fn table(&self) -> Table {
+            Table::new("ees_projections", Column::new("name", ColumnType::Text))
+        }
+        fn key(&self, _: Recorded<'_, Self::Event>) -> Option<String> {
+            None
+        }
+        fn fold(&self, row: Option<()>, _: Recorded<'_, Self::Event>) -> Option<()> {
+            row
+        }
+    }
+    let mut projector = Projector::new(ChangingLog::new());
+    let refusal = projector.fold(Reserved, D::fresh().await, Settings::default()).unwrap_err();
+    assert!(matches!(&refusal, RegisterError::InvalidTable(_)), "{refusal}");
+}
