@@ -38,12 +38,21 @@ impl Fate {
 
 /// An error of a read, or of opening.
 pub(super) fn failed(error: sqlx::Error) -> Error {
-    match (&error, Fate::of(&error)) {
-        (sqlx::Error::PoolTimedOut, _) => Error::Overloaded,
-        (_, Fate::NotYet | Fate::Unknown) => Error::Unavailable(format!("PostgreSQL: {error}")),
-        (_, Fate::Never) => {
-            Error::Storage { detail: format!("PostgreSQL: {error}"), source: Box::new(error) }
+    match Fate::of(&error) {
+        Fate::NotYet | Fate::Unknown => Error::Unavailable(format!("PostgreSQL: {}", told(&error))),
+        Fate::Never => {
+            Error::Storage { detail: format!("PostgreSQL: {}", told(&error)), source: Box::new(error) }
         }
+    }
+}
+
+/// What went wrong, in the server's own words where it has said something.
+pub(super) fn told(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(answer) => answer.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::PoolTimedOut => "it takes no connections".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! - [`Store`] connects and is both traits; [`Options`] are its settings.
 //! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
 //!   `batch` says which of them can.
-//! - `reader` reads on a pool of connections; `head` knows where the log ends, and hears of what others append.
+//! - `reader` reads, on the connections of `readers`; `head` knows where the log ends, and hears of what others append.
 //! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
 //!
 //! How the order comes about: every batch is one call of a function in the database, which takes the lock on the
@@ -15,6 +15,7 @@ mod error;
 mod head;
 mod keys;
 mod reader;
+mod readers;
 mod schema;
 mod writer;
 
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::ConnectOptions;
+use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
 
 use error::failed;
 use head::Head;
+use readers::Readers;
 use writer::Writer;
 
 /// Settings of a [`Store`].
@@ -44,16 +46,21 @@ pub struct Options {
     pub keep_keys: Duration,
     /// The most connections that read; 8 unless set. Three more write, listen and notify.
     pub readers: u32,
+    /// How long a call waits for a server that is not there for a moment, or is busy (a restart, a failover, a lock,
+    /// all connections in use) before it fails; 10 seconds unless set.
+    pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limit_bytes: 1024 * 1024, keep_keys: Duration::from_secs(7 * 24 * 60 * 60), readers: 8 }
+        Self {
+            limit_bytes: 1024 * 1024,
+            keep_keys: Duration::from_secs(7 * 24 * 60 * 60),
+            readers: 8,
+            patience: Duration::from_secs(10),
+        }
     }
 }
-
-/// How long a read waits for one of the connections.
-const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// An event store in a PostgreSQL database, in the schema `ees_store`.
 ///
@@ -80,7 +87,7 @@ const TURN_MAX: Duration = Duration::from_secs(10);
 /// ```
 pub struct Store {
     writer: Writer,
-    pool: PgPool,
+    readers: Arc<Readers>,
     head: Arc<Head>,
     limit_bytes: usize,
     /// Stop when it is dropped.
@@ -106,17 +113,17 @@ impl Store {
     /// As for [`Store::connect`].
     pub async fn connect_with(url: &str, options: Options) -> Result<Self> {
         let server = server(url)?;
-        let mut connection = server.connect().await.map_err(failed)?;
+        let mut connection = in_time(server.connect()).await.map_err(failed)?;
         schema::prepare(&mut connection).await?;
         let log_id = schema::log_id(&mut connection).await?;
         let head = Arc::new(Head::of(&mut connection, log_id).await.map_err(failed)?);
-        let pool = readers(&server, options.readers, &head);
+        let readers = Readers::new(&server, options.readers, options.patience, &head);
         let mut helpers = JoinSet::new();
-        helpers.spawn(head::follow(head.clone(), pool.clone(), server.clone()));
+        helpers.spawn(head::follow(head.clone(), readers.clone(), server.clone()));
         helpers.spawn(head::tell(head.clone(), server.clone()));
-        helpers.spawn(keys::sweep(pool.clone(), options.keep_keys));
-        let writer = Writer::start(server, connection, head.clone(), options.limit_bytes);
-        Ok(Self { writer, pool, head, limit_bytes: options.limit_bytes, _helpers: helpers })
+        helpers.spawn(keys::sweep(readers.clone(), options.keep_keys));
+        let writer = Writer::start(server, connection, head.clone(), options);
+        Ok(Self { writer, readers, head, limit_bytes: options.limit_bytes, _helpers: helpers })
     }
 }
 
@@ -128,18 +135,13 @@ fn server(url: &str) -> Result<PgConnectOptions> {
     Ok(options.application_name(&name).disable_statement_logging())
 }
 
-/// A pool whose every new connection looks which server it met: one that was started anew may hold an older state.
-fn readers(server: &PgConnectOptions, at_most: u32, head: &Arc<Head>) -> PgPool {
-    let head = head.clone();
-    PgPoolOptions::new()
-        .max_connections(at_most.max(1))
-        .acquire_timeout(TURN_MAX)
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            let head = head.clone();
-            Box::pin(async move { head.look(connection).await.map(drop) })
-        })
-        .connect_lazy_with(server.clone())
+/// A server that was not heard of for so long counts as gone.
+const ANSWER_MAX: Duration = Duration::from_secs(15);
+
+/// What was asked of the server, unless it does not answer.
+async fn in_time<T>(what: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(ANSWER_MAX, what).await.unwrap_or_else(late)
 }
 
 #[async_trait]
@@ -168,14 +170,14 @@ impl EventStore for Store {
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
-        reader::stream(&self.pool, query).await
+        reader::stream(&self.readers, query).await
     }
 }
 
 #[async_trait]
 impl ChangesetLog for Store {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
-        let page = reader::log(&self.pool, &self.head, &query).await?;
+        let page = reader::log(&self.readers, &self.head, &query).await?;
         if page.next > query.from || query.wait.is_zero() {
             return Ok(page);
         }
@@ -183,14 +185,14 @@ impl ChangesetLog for Store {
             Ok(arrived) => arrived?,
             Err(_) => return Ok(page),
         }
-        reader::log(&self.pool, &self.head, &query).await
+        reader::log(&self.readers, &self.head, &query).await
     }
 
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
-        reader::locate(&self.pool, stream_id, changeset_id).await
+        reader::locate(&self.readers, stream_id, changeset_id).await
     }
 
     async fn head(&self) -> Result<LogHead> {
-        reader::head(&self.pool, &self.head).await
+        reader::head(&self.readers, &self.head).await
     }
 }
