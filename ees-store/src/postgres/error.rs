@@ -38,11 +38,13 @@ impl Fate {
 
 /// An error of a read, or of opening.
 pub(super) fn failed(error: sqlx::Error) -> Error {
+    let detail = format!("PostgreSQL: {}", told(&error));
+    // A certificate that is not trusted comes as an I/O error too, and waiting does not mend it.
+    let is_distrust =
+        matches!(&error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData);
     match Fate::of(&error) {
-        Fate::NotYet | Fate::Unknown => Error::Unavailable(format!("PostgreSQL: {}", told(&error))),
-        Fate::Never => {
-            Error::Storage { detail: format!("PostgreSQL: {}", told(&error)), source: Box::new(error) }
-        }
+        Fate::NotYet | Fate::Unknown if !is_distrust => Error::Unavailable(detail),
+        _ => Error::Storage { detail, source: Box::new(error) },
     }
 }
 

@@ -62,18 +62,50 @@ impl Default for Options {
     }
 }
 
-/// An event store in a PostgreSQL database, in the schema `ees_store`.
+/// An event store in a PostgreSQL database, in the schema `ees_store`. PostgreSQL 15 or later, encoding UTF8.
 ///
-/// For several machines, and where PostgreSQL is there already. Any number of processes may write to one log at once;
-/// each opens at most [`Options::readers`] connections and three more. Events and metadata are kept as text, verbatim.
+/// For several machines, and where PostgreSQL is there already; on a single one [`sqlite`](crate::sqlite) is simpler.
+/// Any number of processes may write to one log at once. Events and metadata are kept as text, verbatim.
 ///
-/// A commit that was answered is as durable as the server makes its transactions (`synchronous_commit` is `on` for
-/// commits, whatever the server's default). When the connection is lost in the middle of a commit that has an
-/// idempotency key, the store finds out by itself whether it was stored; without one, the answer is
-/// [`Error::Unavailable`], and it is not known.
+/// # Guarantees
+/// - A commit that was answered is as durable as the server makes its transactions (`synchronous_commit` is `on` for
+///   commits, whatever the server's default).
+/// - Checkpoints follow one another in the order of the commits, without holes, over all processes: whoever has read up
+///   to one has missed nothing before it.
+/// - A process that is frozen or dies holds nobody up: it never has a transaction open between two calls.
 ///
-/// PostgreSQL 15 or later.
+/// # When the server is away
+/// The store goes on by itself; nobody has to open it again. A restart, a failover's moment of read-only, a lock that
+/// somebody holds, no room for one more connection: calls wait for that, for [`Options::patience`] or a few seconds
+/// longer, and then fail with [`Error::Unavailable`]. More reads than [`Options::readers`] wait for their turn; those
+/// whose turn does not come within the patience fail with [`Error::Overloaded`].
 ///
+/// When the connection is lost in the middle of a commit that has an idempotency key, the store sends it again, and so
+/// finds out whether it was stored. Without one the answer is [`Error::Unavailable`], and it is not known.
+///
+/// After a restart or a failover the log's [incarnation](LogHead::incarnation) is another one: the server may hold an
+/// older state. So it is when changesets are found missing, as after a backup was restored under a running store.
+///
+/// # Connections
+/// At most [`Options::readers`], and three more: one writes, one listens, one notifies. Through a proxy that pools
+/// transactions (pgbouncer), add `statement-cache-capacity=0` to the URL; notifications may not arrive then, and
+/// followers look for news every half a second. pgbouncer needs `ignore_startup_parameters = extra_float_digits`. For
+/// TLS, which needs the feature `tls`, add `sslmode=verify-full`, and `sslrootcert=PATH` for an authority of your own.
+///
+/// # Grants
+/// Who opens the first store needs `CREATE` on the database. Afterwards a role of lesser rights does:
+///
+/// ```sql
+/// GRANT USAGE ON SCHEMA ees_store TO clerk;
+/// GRANT SELECT ON ees_store.migrations TO clerk;
+/// GRANT SELECT, UPDATE ON ees_store.log TO clerk;
+/// GRANT SELECT, INSERT ON ees_store.changesets TO clerk;
+/// GRANT SELECT, INSERT, UPDATE, DELETE ON ees_store.idempotency_keys TO clerk;
+/// ```
+///
+/// A new version of this crate may have to change the schema: open a store once as its owner then.
+///
+/// # Example
 /// ```no_run
 /// use ees_store::{Commit, EventStore, Events, Expectation, postgres};
 ///
@@ -98,11 +130,15 @@ impl Store {
     /// Connects to a database, and makes the log if there is none.
     ///
     /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
-    /// `application_name`. Through a proxy that pools transactions (pgbouncer), add `statement-cache-capacity=0`.
+    /// `application_name`.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a URL that can't be read; [`Error::Unavailable`] when the server can't be reached;
-    /// [`Error::NewerVersion`], [`Error::Damaged`], [`Error::Storage`].
+    /// - [`Error::InvalidRequest`] for a URL that can't be read.
+    /// - [`Error::Unavailable`] when the server can't be reached, or takes no connection: try again.
+    /// - [`Error::NewerVersion`] for a log of a newer version of this crate.
+    /// - [`Error::Damaged`] for a database that is not in UTF8.
+    /// - [`Error::Storage`] for what an administrator has to mend: no such database, a wrong password, a right that is
+    ///   missing, a certificate that is not trusted.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::connect_with(url, Options::default()).await
     }
