@@ -112,6 +112,12 @@ pub trait Transaction: Send + 'static {
         async { Err(ALONE.into()) }
     }
 
+    /// Bytes that a read model's tables and indexes take, if the database can tell.
+    fn size_bytes(&mut self, name: &str) -> impl Future<Output = Result<Option<u64>, BoxError>> + Send {
+        let _ = name;
+        async { Ok(None) }
+    }
+
     /// Compares all tables of two read models.
     fn compare(
         &mut self,

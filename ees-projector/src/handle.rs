@@ -14,16 +14,18 @@ use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
 use crate::standby::{Comparison, SideBySide};
 use crate::status::{Live, Status};
+use crate::verification::{Estimate, Verification, Verifier};
 
 pub(crate) type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-pub(crate) type Verifying = Pin<Box<dyn Future<Output = Result<Comparison, OperateError>> + Send>>;
+pub(crate) type Verifying<T> = Pin<Box<dyn Future<Output = Result<T, OperateError>> + Send>>;
 
 /// What a running projection lets others read from its database.
 pub(crate) trait Inspect: Send + Sync {
     fn parked(&self) -> Reading<Vec<ParkedStream>>;
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
-    fn verify(&self, progress: Arc<Live>) -> Verifying;
+    fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison>;
+    fn estimate(&self) -> Verifying<Estimate>;
 }
 
 /// One running projection, seen from outside.
@@ -34,6 +36,7 @@ pub(crate) struct Member {
     pub(crate) inspect: Box<dyn Inspect>,
     /// The read model beside it, where the database can keep one.
     pub(crate) standby: Option<Beside>,
+    pub(crate) verifier: Verifier,
 }
 
 /// What works on the read model beside the live one.
@@ -241,6 +244,32 @@ impl Handle {
     /// [`OperateError::Invalid`] where the database can't, or the projection fails.
     pub async fn verify(&self, name: &str) -> Result<Comparison, OperateError> {
         self.member(name)?.inspect.verify(Arc::new(Live::new())).await
+    }
+
+    /// Begins what [`verify`](Self::verify) does, unless it is under way already.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`].
+    pub fn begin_verification(&self, name: &str) -> Result<(), OperateError> {
+        let member = self.member(name)?;
+        member.verifier.begin(|live| member.inspect.verify(live));
+        Ok(())
+    }
+
+    /// How far the verification is that was begun last in this process, or what it found.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`].
+    pub fn verification(&self, name: &str) -> Result<Option<Verification>, OperateError> {
+        Ok(self.member(name)?.verifier.status())
+    }
+
+    /// What a rebuild would take. Changes nothing.
+    ///
+    /// # Errors
+    /// Each [`OperateError`] says what to do.
+    pub async fn estimate(&self, name: &str) -> Result<Estimate, OperateError> {
+        self.member(name)?.inspect.estimate().await
     }
 
     /// Tries parked streams again now: one, or all. [`parked`](Self::parked) tells what became of them.

@@ -27,6 +27,7 @@ mod settings;
 mod slot;
 mod standby;
 mod status;
+mod verification;
 mod worker;
 
 pub mod memory;
@@ -55,4 +56,5 @@ pub use read_model::{ReadModel, Table};
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
 pub use status::{Failure, Rebuild, StandbyStatus, State, Status};
+pub use verification::{Estimate, Verification};
 pub use worker::runner::Drained;

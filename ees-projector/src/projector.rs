@@ -19,7 +19,9 @@ use crate::projection::{Order, Projection, is_name};
 use crate::read_model::InvalidTable;
 use crate::settings::Settings;
 use crate::slot::Slot;
+use crate::standby::Comparison;
 use crate::status::Live;
+use crate::verification::{Estimate, Verifier};
 use crate::worker::monitor;
 use crate::worker::runner::{Drained, Runner};
 use crate::worker::step::Core;
@@ -157,7 +159,7 @@ impl Projector {
         for Registered { name, version, live, inspect, spawn, standby } in self.registered {
             let standby = standby.map(|(live, spawn)| Beside { live, operations: begin(spawn) });
             let operations = begin(spawn);
-            members.insert(name, Member { version, live, operations, inspect, standby });
+            members.insert(name, Member { version, live, operations, inspect, standby, verifier: Verifier::default() });
         }
         let handle = Handle { members: Arc::new(members), log: self.log, stalled_after: self.stalled_after };
         tasks.spawn(monitor::watch(handle.clone(), stop.clone()));
@@ -250,7 +252,11 @@ impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
         Box::pin(async move { core.parked().await })
     }
 
-    fn verify(&self, progress: Arc<Live>) -> Verifying {
+    fn estimate(&self) -> Verifying<Estimate> {
+        Box::pin(self.0.clone().estimate())
+    }
+
+    fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison> {
         Box::pin(self.0.clone().verify_live(progress))
     }
 

@@ -43,6 +43,8 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::status))
         .routes(routes!(watching::parked))
         .routes(routes!(watching::audit))
+        .routes(routes!(watching::verification))
+        .routes(routes!(watching::estimate))
 }
 
 fn operating_routes() -> OpenApiRouter<Handle> {
@@ -53,4 +55,7 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::skip))
         .routes(routes!(operating::checkpoint))
         .routes(routes!(operating::retry))
+        .routes(routes!(operating::swap))
+        .routes(routes!(operating::discard))
+        .routes(routes!(operating::verify))
 }

@@ -37,6 +37,18 @@ impl Transaction for Tx {
         Ok(())
     }
 
+    async fn size_bytes(&mut self, name: &str) -> Result<Option<u64>, BoxError> {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'm')",
+        )
+        .bind(schema_of(name))
+        .fetch_one(self.connection())
+        .await?;
+        Ok(Some(unsigned(bytes)))
+    }
+
     async fn compare(&mut self, one: &str, other: &str) -> Result<Comparison, BoxError> {
         self.differences(schema_of(one), schema_of(other)).await
     }

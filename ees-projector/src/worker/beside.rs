@@ -12,8 +12,9 @@ use crate::database::{Database, Transaction};
 use crate::operation::OperateError;
 use crate::projection::{BoxError, Projection};
 use crate::slot::Slot;
-use crate::standby::{Comparison, Standby, StandbyRole};
+use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
 use crate::status::{Live, State};
+use crate::verification::Estimate;
 use crate::worker::runner::{Runner, Stepped};
 use crate::worker::step::{Core, OnlyControl, StepError};
 
@@ -45,6 +46,32 @@ where
         let mut tx = self.database.begin().await?;
         tx.discard(self.name()).await?;
         tx.commit().await
+    }
+
+    /// Applies the first changesets of the log beside the live read model, takes that back, and says what all of them
+    /// would take.
+    pub(crate) async fn estimate(self: Arc<Self>) -> Result<Estimate, OperateError> {
+        let head = self.log.head().await.map_err(StepError::Log)?.checkpoint;
+        if !D::SIDE_BY_SIDE {
+            return Ok(Estimate::of(head, None, None));
+        }
+        let sample = Arc::new(self.onto(Slot::Scratch));
+        let began = Instant::now();
+        let batch = sample.fetch(Checkpoint::START, self.settings.batch_changesets_max, Duration::ZERO).await?;
+        let reading = began.elapsed();
+        let mut tx = self.begin().await?;
+        let bytes = tx.size_bytes(self.name()).await.map_err(StepError::Database)?;
+        sample.make_beside(&mut tx, SideBySide::default().into(), head).await?;
+        let began = Instant::now();
+        if let Some(place) = batch.place(0) {
+            let at = Control::new(self.projection.version()).position;
+            let events: Vec<_> = batch.events(0..batch.changesets.len()).collect();
+            sample.run_projection(&events, at, place, &mut tx).await?;
+        }
+        let seconds = (reading + began.elapsed()).as_secs_f64();
+        // Dropped: nothing of it stays.
+        drop(tx);
+        Ok(Estimate::of(head, Some((batch.next.get(), seconds)), bytes))
     }
 
     /// Builds the read model once more and compares it with the live one; then throws it away. `live` shows how far
