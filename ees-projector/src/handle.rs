@@ -219,14 +219,22 @@ impl Handle {
         self.operate(name, Action::BuildBeside(wanted), reason).await
     }
 
-    /// Exchanges the live read model with the one beside it: with one that was built and did not take its place by
-    /// itself, or with the one that was live before (a rollback, which loses nothing: it has followed).
+    /// Lets the read model that was built beside the live one take its place, when it did not by itself.
     ///
     /// # Errors
     /// [`OperateError::Invalid`] when there is none, or when it has parked streams or is still being built and it is not
     /// forced.
     pub async fn swap(&self, name: &str, force: bool, reason: &str) -> Result<(), OperateError> {
-        self.operate_beside(name, Action::Swap { force }, reason).await
+        self.operate_beside(name, Action::Swap { back: false, force }, reason).await
+    }
+
+    /// Brings back the read model that was live before. Nothing is lost: it has followed, as long as a program with its
+    /// version runs. Another rollback takes this one back.
+    ///
+    /// # Errors
+    /// As for [`swap`](Self::swap).
+    pub async fn rollback(&self, name: &str, force: bool, reason: &str) -> Result<(), OperateError> {
+        self.operate_beside(name, Action::Swap { back: true, force }, reason).await
     }
 
     /// Throws away the read model beside the live one.

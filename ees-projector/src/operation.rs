@@ -27,6 +27,8 @@ pub(crate) enum Action {
     BuildBeside(SideBySide),
     /// Exchanges the read model beside the live one with it.
     Swap {
+        /// To the one that was live before; to the one that was built otherwise.
+        back: bool,
         force: bool,
     },
     /// Throws the read model beside the live one away.
@@ -44,7 +46,8 @@ impl Action {
             Self::SetCheckpoint { .. } => "set_checkpoint",
             Self::Rebuild => "rebuild",
             Self::BuildBeside(_) => "rebuild_side_by_side",
-            Self::Swap { .. } => "swap",
+            Self::Swap { back: false, .. } => "swap",
+            Self::Swap { back: true, .. } => "rollback",
             Self::Discard => "discard",
             Self::Retry(_) => "retry",
         }

@@ -159,7 +159,10 @@ impl Projector {
         for Registered { name, version, live, inspect, spawn, standby } in self.registered {
             let standby = standby.map(|(live, spawn)| Beside { live, operations: begin(spawn) });
             let operations = begin(spawn);
-            members.insert(name, Member { version, live, operations, inspect, standby, verifier: Verifier::default() });
+            members.insert(
+                name,
+                Member { version, live, operations, inspect, standby, verifier: Verifier::default() },
+            );
         }
         let handle = Handle { members: Arc::new(members), log: self.log, stalled_after: self.stalled_after };
         tasks.spawn(monitor::watch(handle.clone(), stop.clone()));

@@ -122,6 +122,9 @@ pub struct StandbyStatus {
     /// The checkpoint it reads next.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
+    /// Changes when it is made, when it is swapped, and when an operator or another worker takes it over: for telling
+    /// one that was made just now from the one that was there before.
+    pub epoch: u64,
     /// Changesets a second, over the last seconds.
     pub rate: f64,
     /// How far it is, while it is being built.
@@ -280,6 +283,7 @@ impl Inner {
             plan: control.standby.clone()?,
             state: self.state,
             checkpoint: control.position.next,
+            epoch: control.position.epoch,
             rate: self.rate(),
             rebuild: self.rebuild(),
             last_error: self.failure.clone(),

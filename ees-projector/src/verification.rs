@@ -101,7 +101,8 @@ impl Running {
 impl Estimate {
     pub(crate) fn of(head: Checkpoint, sample: Option<(u64, f64)>, read_model_bytes: Option<u64>) -> Self {
         let changesets = head.get();
-        let rate = sample.filter(|(applied, _)| *applied > 0).map(|(applied, time)| applied as f64 / time.max(1e-6));
+        let rate =
+            sample.filter(|(applied, _)| *applied > 0).map(|(applied, time)| applied as f64 / time.max(1e-6));
         Self { changesets, rate, seconds: rate.map(|rate| changesets as f64 / rate), read_model_bytes }
     }
 }

@@ -44,7 +44,6 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::parked))
         .routes(routes!(watching::audit))
         .routes(routes!(watching::verification))
-        .routes(routes!(watching::estimate))
 }
 
 fn operating_routes() -> OpenApiRouter<Handle> {
@@ -56,6 +55,8 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::checkpoint))
         .routes(routes!(operating::retry))
         .routes(routes!(operating::swap))
+        .routes(routes!(operating::rollback))
         .routes(routes!(operating::discard))
         .routes(routes!(operating::verify))
+        .routes(routes!(watching::estimate))
 }

@@ -132,7 +132,7 @@ pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<Strin
     now(&handle, &name).await
 }
 
-/// Exchanges the live read model with the one beside it: one that was built, or the one that was live before.
+/// Lets the read model that was built beside the live one take its place.
 #[utoipa::path(
     post, path = "/projections/{name}/swap", tag = "Projections", params(("name" = String, Path)),
     request_body = Exchange,
@@ -145,6 +145,22 @@ pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<Strin
 pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
     let Exchange { force, reason } = read(&body)?;
     handle.swap(&name, force, &reason).await?;
+    now(&handle, &name).await
+}
+
+/// Brings back the read model that was live before.
+#[utoipa::path(
+    post, path = "/projections/{name}/rollback", tag = "Projections", params(("name" = String, Path)),
+    request_body = Exchange,
+    responses(
+        (status = 200, body = Status),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is none, or it is not ready"),
+    )
+)]
+pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    let Exchange { force, reason } = read(&body)?;
+    handle.rollback(&name, force, &reason).await?;
     now(&handle, &name).await
 }
 

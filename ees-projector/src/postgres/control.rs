@@ -342,6 +342,18 @@ fn parked_stream(row: &PgRow) -> Result<ParkedStream, BoxError> {
     })
 }
 
+/// The checkpoint a projection reads next, as of the same moment as other queries in the same transaction (of the
+/// isolation level `REPEATABLE READ`); `None` when it was never started here. For read models that show how fresh they
+/// are.
+///
+/// # Errors
+/// The database's.
+pub async fn checkpoint(connection: &mut sqlx::PgConnection, name: &str) -> sqlx::Result<Option<Checkpoint>> {
+    let place = sqlx::query_scalar("SELECT checkpoint FROM ees.projections WHERE name = $1");
+    let place: Option<i64> = place.bind(name).fetch_optional(connection).await?;
+    Ok(place.map(|place| Checkpoint::new(unsigned(place))))
+}
+
 /// PostgreSQL's text can't hold the zero character.
 fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")

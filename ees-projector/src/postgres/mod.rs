@@ -24,6 +24,7 @@ use sqlx::{ConnectOptions, PgPool};
 use crate::database;
 use crate::projection::BoxError;
 
+pub use control::checkpoint;
 /// The driver, for [`Tx::connection`] and [`Database::pool`].
 pub use sqlx;
 pub use tx::Tx;

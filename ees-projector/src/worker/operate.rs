@@ -117,22 +117,9 @@ where
                 let head = self.core.log.head().await.map_err(StepError::Log)?;
                 self.build_beside(*wanted, head.checkpoint, note(format!("up to {}", head.checkpoint))).await
             }
-            Action::Swap { force } => {
-                let standby = control.standby.as_ref();
-                if !force && !self.parked.is_empty() {
-                    let parked = self.parked.len();
-                    return Err(OperateError::Invalid(format!(
-                        "{parked} streams are parked; retry or skip them, or force it"
-                    )));
-                }
-                if control.rebuild_until.is_some() && !force {
-                    return Err(OperateError::Invalid("it is still being built".to_owned()));
-                }
-                let detail = match standby.map(|standby| standby.role) {
-                    Some(StandbyRole::Following) => "back to the one that was live before",
-                    _ => "to the one that was built",
-                };
-                Ok(self.swap(note(detail.to_owned())).await?)
+            Action::Swap { back, force } => {
+                self.may_be_swapped(&control, *back, *force)?;
+                Ok(self.swap(note(String::new())).await?)
             }
             Action::Discard => {
                 let core = self.core.clone();
@@ -154,6 +141,23 @@ where
                 self.retry_streams(|parked| wanted(&parked.stream_id), Patience::UntilTheEnd).await?;
                 Ok(())
             }
+        }
+    }
+
+    fn may_be_swapped(&self, control: &Control, back: bool, force: bool) -> Result<(), OperateError> {
+        let refuse = |why: &str| Err(OperateError::Invalid(why.to_owned()));
+        let was_live = control.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
+        match (back, was_live) {
+            (true, false) => {
+                refuse("the one beside it was never live: `swap` lets it take the live one's place")
+            }
+            (false, true) => refuse("the one beside it was live before: `rollback` brings it back"),
+            _ if force => Ok(()),
+            _ if !self.parked.is_empty() => {
+                refuse("streams are parked in it: retry or skip them, or force it")
+            }
+            _ if control.rebuild_until.is_some() => refuse("it is still being built"),
+            _ => Ok(()),
         }
     }
 

@@ -26,7 +26,7 @@ async fn a_rebuild_side_by_side_ends_in_the_same_rows_and_keeps_the_old_ones_for
     bank.deposit("account-1", 10).await;
     bank.caught_up(&running).await;
     assert_eq!(bank.total(&database).await, 60);
-    running.handle().swap("balances", false, "back").await.unwrap();
+    running.handle().rollback("balances", false, "back").await.unwrap();
     assert_eq!(bank.total(&database).await, 60, "the old one has followed");
     running.shut_down().await;
 }
@@ -62,7 +62,7 @@ async fn readers_see_no_error_and_only_whole_states_through_a_new_version_and_ba
     .await;
     bank.deposit("account-1", 1_000).await;
     bank.caught_up(&new).await;
-    old.handle().swap("balances", false, "version 2 pays too much").await.unwrap();
+    old.handle().rollback("balances", false, "version 2 pays too much").await.unwrap();
     bank.caught_up(&old).await;
     stop.store(true, SeqCst);
     let seen = reader.await.unwrap();
