@@ -182,7 +182,7 @@ async fn main() -> Result<(), Failure> {
     let first = bank.store.head().await?.checkpoint.get();
     let account = |number: u64| format!("account/{}", first + number).parse::<StreamId>();
 
-    let opened = bank.open(account(0)?, "ada", 42_00).await?;
+    let opened = bank.open(account(0)?, "ada", 4_200).await?;
     bank.when_applied(opened.checkpoint).await?;
     for (account, cents) in bank.accounts_of("ada").await? {
         println!("{account} of ada has {cents} cents");
@@ -190,7 +190,7 @@ async fn main() -> Result<(), Failure> {
 
     let mut last = None;
     for number in 1..=500 {
-        last = bank.open(account(number)?, "bob", 1_00).await?.checkpoint;
+        last = bank.open(account(number)?, "bob", 100).await?.checkpoint;
     }
     bank.when_applied(last).await?;
     println!("there are {} cents in all", bank.total_cents().await?);
@@ -218,8 +218,8 @@ mod tests {
         let history = given([
             ("account/1", json!({"type": "opened", "owner": "ada", "at": at})),
             ("account/2", json!({"type": "opened", "owner": "bob", "at": at})),
-            ("account/1", json!({"type": "deposited", "cents": 50_00})),
-            ("account/1", json!({"type": "withdrawn", "cents": 8_00})),
+            ("account/1", json!({"type": "deposited", "cents": 5_000})),
+            ("account/1", json!({"type": "withdrawn", "cents": 800})),
             ("account/2", json!({"type": "closed"})),
         ]);
         let account = |owner: &str, balance_cents, status| Account {
@@ -229,7 +229,7 @@ mod tests {
             status,
         };
         history.fold(Accounts).await.expect([
-            ("account/1", account("ada", 42_00, Status::Open)),
+            ("account/1", account("ada", 4_200, Status::Open)),
             ("account/2", account("bob", 0, Status::Closed)),
         ]);
         // Batches cut at random, delivered twice, crashes before and after commits: one end.

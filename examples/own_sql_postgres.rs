@@ -142,7 +142,7 @@ impl Shop {
             let order = format!("order/{}", first + number).parse::<ees_store::StreamId>()?;
             let (customer, day) =
                 (format!("customer-{}", number % 50), format!("2026-11-{:02}", 16 + number % 7));
-            let placed = OrderEvent::Placed { customer, day, cents: 10_00 };
+            let placed = OrderEvent::Placed { customer, day, cents: 1_000 };
             commits.push(Commit::new(order.clone(), Expectation::NewStream, Events::of(&[placed])?));
             if number % 10 == 9 {
                 let cancelled = Events::of(&[OrderEvent::Cancelled])?;
@@ -203,6 +203,6 @@ mod tests {
         }
         assert_eq!(found[0], found[1]);
         assert_eq!(found[0].iter().map(|(_, orders, _)| orders).sum::<i64>(), 90);
-        assert_eq!(found[0].iter().map(|(_, _, cents)| cents).sum::<i64>(), 90 * 10_00);
+        assert_eq!(found[0].iter().map(|(_, _, cents)| cents).sum::<i64>(), 90 * 1_000);
     }
 }
