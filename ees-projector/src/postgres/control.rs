@@ -5,15 +5,15 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Tx;
-use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
-use crate::database::{Grant, Lease, Transaction};
+use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
+use crate::database::{Grant, Lease, PartitionRow, Transaction};
 use crate::projection::BoxError;
 use crate::standby::Comparison;
 
 macro_rules! select_row {
     () => {
         "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
-            rebuild_until, pause, last_timestamp, standby FROM ees.projections"
+            rebuild_until, pause, last_timestamp, standby, split, name, owner FROM ees.projections"
     };
 }
 
@@ -68,6 +68,7 @@ impl Transaction for Tx {
         let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", schema_of(name)));
         sqlx::raw_sql(drop).execute(self.connection()).await?;
         self.clear_parked(name).await?;
+        self.remove_partitions(name).await?;
         sqlx::query("DELETE FROM ees.projections WHERE name = $1")
             .bind(name)
             .execute(self.connection())
@@ -103,7 +104,7 @@ impl Transaction for Tx {
         let (schema, worker) = (schema_of(name), self.worker.clone());
         let path: Option<String> = sqlx::query_scalar(
             "UPDATE ees.projections SET version = $4, checkpoint = $5, epoch = $6, log_id = $7, last_checkpoint = $8,
-                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16,
+                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16, split = $17,
                 leased_until = CASE WHEN owner = $15 THEN clock_timestamp() + interval '5 seconds' ELSE leased_until END
              WHERE name = $1 AND checkpoint = $2 AND epoch = $3
              RETURNING set_config('search_path', $14, true)",
@@ -124,6 +125,7 @@ impl Transaction for Tx {
         .bind(format!("\"{schema}\", public"))
         .bind(&*worker)
         .bind(control.standby.as_ref().map(serde_json::to_string).transpose()?)
+        .bind(control.split.as_ref().map(serde_json::to_string).transpose()?)
         .fetch_optional(self.connection())
         .await?;
         if path.is_some() {
@@ -138,6 +140,47 @@ impl Transaction for Tx {
 
     async fn let_go(&mut self, name: &str) -> Result<(), BoxError> {
         self.leave(name).await
+    }
+
+    async fn partitions(&mut self, name: &str) -> Result<Vec<PartitionRow>, BoxError> {
+        let rows = sqlx::query(concat!(
+            select_row!(),
+            " WHERE starts_with(name, $1) ORDER BY substr(name, length($1) + 1)::int FOR UPDATE"
+        ));
+        let rows = rows.bind(format!("{name}/")).fetch_all(self.connection()).await?;
+        let row = |row: &PgRow| {
+            let (key, owner) = (row.try_get(12)?, row.try_get(13)?);
+            Ok(PartitionRow { key, owner, control: control(row)? })
+        };
+        rows.iter().map(row).collect()
+    }
+
+    async fn add_partition(&mut self, key: &str, control: &Control) -> Result<(), BoxError> {
+        sqlx::query("INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)")
+            .bind(key)
+            .execute(self.connection())
+            .await?;
+        self.replace(key, Position { next: Checkpoint::START, epoch: 0 }, control).await?;
+        Ok(())
+    }
+
+    async fn remove_partitions(&mut self, name: &str) -> Result<(), BoxError> {
+        for table in
+            ["ees.projections WHERE starts_with(name, $1)", "ees.workers WHERE starts_with(projection, $1)"]
+        {
+            let delete = AssertSqlSafe(format!("DELETE FROM {table}"));
+            sqlx::query(delete).bind(format!("{name}/")).execute(self.connection()).await?;
+        }
+        Ok(())
+    }
+
+    async fn pause_partitions(&mut self, name: &str, pause: Option<&Pause>) -> Result<(), BoxError> {
+        sqlx::query("UPDATE ees.projections SET pause = $2, epoch = epoch + 1 WHERE starts_with(name, $1)")
+            .bind(format!("{name}/"))
+            .bind(pause.map(serde_json::to_string).transpose()?)
+            .execute(self.connection())
+            .await?;
+        Ok(())
     }
 
     async fn park(
@@ -293,9 +336,9 @@ impl Transaction for Tx {
     }
 }
 
-/// Where a read model's tables lie.
-pub(super) fn schema_of(name: &str) -> &str {
-    name
+/// Where a read model's tables lie: in the schema of its name, whichever of its partitions' rows it is.
+pub(super) fn schema_of(key: &str) -> &str {
+    key.split_once('/').map_or(key, |(name, _)| name)
 }
 
 fn control(row: &PgRow) -> Result<Control, BoxError> {
@@ -316,6 +359,7 @@ fn control(row: &PgRow) -> Result<Control, BoxError> {
     let log_id: Option<&str> = row.try_get(3)?;
     let pause: Option<&str> = row.try_get(8)?;
     let standby: Option<&str> = row.try_get(10)?;
+    let split: Option<&str> = row.try_get(11)?;
     Ok(Control {
         version: u32::try_from(row.try_get::<i64, _>(0)?)?,
         position: Position {
@@ -326,6 +370,7 @@ fn control(row: &PgRow) -> Result<Control, BoxError> {
         last,
         rebuild_until: row.try_get::<Option<i64>, _>(7)?.map(|until| Checkpoint::new(unsigned(until))),
         pause: pause.map(serde_json::from_str).transpose()?,
+        split: split.map(serde_json::from_str).transpose()?,
         standby: standby.map(serde_json::from_str).transpose()?,
     })
 }

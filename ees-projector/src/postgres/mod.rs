@@ -141,6 +141,7 @@ impl database::Database for Database {
     type Tx = Tx;
 
     const SIDE_BY_SIDE: bool = true;
+    const PARTITIONS: bool = true;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
         Ok(Tx::new(self.pool.begin_with(BEGIN).await?, self.worker.clone()))

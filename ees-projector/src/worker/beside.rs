@@ -86,7 +86,7 @@ where
         let plan =
             Standby { role: StandbyRole::Building, swap: false, verify: true, force: false, note: None };
         let mut tx = self.begin().await?;
-        tx.lock(self.name()).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        whole(tx.lock(self.name()).await.map_err(StepError::Database)?)?;
         scratch.make_beside(&mut tx, plan, head.checkpoint).await?;
         tx.commit().await.map_err(StepError::Database)?;
         let mut runner = Runner::new(scratch.clone(), live);
@@ -106,7 +106,7 @@ where
         loop {
             match self.step().await {
                 Ok(Stepped::Moved | Stepped::Idle) => {}
-                Ok(Stepped::Paused | Stepped::Elsewhere) => {
+                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
                     return Err(OperateError::Unavailable("another worker interfered".to_owned()));
                 }
                 Err(error @ (StepError::Failed { .. } | StepError::Replaced(_) | StepError::Setup(_))) => {
@@ -214,7 +214,7 @@ where
         loop {
             let here = self.load().await?.position.next;
             let mut held = self.core.begin().await?;
-            let there = held.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+            let there = whole(held.lock(&live).await.map_err(StepError::Database)?)?;
             if there.position.next >= here {
                 self.step_to(there.position.next).await?;
                 let mut snapshot = self.core.begin().await?;
@@ -245,7 +245,7 @@ where
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let (live, own) = (Slot::Live.name_of(self.core.projection.name()), self.core.name().to_owned());
         let mut tx = self.core.begin().await?;
-        let there = tx.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        let there = whole(tx.lock(&live).await.map_err(StepError::Database)?)?;
         let here = self.step_to(there.position.next).await?;
         let epoch = there.position.epoch.max(here.position.epoch) + 1;
         let with_epoch = |control: &Control, standby: Option<Standby>| {
@@ -275,6 +275,14 @@ where
     }
 }
 
-fn nothing_live() -> StepError {
-    StepError::Setup("there is no live read model".to_owned())
+/// The live read model's row, which has to have one position.
+fn whole(live: Option<Control>) -> Result<Control, StepError> {
+    let refuse = |why: &str| Err(StepError::Setup(why.to_owned()));
+    match live {
+        None => refuse("there is no live read model"),
+        Some(live) if live.split.is_some() => refuse(
+            "its streams are dealt out to partitions: set their number to 1 first, which needs no rebuild",
+        ),
+        Some(live) => Ok(live),
+    }
 }

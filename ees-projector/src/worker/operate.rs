@@ -41,7 +41,7 @@ where
         let _ = reply.send(result);
     }
 
-    async fn carry_out(&mut self, action: &Action, reason: String) -> Result<(), OperateError> {
+    pub(crate) async fn carry_out(&mut self, action: &Action, reason: String) -> Result<(), OperateError> {
         // A new look: another worker may have moved it since.
         self.control = None;
         let control = match self.load().await {
@@ -57,6 +57,11 @@ where
             let head = self.core.log.head().await.map_err(StepError::Log)?;
             self.verify(&control, &head).await?;
         }
+        if let Some(split) = control.split.filter(|_| self.core.partition().is_none())
+            && action.concerns_one_place()
+        {
+            return self.operate_partitions(split, action, &reason).await;
+        }
         let note = |detail: String| AuditEntry {
             at: Timestamp::now(),
             action: action.name().to_owned(),
@@ -69,11 +74,11 @@ where
                 let since = Timestamp::now();
                 let pause = Pause { by: PausedBy::Operator, reason: reason.clone(), since, failure: None };
                 let moved = control.moved(|control| control.pause = Some(pause));
-                self.change(&control, moved, Also::Nothing, note(String::new())).await
+                self.change(&control, moved, Also::Partitions, note(String::new())).await
             }
             Action::Resume => {
                 let moved = control.moved(|control| control.pause = None);
-                self.change(&control, moved, Also::Nothing, note(String::new())).await
+                self.change(&control, moved, Also::Partitions, note(String::new())).await
             }
             Action::Skip(checkpoint) => {
                 let detail = |place: &Applied| {
@@ -113,6 +118,7 @@ where
                 let wiped = control.wiped(self.core.projection.version(), head.checkpoint);
                 self.change(&control, wiped, Also::Wipe, note(format!("up to {}", head.checkpoint))).await
             }
+            Action::SetPartitions(count) => self.set_partitions(*count, note(format!("{count}"))).await,
             Action::BuildBeside(wanted) => {
                 let head = self.core.log.head().await.map_err(StepError::Log)?;
                 self.build_beside(*wanted, head.checkpoint, note(format!("up to {}", head.checkpoint))).await
@@ -202,7 +208,7 @@ where
             detail = audit.detail,
             "an operator's change"
         );
-        let work = Change { core: self.core.clone(), also, audit };
+        let work = Change { core: self.core.clone(), to: to.clone(), also, audit };
         self.core.transact(from, to, None, work).await?;
         self.control = None;
         let control = self.load().await?;
@@ -263,12 +269,15 @@ where
 /// What goes with a change of the row.
 enum Also {
     Nothing,
+    /// The same pause, or none, for every partition.
+    Partitions,
     Wipe,
     Unpark(Applied),
 }
 
 struct Change<P, D> {
     core: Arc<Core<P, D>>,
+    to: Control,
     also: Also,
     audit: AuditEntry,
 }
@@ -278,7 +287,11 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Change<P, D> {
         let name = self.core.name();
         match self.also {
             Also::Nothing => {}
-            Also::Wipe => self.core.wipe(tx).await?,
+            Also::Wipe => self.core.wipe(tx, &self.to).await?,
+            Also::Partitions => {
+                let pause = self.to.pause.as_ref();
+                tx.pause_partitions(name, pause).await.map_err(StepError::Database)?;
+            }
             Also::Unpark(place) => {
                 if !tx.unpark(name, &place.stream_id, place.checkpoint).await.map_err(StepError::Database)? {
                     return Err(StepError::Fenced);

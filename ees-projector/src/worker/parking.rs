@@ -202,7 +202,7 @@ where
     pub(crate) async fn parked(self: &Arc<Self>) -> Result<Vec<ParkedStream>, BoxError> {
         let core = self.clone();
         let read = async move { core.database.begin().await?.parked(core.name()).await };
-        self.database.run(read).await?
+        Ok(self.own(self.database.run(read).await??))
     }
 
     async fn parked_places(self: &Arc<Self>, stream_id: &StreamId) -> Result<Vec<Checkpoint>, StepError> {

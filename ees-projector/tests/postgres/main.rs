@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod partitions;
 mod side_by_side;
 mod support;
 mod workers;
