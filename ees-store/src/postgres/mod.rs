@@ -93,8 +93,8 @@ impl Default for Options {
 ///
 /// Through a proxy that pools transactions (pgbouncer, which needs `ignore_startup_parameters = extra_float_digits`),
 /// add `statement-cache-capacity=0` to the URL. Then every call is a transaction of a few trips, so commits are slower,
-/// a process that freezes in one holds the others up for two seconds at most, and notifications may not arrive:
-/// followers look for news every half a second.
+/// a process that freezes in one holds the others up for two seconds at most, and nobody listens or notifies: followers
+/// look for news every half a second.
 ///
 /// For TLS, which needs the feature `tls`, add `sslmode=verify-full`, and `sslrootcert=PATH` for an authority of your own.
 ///
@@ -164,8 +164,12 @@ impl Store {
         tx.commit().await.map_err(failed)?;
         let readers = Readers::new(&server, options, &head);
         let mut helpers = JoinSet::new();
-        helpers.spawn(head::follow(head.clone(), readers.clone(), server.options.clone()));
-        helpers.spawn(head::tell(head.clone(), server.options.clone()));
+        helpers.spawn(head::poll(head.clone(), readers.clone()));
+        // Behind a proxy, who listens is forgotten with the transaction.
+        if !server.pooled {
+            helpers.spawn(head::listen(head.clone(), server.options.clone()));
+            helpers.spawn(head::tell(head.clone(), server.options.clone()));
+        }
         helpers.spawn(keys::sweep(readers.clone(), options.keep_keys));
         let writer = Writer::start(server, connection, head.clone(), options);
         Ok(Self { writer, readers, head, limit_bytes: options.limit_bytes, _helpers: helpers })
