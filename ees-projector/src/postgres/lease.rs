@@ -31,7 +31,7 @@ impl Tx {
         .bind(name)
         .bind(i64::from(version))
         .bind(SECONDS)
-        .fetch_optional(self.connection())
+        .fetch_optional(self.inner())
         .await?;
         let Some(row) = row else { return Ok(Lease::Busy) };
         let owner: Option<String> = row.try_get(0)?;
@@ -65,7 +65,7 @@ impl Tx {
         .bind(&*me)
         .bind(epochs)
         .bind(SECONDS)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Tx {
         .bind(name)
         .bind(i64::from(version))
         .bind(SECONDS * 10.0)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Tx {
         sqlx::query("DELETE FROM ees.workers WHERE projection = $1 AND id = $2")
             .bind(name)
             .bind(&*me)
-            .execute(self.connection())
+            .execute(self.inner())
             .await?;
         Ok(())
     }
@@ -108,7 +108,7 @@ impl Tx {
         )
         .bind(name)
         .bind(&*me)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }

@@ -81,7 +81,7 @@ where
 
     async fn make(&self, mut tx: D::Tx) -> Result<(Control, Vec<ParkedStream>), StepError> {
         let control = Control::new(self.projection.version());
-        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+        if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(&mut tx).await?;
@@ -122,7 +122,7 @@ where
     }
 }
 
-fn setup<D: Database>(error: BoxError) -> StepError {
+pub(crate) fn setup<D: Database>(error: BoxError) -> StepError {
     if D::is_transient(&*error) {
         return StepError::Database(error);
     }
