@@ -15,6 +15,7 @@ use crate::slot::Slot;
 use crate::standby::{Comparison, Standby, StandbyRole};
 use crate::status::{Live, State};
 use crate::worker::runner::{Runner, Stepped};
+use crate::worker::start::setup;
 use crate::worker::step::{Core, OnlyControl, StepError};
 
 /// How long the other read model may take to come to where this one stands.
@@ -35,7 +36,7 @@ where
     ) -> Result<(), StepError> {
         let control = Control::beside(self.projection.version(), until, standby);
         tx.discard(self.name()).await.map_err(StepError::Database)?;
-        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+        if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(tx).await
@@ -78,8 +79,10 @@ where
         loop {
             match self.step().await {
                 Ok(Stepped::Moved | Stepped::Idle) => {}
-                Ok(Stepped::Paused | Stepped::Elsewhere) => {
-                    return Err(OperateError::Unavailable("another worker interfered".to_owned()));
+                Ok(Stepped::Paused | Stepped::Elsewhere) | Err(StepError::Absent) => {
+                    return Err(OperateError::Unavailable(
+                        "it is verified by somebody else at the moment; try again".to_owned(),
+                    ));
                 }
                 Err(error @ (StepError::Failed { .. } | StepError::Replaced(_) | StepError::Setup(_))) => {
                     return Err(error.into());

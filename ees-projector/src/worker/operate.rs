@@ -252,7 +252,11 @@ where
         let read = async move { core.database.begin().await?.load(core.name()).await };
         let stored =
             self.core.database.run(read).await.and_then(|stored| stored).map_err(StepError::Database)?;
-        stored.ok_or_else(|| OperateError::Invalid("the projection was never started here".to_owned()))
+        let none = match self.core.slot() {
+            Slot::Live => "the projection was never started here",
+            Slot::Standby | Slot::Scratch => "there is nothing beside the read model that is read",
+        };
+        stored.ok_or_else(|| OperateError::Invalid(none.to_owned()))
     }
 }
 
