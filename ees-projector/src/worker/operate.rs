@@ -68,12 +68,12 @@ where
             Action::Pause => {
                 let since = Timestamp::now();
                 let pause = Pause { by: PausedBy::Operator, reason: reason.clone(), since, failure: None };
-                let moved = control.moved(|control| control.pause = Some(pause));
-                self.change(&control, moved, Also::Nothing, note(String::new())).await
+                let paused = move |there: &Control| there.moved(|control| control.pause = Some(pause));
+                self.change_wherever(&control, paused, Also::Nothing, note(String::new())).await
             }
             Action::Resume => {
-                let moved = control.moved(|control| control.pause = None);
-                self.change(&control, moved, Also::Nothing, note(String::new())).await
+                let resumed = |there: &Control| there.moved(|control| control.pause = None);
+                self.change_wherever(&control, resumed, Also::Nothing, note(String::new())).await
             }
             Action::Skip(checkpoint) => {
                 let detail = |place: &Applied| {
@@ -88,8 +88,8 @@ where
                     return self.change(&control, moved, Also::Nothing, note(detail(&place))).await;
                 }
                 let place = self.first_parked(*checkpoint).await?;
-                let moved = control.moved(|_| {});
-                self.change(&control, moved, Also::Unpark(place.clone()), note(detail(&place))).await
+                let moved = |there: &Control| there.moved(|_| {});
+                self.change_wherever(&control, moved, Also::Unpark(place.clone()), note(detail(&place))).await
             }
             Action::SetCheckpoint { believed, wanted } => {
                 if control.position.next != *believed {
@@ -110,8 +110,9 @@ where
             }
             Action::Rebuild => {
                 let head = self.core.log.head().await.map_err(StepError::Log)?;
-                let wiped = control.wiped(self.core.projection.version(), head.checkpoint);
-                self.change(&control, wiped, Also::Wipe, note(format!("up to {}", head.checkpoint))).await
+                let (version, until) = (self.core.projection.version(), head.checkpoint);
+                let wiped = move |there: &Control| there.wiped(version, until);
+                self.change_wherever(&control, wiped, Also::Wipe, note(format!("up to {until}"))).await
             }
             Action::BuildBeside(wanted) => {
                 let head = self.core.log.head().await.map_err(StepError::Log)?;
@@ -150,7 +151,8 @@ where
                 }
                 let detail =
                     stream.as_ref().map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
-                self.change(&control, control.moved(|_| {}), Also::Nothing, note(detail)).await?;
+                let moved = |there: &Control| there.moved(|_| {});
+                self.change_wherever(&control, moved, Also::Nothing, note(detail)).await?;
                 self.retry_streams(|parked| wanted(&parked.stream_id), Patience::UntilTheEnd).await?;
                 Ok(())
             }
@@ -183,7 +185,8 @@ where
         Ok(tx.commit().await.map_err(StepError::Database)?)
     }
 
-    /// Changes the row, whatever goes with it, and the audit, all in one transaction.
+    /// Changes the row, whatever goes with it, and the audit, all in one transaction, if the projection still stands
+    /// there.
     async fn change(
         &mut self,
         from: &Control,
@@ -191,6 +194,25 @@ where
         also: Also,
         audit: AuditEntry,
     ) -> Result<(), OperateError> {
+        let work = self.work_of(also, audit);
+        self.core.transact(from, to, None, work).await?;
+        self.changed().await
+    }
+
+    /// As [`change`](Self::change), however far the worker that is at work has got.
+    async fn change_wherever(
+        &mut self,
+        seen: &Control,
+        to: impl FnOnce(&Control) -> Control + Send + 'static,
+        also: Also,
+        audit: AuditEntry,
+    ) -> Result<(), OperateError> {
+        let work = self.work_of(also, audit);
+        self.core.transact_wherever(seen, to, None, work).await?;
+        self.changed().await
+    }
+
+    fn work_of(&self, also: Also, audit: AuditEntry) -> Change<P, D> {
         tracing::info!(
             projection = self.core.name(),
             action = audit.action,
@@ -198,8 +220,10 @@ where
             detail = audit.detail,
             "an operator's change"
         );
-        let work = Change { core: self.core.clone(), also, audit };
-        self.core.transact(from, to, None, work).await?;
+        Change { core: self.core.clone(), also, audit }
+    }
+
+    async fn changed(&mut self) -> Result<(), OperateError> {
         self.control = None;
         let control = self.load().await?;
         // Whatever stood in the way before has to show itself again.

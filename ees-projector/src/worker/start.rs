@@ -94,9 +94,12 @@ where
         old: &Control,
         head: Checkpoint,
     ) -> Result<(Control, Vec<ParkedStream>), StepError> {
-        let control = old.wiped(self.projection.version(), head);
         let mut tx = self.begin().await?;
-        if !tx.replace(self.name(), old.position, &control).await.map_err(StepError::Database)? {
+        // The old version may be at work, and be faster than whoever reads the row and then compares.
+        let held = tx.lock(self.name()).await.map_err(StepError::Database)?;
+        let held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
+        let control = held.wiped(self.projection.version(), head);
+        if !tx.replace(self.name(), held.position, &control).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
         self.wipe(&mut tx).await?;
