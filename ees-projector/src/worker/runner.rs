@@ -30,7 +30,7 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     /// Read while the batch before was applied.
     ahead: Option<Batch<P::Event>>,
     verified: Verified,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
 }
