@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod operating;
 mod own_sql;
 mod side_by_side;
 mod support;
