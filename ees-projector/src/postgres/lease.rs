@@ -32,7 +32,7 @@ impl Tx {
         .bind(name)
         .bind(i64::from(version))
         .bind(SECONDS)
-        .fetch_optional(self.connection())
+        .fetch_optional(self.inner())
         .await?;
         let Some(row) = row else { return Ok(Lease::Busy) };
         let owner: Option<String> = row.try_get(0)?;
@@ -66,7 +66,7 @@ impl Tx {
         .bind(&*me)
         .bind(epochs)
         .bind(SECONDS)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -85,7 +85,7 @@ impl Tx {
         .bind(name)
         .bind(i64::from(version))
         .bind(SECONDS * 10.0)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -97,7 +97,7 @@ impl Tx {
         sqlx::query("DELETE FROM ees.workers WHERE projection = $1 AND id = $2")
             .bind(name)
             .bind(&*me)
-            .execute(self.connection())
+            .execute(self.inner())
             .await?;
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Tx {
         )
         .bind(name)
         .bind(&*me)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
 use crate::status::{Live, State};
 use crate::verification::Estimate;
 use crate::worker::runner::{Runner, Stepped};
+use crate::worker::start::setup;
 use crate::worker::step::{Core, OnlyControl, StepError};
 
 /// How long the other read model may take to come to where this one stands.
@@ -36,7 +37,7 @@ where
     ) -> Result<(), StepError> {
         let control = Control::beside(self.projection.version(), until, standby);
         tx.discard(self.name()).await.map_err(StepError::Database)?;
-        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+        if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(tx).await
@@ -91,8 +92,14 @@ where
         tx.commit().await.map_err(StepError::Database)?;
         let mut runner = Runner::new(scratch.clone(), live);
         let compared = runner.build_and_compare(head.checkpoint).await;
+        if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
+            // What is there now is another verification's.
+            return Err(OperateError::Unavailable(
+                "it is verified by somebody else at the moment; try again".to_owned(),
+            ));
+        }
         scratch.discard().await.map_err(StepError::Database)?;
-        compared
+        Ok(compared?)
     }
 }
 
@@ -101,24 +108,23 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, OperateError> {
+    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, StepError> {
         self.tenure.stays = false;
         loop {
             match self.step().await {
                 Ok(Stepped::Moved | Stepped::Idle) => {}
                 Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
-                    return Err(OperateError::Unavailable("another worker interfered".to_owned()));
+                    return Err(StepError::Absent);
                 }
-                Err(error @ (StepError::Failed { .. } | StepError::Replaced(_) | StepError::Setup(_))) => {
-                    return Err(error.into());
-                }
-                Err(error) => {
+                // These pass; the lease that was just taken moves the epoch as well.
+                Err(error @ (StepError::Log(_) | StepError::Database(_) | StepError::Fenced)) => {
                     let pause = self.fail(error).await;
                     tokio::time::sleep(pause).await;
                 }
+                Err(error) => return Err(error),
             }
             if self.load().await?.position.next >= until {
-                return Ok(self.compare_with_live().await?);
+                return self.compare_with_live().await;
             }
         }
     }
@@ -227,9 +233,15 @@ where
                     let compared = snapshot.compare(&live, &own).await.map_err(StepError::Database)?;
                     return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
                 }
+            } else if let Some(pause) = there.pause {
+                return Err(StepError::Setup(format!(
+                    "the live read model is paused before checkpoint {here} ({}), so that the two can't be compared at one \
+                     place: resume it first",
+                    pause.reason
+                )));
             } else {
                 drop(held);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                self.wait_a_moment().await?;
             }
             if Instant::now() > deadline {
                 return Err(StepError::Setup(format!(
@@ -237,6 +249,15 @@ where
                      place: is its worker running? Without verification, they can be swapped all the same"
                 )));
             }
+        }
+    }
+
+    /// Unless the worker is told to stop.
+    async fn wait_a_moment(&self) -> Result<(), StepError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(StepError::Fenced),
+            () = tokio::time::sleep(Duration::from_millis(50)) => Ok(()),
         }
     }
 

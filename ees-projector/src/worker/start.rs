@@ -87,7 +87,7 @@ where
         if D::PARTITIONS && self.slot() == Slot::Live && partitions > 1 {
             control.split = Some(Split::into(partitions));
         }
-        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+        if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(&mut tx).await?;
@@ -101,22 +101,27 @@ where
         old: &Control,
         head: Checkpoint,
     ) -> Result<(Control, Vec<ParkedStream>), StepError> {
-        let control = old.wiped(self.projection.version(), head);
         let mut tx = self.begin().await?;
-        if !tx.replace(self.name(), old.position, &control).await.map_err(StepError::Database)? {
+        // The old version may be at work, and be faster than whoever reads the row and then compares.
+        let held = tx.lock(self.name()).await.map_err(StepError::Database)?;
+        let held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
+        let control = held.wiped(self.projection.version(), head);
+        if !tx.replace(self.name(), held.position, &control).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
-        self.wipe(&mut tx, &control).await?;
+        self.wipe(&mut tx).await?;
         tx.commit().await.map_err(StepError::Database)?;
         Ok((control, Vec::new()))
     }
 
     /// Empty tables, nothing parked.
-    pub(crate) async fn wipe(&self, tx: &mut D::Tx, control: &Control) -> Result<(), StepError> {
+    pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
         let grants = tx.grants(self.name()).await.map_err(StepError::Database)?;
         self.projection.drop_tables(tx).await.map_err(setup::<D>)?;
         self.create_tables(tx).await?;
-        self.deal_out(tx, control).await?;
+        if let Some(control) = tx.load(self.name()).await.map_err(StepError::Database)? {
+            self.deal_out(tx, &control).await?;
+        }
         tx.grant(&grants).await.map_err(StepError::Database)?;
         tx.clear_parked(self.name()).await.map_err(StepError::Database)
     }
@@ -144,7 +149,7 @@ where
     }
 }
 
-fn setup<D: Database>(error: BoxError) -> StepError {
+pub(crate) fn setup<D: Database>(error: BoxError) -> StepError {
     if D::is_transient(&*error) {
         return StepError::Database(error);
     }

@@ -187,22 +187,63 @@ where
         let core = self.clone();
         let believed = from.position;
         let transaction = async move {
-            let mut tx = core.database.begin().await.map_err(StepError::Database)?;
-            // Fence before applying: a rival that stalled must lose here, not after its writes.
-            let ours = tx.replace(core.key(), believed, &to).await.map_err(StepError::Database)?;
-            if !ours {
-                return Err(StepError::Fenced);
-            }
-            work.run(&mut tx).await?;
-            match (tx.commit().await, place) {
-                (Ok(()), _) => Ok(()),
-                (Err(error), Some(place)) if !D::is_transient(&*error) => {
-                    Err(StepError::Failed { at: believed, place, error: chain(&*error) })
-                }
-                (Err(error), _) => Err(StepError::Database(error)),
-            }
+            let tx = core.database.begin().await.map_err(StepError::Database)?;
+            core.fence_and_work(tx, believed, &to, place, work).await
         };
         self.database.run(transaction).await.map_err(StepError::Database)?
+    }
+
+    /// As [`transact`](Self::transact), from wherever another worker's steps have taken the projection since it was
+    /// `seen`, as long as nothing else has changed it. Holds the row first: a worker that makes one step after the other
+    /// would always be faster than somebody who reads the row and then compares.
+    pub(crate) async fn transact_wherever<W>(
+        self: &Arc<Self>,
+        seen: &Control,
+        to: impl FnOnce(&Control) -> Control + Send + 'static,
+        place: Option<Applied>,
+        work: W,
+    ) -> Result<Control, StepError>
+    where
+        W: AsyncWork<D::Tx>,
+    {
+        let core = self.clone();
+        let (epoch, version) = (seen.position.epoch, seen.version);
+        let transaction = async move {
+            let mut tx = core.database.begin().await.map_err(StepError::Database)?;
+            let there = tx.lock(core.key()).await.map_err(StepError::Database)?;
+            let there = there.filter(|there| there.position.epoch == epoch && there.version == version);
+            let there = there.ok_or(StepError::Fenced)?;
+            let to = to(&there);
+            core.fence_and_work(tx, there.position, &to, place, work).await?;
+            Ok(to)
+        };
+        self.database.run(transaction).await.map_err(StepError::Database)?
+    }
+
+    async fn fence_and_work<W>(
+        &self,
+        mut tx: D::Tx,
+        believed: Position,
+        to: &Control,
+        place: Option<Applied>,
+        work: W,
+    ) -> Result<(), StepError>
+    where
+        W: AsyncWork<D::Tx>,
+    {
+        // Fence before applying: a rival that stalled must lose here, not after its writes.
+        let ours = tx.replace(self.key(), believed, to).await.map_err(StepError::Database)?;
+        if !ours {
+            return Err(StepError::Fenced);
+        }
+        work.run(&mut tx).await?;
+        match (tx.commit().await, place) {
+            (Ok(()), _) => Ok(()),
+            (Err(error), Some(place)) if !D::is_transient(&*error) => {
+                Err(StepError::Failed { at: believed, place, error: chain(&*error) })
+            }
+            (Err(error), _) => Err(StepError::Database(error)),
+        }
     }
 
     /// Applies some changesets of a batch and moves the position past them.
