@@ -59,6 +59,13 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
         Order::Log
     }
 
+    /// Whether it is the faster the more events it is given at once, as a fold is, which writes each row once for all of
+    /// them. While it is far behind it gets [`Settings::span_changesets_max`](crate::Settings::span_changesets_max) at a
+    /// time then. Not unless set.
+    fn takes_spans(&self) -> bool {
+        false
+    }
+
     /// Makes its tables.
     fn create_tables(&self, tx: &mut Tx) -> impl Future<Output = Result<(), BoxError>> + Send;
 

@@ -17,6 +17,12 @@ pub struct Settings {
     /// The most bytes of events and metadata in one transaction (a single changeset may be larger); 4 MiB unless
     /// set.
     pub batch_bytes_max: usize,
+    /// The most changesets in one transaction while a fold is far behind, as in a rebuild; 50,000 unless set. So many are
+    /// folded in memory and their rows written once; a crash loses that much work, and nothing else.
+    pub span_changesets_max: usize,
+    /// The most bytes of events and metadata in one transaction while a fold is far behind; 64 MiB unless set. They take
+    /// two or three times as much memory.
+    pub span_bytes_max: usize,
     /// How long it waits for news before it looks by itself; 20 s unless set, and at most.
     pub poll_interval: Duration,
     /// The pace at which failures are tried again.
@@ -52,6 +58,8 @@ impl Default for Settings {
         Self {
             batch_changesets_max: 5_000,
             batch_bytes_max: 4 * 1024 * 1024,
+            span_changesets_max: 50_000,
+            span_bytes_max: 64 * 1024 * 1024,
             poll_interval: Duration::from_secs(20),
             retry: Retry::default(),
             on_failure: OnFailure::default(),

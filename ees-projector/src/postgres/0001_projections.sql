@@ -16,6 +16,16 @@ CREATE TABLE ees.projections (
     leased_until      timestamptz
 ) WITH (fillfactor = 50);
 
+-- Runs statements that were queued, in their order: each takes its arguments from an array of texts, `$1`.
+CREATE FUNCTION ees.run(texts text[], which integer[], arguments text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    next record;
+BEGIN
+    FOR next IN SELECT * FROM unnest(which, arguments) AS queued (number, arguments) LOOP
+        EXECUTE texts[next.number] USING next.arguments::text[];
+    END LOOP;
+END $$;
+
 CREATE TABLE ees.workers (
     id         text COLLATE "C" NOT NULL,
     projection text COLLATE "C" NOT NULL,

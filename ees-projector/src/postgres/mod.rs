@@ -5,10 +5,12 @@
 //! - `control` keeps the projections' rows, what is parked and the audit, in the schema `ees`; `rows` the tables of
 //!   folds.
 
+mod bulk;
 mod compare;
 mod control;
 mod error;
 mod lease;
+mod queue;
 mod rows;
 mod schema;
 mod schemas;

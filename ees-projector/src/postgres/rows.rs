@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
-use super::Tx;
+use super::{Tx, bulk};
 use crate::database::FoldRows;
 use crate::projection::BoxError;
 use crate::read_model::{Column, ColumnType, Row, Table, Value};
@@ -59,6 +59,9 @@ impl FoldRows for Tx {
         }
         let kept: Vec<(&str, &Row)> =
             rows.iter().filter_map(|(key, row)| Some((key.as_str(), row.as_ref()?))).collect();
+        if kept.len() >= bulk::ROWS_MIN {
+            return self.copy_rows(table, &kept).await;
+        }
         if !kept.is_empty() {
             let query = sqlx::query(AssertSqlSafe(upsert_sql(&name, table)));
             let query = query.bind(kept.iter().map(|(key, _)| *key).collect::<Vec<_>>());
@@ -194,6 +197,11 @@ fn read(table: &Table, row: &PgRow) -> sqlx::Result<Row> {
         values.push(value.unwrap_or(Value::Null));
     }
     Ok(values)
+}
+
+/// The names of the columns, the key's first.
+pub(super) fn names(table: &Table) -> impl Iterator<Item = String> {
+    std::iter::once(&table.key).chain(&table.columns).map(|column| quoted(&column.name))
 }
 
 pub(super) fn quoted(name: &str) -> String {

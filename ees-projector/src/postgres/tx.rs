@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, Postgres};
 
+use super::queue::Queue;
 use super::rows::quoted;
 use crate::projection::BoxError;
 
@@ -24,11 +25,13 @@ pub struct Tx {
     id: Option<String>,
     /// Whether the projection has run statements of its own.
     lent: bool,
+    /// Statements that wait to be sent together.
+    pub(super) queued: Queue,
 }
 
 impl Tx {
     pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, worker: Arc<str>) -> Self {
-        Self { inner, schema: None, worker, id: None, lent: false }
+        Self { inner, schema: None, worker, id: None, lent: false, queued: Queue::default() }
     }
 
     pub(super) fn enter(&mut self, schema: &str, id: String) {
@@ -44,7 +47,7 @@ impl Tx {
         }
     }
 
-    /// The connection, inside the transaction.
+    /// The connection, inside the transaction. What was [queued](Tx::queue) has not run yet: see [`flush`](Tx::flush).
     pub fn connection(&mut self) -> &mut PgConnection {
         self.lent = true;
         &mut self.inner
@@ -56,6 +59,9 @@ impl Tx {
     }
 
     pub(super) async fn end(mut self) -> Result<(), BoxError> {
+        if !self.queued.is_empty() {
+            self.flush().await?;
+        }
         if self.lent && self.id.is_some() {
             self.is_whole().await?;
         }

@@ -116,7 +116,11 @@ impl<P: Projection<sqlite::Tx>> Worker<P> {
             Fragile { projection, accident: accident.clone() },
             FragileDatabase { database: database.clone(), accident: accident.clone() },
             log.clone(),
-            Settings { batch_changesets_max: chance.usize(1..=7), ..Settings::default() },
+            Settings {
+                batch_changesets_max: chance.usize(1..=7),
+                span_changesets_max: chance.usize(1..=30),
+                ..Settings::default()
+            },
         );
         Self { runner: Runner::new(Arc::new(core), Arc::new(Live::new())), accident }
     }

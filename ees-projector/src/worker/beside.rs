@@ -58,8 +58,7 @@ where
         }
         let sample = Arc::new(self.onto(Slot::Scratch));
         let began = Instant::now();
-        let batch =
-            sample.fetch(Checkpoint::START, self.settings.batch_changesets_max, Duration::ZERO).await?;
+        let batch = sample.fetch(Checkpoint::START, self.batch(), Duration::ZERO).await?;
         let reading = began.elapsed();
         let mut tx = self.begin().await?;
         let bytes = tx.size_bytes(self.name()).await.map_err(StepError::Database)?;

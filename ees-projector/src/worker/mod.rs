@@ -1,6 +1,6 @@
 //! One projection at work.
 //!
-//! `step` is the algorithm, `runner` the loop around it. `start` is how a projection begins, `failing` and `parking`
+//! `step` is the algorithm, `runner` the loop around it, `span` how much of the log it takes at once. `start` is how a projection begins, `failing` and `parking`
 //! what happens when a changeset can't be applied, `operate` what people want of it, `lease` whose turn it is where
 //! several workers share a read model, `split` how they share one's streams,
 //! `beside` how one is built beside another, `monitor` who says when it stands still.
@@ -13,6 +13,7 @@ pub(crate) mod monitor;
 pub(crate) mod operate;
 mod parking;
 pub(crate) mod runner;
+mod span;
 pub(crate) mod split;
 mod start;
 pub(crate) mod step;

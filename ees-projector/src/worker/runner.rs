@@ -17,6 +17,7 @@ use crate::projection::Projection;
 use crate::status::{Live, State};
 use crate::worker::batch::Batch;
 use crate::worker::lease::{LOOK_EVERY, Tenure};
+use crate::worker::span::Portion;
 use crate::worker::split::Partitions;
 use crate::worker::step::{Core, StepError, Verified};
 
@@ -237,10 +238,12 @@ where
             (Some(batch), None) if batch.from == from => batch,
             _ => {
                 let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
-                let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max.max(1) };
+                let portion = self.core.portion(&control, self.live.snapshot().head);
+                let portion =
+                    if retrying { Portion { changesets: 1, is_span: false, ..portion } } else { portion };
                 let wait = self.at_most_until_parked_due(wait);
                 let wait = if self.tenure.is_kept() { wait.min(LOOK_EVERY) } else { wait };
-                self.core.fetch(from, changesets, wait).await?
+                self.core.fetch(from, portion, wait).await?
             }
         };
         if !self.verified.covers(&control, &batch.head) {
@@ -272,12 +275,13 @@ where
         let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
         let (core, stop) = (self.core.clone(), self.stop.clone());
         let next = batch.next;
+        let portion = core.portion(&control, batch.head.checkpoint);
         let read_ahead = async {
             if caught_up && !full {
                 return None;
             }
             tokio::select! {
-                ahead = core.fetch(next, core.settings.batch_changesets_max, Duration::ZERO) => ahead.ok(),
+                ahead = core.fetch(next, portion, Duration::ZERO) => ahead.ok(),
                 () = stop.cancelled() => None,
             }
         };
@@ -307,12 +311,7 @@ where
             match self.core.apply(&control, &batch, 0..end, &parked).await {
                 Ok(moved) => self.place(moved),
                 Err(StepError::Failed { .. }) if end > 1 => {
-                    let mut control = control;
-                    for changeset in 0..end {
-                        control =
-                            self.core.apply(&control, &batch, changeset..changeset + 1, &parked).await?;
-                        self.place(control.clone());
-                    }
+                    self.apply_in_portions(control, &batch, end).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -325,6 +324,33 @@ where
         }
         let error = unreadable.map_or_else(String::new, |(_, error)| error.to_string());
         Err(StepError::Failed { at: control.position, place, error })
+    }
+
+    /// In ordinary batches, and what fails of these one changeset at a time, up to the one that fails.
+    async fn apply_in_portions(
+        &mut self,
+        mut control: Control,
+        batch: &Arc<Batch<P::Event>>,
+        end: usize,
+    ) -> Result<(), StepError> {
+        let parked = self.parked.clone();
+        let ordinary = self.core.settings.batch_changesets_max.max(1);
+        let mut portion = if end > ordinary { ordinary } else { 1 };
+        let mut begin = 0;
+        while begin < end {
+            let until = end.min(begin + portion);
+            match self.core.apply(&control, batch, begin..until, &parked).await {
+                Ok(moved) => control = moved,
+                Err(StepError::Failed { .. }) if portion > 1 => {
+                    portion = 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            self.place(control.clone());
+            begin = until;
+        }
+        Ok(())
     }
 
     /// The projection's row, read or made.

@@ -18,6 +18,7 @@ use crate::projection::{BoxError, Projection};
 use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::worker::batch::{Batch, place_of};
+use crate::worker::span::Portion;
 
 /// Why a step came to nothing. Whatever it is, the transaction left no trace.
 #[derive(Debug)]
@@ -115,14 +116,15 @@ where
     pub(crate) async fn fetch(
         self: &Arc<Self>,
         from: Checkpoint,
-        changesets: usize,
+        portion: Portion,
         wait: Duration,
     ) -> Result<Batch<P::Event>, StepError> {
         let query = LogQuery {
-            max_bytes: self.settings.batch_bytes_max,
-            ..LogQuery::from(from, changesets).with_wait(wait).with_filter(self.projection.filter())
+            max_bytes: portion.bytes,
+            ..LogQuery::from(from, portion.changesets).with_wait(wait).with_filter(self.projection.filter())
         };
-        let page = self.log.read(query).await.map_err(StepError::Log)?;
+        let page = self.log.read(query.clone()).await.map_err(StepError::Log)?;
+        let page = if portion.is_span { self.read_on(&query, page).await? } else { page };
         self.decode(from, page).await
     }
 

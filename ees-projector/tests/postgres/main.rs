@@ -10,6 +10,7 @@
 mod operating;
 mod own_sql;
 mod partitions;
+mod queue;
 mod side_by_side;
 mod support;
 mod workers;
