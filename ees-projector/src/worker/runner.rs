@@ -17,7 +17,7 @@ use crate::projection::Projection;
 use crate::status::{Live, State};
 use crate::worker::batch::Batch;
 use crate::worker::lease::{LOOK_EVERY, Tenure};
-use crate::worker::span::Portion;
+use crate::worker::span::{Pace, Portion};
 use crate::worker::split::Partitions;
 use crate::worker::step::{Core, StepError, Verified};
 
@@ -37,6 +37,7 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
     pub(crate) partitions: Partitions,
+    pace: Pace,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -105,6 +106,7 @@ where
             trouble: None,
             tenure: Tenure::default(),
             partitions: Partitions::default(),
+            pace: Pace::default(),
         }
     }
 
@@ -238,7 +240,7 @@ where
             (Some(batch), None) if batch.from == from => batch,
             _ => {
                 let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
-                let portion = self.core.portion(&control, self.live.snapshot().head);
+                let portion = self.core.portion(&control, self.live.snapshot().head, &self.pace);
                 let portion =
                     if retrying { Portion { changesets: 1, is_span: false, ..portion } } else { portion };
                 let wait = self.at_most_until_parked_due(wait);
@@ -275,7 +277,7 @@ where
         let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
         let (core, stop) = (self.core.clone(), self.stop.clone());
         let next = batch.next;
-        let portion = core.portion(&control, batch.head.checkpoint);
+        let portion = core.portion(&control, batch.head.checkpoint, &self.pace);
         let read_ahead = async {
             if caught_up && !full {
                 return None;
@@ -285,7 +287,13 @@ where
                 () = stop.cancelled() => None,
             }
         };
-        let (applied, ahead) = tokio::join!(self.apply(control, batch), read_ahead);
+        let apply = async {
+            let began = Instant::now();
+            let applied = self.apply(control, batch).await;
+            self.pace.took(began.elapsed());
+            applied
+        };
+        let (applied, ahead) = tokio::join!(apply, read_ahead);
         if let Err(error) = applied {
             // How far the row got is the database's to say: a commit may have gone through unanswered.
             self.control = None;
