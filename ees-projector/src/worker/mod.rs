@@ -11,6 +11,7 @@ pub(crate) mod lease;
 pub(crate) mod monitor;
 pub(crate) mod operate;
 mod parking;
+mod readers;
 pub(crate) mod runner;
 mod start;
 pub(crate) mod step;

@@ -133,6 +133,10 @@ where
                     Some(StandbyRole::Following) => "back to the one that was live before",
                     _ => "to the one that was built",
                 };
+                let was_live = standby.is_some_and(|standby| standby.role == StandbyRole::Following);
+                if !force && !was_live {
+                    self.wait_for_older_readers().await?;
+                }
                 Ok(self.swap(note(detail.to_owned())).await?)
             }
             Action::Discard => {

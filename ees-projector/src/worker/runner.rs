@@ -16,6 +16,7 @@ use crate::projection::Projection;
 use crate::status::{Live, State};
 use crate::worker::batch::Batch;
 use crate::worker::lease::{LOOK_EVERY, Tenure};
+use crate::worker::readers::LOOK_FOR_READERS_EVERY;
 use crate::worker::step::{Core, StepError, Verified};
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
@@ -33,6 +34,8 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     pub(crate) stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
+    /// Transactions that were open when the read model beside the live one was whole; `None` when it is not, yet.
+    pub(crate) older_readers: Option<HashSet<String>>,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -96,6 +99,7 @@ where
             stop: CancellationToken::new(),
             trouble: None,
             tenure: Tenure::default(),
+            older_readers: None,
         }
     }
 
@@ -213,6 +217,7 @@ where
                 let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max.max(1) };
                 let wait = self.at_most_until_parked_due(wait);
                 let wait = if self.tenure.is_kept() { wait.min(LOOK_EVERY) } else { wait };
+                let wait = if self.older_readers.is_some() { wait.min(LOOK_FOR_READERS_EVERY) } else { wait };
                 self.core.fetch(from, changesets, wait).await?
             }
         };
