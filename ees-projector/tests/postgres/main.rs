@@ -7,8 +7,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod faults;
 mod operating;
 mod own_sql;
+mod processes;
+mod readers;
 mod side_by_side;
 mod support;
 mod workers;
