@@ -1,6 +1,7 @@
 //! What a read-model database must be able to do. Users meet it as [`sqlite::Database`](crate::sqlite::Database) and
 //! [`memory::Database`](crate::memory::Database).
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::future::Future;
 
@@ -143,10 +144,22 @@ pub trait Transaction: Send + 'static {
     }
 
     /// Lets the live read model and the one beside it exchange their tables, so that readers notice nothing, and what
-    /// is parked. Their rows are exchanged by [`replace`](Self::replace).
-    fn exchange(&mut self, live: &str, standby: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = (live, standby);
+    /// is parked. Their rows are exchanged by [`replace`](Self::replace). `back` is to one that was live before: of the
+    /// rights it had then, those count that the live one has now.
+    fn exchange(
+        &mut self,
+        live: &str,
+        standby: &str,
+        back: bool,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (live, standby, back);
         async { Err(ALONE.into()) }
+    }
+
+    /// The transactions of others that are open at this moment: one of them may see the database as it was when it
+    /// began.
+    fn open_transactions(&mut self) -> impl Future<Output = Result<HashSet<String>, BoxError>> + Send {
+        async { Ok(HashSet::new()) }
     }
 
     /// Removes a read model, with its row and all that is parked.

@@ -1,5 +1,7 @@
 //! The projections' rows, what is parked, and the audit.
 
+use std::collections::HashSet;
+
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -33,9 +35,10 @@ impl Transaction for Tx {
     }
 
     async fn snapshot(&mut self) -> Result<(), BoxError> {
-        sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .execute(self.inner())
-            .await?;
+        // A new transaction, because what it began with may have looked at the database already.
+        let anew = "COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+            SET LOCAL idle_in_transaction_session_timeout = '10s'";
+        sqlx::raw_sql(anew).execute(self.inner()).await?;
         Ok(())
     }
 
@@ -55,8 +58,20 @@ impl Transaction for Tx {
         self.differences(schema_of(one), schema_of(other)).await
     }
 
-    async fn exchange(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
-        self.swap_schemas(schema_of(live), schema_of(standby)).await?;
+    async fn open_transactions(&mut self) -> Result<HashSet<String>, BoxError> {
+        // Of sessions of other users one may not see more than that there is a transaction.
+        let open: Vec<String> = sqlx::query_scalar(
+            "SELECT l.virtualtransaction FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+             WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.usesysid IS NOT NULL
+                AND a.pid <> pg_backend_pid() AND (a.state IS NULL OR a.backend_xmin IS NOT NULL)",
+        )
+        .fetch_all(self.inner())
+        .await?;
+        Ok(open.into_iter().collect())
+    }
+
+    async fn exchange(&mut self, live: &str, standby: &str, back: bool) -> Result<(), BoxError> {
+        self.swap_schemas(schema_of(live), schema_of(standby), back).await?;
         // Whoever had the one may not be able to work on the other.
         sqlx::query("UPDATE ees.projections SET owner = NULL, leased_until = NULL WHERE name IN ($1, $2)")
             .bind(live)

@@ -141,6 +141,8 @@ where
         if self.core.slot() != Slot::Standby {
             return Ok(());
         }
+        // After an idle step it is to be read again; and it may have been caught up when this worker began.
+        self.load().await?;
         let Some(plan) = self.is_due() else { return Ok(()) };
         if !plan.force && !self.parked.is_empty() {
             let parked = self.parked.len();
@@ -164,6 +166,9 @@ where
                 rows = comparison.rows,
                 "equal to the live one"
             );
+        }
+        if !plan.force && self.is_seen_half_built().await? {
+            return Ok(());
         }
         self.swap(self.audit_of("swap", "it has caught up")).await
     }
@@ -264,6 +269,9 @@ where
     /// far.
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let (live, own) = (Slot::Live.name_of(self.core.projection.name()), self.core.name().to_owned());
+        // Most of the way before the live one is held.
+        let there = self.core.begin().await?.load(&live).await.map_err(StepError::Database)?;
+        self.step_to(whole(there)?.position.next).await?;
         let mut tx = self.core.begin().await?;
         let there = whole(tx.lock(&live).await.map_err(StepError::Database)?)?;
         let here = self.step_to(there.position.next).await?;
@@ -280,7 +288,8 @@ where
         if !(ours.map_err(StepError::Database)? && theirs.map_err(StepError::Database)?) {
             return Err(StepError::Fenced);
         }
-        tx.exchange(&live, &own).await.map_err(StepError::Database)?;
+        let back = here.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
+        tx.exchange(&live, &own, back).await.map_err(StepError::Database)?;
         tx.audit(&live, &audit).await.map_err(StepError::Database)?;
         tx.commit().await.map_err(StepError::Database)?;
         tracing::info!(

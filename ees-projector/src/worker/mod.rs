@@ -12,6 +12,7 @@ pub(crate) mod lease;
 pub(crate) mod monitor;
 pub(crate) mod operate;
 mod parking;
+mod readers;
 pub(crate) mod runner;
 mod span;
 pub(crate) mod split;

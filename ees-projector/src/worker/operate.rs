@@ -127,6 +127,9 @@ where
             }
             Action::Swap { back, force } => {
                 self.may_be_swapped(&control, *back, *force)?;
+                if !force && !back {
+                    self.wait_for_older_readers().await?;
+                }
                 Ok(self.swap(note(String::new())).await?)
             }
             Action::Discard => {

@@ -17,6 +17,7 @@ use crate::projection::Projection;
 use crate::status::{Live, State};
 use crate::worker::batch::Batch;
 use crate::worker::lease::{LOOK_EVERY, Tenure};
+use crate::worker::readers::LOOK_FOR_READERS_EVERY;
 use crate::worker::span::{Pace, Portion};
 use crate::worker::split::Partitions;
 use crate::worker::step::{Core, StepError, Verified};
@@ -38,6 +39,8 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     pub(crate) tenure: Tenure,
     pub(crate) partitions: Partitions,
     pace: Pace,
+    /// Transactions that were open when the read model beside the live one was whole; `None` when it is not, yet.
+    pub(crate) older_readers: Option<HashSet<String>>,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -107,6 +110,7 @@ where
             tenure: Tenure::default(),
             partitions: Partitions::default(),
             pace: Pace::default(),
+            older_readers: None,
         }
     }
 
@@ -245,6 +249,7 @@ where
                     if retrying { Portion { changesets: 1, is_span: false, ..portion } } else { portion };
                 let wait = self.at_most_until_parked_due(wait);
                 let wait = if self.tenure.is_kept() { wait.min(LOOK_EVERY) } else { wait };
+                let wait = if self.older_readers.is_some() { wait.min(LOOK_FOR_READERS_EVERY) } else { wait };
                 self.core.fetch(from, portion, wait).await?
             }
         };

@@ -7,10 +7,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod faults;
 mod operating;
 mod own_sql;
 mod partitions;
+mod processes;
 mod queue;
+mod readers;
 mod side_by_side;
 mod support;
 mod workers;

@@ -96,6 +96,30 @@ async fn a_version_that_differs_is_not_swapped_and_the_rows_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_left_ready_is_swapped_by_the_next_without_news() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(20).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+    running.handle().rebuild_side_by_side("balances", only_built, "").await.unwrap();
+    bank.status_when(&running, |status| {
+        status.standby.as_ref().is_some_and(|standby| standby.checkpoint.get() == 20)
+    })
+    .await;
+    running.shut_down().await;
+    // As one leaves it that was killed after its last step.
+    bank.run("UPDATE ees.projections SET standby = replace(standby, '\"swap\":false', '\"swap\":true')")
+        .await;
+    let next = bank.start(Balances::default(), Settings::default()).await;
+    bank.status_when(&next, |status| {
+        status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
+    })
+    .await;
+    next.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_a_missing_and_an_extra_row_are_found() {
     let bank = Bank::new().await;
     bank.deposit_to_many(20).await;
