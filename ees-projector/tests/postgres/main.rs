@@ -10,8 +10,10 @@
 mod faults;
 mod operating;
 mod own_sql;
+mod poison;
 mod processes;
 mod readers;
 mod side_by_side;
 mod support;
+mod versions;
 mod workers;
