@@ -134,8 +134,8 @@ where
                 Err(error) => Err(error),
             };
             let pause = match stepped {
-                Ok(Stepped::Paused) => wait,
-                Ok(Stepped::Elsewhere | Stepped::Split(_)) => self.until_next_look(),
+                // Another process may be told to resume it, to rebuild it, or to throw it away.
+                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => self.until_next_look().min(wait),
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
                     continue;

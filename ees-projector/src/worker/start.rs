@@ -9,7 +9,7 @@ use crate::partition::Split;
 use crate::projection::Projection;
 use crate::settings::NewVersion;
 use crate::slot::Slot;
-use crate::standby::SideBySide;
+use crate::standby::{SideBySide, StandbyRole};
 use crate::worker::step::{Core, StepError, chain};
 
 impl<P, D> Core<P, D>
@@ -62,7 +62,13 @@ where
             return Err(StepError::Fenced);
         }
         let known = tx.load(standby.name()).await.map_err(StepError::Database)?;
-        if known.is_some_and(|known| known.version == self.projection.version()) {
+        // A newer one that is built is not pushed aside: two programs would do so in turns, for ever.
+        let is_to_be = |known: &Control| {
+            let is_built = known.standby.as_ref().is_some_and(|plan| plan.role == StandbyRole::Building);
+            known.version == self.projection.version()
+                || (is_built && known.version > self.projection.version())
+        };
+        if known.as_ref().is_some_and(is_to_be) {
             return Ok(true);
         }
         let NewVersion::SideBySide { verify } = self.settings.new_version else { return Ok(false) };
