@@ -45,6 +45,8 @@ test:
 examples:
     cargo run --locked -p ees-examples --example quickstart
     cargo run --locked -p ees-examples --example file_history
+    cargo run --locked -p ees-examples --example accounts_postgres
+    cargo run --locked -p ees-examples --example own_sql_postgres
 
 # Measures, on a quiet machine, beside the limits of the same disk.
 bench:

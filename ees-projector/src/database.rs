@@ -1,5 +1,5 @@
-//! What a read-model database must be able to do. Users meet it as [`sqlite::Database`](crate::sqlite::Database) and
-//! [`memory::Database`](crate::memory::Database).
+//! What a read-model database must be able to do. Users meet it as [`sqlite::Database`](crate::sqlite::Database),
+//! [`postgres::Database`](crate::postgres::Database) and [`memory::Database`](crate::memory::Database).
 
 use std::collections::HashSet;
 use std::error::Error;

@@ -5,7 +5,8 @@
 //!   your own, on the transaction that also moves the checkpoint.
 //! - [`ReadModel`] makes columns of a fold's state; without it, rows are JSON documents.
 //! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
-//! - [`sqlite::Database`] keeps read models in a file each, [`memory::Database`] is for tests.
+//! - [`sqlite::Database`] keeps read models in a file each, [`postgres::Database`] in a schema each, for any number of
+//!   processes; [`memory::Database`] is for tests.
 //! - `testkit` gives events and expects rows, and looks for the order of crashes that breaks a projection.
 //!
 //! How exactly once comes about (module `worker::step`): a page of the log is read and decoded with no transaction open;

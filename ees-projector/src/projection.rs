@@ -24,7 +24,7 @@ pub enum Order {
 /// A read model written with statements of your own, on the transaction that also moves the checkpoint.
 ///
 /// `Tx` is the transaction of a read-model database: [`sqlite::Tx`](crate::sqlite::Tx),
-/// [`memory::Tx`](crate::memory::Tx). One projection can be written for several. When a key and a pure function
+/// [`postgres::Tx`](crate::postgres::Tx), [`memory::Tx`](crate::memory::Tx). One projection can be written for several. When a key and a pure function
 /// will do, take a [`Fold`](crate::Fold): no statements to write, and faster.
 ///
 /// Guarantees: events come in global order, each exactly once as far as the transaction reaches. Effects outside of
