@@ -2,7 +2,8 @@
 //!
 //! `step` is the algorithm, `runner` the loop around it. `start` is how a projection begins, `failing` and `parking`
 //! what happens when a changeset can't be applied, `operate` what people want of it, `lease` whose turn it is where
-//! several workers share a read model, `beside` how one is built beside another, `monitor` who says when it stands still.
+//! several workers share a read model, `beside` how one is built beside another, `monitor` who says when it stands still, `sweep` what
+//! is forgotten in time.
 
 pub(crate) mod batch;
 mod beside;
@@ -14,3 +15,4 @@ mod parking;
 pub(crate) mod runner;
 mod start;
 pub(crate) mod step;
+mod sweep;

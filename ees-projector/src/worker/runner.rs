@@ -33,6 +33,8 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
+    /// When old entries are looked for; `None` at the next opportunity.
+    pub(crate) sweep_due: Option<Instant>,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -96,6 +98,7 @@ where
             stop: CancellationToken::new(),
             trouble: None,
             tenure: Tenure::default(),
+            sweep_due: None,
         }
     }
 
@@ -123,6 +126,7 @@ where
                 Ok(Stepped::Elsewhere) => self.until_next_look(),
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
+                    self.sweep_if_due().await;
                     continue;
                 }
                 Err(error) => self.fail(error).await,
@@ -148,6 +152,7 @@ where
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Idle) => {
                     self.retry_due_streams().await;
+                    self.sweep_if_due().await;
                     break Drained::CaughtUp;
                 }
                 Err(error) => self.fail(error).await,

@@ -9,4 +9,5 @@
 
 mod side_by_side;
 mod support;
+mod sweeping;
 mod workers;
