@@ -43,25 +43,23 @@ pub fn start(urls: Vec<String>, chance: &mut fastrand::Rng) -> Clients {
 async fn commit_all(share: Vec<Commit>, urls: Arc<[String]>, mut chance: fastrand::Rng) -> Acknowledged {
     // A frozen server answers nobody: not to be waited for long.
     let client =
-        |url: &String| Client::builder(url).timeout(Duration::from_secs(1)).retries(0).build().unwrap();
+        |url: &String| Client::builder(url).timeout(Duration::from_millis(500)).retries(0).build().unwrap();
     let servers: Vec<Client> = urls.iter().map(client).collect();
+    let mut server = chance.usize(..servers.len());
     let mut acknowledged = Acknowledged::new();
     for commit in share {
-        let Committed { changeset_id, checkpoint } = committed(&servers, &commit, &mut chance).await;
+        let deadline = Instant::now() + PATIENCE;
+        let Committed { changeset_id, checkpoint } = loop {
+            let error = match servers[server].commit(commit.clone()).await {
+                Ok(committed) => break committed,
+                Err(error) => error,
+            };
+            assert!(error.is_transient() && Instant::now() < deadline, "{}: {error:?}", commit.stream_id);
+            server = (server + 1) % servers.len();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
         assert_eq!(changeset_id.get(), commit.expectation.number() + 1, "{}", commit.stream_id);
         acknowledged.insert((commit.stream_id, changeset_id), checkpoint.unwrap());
     }
     acknowledged
-}
-
-async fn committed(servers: &[Client], commit: &Commit, chance: &mut fastrand::Rng) -> Committed {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let error = match servers[chance.usize(..servers.len())].commit(commit.clone()).await {
-            Ok(committed) => return committed,
-            Err(error) => error,
-        };
-        assert!(error.is_transient() && Instant::now() < deadline, "{}: {error:?}", commit.stream_id);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

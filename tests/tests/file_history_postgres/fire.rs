@@ -56,7 +56,11 @@ fn shoot(world: &mut World, aim: Aim, chance: &mut fastrand::Rng, ceased: &Atomi
     let servers = if aim == Aim::Everything { world.servers.len() } else { 0 };
     while !ceased.load(SeqCst) {
         // Time to do something between two hits; what is hit is left to chance.
-        std::thread::sleep(Duration::from_millis(chance.u64(50..350)));
+        std::thread::sleep(Duration::from_millis(match aim {
+            Aim::Everything => chance.u64(50..350),
+            // Each time, another one has to wait until the lease is over.
+            Aim::Workers => chance.u64(50..1_000),
+        }));
         frozen.retain(|victim, until| {
             let stays = Instant::now() < *until;
             if !stays {
