@@ -269,6 +269,15 @@ pub trait Transaction: Send + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, BoxError>> + Send;
 
+    /// Forgets what operators did before that moment, the oldest first, and what else only matters for a while; at most
+    /// so many of each. How many entries went.
+    fn sweep(
+        &mut self,
+        name: &str,
+        audit_before: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<usize, BoxError>> + Send;
+
     /// Makes all of it last.
     fn commit(self) -> impl Future<Output = Result<(), BoxError>> + Send;
 }

@@ -35,6 +35,9 @@ pub struct Settings {
     pub partitions: u32,
     /// What happens when the program comes with a newer version of the projection than the one that is stored.
     pub new_version: NewVersion,
+    /// How long it is kept what operators did ([`Handle::audit`](crate::Handle::audit)); 90 days unless set. What is
+    /// older goes within the hour, a bounded number of entries at a time, as long as the projection is not paused.
+    pub keep_audit: Duration,
 }
 
 /// What happens when the program comes with a newer version of a projection than the one that is stored.
@@ -65,6 +68,7 @@ impl Default for Settings {
             on_failure: OnFailure::default(),
             partitions: 1,
             new_version: NewVersion::default(),
+            keep_audit: Duration::from_secs(90 * 24 * 60 * 60),
         }
     }
 }

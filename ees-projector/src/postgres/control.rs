@@ -355,6 +355,23 @@ impl Transaction for Tx {
         rows.iter().map(entry).collect()
     }
 
+    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+        self.forget_gone_workers(limit).await?;
+        // The oldest by number, so that a look at nothing but young ones stays short.
+        let deleted = sqlx::query(
+            "DELETE FROM ees.audit WHERE id IN (
+                SELECT id FROM (SELECT id, at FROM ees.audit WHERE projection = $1 ORDER BY id LIMIT $3) oldest
+                WHERE at < $2
+            )",
+        )
+        .bind(name)
+        .bind(audit_before.as_micros())
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .execute(self.connection())
+        .await?;
+        Ok(usize::try_from(deleted.rows_affected()).unwrap_or(usize::MAX))
+    }
+
     async fn commit(self) -> Result<(), BoxError> {
         self.end().await
     }

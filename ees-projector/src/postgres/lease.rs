@@ -90,6 +90,21 @@ impl Tx {
         Ok(())
     }
 
+    /// Those of projections that nobody works on any more: of the others, whoever shows up removes them.
+    pub(super) async fn forget_gone_workers(&mut self, limit: usize) -> Result<(), BoxError> {
+        sqlx::query(
+            "DELETE FROM ees.workers WHERE (projection, id) IN (
+                SELECT projection, id FROM ees.workers WHERE seen_at < clock_timestamp() - make_interval(secs => $1)
+                LIMIT $2 FOR UPDATE SKIP LOCKED
+            )",
+        )
+        .bind(SECONDS * 10.0)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
     /// Another worker may take over at once, and does not wait for this one's turn any more.
     pub(super) async fn leave(&mut self, name: &str) -> Result<(), BoxError> {
         self.give_back(name).await?;

@@ -41,6 +41,8 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     pace: Pace,
     /// Transactions that were open when the read model beside the live one was whole; `None` when it is not, yet.
     pub(crate) older_readers: Option<HashSet<String>>,
+    /// When old entries are looked for; `None` at the next opportunity.
+    pub(crate) sweep_due: Option<Instant>,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -111,6 +113,7 @@ where
             partitions: Partitions::default(),
             pace: Pace::default(),
             older_readers: None,
+            sweep_due: None,
         }
     }
 
@@ -135,9 +138,12 @@ where
             };
             let pause = match stepped {
                 // Another process may be told to resume it, to rebuild it, or to throw it away.
-                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => self.until_next_look().min(wait),
+                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
+                    self.until_next_look().min(wait)
+                }
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
+                    self.sweep_if_due().await;
                     continue;
                 }
                 Err(error) => self.fail(error).await,
@@ -165,6 +171,7 @@ where
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
                 Ok(Stepped::Idle) => {
                     self.retry_due_streams().await;
+                    self.sweep_if_due().await;
                     break Drained::CaughtUp;
                 }
                 Err(error) => self.fail(error).await,

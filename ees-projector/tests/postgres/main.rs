@@ -17,5 +17,6 @@ mod queue;
 mod readers;
 mod side_by_side;
 mod support;
+mod sweeping;
 mod versions;
 mod workers;
