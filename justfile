@@ -56,6 +56,6 @@ bench:
 bench-short:
     cargo bench --locked -p ees-tests --bench embedded -- --short
 
-# Kills servers and workers for hours (CI does it for a minute).
+# Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":
-    EES_KILL_MINUTES=$(({{hours}} * 60)) cargo test -p ees-tests --release --test file_history -- --nocapture
+    EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test file_history --test file_history_postgres -- --nocapture

@@ -115,6 +115,13 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
+/// A length of time with its unit, such as `7d`, `36h` or `90 s`; a day has 24 hours.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let span: jiff::Span = text.parse().map_err(|_| "a time such as 7d or 36h is expected".to_owned())?;
+    let time = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|e| e.to_string())?;
+    Duration::try_from(time).map_err(|_| "a time is never less than nothing".to_owned())
+}
+
 /// A text given as it is, from a file as `@FILE`, or from standard input as `-`.
 pub(crate) fn text(value: &str) -> Outcome<String> {
     match (value, value.strip_prefix('@')) {
@@ -148,6 +155,18 @@ mod tests {
             assert!(matches!(command_of(line), Ok(Command::Serve(_))), "{line:?}");
         }
         assert!(matches!(command_of(&["--json", "read", "a"]), Ok(Command::Read(_))));
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, seconds) in
+            [("7d", 604_800), ("36h", 129_600), ("90 s", 90), ("1d 12h", 129_600), ("0s", 0)]
+        {
+            assert_eq!(time(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["7", "", "soon", "-1d", "1 month"] {
+            assert!(time(text).is_err(), "{text}");
+        }
     }
 
     #[test]

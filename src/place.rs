@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 #[cfg(feature = "postgres")]
 use ees_store::postgres;
-use ees_store::{ChangesetLog, Error, EventStore, memory, sqlite};
+use ees_store::{ChangesetLog, EventStore, memory, sqlite};
 
+use crate::arguments::time;
 use crate::exit::{Failure, Outcome};
 
 #[derive(Args)]
@@ -21,6 +23,15 @@ pub(crate) struct Place {
     // A text, which is never shown: it may hold a password.
     #[arg(long, env = "EES_STORE", value_name = "URL", hide_env_values = true, hide_default_value = true)]
     store: Option<String>,
+}
+
+/// What an open store forgets in time. Every program on one log says the same.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Keeping {
+    /// How long idempotency keys are kept at least, such as 7d or 36h: a commit that is sent again within that time is
+    /// stored once. A store in memory keeps all
+    #[arg(long, env = "EES_KEEP_KEYS", value_name = "TIME", value_parser = time, default_value = "7d")]
+    keep_keys: Duration,
 }
 
 /// A kind of store, and where it is.
@@ -57,18 +68,24 @@ impl Place {
 
 impl Backend {
     /// Opens the store, and makes it if there is none.
-    pub(crate) async fn open(&self) -> Outcome<Opened> {
+    pub(crate) async fn open(&self, Keeping { keep_keys }: Keeping) -> Outcome<Opened> {
         match self {
             Self::Sqlite(path) => {
                 create_folder(path.parent().unwrap_or(Path::new("")))?;
-                Ok(Opened::of(sqlite::Store::open(path)?))
+                let options = sqlite::Options { keep_keys, ..sqlite::Options::default() };
+                Ok(Opened::of(sqlite::Store::open_with(path, options)?))
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(url) => match postgres::Store::connect(url).await {
-                Ok(store) => Ok(Opened::of(store)),
-                Err(Error::InvalidRequest(why)) => Err(Failure::usage(format!("--store: {why}"))),
-                Err(error) => Err(Failure::from(error).at(self)),
-            },
+            Self::Postgres(url) => {
+                let options = postgres::Options { keep_keys, ..postgres::Options::default() };
+                match postgres::Store::connect_with(url, options).await {
+                    Ok(store) => Ok(Opened::of(store)),
+                    Err(ees_store::Error::InvalidRequest(why)) => {
+                        Err(Failure::usage(format!("--store: {why}")))
+                    }
+                    Err(error) => Err(Failure::from(error).at(self)),
+                }
+            }
             Self::Memory => Ok(Opened::of(memory::Store::new())),
         }
     }

@@ -1,12 +1,13 @@
 //! What a read-model database must be able to do. Users meet it as [`sqlite::Database`](crate::sqlite::Database),
 //! [`postgres::Database`](crate::postgres::Database) and [`memory::Database`](crate::memory::Database).
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::future::Future;
 
 use ees_store::{Checkpoint, StreamId, Timestamp};
 
-use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
+use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
 use crate::projection::BoxError;
 use crate::read_model::{Row, Table};
 use crate::standby::Comparison;
@@ -30,6 +31,9 @@ pub trait Database: Send + Sync + 'static {
     /// Whether a read model can be built beside another one, and swapped with it.
     const SIDE_BY_SIDE: bool = false;
 
+    /// Whether several workers can share a projection's streams.
+    const PARTITIONS: bool = false;
+
     /// Whether an error is the database's and passes: a lost connection, a full disk, a lock. Such an error is tried
     /// again for ever, and never blamed on a changeset.
     fn is_transient(error: &(dyn Error + 'static)) -> bool;
@@ -37,6 +41,17 @@ pub trait Database: Send + Sync + 'static {
 
 /// What a database says that has no room beside a read model.
 const ALONE: &str = "this read-model database can't keep one read model beside another";
+
+/// The row of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionRow {
+    /// Its name.
+    pub key: String,
+    /// Who is at work in it.
+    pub owner: Option<String>,
+    /// The row.
+    pub control: Control,
+}
 
 /// A right that was given on a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,10 +144,22 @@ pub trait Transaction: Send + 'static {
     }
 
     /// Lets the live read model and the one beside it exchange their tables, so that readers notice nothing, and what
-    /// is parked. Their rows are exchanged by [`replace`](Self::replace).
-    fn exchange(&mut self, live: &str, standby: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = (live, standby);
+    /// is parked. Their rows are exchanged by [`replace`](Self::replace). `back` is to one that was live before: of the
+    /// rights it had then, those count that the live one has now.
+    fn exchange(
+        &mut self,
+        live: &str,
+        standby: &str,
+        back: bool,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (live, standby, back);
         async { Err(ALONE.into()) }
+    }
+
+    /// The transactions of others that are open at this moment: one of them may see the database as it was when it
+    /// began.
+    fn open_transactions(&mut self) -> impl Future<Output = Result<HashSet<String>, BoxError>> + Send {
+        async { Ok(HashSet::new()) }
     }
 
     /// Removes a read model, with its row and all that is parked.
@@ -150,6 +177,38 @@ pub trait Transaction: Send + 'static {
     /// Lets them read the tables that were made anew; those that are no more are passed over.
     fn grant(&mut self, grants: &[Grant]) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = grants;
+        async { Ok(()) }
+    }
+
+    /// The rows of a projection's partitions, in their order; nobody else changes them until the transaction ends.
+    fn partitions(&mut self, name: &str) -> impl Future<Output = Result<Vec<PartitionRow>, BoxError>> + Send {
+        let _ = name;
+        async { Ok(Vec::new()) }
+    }
+
+    /// Makes the row of a partition.
+    fn add_partition(
+        &mut self,
+        key: &str,
+        control: &Control,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (key, control);
+        async { Err(ALONE.into()) }
+    }
+
+    /// Removes the rows of all partitions.
+    fn remove_partitions(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = name;
+        async { Ok(()) }
+    }
+
+    /// Pauses all partitions, or lets all go on.
+    fn pause_partitions(
+        &mut self,
+        name: &str,
+        pause: Option<&Pause>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (name, pause);
         async { Ok(()) }
     }
 
@@ -209,6 +268,15 @@ pub trait Transaction: Send + 'static {
         name: &str,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, BoxError>> + Send;
+
+    /// Forgets what operators did before that moment, the oldest first, and what else only matters for a while; at most
+    /// so many of each. How many entries went.
+    fn sweep(
+        &mut self,
+        name: &str,
+        audit_before: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<usize, BoxError>> + Send;
 
     /// Makes all of it last.
     fn commit(self) -> impl Future<Output = Result<(), BoxError>> + Send;

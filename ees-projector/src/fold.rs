@@ -139,6 +139,10 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         tx.drop_table(&self.table).await
     }
 
+    fn takes_spans(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, event: Recorded<'_, F::Event>, tx: &mut Tx) -> Result<(), BoxError> {
         self.apply_batch(&[event], tx).await
     }

@@ -61,6 +61,7 @@ impl Member {
             rate: live.rate(),
             rebuild: live.rebuild(),
             stalled,
+            partitions: live.partitions.clone(),
             standby: self.standby.as_ref().and_then(|standby| standby.live.snapshot().as_standby()),
             pause: live.pause().cloned(),
             parked_streams: live.parked_streams,
@@ -235,6 +236,15 @@ impl Handle {
     /// As for [`swap`](Self::swap).
     pub async fn rollback(&self, name: &str, force: bool, reason: &str) -> Result<(), OperateError> {
         self.operate_beside(name, Action::Swap { back: true, force }, reason).await
+    }
+
+    /// Deals a projection's streams out to so many partitions, so that as many workers can be at work in it. Nothing is
+    /// rebuilt: those there are stop at one common checkpoint, and go on from there as the new ones.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] for a projection that needs the global order, or more than 256.
+    pub async fn set_partitions(&self, name: &str, count: u32, reason: &str) -> Result<(), OperateError> {
+        self.operate(name, Action::SetPartitions(count), reason).await
     }
 
     /// Throws away the read model beside the live one.

@@ -56,6 +56,9 @@ pub enum OnFailure {
 }
 
 /// How streams are parked, and tried again.
+///
+/// A parked changeset is kept until it is applied, skipped, or the read model is built anew, however long that takes:
+/// nothing else knows that it is missing. What bounds them is the two maxima.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parking {
     /// The most streams that may wait; one more pauses the projection. 1,000 unless set.

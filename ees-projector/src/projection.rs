@@ -59,6 +59,13 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
         Order::Log
     }
 
+    /// Whether it is the faster the more events it is given at once, as a fold is, which writes each row once for all of
+    /// them. While it is far behind it gets [`Settings::span_changesets_max`](crate::Settings::span_changesets_max) at a
+    /// time then. Not unless set.
+    fn takes_spans(&self) -> bool {
+        false
+    }
+
     /// Makes its tables.
     fn create_tables(&self, tx: &mut Tx) -> impl Future<Output = Result<(), BoxError>> + Send;
 
@@ -96,5 +103,5 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.len() <= 48
         && !text.starts_with("ees_")
         && !text.starts_with("sqlite_")
-        && !["__standby", "__scratch"].iter().any(|suffix| text.ends_with(suffix))
+        && !["__standby", "__scratch", "__swap"].iter().any(|suffix| text.ends_with(suffix))
 }

@@ -14,6 +14,7 @@ use crate::database::{Database, FoldRows, Transaction};
 use crate::fold::{Fold, Folded};
 use crate::handle::{Beside, Handle, Inspect, Member, Reading, Verifying};
 use crate::operation::Operation;
+use crate::partition::SLOTS;
 use crate::policy::OnFailure;
 use crate::projection::{Order, Projection, is_name};
 use crate::read_model::InvalidTable;
@@ -42,6 +43,9 @@ pub enum RegisterError {
     /// Only a projection that keeps to the order within streams can go on without one of them.
     #[error("\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or let it pause")]
     NeedsLogOrder(String),
+    /// The streams of a projection that needs the global order can't be dealt out; and there are 256 slots at most.
+    #[error("\"{0}\" can't have that many partitions: 1 to 256, and more than 1 only with Order::Stream")]
+    Partitions(String),
     /// A fold's table can't be one.
     #[error(transparent)]
     InvalidTable(#[from] InvalidTable),
@@ -229,6 +233,10 @@ fn check<Tx: Send, P: Projection<Tx>>(projection: &P, settings: Settings) -> Res
     }
     if matches!(settings.on_failure, OnFailure::Park(_)) && projection.order() != Order::Stream {
         return Err(RegisterError::NeedsLogOrder(name));
+    }
+    let partitions = settings.partitions;
+    if !(1..=SLOTS).contains(&partitions) || (partitions > 1 && projection.order() != Order::Stream) {
+        return Err(RegisterError::Partitions(name));
     }
     Ok(())
 }

@@ -43,7 +43,7 @@ impl Expectation {
 /// Names a commit, so that it can be sent again without being stored again.
 ///
 /// 1 to 255 visible ASCII characters. It belongs to one stream: the same key on another stream is another commit.
-/// Kept at least 7 days.
+/// Kept at least 7 days, unless the store was told otherwise.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Arc<str>);
 

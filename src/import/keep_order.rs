@@ -18,7 +18,7 @@ use super::{Counts, told};
 use crate::changeset::Record;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
-use crate::place::{Backend, Opened};
+use crate::place::{Backend, Keeping, Opened};
 use crate::progress::Progress;
 
 /// Changesets that are committed at once.
@@ -26,11 +26,16 @@ const CHUNK: usize = 1_000;
 /// Bytes of events and metadata that are committed at once; one changeset may have more.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
-pub(super) async fn import(mut lines: Lines, backend: &Backend, output: &Output) -> Outcome<Counts> {
+pub(super) async fn import(
+    mut lines: Lines,
+    backend: &Backend,
+    keeping: Keeping,
+    output: &Output,
+) -> Outcome<Counts> {
     if *backend == Backend::Memory {
         return Err(Failure::usage("a store in memory is gone at the end: give --data or --store"));
     }
-    let Opened { store, log } = backend.open().await?;
+    let Opened { store, log } = backend.open(keeping).await?;
     let progress = Progress::of_bytes(lines.length(), output);
     let begun = Instant::now();
     let mut moving = Moving::new(store, &*log);

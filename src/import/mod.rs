@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::exit::Outcome;
 use crate::output::Output;
-use crate::place::Place;
+use crate::place::{Keeping, Place};
 use crate::remote::Remote;
 use lines::Lines;
 
@@ -33,6 +33,8 @@ pub(crate) struct Arguments {
     keep_order: bool,
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     remote: Remote,
 }
@@ -55,7 +57,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let begun = Instant::now();
     let lines = Lines::open(&arguments.file)?;
     let Counts { imported, already_there } = if arguments.keep_order {
-        keep_order::import(lines, &arguments.place.backend()?, output).await?
+        keep_order::import(lines, &arguments.place.backend()?, arguments.keeping, output).await?
     } else {
         lanes::import(lines, arguments.remote.patient_client()?, output).await?
     };

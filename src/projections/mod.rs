@@ -46,6 +46,19 @@ enum Command {
     Rollback(Exchange),
     /// Throw away the read model beside the live one
     Discard(Change),
+    /// Deal a projection's streams out to so many workers; nothing is rebuilt
+    Partition {
+        /// The projection
+        name: String,
+        /// Into how many partitions; 1 is one worker for all
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
+        count: u32,
+        /// Why; kept for others to read
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Stop between two steps, until it is resumed
     Pause(Change),
     /// Go on, and try again what failed
@@ -155,6 +168,10 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
         Command::Verify(arguments) => verify::run(arguments, output).await,
         Command::Swap(arguments) => exchange(arguments, "swap", output).await,
         Command::Rollback(arguments) => exchange(arguments, "rollback", output).await,
+        Command::Partition { name, count, reason, remote } => {
+            let body = json!({"count": count, "reason": reason});
+            show(&post(&remote.client()?, &name, "partitions", body).await?, output)
+        }
         Command::Discard(Change { name, reason, remote }) => {
             show(&post(&remote.client()?, &name, "discard", json!({"reason": reason})).await?, output)
         }

@@ -45,6 +45,14 @@ pub(super) fn of_one(status: &Status) -> String {
     if let Some(owner) = &status.owner {
         lines.push(format!("worker      {owner}"));
     }
+    lines.extend(status.partitions.iter().map(|partition| {
+        let owner = partition.owner.as_deref().unwrap_or("no worker yet");
+        let paused = if partition.pause.is_some() { ", paused" } else { "" };
+        format!(
+            "partition   {}: at checkpoint {}, {owner}{paused}",
+            partition.partition, partition.checkpoint
+        )
+    }));
     if let Some(standby) = &status.standby {
         lines.extend(of_standby(standby));
     }

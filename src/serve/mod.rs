@@ -8,15 +8,17 @@ mod signals;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::Projector;
 use ees_store::http::{Api, ApiKeys, Server};
 
+use crate::arguments::time;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
-use crate::place::{Opened, Place};
+use crate::place::{Keeping, Opened, Place};
 use read_models::ReadModels;
 
 /// Serve the store, its API and the ready-made projections (what `ees` does without a command)
@@ -41,6 +43,11 @@ pub(crate) struct Arguments {
         hide_default_value = true
     )]
     read_models: Option<String>,
+    #[command(flatten)]
+    keeping: Keeping,
+    /// How long it is kept what was done to projections, such as 90d or 36h
+    #[arg(long, env = "EES_KEEP_AUDIT", value_name = "TIME", value_parser = time, default_value = "90d")]
+    keep_audit: Duration,
     /// The keys that callers need, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)
     #[arg(
         long,
@@ -56,7 +63,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
-    let Arguments { listen, place, read_models, api_keys, insecure_bind } = arguments;
+    let Arguments { listen, place, read_models, keeping, keep_audit, api_keys, insecure_bind } = arguments;
     let api_keys: Option<ApiKeys> = match api_keys {
         Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
         None => None,
@@ -67,10 +74,10 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let address = server.local_addr().map_err(Failure::other)?;
 
     let backend = place.backend()?;
-    let Opened { store, log } = backend.open().await?;
+    let Opened { store, log } = backend.open(keeping).await?;
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &place.data).await?;
     let mut projector = Projector::new(log.clone());
-    read_models.register(&mut projector)?;
+    read_models.register(&mut projector, keep_audit)?;
     let running = projector.start();
 
     let api = Api::new(store.clone(), log).with_statistics(Arc::new(read_models.statistics()));

@@ -1,6 +1,7 @@
 //! The ready-made projections, and where their read models are.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ees_projections::StreamCatalogue;
@@ -61,13 +62,13 @@ impl ReadModels {
         })
     }
 
-    pub(super) fn register(&self, projector: &mut Projector) -> Outcome {
+    pub(super) fn register(&self, projector: &mut Projector, keep_audit: Duration) -> Outcome {
         match self {
             Self::Sqlite { statistics, stream_catalogue, .. } => {
-                register(projector, statistics.clone(), stream_catalogue.clone())
+                register(projector, keep_audit, statistics.clone(), stream_catalogue.clone())
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(database) => register(projector, database.clone(), database.clone()),
+            Self::Postgres(database) => register(projector, keep_audit, database.clone(), database.clone()),
         }
     }
 
@@ -83,10 +84,12 @@ impl ReadModels {
 
 fn register<D: Database<Tx: FoldRows>>(
     projector: &mut Projector,
+    keep_audit: Duration,
     statistics: D,
     stream_catalogue: D,
 ) -> Outcome {
-    let pausing = Settings { new_version: NewVersion::SideBySide { verify: false }, ..Settings::default() };
+    let new_version = NewVersion::SideBySide { verify: false };
+    let pausing = Settings { new_version, keep_audit, ..Settings::default() };
     let parking = Settings { on_failure: OnFailure::Park(Parking::default()), ..pausing };
     projector
         .fold(ees_projections::Statistics, statistics, pausing)

@@ -4,6 +4,8 @@
 
 mod build;
 mod command;
+pub mod history;
+pub mod read_models;
 mod server;
 
 pub use build::{binary, example};

@@ -22,6 +22,22 @@ impl Killed {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
     }
 
+    /// Freezes the process where it is (SIGSTOP): it holds what it holds, and answers nobody.
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn freeze(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::STOP).unwrap();
+    }
+
+    /// Lets a frozen process go on (SIGCONT).
+    ///
+    /// # Panics
+    /// When it is gone already.
+    pub fn thaw(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::CONT).unwrap();
+    }
+
     /// Asks the process to end, and waits until it has.
     ///
     /// # Panics
@@ -76,6 +92,11 @@ impl Server {
     /// Where its data is.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The process: another one after each start.
+    pub fn process(&self) -> &Killed {
+        &self.process
     }
 
     /// The `ees` command, as it would be called by somebody who uses this server.

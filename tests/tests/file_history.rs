@@ -5,27 +5,12 @@
 //! `EES_KILL_MINUTES` makes the killing last longer: the history is imported again and again into new stores.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ees_tests::history::{HISTORY, expected_totals, expected_tree, under_fire};
 use ees_tests::{Killed, Server, binary, example};
-use serde_json::Value;
-
-const HISTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.changesets.jsonl.gz");
-
-fn expected_tree() -> String {
-    let file =
-        std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.tree.tsv.gz")).unwrap();
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
-    text
-}
-
-fn expected_totals() -> Value {
-    serde_json::from_str(include_str!("../data/axum-history.totals.json")).unwrap()
-}
 
 /// A server on a folder of its own, and beside it the worker that keeps the files.
 struct World {
@@ -99,18 +84,7 @@ fn imported_while_a_projector_follows() {
 
 #[test]
 fn imported_while_everything_is_killed_again_and_again() {
-    let minutes: u64 = std::env::var("EES_KILL_MINUTES").map_or(0, |text| text.parse().unwrap());
-    let until = Instant::now() + Duration::from_secs(minutes * 60);
-    let mut chance = fastrand::Rng::new();
-    loop {
-        let seed = chance.u64(..);
-        println!("seed {seed}");
-        let kills = import_under_fire(&mut fastrand::Rng::with_seed(seed));
-        println!("{kills} kills");
-        if Instant::now() >= until {
-            return;
-        }
-    }
+    under_fire(|seed| println!("{} kills", import_under_fire(&mut fastrand::Rng::with_seed(seed))));
 }
 
 /// How often something was killed before the import was through.

@@ -57,6 +57,7 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::swap))
         .routes(routes!(operating::rollback))
         .routes(routes!(operating::discard))
+        .routes(routes!(operating::partitions))
         .routes(routes!(operating::verify))
         .routes(routes!(watching::estimate))
 }

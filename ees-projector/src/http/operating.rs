@@ -47,6 +47,15 @@ pub(super) struct Exchange {
 }
 
 #[derive(Deserialize, ToSchema)]
+pub(super) struct Partitions {
+    /// How many: 1 to 256.
+    count: u32,
+    /// Why; kept in the audit.
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Deserialize, ToSchema)]
 pub(super) struct Skip {
     /// The changeset: the one the projection stands before, or the first of a parked stream.
     checkpoint: u64,
@@ -161,6 +170,27 @@ pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>,
 pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
     let Exchange { force, reason } = read(&body)?;
     handle.rollback(&name, force, &reason).await?;
+    now(&handle, &name).await
+}
+
+/// Deals the projection's streams out to so many workers. Nothing is rebuilt.
+#[utoipa::path(
+    post, path = "/projections/{name}/partitions", tag = "Projections", params(("name" = String, Path)),
+    request_body = Partitions,
+    responses(
+        (status = 200, body = Status),
+        (status = 400, description = "`INVALID_BODY`: no count"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: it needs the global order, or the count is out of range"),
+    )
+)]
+pub(super) async fn partitions(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let Partitions { count, reason } = read(&body)?;
+    handle.set_partitions(&name, count, &reason).await?;
     now(&handle, &name).await
 }
 

@@ -199,6 +199,17 @@ impl Transaction for Tx {
         Ok(of_this.take(limit).map(|(_, entry)| entry.clone()).collect())
     }
 
+    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+        let before = self.state.audit.len();
+        let mut left = limit;
+        self.state.audit.retain(|(projection, entry)| {
+            let goes = projection == name && entry.at < audit_before && left > 0;
+            left -= usize::from(goes);
+            !goes
+        });
+        Ok(before - self.state.audit.len())
+    }
+
     async fn commit(mut self) -> Result<(), BoxError> {
         *self.committed = self.state;
         Ok(())

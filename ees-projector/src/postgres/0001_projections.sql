@@ -11,9 +11,20 @@ CREATE TABLE ees.projections (
     rebuild_until     bigint,
     pause             text,              -- JSON
     standby           text,              -- JSON: what is to become of a read model that is built beside another
+    split             text,              -- JSON: into which partitions its streams are dealt out
     owner             text,              -- the worker that has the lease
     leased_until      timestamptz
 ) WITH (fillfactor = 50);
+
+-- Runs statements that were queued, in their order: each takes its arguments from an array of texts, `$1`.
+CREATE FUNCTION ees.run(texts text[], which integer[], arguments text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    next record;
+BEGIN
+    FOR next IN SELECT * FROM unnest(which, arguments) AS queued (number, arguments) LOOP
+        EXECUTE texts[next.number] USING next.arguments::text[];
+    END LOOP;
+END $$;
 
 CREATE TABLE ees.workers (
     id         text COLLATE "C" NOT NULL,

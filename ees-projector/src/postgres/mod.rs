@@ -5,10 +5,12 @@
 //! - `control` keeps the projections' rows, what is parked and the audit, in the schema `ees`; `rows` the tables of
 //!   folds.
 
+mod bulk;
 mod compare;
 mod control;
 mod error;
 mod lease;
+mod queue;
 mod rows;
 mod schema;
 mod schemas;
@@ -47,6 +49,9 @@ impl Default for Options {
 /// worker is frozen, and another one waits for its row.
 const BEGIN: &str =
     "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+/// The same through a proxy that gives each transaction another session. The driver names its statements even when it
+/// does not keep them, and other clients have left statements of the same names.
+const BEGIN_POOLED: &str = "BEGIN; DEALLOCATE ALL; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// What a swap takes: one that holds the live read model, one that steps, one that compares, one that waits.
 const CONNECTIONS_MIN: u32 = 4;
 /// How long a step waits for one of the connections.
@@ -71,6 +76,7 @@ const TURN_MAX: Duration = Duration::from_secs(30);
 pub struct Database {
     pool: PgPool,
     worker: Arc<str>,
+    begin: &'static str,
 }
 
 /// A read-model database that can't be used. The message says why, and what to do.
@@ -98,7 +104,9 @@ impl Database {
     /// Connects, and makes the framework's tables if there are none.
     ///
     /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
-    /// `application_name`. Through a proxy that pools transactions (pgbouncer), add `statement-cache-capacity=0`.
+    /// `application_name`. Through a proxy that pools transactions, add `statement-cache-capacity=0`, unless it keeps
+    /// prepared statements apart itself (pgbouncer from 1.21 on, with `max_prepared_statements`). Queries of your own on
+    /// [`pool`](Self::pool) then belong into a transaction, with `persistent(false)`.
     ///
     /// # Errors
     /// [`ConnectError`] when the server can't be reached, or the database is of a newer version of ees.
@@ -115,12 +123,14 @@ impl Database {
         let name = server.get_application_name().unwrap_or("ees-projector").to_owned();
         let server = server.application_name(&name).disable_statement_logging();
         let mut connection = server.connect().await?;
-        schema::prepare(&mut connection).await?;
+        let is_pooled = url.contains("statement-cache-capacity=0");
+        let begin = if is_pooled { BEGIN_POOLED } else { BEGIN };
+        schema::prepare(&mut connection, begin).await?;
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(CONNECTIONS_MIN))
             .acquire_timeout(TURN_MAX)
             .connect_lazy_with(server);
-        Ok(Self { pool, worker: worker_id().into() })
+        Ok(Self { pool, worker: worker_id().into(), begin })
     }
 
     /// The connections, for queries of your own. Name the schema: `SELECT ... FROM balances.balances`.
@@ -141,9 +151,10 @@ impl database::Database for Database {
     type Tx = Tx;
 
     const SIDE_BY_SIDE: bool = true;
+    const PARTITIONS: bool = true;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Ok(Tx::new(self.pool.begin_with(BEGIN).await?, self.worker.clone()))
+        Ok(Tx::new(self.pool.begin_with(self.begin).await?, self.worker.clone()))
     }
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
-use super::Tx;
+use super::{Tx, bulk};
 use crate::database::FoldRows;
 use crate::projection::BoxError;
 use crate::read_model::{Column, ColumnType, Row, Table, Value};
@@ -17,13 +17,13 @@ use crate::read_model::{Column, ColumnType, Row, Table, Value};
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
         let sql = create_sql(&self.qualified(&table.name), table);
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection()).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
         Ok(())
     }
 
     async fn drop_table(&mut self, table: &Table) -> Result<(), BoxError> {
         let sql = format!("DROP TABLE IF EXISTS {}", self.qualified(&table.name));
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection()).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
         Ok(())
     }
 
@@ -34,7 +34,7 @@ impl FoldRows for Tx {
         }
         let sql = select_sql(&self.qualified(&table.name), table);
         let query = sqlx::query(AssertSqlSafe(sql)).bind(keys);
-        let rows = query.fetch_all(self.connection()).await?;
+        let rows = query.fetch_all(self.inner()).await?;
         if rows.is_empty() {
             return Ok(found);
         }
@@ -55,17 +55,20 @@ impl FoldRows for Tx {
         if !gone.is_empty() {
             let sql =
                 format!("DELETE FROM {name} WHERE {} = ANY ({})", quoted(&table.key.name), keys_sql(table));
-            sqlx::query(AssertSqlSafe(sql)).bind(gone).execute(self.connection()).await?;
+            sqlx::query(AssertSqlSafe(sql)).bind(gone).execute(self.inner()).await?;
         }
         let kept: Vec<(&str, &Row)> =
             rows.iter().filter_map(|(key, row)| Some((key.as_str(), row.as_ref()?))).collect();
+        if kept.len() >= bulk::ROWS_MIN {
+            return self.copy_rows(table, &kept).await;
+        }
         if !kept.is_empty() {
             let query = sqlx::query(AssertSqlSafe(upsert_sql(&name, table)));
             let query = query.bind(kept.iter().map(|(key, _)| *key).collect::<Vec<_>>());
             let query = table.columns.iter().enumerate().fold(query, |query, (n, column)| {
                 bind_column(query, column, kept.iter().map(|(_, row)| &row[n]))
             });
-            query.execute(self.connection()).await?;
+            query.execute(self.inner()).await?;
         }
         Ok(())
     }
@@ -194,6 +197,11 @@ fn read(table: &Table, row: &PgRow) -> sqlx::Result<Row> {
         values.push(value.unwrap_or(Value::Null));
     }
     Ok(values)
+}
+
+/// The names of the columns, the key's first.
+pub(super) fn names(table: &Table) -> impl Iterator<Item = String> {
+    std::iter::once(&table.key).chain(&table.columns).map(|column| quoted(&column.name))
 }
 
 pub(super) fn quoted(name: &str) -> String {

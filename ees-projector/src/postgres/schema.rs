@@ -25,13 +25,13 @@ fn migrator() -> Migrator {
 }
 
 /// Brings the database to this version, in one transaction that nobody else can be in.
-pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), ConnectError> {
+pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) -> Result<(), ConnectError> {
     let migrator = migrator();
     let newest = migrator.iter().map(|step| step.version).max();
-    if version(connection).await? == newest {
+    let mut tx = connection.begin_with(begin).await?;
+    if version(&mut tx).await? == newest {
         return Ok(());
     }
-    let mut tx = connection.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *tx).await?;
     match migrator.run_direct(None, &mut *tx, false).await {
         Ok(()) => Ok(tx.commit().await?),

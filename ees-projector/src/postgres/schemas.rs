@@ -10,15 +10,48 @@ use crate::projection::BoxError;
 impl Tx {
     /// Readers resolve a name when they plan, and plan again when a schema was renamed: they find the one or the other,
     /// never neither. Renaming locks no table.
-    pub(super) async fn swap_schemas(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
-        let (to_standby, to_live) =
-            (self.grants_of(live, standby).await?, self.grants_of(standby, live).await?);
-        self.grant_again(&to_standby).await?;
-        self.grant_again(&to_live).await?;
+    pub(super) async fn swap_schemas(
+        &mut self,
+        live: &str,
+        standby: &str,
+        back: bool,
+    ) -> Result<(), BoxError> {
+        let rights = self.grants_of(live, standby).await?;
+        if back {
+            self.revoke_what_both_have(live, standby).await?;
+        }
+        self.grant_again(&rights).await?;
         let swap = format!("{live}__swap");
         for (from, to) in [(live, swap.as_str()), (standby, live), (swap.as_str(), standby)] {
             let rename = format!("ALTER SCHEMA {} RENAME TO {}", quoted(from), quoted(to));
-            sqlx::raw_sql(AssertSqlSafe(rename)).execute(self.connection()).await?;
+            sqlx::raw_sql(AssertSqlSafe(rename)).execute(self.inner()).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was granted in a schema on what the other one has too.
+    async fn revoke_what_both_have(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
+        let revokes: Vec<String> = sqlx::query_scalar(
+            "SELECT format('REVOKE ALL ON SCHEMA %I FROM %s', n.nspname,
+                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = $2 AND a.grantee <> n.nspowner
+             UNION
+             SELECT format('REVOKE ALL ON %s %I.%I FROM %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+                    n.nspname, c.relname,
+                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
+                LATERAL (SELECT grantee FROM aclexplode(c.relacl) UNION
+                    SELECT x.grantee FROM pg_attribute t, aclexplode(t.attacl) x WHERE t.attrelid = c.oid) a
+             WHERE n.nspname = $2 AND a.grantee <> c.relowner AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+                AND EXISTS (SELECT 1 FROM pg_class o JOIN pg_namespace s ON s.oid = o.relnamespace
+                    WHERE s.nspname = $1 AND o.relname = c.relname AND o.relkind = c.relkind)",
+        )
+        .bind(live)
+        .bind(standby)
+        .fetch_all(self.inner())
+        .await?;
+        for revoke in revokes {
+            sqlx::raw_sql(AssertSqlSafe(revoke)).execute(self.inner()).await?;
         }
         Ok(())
     }
@@ -29,7 +62,7 @@ impl Tx {
             let swap = format!("{live}__swap");
             for (from, to) in [(live, swap.as_str()), (standby, live), (swap.as_str(), standby)] {
                 let rename = AssertSqlSafe(rename.clone());
-                sqlx::query(rename).bind(from).bind(to).execute(self.connection()).await?;
+                sqlx::query(rename).bind(from).bind(to).execute(self.inner()).await?;
             }
         }
         Ok(())
@@ -71,7 +104,7 @@ impl Tx {
         )
         .bind(from)
         .bind(quoted(to))
-        .fetch_all(self.connection())
+        .fetch_all(self.inner())
         .await?;
         Ok(grants.into_iter().map(|(table, statement)| Grant { table, statement }).collect())
     }
@@ -82,10 +115,10 @@ impl Tx {
             let there: bool =
                 sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL OR to_regnamespace($1) IS NOT NULL")
                     .bind(table)
-                    .fetch_one(self.connection())
+                    .fetch_one(self.inner())
                     .await?;
             if there {
-                sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(self.connection()).await?;
+                sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(self.inner()).await?;
             }
         }
         Ok(())

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, Postgres};
 
+use super::queue::Queue;
 use super::rows::quoted;
 use crate::projection::BoxError;
+
+/// The transaction has failed: it takes no more statements.
+const FAILED: &str = "25P02";
 
 /// A transaction on a read-model database: your statements run on [`connection`](Tx::connection).
 ///
@@ -17,15 +21,22 @@ pub struct Tx {
     schema: Option<Arc<str>>,
     /// Who this process is.
     pub(super) worker: Arc<str>,
+    /// The transaction's id, once it has entered a read model.
+    id: Option<String>,
+    /// Whether the projection has run statements of its own.
+    lent: bool,
+    /// Statements that wait to be sent together.
+    pub(super) queued: Queue,
 }
 
 impl Tx {
     pub(super) fn new(inner: sqlx::Transaction<'static, Postgres>, worker: Arc<str>) -> Self {
-        Self { inner, schema: None, worker }
+        Self { inner, schema: None, worker, id: None, lent: false, queued: Queue::default() }
     }
 
-    pub(super) fn enter(&mut self, schema: &str) {
+    pub(super) fn enter(&mut self, schema: &str, id: String) {
         self.schema = Some(schema.into());
+        self.id = Some(id);
     }
 
     /// A table's name with its schema, so that a plan made for one read model is never used for another.
@@ -36,12 +47,43 @@ impl Tx {
         }
     }
 
-    /// The connection, inside the transaction.
+    /// The connection, inside the transaction. What was [queued](Tx::queue) has not run yet: see [`flush`](Tx::flush).
     pub fn connection(&mut self) -> &mut PgConnection {
+        self.lent = true;
         &mut self.inner
     }
 
-    pub(super) async fn end(self) -> Result<(), BoxError> {
+    /// The connection for the framework's own statements.
+    pub(super) fn inner(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+
+    pub(super) async fn end(mut self) -> Result<(), BoxError> {
+        if !self.queued.is_empty() {
+            self.flush().await?;
+        }
+        if self.lent && self.id.is_some() {
+            self.is_whole().await?;
+        }
         Ok(self.inner.commit().await?)
+    }
+
+    /// Whether the projection has left the transaction as it was. PostgreSQL answers the COMMIT of one that has failed by
+    /// a rollback, and that of one that is over by a warning: neither is an error.
+    async fn is_whole(&mut self) -> Result<(), BoxError> {
+        let asked = sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned()::text");
+        let id: Result<Option<String>, sqlx::Error> = asked.fetch_one(&mut *self.inner).await;
+        match id {
+            Ok(id) if id == self.id => Ok(()),
+            Ok(_) => {
+                Err("the projection ended the framework's transaction: it must not COMMIT or ROLLBACK".into())
+            }
+            Err(error) if error.as_database_error().and_then(|e| e.code()).as_deref() == Some(FAILED) => {
+                Err("a statement failed and the projection went on: it must return the error, or run the \
+                     statement in a savepoint"
+                    .into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -199,6 +199,16 @@ impl Transaction for Tx {
         Ok(entries)
     }
 
+    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+        // The oldest by number, so that a look at nothing but young ones stays short.
+        let mut delete = self.connection().prepare_cached(
+            "DELETE FROM ees_audit WHERE id IN (
+                SELECT id FROM (SELECT id, at FROM ees_audit WHERE projection = ?1 ORDER BY id LIMIT ?3) WHERE at < ?2
+            )",
+        )?;
+        Ok(delete.execute(params![name, audit_before.as_micros(), limit])?)
+    }
+
     async fn commit(self) -> Result<(), BoxError> {
         self.end()
     }
@@ -224,6 +234,7 @@ fn control(row: &Row<'_>) -> Result<Control, BoxError> {
         last,
         rebuild_until: row.get::<_, Option<u64>>(7)?.map(Checkpoint::new),
         pause: pause.map(|text| serde_json::from_str(&text)).transpose()?,
+        split: None,
         standby: None,
     })
 }

@@ -93,7 +93,7 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
             Ok(Stepped::Moved) | Err(StepError::Database(_) | StepError::Fenced) => {}
             // Planned, and only once: the next step gets past it.
             Err(StepError::Failed { error, .. }) if error.contains(Stumble::MESSAGE) => {}
-            Ok(Stepped::Paused | Stepped::Elsewhere) => fail("the projection paused"),
+            Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => fail("the projection paused"),
             Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
     }
@@ -116,7 +116,11 @@ impl<P: Projection<sqlite::Tx>> Worker<P> {
             Fragile { projection, accident: accident.clone() },
             FragileDatabase { database: database.clone(), accident: accident.clone() },
             log.clone(),
-            Settings { batch_changesets_max: chance.usize(1..=7), ..Settings::default() },
+            Settings {
+                batch_changesets_max: chance.usize(1..=7),
+                span_changesets_max: chance.usize(1..=30),
+                ..Settings::default()
+            },
         );
         Self { runner: Runner::new(Arc::new(core), Arc::new(Live::new())), accident }
     }

@@ -16,6 +16,7 @@ use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
 use crate::status::{Live, State};
 use crate::verification::Estimate;
 use crate::worker::runner::{Runner, Stepped};
+use crate::worker::start::setup;
 use crate::worker::step::{Core, OnlyControl, StepError};
 
 /// How long the other read model may take to come to where this one stands.
@@ -36,7 +37,7 @@ where
     ) -> Result<(), StepError> {
         let control = Control::beside(self.projection.version(), until, standby);
         tx.discard(self.name()).await.map_err(StepError::Database)?;
-        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+        if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(tx).await
@@ -57,8 +58,7 @@ where
         }
         let sample = Arc::new(self.onto(Slot::Scratch));
         let began = Instant::now();
-        let batch =
-            sample.fetch(Checkpoint::START, self.settings.batch_changesets_max, Duration::ZERO).await?;
+        let batch = sample.fetch(Checkpoint::START, self.batch(), Duration::ZERO).await?;
         let reading = began.elapsed();
         let mut tx = self.begin().await?;
         let bytes = tx.size_bytes(self.name()).await.map_err(StepError::Database)?;
@@ -86,13 +86,19 @@ where
         let plan =
             Standby { role: StandbyRole::Building, swap: false, verify: true, force: false, note: None };
         let mut tx = self.begin().await?;
-        tx.lock(self.name()).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        whole(tx.lock(self.name()).await.map_err(StepError::Database)?)?;
         scratch.make_beside(&mut tx, plan, head.checkpoint).await?;
         tx.commit().await.map_err(StepError::Database)?;
         let mut runner = Runner::new(scratch.clone(), live);
         let compared = runner.build_and_compare(head.checkpoint).await;
+        if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
+            // What is there now is another verification's.
+            return Err(OperateError::Unavailable(
+                "it is verified by somebody else at the moment; try again".to_owned(),
+            ));
+        }
         scratch.discard().await.map_err(StepError::Database)?;
-        compared
+        Ok(compared?)
     }
 }
 
@@ -101,24 +107,23 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, OperateError> {
+    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, StepError> {
         self.tenure.stays = false;
         loop {
             match self.step().await {
                 Ok(Stepped::Moved | Stepped::Idle) => {}
-                Ok(Stepped::Paused | Stepped::Elsewhere) => {
-                    return Err(OperateError::Unavailable("another worker interfered".to_owned()));
+                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
+                    return Err(StepError::Absent);
                 }
-                Err(error @ (StepError::Failed { .. } | StepError::Replaced(_) | StepError::Setup(_))) => {
-                    return Err(error.into());
-                }
-                Err(error) => {
+                // These pass; the lease that was just taken moves the epoch as well.
+                Err(error @ (StepError::Log(_) | StepError::Database(_) | StepError::Fenced)) => {
                     let pause = self.fail(error).await;
                     tokio::time::sleep(pause).await;
                 }
+                Err(error) => return Err(error),
             }
             if self.load().await?.position.next >= until {
-                return Ok(self.compare_with_live().await?);
+                return self.compare_with_live().await;
             }
         }
     }
@@ -136,6 +141,8 @@ where
         if self.core.slot() != Slot::Standby {
             return Ok(());
         }
+        // After an idle step it is to be read again; and it may have been caught up when this worker began.
+        self.load().await?;
         let Some(plan) = self.is_due() else { return Ok(()) };
         if !plan.force && !self.parked.is_empty() {
             let parked = self.parked.len();
@@ -159,6 +166,9 @@ where
                 rows = comparison.rows,
                 "equal to the live one"
             );
+        }
+        if !plan.force && self.is_seen_half_built().await? {
+            return Ok(());
         }
         self.swap(self.audit_of("swap", "it has caught up")).await
     }
@@ -214,7 +224,7 @@ where
         loop {
             let here = self.load().await?.position.next;
             let mut held = self.core.begin().await?;
-            let there = held.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+            let there = whole(held.lock(&live).await.map_err(StepError::Database)?)?;
             if there.position.next >= here {
                 self.step_to(there.position.next).await?;
                 let mut snapshot = self.core.begin().await?;
@@ -227,9 +237,15 @@ where
                     let compared = snapshot.compare(&live, &own).await.map_err(StepError::Database)?;
                     return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
                 }
+            } else if let Some(pause) = there.pause {
+                return Err(StepError::Setup(format!(
+                    "the live read model is paused before checkpoint {here} ({}), so that the two can't be compared at one \
+                     place: resume it first",
+                    pause.reason
+                )));
             } else {
                 drop(held);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                self.wait_a_moment().await?;
             }
             if Instant::now() > deadline {
                 return Err(StepError::Setup(format!(
@@ -240,12 +256,24 @@ where
         }
     }
 
+    /// Unless the worker is told to stop.
+    async fn wait_a_moment(&self) -> Result<(), StepError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(StepError::Fenced),
+            () = tokio::time::sleep(Duration::from_millis(50)) => Ok(()),
+        }
+    }
+
     /// Takes the live one's place, which becomes the one beside it: in one transaction, and not before this one is as
     /// far.
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let (live, own) = (Slot::Live.name_of(self.core.projection.name()), self.core.name().to_owned());
+        // Most of the way before the live one is held.
+        let there = self.core.begin().await?.load(&live).await.map_err(StepError::Database)?;
+        self.step_to(whole(there)?.position.next).await?;
         let mut tx = self.core.begin().await?;
-        let there = tx.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        let there = whole(tx.lock(&live).await.map_err(StepError::Database)?)?;
         let here = self.step_to(there.position.next).await?;
         let epoch = there.position.epoch.max(here.position.epoch) + 1;
         let with_epoch = |control: &Control, standby: Option<Standby>| {
@@ -260,7 +288,8 @@ where
         if !(ours.map_err(StepError::Database)? && theirs.map_err(StepError::Database)?) {
             return Err(StepError::Fenced);
         }
-        tx.exchange(&live, &own).await.map_err(StepError::Database)?;
+        let back = here.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
+        tx.exchange(&live, &own, back).await.map_err(StepError::Database)?;
         tx.audit(&live, &audit).await.map_err(StepError::Database)?;
         tx.commit().await.map_err(StepError::Database)?;
         tracing::info!(
@@ -275,6 +304,14 @@ where
     }
 }
 
-fn nothing_live() -> StepError {
-    StepError::Setup("there is no live read model".to_owned())
+/// The live read model's row, which has to have one position.
+fn whole(live: Option<Control>) -> Result<Control, StepError> {
+    let refuse = |why: &str| Err(StepError::Setup(why.to_owned()));
+    match live {
+        None => refuse("there is no live read model"),
+        Some(live) if live.split.is_some() => refuse(
+            "its streams are dealt out to partitions: set their number to 1 first, which needs no rebuild",
+        ),
+        Some(live) => Ok(live),
+    }
 }

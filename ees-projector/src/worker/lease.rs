@@ -11,6 +11,8 @@ use crate::worker::step::StepError;
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it looks while somebody waits for the projection to get somewhere, which only another worker knows.
 const LOOK_SOON: Duration = Duration::from_millis(50);
+/// How long a worker that ends waits for a database that does not answer: no longer than the lease would take.
+const LET_GO_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a worker knows of the lease.
 pub(crate) struct Tenure {
@@ -53,7 +55,7 @@ where
         let stays = self.tenure.stays;
         let look = async move {
             let mut tx = core.database.begin().await?;
-            let lease = tx.lease(core.name(), core.projection.version(), stays).await?;
+            let lease = tx.lease(core.key(), core.projection.version(), stays).await?;
             tx.commit().await?;
             Ok(lease)
         };
@@ -95,12 +97,12 @@ where
         let core = self.core.clone();
         let give_back = async move {
             let mut tx = core.database.begin().await?;
-            tx.let_go(core.name()).await?;
+            tx.let_go(core.key()).await?;
             tx.commit().await
         };
-        let given = self.core.database.run(give_back).await.and_then(|given| given);
-        if let Err(error) = given {
-            tracing::debug!(projection = self.core.name(), %error, "the lease ends by itself");
+        let given = tokio::time::timeout(LET_GO_WITHIN, self.core.database.run(give_back)).await;
+        if !matches!(given, Ok(Ok(Ok(())))) {
+            tracing::debug!(projection = self.core.name(), ?given, "the lease ends by itself");
         }
     }
 }

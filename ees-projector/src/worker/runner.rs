@@ -12,10 +12,14 @@ use tokio_util::sync::CancellationToken;
 use crate::control::{Applied, Control};
 use crate::database::Database;
 use crate::operation::Operation;
+use crate::partition::Split;
 use crate::projection::Projection;
 use crate::status::{Live, State};
 use crate::worker::batch::Batch;
 use crate::worker::lease::{LOOK_EVERY, Tenure};
+use crate::worker::readers::LOOK_FOR_READERS_EVERY;
+use crate::worker::span::{Pace, Portion};
+use crate::worker::split::Partitions;
 use crate::worker::step::{Core, StepError, Verified};
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
@@ -30,9 +34,15 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     /// Read while the batch before was applied.
     ahead: Option<Batch<P::Event>>,
     verified: Verified,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
+    pub(crate) partitions: Partitions,
+    pace: Pace,
+    /// Transactions that were open when the read model beside the live one was whole; `None` when it is not, yet.
+    pub(crate) older_readers: Option<HashSet<String>>,
+    /// When old entries are looked for; `None` at the next opportunity.
+    pub(crate) sweep_due: Option<Instant>,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -67,6 +77,8 @@ pub(crate) enum Stepped {
     Paused,
     /// Another worker is at work in it.
     Elsewhere,
+    /// Its partitions are worked on each by itself.
+    Split(Split),
 }
 
 /// What there is to do.
@@ -77,6 +89,8 @@ pub(crate) enum Next<E> {
     Paused,
     /// Nothing, as long as another worker has the lease.
     Elsewhere,
+    /// Nothing but to keep its partitions at work.
+    Split(Split),
 }
 
 impl<P, D> Runner<P, D>
@@ -96,6 +110,10 @@ where
             stop: CancellationToken::new(),
             trouble: None,
             tenure: Tenure::default(),
+            partitions: Partitions::default(),
+            pace: Pace::default(),
+            older_readers: None,
+            sweep_due: None,
         }
     }
 
@@ -119,10 +137,13 @@ where
                 Err(error) => Err(error),
             };
             let pause = match stepped {
-                Ok(Stepped::Paused) => wait,
-                Ok(Stepped::Elsewhere) => self.until_next_look(),
+                // Another process may be told to resume it, to rebuild it, or to throw it away.
+                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
+                    self.until_next_look().min(wait)
+                }
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
+                    self.sweep_if_due().await;
                     continue;
                 }
                 Err(error) => self.fail(error).await,
@@ -134,6 +155,7 @@ where
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.partitions.stop().await;
         self.let_go().await;
     }
 
@@ -146,8 +168,10 @@ where
                 Ok(Stepped::Moved) => Duration::ZERO,
                 Ok(Stepped::Paused) => break Drained::Paused,
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
+                Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
                 Ok(Stepped::Idle) => {
                     self.retry_due_streams().await;
+                    self.sweep_if_due().await;
                     break Drained::CaughtUp;
                 }
                 Err(error) => self.fail(error).await,
@@ -177,12 +201,20 @@ where
             }
             Next::Paused => Ok(Stepped::Paused),
             Next::Elsewhere => Ok(Stepped::Elsewhere),
+            Next::Split(split) => Ok(Stepped::Split(split)),
         }
     }
 
     /// What comes next. Safe to drop at any moment.
     pub(crate) async fn next_batch(&mut self, wait: Duration) -> Result<Next<P::Event>, StepError> {
-        self.load().await?;
+        let control = self.load().await?;
+        if self.core.partition().is_none() {
+            if let Some(split) = control.split {
+                self.tend_partitions(control, split).await?;
+                return Ok(Next::Split(split));
+            }
+            self.forget_partitions().await;
+        }
         let at_work = self.has_lease().await?;
         let control = self.load().await?;
         if control.pause.is_some() {
@@ -206,14 +238,26 @@ where
             }
         }
         let from = control.position.next;
-        let batch = match self.ahead.take() {
-            Some(batch) if batch.from == from => batch,
+        let barrier = control.split.and_then(|split| split.barrier);
+        if barrier.is_some_and(|barrier| from >= barrier) {
+            // Whoever tends the partitions goes on when all have come here.
+            self.control = None;
+            return Ok(Next::Elsewhere);
+        }
+        let batch = match (self.ahead.take(), barrier) {
+            (_, Some(barrier)) => {
+                self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?
+            }
+            (Some(batch), None) if batch.from == from => batch,
             _ => {
                 let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
-                let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max.max(1) };
+                let portion = self.core.portion(&control, self.live.snapshot().head, &self.pace);
+                let portion =
+                    if retrying { Portion { changesets: 1, is_span: false, ..portion } } else { portion };
                 let wait = self.at_most_until_parked_due(wait);
                 let wait = if self.tenure.is_kept() { wait.min(LOOK_EVERY) } else { wait };
-                self.core.fetch(from, changesets, wait).await?
+                let wait = if self.older_readers.is_some() { wait.min(LOOK_FOR_READERS_EVERY) } else { wait };
+                self.core.fetch(from, portion, wait).await?
             }
         };
         if !self.verified.covers(&control, &batch.head) {
@@ -245,16 +289,23 @@ where
         let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
         let (core, stop) = (self.core.clone(), self.stop.clone());
         let next = batch.next;
+        let portion = core.portion(&control, batch.head.checkpoint, &self.pace);
         let read_ahead = async {
             if caught_up && !full {
                 return None;
             }
             tokio::select! {
-                ahead = core.fetch(next, core.settings.batch_changesets_max, Duration::ZERO) => ahead.ok(),
+                ahead = core.fetch(next, portion, Duration::ZERO) => ahead.ok(),
                 () = stop.cancelled() => None,
             }
         };
-        let (applied, ahead) = tokio::join!(self.apply(control, batch), read_ahead);
+        let apply = async {
+            let began = Instant::now();
+            let applied = self.apply(control, batch).await;
+            self.pace.took(began.elapsed());
+            applied
+        };
+        let (applied, ahead) = tokio::join!(apply, read_ahead);
         if let Err(error) = applied {
             // How far the row got is the database's to say: a commit may have gone through unanswered.
             self.control = None;
@@ -280,12 +331,7 @@ where
             match self.core.apply(&control, &batch, 0..end, &parked).await {
                 Ok(moved) => self.place(moved),
                 Err(StepError::Failed { .. }) if end > 1 => {
-                    let mut control = control;
-                    for changeset in 0..end {
-                        control =
-                            self.core.apply(&control, &batch, changeset..changeset + 1, &parked).await?;
-                        self.place(control.clone());
-                    }
+                    self.apply_in_portions(control, &batch, end).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -298,6 +344,33 @@ where
         }
         let error = unreadable.map_or_else(String::new, |(_, error)| error.to_string());
         Err(StepError::Failed { at: control.position, place, error })
+    }
+
+    /// In ordinary batches, and what fails of these one changeset at a time, up to the one that fails.
+    async fn apply_in_portions(
+        &mut self,
+        mut control: Control,
+        batch: &Arc<Batch<P::Event>>,
+        end: usize,
+    ) -> Result<(), StepError> {
+        let parked = self.parked.clone();
+        let ordinary = self.core.settings.batch_changesets_max.max(1);
+        let mut portion = if end > ordinary { ordinary } else { 1 };
+        let mut begin = 0;
+        while begin < end {
+            let until = end.min(begin + portion);
+            match self.core.apply(&control, batch, begin..until, &parked).await {
+                Ok(moved) => control = moved,
+                Err(StepError::Failed { .. }) if portion > 1 => {
+                    portion = 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            self.place(control.clone());
+            begin = until;
+        }
+        Ok(())
     }
 
     /// The projection's row, read or made.

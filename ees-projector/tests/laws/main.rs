@@ -14,6 +14,7 @@ mod log_replaced;
 mod operating;
 mod parking;
 mod support;
+mod sweeping;
 mod typed_rows;
 
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub struct Postgres {
 
 impl Database for Postgres {
     type Tx = ees_projector::postgres::Tx;
+    const SIDE_BY_SIDE: bool = true;
+    const PARTITIONS: bool = true;
 
     async fn begin(&self) -> Result<Self::Tx, BoxError> {
         self.database.begin().await
@@ -158,6 +161,9 @@ laws! {
         waiting_times_out_and_says_where_it_stands,
         an_unknown_name_is_answered_with_the_known_ones,
         a_projection_that_does_not_move_is_reported;
+    sweeping:
+        old_entries_of_the_audit_go_a_bounded_number_at_a_time,
+        a_worker_forgets_the_audit_in_time;
     typed_rows:
         rows_are_written_changed_and_removed,
         columns_and_documents_end_in_the_same_states,

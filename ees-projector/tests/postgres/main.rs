@@ -7,6 +7,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod faults;
+mod operating;
+mod own_sql;
+mod partitions;
+mod poison;
+mod processes;
+mod queue;
+mod readers;
 mod side_by_side;
 mod support;
+mod sweeping;
+mod versions;
 mod workers;

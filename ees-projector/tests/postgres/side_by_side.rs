@@ -51,7 +51,7 @@ async fn readers_see_no_error_and_only_whole_states_through_a_new_version_and_ba
         }
     });
     let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..Settings::default() };
-    let new = bank.start(Balances { version: 2, bonus: 1 }, beside).await;
+    let new = bank.start(Balances { version: 2, bonus: 1, ..Balances::default() }, beside).await;
     let swapped =
         bank.status_when(&new, |status| status.standby.is_none() && status.checkpoint.get() == 100).await;
     assert_eq!(swapped.version, 2);
@@ -80,7 +80,7 @@ async fn a_version_that_differs_is_not_swapped_and_the_rows_are_named() {
     let old = bank.start(Balances::default(), Settings::default()).await;
     bank.caught_up(&old).await;
     let beside = Settings { new_version: NewVersion::SideBySide { verify: true }, ..Settings::default() };
-    let new = bank.start(Balances { version: 2, bonus: 1 }, beside).await;
+    let new = bank.start(Balances { version: 2, bonus: 1, ..Balances::default() }, beside).await;
     let status = bank
         .status_when(&new, |status| {
             status.standby.as_ref().is_some_and(|standby| standby.plan.note.is_some())
@@ -93,6 +93,30 @@ async fn a_version_that_differs_is_not_swapped_and_the_rows_are_named() {
     assert_eq!(bank.total(&bank.connect().await).await, 40);
     old.shut_down().await;
     new.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_left_ready_is_swapped_by_the_next_without_news() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(20).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+    running.handle().rebuild_side_by_side("balances", only_built, "").await.unwrap();
+    bank.status_when(&running, |status| {
+        status.standby.as_ref().is_some_and(|standby| standby.checkpoint.get() == 20)
+    })
+    .await;
+    running.shut_down().await;
+    // As one leaves it that was killed after its last step.
+    bank.run("UPDATE ees.projections SET standby = replace(standby, '\"swap\":false', '\"swap\":true')")
+        .await;
+    let next = bank.start(Balances::default(), Settings::default()).await;
+    bank.status_when(&next, |status| {
+        status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
+    })
+    .await;
+    next.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 //! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
 //!   `batch` says which of them can.
 //! - `reader` reads, on the connections of `readers`; `head` knows where the log ends, and hears of what others append.
+//! - `server` is where to connect to, and what changes behind a proxy.
 //! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
 //!
 //! How the order comes about: every batch is one call of a function in the database, which takes the lock on the
@@ -17,14 +18,13 @@ mod keys;
 mod reader;
 mod readers;
 mod schema;
+mod server;
 mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -35,6 +35,7 @@ use crate::{
 use error::failed;
 use head::Head;
 use readers::Readers;
+use server::Server;
 use writer::Writer;
 
 /// Settings of a [`Store`].
@@ -68,11 +69,12 @@ impl Default for Options {
 /// Any number of processes may write to one log at once. Events and metadata are kept as text, verbatim.
 ///
 /// # Guarantees
-/// - A commit that was answered is as durable as the server makes its transactions (`synchronous_commit` is `on` for
-///   commits, whatever the server's default).
+/// - A commit that was answered is on the server's disk, even where its `synchronous_commit` is `off`; any other setting
+///   of it is respected, and so are synchronous replicas.
 /// - Checkpoints follow one another in the order of the commits, without holes, over all processes: whoever has read up
 ///   to one has missed nothing before it.
-/// - A process that is frozen or dies holds nobody up: it never has a transaction open between two calls.
+/// - A process that is frozen or dies holds nobody up: a batch is one call, and no transaction is open between
+///   two of them.
 ///
 /// # When the server is away
 /// The store goes on by itself; nobody has to open it again. A restart, a failover's moment of read-only, a lock that
@@ -87,10 +89,14 @@ impl Default for Options {
 /// older state. So it is when changesets are found missing, as after a backup was restored under a running store.
 ///
 /// # Connections
-/// At most [`Options::readers`], and three more: one writes, one listens, one notifies. Through a proxy that pools
-/// transactions (pgbouncer), add `statement-cache-capacity=0` to the URL; notifications may not arrive then, and
-/// followers look for news every half a second. pgbouncer needs `ignore_startup_parameters = extra_float_digits`. For
-/// TLS, which needs the feature `tls`, add `sslmode=verify-full`, and `sslrootcert=PATH` for an authority of your own.
+/// At most [`Options::readers`], and three more: one writes, one listens, one notifies.
+///
+/// Through a proxy that pools transactions (pgbouncer, which needs `ignore_startup_parameters = extra_float_digits`),
+/// add `statement-cache-capacity=0` to the URL. Then every call is a transaction of a few trips, so commits are slower,
+/// a process that freezes in one holds the others up for two seconds at most, and nobody listens or notifies: followers
+/// look for news every half a second.
+///
+/// For TLS, which needs the feature `tls`, add `sslmode=verify-full`, and `sslrootcert=PATH` for an authority of your own.
 ///
 /// # Grants
 /// Who opens the first store needs `CREATE` on the database. Afterwards a role of lesser rights does:
@@ -148,36 +154,26 @@ impl Store {
     /// # Errors
     /// As for [`Store::connect`].
     pub async fn connect_with(url: &str, options: Options) -> Result<Self> {
-        let server = server(url)?;
-        let mut connection = in_time(server.connect()).await.map_err(failed)?;
-        schema::prepare(&mut connection).await?;
-        let log_id = schema::log_id(&mut connection).await?;
-        let head = Arc::new(Head::of(&mut connection, log_id).await.map_err(failed)?);
-        let readers = Readers::new(&server, options.readers, options.patience, &head);
+        let unread = |error| Error::InvalidRequest(format!("the URL of the database: {error}"));
+        let server = Server::at(url).map_err(unread)?;
+        let mut connection = server.connect().await.map_err(failed)?;
+        let mut tx = server::begin(&mut connection, server.pooled).await.map_err(failed)?;
+        schema::prepare(&mut tx).await?;
+        let log_id = schema::log_id(&mut tx).await?;
+        let head = Arc::new(Head::of(&mut tx, log_id).await.map_err(failed)?);
+        tx.commit().await.map_err(failed)?;
+        let readers = Readers::new(&server, options, &head);
         let mut helpers = JoinSet::new();
-        helpers.spawn(head::follow(head.clone(), readers.clone(), server.clone()));
-        helpers.spawn(head::tell(head.clone(), server.clone()));
+        helpers.spawn(head::poll(head.clone(), readers.clone()));
+        // Behind a proxy, who listens is forgotten with the transaction.
+        if !server.pooled {
+            helpers.spawn(head::listen(head.clone(), server.options.clone()));
+            helpers.spawn(head::tell(head.clone(), server.options.clone()));
+        }
         helpers.spawn(keys::sweep(readers.clone(), options.keep_keys));
         let writer = Writer::start(server, connection, head.clone(), options);
         Ok(Self { writer, readers, head, limit_bytes: options.limit_bytes, _helpers: helpers })
     }
-}
-
-/// Who reads the URL, and what every connection is told.
-fn server(url: &str) -> Result<PgConnectOptions> {
-    let options: PgConnectOptions =
-        url.parse().map_err(|e| Error::InvalidRequest(format!("the URL of the database: {e}")))?;
-    let name = options.get_application_name().unwrap_or("ees-store").to_owned();
-    Ok(options.application_name(&name).disable_statement_logging())
-}
-
-/// A server that was not heard of for so long counts as gone.
-const ANSWER_MAX: Duration = Duration::from_secs(15);
-
-/// What was asked of the server, unless it does not answer.
-async fn in_time<T>(what: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
-    tokio::time::timeout(ANSWER_MAX, what).await.unwrap_or_else(late)
 }
 
 #[async_trait]

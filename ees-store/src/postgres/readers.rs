@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::BoxFuture;
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
 use tokio::sync::Semaphore;
 
+use super::Options;
 use super::error::{Fate, failed};
 use super::head::Head;
+use super::server::{Server, begin};
 use crate::{Error, Result};
 
 /// A read that was not answered for so long counts as lost: its connection may lead nowhere.
@@ -22,27 +24,31 @@ pub(super) struct Readers {
     /// As many as connections. The pool has a queue too, but does not tell a full one from a server that is gone.
     turns: Semaphore,
     patience: Duration,
+    pooled: bool,
 }
 
 impl Readers {
     /// A pool whose every new connection looks which server it met: one that was started anew may hold an older state.
     pub(super) fn new(
-        server: &PgConnectOptions,
-        at_most: u32,
-        patience: Duration,
+        server: &Server,
+        Options { readers, patience, .. }: Options,
         head: &Arc<Head>,
     ) -> Arc<Self> {
-        let (at_most, head) = (at_most.max(1), head.clone());
+        let (at_most, pooled, head) = (readers.max(1), server.pooled, head.clone());
         let pool = PgPoolOptions::new()
             .max_connections(at_most)
             .acquire_timeout(patience)
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
                 let head = head.clone();
-                Box::pin(async move { head.look(connection).await.map(drop) })
+                Box::pin(async move {
+                    let mut tx = begin(connection, pooled).await?;
+                    head.look(&mut tx).await?;
+                    tx.commit().await
+                })
             })
-            .connect_lazy_with(server.clone());
-        Arc::new(Self { pool, turns: Semaphore::new(at_most as usize), patience })
+            .connect_lazy_with(server.options.clone());
+        Arc::new(Self { pool, turns: Semaphore::new(at_most as usize), patience, pooled })
     }
 
     /// Asks something that may be asked again; after a lost connection it is, on another one. A pool that lost its server
@@ -69,7 +75,16 @@ impl Readers {
 
     async fn ask_once<Q: Sync, T>(&self, question: &Q, how: How<Q, T>) -> sqlx::Result<T> {
         let mut connection = self.pool.acquire().await?;
-        match tokio::time::timeout(ANSWER_MAX, how(question, &mut connection)).await {
+        let asking = async {
+            if !self.pooled {
+                return how(question, &mut connection).await;
+            }
+            let mut tx = begin(&mut connection, true).await?;
+            let answer = how(question, &mut tx).await?;
+            tx.commit().await?;
+            Ok(answer)
+        };
+        match tokio::time::timeout(ANSWER_MAX, asking).await {
             Ok(answer) => answer,
             Err(_) => {
                 // Returned to the pool, it would wait there for an answer.

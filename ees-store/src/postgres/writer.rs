@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions, Connection, Row};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::Options;
 use super::batch::{Batch, COMMITS_MAX, Waiting};
 use super::error::{Fate, failed, told};
 use super::head::Head;
-use super::{Options, in_time};
+use super::server::{Server, begin, in_time};
 use crate::decide::{Refusal, Tail, decide};
 use crate::{
     ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Expectation, Result, StreamType, Timestamp,
@@ -67,12 +68,7 @@ fn gone() -> Error {
 }
 
 impl Writer {
-    pub(super) fn start(
-        server: PgConnectOptions,
-        connection: PgConnection,
-        head: Arc<Head>,
-        options: Options,
-    ) -> Self {
+    pub(super) fn start(server: Server, connection: PgConnection, head: Arc<Head>, options: Options) -> Self {
         let Options { limit_bytes, patience, .. } = options;
         let (jobs, queue) = mpsc::unbounded_channel();
         let appender = Appender {
@@ -107,7 +103,7 @@ impl Writer {
 
 /// What the task owns.
 struct Appender {
-    server: PgConnectOptions,
+    server: Server,
     /// With the time it was last used.
     connection: Option<(PgConnection, Instant)>,
     head: Arc<Head>,
@@ -239,7 +235,16 @@ impl Appender {
     async fn transaction(&mut self, batch: &Batch<Job>) -> Result<Answer, Failed> {
         let mut connection = self.connect().await.map_err(Failed::before_sending)?;
         // To the end of the answer: only then has the server committed.
-        let rows = in_time(call(batch).fetch_all(&mut connection)).await.map_err(Failed::of)?;
+        let calling = async {
+            if !self.server.pooled {
+                return call(batch).fetch_all(&mut connection).await;
+            }
+            let mut tx = begin(&mut connection, true).await?;
+            let rows = call(batch).fetch_all(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(rows)
+        };
+        let rows = in_time(calling).await.map_err(Failed::of)?;
         // After any failure another one: it may lead to another server by now.
         self.connection = Some((connection, Instant::now()));
         rows.first().map_or(Err(sqlx::Error::RowNotFound), answer).map_err(Failed::of)
@@ -253,7 +258,7 @@ impl Appender {
         {
             return Ok(connection);
         }
-        in_time(self.server.connect()).await
+        self.server.connect().await
     }
 
     /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too may rest

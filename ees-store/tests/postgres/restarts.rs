@@ -5,8 +5,8 @@ use ees_store::postgres::Store;
 use ees_store::{ChangesetLog, Error, EventStore, LogQuery};
 use ees_test_postgres::Server;
 
-use crate::writers::Writers;
-use crate::{commit, impatient, keyed, until};
+use crate::writers::{Writers, insist};
+use crate::{administrator, commit, impatient, keyed, numbers, run, until};
 
 #[tokio::test]
 async fn commits_survive_restarts_and_kills_of_the_server_and_nobody_reopens_the_store() {
@@ -65,4 +65,22 @@ async fn a_restart_while_nobody_commits_costs_no_commit() {
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     server.restart().await;
     store.commit(commit("a", 1, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_answered_survives_a_kill_although_the_database_trades_that_for_speed() {
+    let server = Server::start().await;
+    let url = server.url("postgres");
+    run(&mut administrator(&url).await, "ALTER DATABASE postgres SET synchronous_commit = off").await;
+    // Nothing writes the log to disk by the way.
+    run(&mut administrator(&url).await, "ALTER SYSTEM SET wal_writer_delay = '10s'").await;
+    server.restart().await;
+    let store = Store::connect(&url).await.unwrap();
+    for number in 0..5 {
+        insist(&store, &keyed("a", number, number)).await;
+        server.kill();
+        server.start_again().await;
+        let stored = numbers(&store, "a").await;
+        assert_eq!(stored.len() as u64, number + 1, "{stored:?}");
+    }
 }

@@ -2,6 +2,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use ees_tests::{Killed, Server, ees, run};
 use serde_json::json;
@@ -155,4 +156,29 @@ fn the_projections_are_part_of_the_api() {
     assert_eq!(names["projections"][0]["name"], "statistics");
     assert_eq!(names["projections"][1]["name"], "stream_catalogue");
     assert!(world.get_json("/openapi.json")["paths"]["/projections/{name}/rebuild"].is_object());
+}
+
+#[test]
+fn what_is_kept_for_a_while_goes_when_that_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let again = ["commit", "a", "--event", "1", "--idempotency-key", "once"];
+    let mut server = Server::start(folder.path());
+    run(&mut server.ees(&again)).ok();
+    run(&mut server.ees(&again)).ok();
+    run(&mut server.ees(&["projections", "pause", "statistics", "--reason", "lunch"])).ok();
+    run(&mut server.ees(&["projections", "resume", "statistics"])).ok();
+    assert_eq!(server.get_json("/projections/statistics/audit")["audit"].as_array().unwrap().len(), 2);
+    assert!(server.stop().success());
+
+    let server = Server::start_with(folder.path(), &["--keep-keys", "0s", "--keep-audit", "0s"]);
+    run(&mut server.ees(&["commit", "b", "--event", "1"])).ok();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !server.get_json("/projections/statistics/audit")["audit"].as_array().unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "the audit is still there");
+        thread::sleep(Duration::from_millis(10));
+    }
+    // The key is forgotten: it is a commit like any other, and expects what is not so any more.
+    run(&mut server.ees(&again)).failed(4);
+    let refused = run(ees(&["serve", "--keep-keys", "7"]).current_dir(folder.path())).failed(2);
+    assert!(refused.contains("7d"), "{refused}");
 }

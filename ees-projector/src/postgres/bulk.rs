@@ -1,0 +1,104 @@
+//! Many rows at once, by COPY: into an empty table at once, into one with rows through a table aside.
+
+use std::fmt::Write;
+
+use sqlx::AssertSqlSafe;
+
+use super::Tx;
+use super::rows::{names, quoted};
+use crate::projection::BoxError;
+use crate::read_model::{Row, Table, Value};
+
+/// From so many rows on, COPY is faster than arrays.
+pub(super) const ROWS_MIN: usize = 2_000;
+/// Bytes sent at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+impl Tx {
+    /// Writes rows of which none is written twice.
+    pub(super) async fn copy_rows(&mut self, table: &Table, rows: &[(&str, &Row)]) -> Result<(), BoxError> {
+        let name = self.qualified(&table.name);
+        let columns = names(table).collect::<Vec<_>>().join(", ");
+        let empty = format!("SELECT NOT EXISTS (SELECT 1 FROM {name})");
+        if sqlx::query_scalar(AssertSqlSafe(empty)).fetch_one(self.inner()).await? {
+            return self.copy(&name, &columns, rows).await;
+        }
+        let aside = quoted(&format!("{}__bulk", table.name));
+        let make = format!("CREATE TEMP TABLE {aside} (LIKE {name}) ON COMMIT DROP");
+        sqlx::raw_sql(AssertSqlSafe(make)).execute(self.inner()).await?;
+        self.copy(&format!("pg_temp.{aside}"), &columns, rows).await?;
+        let sets: Vec<String> =
+            names(table).skip(1).map(|column| format!("{column} = excluded.{column}")).collect();
+        let change =
+            if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
+        let merge = format!(
+            "INSERT INTO {name} ({columns}) SELECT {columns} FROM pg_temp.{aside}
+             ON CONFLICT ({}) DO {change}; DROP TABLE pg_temp.{aside}",
+            quoted(&table.key.name)
+        );
+        sqlx::raw_sql(AssertSqlSafe(merge)).execute(self.inner()).await?;
+        Ok(())
+    }
+
+    async fn copy(&mut self, table: &str, columns: &str, rows: &[(&str, &Row)]) -> Result<(), BoxError> {
+        let mut copy = self.inner().copy_in_raw(&format!("COPY {table} ({columns}) FROM STDIN")).await?;
+        let mut chunk = String::with_capacity(CHUNK_BYTES + 4_096);
+        for (key, row) in rows {
+            push_text(&mut chunk, key);
+            for value in *row {
+                chunk.push('\t');
+                push(&mut chunk, value);
+            }
+            chunk.push('\n');
+            if chunk.len() >= CHUNK_BYTES {
+                copy.send(chunk.as_bytes()).await?;
+                chunk.clear();
+            }
+        }
+        copy.send(chunk.as_bytes()).await?;
+        copy.finish().await?;
+        Ok(())
+    }
+}
+
+/// A value as COPY's text format has it.
+fn push(chunk: &mut String, value: &Value) {
+    // Writing to a `String` can't fail.
+    let _ = match value {
+        Value::Null => write!(chunk, "\\N"),
+        Value::Bool(truth) => write!(chunk, "{truth}"),
+        Value::Int(number) => write!(chunk, "{number}"),
+        Value::Float(number) => write!(chunk, "{number}"),
+        Value::Text(text) | Value::Json(text) => {
+            push_text(chunk, text);
+            Ok(())
+        }
+    };
+}
+
+fn push_text(chunk: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '\t', '\n', '\r']) {
+        chunk.push_str(&rest[..at]);
+        chunk.push_str(match rest.as_bytes()[at] {
+            b'\\' => "\\\\",
+            b'\t' => "\\t",
+            b'\n' => "\\n",
+            _ => "\\r",
+        });
+        rest = &rest[at + 1..];
+    }
+    chunk.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_column_or_a_row_is_written_otherwise() {
+        let mut chunk = String::new();
+        push_text(&mut chunk, "a\tb\\N\r\nü");
+        assert_eq!(chunk, "a\\tb\\\\N\\r\\nü");
+    }
+}

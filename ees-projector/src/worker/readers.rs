@@ -1,0 +1,61 @@
+//! Readers whose transaction began before the read model beside the live one was whole.
+//!
+//! A transaction of the isolation level repeatable read finds the tables that have the name now, and in them the rows of
+//! the moment when it began. If the tables were exchanged meanwhile, it would see half a read model.
+
+use std::time::{Duration, Instant};
+
+use crate::database::{Database, Transaction};
+use crate::operation::OperateError;
+use crate::projection::Projection;
+use crate::worker::runner::Runner;
+use crate::worker::step::StepError;
+
+pub(crate) const LOOK_FOR_READERS_EVERY: Duration = Duration::from_millis(50);
+/// How long an operator waits for such readers.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+impl<P, D> Runner<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    /// Whether a transaction is open that would see this read model, which is whole now, as it was before.
+    pub(crate) async fn is_seen_half_built(&mut self) -> Result<bool, StepError> {
+        let core = self.core.clone();
+        let look = async move { core.database.begin().await?.open_transactions().await };
+        let open = self.core.database.run(look).await.and_then(|open| open).map_err(StepError::Database)?;
+        let count = open.len();
+        let first_look = self.older_readers.is_none();
+        let older = self.older_readers.get_or_insert_with(|| open.clone());
+        older.retain(|reader| open.contains(reader));
+        if older.is_empty() {
+            self.older_readers = None;
+            return Ok(false);
+        }
+        if first_look {
+            let projection = self.core.name();
+            tracing::info!(
+                projection,
+                transactions = count,
+                "waiting for transactions that are older than it"
+            );
+        }
+        Ok(true)
+    }
+
+    pub(crate) async fn wait_for_older_readers(&mut self) -> Result<(), OperateError> {
+        let deadline = Instant::now() + WAIT_MAX;
+        while self.is_seen_half_built().await? {
+            if Instant::now() > deadline {
+                return Err(OperateError::Unavailable(
+                    "transactions are open that began before it was built, and would see it half built: end them and try \
+                     again, or force it"
+                        .to_owned(),
+                ));
+            }
+            tokio::time::sleep(LOOK_FOR_READERS_EVERY).await;
+        }
+        Ok(())
+    }
+}

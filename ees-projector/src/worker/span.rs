@@ -1,0 +1,102 @@
+//! A large part of the log at once, while a projection is far behind.
+
+use std::time::Duration;
+
+use ees_store::{Checkpoint, LogPage, LogQuery};
+
+use crate::control::Control;
+use crate::database::Database;
+use crate::projection::Projection;
+use crate::settings::Settings;
+use crate::worker::step::{Core, StepError};
+
+/// So many ordinary batches behind is far.
+const FAR_BATCHES: u64 = 4;
+
+/// A step that takes longer is too large: the row is held all the time, and operators wait.
+const STEP_MAX: Duration = Duration::from_secs(2);
+/// A step that takes less may be larger.
+const STEP_MIN: Duration = Duration::from_millis(500);
+
+/// How many changesets a span has, by how long the last one took.
+#[derive(Default)]
+pub(crate) struct Pace {
+    /// Ordinary batches, as a power of two.
+    doublings: u32,
+}
+
+impl Pace {
+    fn changesets(&self, batch: usize) -> usize {
+        batch.max(1).saturating_mul(1 << self.doublings)
+    }
+
+    pub(crate) fn took(&mut self, time: Duration) {
+        if time > STEP_MAX {
+            self.doublings = self.doublings.saturating_sub(1);
+        } else if time < STEP_MIN {
+            self.doublings = (self.doublings + 1).min(16);
+        }
+    }
+}
+
+/// How much to take at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portion {
+    pub(crate) changesets: usize,
+    pub(crate) bytes: usize,
+    /// Whether it may take several pages of the log.
+    pub(crate) is_span: bool,
+}
+
+impl<P, D> Core<P, D>
+where
+    D: Database,
+    P: Projection<D::Tx>,
+{
+    /// As much as suits how far behind the projection is, as far as is known, and how fast it is.
+    pub(crate) fn portion(&self, control: &Control, head: Checkpoint, pace: &Pace) -> Portion {
+        let settings = &self.settings;
+        let behind = head.get().saturating_sub(control.position.next.get());
+        let far = behind / FAR_BATCHES > settings.batch_changesets_max as u64;
+        if far && self.projection.takes_spans() {
+            let changesets =
+                pace.changesets(settings.batch_changesets_max).min(settings.span_changesets_max).max(1);
+            Portion { changesets, bytes: settings.span_bytes_max, is_span: true }
+        } else {
+            self.batch()
+        }
+    }
+
+    pub(crate) fn batch(&self) -> Portion {
+        let Settings { batch_changesets_max, batch_bytes_max: bytes, .. } = self.settings;
+        Portion { changesets: batch_changesets_max.max(1), bytes, is_span: false }
+    }
+
+    /// Reads on while a page is there and the portion is not full: a log gives so much at a time.
+    pub(crate) async fn read_on(&self, query: &LogQuery, mut page: LogPage) -> Result<LogPage, StepError> {
+        let size =
+            |page: &LogPage| page.changesets.iter().map(|changeset| changeset.size_bytes()).sum::<usize>();
+        let mut bytes = size(&page);
+        while page.changesets.len() < query.limit
+            && bytes < query.max_bytes
+            && page.next < page.head.checkpoint
+        {
+            let rest = LogQuery {
+                from: page.next,
+                limit: query.limit - page.changesets.len(),
+                max_bytes: query.max_bytes - bytes,
+                wait: Duration::ZERO,
+                filter: query.filter.clone(),
+            };
+            let more = self.log.read(rest).await.map_err(StepError::Log)?;
+            // Another incarnation may be another past: that is looked at before anything is applied.
+            if more.next <= page.next || more.head.incarnation != page.head.incarnation {
+                break;
+            }
+            bytes += size(&more);
+            page.changesets.extend(more.changesets);
+            (page.next, page.head) = (more.next, more.head);
+        }
+        Ok(page)
+    }
+}

@@ -1,0 +1,63 @@
+//! What is kept for a while only.
+
+use std::time::Duration;
+
+use ees_projector::database::{Database, Transaction};
+use ees_projector::{AuditEntry, Settings};
+use ees_store::{Checkpoint, Timestamp};
+
+use crate::support::{ChangingLog, Journal, LONG, TestDatabase, settings, start};
+
+fn entry(reason: &str, at: i64) -> AuditEntry {
+    AuditEntry {
+        at: Timestamp::from_micros(at),
+        action: "pause".to_owned(),
+        reason: reason.to_owned(),
+        checkpoint: Checkpoint::START,
+        detail: String::new(),
+    }
+}
+
+async fn reasons<D: Database>(database: &D, name: &str) -> Vec<String> {
+    let mut tx = database.begin().await.unwrap();
+    let entries = tx.audit_entries(name, 10).await.unwrap();
+    entries.into_iter().map(|entry| entry.reason).collect()
+}
+
+pub async fn old_entries_of_the_audit_go_a_bounded_number_at_a_time<D: TestDatabase>() {
+    let database = D::fresh().await;
+    let mut tx = database.begin().await.unwrap();
+    for (reason, at) in [("first", 1), ("second", 2), ("third", 3), ("young", 10)] {
+        tx.audit("journal", &entry(reason, at)).await.unwrap();
+    }
+    tx.audit("other", &entry("another's", 1)).await.unwrap();
+    for (gone, left) in [(2, &["young", "third"][..]), (1, &["young"]), (0, &["young"])] {
+        assert_eq!(tx.sweep("journal", Timestamp::from_micros(10), 2).await.unwrap(), gone);
+        let entries = tx.audit_entries("journal", 10).await.unwrap();
+        assert_eq!(entries.iter().map(|entry| &entry.reason).collect::<Vec<_>>(), left);
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(reasons(&database, "other").await, ["another's"]);
+}
+
+pub async fn a_worker_forgets_the_audit_in_time<D: TestDatabase>() {
+    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+    let keeps = start(&log, &database, &journal, settings());
+    keeps.handle().pause("journal", "maintenance").await.unwrap();
+    keeps.handle().resume("journal", "done").await.unwrap();
+    log.append("s", &crate::support::note("1")).await;
+    keeps.caught_up().await;
+    keeps.running.shut_down().await;
+    assert_eq!(reasons(&database, "journal").await, ["done", "maintenance"]);
+
+    let short =
+        Settings { keep_audit: Duration::ZERO, poll_interval: Duration::from_millis(10), ..settings() };
+    let forgets = start(&log, &database, &journal, short);
+    let gone = async {
+        while !reasons(&database, "journal").await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(LONG, gone).await.unwrap();
+    forgets.running.shut_down().await;
+}
