@@ -49,20 +49,20 @@ async fn a_worker_that_is_busy_all_the_time_obeys_what_another_process_is_told()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_begins_although_the_old_one_is_busy() {
     let bank = Bank::new().await;
-    bank.deposit_to_many(2_000).await;
+    bank.deposit_to_many(800).await;
     let (slow, settings) = busy();
     let old = bank.start(slow, settings).await;
     let moving =
         || async { bank.number("SELECT coalesce(max(checkpoint), 0) FROM ees.projections").await > 20 };
     until("it moves", Duration::from_secs(20), moving).await;
     let new = bank.start(Balances { version: 2, bonus: 1, ..Balances::default() }, Settings::default()).await;
-    until("the new version has it", Duration::from_secs(3), || async {
+    until("the new version has it", Duration::from_secs(2), || async {
         bank.number("SELECT coalesce(max(version), 0) FROM ees.projections").await == 2
     })
     .await;
     bank.caught_up(&new).await;
     bank.status_when(&old, |status| status.state == State::Stopped).await;
-    assert_eq!(bank.total(&bank.connect().await).await, 4_000);
+    assert_eq!(bank.total(&bank.connect().await).await, 1_600);
     old.shut_down().await;
     new.shut_down().await;
 }
