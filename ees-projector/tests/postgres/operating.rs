@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ees_projector::{Settings, SideBySide, StandbyRole, State};
 
-use crate::support::{Balances, Bank, until};
+use crate::support::{Balances, Bank, LONG, until};
 
 /// One changeset a step, and a step after the other.
 fn busy() -> (Balances, Settings) {
@@ -23,9 +23,17 @@ async fn a_worker_that_is_busy_all_the_time_obeys_what_another_process_is_told()
     let moving =
         || async { bank.number("SELECT coalesce(max(checkpoint), 0) FROM ees.projections").await > 20 };
     until("it moves", Duration::from_secs(20), moving).await;
-    let owner = bank.status_when(&workers[0], |status| status.owner.is_some()).await.owner;
-    let seen = bank.status_when(&workers[1], |status| status.owner == owner).await;
-    let told = if seen.state == State::Elsewhere { &workers[1] } else { &workers[0] };
+    // Both have come: from now on it is one and the same that works.
+    until("one of them works", LONG, || async {
+        bank.number("SELECT count(*) FROM ees.workers WHERE projection = 'balances'").await == 2
+    })
+    .await;
+    let mut told = &workers[0];
+    for worker in &workers {
+        if worker.handle().status("balances").await.unwrap().state == State::Elsewhere {
+            told = worker;
+        }
+    }
     for _ in 0..5 {
         told.handle().pause("balances", "to look").await.unwrap();
         let here = bank.number("SELECT coalesce(max(checkpoint), 0) FROM ees.projections").await;
