@@ -192,7 +192,7 @@ async fn under_fire(bank: &Served, does: &str, kills: usize) {
     let mut killed = 0;
     while killed < kills || Instant::now() < until {
         let worker = Worker::start(bank, does, MS / 4);
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..700))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..400))).await;
         worker.kill();
         killed += 1;
     }
@@ -206,7 +206,7 @@ async fn what_is_built_beside_is_finished_however_often_it_is_killed() {
     bank.is_exact(600).await;
     bank.bank.run("UPDATE balances.balances SET state = state").await;
     first.stop();
-    under_fire(&bank, "build", 8).await;
+    under_fire(&bank, "build", 5).await;
     let last = Worker::start(&bank, "", Duration::ZERO);
     bank.bank.deposit_to_many(20).await;
     bank.is_exact(620).await;
@@ -225,7 +225,7 @@ async fn a_swap_is_whole_however_often_it_is_killed() {
     let built = "SELECT count(*) FROM ees.projections WHERE standby LIKE '%following%'";
     until("it is built", 20_000 * MS, || async { bank.bank.number(built).await == 1 }).await;
     first.kill();
-    under_fire(&bank, "swap", 8).await;
+    under_fire(&bank, "swap", 5).await;
     let last = Worker::start(&bank, "", Duration::ZERO);
     bank.bank.deposit_to_many(20).await;
     bank.is_exact(220).await;
@@ -239,7 +239,7 @@ async fn a_swap_is_whole_however_often_it_is_killed() {
 async fn what_a_killed_verification_left_is_removed_by_the_next() {
     let bank = Served::new().await;
     bank.bank.deposit_to_many(300).await;
-    under_fire(&bank, "verify", 5).await;
+    under_fire(&bank, "verify", 3).await;
     let last = bank.bank.start(Balances::default(), Settings::default()).await;
     bank.is_exact(300).await;
     assert!(last.handle().verify("balances").await.unwrap().is_equal());
