@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::{AuditEntry, ParkedStream};
 use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
+use crate::slot::Slot;
 use crate::standby::{Comparison, SideBySide};
 use crate::status::{Live, Status};
 use crate::verification::{Estimate, Verification, Verifier};
@@ -22,7 +23,7 @@ pub(crate) type Verifying<T> = Pin<Box<dyn Future<Output = Result<T, OperateErro
 
 /// What a running projection lets others read from its database.
 pub(crate) trait Inspect: Send + Sync {
-    fn parked(&self) -> Reading<Vec<ParkedStream>>;
+    fn parked(&self, slot: Slot) -> Reading<Vec<ParkedStream>>;
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
     fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison>;
     fn estimate(&self) -> Verifying<Estimate>;
@@ -71,6 +72,9 @@ impl Member {
 }
 
 /// The running projections of one process. Cloning is cheap.
+///
+/// A read model beside a live one is paused, resumed, and its streams retried or skipped, under the projection's name with
+/// `__standby` after it.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) members: Arc<BTreeMap<String, Member>>,
@@ -308,7 +312,8 @@ impl Handle {
     /// # Errors
     /// [`OperateError::Unknown`], [`OperateError::Unavailable`].
     pub async fn parked(&self, name: &str) -> Result<Vec<ParkedStream>, OperateError> {
-        let reading = self.member(name)?.inspect.parked();
+        let slot = if base_of(name) == name { Slot::Live } else { Slot::Standby };
+        let reading = self.member(name)?.inspect.parked(slot);
         reading.await.map_err(|e| OperateError::Unavailable(e.to_string()))
     }
 
@@ -322,13 +327,17 @@ impl Handle {
     }
 
     fn member(&self, name: &str) -> Result<&Member, OperateError> {
-        self.members.get(name).ok_or_else(|| OperateError::Unknown {
+        self.members.get(base_of(name)).ok_or_else(|| OperateError::Unknown {
             name: name.to_owned(),
             known: self.members.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         })
     }
 
+    /// The read model beside a live one has its name, and `__standby` after it.
     async fn operate(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
+        if base_of(name) != name {
+            return self.operate_beside(name, action, reason).await;
+        }
         ask(&self.member(name)?.operations, action, reason).await
     }
 
@@ -363,6 +372,11 @@ impl Handle {
     pub(crate) fn glance(&self) -> Vec<Status> {
         self.members.iter().map(|(name, member)| member.status(name, self.stalled_after)).collect()
     }
+}
+
+/// The projection whose read model this is, live or beside it.
+fn base_of(name: &str) -> &str {
+    name.strip_suffix(Slot::STANDBY).unwrap_or(name)
 }
 
 async fn ask(operations: &mpsc::Sender<Operation>, action: Action, reason: &str) -> Result<(), OperateError> {

@@ -258,8 +258,8 @@ where
 struct Inspector<P, D>(Arc<Core<P, D>>);
 
 impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
-    fn parked(&self) -> Reading<Vec<ParkedStream>> {
-        let core = self.0.clone();
+    fn parked(&self, slot: Slot) -> Reading<Vec<ParkedStream>> {
+        let core = if slot == Slot::Live { self.0.clone() } else { Arc::new(self.0.onto(slot)) };
         Box::pin(async move { core.parked().await })
     }
 

@@ -12,12 +12,15 @@ pub(crate) enum Slot {
 }
 
 impl Slot {
+    pub(crate) const STANDBY: &str = "__standby";
+    const SCRATCH: &str = "__scratch";
+
     /// The name under which the database keeps it.
     pub(crate) fn name_of(self, projection: &str) -> String {
         match self {
             Self::Live => projection.to_owned(),
-            Self::Standby => format!("{projection}__standby"),
-            Self::Scratch => format!("{projection}__scratch"),
+            Self::Standby => format!("{projection}{}", Self::STANDBY),
+            Self::Scratch => format!("{projection}{}", Self::SCRATCH),
         }
     }
 }

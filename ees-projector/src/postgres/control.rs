@@ -88,6 +88,14 @@ impl Transaction for Tx {
         if row.execute(self.inner()).await?.rows_affected() == 0 {
             return Ok(());
         }
+        let theirs = self.dependents(schema_of(name)).await?;
+        if !theirs.is_empty() {
+            let theirs = theirs.join(", ");
+            return Err(format!(
+                "it can't be dropped, because of {theirs}, made by others: drop these first"
+            )
+            .into());
+        }
         let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", schema_of(name)));
         sqlx::raw_sql(drop).execute(self.inner()).await?;
         self.remove_partitions(name).await?;

@@ -33,6 +33,8 @@ pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) 
         return Ok(());
     }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *tx).await?;
+    // A session remembers that there was no such schema until it locks a table; whoever had the lock may have made it.
+    sqlx::query("SELECT count(*) FROM pg_catalog.pg_namespace").execute(&mut *tx).await?;
     match migrator.run_direct(None, &mut *tx, false).await {
         Ok(()) => Ok(tx.commit().await?),
         Err(MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => Err(ConnectError::new(

@@ -68,6 +68,27 @@ impl Tx {
         Ok(())
     }
 
+    /// Views and foreign keys in other schemas, which would go with this one.
+    pub(super) async fn dependents(&mut self, schema: &str) -> Result<Vec<String>, BoxError> {
+        let dependents = sqlx::query_scalar(
+            "SELECT DISTINCT format('%I.%I', their.nspname, v.relname)
+             FROM pg_depend d
+             JOIN pg_class c ON d.refclassid = 'pg_class'::regclass AND c.oid = d.refobjid
+             JOIN pg_namespace ours ON ours.oid = c.relnamespace
+             JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+             JOIN pg_class v ON v.oid = r.ev_class
+             JOIN pg_namespace their ON their.oid = v.relnamespace
+             WHERE ours.nspname = $1 AND their.oid <> ours.oid
+             UNION
+             SELECT DISTINCT format('the foreign key %I of %s', k.conname, k.conrelid::regclass)
+             FROM pg_constraint k
+             JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace ours ON ours.oid = c.relnamespace
+             JOIN pg_class t ON t.oid = k.conrelid
+             WHERE k.contype = 'f' AND ours.nspname = $1 AND t.relnamespace <> ours.oid",
+        );
+        Ok(dependents.bind(schema).fetch_all(self.inner()).await?)
+    }
+
     /// The rights on the tables of a schema, and on the schema.
     pub(super) async fn grants_in(&mut self, schema: &str) -> Result<Vec<Grant>, BoxError> {
         self.grants_of(schema, schema).await

@@ -48,7 +48,8 @@ pub enum ColumnType {
     Double,
     /// True or false.
     Boolean,
-    /// A moment that serde writes as RFC 3339 text, such as [`ees_store::Timestamp`]. Text on SQLite.
+    /// A moment that serde writes as RFC 3339 text, such as [`ees_store::Timestamp`]. Text on SQLite;
+    /// `timestamptz` on PostgreSQL, which has microseconds and no finer.
     Timestamp,
     /// A UUID that serde writes as text, in lower case and with hyphens. Text on SQLite.
     Uuid,

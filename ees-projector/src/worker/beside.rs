@@ -36,7 +36,7 @@ where
         until: Checkpoint,
     ) -> Result<(), StepError> {
         let control = Control::beside(self.projection.version(), until, standby);
-        tx.discard(self.name()).await.map_err(StepError::Database)?;
+        tx.discard(self.name()).await.map_err(setup::<D>)?;
         if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
@@ -93,7 +93,7 @@ where
         let compared = runner.build_and_compare(head.checkpoint).await;
         if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
             // What is there now is another verification's.
-            return Err(OperateError::Unavailable(
+            return Err(OperateError::Invalid(
                 "it is verified by somebody else at the moment; try again".to_owned(),
             ));
         }
@@ -147,8 +147,16 @@ where
         if !plan.force && !self.parked.is_empty() {
             let parked = self.parked.len();
             return self
-                .stay_beside(format!("{parked} streams are parked: retry or skip them, or swap by force"))
+                .stay_beside(format!(
+                    "{parked} streams are parked: retry or skip those of {}, or swap by force",
+                    self.core.name()
+                ))
                 .await;
+        }
+        let live =
+            self.core.begin().await?.load(self.core.projection.name()).await.map_err(StepError::Database)?;
+        if live.is_some_and(|live| live.version > self.core.projection.version()) {
+            return self.stay_beside("the one that is read is a newer version's by now".to_owned()).await;
         }
         if plan.verify {
             let comparison = self.compare_with_live().await?;

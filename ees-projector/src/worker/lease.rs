@@ -72,11 +72,11 @@ where
         };
         self.live.update(|live| live.owner = owner);
         if was_ours != self.tenure.is_ours() {
-            tracing::info!(
-                projection = self.core.name(),
-                lease = ?self.tenure.lease,
-                "another worker's turn, or this one's"
-            );
+            let projection = self.core.key();
+            match was_ours {
+                true => tracing::info!(projection, "another worker's turn"),
+                false => tracing::info!(projection, "this worker's turn"),
+            }
             // Taking it moved the epoch; and what another did meanwhile is in the row.
             self.control = None;
         }

@@ -7,7 +7,7 @@ use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
 use crate::control::{Applied, AuditEntry, Control, Pause, PausedBy};
 use crate::database::{Database, Transaction};
 use crate::operation::{Action, OperateError, Operation};
-use crate::projection::Projection;
+use crate::projection::{BoxError, Projection};
 use crate::slot::Slot;
 use crate::standby::{SideBySide, StandbyRole};
 use crate::status::State;
@@ -135,7 +135,7 @@ where
             Action::Discard => {
                 let core = self.core.clone();
                 let mut tx = core.begin().await?;
-                tx.discard(core.name()).await.map_err(StepError::Database)?;
+                tx.discard(core.name()).await.map_err(refused::<D>)?;
                 let live = Slot::Live.name_of(core.projection.name());
                 tx.audit(&live, &note(String::new())).await.map_err(StepError::Database)?;
                 tx.commit().await.map_err(StepError::Database)?;
@@ -296,6 +296,14 @@ where
         };
         stored.ok_or_else(|| OperateError::Invalid(none.to_owned()))
     }
+}
+
+/// What the database will not do passes, or is the operator's to know.
+fn refused<D: Database>(error: BoxError) -> OperateError {
+    if D::is_transient(&*error) {
+        return StepError::Database(error).into();
+    }
+    OperateError::Invalid(chain(&*error))
 }
 
 /// What goes with a change of the row.

@@ -48,7 +48,7 @@ where
         let deadline = Instant::now() + WAIT_MAX;
         while self.is_seen_half_built().await? {
             if Instant::now() > deadline {
-                return Err(OperateError::Unavailable(
+                return Err(OperateError::Invalid(
                     "transactions are open that began before it was built, and would see it half built: end them and try \
                      again, or force it"
                         .to_owned(),

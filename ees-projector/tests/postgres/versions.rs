@@ -64,7 +64,7 @@ async fn what_was_rolled_back_stays_so_when_programs_start_again() {
     let mut new = start(&bank, 2, way).await;
     until("the new one is live", LONG, || async { bank.number(LIVE).await == 2 }).await;
     bank.status_when(&old, |status| status.standby.is_some()).await;
-    old.handle().swap("balances", false, "back").await.unwrap();
+    old.handle().rollback("balances", false, "back").await.unwrap();
     for way in [way, NewVersion::InPlace, way] {
         new.shut_down().await;
         old.shut_down().await;

@@ -49,6 +49,8 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
+    // A session remembers that there was no such schema until it locks a table; whoever had the lock may have made it.
+    sqlx::query("SELECT count(*) FROM pg_catalog.pg_namespace").execute(&mut *tx).await.map_err(failed)?;
     match migrator.run_direct(None, &mut *tx, false).await {
         Ok(()) => tx.commit().await.map_err(failed),
         Err(MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => {
