@@ -46,7 +46,8 @@ impl ReadModels {
             Backend::Sqlite(_) => Self::in_files(&data.join("read-models"), None),
             Backend::Memory => {
                 let folder = tempfile::tempdir().map_err(|e| Failure::file("a temporary folder", &e))?;
-                Self::in_files(&folder.path().to_owned(), Some(folder))
+                let path = folder.path().to_owned();
+                Self::in_files(&path, Some(folder))
             }
         }
     }
