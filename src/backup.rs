@@ -8,9 +8,11 @@ use serde::Serialize;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
-use crate::place::Place;
+use crate::place::{Backend, Place};
 
 /// Copy the log into a new file, while it is in use
+///
+/// For the store in a SQLite file; one in PostgreSQL is copied by pg_dump.
 ///
 /// The copy is whole, consistent and compact: the log as it was when the copy began.
 ///
@@ -33,7 +35,17 @@ struct Made<'a> {
 
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Outcome {
     let target = &arguments.file;
-    sqlite::backup(&arguments.place.log_file()?, target)?;
+    let log = match arguments.place.backend()? {
+        Backend::Sqlite(path) => path,
+        #[cfg(feature = "postgres")]
+        Backend::Postgres(_) => {
+            return Err(Failure::usage("a store in PostgreSQL is copied by pg_dump --schema=ees_store"));
+        }
+        Backend::Memory => {
+            return Err(Failure::usage("a store in memory has no file: give --data or --store sqlite:PATH"));
+        }
+    };
+    sqlite::backup(&log, target)?;
     let bytes = std::fs::metadata(target).map_err(|e| Failure::file(target.display(), &e))?.len();
     let file = &*target.to_string_lossy();
     output.either(&Made { file, bytes }, format!("{file}: {bytes} bytes"))

@@ -68,6 +68,7 @@ fn run(Arguments { general, command }: Arguments) -> Outcome {
 }
 
 fn start_log(general: &General, command: &Command) -> Outcome {
-    let usual = if matches!(command, Command::Serve(_)) { "info,rusqlite_migration=warn" } else { "warn" };
+    let usual =
+        if matches!(command, Command::Serve(_)) { "info,rusqlite_migration=warn,sqlx=warn" } else { "warn" };
     logging::start(general.log.as_deref().unwrap_or(usual), general.log_format)
 }

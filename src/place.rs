@@ -1,11 +1,13 @@
-//! Where a log is on this machine, and how it is opened.
+//! Where a log is, and how it is opened.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
-use ees_store::{ChangesetLog, EventStore, memory, sqlite};
+#[cfg(feature = "postgres")]
+use ees_store::postgres;
+use ees_store::{ChangesetLog, Error, EventStore, memory, sqlite};
 
 use crate::exit::{Failure, Outcome};
 
@@ -14,15 +16,20 @@ pub(crate) struct Place {
     /// The folder of the log and the read models
     #[arg(long, env = "EES_DATA", value_name = "FOLDER", default_value = "./data")]
     pub(crate) data: PathBuf,
-    /// Where the log is: sqlite:PATH, or memory: to try things out [default: sqlite:DATA/log.db]
-    #[arg(long, env = "EES_STORE", value_name = "URL")]
-    pub(crate) store: Option<Backend>,
+    /// Where the log is: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE (in builds with that feature), or memory:
+    /// to try things out [default: sqlite:DATA/log.db]
+    // A text, which is never shown: it may hold a password.
+    #[arg(long, env = "EES_STORE", value_name = "URL", hide_env_values = true, hide_default_value = true)]
+    store: Option<String>,
 }
 
 /// A kind of store, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(crate) enum Backend {
     Sqlite(PathBuf),
+    #[cfg(feature = "postgres")]
+    Postgres(String),
     Memory,
 }
 
@@ -40,29 +47,28 @@ impl Opened {
 }
 
 impl Place {
-    pub(crate) fn backend(&self) -> Backend {
-        self.store.clone().unwrap_or_else(|| Backend::Sqlite(self.data.join("log.db")))
-    }
-
-    /// The log's file, for what works on files.
-    pub(crate) fn log_file(&self) -> Outcome<PathBuf> {
-        match self.backend() {
-            Backend::Sqlite(path) => Ok(path),
-            Backend::Memory => {
-                Err(Failure::usage("a store in memory has no file: give --data or --store sqlite:PATH"))
-            }
+    pub(crate) fn backend(&self) -> Outcome<Backend> {
+        match &self.store {
+            Some(url) => url.parse().map_err(|e: String| Failure::usage(format!("--store: {e}"))),
+            None => Ok(Backend::Sqlite(self.data.join("log.db"))),
         }
     }
 }
 
 impl Backend {
     /// Opens the store, and makes it if there is none.
-    pub(crate) fn open(&self) -> Outcome<Opened> {
+    pub(crate) async fn open(&self) -> Outcome<Opened> {
         match self {
             Self::Sqlite(path) => {
                 create_folder(path.parent().unwrap_or(Path::new("")))?;
                 Ok(Opened::of(sqlite::Store::open(path)?))
             }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => match postgres::Store::connect(url).await {
+                Ok(store) => Ok(Opened::of(store)),
+                Err(Error::InvalidRequest(why)) => Err(Failure::usage(format!("--store: {why}"))),
+                Err(error) => Err(Failure::from(error).at(self)),
+            },
             Self::Memory => Ok(Opened::of(memory::Store::new())),
         }
     }
@@ -83,17 +89,31 @@ impl FromStr for Backend {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("sqlite", "")) => Err("after `sqlite:` the path of the log's file is expected".to_owned()),
             Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
-            Some(("postgres" | "postgresql", _)) => Err("this build has no PostgreSQL backend".to_owned()),
+            #[cfg(feature = "postgres")]
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.to_owned())),
+            #[cfg(not(feature = "postgres"))]
+            Some(("postgres" | "postgresql", _)) => {
+                Err("this build has no PostgreSQL backend: build it with `--features postgres`".to_owned())
+            }
             Some(("dynamodb", _)) => Err("this build has no DynamoDB backend".to_owned()),
-            _ => Err("it has to begin with `sqlite:` or be `memory:`".to_owned()),
+            _ => Err("it has to begin with `sqlite:` or `postgres:`, or be `memory:`".to_owned()),
         }
     }
 }
 
+/// Without the password.
 impl std::fmt::Display for Backend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "{}", path.display()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => match url::Url::parse(url) {
+                Ok(url) => {
+                    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                    write!(f, "postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+                }
+                Err(_) => f.write_str("a PostgreSQL database"),
+            },
             Self::Memory => f.write_str("memory, gone when the server stops"),
         }
     }
@@ -107,14 +127,25 @@ mod tests {
     fn a_store_is_named_by_a_url() {
         assert_eq!("memory:".parse(), Ok(Backend::Memory));
         assert_eq!("sqlite:/a/b.db".parse(), Ok(Backend::Sqlite("/a/b.db".into())));
-        for (url, told) in [
-            ("postgres://host/db", "no PostgreSQL"),
-            ("dynamodb://table", "no DynamoDB"),
-            ("sqlite:", "path"),
-            ("/a/b.db", "sqlite:"),
-        ] {
+        #[cfg(not(feature = "postgres"))]
+        assert!("postgres://host/db".parse::<Backend>().unwrap_err().contains("--features postgres"));
+        for (url, told) in [("dynamodb://table", "no DynamoDB"), ("sqlite:", "path"), ("/a/b.db", "sqlite:")]
+        {
             let error = url.parse::<Backend>().unwrap_err();
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_password_is_never_shown() {
+        for url in
+            ["postgres://ada:secret@host:5433/bank?password=secret", "postgres://ada:secret@host:x/bank"]
+        {
+            let shown = url.parse::<Backend>().unwrap().to_string();
+            assert!(!shown.contains("secret"), "{shown}");
+        }
+        let shown = "postgres://ada:secret@host:5433/bank".parse::<Backend>().unwrap().to_string();
+        assert_eq!(shown, "postgres://host:5433/bank");
     }
 }

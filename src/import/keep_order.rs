@@ -1,7 +1,6 @@
 //! Moving a whole log: an export becomes a store of its own, with the same global order, times and types.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,8 +26,11 @@ const CHUNK: usize = 1_000;
 /// Bytes of events and metadata that are committed at once; one changeset may have more.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
-pub(super) async fn import(mut lines: Lines, file: &Path, output: &Output) -> Outcome<Counts> {
-    let Opened { store, log } = Backend::Sqlite(file.to_owned()).open()?;
+pub(super) async fn import(mut lines: Lines, backend: &Backend, output: &Output) -> Outcome<Counts> {
+    if *backend == Backend::Memory {
+        return Err(Failure::usage("a store in memory is gone at the end: give --data or --store"));
+    }
+    let Opened { store, log } = backend.open().await?;
     let progress = Progress::of_bytes(lines.length(), output);
     let begun = Instant::now();
     let mut moving = Moving::new(store, &*log);
@@ -46,8 +48,7 @@ pub(super) async fn import(mut lines: Lines, file: &Path, output: &Output) -> Ou
     let Moving { counts, content, .. } = moving;
     if content != Content::of(&*log, counts.imported + counts.already_there).await? {
         return Err(Failure::other(format!(
-            "{} does not hold what the file says, in its order: don't use it",
-            file.display()
+            "{backend} does not hold what the file says, in its order: don't use it"
         )));
     }
     Ok(counts)

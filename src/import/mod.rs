@@ -55,7 +55,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let begun = Instant::now();
     let lines = Lines::open(&arguments.file)?;
     let Counts { imported, already_there } = if arguments.keep_order {
-        keep_order::import(lines, &arguments.place.log_file()?, output).await?
+        keep_order::import(lines, &arguments.place.backend()?, output).await?
     } else {
         lanes::import(lines, arguments.remote.patient_client()?, output).await?
     };

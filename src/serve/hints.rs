@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::address::{Access, Callers};
 use crate::logging::LogFormat;
-use crate::place::{Backend, Place};
+use crate::place::Backend;
 
 /// On standard error; into the log when that is for machines.
-pub(super) fn show(address: SocketAddr, place: &Place, access: &Access, log_format: LogFormat) {
-    let store = match place.backend() {
+pub(super) fn show(address: SocketAddr, backend: Backend, access: &Access, log_format: LogFormat) {
+    let store = match backend {
         Backend::Sqlite(path) => Backend::Sqlite(absolute(&path)),
-        Backend::Memory => Backend::Memory,
+        other => other,
     };
     let callers = match access.callers {
         Callers::WithKey => "callers need an API key",

@@ -55,8 +55,9 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let server = bind(&listen, &access.addresses).await?;
     let address = server.local_addr().map_err(Failure::other)?;
 
-    let Opened { store, log } = place.backend().open()?;
-    let read_models = ReadModels::open(&place)?;
+    let backend = place.backend()?;
+    let Opened { store, log } = backend.open().await?;
+    let read_models = ReadModels::open(&backend, &place.data)?;
     let mut projector = Projector::new(log.clone());
     read_models.register(&mut projector)?;
     let running = projector.start();
@@ -67,11 +68,11 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
         Some(keys) => api.with_keys(keys),
         None => api,
     };
-    hints::show(address, &place, &access, log_format);
+    hints::show(address, backend, &access, log_format);
     announce(address)?;
     server.serve(api.router(), asked_to_stop).await;
     running.shut_down().await;
-    // The last one closes the file, once all that was accepted is on disk.
+    // The last one closes it, once all that was accepted is on disk.
     drop(store);
     tracing::info!("stopped");
     Ok(())

@@ -1,5 +1,7 @@
 //! The ready-made projections, and where their read models are.
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use ees_projections::StreamCatalogue;
 use ees_projector::sqlite::Database;
@@ -9,7 +11,7 @@ use ees_store::{Error, Statistics};
 use tempfile::TempDir;
 
 use crate::exit::{Failure, Outcome};
-use crate::place::{Backend, Place, create_folder};
+use crate::place::{Backend, create_folder};
 
 /// A file each, so that they don't wait for each other.
 pub(super) struct ReadModels {
@@ -20,13 +22,14 @@ pub(super) struct ReadModels {
 }
 
 impl ReadModels {
-    pub(super) fn open(place: &Place) -> Outcome<Self> {
-        let (folder, gone_with_us) = match place.backend() {
-            Backend::Sqlite(_) => (place.data.join("read-models"), None),
+    /// In files on this machine, also where the log is in PostgreSQL: so each server on one log has its own.
+    pub(super) fn open(backend: &Backend, data: &Path) -> Outcome<Self> {
+        let (folder, gone_with_us) = match backend {
             Backend::Memory => {
                 let folder = tempfile::tempdir().map_err(|e| Failure::file("a temporary folder", &e))?;
                 (folder.path().to_owned(), Some(folder))
             }
+            _ => (data.join("read-models"), None),
         };
         create_folder(&folder)?;
         let open = |name: &str| Database::open(folder.join(format!("{name}.db"))).map_err(Failure::other);

@@ -13,7 +13,7 @@ CREATE TABLE ees_store.changesets (
     timestamp      bigint NOT NULL,            -- microseconds since 1970, UTC
     stream_id      text COLLATE "C" NOT NULL,
     stream_type    text COLLATE "C",
-    events         text COLLATE "C" NOT NULL,  -- JSON text, verbatim: json and jsonb both refuse or change some of it
+    events         text COLLATE "C" NOT NULL,  -- JSON text, verbatim: jsonb refuses or changes some of it, json parses it again
     metadata       text COLLATE "C" NOT NULL,
     UNIQUE (stream_id, changeset_id)
 );
@@ -38,13 +38,18 @@ CREATE FUNCTION ees_store.append(
     OUT known_type text[],
     OUT repeat_of bigint[], OUT repeat_checkpoint bigint[], OUT repeat_changeset bigint[], OUT repeat_same boolean[]
 ) LANGUAGE plpgsql
-SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s' SET synchronous_commit TO on
+SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s'
 AS $$
 DECLARE
     has_keys boolean := array_length(commit_key, 1) IS NOT NULL;
     typed    boolean;
     place    bigint;
 BEGIN
+    -- Answered is durable, wherever the database trades that for speed. For the COMMIT, which comes after this function.
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
     -- The one lock, taken before anything is read: checkpoints follow in the order of the commits, without holes,
     -- and nobody waits for anybody else afterwards.
     UPDATE ees_store.log SET next_checkpoint = next_checkpoint + cardinality(commit_run)

@@ -38,12 +38,23 @@ impl Fate {
 
 /// An error of a read, or of opening.
 pub(super) fn failed(error: sqlx::Error) -> Error {
-    match (&error, Fate::of(&error)) {
-        (sqlx::Error::PoolTimedOut, _) => Error::Overloaded,
-        (_, Fate::NotYet | Fate::Unknown) => Error::Unavailable(format!("PostgreSQL: {error}")),
-        (_, Fate::Never) => {
-            Error::Storage { detail: format!("PostgreSQL: {error}"), source: Box::new(error) }
-        }
+    let detail = format!("PostgreSQL: {}", told(&error));
+    // A certificate that is not trusted comes as an I/O error too, and waiting does not mend it.
+    let is_distrust =
+        matches!(&error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData);
+    match Fate::of(&error) {
+        Fate::NotYet | Fate::Unknown if !is_distrust => Error::Unavailable(detail),
+        _ => Error::Storage { detail, source: Box::new(error) },
+    }
+}
+
+/// What went wrong, in the server's own words where it has said something.
+pub(super) fn told(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(answer) => answer.message().to_owned(),
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::PoolTimedOut => "it takes no connections".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, PgPool, Row};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::readers::Readers;
 use crate::{Checkpoint, Error, LogHead, LogId, Result};
 
 /// The channel on which writers tell followers.
@@ -54,10 +55,22 @@ impl Head {
         }
     }
 
-    /// Something was appended by this process.
-    pub(super) fn wrote(&self, next: Checkpoint) {
-        self.reached(next);
-        self.written.send_replace(next);
+    /// This process has appended from here to there, under the lock. Nobody takes changesets away: a batch that begins
+    /// before the end of the last one was stored in an older state of the log.
+    pub(super) fn wrote(&self, first: Checkpoint, next: Checkpoint) {
+        let mut went_back = false;
+        self.written.send_if_modified(|written| {
+            went_back = first < *written;
+            std::mem::replace(written, next) != next
+        });
+        if went_back {
+            self.known.send_modify(|known| {
+                known.checkpoint = next;
+                known.incarnation = Uuid::new_v4();
+            });
+        } else {
+            self.reached(next);
+        }
     }
 
     fn reached(&self, next: Checkpoint) {
@@ -124,7 +137,7 @@ fn checkpoint(number: i64) -> Checkpoint {
 }
 
 /// Hears what other processes append, and looks by itself as well, until it is dropped.
-pub(super) async fn follow(head: Arc<Head>, pool: PgPool, options: PgConnectOptions) {
+pub(super) async fn follow(head: Arc<Head>, readers: Arc<Readers>, options: PgConnectOptions) {
     let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let own = own.connect_lazy_with(options);
     let listen = async {
@@ -138,8 +151,8 @@ pub(super) async fn follow(head: Arc<Head>, pool: PgPool, options: PgConnectOpti
     let poll = async {
         loop {
             tokio::time::sleep(POLL_EVERY).await;
-            let looked = async { head.look(&mut *pool.acquire().await?).await };
-            if let Err(error) = looked.await {
+            if let Err(error) = readers.ask(&*head, |head, connection| Box::pin(head.look(connection))).await
+            {
                 tracing::debug!(%error, "the end of the log can't be looked up; will try again");
             }
         }

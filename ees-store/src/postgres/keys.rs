@@ -1,18 +1,20 @@
 //! Idempotency keys are kept for a while; then they go, a bounded number at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::postgres::PgConnection;
 
+use super::readers::Readers;
 use crate::Timestamp;
 
 const KEYS_AT_ONCE: i64 = 1_000;
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Forgets old keys until it is dropped. Several processes may do so at once.
-pub(super) async fn sweep(pool: PgPool, keep: Duration) {
+pub(super) async fn sweep(readers: Arc<Readers>, keep: Duration) {
     loop {
-        let deleted = match delete(&pool, keep).await {
+        let deleted = match readers.ask(&keep, |keep, connection| Box::pin(delete(connection, *keep))).await {
             Ok(deleted) => deleted,
             Err(error) => {
                 tracing::warn!(%error, "old idempotency keys could not be removed; will try again");
@@ -25,7 +27,7 @@ pub(super) async fn sweep(pool: PgPool, keep: Duration) {
     }
 }
 
-async fn delete(pool: &PgPool, keep: Duration) -> sqlx::Result<u64> {
+async fn delete(connection: &mut PgConnection, keep: Duration) -> sqlx::Result<u64> {
     let keep = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
     // The oldest by place, so that a look at nothing but young keys stays short.
     let deleted = sqlx::query(
@@ -36,5 +38,5 @@ async fn delete(pool: &PgPool, keep: Duration) -> sqlx::Result<u64> {
         )",
     );
     let before = Timestamp::now().as_micros().saturating_sub(keep);
-    Ok(deleted.bind(KEYS_AT_ONCE).bind(before).execute(pool).await?.rows_affected())
+    Ok(deleted.bind(KEYS_AT_ONCE).bind(before).execute(connection).await?.rows_affected())
 }

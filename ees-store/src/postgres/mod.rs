@@ -3,7 +3,8 @@
 //! - [`Store`] connects and is both traits; [`Options`] are its settings.
 //! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
 //!   `batch` says which of them can.
-//! - `reader` reads on a pool of connections; `head` knows where the log ends, and hears of what others append.
+//! - `reader` reads, on the connections of `readers`; `head` knows where the log ends, and hears of what others append.
+//! - `server` is where to connect to, and what changes behind a proxy.
 //! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
 //!
 //! How the order comes about: every batch is one call of a function in the database, which takes the lock on the
@@ -15,15 +16,15 @@ mod error;
 mod head;
 mod keys;
 mod reader;
+mod readers;
 mod schema;
+mod server;
 mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -33,6 +34,8 @@ use crate::{
 
 use error::failed;
 use head::Head;
+use readers::Readers;
+use server::Server;
 use writer::Writer;
 
 /// Settings of a [`Store`].
@@ -44,29 +47,71 @@ pub struct Options {
     pub keep_keys: Duration,
     /// The most connections that read; 8 unless set. Three more write, listen and notify.
     pub readers: u32,
+    /// How long a call waits for a server that is not there for a moment, or is busy (a restart, a failover, a lock,
+    /// all connections in use) before it fails; 10 seconds unless set.
+    pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limit_bytes: 1024 * 1024, keep_keys: Duration::from_secs(7 * 24 * 60 * 60), readers: 8 }
+        Self {
+            limit_bytes: 1024 * 1024,
+            keep_keys: Duration::from_secs(7 * 24 * 60 * 60),
+            readers: 8,
+            patience: Duration::from_secs(10),
+        }
     }
 }
 
-/// How long a read waits for one of the connections.
-const TURN_MAX: Duration = Duration::from_secs(10);
-
-/// An event store in a PostgreSQL database, in the schema `ees_store`.
+/// An event store in a PostgreSQL database, in the schema `ees_store`. PostgreSQL 15 or later, encoding UTF8.
 ///
-/// For several machines, and where PostgreSQL is there already. Any number of processes may write to one log at once;
-/// each opens at most [`Options::readers`] connections and three more. Events and metadata are kept as text, verbatim.
+/// For several machines, and where PostgreSQL is there already; on a single one [`sqlite`](crate::sqlite) is simpler.
+/// Any number of processes may write to one log at once. Events and metadata are kept as text, verbatim.
 ///
-/// A commit that was answered is as durable as the server makes its transactions (`synchronous_commit` is `on` for
-/// commits, whatever the server's default). When the connection is lost in the middle of a commit that has an
-/// idempotency key, the store finds out by itself whether it was stored; without one, the answer is
-/// [`Error::Unavailable`], and it is not known.
+/// # Guarantees
+/// - A commit that was answered is on the server's disk, even where its `synchronous_commit` is `off`; any other setting
+///   of it is respected, and so are synchronous replicas.
+/// - Checkpoints follow one another in the order of the commits, without holes, over all processes: whoever has read up
+///   to one has missed nothing before it.
+/// - A process that is frozen or dies holds nobody up: a batch is one call, with no transaction open between
+///   two.
 ///
-/// PostgreSQL 15 or later.
+/// # When the server is away
+/// The store goes on by itself; nobody has to open it again. A restart, a failover's moment of read-only, a lock that
+/// somebody holds, no room for one more connection: calls wait for that, for [`Options::patience`] or a few seconds
+/// longer, and then fail with [`Error::Unavailable`]. More reads than [`Options::readers`] wait for their turn; those
+/// whose turn does not come within the patience fail with [`Error::Overloaded`].
 ///
+/// When the connection is lost in the middle of a commit that has an idempotency key, the store sends it again, and so
+/// finds out whether it was stored. Without one the answer is [`Error::Unavailable`], and it is not known.
+///
+/// After a restart or a failover the log's [incarnation](LogHead::incarnation) is another one: the server may hold an
+/// older state. So it is when changesets are found missing, as after a backup was restored under a running store.
+///
+/// # Connections
+/// At most [`Options::readers`], and three more: one writes, one listens, one notifies.
+///
+/// Through a proxy that pools transactions (pgbouncer, which needs `ignore_startup_parameters = extra_float_digits`),
+/// add `statement-cache-capacity=0` to the URL. Then every call is a transaction of a few trips, so commits are slower,
+/// a process that freezes in one holds the others up for four seconds at most, and notifications may not arrive:
+/// followers look for news every half a second.
+///
+/// For TLS, which needs the feature `tls`, add `sslmode=verify-full`, and `sslrootcert=PATH` for an authority of your own.
+///
+/// # Grants
+/// Who opens the first store needs `CREATE` on the database. Afterwards a role of lesser rights does:
+///
+/// ```sql
+/// GRANT USAGE ON SCHEMA ees_store TO clerk;
+/// GRANT SELECT ON ees_store.migrations TO clerk;
+/// GRANT SELECT, UPDATE ON ees_store.log TO clerk;
+/// GRANT SELECT, INSERT ON ees_store.changesets TO clerk;
+/// GRANT SELECT, INSERT, UPDATE, DELETE ON ees_store.idempotency_keys TO clerk;
+/// ```
+///
+/// A new version of this crate may have to change the schema: open a store once as its owner then.
+///
+/// # Example
 /// ```no_run
 /// use ees_store::{Commit, EventStore, Events, Expectation, postgres};
 ///
@@ -80,7 +125,7 @@ const TURN_MAX: Duration = Duration::from_secs(10);
 /// ```
 pub struct Store {
     writer: Writer,
-    pool: PgPool,
+    readers: Arc<Readers>,
     head: Arc<Head>,
     limit_bytes: usize,
     /// Stop when it is dropped.
@@ -91,11 +136,15 @@ impl Store {
     /// Connects to a database, and makes the log if there is none.
     ///
     /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
-    /// `application_name`. Through a proxy that pools transactions (pgbouncer), add `statement-cache-capacity=0`.
+    /// `application_name`.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] for a URL that can't be read; [`Error::Unavailable`] when the server can't be reached;
-    /// [`Error::NewerVersion`], [`Error::Damaged`], [`Error::Storage`].
+    /// - [`Error::InvalidRequest`] for a URL that can't be read.
+    /// - [`Error::Unavailable`] when the server can't be reached, or takes no connection: try again.
+    /// - [`Error::NewerVersion`] for a log of a newer version of this crate.
+    /// - [`Error::Damaged`] for a database that is not in UTF8.
+    /// - [`Error::Storage`] for what an administrator has to mend: no such database, a wrong password, a right that is
+    ///   missing, a certificate that is not trusted.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::connect_with(url, Options::default()).await
     }
@@ -105,41 +154,22 @@ impl Store {
     /// # Errors
     /// As for [`Store::connect`].
     pub async fn connect_with(url: &str, options: Options) -> Result<Self> {
-        let server = server(url)?;
+        let unread = |error| Error::InvalidRequest(format!("the URL of the database: {error}"));
+        let server = Server::at(url).map_err(unread)?;
         let mut connection = server.connect().await.map_err(failed)?;
-        schema::prepare(&mut connection).await?;
-        let log_id = schema::log_id(&mut connection).await?;
-        let head = Arc::new(Head::of(&mut connection, log_id).await.map_err(failed)?);
-        let pool = readers(&server, options.readers, &head);
+        let mut tx = server::begin(&mut connection, server.pooled).await.map_err(failed)?;
+        schema::prepare(&mut tx).await?;
+        let log_id = schema::log_id(&mut tx).await?;
+        let head = Arc::new(Head::of(&mut tx, log_id).await.map_err(failed)?);
+        tx.commit().await.map_err(failed)?;
+        let readers = Readers::new(&server, options, &head);
         let mut helpers = JoinSet::new();
-        helpers.spawn(head::follow(head.clone(), pool.clone(), server.clone()));
-        helpers.spawn(head::tell(head.clone(), server.clone()));
-        helpers.spawn(keys::sweep(pool.clone(), options.keep_keys));
-        let writer = Writer::start(server, connection, head.clone(), options.limit_bytes);
-        Ok(Self { writer, pool, head, limit_bytes: options.limit_bytes, _helpers: helpers })
+        helpers.spawn(head::follow(head.clone(), readers.clone(), server.options.clone()));
+        helpers.spawn(head::tell(head.clone(), server.options.clone()));
+        helpers.spawn(keys::sweep(readers.clone(), options.keep_keys));
+        let writer = Writer::start(server, connection, head.clone(), options);
+        Ok(Self { writer, readers, head, limit_bytes: options.limit_bytes, _helpers: helpers })
     }
-}
-
-/// Who reads the URL, and what every connection is told.
-fn server(url: &str) -> Result<PgConnectOptions> {
-    let options: PgConnectOptions =
-        url.parse().map_err(|e| Error::InvalidRequest(format!("the URL of the database: {e}")))?;
-    let name = options.get_application_name().unwrap_or("ees-store").to_owned();
-    Ok(options.application_name(&name).disable_statement_logging())
-}
-
-/// A pool whose every new connection looks which server it met: one that was started anew may hold an older state.
-fn readers(server: &PgConnectOptions, at_most: u32, head: &Arc<Head>) -> PgPool {
-    let head = head.clone();
-    PgPoolOptions::new()
-        .max_connections(at_most.max(1))
-        .acquire_timeout(TURN_MAX)
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            let head = head.clone();
-            Box::pin(async move { head.look(connection).await.map(drop) })
-        })
-        .connect_lazy_with(server.clone())
 }
 
 #[async_trait]
@@ -168,14 +198,14 @@ impl EventStore for Store {
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
-        reader::stream(&self.pool, query).await
+        reader::stream(&self.readers, query).await
     }
 }
 
 #[async_trait]
 impl ChangesetLog for Store {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
-        let page = reader::log(&self.pool, &self.head, &query).await?;
+        let page = reader::log(&self.readers, &self.head, &query).await?;
         if page.next > query.from || query.wait.is_zero() {
             return Ok(page);
         }
@@ -183,14 +213,14 @@ impl ChangesetLog for Store {
             Ok(arrived) => arrived?,
             Err(_) => return Ok(page),
         }
-        reader::log(&self.pool, &self.head, &query).await
+        reader::log(&self.readers, &self.head, &query).await
     }
 
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
-        reader::locate(&self.pool, stream_id, changeset_id).await
+        reader::locate(&self.readers, stream_id, changeset_id).await
     }
 
     async fn head(&self) -> Result<LogHead> {
-        reader::head(&self.pool, &self.head).await
+        reader::head(&self.readers, &self.head).await
     }
 }

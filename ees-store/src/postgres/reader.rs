@@ -1,15 +1,12 @@
 //! Reads, on a pool of connections: each sees what was committed when it began.
 
-use std::time::Duration;
-
-use backon::{ExponentialBuilder, Retryable};
 use futures::TryStreamExt;
-use sqlx::pool::PoolConnection;
+use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{PgPool, Postgres, Row};
 
-use super::error::{Fate, failed};
+use super::error::failed;
 use super::head::Head;
+use super::readers::Readers;
 use super::writer::{signed, unsigned};
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, LogHead, LogPage, LogQuery,
@@ -29,22 +26,6 @@ const NUMBER_MAX: i64 = i64::MAX - 10_000;
 /// What a changeset costs in memory besides its texts, about.
 const OVERHEAD_BYTES: usize = 256;
 
-/// Runs a read; after a lost connection on another one. A pool that lost its server holds many that are dead.
-async fn run<T, F>(pool: &PgPool, read: impl Fn(PoolConnection<Postgres>) -> F) -> sqlx::Result<T>
-where
-    F: Future<Output = sqlx::Result<T>>,
-{
-    let again = ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(5))
-        .with_max_delay(Duration::from_millis(500))
-        .with_max_times(20)
-        .with_jitter();
-    (|| async { read(pool.acquire().await?).await })
-        .retry(again)
-        .when(|error| !matches!(error, sqlx::Error::PoolTimedOut) && Fate::of(error) != Fate::Never)
-        .await
-}
-
 fn changeset(row: &PgRow) -> sqlx::Result<Indexed> {
     let number = |column: usize| -> sqlx::Result<u64> { row.try_get(column).map(unsigned) };
     let text = |column: usize| -> sqlx::Result<&str> { row.try_get(column) };
@@ -63,16 +44,18 @@ fn changeset(row: &PgRow) -> sqlx::Result<Indexed> {
 }
 
 /// A page of the log.
-pub(super) async fn log(pool: &PgPool, head: &Head, query: &LogQuery) -> Result<LogPage> {
-    let read = |mut connection: PoolConnection<Postgres>| async move {
-        if query.filter.is_all() {
-            plain(&mut connection, query).await
-        } else {
-            let end = head.look(&mut connection).await?.checkpoint;
-            filtered(&mut connection, query, end).await
-        }
-    };
-    let (changesets, next) = run(pool, read).await.map_err(failed)?;
+pub(super) async fn log(readers: &Readers, head: &Head, query: &LogQuery) -> Result<LogPage> {
+    let question = (query, head);
+    let page = readers.ask(&question, |(query, head), connection| {
+        Box::pin(async move {
+            if query.filter.is_all() {
+                return plain(connection, query).await;
+            }
+            let end = head.look(connection).await?.checkpoint;
+            filtered(connection, query, end).await
+        })
+    });
+    let (changesets, next) = page.await?;
     // What was asked for past the end says nothing of where the end is.
     let read_up_to = if next > query.from { next } else { Checkpoint::START };
     Ok(LogPage { changesets, next, head: head.at_least(read_up_to) })
@@ -172,26 +155,13 @@ impl Found {
 }
 
 /// A page of a stream.
-pub(super) async fn stream(pool: &PgPool, query: StreamQuery) -> Result<StreamPage> {
-    let (by_event, from, to) = match query.range {
-        StreamRange::Changesets { from, to } => (false, from.get(), to.map(ChangesetId::get)),
-        StreamRange::Events { from, to } => (true, from.get(), to.map(EventId::get)),
-    };
+pub(super) async fn stream(readers: &Readers, query: StreamQuery) -> Result<StreamPage> {
     let rows_max = query.limit.clamp(1, STREAM_ROWS_MAX);
-    let bytes_max = i64::try_from(query.max_bytes).unwrap_or(i64::MAX);
-    let stream_id = query.stream_id.as_str();
-    let read = |mut connection: PoolConnection<Postgres>| async move {
-        let sql = if by_event { EVENTS_OF_STREAM } else { CHANGESETS_OF_STREAM };
-        sqlx::query(sql)
-            .bind(stream_id)
-            .bind(signed(from).min(NUMBER_MAX))
-            .bind(to.map(signed))
-            .bind(i64::try_from(rows_max).unwrap_or(i64::MAX))
-            .bind(bytes_max)
-            .fetch_all(&mut *connection)
-            .await
+    let rows = if query.range.is_empty() {
+        Vec::new()
+    } else {
+        readers.ask(&query, |query, connection| Box::pin(rows_of_stream(connection, query))).await?
     };
-    let rows = if query.range.is_empty() { Vec::new() } else { run(pool, read).await.map_err(failed)? };
     let mut page = StreamPage::default();
     let mut bytes = 0;
     for row in &rows {
@@ -204,10 +174,25 @@ pub(super) async fn stream(pool: &PgPool, query: StreamQuery) -> Result<StreamPa
         }
         page.changesets.push(changeset);
     }
-    if page.changesets.is_empty() && locate(pool, &query.stream_id, ChangesetId::new(1)).await?.is_none() {
+    if page.changesets.is_empty() && locate(readers, &query.stream_id, ChangesetId::new(1)).await?.is_none() {
         return Err(Error::StreamNotFound(query.stream_id));
     }
     Ok(page)
+}
+
+async fn rows_of_stream(connection: &mut PgConnection, query: &StreamQuery) -> sqlx::Result<Vec<PgRow>> {
+    let (sql, from, to) = match query.range {
+        StreamRange::Changesets { from, to } => (CHANGESETS_OF_STREAM, from.get(), to.map(ChangesetId::get)),
+        StreamRange::Events { from, to } => (EVENTS_OF_STREAM, from.get(), to.map(EventId::get)),
+    };
+    sqlx::query(sql)
+        .bind(query.stream_id.as_str())
+        .bind(signed(from).min(NUMBER_MAX))
+        .bind(to.map(signed))
+        .bind(i64::try_from(query.limit.clamp(1, STREAM_ROWS_MAX)).unwrap_or(i64::MAX))
+        .bind(i64::try_from(query.max_bytes).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await
 }
 
 /// One more than the page may hold, so that its end is known for one.
@@ -238,24 +223,21 @@ const EVENTS_OF_STREAM: &str = "
     WHERE before IS NULL OR before <= $5 ORDER BY changeset_id";
 
 pub(super) async fn locate(
-    pool: &PgPool,
+    readers: &Readers,
     stream_id: &StreamId,
     changeset_id: ChangesetId,
 ) -> Result<Option<Checkpoint>> {
-    let read = |mut connection: PoolConnection<Postgres>| async move {
-        sqlx::query_scalar(
+    let question = (stream_id, changeset_id);
+    let place = readers.ask(&question, |(stream_id, changeset_id), connection| {
+        let find = sqlx::query_scalar(
             "SELECT checkpoint FROM ees_store.changesets WHERE stream_id = $1 AND changeset_id = $2",
-        )
-        .bind(stream_id.as_str())
-        .bind(signed(changeset_id.get()))
-        .fetch_optional(&mut *connection)
-        .await
-    };
-    let found: Option<i64> = run(pool, read).await.map_err(failed)?;
-    Ok(found.map(|number| Checkpoint::new(unsigned(number))))
+        );
+        let find = find.bind(stream_id.as_str()).bind(signed(changeset_id.get()));
+        Box::pin(find.fetch_optional(connection))
+    });
+    Ok(place.await?.map(|number: i64| Checkpoint::new(unsigned(number))))
 }
 
-pub(super) async fn head(pool: &PgPool, head: &Head) -> Result<LogHead> {
-    let look = |mut connection: PoolConnection<Postgres>| async move { head.look(&mut connection).await };
-    run(pool, look).await.map_err(failed)
+pub(super) async fn head(readers: &Readers, head: &Head) -> Result<LogHead> {
+    readers.ask(head, |head, connection| Box::pin(head.look(connection))).await
 }

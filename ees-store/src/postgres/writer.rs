@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{ConnectOptions, Row};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::Options;
 use super::batch::{Batch, COMMITS_MAX, Waiting};
-use super::error::{Fate, failed};
+use super::error::{Fate, failed, told};
 use super::head::Head;
+use super::server::{Server, begin, in_time};
 use crate::decide::{Refusal, Tail, decide};
 use crate::{
     ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Expectation, Result, StreamType, Timestamp,
@@ -19,12 +21,10 @@ use crate::{
 
 /// How long a batch may wait to become as large as the last one.
 const GATHER_MAX: Duration = Duration::from_micros(200);
+/// A connection that was not used for so long is tried before it is trusted with a commit.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 /// KiB of commits that may wait for the writer; more wait outside, unqueued.
 const QUEUE_KIB_MAX: usize = 64 * 1024;
-/// How long a commit is tried again while the server can't take it: a restart, a failover, a lock.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// A transaction that was not answered for so long counts as lost.
-const ANSWER_MAX: Duration = Duration::from_secs(15);
 
 /// The face of the writer task.
 pub(super) struct Writer {
@@ -68,21 +68,18 @@ fn gone() -> Error {
 }
 
 impl Writer {
-    pub(super) fn start(
-        server: PgConnectOptions,
-        connection: PgConnection,
-        head: Arc<Head>,
-        limit_bytes: usize,
-    ) -> Self {
+    pub(super) fn start(server: Server, connection: PgConnection, head: Arc<Head>, options: Options) -> Self {
+        let Options { limit_bytes, patience, .. } = options;
         let (jobs, queue) = mpsc::unbounded_channel();
         let appender = Appender {
             server,
-            connection: Some(connection),
+            connection: Some((connection, Instant::now())),
             head,
             limit_bytes,
             queue: VecDeque::new(),
             singly: 0,
             delays: None,
+            patience,
         };
         tokio::spawn(appender.run(queue));
         Self { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX)), limit_bytes }
@@ -106,8 +103,9 @@ impl Writer {
 
 /// What the task owns.
 struct Appender {
-    server: PgConnectOptions,
-    connection: Option<PgConnection>,
+    server: Server,
+    /// With the time it was last used.
+    connection: Option<(PgConnection, Instant)>,
     head: Arc<Head>,
     limit_bytes: usize,
     queue: VecDeque<Job>,
@@ -115,6 +113,8 @@ struct Appender {
     singly: usize,
     /// The pauses while the server can't take anything.
     delays: Option<ExponentialBackoff>,
+    /// How long a commit is tried again while it goes on.
+    patience: Duration,
 }
 
 /// What the database made of a batch.
@@ -150,9 +150,8 @@ impl Appender {
             };
             self.singly = self.singly.saturating_sub(1);
             last = batch.jobs.len();
-            if let Some(pause) = self.append(batch).await {
-                tokio::time::sleep(pause).await;
-                self.give_up_the_oldest();
+            if let Err(failed) = self.append(batch).await {
+                self.wait(&failed).await;
             }
         }
     }
@@ -170,14 +169,14 @@ impl Appender {
         }
     }
 
-    /// Stores a batch and answers its commits; those that have to be tried again are put back. Says how long to wait
-    /// before the next.
-    async fn append(&mut self, batch: Batch<Job>) -> Option<Duration> {
+    /// Stores a batch and answers its commits; those that have to be tried again are put back. Fails when that should
+    /// wait for a while.
+    async fn append(&mut self, batch: Batch<Job>) -> Result<(), sqlx::Error> {
         let Failed { fate, error } = match self.transaction(&batch).await {
             Ok(answer) => {
                 self.delays = None;
                 self.settle(batch, answer);
-                return None;
+                return Ok(());
             }
             Err(failed) => failed,
         };
@@ -187,14 +186,14 @@ impl Appender {
                 tracing::error!(%error, commits, "commits could not be stored together; trying them one by one");
                 self.put_back(batch.jobs);
                 self.singly = commits;
-                return None;
+                return Ok(());
             }
             Fate::Never => {
                 tracing::error!(%error, "a commit could not be stored");
                 if let Some(job) = batch.jobs.into_iter().next() {
                     let _ = job.reply.send(Err(failed(error)));
                 }
-                return None;
+                return Ok(());
             }
             Fate::NotYet => {
                 tracing::warn!(%error, commits, "nothing could be stored; will try again");
@@ -208,6 +207,11 @@ impl Appender {
                 answer_all(unknown, "the connection was lost in the middle of the commit");
             }
         }
+        Err(error)
+    }
+
+    /// A pause; whoever has waited for long enough then learns that the server is not there, and why.
+    async fn wait(&mut self, error: &sqlx::Error) {
         let delays = self.delays.get_or_insert_with(|| {
             ExponentialBuilder::new()
                 .with_min_delay(Duration::from_millis(20))
@@ -216,7 +220,10 @@ impl Appender {
                 .without_max_times()
                 .build()
         });
-        delays.next()
+        tokio::time::sleep(delays.next().unwrap_or_default()).await;
+        let (late, waiting) = self.queue.drain(..).partition(|job| job.since.elapsed() > self.patience);
+        self.queue = waiting;
+        answer_all(late, &format!("PostgreSQL takes no commits: {}", told(error)));
     }
 
     fn put_back(&mut self, jobs: Vec<Job>) {
@@ -225,30 +232,40 @@ impl Appender {
         }
     }
 
-    /// Whoever has waited for long enough learns that the server is not there.
-    fn give_up_the_oldest(&mut self) {
-        let (late, waiting) = self.queue.drain(..).partition(|job| job.since.elapsed() > PATIENCE);
-        self.queue = waiting;
-        answer_all(late, "PostgreSQL takes no commits at the moment");
+    async fn transaction(&mut self, batch: &Batch<Job>) -> Result<Answer, Failed> {
+        let mut connection = self.connect().await.map_err(Failed::before_sending)?;
+        // To the end of the answer: only then has the server committed.
+        let calling = async {
+            if !self.server.pooled {
+                return call(batch).fetch_all(&mut connection).await;
+            }
+            let mut tx = begin(&mut connection, true).await?;
+            let rows = call(batch).fetch_all(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(rows)
+        };
+        let rows = in_time(calling).await.map_err(Failed::of)?;
+        // After any failure another one: it may lead to another server by now.
+        self.connection = Some((connection, Instant::now()));
+        rows.first().map_or(Err(sqlx::Error::RowNotFound), answer).map_err(Failed::of)
     }
 
-    async fn transaction(&mut self, batch: &Batch<Job>) -> Result<Answer, Failed> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => in_time(self.server.connect()).await.map_err(Failed::before_sending)?,
-        };
-        // To the end of the answer: only then has the server committed.
-        let rows = in_time(call(batch).fetch_all(&mut connection)).await.map_err(Failed::of)?;
-        // After any failure another one: it may lead to another server by now.
-        self.connection = Some(connection);
-        rows.first().map_or(Err(sqlx::Error::RowNotFound), answer).map_err(Failed::of)
+    /// The connection of the last transaction, or a new one. One that was idle may have gone with its server: that shall
+    /// not cost a commit without a key.
+    async fn connect(&mut self) -> sqlx::Result<PgConnection> {
+        if let Some((mut connection, used)) = self.connection.take()
+            && (used.elapsed() < IDLE_MAX || in_time(connection.ping()).await.is_ok())
+        {
+            return Ok(connection);
+        }
+        self.server.connect().await
     }
 
     /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too may rest
     /// on a neighbour's changeset in it.
     fn settle(&mut self, batch: Batch<Job>, mut answer: Answer) {
         let next = answer.first.plus(answer.appended);
-        self.head.wrote(next);
+        self.head.wrote(answer.first, next);
         let none = answer.appended == 0;
         let mut at = answer.first;
         let mut again = Vec::new();
@@ -289,11 +306,6 @@ impl Failed {
         let fate = if Fate::of(&error) == Fate::Never { Fate::Never } else { Fate::NotYet };
         Self { fate, error }
     }
-}
-
-async fn in_time<T>(what: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
-    tokio::time::timeout(ANSWER_MAX, what).await.unwrap_or_else(late)
 }
 
 fn answer_all(jobs: impl IntoIterator<Item = Job>, why: &str) {

@@ -5,6 +5,7 @@ mod backup;
 mod config;
 mod importing;
 mod moving;
+mod postgres;
 mod projections;
 mod serving;
 mod streams;

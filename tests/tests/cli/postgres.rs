@@ -1,0 +1,135 @@
+//! A store in PostgreSQL, behind one server and behind two.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use ees_test_postgres::TestDatabase;
+use ees_tests::{Killed, Server, ees, run};
+use serde_json::json;
+
+/// The address with a password, unless it has one.
+fn with_password(url: &str) -> String {
+    let has_one = url.matches(':').count() > 2;
+    if has_one { url.to_owned() } else { url.replacen('@', ":secret@", 1) }
+}
+
+/// A server on this database, with a data folder of its own.
+fn serve(database: &TestDatabase, folder: &tempfile::TempDir, name: &str) -> Server {
+    Server::start_with(folder.path().join(name), &["--store", database.url()])
+}
+
+#[test]
+fn a_store_in_postgresql_is_served_and_kept() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = serve(&database, &folder, "data");
+    let committed =
+        run(&mut server.ees(&["commit", "a", "--event", r#"{"type":"opened"}"#, "--json"])).json();
+    assert_eq!(committed, [json!({"stream_id": "a", "changeset_id": 1, "checkpoint": 0})]);
+    run(&mut server.ees(&["commit", "a", "--event", "1", "--wait-for", "statistics"])).failed(4);
+    let next = ["commit", "a", "--event", "2", "--expected-last-changeset", "1", "--wait-for", "statistics"];
+    run(&mut server.ees(&next)).ok();
+    assert_eq!(server.get_json("/streams")["total_changesets"], 2);
+
+    assert!(server.stop().success());
+    assert!(!server.data().join("log.db").exists());
+    server.start_again();
+    assert_eq!(run(&mut server.ees(&["read", "a", "--json"])).json().len(), 2);
+    assert_eq!(run(&mut server.ees(&["tail", "--since-start", "--no-follow", "--json"])).json().len(), 2);
+    server.kill_and_restart();
+    assert_eq!(run(&mut server.ees(&["read", "a", "--json"])).json().len(), 2);
+}
+
+#[test]
+fn two_servers_on_one_database_are_one_store() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (serve(&database, &folder, "one"), serve(&database, &folder, "other"));
+    let mut tail = other.ees(&["tail", "--json"]);
+    let mut tail = Killed(tail.stdout(Stdio::piped()).spawn().unwrap());
+    let mut tailed = BufReader::new(tail.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    for number in 0..20 {
+        let (last, event) = (number.to_string(), format!("{{\"number\":{number}}}"));
+        let (writes, reads) = if number % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        let commit = ["commit", "a", "--event", &event, "--expected-last-changeset", &last];
+        run(&mut writes.ees(&commit)).ok();
+        let read = run(&mut reads.ees(&["read", "a", "--json"])).json();
+        assert_eq!(read.len(), number + 1, "what was written there can be read here");
+        assert!(tailed.next().unwrap().contains(&event), "who follows sees all, in order");
+        run(&mut reads.ees(&commit)).failed(4);
+    }
+    for server in [&one, &other] {
+        run(&mut server.ees(&["projections", "status", "statistics", "--min-checkpoint", "19"])).ok();
+        assert_eq!(server.get_json("/streams")["total_events"], 20, "each has its own read models");
+    }
+}
+
+#[test]
+fn a_log_moves_into_postgresql_with_its_order() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    let from = Server::start(folder.path().join("from"));
+    for stream in ["a", "b", "c"] {
+        run(&mut from.ees(&["commit", stream, "--event", "1"])).ok();
+    }
+    let (file, again) = (folder.path().join("log.jsonl"), folder.path().join("again.jsonl"));
+    run(from.ees(&["export"]).arg(&file)).ok();
+    let import = || {
+        let mut import = ees(&["import", "--keep-order", "--store", database.url(), "--json"]);
+        run(import.arg(&file)).json().remove(0)
+    };
+    assert_eq!(import()["imported"], 3);
+    assert_eq!(import()["already_there"], 3);
+    let to = serve(&database, &folder, "to");
+    run(to.ees(&["export"]).arg(&again)).ok();
+    assert_eq!(std::fs::read(file).unwrap(), std::fs::read(again).unwrap());
+}
+
+#[test]
+fn a_store_that_can_not_be_opened_is_told_without_the_password() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    let missing = with_password(&format!("{}_missing", database.url()));
+    for (url, code, told) in [
+        ("postgre://ada:secret@host/bank", 2, "postgres:"),
+        ("postgres://ada:secret@host:x/bank", 2, "port"),
+        ("postgres://ada:secret@127.0.0.1:1/bank", 6, "127.0.0.1:1/bank"),
+        (&missing, 1, "does not exist"),
+    ] {
+        let mut serve = ees(&["serve", "--listen", "127.0.0.1:0", "--store", url]);
+        let failed = run(serve.current_dir(folder.path())).failed(code);
+        assert!(failed.contains(told) && !failed.contains("secret"), "{failed}");
+    }
+    let help = run(ees(&["serve", "--help"]).env("EES_STORE", "postgres://ada:secret@host/bank")).ok();
+    assert!(help.contains("postgres://") && !help.contains("secret"), "{help}");
+}
+
+#[test]
+fn the_password_is_not_in_the_log_and_not_in_the_hints() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    // The server trusts whoever connects; a given one may not, and knows another password.
+    let url = with_password(database.url());
+    for format in ["text", "json"] {
+        let mut command =
+            ees(&["serve", "--listen", "127.0.0.1:0", "--log", "trace", "--log-format", format]);
+        command.env("EES_STORE", &url).current_dir(folder.path());
+        let mut server = Killed(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        let log = server.0.stderr.take().unwrap();
+        let log = std::thread::spawn(move || std::io::read_to_string(log).unwrap());
+        let mut line = String::new();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let at = line.trim_end().strip_prefix("listening on ").unwrap();
+        run(&mut ees(&["commit", format, "--event", "1", "--url", at])).ok();
+        assert!(server.terminate().success());
+        let log = log.join().unwrap();
+        assert!(log.contains(database.name()) && !log.contains("secret"), "{log}");
+    }
+}
+
+#[test]
+fn a_backup_is_left_to_pg_dump() {
+    let database = TestDatabase::new_blocking();
+    let told = run(&mut ees(&["backup", "copy.db", "--store", database.url()])).failed(2);
+    assert!(told.contains("pg_dump"), "{told}");
+}
