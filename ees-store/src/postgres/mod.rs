@@ -3,7 +3,7 @@
 //! - [`Store`] connects and is both traits; [`Options`] are its settings.
 //! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
 //!   `batch` says which of them can.
-//! - `reader` reads, on the connections of `readers`; `head` knows where the log ends, and hears of what others append.
+//! - `reader` reads, on the connections of `readers`, long pages by `copy`; `head` knows where the log ends, and hears of what others append.
 //! - `server` is where to connect to, and what changes behind a proxy.
 //! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
 //!
@@ -12,6 +12,7 @@
 //! the commits, also over several processes, nobody waits for two locks, and a process that freezes holds none.
 
 mod batch;
+mod copy;
 mod error;
 mod head;
 mod keys;
