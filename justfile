@@ -22,7 +22,7 @@ features:
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
     for feature in "" sqlite postgres http client tls laws; do lint ees-store "$feature"; done
-    for feature in "" sqlite http testkit derive; do lint ees-projector "$feature"; done
+    for feature in "" sqlite postgres http testkit derive; do lint ees-projector "$feature"; done
     for feature in "" sqlite; do lint ees-projections "$feature"; done
     lint ees ""
     lint ees postgres

@@ -19,7 +19,8 @@ Exit codes:
   5  not found
   6  the server can't be reached, or can't do it now
   7  not authorized
-  8  timed out";
+  8  timed out
+  9  verified, and found to differ";
 
 /// The kinds of failure. The numbers are for scripts: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub(crate) enum Exit {
     Unavailable = 6,
     Unauthorized = 7,
     TimedOut = 8,
+    Differs = 9,
 }
 
 /// Why a sub-command came to nothing.
@@ -63,6 +65,11 @@ impl Failure {
 
     pub(crate) fn bad_input(message: impl Display) -> Self {
         Self::new(Exit::BadInput, "BAD_INPUT", message)
+    }
+
+    /// Two read models that should be equal, and are not.
+    pub(crate) fn differs(message: impl Display) -> Self {
+        Self::new(Exit::Differs, "DIFFERS", message)
     }
 
     /// A file that can't be read or written.

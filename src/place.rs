@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 #[cfg(feature = "postgres")]
 use ees_store::postgres;
-use ees_store::{ChangesetLog, Error, EventStore, memory, sqlite};
+use ees_store::{ChangesetLog, EventStore, memory, sqlite};
 
 use crate::exit::{Failure, Outcome};
 
@@ -66,7 +66,7 @@ impl Backend {
             #[cfg(feature = "postgres")]
             Self::Postgres(url) => match postgres::Store::connect(url).await {
                 Ok(store) => Ok(Opened::of(store)),
-                Err(Error::InvalidRequest(why)) => Err(Failure::usage(format!("--store: {why}"))),
+                Err(ees_store::Error::InvalidRequest(why)) => Err(Failure::usage(format!("--store: {why}"))),
                 Err(error) => Err(Failure::from(error).at(self)),
             },
             Self::Memory => Ok(Opened::of(memory::Store::new())),

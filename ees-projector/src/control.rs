@@ -3,6 +3,7 @@
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::partition::Split;
 use crate::standby::Standby;
 
 /// How far a projection got. Moves by compare-and-set only.
@@ -30,6 +31,8 @@ pub struct Control {
     pub rebuild_until: Option<Checkpoint>,
     /// Why it stands still, if it does.
     pub pause: Option<Pause>,
+    /// That its streams are split over partitions, each with a row of its own.
+    pub split: Option<Split>,
     /// What it is for, when it is not the read model that is read.
     pub standby: Option<Standby>,
 }
@@ -38,14 +41,29 @@ impl Control {
     /// At the beginning, with empty tables.
     pub(crate) fn new(version: u32) -> Self {
         let position = Position { next: Checkpoint::START, epoch: 0 };
-        Self { version, position, log_id: None, last: None, rebuild_until: None, pause: None, standby: None }
+        Self {
+            version,
+            position,
+            log_id: None,
+            last: None,
+            rebuild_until: None,
+            pause: None,
+            split: None,
+            standby: None,
+        }
     }
 
     /// At the beginning again. The epoch tells workers of the old state.
     pub(crate) fn wiped(&self, version: u32, rebuild_until: Checkpoint) -> Self {
         let position = Position { next: Checkpoint::START, epoch: self.position.epoch + 1 };
         let rebuild_until = Some(rebuild_until).filter(|until| *until > Checkpoint::START);
-        Self { position, rebuild_until, standby: self.standby.clone(), ..Self::new(version) }
+        Self {
+            position,
+            rebuild_until,
+            standby: self.standby.clone(),
+            split: self.split.map(|split| Split::into(split.count)),
+            ..Self::new(version)
+        }
     }
 
     /// At the beginning, beside another one. Its epochs are none that were ever used under its name.

@@ -6,7 +6,7 @@ use std::future::Future;
 
 use ees_store::{Checkpoint, StreamId, Timestamp};
 
-use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
+use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
 use crate::projection::BoxError;
 use crate::read_model::{Row, Table};
 use crate::standby::Comparison;
@@ -30,6 +30,9 @@ pub trait Database: Send + Sync + 'static {
     /// Whether a read model can be built beside another one, and swapped with it.
     const SIDE_BY_SIDE: bool = false;
 
+    /// Whether several workers can share a projection's streams.
+    const PARTITIONS: bool = false;
+
     /// Whether an error is the database's and passes: a lost connection, a full disk, a lock. Such an error is tried
     /// again for ever, and never blamed on a changeset.
     fn is_transient(error: &(dyn Error + 'static)) -> bool;
@@ -37,6 +40,17 @@ pub trait Database: Send + Sync + 'static {
 
 /// What a database says that has no room beside a read model.
 const ALONE: &str = "this read-model database can't keep one read model beside another";
+
+/// The row of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionRow {
+    /// Its name.
+    pub key: String,
+    /// Who is at work in it.
+    pub owner: Option<String>,
+    /// The row.
+    pub control: Control,
+}
 
 /// A right that was given on a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +126,12 @@ pub trait Transaction: Send + 'static {
         async { Err(ALONE.into()) }
     }
 
+    /// Bytes that a read model's tables and indexes take, if the database can tell.
+    fn size_bytes(&mut self, name: &str) -> impl Future<Output = Result<Option<u64>, BoxError>> + Send {
+        let _ = name;
+        async { Ok(None) }
+    }
+
     /// Compares all tables of two read models.
     fn compare(
         &mut self,
@@ -144,6 +164,38 @@ pub trait Transaction: Send + 'static {
     /// Lets them read the tables that were made anew; those that are no more are passed over.
     fn grant(&mut self, grants: &[Grant]) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = grants;
+        async { Ok(()) }
+    }
+
+    /// The rows of a projection's partitions, in their order; nobody else changes them until the transaction ends.
+    fn partitions(&mut self, name: &str) -> impl Future<Output = Result<Vec<PartitionRow>, BoxError>> + Send {
+        let _ = name;
+        async { Ok(Vec::new()) }
+    }
+
+    /// Makes the row of a partition.
+    fn add_partition(
+        &mut self,
+        key: &str,
+        control: &Control,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (key, control);
+        async { Err(ALONE.into()) }
+    }
+
+    /// Removes the rows of all partitions.
+    fn remove_partitions(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = name;
+        async { Ok(()) }
+    }
+
+    /// Pauses all partitions, or lets all go on.
+    fn pause_partitions(
+        &mut self,
+        name: &str,
+        pause: Option<&Pause>,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (name, pause);
         async { Ok(()) }
     }
 

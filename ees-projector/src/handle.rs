@@ -14,16 +14,18 @@ use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
 use crate::standby::{Comparison, SideBySide};
 use crate::status::{Live, Status};
+use crate::verification::{Estimate, Verification, Verifier};
 
 pub(crate) type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-pub(crate) type Verifying = Pin<Box<dyn Future<Output = Result<Comparison, OperateError>> + Send>>;
+pub(crate) type Verifying<T> = Pin<Box<dyn Future<Output = Result<T, OperateError>> + Send>>;
 
 /// What a running projection lets others read from its database.
 pub(crate) trait Inspect: Send + Sync {
     fn parked(&self) -> Reading<Vec<ParkedStream>>;
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
-    fn verify(&self, progress: Arc<Live>) -> Verifying;
+    fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison>;
+    fn estimate(&self) -> Verifying<Estimate>;
 }
 
 /// One running projection, seen from outside.
@@ -34,6 +36,7 @@ pub(crate) struct Member {
     pub(crate) inspect: Box<dyn Inspect>,
     /// The read model beside it, where the database can keep one.
     pub(crate) standby: Option<Beside>,
+    pub(crate) verifier: Verifier,
 }
 
 /// What works on the read model beside the live one.
@@ -58,6 +61,7 @@ impl Member {
             rate: live.rate(),
             rebuild: live.rebuild(),
             stalled,
+            partitions: live.partitions.clone(),
             standby: self.standby.as_ref().and_then(|standby| standby.live.snapshot().as_standby()),
             pause: live.pause().cloned(),
             parked_streams: live.parked_streams,
@@ -216,14 +220,31 @@ impl Handle {
         self.operate(name, Action::BuildBeside(wanted), reason).await
     }
 
-    /// Exchanges the live read model with the one beside it: with one that was built and did not take its place by
-    /// itself, or with the one that was live before (a rollback, which loses nothing: it has followed).
+    /// Lets the read model that was built beside the live one take its place, when it did not by itself.
     ///
     /// # Errors
     /// [`OperateError::Invalid`] when there is none, or when it has parked streams or is still being built and it is not
     /// forced.
     pub async fn swap(&self, name: &str, force: bool, reason: &str) -> Result<(), OperateError> {
-        self.operate_beside(name, Action::Swap { force }, reason).await
+        self.operate_beside(name, Action::Swap { back: false, force }, reason).await
+    }
+
+    /// Brings back the read model that was live before. Nothing is lost: it has followed, as long as a program with its
+    /// version runs. Another rollback takes this one back.
+    ///
+    /// # Errors
+    /// As for [`swap`](Self::swap).
+    pub async fn rollback(&self, name: &str, force: bool, reason: &str) -> Result<(), OperateError> {
+        self.operate_beside(name, Action::Swap { back: true, force }, reason).await
+    }
+
+    /// Deals a projection's streams out to so many partitions, so that as many workers can be at work in it. Nothing is
+    /// rebuilt: those there are stop at one common checkpoint, and go on from there as the new ones.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] for a projection that needs the global order, or more than 256.
+    pub async fn set_partitions(&self, name: &str, count: u32, reason: &str) -> Result<(), OperateError> {
+        self.operate(name, Action::SetPartitions(count), reason).await
     }
 
     /// Throws away the read model beside the live one.
@@ -241,6 +262,32 @@ impl Handle {
     /// [`OperateError::Invalid`] where the database can't, or the projection fails.
     pub async fn verify(&self, name: &str) -> Result<Comparison, OperateError> {
         self.member(name)?.inspect.verify(Arc::new(Live::new())).await
+    }
+
+    /// Begins what [`verify`](Self::verify) does, unless it is under way already.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`].
+    pub fn begin_verification(&self, name: &str) -> Result<(), OperateError> {
+        let member = self.member(name)?;
+        member.verifier.begin(|live| member.inspect.verify(live));
+        Ok(())
+    }
+
+    /// How far the verification is that was begun last in this process, or what it found.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`].
+    pub fn verification(&self, name: &str) -> Result<Option<Verification>, OperateError> {
+        Ok(self.member(name)?.verifier.status())
+    }
+
+    /// What a rebuild would take. Changes nothing.
+    ///
+    /// # Errors
+    /// Each [`OperateError`] says what to do.
+    pub async fn estimate(&self, name: &str) -> Result<Estimate, OperateError> {
+        self.member(name)?.inspect.estimate().await
     }
 
     /// Tries parked streams again now: one, or all. [`parked`](Self::parked) tells what became of them.

@@ -27,8 +27,12 @@ pub(crate) enum Action {
     BuildBeside(SideBySide),
     /// Exchanges the read model beside the live one with it.
     Swap {
+        /// To the one that was live before; to the one that was built otherwise.
+        back: bool,
         force: bool,
     },
+    /// Deals the streams out to so many workers.
+    SetPartitions(u32),
     /// Throws the read model beside the live one away.
     Discard,
     /// Tries parked streams again: one, or all.
@@ -36,6 +40,11 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// Whether it is about one place in the log or one position: nothing that a projection in partitions has as a whole.
+    pub(crate) fn concerns_one_place(&self) -> bool {
+        matches!(self, Self::Skip(_) | Self::SetCheckpoint { .. } | Self::Retry(_) | Self::BuildBeside(_))
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Pause => "pause",
@@ -44,7 +53,9 @@ impl Action {
             Self::SetCheckpoint { .. } => "set_checkpoint",
             Self::Rebuild => "rebuild",
             Self::BuildBeside(_) => "rebuild_side_by_side",
-            Self::Swap { .. } => "swap",
+            Self::Swap { back: false, .. } => "swap",
+            Self::Swap { back: true, .. } => "rollback",
+            Self::SetPartitions(_) => "set_partitions",
             Self::Discard => "discard",
             Self::Retry(_) => "retry",
         }

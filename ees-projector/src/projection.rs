@@ -96,5 +96,5 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.len() <= 48
         && !text.starts_with("ees_")
         && !text.starts_with("sqlite_")
-        && !["__standby", "__scratch"].iter().any(|suffix| text.ends_with(suffix))
+        && !["__standby", "__scratch", "__swap"].iter().any(|suffix| text.ends_with(suffix))
 }

@@ -14,12 +14,15 @@ use crate::database::{Database, FoldRows, Transaction};
 use crate::fold::{Fold, Folded};
 use crate::handle::{Beside, Handle, Inspect, Member, Reading, Verifying};
 use crate::operation::Operation;
+use crate::partition::SLOTS;
 use crate::policy::OnFailure;
 use crate::projection::{Order, Projection, is_name};
 use crate::read_model::InvalidTable;
 use crate::settings::Settings;
 use crate::slot::Slot;
+use crate::standby::Comparison;
 use crate::status::Live;
+use crate::verification::{Estimate, Verifier};
 use crate::worker::monitor;
 use crate::worker::runner::{Drained, Runner};
 use crate::worker::step::Core;
@@ -40,6 +43,9 @@ pub enum RegisterError {
     /// Only a projection that keeps to the order within streams can go on without one of them.
     #[error("\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or let it pause")]
     NeedsLogOrder(String),
+    /// The streams of a projection that needs the global order can't be dealt out; and there are 256 slots at most.
+    #[error("\"{0}\" can't have that many partitions: 1 to 256, and more than 1 only with Order::Stream")]
+    Partitions(String),
     /// A fold's table can't be one.
     #[error(transparent)]
     InvalidTable(#[from] InvalidTable),
@@ -157,7 +163,10 @@ impl Projector {
         for Registered { name, version, live, inspect, spawn, standby } in self.registered {
             let standby = standby.map(|(live, spawn)| Beside { live, operations: begin(spawn) });
             let operations = begin(spawn);
-            members.insert(name, Member { version, live, operations, inspect, standby });
+            members.insert(
+                name,
+                Member { version, live, operations, inspect, standby, verifier: Verifier::default() },
+            );
         }
         let handle = Handle { members: Arc::new(members), log: self.log, stalled_after: self.stalled_after };
         tasks.spawn(monitor::watch(handle.clone(), stop.clone()));
@@ -225,6 +234,10 @@ fn check<Tx: Send, P: Projection<Tx>>(projection: &P, settings: Settings) -> Res
     if matches!(settings.on_failure, OnFailure::Park(_)) && projection.order() != Order::Stream {
         return Err(RegisterError::NeedsLogOrder(name));
     }
+    let partitions = settings.partitions;
+    if !(1..=SLOTS).contains(&partitions) || (partitions > 1 && projection.order() != Order::Stream) {
+        return Err(RegisterError::Partitions(name));
+    }
     Ok(())
 }
 
@@ -250,7 +263,11 @@ impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
         Box::pin(async move { core.parked().await })
     }
 
-    fn verify(&self, progress: Arc<Live>) -> Verifying {
+    fn estimate(&self) -> Verifying<Estimate> {
+        Box::pin(self.0.clone().estimate())
+    }
+
+    fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison> {
         Box::pin(self.0.clone().verify_live(progress))
     }
 

@@ -23,6 +23,10 @@ pub struct Settings {
     pub retry: Retry,
     /// What happens to a changeset that failed for good.
     pub on_failure: OnFailure,
+    /// Into how many partitions a new projection's streams are dealt out, so that as many workers can be at work in it:
+    /// 1 unless set, up to 256. Only for projections that declare [`Order::Stream`](crate::Order::Stream), on a database
+    /// that several processes share. Later [`Handle::set_partitions`](crate::Handle::set_partitions) changes it.
+    pub partitions: u32,
     /// What happens when the program comes with a newer version of the projection than the one that is stored.
     pub new_version: NewVersion,
 }
@@ -51,6 +55,7 @@ impl Default for Settings {
             poll_interval: Duration::from_secs(20),
             retry: Retry::default(),
             on_failure: OnFailure::default(),
+            partitions: 1,
             new_version: NewVersion::default(),
         }
     }

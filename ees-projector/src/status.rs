@@ -103,10 +103,27 @@ pub struct Status {
     pub parked_streams: usize,
     /// How far the rebuild is, while there is one.
     pub rebuild: Option<Rebuild>,
+    /// The partitions, where its streams are dealt out.
+    pub partitions: Vec<PartitionStatus>,
     /// The read model beside it, while there is one that this program can work on.
     pub standby: Option<StandbyStatus>,
     /// Why somebody should look: it is paused, stopped, or behind and not moving. `None` when all is well.
     pub stalled: Option<String>,
+}
+
+/// A part of a projection's streams, and who is at work in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct PartitionStatus {
+    /// Which one, from 0.
+    pub partition: u32,
+    /// The checkpoint it reads next.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
+    pub checkpoint: Checkpoint,
+    /// The worker that is at work in it.
+    pub owner: Option<String>,
+    /// Why it is paused, if it is.
+    pub pause: Option<Pause>,
 }
 
 /// A read model beside the live one.
@@ -122,6 +139,9 @@ pub struct StandbyStatus {
     /// The checkpoint it reads next.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
+    /// Changes when it is made, when it is swapped, and when an operator or another worker takes it over: for telling
+    /// one that was made just now from the one that was there before.
+    pub epoch: u64,
     /// Changesets a second, over the last seconds.
     pub rate: f64,
     /// How far it is, while it is being built.
@@ -144,6 +164,7 @@ pub(crate) struct Live {
 pub(crate) struct Inner {
     pub(crate) state: State,
     pub(crate) owner: Option<String>,
+    pub(crate) partitions: Vec<PartitionStatus>,
     pub(crate) control: Option<Control>,
     pub(crate) head: Checkpoint,
     /// The age of the oldest changeset it has not applied, as of the last look.
@@ -162,6 +183,7 @@ impl Live {
         let inner = Inner {
             state: State::Starting,
             owner: None,
+            partitions: Vec::new(),
             control: None,
             head: Checkpoint::START,
             lag: Duration::ZERO,
@@ -280,6 +302,7 @@ impl Inner {
             plan: control.standby.clone()?,
             state: self.state,
             checkpoint: control.position.next,
+            epoch: control.position.epoch,
             rate: self.rate(),
             rebuild: self.rebuild(),
             last_error: self.failure.clone(),

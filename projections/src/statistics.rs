@@ -53,6 +53,31 @@ impl Statistics {
     }
 }
 
+#[cfg(feature = "postgres")]
+impl Statistics {
+    /// As [`read`](Self::read), from PostgreSQL.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read_postgres(
+        database: &ees_projector::postgres::Database,
+    ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
+        use ees_projector::postgres::{checkpoint, sqlx};
+        let mut snapshot =
+            database.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+        let Some(version) = checkpoint(&mut snapshot, Self::NAME).await? else {
+            return Ok(Default::default());
+        };
+        let text: Option<String> =
+            sqlx::query_scalar("SELECT state::text FROM statistics.statistics WHERE key = $1")
+                .bind(Self::KEY)
+                .fetch_optional(&mut *snapshot)
+                .await?;
+        let totals = text.as_deref().map(serde_json::from_str).transpose()?;
+        Ok((totals.unwrap_or_default(), version))
+    }
+}
+
 impl Fold for Statistics {
     type Event = IgnoredAny;
     type Key = &'static str;

@@ -2,6 +2,7 @@
 
 mod rebuild;
 mod table;
+mod verify;
 pub(crate) mod wait;
 
 use std::time::Duration;
@@ -37,8 +38,27 @@ enum Command {
     },
     /// All about one projection, at once or when it has got somewhere
     Status(Await),
-    /// Wipe the read model and replay the log from zero
     Rebuild(rebuild::Arguments),
+    Verify(verify::Arguments),
+    /// Let the read model that was built beside the live one take its place
+    Swap(Exchange),
+    /// Bring back the read model that was live before; it has followed, so that nothing is lost
+    Rollback(Exchange),
+    /// Throw away the read model beside the live one
+    Discard(Change),
+    /// Deal a projection's streams out to so many workers; nothing is rebuilt
+    Partition {
+        /// The projection
+        name: String,
+        /// Into how many partitions; 1 is one worker for all
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
+        count: u32,
+        /// Why; kept for others to read
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
     /// Stop between two steps, until it is resumed
     Pause(Change),
     /// Go on, and try again what failed
@@ -104,6 +124,20 @@ struct Change {
     remote: Remote,
 }
 
+#[derive(Args)]
+struct Exchange {
+    /// The projection
+    name: String,
+    /// Although streams are parked, or it is still being built
+    #[arg(long)]
+    force: bool,
+    /// Why; kept for others to read
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
 #[derive(Deserialize)]
 struct All {
     projections: Vec<Status>,
@@ -131,6 +165,16 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             show(&status, output)
         }
         Command::Rebuild(arguments) => rebuild::run(arguments, output).await,
+        Command::Verify(arguments) => verify::run(arguments, output).await,
+        Command::Swap(arguments) => exchange(arguments, "swap", output).await,
+        Command::Rollback(arguments) => exchange(arguments, "rollback", output).await,
+        Command::Partition { name, count, reason, remote } => {
+            let body = json!({"count": count, "reason": reason});
+            show(&post(&remote.client()?, &name, "partitions", body).await?, output)
+        }
+        Command::Discard(Change { name, reason, remote }) => {
+            show(&post(&remote.client()?, &name, "discard", json!({"reason": reason})).await?, output)
+        }
         Command::Pause(Change { name, reason, remote }) => {
             show(&post(&remote.client()?, &name, "pause", json!({"reason": reason})).await?, output)
         }
@@ -152,6 +196,12 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             output.either(&json!({"parked": parked}), table::of_parked(&parked))
         }
     }
+}
+
+async fn exchange(arguments: Exchange, action: &str, output: &mut Output) -> Outcome {
+    let Exchange { name, force, reason, remote } = arguments;
+    let body = json!({"force": force, "reason": reason});
+    show(&post(&remote.client()?, &name, action, body).await?, output)
 }
 
 fn path(name: &str) -> String {

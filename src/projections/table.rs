@@ -1,6 +1,6 @@
 //! Projections as text for people.
 
-use ees_projector::{ParkedStream, State, Status};
+use ees_projector::{ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status};
 
 /// Columns as wide as their widest cell.
 fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
@@ -42,6 +42,20 @@ pub(super) fn of_one(status: &Status) -> String {
         format!("lag         {} changesets, {:.1} s", status.lag_changesets, status.lag_seconds),
         format!("rate        {:.0} changesets/s", status.rate),
     ];
+    if let Some(owner) = &status.owner {
+        lines.push(format!("worker      {owner}"));
+    }
+    lines.extend(status.partitions.iter().map(|partition| {
+        let owner = partition.owner.as_deref().unwrap_or("no worker yet");
+        let paused = if partition.pause.is_some() { ", paused" } else { "" };
+        format!(
+            "partition   {}: at checkpoint {}, {owner}{paused}",
+            partition.partition, partition.checkpoint
+        )
+    }));
+    if let Some(standby) = &status.standby {
+        lines.extend(of_standby(standby));
+    }
     if status.parked_streams > 0 {
         lines.push(format!("parked      {} streams", status.parked_streams));
     }
@@ -68,6 +82,23 @@ pub(super) fn of_one(status: &Status) -> String {
     lines.join("\n")
 }
 
+fn of_standby(standby: &StandbyStatus) -> Vec<String> {
+    let StandbyStatus { version, plan, checkpoint, rate, .. } = standby;
+    let role = match plan.role {
+        StandbyRole::Building if plan.swap => "is built, and takes its place when it has caught up",
+        StandbyRole::Building => "is built; `swap` lets it take its place",
+        StandbyRole::Following => "was live before, and follows: `rollback` brings it back",
+    };
+    let state = state_of(standby.state, standby.rebuild.as_ref());
+    let mut lines = vec![
+        format!("beside it   version {version} {role}"),
+        format!("            {state}, at checkpoint {checkpoint}, {rate:.0} changesets/s"),
+    ];
+    lines.extend(plan.note.iter().map(|note| format!("            not swapped: {note}")));
+    lines.extend(standby.last_error.iter().map(|error| format!("            {}", error.message)));
+    lines
+}
+
 pub(super) fn of_parked(parked: &[ParkedStream]) -> String {
     if parked.is_empty() {
         return "no stream is parked".to_owned();
@@ -86,16 +117,22 @@ pub(super) fn of_parked(parked: &[ParkedStream]) -> String {
 }
 
 fn state(status: &Status) -> String {
-    let name = match status.state {
+    state_of(status.state, status.rebuild.as_ref())
+}
+
+fn state_of(state: State, rebuild: Option<&Rebuild>) -> String {
+    let name = match state {
         State::Starting => "starting",
         State::Following => "following",
         State::CatchingUp => "catching up",
         State::Rebuilding => "rebuilding",
         State::Retrying => "retrying",
+        State::Elsewhere => "at another worker",
+        State::Absent => "another version's",
         State::Paused => "paused",
         State::Stopped => "stopped",
     };
-    match &status.rebuild {
+    match rebuild {
         Some(rebuild) => format!("{name} {:.0}%", rebuild.percent),
         None => name.to_owned(),
     }

@@ -30,6 +30,17 @@ pub(crate) struct Arguments {
     listen: String,
     #[command(flatten)]
     place: Place,
+    /// Where the read models are: sqlite:FOLDER, or postgres://USER:PASSWORD@HOST/DATABASE, which several servers may
+    /// share [default: the database of the store, or DATA/read-models]
+    // A text, which is never shown: it may hold a password.
+    #[arg(
+        long,
+        env = "EES_READ_MODELS",
+        value_name = "URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    read_models: Option<String>,
     /// The keys that callers need, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)
     #[arg(
         long,
@@ -45,7 +56,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
-    let Arguments { listen, place, api_keys, insecure_bind } = arguments;
+    let Arguments { listen, place, read_models, api_keys, insecure_bind } = arguments;
     let api_keys: Option<ApiKeys> = match api_keys {
         Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
         None => None,
@@ -57,7 +68,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
 
     let backend = place.backend()?;
     let Opened { store, log } = backend.open().await?;
-    let read_models = ReadModels::open(&backend, &place.data)?;
+    let read_models = ReadModels::open(read_models.as_deref(), &backend, &place.data).await?;
     let mut projector = Projector::new(log.clone());
     read_models.register(&mut projector)?;
     let running = projector.start();

@@ -4,36 +4,57 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use ees_projections::StreamCatalogue;
-use ees_projector::sqlite::Database;
-use ees_projector::{OnFailure, Parking, Projector, Settings};
+use ees_projector::database::{Database, FoldRows};
+#[cfg(feature = "postgres")]
+use ees_projector::postgres;
+use ees_projector::{NewVersion, OnFailure, Parking, Projector, Settings, sqlite};
 use ees_store::http::StatisticsSource;
-use ees_store::{Error, Statistics};
+use ees_store::{Checkpoint, Error, Statistics};
 use tempfile::TempDir;
 
 use crate::exit::{Failure, Outcome};
 use crate::place::{Backend, create_folder};
 
-/// A file each, so that they don't wait for each other.
-pub(super) struct ReadModels {
-    statistics: Database,
-    stream_catalogue: Database,
-    /// The read models of a store in memory go with it.
-    _folder: Option<TempDir>,
+pub(super) enum ReadModels {
+    /// A file each, so that they don't wait for each other.
+    Sqlite {
+        statistics: sqlite::Database,
+        stream_catalogue: sqlite::Database,
+        /// The read models of a store in memory go with it.
+        _folder: Option<TempDir>,
+    },
+    /// In one database, which several servers may share.
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Database),
 }
 
 impl ReadModels {
-    /// In files on this machine, also where the log is in PostgreSQL: so each server on one log has its own.
-    pub(super) fn open(backend: &Backend, data: &Path) -> Outcome<Self> {
-        let (folder, gone_with_us) = match backend {
+    /// In this database; else where the log is, when that is PostgreSQL; else in files on this machine.
+    pub(super) async fn open(wanted: Option<&str>, backend: &Backend, data: &Path) -> Outcome<Self> {
+        let wanted: Option<Backend> = match wanted {
+            Some(url) => Some(url.parse().map_err(|e| Failure::usage(format!("--read-models: {e}")))?),
+            None => None,
+        };
+        match wanted.as_ref().unwrap_or(backend) {
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(url) => match postgres::Database::connect(url).await {
+                Ok(database) => Ok(Self::Postgres(database)),
+                Err(error) => Err(Failure::from(Error::Unavailable(error.to_string())).at(backend)),
+            },
+            Backend::Sqlite(folder) if wanted.is_some() => Self::in_files(folder, None),
+            Backend::Sqlite(_) => Self::in_files(&data.join("read-models"), None),
             Backend::Memory => {
                 let folder = tempfile::tempdir().map_err(|e| Failure::file("a temporary folder", &e))?;
-                (folder.path().to_owned(), Some(folder))
+                Self::in_files(&folder.path().to_owned(), Some(folder))
             }
-            _ => (data.join("read-models"), None),
-        };
-        create_folder(&folder)?;
-        let open = |name: &str| Database::open(folder.join(format!("{name}.db"))).map_err(Failure::other);
-        Ok(Self {
+        }
+    }
+
+    fn in_files(folder: &Path, gone_with_us: Option<TempDir>) -> Outcome<Self> {
+        create_folder(folder)?;
+        let open =
+            |name: &str| sqlite::Database::open(folder.join(format!("{name}.db"))).map_err(Failure::other);
+        Ok(Self::Sqlite {
             statistics: open(ees_projections::Statistics::NAME)?,
             stream_catalogue: open(StreamCatalogue::NAME)?,
             _folder: gone_with_us,
@@ -41,27 +62,62 @@ impl ReadModels {
     }
 
     pub(super) fn register(&self, projector: &mut Projector) -> Outcome {
-        let pausing = Settings::default();
-        let parking = Settings { on_failure: OnFailure::Park(Parking::default()), ..Settings::default() };
-        projector
-            .fold(ees_projections::Statistics, self.statistics.clone(), pausing)
-            .and_then(|()| projector.fold(StreamCatalogue, self.stream_catalogue.clone(), parking))
-            .map_err(Failure::other)
+        match self {
+            Self::Sqlite { statistics, stream_catalogue, .. } => {
+                register(projector, statistics.clone(), stream_catalogue.clone())
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => register(projector, database.clone(), database.clone()),
+        }
     }
 
     /// What answers `GET /streams`.
     pub(super) fn statistics(&self) -> impl StatisticsSource + use<> {
-        Counted(self.statistics.clone())
+        match self {
+            Self::Sqlite { statistics, .. } => Counted::Sqlite(statistics.clone()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => Counted::Postgres(database.clone()),
+        }
     }
 }
 
-struct Counted(Database);
+fn register<D: Database<Tx: FoldRows>>(
+    projector: &mut Projector,
+    statistics: D,
+    stream_catalogue: D,
+) -> Outcome {
+    let pausing = Settings { new_version: NewVersion::SideBySide { verify: false }, ..Settings::default() };
+    let parking = Settings { on_failure: OnFailure::Park(Parking::default()), ..pausing };
+    projector
+        .fold(ees_projections::Statistics, statistics, pausing)
+        .and_then(|()| projector.fold(StreamCatalogue, stream_catalogue, parking))
+        .map_err(Failure::other)
+}
+
+enum Counted {
+    Sqlite(sqlite::Database),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Database),
+}
+
+impl Counted {
+    async fn read(
+        &self,
+    ) -> Result<(ees_projections::Totals, Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
+        match self {
+            Self::Sqlite(database) => ees_projections::Statistics::read(database).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => ees_projections::Statistics::read_postgres(database).await,
+        }
+    }
+}
 
 #[async_trait]
 impl StatisticsSource for Counted {
     async fn statistics(&self) -> ees_store::Result<Statistics> {
-        let read = ees_projections::Statistics::read(&self.0).await;
-        let (totals, version) = read
+        let (totals, version) = self
+            .read()
+            .await
             .map_err(|source| Error::Storage { detail: "the statistics can't be read".to_owned(), source })?;
         Ok(Statistics {
             total_streams: totals.total_streams,

@@ -43,6 +43,7 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::status))
         .routes(routes!(watching::parked))
         .routes(routes!(watching::audit))
+        .routes(routes!(watching::verification))
 }
 
 fn operating_routes() -> OpenApiRouter<Handle> {
@@ -53,4 +54,10 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::skip))
         .routes(routes!(operating::checkpoint))
         .routes(routes!(operating::retry))
+        .routes(routes!(operating::swap))
+        .routes(routes!(operating::rollback))
+        .routes(routes!(operating::discard))
+        .routes(routes!(operating::partitions))
+        .routes(routes!(operating::verify))
+        .routes(routes!(watching::estimate))
 }

@@ -4,13 +4,14 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use ees_store::http::Problem;
 use ees_store::{Checkpoint, StreamId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use crate::{Handle, Status};
+use crate::{Handle, SideBySide, Status, Verification};
 
 type Answer = Result<Json<Status>, Problem>;
 
@@ -18,6 +19,39 @@ type Answer = Result<Json<Status>, Problem>;
 #[serde(default)]
 pub(super) struct Why {
     /// Why; kept in the audit.
+    reason: String,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Anew {
+    /// Builds it beside the live one, which goes on until the new one takes its place.
+    side_by_side: bool,
+    /// With `side_by_side`: compares the two before; when they differ, they are not swapped.
+    verify: bool,
+    /// With `side_by_side`: only builds; `swap` swaps.
+    no_swap: bool,
+    /// With `side_by_side`: swaps although streams are parked.
+    force: bool,
+    /// Why; kept in the audit.
+    reason: String,
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default)]
+pub(super) struct Exchange {
+    /// Although streams are parked, or it is still being built.
+    force: bool,
+    /// Why; kept in the audit.
+    reason: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Partitions {
+    /// How many: 1 to 256.
+    count: u32,
+    /// Why; kept in the audit.
+    #[serde(default)]
     reason: String,
 }
 
@@ -87,15 +121,105 @@ pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String
     now(&handle, &name).await
 }
 
-/// Wipes the read model and replays the log from zero.
+/// Wipes the read model and replays the log from zero; or builds it anew beside the live one.
 #[utoipa::path(
     post, path = "/projections/{name}/rebuild", tag = "Projections", params(("name" = String, Path)),
-    request_body = Why,
-    responses((status = 200, body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    request_body = Anew,
+    responses(
+        (status = 200, body = Status),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: one is being built beside it already, or can't be"),
+    )
 )]
 pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    handle.rebuild(&name, &read::<Why>(&body)?.reason).await?;
+    let Anew { side_by_side, verify, no_swap, force, reason } = read(&body)?;
+    if side_by_side {
+        handle.rebuild_side_by_side(&name, SideBySide { verify, no_swap, force }, &reason).await?;
+    } else {
+        handle.rebuild(&name, &reason).await?;
+    }
     now(&handle, &name).await
+}
+
+/// Lets the read model that was built beside the live one take its place.
+#[utoipa::path(
+    post, path = "/projections/{name}/swap", tag = "Projections", params(("name" = String, Path)),
+    request_body = Exchange,
+    responses(
+        (status = 200, body = Status),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is none, or it is not ready"),
+    )
+)]
+pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    let Exchange { force, reason } = read(&body)?;
+    handle.swap(&name, force, &reason).await?;
+    now(&handle, &name).await
+}
+
+/// Brings back the read model that was live before.
+#[utoipa::path(
+    post, path = "/projections/{name}/rollback", tag = "Projections", params(("name" = String, Path)),
+    request_body = Exchange,
+    responses(
+        (status = 200, body = Status),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is none, or it is not ready"),
+    )
+)]
+pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    let Exchange { force, reason } = read(&body)?;
+    handle.rollback(&name, force, &reason).await?;
+    now(&handle, &name).await
+}
+
+/// Deals the projection's streams out to so many workers. Nothing is rebuilt.
+#[utoipa::path(
+    post, path = "/projections/{name}/partitions", tag = "Projections", params(("name" = String, Path)),
+    request_body = Partitions,
+    responses(
+        (status = 200, body = Status),
+        (status = 400, description = "`INVALID_BODY`: no count"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: it needs the global order, or the count is out of range"),
+    )
+)]
+pub(super) async fn partitions(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let Partitions { count, reason } = read(&body)?;
+    handle.set_partitions(&name, count, &reason).await?;
+    now(&handle, &name).await
+}
+
+/// Throws away the read model beside the live one.
+#[utoipa::path(
+    post, path = "/projections/{name}/discard", tag = "Projections", params(("name" = String, Path)),
+    request_body = Why,
+    responses(
+        (status = 200, body = Status),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is none"),
+    )
+)]
+pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
+    handle.discard_standby(&name, &read::<Why>(&body)?.reason).await?;
+    now(&handle, &name).await
+}
+
+/// Begins to build the read model once more, aside, and to compare it with the live one. `GET` tells how far it is.
+#[utoipa::path(
+    post, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
+    responses((status = 202, body = Verification), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn verify(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<(StatusCode, Json<Option<Verification>>), Problem> {
+    handle.begin_verification(&name)?;
+    Ok((StatusCode::ACCEPTED, Json(handle.verification(&name)?)))
 }
 
 /// Leaves out one changeset, and goes on.

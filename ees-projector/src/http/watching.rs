@@ -9,7 +9,7 @@ use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{AuditEntry, Handle, OperateError, ParkedStream, Status};
+use crate::{AuditEntry, Estimate, Handle, OperateError, ParkedStream, Status, Verification};
 
 /// Seconds a caller waits unless it says otherwise.
 const TIMEOUT_SECONDS: f64 = 10.0;
@@ -125,4 +125,28 @@ pub(super) async fn audit(
     Path(name): Path<String>,
 ) -> Result<Json<Audit>, Problem> {
     Ok(Json(Audit { audit: handle.audit(&name, AUDIT_ENTRIES_MAX).await? }))
+}
+
+/// How far the verification is that was begun last at this server, or what it found; `null` when there was none.
+#[utoipa::path(
+    get, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
+    responses((status = 200, body = Option<Verification>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn verification(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<Option<Verification>>, Problem> {
+    Ok(Json(handle.verification(&name)?))
+}
+
+/// What a rebuild would take.
+#[utoipa::path(
+    get, path = "/projections/{name}/estimate", tag = "Projections", params(("name" = String, Path)),
+    responses((status = 200, body = Estimate), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn estimate(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<Estimate>, Problem> {
+    Ok(Json(handle.estimate(&name).await?))
 }

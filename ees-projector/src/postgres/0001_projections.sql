@@ -11,6 +11,7 @@ CREATE TABLE ees.projections (
     rebuild_until     bigint,
     pause             text,              -- JSON
     standby           text,              -- JSON: what is to become of a read model that is built beside another
+    split             text,              -- JSON: into which partitions its streams are dealt out
     owner             text,              -- the worker that has the lease
     leased_until      timestamptz
 ) WITH (fillfactor = 50);

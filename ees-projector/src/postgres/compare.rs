@@ -59,7 +59,7 @@ impl Tx {
              WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1",
         )
         .bind(schema)
-        .fetch_all(self.connection())
+        .fetch_all(self.inner())
         .await?;
         Ok(shapes.into_iter().map(|(name, columns, key)| Shape { name, columns, key }).collect())
     }
@@ -71,7 +71,7 @@ impl Tx {
             quoted(schema),
             quoted(table)
         );
-        Ok(sqlx::query_as(AssertSqlSafe(sum)).fetch_one(self.connection()).await?)
+        Ok(sqlx::query_as(AssertSqlSafe(sum)).fetch_one(self.inner()).await?)
     }
 
     async fn rows_that_differ(
@@ -105,7 +105,7 @@ impl Tx {
             key("t"),
         );
         let rows: Vec<(String, String, String, String)> =
-            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.connection()).await?;
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.inner()).await?;
         let words = |(key, what, live, built): (String, String, String, String)| {
             let name = &table.name;
             let (live, built) = (shortened(&live), shortened(&built));

@@ -5,36 +5,50 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Tx;
-use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
-use crate::database::{Grant, Lease, Transaction};
+use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
+use crate::database::{Grant, Lease, PartitionRow, Transaction};
 use crate::projection::BoxError;
 use crate::standby::Comparison;
+
+const DUPLICATE_SCHEMA: &str = "42P06";
 
 macro_rules! select_row {
     () => {
         "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
-            rebuild_until, pause, last_timestamp, standby FROM ees.projections"
+            rebuild_until, pause, last_timestamp, standby, split, name, owner FROM ees.projections"
     };
 }
 
 impl Transaction for Tx {
     async fn load(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
         let row = sqlx::query(concat!(select_row!(), " WHERE name = $1"));
-        let row = row.bind(name).fetch_optional(self.connection()).await?;
+        let row = row.bind(name).fetch_optional(self.inner()).await?;
         row.as_ref().map(control).transpose()
     }
 
     async fn lock(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
         let row = sqlx::query(concat!(select_row!(), " WHERE name = $1 FOR UPDATE"));
-        let row = row.bind(name).fetch_optional(self.connection()).await?;
+        let row = row.bind(name).fetch_optional(self.inner()).await?;
         row.as_ref().map(control).transpose()
     }
 
     async fn snapshot(&mut self) -> Result<(), BoxError> {
         sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .execute(self.connection())
+            .execute(self.inner())
             .await?;
         Ok(())
+    }
+
+    async fn size_bytes(&mut self, name: &str) -> Result<Option<u64>, BoxError> {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'm')",
+        )
+        .bind(schema_of(name))
+        .fetch_one(self.inner())
+        .await?;
+        Ok(Some(unsigned(bytes)))
     }
 
     async fn compare(&mut self, one: &str, other: &str) -> Result<Comparison, BoxError> {
@@ -47,20 +61,22 @@ impl Transaction for Tx {
         sqlx::query("UPDATE ees.projections SET owner = NULL, leased_until = NULL WHERE name IN ($1, $2)")
             .bind(live)
             .bind(standby)
-            .execute(self.connection())
+            .execute(self.inner())
             .await?;
         self.swap_parked(live, standby).await
     }
 
+    /// The row first, as every step does, so that the two wait for one another. Without a row, a schema of that name is
+    /// somebody else's.
     async fn discard(&mut self, name: &str) -> Result<(), BoxError> {
+        let row = sqlx::query("DELETE FROM ees.projections WHERE name = $1").bind(name);
+        if row.execute(self.inner()).await?.rows_affected() == 0 {
+            return Ok(());
+        }
         let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", schema_of(name)));
-        sqlx::raw_sql(drop).execute(self.connection()).await?;
-        self.clear_parked(name).await?;
-        sqlx::query("DELETE FROM ees.projections WHERE name = $1")
-            .bind(name)
-            .execute(self.connection())
-            .await?;
-        Ok(())
+        sqlx::raw_sql(drop).execute(self.inner()).await?;
+        self.remove_partitions(name).await?;
+        self.clear_parked(name).await
     }
 
     async fn grants(&mut self, name: &str) -> Result<Vec<Grant>, BoxError> {
@@ -77,11 +93,18 @@ impl Transaction for Tx {
             "INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)
              ON CONFLICT DO NOTHING",
         );
-        if inserted.bind(name).execute(self.connection()).await?.rows_affected() == 0 {
+        if inserted.bind(name).execute(self.inner()).await?.rows_affected() == 0 {
             return Ok(false);
         }
-        let make = AssertSqlSafe(format!("CREATE SCHEMA \"{}\"", schema_of(name)));
-        sqlx::raw_sql(make).execute(self.connection()).await?;
+        let schema = schema_of(name);
+        let make = AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\""));
+        sqlx::raw_sql(make).execute(self.inner()).await.map_err(|error| match error.as_database_error() {
+            Some(answer) if answer.code().as_deref() == Some(DUPLICATE_SCHEMA) => BoxError::from(format!(
+                "the database has a schema \"{schema}\" already, which no projection has made: rename or drop it, or \
+                 give the projection another name"
+            )),
+            _ => error.into(),
+        })?;
         self.replace(name, Position { next: Checkpoint::START, epoch: 0 }, control).await
     }
 
@@ -89,12 +112,12 @@ impl Transaction for Tx {
     async fn replace(&mut self, name: &str, believed: Position, control: &Control) -> Result<bool, BoxError> {
         let last = control.last.as_ref();
         let (schema, worker) = (schema_of(name), self.worker.clone());
-        let path: Option<String> = sqlx::query_scalar(
+        let entered: Option<(String, String)> = sqlx::query_as(
             "UPDATE ees.projections SET version = $4, checkpoint = $5, epoch = $6, log_id = $7, last_checkpoint = $8,
-                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16,
+                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16, split = $17,
                 leased_until = CASE WHEN owner = $15 THEN clock_timestamp() + interval '5 seconds' ELSE leased_until END
              WHERE name = $1 AND checkpoint = $2 AND epoch = $3
-             RETURNING set_config('search_path', $14, true)",
+             RETURNING set_config('search_path', $14, true), pg_current_xact_id()::text",
         )
         .bind(name)
         .bind(signed(believed.next.get()))
@@ -112,12 +135,12 @@ impl Transaction for Tx {
         .bind(format!("\"{schema}\", public"))
         .bind(&*worker)
         .bind(control.standby.as_ref().map(serde_json::to_string).transpose()?)
-        .fetch_optional(self.connection())
+        .bind(control.split.as_ref().map(serde_json::to_string).transpose()?)
+        .fetch_optional(self.inner())
         .await?;
-        if path.is_some() {
-            self.enter(schema);
-        }
-        Ok(path.is_some())
+        let Some((_, transaction)) = entered else { return Ok(false) };
+        self.enter(schema, transaction);
+        Ok(true)
     }
 
     async fn lease(&mut self, name: &str, version: u32, stays: bool) -> Result<Lease, BoxError> {
@@ -126,6 +149,47 @@ impl Transaction for Tx {
 
     async fn let_go(&mut self, name: &str) -> Result<(), BoxError> {
         self.leave(name).await
+    }
+
+    async fn partitions(&mut self, name: &str) -> Result<Vec<PartitionRow>, BoxError> {
+        let rows = sqlx::query(concat!(
+            select_row!(),
+            " WHERE starts_with(name, $1) ORDER BY substr(name, length($1) + 1)::int FOR UPDATE"
+        ));
+        let rows = rows.bind(format!("{name}/")).fetch_all(self.inner()).await?;
+        let row = |row: &PgRow| {
+            let (key, owner) = (row.try_get(12)?, row.try_get(13)?);
+            Ok(PartitionRow { key, owner, control: control(row)? })
+        };
+        rows.iter().map(row).collect()
+    }
+
+    async fn add_partition(&mut self, key: &str, control: &Control) -> Result<(), BoxError> {
+        sqlx::query("INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)")
+            .bind(key)
+            .execute(self.inner())
+            .await?;
+        self.replace(key, Position { next: Checkpoint::START, epoch: 0 }, control).await?;
+        Ok(())
+    }
+
+    async fn remove_partitions(&mut self, name: &str) -> Result<(), BoxError> {
+        for table in
+            ["ees.projections WHERE starts_with(name, $1)", "ees.workers WHERE starts_with(projection, $1)"]
+        {
+            let delete = AssertSqlSafe(format!("DELETE FROM {table}"));
+            sqlx::query(delete).bind(format!("{name}/")).execute(self.inner()).await?;
+        }
+        Ok(())
+    }
+
+    async fn pause_partitions(&mut self, name: &str, pause: Option<&Pause>) -> Result<(), BoxError> {
+        sqlx::query("UPDATE ees.projections SET pause = $2, epoch = epoch + 1 WHERE starts_with(name, $1)")
+            .bind(format!("{name}/"))
+            .bind(pause.map(serde_json::to_string).transpose()?)
+            .execute(self.inner())
+            .await?;
+        Ok(())
     }
 
     async fn park(
@@ -151,7 +215,7 @@ impl Transaction for Tx {
         .bind(retry_at.as_micros())
         .bind(signed(changeset.checkpoint.get()))
         .bind(signed(changeset.changeset_id.get()))
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -162,7 +226,7 @@ impl Transaction for Tx {
              FROM ees.parked_streams JOIN ees.parked_changesets USING (projection, stream_id)
              WHERE projection = $1 GROUP BY stream_id, attempts, error, since, retry_at ORDER BY retry_at, stream_id",
         );
-        let rows = rows.bind(name).fetch_all(self.connection()).await?;
+        let rows = rows.bind(name).fetch_all(self.inner()).await?;
         rows.iter().map(parked_stream).collect()
     }
 
@@ -179,7 +243,7 @@ impl Transaction for Tx {
         .bind(name)
         .bind(stream_id.as_str())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(self.connection())
+        .fetch_all(self.inner())
         .await?;
         Ok(places.into_iter().map(|place| Checkpoint::new(unsigned(place))).collect())
     }
@@ -196,7 +260,7 @@ impl Transaction for Tx {
         .bind(name)
         .bind(stream_id.as_str())
         .bind(signed(checkpoint.get()))
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         sqlx::query(
             "DELETE FROM ees.parked_streams WHERE projection = $1 AND stream_id = $2 AND NOT EXISTS
@@ -204,7 +268,7 @@ impl Transaction for Tx {
         )
         .bind(name)
         .bind(stream_id.as_str())
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(deleted.rows_affected() == 1)
     }
@@ -224,7 +288,7 @@ impl Transaction for Tx {
         .bind(stream_id.as_str())
         .bind(without_nul(error))
         .bind(retry_at.as_micros())
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -232,11 +296,11 @@ impl Transaction for Tx {
     async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
         sqlx::query("DELETE FROM ees.parked_changesets WHERE projection = $1")
             .bind(name)
-            .execute(self.connection())
+            .execute(self.inner())
             .await?;
         sqlx::query("DELETE FROM ees.parked_streams WHERE projection = $1")
             .bind(name)
-            .execute(self.connection())
+            .execute(self.inner())
             .await?;
         Ok(())
     }
@@ -252,7 +316,7 @@ impl Transaction for Tx {
         .bind(without_nul(&entry.reason))
         .bind(signed(entry.checkpoint.get()))
         .bind(without_nul(&entry.detail))
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -263,7 +327,7 @@ impl Transaction for Tx {
              ORDER BY id DESC LIMIT $2",
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = rows.bind(name).bind(limit).fetch_all(self.connection()).await?;
+        let rows = rows.bind(name).bind(limit).fetch_all(self.inner()).await?;
         let entry = |row: &PgRow| {
             Ok(AuditEntry {
                 at: Timestamp::from_micros(row.try_get(0)?),
@@ -281,9 +345,9 @@ impl Transaction for Tx {
     }
 }
 
-/// Where a read model's tables lie.
-pub(super) fn schema_of(name: &str) -> &str {
-    name
+/// Where a read model's tables lie: in the schema of its name, whichever of its partitions' rows it is.
+pub(super) fn schema_of(key: &str) -> &str {
+    key.split_once('/').map_or(key, |(name, _)| name)
 }
 
 fn control(row: &PgRow) -> Result<Control, BoxError> {
@@ -304,6 +368,7 @@ fn control(row: &PgRow) -> Result<Control, BoxError> {
     let log_id: Option<&str> = row.try_get(3)?;
     let pause: Option<&str> = row.try_get(8)?;
     let standby: Option<&str> = row.try_get(10)?;
+    let split: Option<&str> = row.try_get(11)?;
     Ok(Control {
         version: u32::try_from(row.try_get::<i64, _>(0)?)?,
         position: Position {
@@ -314,6 +379,7 @@ fn control(row: &PgRow) -> Result<Control, BoxError> {
         last,
         rebuild_until: row.try_get::<Option<i64>, _>(7)?.map(|until| Checkpoint::new(unsigned(until))),
         pause: pause.map(serde_json::from_str).transpose()?,
+        split: split.map(serde_json::from_str).transpose()?,
         standby: standby.map(serde_json::from_str).transpose()?,
     })
 }
@@ -328,6 +394,18 @@ fn parked_stream(row: &PgRow) -> Result<ParkedStream, BoxError> {
         since: Timestamp::from_micros(row.try_get(5)?),
         retry_at: Timestamp::from_micros(row.try_get(6)?),
     })
+}
+
+/// The checkpoint a projection reads next, as of the same moment as other queries in the same transaction (of the
+/// isolation level `REPEATABLE READ`); `None` when it was never started here. For read models that show how fresh they
+/// are.
+///
+/// # Errors
+/// The database's.
+pub async fn checkpoint(connection: &mut sqlx::PgConnection, name: &str) -> sqlx::Result<Option<Checkpoint>> {
+    let place = sqlx::query_scalar("SELECT checkpoint FROM ees.projections WHERE name = $1");
+    let place: Option<i64> = place.bind(name).fetch_optional(connection).await?;
+    Ok(place.map(|place| Checkpoint::new(unsigned(place))))
 }
 
 /// PostgreSQL's text can't hold the zero character.

@@ -4,6 +4,7 @@ use sqlx::Row;
 
 use super::Tx;
 use crate::database::Lease;
+use crate::partition::hash;
 use crate::projection::BoxError;
 
 /// A lease that is not kept ends after so long; so does a worker's turn.
@@ -31,7 +32,7 @@ impl Tx {
         .bind(name)
         .bind(i64::from(version))
         .bind(SECONDS)
-        .fetch_optional(self.connection())
+        .fetch_optional(self.inner())
         .await?;
         let Some(row) = row else { return Ok(Lease::Busy) };
         let owner: Option<String> = row.try_get(0)?;
@@ -65,7 +66,7 @@ impl Tx {
         .bind(&*me)
         .bind(epochs)
         .bind(SECONDS)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -84,7 +85,7 @@ impl Tx {
         .bind(name)
         .bind(i64::from(version))
         .bind(SECONDS * 10.0)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -96,7 +97,7 @@ impl Tx {
         sqlx::query("DELETE FROM ees.workers WHERE projection = $1 AND id = $2")
             .bind(name)
             .bind(&*me)
-            .execute(self.connection())
+            .execute(self.inner())
             .await?;
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Tx {
         )
         .bind(name)
         .bind(&*me)
-        .execute(self.connection())
+        .execute(self.inner())
         .await?;
         Ok(())
     }
@@ -120,10 +121,8 @@ fn turn<'a>(name: &str, workers: &'a [String]) -> Option<&'a String> {
     workers.iter().max_by_key(|worker| rank(name, worker))
 }
 
-/// FNV-1a: the same on every machine and in every version of this program.
 fn rank(name: &str, worker: &str) -> u64 {
-    let bytes = name.bytes().chain([0]).chain(worker.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    hash(format!("{name} {worker}").as_bytes())
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use sqlx::{ConnectOptions, PgPool};
 use crate::database;
 use crate::projection::BoxError;
 
+pub use control::checkpoint;
 /// The driver, for [`Tx::connection`] and [`Database::pool`].
 pub use sqlx;
 pub use tx::Tx;
@@ -140,6 +141,7 @@ impl database::Database for Database {
     type Tx = Tx;
 
     const SIDE_BY_SIDE: bool = true;
+    const PARTITIONS: bool = true;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
         Ok(Tx::new(self.pool.begin_with(BEGIN).await?, self.worker.clone()))

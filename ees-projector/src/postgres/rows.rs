@@ -17,13 +17,13 @@ use crate::read_model::{Column, ColumnType, Row, Table, Value};
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
         let sql = create_sql(&self.qualified(&table.name), table);
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection()).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
         Ok(())
     }
 
     async fn drop_table(&mut self, table: &Table) -> Result<(), BoxError> {
         let sql = format!("DROP TABLE IF EXISTS {}", self.qualified(&table.name));
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.connection()).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
         Ok(())
     }
 
@@ -34,7 +34,7 @@ impl FoldRows for Tx {
         }
         let sql = select_sql(&self.qualified(&table.name), table);
         let query = sqlx::query(AssertSqlSafe(sql)).bind(keys);
-        let rows = query.fetch_all(self.connection()).await?;
+        let rows = query.fetch_all(self.inner()).await?;
         if rows.is_empty() {
             return Ok(found);
         }
@@ -55,7 +55,7 @@ impl FoldRows for Tx {
         if !gone.is_empty() {
             let sql =
                 format!("DELETE FROM {name} WHERE {} = ANY ({})", quoted(&table.key.name), keys_sql(table));
-            sqlx::query(AssertSqlSafe(sql)).bind(gone).execute(self.connection()).await?;
+            sqlx::query(AssertSqlSafe(sql)).bind(gone).execute(self.inner()).await?;
         }
         let kept: Vec<(&str, &Row)> =
             rows.iter().filter_map(|(key, row)| Some((key.as_str(), row.as_ref()?))).collect();
@@ -65,7 +65,7 @@ impl FoldRows for Tx {
             let query = table.columns.iter().enumerate().fold(query, |query, (n, column)| {
                 bind_column(query, column, kept.iter().map(|(_, row)| &row[n]))
             });
-            query.execute(self.connection()).await?;
+            query.execute(self.inner()).await?;
         }
         Ok(())
     }

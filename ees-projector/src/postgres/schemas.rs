@@ -18,7 +18,7 @@ impl Tx {
         let swap = format!("{live}__swap");
         for (from, to) in [(live, swap.as_str()), (standby, live), (swap.as_str(), standby)] {
             let rename = format!("ALTER SCHEMA {} RENAME TO {}", quoted(from), quoted(to));
-            sqlx::raw_sql(AssertSqlSafe(rename)).execute(self.connection()).await?;
+            sqlx::raw_sql(AssertSqlSafe(rename)).execute(self.inner()).await?;
         }
         Ok(())
     }
@@ -29,7 +29,7 @@ impl Tx {
             let swap = format!("{live}__swap");
             for (from, to) in [(live, swap.as_str()), (standby, live), (swap.as_str(), standby)] {
                 let rename = AssertSqlSafe(rename.clone());
-                sqlx::query(rename).bind(from).bind(to).execute(self.connection()).await?;
+                sqlx::query(rename).bind(from).bind(to).execute(self.inner()).await?;
             }
         }
         Ok(())
@@ -71,7 +71,7 @@ impl Tx {
         )
         .bind(from)
         .bind(quoted(to))
-        .fetch_all(self.connection())
+        .fetch_all(self.inner())
         .await?;
         Ok(grants.into_iter().map(|(table, statement)| Grant { table, statement }).collect())
     }
@@ -82,10 +82,10 @@ impl Tx {
             let there: bool =
                 sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL OR to_regnamespace($1) IS NOT NULL")
                     .bind(table)
-                    .fetch_one(self.connection())
+                    .fetch_one(self.inner())
                     .await?;
             if there {
-                sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(self.connection()).await?;
+                sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(self.inner()).await?;
             }
         }
         Ok(())

@@ -224,6 +224,7 @@ fn control(row: &Row<'_>) -> Result<Control, BoxError> {
         last,
         rebuild_until: row.get::<_, Option<u64>>(7)?.map(Checkpoint::new),
         pause: pause.map(|text| serde_json::from_str(&text)).transpose()?,
+        split: None,
         standby: None,
     })
 }

@@ -93,7 +93,7 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
             Ok(Stepped::Moved) | Err(StepError::Database(_) | StepError::Fenced) => {}
             // Planned, and only once: the next step gets past it.
             Err(StepError::Failed { error, .. }) if error.contains(Stumble::MESSAGE) => {}
-            Ok(Stepped::Paused | Stepped::Elsewhere) => fail("the projection paused"),
+            Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => fail("the projection paused"),
             Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
     }

@@ -149,7 +149,7 @@ where
     loop {
         match runner.step().await {
             Ok(Stepped::Moved) => {}
-            Ok(Stepped::Idle | Stepped::Paused | Stepped::Elsewhere) => return,
+            Ok(_) => return,
             Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
     }

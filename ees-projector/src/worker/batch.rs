@@ -49,7 +49,7 @@ impl<E: DeserializeOwned> Batch<E> {
                 }
             }
         }
-        let last = page.changesets.last().map(place_of);
+        let last = None;
         Self { changesets: page.changesets, events, unreadable, last, from, next: page.next, head: page.head }
     }
 }

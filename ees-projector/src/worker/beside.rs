@@ -12,9 +12,11 @@ use crate::database::{Database, Transaction};
 use crate::operation::OperateError;
 use crate::projection::{BoxError, Projection};
 use crate::slot::Slot;
-use crate::standby::{Comparison, Standby, StandbyRole};
+use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
 use crate::status::{Live, State};
+use crate::verification::Estimate;
 use crate::worker::runner::{Runner, Stepped};
+use crate::worker::start::setup;
 use crate::worker::step::{Core, OnlyControl, StepError};
 
 /// How long the other read model may take to come to where this one stands.
@@ -35,7 +37,7 @@ where
     ) -> Result<(), StepError> {
         let control = Control::beside(self.projection.version(), until, standby);
         tx.discard(self.name()).await.map_err(StepError::Database)?;
-        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+        if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(tx).await
@@ -45,6 +47,33 @@ where
         let mut tx = self.database.begin().await?;
         tx.discard(self.name()).await?;
         tx.commit().await
+    }
+
+    /// Applies the first changesets of the log beside the live read model, takes that back, and says what all of them
+    /// would take.
+    pub(crate) async fn estimate(self: Arc<Self>) -> Result<Estimate, OperateError> {
+        let head = self.log.head().await.map_err(StepError::Log)?.checkpoint;
+        if !D::SIDE_BY_SIDE {
+            return Ok(Estimate::of(head, None, None));
+        }
+        let sample = Arc::new(self.onto(Slot::Scratch));
+        let began = Instant::now();
+        let batch =
+            sample.fetch(Checkpoint::START, self.settings.batch_changesets_max, Duration::ZERO).await?;
+        let reading = began.elapsed();
+        let mut tx = self.begin().await?;
+        let bytes = tx.size_bytes(self.name()).await.map_err(StepError::Database)?;
+        sample.make_beside(&mut tx, SideBySide::default().into(), head).await?;
+        let began = Instant::now();
+        if let Some(place) = batch.place(0) {
+            let at = Control::new(self.projection.version()).position;
+            let events: Vec<_> = batch.events(0..batch.changesets.len()).collect();
+            sample.run_projection(&events, at, place, &mut tx).await?;
+        }
+        let seconds = (reading + began.elapsed()).as_secs_f64();
+        // Dropped: nothing of it stays.
+        drop(tx);
+        Ok(Estimate::of(head, Some((batch.next.get(), seconds)), bytes))
     }
 
     /// Builds the read model once more and compares it with the live one; then throws it away. `live` shows how far
@@ -58,13 +87,19 @@ where
         let plan =
             Standby { role: StandbyRole::Building, swap: false, verify: true, force: false, note: None };
         let mut tx = self.begin().await?;
-        tx.lock(self.name()).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        whole(tx.lock(self.name()).await.map_err(StepError::Database)?)?;
         scratch.make_beside(&mut tx, plan, head.checkpoint).await?;
         tx.commit().await.map_err(StepError::Database)?;
         let mut runner = Runner::new(scratch.clone(), live);
         let compared = runner.build_and_compare(head.checkpoint).await;
+        if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
+            // What is there now is another verification's.
+            return Err(OperateError::Unavailable(
+                "it is verified by somebody else at the moment; try again".to_owned(),
+            ));
+        }
         scratch.discard().await.map_err(StepError::Database)?;
-        compared
+        Ok(compared?)
     }
 }
 
@@ -73,24 +108,23 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, OperateError> {
+    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, StepError> {
         self.tenure.stays = false;
         loop {
             match self.step().await {
                 Ok(Stepped::Moved | Stepped::Idle) => {}
-                Ok(Stepped::Paused | Stepped::Elsewhere) => {
-                    return Err(OperateError::Unavailable("another worker interfered".to_owned()));
+                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
+                    return Err(StepError::Absent);
                 }
-                Err(error @ (StepError::Failed { .. } | StepError::Replaced(_) | StepError::Setup(_))) => {
-                    return Err(error.into());
-                }
-                Err(error) => {
+                // These pass; the lease that was just taken moves the epoch as well.
+                Err(error @ (StepError::Log(_) | StepError::Database(_) | StepError::Fenced)) => {
                     let pause = self.fail(error).await;
                     tokio::time::sleep(pause).await;
                 }
+                Err(error) => return Err(error),
             }
             if self.load().await?.position.next >= until {
-                return Ok(self.compare_with_live().await?);
+                return self.compare_with_live().await;
             }
         }
     }
@@ -186,7 +220,7 @@ where
         loop {
             let here = self.load().await?.position.next;
             let mut held = self.core.begin().await?;
-            let there = held.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+            let there = whole(held.lock(&live).await.map_err(StepError::Database)?)?;
             if there.position.next >= here {
                 self.step_to(there.position.next).await?;
                 let mut snapshot = self.core.begin().await?;
@@ -199,9 +233,15 @@ where
                     let compared = snapshot.compare(&live, &own).await.map_err(StepError::Database)?;
                     return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
                 }
+            } else if let Some(pause) = there.pause {
+                return Err(StepError::Setup(format!(
+                    "the live read model is paused before checkpoint {here} ({}), so that the two can't be compared at one \
+                     place: resume it first",
+                    pause.reason
+                )));
             } else {
                 drop(held);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                self.wait_a_moment().await?;
             }
             if Instant::now() > deadline {
                 return Err(StepError::Setup(format!(
@@ -212,12 +252,21 @@ where
         }
     }
 
+    /// Unless the worker is told to stop.
+    async fn wait_a_moment(&self) -> Result<(), StepError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(StepError::Fenced),
+            () = tokio::time::sleep(Duration::from_millis(50)) => Ok(()),
+        }
+    }
+
     /// Takes the live one's place, which becomes the one beside it: in one transaction, and not before this one is as
     /// far.
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let (live, own) = (Slot::Live.name_of(self.core.projection.name()), self.core.name().to_owned());
         let mut tx = self.core.begin().await?;
-        let there = tx.lock(&live).await.map_err(StepError::Database)?.ok_or_else(nothing_live)?;
+        let there = whole(tx.lock(&live).await.map_err(StepError::Database)?)?;
         let here = self.step_to(there.position.next).await?;
         let epoch = there.position.epoch.max(here.position.epoch) + 1;
         let with_epoch = |control: &Control, standby: Option<Standby>| {
@@ -247,6 +296,14 @@ where
     }
 }
 
-fn nothing_live() -> StepError {
-    StepError::Setup("there is no live read model".to_owned())
+/// The live read model's row, which has to have one position.
+fn whole(live: Option<Control>) -> Result<Control, StepError> {
+    let refuse = |why: &str| Err(StepError::Setup(why.to_owned()));
+    match live {
+        None => refuse("there is no live read model"),
+        Some(live) if live.split.is_some() => refuse(
+            "its streams are dealt out to partitions: set their number to 1 first, which needs no rebuild",
+        ),
+        Some(live) => Ok(live),
+    }
 }

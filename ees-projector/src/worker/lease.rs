@@ -53,7 +53,7 @@ where
         let stays = self.tenure.stays;
         let look = async move {
             let mut tx = core.database.begin().await?;
-            let lease = tx.lease(core.name(), core.projection.version(), stays).await?;
+            let lease = tx.lease(core.key(), core.projection.version(), stays).await?;
             tx.commit().await?;
             Ok(lease)
         };
@@ -95,7 +95,7 @@ where
         let core = self.core.clone();
         let give_back = async move {
             let mut tx = core.database.begin().await?;
-            tx.let_go(core.name()).await?;
+            tx.let_go(core.key()).await?;
             tx.commit().await
         };
         let given = self.core.database.run(give_back).await.and_then(|given| given);

@@ -41,7 +41,7 @@ where
         let _ = reply.send(result);
     }
 
-    async fn carry_out(&mut self, action: &Action, reason: String) -> Result<(), OperateError> {
+    pub(crate) async fn carry_out(&mut self, action: &Action, reason: String) -> Result<(), OperateError> {
         // A new look: another worker may have moved it since.
         self.control = None;
         let control = match self.load().await {
@@ -57,6 +57,11 @@ where
             let head = self.core.log.head().await.map_err(StepError::Log)?;
             self.verify(&control, &head).await?;
         }
+        if let Some(split) = control.split.filter(|_| self.core.partition().is_none())
+            && action.concerns_one_place()
+        {
+            return self.operate_partitions(split, action, &reason).await;
+        }
         let note = |detail: String| AuditEntry {
             at: Timestamp::now(),
             action: action.name().to_owned(),
@@ -68,12 +73,13 @@ where
             Action::Pause => {
                 let since = Timestamp::now();
                 let pause = Pause { by: PausedBy::Operator, reason: reason.clone(), since, failure: None };
-                let moved = control.moved(|control| control.pause = Some(pause));
-                self.change(&control, moved, Also::Nothing, note(String::new())).await
+                let also = Also::Partitions(Some(pause.clone()));
+                let paused = move |there: &Control| there.moved(|control| control.pause = Some(pause));
+                self.change_wherever(&control, paused, also, note(String::new())).await
             }
             Action::Resume => {
-                let moved = control.moved(|control| control.pause = None);
-                self.change(&control, moved, Also::Nothing, note(String::new())).await
+                let resumed = |there: &Control| there.moved(|control| control.pause = None);
+                self.change_wherever(&control, resumed, Also::Partitions(None), note(String::new())).await
             }
             Action::Skip(checkpoint) => {
                 let detail = |place: &Applied| {
@@ -88,8 +94,8 @@ where
                     return self.change(&control, moved, Also::Nothing, note(detail(&place))).await;
                 }
                 let place = self.first_parked(*checkpoint).await?;
-                let moved = control.moved(|_| {});
-                self.change(&control, moved, Also::Unpark(place.clone()), note(detail(&place))).await
+                let moved = |there: &Control| there.moved(|_| {});
+                self.change_wherever(&control, moved, Also::Unpark(place.clone()), note(detail(&place))).await
             }
             Action::SetCheckpoint { believed, wanted } => {
                 if control.position.next != *believed {
@@ -110,29 +116,18 @@ where
             }
             Action::Rebuild => {
                 let head = self.core.log.head().await.map_err(StepError::Log)?;
-                let wiped = control.wiped(self.core.projection.version(), head.checkpoint);
-                self.change(&control, wiped, Also::Wipe, note(format!("up to {}", head.checkpoint))).await
+                let (version, until) = (self.core.projection.version(), head.checkpoint);
+                let wiped = move |there: &Control| there.wiped(version, until);
+                self.change_wherever(&control, wiped, Also::Wipe, note(format!("up to {until}"))).await
             }
+            Action::SetPartitions(count) => self.set_partitions(*count, note(format!("{count}"))).await,
             Action::BuildBeside(wanted) => {
                 let head = self.core.log.head().await.map_err(StepError::Log)?;
                 self.build_beside(*wanted, head.checkpoint, note(format!("up to {}", head.checkpoint))).await
             }
-            Action::Swap { force } => {
-                let standby = control.standby.as_ref();
-                if !force && !self.parked.is_empty() {
-                    let parked = self.parked.len();
-                    return Err(OperateError::Invalid(format!(
-                        "{parked} streams are parked; retry or skip them, or force it"
-                    )));
-                }
-                if control.rebuild_until.is_some() && !force {
-                    return Err(OperateError::Invalid("it is still being built".to_owned()));
-                }
-                let detail = match standby.map(|standby| standby.role) {
-                    Some(StandbyRole::Following) => "back to the one that was live before",
-                    _ => "to the one that was built",
-                };
-                Ok(self.swap(note(detail.to_owned())).await?)
+            Action::Swap { back, force } => {
+                self.may_be_swapped(&control, *back, *force)?;
+                Ok(self.swap(note(String::new())).await?)
             }
             Action::Discard => {
                 let core = self.core.clone();
@@ -150,10 +145,28 @@ where
                 }
                 let detail =
                     stream.as_ref().map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
-                self.change(&control, control.moved(|_| {}), Also::Nothing, note(detail)).await?;
+                let moved = |there: &Control| there.moved(|_| {});
+                self.change_wherever(&control, moved, Also::Nothing, note(detail)).await?;
                 self.retry_streams(|parked| wanted(&parked.stream_id), Patience::UntilTheEnd).await?;
                 Ok(())
             }
+        }
+    }
+
+    fn may_be_swapped(&self, control: &Control, back: bool, force: bool) -> Result<(), OperateError> {
+        let refuse = |why: &str| Err(OperateError::Invalid(why.to_owned()));
+        let was_live = control.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
+        match (back, was_live) {
+            (true, false) => {
+                refuse("the one beside it was never live: `swap` lets it take the live one's place")
+            }
+            (false, true) => refuse("the one beside it was live before: `rollback` brings it back"),
+            _ if force => Ok(()),
+            _ if !self.parked.is_empty() => {
+                refuse("streams are parked in it: retry or skip them, or force it")
+            }
+            _ if control.rebuild_until.is_some() => refuse("it is still being built"),
+            _ => Ok(()),
         }
     }
 
@@ -183,7 +196,8 @@ where
         Ok(tx.commit().await.map_err(StepError::Database)?)
     }
 
-    /// Changes the row, whatever goes with it, and the audit, all in one transaction.
+    /// Changes the row, whatever goes with it, and the audit, all in one transaction, if the projection still stands
+    /// there.
     async fn change(
         &mut self,
         from: &Control,
@@ -191,6 +205,25 @@ where
         also: Also,
         audit: AuditEntry,
     ) -> Result<(), OperateError> {
+        let work = self.work_of(also, audit);
+        self.core.transact(from, to, None, work).await?;
+        self.changed().await
+    }
+
+    /// As [`change`](Self::change), however far the worker that is at work has got.
+    async fn change_wherever(
+        &mut self,
+        seen: &Control,
+        to: impl FnOnce(&Control) -> Control + Send + 'static,
+        also: Also,
+        audit: AuditEntry,
+    ) -> Result<(), OperateError> {
+        let work = self.work_of(also, audit);
+        self.core.transact_wherever(seen, to, None, work).await?;
+        self.changed().await
+    }
+
+    fn work_of(&self, also: Also, audit: AuditEntry) -> Change<P, D> {
         tracing::info!(
             projection = self.core.name(),
             action = audit.action,
@@ -198,8 +231,10 @@ where
             detail = audit.detail,
             "an operator's change"
         );
-        let work = Change { core: self.core.clone(), also, audit };
-        self.core.transact(from, to, None, work).await?;
+        Change { core: self.core.clone(), also, audit }
+    }
+
+    async fn changed(&mut self) -> Result<(), OperateError> {
         self.control = None;
         let control = self.load().await?;
         // Whatever stood in the way before has to show itself again.
@@ -252,13 +287,19 @@ where
         let read = async move { core.database.begin().await?.load(core.name()).await };
         let stored =
             self.core.database.run(read).await.and_then(|stored| stored).map_err(StepError::Database)?;
-        stored.ok_or_else(|| OperateError::Invalid("the projection was never started here".to_owned()))
+        let none = match self.core.slot() {
+            Slot::Live => "the projection was never started here",
+            Slot::Standby | Slot::Scratch => "there is nothing beside the read model that is read",
+        };
+        stored.ok_or_else(|| OperateError::Invalid(none.to_owned()))
     }
 }
 
 /// What goes with a change of the row.
 enum Also {
     Nothing,
+    /// The same pause, or none, for every partition.
+    Partitions(Option<Pause>),
     Wipe,
     Unpark(Applied),
 }
@@ -275,6 +316,9 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Change<P, D> {
         match self.also {
             Also::Nothing => {}
             Also::Wipe => self.core.wipe(tx).await?,
+            Also::Partitions(pause) => {
+                tx.pause_partitions(name, pause.as_ref()).await.map_err(StepError::Database)?;
+            }
             Also::Unpark(place) => {
                 if !tx.unpark(name, &place.stream_id, place.checkpoint).await.map_err(StepError::Database)? {
                     return Err(StepError::Fenced);

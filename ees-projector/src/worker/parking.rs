@@ -163,17 +163,18 @@ where
         if let Some(error) = batch.unreadable.get(&0) {
             return Err(StepError::Failed { at: control.position, place, error: error.to_string() });
         }
-        // Every worker that believes this changeset parked must look again.
-        let moved = control.moved(|_| {});
         let work = Unpark {
             core: self.core.clone(),
             batch: Arc::new(batch),
             place: place.clone(),
             at: control.position,
         };
-        let unparked = self.core.transact(&control, moved.clone(), Some(place), work).await;
-        self.control = unparked.is_ok().then_some(moved);
-        unparked
+        self.control = None;
+        // Every worker that believes this changeset parked must look again.
+        let moved = |control: &Control| control.moved(|_| {});
+        let moved = self.core.transact_wherever(&control, moved, Some(place), work).await?;
+        self.control = Some(moved);
+        Ok(())
     }
 
     async fn note_parked_failure(&mut self, stream: &ParkedStream, error: String) -> Result<(), StepError> {
@@ -185,7 +186,8 @@ where
         let retry_at = in_future(parking.retry_after(stream.attempts));
         let name = self.core.name().to_owned();
         let work = ParkedAgain { name, stream_id: stream.stream_id.clone(), error, retry_at };
-        self.core.transact(&control, control.clone(), None, work).await
+        self.control = Some(self.core.transact_wherever(&control, Control::clone, None, work).await?);
+        Ok(())
     }
 
     pub(crate) async fn parked_streams(&self) -> Result<Vec<ParkedStream>, StepError> {
@@ -202,7 +204,7 @@ where
     pub(crate) async fn parked(self: &Arc<Self>) -> Result<Vec<ParkedStream>, BoxError> {
         let core = self.clone();
         let read = async move { core.database.begin().await?.parked(core.name()).await };
-        self.database.run(read).await?
+        Ok(self.own(self.database.run(read).await??))
     }
 
     async fn parked_places(self: &Arc<Self>, stream_id: &StreamId) -> Result<Vec<Checkpoint>, StepError> {

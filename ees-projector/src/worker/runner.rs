@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use crate::control::{Applied, Control};
 use crate::database::Database;
 use crate::operation::Operation;
+use crate::partition::Split;
 use crate::projection::Projection;
 use crate::status::{Live, State};
 use crate::worker::batch::Batch;
 use crate::worker::lease::{LOOK_EVERY, Tenure};
+use crate::worker::split::Partitions;
 use crate::worker::step::{Core, StepError, Verified};
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
@@ -30,9 +32,10 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     /// Read while the batch before was applied.
     ahead: Option<Batch<P::Event>>,
     verified: Verified,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
+    pub(crate) partitions: Partitions,
 }
 
 /// What fails, how often it did, and how long to wait.
@@ -67,6 +70,8 @@ pub(crate) enum Stepped {
     Paused,
     /// Another worker is at work in it.
     Elsewhere,
+    /// Its partitions are worked on each by itself.
+    Split(Split),
 }
 
 /// What there is to do.
@@ -77,6 +82,8 @@ pub(crate) enum Next<E> {
     Paused,
     /// Nothing, as long as another worker has the lease.
     Elsewhere,
+    /// Nothing but to keep its partitions at work.
+    Split(Split),
 }
 
 impl<P, D> Runner<P, D>
@@ -96,6 +103,7 @@ where
             stop: CancellationToken::new(),
             trouble: None,
             tenure: Tenure::default(),
+            partitions: Partitions::default(),
         }
     }
 
@@ -120,7 +128,7 @@ where
             };
             let pause = match stepped {
                 Ok(Stepped::Paused) => wait,
-                Ok(Stepped::Elsewhere) => self.until_next_look(),
+                Ok(Stepped::Elsewhere | Stepped::Split(_)) => self.until_next_look(),
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
                     continue;
@@ -134,6 +142,7 @@ where
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        self.partitions.stop().await;
         self.let_go().await;
     }
 
@@ -146,6 +155,7 @@ where
                 Ok(Stepped::Moved) => Duration::ZERO,
                 Ok(Stepped::Paused) => break Drained::Paused,
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
+                Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
                 Ok(Stepped::Idle) => {
                     self.retry_due_streams().await;
                     break Drained::CaughtUp;
@@ -177,12 +187,20 @@ where
             }
             Next::Paused => Ok(Stepped::Paused),
             Next::Elsewhere => Ok(Stepped::Elsewhere),
+            Next::Split(split) => Ok(Stepped::Split(split)),
         }
     }
 
     /// What comes next. Safe to drop at any moment.
     pub(crate) async fn next_batch(&mut self, wait: Duration) -> Result<Next<P::Event>, StepError> {
-        self.load().await?;
+        let control = self.load().await?;
+        if self.core.partition().is_none() {
+            if let Some(split) = control.split {
+                self.tend_partitions(control, split).await?;
+                return Ok(Next::Split(split));
+            }
+            self.forget_partitions().await;
+        }
         let at_work = self.has_lease().await?;
         let control = self.load().await?;
         if control.pause.is_some() {
@@ -206,8 +224,17 @@ where
             }
         }
         let from = control.position.next;
-        let batch = match self.ahead.take() {
-            Some(batch) if batch.from == from => batch,
+        let barrier = control.split.and_then(|split| split.barrier);
+        if barrier.is_some_and(|barrier| from >= barrier) {
+            // Whoever tends the partitions goes on when all have come here.
+            self.control = None;
+            return Ok(Next::Elsewhere);
+        }
+        let batch = match (self.ahead.take(), barrier) {
+            (_, Some(barrier)) => {
+                self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?
+            }
+            (Some(batch), None) if batch.from == from => batch,
             _ => {
                 let retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.place.is_some());
                 let changesets = if retrying { 1 } else { self.core.settings.batch_changesets_max.max(1) };

@@ -5,6 +5,7 @@ use ees_store::Checkpoint;
 use crate::BoxError;
 use crate::control::{Control, ParkedStream};
 use crate::database::{Database, Transaction};
+use crate::partition::Split;
 use crate::projection::Projection;
 use crate::settings::NewVersion;
 use crate::slot::Slot;
@@ -19,19 +20,20 @@ where
     /// The projection's row and what is parked. Makes both it and the tables when the projection is new, and wipes
     /// when it has become a newer version.
     pub(crate) async fn start(&self) -> Result<(Control, Vec<ParkedStream>), StepError> {
-        let (name, version) = (self.name(), self.projection.version());
+        let (name, version) = (self.key(), self.projection.version());
+        let must_be_there = self.slot() != Slot::Live || self.partition().is_some();
         let mut tx = self.begin().await?;
         let old = match tx.load(name).await.map_err(StepError::Database)? {
-            None if self.slot() != Slot::Live => return Err(StepError::Absent),
+            None if must_be_there => return Err(StepError::Absent),
             None => return self.make(tx).await,
-            Some(control) if control.version == version => {
-                let parked = tx.parked(name).await.map_err(StepError::Database)?;
-                return Ok((control, parked));
+            Some(control) if control.version == version && self.is_dealt_out_as(&control) => {
+                let parked = tx.parked(self.name()).await.map_err(StepError::Database)?;
+                return Ok((control, self.own(parked)));
             }
             Some(control) => control,
         };
         drop(tx);
-        if self.slot() != Slot::Live {
+        if must_be_there {
             return Err(StepError::Absent);
         }
         // Asked before the transaction begins: the log may be far away.
@@ -80,11 +82,16 @@ where
     }
 
     async fn make(&self, mut tx: D::Tx) -> Result<(Control, Vec<ParkedStream>), StepError> {
-        let control = Control::new(self.projection.version());
-        if !tx.insert(self.name(), &control).await.map_err(StepError::Database)? {
+        let mut control = Control::new(self.projection.version());
+        let partitions = self.settings.partitions;
+        if D::PARTITIONS && self.slot() == Slot::Live && partitions > 1 {
+            control.split = Some(Split::into(partitions));
+        }
+        if !tx.insert(self.name(), &control).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(&mut tx).await?;
+        self.deal_out(&mut tx, &control).await?;
         tx.commit().await.map_err(StepError::Database)?;
         Ok((control, Vec::new()))
     }
@@ -94,9 +101,12 @@ where
         old: &Control,
         head: Checkpoint,
     ) -> Result<(Control, Vec<ParkedStream>), StepError> {
-        let control = old.wiped(self.projection.version(), head);
         let mut tx = self.begin().await?;
-        if !tx.replace(self.name(), old.position, &control).await.map_err(StepError::Database)? {
+        // The old version may be at work, and be faster than whoever reads the row and then compares.
+        let held = tx.lock(self.name()).await.map_err(StepError::Database)?;
+        let held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
+        let control = held.wiped(self.projection.version(), head);
+        if !tx.replace(self.name(), held.position, &control).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
         self.wipe(&mut tx).await?;
@@ -109,6 +119,9 @@ where
         let grants = tx.grants(self.name()).await.map_err(StepError::Database)?;
         self.projection.drop_tables(tx).await.map_err(setup::<D>)?;
         self.create_tables(tx).await?;
+        if let Some(control) = tx.load(self.name()).await.map_err(StepError::Database)? {
+            self.deal_out(tx, &control).await?;
+        }
         tx.grant(&grants).await.map_err(StepError::Database)?;
         tx.clear_parked(self.name()).await.map_err(StepError::Database)
     }
@@ -117,12 +130,26 @@ where
         self.projection.create_tables(tx).await.map_err(setup::<D>)
     }
 
+    /// Whether the row is that of this partition, and not of one that has its name and other streams by now.
+    fn is_dealt_out_as(&self, control: &Control) -> bool {
+        let count = control.split.map(|split| split.count);
+        self.partition().is_none_or(|partition| count == Some(partition.count))
+    }
+
+    /// Of the streams that wait, those this is for.
+    pub(crate) fn own(&self, mut parked: Vec<ParkedStream>) -> Vec<ParkedStream> {
+        if let Some(partition) = self.partition() {
+            parked.retain(|stream| partition.owns(&stream.stream_id));
+        }
+        parked
+    }
+
     pub(crate) async fn begin(&self) -> Result<D::Tx, StepError> {
         self.database.begin().await.map_err(StepError::Database)
     }
 }
 
-fn setup<D: Database>(error: BoxError) -> StepError {
+pub(crate) fn setup<D: Database>(error: BoxError) -> StepError {
     if D::is_transient(&*error) {
         return StepError::Database(error);
     }

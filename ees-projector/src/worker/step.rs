@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::control::{Applied, Control, Position};
 use crate::database::{Database, Transaction};
 use crate::event::Recorded;
+use crate::partition::Partition;
 use crate::projection::{BoxError, Projection};
 use crate::settings::Settings;
 use crate::slot::Slot;
@@ -44,7 +45,9 @@ pub(crate) struct Core<P, D> {
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
     slot: Slot,
+    partition: Option<Partition>,
     name: String,
+    key: String,
 }
 
 impl<P, D> Core<P, D> {
@@ -57,6 +60,16 @@ impl<P, D> Core<P, D> {
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
+
+    /// The name of the row with its position: that of the read model, or of a partition of it.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Which of the streams it is for; all when none.
+    pub(crate) fn partition(&self) -> Option<Partition> {
+        self.partition
+    }
 }
 
 impl<P, D> Core<P, D>
@@ -67,7 +80,16 @@ where
     pub(crate) fn new(projection: P, database: D, log: Arc<dyn ChangesetLog>, settings: Settings) -> Self {
         let name = Slot::Live.name_of(projection.name());
         let (projection, database) = (Arc::new(projection), Arc::new(database));
-        Self { projection, database, log, settings, slot: Slot::Live, name }
+        Self {
+            projection,
+            database,
+            log,
+            settings,
+            slot: Slot::Live,
+            partition: None,
+            key: name.clone(),
+            name,
+        }
     }
 
     /// The same projection onto another of its read models.
@@ -78,8 +100,15 @@ where
             log: self.log.clone(),
             settings: self.settings,
             slot,
+            partition: None,
+            key: slot.name_of(self.projection.name()),
             name: slot.name_of(self.projection.name()),
         }
+    }
+
+    /// The same projection for some of its streams.
+    pub(crate) fn onto_partition(&self, partition: Partition) -> Self {
+        Self { partition: Some(partition), key: partition.key(&self.name), ..self.onto(self.slot) }
     }
 
     /// Reads and decodes what comes at a checkpoint. Safe to drop at any moment.
@@ -114,9 +143,17 @@ where
         self.decode(from, page).await
     }
 
-    async fn decode(self: &Arc<Self>, from: Checkpoint, page: LogPage) -> Result<Batch<P::Event>, StepError> {
+    async fn decode(
+        self: &Arc<Self>,
+        from: Checkpoint,
+        mut page: LogPage,
+    ) -> Result<Batch<P::Event>, StepError> {
         let filter = self.projection.filter();
-        let filtered = !filter.is_all() && page.next > from;
+        // What is left out, here or by the log, counts too when the log is compared with what it was.
+        let last = page.changesets.last().map(place_of).filter(|last| last.checkpoint.next() == page.next);
+        if let Some(partition) = self.partition {
+            page.changesets.retain(|changeset| partition.owns(&changeset.stream_id));
+        }
         let mut batch = if page.changesets.len() < 50 {
             Batch::decode(from, page, &filter)
         } else {
@@ -124,12 +161,14 @@ where
             let decoded = tokio::task::spawn_blocking(move || Batch::decode(from, page, &filter));
             decoded.await.map_err(|e| StepError::Database(e.into()))?
         };
-        if filtered {
-            // What the filter leaves out counts too when the log is compared with what it was.
-            let before = Checkpoint::new(batch.next.get() - 1);
-            let page = self.log.read(LogQuery::from(before, 1)).await.map_err(StepError::Log)?;
-            batch.last = page.changesets.first().map(place_of).filter(|place| place.checkpoint == before);
-        }
+        batch.last = match last {
+            None if batch.next > from => {
+                let before = Checkpoint::new(batch.next.get() - 1);
+                let page = self.log.read(LogQuery::from(before, 1)).await.map_err(StepError::Log)?;
+                page.changesets.first().map(place_of).filter(|place| place.checkpoint == before)
+            }
+            last => last,
+        };
         Ok(batch)
     }
 
@@ -148,22 +187,63 @@ where
         let core = self.clone();
         let believed = from.position;
         let transaction = async move {
-            let mut tx = core.database.begin().await.map_err(StepError::Database)?;
-            // Fence before applying: a rival that stalled must lose here, not after its writes.
-            let ours = tx.replace(core.name(), believed, &to).await.map_err(StepError::Database)?;
-            if !ours {
-                return Err(StepError::Fenced);
-            }
-            work.run(&mut tx).await?;
-            match (tx.commit().await, place) {
-                (Ok(()), _) => Ok(()),
-                (Err(error), Some(place)) if !D::is_transient(&*error) => {
-                    Err(StepError::Failed { at: believed, place, error: chain(&*error) })
-                }
-                (Err(error), _) => Err(StepError::Database(error)),
-            }
+            let tx = core.database.begin().await.map_err(StepError::Database)?;
+            core.fence_and_work(tx, believed, &to, place, work).await
         };
         self.database.run(transaction).await.map_err(StepError::Database)?
+    }
+
+    /// As [`transact`](Self::transact), from wherever another worker's steps have taken the projection since it was
+    /// `seen`, as long as nothing else has changed it. Holds the row first: a worker that makes one step after the other
+    /// would always be faster than somebody who reads the row and then compares.
+    pub(crate) async fn transact_wherever<W>(
+        self: &Arc<Self>,
+        seen: &Control,
+        to: impl FnOnce(&Control) -> Control + Send + 'static,
+        place: Option<Applied>,
+        work: W,
+    ) -> Result<Control, StepError>
+    where
+        W: AsyncWork<D::Tx>,
+    {
+        let core = self.clone();
+        let (epoch, version) = (seen.position.epoch, seen.version);
+        let transaction = async move {
+            let mut tx = core.database.begin().await.map_err(StepError::Database)?;
+            let there = tx.lock(core.key()).await.map_err(StepError::Database)?;
+            let there = there.filter(|there| there.position.epoch == epoch && there.version == version);
+            let there = there.ok_or(StepError::Fenced)?;
+            let to = to(&there);
+            core.fence_and_work(tx, there.position, &to, place, work).await?;
+            Ok(to)
+        };
+        self.database.run(transaction).await.map_err(StepError::Database)?
+    }
+
+    async fn fence_and_work<W>(
+        &self,
+        mut tx: D::Tx,
+        believed: Position,
+        to: &Control,
+        place: Option<Applied>,
+        work: W,
+    ) -> Result<(), StepError>
+    where
+        W: AsyncWork<D::Tx>,
+    {
+        // Fence before applying: a rival that stalled must lose here, not after its writes.
+        let ours = tx.replace(self.key(), believed, to).await.map_err(StepError::Database)?;
+        if !ours {
+            return Err(StepError::Fenced);
+        }
+        work.run(&mut tx).await?;
+        match (tx.commit().await, place) {
+            (Ok(()), _) => Ok(()),
+            (Err(error), Some(place)) if !D::is_transient(&*error) => {
+                Err(StepError::Failed { at: believed, place, error: chain(&*error) })
+            }
+            (Err(error), _) => Err(StepError::Database(error)),
+        }
     }
 
     /// Applies some changesets of a batch and moves the position past them.

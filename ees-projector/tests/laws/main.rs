@@ -60,6 +60,8 @@ pub struct Postgres {
 
 impl Database for Postgres {
     type Tx = ees_projector::postgres::Tx;
+    const SIDE_BY_SIDE: bool = true;
+    const PARTITIONS: bool = true;
 
     async fn begin(&self) -> Result<Self::Tx, BoxError> {
         self.database.begin().await

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ees_projector::{OperateError, Parking, Projector, Settings, State};
+use ees_projector::{OperateError, Parking, Projector, Settings, State, Status};
 use ees_store::{ChangesetId, Checkpoint};
 
 use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, note, parking, settings, start};
@@ -183,8 +183,8 @@ pub async fn a_projection_that_does_not_move_is_reported<D: TestDatabase>() {
     let mut projector = Projector::new(log.clone()).with_stalled_after(Duration::from_millis(50));
     projector.projection(journal, database.clone(), stubborn).unwrap();
     let bench = Bench { log, database, running: projector.start() };
-    let status = bench.status_when(|status| status.stalled.is_some()).await;
-    assert_eq!(status.state, State::Retrying);
+    let reported = |status: &Status| status.stalled.is_some() && status.state == State::Retrying;
+    let status = bench.status_when(reported).await;
     let why = status.stalled.unwrap();
     assert!(why.contains("1 changesets behind") && why.contains("no 1"), "{why}");
     assert!(status.last_error.unwrap().attempts > 0);

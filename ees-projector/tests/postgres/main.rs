@@ -7,6 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod operating;
+mod own_sql;
+mod partitions;
 mod side_by_side;
 mod support;
 mod workers;

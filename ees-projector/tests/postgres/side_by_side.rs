@@ -26,7 +26,7 @@ async fn a_rebuild_side_by_side_ends_in_the_same_rows_and_keeps_the_old_ones_for
     bank.deposit("account-1", 10).await;
     bank.caught_up(&running).await;
     assert_eq!(bank.total(&database).await, 60);
-    running.handle().swap("balances", false, "back").await.unwrap();
+    running.handle().rollback("balances", false, "back").await.unwrap();
     assert_eq!(bank.total(&database).await, 60, "the old one has followed");
     running.shut_down().await;
 }
@@ -51,7 +51,7 @@ async fn readers_see_no_error_and_only_whole_states_through_a_new_version_and_ba
         }
     });
     let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..Settings::default() };
-    let new = bank.start(Balances { version: 2, bonus: 1 }, beside).await;
+    let new = bank.start(Balances { version: 2, bonus: 1, ..Balances::default() }, beside).await;
     let swapped =
         bank.status_when(&new, |status| status.standby.is_none() && status.checkpoint.get() == 100).await;
     assert_eq!(swapped.version, 2);
@@ -62,7 +62,7 @@ async fn readers_see_no_error_and_only_whole_states_through_a_new_version_and_ba
     .await;
     bank.deposit("account-1", 1_000).await;
     bank.caught_up(&new).await;
-    old.handle().swap("balances", false, "version 2 pays too much").await.unwrap();
+    old.handle().rollback("balances", false, "version 2 pays too much").await.unwrap();
     bank.caught_up(&old).await;
     stop.store(true, SeqCst);
     let seen = reader.await.unwrap();
@@ -80,7 +80,7 @@ async fn a_version_that_differs_is_not_swapped_and_the_rows_are_named() {
     let old = bank.start(Balances::default(), Settings::default()).await;
     bank.caught_up(&old).await;
     let beside = Settings { new_version: NewVersion::SideBySide { verify: true }, ..Settings::default() };
-    let new = bank.start(Balances { version: 2, bonus: 1 }, beside).await;
+    let new = bank.start(Balances { version: 2, bonus: 1, ..Balances::default() }, beside).await;
     let status = bank
         .status_when(&new, |status| {
             status.standby.as_ref().is_some_and(|standby| standby.plan.note.is_some())

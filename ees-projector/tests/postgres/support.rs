@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_projector::postgres::Database;
-use ees_projector::{Fold, Order, Projector, Recorded, Running, Settings, Status};
+use ees_projector::{Fold, Order, Projector, Recorded, Retry, Running, Settings, Status};
 use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, memory};
 use ees_test_postgres::TestDatabase;
 use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, Connection};
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -27,6 +28,8 @@ pub struct Balance {
 pub struct Balances {
     pub version: u32,
     pub bonus: i64,
+    /// How long each event takes, inside of the transaction.
+    pub takes: Duration,
 }
 
 impl Fold for Balances {
@@ -48,6 +51,9 @@ impl Fold for Balances {
     }
     fn fold(&self, row: Option<Balance>, event: Recorded<'_, AccountEvent>) -> Option<Balance> {
         let row = row.unwrap_or_default();
+        if !self.takes.is_zero() {
+            std::thread::sleep(self.takes);
+        }
         match event.event {
             AccountEvent::Deposited { amount } => {
                 Some(Balance { amount: row.amount + amount + self.bonus, deposits: row.deposits + 1 })
@@ -104,21 +110,27 @@ impl Bank {
 
     /// The status once it is as wanted.
     pub async fn status_when(&self, running: &Running, wanted: impl Fn(&Status) -> bool) -> Status {
-        let mut last = None;
-        let found = tokio::time::timeout(LONG, async {
-            loop {
-                let status = running.handle().status("balances").await.unwrap();
-                if wanted(&status) {
-                    return status;
-                }
-                last = Some(status);
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        match found.await {
-            Ok(status) => status,
-            Err(_) => panic!("the status never came to what was wanted; it is {last:#?}"),
-        }
+        status_of(running, "balances", wanted).await
+    }
+
+    /// What a query of one number gives, asked by a connection of its own.
+    pub async fn number(&self, sql: &str) -> i64 {
+        let mut connection = sqlx::PgConnection::connect(self.url()).await.unwrap();
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// Runs statements as an administrator.
+    pub async fn run(&self, sql: &str) {
+        let mut connection = sqlx::PgConnection::connect(self.url()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
+    }
+
+    /// The schemas of read models, sorted.
+    pub async fn schemas(&self) -> Vec<String> {
+        let mut connection = sqlx::PgConnection::connect(self.url()).await.unwrap();
+        let sql = "SELECT nspname::text FROM pg_namespace
+            WHERE nspname NOT IN ('ees', 'public', 'information_schema') AND nspname NOT LIKE 'pg\\_%' ORDER BY 1";
+        sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
     }
 
     /// The sum of all balances, as a reader asks for it.
@@ -132,7 +144,42 @@ impl Bank {
     }
 }
 
-async fn append(store: &memory::Store, stream: &str, event: &str) -> Checkpoint {
+/// The status of a projection once it is as wanted.
+pub async fn status_of(running: &Running, name: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+    let mut last = None;
+    let found = tokio::time::timeout(LONG, async {
+        loop {
+            let status = running.handle().status(name).await.unwrap();
+            if wanted(&status) {
+                return status;
+            }
+            last = Some(status);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    match found.await {
+        Ok(status) => status,
+        Err(_) => panic!("the status never came to what was wanted; it is {last:#?}"),
+    }
+}
+
+/// Asks again and again until the answer is yes.
+pub async fn until<F: Future<Output = bool>>(what: &str, within: Duration, ask: impl Fn() -> F) {
+    let asking = async {
+        while !ask().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(within, asking).await.is_ok(), "not within {within:?}: {what}");
+}
+
+/// Tries a failing changeset again at once, and not often.
+pub fn hasty() -> Settings {
+    let retry = Retry { times: 1, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(50) };
+    Settings { retry, ..Settings::default() }
+}
+
+pub async fn append(store: &memory::Store, stream: &str, event: &str) -> Checkpoint {
     loop {
         let id: ees_store::StreamId = stream.parse().unwrap();
         let page = store.read_stream(ees_store::StreamQuery::all(id.clone())).await;

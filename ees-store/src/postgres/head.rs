@@ -140,28 +140,26 @@ fn checkpoint(number: i64) -> Checkpoint {
     Checkpoint::new(u64::try_from(number).unwrap_or(0))
 }
 
-/// Hears what other processes append, and looks by itself as well, until it is dropped.
-pub(super) async fn follow(head: Arc<Head>, readers: Arc<Readers>, options: PgConnectOptions) {
+/// Looks every now and then how far the log goes, until it is dropped.
+pub(super) async fn poll(head: Arc<Head>, readers: Arc<Readers>) {
+    loop {
+        tokio::time::sleep(POLL_EVERY).await;
+        if let Err(error) = readers.ask(&*head, |head, connection| Box::pin(head.look(connection))).await {
+            tracing::debug!(%error, "the end of the log can't be looked up; will try again");
+        }
+    }
+}
+
+/// Hears what other processes append, until it is dropped.
+pub(super) async fn listen(head: Arc<Head>, options: PgConnectOptions) {
     let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let own = own.connect_lazy_with(options);
-    let listen = async {
-        loop {
-            if let Err(error) = hear(&head, &own).await {
-                tracing::debug!(%error, "not listening; polling goes on");
-            }
-            tokio::time::sleep(POLL_EVERY).await;
+    loop {
+        if let Err(error) = hear(&head, &own).await {
+            tracing::debug!(%error, "not listening; polling goes on");
         }
-    };
-    let poll = async {
-        loop {
-            tokio::time::sleep(POLL_EVERY).await;
-            if let Err(error) = readers.ask(&*head, |head, connection| Box::pin(head.look(connection))).await
-            {
-                tracing::debug!(%error, "the end of the log can't be looked up; will try again");
-            }
-        }
-    };
-    tokio::join!(listen, poll);
+        tokio::time::sleep(POLL_EVERY).await;
+    }
 }
 
 async fn hear(head: &Head, pool: &PgPool) -> sqlx::Result<()> {

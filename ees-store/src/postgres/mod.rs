@@ -74,8 +74,8 @@ impl Default for Options {
 ///   of it is respected, and so are synchronous replicas.
 /// - Checkpoints follow one another in the order of the commits, without holes, over all processes: whoever has read up
 ///   to one has missed nothing before it.
-/// - A process that is frozen or dies holds nobody up: a batch is one call, with no transaction open between
-///   two.
+/// - A process that is frozen or dies holds nobody up: a batch is one call, and no transaction is open between
+///   two of them.
 ///
 /// # When the server is away
 /// The store goes on by itself; nobody has to open it again. A restart, a failover's moment of read-only, a lock that
@@ -94,8 +94,8 @@ impl Default for Options {
 ///
 /// Through a proxy that pools transactions (pgbouncer, which needs `ignore_startup_parameters = extra_float_digits`),
 /// add `statement-cache-capacity=0` to the URL. Then every call is a transaction of a few trips, so commits are slower,
-/// a process that freezes in one holds the others up for four seconds at most, and notifications may not arrive:
-/// followers look for news every half a second.
+/// a process that freezes in one holds the others up for two seconds at most, and nobody listens or notifies: followers
+/// look for news every half a second.
 ///
 /// For TLS, which needs the feature `tls`, add `sslmode=verify-full`, and `sslrootcert=PATH` for an authority of your own.
 ///
@@ -165,8 +165,12 @@ impl Store {
         tx.commit().await.map_err(failed)?;
         let readers = Readers::new(&server, options, &head);
         let mut helpers = JoinSet::new();
-        helpers.spawn(head::follow(head.clone(), readers.clone(), server.options.clone()));
-        helpers.spawn(head::tell(head.clone(), server.options.clone()));
+        helpers.spawn(head::poll(head.clone(), readers.clone()));
+        // Behind a proxy, who listens is forgotten with the transaction.
+        if !server.pooled {
+            helpers.spawn(head::listen(head.clone(), server.options.clone()));
+            helpers.spawn(head::tell(head.clone(), server.options.clone()));
+        }
         helpers.spawn(keys::sweep(readers.clone(), options.keep_keys));
         let writer = Writer::start(server, connection, head.clone(), options);
         Ok(Self { writer, readers, head, limit_bytes: options.limit_bytes, _helpers: helpers })

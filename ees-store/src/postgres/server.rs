@@ -40,7 +40,7 @@ pub(super) async fn begin(
 ) -> sqlx::Result<Transaction<'_, Postgres>> {
     // Should this process freeze in it, the server ends it.
     let clean = "BEGIN ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL;
-        SET LOCAL idle_in_transaction_session_timeout = '4s'";
+        SET LOCAL idle_in_transaction_session_timeout = '2s'";
     connection.begin_with(if pooled { clean } else { "BEGIN ISOLATION LEVEL READ COMMITTED" }).await
 }
 

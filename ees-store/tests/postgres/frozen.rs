@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ees_store::EventStore;
 use ees_store::postgres::Store;
-use ees_test_postgres::TestDatabase;
+use ees_test_postgres::{Bouncer, TestDatabase};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::writers::{Writers, insist};
@@ -29,7 +29,6 @@ impl Drop for Frozen {
     }
 }
 
-/// Runs this test once more, in a process that writes and is frozen.
 #[tokio::test]
 async fn a_frozen_process_holds_nobody_up_and_goes_on_when_it_thaws() {
     if let Ok(url) = std::env::var(URL) {
@@ -38,6 +37,20 @@ async fn a_frozen_process_holds_nobody_up_and_goes_on_when_it_thaws() {
         std::future::pending::<()>().await;
     }
     let database = TestDatabase::new().await;
+    freeze_again_and_again(&database, database.url(), 40).await;
+}
+
+/// There a commit takes a few trips, and the process may freeze between them.
+#[tokio::test]
+async fn behind_pgbouncer_a_frozen_process_holds_others_up_for_seconds_at_most() {
+    let database = TestDatabase::new().await;
+    let Some(bouncer) = Bouncer::start(database.url()).await else { return };
+    let url = format!("{}?statement-cache-capacity=0", bouncer.url());
+    freeze_again_and_again(&database, &url, 8).await;
+}
+
+/// Runs the first test once more, in a process that writes and is frozen.
+async fn freeze_again_and_again(database: &TestDatabase, url: &str, times: usize) {
     let store = Store::connect(database.url()).await.unwrap();
     let mut other = Command::new(std::env::current_exe().unwrap());
     other.args([
@@ -45,13 +58,13 @@ async fn a_frozen_process_holds_nobody_up_and_goes_on_when_it_thaws() {
         "frozen::a_frozen_process_holds_nobody_up_and_goes_on_when_it_thaws",
         "--nocapture",
     ]);
-    let other = other.env(URL, database.url()).stdout(Stdio::null()).stderr(Stdio::null());
+    let other = other.env(URL, url).stdout(Stdio::null()).stderr(Stdio::null());
     let other = Frozen(other.spawn().unwrap());
     let length = async || numbers_so_far(&store).await;
     until("it writes", async || length().await > 10).await;
 
     let mut written = 0;
-    for _ in 0..40 {
+    for _ in 0..times {
         // Any moment of a commit may be the one.
         tokio::time::sleep(Duration::from_micros(fastrand::u64(1_000..60_000))).await;
         other.tell(Signal::STOP);

@@ -55,6 +55,17 @@ impl TestDatabase {
         &self.name
     }
 
+    /// Runs a statement in it, for tests without a driver.
+    ///
+    /// # Panics
+    /// When psql can't be run.
+    pub fn psql(&self, sql: &str) -> std::process::Output {
+        let mut psql = Command::new(&self.psql);
+        psql.args(["--no-psqlrc", "--no-password", "--set=ON_ERROR_STOP=1", "--command", sql, "--dbname"]);
+        psql.arg(&self.url).stdin(Stdio::null());
+        psql.output().unwrap_or_else(|error| panic!("can't run {psql:?}: {error}"))
+    }
+
     fn run(&self, sql: &str) -> Command {
         let mut psql = Command::new(&self.psql);
         psql.args([

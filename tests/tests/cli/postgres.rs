@@ -133,3 +133,36 @@ fn a_backup_is_left_to_pg_dump() {
     let told = run(&mut ees(&["backup", "copy.db", "--store", database.url()])).failed(2);
     assert!(told.contains("pg_dump"), "{told}");
 }
+
+#[test]
+fn read_models_beside_the_store_are_rebuilt_side_by_side_rolled_back_and_verified() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (serve(&database, &folder, "one"), serve(&database, &folder, "other"));
+    for number in 0..5 {
+        let stream = format!("s{number}");
+        run(&mut one.ees(&["commit", &stream, "--event", "1", "--wait-for", "stream_catalogue"])).ok();
+    }
+    let model = "stream_catalogue";
+    let of = |server: &Server, arguments: &[&str]| {
+        run(&mut server.ees(&[&["projections"], arguments, &[model]].concat()))
+    };
+    let estimate = of(&one, &["rebuild", "--dry-run", "--json"]).json().remove(0);
+    assert_eq!(estimate["changesets"], 5);
+    let built = of(&one, &["rebuild", "--side-by-side", "--verify", "--json"]).json().remove(0);
+    assert_eq!(built["standby"]["plan"]["role"], "following");
+    of(&other, &["verify"]).ok();
+    of(&one, &["swap"]).failed(4);
+    of(&other, &["rollback", "--reason", "to see it"]).ok();
+    let again = of(&one, &["rebuild", "--side-by-side", "--json"]).json().remove(0);
+    assert_eq!(again["standby"]["plan"]["role"], "following");
+    of(&one, &["discard"]).ok();
+    of(&one, &["rollback"]).failed(4);
+
+    let psql = database.psql("UPDATE stream_catalogue.stream_catalogue SET state = '{}' WHERE key = 's3'");
+    assert!(psql.status.success(), "{psql:?}");
+    let found = of(&other, &["verify"]);
+    assert_eq!(found.code, Some(9));
+    assert!(found.out.contains("changed row s3"), "{found:?}");
+    assert_eq!(one.get_json("/streams")["total_changesets"], other.get_json("/streams")["total_changesets"]);
+}
