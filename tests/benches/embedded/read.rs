@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ees_projector::sqlite::{Database, Tx, rusqlite::params};
 use ees_projector::{BoxError, Projection, Projector, Recorded, Settings};
-use ees_store::{EventStore, sqlite};
+use ees_store::sqlite;
 
 use crate::limits::Limits;
-use crate::shared::append::append;
+use crate::shared::append::fill;
 use crate::shared::read::{Account, Balances, Enumerated, catch_up, enumerate};
 use crate::shared::report::Report;
 use crate::shared::workload::Workload;
@@ -42,7 +42,7 @@ impl Projection<Tx> for OwnSql {
 pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut Report) {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
-    append(&(store.clone() as Arc<dyn EventStore>), workload, workload.appends, 64).await;
+    fill(&*store, workload).await;
 
     let Enumerated { events, end, took } = enumerate(&*store, 1_000).await;
     assert_eq!(events, workload.events());

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use ees_projector::postgres::{Database, Tx};
 use ees_projector::{BoxError, Projection, Projector, Recorded, Settings};
-use ees_store::EventStore;
 use ees_store::postgres::Store;
 
 use crate::limits::{self, Folds};
 use crate::read::CHANGESETS_A_PAGE;
 use crate::server::{Databases, settle};
-use crate::shared::append::append;
+use crate::shared::append::fill;
 use crate::shared::read::{Account, Balances, Enumerated, catch_up, enumerate};
 use crate::shared::report::Report;
 use crate::shared::workload::Workload;
@@ -48,7 +47,7 @@ impl Projection<Tx> for OwnSql {
 pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: &mut Report) {
     let url = databases.fresh().await;
     let store = Arc::new(Store::connect(&url).await.unwrap());
-    append(&(store.clone() as Arc<dyn EventStore>), workload, workload.appends, 64).await;
+    fill(&*store, workload).await;
     settle(&url).await;
 
     let scan = limits::scan(workload, &url, report).await;
@@ -72,7 +71,7 @@ async fn own_sql(workload: &Workload, databases: &Databases, limit: f64, report:
     let workload = Workload { appends: workload.appends.min(10_000), ..*workload };
     let url = databases.fresh().await;
     let store = Arc::new(Store::connect(&url).await.unwrap());
-    append(&(store.clone() as Arc<dyn EventStore>), &workload, workload.appends, 64).await;
+    fill(&*store, &workload).await;
     let mut own_sql = Projector::new(store);
     own_sql.projection(OwnSql, Database::connect(&url).await.unwrap(), Settings::default()).unwrap();
     let took = catch_up(own_sql, "own_sql", workload.appends.into()).await;

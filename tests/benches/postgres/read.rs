@@ -9,7 +9,7 @@ use ees_store::{ChangesetId, EventStore, StreamId, StreamQuery, StreamRange};
 
 use crate::limits;
 use crate::server::{Databases, settle};
-use crate::shared::append::append;
+use crate::shared::append::fill;
 use crate::shared::report::{Report, timed_async};
 use crate::shared::workload::Workload;
 
@@ -42,7 +42,7 @@ pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: 
 async fn filled(workload: &Workload, databases: &Databases) -> (Arc<dyn EventStore>, String) {
     let url = databases.fresh().await;
     let store: Arc<dyn EventStore> = Arc::new(Store::connect(&url).await.unwrap());
-    append(&store, workload, workload.appends, workload.streams.min(64)).await;
+    fill(&*store, workload).await;
     settle(&url).await;
     (store, url)
 }
