@@ -51,10 +51,11 @@ examples:
 # Measures, on a quiet machine, beside the limits of the same disk.
 bench:
     cargo bench -p ees-tests --bench embedded
+    cargo bench -p ees-tests --bench postgres
 
-# Checks that the benchmark runs; its figures mean nothing.
+# Checks that the benchmarks run; their figures mean nothing.
 bench-short:
-    cargo bench --locked -p ees-tests --bench embedded -- --short
+    cargo bench --locked -p ees-tests --bench embedded --bench postgres -- --short
 
 # Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":

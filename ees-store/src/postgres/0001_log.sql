@@ -122,6 +122,44 @@ BEGIN
     END IF;
 END $$;
 
+-- Appends one commit without a key: what `append` does, in half the time.
+CREATE FUNCTION ees_store.append_one(
+    stream text, expected bigint, by_event boolean, new_type text, count bigint, at bigint, events text, metadata text,
+    OUT first_checkpoint bigint, OUT met boolean,
+    OUT last_changeset bigint, OUT last_event bigint, OUT last_time bigint, OUT known_type text
+) LANGUAGE plpgsql
+SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s'
+AS $$
+BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true);
+    END IF;
+
+    UPDATE ees_store.log SET next_checkpoint = next_checkpoint + 1
+        RETURNING next_checkpoint - 1 INTO first_checkpoint;
+
+    SELECT c.changeset_id, c.first_event_id + c.event_count - 1, c.timestamp, c.stream_type
+        INTO last_changeset, last_event, last_time, known_type
+        FROM ees_store.changesets c WHERE c.stream_id = stream ORDER BY c.changeset_id DESC LIMIT 1;
+    IF last_changeset IS NULL THEN
+        last_changeset := 0;
+        last_event := 0;
+        last_time := -9223372036854775808;
+        known_type := new_type;
+    END IF;
+
+    met := CASE WHEN by_event THEN last_event ELSE last_changeset END = expected
+        AND (new_type IS NULL OR known_type IS NOT DISTINCT FROM new_type);
+    IF NOT met THEN
+        UPDATE ees_store.log SET next_checkpoint = first_checkpoint;
+        RETURN;
+    END IF;
+    INSERT INTO ees_store.changesets (checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id,
+                                      stream_type, events, metadata)
+        VALUES (first_checkpoint, last_changeset + 1, last_event + 1, count,
+                least(greatest(at, last_time + 1), 253402207199999999), stream, known_type, events, metadata);
+END $$;
+
 -- The number of the changeset that holds an event; one past the last when the stream is not that far.
 --
 -- Both numbers count without gaps, so halving finds it in a few steps, and no second index slows every commit.

@@ -16,6 +16,10 @@ const CHANNEL: &str = "ees_store";
 /// How often the end of the log is looked up besides: a notification may be lost, and does not pass a pooling proxy.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
+/// Commits that follow one another within so long are told together: each notification costs the server as much as a
+/// small commit.
+const TELL_EVERY: Duration = Duration::from_millis(2);
+
 /// What is known of the log's end. Shared by all who read and write.
 pub(super) struct Head {
     known: watch::Sender<Known>,
@@ -187,7 +191,10 @@ pub(super) async fn tell(head: Arc<Head>, options: PgConnectOptions) {
             Ok::<_, sqlx::Error>(open)
         };
         match telling.await {
-            Ok(open) => connection = Some(open),
+            Ok(open) => {
+                connection = Some(open);
+                tokio::time::sleep(TELL_EVERY).await;
+            }
             Err(error) => {
                 tracing::debug!(%error, "followers could not be told; they poll");
                 tokio::time::sleep(POLL_EVERY).await;

@@ -2,8 +2,8 @@
 //!
 //! - [`Store`] connects and is both traits; [`Options`] are its settings.
 //! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
-//!   `batch` says which of them can.
-//! - `reader` reads, on the connections of `readers`; `head` knows where the log ends, and hears of what others append.
+//!   `batch` says which of them can, `append` calls the database.
+//! - `reader` reads, on the connections of `readers`, long pages by `copy`; `head` knows where the log ends, and hears of what others append.
 //! - `server` is where to connect to, and what changes behind a proxy.
 //! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
 //!
@@ -11,7 +11,9 @@
 //! counter first, then looks at the streams' tails, then appends. So checkpoints follow one another in the order of
 //! the commits, also over several processes, nobody waits for two locks, and a process that freezes holds none.
 
+mod append;
 mod batch;
+mod copy;
 mod error;
 mod head;
 mod keys;

@@ -1,20 +1,26 @@
 //! Reads, on a pool of connections: each sees what was committed when it began.
 
-use futures::TryStreamExt;
-use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgRow};
+use std::fmt::Display;
 
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::copy;
 use super::error::failed;
 use super::head::Head;
 use super::readers::Readers;
 use super::writer::{signed, unsigned};
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, LogHead, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Timestamp,
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Filter, Indexed, Json, LogHead, LogPage,
+    LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Timestamp,
 };
 
 /// Rows a filtered read looks at before it answers, whatever it found.
 const SCAN_ROWS_MAX: u64 = 10_000;
+/// So many rows are read by COPY, which can't be prepared.
+const LONG_ROWS: u64 = 200;
 /// Rows in one query of a filtered read.
 const CHUNK_ROWS: u64 = 1_000;
 /// Bytes a filtered read looks at before it answers.
@@ -32,12 +38,12 @@ fn changeset(row: &PgRow) -> sqlx::Result<Indexed> {
     Ok(Indexed {
         checkpoint: Checkpoint::new(number(0)?),
         changeset: Changeset {
-            stream_id: StreamId::stored(text(1)?),
-            changeset_id: ChangesetId::new(number(2)?),
-            first_event_id: EventId::new(number(3)?),
-            events: Events::stored(text(7)?, number(4)?),
+            changeset_id: ChangesetId::new(number(1)?),
+            first_event_id: EventId::new(number(2)?),
+            timestamp: Timestamp::from_micros(row.try_get(4)?),
+            stream_id: StreamId::stored(text(5)?),
+            events: Events::stored(text(7)?, number(3)?),
             metadata: Json::stored(text(8)?),
-            timestamp: Timestamp::from_micros(row.try_get(5)?),
             stream_type: row.try_get::<Option<&str>, _>(6)?.map(StreamType::stored),
         },
     })
@@ -49,7 +55,7 @@ pub(super) async fn log(readers: &Readers, head: &Head, query: &LogQuery) -> Res
     let page = readers.ask(&question, |(query, head), connection| {
         Box::pin(async move {
             if query.filter.is_all() {
-                return plain(connection, query).await;
+                return plain(connection, query, head).await;
             }
             let end = head.look(connection).await?.checkpoint;
             filtered(connection, query, end).await
@@ -61,10 +67,16 @@ pub(super) async fn log(readers: &Readers, head: &Head, query: &LogQuery) -> Res
     Ok(LogPage { changesets, next, head: head.at_least(read_up_to) })
 }
 
-async fn plain(connection: &mut PgConnection, query: &LogQuery) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
+async fn plain(
+    connection: &mut PgConnection,
+    query: &LogQuery,
+    head: &Head,
+) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
     let to = query.from.plus(query.limit.max(1) as u64);
+    let end = head.at_least(Checkpoint::START).checkpoint.min(to);
+    let long = end.get().saturating_sub(query.from.get()) >= LONG_ROWS;
     let mut found = Found::default();
-    let cut = found.add(connection, query.from, to, query).await?;
+    let cut = found.add(connection, query.from, to, query, long).await?;
     let next = found.changesets.last().map_or(query.from, |last| last.checkpoint.next());
     Ok((found.changesets, cut.unwrap_or(next)))
 }
@@ -75,12 +87,13 @@ async fn filtered(
     query: &LogQuery,
     end: Checkpoint,
 ) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
+    let types_any = query.filter.stream_types.is_empty();
     let mut found = Found::default();
     let mut next = query.from;
     let scan_end = query.from.plus(SCAN_ROWS_MAX).min(end);
     while next < scan_end && found.seen_bytes < SCAN_BYTES_MAX {
         let to = next.plus(CHUNK_ROWS).min(scan_end);
-        if let Some(cut) = found.add(connection, next, to, query).await? {
+        if let Some(cut) = found.add(connection, next, to, query, types_any).await? {
             return Ok((found.changesets, cut));
         }
         next = to;
@@ -104,35 +117,13 @@ impl Found {
         from: Checkpoint,
         to: Checkpoint,
         query: &LogQuery,
+        long: bool,
     ) -> sqlx::Result<Option<Checkpoint>> {
-        // The running sum keeps the server from sending more than what a page can hold, and the row that shows there is
-        // more.
-        let rows = sqlx::query(
-            "SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events,
-                    metadata
-             FROM (
-                 SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
-                     OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
-                 FROM ees_store.changesets
-                 WHERE checkpoint >= $1 AND checkpoint < $2
-                     AND ($3::text[] IS NULL OR stream_type = ANY ($3))
-             ) page
-             WHERE before IS NULL OR before <= $4 ORDER BY checkpoint",
-        );
-        let types = &query.filter.stream_types;
-        let types: Option<Vec<&str>> =
-            (!types.is_empty()).then(|| types.iter().map(StreamType::as_str).collect());
         let bytes_max = if query.filter.event_types.is_empty() { query.max_bytes } else { SCAN_BYTES_MAX };
-        let mut rows = rows
-            .bind(signed(from.get()))
-            .bind(signed(to.get()))
-            .bind(types)
-            .bind(i64::try_from(bytes_max).unwrap_or(i64::MAX))
-            .fetch(connection);
+        let mut rows = part(connection, from, to, &query.filter, bytes_max, long).await?;
         let mut cut = None;
         let mut read = 0;
-        while let Some(row) = rows.try_next().await? {
-            let indexed = changeset(&row)?;
+        while let Some(indexed) = rows.try_next().await? {
             let checkpoint = indexed.checkpoint;
             read += indexed.size_bytes() + OVERHEAD_BYTES;
             if cut.is_none() && query.filter.accepts(&indexed) {
@@ -152,6 +143,44 @@ impl Found {
         self.seen_bytes += read;
         Ok(cut)
     }
+}
+
+/// A part of the log. The running sum keeps the server from sending more than what a page can hold, and the row that
+/// shows there is more.
+async fn part<'c>(
+    connection: &'c mut PgConnection,
+    from: Checkpoint,
+    to: Checkpoint,
+    filter: &'c Filter,
+    bytes_max: usize,
+    long: bool,
+) -> sqlx::Result<BoxStream<'c, sqlx::Result<Indexed>>> {
+    let (from, to) = (signed(from.get()), signed(to.get()));
+    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+    if long {
+        return copy::changesets(connection, &part_of_log(from, to, "true", bytes_max)).await;
+    }
+    let types = &filter.stream_types;
+    let types: Option<Vec<&str>> =
+        (!types.is_empty()).then(|| types.iter().map(StreamType::as_str).collect());
+    let sql = part_of_log("$1", "$2", "$3::text[] IS NULL OR stream_type = ANY ($3)", "$4");
+    let rows =
+        sqlx::query(AssertSqlSafe(sql)).bind(from).bind(to).bind(types).bind(bytes_max).fetch(connection);
+    Ok(rows.and_then(|row| std::future::ready(changeset(&row))).boxed())
+}
+
+/// What is not a number is a place for one.
+fn part_of_log(from: impl Display, to: impl Display, types: &str, bytes_max: impl Display) -> String {
+    format!(
+        "SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata
+         FROM (
+             SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
+                 OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
+             FROM ees_store.changesets
+             WHERE checkpoint >= {from} AND checkpoint < {to} AND ({types})
+         ) page
+         WHERE before IS NULL OR before <= {bytes_max} ORDER BY checkpoint"
+    )
 }
 
 /// A page of a stream.
@@ -197,7 +226,7 @@ async fn rows_of_stream(connection: &mut PgConnection, query: &StreamQuery) -> s
 
 /// One more than the page may hold, so that its end is known for one.
 const CHANGESETS_OF_STREAM: &str = "
-    SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events, metadata
+    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata
     FROM (
         SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
@@ -212,7 +241,7 @@ const EVENTS_OF_STREAM: &str = "
         SELECT greatest(ees_store.changeset_holding($1, $2), 1) AS first,
                CASE WHEN $3::bigint IS NOT NULL THEN ees_store.changeset_holding($1, $3) END AS last
     )
-    SELECT checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, events, metadata
+    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata
     FROM (
         SELECT c.*, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before

@@ -1,13 +1,13 @@
 //! The connections that read, and whose turn it is.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::BoxFuture;
-use sqlx::PgPool;
-use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::postgres::PgConnection;
 use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
 
 use super::Options;
 use super::error::{Fate, failed};
@@ -18,41 +18,35 @@ use crate::{Error, Result};
 /// A read that was not answered for so long counts as lost: its connection may lead nowhere.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// A pool of connections, and the turns that lead to them.
+/// The connections that are idle, and the turns that lead to them.
+///
+/// Not the driver's pool: that one asks the server whether it is there after each use, a third of what a short read
+/// takes, and does not tell a full pool from a server that is gone.
 pub(super) struct Readers {
-    pool: PgPool,
-    /// As many as connections. The pool has a queue too, but does not tell a full one from a server that is gone.
+    server: Server,
+    head: Arc<Head>,
+    idle: Mutex<Vec<PgConnection>>,
+    /// As many as connections.
     turns: Semaphore,
     patience: Duration,
-    pooled: bool,
 }
 
 impl Readers {
-    /// A pool whose every new connection looks which server it met: one that was started anew may hold an older state.
     pub(super) fn new(
         server: &Server,
         Options { readers, patience, .. }: Options,
         head: &Arc<Head>,
     ) -> Arc<Self> {
-        let (at_most, pooled, head) = (readers.max(1), server.pooled, head.clone());
-        let pool = PgPoolOptions::new()
-            .max_connections(at_most)
-            .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .after_connect(move |connection, _| {
-                let head = head.clone();
-                Box::pin(async move {
-                    let mut tx = begin(connection, pooled).await?;
-                    head.look(&mut tx).await?;
-                    tx.commit().await
-                })
-            })
-            .connect_lazy_with(server.options.clone());
-        Arc::new(Self { pool, turns: Semaphore::new(at_most as usize), patience, pooled })
+        Arc::new(Self {
+            server: server.clone(),
+            head: head.clone(),
+            idle: Mutex::default(),
+            turns: Semaphore::new(readers.max(1) as usize),
+            patience,
+        })
     }
 
-    /// Asks something that may be asked again; after a lost connection it is, on another one. A pool that lost its server
-    /// holds many that are dead.
+    /// Asks something that may be asked again; after a lost connection it is, on another one.
     pub(super) async fn ask<Q: Sync, T>(&self, question: &Q, how: How<Q, T>) -> Result<T> {
         let turn = tokio::time::timeout(self.patience, self.turns.acquire());
         let _turn = turn.await.map_err(|_| Error::Overloaded)?;
@@ -64,35 +58,63 @@ impl Readers {
             .with_jitter();
         (|| self.ask_once(question, how))
             .retry(again)
-            .when(|error| {
-                !matches!(error, sqlx::Error::PoolTimedOut)
-                    && Fate::of(error) != Fate::Never
-                    && begun.elapsed() < self.patience
-            })
+            .when(|error| Fate::of(error) != Fate::Never && begun.elapsed() < self.patience)
             .await
             .map_err(failed)
     }
 
+    /// A connection is put back only when it has answered in full: one that failed, or that was left in the middle of
+    /// an answer (whoever asked has gone), is closed.
     async fn ask_once<Q: Sync, T>(&self, question: &Q, how: How<Q, T>) -> sqlx::Result<T> {
-        let mut connection = self.pool.acquire().await?;
         let asking = async {
-            if !self.pooled {
-                return how(question, &mut connection).await;
-            }
-            let mut tx = begin(&mut connection, true).await?;
-            let answer = how(question, &mut tx).await?;
-            tx.commit().await?;
-            Ok(answer)
+            let idle = self.idle().pop();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            let answer = if self.server.pooled {
+                let mut tx = begin(&mut connection, true).await?;
+                let answer = how(question, &mut tx).await?;
+                tx.commit().await?;
+                answer
+            } else {
+                how(question, &mut connection).await?
+            };
+            Ok((connection, answer))
         };
-        match tokio::time::timeout(ANSWER_MAX, asking).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                // Returned to the pool, it would wait there for an answer.
-                drop(connection.detach());
-                Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+        match tokio::time::timeout(ANSWER_MAX, asking).await.map_err(late) {
+            Ok(Ok((connection, answer))) => {
+                self.idle().push(connection);
+                Ok(answer)
+            }
+            Err(error) | Ok(Err(error)) => {
+                // A server that is gone took the others along: nobody shall find that out one by one.
+                if Fate::of(&error) == Fate::Unknown {
+                    self.idle().clear();
+                }
+                Err(error)
             }
         }
     }
+
+    /// Looks at once which server it met: one that was started anew may hold an older state.
+    async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let connected = tokio::time::timeout(self.patience, self.server.connect()).await;
+        let mut connection = connected.map_err(late)??;
+        let mut tx = begin(&mut connection, self.server.pooled).await?;
+        self.head.look(&mut tx).await?;
+        tx.commit().await?;
+        Ok(connection)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+        // Whatever happened while it was locked, it is a list of connections.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn late(_: Elapsed) -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }
 
 /// How a question is asked. It borrows both, so what it needs is in the question.

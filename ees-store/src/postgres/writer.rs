@@ -1,23 +1,22 @@
 //! The one task that appends. Commits that wait at the same time share a transaction and an fsync.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Connection, Row};
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Options;
+use super::append::{Answer, answer, call};
 use super::batch::{Batch, COMMITS_MAX, Waiting};
 use super::error::{Fate, failed, told};
 use super::head::Head;
 use super::server::{Server, begin, in_time};
-use crate::decide::{Refusal, Tail, decide};
-use crate::{
-    ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Expectation, Result, StreamType, Timestamp,
-};
+use crate::decide::{Refusal, decide};
+use crate::{Commit, Committed, Error, Result, Timestamp};
 
 /// How long a batch may wait to become as large as the last one.
 const GATHER_MAX: Duration = Duration::from_micros(200);
@@ -115,16 +114,6 @@ struct Appender {
     delays: Option<ExponentialBackoff>,
     /// How long a commit is tried again while it goes on.
     patience: Duration,
-}
-
-/// What the database made of a batch.
-struct Answer {
-    first: Checkpoint,
-    appended: u64,
-    met: Vec<bool>,
-    tails: Vec<Tail>,
-    /// By job, counted within the batch: what the first commit with its key became.
-    repeats: HashMap<usize, Result<Committed, Refusal>>,
 }
 
 impl Appender {
@@ -247,7 +236,7 @@ impl Appender {
         let rows = in_time(calling).await.map_err(Failed::of)?;
         // After any failure another one: it may lead to another server by now.
         self.connection = Some((connection, Instant::now()));
-        rows.first().map_or(Err(sqlx::Error::RowNotFound), answer).map_err(Failed::of)
+        rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| answer(batch, row)).map_err(Failed::of)
     }
 
     /// The connection of the last transaction, or a new one. One that was idle may have gone with its server: that shall
@@ -312,84 +301,6 @@ fn answer_all(jobs: impl IntoIterator<Item = Job>, why: &str) {
     for job in jobs {
         let _ = job.reply.send(Err(Error::Unavailable(why.to_owned())));
     }
-}
-
-/// The call of the function that appends.
-fn call(batch: &Batch<Job>) -> sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments> {
-    let heads =
-        || batch.jobs.iter().zip(&batch.places).filter(|(_, place)| place.nth == 0).map(|(job, _)| job);
-    let streams: Vec<&str> = heads().map(|job| job.commit.stream_id.as_str()).collect();
-    let expected: Vec<i64> = heads().map(|job| signed(job.commit.expectation.number())).collect();
-    let by_event: Vec<bool> =
-        heads().map(|job| matches!(job.commit.expectation, Expectation::LastEvent(_))).collect();
-    let types: Vec<Option<&str>> =
-        heads().map(|job| job.commit.stream_type.as_ref().map(StreamType::as_str)).collect();
-    let of_place =
-        |value: fn(&super::batch::Place) -> i64| batch.places.iter().map(value).collect::<Vec<_>>();
-    let runs: Vec<i32> =
-        batch.places.iter().map(|place| i32::try_from(place.run + 1).unwrap_or(i32::MAX)).collect();
-    let counts: Vec<i64> = batch.jobs.iter().map(|job| signed(job.commit.events.count())).collect();
-    let events: Vec<&str> = batch.jobs.iter().map(|job| job.commit.events.as_json().as_str()).collect();
-    let metadata: Vec<&str> = batch.jobs.iter().map(|job| job.commit.metadata.as_str()).collect();
-    let keyed = batch.jobs.iter().any(|job| job.digest.is_some());
-    let keys: Vec<Option<&[u8]>> = if keyed {
-        batch.jobs.iter().map(|job| job.digest.as_ref().map(<[u8; 32]>::as_slice)).collect()
-    } else {
-        Vec::new()
-    };
-    sqlx::query("SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
-        .bind(streams)
-        .bind(expected)
-        .bind(by_event)
-        .bind(types)
-        .bind(runs)
-        .bind(of_place(|place| signed(place.nth)))
-        .bind(of_place(|place| signed(place.events_before)))
-        .bind(counts)
-        .bind(of_place(|place| place.time.as_micros()))
-        .bind(events)
-        .bind(metadata)
-        .bind(keys)
-        .bind(batch.all_or_none)
-        .bind(Timestamp::now().as_micros())
-}
-
-fn answer(row: &PgRow) -> sqlx::Result<Answer> {
-    let last_changeset: Vec<i64> = row.try_get("last_changeset")?;
-    let last_event: Vec<i64> = row.try_get("last_event")?;
-    let last_time: Vec<i64> = row.try_get("last_time")?;
-    let known_type: Vec<Option<String>> = row.try_get("known_type")?;
-    let tails = last_changeset.into_iter().zip(last_event).zip(last_time).zip(known_type);
-    let tails = tails.map(|(((changeset, event), time), stream_type)| Tail {
-        last_changeset: ChangesetId::new(unsigned(changeset)),
-        last_event: EventId::new(unsigned(event)),
-        last_timestamp: Timestamp::from_micros(time),
-        stream_type: stream_type.as_deref().map(StreamType::stored),
-    });
-    Ok(Answer {
-        first: Checkpoint::new(unsigned(row.try_get("first_checkpoint")?)),
-        appended: unsigned(row.try_get("appended")?),
-        met: row.try_get("run_met")?,
-        tails: tails.collect(),
-        repeats: repeats(row)?,
-    })
-}
-
-fn repeats(row: &PgRow) -> sqlx::Result<HashMap<usize, Result<Committed, Refusal>>> {
-    let Some(places) = row.try_get::<Option<Vec<i64>>, _>("repeat_of")? else { return Ok(HashMap::new()) };
-    let checkpoints: Vec<i64> = row.try_get("repeat_checkpoint")?;
-    let changesets: Vec<i64> = row.try_get("repeat_changeset")?;
-    let same: Vec<bool> = row.try_get("repeat_same")?;
-    let repeats = places.into_iter().zip(checkpoints).zip(changesets).zip(same);
-    let repeats = repeats.map(|(((place, checkpoint), changeset), same)| {
-        let committed = Committed {
-            changeset_id: ChangesetId::new(unsigned(changeset)),
-            checkpoint: Some(Checkpoint::new(unsigned(checkpoint))),
-        };
-        let verdict = if same { Ok(committed) } else { Err(Refusal::KeyReused) };
-        (usize::try_from(place - 1).unwrap_or(usize::MAX), verdict)
-    });
-    Ok(repeats.collect())
 }
 
 /// The columns are signed; our counters end where those do.

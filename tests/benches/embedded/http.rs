@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
-use ees_store::{ChangesetLog, Checkpoint, LogQuery, sqlite};
+use ees_store::sqlite;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::limits::Limits;
-use crate::report::Report;
-use crate::workload::Workload;
+use crate::shared::read::{Enumerated, enumerate};
+use crate::shared::report::Report;
+use crate::shared::workload::Workload;
 
 const CONNECTIONS: usize = 64;
 
@@ -51,19 +52,9 @@ pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut R
     report.rate(&what, workload.events(), begun.elapsed(), Some(limits.by_thousand), Some(60_000.0));
 
     let client = Client::new(&format!("http://{address}")).unwrap();
-    let begun = Instant::now();
-    let mut from = Checkpoint::START;
-    let mut events = 0;
-    loop {
-        let page = client.read(LogQuery::from(from, 1_000)).await.unwrap();
-        if page.next == from {
-            break;
-        }
-        events += page.changesets.iter().map(|changeset| changeset.events.count()).sum::<u64>();
-        from = page.next;
-    }
+    let Enumerated { events, took, .. } = enumerate(&client, 1_000).await;
     assert_eq!(events, workload.events());
-    report.rate("enumerate, HTTP client", events, begun.elapsed(), Some(limits.scan), Some(500_000.0));
+    report.rate("enumerate, HTTP client", events, took, Some(limits.scan), Some(500_000.0));
     let _ = stop.send(());
     served.await.unwrap();
 }

@@ -8,7 +8,7 @@ use ees_projector::sqlite::Database;
 use ees_projector::{Projector, Settings};
 use ees_store::{Commit, EventStore, Events, Expectation, sqlite};
 
-use crate::report::Report;
+use crate::shared::report::Report;
 
 pub(crate) async fn measure(report: &mut Report) {
     let folder = tempfile::tempdir().unwrap();

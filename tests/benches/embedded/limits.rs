@@ -5,8 +5,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use crate::report::{Report, timed};
-use crate::workload::{EVENTS_AN_APPEND, Workload};
+use crate::shared::read::amounts;
+use crate::shared::report::{Report, timed};
+use crate::shared::workload::{EVENTS_AN_APPEND, Workload};
 
 pub(crate) struct Limits {
     /// One append a transaction, events/s.
@@ -96,9 +97,7 @@ fn fold(log: &Connection, path: &Path) {
             seen = 0;
         }
         let Some(row) = row else { return };
-        let events: Vec<crate::read::Deposited> =
-            serde_json::from_str(row.get_ref(1).unwrap().as_str().unwrap()).unwrap();
-        let total: i64 = events.iter().map(|event| event.amount).sum();
+        let total: i64 = amounts(row.get_ref(1).unwrap().as_str().unwrap()).iter().sum();
         *changed.entry(row.get_ref(0).unwrap().as_str().unwrap().to_owned()).or_default() += total;
         seen += EVENTS_AN_APPEND;
     }

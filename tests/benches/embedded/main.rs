@@ -14,16 +14,16 @@ mod http;
 mod latency;
 mod limits;
 mod read;
-mod report;
-mod workload;
+#[path = "../shared/mod.rs"]
+mod shared;
 
-use report::Report;
-use workload::Workload;
+use shared::report::{self, Report};
+use shared::workload::Workload;
 
 #[tokio::main]
 async fn main() {
     let short = std::env::args().any(|argument| argument == "--short");
-    let workload = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000 };
+    let workload = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000, first_stream: 0 };
     println!(
         "workload W: {} events of 200 B in {} streams, 2 an append",
         workload.events(),

@@ -1,58 +1,16 @@
 //! Reading everything, and building read models from it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ees_projector::sqlite::{Database, Tx, rusqlite::params};
-use ees_projector::{BoxError, Fold, Projection, Projector, ReadModel, Recorded, Settings, Table};
-use ees_store::{ChangesetLog, Checkpoint, LogQuery, sqlite};
-use serde::{Deserialize, Serialize};
+use ees_projector::{BoxError, Projection, Projector, Recorded, Settings};
+use ees_store::sqlite;
 
-use crate::append::append;
 use crate::limits::Limits;
-use crate::report::Report;
-use crate::workload::Workload;
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename = "deposited")]
-pub(crate) struct Deposited {
-    pub(crate) amount: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Account {
-    Deposited { amount: i64 },
-}
-
-#[derive(Default, Serialize, Deserialize, ReadModel)]
-#[read_model(key = "account_id")]
-struct Balance {
-    amount: i64,
-}
-
-struct Balances {
-    columns: bool,
-}
-
-impl Fold for Balances {
-    type Event = Account;
-    type Key = String;
-    type State = Balance;
-    fn name(&self) -> &str {
-        "balances"
-    }
-    fn table(&self) -> Table {
-        if self.columns { Balance::table() } else { Table::document("balances") }
-    }
-    fn key(&self, event: Recorded<'_, Account>) -> Option<String> {
-        Some(event.stream_id().to_string())
-    }
-    fn fold(&self, row: Option<Balance>, event: Recorded<'_, Account>) -> Option<Balance> {
-        let Account::Deposited { amount } = event.event;
-        Some(Balance { amount: row.unwrap_or_default().amount + amount })
-    }
-}
+use crate::shared::append::fill;
+use crate::shared::read::{Account, Balances, Enumerated, catch_up, enumerate};
+use crate::shared::report::Report;
+use crate::shared::workload::Workload;
 
 struct OwnSql;
 
@@ -84,21 +42,11 @@ impl Projection<Tx> for OwnSql {
 pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut Report) {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
-    append(&store, workload, workload.appends, 64).await;
+    fill(&*store, workload).await;
 
-    let begun = Instant::now();
-    let mut from = Checkpoint::START;
-    let mut events = 0;
-    loop {
-        let page = store.read(LogQuery::from(from, 1_000)).await.unwrap();
-        if page.next == from {
-            break;
-        }
-        events += page.changesets.iter().map(|changeset| changeset.events.count()).sum::<u64>();
-        from = page.next;
-    }
+    let Enumerated { events, end, took } = enumerate(&*store, 1_000).await;
     assert_eq!(events, workload.events());
-    report.rate("enumerate, in process", events, begun.elapsed(), Some(limits.scan), Some(2_000_000.0));
+    report.rate("enumerate, in process", events, took, Some(limits.scan), Some(2_000_000.0));
 
     let model = |name: &str| Database::open(folder.path().join(name)).unwrap();
     for (columns, file, what) in
@@ -106,21 +54,12 @@ pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut R
     {
         let mut fold = Projector::new(store.clone());
         fold.fold(Balances { columns }, model(file), Settings::default()).unwrap();
-        let took = catch_up(fold, "balances", from).await;
+        let took = catch_up(fold, "balances", end).await;
         report.rate(what, events, took, Some(limits.fold), Some(500_000.0));
     }
 
     let mut own_sql = Projector::new(store.clone());
     own_sql.projection(OwnSql, model("own.db"), Settings::default()).unwrap();
-    let took = catch_up(own_sql, "own_sql", from).await;
+    let took = catch_up(own_sql, "own_sql", end).await;
     report.rate("catch up, own SQL for each event", events, took, Some(limits.fold), Some(300_000.0));
-}
-
-async fn catch_up(projector: Projector, name: &str, head: Checkpoint) -> Duration {
-    let begun = Instant::now();
-    let running = projector.start();
-    running.handle().when_reached(name, head, Duration::from_secs(600)).await.unwrap();
-    let took = begun.elapsed();
-    running.shut_down().await;
-    took
 }

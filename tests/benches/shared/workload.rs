@@ -2,9 +2,12 @@
 
 use ees_store::{Commit, Events, Expectation, StreamId};
 
+#[derive(Clone, Copy)]
 pub(crate) struct Workload {
     pub(crate) appends: u64,
     pub(crate) streams: u64,
+    /// The number of the first stream: processes side by side have streams of their own.
+    pub(crate) first_stream: u64,
 }
 
 pub(crate) const EVENTS_AN_APPEND: u64 = 2;
@@ -17,7 +20,7 @@ impl Workload {
     /// The `n`th append: the streams take turns, in an order that jumps.
     pub(crate) fn stream(&self, n: u64) -> (StreamId, u64) {
         let stream = (n % self.streams).wrapping_mul(7_919) % self.streams;
-        (format!("account-{stream:08}").parse().unwrap(), n / self.streams)
+        (format!("account-{:08}", self.first_stream + stream).parse().unwrap(), n / self.streams)
     }
 
     pub(crate) fn body(n: u64) -> String {

@@ -1,10 +1,14 @@
 //! One line a figure: what was reached, of what is possible here, and what was aimed at.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub(crate) struct Report {
     printed_head: bool,
+    rates: HashMap<String, f64>,
+    /// Those of a smaller workload.
+    smaller: HashMap<String, f64>,
 }
 
 impl Report {
@@ -22,7 +26,9 @@ impl Report {
         let rate = events as f64 / took.as_secs_f64();
         let ratio = limit.map_or_else(String::new, |limit| format!("{:.2}", rate / limit));
         let aim = aim.map_or_else(String::new, |aim| format!("{aim:.0}"));
-        println!("{what:<52} {rate:>12.0} {ratio:>10} {aim:>12}");
+        let growth = self.smaller.get(what).map(|smaller| format!("   {:.2} of the smaller", rate / smaller));
+        println!("{what:<52} {rate:>12.0} {ratio:>10} {aim:>12}{}", growth.unwrap_or_default());
+        self.rates.insert(what.to_owned(), rate);
         rate
     }
 
@@ -36,11 +42,22 @@ impl Report {
             at(1.0)
         );
     }
+
+    /// What comes now is of a larger workload, and printed beside what came before.
+    pub(crate) fn grow(&mut self) {
+        self.smaller = std::mem::take(&mut self.rates);
+    }
 }
 
 pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let begun = Instant::now();
     let result = work();
+    (result, begun.elapsed())
+}
+
+pub(crate) async fn timed_async<T>(work: impl Future<Output = T>) -> (T, Duration) {
+    let begun = Instant::now();
+    let result = work.await;
     (result, begun.elapsed())
 }
 

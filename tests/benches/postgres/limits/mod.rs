@@ -1,0 +1,11 @@
+//! What PostgreSQL itself can do here, with nothing around it.
+
+mod append;
+mod fold;
+mod follow;
+mod read;
+
+pub(crate) use append::appends;
+pub(crate) use fold::{Folds, folds};
+pub(crate) use follow::follower;
+pub(crate) use read::{scan, streams};

@@ -1,0 +1,83 @@
+//! Several store processes on one log: this program again, as a writer.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_store::EventStore;
+use ees_store::postgres::Store;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+use crate::shared::append::append;
+use crate::shared::workload::Workload;
+
+const WRITER: &str = "--writer";
+const WRITERS: u64 = 64;
+
+pub(crate) fn is_writer(arguments: &[String]) -> bool {
+    arguments.get(1).is_some_and(|argument| argument == WRITER)
+}
+
+/// Appends the whole workload in each of the processes, to streams of their own; from the word to begin until the last
+/// is done.
+pub(crate) async fn append_in(processes: u64, url: &str, workload: &Workload) -> Duration {
+    let mut writers: Vec<Writer> =
+        (0..processes).map(|number| Writer::start(number, url, workload)).collect();
+    for writer in &mut writers {
+        writer.hear("ready").await;
+    }
+    let begun = Instant::now();
+    for writer in &mut writers {
+        writer.words.write_all(b"begin\n").await.unwrap();
+    }
+    for writer in &mut writers {
+        writer.hear("done").await;
+    }
+    let took = begun.elapsed();
+    for writer in &mut writers {
+        assert!(writer.child.wait().await.unwrap().success());
+    }
+    took
+}
+
+struct Writer {
+    child: Child,
+    words: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Writer {
+    fn start(number: u64, url: &str, workload: &Workload) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([WRITER, url]);
+        command.args([workload.appends, workload.streams, number * workload.streams].map(|n| n.to_string()));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let words = child.stdin.take().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, words, answers }
+    }
+
+    async fn hear(&mut self, word: &str) {
+        assert_eq!(self.answers.next_line().await.unwrap().as_deref(), Some(word));
+    }
+}
+
+/// The other side: connects, says so, waits for the word, appends, says so.
+pub(crate) async fn write(arguments: &[String]) {
+    let number = |at: usize| arguments[at].parse::<u64>().unwrap();
+    let workload = Workload { appends: number(3), streams: number(4), first_stream: number(5) };
+    let store: Arc<dyn EventStore> = Arc::new(Store::connect(&arguments[2]).await.unwrap());
+    say("ready");
+    std::io::stdin().read_line(&mut String::new()).unwrap();
+    append(&store, &workload, workload.appends, WRITERS).await;
+    say("done");
+}
+
+fn say(word: &str) {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{word}").unwrap();
+    stdout.flush().unwrap();
+}

@@ -1,0 +1,8 @@
+//! What the benchmarks of all backends share: the workload, the load generators, the read models, the report.
+//! Each benchmark is a program of its own and uses the greater part of it.
+#![allow(dead_code, reason = "no benchmark uses all of it")]
+
+pub(crate) mod append;
+pub(crate) mod read;
+pub(crate) mod report;
+pub(crate) mod workload;
