@@ -180,9 +180,14 @@ pub trait Transaction: Send + 'static {
         async { Ok(()) }
     }
 
-    /// The rows of a projection's partitions, in their order; nobody else changes them until the transaction ends.
-    fn partitions(&mut self, name: &str) -> impl Future<Output = Result<Vec<PartitionRow>, BoxError>> + Send {
-        let _ = name;
+    /// The rows of a projection's partitions, in their order; locked, nobody else changes them until the transaction
+    /// ends.
+    fn partitions(
+        &mut self,
+        name: &str,
+        locked: bool,
+    ) -> impl Future<Output = Result<Vec<PartitionRow>, BoxError>> + Send {
+        let _ = (name, locked);
         async { Ok(Vec::new()) }
     }
 

@@ -61,9 +61,9 @@ pub enum OnFailure {
 /// nothing else knows that it is missing. What bounds them is the two maxima.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parking {
-    /// The most streams that may wait; one more pauses the projection. 1,000 unless set.
+    /// The most streams that may wait, in each partition; one more pauses it. 1,000 unless set.
     pub streams_max: usize,
-    /// The most changesets that may wait; one more pauses the projection. 100,000 unless set.
+    /// The most changesets that may wait, in each partition; one more pauses it. 100,000 unless set.
     pub changesets_max: u64,
     /// How long a stream waits before it is tried again, doubled with every failure; 30 s unless set.
     pub retry_after_min: Duration,

@@ -40,7 +40,8 @@ impl ReadModels {
             #[cfg(feature = "postgres")]
             Backend::Postgres(url) => match postgres::Database::connect(url).await {
                 Ok(database) => Ok(Self::Postgres(database)),
-                Err(error) => Err(Failure::from(Error::Unavailable(error.to_string())).at(backend)),
+                Err(error) => Err(Failure::from(Error::Unavailable(error.to_string()))
+                    .at(wanted.as_ref().unwrap_or(backend))),
             },
             Backend::Sqlite(folder) if wanted.is_some() => Self::in_files(folder, None),
             Backend::Sqlite(_) => Self::in_files(&data.join("read-models"), None),

@@ -174,11 +174,18 @@ impl Transaction for Tx {
         self.leave(name).await
     }
 
-    async fn partitions(&mut self, name: &str) -> Result<Vec<PartitionRow>, BoxError> {
-        let rows = sqlx::query(concat!(
-            select_row!(),
-            " WHERE starts_with(name, $1) ORDER BY substr(name, length($1) + 1)::int FOR UPDATE"
-        ));
+    async fn partitions(&mut self, name: &str, locked: bool) -> Result<Vec<PartitionRow>, BoxError> {
+        macro_rules! select_partitions {
+            ($lock:literal) => {
+                concat!(
+                    select_row!(),
+                    " WHERE starts_with(name, $1) ORDER BY substr(name, length($1) + 1)::int",
+                    $lock
+                )
+            };
+        }
+        let rows =
+            sqlx::query(if locked { select_partitions!(" FOR UPDATE") } else { select_partitions!("") });
         let rows = rows.bind(format!("{name}/")).fetch_all(self.inner()).await?;
         let row = |row: &PgRow| {
             let (key, owner) = (row.try_get(12)?, row.try_get(13)?);
@@ -207,6 +214,8 @@ impl Transaction for Tx {
     }
 
     async fn pause_partitions(&mut self, name: &str, pause: Option<&Pause>) -> Result<(), BoxError> {
+        // In the order in which all take them.
+        self.partitions(name, true).await?;
         sqlx::query("UPDATE ees.projections SET pause = $2, epoch = epoch + 1 WHERE starts_with(name, $1)")
             .bind(format!("{name}/"))
             .bind(pause.map(serde_json::to_string).transpose()?)
@@ -443,7 +452,10 @@ fn parked_stream(row: &PgRow) -> Result<ParkedStream, BoxError> {
 /// # Errors
 /// The database's.
 pub async fn checkpoint(connection: &mut sqlx::PgConnection, name: &str) -> sqlx::Result<Option<Checkpoint>> {
-    let place = sqlx::query_scalar("SELECT checkpoint FROM ees.projections WHERE name = $1");
+    let place = sqlx::query_scalar(
+        "SELECT coalesce((SELECT min(p.checkpoint) FROM ees.projections p WHERE starts_with(p.name, $1 || '/')), checkpoint)
+         FROM ees.projections WHERE name = $1",
+    );
     let place: Option<i64> = place.bind(name).fetch_optional(connection).await?;
     Ok(place.map(|place| Checkpoint::new(unsigned(place))))
 }

@@ -1,6 +1,7 @@
 //! Which of PostgreSQL's errors pass, and are nobody's fault.
 
 use std::error::Error;
+use std::io::ErrorKind;
 
 /// Whether an error is the database's and passes: a lost connection, a lock, a failover, no room.
 pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
@@ -13,12 +14,26 @@ pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
         if let Some(error) = error.downcast_ref::<sqlx::postgres::PgDatabaseError>() {
             return of_code(error.code());
         }
-        if error.is::<std::io::Error>() {
-            return true;
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return of_connection(error.kind());
         }
         cause = error.source();
     }
     false
+}
+
+/// Any other may be the projection's own: a file that is not there, a text that can't be unpacked.
+fn of_connection(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::BrokenPipe
+            | ErrorKind::NotConnected
+            | ErrorKind::TimedOut
+            | ErrorKind::UnexpectedEof
+    )
 }
 
 fn of_driver(error: &sqlx::Error) -> bool {
@@ -53,6 +68,7 @@ mod tests {
         for code in ["23505", "22012", "42P01", "25P02"] {
             assert!(!of_code(code), "{code}");
         }
-        assert!(passes(&std::io::Error::other("reset")));
+        assert!(passes(&std::io::Error::from(ErrorKind::ConnectionReset)));
+        assert!(!passes(&std::io::Error::from(ErrorKind::NotFound)), "the projection's own");
     }
 }

@@ -17,11 +17,12 @@ mod schemas;
 mod tx;
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::database;
 use crate::projection::BoxError;
@@ -47,13 +48,16 @@ impl Default for Options {
 
 /// A lock that is not given in time is tried for again. A transaction in which nothing happens for so long is ended: its
 /// worker is frozen, and another one waits for its row.
-const BEGIN: &str =
-    "BEGIN; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// The same through a proxy that gives each transaction another session. The driver names its statements even when it
 /// does not keep them, and other clients have left statements of the same names.
-const BEGIN_POOLED: &str = "BEGIN; DEALLOCATE ALL; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+const BEGIN_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 /// What a swap takes: one that holds the live read model, one that steps, one that compares, one that waits.
 const CONNECTIONS_MIN: u32 = 4;
+/// A connection that was idle for so long may have gone with its server.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// How long such a connection may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long a step waits for one of the connections.
 const TURN_MAX: Duration = Duration::from_secs(30);
 
@@ -122,13 +126,19 @@ impl Database {
         let server: PgConnectOptions = url.parse()?;
         let name = server.get_application_name().unwrap_or("ees-projector").to_owned();
         let server = server.application_name(&name).disable_statement_logging();
-        let mut connection = server.connect().await?;
+        let late = |_| Err(sqlx::Error::Io(ErrorKind::TimedOut.into()));
+        let mut connection = tokio::time::timeout(TURN_MAX, server.connect()).await.unwrap_or_else(late)?;
         let is_pooled = url.contains("statement-cache-capacity=0");
         let begin = if is_pooled { BEGIN_POOLED } else { BEGIN };
         schema::prepare(&mut connection, begin).await?;
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(CONNECTIONS_MIN))
             .acquire_timeout(TURN_MAX)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move { Ok(meta.idle_for < IDLE_MAX || answers(connection).await) })
+            })
+            .after_release(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
             .connect_lazy_with(server);
         Ok(Self { pool, worker: worker_id().into(), begin })
     }
@@ -137,6 +147,12 @@ impl Database {
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
+
+/// Whether anybody is at the other end. Whoever was asked before may have been given up on: the driver alone would wait
+/// for that answer for as long as the system keeps a connection that leads nowhere.
+async fn answers(connection: &mut PgConnection) -> bool {
+    tokio::time::timeout(ANSWER_MAX, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
 }
 
 /// Says where a worker is, and is unlike any other's.

@@ -29,21 +29,27 @@ pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) 
     let migrator = migrator();
     let newest = migrator.iter().map(|step| step.version).max();
     let mut tx = connection.begin_with(begin).await?;
-    if version(&mut tx).await? == newest {
-        return Ok(());
+    match version(&mut tx).await? {
+        there if there == newest => return Ok(()),
+        there if there > newest => return Err(newer()),
+        _ => {}
     }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *tx).await?;
     // A session remembers that there was no such schema until it locks a table; whoever had the lock may have made it.
     sqlx::query("SELECT count(*) FROM pg_catalog.pg_namespace").execute(&mut *tx).await?;
     match migrator.run_direct(None, &mut *tx, false).await {
         Ok(()) => Ok(tx.commit().await?),
-        Err(MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => Err(ConnectError::new(
-            "the database was used by a newer version of ees; use that version or a later one",
-            None,
-        )),
+        Err(MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => Err(newer()),
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(error.into()),
         Err(other) => Err(ConnectError::new("its tables could not be prepared", Some(other.into()))),
     }
+}
+
+fn newer() -> ConnectError {
+    ConnectError::new(
+        "the database was used by a newer version of ees; use that version or a later one",
+        None,
+    )
 }
 
 /// The newest step taken, if any was.

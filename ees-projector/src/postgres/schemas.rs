@@ -51,7 +51,7 @@ impl Tx {
         .fetch_all(self.inner())
         .await?;
         for revoke in revokes {
-            sqlx::raw_sql(AssertSqlSafe(revoke)).execute(self.inner()).await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("{revoke} CASCADE"))).execute(self.inner()).await?;
         }
         Ok(())
     }
@@ -99,6 +99,7 @@ impl Tx {
         let grants: Vec<(String, String)> = sqlx::query_as(
             "SELECT $2 AS relation, format('GRANT %s ON SCHEMA %s TO %s', a.privilege_type, $2,
                     CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+                    || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
              FROM pg_namespace n, aclexplode(n.nspacl) a
              WHERE n.nspname = $1 AND a.grantee <> n.nspowner
              UNION ALL
@@ -106,12 +107,14 @@ impl Tx {
                     format('GRANT %s ON %s %s.%I TO %s', a.privilege_type,
                         CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, $2, c.relname,
                         CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+                    || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a
              WHERE n.nspname = $1 AND a.grantee <> c.relowner AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
              UNION ALL
              SELECT format('%s.%I', $2, c.relname),
                     format('GRANT %s (%I) ON TABLE %s.%I TO %s', a.privilege_type, t.attname, $2, c.relname,
                         CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+                    || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
              FROM pg_attribute t JOIN pg_class c ON c.oid = t.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
                  aclexplode(t.attacl) a
              WHERE n.nspname = $1 AND a.grantee <> c.relowner AND NOT t.attisdropped
@@ -120,6 +123,7 @@ impl Tx {
                     pg_get_userbyid(d.defaclrole), $2, a.privilege_type,
                     CASE d.defaclobjtype WHEN 'S' THEN 'SEQUENCES' ELSE 'TABLES' END,
                     CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+                    || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
              FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
              WHERE n.nspname = $1 AND d.defaclobjtype IN ('r', 'S') AND pg_has_role(d.defaclrole, 'MEMBER')",
         )

@@ -15,6 +15,7 @@ use crate::slot::Slot;
 use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
 use crate::status::{Live, State};
 use crate::verification::Estimate;
+use crate::worker::lease::LOOK_EVERY;
 use crate::worker::runner::{Runner, Stepped};
 use crate::worker::start::setup;
 use crate::worker::step::{Core, OnlyControl, StepError};
@@ -143,7 +144,11 @@ where
         }
         // After an idle step it is to be read again; and it may have been caught up when this worker began.
         self.load().await?;
-        let Some(plan) = self.is_due() else { return Ok(()) };
+        let Some(plan) = self.is_due() else {
+            // Whom a swap would wait for is asked anew when this one, or the next, is whole.
+            self.older_readers = None;
+            return Ok(());
+        };
         if !plan.force && !self.parked.is_empty() {
             let parked = self.parked.len();
             return self
@@ -220,7 +225,15 @@ where
             }
             let changesets = self.core.settings.batch_changesets_max.max(1);
             let batch = self.core.fetch_until(control.position.next, end, changesets).await?;
-            self.take(batch).await?;
+            if self.take(batch).await? != Stepped::Moved {
+                return Err(StepError::Setup(format!(
+                    "the log ends before checkpoint {end}, which the live read model has reached: it was restored to an \
+                     older state, or is another one"
+                )));
+            }
+            if self.stop.is_cancelled() {
+                return Err(StepError::Fenced);
+            }
         }
     }
 
@@ -242,7 +255,7 @@ where
                 let own_at = place(snapshot.load(&own).await.map_err(StepError::Database)?);
                 drop(held);
                 if let Some(checkpoint) = live_at.filter(|at| Some(*at) == own_at) {
-                    let compared = snapshot.compare(&live, &own).await.map_err(StepError::Database)?;
+                    let compared = self.with_lease_kept(snapshot.compare(&live, &own)).await?;
                     return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
                 }
             } else if let Some(pause) = there.pause {
@@ -264,12 +277,32 @@ where
         }
     }
 
-    /// Unless the worker is told to stop.
-    async fn wait_a_moment(&self) -> Result<(), StepError> {
+    /// Unless the worker is told to stop, or it is another one's turn.
+    async fn wait_a_moment(&mut self) -> Result<(), StepError> {
         tokio::select! {
             biased;
-            () = self.stop.cancelled() => Err(StepError::Fenced),
-            () = tokio::time::sleep(Duration::from_millis(50)) => Ok(()),
+            () = self.stop.cancelled() => return Err(StepError::Fenced),
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+        }
+        if self.has_lease().await? { Ok(()) } else { Err(StepError::Fenced) }
+    }
+
+    /// Waits for what takes long, so that no other worker takes over meanwhile and begins it as well.
+    async fn with_lease_kept<T>(
+        &mut self,
+        what: impl Future<Output = Result<T, BoxError>> + Send,
+    ) -> Result<T, StepError> {
+        let mut what = std::pin::pin!(what);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut what => return done.map_err(StepError::Database),
+                () = self.stop.cancelled() => return Err(StepError::Fenced),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            if !self.has_lease().await? {
+                return Err(StepError::Fenced);
+            }
         }
     }
 
@@ -279,10 +312,13 @@ where
         let (live, own) = (Slot::Live.name_of(self.core.projection.name()), self.core.name().to_owned());
         // Most of the way before the live one is held.
         let there = self.core.begin().await?.load(&live).await.map_err(StepError::Database)?;
-        self.step_to(whole(there)?.position.next).await?;
+        // A live one past the end of a log that went back is what may have to be replaced.
+        let end = self.core.log.head().await.map_err(StepError::Log)?.checkpoint;
+        self.step_to(whole(there)?.position.next.min(end)).await?;
         let mut tx = self.core.begin().await?;
         let there = whole(tx.lock(&live).await.map_err(StepError::Database)?)?;
-        let here = self.step_to(there.position.next).await?;
+        let end = self.core.log.head().await.map_err(StepError::Log)?.checkpoint;
+        let here = self.step_to(there.position.next.min(end)).await?;
         let epoch = there.position.epoch.max(here.position.epoch) + 1;
         let with_epoch = |control: &Control, standby: Option<Standby>| {
             let mut control = Control { standby, ..control.clone() };

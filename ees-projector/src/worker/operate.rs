@@ -257,7 +257,9 @@ where
         while from <= checkpoint {
             let query = LogQuery::from(from, 1).with_filter(filter.clone());
             let page = self.core.log.read(query).await.map_err(StepError::Log)?;
-            if let Some(first) = page.changesets.first() {
+            let foreign =
+                |stream: &StreamId| self.core.partition().is_some_and(|partition| !partition.owns(stream));
+            if let Some(first) = page.changesets.first().filter(|first| !foreign(&first.stream_id)) {
                 return Ok(Some(place_of(first)).filter(|place| place.checkpoint == checkpoint));
             }
             if page.next == from {

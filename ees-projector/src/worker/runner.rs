@@ -33,7 +33,7 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     pub(crate) parked_due: Option<Timestamp>,
     /// Read while the batch before was applied.
     ahead: Option<Batch<P::Event>>,
-    verified: Verified,
+    pub(crate) verified: Verified,
     pub(crate) stop: CancellationToken,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
@@ -330,7 +330,8 @@ where
         if end > 0 || all {
             match self.core.apply(&control, &batch, 0..end, &parked).await {
                 Ok(moved) => self.place(moved),
-                Err(StepError::Failed { .. }) if end > 1 => {
+                // One that can't be applied is where it is blamed: what lies before it is passed, whosever it is.
+                Err(StepError::Failed { .. }) if end > 1 || batch.position_before(0) > batch.from => {
                     self.apply_in_portions(control, &batch, end).await?;
                 }
                 Err(error) => return Err(error),
@@ -356,6 +357,10 @@ where
         let parked = self.parked.clone();
         let ordinary = self.core.settings.batch_changesets_max.max(1);
         let mut portion = if end > ordinary { ordinary } else { 1 };
+        if batch.position_before(0) > batch.from {
+            control = self.core.apply(&control, batch, 0..0, &parked).await?;
+            self.place(control.clone());
+        }
         let mut begin = 0;
         while begin < end {
             let until = end.min(begin + portion);

@@ -1,6 +1,6 @@
 //! A large part of the log at once, while a projection is far behind.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ees_store::{Checkpoint, LogPage, LogQuery};
 
@@ -17,6 +17,9 @@ const FAR_BATCHES: u64 = 4;
 const STEP_MAX: Duration = Duration::from_secs(2);
 /// A step that takes less may be larger.
 const STEP_MIN: Duration = Duration::from_millis(500);
+
+/// Reading ends after so long with what there is: a filter may pass little, and the log may be far away.
+const READ_MAX: Duration = Duration::from_secs(1);
 
 /// How many changesets a span has, by how long the last one took.
 #[derive(Default)]
@@ -77,9 +80,12 @@ where
         let size =
             |page: &LogPage| page.changesets.iter().map(|changeset| changeset.size_bytes()).sum::<usize>();
         let mut bytes = size(&page);
+        let began = Instant::now();
         while page.changesets.len() < query.limit
             && bytes < query.max_bytes
             && page.next < page.head.checkpoint
+            // The lease has to be kept, and somebody may want something.
+            && began.elapsed() < READ_MAX
         {
             let rest = LogQuery {
                 from: page.next,

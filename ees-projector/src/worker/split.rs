@@ -27,6 +27,7 @@ pub(crate) struct Partitions {
     count: u32,
     tasks: TaskTracker,
     stop: CancellationToken,
+    lives: Vec<Arc<Live>>,
 }
 
 impl Partitions {
@@ -67,7 +68,7 @@ where
     async fn split(&self, count: u32, audit: AuditEntry) -> Result<(), StepError> {
         let mut tx = self.begin().await?;
         let control = tx.lock(self.name()).await.map_err(StepError::Database)?.ok_or(StepError::Fenced)?;
-        let rows = tx.partitions(self.name()).await.map_err(StepError::Database)?;
+        let rows = tx.partitions(self.name(), true).await.map_err(StepError::Database)?;
         let ahead = rows.iter().map(|row| row.control.position.next).max();
         let to = match (control.split, ahead) {
             (Some(split), Some(barrier)) => {
@@ -99,7 +100,7 @@ where
         let mut tx = self.begin().await?;
         let control = tx.lock(self.name()).await.map_err(StepError::Database)?.ok_or(StepError::Fenced)?;
         let Some(Split { barrier: Some(barrier), next_count, .. }) = control.split else { return Ok(()) };
-        let rows = tx.partitions(self.name()).await.map_err(StepError::Database)?;
+        let rows = tx.partitions(self.name(), true).await.map_err(StepError::Database)?;
         if rows.is_empty() || rows.iter().any(|row| row.control.position.next != barrier) {
             return Ok(());
         }
@@ -162,7 +163,9 @@ where
         self.partitions.count = count;
         for partition in Partition::all(count) {
             let core = Arc::new(self.core.onto_partition(partition));
-            let runner = Runner::new(core, Arc::new(Live::new()));
+            let live = Arc::new(Live::new());
+            self.partitions.lives.push(live.clone());
+            let runner = Runner::new(core, live);
             let (_, operations) = mpsc::channel(1);
             self.partitions.tasks.spawn(runner.run(operations, self.partitions.stop.clone()));
         }
@@ -170,17 +173,20 @@ where
 
     /// Keeps a worker for each partition, shows how they stand, and deals out anew when that is due.
     pub(crate) async fn tend_partitions(&mut self, control: Control, split: Split) -> Result<(), StepError> {
-        if self.partitions.count != split.count {
+        // A host that does not stay goes through them itself.
+        if self.tenure.stays && self.partitions.count != split.count {
             self.partitions.stop().await;
             self.start_partitions(split.count);
         }
         let mut tx = self.core.begin().await?;
-        let rows = tx.partitions(self.core.name()).await.map_err(StepError::Database)?;
+        let rows = tx.partitions(self.core.name(), false).await.map_err(StepError::Database)?;
         drop(tx);
         if let Some(barrier) = split.barrier
             && rows.iter().all(|row| row.control.position.next == barrier)
         {
             self.core.join().await?;
+            // Read anew what came of it.
+            return Err(StepError::Fenced);
         }
         let mut shown = control;
         if let Some(last) = rows.iter().map(|row| &row.control).min_by_key(|row| row.position.next) {
@@ -191,12 +197,26 @@ where
         let paused = shown.pause.is_some();
         self.place(shown);
         let head = self.core.log.head().await.map_err(StepError::Log)?;
+        for row in &rows {
+            if !self.verified.covers(&row.control, &head) {
+                self.core.verify(&row.control, &head).await?;
+            }
+        }
+        self.verified.note(&head);
         let behind = self.live.snapshot().checkpoint() < head.checkpoint;
         self.went_well(match (paused, behind) {
             (true, _) => State::Paused,
             (false, true) => State::CatchingUp,
             (false, false) => State::Following,
         });
+        let failing =
+            self.partitions.lives.iter().map(|live| live.snapshot()).find(|live| live.failure.is_some());
+        if let Some(failing) = failing.filter(|_| !paused) {
+            self.live.update(|live| {
+                live.state = failing.state;
+                live.failure = failing.failure;
+            });
+        }
         let partitions = rows.iter().enumerate().map(|(index, row)| PartitionStatus {
             partition: u32::try_from(index).unwrap_or(u32::MAX),
             checkpoint: row.control.position.next,

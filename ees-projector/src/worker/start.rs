@@ -58,7 +58,7 @@ where
         let standby = self.onto(Slot::Standby);
         let mut tx = self.begin().await?;
         let held = tx.lock(self.name()).await.map_err(StepError::Database)?;
-        if held.is_none_or(|held| held.version != live.version) {
+        if held.as_ref().is_none_or(|held| held.version != live.version) {
             return Err(StepError::Fenced);
         }
         let known = tx.load(standby.name()).await.map_err(StepError::Database)?;
@@ -74,6 +74,13 @@ where
         let NewVersion::SideBySide { verify } = self.settings.new_version else { return Ok(false) };
         if live.version > self.projection.version() {
             return Ok(false);
+        }
+        if held.is_some_and(|held| held.split.is_some()) {
+            return Err(StepError::Setup(
+                "the streams of the older version are dealt out to partitions, so that a new version can't be built \
+                 beside it: set their number to 1 with the old program, or rebuild in place"
+                    .to_owned(),
+            ));
         }
         tracing::info!(
             projection = self.name(),
@@ -122,6 +129,8 @@ where
 
     /// Empty tables, nothing parked.
     pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
+        // Before the tables, as every step does.
+        tx.partitions(self.name(), true).await.map_err(StepError::Database)?;
         let grants = tx.grants(self.name()).await.map_err(StepError::Database)?;
         self.projection.drop_tables(tx).await.map_err(setup::<D>)?;
         self.create_tables(tx).await?;

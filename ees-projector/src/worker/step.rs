@@ -39,6 +39,14 @@ pub(crate) enum StepError {
     Setup(String),
 }
 
+/// A transaction that takes longer waits for a database that is gone.
+const STEP_MAX: Duration = Duration::from_secs(10 * 60);
+
+fn too_long() -> StepError {
+    let minutes = STEP_MAX.as_secs() / 60;
+    StepError::Database(format!("the transaction was not done after {minutes} minutes").into())
+}
+
 /// A projection, the database it writes and the log it reads.
 pub(crate) struct Core<P, D> {
     pub(crate) projection: Arc<P>,
@@ -192,7 +200,9 @@ where
             let tx = core.database.begin().await.map_err(StepError::Database)?;
             core.fence_and_work(tx, believed, &to, place, work).await
         };
-        self.database.run(transaction).await.map_err(StepError::Database)?
+        let in_time =
+            async { tokio::time::timeout(STEP_MAX, transaction).await.unwrap_or_else(|_| Err(too_long())) };
+        self.database.run(in_time).await.map_err(StepError::Database)?
     }
 
     /// As [`transact`](Self::transact), from wherever another worker's steps have taken the projection since it was
@@ -219,7 +229,9 @@ where
             core.fence_and_work(tx, there.position, &to, place, work).await?;
             Ok(to)
         };
-        self.database.run(transaction).await.map_err(StepError::Database)?
+        let in_time =
+            async { tokio::time::timeout(STEP_MAX, transaction).await.unwrap_or_else(|_| Err(too_long())) };
+        self.database.run(in_time).await.map_err(StepError::Database)?
     }
 
     async fn fence_and_work<W>(

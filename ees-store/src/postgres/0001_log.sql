@@ -119,6 +119,12 @@ BEGIN
     END IF;
     IF appended < cardinality(commit_run) THEN
         UPDATE ees_store.log SET next_checkpoint = first_checkpoint + appended;
+    ELSE
+        -- Nobody has to be told why. What is sent before the COMMIT must not fill the way to a process that is frozen: it
+        -- would hold the lock.
+        last_event := NULL;
+        last_time := NULL;
+        known_type := NULL;
     END IF;
 END $$;
 

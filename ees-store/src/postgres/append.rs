@@ -85,9 +85,14 @@ pub(super) fn answer<J: Waiting>(batch: &Batch<J>, row: &PgRow) -> sqlx::Result<
     }
 
     let last_changeset: Vec<i64> = row.try_get("last_changeset")?;
-    let last_event: Vec<i64> = row.try_get("last_event")?;
-    let last_time: Vec<i64> = row.try_get("last_time")?;
-    let known_type: Vec<Option<String>> = row.try_get("known_type")?;
+    // Not told where everything was appended.
+    let runs = last_changeset.len();
+    let last_event: Option<Vec<i64>> = row.try_get("last_event")?;
+    let last_event = last_event.unwrap_or_else(|| vec![0; runs]);
+    let last_time: Option<Vec<i64>> = row.try_get("last_time")?;
+    let last_time = last_time.unwrap_or_else(|| vec![0; runs]);
+    let known_type: Option<Vec<Option<String>>> = row.try_get("known_type")?;
+    let known_type = known_type.unwrap_or_else(|| vec![None; runs]);
     let tails = last_changeset.into_iter().zip(last_event).zip(last_time).zip(known_type);
     let tails = tails.map(|(((changeset, event), time), stream_type)| Tail {
         last_changeset: ChangesetId::new(unsigned(changeset)),

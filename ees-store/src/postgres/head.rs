@@ -151,24 +151,29 @@ pub(super) async fn poll(head: Arc<Head>, readers: Arc<Readers>) {
 }
 
 /// Hears what other processes append, until it is dropped.
-pub(super) async fn listen(head: Arc<Head>, options: PgConnectOptions) {
+pub(super) async fn listen(head: Arc<Head>, readers: Arc<Readers>, options: PgConnectOptions) {
     let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let own = own.connect_lazy_with(options);
     loop {
-        if let Err(error) = hear(&head, &own).await {
+        if let Err(error) = hear(&head, &readers, &own).await {
             tracing::debug!(%error, "not listening; polling goes on");
         }
         tokio::time::sleep(POLL_EVERY).await;
     }
 }
 
-async fn hear(head: &Head, pool: &PgPool) -> sqlx::Result<()> {
+async fn hear(
+    head: &Head,
+    readers: &Readers,
+    pool: &PgPool,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     loop {
         let told = listener.recv().await?;
-        if let Ok(next) = told.payload().parse() {
-            head.reached(next);
+        // A hint, and no more: anybody may notify, and a server that took over may lack what was told of.
+        if told.payload().parse().is_ok_and(|next: Checkpoint| next > head.known.borrow().checkpoint) {
+            readers.ask(head, |head, connection| Box::pin(head.look(connection))).await?;
         }
     }
 }

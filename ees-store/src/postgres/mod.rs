@@ -169,7 +169,7 @@ impl Store {
         helpers.spawn(head::poll(head.clone(), readers.clone()));
         // Behind a proxy, who listens is forgotten with the transaction.
         if !server.pooled {
-            helpers.spawn(head::listen(head.clone(), server.options.clone()));
+            helpers.spawn(head::listen(head.clone(), readers.clone(), server.options.clone()));
             helpers.spawn(head::tell(head.clone(), server.options.clone()));
         }
         helpers.spawn(keys::sweep(readers.clone(), options.keep_keys));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use futures::future::BoxFuture;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
@@ -18,6 +19,11 @@ use crate::{Error, Result};
 /// A read that was not answered for so long counts as lost: its connection may lead nowhere.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// A connection that was idle for so long may have gone with its server.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// How long such a connection may take to answer.
+const PING_MAX: Duration = Duration::from_secs(2);
+
 /// The connections that are idle, and the turns that lead to them.
 ///
 /// Not the driver's pool: that one asks the server whether it is there after each use, a third of what a short read
@@ -25,7 +31,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 pub(super) struct Readers {
     server: Server,
     head: Arc<Head>,
-    idle: Mutex<Vec<PgConnection>>,
+    /// With the time each was last used.
+    idle: Mutex<Vec<(PgConnection, Instant)>>,
     /// As many as connections.
     turns: Semaphore,
     patience: Duration,
@@ -69,7 +76,7 @@ impl Readers {
         let asking = async {
             let idle = self.idle().pop();
             let mut connection = match idle {
-                Some(connection) => connection,
+                Some((connection, used)) => self.still(connection, used).await?,
                 None => self.connect().await?,
             };
             let answer = if self.server.pooled {
@@ -84,7 +91,7 @@ impl Readers {
         };
         match tokio::time::timeout(ANSWER_MAX, asking).await.map_err(late) {
             Ok(Ok((connection, answer))) => {
-                self.idle().push(connection);
+                self.idle().push((connection, Instant::now()));
                 Ok(answer)
             }
             Err(error) | Ok(Err(error)) => {
@@ -94,6 +101,17 @@ impl Readers {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// This connection, or another one if it leads nowhere by now.
+    async fn still(&self, mut connection: PgConnection, used: Instant) -> sqlx::Result<PgConnection> {
+        if used.elapsed() < IDLE_MAX {
+            return Ok(connection);
+        }
+        match tokio::time::timeout(PING_MAX, connection.ping()).await {
+            Ok(Ok(())) => Ok(connection),
+            _ => self.connect().await,
         }
     }
 
@@ -107,7 +125,7 @@ impl Readers {
         Ok(connection)
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {
         // Whatever happened while it was locked, it is a list of connections.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

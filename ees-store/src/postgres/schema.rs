@@ -40,10 +40,14 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
     }
     let migrator = migrator();
     let newest = migrator.iter().map(|step| step.version).max().unwrap_or_default();
-    if version(connection).await.map_err(failed)? == Some(newest) {
-        return Ok(());
+    match version(connection).await.map_err(failed)? {
+        Some(there) if there == newest => return Ok(()),
+        Some(there) if there > newest => {
+            return Err(Error::NewerVersion { path: database(connection).await });
+        }
+        _ => {}
     }
-    let mut tx = connection.begin().await.map_err(failed)?;
+    let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut *tx)

@@ -29,7 +29,16 @@ impl Server {
     }
 
     pub(super) async fn connect(&self) -> sqlx::Result<PgConnection> {
-        in_time(self.options.connect()).await
+        in_time(async {
+            let mut connection = self.options.connect().await?;
+            if !self.pooled {
+                // Whatever the role's default is: a commit that has waited for another one must see it.
+                let level = "SET default_transaction_isolation = 'read committed'";
+                sqlx::raw_sql(level).execute(&mut connection).await?;
+            }
+            Ok(connection)
+        })
+        .await
     }
 }
 

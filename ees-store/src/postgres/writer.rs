@@ -30,6 +30,7 @@ pub(super) struct Writer {
     jobs: mpsc::UnboundedSender<Job>,
     room: Arc<Semaphore>,
     limit_bytes: usize,
+    patience: Duration,
 }
 
 struct Job {
@@ -81,7 +82,7 @@ impl Writer {
             patience,
         };
         tokio::spawn(appender.run(queue));
-        Self { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX)), limit_bytes }
+        Self { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX)), limit_bytes, patience }
     }
 
     /// Puts a commit into the queue; waits while the queue is full.
@@ -91,7 +92,8 @@ impl Writer {
             return Err(Refusal::TooLarge { size_bytes, limit_bytes }.into());
         }
         let kib = u32::try_from((size_bytes / 1024 + 1).min(QUEUE_KIB_MAX)).unwrap_or(u32::MAX);
-        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
+        let room = tokio::time::timeout(self.patience, self.room.clone().acquire_many_owned(kib));
+        let room = room.await.map_err(|_| Error::Overloaded)?.map_err(|_| gone())?;
         let digest = commit.idempotency_key.as_ref().map(|key| key.digest(&commit.stream_id));
         let (reply, verdict) = oneshot::channel();
         let job = Job { commit, digest, in_order, since: Instant::now(), reply, _room: room };
@@ -224,16 +226,17 @@ impl Appender {
     async fn transaction(&mut self, batch: &Batch<Job>) -> Result<Answer, Failed> {
         let mut connection = self.connect().await.map_err(Failed::before_sending)?;
         // To the end of the answer: only then has the server committed.
-        let calling = async {
-            if !self.server.pooled {
-                return call(batch).fetch_all(&mut connection).await;
-            }
-            let mut tx = begin(&mut connection, true).await?;
-            let rows = call(batch).fetch_all(&mut *tx).await?;
-            tx.commit().await?;
-            Ok(rows)
+        let rows = if self.server.pooled {
+            let mut tx = in_time(begin(&mut connection, true)).await.map_err(Failed::before_sending)?;
+            let calling = async {
+                let rows = call(batch).fetch_all(&mut *tx).await?;
+                tx.commit().await?;
+                Ok(rows)
+            };
+            in_time(calling).await.map_err(Failed::of)?
+        } else {
+            in_time(call(batch).fetch_all(&mut connection)).await.map_err(Failed::of)?
         };
-        let rows = in_time(calling).await.map_err(Failed::of)?;
         // After any failure another one: it may lead to another server by now.
         self.connection = Some((connection, Instant::now()));
         rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| answer(batch, row)).map_err(Failed::of)
