@@ -47,7 +47,7 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
         }
         _ => {}
     }
-    let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await.map_err(failed)?;
+    let mut tx = connection.begin().await.map_err(failed)?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(MIGRATION_LOCK)
         .execute(&mut *tx)
