@@ -93,7 +93,7 @@ impl Bank {
     }
 
     pub async fn deposit(&self, account: &str, amount: i64) -> Checkpoint {
-        append(&*self.log, account, &format!(r#"{{"type":"deposited","amount":{amount}}}"#)).await
+        append(&self.log, account, &format!(r#"{{"type":"deposited","amount":{amount}}}"#)).await
     }
 
     /// One deposit of 1 to each of so many accounts.
