@@ -200,9 +200,7 @@ where
             let tx = core.database.begin().await.map_err(StepError::Database)?;
             core.fence_and_work(tx, believed, &to, place, work).await
         };
-        let in_time =
-            async { tokio::time::timeout(STEP_MAX, transaction).await.unwrap_or_else(|_| Err(too_long())) };
-        self.database.run(in_time).await.map_err(StepError::Database)?
+        self.run_in_time(transaction).await
     }
 
     /// As [`transact`](Self::transact), from wherever another worker's steps have taken the projection since it was
@@ -229,6 +227,13 @@ where
             core.fence_and_work(tx, there.position, &to, place, work).await?;
             Ok(to)
         };
+        self.run_in_time(transaction).await
+    }
+
+    async fn run_in_time<T: Send + 'static>(
+        &self,
+        transaction: impl Future<Output = Result<T, StepError>> + Send + 'static,
+    ) -> Result<T, StepError> {
         let in_time =
             async { tokio::time::timeout(STEP_MAX, transaction).await.unwrap_or_else(|_| Err(too_long())) };
         self.database.run(in_time).await.map_err(StepError::Database)?
