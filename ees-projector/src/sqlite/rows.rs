@@ -188,7 +188,7 @@ mod tests {
         let seen = Table::new("seen", Column::new("key", ColumnType::Text));
         let mut tx = database.begin().await.unwrap();
         tx.create_table(&seen).await.unwrap();
-        let there = ("a".to_owned(), Some(Vec::new()));
+        let there = Change { key: "a".to_owned(), existed: false, row: Some(Vec::new()) };
         tx.write_rows(&seen, &[there.clone(), there]).await.unwrap();
         assert_eq!(tx.load_rows(&seen, &["a", "b"]).await.unwrap(), [Some(Vec::new()), None]);
         tx.drop_table(&seen).await.unwrap();
