@@ -9,7 +9,7 @@ use ees_store::{Checkpoint, StreamId, Timestamp};
 
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
 use crate::projection::BoxError;
-use crate::read_model::{Row, Table};
+use crate::read_model::{Change, Row, Table};
 use crate::standby::Comparison;
 
 /// A database that keeps read models: where transactions begin.
@@ -306,6 +306,6 @@ pub trait FoldRows: Transaction {
     fn write_rows(
         &mut self,
         table: &Table,
-        rows: &[(String, Option<Row>)],
+        rows: &[Change],
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 }

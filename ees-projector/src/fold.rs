@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::database::FoldRows;
-use crate::read_model::{from_row, to_row};
+use crate::read_model::{Change, from_row, to_row};
 use crate::{BoxError, Order, Projection, Recorded, Table};
 
 /// A read model of rows: which row an event belongs to, and a pure function that makes the new row of the old.
@@ -183,7 +183,7 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         for (row, before) in rows.into_iter().zip(before) {
             let after = row.state.as_ref().map(|state| to_row(&self.table, state)).transpose()?;
             if after != before {
-                changed.push((row.key, after));
+                changed.push(Change { key: row.key, existed: before.is_some(), row: after });
             }
         }
         tx.write_rows(&self.table, &changed).await

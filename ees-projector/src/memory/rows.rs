@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::Tx;
 use crate::database::FoldRows;
 use crate::projection::BoxError;
-use crate::read_model::{Column, ColumnType, Row, Table, Value};
+use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
 
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
@@ -26,9 +26,9 @@ impl FoldRows for Tx {
         keys.iter().map(|key| rows.get(*key).map(|text| read(table, text)).transpose()).collect()
     }
 
-    async fn write_rows(&mut self, table: &Table, rows: &[(String, Option<Row>)]) -> Result<(), BoxError> {
+    async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         let kept = self.table(&table.name);
-        for (key, row) in rows {
+        for Change { key, row, .. } in rows {
             match row {
                 Some(row) => kept.insert(key.clone(), write(table, row)?),
                 None => kept.remove(key),

@@ -1,11 +1,9 @@
-//! Many rows at once, by COPY: into an empty table at once, into one with rows through a table aside.
+//! Many new rows at once, by COPY.
 
 use std::fmt::Write;
 
-use sqlx::AssertSqlSafe;
-
 use super::Tx;
-use super::rows::{names, quoted};
+use super::rows::names;
 use crate::projection::BoxError;
 use crate::read_model::{Row, Table, Value};
 
@@ -15,33 +13,12 @@ pub(super) const ROWS_MIN: usize = 2_000;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Tx {
-    /// Writes rows of which none is written twice.
+    /// Adds rows that are not there yet. One that is there all the same fails the batch; its changesets are then applied
+    /// one at a time, and find it.
     pub(super) async fn copy_rows(&mut self, table: &Table, rows: &[(&str, &Row)]) -> Result<(), BoxError> {
-        let name = self.qualified(&table.name);
         let columns = names(table).collect::<Vec<_>>().join(", ");
-        let empty = format!("SELECT NOT EXISTS (SELECT 1 FROM {name})");
-        if sqlx::query_scalar(AssertSqlSafe(empty)).fetch_one(self.inner()).await? {
-            return self.copy(&name, &columns, rows).await;
-        }
-        let aside = quoted(&format!("{}__bulk", table.name));
-        let make = format!("CREATE TEMP TABLE {aside} (LIKE {name}) ON COMMIT DROP");
-        sqlx::raw_sql(AssertSqlSafe(make)).execute(self.inner()).await?;
-        self.copy(&format!("pg_temp.{aside}"), &columns, rows).await?;
-        let sets: Vec<String> =
-            names(table).skip(1).map(|column| format!("{column} = excluded.{column}")).collect();
-        let change =
-            if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
-        let merge = format!(
-            "INSERT INTO {name} ({columns}) SELECT {columns} FROM pg_temp.{aside}
-             ON CONFLICT ({}) DO {change}; DROP TABLE pg_temp.{aside}",
-            quoted(&table.key.name)
-        );
-        sqlx::raw_sql(AssertSqlSafe(merge)).execute(self.inner()).await?;
-        Ok(())
-    }
-
-    async fn copy(&mut self, table: &str, columns: &str, rows: &[(&str, &Row)]) -> Result<(), BoxError> {
-        let mut copy = self.inner().copy_in_raw(&format!("COPY {table} ({columns}) FROM STDIN")).await?;
+        let sql = format!("COPY {} ({columns}) FROM STDIN", self.qualified(&table.name));
+        let mut copy = self.inner().copy_in_raw(&sql).await?;
         let mut chunk = String::with_capacity(CHUNK_BYTES + 4_096);
         for (key, row) in rows {
             push_text(&mut chunk, key);

@@ -16,7 +16,7 @@ pub(crate) use read::from_row;
 pub(crate) use write::to_row;
 
 pub use table::{Column, ColumnType, Index, InvalidTable, Table};
-pub use value::{Row, Value};
+pub use value::{Change, Row, Value};
 
 /// A fold's state that has columns: one a field.
 ///

@@ -62,6 +62,17 @@ impl<T: Into<Self>> From<Option<T>> for Value {
 /// A row without its key: a value for each of the table's columns, in their order.
 pub type Row = Vec<Value>;
 
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The text of its key.
+    pub key: String,
+    /// Whether it was there when it was loaded.
+    pub existed: bool,
+    /// What it is now; `None` removes it.
+    pub row: Option<Row>,
+}
+
 /// A state that does not fit its table, or a row that does not fit the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowError {

@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, Statement, ToSql};
 use super::Tx;
 use crate::database::FoldRows;
 use crate::projection::BoxError;
-use crate::read_model::{Column, ColumnType, Row, Table, Value};
+use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
 
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
@@ -31,10 +31,10 @@ impl FoldRows for Tx {
         Ok(rows)
     }
 
-    async fn write_rows(&mut self, table: &Table, rows: &[(String, Option<Row>)]) -> Result<(), BoxError> {
+    async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         let mut upsert = self.connection().prepare_cached(&upsert_sql(table))?;
         let mut delete = self.connection().prepare_cached(&delete_sql(table))?;
-        for (key, row) in rows {
+        for Change { key, row, .. } in rows {
             match row {
                 Some(row) => write(&mut upsert, key, row)?,
                 None => delete.execute([key])?,
@@ -188,7 +188,7 @@ mod tests {
         let seen = Table::new("seen", Column::new("key", ColumnType::Text));
         let mut tx = database.begin().await.unwrap();
         tx.create_table(&seen).await.unwrap();
-        let there = ("a".to_owned(), Some(Vec::new()));
+        let there = Change { key: "a".to_owned(), existed: false, row: Some(Vec::new()) };
         tx.write_rows(&seen, &[there.clone(), there]).await.unwrap();
         assert_eq!(tx.load_rows(&seen, &["a", "b"]).await.unwrap(), [Some(Vec::new()), None]);
         tx.drop_table(&seen).await.unwrap();

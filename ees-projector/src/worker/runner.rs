@@ -300,9 +300,9 @@ where
             }
         };
         let apply = async {
-            let began = Instant::now();
+            let (changesets, began) = (batch.changesets.len(), Instant::now());
             let applied = self.apply(control, batch).await;
-            self.pace.took(began.elapsed());
+            self.pace.took(changesets, began.elapsed());
             applied
         };
         let (applied, ahead) = tokio::join!(apply, read_ahead);

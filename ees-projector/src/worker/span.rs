@@ -13,32 +13,29 @@ use crate::worker::step::{Core, StepError};
 /// So many ordinary batches behind is far.
 const FAR_BATCHES: u64 = 4;
 
-/// A step that takes longer is too large: the row is held all the time, and operators wait.
-const STEP_MAX: Duration = Duration::from_secs(2);
-/// A step that takes less may be larger.
-const STEP_MIN: Duration = Duration::from_millis(500);
+/// What a step takes at best: long enough to write each row once for many events, short enough for operators to wait.
+const STEP: Duration = Duration::from_secs(1);
+/// A step is at most so many times as large as the one it was judged by.
+const GROWTH_MAX: f64 = 16.0;
 
 /// Reading ends after so long with what there is: a filter may pass little, and the log may be far away.
 const READ_MAX: Duration = Duration::from_secs(1);
 
-/// How many changesets a span has, by how long the last one took.
+/// How many changesets a span has, by how long the last step took.
 #[derive(Default)]
 pub(crate) struct Pace {
-    /// Ordinary batches, as a power of two.
-    doublings: u32,
+    changesets: usize,
 }
 
 impl Pace {
+    /// At least an ordinary batch.
     fn changesets(&self, batch: usize) -> usize {
-        batch.max(1).saturating_mul(1 << self.doublings)
+        self.changesets.max(batch).max(1)
     }
 
-    pub(crate) fn took(&mut self, time: Duration) {
-        if time > STEP_MAX {
-            self.doublings = self.doublings.saturating_sub(1);
-        } else if time < STEP_MIN {
-            self.doublings = (self.doublings + 1).min(16);
-        }
+    pub(crate) fn took(&mut self, changesets: usize, time: Duration) {
+        let growth = STEP.as_secs_f64() / time.as_secs_f64().max(1e-6);
+        self.changesets = (changesets as f64 * growth.min(GROWTH_MAX)) as usize;
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ees_projector::database::{Database, FoldRows};
-use ees_projector::read_model::Value;
+use ees_projector::read_model::{Change, Value};
 use ees_projector::{
     BoxError, Handle, OnFailure, Order, Projection, Projector, Recorded, Retry, Running, Settings, State,
     Status, Table,
@@ -147,7 +147,11 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
         let texts = texts.map_or_else(|| text.clone(), |texts| format!("{texts} {text}"));
         let document = |text: String| Some(vec![Value::Json(text)]);
         let texts = serde_json::to_string(&texts)?;
-        let rows = [(once, document((count + 1).to_string())), (stream.to_owned(), document(texts))];
+        let existed = [before[0].is_some(), before[1].is_some()];
+        let rows = [
+            Change { key: once, existed: existed[0], row: document((count + 1).to_string()) },
+            Change { key: stream.to_owned(), existed: existed[1], row: document(texts) },
+        ];
         tx.write_rows(&table, &rows).await?;
         // Fails after it has written: what it wrote must not stay.
         if self.faults.panic.load(SeqCst) {

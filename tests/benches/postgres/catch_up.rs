@@ -14,7 +14,12 @@ use crate::shared::read::{Account, Balances, Enumerated, catch_up, enumerate};
 use crate::shared::report::Report;
 use crate::shared::workload::Workload;
 
-struct OwnSql;
+const DEPOSIT: &str = "INSERT INTO accounts AS a (id, amount) VALUES ($1, $2)
+    ON CONFLICT (id) DO UPDATE SET amount = a.amount + excluded.amount";
+
+struct OwnSql {
+    queued: bool,
+}
 
 impl Projection<Tx> for OwnSql {
     type Event = Account;
@@ -32,14 +37,11 @@ impl Projection<Tx> for OwnSql {
     }
     async fn apply(&self, event: Recorded<'_, Account>, tx: &mut Tx) -> Result<(), BoxError> {
         let Account::Deposited { amount } = event.event;
-        sqlx::query(
-            "INSERT INTO accounts AS a (id, amount) VALUES ($1, $2)
-             ON CONFLICT (id) DO UPDATE SET amount = a.amount + excluded.amount",
-        )
-        .bind(event.stream_id().as_str())
-        .bind(amount)
-        .execute(tx.connection())
-        .await?;
+        let account = event.stream_id().as_str();
+        if self.queued {
+            return tx.queue(DEPOSIT, [account.into(), (*amount).into()]).await;
+        }
+        sqlx::query(DEPOSIT).bind(account).bind(amount).execute(tx.connection()).await?;
         Ok(())
     }
 }
@@ -69,11 +71,17 @@ pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: 
 /// A tenth of the log: each event is a round trip.
 async fn own_sql(workload: &Workload, databases: &Databases, limit: f64, report: &mut Report) {
     let workload = Workload { appends: workload.appends.min(10_000), ..*workload };
-    let url = databases.fresh().await;
-    let store = Arc::new(Store::connect(&url).await.unwrap());
-    fill(&*store, &workload).await;
-    let mut own_sql = Projector::new(store);
-    own_sql.projection(OwnSql, Database::connect(&url).await.unwrap(), Settings::default()).unwrap();
-    let took = catch_up(own_sql, "own_sql", workload.appends.into()).await;
-    report.rate("catch up, own SQL, a statement an event", workload.events(), took, Some(limit), None);
+    for (queued, what, aim) in [
+        (false, "catch up, own SQL, a statement an event", None),
+        (true, "catch up, own SQL, statements queued", Some(50_000.0)),
+    ] {
+        let url = databases.fresh().await;
+        let store = Arc::new(Store::connect(&url).await.unwrap());
+        fill(&*store, &workload).await;
+        let mut own_sql = Projector::new(store);
+        let database = Database::connect(&url).await.unwrap();
+        own_sql.projection(OwnSql { queued }, database, Settings::default()).unwrap();
+        let took = catch_up(own_sql, "own_sql", workload.appends.into()).await;
+        report.rate(what, workload.events(), took, Some(limit), aim);
+    }
 }
