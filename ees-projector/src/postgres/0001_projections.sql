@@ -19,10 +19,35 @@ CREATE TABLE ees.projections (
 -- Runs statements that were queued, in their order: each takes its arguments from an array of texts, `$1`.
 CREATE FUNCTION ees.run(texts text[], which integer[], arguments text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    next record;
+    next     record;
+    name     text;
+    -- Planned once, where that pays and where there is a plan.
+    planned  boolean[];
+    prepared boolean[] := array_fill(false, ARRAY[cardinality(texts)]);
 BEGIN
+    SELECT array_agg(cardinality(which) >= 8 * cardinality(texts)
+                     AND text ~* '^\s*(INSERT|UPDATE|DELETE|MERGE|SELECT|WITH)\M' ORDER BY number)
+        INTO planned FROM unnest(texts) WITH ORDINALITY AS all_texts (text, number);
+    IF true = ANY (planned) THEN
+        -- What a transaction that failed has left: a rollback does not take it along.
+        FOR name IN SELECT p.name FROM pg_prepared_statements p WHERE starts_with(p.name, 'ees_queued_') LOOP
+            EXECUTE 'DEALLOCATE ' || name;
+        END LOOP;
+    END IF;
     FOR next IN SELECT * FROM unnest(which, arguments) AS queued (number, arguments) LOOP
-        EXECUTE texts[next.number] USING next.arguments::text[];
+        IF NOT planned[next.number] THEN
+            EXECUTE texts[next.number] USING next.arguments::text[];
+            CONTINUE;
+        END IF;
+        IF NOT prepared[next.number] THEN
+            EXECUTE 'PREPARE ees_queued_' || next.number || '(text[]) AS ' || texts[next.number];
+            prepared[next.number] := true;
+        END IF;
+        EXECUTE 'EXECUTE ees_queued_' || next.number || '(' || quote_literal(next.arguments) || ')';
+    END LOOP;
+    FOR name IN SELECT 'ees_queued_' || number FROM unnest(prepared) WITH ORDINALITY AS all_texts (is_prepared, number)
+                WHERE is_prepared LOOP
+        EXECUTE 'DEALLOCATE ' || name;
     END LOOP;
 END $$;
 

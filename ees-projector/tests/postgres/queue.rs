@@ -3,6 +3,7 @@
 use ees_projector::postgres::Tx;
 use ees_projector::{BoxError, Projection, Projector, Recorded, Settings, State};
 use ees_store::{Commit, EventStore, Events, Expectation};
+use sqlx::{Connection, PgConnection};
 
 use crate::support::{AccountEvent, Balances, Bank, LONG, hasty};
 
@@ -87,6 +88,41 @@ async fn of_queued_statements_the_one_that_fails_is_blamed_on_its_changeset() {
         .unwrap();
     assert_eq!(cents, 18, "what came before stays");
     running.shut_down().await;
+}
+
+/// Runs statements as a queue sends them.
+async fn send(connection: &mut PgConnection, texts: &[&str], which: &[i32]) -> sqlx::Result<()> {
+    let mut tx = connection.begin().await?;
+    let arguments: Vec<String> = (0..which.len()).map(|number| format!("{{\"{number}\"}}")).collect();
+    let run = sqlx::query("SELECT ees.run($1, $2, $3)").bind(texts).bind(which).bind(arguments);
+    run.execute(&mut *tx).await?;
+    tx.commit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_failed_is_not_in_the_way_of_the_next_on_its_connection() {
+    let bank = Bank::new().await;
+    let _framework = bank.connect().await;
+    bank.run("CREATE TABLE numbers (number bigint CHECK (number < 50))").await;
+    let mut connection = PgConnection::connect(bank.url()).await.unwrap();
+    let insert = "INSERT INTO numbers VALUES (($1)[1]::bigint)";
+    send(&mut connection, &[insert], &[1; 60]).await.unwrap_err();
+    send(&mut connection, &[insert], &[1; 40]).await.unwrap();
+    send(&mut connection, &["  update numbers SET number = ($1)[1]::bigint"], &[1; 20]).await.unwrap();
+    assert_eq!(bank.number("SELECT count(*) FROM numbers WHERE number = 19").await, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_may_make_and_empty_the_tables_it_writes() {
+    let bank = Bank::new().await;
+    let _framework = bank.connect().await;
+    let mut connection = PgConnection::connect(bank.url()).await.unwrap();
+    let texts =
+        ["CREATE TABLE numbers (number text)", "INSERT INTO numbers VALUES (($1)[1])", "TRUNCATE numbers"];
+    let mut which = vec![2; 40];
+    (which[0], which[30]) = (1, 3);
+    send(&mut connection, &texts, &which).await.unwrap();
+    assert_eq!(bank.number("SELECT count(*) FROM numbers").await, 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]
