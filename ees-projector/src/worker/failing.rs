@@ -10,7 +10,8 @@ use crate::policy::OnFailure;
 use crate::projection::Projection;
 use crate::status::{Failure, State};
 use crate::worker::runner::{Runner, Trouble};
-use crate::worker::step::{OnlyControl, StepError, chain};
+use crate::worker::step::{StepError, chain};
+use crate::worker::transact::OnlyControl;
 
 impl<P, D> Runner<P, D>
 where

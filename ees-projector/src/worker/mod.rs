@@ -1,10 +1,10 @@
 //! One projection at work.
 //!
-//! `step` is the algorithm, `runner` the loop around it, `span` how much of the log it takes at once. `start` is how a
-//! projection begins, `failing` and `parking` what happens when a changeset can't be applied, `operate` what people want
-//! of it. `lease` is whose turn it is where several workers share a read model, and `split` how they share one's streams.
-//! `beside` is how one is built beside another, `readers` whom a swap waits for. `monitor` says when a projection stands
-//! still, `sweep` what is forgotten in time.
+//! `step` is the algorithm, `transact` its transaction, `runner` the loop around it, `span` how much of the log it takes
+//! at once. `start` is how a projection begins, `failing` and `parking` what happens when a changeset can't be applied,
+//! `operate` what people want of it. `lease` is whose turn it is where several workers share a read model, and `split` how
+//! they share one's streams. `beside` is how one is built beside another, `readers` whom a swap waits for. `monitor` says
+//! when a projection stands still, `sweep` what is forgotten in time.
 
 pub(crate) mod batch;
 mod beside;
@@ -20,3 +20,4 @@ pub(crate) mod split;
 mod start;
 pub(crate) mod step;
 mod sweep;
+mod transact;

@@ -14,7 +14,8 @@ use crate::status::State;
 use crate::worker::batch::place_of;
 use crate::worker::parking::Patience;
 use crate::worker::runner::Runner;
-use crate::worker::step::{AsyncWork, Core, StepError, chain};
+use crate::worker::step::{Core, StepError, chain};
+use crate::worker::transact::AsyncWork;
 
 /// How often an operation is tried that another worker came before.
 const OVERTAKEN_MAX: usize = 50;
