@@ -36,6 +36,18 @@ pub enum State {
     Stopped,
 }
 
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It keeps a read model, which can be built anew.
+    #[default]
+    Projection,
+    /// It acts outside of any read model, and is never replayed.
+    Reactor,
+}
+
 /// What went wrong last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
@@ -77,7 +89,10 @@ pub struct Rebuild {
 pub struct Status {
     /// Its name.
     pub name: String,
-    /// Its version.
+    /// A projection or a reactor.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Its version; 0 for a reactor.
     pub version: u32,
     /// What it is doing.
     pub state: State,

@@ -318,6 +318,9 @@ where
 
     /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
     async fn apply(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
+        if self.core.is_reactor() {
+            return self.react(control, batch).await;
+        }
         let batch = Arc::new(batch);
         let parked = self.parked.clone();
         let full_at = self.one_too_many(&batch).await?;
