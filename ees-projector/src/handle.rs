@@ -107,6 +107,14 @@ impl Handle {
         Ok(self.look(name, self.member(name)?).await)
     }
 
+    /// Lets all projections look for news now, which they also do by themselves: for whoever is told of them in another
+    /// way.
+    pub fn wake(&self) {
+        for member in self.members.values() {
+            member.live.wake();
+        }
+    }
+
     /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
     ///
     /// # Errors

@@ -44,6 +44,12 @@ pub mod sqlite;
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "aws-lambda")]
+pub mod lambda;
+#[cfg(feature = "sns")]
+pub mod publisher;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::control::{Control, Pause};
 use crate::standby::Standby;
@@ -173,6 +173,8 @@ pub struct StandbyStatus {
 pub(crate) struct Live {
     inner: Mutex<Inner>,
     position: watch::Sender<Checkpoint>,
+    /// Somebody has heard of news.
+    news: Notify,
 }
 
 #[derive(Clone)]
@@ -208,7 +210,21 @@ impl Live {
             failing_since: None,
             rate: Rate::default(),
         };
-        Self { inner: Mutex::new(inner), position: watch::Sender::new(Checkpoint::START) }
+        Self {
+            inner: Mutex::new(inner),
+            position: watch::Sender::new(Checkpoint::START),
+            news: Notify::new(),
+        }
+    }
+
+    /// Lets the worker look for news at once.
+    pub(crate) fn wake(&self) {
+        self.news.notify_one();
+    }
+
+    /// Until somebody has heard of news.
+    pub(crate) async fn woken(&self) {
+        self.news.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -7,7 +7,7 @@ use aws_sdk_sns::Client;
 use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 
 use super::outbox::{Batch, Outbox, Waiting};
 use super::{DeadLetter, DeadLetters, Message};
@@ -173,8 +173,10 @@ impl Publisher {
                 tokio::time::sleep_until(next.into()).await;
                 continue;
             }
-            let calls = futures::stream::iter(batches.iter().map(|batch| self.send(batch)));
-            let answers: Vec<_> = calls.buffer_unordered(CALLS_AT_ONCE).collect().await;
+            // Boxed: the compiler can't see yet that such a stream of calls is `Send`.
+            let calls: Vec<_> = batches.iter().map(|batch| self.send(batch).boxed()).collect();
+            let calls = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+            let answers: Vec<_> = calls.collect().await;
             for (group, answer) in answers.into_iter().flatten() {
                 match answer {
                     Ok(()) => {
