@@ -71,16 +71,11 @@ impl Flaky {
         }
         let mut taken = String::new();
         if !kept.is_empty() {
-            let mut form = form_urlencoded::Serializer::new(String::new());
-            form.extend_pairs(&common);
-            for (number, entry) in kept.iter().enumerate() {
-                for (name, value) in entry {
-                    form.append_pair(&format!("{PREFIX}{}.{name}", number + 1), value);
-                }
+            let text = form_of(&common, &kept);
+            for entry in &kept {
                 let id = field(entry, "Id");
                 taken.push_str(&format!("<member><Id>{id}</Id><MessageId>{id}</MessageId></member>"));
             }
-            let text = form.finish();
             request.headers_mut().insert("content-length", text.len().to_string());
             *request.body_mut() = SdkBody::from(text);
             let mut response = network.call(request).await?;
@@ -118,6 +113,17 @@ fn entries(fields: Fields) -> (Fields, Vec<Fields>) {
         }
     }
     (common, entries)
+}
+
+fn form_of(common: &Fields, entries: &[Fields]) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.extend_pairs(common);
+    for (number, entry) in entries.iter().enumerate() {
+        for (name, value) in entry {
+            form.append_pair(&format!("{PREFIX}{}.{name}", number + 1), value);
+        }
+    }
+    form.finish()
 }
 
 fn field<'a>(entry: &'a Fields, name: &str) -> &'a str {
