@@ -24,8 +24,8 @@ pub struct Flaky {
     pub refused: f64,
     /// Messages with this text are refused for what they are.
     pub poison: &'static str,
-    rng: Arc<Mutex<Rng>>,
-    network: SharedHttpClient,
+    pub rng: Arc<Mutex<Rng>>,
+    pub network: SharedHttpClient,
 }
 
 impl Flaky {
