@@ -39,6 +39,12 @@ impl Changeset {
     }
 }
 
+impl AsRef<Changeset> for Changeset {
+    fn as_ref(&self) -> &Changeset {
+        self
+    }
+}
+
 /// A changeset at its place in the global order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Indexed {

@@ -33,6 +33,7 @@ mod id;
 pub mod json;
 mod log;
 pub mod pages;
+pub mod publish;
 mod statistics;
 mod store;
 mod timestamp;

@@ -8,6 +8,7 @@ mod moving;
 mod poison;
 mod postgres;
 mod projections;
+mod publishing;
 mod serving;
 mod streams;
 
