@@ -1,0 +1,112 @@
+//! Many commit and index at once, on a bad day.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_store::dynamodb::Store;
+use ees_store::{ChangesetLog, Checkpoint, EventStore, Indexed, LogQuery, StreamQuery};
+use ees_test_aws::{Account, Faults};
+use futures::future::join_all;
+
+use crate::support::{
+    WAIT, account, candidate, commit, committing, indexer, is_gapless_and_ordered, labels, read_all, store,
+};
+
+const COMMITTERS: u64 = 16;
+const COMMITS: u64 = 12;
+const TOTAL: usize = (COMMITTERS * COMMITS) as usize;
+
+/// Appends to a stream of its own and to one that four share.
+async fn write(store: &Store, writer: u64) {
+    for number in 0..COMMITS {
+        if number % 2 == 0 {
+            let own = commit(&format!("own/{writer}"), number / 2, "[1]").with_idempotency_key(key_of(writer, number));
+            store.commit(own).await.unwrap();
+            continue;
+        }
+        let shared = format!("shared/{}", writer % 4);
+        let mut last = 0;
+        loop {
+            let attempt = commit(&shared, last, "[1]").with_idempotency_key(key_of(writer, number));
+            match store.commit(attempt).await {
+                Ok(_) => break,
+                Err(ees_store::Error::Refused(_)) => last = length(store, &shared).await,
+                Err(other) => panic!("expected a commit or a refusal, got {other:?}"),
+            }
+        }
+    }
+}
+
+fn key_of(writer: u64, number: u64) -> ees_store::IdempotencyKey {
+    format!("{writer}-{number}").parse().unwrap()
+}
+
+async fn length(store: &Store, stream: &str) -> u64 {
+    let page = store.read_stream(StreamQuery::all(stream.parse().unwrap())).await;
+    page.map_or(0, |page| page.changesets.len() as u64)
+}
+
+async fn follow(log: Arc<Store>) -> Vec<Indexed> {
+    let mut read = Vec::new();
+    let mut from = Checkpoint::START;
+    while read.len() < TOTAL {
+        let page = log.read(LogQuery::from(from, 50).with_wait(WAIT)).await.unwrap();
+        read.extend(page.changesets);
+        from = page.next;
+    }
+    read
+}
+
+/// Sixteen committers over four stores that each index, and four readers.
+async fn everything_at_once(account: Account, seed: u64) {
+    let faults = Faults::everything(seed);
+    let stores = join_all((0..4).map(|_| store(&account, &faults))).await;
+    let stores: Vec<_> = stores.into_iter().map(Arc::new).collect();
+    let writers = (0..COMMITTERS).map(|writer| {
+        let store = stores[usize::try_from(writer).unwrap() % 4].clone();
+        tokio::spawn(async move { write(&store, writer).await })
+    });
+    let writers: Vec<_> = writers.collect();
+    let readers: Vec<_> = stores.iter().map(|store| tokio::spawn(follow(store.clone()))).collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let whole = read_all(&committing(&account, &Faults::none()).await, TOTAL).await;
+    is_gapless_and_ordered(&whole);
+    for reader in readers {
+        assert_eq!(labels(&reader.await.unwrap()), labels(&whole), "seed {seed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_or_comes_twice_while_all_are_at_work_on_a_bad_day() {
+    for seed in 1..=3 {
+        everything_at_once(account().await, seed).await;
+    }
+}
+
+/// Eight indexers get the same changesets, each in another order: all end well, and each changeset has one place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn indexers_at_the_same_work_all_get_through() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    let commits = (0..200_u64).map(|at| commit(&format!("s{}", at % 20), at / 20, "[1]")).collect();
+    for verdict in writer.commit_in_order(commits).await {
+        verdict.unwrap();
+    }
+    let began = Instant::now();
+    let faults = Faults::everything(11);
+    let work = (0..8).map(|seed| {
+        let (account, faults) = (account.clone(), faults.clone());
+        tokio::spawn(async move {
+            let mut candidates: Vec<_> = (0..200).map(|at| candidate(&format!("s{}", at % 20), at / 20 + 1)).collect();
+            fastrand::Rng::with_seed(seed).shuffle(&mut candidates);
+            indexer(&account, &faults).await.index(candidates).await.unwrap()
+        })
+    });
+    let indexed = join_all(work).await.into_iter().map(|done| done.unwrap());
+    let indexed: Vec<_> = indexed.collect();
+    assert_eq!(indexed.iter().sum::<usize>(), 200, "each was indexed by one of them: {indexed:?}");
+    assert!(began.elapsed() < Duration::from_secs(60), "no livelock: {:?}", began.elapsed());
+    is_gapless_and_ordered(&read_all(&writer, 200).await);
+}
