@@ -57,7 +57,8 @@ async fn a_table_that_takes_nothing_is_overloaded() {
     append(&committing(&account, &Faults::none()).await, "a", 0).await;
     let faults = Faults::none();
     let options = Options { patience: std::time::Duration::from_millis(200), ..Options::default() };
-    let store = Store::open_with(&account.sdk_config_with(&faults), crate::support::TABLE, options).await.unwrap();
+    let store =
+        Store::open_with(&account.sdk_config_with(&faults), crate::support::TABLE, options).await.unwrap();
     faults.cut_off().await;
     let error = store.commit(commit("a", 1, "[1]")).await.unwrap_err();
     assert!(error.is_transient() && error.code() == "UNAVAILABLE", "{error:?}");

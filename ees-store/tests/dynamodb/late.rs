@@ -55,7 +55,10 @@ async fn the_counter_is_kept_out_of_pages() {
         append(&writer, "a", count - 1).await;
         indexer.index(vec![candidate("a", count)]).await.unwrap();
         let last = writer.read(LogQuery::from(Checkpoint::new(count - 1), 1)).await.unwrap();
-        assert_eq!((labels(&last.changesets), last.next.get()), (vec![format!("{} a{count}", count - 1)], count));
+        assert_eq!(
+            (labels(&last.changesets), last.next.get()),
+            (vec![format!("{} a{count}", count - 1)], count)
+        );
     }
     is_gapless_and_ordered(&read_all(&writer, 12).await);
 }

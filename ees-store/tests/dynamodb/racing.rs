@@ -20,7 +20,8 @@ const TOTAL: usize = (COMMITTERS * COMMITS) as usize;
 async fn write(store: &Store, writer: u64) {
     for number in 0..COMMITS {
         if number % 2 == 0 {
-            let own = commit(&format!("own/{writer}"), number / 2, "[1]").with_idempotency_key(key_of(writer, number));
+            let own = commit(&format!("own/{writer}"), number / 2, "[1]")
+                .with_idempotency_key(key_of(writer, number));
             store.commit(own).await.unwrap();
             continue;
         }
@@ -99,7 +100,8 @@ async fn indexers_at_the_same_work_all_get_through() {
     let work = (0..8).map(|seed| {
         let (account, faults) = (account.clone(), faults.clone());
         tokio::spawn(async move {
-            let mut candidates: Vec<_> = (0..200).map(|at| candidate(&format!("s{}", at % 20), at / 20 + 1)).collect();
+            let mut candidates: Vec<_> =
+                (0..200).map(|at| candidate(&format!("s{}", at % 20), at / 20 + 1)).collect();
             fastrand::Rng::with_seed(seed).shuffle(&mut candidates);
             indexer(&account, &faults).await.index(candidates).await.unwrap()
         })
