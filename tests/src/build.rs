@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
-/// The command of that name with the PostgreSQL store, in the profile the tests run in.
+/// The command of that name with every store, in the profile the tests run in.
 ///
 /// # Panics
 /// When it can't be built.
 pub fn binary(name: &str) -> PathBuf {
-    build(name, &["-p", name, "--bin", name, "--features", "postgres"]);
+    build(name, &["-p", name, "--bin", name, "--features", "postgres,dynamodb"]);
     folder().join(name)
 }
 

@@ -18,6 +18,8 @@ const PROGRESS: &str = "!!!RESERVED:ADOPTION!!!";
 const AT_STREAM: &str = "at_stream_id";
 const AT_CHANGESET: &str = "at_changeset_id";
 const IS_SCANNED: &str = "is_scanned";
+/// Where the order ended when the scan began.
+const ENDED_AT: &str = "ended_at";
 const CHANGESETS: &str = "changesets";
 const SEEN: &str = "seen";
 /// Words of 64 places in one piece: a million places.
@@ -62,7 +64,7 @@ pub(super) async fn adopt(table: &Table, told: &mut (dyn FnMut(u64) + Send)) -> 
 async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
     let known = table.get(counter::key()).await?;
     let before = known.as_ref().map(Counter::of).transpose()?;
-    let mut scan = Scan::resume(table).await?;
+    let mut scan = Scan::resume(table, before.unwrap_or(Counter::START).next()).await?;
     scan.run(table, done, told).await?;
     done.head = scan.seen.end().max(before.unwrap_or(Counter::START).next());
     let holes = scan.seen.holes(done.head);
@@ -86,27 +88,30 @@ struct Scan {
     from: Option<Item>,
     changesets: u64,
     is_done: bool,
+    ended_at: Checkpoint,
 }
 
 impl Scan {
-    async fn resume(table: &Table) -> Result<Self> {
-        let mut scan = Self::default();
-        for saved in identity::pieces(table, PROGRESS).await? {
-            match item::to_number(&saved, CHANGESET_ID)? {
-                0 => {
-                    scan.changesets = item::to_number(&saved, CHANGESETS)?;
-                    scan.is_done = saved.contains_key(IS_SCANNED);
-                    if let (Ok(stream), Ok(id)) =
-                        (item::to_text(&saved, AT_STREAM), item::to_number(&saved, AT_CHANGESET))
-                    {
-                        scan.from = Some(item::key(stream, id));
-                    }
-                }
-                at => {
-                    let piece = saved.get(SEEN).and_then(|value| value.as_b().ok());
-                    scan.seen.restore(at - 1, PIECE_WORDS, piece.map_or(&[], |piece| piece.as_ref()));
-                }
-            }
+    /// Goes on where the last one was interrupted; from the start, if the order has grown meanwhile.
+    async fn resume(table: &Table, ended_at: Checkpoint) -> Result<Self> {
+        let mut scan = Self { ended_at, ..Self::default() };
+        let saved = identity::pieces(table, PROGRESS).await?;
+        let Some((progress, pieces)) = saved.split_first() else { return Ok(scan) };
+        let is_progress = item::to_number(progress, CHANGESET_ID)? == 0;
+        if !is_progress || item::to_number(progress, ENDED_AT)? != ended_at.get() {
+            return Ok(scan);
+        }
+        scan.changesets = item::to_number(progress, CHANGESETS)?;
+        scan.is_done = progress.contains_key(IS_SCANNED);
+        if let (Ok(stream), Ok(id)) =
+            (item::to_text(progress, AT_STREAM), item::to_number(progress, AT_CHANGESET))
+        {
+            scan.from = Some(item::key(stream, id));
+        }
+        for saved in pieces {
+            let piece = saved.get(SEEN).and_then(|value| value.as_b().ok());
+            let at = item::to_number(saved, CHANGESET_ID)? - 1;
+            scan.seen.restore(at, PIECE_WORDS, piece.map_or(&[], |piece| piece.as_ref()));
         }
         Ok(scan)
     }
@@ -164,6 +169,7 @@ impl Scan {
         }
         let mut progress = item::key(PROGRESS, 0);
         progress.insert(CHANGESETS.to_owned(), number(self.changesets));
+        progress.insert(ENDED_AT.to_owned(), number(self.ended_at.get()));
         if let Some(from) = &self.from {
             progress.insert(AT_STREAM.to_owned(), text(item::to_text(from, STREAM_ID)?));
             progress.insert(AT_CHANGESET.to_owned(), number(item::to_number(from, CHANGESET_ID)?));

@@ -67,12 +67,15 @@ impl Reader<'_> {
             let to = found.part_end().min(head.checkpoint);
             let before = found.next;
             let (items, is_all) = self.part(before, to).await?;
+            let mut is_short = is_all;
             for item in items {
                 if !found.take(&item)? {
+                    is_short = true;
                     break;
                 }
             }
-            if is_all && !found.is_full() && found.next < to && !late.pause(found.next > before).await {
+            let is_late = is_short && !found.is_full() && found.next < to;
+            if is_late && !late.pause(found.next > before).await {
                 break;
             }
         }

@@ -3,6 +3,7 @@
 
 mod backup;
 mod config;
+mod dynamodb;
 mod importing;
 mod moving;
 mod poison;
