@@ -1,9 +1,11 @@
 //! What the table holds, attribute by attribute.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
@@ -80,8 +82,8 @@ pub(super) fn to_changeset(item: &Item) -> Result<Changeset> {
         stream_id: StreamId::stored(to_text(item, STREAM_ID)?),
         changeset_id: ChangesetId::new(to_number(item, CHANGESET_ID)?),
         first_event_id: EventId::new(first),
-        events: Events::stored(to_text(item, EVENTS)?, (last + 1).saturating_sub(first)),
-        metadata: Json::stored(to_text(item, METADATA)?),
+        events: Events::stored(&to_json(item, EVENTS)?, (last + 1).saturating_sub(first)),
+        metadata: Json::stored(&to_json(item, METADATA)?),
         timestamp: to_timestamp(item)?,
         stream_type: to_stream_type(item),
     })
@@ -137,6 +139,17 @@ pub(super) fn to_number(item: &Item, name: &str) -> Result<u64> {
 
 pub(super) fn to_text<'a>(item: &'a Item, name: &str) -> Result<&'a str> {
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| damaged(item, name))
+}
+
+/// What this store has written is compact; other systems leave spaces between tokens, which must not survive.
+fn to_json<'a>(item: &'a Item, name: &str) -> Result<Cow<'a, str>> {
+    let written = to_text(item, name)?;
+    if item.contains_key(COMMIT_ID) {
+        return Ok(Cow::Borrowed(written));
+    }
+    let valid: &RawValue = serde_json::from_str(written).map_err(|_| damaged(item, name))?;
+    let compact = Json::from_valid(valid.get(), usize::MAX).map_err(|_| damaged(item, name))?;
+    Ok(Cow::Owned(compact.as_str().to_owned()))
 }
 
 fn to_stream_type(item: &Item) -> Option<StreamType> {

@@ -135,14 +135,14 @@ async fn an_adopted_table_keeps_its_order_and_its_holes_and_goes_on() {
     assert_eq!((&counter["page"], &counter["page_item"]), (&n(0), &n(9)));
     assert_eq!(counter["prev_changeset_id"], counter["prev_stream_changeset_id"]);
 
-    // And on, with the times ascending and the old texts as they were.
+    // And on, with the times ascending and the old texts token for token.
     append(&store, "a", 3).await;
     store.commit(commit("d", 0, "[1]").with_stream_type("t".parse().unwrap())).await.unwrap();
     let page =
         store.read(LogQuery::from(Checkpoint::new(10), 1).with_wait(crate::support::WAIT)).await.unwrap();
     assert_eq!(page.next, Checkpoint::new(11));
     let a = store.read_stream(StreamQuery::all("a".parse().unwrap())).await.unwrap().changesets;
-    assert_eq!(a[0].events.as_json().as_str(), r#"[{"type": "a"}, 7]"#);
+    assert_eq!(a[0].events.iter().collect::<Vec<_>>(), [r#"{"type":"a"}"#, "7"]);
     assert_eq!((a[0].timestamp.to_string().as_str(), a.len()), ("2021-04-05T06:07:08.000009Z", 4));
     assert!(a[3].timestamp > a[2].timestamp);
     let by_event = StreamQuery::events("a".parse().unwrap(), 4.into(), Some(5.into()));
