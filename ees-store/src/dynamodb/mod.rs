@@ -306,7 +306,7 @@ impl Indexer {
     }
 
     /// Indexes these changesets, and those of their streams that come before them and were missed. How many it were; those
-    /// that had their place already are not among them.
+    /// that had their place already are not among them, and neither are those of a batch whose answer was lost.
     ///
     /// # Errors
     /// [`Error::Overloaded`] and [`Error::Unavailable`]: call again with the same.

@@ -41,7 +41,7 @@ async fn a_lost_race_is_a_conflict_however_often_answers_are_lost() {
 #[tokio::test]
 async fn transactions_in_conflict_are_tried_again() {
     let account = account().await;
-    let store = store(&account, &Faults::seeded(5).conflicting(0.6).throttled(0.2)).await;
+    let store = store(&account, &Faults::seeded(5).conflicting(0.4).throttled(0.1)).await;
     for last in 0..10 {
         let typed = commit("typed", last, "[1]").with_stream_type("account".parse().unwrap());
         store.commit(typed.with_idempotency_key(format!("key-{last}").parse().unwrap())).await.unwrap();
