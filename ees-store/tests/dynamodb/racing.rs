@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ees_store::dynamodb::Store;
+use ees_store::dynamodb::{Indexer, Store};
 use ees_store::{ChangesetLog, Checkpoint, EventStore, Indexed, LogQuery, StreamQuery};
 use ees_test_aws::{Account, Faults};
 use futures::future::join_all;
 
 use crate::support::{
-    WAIT, account, candidate, commit, committing, indexer, is_gapless_and_ordered, labels, read_all, store,
+    TABLE, WAIT, account, candidate, commit, committing, indexer, is_gapless_and_ordered, labels, read,
+    read_all, store,
 };
 
 const COMMITTERS: u64 = 16;
@@ -81,9 +82,52 @@ async fn everything_at_once(account: Account, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_or_comes_twice_while_all_are_at_work_on_a_bad_day() {
-    for seed in 1..=3 {
+    // More of them in the night: EES_TEST_SEEDS=100.
+    let seeds = std::env::var("EES_TEST_SEEDS").map_or(3, |seeds| seeds.parse().unwrap());
+    for seed in 1..=seeds {
         everything_at_once(account().await, seed).await;
     }
+}
+
+/// Three indexers at a time, killed after any number of calls, again and again: nothing is half done, and the work goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn indexers_may_be_killed_anywhere() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    let commits = (0..150_u64).map(|at| commit(&format!("s{}", at % 15), at / 15, "[1]")).collect();
+    for verdict in writer.commit_in_order(commits).await {
+        verdict.unwrap();
+    }
+    // The last of each stream: the rest is found from there.
+    let last: Vec<_> = (0..15).map(|stream| candidate(&format!("s{stream}"), 10)).collect();
+    for calls in 4..12 {
+        let round = (0..3).map(|indexer_number| {
+            let faults = Faults::everything(calls * 3 + indexer_number);
+            let (account, last) = (account.clone(), last.clone());
+            async move {
+                let config = account.sdk_config_with(&faults);
+                let indexing = tokio::spawn(async move {
+                    // A few at a time, so that there is something to interrupt.
+                    let indexer = Indexer::open(&config, TABLE).await?;
+                    for one in last {
+                        indexer.index(vec![one]).await?;
+                    }
+                    Ok::<_, ees_store::Error>(())
+                });
+                while faults.calls().total() < usize::try_from(calls * 2).unwrap() && !indexing.is_finished()
+                {
+                    tokio::task::yield_now().await;
+                }
+                indexing.abort();
+                let _ = indexing.await;
+                faults.cut_off().await;
+            }
+        });
+        join_all(round).await;
+        is_gapless_and_ordered(&read(&writer).await);
+    }
+    indexer(&account, &Faults::none()).await.index(last).await.unwrap();
+    is_gapless_and_ordered(&read_all(&writer, 150).await);
 }
 
 /// Eight indexers get the same changesets, each in another order: all end well, and each changeset has one place.

@@ -44,6 +44,16 @@ async fn a_store_in_dynamodb_is_served_and_kept() {
     assert_eq!(run(&mut server.ees(&["tail", "--since-start", "--no-follow", "--json"])).json().len(), 2);
 }
 
+#[tokio::test]
+async fn an_order_that_is_to_be_kept_is_refused() {
+    let account = account().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.jsonl");
+    std::fs::write(&file, "").unwrap();
+    let import = ["import", "--keep-order", "--store", "dynamodb://log", file.to_str().unwrap()];
+    assert!(in_account(&account, &import).failed(2).contains("afterwards"));
+}
+
 #[test]
 fn what_it_costs_can_be_read_without_a_table() {
     let costs = run(&mut ees(&["dynamodb", "cost", "--bytes", "500", "--json"])).json();
