@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Projections(projections::Arguments),
     #[cfg(feature = "sns")]
     DeadLetters(crate::dead_letters::Arguments),
+    #[cfg(feature = "dynamodb")]
+    Dynamodb(crate::dynamodb::Arguments),
     ApiKey(api_key::Arguments),
     Completions(completions::Arguments),
 }

@@ -9,6 +9,8 @@ mod completions;
 mod config;
 #[cfg(feature = "sns")]
 mod dead_letters;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod exit;
 mod export;
 mod import;
@@ -64,6 +66,8 @@ fn run(Arguments { general, command }: Arguments) -> Outcome {
             Command::Projections(arguments) => projections::run(arguments, &mut output).await,
             #[cfg(feature = "sns")]
             Command::DeadLetters(arguments) => Box::pin(dead_letters::run(arguments, &mut output)).await,
+            #[cfg(feature = "dynamodb")]
+            Command::Dynamodb(arguments) => Box::pin(dynamodb::run(arguments, &mut output)).await,
             Command::ApiKey(arguments) => api_key::run(&arguments, &mut output),
             Command::Completions(arguments) => completions::run(&arguments),
         }

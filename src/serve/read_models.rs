@@ -48,6 +48,12 @@ impl ReadModels {
                     .at(wanted.as_ref().unwrap_or(backend))),
             },
             Backend::Sqlite(folder) if wanted.is_some() => Self::in_files(folder, None),
+            #[cfg(feature = "dynamodb")]
+            Backend::DynamoDb(_) if wanted.is_some() => {
+                Err(Failure::usage("--read-models: they can't be in DynamoDB; give sqlite: or postgres:"))
+            }
+            #[cfg(feature = "dynamodb")]
+            Backend::DynamoDb(_) => Self::in_files(&data.join("read-models"), None),
             Backend::Sqlite(_) => Self::in_files(&data.join("read-models"), None),
             Backend::Memory => {
                 let folder = tempfile::tempdir().map_err(|e| Failure::file("a temporary folder", &e))?;

@@ -8,7 +8,6 @@ mod moving;
 mod poison;
 mod postgres;
 mod projections;
-mod publishing;
 mod serving;
 mod streams;
 
