@@ -4,13 +4,16 @@
 //! scan finds both, once; the holes are written down, so that readers know them from entries that are only late, and what
 //! has no place gets one behind all others.
 
+use aws_sdk_dynamodb::Config;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+
 use super::counter::{self, Counter};
 use super::error::failed;
 use super::holes::Seen;
-use super::indexer::Worker;
 use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, number, text};
 use super::table::{Table, names};
-use super::{identity, sweep};
+use super::worker::Worker;
+use super::{Options, identity, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
@@ -46,8 +49,24 @@ pub struct Adopted {
     pub read_units: f64,
 }
 
-/// Adopts a table. Every step can be done again, so it goes on where it was interrupted.
-pub(super) async fn adopt(table: &Table, told: &mut (dyn FnMut(u64) + Send)) -> Result<Adopted> {
+/// Takes over a table that another system has made and written. That system's functions must be stopped before.
+///
+/// Reads the whole table, consistently: a read unit for 4 KB. `told` hears how many changesets it has come by. What was done
+/// is remembered every hundred megabytes, so after a crash it goes on about there; done again, it only looks for what has
+/// no place.
+///
+/// Places in the order that no changeset has are written down as holes. Changesets without a place get one behind all
+/// others; where one has a place before its predecessor in the stream, it keeps it.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] when the table lacks something, or the other system is still at work.
+pub async fn adopt(
+    config: impl Into<Config>,
+    table: &str,
+    mut told: impl FnMut(u64) + Send,
+) -> Result<Adopted> {
+    let (table, _) = Table::find(config, table, Options::default().patience).await?;
+    let (table, told) = (&table, &mut told);
     let mut done = Adopted { is_known: identity::find(table).await?.is_some(), ..Adopted::default() };
     if done.is_known {
         done.holes = identity::holes(table).await?.count();
@@ -134,7 +153,6 @@ impl Scan {
     }
 
     async fn part(&mut self, table: &Table, done: &mut Adopted) -> Result<()> {
-        use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
         let scan = || {
             let call = table.client.scan().table_name(&*table.name).consistent_read(true);
             let call = call.projection_expression("#s, #c, #p, #i").set_expression_attribute_names(names([
