@@ -51,7 +51,7 @@ async fn create(client: &Client) {
 }
 
 /// A changeset of two events, with its place if it has one.
-fn changeset(stream: &str, id: u64, place: Option<u64>) -> Item {
+fn changeset(stream: &str, id: i64, place: Option<i64>) -> Item {
     let mut changeset = item([
         ("stream_id", s(stream)),
         ("changeset_id", n(id)),
