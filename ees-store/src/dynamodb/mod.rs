@@ -172,9 +172,9 @@ impl Store {
     /// As for [`Store::open`].
     pub async fn open_with(config: impl Into<Config>, name: &str, options: Options) -> Result<Self> {
         let (table, layout) = Table::find(config, name, options.patience).await?;
-        let log_id = identity::open(&table).await?;
-        let holes = identity::holes(&table).await?;
-        let head = Arc::new(Head::new(log_id, counter::look(&table).await?.next()));
+        let identity = identity::open(&table).await?;
+        let holes = identity::holes(&table, &identity).await?;
+        let head = Arc::new(Head::new(identity.log_id, counter::look(&table).await?.next()));
         let mut helpers = JoinSet::new();
         helpers.spawn(head::poll(head.clone(), table.clone()));
         let queue = match options.indexing {

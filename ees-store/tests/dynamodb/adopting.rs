@@ -210,6 +210,28 @@ async fn adopting_may_be_interrupted_anywhere() {
     }
 }
 
+/// Several who adopt at once come to one end, whoever is first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn adopting_twice_at_once_is_adopting_once() {
+    for seed in 1..=5 {
+        let (account, _) = existing().await;
+        let adopting = (0..3).map(|number| {
+            let faults = Faults::everything(seed * 3 + number);
+            let config = account.sdk_config_with(&faults);
+            tokio::spawn(async move { adopt(&config, TABLE, |_| ()).await.unwrap() })
+        });
+        for done in futures::future::join_all(adopting).await {
+            assert_eq!(done.unwrap().holes, 3);
+        }
+        let log = labels(&read(&open(&account, &Faults::none()).await).await);
+        assert_eq!(
+            (log.len(), &log[..4]),
+            (7, &["0 a1", "2 b1", "3 b2", "6 a3"].map(str::to_owned)[..]),
+            "{seed}"
+        );
+    }
+}
+
 /// A table in which nothing was ever indexed, or nothing at all was written, can be adopted as well.
 #[tokio::test]
 async fn a_table_without_a_counter_gets_one() {
