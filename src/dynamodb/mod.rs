@@ -2,6 +2,8 @@
 
 mod address;
 
+use std::time::{Duration, Instant};
+
 use clap::{Args, Subcommand};
 use ees_store::dynamodb;
 use serde_json::json;
@@ -9,6 +11,9 @@ use serde_json::json;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 pub(crate) use address::Address;
+
+/// How long a sweep goes on before it writes down where it is.
+const SWEEP_AT_ONCE: Duration = Duration::from_secs(10);
 
 /// Make a table in DynamoDB, look at one, take one over
 #[derive(Args)]
@@ -44,6 +49,10 @@ enum Command {
     /// Stop that system's functions first. Reads the whole table, consistently: a read unit for 4 KB. Where it is
     /// interrupted it goes on when it is started again.
     Adopt(Table),
+    /// Look for changesets without a place in the order, and give them one; processes that index do so by themselves
+    ///
+    /// Reads the whole table: half a read unit for 4 KB. Where it is interrupted it goes on when it is started again.
+    Sweep(Table),
 }
 
 #[derive(Args)]
@@ -67,6 +76,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         Command::Check(table) => check(table.into(), output).await,
         Command::Cost { bytes, whole_copies } => cost(bytes, whole_copies, output),
         Command::Adopt(table) => adopt(table.into(), output).await,
+        Command::Sweep(table) => sweep(table.into(), output).await,
     }
 }
 
@@ -126,6 +136,27 @@ async fn adopt(address: Address, output: &mut Output) -> Outcome {
              had no place, and have one now\n  {calls} calls, {read_units} read units",
             address.table
         ),
+    )
+}
+
+async fn sweep(address: Address, output: &mut Output) -> Outcome {
+    let indexer = dynamodb::Indexer::open(&address.config().await, &address.table).await.map_err(of_table)?;
+    let mut all = dynamodb::Swept::default();
+    while !all.is_done {
+        // What was done so far is remembered after each of these.
+        let swept = indexer.sweep(Instant::now() + SWEEP_AT_ONCE).await?;
+        all.items += swept.items;
+        all.indexed += swept.indexed;
+        all.calls += swept.calls;
+        all.read_units += swept.read_units;
+        all.is_done = swept.is_done;
+    }
+    let dynamodb::Swept { items, indexed, calls, read_units, .. } = all;
+    output.either(
+        &json!({
+            "table": address.table, "items": items, "indexed": indexed, "calls": calls, "read_units": read_units,
+        }),
+        format!("{}: {indexed} of {items} items had no place\n  {calls} calls, {read_units} read units", address.table),
     )
 }
 

@@ -4,13 +4,17 @@
 //! scan finds both, once; the holes are written down, so that readers know them from entries that are only late, and what
 //! has no place gets one behind all others.
 
+use aws_sdk_dynamodb::Config;
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use uuid::Uuid;
+
 use super::counter::{self, Counter};
 use super::error::failed;
 use super::holes::Seen;
-use super::indexer::Worker;
 use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, number, text};
 use super::table::{Table, names};
-use super::{identity, sweep};
+use super::worker::Worker;
+use super::{Options, identity, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
@@ -22,6 +26,8 @@ const IS_SCANNED: &str = "is_scanned";
 const ENDED_AT: &str = "ended_at";
 const CHANGESETS: &str = "changesets";
 const SEEN: &str = "seen";
+const PIECES: &str = "pieces";
+const RUN: &str = "run";
 /// Words of 64 places in one piece: a million places.
 const PIECE_WORDS: usize = 16_384;
 /// Calls between two times that progress is written down: a hundred megabytes.
@@ -46,13 +52,26 @@ pub struct Adopted {
     pub read_units: f64,
 }
 
-/// Adopts a table. Every step can be done again, so it goes on where it was interrupted.
-pub(super) async fn adopt(table: &Table, told: &mut (dyn FnMut(u64) + Send)) -> Result<Adopted> {
-    let mut done = Adopted { is_known: identity::find(table).await?.is_some(), ..Adopted::default() };
-    if done.is_known {
-        done.holes = identity::holes(table).await?.count();
-        done.head = counter::look(table).await?.next();
-    } else {
+/// Takes over a table that another system has made and written. That system's functions must be stopped before.
+///
+/// Reads the whole table, consistently: a read unit for 4 KB. `told` hears how many changesets it has come by. What was done
+/// is remembered every hundred megabytes, so after a crash it goes on about there; done again, it only looks for what has
+/// no place.
+///
+/// Places in the order that no changeset has are written down as holes. Changesets without a place get one behind all
+/// others; where one has a place before its predecessor in the stream, it keeps it.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] when the table lacks something, or the other system is still at work.
+pub async fn adopt(
+    config: impl Into<Config>,
+    table: &str,
+    mut told: impl FnMut(u64) + Send,
+) -> Result<Adopted> {
+    let (table, _) = Table::find(config, table, Options::default().patience).await?;
+    let (table, told) = (&table, &mut told);
+    let mut done = Adopted::default();
+    if !is_adopted(table, &mut done).await? {
         establish(table, &mut done, told).await?;
     }
     index_the_rest(table, &mut done).await?;
@@ -65,15 +84,17 @@ async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64)
     let known = table.get(counter::key()).await?;
     let before = known.as_ref().map(Counter::of).transpose()?;
     let mut scan = Scan::resume(table, before.unwrap_or(Counter::START).next()).await?;
-    scan.run(table, done, told).await?;
+    scan.finish(table, done, told).await?;
     done.head = scan.seen.end().max(before.unwrap_or(Counter::START).next());
     let holes = scan.seen.holes(done.head);
     done.holes = holes.count();
-    identity::save_holes(table, &holes).await?;
+    // Under a name of its own: whoever comes late, and has seen what was given out since, changes nothing.
+    let adoption = Uuid::new_v4().to_string();
+    identity::save_holes(table, &adoption, &holes).await?;
     let mut counter = known.unwrap_or_default();
     counter.extend(Counter::at(done.head).item());
     counter::complete(&mut counter);
-    if identity::create(table, before, counter).await? || identity::find(table).await?.is_some() {
+    if identity::create(table, before, counter, Some(&adoption)).await? || is_adopted(table, done).await? {
         return Ok(());
     }
     Err(Error::InvalidRequest(
@@ -81,9 +102,19 @@ async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64)
     ))
 }
 
+/// Whether somebody has adopted it before; then what was found is what is written down.
+async fn is_adopted(table: &Table, done: &mut Adopted) -> Result<bool> {
+    let Some(identity) = identity::find(table).await? else { return Ok(false) };
+    done.is_known = true;
+    done.holes = identity::holes(table, &identity).await?.count();
+    done.head = counter::look(table).await?.next();
+    Ok(true)
+}
+
 /// The scan of the whole table, as far as it has come.
-#[derive(Default)]
 struct Scan {
+    /// Its name: what another one has written down is not its own.
+    run: String,
     seen: Seen,
     from: Option<Item>,
     changesets: u64,
@@ -92,31 +123,48 @@ struct Scan {
 }
 
 impl Scan {
-    /// Goes on where the last one was interrupted; from the start, if the order has grown meanwhile.
+    /// Goes on where the last one was interrupted; from the start, if the order has grown meanwhile, or what was written
+    /// down is not of one piece (a write that came late).
     async fn resume(table: &Table, ended_at: Checkpoint) -> Result<Self> {
-        let mut scan = Self { ended_at, ..Self::default() };
+        let new = Self {
+            run: Uuid::new_v4().to_string(),
+            seen: Seen::default(),
+            from: None,
+            changesets: 0,
+            is_done: false,
+            ended_at,
+        };
         let saved = identity::pieces(table, PROGRESS).await?;
-        let Some((progress, pieces)) = saved.split_first() else { return Ok(scan) };
-        let is_progress = item::to_number(progress, CHANGESET_ID)? == 0;
-        if !is_progress || item::to_number(progress, ENDED_AT)? != ended_at.get() {
-            return Ok(scan);
-        }
-        scan.changesets = item::to_number(progress, CHANGESETS)?;
-        scan.is_done = progress.contains_key(IS_SCANNED);
-        if let (Ok(stream), Ok(id)) =
-            (item::to_text(progress, AT_STREAM), item::to_number(progress, AT_CHANGESET))
-        {
-            scan.from = Some(item::key(stream, id));
-        }
-        for saved in pieces {
-            let piece = saved.get(SEEN).and_then(|value| value.as_b().ok());
-            let at = item::to_number(saved, CHANGESET_ID)? - 1;
-            scan.seen.restore(at, PIECE_WORDS, piece.map_or(&[], |piece| piece.as_ref()));
-        }
-        Ok(scan)
+        Ok(Self::restore(&saved, ended_at)?.unwrap_or(new))
     }
 
-    async fn run(
+    fn restore(saved: &[Item], ended_at: Checkpoint) -> Result<Option<Self>> {
+        let Some((progress, pieces)) = saved.split_first() else { return Ok(None) };
+        let is_progress = item::to_number(progress, CHANGESET_ID)? == 0;
+        if !is_progress || item::to_number(progress, ENDED_AT)? != ended_at.get() {
+            return Ok(None);
+        }
+        let changesets = item::to_number(progress, CHANGESETS)?;
+        let run = item::to_text(progress, RUN)?;
+        let mut seen = Seen::default();
+        let pieces = pieces.get(..usize::try_from(item::to_number(progress, PIECES)?).unwrap_or(usize::MAX));
+        let Some(pieces) = pieces else { return Ok(None) };
+        for (at, saved) in (0..).zip(pieces) {
+            if item::to_text(saved, RUN)? != run || item::to_number(saved, CHANGESETS)? < changesets {
+                return Ok(None);
+            }
+            let piece = saved.get(SEEN).and_then(|value| value.as_b().ok());
+            seen.restore(at, PIECE_WORDS, piece.map_or(&[], |piece| piece.as_ref()));
+        }
+        let from = match (item::to_text(progress, AT_STREAM), item::to_number(progress, AT_CHANGESET)) {
+            (Ok(stream), Ok(id)) => Some(item::key(stream, id)),
+            _ => None,
+        };
+        let is_done = progress.contains_key(IS_SCANNED);
+        Ok(Some(Self { run: run.to_owned(), seen, from, changesets, is_done, ended_at }))
+    }
+
+    async fn finish(
         &mut self,
         table: &Table,
         done: &mut Adopted,
@@ -134,7 +182,6 @@ impl Scan {
     }
 
     async fn part(&mut self, table: &Table, done: &mut Adopted) -> Result<()> {
-        use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
         let scan = || {
             let call = table.client.scan().table_name(&*table.name).consistent_read(true);
             let call = call.projection_expression("#s, #c, #p, #i").set_expression_attribute_names(names([
@@ -162,13 +209,15 @@ impl Scan {
 
     /// What was seen first, then how far that goes: seeing something twice does no harm, missing it would.
     async fn save(&self, table: &Table) -> Result<()> {
+        let mut pieces = 0;
         for (at, piece) in self.seen.pieces(PIECE_WORDS) {
-            let mut saved = item::key(PROGRESS, at + 1);
+            let mut saved = self.saved_as(at + 1);
             saved.insert(SEEN.to_owned(), item::bytes(piece));
             put(table, saved).await?;
+            pieces = at + 1;
         }
-        let mut progress = item::key(PROGRESS, 0);
-        progress.insert(CHANGESETS.to_owned(), number(self.changesets));
+        let mut progress = self.saved_as(0);
+        progress.insert(PIECES.to_owned(), number(pieces));
         progress.insert(ENDED_AT.to_owned(), number(self.ended_at.get()));
         if let Some(from) = &self.from {
             progress.insert(AT_STREAM.to_owned(), text(item::to_text(from, STREAM_ID)?));
@@ -178,6 +227,13 @@ impl Scan {
             progress.insert(IS_SCANNED.to_owned(), number(1));
         }
         put(table, progress).await
+    }
+
+    fn saved_as(&self, at: u64) -> Item {
+        let mut saved = item::key(PROGRESS, at);
+        saved.insert(RUN.to_owned(), text(self.run.as_str()));
+        saved.insert(CHANGESETS.to_owned(), number(self.changesets));
+        saved
     }
 }
 

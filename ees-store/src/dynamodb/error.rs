@@ -132,5 +132,5 @@ where
 
 /// A request that lacks something: never, since it is built in one place.
 pub(super) fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> Error {
-    storage(error.to_string())
+    Error::Storage { detail: format!("DynamoDB: {error}"), source: Box::new(error) }
 }

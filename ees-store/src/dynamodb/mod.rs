@@ -5,7 +5,7 @@
 //! - [`Indexer`] gives changesets their place in the global order, wherever it runs.
 //! - `writer` appends: at most one read, one conditional write. `keys` remembers idempotency keys.
 //! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where that ends.
-//! - `indexer` moves the `counter`, by the batches of `plan`; `queue` does so inside a process that commits, `sweep` finds
+//! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits, `sweep` finds
 //!   what was missed.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item` what it holds.
 //! - `table` makes the calls, again where `error` says so.
@@ -14,6 +14,7 @@
 //! Afterwards an indexer, any of many, moves the counter and gives up to 99 changesets their places, in one transaction.
 
 mod adopt;
+mod check;
 mod cost;
 mod counter;
 mod error;
@@ -30,18 +31,16 @@ mod reader;
 mod schema;
 mod sweep;
 mod table;
+mod worker;
 mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::{Client, Config};
+use aws_sdk_dynamodb::Config;
 use futures::StreamExt;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::{
@@ -49,23 +48,22 @@ use crate::{
     LogQuery, Result, StreamId, StreamPage, StreamQuery, Tail,
 };
 
-pub use adopt::Adopted;
+pub use adopt::{Adopted, adopt};
+pub use check::{Check, check};
 pub use cost::{Cost, cost};
+pub use indexer::Indexer;
 pub use plan::Candidate;
-pub use schema::{Check, LIMIT_BYTES};
+pub use schema::{LIMIT_BYTES, create_table};
 pub use sweep::Swept;
 
 use head::Head;
 use holes::Holes;
-use indexer::Worker;
 use log::Reader;
 use queue::Queue;
-use schema::Layout;
 use table::Table;
+use worker::Worker;
 use writer::Rules;
 
-/// A single attempt at a call takes no longer, unless the configuration says otherwise.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 /// Streams that `commit_in_order` writes to at the same time.
 const STREAMS_AT_ONCE: usize = 16;
 
@@ -122,6 +120,10 @@ impl Default for Options {
 /// Calls are made again, with growing pauses, for [`Options::patience`]; then they fail with [`Error::Overloaded`] or
 /// [`Error::Unavailable`]. The SDK's own retries are turned off, so that nothing is multiplied.
 ///
+/// # When it is dropped
+/// What was committed in the last moment may have no place in the order yet; the next process that indexes finds it at its
+/// start, any other within the time that [`Indexing::Here`] says.
+///
 /// # Limits
 /// A changeset holds up to [`limit_bytes`](EventStore::limit_bytes): some 395 KB in our own tables, 133 KB in those whose
 /// local indexes hold it twice more. All writes of the order go through one item, the counter: some hundred batches a second,
@@ -170,9 +172,9 @@ impl Store {
     /// As for [`Store::open`].
     pub async fn open_with(config: impl Into<Config>, name: &str, options: Options) -> Result<Self> {
         let (table, layout) = Table::find(config, name, options.patience).await?;
-        let log_id = identity::open(&table).await?;
-        let holes = identity::holes(&table).await?;
-        let head = Arc::new(Head::new(log_id, counter::look(&table).await?.next()));
+        let identity = identity::open(&table).await?;
+        let holes = identity::holes(&table, &identity).await?;
+        let head = Arc::new(Head::new(identity.log_id, counter::look(&table).await?.next()));
         let mut helpers = JoinSet::new();
         helpers.spawn(head::poll(head.clone(), table.clone()));
         let queue = match options.indexing {
@@ -271,139 +273,4 @@ impl ChangesetLog for Store {
     async fn head(&self) -> Result<LogHead> {
         self.head.look(&self.table).await
     }
-}
-
-/// Gives changesets their place in the global order, apart from a [`Store`]: in a function on the table's stream, or on a
-/// schedule.
-///
-/// Any number of them may be at work on one table; records that come twice, late or out of order do no harm.
-///
-/// ```no_run
-/// use ees_store::dynamodb::{Candidate, Indexer};
-///
-/// # async fn example(config: aws_sdk_dynamodb::Config) -> Result<(), Box<dyn std::error::Error>> {
-/// let indexer = Indexer::open(config, "bank").await?;
-/// let changeset = Candidate { stream_id: "account/42".parse()?, changeset_id: 7.into(), size_bytes: 500 };
-/// assert_eq!(indexer.index(vec![changeset]).await?, 1);
-/// # Ok(())
-/// # }
-/// ```
-pub struct Indexer {
-    table: Table,
-    worker: Mutex<Worker>,
-}
-
-impl Indexer {
-    /// Opens the log in this table.
-    ///
-    /// # Errors
-    /// As for [`Store::open`].
-    pub async fn open(config: impl Into<Config>, table: &str) -> Result<Self> {
-        let (table, _) = Table::find(config, table, Options::default().patience).await?;
-        identity::open(&table).await?;
-        let worker = Mutex::new(Worker::new(table.clone(), None));
-        Ok(Self { table, worker })
-    }
-
-    /// Indexes these changesets, and those of their streams that come before them and were missed. How many it were; those
-    /// that had their place already are not among them, and neither are those of a batch whose answer was lost.
-    ///
-    /// # Errors
-    /// [`Error::Overloaded`] and [`Error::Unavailable`]: call again with the same.
-    ///
-    /// # Cancellation
-    /// Safe.
-    pub async fn index(&self, mut candidates: Vec<Candidate>) -> Result<usize> {
-        self.worker.lock().await.index(&mut candidates).await
-    }
-
-    /// Looks the table through for changesets without a place, and indexes them, up to this moment; the next call goes on
-    /// where this one stopped, in whichever process. It reads the whole table, at half a read unit for 4 KB.
-    ///
-    /// # Errors
-    /// As for [`index`](Self::index).
-    ///
-    /// # Cancellation
-    /// Safe; the next call begins where the last one that returned has stopped.
-    pub async fn sweep(&self, until: Instant) -> Result<Swept> {
-        let mut swept = Swept::default();
-        let mut from = sweep::position(&self.table).await?;
-        loop {
-            let part = sweep::part(&self.table, from).await?;
-            swept.calls += 1;
-            swept.items += part.items;
-            swept.read_units += part.read_units;
-            swept.indexed += self.index(part.found).await? as u64;
-            swept.is_done = part.next.is_none();
-            from = part.next;
-            if swept.is_done || Instant::now() >= until {
-                sweep::save_position(&self.table, from.as_ref()).await?;
-                return Ok(swept);
-            }
-        }
-    }
-}
-
-/// Makes a table for a [`Store`]: on-demand billing, encryption, point-in-time recovery, a stream of new images, expiry of
-/// idempotency keys, and, if asked for, protection against deletion. Whether it was made; one that is there stays as it is.
-///
-/// # Errors
-/// [`Error::Unavailable`] when it takes too long: call again. [`Error::Storage`] when the caller may not.
-pub async fn create_table(config: impl Into<Config>, table: &str, protected: bool) -> Result<bool> {
-    schema::create(&client(config), table, protected).await
-}
-
-/// Looks at a table: whether it has what a [`Store`] needs, and what it had better have.
-///
-/// # Errors
-/// [`Error::InvalidRequest`] when there is none, or it can't serve as one; the message says why.
-pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>> {
-    schema::check(&client(config), table).await
-}
-
-/// Takes over a table that another system has made and written. That system's functions must be stopped before.
-///
-/// Reads the whole table, consistently: a read unit for 4 KB. `told` hears how many changesets it has come by. What was done
-/// is remembered every hundred megabytes, so after a crash it goes on about there; done again, it only looks for what has
-/// no place.
-///
-/// Places in the order that no changeset has are written down as holes. Changesets without a place get one behind all
-/// others; where one has a place before its predecessor in the stream, it keeps it.
-///
-/// # Errors
-/// [`Error::InvalidRequest`] when the table lacks something, or the other system is still at work.
-pub async fn adopt(
-    config: impl Into<Config>,
-    table: &str,
-    mut told: impl FnMut(u64) + Send,
-) -> Result<Adopted> {
-    let (table, _) = Table::find(config, table, Options::default().patience).await?;
-    adopt::adopt(&table, &mut told).await
-}
-
-impl Table {
-    async fn find(config: impl Into<Config>, name: &str, patience: Duration) -> Result<(Self, Layout)> {
-        let client = client(config);
-        let layout = Layout::of(&client, name).await?;
-        let table = Self {
-            client,
-            name: name.into(),
-            enumeration: layout.enumeration.as_str().into(),
-            first_event: layout.first_event.as_str().into(),
-            last_event: layout.last_event.as_str().into(),
-            patience,
-        };
-        Ok((table, layout))
-    }
-}
-
-/// Attempts are bounded, and made again here only.
-fn client(config: impl Into<Config>) -> Client {
-    let config: Config = config.into();
-    let given = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
-    let attempt = given.operation_attempt_timeout().unwrap_or(ATTEMPT_MAX);
-    let timeouts = given.into_builder().operation_attempt_timeout(attempt).build();
-    Client::from_conf(
-        config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build(),
-    )
 }

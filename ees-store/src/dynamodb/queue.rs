@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use super::indexer::Worker;
 use super::plan::{BATCH_MAX, Candidate};
 use super::sweep;
 use super::table::Table;
+use super::worker::Worker;
 
 /// Changesets that wait to be indexed, at most; a sweep finds those which there was no room for.
 const WAITING_MAX: usize = 10_000;

@@ -3,21 +3,21 @@
 use std::future::Future;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
     PointInTimeRecoverySpecification, Projection, ProjectionType, ScalarAttributeType, SseSpecification,
     StreamSpecification, StreamViewType, TableDescription, TimeToLiveSpecification,
 };
+use aws_sdk_dynamodb::{Client, Config};
 use backon::Retryable;
 
-use super::error::{failed, is_passing, storage, told, unbuilt};
+use super::error::{failed, is_passing, storage, unbuilt};
 use super::item::{
     CHANGESET_ID, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE, UPDATED_AT,
 };
 use super::keys::EXPIRES_AT;
-use super::table::pauses;
+use super::table::{client, pauses};
 use crate::{Error, Result, StreamId, StreamType};
 
 /// DynamoDB's own limit, for an item together with all its entries in local indexes.
@@ -104,7 +104,7 @@ impl Layout {
     }
 }
 
-/// The largest changeset of a table that [`create_table`](super::create_table) has made, in bytes of events and metadata.
+/// The largest changeset of a table that [`create_table`] has made, in bytes of events and metadata.
 pub const LIMIT_BYTES: usize = limit_bytes(0, 2);
 
 /// What is left for events and metadata of a changeset that so many local indexes hold whole, and so many by its keys.
@@ -127,9 +127,13 @@ fn holds_more_than_keys(projection: Option<&Projection>) -> bool {
     projection.and_then(Projection::projection_type) != Some(&ProjectionType::KeysOnly)
 }
 
-/// Makes the table: on-demand billing, encrypted, protected against deletion, with a stream of new images,
-/// point-in-time recovery and expiry of idempotency keys. What is there already stays as it is.
-pub(super) async fn create(client: &Client, table: &str, protected: bool) -> Result<bool> {
+/// Makes a table for a [`Store`]: on-demand billing, encryption, point-in-time recovery, a stream of new images, expiry of
+/// idempotency keys, and, if asked for, protection against deletion. Whether it was made; one that is there stays as it is.
+///
+/// # Errors
+/// [`Error::Unavailable`] when it takes too long: call again. [`Error::Storage`] when the caller may not.
+pub async fn create_table(config: impl Into<Config>, table: &str, protected: bool) -> Result<bool> {
+    let client = &client(config);
     let mut create = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     for (name, kind) in [
         (STREAM_ID, ScalarAttributeType::S),
@@ -218,91 +222,6 @@ where
     E: ProvideErrorMetadata,
 {
     call.retry(pauses(Duration::from_secs(10))).when(is_passing).await
-}
-
-/// What a table has of what a store likes to have, as `ees dynamodb check` prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// What it is about.
-    pub what: &'static str,
-    /// Whether it is as it should be.
-    pub is_well: bool,
-    /// How it is, and what to do when it is not well.
-    pub detail: String,
-}
-
-/// Looks at a table: see [`check`](super::check).
-pub(super) async fn check(client: &Client, table: &str) -> Result<Vec<Check>> {
-    let layout = Layout::of(client, table).await?;
-    let mut checks = vec![
-        Check {
-            what: "keys and indexes",
-            is_well: true,
-            detail: format!("{} enumerates", layout.enumeration),
-        },
-        Check {
-            what: "size of a changeset",
-            is_well: layout.copies == 0,
-            detail: match layout.copies {
-                0 => format!("up to {} bytes", layout.limit_bytes),
-                copies => format!(
-                    "up to {} bytes, since {copies} local indexes hold it once more; that can't be changed",
-                    layout.limit_bytes
-                ),
-            },
-        },
-        Check {
-            what: "stream of changes",
-            is_well: matches!(
-                layout.stream,
-                Some(StreamViewType::NewImage | StreamViewType::NewAndOldImages)
-            ),
-            detail: match &layout.stream {
-                Some(view) => {
-                    format!("has {}; needs NEW_IMAGE to index and publish by functions", view.as_str())
-                }
-                None => "off; indexing and publishing by functions needs it, with NEW_IMAGE".to_owned(),
-            },
-        },
-        Check {
-            what: "index of typed streams",
-            is_well: layout.by_type,
-            detail: format!(
-                "a global index with the keys {STREAM_TYPE} and {UPDATED_AT}, for listing typed streams"
-            ),
-        },
-    ];
-    checks.push(expiry(client, table).await);
-    checks.push(recovery(client, table).await);
-    Ok(checks)
-}
-
-async fn expiry(client: &Client, table: &str) -> Check {
-    let (is_well, detail) = match client.describe_time_to_live().table_name(table).send().await {
-        Ok(answer) => {
-            let found = answer.time_to_live_description();
-            let found = found.and_then(|it| it.attribute_name()).map(str::to_owned);
-            let detail = format!("by {}; should be by {EXPIRES_AT}", found.as_deref().unwrap_or("nothing"));
-            (found.as_deref() == Some(EXPIRES_AT), detail)
-        }
-        Err(error) => (false, format!("unknown: {}", told(&error))),
-    };
-    Check { what: "expiry of idempotency keys", is_well, detail }
-}
-
-async fn recovery(client: &Client, table: &str) -> Check {
-    let (is_well, detail) = match client.describe_continuous_backups().table_name(table).send().await {
-        Ok(answer) => {
-            let status = answer
-                .continuous_backups_description()
-                .and_then(|it| it.point_in_time_recovery_description());
-            let status =
-                status.and_then(|it| it.point_in_time_recovery_status()).map_or("DISABLED", |it| it.as_str());
-            (status == "ENABLED", status.to_owned())
-        }
-        Err(error) => (false, format!("unknown: {}", told(&error))),
-    };
-    Check { what: "point-in-time recovery", is_well, detail }
 }
 
 #[cfg(test)]

@@ -4,16 +4,21 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
+use aws_sdk_dynamodb::{Client, Config};
 use backon::{ExponentialBuilder, Retryable};
 
 use super::error::{failed, is_contended, is_passing};
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
+use super::schema::Layout;
 use crate::{Result, StreamId};
 
+/// A single attempt at a call takes no longer, unless the configuration says otherwise.
+const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
 
@@ -30,6 +35,25 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Looks at the table of that name.
+    pub(super) async fn find(
+        config: impl Into<Config>,
+        name: &str,
+        patience: Duration,
+    ) -> Result<(Self, Layout)> {
+        let client = client(config);
+        let layout = Layout::of(&client, name).await?;
+        let table = Self {
+            client,
+            name: name.into(),
+            enumeration: layout.enumeration.as_str().into(),
+            first_event: layout.first_event.as_str().into(),
+            last_event: layout.last_event.as_str().into(),
+            patience,
+        };
+        Ok((table, layout))
+    }
+
     /// Makes a call, and makes it again while what is in the way may pass.
     pub(super) async fn call<T, E, F, Fut>(&self, call: F) -> Result<T, SdkError<E>>
     where
@@ -124,6 +148,17 @@ impl Table {
         let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).collect();
         Ok((found, left))
     }
+}
+
+/// Attempts are bounded, and made again here only.
+pub(super) fn client(config: impl Into<Config>) -> Client {
+    let config: Config = config.into();
+    let given = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+    let attempt = given.operation_attempt_timeout().unwrap_or(ATTEMPT_MAX);
+    let timeouts = given.into_builder().operation_attempt_timeout(attempt).build();
+    Client::from_conf(
+        config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build(),
+    )
 }
 
 /// Pauses between attempts, for so long: jitter keeps those apart who met once.

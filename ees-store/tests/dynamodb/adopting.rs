@@ -51,7 +51,7 @@ async fn create(client: &Client) {
 }
 
 /// A changeset of two events, with its place if it has one.
-fn changeset(stream: &str, id: u64, place: Option<u64>) -> Item {
+fn changeset(stream: &str, id: i64, place: Option<i64>) -> Item {
     let mut changeset = item([
         ("stream_id", s(stream)),
         ("changeset_id", n(id)),
@@ -202,6 +202,28 @@ async fn adopting_may_be_interrupted_anywhere() {
         adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
         let store = open(&account, &Faults::none()).await;
         let log = labels(&read(&store).await);
+        assert_eq!(
+            (log.len(), &log[..4]),
+            (7, &["0 a1", "2 b1", "3 b2", "6 a3"].map(str::to_owned)[..]),
+            "{seed}"
+        );
+    }
+}
+
+/// Several who adopt at once come to one end, whoever is first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn adopting_twice_at_once_is_adopting_once() {
+    for seed in 1..=5 {
+        let (account, _) = existing().await;
+        let adopting = (0..3).map(|number| {
+            let faults = Faults::everything(seed * 3 + number);
+            let config = account.sdk_config_with(&faults);
+            tokio::spawn(async move { adopt(&config, TABLE, |_| ()).await.unwrap() })
+        });
+        for done in futures::future::join_all(adopting).await {
+            assert_eq!(done.unwrap().holes, 3);
+        }
+        let log = labels(&read(&open(&account, &Faults::none()).await).await);
         assert_eq!(
             (log.len(), &log[..4]),
             (7, &["0 a1", "2 b1", "3 b2", "6 a3"].map(str::to_owned)[..]),

@@ -23,6 +23,9 @@ async fn a_table_is_made_once_and_is_well() {
     assert!(in_account(&account, &["dynamodb", "check", "elsewhere"]).failed(2).contains("create-table"));
     let adopted = in_account(&account, &["dynamodb", "adopt", "log", "--json"]).json();
     assert_eq!((&adopted[0]["holes"], &adopted[0]["indexed"]), (&json!(0), &json!(0)));
+    let swept = in_account(&account, &["dynamodb", "sweep", "log", "--json"]).json();
+    assert_eq!(swept[0]["indexed"], json!(0));
+    assert!(swept[0]["calls"].as_u64() >= Some(1), "{swept:?}");
 }
 
 #[tokio::test]
