@@ -127,12 +127,12 @@ impl Bench {
 /// Runs a worker while something else goes on, and stops it then.
 async fn while_working<T>(worker: &Worker, work: impl Future<Output = T>) -> T {
     let (stop, stopped) = oneshot::channel::<()>();
-    let working = worker.run(async { drop(stopped.await) });
-    let done = async {
+    let working = Box::pin(worker.run(async { drop(stopped.await) }));
+    let done = Box::pin(async {
         let done = work.await;
         drop(stop);
         done
-    };
+    });
     tokio::join!(working, done).1
 }
 
