@@ -137,7 +137,7 @@ impl Queue {
                     .receipt_handle(&it.receipt)
                     .build()
             });
-            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(unbuilt)?;
+            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|e| unbuilt(&e))?;
             let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
             refused.extend(call.send().await.map_err(unavailable)?.failed);
         }
@@ -170,7 +170,7 @@ impl Queue {
                     .visibility_timeout(seconds(time))
                     .build()
             });
-            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(unbuilt)?;
+            let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|e| unbuilt(&e))?;
             let call = self.client.change_message_visibility_batch().queue_url(&self.url);
             refused.extend(call.set_entries(Some(entries)).send().await.map_err(unavailable)?.failed);
         }
@@ -215,7 +215,7 @@ where
 }
 
 /// Only a missing member fails, and none is.
-fn unbuilt(error: aws_sdk_sqs::error::BuildError) -> QueueError {
+fn unbuilt(error: &aws_sdk_sqs::error::BuildError) -> QueueError {
     QueueError::Unavailable(error.to_string())
 }
 

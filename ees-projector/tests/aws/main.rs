@@ -9,5 +9,6 @@
 
 mod flaky;
 mod publishing;
+mod stream;
 mod support;
 mod waking;

@@ -120,7 +120,7 @@ impl Publisher {
             for (topic, Topic { of, .. }) in self.topics.iter().enumerate() {
                 match of {
                     Of::Changesets => {
-                        messages.push((number, topic, Message::of_changeset(changeset.as_ref())))
+                        messages.push((number, topic, Message::of_changeset(changeset.as_ref())));
                     }
                     Of::Events => {
                         let events = Message::of_events(changeset.as_ref());
