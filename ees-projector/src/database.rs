@@ -39,6 +39,18 @@ pub trait Database: Send + Sync + 'static {
     fn is_transient(error: &(dyn Error + 'static)) -> bool;
 }
 
+/// What [`Transaction::commit`] fails with when the row is not any more where [`Transaction::replace`] was told to find it: in a
+/// database that looks only then. The worker reads the row again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another worker moved the projection meanwhile")]
+pub struct Fenced;
+
+/// What any part of a [`Transaction`] fails with when it takes no more: the batch comes again in smaller portions. It says of a
+/// changeset what is too much.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TooLarge(pub String);
+
 /// What a database says that has no room beside a read model.
 const ALONE: &str = "this read-model database can't keep one read model beside another";
 
@@ -94,7 +106,8 @@ pub trait Transaction: Send + 'static {
         control: &Control,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
-    /// Replaces the projection's row if it stands where it is believed to stand; `false` when it does not.
+    /// Replaces the projection's row if it stands where it is believed to stand; `false` when it does not. A database that
+    /// finds out later lets [`commit`](Self::commit) fail with [`Fenced`].
     fn replace(
         &mut self,
         name: &str,

@@ -7,7 +7,7 @@
 //! - [`ReadModel`] makes columns of a fold's state; without it, rows are JSON documents.
 //! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
 //! - [`sqlite::Database`] keeps read models in a file each, [`postgres::Database`] in a schema each, for any number of
-//!   processes; [`memory::Database`] is for tests.
+//!   processes; `dynamodb::Database` in a table of DynamoDB, for functions; [`memory::Database`] is for tests.
 //! - `testkit` gives events and expects rows, and looks for the order of crashes that breaks a projection.
 //!
 //! How exactly once comes about (module `worker::step`): a page of the log is read and decoded with no transaction open;
@@ -35,6 +35,8 @@ mod status;
 mod verification;
 mod worker;
 
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -18,7 +18,7 @@ use crate::verification::Estimate;
 use crate::worker::lease::LOOK_EVERY;
 use crate::worker::runner::{Runner, Stepped};
 use crate::worker::start::setup;
-use crate::worker::step::{Core, StepError};
+use crate::worker::step::{Core, StepError, uncommitted};
 use crate::worker::transact::OnlyControl;
 
 /// How long the other read model may take to come to where this one stands.
@@ -90,7 +90,7 @@ where
         let mut tx = self.begin().await?;
         whole(tx.lock(self.name()).await.map_err(StepError::Database)?)?;
         scratch.make_beside(&mut tx, plan, head.checkpoint).await?;
-        tx.commit().await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(uncommitted)?;
         let mut runner = Runner::new(scratch.clone(), live);
         let compared = runner.build_and_compare(head.checkpoint).await;
         if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
@@ -336,7 +336,7 @@ where
         let back = here.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
         tx.exchange(&live, &own, back).await.map_err(StepError::Database)?;
         tx.audit(&live, &audit).await.map_err(StepError::Database)?;
-        tx.commit().await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(uncommitted)?;
         tracing::info!(
             projection = live,
             checkpoint = here.position.next.get(),

@@ -24,7 +24,9 @@ where
         let core = self.core.clone();
         let name = core.name();
         let (failed, message) = match error {
-            StepError::Failed { at, place, error } => (Some((at, place)), error),
+            StepError::Failed { at, place, error } | StepError::TooLarge { at, place, error } => {
+                (Some((at, place)), error)
+            }
             StepError::Fenced => {
                 tracing::debug!(
                     projection = name,

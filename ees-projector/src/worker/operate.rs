@@ -14,7 +14,7 @@ use crate::status::State;
 use crate::worker::batch::place_of;
 use crate::worker::parking::Patience;
 use crate::worker::runner::Runner;
-use crate::worker::step::{Core, StepError, chain};
+use crate::worker::step::{Core, StepError, chain, uncommitted};
 use crate::worker::transact::AsyncWork;
 
 /// How often an operation is tried that another worker came before.
@@ -140,7 +140,7 @@ where
                 tx.discard(core.name()).await.map_err(refused::<D>)?;
                 let live = Slot::Live.name_of(core.projection.name());
                 tx.audit(&live, &note(String::new())).await.map_err(StepError::Database)?;
-                tx.commit().await.map_err(StepError::Database)?;
+                tx.commit().await.map_err(uncommitted)?;
                 Ok(())
             }
             Action::Retry(stream) => {
@@ -198,7 +198,7 @@ where
         }
         standby.make_beside(&mut tx, wanted.into(), until).await?;
         tx.audit(self.core.name(), &audit).await.map_err(StepError::Database)?;
-        Ok(tx.commit().await.map_err(StepError::Database)?)
+        Ok(tx.commit().await.map_err(uncommitted)?)
     }
 
     /// Changes the row, whatever goes with it, and the audit, all in one transaction, if the projection still stands
@@ -358,7 +358,9 @@ impl From<StepError> for OperateError {
                  built beside it"
                     .to_owned(),
             ),
-            StepError::Failed { error, .. } | StepError::Replaced(error) | StepError::Setup(error) => {
+            StepError::Failed { error, .. }
+            | StepError::TooLarge { error, .. }
+            | StepError::Replaced(error) | StepError::Setup(error) => {
                 Self::Invalid(error)
             }
         }

@@ -134,7 +134,7 @@ where
             for checkpoint in places {
                 match self.retry_changeset(&stream.stream_id, checkpoint).await {
                     Ok(()) => {}
-                    Err(StepError::Failed { error, .. }) => {
+                    Err(StepError::Failed { error, .. } | StepError::TooLarge { error, .. }) => {
                         return self.note_parked_failure(stream, error).await;
                     }
                     Err(other) => return Err(other),

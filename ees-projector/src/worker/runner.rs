@@ -338,10 +338,20 @@ where
         let all = end == batch.changesets.len();
         if end > 0 || all {
             match self.core.apply(&control, &batch, 0..end, &parked).await {
-                Ok(moved) => self.place(moved),
+                Ok(moved) => {
+                    self.pace.was_fitting(end);
+                    self.place(moved);
+                }
                 // One that can't be applied is where it is blamed: what lies before it is passed, whosever it is.
                 Err(StepError::Failed { .. }) if end > 1 || batch.position_before(0) > batch.from => {
-                    self.apply_in_portions(control, &batch, end).await?;
+                    let ordinary = self.core.settings.batch_changesets_max.max(1);
+                    let portion = if end > ordinary { ordinary } else { 1 };
+                    self.apply_in_portions(control, &batch, end, portion).await?;
+                }
+                Err(StepError::TooLarge { .. }) if end > 1 => {
+                    self.pace.was_too_much(end);
+                    let portion = self.pace.likely_to_fit(end);
+                    self.apply_in_portions(control, &batch, end, portion).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -356,16 +366,16 @@ where
         Err(StepError::Failed { at: control.position, place, error })
     }
 
-    /// In ordinary batches, and what fails of these one changeset at a time, up to the one that fails.
+    /// In portions, which are made smaller as long as they are more than a transaction takes; and what fails one changeset at a
+    /// time, up to the one that fails.
     async fn apply_in_portions(
         &mut self,
         mut control: Control,
         batch: &Arc<Batch<P::Event>>,
         end: usize,
+        mut portion: usize,
     ) -> Result<(), StepError> {
         let parked = self.parked.clone();
-        let ordinary = self.core.settings.batch_changesets_max.max(1);
-        let mut portion = if end > ordinary { ordinary } else { 1 };
         if batch.position_before(0) > batch.from {
             control = self.core.apply(&control, batch, 0..0, &parked).await?;
             self.place(control.clone());
@@ -377,6 +387,11 @@ where
                 Ok(moved) => control = moved,
                 Err(StepError::Failed { .. }) if portion > 1 => {
                     portion = 1;
+                    continue;
+                }
+                Err(StepError::TooLarge { .. }) if portion > 1 => {
+                    self.pace.was_too_much(portion);
+                    portion = self.pace.likely_to_fit(portion);
                     continue;
                 }
                 Err(error) => return Err(error),

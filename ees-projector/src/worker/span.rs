@@ -25,12 +25,36 @@ const READ_MAX: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Pace {
     changesets: usize,
+    /// More were too much for one transaction, the last time.
+    fits_max: Option<usize>,
 }
 
 impl Pace {
     /// At least an ordinary batch.
     fn changesets(&self, batch: usize) -> usize {
         self.changesets.max(batch).max(1)
+    }
+
+    /// So many were more than a transaction takes.
+    pub(crate) fn was_too_much(&mut self, changesets: usize) {
+        let half = (changesets / 2).max(1);
+        self.fits_max = Some(self.fits_max.map_or(half, |max| max.min(half)));
+    }
+
+    /// So many were not.
+    pub(crate) fn was_fitting(&mut self, changesets: usize) {
+        self.fits_max = self.fits_max.map(|max| max.max(changesets));
+    }
+
+    /// Of so many, those that are likely to fit.
+    pub(crate) fn likely_to_fit(&self, changesets: usize) -> usize {
+        self.fits_max.map_or(changesets, |max| max.min(changesets))
+    }
+
+    /// As many as fitted the last time, and a few more: what the next ones change is not known.
+    fn fitting(&self, portion: Portion) -> Portion {
+        let fits = self.fits_max.map_or(usize::MAX, |max| max + max.div_ceil(8));
+        Portion { changesets: portion.changesets.min(fits), ..portion }
     }
 
     pub(crate) fn took(&mut self, changesets: usize, time: Duration) {
@@ -61,9 +85,9 @@ where
         if far && self.projection.takes_spans() {
             let changesets =
                 pace.changesets(settings.batch_changesets_max).min(settings.span_changesets_max).max(1);
-            Portion { changesets, bytes: settings.span_bytes_max, is_span: true }
+            pace.fitting(Portion { changesets, bytes: settings.span_bytes_max, is_span: true })
         } else {
-            self.batch()
+            pace.fitting(self.batch())
         }
     }
 

@@ -19,7 +19,7 @@ use crate::partition::{Partition, SLOTS, Split};
 use crate::projection::{Order, Projection};
 use crate::status::{Live, PartitionStatus, State};
 use crate::worker::runner::{Drained, Runner};
-use crate::worker::step::{Core, StepError};
+use crate::worker::step::{Core, StepError, uncommitted};
 
 /// The workers of a projection's partitions in this process.
 #[derive(Default)]
@@ -96,7 +96,7 @@ where
             return Err(StepError::Fenced);
         }
         tx.audit(self.name(), &audit).await.map_err(StepError::Database)?;
-        tx.commit().await.map_err(StepError::Database)
+        tx.commit().await.map_err(uncommitted)
     }
 
     /// Splits anew, when all partitions have come to the barrier.
@@ -119,7 +119,7 @@ where
         if !tx.replace(self.name(), control.position, &to).await.map_err(StepError::Database)? {
             return Err(StepError::Fenced);
         }
-        tx.commit().await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(uncommitted)?;
         tracing::info!(
             projection = self.name(),
             checkpoint = barrier.get(),

@@ -10,7 +10,7 @@ use crate::projection::Projection;
 use crate::settings::NewVersion;
 use crate::slot::Slot;
 use crate::standby::{SideBySide, StandbyRole};
-use crate::worker::step::{Core, StepError, chain};
+use crate::worker::step::{Core, StepError, chain, uncommitted};
 
 impl<P, D> Core<P, D>
 where
@@ -99,7 +99,7 @@ where
         );
         let plan = SideBySide { verify, ..SideBySide::default() };
         standby.make_beside(&mut tx, plan.into(), head).await?;
-        tx.commit().await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(uncommitted)?;
         Ok(true)
     }
 
@@ -114,7 +114,7 @@ where
         }
         self.create_tables(&mut tx).await?;
         self.deal_out(&mut tx, &control).await?;
-        tx.commit().await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(uncommitted)?;
         Ok((control, Vec::new()))
     }
 
@@ -132,7 +132,7 @@ where
             return Err(StepError::Fenced);
         }
         self.wipe(&mut tx).await?;
-        tx.commit().await.map_err(StepError::Database)?;
+        tx.commit().await.map_err(uncommitted)?;
         Ok((control, Vec::new()))
     }
 

@@ -11,7 +11,7 @@ use futures::FutureExt;
 use uuid::Uuid;
 
 use crate::control::{Applied, Control, Position};
-use crate::database::{Database, Transaction};
+use crate::database::{Database, Fenced, TooLarge, Transaction};
 use crate::event::Recorded;
 use crate::partition::Partition;
 use crate::projection::{BoxError, Projection};
@@ -36,6 +36,8 @@ pub(crate) enum StepError {
     Outside(BoxError),
     /// The projection, standing at this position, can't get past this changeset.
     Failed { at: Position, place: Applied, error: String },
+    /// As `Failed`, for more than one transaction takes: fewer changesets may fit.
+    TooLarge { at: Position, place: Applied, error: String },
     /// There is no read model here that this program could go on with; there may be one day.
     Absent,
     /// The projection can't start: its tables can't be made, or belong to a newer version.
@@ -219,6 +221,9 @@ where
         if D::is_transient(&*error) {
             return Err(StepError::Database(error));
         }
+        if is_caused_by::<TooLarge>(&*error) {
+            return Err(StepError::TooLarge { at, place, error: chain(&*error) });
+        }
         Err(StepError::Failed { at, place, error: chain(&*error) })
     }
 
@@ -305,6 +310,13 @@ impl Verified {
     }
 }
 
+/// Whether an error of this type is at the bottom of it, or is it.
+pub(crate) fn is_caused_by<E: std::error::Error + 'static>(
+    error: &(dyn std::error::Error + 'static),
+) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<E>())
+}
+
 /// An error and what caused it, in one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -318,6 +330,11 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What a transaction that could not be committed came to.
+pub(crate) fn uncommitted(error: BoxError) -> StepError {
+    if error.is::<Fenced>() { StepError::Fenced } else { StepError::Database(error) }
 }
 
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

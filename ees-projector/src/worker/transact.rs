@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::{Applied, Control, Position};
-use crate::database::{Database, Transaction};
+use crate::database::{Database, Fenced, TooLarge, Transaction};
 use crate::projection::Projection;
 use crate::worker::step::{Core, StepError, chain};
 
@@ -97,6 +97,10 @@ where
         work.run(&mut tx).await?;
         match (tx.commit().await, place) {
             (Ok(()), _) => Ok(()),
+            (Err(error), _) if error.is::<Fenced>() => Err(StepError::Fenced),
+            (Err(error), Some(place)) if error.is::<TooLarge>() => {
+                Err(StepError::TooLarge { at: believed, place, error: chain(&*error) })
+            }
             (Err(error), Some(place)) if !D::is_transient(&*error) => {
                 Err(StepError::Failed { at: believed, place, error: chain(&*error) })
             }

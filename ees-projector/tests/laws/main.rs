@@ -1,5 +1,11 @@
 //! The promises of the projector, written once and run on every read-model database.
-#![cfg(all(feature = "postgres", feature = "sqlite", feature = "testkit", feature = "derive"))]
+#![cfg(all(
+    feature = "dynamodb",
+    feature = "postgres",
+    feature = "sqlite",
+    feature = "testkit",
+    feature = "derive"
+))]
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,
@@ -22,6 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_sdk_dynamodb::types::AttributeValue;
 use ees_projector::BoxError;
 use ees_projector::database::Database;
 use support::TestDatabase;
@@ -86,6 +93,26 @@ impl TestDatabase for Postgres {
     }
 }
 
+/// A table in an account of the test's own.
+#[async_trait]
+impl TestDatabase for ees_projector::dynamodb::Database {
+    async fn fresh() -> Self {
+        let account = ees_test_aws::LocalAws::account().await;
+        let client = aws_sdk_dynamodb::Client::new(&account.sdk_config());
+        ees_projector::dynamodb::create_table(&client, "read-models").await.unwrap();
+        Self::new(client, "read-models")
+    }
+    async fn table(&self, table: &str) -> BTreeMap<String, String> {
+        let partition = AttributeValue::S(self.partition(table).await.unwrap());
+        let query = self.client().query().table_name("read-models").consistent_read(true);
+        let query = query.key_condition_expression("ees_partition = :p");
+        let pages = query.expression_attribute_values(":p", partition).into_paginator().items().send();
+        let rows = pages.try_collect().await.unwrap();
+        let text = |value: &AttributeValue| value.as_s().unwrap().clone();
+        rows.iter().map(|row| (text(&row["ees_key"]), text(&row["state"]))).collect()
+    }
+}
+
 macro_rules! laws {
     ($($module:ident: $($law:ident),+ $(,)?;)+) => {
         mod memory {
@@ -93,6 +120,14 @@ macro_rules! laws {
                 $(#[tokio::test(flavor = "multi_thread")]
                 async fn $law() {
                     crate::$module::$law::<ees_projector::memory::Database>().await;
+                })+
+            })+
+        }
+        mod dynamodb {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread")]
+                async fn $law() {
+                    crate::$module::$law::<ees_projector::dynamodb::Database>().await;
                 })+
             })+
         }

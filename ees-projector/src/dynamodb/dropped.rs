@@ -1,0 +1,80 @@
+//! Removes the rows of dropped tables: nobody finds them any more.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+
+use super::Database;
+use super::error::Error;
+use super::item::{self, KEY, to_text};
+use super::rows::DROPPED;
+use crate::projection::BoxError;
+
+/// Requests in one call of `BatchWriteItem`, at most.
+const REQUESTS_MAX: usize = 25;
+/// Partitions that are looked at in one go.
+const PARTITIONS_MAX: usize = 100;
+/// Rounds of a batch in which nothing was removed.
+const ROUNDS_MAX: u32 = 8;
+
+impl Database {
+    /// Removes some of the items that nobody reads any more. How many it were, at most.
+    pub(super) async fn remove_dropped(&self, limit: usize) -> Result<usize, BoxError> {
+        let mut removed = 0;
+        for dropped in self.query(DROPPED, "", None, PARTITIONS_MAX, true).await? {
+            let partition = to_text(&dropped, KEY)?.to_owned();
+            removed += self.remove_partition(&partition, limit - removed).await?;
+            if removed >= limit {
+                break;
+            }
+            // Last: after a crash it is looked at again.
+            self.remove(DROPPED, &[&partition]).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn remove_partition(&self, partition: &str, limit: usize) -> Result<usize, BoxError> {
+        let mut removed = 0;
+        while removed < limit {
+            let items = self.query(partition, "", None, REQUESTS_MAX.min(limit - removed), true).await?;
+            let keys: Vec<_> = items.iter().map(|item| to_text(item, KEY)).collect::<Result<_, _>>()?;
+            if keys.is_empty() {
+                break;
+            }
+            // A parked stream's changesets, which are in a partition of their own. Few, or the projection would be paused.
+            for key in keys.iter().filter(|_| partition.contains("/parked@")) {
+                let room = format!("{partition}/{key}");
+                while let places @ [_, ..] = &self.query(&room, "", None, REQUESTS_MAX, true).await?[..] {
+                    let keys: Vec<_> = places.iter().map(|it| to_text(it, KEY)).collect::<Result<_, _>>()?;
+                    self.remove(&room, &keys).await?;
+                }
+            }
+            self.remove(partition, &keys).await?;
+            removed += keys.len();
+        }
+        Ok(removed)
+    }
+
+    async fn remove(&self, partition: &str, keys: &[&str]) -> Result<(), BoxError> {
+        let mut left = Vec::with_capacity(keys.len());
+        for key in keys {
+            let delete = DeleteRequest::builder().set_key(Some(item::key(partition, key))).build()?;
+            left.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        let mut rounds = 0;
+        while !left.is_empty() {
+            let before = left.len();
+            let call = self.client.batch_write_item().request_items(&*self.table, left);
+            let answer = call.send().await.map_err(Error::of)?;
+            left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
+            if left.len() == before {
+                rounds += 1;
+                if rounds > ROUNDS_MAX {
+                    return Err(Error::unprocessed().into());
+                }
+                tokio::time::sleep(Duration::from_millis(10 << rounds)).await;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! What DynamoDB said, and whether it passes.
+
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+
+use crate::database::{Fenced, TooLarge};
+use crate::projection::BoxError;
+
+/// What DynamoDB refused, or did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("DynamoDB: {detail}")]
+pub struct Error {
+    detail: String,
+    passes: bool,
+}
+
+impl Error {
+    /// Whether the same may succeed later: it throttles, it fails, it can't be reached.
+    pub fn passes(&self) -> bool {
+        self.passes
+    }
+
+    pub(super) fn of<E>(error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let passes = match &error {
+            SdkError::ConstructionFailure(_) => false,
+            SdkError::ServiceError(answer) => {
+                answer.raw().status().is_server_error() || answer.err().code().is_some_and(passes)
+            }
+            _ => true,
+        };
+        Self { detail: DisplayErrorContext(&error).to_string(), passes }
+    }
+
+    /// What is in the table is not what this program wrote there.
+    pub(super) fn damaged(what: &str) -> Self {
+        Self { detail: format!("an item of the read models is damaged: {what}"), passes: false }
+    }
+
+    pub(super) fn unprocessed() -> Self {
+        Self { detail: "it left keys of a batch unread, again and again".to_owned(), passes: true }
+    }
+}
+
+/// Codes of a refusal that is not for good. Rights and tables are mended by people: that passes, too.
+fn passes(code: &str) -> bool {
+    matches!(
+        code,
+        "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "ThrottlingError"
+            | "ProvisionedThroughputExceeded"
+            | "RequestLimitExceeded"
+            | "TransactionConflictException"
+            | "TransactionConflict"
+            | "TransactionInProgressException"
+            | "LimitExceededException"
+            | "ExpiredTokenException"
+            | "RequestExpired"
+            | "AccessDeniedException"
+            | "ResourceNotFoundException"
+    )
+}
+
+/// Why a transaction did not go through.
+pub(super) fn cancelled(error: SdkError<TransactWriteItemsError>) -> BoxError {
+    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
+        let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+        // Whoever else is at work in the projection has moved its row, or is about to.
+        if codes().any(|code| matches!(code, "ConditionalCheckFailed" | "TransactionConflict")) {
+            return Fenced.into();
+        }
+        let passes = codes().filter(|code| *code != "None").all(passes);
+        return Error { detail: DisplayErrorContext(&error).to_string(), passes }.into();
+    }
+    if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("TransactionInProgressException")
+    {
+        return Fenced.into();
+    }
+    let told = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+    if told.contains("4 MB") || told.contains("aggregate size") {
+        return TooLarge(told.to_owned()).into();
+    }
+    Error::of(error).into()
+}

@@ -1,0 +1,138 @@
+//! What the table holds, attribute by attribute.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::error::Error;
+use crate::projection::BoxError;
+use crate::read_model::{Column, ColumnType, Row, Table, Value};
+
+/// An item, or its key.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// The partition key: which table of a read model, as [`Database::partition`](super::Database::partition) tells.
+pub const PARTITION: &str = "ees_partition";
+/// The sort key: which row. No column can have either name.
+pub const KEY: &str = "ees_key";
+
+pub(super) fn key(partition: &str, key: &str) -> Item {
+    Item::from([(PARTITION.to_owned(), text(partition)), (KEY.to_owned(), text(key))])
+}
+
+pub(super) fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(super) fn number(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub(super) fn to_text<'a>(item: &'a Item, name: &str) -> Result<&'a str, Error> {
+    let found = item.get(name).and_then(|value| value.as_s().ok());
+    found.map(String::as_str).ok_or_else(|| Error::damaged(name))
+}
+
+pub(super) fn to_number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, Error> {
+    let found = item.get(name).and_then(|value| value.as_n().ok());
+    found.and_then(|number| number.parse().ok()).ok_or_else(|| Error::damaged(name))
+}
+
+/// As [`to_number`], of an attribute that may be absent.
+pub(super) fn to_number_if<N: std::str::FromStr>(item: &Item, name: &str) -> Result<Option<N>, Error> {
+    item.contains_key(name).then(|| to_number(item, name)).transpose()
+}
+
+/// A row without its key. What is nothing is absent.
+pub(super) fn of_row(table: &Table, row: Row) -> Result<Item, BoxError> {
+    let mut item = Item::with_capacity(row.len() + 2);
+    for (column, value) in table.columns.iter().zip(row) {
+        let value = match value {
+            Value::Null => continue,
+            Value::Bool(truth) => AttributeValue::Bool(truth),
+            Value::Int(whole) => number(whole),
+            Value::Float(float) => number(within_range(column, float)?),
+            Value::Text(value) | Value::Json(value) => text(value),
+        };
+        item.insert(column.name.to_string(), value);
+    }
+    Ok(item)
+}
+
+/// DynamoDB's numbers end where those of a computer go on.
+fn within_range(column: &Column, float: f64) -> Result<String, BoxError> {
+    let size = float.abs();
+    if size != 0.0 && !(1e-130..1e126).contains(&size) {
+        let name = &column.name;
+        return Err(format!("column {name}: {float:e} is outside of what DynamoDB's numbers hold").into());
+    }
+    Ok(format!("{float:e}"))
+}
+
+pub(super) fn to_row(table: &Table, item: &Item) -> Result<Row, Error> {
+    table.columns.iter().map(|column| to_value(column, item)).collect()
+}
+
+fn to_value(column: &Column, item: &Item) -> Result<Value, Error> {
+    let name = &*column.name;
+    let Some(value) = item.get(name) else {
+        return if column.nullable { Ok(Value::Null) } else { Err(Error::damaged(name)) };
+    };
+    Ok(match column.ty {
+        ColumnType::Boolean => Value::Bool(*value.as_bool().map_err(|_| Error::damaged(name))?),
+        ColumnType::BigInt => Value::Int(to_number(item, name)?),
+        ColumnType::Double => Value::Float(to_number(item, name)?),
+        ColumnType::Json => Value::Json(to_text(item, name)?.to_owned()),
+        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => {
+            Value::Text(to_text(item, name)?.to_owned())
+        }
+    })
+}
+
+/// What DynamoDB counts towards the size of an item, and of a transaction; a little more.
+pub(super) fn size_bytes(item: &Item) -> usize {
+    item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
+}
+
+fn value_bytes(value: &AttributeValue) -> usize {
+    match value {
+        AttributeValue::S(text) | AttributeValue::N(text) => text.len() + 1,
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
+        AttributeValue::M(map) => 3 + map.len() + size_bytes(map),
+        AttributeValue::Ss(texts) | AttributeValue::Ns(texts) => {
+            texts.iter().map(|text| text.len() + 1).sum()
+        }
+        AttributeValue::Bs(blobs) => blobs.iter().map(|bytes| bytes.as_ref().len()).sum(),
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_comes_back_as_it_was() {
+        let table = Table::new("all", Column::new("id", ColumnType::Text))
+            .with_column(Column::new("whole", ColumnType::BigInt))
+            .with_column(Column::new("part", ColumnType::Double))
+            .with_column(Column::new("yes", ColumnType::Boolean))
+            .with_column(Column::new("none", ColumnType::Text).nullable())
+            .with_column(Column::new("json", ColumnType::Json));
+        for part in [0.0, 1.5, -0.1, f64::MIN_POSITIVE * 1e200, 1.797e125] {
+            let row = vec![
+                Value::Int(i64::MIN),
+                Value::Float(part),
+                Value::Bool(true),
+                Value::Null,
+                Value::Json("[1.0]".to_owned()),
+            ];
+            let item = of_row(&table, row.clone()).unwrap();
+            assert_eq!(item.len(), 4);
+            assert_eq!(to_row(&table, &item).unwrap(), row);
+        }
+        let too_large = vec![Value::Int(0), Value::Float(1e200), Value::Bool(true), Value::Null, Value::Null];
+        assert!(of_row(&table, too_large).unwrap_err().to_string().contains("part"));
+    }
+}

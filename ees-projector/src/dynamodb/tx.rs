@@ -1,0 +1,202 @@
+//! A transaction that is a buffer: it is written when it is committed, whole or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
+use uuid::Uuid;
+
+use super::error::{Error, cancelled};
+use super::item::{self, Item, KEY, PARTITION};
+use super::{ACTIONS_MAX, BYTES_MAX, Database};
+use crate::control::Position;
+use crate::database::TooLarge;
+use crate::projection::BoxError;
+
+/// Keys in one call of `BatchGetItem`, at most.
+const KEYS_MAX: usize = 100;
+/// Rounds of a batch in which nothing was read.
+const ROUNDS_MAX: u32 = 8;
+
+/// A transaction on a table of read models.
+///
+/// Nothing is written before the commit, which is one `TransactWriteItems`: at most 100 items and 4 MB, the projection's own
+/// row among them. What was staged is what this transaction reads again; what it has read may have changed meanwhile, in which
+/// case the projection's row has, too, and the commit is refused.
+pub struct Tx {
+    pub(super) database: Database,
+    staged: BTreeMap<Key, Staged>,
+    /// The caller's own, onto whatever table.
+    others: Vec<TransactWriteItem>,
+    bytes: usize,
+}
+
+/// Partition and sort key.
+type Key = (String, String);
+
+struct Staged {
+    /// The whole item; `None` removes it.
+    item: Option<Item>,
+    condition: Option<Condition>,
+}
+
+/// What must hold of the item that is replaced.
+#[derive(Clone, Copy)]
+pub(super) enum Condition {
+    Absent,
+    StandsAt(Position),
+}
+
+impl Tx {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database, staged: BTreeMap::new(), others: Vec::new(), bytes: 0 }
+    }
+
+    /// Adds a write of your own, onto a table of your own, to the transaction. It takes one of the 100 places, its item may not
+    /// be written twice, and a condition that does not hold is taken for another worker's doing: the batch is tried again.
+    ///
+    /// # Errors
+    /// When there is no room: pass the error on, and the batch comes again in smaller portions.
+    pub fn write(&mut self, action: TransactWriteItem) -> Result<(), BoxError> {
+        self.others.push(action);
+        self.check_room()
+    }
+
+    /// An item as it is at this moment, or will be after this transaction.
+    pub(super) async fn get(&self, partition: &str, key: &str) -> Result<Option<Item>, BoxError> {
+        if let Some(staged) = self.staged.get(&(partition.to_owned(), key.to_owned())) {
+            return Ok(staged.item.clone());
+        }
+        Ok(self.database.get(partition, key).await?)
+    }
+
+    /// Many items of one partition, in the order of their keys.
+    pub(super) async fn get_all(
+        &self,
+        partition: &str,
+        keys: &[&str],
+    ) -> Result<Vec<Option<Item>>, BoxError> {
+        let staged = |key: &str| self.staged.get(&(partition.to_owned(), key.to_owned()));
+        // A batch may name a key once only.
+        let asked: BTreeSet<_> = keys.iter().copied().filter(|key| staged(key).is_none()).collect();
+        let asked = Vec::from_iter(asked);
+        let mut found = BTreeMap::new();
+        for keys in asked.chunks(KEYS_MAX) {
+            let mut left: Vec<Item> = keys.iter().map(|key| item::key(partition, key)).collect();
+            let mut rounds = 0;
+            while !left.is_empty() {
+                let before = left.len();
+                let (items, unprocessed) = self.some(left).await?;
+                for item in items {
+                    found.insert(item::to_text(&item, KEY)?.to_owned(), item);
+                }
+                left = unprocessed;
+                if left.len() == before {
+                    rounds += 1;
+                    if rounds > ROUNDS_MAX {
+                        return Err(Error::unprocessed().into());
+                    }
+                    tokio::time::sleep(Duration::from_millis(10 << rounds)).await;
+                }
+            }
+        }
+        Ok(keys
+            .iter()
+            .map(|key| staged(key).map_or_else(|| found.get(*key).cloned(), |it| it.item.clone()))
+            .collect())
+    }
+
+    async fn some(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), BoxError> {
+        let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
+        let call = self.database.client.batch_get_item().request_items(&*self.database.table, request);
+        let answer = call.send().await.map_err(Error::of)?;
+        let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items).collect();
+        let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).collect();
+        Ok((found, left))
+    }
+
+    /// What is staged in a partition: the item, or that it goes.
+    pub(super) fn staged_in<'a>(
+        &'a self,
+        partition: &'a str,
+    ) -> impl Iterator<Item = (&'a str, Option<&'a Item>)> + 'a {
+        let first = (partition.to_owned(), String::new());
+        let of_partition = self.staged.range(first..).take_while(move |((it, _), _)| it == partition);
+        of_partition.map(|((_, key), staged)| (key.as_str(), staged.item.as_ref()))
+    }
+
+    /// Writes an item, or removes it.
+    pub(super) fn stage(&mut self, partition: &str, key: &str, item: Option<Item>) -> Result<(), BoxError> {
+        self.stage_if(partition, key, item, None)
+    }
+
+    /// As [`stage`](Self::stage), if that holds of it; of an item that was staged before, what had to hold then.
+    pub(super) fn stage_if(
+        &mut self,
+        partition: &str,
+        key: &str,
+        item: Option<Item>,
+        condition: Option<Condition>,
+    ) -> Result<(), BoxError> {
+        let item = item.map(|mut item| {
+            item.extend(item::key(partition, key));
+            item
+        });
+        self.bytes += item.as_ref().map_or(0, item::size_bytes);
+        let key = (partition.to_owned(), key.to_owned());
+        let condition = self.staged.get(&key).map_or(condition, |before| before.condition);
+        let before = self.staged.insert(key, Staged { item, condition });
+        self.bytes -= before.and_then(|before| before.item).as_ref().map_or(0, item::size_bytes);
+        self.check_room()
+    }
+
+    fn check_room(&self) -> Result<(), BoxError> {
+        if self.staged.len() + self.others.len() > ACTIONS_MAX {
+            let why =
+                format!("it changes more than {ACTIONS_MAX} items, the most of a transaction on DynamoDB");
+            return Err(TooLarge(why).into());
+        }
+        if self.bytes > BYTES_MAX {
+            return Err(
+                TooLarge("it writes more than the 4 MB of a transaction on DynamoDB".to_owned()).into()
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_all(self) -> Result<(), BoxError> {
+        let Self { database, staged, others, .. } = self;
+        let mut actions = Vec::with_capacity(staged.len() + others.len());
+        for ((partition, key), staged) in staged {
+            actions.push(action(&database.table, &partition, &key, staged)?);
+        }
+        actions.extend(others);
+        if actions.is_empty() {
+            return Ok(());
+        }
+        // A repeat whose first answer was lost is recognised by its token.
+        let call = database.client.transact_write_items().client_request_token(Uuid::new_v4().to_string());
+        call.set_transact_items(Some(actions)).send().await.map(drop).map_err(cancelled)
+    }
+}
+
+fn action(table: &str, partition: &str, key: &str, staged: Staged) -> Result<TransactWriteItem, BoxError> {
+    let Some(item) = staged.item else {
+        let delete = Delete::builder().table_name(table).set_key(Some(item::key(partition, key))).build()?;
+        return Ok(TransactWriteItem::builder().delete(delete).build());
+    };
+    let put = Put::builder().table_name(table).set_item(Some(item));
+    let put = match staged.condition {
+        None => put,
+        Some(Condition::Absent) => {
+            put.condition_expression("attribute_not_exists(#p)").expression_attribute_names("#p", PARTITION)
+        }
+        Some(Condition::StandsAt(position)) => put
+            .condition_expression("#c = :c AND #e = :e")
+            .expression_attribute_names("#c", super::control::CHECKPOINT)
+            .expression_attribute_names("#e", super::control::EPOCH)
+            .expression_attribute_values(":c", item::number(position.next.get()))
+            .expression_attribute_values(":e", item::number(position.epoch)),
+    };
+    Ok(TransactWriteItem::builder().put(put.build()?).build())
+}
