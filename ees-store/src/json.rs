@@ -173,17 +173,17 @@ pub fn indent(text: &str) -> String {
     out
 }
 
-/// How many bytes compact JSON has once it is indented, inside of so many levels.
+/// How many bytes compact JSON has once it is indented, inside of so many levels, by that measure of its parts.
 #[cfg(feature = "http")]
-pub(crate) fn indented_len(text: &str, depth: usize) -> usize {
-    struct Count(usize);
+pub(crate) fn indented_len(text: &str, depth: usize, measure: fn(&str) -> usize) -> usize {
+    struct Count(usize, fn(&str) -> usize);
     impl fmt::Write for Count {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0 += text.len();
+            self.0 += (self.1)(text);
             Ok(())
         }
     }
-    let mut count = Count(0);
+    let mut count = Count(0, measure);
     let _ = indent_into(&mut count, text, depth);
     count.0
 }

@@ -78,6 +78,20 @@ impl Statistics {
     }
 }
 
+#[cfg(feature = "dynamodb")]
+impl Statistics {
+    /// As [`read`](Self::read), from DynamoDB.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn read_dynamodb(
+        database: &ees_projector::dynamodb::Database,
+    ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
+        let (totals, version) = database.document(Self::NAME, Self::KEY).await?;
+        Ok((totals.unwrap_or_default(), version))
+    }
+}
+
 impl Fold for Statistics {
     type Event = IgnoredAny;
     type Key = &'static str;

@@ -197,7 +197,8 @@ impl Function {
     }
 }
 
-pub(super) fn deadline(context: &Context, margin: Duration) -> Instant {
+/// When a function has to be done: so long before Lambda ends it.
+pub fn deadline(context: &Context, margin: Duration) -> Instant {
     let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + left.saturating_sub(margin)
 }

@@ -16,6 +16,7 @@ mod function;
 mod publish;
 mod records;
 
-pub use function::{Function, Scheduled};
+pub use function::{Function, Scheduled, deadline};
 #[cfg(feature = "sns")]
 pub use publish::{publish_records, serve_publisher};
+pub use records::changeset;

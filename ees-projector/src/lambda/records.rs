@@ -37,7 +37,7 @@ pub(super) fn failure(sequence_number: Option<String>) -> DynamoDbBatchItemFailu
 ///
 /// # Errors
 /// Why an item that should be a changeset is none.
-pub(super) fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
+pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     if record.event_name != "INSERT" {
         return Ok(None);
     }

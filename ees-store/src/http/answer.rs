@@ -7,7 +7,6 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::query::Params;
 use crate::{Changeset, ChangesetId, StreamPage, json};
 
 /// Bytes of an answer with a list: what does not fit is left for the next call.
@@ -22,8 +21,34 @@ const LIST_DEPTH: usize = 2;
 /// A JSON object in the making. Member names are our own, and need no escaping.
 pub(super) struct Answer {
     text: String,
-    /// Whether it will be indented on its way out.
-    pretty: bool,
+    shape: Shape,
+}
+
+/// What becomes of an answer on its way out, as far as its size is concerned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shape {
+    /// It is indented.
+    pub(super) pretty: bool,
+    /// It is the text of a JSON string.
+    pub(super) escaped: bool,
+}
+
+impl Shape {
+    /// Bytes that an entry of a list has in the end.
+    fn len_of(self, entry: &str) -> usize {
+        let measure = if self.escaped { escaped_len } else { str::len };
+        if self.pretty { json::indented_len(entry, LIST_DEPTH, measure) } else { measure(entry) }
+    }
+}
+
+/// Bytes of a text inside of a JSON string.
+fn escaped_len(text: &str) -> usize {
+    let more = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    text.len() + text.bytes().map(more).sum::<usize>()
 }
 
 impl Answer {
@@ -35,12 +60,12 @@ impl Answer {
     pub(super) fn with_capacity(bytes: usize) -> Self {
         let mut text = String::with_capacity(bytes);
         text.push('{');
-        Self { text, pretty: false }
+        Self { text, shape: Shape::default() }
     }
 
-    /// Measured as it will be once it is indented, if it will be.
-    pub(super) fn measured_for(self, params: &Params) -> Self {
-        Self { pretty: params.wants_pretty(), ..self }
+    /// Measured as it will be on its way out.
+    pub(super) fn measured_as(self, shape: Shape) -> Self {
+        Self { shape, ..self }
     }
 
     /// A member whose value is JSON already.
@@ -76,7 +101,7 @@ impl Answer {
         self.name(name);
         self.text.push('[');
         let first = self.text.len();
-        let mut indentation = 0;
+        let mut added = 0;
         let mut left = None;
         for entry in entries {
             let before = self.text.len();
@@ -84,11 +109,9 @@ impl Answer {
             self.text.push('{');
             write(self, &entry);
             self.text.push('}');
-            if self.pretty {
-                let entry = &self.text[before..];
-                indentation += json::indented_len(entry, LIST_DEPTH) - entry.len();
-            }
-            if self.text.len() + indentation + TAIL_BYTES > BYTES_MAX && before > first {
+            let entry = &self.text[before..];
+            added += self.shape.len_of(entry) - entry.len();
+            if self.text.len() + added + TAIL_BYTES > BYTES_MAX && before > first {
                 self.text.truncate(before);
                 left = Some(entry);
                 break;
@@ -179,6 +202,19 @@ mod tests {
             answer.text,
             "{\"a\":\"x \\\"y\\\" \\\\ \\n \u{ffff}\",\"b\":7,\"c\":{},\"d\":[{\"e\":1},{\"e\":2}]"
         );
+    }
+
+    #[test]
+    fn an_answer_is_measured_as_it_leaves() {
+        let entry = "{\"a\":\"\\n\",\"b\":[1]}";
+        let told = |pretty, escaped| Shape { pretty, escaped }.len_of(entry);
+        assert_eq!(told(false, false), entry.len());
+        assert_eq!(told(false, true), serde_json::to_string(entry).unwrap().len() - 2);
+        // Two levels down, and without a line break before it.
+        let pretty = json::indent(&format!("[[{entry}]]"));
+        let pretty = pretty.trim_start_matches(['[', ' ', '\n']).trim_end_matches([']', ' ', '\n']);
+        assert_eq!(told(true, false), pretty.len());
+        assert_eq!(told(true, true), serde_json::to_string(pretty).unwrap().len() - 2);
     }
 
     #[test]

@@ -75,7 +75,7 @@ async fn read(log: &dyn ChangesetLog, query: LogQuery, closing: &Closing) -> Res
 fn answer(params: &Params, checkpoint: &Whole, limit: usize, page: &LogPage, positions: bool) -> Response {
     let mut answer =
         Answer::with_capacity(paging::capacity(page.changesets.iter().map(|indexed| &indexed.changeset)))
-            .measured_for(params);
+            .measured_as(params.shape());
     answer.json("checkpoint", checkpoint.as_str()).number("limit", limit as u64);
     let left = answer.list("changesets", &page.changesets, |entry, indexed| {
         entry.text("stream_id", indexed.stream_id.as_str());

@@ -87,7 +87,7 @@ async fn append(
         Err(Error::Refused(refusal @ Refusal::Outdated { .. })) => {
             let forthcoming =
                 if may_read { forthcoming(&*app.store, stream_id, expectation).await } else { None };
-            Err(Problem::outdated(&refusal, forthcoming))
+            Err(Problem::outdated(&refusal, forthcoming, params.shape()))
         }
         Err(error @ Error::Refused(Refusal::NotThere { .. })) => {
             Err(Problem::from(error).map_message(|message| as_given(&message, expectation, given.as_ref())))

@@ -4,7 +4,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::answer::Answer;
+use super::answer::{Answer, Shape};
 use super::keys::Scope;
 use crate::{Error, Refusal, StreamPage};
 
@@ -19,13 +19,22 @@ pub struct Problem {
     message: String,
     stream_id: Option<String>,
     forthcoming: Option<Box<StreamPage>>,
+    shape: Shape,
     detail: Option<String>,
 }
 
 impl Problem {
     /// A problem with a stable code, and a message for people.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), stream_id: None, forthcoming: None, detail: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            stream_id: None,
+            forthcoming: None,
+            shape: Shape::default(),
+            detail: None,
+        }
     }
 
     /// 400: the request can't be right.
@@ -88,9 +97,9 @@ impl Problem {
     }
 
     /// The stream went on without the committer: what was appended meanwhile goes along.
-    pub(super) fn outdated(refusal: &Refusal, forthcoming: Option<StreamPage>) -> Self {
+    pub(super) fn outdated(refusal: &Refusal, forthcoming: Option<StreamPage>, shape: Shape) -> Self {
         let problem = Self::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string());
-        Self { forthcoming: forthcoming.map(Box::new), ..problem }
+        Self { forthcoming: forthcoming.map(Box::new), shape, ..problem }
     }
 
     /// The same problem, told in other words.
@@ -138,7 +147,7 @@ pub(super) struct Told {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut answer = Answer::new();
+        let mut answer = Answer::new().measured_as(self.shape);
         if !self.code.is_empty() {
             answer.text("error", self.code);
         }

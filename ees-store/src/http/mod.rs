@@ -50,6 +50,7 @@ pub use error::Problem;
 pub use health::HealthCheck;
 pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
+pub use query::EscapedAnswer;
 pub use server::{ConnectionLimits, Server};
 pub use statistics::StatisticsSource;
 

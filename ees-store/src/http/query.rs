@@ -9,21 +9,31 @@ use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
 
+use super::answer::Shape;
+
 /// The query parameters of a request.
 ///
 /// Names are exact and unknown ones are ignored. An empty value counts as absent. Of a parameter that is given
 /// several times the last one counts, unless it is one that may be repeated.
-pub(super) struct Params(Vec<(String, String)>);
+pub(super) struct Params {
+    given: Vec<(String, String)>,
+    escaped: bool,
+}
+
+/// Put into the extensions of a request, it says that the answer is carried as the text of a JSON string, as AWS Lambda does it:
+/// lists are cut by the size that they have there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EscapedAnswer;
 
 impl Params {
     pub(super) fn of(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or("");
-        Self(form_urlencoded::parse(query.as_bytes()).map(owned).collect())
+        Self { given: form_urlencoded::parse(query.as_bytes()).map(owned).collect(), escaped: false }
     }
 
     /// The value of a parameter.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        let last = self.0.iter().rev().find(|(given, _)| given == name);
+        let last = self.given.iter().rev().find(|(given, _)| given == name);
         last.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
@@ -32,9 +42,14 @@ impl Params {
         self.get("pp") == Some("true")
     }
 
+    /// How the answer is carried.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { pretty: self.wants_pretty(), escaped: self.escaped }
+    }
+
     /// Every value of a parameter that may be repeated.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0
+        self.given
             .iter()
             .filter(move |(given, value)| given == name && !value.is_empty())
             .map(|(_, v)| v.as_str())
@@ -54,7 +69,8 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.uri))
+        let escaped = parts.extensions.get::<EscapedAnswer>().is_some();
+        Ok(Self { escaped, ..Self::of(&parts.uri) })
     }
 }
 

@@ -69,7 +69,7 @@ async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Res
     let stream_id = query.stream_id.clone();
     let page = app.store.read_stream(query.with_limit(limit)).await?;
 
-    let mut answer = Answer::with_capacity(paging::capacity(&page.changesets)).measured_for(params);
+    let mut answer = Answer::with_capacity(paging::capacity(&page.changesets)).measured_as(params.shape());
     answer.text("stream_id", stream_id.as_str());
     let next = answer.stream_page("changesets", &page, positions);
     if let Some(next) = next {
@@ -121,7 +121,7 @@ async fn read_events(app: &App, stream_id: StreamId, params: &Params) -> Result<
     let within = |id: EventId| id >= from && to.is_none_or(|to| id <= to);
     let mut events =
         page.changesets.iter().flat_map(Changeset::numbered_events).filter(|(id, _)| within(*id));
-    let mut answer = Answer::with_capacity(paging::capacity(&page.changesets)).measured_for(params);
+    let mut answer = Answer::with_capacity(paging::capacity(&page.changesets)).measured_as(params.shape());
     answer.text("stream_id", stream_id.as_str());
     let left = answer.list("events", events.by_ref().take(limit), |entry, (id, data)| {
         entry.number("id", id.get()).json("data", data);

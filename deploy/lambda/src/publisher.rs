@@ -1,0 +1,30 @@
+//! Puts changesets and events on the topics.
+
+use std::sync::Arc;
+
+use ees_projector::lambda::serve_publisher;
+use ees_projector::sqs::DeadLetterQueue;
+use ees_store::publish::sns::Publisher;
+use lambda_runtime::Error;
+
+use crate::Environment;
+use crate::environment::given;
+
+/// Serves the table's stream until the runtime ends the process.
+///
+/// # Errors
+/// There is no Lambda runtime around it.
+pub async fn serve(environment: &Environment) -> Result<(), Error> {
+    let mut publisher = Publisher::new(aws_sdk_sns::Client::new(&environment.config));
+    if let Some(topic) = given("EES_CHANGESETS_TOPIC") {
+        publisher = publisher.with_changesets_topic(topic);
+    }
+    if let Some(topic) = given("EES_EVENTS_TOPIC") {
+        publisher = publisher.with_events_topic(topic);
+    }
+    if let Some(url) = given("EES_DEAD_LETTERS") {
+        let queue = DeadLetterQueue::new(aws_sdk_sqs::Client::new(&environment.config), &url);
+        publisher = publisher.with_dead_letters(Arc::new(queue));
+    }
+    serve_publisher(publisher).await
+}
