@@ -22,8 +22,8 @@ features:
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
     for feature in "" sqlite postgres dynamodb http client tls laws sns; do lint ees-store "$feature"; done
-    for feature in "" sqlite postgres http testkit derive sns sqs aws-lambda sns,aws-lambda; do lint ees-projector "$feature"; done
-    for feature in "" sqlite; do lint ees-projections "$feature"; done
+    for feature in "" sqlite postgres dynamodb http testkit derive sns sqs aws-lambda sns,aws-lambda; do lint ees-projector "$feature"; done
+    for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" postgres dynamodb sns; do lint ees "$feature"; done
     lint ees tls
 
@@ -59,3 +59,26 @@ bench-short:
 # Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":
     EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test file_history --test file_history_postgres -- --nocapture
+
+# Builds the functions and deploys them to the AWS of the environment; a first time it asks for the parameters.
+deploy *options="--guided": tools-aws
+    target/aws-tools/bin/cargo-lambda lambda build --release --locked --arm64 -p ees-lambda --bin bootstrap --lambda-dir target/lambda
+    mkdir -p deploy/build && cp target/lambda/bootstrap/bootstrap deploy/build/
+    target/aws-tools/bin/sam deploy --template-file deploy/template.yaml --stack-name ees --capabilities CAPABILITY_IAM --resolve-s3 {{options}}
+
+# Deploys the same to a local AWS, prints what other terminals need, and stays up until Ctrl-C.
+deploy-local:
+    cargo run --quiet --locked -p ees-test-aws --example deploy_local
+
+# Checks the templates.
+templates: tools-aws
+    target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection.yaml
+    for template in deploy/template.yaml deploy/own-projection.yaml; do \
+        AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 target/aws-tools/bin/sam validate --lint --template-file $template; \
+    done
+
+# What the two above need: into target, once.
+[private]
+tools-aws:
+    [ -x target/aws-tools/bin/sam ] || { python3 -m venv target/aws-tools && \
+        target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.51.0 aws-sam-cli==1.170.0 cargo-lambda==1.9.2; }

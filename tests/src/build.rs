@@ -7,11 +7,18 @@ use std::sync::Mutex;
 /// The command of that name, in the profile the tests run in: with everything, but for the benchmark only with what that
 /// measures.
 ///
+/// Together with the functions for AWS, which other tests want: what both are made of is built once then.
+///
 /// # Panics
 /// When it can't be built.
 pub fn binary(name: &str) -> PathBuf {
-    let features = if cfg!(debug_assertions) { "postgres,dynamodb,sns" } else { "postgres" };
-    build(name, &["-p", name, "--bin", name, "--features", features]);
+    if cfg!(debug_assertions) {
+        let features = "ees/postgres,ees/dynamodb,ees/sns";
+        let functions = ["-p", "ees-lambda", "--bin", "bootstrap"];
+        build(name, &[&["-p", name, "--bin", name, "--features", features][..], &functions].concat());
+    } else {
+        build(name, &["-p", name, "--bin", name, "--features", "postgres"]);
+    }
     folder().join(name)
 }
 

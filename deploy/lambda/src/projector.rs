@@ -1,14 +1,21 @@
 //! Keeps the statistics.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ees_projections::Statistics;
-use ees_projector::lambda::Function;
+use ees_projector::lambda::{Function, deadline};
 use ees_projector::{OnDemand, Settings};
+use ees_store::ChangesetLog;
 use ees_store::dynamodb::{Indexing, Options, Store};
-use lambda_runtime::Error;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
 
 use crate::Environment;
+use crate::environment::variable;
+
+/// A step that has begun is finished within that time, and how far it got is told.
+const MARGIN: Duration = Duration::from_secs(10);
 
 /// Serves a schedule until the runtime ends the process.
 ///
@@ -17,7 +24,29 @@ use crate::Environment;
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let store = Store::open_with(&environment.config, &environment.table, options).await?;
+    let log: Arc<dyn ChangesetLog> = Arc::new(store);
+    let stack = &variable("EES_STACK")?;
     let statistics =
-        OnDemand::fold(Statistics, environment.read_models()?, Arc::new(store), Settings::default())?;
-    Function::new(statistics).serve_schedule().await
+        OnDemand::fold(Statistics, environment.read_models()?, log.clone(), Settings::default())?;
+    let (log, function) = (&log, &Function::new(statistics));
+    lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
+        let done = function.on_schedule(deadline(&call.context, MARGIN)).await;
+        let (head, next) = (log.head().await?.checkpoint, function.worker().stands_at().await?);
+        let lag = head.get().saturating_sub(next.get());
+        // A line of this form becomes a metric, without a call.
+        println!("{}", metric(stack, function.worker().name(), lag));
+        done
+    }))
+    .await
+}
+
+/// The embedded metric format of CloudWatch.
+fn metric(stack: &str, projection: &str, lag: u64) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let metrics = json!([{ "Name": "ProjectionLag", "Unit": "Count" }]);
+    let told = json!({ "Namespace": "ees", "Dimensions": [["Stack", "Projection"]], "Metrics": metrics });
+    json!({
+        "_aws": { "Timestamp": now.as_millis() as u64, "CloudWatchMetrics": [told] },
+        "Stack": stack, "Projection": projection, "ProjectionLag": lag,
+    })
 }

@@ -68,6 +68,11 @@ impl Function {
         Self { margin, ..self }
     }
 
+    /// The projection or reactor itself.
+    pub fn worker(&self) -> &OnDemand {
+        &self.worker
+    }
+
     /// Applies what is new, and says which messages the projection is not past by then.
     ///
     /// One that is none of the store's is reported failed too, so that the queue's redrive policy takes it away; and so is

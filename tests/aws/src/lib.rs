@@ -12,6 +12,8 @@
 //! The emulator is kinder than AWS: it never throttles, never finds two transactions in conflict, leaves nothing
 //! unprocessed, has no lag in its indexes, and loses no answer. [`Faults`] puts that back, by a plan that a seed fixes.
 //!
+//! [`Stack`] deploys `deploy/template.yaml` there, with functions that are built for it.
+//!
 //! # The shared emulator
 //! The first test that needs it installs `ministack` into `target/aws-venv` (needs `python3` and the network, once) and
 //! starts it, below `target/aws`; all processes of a run (`cargo nextest` has one for each test) find it there. It ends
@@ -26,10 +28,12 @@
 mod account;
 mod emulator;
 mod faults;
+mod stack;
 mod venv;
 
 pub use account::{Account, LocalAws};
 pub use faults::{Calls, Faults};
+pub use stack::Stack;
 
 use std::path::{Path, PathBuf};
 
@@ -41,6 +45,10 @@ fn target() -> PathBuf {
     let program = std::env::current_exe().expect("the system knows what runs");
     let is_target =
         |folder: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|tag| folder.join(tag).exists());
-    let workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders up");
     program.ancestors().find(is_target).map_or_else(|| workspace().join("target"), Path::to_owned)
+}
+
+/// The sources.
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders up")
 }

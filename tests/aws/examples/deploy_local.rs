@@ -1,0 +1,18 @@
+//! The whole stack on this machine, until it is interrupted: `just deploy-local`.
+
+use ees_test_aws::{LocalAws, Stack};
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    eprintln!("starting the local AWS, building the functions, deploying ...");
+    let account = LocalAws::account().await;
+    let stack = Stack::event_store(&account).await;
+    for (name, value) in account.environment() {
+        println!("export {name}={value}");
+    }
+    println!("export EES_URL={}", stack.url());
+    println!("export CHANGESETS_TOPIC={}", stack.output("ChangesetsTopic"));
+    println!("export EVENTS_TOPIC={}", stack.output("EventsTopic"));
+    eprintln!("it stays up until you press Ctrl-C; paste the lines above into another terminal");
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,46 @@
+"""Deploys a template of SAM to the AWS of the environment, and prints its outputs as JSON.
+
+deploy.py STACK TEMPLATE PROGRAM [NAME=VALUE ...]
+  PROGRAM  the binary of all functions, which have `CodeUri: build/`
+  NAME     a parameter
+"""
+
+import json
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import boto3
+
+stack, template, program, *parameters = sys.argv[1:]
+
+package = BytesIO()
+with zipfile.ZipFile(package, "w", zipfile.ZIP_STORED) as archive:
+    bootstrap = zipfile.ZipInfo("bootstrap")
+    bootstrap.external_attr = 0o755 << 16
+    archive.writestr(bootstrap, Path(program).read_bytes())
+s3 = boto3.client("s3")
+bucket, key = f"{stack}-code", "code.zip"
+s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+s3.put_object(Bucket=bucket, Key=key, Body=package.getvalue())
+
+cloudformation = boto3.client("cloudformation")
+given = [parameter.split("=", 1) for parameter in parameters]
+cloudformation.create_stack(
+    StackName=stack,
+    TemplateBody=Path(template).read_text().replace("CodeUri: build/", f"CodeUri: s3://{bucket}/{key}"),
+    Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given],
+    Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+)
+try:
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+    )
+except Exception as error:
+    for event in reversed(cloudformation.describe_stack_events(StackName=stack)["StackEvents"]):
+        if "FAILED" in event["ResourceStatus"]:
+            print(event["LogicalResourceId"], event.get("ResourceStatusReason"), file=sys.stderr)
+    sys.exit(str(error))
+made = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+print(json.dumps({output["OutputKey"]: output["OutputValue"] for output in made["Outputs"]}))

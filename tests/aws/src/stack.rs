@@ -1,0 +1,112 @@
+//! A template of SAM, deployed to an account.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::account::Account;
+use crate::{target, venv, workspace};
+
+/// A stack that was deployed, with functions that run. It goes with its account.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    account: Account,
+    outputs: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// Deploys the event store: `deploy/template.yaml`, with the functions as they are built now, open to everybody who reaches
+    /// the emulator.
+    ///
+    /// # Panics
+    /// When it does not build, or can't be deployed; the message says why.
+    pub async fn event_store(account: &Account) -> Self {
+        let template = workspace().join("deploy/template.yaml");
+        let parameters = [format!("Architecture={}", architecture()), "DeletionProtection=false".to_owned()];
+        Self::deploy(account, "ees", template, functions, parameters.into()).await
+    }
+
+    /// Deploys a template whose functions are all this program, once it is built.
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn deploy(
+        account: &Account,
+        name: &'static str,
+        template: PathBuf,
+        build: impl FnOnce() -> PathBuf + Send + 'static,
+        parameters: Vec<String>,
+    ) -> Self {
+        let to = account.clone();
+        let deploying =
+            tokio::task::spawn_blocking(move || deploy(&to, name, &template, &build(), &parameters));
+        match deploying.await {
+            Ok(outputs) => Self { account: account.clone(), outputs },
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    /// The account it is in.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// An output of the template.
+    ///
+    /// # Panics
+    /// When it has none of that name.
+    pub fn output(&self, name: &str) -> &str {
+        &self.outputs[name]
+    }
+
+    /// Where the emulator answers for the API Gateway.
+    ///
+    /// # Panics
+    /// When the stack has no `ApiEndpoint`.
+    pub fn url(&self) -> String {
+        let endpoint = self.output("ApiEndpoint");
+        let (id, stage) = endpoint
+            .strip_prefix("https://")
+            .and_then(|rest| Some((rest.split_once('.')?.0, rest.split_once('/')?.1)))
+            .expect("https://ID.execute-api.REGION.HOST/STAGE");
+        format!("{}/_aws/execute-api/{id}/{stage}", self.account.endpoint())
+    }
+}
+
+fn deploy(
+    account: &Account,
+    name: &str,
+    template: &Path,
+    program: &Path,
+    parameters: &[String],
+) -> BTreeMap<String, String> {
+    let mut python = Command::new(venv::folder().join("bin/python"));
+    python.args(["-c", include_str!("deploy.py"), name]).arg(template).arg(program).args(parameters);
+    let deployed = python.envs(account.environment()).output().expect("python runs");
+    let told = String::from_utf8_lossy(&deployed.stderr);
+    assert!(deployed.status.success(), "{} can't be deployed: {told}", template.display());
+    serde_json::from_slice(&deployed.stdout).expect("the outputs, as JSON")
+}
+
+/// The functions' program, built as the tests are, and stripped: the emulator copies it.
+///
+/// Together with the command, as other tests build that: what both are made of is built once then.
+fn functions() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "-p", "ees", "-p", "ees-lambda", "--bin", "ees", "--bin", "bootstrap"]);
+    cargo.args(["--features", "ees/postgres,ees/dynamodb,ees/sns"]).current_dir(workspace());
+    assert!(cargo.status().expect("cargo runs").success(), "the functions do not build");
+    let built = target().join("debug/bootstrap");
+    let stripping = target().join(format!("aws/bootstrap-{}", std::process::id()));
+    let strip = Command::new("strip").arg("-o").arg(&stripping).arg(&built).status();
+    if !strip.is_ok_and(|status| status.success()) {
+        return built;
+    }
+    let stripped = target().join("aws/bootstrap");
+    std::fs::rename(stripping, &stripped).expect("target is writable");
+    stripped
+}
+
+fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
+}

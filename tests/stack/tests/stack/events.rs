@@ -1,0 +1,130 @@
+//! What the emulator can't route: the handler is given the events of API Gateway themselves.
+
+use axum::Router;
+use axum::body::to_bytes;
+use ees_lambda::{Environment, api};
+use ees_projector::dynamodb::{Database, create_table};
+use ees_test_aws::LocalAws;
+use serde_json::{Value, json};
+
+const BODY_MAX: usize = 8 * 1024 * 1024;
+
+async fn router(keys: Option<&str>) -> Router {
+    let account = LocalAws::account().await;
+    let config = account.sdk_config();
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    ees_store::dynamodb::create_table(&config, "log", false).await.unwrap();
+    create_table(&client, "read-models").await.unwrap();
+    let environment = Environment { role: "api".to_owned(), config, table: "log".to_owned() };
+    let keys = keys.map(|keys| keys.parse().unwrap());
+    api::router(&environment, Database::new(client, "read-models"), keys).await.unwrap()
+}
+
+/// An event as a REST API of API Gateway hands it over: the path is as it was sent, the query is decoded.
+fn event(method: &str, path: &str, query: &[(&str, &str)], body: Option<&str>) -> String {
+    let values = |(name, value): &(&str, &str)| ((*name).to_owned(), json!([value]));
+    let query: serde_json::Map<_, _> = query.iter().map(values).collect();
+    json!({
+        "resource": "/{proxy+}", "path": path, "httpMethod": method,
+        "headers": {"Host": "id.execute-api.eu-central-1.amazonaws.com", "Authorization": "Bearer key"},
+        "multiValueHeaders": {"Host": ["id.execute-api.eu-central-1.amazonaws.com"], "Authorization": ["Bearer key"]},
+        "queryStringParameters": null, "multiValueQueryStringParameters": query,
+        "pathParameters": {"proxy": path}, "stageVariables": null,
+        "requestContext": {
+            "accountId": "123456789012", "resourceId": "r", "stage": "v1", "requestId": "i",
+            "identity": {"sourceIp": "127.0.0.1"}, "resourcePath": "/{proxy+}", "httpMethod": method,
+            "path": format!("/v1{path}"), "apiId": "id",
+        },
+        "body": body, "isBase64Encoded": false,
+    })
+    .to_string()
+}
+
+async fn text(
+    router: &Router,
+    method: &str,
+    path: &str,
+    query: &[(&str, &str)],
+    body: Option<&str>,
+) -> (u16, String) {
+    let request = lambda_http::request::from_str(&event(method, path, query, body)).unwrap();
+    let response = api::answer(router.clone(), request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), BODY_MAX).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+async fn call(
+    router: &Router,
+    method: &str,
+    path: &str,
+    query: &[(&str, &str)],
+    body: Option<&str>,
+) -> (u16, Value) {
+    let (status, text) = text(router, method, path, query, body).await;
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+#[tokio::test]
+async fn a_slash_in_a_stream_id_is_no_slash_of_the_path() {
+    let router = router(None).await;
+    let id = "axum/src/ä b%41.rs";
+    let path = "/streams/axum%2Fsrc%2F%C3%A4%20b%2541.rs";
+    let committed = json!({"stream_id": id, "changeset_id": 1});
+    assert_eq!(call(&router, "POST", path, &[], Some(r#"{"events":[1]}"#)).await, (200, committed));
+    let next = [("expected_last_changeset", "1")];
+    assert_eq!(call(&router, "POST", path, &next, Some(r#"{"events":[2]}"#)).await.0, 200);
+    let (status, page) = call(&router, "GET", &format!("{path}/changesets"), &[("from", "2")], None).await;
+    assert_eq!(
+        (status, &page["stream_id"], &page["changesets"][0]["events"]),
+        (200, &json!(id), &json!([2]))
+    );
+    assert_eq!(call(&router, "GET", "/streams/axum/changesets", &[], None).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_empty_stream_id_is_missing() {
+    let router = router(None).await;
+    let commit = Some(r#"{"events":[1]}"#);
+    for (method, path, body) in [
+        ("POST", "/streams/", commit),
+        ("GET", "/streams/", None),
+        ("GET", "/streams//changesets", None),
+        ("GET", "/streams//events", None),
+    ] {
+        let (status, problem) = call(&router, method, path, &[], body).await;
+        assert_eq!((status, &problem["error"]), (400, &json!("MISSING_STREAM_ID")), "{method} {path}");
+    }
+    assert_eq!(call(&router, "GET", "/", &[], None).await, (404, json!({"message": "Invalid endpoint"})));
+}
+
+#[tokio::test]
+async fn keys_are_asked_for_where_there_are_any() {
+    assert_eq!(call(&router(Some("read:key")).await, "GET", "/streams", &[], None).await.0, 200);
+    let (status, refused) = call(&router(Some("read:other")).await, "GET", "/streams", &[], None).await;
+    assert_eq!((status, &refused["error"]), (401, &json!("UNAUTHORIZED")));
+}
+
+#[tokio::test]
+async fn an_answer_fits_what_lambda_carries() {
+    let router = router(None).await;
+    // Of this an answer has twice as much, escaped.
+    let events = format!("{{\"events\":[{}]}}", vec!["\"\""; 100_000].join(","));
+    for last in 0..10 {
+        let expected = [("expected_last_changeset", &*last.to_string())];
+        assert_eq!(call(&router, "POST", "/streams/a", &expected, Some(&events)).await.0, 200);
+    }
+    let (mut from, mut read) = ("1".to_owned(), 0);
+    loop {
+        let (status, page) = text(&router, "GET", "/streams/a/changesets", &[("from", &from)], None).await;
+        let carried = serde_json::to_string(&page).unwrap().len();
+        assert!(status == 200 && carried < 6_000_000 && carried > 500_000, "{status} {carried}");
+        let page: Value = serde_json::from_str(&page).unwrap();
+        read += page["changesets"].as_array().unwrap().len();
+        match page.get("next") {
+            Some(next) => from = next.to_string(),
+            None => break,
+        }
+    }
+    assert_eq!(read, 10);
+}

@@ -1,0 +1,149 @@
+//! A part of a real history, imported through the API: counted, published, and projected.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ees_projector::sqs::{Queue, Worker};
+use ees_projector::{Fold, Projector, Recorded, Settings, dynamodb};
+use ees_store::client::Client;
+use ees_store::dynamodb::{Indexing, Options, Store};
+use ees_store::{Commit, EventStore, StreamId};
+use ees_test_aws::{LocalAws, Stack};
+use ees_tests::history::{Line, lines};
+use futures::StreamExt;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::support::{LONG, Subscriber};
+
+/// So many that the emulator, whose queries are slow, is done in time.
+const CHANGESETS: usize = 300;
+
+/// The beginning, by stream. The emulator splits a path at what stands for a slash in it, so that there is none in these names.
+fn beginning() -> BTreeMap<StreamId, Vec<Line>> {
+    let mut streams: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for mut line in lines().into_iter().take(CHANGESETS) {
+        line.stream_id = line.stream_id.as_str().replace('/', ":").parse().unwrap();
+        streams.entry(line.stream_id.clone()).or_default().push(line);
+    }
+    streams
+}
+
+fn events_of(line: &Line) -> Vec<Value> {
+    line.events.read().unwrap()
+}
+
+/// The last event of each file, and how many were applied.
+struct LastEvents;
+
+impl Fold for LastEvents {
+    type Event = IgnoredAny;
+    type Key = String;
+    type State = (u64, u64);
+
+    fn name(&self) -> &str {
+        "last_events"
+    }
+    fn key(&self, event: Recorded<'_, IgnoredAny>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<(u64, u64)>, event: Recorded<'_, IgnoredAny>) -> Option<(u64, u64)> {
+        Some((event.event_id.get(), row.map_or(0, |(_, applied)| applied) + 1))
+    }
+}
+
+async fn import(url: &str, streams: &BTreeMap<StreamId, Vec<Line>>) {
+    let client = Client::new(url).unwrap();
+    let import = async |commits: Vec<Commit>| {
+        for commit in commits {
+            client.commit(commit).await.unwrap();
+        }
+    };
+    let streams = streams.values().map(|lines| import(lines.iter().map(Line::commit).collect()));
+    futures::stream::iter(streams).buffer_unordered(8).collect::<()>().await;
+}
+
+/// What `GET /streams` answers, once it counts all of it.
+async fn statistics(url: &str) -> ees_store::Statistics {
+    let client = Client::new(url).unwrap();
+    let deadline = Instant::now() + LONG;
+    loop {
+        let statistics = client.statistics().await.unwrap();
+        if statistics.statistics_version == CHANGESETS as u64 {
+            return statistics;
+        }
+        assert!(Instant::now() < deadline, "{statistics:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_is_counted_published_and_projected() {
+    let account = LocalAws::account().await;
+    let stack = Stack::event_store(&account).await;
+    let changesets = Subscriber::of(&stack, "ChangesetsTopic", "changesets").await;
+    let events = Subscriber::of(&stack, "EventsTopic", "events").await;
+    let wake_ups = Subscriber::of(&stack, "EventsTopic", "wake-ups").await;
+
+    // A projection of one's own: woken by a queue, onto DynamoDB.
+    let config = account.sdk_config();
+    let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
+    let log = Arc::new(Store::open_with(&config, stack.output("Table"), options).await.unwrap());
+    let client = aws_sdk_dynamodb::Client::new(&config);
+    let database = dynamodb::Database::new(client, stack.output("ReadModels"));
+    let mut projector = Projector::new(log);
+    projector.fold(LastEvents, database.clone(), Settings::default()).unwrap();
+    let running = projector.start();
+    let worker = Worker::new(Queue::new(wake_ups.client.clone(), &wake_ups.url), running.handle().clone());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let worker = tokio::spawn(async move {
+        worker.run(async { drop(stopped.await) }).await;
+    });
+
+    let streams = beginning();
+    import(&stack.url(), &streams).await;
+
+    // Every changeset and every event once, in the order of its stream.
+    let in_all: usize = streams.values().flatten().map(|line| events_of(line).len()).sum();
+    let (told, told_events) = tokio::join!(changesets.receive(CHANGESETS), events.receive(in_all));
+    for (stream_id, lines) in &streams {
+        let id = |line: &Line| line.expected_last_changeset + 1;
+        let whole = |line: &Line| {
+            let metadata: Value = line.metadata.read().unwrap();
+            let (stream_id, changeset_id) = (stream_id.as_str(), id(line));
+            json!({"stream_id": stream_id, "changeset_id": changeset_id, "events": events_of(line), "metadata": metadata})
+        };
+        assert_eq!(told[stream_id.as_str()], lines.iter().map(whole).collect::<Vec<_>>());
+        let of_changeset =
+            |line: &Line| events_of(line).into_iter().map(|data| (id(line), data)).collect::<Vec<_>>();
+        let expected = (1..).zip(lines.iter().flat_map(of_changeset)).map(|(event_id, (changeset_id, data))| {
+            json!({"stream_id": stream_id.as_str(), "changeset_id": changeset_id, "event_id": event_id, "data": data})
+        });
+        assert_eq!(told_events[stream_id.as_str()], expected.collect::<Vec<_>>());
+    }
+
+    // The rows, each event applied once.
+    let end = (CHANGESETS as u64).into();
+    running.handle().when_reached("last_events", end, LONG).await.unwrap();
+    for (stream_id, lines) in &streams {
+        let count: u64 = lines.iter().map(|line| events_of(line).len() as u64).sum();
+        let (row, _) = database.document::<(u64, u64)>("last_events", stream_id.as_str()).await.unwrap();
+        assert_eq!(row, Some((count, count)), "{stream_id}");
+    }
+
+    // Exact, by the function that runs each minute.
+    let longest = streams.values().map(Vec::len).max().unwrap();
+    let expected = ees_store::Statistics {
+        total_streams: streams.len() as u64,
+        total_changesets: CHANGESETS as u64,
+        total_events: in_all as u64,
+        max_stream_length: longest as u64,
+        statistics_version: CHANGESETS as u64,
+    };
+    assert_eq!(statistics(&stack.url()).await, expected);
+    drop(stop);
+    worker.await.unwrap();
+    running.shut_down().await;
+}
