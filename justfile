@@ -81,4 +81,4 @@ templates: tools-aws
 [private]
 tools-aws:
     [ -x target/aws-tools/bin/sam ] || { python3 -m venv target/aws-tools && \
-        target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.51.0 aws-sam-cli==1.170.0 cargo-lambda==1.9.2; }
+        target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 aws-sam-cli==1.170.0 cargo-lambda==1.9.2; }
