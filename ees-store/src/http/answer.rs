@@ -109,8 +109,8 @@ impl Answer {
             self.text.push('{');
             write(self, &entry);
             self.text.push('}');
-            let entry = &self.text[before..];
-            added += self.shape.len_of(entry) - entry.len();
+            let written = &self.text[before..];
+            added += self.shape.len_of(written) - written.len();
             if self.text.len() + added + TAIL_BYTES > BYTES_MAX && before > first {
                 self.text.truncate(before);
                 left = Some(entry);
