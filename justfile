@@ -72,8 +72,8 @@ deploy-local:
 
 # Checks the templates.
 templates: tools-aws
-    target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection.yaml
-    for template in deploy/template.yaml deploy/own-projection.yaml; do \
+    target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection/template.yaml
+    for template in deploy/template.yaml deploy/own-projection/template.yaml; do \
         AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 target/aws-tools/bin/sam validate --lint --template-file $template; \
     done
 

@@ -14,8 +14,8 @@ use std::sync::Mutex;
 pub fn binary(name: &str) -> PathBuf {
     if cfg!(debug_assertions) {
         let features = "ees/postgres,ees/dynamodb,ees/sns";
-        let functions = ["-p", "ees-lambda", "--bin", "bootstrap"];
-        build(name, &[&["-p", name, "--bin", name, "--features", features][..], &functions].concat());
+        let functions = ["-p", "ees-lambda", "-p", "ees-own-projection"];
+        build(name, &[&["-p", name, "--bins", "--features", features][..], &functions].concat());
     } else {
         build(name, &["-p", name, "--bin", name, "--features", "postgres"]);
     }

@@ -21,25 +21,36 @@ impl Stack {
     /// # Panics
     /// When it does not build, or can't be deployed; the message says why.
     pub async fn event_store(account: &Account) -> Self {
-        let template = workspace().join("deploy/template.yaml");
-        let parameters = [format!("Architecture={}", architecture()), "DeletionProtection=false".to_owned()];
-        Self::deploy(account, "ees", template, functions, parameters.into()).await
+        let parameters = ["DeletionProtection=false".to_owned()];
+        Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters.into()).await
     }
 
-    /// Deploys a template whose functions are all this program, once it is built.
+    /// Deploys the example of a projection of one's own beside it, onto a database of PostgreSQL.
     ///
     /// # Panics
     /// As for [`event_store`](Self::event_store).
-    pub async fn deploy(
+    pub async fn own_projection(&self, database_url: &str) -> Self {
+        let parameters = vec![
+            format!("ChangesetsTopic={}", self.output("ChangesetsTopic")),
+            format!("Table={}", self.output("Table")),
+            format!("DatabaseUrl={database_url}"),
+        ];
+        let template = "deploy/own-projection/template.yaml";
+        Self::deploy(&self.account, "own", template, "own_projection", parameters).await
+    }
+
+    async fn deploy(
         account: &Account,
         name: &'static str,
-        template: PathBuf,
-        build: impl FnOnce() -> PathBuf + Send + 'static,
-        parameters: Vec<String>,
+        template: &'static str,
+        functions: &'static str,
+        mut parameters: Vec<String>,
     ) -> Self {
+        parameters.push(format!("Architecture={}", architecture()));
         let to = account.clone();
-        let deploying =
-            tokio::task::spawn_blocking(move || deploy(&to, name, &template, &build(), &parameters));
+        let deploying = tokio::task::spawn_blocking(move || {
+            deploy(&to, name, &workspace().join(template), &program(functions), &parameters)
+        });
         match deploying.await {
             Ok(outputs) => Self { account: account.clone(), outputs },
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
@@ -88,21 +99,21 @@ fn deploy(
     serde_json::from_slice(&deployed.stdout).expect("the outputs, as JSON")
 }
 
-/// The functions' program, built as the tests are, and stripped: the emulator copies it.
+/// A program of functions, built as the tests are, and stripped: the emulator copies it.
 ///
-/// Together with the command, as other tests build that: what both are made of is built once then.
-fn functions() -> PathBuf {
+/// All of them together, and with the command as other tests build that: what they are made of is built once then.
+fn program(name: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "ees", "-p", "ees-lambda", "--bin", "ees", "--bin", "bootstrap"]);
+    cargo.args(["build", "--quiet", "-p", "ees", "-p", "ees-lambda", "-p", "ees-own-projection", "--bins"]);
     cargo.args(["--features", "ees/postgres,ees/dynamodb,ees/sns"]).current_dir(workspace());
     assert!(cargo.status().expect("cargo runs").success(), "the functions do not build");
-    let built = target().join("debug/bootstrap");
-    let stripping = target().join(format!("aws/bootstrap-{}", std::process::id()));
+    let built = target().join("debug").join(name);
+    let stripping = target().join(format!("aws/{name}-{}", std::process::id()));
     let strip = Command::new("strip").arg("-o").arg(&stripping).arg(&built).status();
     if !strip.is_ok_and(|status| status.success()) {
         return built;
     }
-    let stripped = target().join("aws/bootstrap");
+    let stripped = target().join("aws").join(name);
     std::fs::rename(stripping, &stripped).expect("target is writable");
     stripped
 }

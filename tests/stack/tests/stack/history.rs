@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use ees_projector::postgres::sqlx;
 use ees_projector::sqs::{Queue, Worker};
-use ees_projector::{Fold, Projector, Recorded, Settings, dynamodb};
+use ees_projector::{Fold, Projector, Recorded, Settings, dynamodb, postgres};
 use ees_store::client::Client;
 use ees_store::dynamodb::{Indexing, Options, Store};
 use ees_store::{Commit, EventStore, StreamId};
 use ees_test_aws::{LocalAws, Stack};
+use ees_test_postgres::TestDatabase;
 use ees_tests::history::{Line, lines};
 use futures::StreamExt;
 use serde::de::IgnoredAny;
@@ -65,6 +67,31 @@ async fn import(url: &str, streams: &BTreeMap<StreamId, Vec<Line>>) {
     futures::stream::iter(streams).buffer_unordered(8).collect::<()>().await;
 }
 
+/// The files there are in the end, and their blobs.
+fn expected_tree(streams: &BTreeMap<StreamId, Vec<Line>>) -> BTreeMap<String, String> {
+    let last = |lines: &Vec<Line>| lines.iter().flat_map(events_of).next_back();
+    let blob = |event: Value| event["blob"].as_str().map(str::to_owned);
+    streams.iter().filter_map(|(id, lines)| Some((id.to_string(), last(lines).and_then(blob)?))).collect()
+}
+
+/// The rows of the function, once it has applied all.
+async fn tree(database: &postgres::Database) -> BTreeMap<String, String> {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let applied: Option<i64> =
+            sqlx::query_scalar("SELECT checkpoint FROM ees.projections WHERE name = 'files'")
+                .fetch_optional(database.pool())
+                .await
+                .unwrap();
+        if applied == Some(CHANGESETS as i64) {
+            let rows = sqlx::query_as("SELECT key, state->>'blob' FROM files.files");
+            return rows.fetch_all(database.pool()).await.unwrap().into_iter().collect();
+        }
+        assert!(Instant::now() < deadline, "the function stands at {applied:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// What `GET /streams` answers, once it counts all of it.
 async fn statistics(url: &str) -> ees_store::Statistics {
     let client = Client::new(url).unwrap();
@@ -75,7 +102,7 @@ async fn statistics(url: &str) -> ees_store::Statistics {
             return statistics;
         }
         assert!(Instant::now() < deadline, "{statistics:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
@@ -87,7 +114,11 @@ async fn a_history_is_counted_published_and_projected() {
     let events = Subscriber::of(&stack, "EventsTopic", "events").await;
     let wake_ups = Subscriber::of(&stack, "EventsTopic", "wake-ups").await;
 
-    // A projection of one's own: woken by a queue, onto DynamoDB.
+    // A projection of one's own as a function: woken by a queue, onto PostgreSQL.
+    let postgres = TestDatabase::new().await;
+    stack.own_projection(postgres.url()).await;
+
+    // Another in a worker: woken by a queue, onto DynamoDB.
     let config = account.sdk_config();
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let log = Arc::new(Store::open_with(&config, stack.output("Table"), options).await.unwrap());
@@ -132,6 +163,9 @@ async fn a_history_is_counted_published_and_projected() {
         let (row, _) = database.document::<(u64, u64)>("last_events", stream_id.as_str()).await.unwrap();
         assert_eq!(row, Some((count, count)), "{stream_id}");
     }
+
+    let files = postgres::Database::connect(postgres.url()).await.unwrap();
+    assert_eq!(tree(&files).await, expected_tree(&streams));
 
     // Exact, by the function that runs each minute.
     let longest = streams.values().map(Vec::len).max().unwrap();
