@@ -1,0 +1,163 @@
+//! What is particular to read models in DynamoDB: transactions of 100 items, and rows that are removed afterwards.
+#![cfg(feature = "dynamodb")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use ees_projector::database::{Database as _, Transaction};
+use ees_projector::dynamodb::{Database, create_table};
+use ees_projector::{Drained, Fold, OnDemand, Projector, Recorded, Retry, Settings, State};
+use ees_store::{Commit, EventStore, Events, Expectation, StreamId, Timestamp, memory};
+use ees_test_aws::{Account, Faults, LocalAws};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// Counts how often each number was seen: a row a number.
+struct Numbers;
+
+impl Fold for Numbers {
+    type Event = u64;
+    type Key = u64;
+    type State = u64;
+
+    fn name(&self) -> &str {
+        "numbers"
+    }
+    fn key(&self, event: Recorded<'_, u64>) -> Option<u64> {
+        Some(*event.event)
+    }
+    fn fold(&self, times: Option<u64>, _: Recorded<'_, u64>) -> Option<u64> {
+        Some(times.unwrap_or(0) + 1)
+    }
+}
+
+async fn append(store: &memory::Store, stream: &str, events: &[u64]) {
+    let id: StreamId = stream.parse().unwrap();
+    let commit = Commit::new(id, Expectation::NewStream, Events::of(events).unwrap());
+    store.commit(commit).await.unwrap();
+}
+
+/// A changeset each.
+async fn log_of(numbers: impl IntoIterator<Item = u64>) -> Arc<memory::Store> {
+    let store = Arc::new(memory::Store::new());
+    for (at, number) in numbers.into_iter().enumerate() {
+        append(&store, &format!("stream-{at}"), &[number]).await;
+    }
+    store
+}
+
+async fn database(account: &Account, faults: &Faults) -> Database {
+    let client = aws_sdk_dynamodb::Client::new(&account.sdk_config());
+    create_table(&client, "read-models").await.unwrap();
+    Database::new(aws_sdk_dynamodb::Client::new(&account.sdk_config_with(faults)), "read-models")
+}
+
+/// How many items a partition has, on a good day.
+async fn count(account: &Account, partition: &str) -> usize {
+    let query = aws_sdk_dynamodb::Client::new(&account.sdk_config()).query().table_name("read-models");
+    let query = query.key_condition_expression("ees_partition = :p").consistent_read(true);
+    let query = query.expression_attribute_values(":p", AttributeValue::S(partition.to_owned()));
+    query.into_paginator().items().send().try_collect().await.unwrap().len()
+}
+
+fn settings() -> Settings {
+    let retry = Retry { times: 1, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(20) };
+    Settings { retry, ..Settings::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_changes_more_than_a_transaction_takes_is_cut() {
+    let account = LocalAws::account().await;
+    let log = log_of((0..500).map(|n| n % 350)).await;
+    let database = database(&account, &Faults::none()).await;
+    let numbers = OnDemand::fold(Numbers, database.clone(), log, settings()).unwrap();
+    assert_eq!(numbers.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
+    assert_eq!(count(&account, &database.partition("numbers").await.unwrap()).await, 350);
+    let (row, checkpoint) = database.document::<u64>("numbers", "149").await.unwrap();
+    assert_eq!((row, checkpoint.get()), (Some(2), 500));
+    assert_eq!(database.document::<u64>("numbers", "350").await.unwrap().0, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changeset_that_changes_too_much_pauses_the_projection_and_says_why() {
+    let account = LocalAws::account().await;
+    let log = log_of([1, 2]).await;
+    append(&log, "fits", &Vec::from_iter(100..199)).await;
+    append(&log, "does-not", &Vec::from_iter(200..300)).await;
+    append(&log, "behind", &[3]).await;
+    let mut projector = Projector::new(log);
+    let database = database(&account, &Faults::none()).await;
+    projector.fold(Numbers, database.clone(), settings()).unwrap();
+    let running = projector.start();
+    let deadline = Instant::now() + LONG;
+    let status = loop {
+        let status = running.handle().status("numbers").await.unwrap();
+        if status.state == State::Paused {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(status.checkpoint.get(), 3);
+    let reason = status.pause.unwrap().reason;
+    assert!(reason.contains("more than 100 items"), "{reason}");
+    running.shut_down().await;
+    assert_eq!(count(&account, &database.partition("numbers").await.unwrap()).await, 2 + 99);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_of_before_a_rebuild_are_removed() {
+    let account = LocalAws::account().await;
+    let log = log_of(0..150).await;
+    let mut projector = Projector::new(log);
+    let database = database(&account, &Faults::none()).await;
+    projector.fold(Numbers, database.clone(), settings()).unwrap();
+    let running = projector.start();
+    let end = 150.into();
+    running.handle().when_reached("numbers", end, LONG).await.unwrap();
+    let before = database.partition("numbers").await.unwrap();
+    running.handle().rebuild("numbers", "to see the rows go").await.unwrap();
+    running.handle().when_reached("numbers", end, LONG).await.unwrap();
+    running.shut_down().await;
+    let now = database.partition("numbers").await.unwrap();
+    assert_ne!(before, now);
+    // A bounded number at a time; the hourly sweep of a projection does the same.
+    let mut removed = 0;
+    loop {
+        let mut tx = database.begin().await.unwrap();
+        let gone = tx.sweep("numbers", Timestamp::from_micros(0), 100).await.unwrap();
+        tx.commit().await.unwrap();
+        assert!(gone <= 100);
+        removed += gone;
+        if gone == 0 {
+            break;
+        }
+    }
+    assert!(removed <= 150);
+    assert_eq!((count(&account, &before).await, count(&account, &now).await), (0, 150));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_bad_day_each_changeset_is_applied_once_by_whichever_host() {
+    for seed in 1..=3 {
+        let account = LocalAws::account().await;
+        let log = log_of((0..300).map(|n| n % 40)).await;
+        let database = database(&account, &Faults::everything(seed)).await;
+        let settings = Settings { batch_changesets_max: 20, ..settings() };
+        let hosts = (0..3).map(|_| {
+            let numbers = OnDemand::fold(Numbers, database.clone(), log.clone(), settings).unwrap();
+            tokio::spawn(async move { numbers.drain_until(Instant::now() + LONG).await })
+        });
+        for host in Vec::from_iter(hosts) {
+            assert_eq!(host.await.unwrap(), Drained::CaughtUp, "seed {seed}");
+        }
+        let kind = Database::new(aws_sdk_dynamodb::Client::new(&account.sdk_config()), "read-models");
+        for number in 0..40 {
+            let (times, checkpoint) = kind.document::<u64>("numbers", &number.to_string()).await.unwrap();
+            let expected = if number < 20 { 8 } else { 7 };
+            assert_eq!((times, checkpoint.get()), (Some(expected), 300), "seed {seed}, number {number}");
+        }
+    }
+}
