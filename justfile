@@ -60,9 +60,10 @@ bench-short:
 kill-for-hours hours="4":
     EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test file_history --test file_history_postgres -- --nocapture
 
-# Builds the functions and deploys them to the AWS of the environment; a first time it asks for the parameters.
-deploy *options="--guided": tools-aws
-    target/aws-tools/bin/cargo-lambda lambda build --release --locked --arm64 -p ees-lambda --bin bootstrap --lambda-dir target/lambda
+# Builds the functions for arm64 and deploys the stack to the AWS of the environment (`--parameter-overrides NAME=VALUE ...`).
+deploy *options: tools-aws
+    [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2
+    PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked --arm64 -p ees-lambda --bin bootstrap --lambda-dir target/lambda
     mkdir -p deploy/build && cp target/lambda/bootstrap/bootstrap deploy/build/
     target/aws-tools/bin/sam deploy --template-file deploy/template.yaml --stack-name ees --capabilities CAPABILITY_IAM --resolve-s3 {{options}}
 
@@ -81,4 +82,4 @@ templates: tools-aws
 [private]
 tools-aws:
     [ -x target/aws-tools/bin/sam ] || { python3 -m venv target/aws-tools && \
-        target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 aws-sam-cli==1.170.0 cargo-lambda==1.9.2; }
+        target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 aws-sam-cli==1.170.0; }
