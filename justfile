@@ -75,7 +75,7 @@ deploy-local:
 templates: tools-aws
     target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection/template.yaml
     for template in deploy/template.yaml deploy/own-projection/template.yaml; do \
-        AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 target/aws-tools/bin/sam validate --lint --template-file $template; \
+        AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 target/aws-tools/bin/sam validate --lint --template-file $template || exit 1; \
     done
 
 # What the two above need: into target, once.
