@@ -65,7 +65,7 @@ impl Database {
         while !left.is_empty() {
             let before = left.len();
             let call = self.client.batch_write_item().request_items(&*self.table, left);
-            let answer = call.send().await.map_err(Error::of)?;
+            let answer = Box::pin(call.send()).await.map_err(Error::of)?;
             left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
             if left.len() == before {
                 rounds += 1;

@@ -127,7 +127,7 @@ impl Database {
     /// An item as it is at this moment.
     async fn get(&self, partition: &str, key: &str) -> Result<Option<Item>, Error> {
         let call = self.client.get_item().table_name(&*self.table).set_key(Some(item::key(partition, key)));
-        Ok(call.consistent_read(true).send().await.map_err(Error::of)?.item)
+        Ok(Box::pin(call.consistent_read(true).send()).await.map_err(Error::of)?.item)
     }
 
     /// Several items as they are at one moment.
@@ -140,7 +140,8 @@ impl Database {
             let get = Get::builder().table_name(&*self.table).set_key(Some(item::key(partition, key)));
             call = call.transact_items(TransactGetItem::builder().get(get.build()?).build());
         }
-        let mut found = call.send().await.map_err(Error::of)?.responses.unwrap_or_default().into_iter();
+        let mut found =
+            Box::pin(call.send()).await.map_err(Error::of)?.responses.unwrap_or_default().into_iter();
         Ok(std::array::from_fn(|_| found.next().and_then(|answer| answer.item).filter(|it| !it.is_empty())))
     }
 
@@ -173,7 +174,7 @@ impl Database {
             });
             let left = i32::try_from(limit - items.len()).unwrap_or(i32::MAX);
             let call = call.scan_index_forward(ascending).limit(left).set_exclusive_start_key(from);
-            let answer = call.send().await.map_err(Error::of)?;
+            let answer = Box::pin(call.send()).await.map_err(Error::of)?;
             items.extend(answer.items.unwrap_or_default());
             from = answer.last_evaluated_key;
             if from.is_none() {

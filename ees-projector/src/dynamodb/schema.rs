@@ -24,7 +24,7 @@ pub async fn create_table(client: &Client, table: &str) -> Result<bool, BoxError
         create = create.attribute_definitions(attribute.attribute_type(ScalarAttributeType::S).build()?);
         create = create.key_schema(KeySchemaElement::builder().attribute_name(name).key_type(kind).build()?);
     }
-    match create.send().await {
+    match Box::pin(create.send()).await {
         Ok(_) => {}
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {
             return Ok(false);

@@ -109,7 +109,7 @@ impl Tx {
     async fn some(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), BoxError> {
         let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
         let call = self.database.client.batch_get_item().request_items(&*self.database.table, request);
-        let answer = call.send().await.map_err(Error::of)?;
+        let answer = Box::pin(call.send()).await.map_err(Error::of)?;
         let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items).collect();
         let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).collect();
         Ok((found, left))
@@ -176,7 +176,7 @@ impl Tx {
         }
         // A repeat whose first answer was lost is recognised by its token.
         let call = database.client.transact_write_items().client_request_token(Uuid::new_v4().to_string());
-        call.set_transact_items(Some(actions)).send().await.map(drop).map_err(cancelled)
+        Box::pin(call.set_transact_items(Some(actions)).send()).await.map(drop).map_err(cancelled)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The whole stack on this machine, until it is interrupted: `just deploy-local`.
 
-use ees_test_aws::{LocalAws, Stack};
+use ees_test_aws::{Account, Stack};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     eprintln!("starting the local AWS, building the functions, deploying ...");
-    let account = LocalAws::account().await;
+    let account = Account::of_everybody().await;
     let stack = Stack::event_store(&account).await;
     for (name, value) in account.environment() {
         println!("export {name}={value}");

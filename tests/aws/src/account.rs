@@ -35,6 +35,14 @@ impl LocalAws {
 }
 
 impl Account {
+    /// The account of those who say nothing: no test's, since all would share it, but one for trying things out.
+    ///
+    /// # Panics
+    /// As for [`LocalAws::account`].
+    pub async fn of_everybody() -> Self {
+        Self { id: "test".to_owned(), ..LocalAws::account().await }
+    }
+
     pub(crate) fn new(endpoint: String) -> Self {
         Self { id: fastrand::u64(100_000_000_000..1_000_000_000_000).to_string(), endpoint }
     }

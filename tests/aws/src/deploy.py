@@ -6,6 +6,7 @@ deploy.py STACK TEMPLATE PROGRAM [NAME=VALUE ...]
 """
 
 import json
+import os
 import sys
 import zipfile
 from io import BytesIO
@@ -20,12 +21,14 @@ with zipfile.ZipFile(package, "w", zipfile.ZIP_STORED) as archive:
     bootstrap = zipfile.ZipInfo("bootstrap")
     bootstrap.external_attr = 0o755 << 16
     archive.writestr(bootstrap, Path(program).read_bytes())
-s3 = boto3.client("s3")
-bucket, key = f"{stack}-code", "code.zip"
-s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": s3.meta.region_name})
+session = boto3.Session(region_name=os.environ["AWS_REGION"])
+s3 = session.client("s3")
+# The names of buckets are those of all accounts.
+bucket, key = f"{stack}-code-{os.environ['AWS_ACCESS_KEY_ID']}", "code.zip"
+s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": session.region_name})
 s3.put_object(Bucket=bucket, Key=key, Body=package.getvalue())
 
-cloudformation = boto3.client("cloudformation")
+cloudformation = session.client("cloudformation")
 given = [parameter.split("=", 1) for parameter in parameters]
 cloudformation.create_stack(
     StackName=stack,

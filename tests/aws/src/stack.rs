@@ -70,6 +70,14 @@ impl Stack {
         &self.outputs[name]
     }
 
+    /// The header `Authorization` of a signed request, as far as the emulator looks at it: without, it asks the account of
+    /// everybody.
+    pub fn authorization(&self) -> String {
+        let scope =
+            format!("{}/20260101/{}/execute-api/aws4_request", self.account.id(), self.account.region());
+        format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0")
+    }
+
     /// Where the emulator answers for the API Gateway.
     ///
     /// # Panics

@@ -11,11 +11,13 @@ use crate::support::LONG;
 struct Api {
     client: Client,
     url: String,
+    authorization: String,
 }
 
 impl Api {
     async fn call(&self, method: Method, path: &str, body: Option<&str>) -> Response {
         let request = self.client.request(method, format!("{}{path}", self.url));
+        let request = request.header("Authorization", &self.authorization);
         let request = match body {
             Some(body) => request.body(body.to_owned()),
             None => request,
@@ -55,7 +57,7 @@ async fn told(response: Response) -> (u16, Value) {
 async fn the_contract_holds_behind_api_gateway() {
     let account = LocalAws::account().await;
     let stack = Stack::event_store(&account).await;
-    let api = Api { client: Client::new(), url: stack.url() };
+    let api = Api { client: Client::new(), url: stack.url(), authorization: stack.authorization() };
     let opened = r#"{"events":[{"type":"opened","n":1.0},2],"metadata":{"by":"\u0000"}}"#;
 
     // Commit.
