@@ -3,6 +3,8 @@
 //! A projection's row is the item `control` of the partition `!NAME`; beside it stand its audit entries, by time. A stream that
 //! is parked is an item of a table of the projection's own, and each of its changesets one of the stream's partition.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use uuid::Uuid;
@@ -102,7 +104,7 @@ impl Transaction for Tx {
     async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
         let parked = self.partition_of(&parking(name)).await?;
         let mut streams = Vec::new();
-        for stream in self.query(&parked, "", usize::MAX).await? {
+        for stream in self.query(&parked, usize::MAX).await? {
             streams.push(ParkedStream {
                 stream_id: StreamId::new(to_text(&stream, KEY)?)?,
                 first: ChangesetId::new(to_number(&stream, "first")?),
@@ -124,7 +126,7 @@ impl Transaction for Tx {
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
         let room = waiting_room(&self.partition_of(&parking(name)).await?, stream_id);
-        let places = self.query(&room, "", limit).await?;
+        let places = self.query(&room, limit).await?;
         places.iter().map(|place| Ok(Checkpoint::new(to_text(place, KEY)?.parse()?))).collect()
     }
 
@@ -141,7 +143,7 @@ impl Transaction for Tx {
             return Ok(false);
         }
         self.stage(&room, &place, None)?;
-        let next = self.query(&room, "", 1).await?;
+        let next = self.query(&room, 1).await?;
         let stream = match (self.get(&parked, stream_id.as_str()).await?, next.first()) {
             (Some(mut stream), Some(next)) => {
                 let changesets: u64 = to_number(&stream, "changesets")?;
@@ -188,7 +190,7 @@ impl Transaction for Tx {
     }
 
     async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
-        let found = self.database.query(&home(name), AUDIT, None, limit, false).await?;
+        let found = self.query_between(&home(name), AUDIT, None, limit, false).await?;
         let entry = |item: &Item| {
             Ok(AuditEntry {
                 at: Timestamp::from_micros(to_number(item, "at")?),
@@ -204,7 +206,7 @@ impl Transaction for Tx {
     async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
         let home = home(name);
         let until = of_moment(audit_before);
-        let old = self.database.query(&home, AUDIT, Some(&until), limit.min(SWEPT_MAX), true).await?;
+        let old = self.query_between(&home, AUDIT, Some(&until), limit.min(SWEPT_MAX), true).await?;
         for entry in &old {
             self.stage(&home, to_text(entry, KEY)?, None)?;
         }
@@ -220,11 +222,24 @@ impl Transaction for Tx {
 
 impl Tx {
     /// Items of a partition in the order of their keys, what is staged included.
-    async fn query(&self, partition: &str, begin: &str, limit: usize) -> Result<Vec<Item>, BoxError> {
-        let staged: Vec<_> = self.staged_in(partition).collect();
+    async fn query(&self, partition: &str, limit: usize) -> Result<Vec<Item>, BoxError> {
+        self.query_between(partition, "", None, limit, true).await
+    }
+
+    /// As [`Database::query`](super::Database::query), what is staged included.
+    async fn query_between(
+        &self,
+        partition: &str,
+        begin: &str,
+        until: Option<&str>,
+        limit: usize,
+        ascending: bool,
+    ) -> Result<Vec<Item>, BoxError> {
+        let is_wanted = |key: &str| key.starts_with(begin) && until.is_none_or(|until| key < until);
+        let staged: Vec<_> = self.staged_in(partition).filter(|(key, _)| is_wanted(key)).collect();
         let enough = limit.saturating_add(staged.len());
-        let stored = self.database.query(partition, begin, None, enough, true).await?;
-        let mut items = std::collections::BTreeMap::new();
+        let stored = self.database.query(partition, begin, until, enough, ascending).await?;
+        let mut items = BTreeMap::new();
         for item in stored {
             items.insert(to_text(&item, KEY)?.to_owned(), item);
         }
@@ -234,7 +249,8 @@ impl Tx {
                 None => items.remove(key),
             };
         }
-        Ok(items.into_values().take(limit).collect())
+        let items = items.into_values();
+        Ok(if ascending { items.take(limit).collect() } else { items.rev().take(limit).collect() })
     }
 }
 

@@ -20,6 +20,7 @@ impl Error {
         self.passes
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
     pub(super) fn of<E>(error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
