@@ -53,9 +53,9 @@ bench:
     cargo bench -p ees-tests --bench embedded
     cargo bench -p ees-tests --bench postgres
 
-# Checks that the benchmarks run; their figures mean nothing.
+# Checks that the benchmarks run, with what the tests have built; their figures mean nothing.
 bench-short:
-    cargo bench --locked -p ees-tests --bench embedded --bench postgres -- --short
+    cargo bench --locked --profile dev -p ees-tests --bench embedded --bench postgres -- --short
 
 # Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":
