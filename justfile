@@ -21,11 +21,10 @@ features:
     #!/usr/bin/env bash
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
-    for feature in "" sqlite postgres http client tls laws; do lint ees-store "$feature"; done
-    for feature in "" sqlite postgres http testkit derive; do lint ees-projector "$feature"; done
+    for feature in "" sqlite postgres dynamodb http client tls laws sns; do lint ees-store "$feature"; done
+    for feature in "" sqlite postgres http testkit derive sns sqs aws-lambda sns,aws-lambda; do lint ees-projector "$feature"; done
     for feature in "" sqlite; do lint ees-projections "$feature"; done
-    lint ees ""
-    lint ees postgres
+    for feature in "" postgres dynamodb sns; do lint ees "$feature"; done
     lint ees tls
 
 # Builds the documentation; a broken link is an error.

@@ -44,6 +44,7 @@ where
             StepError::Database(error) => {
                 (None, format!("the read model's database failed: {}", chain(&*error)))
             }
+            StepError::Outside(error) => (None, chain(&*error)),
             StepError::Replaced(error) | StepError::Setup(error) => return self.stop(&error),
         };
         let place = failed.as_ref().map(|(_, place)| place.clone());

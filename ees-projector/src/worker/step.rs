@@ -32,6 +32,8 @@ pub(crate) enum StepError {
     Fenced,
     /// The read-model database failed. Nobody's fault, and it passes.
     Database(BoxError),
+    /// What a reactor talks to failed. It passes, too.
+    Outside(BoxError),
     /// The projection, standing at this position, can't get past this changeset.
     Failed { at: Position, place: Applied, error: String },
     /// There is no read model here that this program could go on with; there may be one day.
@@ -318,7 +320,7 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
