@@ -6,6 +6,7 @@
 //!   tests, and `client::Client` talks to a store elsewhere. All of them are both traits.
 //! - `http::Api` is a store as an axum router, and `http::Server` serves it.
 //! - [`pages`] reads on past the end of a page, and follows the log as it grows.
+//! - [`publish`] is the form of messages to subscribers, and puts them on SNS topics.
 //! - [`decide`](decide::decide) is where a commit is accepted or refused: a pure function.
 //! - `laws` is what every store keeps, as tests for yours.
 //!
