@@ -13,6 +13,7 @@ mod failing;
 mod log_replaced;
 mod operating;
 mod parking;
+mod reading;
 mod support;
 mod sweeping;
 mod typed_rows;
