@@ -163,10 +163,12 @@ impl<A: Aggregate> Repository<A> {
         committed: Committed,
     ) -> Result<Executed<A>, ExecuteError<A::Error>> {
         if committed.changeset_id == now.changeset_id.next() {
+            if !now.exists() {
+                now.stream_type = Some(self.stream_type.clone());
+            }
             events.iter().for_each(|event| now.state.apply(event));
             now.changeset_id = committed.changeset_id;
             now.event_id = now.event_id.plus(events.len() as u64);
-            now.stream_type.get_or_insert_with(|| self.stream_type.clone());
         } else {
             // A repeat: what it did lies further back, or was read already.
             self.hydrator().follow(&mut now, None).await?;

@@ -82,11 +82,14 @@ impl Reading {
         };
         let old = match old {
             Ok(old) => old,
-            // Of a version that is not known, or without one: it is whose type it says it is.
+            // Nobody knows what it is called today: whoever wants what its type has become must not miss it.
             Err(error) => {
-                let name = json::event_type(event);
-                let is_mine = filter.accepts_event(event) && !is_foreign::<E>(name.as_deref());
-                return if is_mine { Err(error.to_string()) } else { Ok(None) };
+                let name = json::event_type(event).unwrap_or_default();
+                let is_mine = |name: &str| filter.accepts_type(Some(name)) && !is_foreign::<E>(Some(name));
+                return match self.upcasters.names_today(&name).any(is_mine) || is_mine(&name) {
+                    true => Err(error.to_string()),
+                    false => Ok(None),
+                };
             }
         };
         let name = &self.upcasters.destination(&old.at).name;
@@ -149,6 +152,7 @@ mod tests {
     fn a_step_that_fails_concerns_those_only_whose_event_it_is() {
         assert_eq!(read(r#"{"type":"broken"}"#), Ok(None));
         assert_eq!(read(r#"{"type":"shipped","version":7}"#), Ok(None));
+        assert!(read(r#"{"type":"begun","version":7}"#).is_err(), "it may be an opened one");
         assert!(reading().read::<serde_json::Value>(r#"{"type":"broken"}"#, &Filter::default()).is_err());
     }
 

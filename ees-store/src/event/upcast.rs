@@ -224,6 +224,12 @@ impl Upcasters {
         at
     }
 
+    /// What events of a type have become, by the steps that are known.
+    pub(super) fn names_today(&self, name: &str) -> impl Iterator<Item = &str> {
+        let steps = self.types.get(name).into_iter().flat_map(|of_type| of_type.steps.values());
+        steps.map(|step| self.destination(&step.to).name.as_str())
+    }
+
     fn step_from(&self, place: &Place) -> Option<&Step> {
         self.types.get(&place.name)?.steps.get(&place.version)
     }
