@@ -84,6 +84,19 @@ pub trait Aggregate: Default + Send + Sync + 'static {
 }
 
 /// Whether a text can be a stream type. Known when the program is compiled, so that nobody has to handle it later.
+///
+/// ```compile_fail,E0080
+/// # use ees_aggregate::{Aggregate, Repository};
+/// # #[derive(Default)] struct Nameless;
+/// # impl Aggregate for Nameless {
+/// const TYPE: &'static str = "";
+/// #     type Event = (); type Command = (); type Error = std::convert::Infallible;
+/// #     fn apply(&mut self, (): &()) {}
+/// #     fn decide(&self, (): &()) -> Result<Vec<()>, Self::Error> { Ok(vec![]) }
+/// # }
+/// # let store = ees_store::memory::Store::new();
+/// Repository::<Nameless>::new(std::sync::Arc::new(store));
+/// ```
 pub(crate) const fn is_stream_type(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut at = 0;

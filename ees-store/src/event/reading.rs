@@ -128,7 +128,10 @@ mod tests {
 
     fn reading() -> Reading {
         let upcasters = Upcasters::new()
-            .step(("paid", 1), ("paid", 2), |event| Ok(event.rename("amount", "cents")))
+            .step(("paid", 1), ("paid", 2), |event| {
+                event.rename("amount", "cents");
+                Ok(())
+            })
             .and_then(|it| it.step(("begun", 1), ("opened", 1), |_| Ok(())))
             .and_then(|it| it.step(("broken", 1), ("shipped", 1), |_| Err("always".into())))
             .unwrap();

@@ -259,7 +259,12 @@ mod tests {
         Upcasters::new()
             .step(("paid", 2), ("paid", 3), |event| Ok(event.set("three", &3)?))
             .and_then(|it| it.step(("paid", 1), ("paid", 2), |event| Ok(event.set("two", &2)?)))
-            .and_then(|it| it.step(("payment", 1), ("paid", 2), |event| Ok(event.remove("old"))))
+            .and_then(|it| {
+                it.step(("payment", 1), ("paid", 2), |event| {
+                    event.remove("old");
+                    Ok(())
+                })
+            })
             .and_then(|it| {
                 it.step(("refund", 1), ("refunded", 1), |event| Ok(event.take("why").map(|_: String| ())?))
             })
