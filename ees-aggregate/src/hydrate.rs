@@ -37,7 +37,7 @@ impl<A: Aggregate> Hydrator<'_, A> {
             None => None,
         };
         let Some((cache, key)) = cached else {
-            return Ok(Hydrated { loaded: self.from_the_beginning(id, to).await?.loaded, due: None });
+            return Ok(Hydrated { loaded: self.whole(id, to).await?.loaded, due: None });
         };
         let snapshot = cache.find(&key).await.filter(|it| to.is_none_or(|to| it.changeset_id <= to));
         let resumed = match snapshot {
@@ -46,7 +46,7 @@ impl<A: Aggregate> Hydrator<'_, A> {
         };
         let run = match resumed {
             Some(run) => run,
-            None => self.from_the_beginning(id, to).await?,
+            None => self.whole(id, to).await?,
         };
         let read = run.loaded.event_id.get() - run.known.get();
         let due = match run.last {
@@ -76,7 +76,7 @@ impl<A: Aggregate> Hydrator<'_, A> {
         Ok(Some(Run { loaded, known, last }))
     }
 
-    async fn from_the_beginning(&self, id: &StreamId, to: Option<ChangesetId>) -> Result<Run<A>, Error> {
+    async fn whole(&self, id: &StreamId, to: Option<ChangesetId>) -> Result<Run<A>, Error> {
         let mut loaded = Loaded::new(id.clone());
         let last = self.follow(&mut loaded, to).await?;
         Ok(Run { loaded, known: EventId::NONE, last })

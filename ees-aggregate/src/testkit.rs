@@ -65,6 +65,7 @@ impl<A: Aggregate> Given<A> {
     /// # Panics
     /// When it does not read back.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "a test gives it away, and reads better")]
     pub fn and(self, event: A::Event) -> Self {
         self.and_text(stored_today::<A>(&event))
     }
@@ -171,6 +172,7 @@ impl<A: Aggregate> When<A> {
     /// # Panics
     /// When it was not, or for another one.
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "a test gives it away, and reads better")]
     pub fn then_refused(self, refusal: A::Error)
     where
         A::Event: Debug,
