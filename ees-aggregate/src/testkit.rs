@@ -178,12 +178,11 @@ impl<A: Aggregate> When<A> {
         A::Event: Debug,
         A::Error: PartialEq,
     {
-        match self.decided {
+        let other = match self.decided {
             Ok(events) => fail(&format!("it was not refused ({refusal}), but decided {events:?}")),
-            Err(other) => {
-                assert_eq!(other, refusal, "refused for another reason (left) than expected (right)")
-            }
-        }
+            Err(other) => other,
+        };
+        assert_eq!(other, refusal, "refused for another reason (left) than expected (right)");
     }
 }
 
