@@ -22,7 +22,8 @@ features:
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
     for feature in "" sqlite postgres dynamodb http client tls laws sns; do lint ees-store "$feature"; done
-    for feature in "" sqlite postgres http testkit derive sns sqs aws-lambda sns,aws-lambda; do lint ees-projector "$feature"; done
+    for feature in "" sqlite postgres tls testkit; do lint ees-aggregate "$feature"; done
+    for feature in "" sqlite postgres http testkit derive sns sqs aws-lambda; do lint ees-projector "$feature"; done
     for feature in "" sqlite; do lint ees-projections "$feature"; done
     for feature in "" postgres dynamodb sns; do lint ees "$feature"; done
     lint ees tls
@@ -43,6 +44,7 @@ test:
 # Runs every example.
 examples:
     cargo run --locked -p ees-examples --example quickstart
+    cargo run --locked -p ees-examples --example account
     cargo run --locked -p ees-examples --example file_history
     cargo run --locked -p ees-examples --example accounts_postgres
     cargo run --locked -p ees-examples --example own_sql_postgres

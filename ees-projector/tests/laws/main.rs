@@ -14,6 +14,7 @@ mod log_replaced;
 mod operating;
 mod parking;
 mod reacting;
+mod reading;
 mod support;
 mod sweeping;
 mod typed_rows;
