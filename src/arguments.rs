@@ -54,6 +54,10 @@ pub(crate) enum Command {
     Export(export::Arguments),
     Backup(backup::Arguments),
     Projections(projections::Arguments),
+    #[cfg(feature = "sns")]
+    DeadLetters(crate::dead_letters::Arguments),
+    #[cfg(feature = "dynamodb")]
+    Dynamodb(crate::dynamodb::Arguments),
     ApiKey(api_key::Arguments),
     Completions(completions::Arguments),
 }

@@ -41,6 +41,12 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Outcome {
         Backend::Postgres(_) => {
             return Err(Failure::usage("a store in PostgreSQL is copied by pg_dump --schema=ees_store"));
         }
+        #[cfg(feature = "dynamodb")]
+        Backend::DynamoDb(_) => {
+            return Err(Failure::usage(
+                "a table in DynamoDB is restored to any moment by its point-in-time recovery",
+            ));
+        }
         Backend::Memory => {
             return Err(Failure::usage("a store in memory has no file: give --data or --store sqlite:PATH"));
         }

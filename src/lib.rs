@@ -3,7 +3,7 @@
 //! This crate is the `ees` command, and a face for the crates it is made of:
 //!
 //! - [`store`] commits changesets to streams under optimistic concurrency, and gives each its place in one global
-//!   order: embedded ([`store::sqlite`]), in PostgreSQL (feature `postgres`), over HTTP ([`store::http`],
+//!   order: embedded ([`store::sqlite`]), in PostgreSQL or DynamoDB (features of those names), over HTTP ([`store::http`],
 //!   [`store::client`]), or in memory for tests.
 //! - [`aggregate`] loads business entities from their streams and carries out commands on them.
 //! - [`projector`] applies that order to read models, each changeset exactly once, and rebuilds them.

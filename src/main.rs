@@ -7,6 +7,10 @@ mod changeset;
 mod commit;
 mod completions;
 mod config;
+#[cfg(feature = "sns")]
+mod dead_letters;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod exit;
 mod export;
 mod import;
@@ -60,6 +64,10 @@ fn run(Arguments { general, command }: Arguments) -> Outcome {
             Command::Export(arguments) => export::run(arguments, &mut output).await,
             Command::Backup(arguments) => backup::run(&arguments, &mut output),
             Command::Projections(arguments) => projections::run(arguments, &mut output).await,
+            #[cfg(feature = "sns")]
+            Command::DeadLetters(arguments) => Box::pin(dead_letters::run(arguments, &mut output)).await,
+            #[cfg(feature = "dynamodb")]
+            Command::Dynamodb(arguments) => Box::pin(dynamodb::run(arguments, &mut output)).await,
             Command::ApiKey(arguments) => api_key::run(&arguments, &mut output),
             Command::Completions(arguments) => completions::run(&arguments),
         }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+#[cfg(feature = "dynamodb")]
+use ees_store::dynamodb;
 #[cfg(feature = "postgres")]
 use ees_store::postgres;
 use ees_store::{ChangesetLog, EventStore, memory, sqlite};
@@ -18,8 +20,8 @@ pub(crate) struct Place {
     /// The folder of the log and the read models
     #[arg(long, env = "EES_DATA", value_name = "FOLDER", default_value = "./data")]
     pub(crate) data: PathBuf,
-    /// Where the log is: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE (in builds with that feature), or memory:
-    /// to try things out [default: sqlite:DATA/log.db]
+    /// Where the log is: sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION (in builds
+    /// with that feature), or memory: to try things out [default: sqlite:DATA/log.db]
     // A text, which is never shown: it may hold a password.
     #[arg(long, env = "EES_STORE", value_name = "URL", hide_env_values = true, hide_default_value = true)]
     store: Option<String>,
@@ -41,6 +43,8 @@ pub(crate) enum Backend {
     Sqlite(PathBuf),
     #[cfg(feature = "postgres")]
     Postgres(String),
+    #[cfg(feature = "dynamodb")]
+    DynamoDb(crate::dynamodb::Address),
     Memory,
 }
 
@@ -86,6 +90,17 @@ impl Backend {
                     Err(error) => Err(Failure::from(error).at(self)),
                 }
             }
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(address) => {
+                let options = dynamodb::Options { keep_keys, ..dynamodb::Options::default() };
+                match dynamodb::Store::open_with(&address.config().await, &address.table, options).await {
+                    Ok(store) => Ok(Opened::of(store)),
+                    Err(ees_store::Error::InvalidRequest(why)) => {
+                        Err(Failure::usage(format!("--store: {why}")))
+                    }
+                    Err(error) => Err(Failure::from(error).at(self)),
+                }
+            }
             Self::Memory => Ok(Opened::of(memory::Store::new())),
         }
     }
@@ -112,8 +127,15 @@ impl FromStr for Backend {
             Some(("postgres" | "postgresql", _)) => {
                 Err("this build has no PostgreSQL backend: build it with `--features postgres`".to_owned())
             }
-            Some(("dynamodb", _)) => Err("this build has no DynamoDB backend".to_owned()),
-            _ => Err("it has to begin with `sqlite:` or `postgres:`, or be `memory:`".to_owned()),
+            #[cfg(feature = "dynamodb")]
+            Some(("dynamodb", _)) => Ok(Self::DynamoDb(url.parse()?)),
+            #[cfg(not(feature = "dynamodb"))]
+            Some(("dynamodb", _)) => {
+                Err("this build has no DynamoDB backend: build it with `--features dynamodb`".to_owned())
+            }
+            _ => {
+                Err("it has to begin with `sqlite:`, `postgres:` or `dynamodb:`, or be `memory:`".to_owned())
+            }
         }
     }
 }
@@ -131,6 +153,8 @@ impl std::fmt::Display for Backend {
                 }
                 Err(_) => f.write_str("a PostgreSQL database"),
             },
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(address) => address.fmt(f),
             Self::Memory => f.write_str("memory, gone when the server stops"),
         }
     }
@@ -146,8 +170,9 @@ mod tests {
         assert_eq!("sqlite:/a/b.db".parse(), Ok(Backend::Sqlite("/a/b.db".into())));
         #[cfg(not(feature = "postgres"))]
         assert!("postgres://host/db".parse::<Backend>().unwrap_err().contains("--features postgres"));
-        for (url, told) in [("dynamodb://table", "no DynamoDB"), ("sqlite:", "path"), ("/a/b.db", "sqlite:")]
-        {
+        #[cfg(not(feature = "dynamodb"))]
+        assert!("dynamodb://table".parse::<Backend>().unwrap_err().contains("--features dynamodb"));
+        for (url, told) in [("sqlite:", "path"), ("/a/b.db", "sqlite:")] {
             let error = url.parse::<Backend>().unwrap_err();
             assert!(error.contains(told), "{error}");
         }

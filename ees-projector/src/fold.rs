@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::database::FoldRows;
-use crate::read_model::{Change, from_row, to_row};
+use crate::read_model::{Change, InvalidTable, from_row, to_row};
 use crate::{BoxError, Order, Projection, Recorded, Table};
 
 /// A read model of rows: which row an event belongs to, and a pure function that makes the new row of the old.
@@ -108,6 +108,17 @@ impl<F: Fold> Folded<F> {
         Self { table: fold.table(), fold }
     }
 
+    /// With a table that can be one.
+    pub(crate) fn checked(fold: F) -> Result<Self, InvalidTable> {
+        let folded = Self::new(fold);
+        // A document's table is named like the fold, and refused with it.
+        if !folded.table.is_document() {
+            folded.table.check()?;
+        }
+        Ok(folded)
+    }
+
+    #[cfg(feature = "testkit")]
     pub(crate) fn table(&self) -> &Table {
         &self.table
     }

@@ -14,7 +14,7 @@ use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
 use crate::slot::Slot;
 use crate::standby::{Comparison, SideBySide};
-use crate::status::{Live, Status};
+use crate::status::{Kind, Live, Status};
 use crate::verification::{Estimate, Verification, Verifier};
 
 pub(crate) type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
@@ -31,6 +31,7 @@ pub(crate) trait Inspect: Send + Sync {
 
 /// One running projection, seen from outside.
 pub(crate) struct Member {
+    pub(crate) kind: Kind,
     pub(crate) version: u32,
     pub(crate) live: Arc<Live>,
     pub(crate) operations: mpsc::Sender<Operation>,
@@ -52,6 +53,7 @@ impl Member {
         let stalled = live.stalled(stalled_after);
         Status {
             name: name.to_owned(),
+            kind: self.kind,
             version: self.version,
             state: live.state,
             owner: live.owner.clone(),
@@ -103,6 +105,14 @@ impl Handle {
     /// [`OperateError::Unknown`].
     pub async fn status(&self, name: &str) -> Result<Status, OperateError> {
         Ok(self.look(name, self.member(name)?).await)
+    }
+
+    /// Lets all projections look for news now, which they also do by themselves: for whoever is told of them in another
+    /// way.
+    pub fn wake(&self) {
+        for member in self.members.values() {
+            member.live.wake();
+        }
     }
 
     /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.

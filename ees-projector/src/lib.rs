@@ -3,6 +3,7 @@
 //! Where to start:
 //! - [`Fold`] is how most read models are written: a key and a pure function. [`Projection`] is for statements of
 //!   your own, on the transaction that also moves the checkpoint.
+//! - [`Reactor`] is for what happens outside of a database: a mail, a message; at least once, and never in a replay.
 //! - [`ReadModel`] makes columns of a fold's state; without it, rows are JSON documents.
 //! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
 //! - [`sqlite::Database`] keeps read models in a file each, [`postgres::Database`] in a schema each, for any number of
@@ -20,11 +21,13 @@ pub mod database;
 mod event;
 mod fold;
 mod handle;
+mod on_demand;
 mod operation;
 mod partition;
 mod policy;
 mod projection;
 mod projector;
+pub mod reactor;
 mod settings;
 mod slot;
 mod standby;
@@ -41,6 +44,12 @@ pub mod sqlite;
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "aws-lambda")]
+pub mod lambda;
+#[cfg(feature = "sns")]
+pub mod publisher;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
@@ -51,14 +60,16 @@ pub use ees_store::event::{Reading, read_event};
 pub use event::{Recorded, UnreadableEvent};
 pub use fold::Fold;
 pub use handle::Handle;
+pub use on_demand::OnDemand;
 pub use operation::OperateError;
 pub use partition::Split;
 pub use policy::{OnFailure, Parking, Retry};
 pub use projection::{BoxError, Order, Projection};
 pub use projector::{Projector, RegisterError, Running, drain_until};
+pub use reactor::Reactor;
 pub use read_model::{ReadModel, Table};
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
-pub use status::{Failure, PartitionStatus, Rebuild, StandbyStatus, State, Status};
+pub use status::{Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status};
 pub use verification::{Estimate, Verification};
 pub use worker::runner::Drained;

@@ -7,6 +7,7 @@ use ees_store::event::Reading;
 use serde::de::DeserializeOwned;
 
 use crate::Recorded;
+use crate::reactor::Effects;
 
 /// Any error of a projection's own code.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -85,6 +86,12 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
         event: Recorded<'_, Self::Event>,
         tx: &mut Tx,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// What a [`Reactor`](crate::reactor::Reactor) does, before the transaction. No projection has any.
+    #[doc(hidden)]
+    fn effects(&self) -> Option<&dyn Effects<Self::Event>> {
+        None
+    }
 
     /// Changes the read model by many events, in order; the same as one [`apply`](Self::apply) each unless you know
     /// something faster. When it fails, the events are applied again in smaller portions.

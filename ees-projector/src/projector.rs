@@ -17,13 +17,15 @@ use crate::operation::Operation;
 use crate::partition::SLOTS;
 use crate::policy::OnFailure;
 use crate::projection::{Order, Projection, is_name};
+use crate::reactor::{self, Reacting, Reactor};
 use crate::read_model::InvalidTable;
 use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::standby::Comparison;
-use crate::status::Live;
+use crate::status::{Kind, Live};
 use crate::verification::{Estimate, Verifier};
 use crate::worker::monitor;
+use crate::worker::reacting::not_rebuilt;
 use crate::worker::runner::{Drained, Runner};
 use crate::worker::step::Core;
 
@@ -55,6 +57,7 @@ type Spawn = Box<dyn FnOnce(&TaskTracker, CancellationToken, mpsc::Receiver<Oper
 
 struct Registered {
     name: String,
+    kind: Kind,
     version: u32,
     live: Arc<Live>,
     inspect: Box<dyn Inspect>,
@@ -128,7 +131,32 @@ impl Projector {
         let (live, spawn) = worker(core.clone());
         let standby = D::SIDE_BY_SIDE.then(|| worker(Arc::new(core.onto(Slot::Standby))));
         let inspect = Box::new(Inspector(core));
-        self.registered.push(Registered { name, version, live, inspect, spawn, standby });
+        let kind = Kind::Projection;
+        self.registered.push(Registered { name, kind, version, live, inspect, spawn, standby });
+        Ok(())
+    }
+
+    /// Adds a reactor, whose position is kept in a database: that of the read models, or any other. On PostgreSQL it has a
+    /// schema of its name, as they have.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn reactor<R, D>(
+        &mut self,
+        reactor: R,
+        database: D,
+        settings: reactor::Settings,
+    ) -> Result<(), RegisterError>
+    where
+        D: Database,
+        R: Reactor,
+    {
+        self.projection(Reacting::new(reactor, settings), database, settings.into())?;
+        if let Some(registered) = self.registered.last_mut() {
+            registered.kind = Kind::Reactor;
+            // There is no read model, and so none beside it.
+            registered.standby = None;
+        }
         Ok(())
     }
 
@@ -142,12 +170,7 @@ impl Projector {
         D::Tx: FoldRows,
         F: Fold,
     {
-        let folded = Folded::new(fold);
-        // A document's table is named like the fold, and refused with it.
-        if !folded.table().is_document() {
-            folded.table().check()?;
-        }
-        self.projection(folded, database, settings)
+        self.projection(Folded::checked(fold)?, database, settings)
     }
 
     /// Lets all of them run, each by itself, until they are shut down.
@@ -160,12 +183,12 @@ impl Projector {
             spawn(&tasks, stop.clone(), queue);
             operations
         };
-        for Registered { name, version, live, inspect, spawn, standby } in self.registered {
+        for Registered { name, kind, version, live, inspect, spawn, standby } in self.registered {
             let standby = standby.map(|(live, spawn)| Beside { live, operations: begin(spawn) });
             let operations = begin(spawn);
             members.insert(
                 name,
-                Member { version, live, operations, inspect, standby, verifier: Verifier::default() },
+                Member { kind, version, live, operations, inspect, standby, verifier: Verifier::default() },
             );
         }
         let handle = Handle { members: Arc::new(members), log: self.log, stalled_after: self.stalled_after };
@@ -226,7 +249,10 @@ where
     Ok(runner.drain_until(deadline).await)
 }
 
-fn check<Tx: Send, P: Projection<Tx>>(projection: &P, settings: Settings) -> Result<(), RegisterError> {
+pub(crate) fn check<Tx: Send, P: Projection<Tx>>(
+    projection: &P,
+    settings: Settings,
+) -> Result<(), RegisterError> {
     let name = projection.name().to_owned();
     if !is_name(&name) {
         return Err(RegisterError::InvalidName(name));
@@ -264,10 +290,16 @@ impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
     }
 
     fn estimate(&self) -> Verifying<Estimate> {
+        if self.0.is_reactor() {
+            return Box::pin(std::future::ready(Err(not_rebuilt(self.0.name()))));
+        }
         Box::pin(self.0.clone().estimate())
     }
 
     fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison> {
+        if self.0.is_reactor() {
+            return Box::pin(std::future::ready(Err(not_rebuilt(self.0.name()))));
+        }
         Box::pin(self.0.clone().verify_live(progress))
     }
 

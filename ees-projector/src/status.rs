@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::control::{Control, Pause};
 use crate::standby::Standby;
@@ -34,6 +34,18 @@ pub enum State {
     Paused,
     /// It can't go on: the log was replaced, or its tables belong to a newer version. See the error.
     Stopped,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// It keeps a read model, which can be built anew.
+    #[default]
+    Projection,
+    /// It acts outside of any read model, and is never replayed.
+    Reactor,
 }
 
 /// What went wrong last.
@@ -77,7 +89,10 @@ pub struct Rebuild {
 pub struct Status {
     /// Its name.
     pub name: String,
-    /// Its version.
+    /// A projection or a reactor.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Its version; 0 for a reactor.
     pub version: u32,
     /// What it is doing.
     pub state: State,
@@ -158,6 +173,8 @@ pub struct StandbyStatus {
 pub(crate) struct Live {
     inner: Mutex<Inner>,
     position: watch::Sender<Checkpoint>,
+    /// Somebody has heard of news.
+    news: Notify,
 }
 
 #[derive(Clone)]
@@ -193,7 +210,21 @@ impl Live {
             failing_since: None,
             rate: Rate::default(),
         };
-        Self { inner: Mutex::new(inner), position: watch::Sender::new(Checkpoint::START) }
+        Self {
+            inner: Mutex::new(inner),
+            position: watch::Sender::new(Checkpoint::START),
+            news: Notify::new(),
+        }
+    }
+
+    /// Lets the worker look for news at once.
+    pub(crate) fn wake(&self) {
+        self.news.notify_one();
+    }
+
+    /// Until somebody has heard of news.
+    pub(crate) async fn woken(&self) {
+        self.news.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -39,6 +39,12 @@ impl Changeset {
     }
 }
 
+impl AsRef<Changeset> for Changeset {
+    fn as_ref(&self) -> &Changeset {
+        self
+    }
+}
+
 /// A changeset at its place in the global order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Indexed {
@@ -104,7 +110,7 @@ impl Events {
     }
 
     /// Events that were checked and counted before they were stored.
-    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "client"))]
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb", feature = "client"))]
     pub(crate) fn stored(array: &str, count: u64) -> Self {
         Self { array: Json::stored(array), count }
     }

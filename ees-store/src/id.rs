@@ -62,7 +62,7 @@ impl StreamId {
     }
 
     /// An id that was checked before it was stored.
-    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "client"))]
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb", feature = "client"))]
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.into())
     }
@@ -98,7 +98,7 @@ impl StreamType {
         }
     }
 
-    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "client"))]
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb", feature = "client"))]
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.into())
     }

@@ -35,6 +35,12 @@ pub(super) async fn import(
     if *backend == Backend::Memory {
         return Err(Failure::usage("a store in memory is gone at the end: give --data or --store"));
     }
+    #[cfg(feature = "dynamodb")]
+    if matches!(backend, Backend::DynamoDb(_)) {
+        return Err(Failure::usage(
+            "a store in DynamoDB gives its order out afterwards: import into a server on it, which keeps each stream's order",
+        ));
+    }
     let Opened { store, log } = backend.open(keeping).await?;
     let progress = Progress::of_bytes(lines.length(), output);
     let begun = Instant::now();

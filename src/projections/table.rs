@@ -1,6 +1,6 @@
 //! Projections as text for people.
 
-use ees_projector::{ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status};
+use ees_projector::{Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status};
 
 /// Columns as wide as their widest cell.
 fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
@@ -20,7 +20,7 @@ pub(super) fn of_projections(projections: &[Status]) -> String {
     let rows = projections.iter().map(|status| {
         [
             status.name.clone(),
-            status.version.to_string(),
+            version(status),
             state(status),
             status.checkpoint.to_string(),
             status.lag_changesets.to_string(),
@@ -34,9 +34,20 @@ pub(super) fn of_projections(projections: &[Status]) -> String {
     table(head, rows.collect())
 }
 
+/// A reactor has none: it is never built anew.
+fn version(status: &Status) -> String {
+    match status.kind {
+        Kind::Projection => status.version.to_string(),
+        Kind::Reactor => "reactor".to_owned(),
+    }
+}
+
 pub(super) fn of_one(status: &Status) -> String {
     let mut lines = vec![
-        format!("projection  {} (version {})", status.name, status.version),
+        match status.kind {
+            Kind::Projection => format!("projection  {} (version {})", status.name, status.version),
+            Kind::Reactor => format!("reactor     {}", status.name),
+        },
         format!("state       {}", state(status)),
         format!("checkpoint  {} of {}", status.checkpoint, status.head),
         format!("lag         {} changesets, {:.1} s", status.lag_changesets, status.lag_seconds),

@@ -2,6 +2,8 @@
 
 mod address;
 mod hints;
+#[cfg(feature = "sns")]
+mod publish;
 mod read_models;
 mod signals;
 
@@ -60,10 +62,14 @@ pub(crate) struct Arguments {
     /// Without keys, let others than this machine in all the same
     #[arg(long, env = "EES_INSECURE_BIND", value_parser = BoolishValueParser::new())]
     insecure_bind: bool,
+    #[cfg(feature = "sns")]
+    #[command(flatten)]
+    publish: publish::Publish,
 }
 
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
-    let Arguments { listen, place, read_models, keeping, keep_audit, api_keys, insecure_bind } = arguments;
+    let Arguments { listen, place, read_models, keeping, keep_audit, api_keys, insecure_bind, .. } =
+        arguments;
     let api_keys: Option<ApiKeys> = match api_keys {
         Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
         None => None,
@@ -78,6 +84,8 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &place.data).await?;
     let mut projector = Projector::new(log.clone());
     read_models.register(&mut projector, keep_audit)?;
+    #[cfg(feature = "sns")]
+    arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();
 
     let api = Api::new(store.clone(), log).with_statistics(Arc::new(read_models.statistics()));

@@ -9,6 +9,8 @@ use ees_projector::database::{Database, FoldRows};
 #[cfg(feature = "postgres")]
 use ees_projector::postgres;
 use ees_projector::{NewVersion, OnFailure, Parking, Projector, Settings, sqlite};
+#[cfg(feature = "sns")]
+use ees_projector::{Reactor, reactor};
 use ees_store::http::StatisticsSource;
 use ees_store::{Checkpoint, Error, Statistics};
 use tempfile::TempDir;
@@ -21,6 +23,8 @@ pub(super) enum ReadModels {
     Sqlite {
         statistics: sqlite::Database,
         stream_catalogue: sqlite::Database,
+        #[cfg(feature = "sns")]
+        folder: std::path::PathBuf,
         /// The read models of a store in memory go with it.
         _folder: Option<TempDir>,
     },
@@ -44,6 +48,12 @@ impl ReadModels {
                     .at(wanted.as_ref().unwrap_or(backend))),
             },
             Backend::Sqlite(folder) if wanted.is_some() => Self::in_files(folder, None),
+            #[cfg(feature = "dynamodb")]
+            Backend::DynamoDb(_) if wanted.is_some() => {
+                Err(Failure::usage("--read-models: they can't be in DynamoDB; give sqlite: or postgres:"))
+            }
+            #[cfg(feature = "dynamodb")]
+            Backend::DynamoDb(_) => Self::in_files(&data.join("read-models"), None),
             Backend::Sqlite(_) => Self::in_files(&data.join("read-models"), None),
             Backend::Memory => {
                 let folder = tempfile::tempdir().map_err(|e| Failure::file("a temporary folder", &e))?;
@@ -60,6 +70,8 @@ impl ReadModels {
         Ok(Self::Sqlite {
             statistics: open(ees_projections::Statistics::NAME)?,
             stream_catalogue: open(StreamCatalogue::NAME)?,
+            #[cfg(feature = "sns")]
+            folder: folder.to_owned(),
             _folder: gone_with_us,
         })
     }
@@ -72,6 +84,26 @@ impl ReadModels {
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => register(projector, keep_audit, database.clone(), database.clone()),
         }
+    }
+
+    /// Has the position of a reactor kept where the read models are.
+    #[cfg(feature = "sns")]
+    pub(super) fn register_reactor(
+        &self,
+        projector: &mut Projector,
+        reactor: impl Reactor,
+        settings: reactor::Settings,
+    ) -> Outcome {
+        let registered = match self {
+            Self::Sqlite { folder, .. } => {
+                let path = folder.join(format!("{}.db", reactor.name()));
+                let database = sqlite::Database::open(path).map_err(Failure::other)?;
+                projector.reactor(reactor, database, settings)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => projector.reactor(reactor, database.clone(), settings),
+        };
+        registered.map_err(Failure::other)
     }
 
     /// What answers `GET /streams`.

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
-/// The command of that name with the PostgreSQL store, in the profile the tests run in.
+/// The command of that name, in the profile the tests run in: with everything, but for the benchmark only with what that
+/// measures.
 ///
 /// # Panics
 /// When it can't be built.
 pub fn binary(name: &str) -> PathBuf {
-    build(name, &["-p", name, "--bin", name, "--features", "postgres"]);
+    let features = if cfg!(debug_assertions) { "postgres,dynamodb,sns" } else { "postgres" };
+    build(name, &["-p", name, "--bin", name, "--features", features]);
     folder().join(name)
 }
 

@@ -60,6 +60,7 @@ pub struct Server {
     process: Killed,
     data: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     port: u16,
 }
 
@@ -77,11 +78,21 @@ impl Server {
     /// # Panics
     /// When it does not answer.
     pub fn start_with(data: impl AsRef<Path>, arguments: &[&str]) -> Self {
+        Self::start_in(data, arguments, &[])
+    }
+
+    /// Starts a server with more arguments and variables; the commands that use it get these too.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn start_in(data: impl AsRef<Path>, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let data = data.as_ref().to_owned();
         let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(variable).collect();
         // Fixed from now on, so that it can be started again where its clients look for it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { process: serve(&data, port, &arguments), data, arguments, port }
+        Self { process: serve(&data, port, &arguments, &environment), data, arguments, environment, port }
     }
 
     /// Where it is.
@@ -102,7 +113,7 @@ impl Server {
     /// The `ees` command, as it would be called by somebody who uses this server.
     pub fn ees(&self, arguments: &[&str]) -> Command {
         let mut command = ees(arguments);
-        command.env("EES_URL", self.url());
+        command.env("EES_URL", self.url()).envs(self.environment.iter().cloned());
         command
     }
 
@@ -119,7 +130,7 @@ impl Server {
     /// # Panics
     /// When it does not answer.
     pub fn start_again(&mut self) {
-        self.process = serve(&self.data, self.port, &self.arguments);
+        self.process = serve(&self.data, self.port, &self.arguments, &self.environment);
     }
 
     /// `kill -9`, then a new process on the same data and port.
@@ -137,18 +148,26 @@ impl Server {
     /// # Panics
     /// When there is none.
     pub fn get_json(&self, path: &str) -> Value {
+        serde_json::from_str(&self.get_text(path)).unwrap()
+    }
+
+    /// The body of the answer at a path.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn get_text(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
+        body.to_owned()
     }
 }
 
-fn serve(data: &Path, port: u16, arguments: &[String]) -> Killed {
+fn serve(data: &Path, port: u16, arguments: &[String], environment: &[(String, String)]) -> Killed {
     let mut command = ees(&["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"]);
-    command.arg(data).args(arguments);
+    command.arg(data).args(arguments).envs(environment.iter().cloned());
     command.env("EES_LOG", "error").stdout(Stdio::piped()).stderr(Stdio::null());
     let mut process = Killed(command.spawn().unwrap());
     let mut output = BufReader::new(process.0.stdout.take().unwrap());

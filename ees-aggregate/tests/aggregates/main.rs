@@ -1,6 +1,6 @@
 //! The promises of aggregates, written once and run over every kind of store, and of snapshots over every place they are
 //! kept in.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod evolving;
 mod executing;

@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::{Handle, State, Status};
+use crate::{Handle, StandbyStatus, State, Status};
 
 pub(super) fn register(registry: &mut Registry, handle: &Handle) {
     registry.register_collector(Box::new(Projections(handle.clone())));
@@ -21,10 +21,10 @@ impl fmt::Debug for Projections {
     }
 }
 
-type Gauge = (&'static str, &'static str, fn(&Status) -> f64);
+/// A name, what it means, and how it is read off.
+type Gauge<T> = (&'static str, &'static str, fn(&T) -> f64);
 
-/// Names, what they mean, and how they are read off.
-const GAUGES: &[Gauge] = &[
+const OF_LIVE: &[Gauge<Status>] = &[
     ("ees_projection_checkpoint", "The checkpoint the projection reads next", |status| {
         status.checkpoint.get() as f64
     }),
@@ -39,9 +39,7 @@ const GAUGES: &[Gauge] = &[
     ("ees_projection_parked_streams", "Streams that wait because one of their changesets failed", |status| {
         status.parked_streams as f64
     }),
-    ("ees_projection_paused", "1 while it is paused or stopped", |status| {
-        f64::from(u8::from(matches!(status.state, State::Paused | State::Stopped)))
-    }),
+    ("ees_projection_paused", "1 while it is paused or stopped", |status| is_still(status.state)),
     (
         "ees_projection_stalled",
         "1 while somebody should look: paused, stopped, or behind and not moving",
@@ -49,17 +47,45 @@ const GAUGES: &[Gauge] = &[
     ),
 ];
 
+const OF_STANDBY: &[Gauge<StandbyStatus>] = &[
+    (
+        "ees_projection_standby_checkpoint",
+        "The checkpoint the read model beside the live one reads next",
+        |standby| standby.checkpoint.get() as f64,
+    ),
+    ("ees_projection_standby_rate", "Changesets a second of the read model beside the live one", |standby| {
+        standby.rate
+    }),
+    (
+        "ees_projection_standby_paused",
+        "1 while the read model beside the live one is paused or stopped",
+        |standby| is_still(standby.state),
+    ),
+];
+
+fn is_still(state: State) -> f64 {
+    f64::from(u8::from(matches!(state, State::Paused | State::Stopped)))
+}
+
 impl Collector for Projections {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let statuses = self.0.glance();
-        for (name, help, value) in GAUGES {
-            let metric_type = ConstGauge::new(0.0).metric_type();
-            let mut family = encoder.encode_descriptor(name, help, None, metric_type)?;
-            for status in &statuses {
-                let labels = [("projection", status.name.as_str())];
-                ConstGauge::new(value(status)).encode(family.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
+        let live: Vec<_> = statuses.iter().map(|status| (status.name.as_str(), status)).collect();
+        let standby =
+            statuses.iter().filter_map(|status| Some((status.name.as_str(), status.standby.as_ref()?)));
+        encode(&mut encoder, OF_LIVE, &live)?;
+        encode(&mut encoder, OF_STANDBY, &standby.collect::<Vec<_>>())
     }
+}
+
+fn encode<T>(encoder: &mut DescriptorEncoder<'_>, gauges: &[Gauge<T>], all: &[(&str, &T)]) -> fmt::Result {
+    for (name, help, value) in gauges {
+        let metric_type = ConstGauge::new(0.0).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, None, metric_type)?;
+        for (projection, status) in all {
+            let labels = [("projection", *projection)];
+            ConstGauge::new(value(status)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,8 @@ use crate::verification::Estimate;
 use crate::worker::lease::LOOK_EVERY;
 use crate::worker::runner::{Runner, Stepped};
 use crate::worker::start::setup;
-use crate::worker::step::{Core, OnlyControl, StepError};
+use crate::worker::step::{Core, StepError};
+use crate::worker::transact::OnlyControl;
 
 /// How long the other read model may take to come to where this one stands.
 const MEET_WITHIN: Duration = Duration::from_secs(30);

@@ -10,7 +10,8 @@ use crate::policy::OnFailure;
 use crate::projection::Projection;
 use crate::status::{Failure, State};
 use crate::worker::runner::{Runner, Trouble};
-use crate::worker::step::{OnlyControl, StepError, chain};
+use crate::worker::step::{StepError, chain};
+use crate::worker::transact::OnlyControl;
 
 impl<P, D> Runner<P, D>
 where
@@ -43,6 +44,7 @@ where
             StepError::Database(error) => {
                 (None, format!("the read model's database failed: {}", chain(&*error)))
             }
+            StepError::Outside(error) => (None, chain(&*error)),
             StepError::Replaced(error) | StepError::Setup(error) => return self.stop(&error),
         };
         let place = failed.as_ref().map(|(_, place)| place.clone());

@@ -1,8 +1,9 @@
 //! One projection at work.
 //!
-//! `step` is the algorithm, `runner` the loop around it, `span` how much of the log it takes at once. `start` is how a
-//! projection begins, `failing` and `parking` what happens when a changeset can't be applied, `operate` what people want
-//! of it. `lease` is whose turn it is where several workers share a read model, and `split` how they share one's streams.
+//! `step` is the algorithm, `transact` its transaction, `runner` the loop around it, `span` how much of the log it takes
+//! at once. `start` is how a projection begins, `failing` and `parking` what happens when a changeset can't be applied,
+//! `operate` what people want of it. `reacting` is what a reactor does instead of writing, `on_demand` a host that does not
+//! stay. `lease` is whose turn it is where several workers share a read model, and `split` how they share one's streams.
 //! `beside` is how one is built beside another, `readers` whom a swap waits for. `monitor` says when a projection stands
 //! still, `sweep` what is forgotten in time.
 
@@ -11,8 +12,10 @@ mod beside;
 mod failing;
 pub(crate) mod lease;
 pub(crate) mod monitor;
+pub(crate) mod on_demand;
 pub(crate) mod operate;
 mod parking;
+pub(crate) mod reacting;
 mod readers;
 pub(crate) mod runner;
 mod span;
@@ -20,3 +23,4 @@ pub(crate) mod split;
 mod start;
 pub(crate) mod step;
 mod sweep;
+mod transact;

@@ -14,7 +14,8 @@ use crate::status::State;
 use crate::worker::batch::place_of;
 use crate::worker::parking::Patience;
 use crate::worker::runner::Runner;
-use crate::worker::step::{AsyncWork, Core, StepError, chain};
+use crate::worker::step::{Core, StepError, chain};
+use crate::worker::transact::AsyncWork;
 
 /// How often an operation is tried that another worker came before.
 const OVERTAKEN_MAX: usize = 50;
@@ -42,6 +43,7 @@ where
     }
 
     pub(crate) async fn carry_out(&mut self, action: &Action, reason: String) -> Result<(), OperateError> {
+        self.may_operate(action)?;
         // A new look: another worker may have moved it since.
         self.control = None;
         let control = match self.load().await {
@@ -349,6 +351,7 @@ impl From<StepError> for OperateError {
             StepError::Database(error) => {
                 Self::Unavailable(format!("the read model's database failed: {}", chain(&*error)))
             }
+            StepError::Outside(error) => Self::Unavailable(chain(&*error)),
             StepError::Fenced => Self::Overtaken,
             StepError::Absent => Self::Invalid(
                 "there is no such read model of this program's version: the live one is another version's, or none is \

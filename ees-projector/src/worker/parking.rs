@@ -11,7 +11,8 @@ use crate::policy::{OnFailure, Parking};
 use crate::projection::{BoxError, Projection};
 use crate::worker::batch::Batch;
 use crate::worker::runner::Runner;
-use crate::worker::step::{AsyncWork, Core, StepError};
+use crate::worker::step::{Core, StepError};
+use crate::worker::transact::AsyncWork;
 
 /// Changesets of one stream in a portion.
 const RETRIED_AT_ONCE: usize = 100;

@@ -120,6 +120,7 @@ where
     /// Follows the log until it is told to stop. Stops between steps only.
     pub(crate) async fn run(mut self, mut operations: mpsc::Receiver<Operation>, stop: CancellationToken) {
         self.stop = stop.clone();
+        let live = self.live.clone();
         while !stop.is_cancelled() {
             let wait =
                 self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
@@ -131,6 +132,11 @@ where
                     continue;
                 }
                 next = self.next_batch(wait) => next,
+                // The log may not know when it has news: asked anew, it says so at once.
+                () = live.woken() => {
+                    self.partitions.wake();
+                    continue;
+                }
             };
             let stepped = match next {
                 Ok(next) => self.follow_up(next).await,
@@ -318,6 +324,9 @@ where
 
     /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
     async fn apply(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
+        if self.core.is_reactor() {
+            return self.react(control, batch).await;
+        }
         let batch = Arc::new(batch);
         let parked = self.parked.clone();
         let full_at = self.one_too_many(&batch).await?;

@@ -31,6 +31,10 @@ pub(crate) struct Partitions {
 }
 
 impl Partitions {
+    pub(crate) fn wake(&self) {
+        self.lives.iter().for_each(|live| live.wake());
+    }
+
     pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         self.tasks.close();

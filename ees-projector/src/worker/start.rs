@@ -25,7 +25,11 @@ where
         let mut tx = self.begin().await?;
         let old = match tx.load(name).await.map_err(StepError::Database)? {
             None if must_be_there => return Err(StepError::Absent),
-            None => return self.make(tx).await,
+            None => {
+                drop(tx);
+                let control = self.beginning().await?;
+                return self.make(control).await;
+            }
             Some(control) if control.version == version && self.is_dealt_out_as(&control) => {
                 let parked = tx.parked(self.name()).await.map_err(StepError::Database)?;
                 return Ok((control, self.own(parked)));
@@ -35,6 +39,11 @@ where
         drop(tx);
         if must_be_there {
             return Err(StepError::Absent);
+        }
+        if self.is_reactor() {
+            return Err(StepError::Setup(format!(
+                "\"{name}\" is the name of a projection, which has got somewhere: give the reactor another one"
+            )));
         }
         // Asked before the transaction begins: the log may be far away.
         let head = self.log.head().await.map_err(StepError::Log)?;
@@ -94,8 +103,8 @@ where
         Ok(true)
     }
 
-    async fn make(&self, mut tx: D::Tx) -> Result<(Control, Vec<ParkedStream>), StepError> {
-        let mut control = Control::new(self.projection.version());
+    async fn make(&self, mut control: Control) -> Result<(Control, Vec<ParkedStream>), StepError> {
+        let mut tx = self.begin().await?;
         let partitions = self.settings.partitions;
         if D::PARTITIONS && self.slot() == Slot::Live && partitions > 1 {
             control.split = Some(Split::into(partitions));

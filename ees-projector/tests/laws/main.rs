@@ -13,6 +13,7 @@ mod failing;
 mod log_replaced;
 mod operating;
 mod parking;
+mod reacting;
 mod reading;
 mod support;
 mod sweeping;
@@ -149,6 +150,16 @@ laws! {
         too_many_parked_changesets_pause_the_projection,
         the_first_parked_changeset_can_be_skipped,
         a_rebuild_clears_what_is_parked;
+    reacting:
+        a_reactor_starts_at_now_and_goes_on_where_it_was,
+        a_reactor_can_be_told_to_start_at_the_beginning,
+        a_crash_repeats_what_was_begun_and_skips_nothing,
+        a_reactor_that_fails_is_paused_and_goes_on_when_it_is_resumed,
+        what_was_done_before_a_failure_is_not_done_again,
+        an_error_that_passes_never_pauses_a_reactor,
+        a_reactor_is_not_rebuilt,
+        a_reactor_does_not_take_a_projection_for_itself,
+        two_workers_on_one_reactor_leave_nothing_out;
     operating:
         a_paused_projection_stands_still_until_it_is_resumed,
         a_pause_and_its_end_reach_every_worker,

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use ees_test_postgres::TestDatabase;
 use ees_tests::{Killed, Server, ees, run};
@@ -151,6 +152,12 @@ fn read_models_beside_the_store_are_rebuilt_side_by_side_rolled_back_and_verifie
     assert_eq!(estimate["changesets"], 5);
     let built = of(&one, &["rebuild", "--side-by-side", "--verify", "--json"]).json().remove(0);
     assert_eq!(built["standby"]["plan"]["role"], "following");
+    let stands_still = r#"ees_projection_standby_paused{projection="stream_catalogue"} 0.0"#;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !one.get_text("/metrics").contains(stands_still) {
+        assert!(Instant::now() < deadline, "the read model beside the live one is not in the metrics");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     of(&other, &["verify"]).ok();
     of(&one, &["swap"]).failed(4);
     of(&other, &["rollback", "--reason", "to see it"]).ok();

@@ -1,0 +1,213 @@
+//! A projection or a reactor as a function.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_lambda_events::dynamodb::Event as Records;
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::streams::DynamoDbEventResponse;
+use ees_store::publish::Received;
+use ees_store::{ChangesetId, StreamId};
+use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
+use serde::Serialize;
+
+use super::batch::{Item, failed};
+use super::records;
+use crate::on_demand::OnDemand;
+use crate::worker::runner::Drained;
+
+/// How often it is looked whether a changeset has its place in the log by now.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// A projection or a reactor that an AWS Lambda function runs.
+///
+/// Another host, such as a worker, may be at work on the same projection: each step is made by one of them.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use ees_projector::{Fold, OnDemand, Recorded, Settings, memory};
+/// # struct Names;
+/// # impl Fold for Names {
+/// #     type Event = serde_json::Value; type Key = String; type State = String;
+/// #     fn name(&self) -> &str { "names" }
+/// #     fn key(&self, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.stream_id().to_string()) }
+/// #     fn fold(&self, _: Option<String>, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.event.to_string()) }
+/// # }
+/// # async fn example(log: Arc<dyn ees_store::ChangesetLog>) -> Result<(), lambda_runtime::Error> {
+/// use ees_projector::lambda::Function;
+///
+/// let names = OnDemand::fold(Names, memory::Database::new(), log, Settings::default())?;
+/// Function::new(names).serve_messages().await
+/// # }
+/// ```
+pub struct Function {
+    worker: OnDemand,
+    margin: Duration,
+}
+
+/// What a call on a schedule came to; the function's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Scheduled {
+    /// The projection.
+    pub name: String,
+    /// How it ended: `CaughtUp`, `OutOfTime`, ...
+    pub drained: String,
+    /// What went wrong last, if it did not go right again.
+    pub error: Option<String>,
+}
+
+impl Function {
+    /// A function that ends its work 2 s before its time is over.
+    pub fn new(worker: OnDemand) -> Self {
+        Self { worker, margin: Duration::from_secs(2) }
+    }
+
+    /// Ends its work so long before its time is over. A step that has begun is finished: the margin should be longer than one
+    /// takes.
+    #[must_use]
+    pub fn with_margin(self, margin: Duration) -> Self {
+        Self { margin, ..self }
+    }
+
+    /// Applies what is new, and says which messages the projection is not past by then.
+    ///
+    /// One that is none of the store's is reported failed too, so that the queue's redrive policy takes it away; and so is
+    /// everything that follows a failure in its message group.
+    pub async fn on_messages(&self, event: &SqsEvent, deadline: Instant) -> SqsBatchResponse {
+        let places: Vec<_> = event.records.iter().map(|record| place_in(record.body.as_deref())).collect();
+        let passed = self.passed(&places, deadline).await;
+        let items = event.records.iter().zip(&passed).map(|(record, done)| Item {
+            id: record.message_id.as_deref().unwrap_or_default(),
+            group: record.attributes.get("MessageGroupId").map(String::as_str),
+            done: *done,
+        });
+        let mut response = SqsBatchResponse::default();
+        response.set_failures(failed(&items.collect::<Vec<_>>()));
+        response
+    }
+
+    /// Applies what is new, and says which record is the first that the projection is not past by then: that one and all later
+    /// ones come again.
+    pub async fn on_records(&self, event: &Records, deadline: Instant) -> DynamoDbEventResponse {
+        let told: Vec<_> = event.records.iter().map(|record| (record, records::changeset(record))).collect();
+        // What is the store's own asks for nothing.
+        let told: Vec<_> = told.into_iter().filter(|(_, changeset)| !matches!(changeset, Ok(None))).collect();
+        let places = told.iter().map(|(record, changeset)| match changeset {
+            Ok(changeset) => changeset.as_ref().map(|it| (it.stream_id.clone(), it.changeset_id)),
+            Err(error) => {
+                tracing::error!(record = record.event_id, error, "a record that can't be read");
+                None
+            }
+        });
+        let passed = self.passed(&places.collect::<Vec<_>>(), deadline).await;
+        let mut response = DynamoDbEventResponse::default();
+        let first = told.iter().zip(passed).find(|(_, done)| !done);
+        if let Some(((record, _), _)) = first {
+            response.batch_item_failures.push(records::failure(record.change.sequence_number.clone()));
+        }
+        response
+    }
+
+    /// Applies what is new, as far as the time goes.
+    ///
+    /// # Errors
+    /// What keeps the projection from going on, so that the function's alarms notice it.
+    pub async fn on_schedule(&self, deadline: Instant) -> Result<Scheduled, Error> {
+        let drained = self.worker.drain_until(deadline).await;
+        let error = self.worker.last_error().await.map(|failure| failure.message);
+        match (drained, error) {
+            (Drained::Paused, error) => {
+                let why = error.unwrap_or_else(|| "somebody has to resume it".to_owned());
+                Err(format!("\"{}\" is paused: {why}", self.worker.name()).into())
+            }
+            (Drained::OutOfTime, Some(error)) => Err(format!("\"{}\": {error}", self.worker.name()).into()),
+            (drained, error) => {
+                let name = self.worker.name().to_owned();
+                Ok(Scheduled { name, drained: format!("{drained:?}"), error })
+            }
+        }
+    }
+
+    /// Serves a queue, until the runtime ends the process: the one line of `main`.
+    ///
+    /// # Errors
+    /// When there is no Lambda runtime around it.
+    pub async fn serve_messages(self) -> Result<(), Error> {
+        let this = &self;
+        lambda_runtime::run(service_fn(|call: LambdaEvent<SqsEvent>| async move {
+            let deadline = this.deadline(&call.context);
+            Ok::<_, Error>(this.on_messages(&call.payload, deadline).await)
+        }))
+        .await
+    }
+
+    /// Serves the stream of a DynamoDB table.
+    ///
+    /// # Errors
+    /// As [`serve_messages`](Self::serve_messages).
+    pub async fn serve_records(self) -> Result<(), Error> {
+        let this = &self;
+        lambda_runtime::run(service_fn(|call: LambdaEvent<Records>| async move {
+            let deadline = this.deadline(&call.context);
+            Ok::<_, Error>(this.on_records(&call.payload, deadline).await)
+        }))
+        .await
+    }
+
+    /// Serves a schedule.
+    ///
+    /// # Errors
+    /// As [`serve_messages`](Self::serve_messages).
+    pub async fn serve_schedule(self) -> Result<(), Error> {
+        let this = &self;
+        lambda_runtime::run(service_fn(|call: LambdaEvent<serde_json::Value>| async move {
+            this.on_schedule(this.deadline(&call.context)).await
+        }))
+        .await
+    }
+
+    fn deadline(&self, context: &Context) -> Instant {
+        deadline(context, self.margin)
+    }
+
+    /// Whether the projection got past each of these places; never for one that is none.
+    async fn passed(&self, places: &[Option<(StreamId, ChangesetId)>], deadline: Instant) -> Vec<bool> {
+        let wanted: Vec<_> = places.iter().flatten().cloned().collect();
+        let reached = self.reached(&wanted, deadline).await;
+        let mut reached = reached.into_iter();
+        places.iter().map(|place| place.is_some() && reached.next().unwrap_or(false)).collect()
+    }
+
+    async fn reached(&self, wanted: &[(StreamId, ChangesetId)], deadline: Instant) -> Vec<bool> {
+        loop {
+            let drained = self.worker.drain_until(deadline).await;
+            let passed = match self.worker.has_passed(wanted).await {
+                Ok(passed) => passed,
+                Err(error) => {
+                    tracing::warn!(projection = self.worker.name(), %error, "how far it got can't be told");
+                    vec![false; wanted.len()]
+                }
+            };
+            let all = passed.iter().all(|passed| *passed);
+            if all || drained == Drained::Paused || Instant::now() + LOOK_EVERY >= deadline {
+                return passed;
+            }
+            // Their places in the log may be given out a moment after them; or another host is at work.
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+pub(super) fn deadline(context: &Context, margin: Duration) -> Instant {
+    let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    Instant::now() + left.saturating_sub(margin)
+}
+
+fn place_in(body: Option<&str>) -> Option<(StreamId, ChangesetId)> {
+    match Received::read(body.unwrap_or_default()) {
+        Ok(message) => Some((message.stream_id().clone(), message.changeset_id())),
+        Err(error) => {
+            tracing::warn!(%error, "a message that is none of ours");
+            None
+        }
+    }
+}

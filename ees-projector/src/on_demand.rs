@@ -1,0 +1,156 @@
+//! Projections and reactors for hosts that do not stay, or that are told when there is something to do.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, StreamId};
+use tokio::sync::Mutex;
+
+use crate::database::{Database, FoldRows};
+use crate::fold::{Fold, Folded};
+use crate::operation::OperateError;
+use crate::projection::Projection;
+use crate::projector::{RegisterError, check};
+use crate::reactor::{self, Reacting, Reactor};
+use crate::settings::Settings;
+use crate::status::{Failure, Live};
+use crate::worker::on_demand::Drains;
+use crate::worker::runner::{Drained, Runner};
+use crate::worker::step::Core;
+
+/// A projection or a reactor that works when it is told to: what AWS Lambda functions and scheduled jobs are made of.
+///
+/// A process that stays takes a [`Projector`](crate::Projector) instead. Both may be at work in the same projection at
+/// once: one of the two loses each step, and changes nothing.
+///
+/// Made once and kept over calls; calls that come at the same time wait for one another.
+///
+/// ```
+/// use std::{sync::Arc, time::{Duration, Instant}};
+/// use ees_projector::{Drained, Fold, OnDemand, Recorded, Settings, memory};
+/// # struct Names;
+/// # impl Fold for Names {
+/// #     type Event = serde_json::Value; type Key = String; type State = String;
+/// #     fn name(&self) -> &str { "names" }
+/// #     fn key(&self, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.stream_id().to_string()) }
+/// #     fn fold(&self, _: Option<String>, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.event.to_string()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = Arc::new(ees_store::memory::Store::new());
+/// let names = OnDemand::fold(Names, memory::Database::new(), log, Settings::default())?;
+/// let drained = names.drain_until(Instant::now() + Duration::from_secs(10)).await;
+/// assert_eq!(drained, Drained::CaughtUp);
+/// # Ok(())
+/// # }
+/// ```
+pub struct OnDemand {
+    name: String,
+    log: Arc<dyn ChangesetLog>,
+    worker: Mutex<Box<dyn Drains>>,
+}
+
+impl OnDemand {
+    /// A projection onto a database.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn projection<P, D>(
+        projection: P,
+        database: D,
+        log: Arc<dyn ChangesetLog>,
+        settings: Settings,
+    ) -> Result<Self, RegisterError>
+    where
+        D: Database,
+        P: Projection<D::Tx>,
+    {
+        check(&projection, settings)?;
+        let name = projection.name().to_owned();
+        let core = Arc::new(Core::new(projection, database, log.clone(), settings));
+        let worker: Box<dyn Drains> = Box::new(Runner::new(core, Arc::new(Live::new())));
+        Ok(Self { name, log, worker: Mutex::new(worker) })
+    }
+
+    /// A fold onto a database.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn fold<F, D>(
+        fold: F,
+        database: D,
+        log: Arc<dyn ChangesetLog>,
+        settings: Settings,
+    ) -> Result<Self, RegisterError>
+    where
+        D: Database,
+        D::Tx: FoldRows,
+        F: Fold,
+    {
+        Self::projection(Folded::checked(fold)?, database, log, settings)
+    }
+
+    /// A reactor, whose position is kept in a database.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn reactor<R, D>(
+        reactor: R,
+        database: D,
+        log: Arc<dyn ChangesetLog>,
+        settings: reactor::Settings,
+    ) -> Result<Self, RegisterError>
+    where
+        D: Database,
+        R: Reactor,
+    {
+        Self::projection(Reacting::new(reactor, settings), database, log, settings.into())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Applies what is new, then returns: when there is nothing new any more, when it is paused or another worker is at
+    /// work in it, or when the deadline is near. A step that has begun is finished, so leave it a margin.
+    ///
+    /// # Cancellation
+    /// Safe: what was begun leaves no trace (of a projection), or is done again (by a reactor).
+    pub async fn drain_until(&self, deadline: Instant) -> Drained {
+        self.worker.lock().await.drain_until(deadline).await
+    }
+
+    /// The checkpoint it reads next, whoever took it there.
+    ///
+    /// # Errors
+    /// [`OperateError::Unavailable`] when its database can't be read.
+    pub async fn stands_at(&self) -> Result<Checkpoint, OperateError> {
+        self.worker.lock().await.stands_at().await
+    }
+
+    /// Of these changesets, which it has applied (or parked, or skipped), in their order. `false` also for one that has no
+    /// place in the log yet.
+    ///
+    /// # Errors
+    /// [`OperateError::Unavailable`] when its database or the log can't be read.
+    pub async fn has_passed(
+        &self,
+        changesets: &[(StreamId, ChangesetId)],
+    ) -> Result<Vec<bool>, OperateError> {
+        let next = self.stands_at().await?;
+        let mut passed = Vec::with_capacity(changesets.len());
+        for (stream_id, changeset_id) in changesets {
+            let place = self.log.locate(stream_id, *changeset_id).await;
+            let place =
+                place.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))?;
+            passed.push(place.is_some_and(|place| place < next));
+        }
+        Ok(passed)
+    }
+
+    /// What went wrong last, until it went right again.
+    pub async fn last_error(&self) -> Option<Failure> {
+        self.worker.lock().await.last_error()
+    }
+}

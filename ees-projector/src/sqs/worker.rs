@@ -1,0 +1,264 @@
+//! Messages as wake-ups: they say "look", and the log says what is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use ees_store::publish::Received;
+use ees_store::{ChangesetId, Checkpoint, StreamId};
+use futures::future::join_all;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Delivery, Queue};
+use crate::Handle;
+
+/// Portions of messages that are waited for at once, of 10 at most.
+const PORTIONS_AT_ONCE: usize = 20;
+/// How often it is looked whether a changeset has its place in the log by now.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Messages that are done with are deleted so often, while others of their portion wait.
+const ROUND: Duration = Duration::from_millis(500);
+/// The wait after a call that failed. The SDK has tried it again already.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Wakes the projections of this process when a queue's message says that something is new.
+///
+/// What is applied comes from the log, never from a message: messages that are lost, repeated or out of order change
+/// nothing, and the projections go on looking by themselves as well. A message is deleted once all of them are past its
+/// changeset. One that they do not get to in time (its changeset has no place in the log yet, or a projection is paused) comes
+/// again; after so many times the queue's redrive policy takes it away, which loses nothing.
+///
+/// A message that is none of the store's is counted and left alone, for the redrive policy.
+///
+/// ```no_run
+/// # async fn example(running: ees_projector::Running, client: aws_sdk_sqs::Client) {
+/// use ees_projector::sqs::{Queue, Worker};
+///
+/// let queue = Queue::new(client, "https://sqs.eu-west-1.amazonaws.com/123456789012/mine.fifo");
+/// let worker = Worker::new(queue, running.handle().clone());
+/// worker.run(async { let _ = tokio::signal::ctrl_c().await; }).await;
+/// running.shut_down().await;
+/// # }
+/// ```
+pub struct Worker {
+    queue: Queue,
+    handle: Handle,
+    within: Duration,
+    again_after: Duration,
+    counts: Arc<Counted>,
+}
+
+/// How many messages there were since the worker was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Delivered.
+    pub received: u64,
+    /// Deleted, because the projections are past them.
+    pub handled: u64,
+    /// Left to come again, because they were not in time.
+    pub given_back: u64,
+    /// None of the store's, left to the redrive policy.
+    pub unreadable: u64,
+}
+
+#[derive(Default)]
+struct Counted {
+    received: AtomicU64,
+    handled: AtomicU64,
+    given_back: AtomicU64,
+    unreadable: AtomicU64,
+}
+
+impl Worker {
+    /// A worker for all projections of this handle.
+    pub fn new(queue: Queue, handle: Handle) -> Self {
+        let (within, again_after) = (Duration::from_secs(60), Duration::from_secs(30));
+        Self { queue, handle, within, again_after, counts: Arc::default() }
+    }
+
+    /// How long a message waits for the projections to get past its changeset; 60 s unless set.
+    #[must_use]
+    pub fn with_patience(self, within: Duration) -> Self {
+        Self { within, ..self }
+    }
+
+    /// After how long a message comes again that waited in vain; 30 s unless set. Whole seconds.
+    #[must_use]
+    pub fn with_again_after(self, again_after: Duration) -> Self {
+        Self { again_after, ..self }
+    }
+
+    /// How many messages there were.
+    pub fn counts(&self) -> Counts {
+        let Counted { received, handled, given_back, unreadable } = &*self.counts;
+        Counts {
+            received: received.load(Relaxed),
+            handled: handled.load(Relaxed),
+            given_back: given_back.load(Relaxed),
+            unreadable: unreadable.load(Relaxed),
+        }
+    }
+
+    /// Receives until it is told to stop; then gives back at once what was not handled.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
+        let room = Arc::new(Semaphore::new(PORTIONS_AT_ONCE));
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let received = async {
+                // Not more than are waited for: what is in the queue is safe there.
+                let permit = room.clone().acquire_owned().await;
+                (permit, self.queue.receive().await)
+            };
+            let (permit, deliveries) = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                received = received => received,
+            };
+            match deliveries {
+                Ok(deliveries) if deliveries.is_empty() => {}
+                Ok(deliveries) => {
+                    let portion = self.portion(deliveries, stopped.clone());
+                    tasks.spawn(async move {
+                        portion.handle().await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the queue's messages can't be received");
+                    tokio::select! {
+                        biased;
+                        () = &mut stop => break,
+                        () = tokio::time::sleep(AFTER_FAILURE) => {}
+                    }
+                }
+            }
+        }
+        stopped.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    fn portion(&self, deliveries: Vec<Delivery>, stopped: CancellationToken) -> Portion {
+        Portion {
+            queue: self.queue.clone(),
+            handle: self.handle.clone(),
+            deadline: Instant::now() + self.within,
+            again_after: self.again_after,
+            counts: self.counts.clone(),
+            stopped,
+            deliveries,
+        }
+    }
+}
+
+/// Messages that came together.
+struct Portion {
+    queue: Queue,
+    handle: Handle,
+    deadline: Instant,
+    again_after: Duration,
+    counts: Arc<Counted>,
+    stopped: CancellationToken,
+    deliveries: Vec<Delivery>,
+}
+
+impl Portion {
+    async fn handle(self) {
+        let count = |counter: &AtomicU64, deliveries: &[Delivery]| {
+            counter.fetch_add(deliveries.len() as u64, Relaxed);
+        };
+        count(&self.counts.received, &self.deliveries);
+        self.handle.wake();
+        let (mut waiting, unreadable): (Vec<_>, Vec<_>) =
+            self.deliveries.iter().cloned().partition(|delivery| delivery.message.is_ok());
+        for delivery in &unreadable {
+            let error = delivery.message.as_ref().err().map(ToString::to_string);
+            tracing::warn!(
+                id = delivery.id(),
+                times = delivery.times,
+                error,
+                "a message that is none of ours"
+            );
+        }
+        count(&self.counts.unreadable, &unreadable);
+        let mut extend_at = Instant::now() + self.queue.visibility() / 2;
+        while !waiting.is_empty() && !self.stopped.is_cancelled() && Instant::now() < self.deadline {
+            let until = (Instant::now() + ROUND).min(self.deadline);
+            let passed = join_all(waiting.iter().map(|delivery| self.is_passed(delivery, until))).await;
+            let mut passed = passed.into_iter();
+            let (done, left): (Vec<_>, Vec<_>) =
+                waiting.into_iter().partition(|_| passed.next().unwrap_or(false));
+            waiting = left;
+            if !done.is_empty() {
+                match self.queue.acknowledge(&done).await {
+                    Ok(()) => count(&self.counts.handled, &done),
+                    // They come again, and are done with at once then.
+                    Err(error) => tracing::warn!(%error, "handled messages could not be deleted"),
+                }
+            }
+            if waiting.is_empty() || self.stopped.is_cancelled() {
+                continue;
+            }
+            // Before the queue takes them for lost.
+            if Instant::now() >= extend_at {
+                self.extend(&waiting).await;
+                extend_at = Instant::now() + self.queue.visibility() / 2;
+            }
+            if done.is_empty() {
+                // A projection that is stopped says so at once.
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        count(&self.counts.given_back, &waiting);
+        let after = if self.stopped.is_cancelled() { Duration::ZERO } else { self.again_after };
+        if let Err(error) = self.queue.give_back(&waiting, after).await {
+            tracing::debug!(%error, "messages come again later than they could");
+        }
+    }
+
+    async fn extend(&self, waiting: &[Delivery]) {
+        if let Err(error) = self.queue.extend(waiting).await {
+            tracing::debug!(%error, "some messages may come to another worker as well");
+        }
+    }
+
+    /// Whether all projections are past it, at the latest by then.
+    async fn is_passed(&self, delivery: &Delivery, until: Instant) -> bool {
+        let Ok(message) = &delivery.message else { return false };
+        let names = self.handle.names();
+        let passed = async {
+            let place = self.placed(message).await;
+            join_all(names.map(|name| self.handle.when_reached(name, place, until - Instant::now()))).await
+        };
+        tokio::select! {
+            passed = tokio::time::timeout_at(until, passed) => {
+                passed.is_ok_and(|reached| reached.iter().all(Result::is_ok))
+            }
+            () = self.stopped.cancelled() => false,
+        }
+    }
+
+    /// Its place in the log, which it may not have yet.
+    async fn placed(&self, message: &Received) -> Checkpoint {
+        let (stream_id, changeset_id): (&StreamId, ChangesetId) =
+            (message.stream_id(), message.changeset_id());
+        loop {
+            match self.handle.log.locate(stream_id, changeset_id).await {
+                Ok(Some(place)) => {
+                    self.handle.wake();
+                    return place;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "the log can't be asked"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}

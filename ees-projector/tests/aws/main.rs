@@ -1,0 +1,14 @@
+//! Messages through topics and queues, on the local AWS.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod flaky;
+mod publishing;
+mod stream;
+mod support;
+mod waking;

@@ -1,0 +1,209 @@
+//! Every changeset and every event reaches subscribers once, in the order of its stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_projector::publisher::Publishing;
+use ees_projector::reactor::{Settings, Start};
+use ees_projector::sqs::DeadLetterQueue;
+use ees_projector::{OnDemand, Projector, State, memory as read_models};
+use ees_store::publish::sns::Publisher;
+use ees_store::publish::{Message, Received};
+use ees_store::{Changeset, ChangesetLog, Checkpoint, LogQuery, memory};
+
+use crate::flaky::Flaky;
+use crate::support::{Bus, LONG, append, until};
+
+/// Some streams, some changesets each, some events each.
+async fn history(streams: usize, changesets: usize) -> Arc<memory::Store> {
+    let store = Arc::new(memory::Store::new());
+    for changeset in 0..changesets {
+        for stream in 0..streams {
+            let event =
+                |number: usize| format!(r#"{{"type":"noted","text":"{stream}-{changeset}-{number}"}}"#);
+            let events: Vec<_> = (0..=changeset % 3).map(event).collect();
+            append(&store, &format!("stream-{stream}"), &format!("[{}]", events.join(","))).await;
+        }
+    }
+    store
+}
+
+async fn all(store: &memory::Store) -> Vec<Changeset> {
+    let page = store.read(LogQuery::from(Checkpoint::START, 10_000)).await.unwrap();
+    page.changesets.into_iter().map(|indexed| indexed.changeset).collect()
+}
+
+/// What came, in the order of each stream.
+fn by_stream(bodies: impl IntoIterator<Item = String>) -> BTreeMap<String, Vec<String>> {
+    let mut streams: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for body in bodies {
+        let stream = Received::read(&body).unwrap().stream_id().to_string();
+        streams.entry(stream).or_default().push(body);
+    }
+    streams
+}
+
+fn expected(changesets: &[Changeset]) -> (Vec<String>, Vec<String>) {
+    let whole = changesets.iter().map(|it| Message::of_changeset(it).body().to_owned()).collect();
+    let events = changesets.iter().flat_map(Message::of_events).map(|it| it.body().to_owned()).collect();
+    (whole, events)
+}
+
+/// Lets a reactor publish the whole log.
+async fn publish(store: &Arc<memory::Store>, publisher: Publisher) {
+    let mut projector = Projector::new(store.clone());
+    let settings = Settings { start: Start::Beginning, ..Publishing::settings() };
+    projector
+        .reactor(Publishing::new("publisher", publisher), read_models::Database::new(), settings)
+        .unwrap();
+    let running = projector.start();
+    let head = store.head().await.unwrap().checkpoint;
+    running.handle().when_reached("publisher", head, LONG).await.unwrap();
+    running.shut_down().await;
+}
+
+async fn delivered_once_and_in_order(bus: &Bus, store: &Arc<memory::Store>, publisher: Publisher) {
+    let changesets = bus.subscribed("changesets", &bus.changesets, true).await;
+    let events = bus.subscribed("events", &bus.events, true).await;
+    publish(store, publisher).await;
+    let (whole, each) = expected(&all(store).await);
+    assert_eq!(by_stream(bus.bodies(&changesets, whole.len()).await), by_stream(whole));
+    assert_eq!(by_stream(bus.bodies(&events, each.len()).await), by_stream(each));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_changeset_and_event_is_delivered_once_and_in_order() {
+    let (bus, store) = (Bus::new().await, history(12, 6).await);
+    delivered_once_and_in_order(&bus, &store, bus.publisher()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_calls_and_lost_answers_change_nothing() {
+    for seed in [1, 2] {
+        let (bus, store) = (Bus::new().await, history(6, 4).await);
+        let flaky = Flaky { broken: 0.15, ..Flaky::seeded(seed) };
+        delivered_once_and_in_order(&bus, &store, bus.flaky_publisher(flaky)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_are_refused_one_by_one_are_sent_again_in_order() {
+    for seed in [3, 4] {
+        let (bus, store) = (Bus::new().await, history(6, 4).await);
+        let flaky = Flaky { broken: 0.05, refused: 0.3, ..Flaky::seeded(seed) };
+        delivered_once_and_in_order(&bus, &store, bus.flaky_publisher(flaky)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_at_any_moment_leaves_nothing_out_and_the_topic_removes_what_is_sent_twice() {
+    let (bus, store) = (Bus::new().await, history(6, 4).await);
+    let changesets = bus.subscribed("changesets", &bus.changesets, true).await;
+    let settings = Settings { start: Start::Beginning, batch_changesets_max: 5, ..Publishing::settings() };
+    let database = read_models::Database::new();
+    let deadline = Instant::now() + LONG;
+    for attempt in 0_u64.. {
+        let publishing = Publishing::new("publisher", bus.publisher());
+        let host = OnDemand::reactor(publishing, database.clone(), store.clone(), settings).unwrap();
+        let drained =
+            tokio::time::timeout(Duration::from_millis(5 + 7 * attempt), host.drain_until(deadline)).await;
+        if drained.is_ok() {
+            break;
+        }
+    }
+    let (whole, _) = expected(&all(&store).await);
+    assert_eq!(by_stream(bus.bodies(&changesets, whole.len()).await), by_stream(whole));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_gets_the_types_it_asks_for() {
+    let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
+    let queue = bus.queue("some", &[]).await;
+    bus.subscribe(
+        &bus.events,
+        &queue,
+        false,
+        Some(r#"{"event_types":["closed"],"stream_type":["account"]}"#),
+    )
+    .await;
+    append(&store, "a", r#"[{"type":"opened"},{"type":"closed"}]"#).await;
+    append(&store, "b", r#"[{"type":"opened"}]"#).await;
+    publish(&store, bus.publisher()).await;
+    let bodies = bus.bodies(&queue, 1).await;
+    assert!(bodies[0].contains("Notification"), "in an envelope: {}", bodies[0]);
+    let Received::Event { event_id, .. } = Received::read(&bodies[0]).unwrap() else { panic!("no event") };
+    assert_eq!(event_id.get(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_arrives_as_a_reference_and_what_is_odd_as_it_is() {
+    let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    append(&store, "large", &format!(r#"["{}"]"#, "-".repeat(300_000))).await;
+    append(&store, "odd/\u{fffe}ü", "[\"\u{ffff}\u{1f600}\",null,1e400]").await;
+    publish(&store, bus.publisher()).await;
+    let received = bus.bodies(&queue, 2).await;
+    let received: Vec<_> = received.iter().map(|body| Received::read(body).unwrap()).collect();
+    let of = |stream: &str| received.iter().find(|it| it.stream_id().as_str() == stream).unwrap();
+    assert!(matches!(of("large"), Received::Changeset { content: None, .. }));
+    let Received::Changeset { content: Some((events, _)), .. } = of("odd/\u{fffe}ü") else {
+        panic!("no content")
+    };
+    assert_eq!(events.as_json().as_str(), "[\"\\uffff\u{1f600}\",null,1e400]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_topic_takes_becomes_a_dead_letter_and_can_be_put_back() {
+    let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let dead = DeadLetterQueue::new(bus.sqs.clone(), bus.queue("dead", &[]).await);
+    append(&store, "a", "[1]").await;
+    append(&store, "a", r#"["!poison!"]"#).await;
+    append(&store, "a", "[3]").await;
+    append(&store, "b", "[1]").await;
+    let only_changesets = |publisher: Publisher| publisher.with_dead_letters(Arc::new(dead.clone()));
+    publish(&store, only_changesets(bus.flaky_publisher(Flaky::seeded(5)))).await;
+    let bodies = by_stream(bus.bodies(&queue, 3).await);
+    assert_eq!(bodies["a"].len(), 2, "the stream goes on");
+
+    let letters = dead.take().await.unwrap();
+    let mut told: Vec<_> = letters.iter().filter_map(|it| it.letter.clone()).collect();
+    told.sort_by_key(|letter| letter.event_id);
+    assert_eq!(told.len(), 2, "one of each topic: {told:?}");
+    assert_eq!((told[0].topic_arn.as_str(), told[0].event_id), (bus.changesets.as_str(), None));
+    assert_eq!((told[0].stream_id.as_str(), told[0].changeset_id.get()), ("a", 2));
+    assert!(told[1].error.contains("InvalidParameter") && told[1].event_id == Some(2.into()), "{told:?}");
+
+    let changeset = all(&store).await.into_iter().find(|it| it.changeset_id == told[0].changeset_id).unwrap();
+    bus.publisher().redrive(&told[0], &changeset, Instant::now() + LONG).await.unwrap();
+    assert_eq!(bus.bodies(&queue, 1).await, [Message::of_changeset(&changeset).body()]);
+    for letter in &letters {
+        dead.remove(letter).await.unwrap();
+    }
+    assert!(dead.take().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_dead_letters_what_no_topic_takes_pauses_the_publisher_and_other_streams_are_told() {
+    let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    append(&store, "a", "[1]").await;
+    append(&store, "b", r#"["!poison!"]"#).await;
+    append(&store, "c", "[1]").await;
+    let mut projector = Projector::new(store.clone());
+    let publishing = Publishing::new("publisher", bus.flaky_publisher(Flaky::seeded(6)));
+    let retry = ees_projector::Retry { times: 1, delay_min: Duration::from_millis(1), ..Default::default() };
+    let settings = Settings { start: Start::Beginning, retry, ..Publishing::settings() };
+    projector.reactor(publishing, read_models::Database::new(), settings).unwrap();
+    let running = projector.start();
+    let handle = running.handle().clone();
+    until("paused", async || handle.status("publisher").await.unwrap().state == State::Paused).await;
+    let status = handle.status("publisher").await.unwrap();
+    assert_eq!(status.checkpoint.get(), 1);
+    assert!(status.pause.unwrap().reason.contains("InvalidParameter"));
+    assert_eq!(by_stream(bus.bodies(&queue, 2).await).into_keys().collect::<Vec<_>>(), ["a", "c"]);
+    handle.skip("publisher", 1.into(), "nobody needs it").await.unwrap();
+    handle.when_reached("publisher", 3.into(), LONG).await.unwrap();
+    running.shut_down().await;
+}

@@ -1,0 +1,114 @@
+//! From the stream of a DynamoDB table to the topics.
+
+use std::time::{Duration, Instant};
+
+use aws_lambda_events::dynamodb::Event;
+use aws_lambda_events::streams::DynamoDbEventResponse;
+use ees_projector::lambda::publish_records;
+use serde_json::{Value, json};
+
+use crate::flaky::Flaky;
+use crate::support::{Bus, LONG};
+
+/// A table's item; the store's own ones have no events.
+fn item(stream: &str, changeset_id: u64, event: Option<&str>) -> Value {
+    let number = |number: u64| json!({"N": number.to_string()});
+    let mut item = json!({"stream_id": {"S": stream}, "changeset_id": number(changeset_id)});
+    if let Some(event) = event {
+        item["events"] = json!({"S": format!("[{event}]")});
+        item["metadata"] = json!({"S": "{}"});
+        // As another maker of such tables wrote it.
+        item["timestamp"] = json!({"S": "2020-01-02T03:04:05.678901"});
+        item["first_event_id"] = number(changeset_id);
+        item["last_event_id"] = number(changeset_id);
+    }
+    item
+}
+
+/// Records with the sequence numbers 0, 1, ...
+fn records(records: &[(&str, Value)]) -> Event {
+    let records = records.iter().enumerate().map(|(number, (name, item))| {
+        json!({
+            "eventID": number.to_string(), "eventName": name, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
+            "awsRegion": "eu-central-1", "eventSourceARN": "arn",
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1_700_000_000, "SequenceNumber": number.to_string(), "SizeBytes": 1,
+                "StreamViewType": "NEW_IMAGE", "NewImage": item,
+                "Keys": {"stream_id": item["stream_id"], "changeset_id": item["changeset_id"]},
+            },
+        })
+    });
+    serde_json::from_value(json!({"Records": records.collect::<Vec<_>>()})).unwrap()
+}
+
+fn failures(response: &DynamoDbEventResponse) -> Vec<&str> {
+    response.batch_item_failures.iter().filter_map(|it| it.item_identifier.as_deref()).collect()
+}
+
+fn whole(stream: &str, changeset_id: u64, event: &str) -> String {
+    format!(r#"{{"stream_id":"{stream}","changeset_id":{changeset_id},"events":[{event}],"metadata":{{}}}}"#)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_changesets_are_published_in_order_and_nothing_else_is() {
+    let bus = Bus::new().await;
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let event = records(&[
+        ("INSERT", item("!!!RESERVED:GLOBAL-COUNTER!!!", 0, None)),
+        ("INSERT", item("a", 0, None)),
+        ("INSERT", item("a", 1, Some("1"))),
+        ("MODIFY", item("a", 1, Some("1"))),
+        ("INSERT", item("a", 2, Some("2"))),
+        ("REMOVE", item("!!!RESERVED:KEY!!!0", 1, None)),
+    ]);
+    for _ in 0..2 {
+        let response = publish_records(&bus.publisher(), &event, Instant::now() + LONG).await;
+        assert_eq!(failures(&response), [""; 0]);
+    }
+    assert_eq!(bus.bodies(&queue, 2).await, [whole("a", 1, "1"), whole("a", 2, "2")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_record_that_is_not_done_with_is_reported_and_the_next_call_goes_on_there() {
+    let bus = Bus::new().await;
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let event = records(&[
+        ("INSERT", item("a", 1, Some("1"))),
+        ("MODIFY", item("a", 1, Some("1"))),
+        ("INSERT", item("b", 1, Some("\"!poison!\""))),
+        ("INSERT", item("b", 2, Some("2"))),
+        ("INSERT", item("a", 2, Some("2"))),
+    ]);
+    let flaky = bus.flaky_publisher(Flaky::seeded(1));
+    let response = publish_records(&flaky, &event, Instant::now() + LONG).await;
+    assert_eq!(failures(&response), ["2"]);
+    assert_eq!(bus.bodies(&queue, 2).await, [whole("a", 1, "1"), whole("a", 2, "2")], "b waits, a does not");
+    let mut again = event;
+    again.records.drain(..2);
+    let response = publish_records(&bus.publisher(), &again, Instant::now() + LONG).await;
+    assert_eq!(failures(&response), [""; 0]);
+    assert_eq!(bus.bodies(&queue, 2).await, [whole("b", 1, "\"!poison!\""), whole("b", 2, "2")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_pass_in_time_is_reported_before_the_time_is_over() {
+    let bus = Bus::new().await;
+    let flaky = Flaky { refused: 1.0, ..Flaky::seeded(1) };
+    let event = records(&[("INSERT", item("a", 1, Some("1")))]);
+    let began = Instant::now();
+    let response = publish_records(&bus.flaky_publisher(flaky), &event, began + Duration::from_secs(1)).await;
+    assert_eq!(failures(&response), ["0"]);
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_can_not_be_read_is_reported_after_what_lies_before_it_is_published() {
+    let bus = Bus::new().await;
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let mut broken = item("b", 1, Some("1"));
+    broken["events"] = json!({"S": "["});
+    let event = records(&[("INSERT", item("a", 1, Some("1"))), ("INSERT", broken)]);
+    let response = publish_records(&bus.publisher(), &event, Instant::now() + LONG).await;
+    assert_eq!(failures(&response), ["1"]);
+    assert_eq!(bus.bodies(&queue, 1).await, [whole("a", 1, "1")]);
+}

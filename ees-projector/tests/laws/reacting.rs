@@ -1,0 +1,256 @@
+//! What a reactor promises: at least once, in order, from now on, never in a replay.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ees_projector::reactor::{Cause, Reactor, Settings, Start};
+use ees_projector::{
+    BoxError, Drained, Kind, OnDemand, OperateError, Projector, Retry, Running, SideBySide, State, Status,
+};
+use ees_store::ChangesetLog;
+
+use crate::support::{ChangingLog, Journal, LONG, Note, TestDatabase, note};
+
+/// Writes down what it was called for, outside of any transaction, and can be told to fail.
+#[derive(Clone, Default)]
+struct Letters {
+    sent: Arc<Mutex<Vec<String>>>,
+    keys: Arc<Mutex<Vec<String>>>,
+    hangs: Arc<AtomicBool>,
+    fails: Arc<AtomicUsize>,
+    passes: Arc<AtomicBool>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("nobody at the post office")]
+struct Closed;
+
+impl Reactor for Letters {
+    type Event = Note;
+
+    fn name(&self) -> &str {
+        "letters"
+    }
+    async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
+        if self.fails.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(Closed.into());
+        }
+        let Note::Noted { text } = cause.event;
+        self.sent.lock().unwrap().push(format!("{}: {text}", cause.stream_id()));
+        self.keys.lock().unwrap().push(cause.key("letter"));
+        if self.hangs.load(SeqCst) {
+            pending::<()>().await;
+        }
+        Ok(())
+    }
+    fn is_transient(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        self.passes.load(SeqCst) && error.is::<Closed>()
+    }
+}
+
+impl Letters {
+    fn sent(&self) -> Vec<String> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+fn hasty() -> Settings {
+    let retry = Retry { times: 2, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(5) };
+    Settings { retry, ..Settings::default() }
+}
+
+fn start<D: TestDatabase>(
+    log: &Arc<ChangingLog>,
+    database: &D,
+    letters: &Letters,
+    settings: Settings,
+) -> Running {
+    let mut projector = Projector::new(log.clone());
+    projector.reactor(letters.clone(), database.clone(), settings).unwrap();
+    projector.start()
+}
+
+async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Status {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let status = running.handle().status("letters").await.unwrap();
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the status never came to what was wanted; it is {status:#?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn following(running: &Running) -> Status {
+    status_when(running, |status| status.state == State::Following && status.lag_changesets == 0).await
+}
+
+pub async fn a_reactor_starts_at_now_and_goes_on_where_it_was<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    log.append("a", &note("history")).await;
+    let running = start(&log, &database, &letters, hasty());
+    following(&running).await;
+    let first = log.append("a", &note("one")).await;
+    running.handle().when_reached("letters", first, LONG).await.unwrap();
+    running.shut_down().await;
+
+    log.append("a", &note("two")).await;
+    let running = start(&log, &database, &letters, hasty());
+    let last = log.append("b", &note("three")).await;
+    running.handle().when_reached("letters", last, LONG).await.unwrap();
+    let status = following(&running).await;
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["a: one", "a: two", "b: three"]);
+    assert_eq!((status.kind, status.version, status.standby), (Kind::Reactor, 0, None));
+}
+
+pub async fn a_reactor_can_be_told_to_start_at_the_beginning<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    for text in ["one", "two", "three"] {
+        log.append("a", &note(text)).await;
+        log.append("b", &note(text)).await;
+    }
+    let settings = Settings { start: Start::Beginning, batch_changesets_max: 4, ..hasty() };
+    let running = start(&log, &database, &letters, settings);
+    following(&running).await;
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["a: one", "b: one", "a: two", "b: two", "a: three", "b: three"]);
+}
+
+pub async fn a_crash_repeats_what_was_begun_and_skips_nothing<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    let settings = Settings { start: Start::Beginning, ..hasty() };
+    for text in ["one", "two"] {
+        log.append("a", &note(text)).await;
+    }
+    letters.hangs.store(true, SeqCst);
+    let host = || OnDemand::reactor(letters.clone(), database.clone(), log.clone(), settings).unwrap();
+    let crashing = host();
+    let deadline = Instant::now() + LONG;
+    tokio::select! {
+        drained = crashing.drain_until(deadline) => panic!("it ended: {drained:?}"),
+        () = async {
+            while letters.sent().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        } => {}
+    }
+    drop(crashing);
+    letters.hangs.store(false, SeqCst);
+    // The lease of the crashed one has to end first.
+    let after = host();
+    while after.drain_until(deadline).await == Drained::Elsewhere {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(letters.sent(), ["a: one", "a: one", "a: two"]);
+    let keys = letters.keys.lock().unwrap().clone();
+    assert_eq!(keys[0], keys[1], "whoever gets both can tell");
+    assert_ne!(keys[1], keys[2]);
+}
+
+pub async fn a_reactor_that_fails_is_paused_and_goes_on_when_it_is_resumed<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    let settings = Settings { start: Start::Beginning, batch_changesets_max: 10, ..hasty() };
+    log.append("a", &note("one")).await;
+    letters.fails.store(usize::MAX, SeqCst);
+    let running = start(&log, &database, &letters, settings);
+    let paused = status_when(&running, |status| status.state == State::Paused).await;
+    let pause = paused.pause.unwrap();
+    assert_eq!(pause.failure.unwrap().attempts, 3);
+    assert!(pause.reason.contains("nobody at the post office"), "{}", pause.reason);
+
+    letters.fails.store(0, SeqCst);
+    let last = log.append("a", &note("two")).await;
+    running.handle().resume("letters", "open again").await.unwrap();
+    running.handle().when_reached("letters", last, LONG).await.unwrap();
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["a: one", "a: two"]);
+}
+
+pub async fn what_was_done_before_a_failure_is_not_done_again<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    let settings = Settings { start: Start::Beginning, batch_changesets_max: 10, ..hasty() };
+    log.append("a", &note("one")).await;
+    log.append("a", r#"{"type":"noted"}"#).await;
+    let running = start(&log, &database, &letters, settings);
+    let paused = status_when(&running, |status| status.state == State::Paused).await;
+    assert_eq!((paused.checkpoint.get(), letters.sent()), (1, vec!["a: one".to_owned()]));
+    let last = log.append("a", &note("three")).await;
+    running.handle().skip("letters", 1.into(), "unreadable").await.unwrap();
+    running.handle().when_reached("letters", last, LONG).await.unwrap();
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["a: one", "a: three"]);
+}
+
+pub async fn an_error_that_passes_never_pauses_a_reactor<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    letters.passes.store(true, SeqCst);
+    letters.fails.store(20, SeqCst);
+    let last = log.append("a", &note("one")).await;
+    let settings = Settings { start: Start::Beginning, ..hasty() };
+    let running = start(&log, &database, &letters, settings);
+    running.handle().when_reached("letters", last, LONG).await.unwrap();
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["a: one"]);
+}
+
+pub async fn a_reactor_is_not_rebuilt<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    log.append("a", &note("one")).await;
+    let settings = Settings { start: Start::Beginning, ..hasty() };
+    let running = start(&log, &database, &letters, settings);
+    following(&running).await;
+    let handle = running.handle();
+    let refused = |result: Result<(), OperateError>| match result {
+        Err(OperateError::Invalid(why)) => assert!(why.contains("is a reactor"), "{why}"),
+        other => panic!("{other:?}"),
+    };
+    refused(handle.rebuild("letters", "").await);
+    refused(handle.rebuild_side_by_side("letters", SideBySide::default(), "").await);
+    refused(handle.verify("letters").await.map(drop));
+    refused(handle.estimate("letters").await.map(drop));
+    following(&running).await;
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["a: one"]);
+}
+
+pub async fn a_reactor_does_not_take_a_projection_for_itself<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    log.append("a", &note("one")).await;
+    let mut projector = Projector::new(log.clone());
+    let journal = Journal { name: "letters", ..Journal::new() };
+    projector.projection(journal, database.clone(), ees_projector::Settings::default()).unwrap();
+    let running = projector.start();
+    following(&running).await;
+    running.shut_down().await;
+
+    let running = start(&log, &database, &letters, Settings { start: Start::Beginning, ..hasty() });
+    let stopped = status_when(&running, |status| status.state == State::Stopped).await;
+    assert!(stopped.last_error.unwrap().message.contains("name of a projection"));
+    running.shut_down().await;
+    assert_eq!(letters.sent(), [""; 0]);
+}
+
+pub async fn two_workers_on_one_reactor_leave_nothing_out<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    let settings = Settings { start: Start::Beginning, ..hasty() };
+    let workers = [start(&log, &database, &letters, settings), start(&log, &database, &letters, settings)];
+    for number in 0..30 {
+        log.append("a", &note(&format!("{number:02}"))).await;
+    }
+    let head = log.head().await.unwrap().checkpoint;
+    for worker in &workers {
+        worker.handle().when_reached("letters", head, LONG).await.unwrap();
+    }
+    for worker in workers {
+        worker.shut_down().await;
+    }
+    let mut once = letters.sent();
+    once.sort();
+    once.dedup();
+    assert_eq!(once, (0..30).map(|number| format!("a: {number:02}")).collect::<Vec<_>>());
+}

@@ -1,0 +1,100 @@
+//! Whether a table is as a store likes it.
+
+use aws_sdk_dynamodb::types::StreamViewType;
+use aws_sdk_dynamodb::{Client, Config};
+
+use super::error::told;
+use super::item::{STREAM_TYPE, UPDATED_AT};
+use super::keys::EXPIRES_AT;
+use super::schema::Layout;
+use super::table::client;
+use crate::Result;
+
+/// What a table has of what a store likes to have, as `ees dynamodb check` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What it is about.
+    pub what: &'static str,
+    /// Whether it is as it should be.
+    pub is_well: bool,
+    /// How it is, and what to do when it is not well.
+    pub detail: String,
+}
+
+/// Looks at a table: whether it has what a [`Store`](super::Store) needs, and what it had better have.
+///
+/// # Errors
+/// [`Error::InvalidRequest`](crate::Error::InvalidRequest) when there is none, or it can't serve as one; the message says why.
+pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>> {
+    let client = &client(config);
+    let layout = Layout::of(client, table).await?;
+    let mut checks = vec![
+        Check {
+            what: "keys and indexes",
+            is_well: true,
+            detail: format!("{} enumerates", layout.enumeration),
+        },
+        Check {
+            what: "size of a changeset",
+            is_well: layout.copies == 0,
+            detail: match layout.copies {
+                0 => format!("up to {} bytes", layout.limit_bytes),
+                copies => format!(
+                    "up to {} bytes, since {copies} local indexes hold it once more; that can't be changed",
+                    layout.limit_bytes
+                ),
+            },
+        },
+        Check {
+            what: "stream of changes",
+            is_well: matches!(
+                layout.stream,
+                Some(StreamViewType::NewImage | StreamViewType::NewAndOldImages)
+            ),
+            detail: match &layout.stream {
+                Some(view) => {
+                    format!("has {}; needs NEW_IMAGE to index and publish by functions", view.as_str())
+                }
+                None => "off; indexing and publishing by functions needs it, with NEW_IMAGE".to_owned(),
+            },
+        },
+        Check {
+            what: "index of typed streams",
+            is_well: layout.by_type,
+            detail: format!(
+                "a global index with the keys {STREAM_TYPE} and {UPDATED_AT}, for listing typed streams"
+            ),
+        },
+    ];
+    checks.push(expiry(client, table).await);
+    checks.push(recovery(client, table).await);
+    Ok(checks)
+}
+
+async fn expiry(client: &Client, table: &str) -> Check {
+    let (is_well, detail) = match client.describe_time_to_live().table_name(table).send().await {
+        Ok(answer) => {
+            let found = answer.time_to_live_description();
+            let found = found.and_then(|it| it.attribute_name()).map(str::to_owned);
+            let detail = format!("by {}; should be by {EXPIRES_AT}", found.as_deref().unwrap_or("nothing"));
+            (found.as_deref() == Some(EXPIRES_AT), detail)
+        }
+        Err(error) => (false, format!("unknown: {}", told(&error))),
+    };
+    Check { what: "expiry of idempotency keys", is_well, detail }
+}
+
+async fn recovery(client: &Client, table: &str) -> Check {
+    let (is_well, detail) = match client.describe_continuous_backups().table_name(table).send().await {
+        Ok(answer) => {
+            let status = answer
+                .continuous_backups_description()
+                .and_then(|it| it.point_in_time_recovery_description());
+            let status =
+                status.and_then(|it| it.point_in_time_recovery_status()).map_or("DISABLED", |it| it.as_str());
+            (status == "ENABLED", status.to_owned())
+        }
+        Err(error) => (false, format!("unknown: {}", told(&error))),
+    };
+    Check { what: "point-in-time recovery", is_well, detail }
+}

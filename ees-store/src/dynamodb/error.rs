@@ -1,0 +1,135 @@
+//! DynamoDB's errors in the store's words, and what they say of a write that was under way.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::CancellationReason;
+
+use crate::Error;
+
+/// Why a transaction was cancelled.
+pub(super) type Reasons = [CancellationReason];
+
+/// Why a transaction may be cancelled that goes through a moment later.
+const CONTENTION: [&str; 4] =
+    ["TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError", "RequestLimitExceeded"];
+
+/// The same call may succeed in a moment, and may be made again: every write here is conditional, so that a repeat
+/// of one that was carried out is noticed.
+pub(super) fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        SdkError::DispatchFailure(failure) => !failure.is_user(),
+        SdkError::ServiceError(answer) => {
+            answer.raw().status().is_server_error() || is_busy(answer.err()) || is_cut_short(answer.err())
+        }
+        _ => false,
+    }
+}
+
+/// Too much at once, or too much on one item.
+fn is_busy(error: &impl ProvideErrorMetadata) -> bool {
+    matches!(
+        error.code(),
+        Some(
+            "ProvisionedThroughputExceededException"
+                | "ThrottlingException"
+                | "RequestLimitExceeded"
+                | "TransactionConflictException"
+                | "TransactionInProgressException"
+                | "ReplicatedWriteConflictException"
+                | "LimitExceededException"
+        )
+    )
+}
+
+/// Credentials that were renewed meanwhile, a connection that mangled the request.
+fn is_cut_short(error: &impl ProvideErrorMetadata) -> bool {
+    matches!(error.code(), Some("ExpiredTokenException" | "RequestExpired" | "CrcMismatch"))
+}
+
+/// The reasons, when a condition of a transaction did not hold; it is nobody's turn to wait then.
+pub(super) fn refused(error: &SdkError<TransactWriteItemsError>) -> Option<&Reasons> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+    else {
+        return None;
+    };
+    let reasons = cancelled.cancellation_reasons();
+    reasons.iter().any(is_condition).then_some(reasons)
+}
+
+/// Whether a cancelled transaction may go through when it is tried again as it is.
+pub(super) fn is_contended(error: &SdkError<TransactWriteItemsError>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+    else {
+        return false;
+    };
+    let passing = |reason: &CancellationReason| reason.code().is_some_and(|code| CONTENTION.contains(&code));
+    refused(error).is_none() && cancelled.cancellation_reasons().iter().any(passing)
+}
+
+/// The transaction is larger than DynamoDB takes at once.
+pub(super) fn is_too_large(error: &SdkError<TransactWriteItemsError>) -> bool {
+    let told = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or_default();
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    code == Some("ValidationException")
+        && (told.contains("size") || told.contains("4 MB") || told.contains("4MB"))
+}
+
+pub(super) fn is_condition(reason: &CancellationReason) -> bool {
+    reason.code() == Some("ConditionalCheckFailed")
+}
+
+/// An error in the store's words.
+pub(super) fn failed<E>(error: SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let detail = format!("DynamoDB: {}", told(&error));
+    // A cancelled transaction names its reasons; what is not among these will not pass: a stream of 10 GB, say.
+    let cancelled = error.as_service_error().is_some_and(|answer| {
+        let told = answer.message().unwrap_or_default();
+        answer.code() == Some("TransactionCanceledException")
+            && CONTENTION.iter().any(|code| told.contains(code))
+    });
+    if cancelled || error.as_service_error().is_some_and(is_busy) {
+        tracing::warn!(detail, "DynamoDB takes no more at the moment");
+        return Error::Overloaded;
+    }
+    if is_passing(&error) {
+        return Error::Unavailable(detail);
+    }
+    Error::Storage { detail, source: Box::new(error) }
+}
+
+/// What a call that failed for good had to say, where it is not the SDK's own type any more.
+pub(super) fn storage(detail: impl Into<String>) -> Error {
+    let detail = format!("DynamoDB: {}", detail.into());
+    Error::Storage { source: detail.clone().into(), detail }
+}
+
+/// What went wrong, in the service's own words where it has said something.
+pub(super) fn told<E>(error: &SdkError<E>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match error.as_service_error() {
+        Some(answer) => {
+            let code = answer.code().unwrap_or("an error without a code");
+            answer.message().map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
+        }
+        None => {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(error);
+            while let Some(deeper) = cause {
+                text = format!("{text}: {deeper}");
+                cause = deeper.source();
+            }
+            text
+        }
+    }
+}
+
+/// A request that lacks something: never, since it is built in one place.
+pub(super) fn unbuilt(error: aws_sdk_dynamodb::error::BuildError) -> Error {
+    Error::Storage { detail: format!("DynamoDB: {error}"), source: Box::new(error) }
+}

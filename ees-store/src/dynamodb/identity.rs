@@ -1,0 +1,145 @@
+//! Which log a table holds: its UUID, made with it, and the holes it had when it was adopted.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use uuid::Uuid;
+
+use super::counter::Counter;
+use super::error::{failed, refused, storage, unbuilt};
+use super::holes::Holes;
+use super::item::{self, Item, STREAM_ID, bytes, number, text};
+use super::table::{Table, names, values};
+use crate::{Error, LogId, Result, Timestamp};
+
+const LOG: &str = "!!!RESERVED:LOG!!!";
+const LOG_ID: &str = "log_id";
+const MADE_AT: &str = "made_at";
+/// Which version of this layout the table has. A larger one is of a newer version of this crate.
+const VERSION: &str = "version";
+const VERSION_NOW: u64 = 1;
+
+/// Names the adoption whose holes count: several may have been begun, and one has come to its end first.
+const ADOPTION: &str = "adoption";
+
+/// In pieces, since an item has its limit; the adoption's name follows.
+const HOLES: &str = "!!!RESERVED:HOLES!!!";
+const RANGES: &str = "ranges";
+const RANGES_OF_PIECE: usize = 10_000;
+
+/// What a table says of the log in it.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) log_id: LogId,
+    adoption: Option<String>,
+}
+
+/// The log's identity. A table that is empty gets one; one that is not has to be adopted first.
+pub(super) async fn open(table: &Table) -> Result<Identity> {
+    if let Some(known) = find(table).await? {
+        return Ok(known);
+    }
+    if is_empty(table).await? && create(table, None, Counter::START.item(), None).await? {
+        tracing::info!(table = &*table.name, "began a new log");
+    }
+    find(table).await?.ok_or_else(|| {
+        Error::InvalidRequest(format!(
+            "the table {:?} holds changesets of another system; stop that, and take the table over with `ees dynamodb adopt`",
+            table.name
+        ))
+    })
+}
+
+/// The log's identity, if the table has one.
+pub(super) async fn find(table: &Table) -> Result<Option<Identity>> {
+    let Some(found) = table.get(item::key(LOG, 0)).await? else { return Ok(None) };
+    if item::to_number(&found, VERSION)? > VERSION_NOW {
+        let path = format!("the table {}", table.name).into();
+        return Err(Error::NewerVersion { path });
+    }
+    let log_id = item::to_text(&found, LOG_ID)?.parse::<Uuid>();
+    let log_id = LogId(log_id.map_err(|_| storage("the log's id is no UUID"))?);
+    let adoption = item::to_text(&found, ADOPTION).ok().map(str::to_owned);
+    Ok(Some(Identity { log_id, adoption }))
+}
+
+/// Names the log, and sets its counter, which has not moved from `before`. Whether it was this call that did: the counter
+/// of a log that has its name is never set.
+pub(super) async fn create(
+    table: &Table,
+    before: Option<Counter>,
+    counter: Item,
+    adoption: Option<&str>,
+) -> Result<bool> {
+    let mut log = item::key(LOG, 0);
+    log.insert(LOG_ID.to_owned(), text(Uuid::new_v4().to_string()));
+    log.insert(MADE_AT.to_owned(), text(Timestamp::now().to_string()));
+    log.insert(VERSION.to_owned(), number(VERSION_NOW));
+    if let Some(adoption) = adoption {
+        log.insert(ADOPTION.to_owned(), text(adoption));
+    }
+    let name = Put::builder().table_name(&*table.name).set_item(Some(log));
+    let name =
+        name.condition_expression("attribute_not_exists(#s)").expression_attribute_names("#s", STREAM_ID);
+    let counter = Counter::put(table, before, counter)?;
+    let actions = [name.build().map_err(unbuilt)?, counter];
+    let actions = actions.map(|put| TransactWriteItem::builder().put(put).build());
+    match table.transact(&actions).await {
+        Ok(()) => Ok(true),
+        Err(error) if refused(&error).is_some() => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+async fn is_empty(table: &Table) -> Result<bool> {
+    let scan = || table.client.scan().table_name(&*table.name).consistent_read(true).limit(1).send();
+    let found = table.call(scan).await.map_err(failed)?;
+    Ok(found.items().is_empty())
+}
+
+/// Writes down the holes that an adoption has found. They count once the log says that it was this one.
+pub(super) async fn save_holes(table: &Table, adoption: &str, holes: &Holes) -> Result<()> {
+    for (at, ranges) in (1..).zip(holes.ranges().chunks(RANGES_OF_PIECE)) {
+        let numbers = ranges.iter().flat_map(|(first, count)| [first.to_le_bytes(), count.to_le_bytes()]);
+        let mut piece = item::key(&format!("{HOLES}{adoption}"), at);
+        piece.insert(RANGES.to_owned(), bytes(numbers.flatten().collect::<Vec<u8>>()));
+        let put = || table.client.put_item().table_name(&*table.name).set_item(Some(piece.clone())).send();
+        table.call(put).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// The holes as they were written down.
+pub(super) async fn holes(table: &Table, identity: &Identity) -> Result<Holes> {
+    let mut ranges = Vec::new();
+    let Some(adoption) = &identity.adoption else { return Ok(Holes::default()) };
+    for piece in pieces(table, &format!("{HOLES}{adoption}")).await? {
+        let Some(numbers) = piece.get(RANGES).and_then(|value| value.as_b().ok()) else { continue };
+        let (pairs, _) = numbers.as_ref().as_chunks::<16>();
+        for pair in pairs {
+            let (numbers, _) = pair.as_chunks::<8>();
+            let [first, count] = numbers else { continue };
+            ranges.push((u64::from_le_bytes(*first), u64::from_le_bytes(*count)));
+        }
+    }
+    Ok(Holes::new(ranges))
+}
+
+/// All items of a reserved partition, in order.
+pub(super) async fn pieces(table: &Table, partition: &str) -> Result<Vec<Item>> {
+    let mut found = Vec::new();
+    let mut from = None;
+    loop {
+        let query = || {
+            let call = table.client.query().table_name(&*table.name).consistent_read(true);
+            let call = call.key_condition_expression("#s = :s");
+            let call = call.set_expression_attribute_names(names([("#s", STREAM_ID)]));
+            let call = call.set_expression_attribute_values(values([(":s", text(partition))]));
+            call.set_exclusive_start_key(from.clone()).send()
+        };
+        let answer = table.call(query).await.map_err(failed)?;
+        found.extend(answer.items.unwrap_or_default());
+        from = answer.last_evaluated_key;
+        if from.is_none() {
+            return Ok(found);
+        }
+    }
+}

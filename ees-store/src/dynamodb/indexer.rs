@@ -1,0 +1,84 @@
+//! An indexer apart from a store.
+
+use std::time::Instant;
+
+use aws_sdk_dynamodb::Config;
+use tokio::sync::Mutex;
+
+use super::plan::Candidate;
+use super::sweep::{self, Swept};
+use super::table::Table;
+use super::worker::Worker;
+use super::{Options, identity};
+use crate::Result;
+
+/// Gives changesets their place in the global order, apart from a [`Store`](super::Store): in a function on the table's stream, or on a
+/// schedule.
+///
+/// Any number of them may be at work on one table; records that come twice, late or out of order do no harm.
+///
+/// ```no_run
+/// use ees_store::dynamodb::{Candidate, Indexer};
+///
+/// # async fn example(config: aws_sdk_dynamodb::Config) -> Result<(), Box<dyn std::error::Error>> {
+/// let indexer = Indexer::open(config, "bank").await?;
+/// let changeset = Candidate { stream_id: "account/42".parse()?, changeset_id: 7.into(), size_bytes: 500 };
+/// assert_eq!(indexer.index(vec![changeset]).await?, 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Indexer {
+    table: Table,
+    worker: Mutex<Worker>,
+}
+
+impl Indexer {
+    /// Opens the log in this table.
+    ///
+    /// # Errors
+    /// As for [`Store::open`](super::Store::open).
+    pub async fn open(config: impl Into<Config>, table: &str) -> Result<Self> {
+        let (table, _) = Table::find(config, table, Options::default().patience).await?;
+        identity::open(&table).await?;
+        let worker = Mutex::new(Worker::new(table.clone(), None));
+        Ok(Self { table, worker })
+    }
+
+    /// Indexes these changesets, and those of their streams that come before them and were missed. How many it were; those
+    /// that had their place already are not among them, and neither are those of a batch whose answer was lost.
+    ///
+    /// # Errors
+    /// [`Error::Overloaded`](crate::Error::Overloaded) and [`Error::Unavailable`](crate::Error::Unavailable): call again with the same.
+    ///
+    /// # Cancellation
+    /// Safe.
+    pub async fn index(&self, mut candidates: Vec<Candidate>) -> Result<usize> {
+        self.worker.lock().await.index(&mut candidates).await
+    }
+
+    /// Looks the table through for changesets without a place, and indexes them, up to this moment; the next call goes on
+    /// where this one stopped, in whichever process. It reads the whole table, at half a read unit for 4 KB.
+    ///
+    /// # Errors
+    /// As for [`index`](Self::index).
+    ///
+    /// # Cancellation
+    /// Safe; the next call begins where the last one that returned has stopped.
+    pub async fn sweep(&self, until: Instant) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let mut from = sweep::position(&self.table).await?;
+        loop {
+            let part = sweep::part(&self.table, from).await?;
+            swept.calls += 1;
+            swept.items += part.items;
+            swept.read_units += part.read_units;
+            swept.indexed += self.index(part.found).await? as u64;
+            swept.is_done = part.next.is_none();
+            from = part.next;
+            if swept.is_done || Instant::now() >= until {
+                sweep::save_position(&self.table, from.as_ref()).await?;
+                return Ok(swept);
+            }
+        }
+    }
+}

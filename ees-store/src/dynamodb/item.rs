@@ -1,0 +1,221 @@
+//! What the table holds, attribute by attribute.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::{
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, Result, StreamId, StreamType,
+    Tail, Timestamp,
+};
+
+/// An item, or its key.
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const STREAM_ID: &str = "stream_id";
+pub(super) const CHANGESET_ID: &str = "changeset_id";
+pub(super) const EVENTS: &str = "events";
+pub(super) const METADATA: &str = "metadata";
+pub(super) const TIMESTAMP: &str = "timestamp";
+pub(super) const FIRST_EVENT_ID: &str = "first_event_id";
+pub(super) const LAST_EVENT_ID: &str = "last_event_id";
+pub(super) const PAGE: &str = "page";
+pub(super) const PAGE_ITEM: &str = "page_item";
+/// Ours, and absent from what another system has written.
+pub(super) const STREAM_TYPE: &str = "stream_type";
+/// Names the call that stored a changeset: so a lost answer is told from a lost race.
+pub(super) const COMMIT_ID: &str = "commit_id";
+/// Of a stream's head.
+pub(super) const UPDATED_AT: &str = "updated_at";
+
+/// Places in one page of the global index.
+pub(super) const PAGE_LENGTH: u64 = 1_000;
+
+pub(super) fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub(super) fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(super) fn bytes(bytes: impl Into<Vec<u8>>) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+pub(super) fn key(stream_id: &str, changeset_id: u64) -> Item {
+    Item::from([(STREAM_ID.to_owned(), text(stream_id)), (CHANGESET_ID.to_owned(), number(changeset_id))])
+}
+
+pub(super) fn of_changeset(changeset: &Changeset, commit_id: Uuid) -> Item {
+    let mut item = key(changeset.stream_id.as_str(), changeset.changeset_id.get());
+    item.insert(EVENTS.to_owned(), text(changeset.events.as_json().as_str()));
+    item.insert(METADATA.to_owned(), text(changeset.metadata.as_str()));
+    item.insert(TIMESTAMP.to_owned(), text(changeset.timestamp.to_string()));
+    item.insert(FIRST_EVENT_ID.to_owned(), number(changeset.first_event_id.get()));
+    item.insert(LAST_EVENT_ID.to_owned(), number(changeset.last_event_id().get()));
+    item.insert(COMMIT_ID.to_owned(), bytes(commit_id.as_bytes().to_vec()));
+    if let Some(stream_type) = &changeset.stream_type {
+        item.insert(STREAM_TYPE.to_owned(), text(stream_type.as_str()));
+    }
+    item
+}
+
+/// What is kept of a typed stream under changeset 0, where the index by type and time finds it. Without the sort keys
+/// of the local indexes, so that it does not show up there.
+pub(super) fn of_head(changeset: &Changeset, stream_type: &StreamType) -> Item {
+    let mut item = key(changeset.stream_id.as_str(), 0);
+    item.insert(STREAM_TYPE.to_owned(), text(stream_type.as_str()));
+    item.insert(UPDATED_AT.to_owned(), text(changeset.timestamp.to_string()));
+    item.insert("head_changeset_id".to_owned(), number(changeset.changeset_id.get()));
+    item.insert("head_event_id".to_owned(), number(changeset.last_event_id().get()));
+    item
+}
+
+pub(super) fn to_changeset(item: &Item) -> Result<Changeset> {
+    let (first, last) = (to_number(item, FIRST_EVENT_ID)?, to_number(item, LAST_EVENT_ID)?);
+    Ok(Changeset {
+        stream_id: StreamId::stored(to_text(item, STREAM_ID)?),
+        changeset_id: ChangesetId::new(to_number(item, CHANGESET_ID)?),
+        first_event_id: EventId::new(first),
+        events: Events::stored(&to_json(item, EVENTS)?, (last + 1).saturating_sub(first)),
+        metadata: Json::stored(&to_json(item, METADATA)?),
+        timestamp: to_timestamp(item)?,
+        stream_type: to_stream_type(item),
+    })
+}
+
+pub(super) fn to_indexed(item: &Item) -> Result<Indexed> {
+    let checkpoint = place(item).ok_or_else(|| damaged(item, PAGE))?;
+    Ok(Indexed { checkpoint, changeset: to_changeset(item)? })
+}
+
+pub(super) fn to_tail(item: &Item) -> Result<Tail> {
+    Ok(Tail {
+        last_changeset: ChangesetId::new(to_number(item, CHANGESET_ID)?),
+        last_event: EventId::new(to_number(item, LAST_EVENT_ID)?),
+        last_timestamp: to_timestamp(item)?,
+        stream_type: to_stream_type(item),
+    })
+}
+
+/// Where it stands in the global order, if it has a place there yet.
+pub(super) fn place(item: &Item) -> Option<Checkpoint> {
+    let page = to_number(item, PAGE).ok()?;
+    let page_item = to_number(item, PAGE_ITEM).ok()?;
+    Some(Checkpoint::new(page.saturating_mul(PAGE_LENGTH).saturating_add(page_item)))
+}
+
+/// The page of a checkpoint, and its place there.
+pub(super) fn page_of(checkpoint: Checkpoint) -> (u64, u64) {
+    (checkpoint.get() / PAGE_LENGTH, checkpoint.get() % PAGE_LENGTH)
+}
+
+/// Whether it is the store's own, and no changeset.
+pub(super) fn is_reserved(item: &Item) -> bool {
+    let is_ours = |stream_id: &str| stream_id.starts_with(StreamId::RESERVED_PREFIX);
+    to_text(item, STREAM_ID).is_ok_and(is_ours) || to_number(item, CHANGESET_ID).is_ok_and(|id| id == 0)
+}
+
+/// Bytes of an item as DynamoDB counts them, about.
+pub(super) fn size_bytes(item: &Item) -> usize {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
+        AttributeValue::B(blob) => blob.as_ref().len(),
+        _ => 1,
+    };
+    item.iter().map(|(name, it)| name.len() + value(it)).sum()
+}
+
+pub(super) fn to_number(item: &Item, name: &str) -> Result<u64> {
+    let digits = item.get(name).and_then(|value| value.as_n().ok());
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| damaged(item, name))
+}
+
+pub(super) fn to_text<'a>(item: &'a Item, name: &str) -> Result<&'a str> {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| damaged(item, name))
+}
+
+/// What this store has written is compact; other systems leave spaces between tokens, which must not survive.
+fn to_json<'a>(item: &'a Item, name: &str) -> Result<Cow<'a, str>> {
+    let written = to_text(item, name)?;
+    if item.contains_key(COMMIT_ID) {
+        return Ok(Cow::Borrowed(written));
+    }
+    let valid: &RawValue = serde_json::from_str(written).map_err(|_| damaged(item, name))?;
+    let compact = Json::from_valid(valid.get(), usize::MAX).map_err(|_| damaged(item, name))?;
+    Ok(Cow::Owned(compact.as_str().to_owned()))
+}
+
+fn to_stream_type(item: &Item) -> Option<StreamType> {
+    to_text(item, STREAM_TYPE).ok().map(StreamType::stored)
+}
+
+/// Other systems leave the zone out where they mean UTC.
+fn to_timestamp(item: &Item) -> Result<Timestamp> {
+    let written = to_text(item, TIMESTAMP)?;
+    let read = written.parse().or_else(|_| format!("{written}Z").parse());
+    read.map_err(|_| damaged(item, TIMESTAMP))
+}
+
+fn damaged(item: &Item, name: &str) -> Error {
+    let shown = |name| item.get(name).map_or_else(|| "?".to_owned(), |value| format!("{value:?}"));
+    let (stream_id, changeset_id) = (shown(STREAM_ID), shown(CHANGESET_ID));
+    Error::Storage {
+        detail: format!("DynamoDB: the item {stream_id}, {changeset_id} has no `{name}` that can be read"),
+        source: "not as it was written".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_time(written: &str) -> Item {
+        let mut item = key("a", 1);
+        item.insert(TIMESTAMP.to_owned(), text(written));
+        item
+    }
+
+    #[test]
+    fn a_time_is_read_with_its_zone_and_without() {
+        for written in
+            ["2021-04-05T06:07:08.000009Z", "2021-04-05T06:07:08.000009", "2021-04-05T06:07:08.000009+00:00"]
+        {
+            assert_eq!(to_timestamp(&with_time(written)).unwrap().to_string(), "2021-04-05T06:07:08.000009Z");
+        }
+        assert!(to_timestamp(&with_time("yesterday")).is_err());
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_is_as_large_as_it_says() {
+        let changeset = Changeset {
+            stream_id: "a/b".parse().unwrap(),
+            changeset_id: 3.into(),
+            first_event_id: 7.into(),
+            events: Events::parse("[1,2]").unwrap(),
+            metadata: Json::stored("{}"),
+            timestamp: Timestamp::from_micros(1),
+            stream_type: Some("t".parse().unwrap()),
+        };
+        let item = of_changeset(&changeset, Uuid::nil());
+        assert_eq!(to_changeset(&item).unwrap(), changeset);
+        assert_eq!(to_tail(&item).unwrap(), Tail::after(&changeset));
+        assert!(!is_reserved(&item) && is_reserved(&of_head(&changeset, &"t".parse().unwrap())));
+        assert_eq!(size_bytes(&key("abc", 10)), 9 + 3 + 12 + 2);
+    }
+
+    #[test]
+    fn a_checkpoint_is_a_page_and_a_place_on_it() {
+        assert_eq!(page_of(Checkpoint::new(2_017)), (2, 17));
+        let mut item = key("a", 1);
+        assert_eq!(place(&item), None);
+        item.extend([(PAGE.to_owned(), number(2)), (PAGE_ITEM.to_owned(), number(17))]);
+        assert_eq!(place(&item), Some(Checkpoint::new(2_017)));
+    }
+}

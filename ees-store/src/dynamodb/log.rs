@@ -1,0 +1,195 @@
+//! Reads of the global order.
+//!
+//! The index that enumerates it lags behind the table by moments, and its entries need not arrive in order. So what is
+//! missing below the counter is waited for, never stepped over.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::error::failed;
+use super::head::Head;
+use super::holes::Holes;
+use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, page_of};
+use super::table::{Table, names, values};
+use crate::{Checkpoint, Indexed, LogPage, LogQuery, Result};
+
+/// How long a late entry is waited for before a page ends in front of it.
+const LATE_MAX: Duration = Duration::from_secs(2);
+/// Changesets a filtered read looks at before it answers, whatever it found.
+const SCAN_MAX: usize = 10_000;
+/// Bytes a filtered read looks at before it answers.
+const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// A page that is full before the log's end is as good with an end that was read so long ago.
+const HEAD_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// Who reads the log.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) table: &'a Table,
+    pub(super) head: &'a Head,
+    pub(super) holes: &'a Holes,
+}
+
+impl Reader<'_> {
+    /// A page of the log, waiting for news if the query says so.
+    pub(super) async fn read(self, query: &LogQuery) -> Result<LogPage> {
+        let until = Instant::now().checked_add(query.wait);
+        loop {
+            let page = self.read_now(query).await?;
+            if page.next > query.from || until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(page);
+            }
+            // Nothing at all, or nothing but late entries, of which no counter tells when they have come.
+            let is_late = page.head.checkpoint > query.from;
+            let news = async { if is_late { Ok(()) } else { self.head.wait_past(query.from).await } };
+            match until {
+                None => news.await?,
+                Some(until) => match tokio::time::timeout_at(until, news).await {
+                    Ok(arrived) => arrived?,
+                    Err(_) => return Ok(page),
+                },
+            }
+        }
+    }
+
+    async fn read_now(self, query: &LogQuery) -> Result<LogPage> {
+        let known = self.head.known().checkpoint;
+        let is_inside = query.from.plus(query.limit as u64) <= known;
+        let head = if is_inside {
+            self.head.within(HEAD_AGE_MAX, self.table).await?
+        } else {
+            self.head.look(self.table).await?
+        };
+        let mut found = Found::new(query, self.holes);
+        let mut late = Late::default();
+        while found.next < head.checkpoint && !found.is_full() {
+            let to = found.part_end().min(head.checkpoint);
+            let before = found.next;
+            let (items, is_all) = self.part(before, to).await?;
+            let mut is_short = is_all;
+            for item in items {
+                if !found.take(&item)? {
+                    is_short = true;
+                    break;
+                }
+            }
+            let is_late = is_short && !found.is_full() && found.next < to;
+            if is_late && !late.pause(found.next > before).await {
+                break;
+            }
+        }
+        Ok(LogPage { changesets: found.changesets, next: found.next, head })
+    }
+
+    /// What the index has from one place to before another, both on one page; and whether that is all.
+    async fn part(self, from: Checkpoint, to: Checkpoint) -> Result<(Vec<Item>, bool)> {
+        let Table { client, name, enumeration, .. } = self.table;
+        let (page, first) = page_of(from);
+        let last = to.get() - 1 - page * PAGE_LENGTH;
+        let query = || {
+            let call = client.query().table_name(&**name).index_name(&**enumeration);
+            let call = call.key_condition_expression("#p = :p AND #i BETWEEN :first AND :last");
+            let call = call.set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM)]));
+            let call = call.set_expression_attribute_values(values([
+                (":p", item::number(page)),
+                (":first", item::number(first)),
+                (":last", item::number(last)),
+            ]));
+            call.send()
+        };
+        let answer = self.table.call(query).await.map_err(failed)?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_none()))
+    }
+}
+
+/// Pauses for what is late: soon again at first, for a bounded time without any progress.
+#[derive(Default)]
+struct Late {
+    since: Option<Instant>,
+    pauses: u32,
+}
+
+impl Late {
+    /// Whether it is worth looking again, after a pause.
+    async fn pause(&mut self, progress: bool) -> bool {
+        if progress {
+            *self = Self::default();
+        }
+        if self.since.get_or_insert_with(Instant::now).elapsed() > LATE_MAX {
+            return false;
+        }
+        let pause = Duration::from_millis(5 << self.pauses.min(5));
+        self.pauses += 1;
+        sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        true
+    }
+}
+
+/// What a read found so far, without a gap.
+struct Found<'a> {
+    query: &'a LogQuery,
+    holes: &'a Holes,
+    changesets: Vec<Indexed>,
+    next: Checkpoint,
+    bytes: usize,
+    seen: usize,
+    seen_bytes: usize,
+    is_cut: bool,
+}
+
+impl<'a> Found<'a> {
+    fn new(query: &'a LogQuery, holes: &'a Holes) -> Self {
+        let next = holes.skip(query.from);
+        Self { query, holes, changesets: Vec::new(), next, bytes: 0, seen: 0, seen_bytes: 0, is_cut: false }
+    }
+
+    /// Where the next call of the index ends at the latest: with the page, or with as many as are wanted.
+    fn part_end(&self) -> Checkpoint {
+        let end_of_page = (page_of(self.next).0 + 1) * PAGE_LENGTH;
+        let wanted = if self.query.filter.is_all() {
+            self.query.limit.max(1).saturating_sub(self.changesets.len())
+        } else {
+            SCAN_MAX
+        };
+        self.next.plus(wanted as u64).min(Checkpoint::new(end_of_page))
+    }
+
+    fn is_full(&self) -> bool {
+        let scanned =
+            !self.query.filter.is_all() && (self.seen >= SCAN_MAX || self.seen_bytes >= SCAN_BYTES_MAX);
+        self.is_cut || scanned || self.changesets.len() >= self.query.limit.max(1)
+    }
+
+    /// Takes what comes next; `false` when it does not, or does not fit.
+    fn take(&mut self, item: &Item) -> Result<bool> {
+        // The counter has a place in the index too, that of the newest changeset.
+        if item::is_reserved(item) {
+            return Ok(true);
+        }
+        let indexed = item::to_indexed(item)?;
+        if indexed.checkpoint < self.next {
+            return Ok(true);
+        }
+        if indexed.checkpoint > self.next {
+            return Ok(false);
+        }
+        if self.query.filter.accepts(&indexed) {
+            let bytes = self.bytes + indexed.size_bytes();
+            let is_full = self.changesets.len() >= self.query.limit.max(1) || bytes > self.query.max_bytes;
+            if is_full && !self.changesets.is_empty() {
+                self.is_cut = true;
+                return Ok(false);
+            }
+            self.bytes = bytes;
+            self.seen_bytes += indexed.size_bytes();
+            self.next = self.holes.skip(indexed.checkpoint.next());
+            self.changesets.push(indexed);
+        } else {
+            self.seen_bytes += indexed.size_bytes();
+            self.next = self.holes.skip(indexed.checkpoint.next());
+        }
+        self.seen += 1;
+        Ok(true)
+    }
+}

@@ -1,0 +1,100 @@
+//! Indexing inside a process that commits: at once, and now and then what was missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::plan::{BATCH_MAX, Candidate};
+use super::sweep;
+use super::table::Table;
+use super::worker::Worker;
+
+/// Changesets that wait to be indexed, at most; a sweep finds those which there was no room for.
+const WAITING_MAX: usize = 10_000;
+/// From one sweep to the next, at least.
+const SWEEP_MIN: Duration = Duration::from_secs(5);
+/// After indexing failed for as long as a call is tried.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Where commits leave their changesets to be indexed.
+#[derive(Clone)]
+pub(super) struct Queue {
+    waiting: mpsc::Sender<Candidate>,
+    overflow: Arc<Notify>,
+}
+
+/// The other end.
+pub(super) struct Waiting {
+    waiting: mpsc::Receiver<Candidate>,
+    overflow: Arc<Notify>,
+}
+
+pub(super) fn queue() -> (Queue, Waiting) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let overflow = Arc::new(Notify::new());
+    (Queue { waiting: sender, overflow: overflow.clone() }, Waiting { waiting: receiver, overflow })
+}
+
+impl Queue {
+    /// Leaves a changeset to be indexed. Never waits.
+    pub(super) fn push(&self, candidate: Candidate) {
+        if self.waiting.try_send(candidate).is_err() {
+            self.overflow.notify_one();
+        }
+    }
+}
+
+/// Indexes what is left in the queue: all that has come meanwhile goes together.
+pub(super) async fn drain(mut worker: Worker, mut queue: Waiting, every: Duration, table: Table, own: Queue) {
+    let sweeping = tokio::spawn(sweep_now_and_then(table, own, queue.overflow.clone(), every));
+    let _stop = AbortOnDrop(sweeping);
+    let mut waiting = Vec::new();
+    while queue.waiting.recv_many(&mut waiting, BATCH_MAX).await > 0 {
+        while let Err(error) = worker.index(&mut waiting).await {
+            tracing::warn!(%error, changesets = waiting.len(), "could not be indexed yet; will try again");
+            tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+}
+
+/// At the start for what a process that died has left, then again and again, and when the queue was full.
+async fn sweep_now_and_then(table: Table, queue: Queue, overflow: Arc<Notify>, every: Duration) {
+    loop {
+        let mut from = None;
+        let mut read_units = 0.0;
+        loop {
+            match sweep::part(&table, from.clone()).await {
+                Ok(part) => {
+                    for candidate in part.found {
+                        if queue.waiting.send(candidate).await.is_err() {
+                            return;
+                        }
+                    }
+                    read_units += part.read_units;
+                    from = part.next;
+                    if from.is_none() {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the table could not be swept for what is not indexed; will try again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            tokio::time::sleep(sweep::PAUSE).await;
+        }
+        let pause =
+            Duration::try_from_secs_f64(read_units).unwrap_or(every).clamp(SWEEP_MIN.min(every), every);
+        // Not all processes at once.
+        let _ = tokio::time::timeout(pause.mul_f64(0.8 + 0.4 * fastrand::f64()), overflow.notified()).await;
+    }
+}
+
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,140 @@
+//! Reads of one stream: from the table itself, as it is at this moment.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::error::failed;
+use super::item::{self, CHANGESET_ID, FIRST_EVENT_ID, Item, LAST_EVENT_ID, STREAM_ID};
+use super::table::{Table, names, values};
+use crate::{
+    ChangesetId, Checkpoint, Error, EventId, Result, StreamId, StreamPage, StreamQuery, StreamRange,
+};
+
+/// Changesets in one page of a stream, at most.
+const STREAM_CHANGESETS_MAX: usize = 1_000;
+
+/// A page of a stream.
+pub(super) async fn stream(table: &Table, query: StreamQuery) -> Result<StreamPage> {
+    let mut page = StreamPage::default();
+    if let Some((from, to)) = changesets_of(table, &query).await? {
+        page = changesets(table, &query, from, to).await?;
+    }
+    if page.changesets.is_empty() && table.last_of(&query.stream_id).await?.is_none() {
+        return Err(Error::StreamNotFound(query.stream_id));
+    }
+    Ok(page)
+}
+
+/// Where a stream's changeset stands in the global order.
+pub(super) async fn locate(
+    table: &Table,
+    stream_id: &StreamId,
+    changeset_id: ChangesetId,
+) -> Result<Option<Checkpoint>> {
+    let found = table.get(item::key(stream_id.as_str(), changeset_id.get())).await?;
+    Ok(found.as_ref().and_then(item::place))
+}
+
+/// The range in changesets; nothing when it is empty whatever the stream holds.
+async fn changesets_of(table: &Table, query: &StreamQuery) -> Result<Option<(u64, u64)>> {
+    let max = ChangesetId::MAX.get();
+    match query.range {
+        range if range.is_empty() => Ok(None),
+        StreamRange::Changesets { from, to } => {
+            Ok(Some((from.get().max(1), to.map_or(max, ChangesetId::get))))
+        }
+        StreamRange::Events { from, to } => {
+            let stream = query.stream_id.as_str();
+            let first = async {
+                if from <= EventId::new(1) { Ok(Some(1)) } else { holding_from(table, stream, from).await }
+            };
+            let last = async {
+                let Some(to) = to else { return Ok(Some(max)) };
+                holding_to(table, stream, to).await
+            };
+            let (first, last) = futures::future::try_join(first, last).await?;
+            Ok(first.zip(last))
+        }
+    }
+}
+
+/// The first changeset that ends with this event or a later one.
+async fn holding_from(table: &Table, stream: &str, from: EventId) -> Result<Option<u64>> {
+    let bound = item::number(from.get());
+    by_event(table, (&table.last_event, LAST_EVENT_ID), stream, "#s = :s AND #e >= :e", bound, true).await
+}
+
+/// The last changeset that begins with this event or an earlier one.
+async fn holding_to(table: &Table, stream: &str, to: EventId) -> Result<Option<u64>> {
+    let bound = item::number(to.get());
+    by_event(table, (&table.first_event, FIRST_EVENT_ID), stream, "#s = :s AND #e <= :e", bound, false).await
+}
+
+async fn by_event(
+    table: &Table,
+    (index, attribute): (&str, &str),
+    stream: &str,
+    condition: &str,
+    bound: AttributeValue,
+    forward: bool,
+) -> Result<Option<u64>> {
+    let query = || {
+        let call = table.client.query().table_name(&*table.name).index_name(index).consistent_read(true);
+        let call = call.key_condition_expression(condition).scan_index_forward(forward).limit(1);
+        let call = call.projection_expression("#c");
+        let call = call.set_expression_attribute_names(names([
+            ("#s", STREAM_ID),
+            ("#e", attribute),
+            ("#c", CHANGESET_ID),
+        ]));
+        call.set_expression_attribute_values(values([(":s", item::text(stream)), (":e", bound.clone())]))
+            .send()
+    };
+    let found = table.call(query).await.map_err(failed)?.items.unwrap_or_default();
+    found.first().map(|item| item::to_number(item, CHANGESET_ID)).transpose()
+}
+
+/// Changesets until the page is full; DynamoDB cuts its answers at a megabyte.
+async fn changesets(table: &Table, query: &StreamQuery, from: u64, to: u64) -> Result<StreamPage> {
+    let limit = query.limit.clamp(1, STREAM_CHANGESETS_MAX);
+    let mut page = StreamPage::default();
+    let mut bytes = 0;
+    let mut next = from;
+    while next <= to {
+        // One more than fits, so that the end of the page is known for one.
+        let count = limit - page.changesets.len() + 1;
+        let (items, is_all) = part(table, query.stream_id.as_str(), next, to, count).await?;
+        let found = items.len();
+        for item in &items {
+            let changeset = item::to_changeset(item)?;
+            bytes += changeset.size_bytes();
+            let full = page.changesets.len() >= limit || bytes > query.max_bytes;
+            if full && !page.changesets.is_empty() {
+                page.next = Some(changeset.changeset_id);
+                return Ok(page);
+            }
+            next = changeset.changeset_id.get() + 1;
+            page.changesets.push(changeset);
+        }
+        if is_all || found == 0 {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// Some changesets, oldest first, and whether they are all that there are.
+async fn part(table: &Table, stream: &str, from: u64, to: u64, count: usize) -> Result<(Vec<Item>, bool)> {
+    let query = || {
+        let call = table.client.query().table_name(&*table.name).consistent_read(true);
+        let call = call.key_condition_expression("#s = :s AND #c BETWEEN :from AND :to");
+        let call = call.set_expression_attribute_names(names([("#s", STREAM_ID), ("#c", CHANGESET_ID)]));
+        let call = call.set_expression_attribute_values(values([
+            (":s", item::text(stream)),
+            (":from", item::number(from)),
+            (":to", item::number(to)),
+        ]));
+        call.limit(i32::try_from(count).unwrap_or(i32::MAX)).send()
+    };
+    let answer = table.call(query).await.map_err(failed)?;
+    Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_none()))
+}

@@ -1,0 +1,99 @@
+//! Finds changesets without a place in the global order: those whose indexer died, whose record was lost.
+//!
+//! No index holds them (it would cost two more writes a changeset), so the table is scanned, a megabyte a call, and what
+//! has its place is left out on the server. That reads the whole table: half a read unit for each 4 KB.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+
+use super::error::failed;
+use super::item::{self, CHANGESET_ID, Item, PAGE, STREAM_ID};
+use super::plan::Candidate;
+use super::table::{Table, names, values};
+use crate::{ChangesetId, Result, StreamId};
+
+/// Where a sweep that was cut short goes on, for the next one.
+const POSITION: &str = "!!!RESERVED:SWEEP!!!";
+const AT_STREAM: &str = "at_stream_id";
+const AT_CHANGESET: &str = "at_changeset_id";
+
+/// What a sweep did, and what it cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Swept {
+    /// Items that were looked at.
+    pub items: u64,
+    /// Changesets that were found without a place, and have one now.
+    pub indexed: u64,
+    /// Calls of the table.
+    pub calls: u64,
+    /// Read capacity units it took.
+    pub read_units: f64,
+    /// Whether it has come to the end of the table; otherwise the next one goes on where this one stopped.
+    pub is_done: bool,
+}
+
+/// One call's worth.
+pub(super) struct Part {
+    pub(super) found: Vec<Candidate>,
+    /// Where to go on, unless this was the last.
+    pub(super) next: Option<Item>,
+    pub(super) items: u64,
+    pub(super) read_units: f64,
+}
+
+/// Looks at the next part of the table. What was committed this moment may not show: it will at the next time.
+pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
+    let scan = || {
+        let call = table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone());
+        let call = call
+            .filter_expression("attribute_not_exists(#p) AND #c > :none AND NOT begins_with(#s, :reserved)");
+        let call = call.set_expression_attribute_names(names([
+            ("#p", PAGE),
+            ("#c", CHANGESET_ID),
+            ("#s", STREAM_ID),
+        ]));
+        let call = call.set_expression_attribute_values(values([
+            (":none", item::number(0)),
+            (":reserved", item::text(StreamId::RESERVED_PREFIX)),
+        ]));
+        call.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
+    };
+    let answer = table.call(scan).await.map_err(failed)?;
+    let candidate = |item: &Item| {
+        Ok(Candidate {
+            stream_id: StreamId::stored(item::to_text(item, STREAM_ID)?),
+            changeset_id: ChangesetId::new(item::to_number(item, CHANGESET_ID)?),
+            size_bytes: item::size_bytes(item),
+        })
+    };
+    Ok(Part {
+        found: answer.items.iter().flatten().map(candidate).collect::<Result<_>>()?,
+        next: answer.last_evaluated_key,
+        items: u64::try_from(answer.scanned_count).unwrap_or(0),
+        read_units: answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap_or(0.0),
+    })
+}
+
+/// Where the last sweep stopped.
+pub(super) async fn position(table: &Table) -> Result<Option<Item>> {
+    let Some(found) = table.get(item::key(POSITION, 0)).await? else { return Ok(None) };
+    match (item::to_text(&found, AT_STREAM), item::to_number(&found, AT_CHANGESET)) {
+        (Ok(stream), Ok(changeset)) => Ok(Some(item::key(stream, changeset))),
+        _ => Ok(None),
+    }
+}
+
+/// Remembers where this one stopped.
+pub(super) async fn save_position(table: &Table, position: Option<&Item>) -> Result<()> {
+    let mut saved = item::key(POSITION, 0);
+    if let Some(position) = position {
+        saved.insert(AT_STREAM.to_owned(), item::text(item::to_text(position, STREAM_ID)?));
+        saved.insert(AT_CHANGESET.to_owned(), item::number(item::to_number(position, CHANGESET_ID)?));
+    }
+    let put = || table.client.put_item().table_name(&*table.name).set_item(Some(saved.clone())).send();
+    table.call(put).await.map(drop).map_err(failed)
+}
+
+/// Between two parts of a sweep that is in no hurry.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,187 @@
+//! The table, and how long a call on it is tried.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
+use aws_sdk_dynamodb::{Client, Config};
+use backon::{ExponentialBuilder, Retryable};
+
+use super::error::{failed, is_contended, is_passing};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
+use super::schema::Layout;
+use crate::{Result, StreamId};
+
+/// A single attempt at a call takes no longer, unless the configuration says otherwise.
+const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+/// Keys in one call of `BatchGetItem`, at most.
+const KEYS_MAX: usize = 100;
+
+/// A table with what is known of it. Clones share the connections.
+#[derive(Clone)]
+pub(super) struct Table {
+    pub(super) client: Client,
+    pub(super) name: Arc<str>,
+    /// The global index over pages; its name differs from table to table.
+    pub(super) enumeration: Arc<str>,
+    pub(super) first_event: Arc<str>,
+    pub(super) last_event: Arc<str>,
+    pub(super) patience: Duration,
+}
+
+impl Table {
+    /// Looks at the table of that name.
+    pub(super) async fn find(
+        config: impl Into<Config>,
+        name: &str,
+        patience: Duration,
+    ) -> Result<(Self, Layout)> {
+        let client = client(config);
+        let layout = Layout::of(&client, name).await?;
+        let table = Self {
+            client,
+            name: name.into(),
+            enumeration: layout.enumeration.as_str().into(),
+            first_event: layout.first_event.as_str().into(),
+            last_event: layout.last_event.as_str().into(),
+            patience,
+        };
+        Ok((table, layout))
+    }
+
+    /// Makes a call, and makes it again while what is in the way may pass.
+    pub(super) async fn call<T, E, F, Fut>(&self, call: F) -> Result<T, SdkError<E>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, SdkError<E>>>,
+        E: ProvideErrorMetadata,
+    {
+        call.retry(pauses(self.patience)).when(is_passing).await
+    }
+
+    /// One attempt after the other at a transaction, until it is carried out or a condition does not hold.
+    pub(super) async fn transact(
+        &self,
+        actions: &[TransactWriteItem],
+    ) -> Result<(), SdkError<TransactWriteItemsError>> {
+        let send = || async {
+            // A repeat is recognised by its conditions; a token would hold for ten minutes only.
+            let call = self.client.transact_write_items().set_transact_items(Some(actions.to_vec()));
+            call.send().await.map(drop)
+        };
+        send.retry(pauses(self.patience)).when(|error| is_passing(error) || is_contended(error)).await
+    }
+
+    /// An item as it is at this moment.
+    pub(super) async fn get(&self, key: Item) -> Result<Option<Item>> {
+        let get = || {
+            let call = self.client.get_item().table_name(&*self.name).set_key(Some(key.clone()));
+            call.consistent_read(true).send()
+        };
+        Ok(self.call(get).await.map_err(failed)?.item)
+    }
+
+    /// The last changeset of a stream, as it is at this moment.
+    pub(super) async fn last_of(&self, stream_id: &StreamId) -> Result<Option<Item>> {
+        let query = || {
+            let call = self.client.query().table_name(&*self.name).consistent_read(true);
+            let call = call.key_condition_expression("#s = :s AND #c >= :first");
+            // Its size is paid for whatever is asked for; only the network is spared.
+            let call = call.projection_expression("#s, #c, #l, #t, #y");
+            let call = call.set_expression_attribute_names(names([
+                ("#s", STREAM_ID),
+                ("#c", CHANGESET_ID),
+                ("#l", item::LAST_EVENT_ID),
+                ("#t", item::TIMESTAMP),
+                ("#y", item::STREAM_TYPE),
+            ]));
+            let first = [(":s", item::text(stream_id.as_str())), (":first", item::number(1))];
+            let call = call.set_expression_attribute_values(values(first));
+            call.scan_index_forward(false).limit(1).send()
+        };
+        let answer = self.call(query).await.map_err(failed)?;
+        Ok(answer.items.and_then(|items| items.into_iter().next()))
+    }
+
+    /// The keys and places of these items, as they are at this moment; what does not exist is left out.
+    pub(super) async fn places(&self, keys: Vec<Item>) -> Result<Vec<Item>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS_MAX) {
+            let mut left = keys.to_vec();
+            let mut pauses = backon::BackoffBuilder::build(pauses(self.patience));
+            while !left.is_empty() {
+                let asked = left.len();
+                let mut answer = self.some_places(left).await?;
+                found.append(&mut answer.0);
+                left = answer.1;
+                // What was left unprocessed was too much at once.
+                if left.len() == asked {
+                    let Some(pause) = pauses.next() else { return Err(crate::Error::Overloaded) };
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn some_places(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
+        let get = || async {
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(keys.clone()))
+                .consistent_read(true)
+                .projection_expression("#s, #c, #p, #i")
+                .expression_attribute_names("#s", STREAM_ID)
+                .expression_attribute_names("#c", CHANGESET_ID)
+                .expression_attribute_names("#p", item::PAGE)
+                .expression_attribute_names("#i", item::PAGE_ITEM)
+                .build()
+                .map_err(SdkError::construction_failure)?;
+            self.client.batch_get_item().request_items(&*self.name, request).send().await
+        };
+        let answer = self.call(get).await.map_err(failed)?;
+        let found = answer.responses.into_iter().flatten().flat_map(|(_, items)| items).collect();
+        let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).collect();
+        Ok((found, left))
+    }
+}
+
+/// Attempts are bounded, and made again here only.
+pub(super) fn client(config: impl Into<Config>) -> Client {
+    let config: Config = config.into();
+    let given = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+    let attempt = given.operation_attempt_timeout().unwrap_or(ATTEMPT_MAX);
+    let timeouts = given.into_builder().operation_attempt_timeout(attempt).build();
+    Client::from_conf(
+        config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build(),
+    )
+}
+
+/// Pauses between attempts, for so long: jitter keeps those apart who met once.
+pub(super) fn pauses(patience: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(10))
+        .with_max_delay(Duration::from_secs(1))
+        .with_jitter()
+        .without_max_times()
+        .with_total_delay(Some(patience))
+}
+
+/// An attribute of an expression: its stand-in, and its value.
+pub(super) type Value = (&'static str, AttributeValue);
+
+/// The values of an expression.
+pub(super) fn values<const N: usize>(values: [Value; N]) -> Option<Item> {
+    Some(values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// The names of an expression.
+pub(super) fn names<const N: usize>(
+    names: [(&str, &str); N],
+) -> Option<std::collections::HashMap<String, String>> {
+    Some(names.into_iter().map(|(stand_in, name)| (stand_in.to_owned(), name.to_owned())).collect())
+}

@@ -1,0 +1,222 @@
+//! Gives changesets their place in the global order, in batches.
+//!
+//! One transaction moves the counter by compare-and-set and gives up to 99 changesets their places: all of it happens, or
+//! nothing. So there is no half-done state to repair, and no hole; and of two indexers that meet one finds the counter
+//! moved, looks what is left to do, and goes on.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
+use lru::LruCache;
+use tokio::time::Instant;
+
+use super::counter::{self, Counter};
+use super::error::{failed, is_condition, is_too_large, refused, unbuilt};
+use super::head::Head;
+use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, page_of};
+use super::plan::{BATCH_MAX, Candidate, arrange, batch_length, predecessors};
+use super::table::{Table, names, values};
+use crate::{ChangesetId, Checkpoint, Error, Result, StreamId};
+
+/// Streams whose last indexed changeset is remembered.
+const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+/// The longest pause after another indexer was faster.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// Indexes changesets. Any number of them may be at work on one table.
+pub(super) struct Worker {
+    table: Table,
+    head: Option<Arc<Head>>,
+    /// Where the counter was last seen. When it has moved the transaction says so, and where to.
+    counter: Option<Counter>,
+    /// A changeset of each stream that has its place, and so have all before it. Never outdated: places are for ever.
+    known: LruCache<StreamId, ChangesetId>,
+    /// Changesets in one batch, at most: fewer once a batch was too large.
+    batch_max: usize,
+    lost: u32,
+}
+
+impl Worker {
+    pub(super) fn new(table: Table, head: Option<Arc<Head>>) -> Self {
+        Self { table, head, counter: None, known: LruCache::new(KNOWN_MAX), batch_max: BATCH_MAX, lost: 0 }
+    }
+
+    /// Indexes all of these, and what has to go before them. How many it were; what is left after an error stays.
+    pub(super) async fn index(&mut self, waiting: &mut Vec<Candidate>) -> Result<usize> {
+        let deadline = Instant::now() + self.table.patience;
+        let mut indexed = 0;
+        *waiting = arrange(std::mem::take(waiting));
+        while !waiting.is_empty() {
+            let length = batch_length(waiting, self.batch_max);
+            let before = self.unindexed_before(&waiting[..length]).await?;
+            if !before.is_empty() {
+                *waiting = arrange(before.into_iter().chain(waiting.drain(..)).collect());
+                continue;
+            }
+            match self.give_places(&waiting[..length]).await? {
+                Outcome::Done => {
+                    indexed += length;
+                    waiting.drain(..length);
+                }
+                Outcome::Again if Instant::now() > deadline => return Err(Error::Overloaded),
+                Outcome::Again => self.pause().await,
+                Outcome::Known => self.forget_indexed(waiting, length).await?,
+            }
+        }
+        Ok(indexed)
+    }
+
+    /// What a batch needs indexed before it: nothing, nearly always. One call for all streams of the batch tells, and one
+    /// more for each that was left behind, however far.
+    async fn unindexed_before(&mut self, batch: &[Candidate]) -> Result<Vec<Candidate>> {
+        let known =
+            |(stream, id): &(StreamId, ChangesetId)| self.known.peek(stream).is_some_and(|known| known >= id);
+        let asked: Vec<_> = predecessors(batch).into_iter().filter(|it| !known(it)).collect();
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = asked.iter().map(|(stream, id)| item::key(stream.as_str(), id.get())).collect();
+        let mut found = Vec::new();
+        for item in self.table.places(keys).await? {
+            let stream = StreamId::stored(item::to_text(&item, STREAM_ID)?);
+            let id = ChangesetId::new(item::to_number(&item, CHANGESET_ID)?);
+            match item::place(&item) {
+                Some(_) => self.remember(&stream, id),
+                None => found.extend(self.unindexed_up_to(&stream, id).await?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The changesets of a stream without a place, from this one back to one that has its place.
+    async fn unindexed_up_to(&mut self, stream: &StreamId, last: ChangesetId) -> Result<Vec<Candidate>> {
+        let mut found = Vec::new();
+        let mut from = None;
+        loop {
+            let query = || {
+                let call = self.table.client.query().table_name(&*self.table.name).consistent_read(true);
+                let call = call.key_condition_expression("#s = :s AND #c BETWEEN :first AND :last");
+                let call =
+                    call.set_expression_attribute_names(names([("#s", STREAM_ID), ("#c", CHANGESET_ID)]));
+                let call = call.set_expression_attribute_values(values([
+                    (":s", item::text(stream.as_str())),
+                    (":first", item::number(1)),
+                    (":last", item::number(last.get())),
+                ]));
+                call.scan_index_forward(false).set_exclusive_start_key(from.clone()).send()
+            };
+            let answer = self.table.call(query).await.map_err(failed)?;
+            for item in answer.items.iter().flatten() {
+                let changeset_id = ChangesetId::new(item::to_number(item, CHANGESET_ID)?);
+                if item::place(item).is_some() {
+                    self.remember(stream, changeset_id);
+                    return Ok(found);
+                }
+                let size_bytes = item::size_bytes(item);
+                found.push(Candidate { stream_id: stream.clone(), changeset_id, size_bytes });
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// One transaction.
+    async fn give_places(&mut self, batch: &[Candidate]) -> Result<Outcome> {
+        let counter = match self.counter {
+            Some(counter) => counter,
+            None => counter::look(&self.table).await?,
+        };
+        let first = counter.next();
+        let end = first.plus(batch.len() as u64);
+        let Some(last) = batch.last() else { return Ok(Outcome::Done) };
+        let moved = counter.advance(&self.table, end, (last.stream_id.as_str(), last.changeset_id.get()))?;
+        let mut actions = vec![TransactWriteItem::builder().update(moved).build()];
+        for (at, candidate) in (first.get()..).zip(batch) {
+            let update = placed(&self.table, candidate, Checkpoint::new(at))?;
+            actions.push(TransactWriteItem::builder().update(update).build());
+        }
+        let Err(error) = self.table.transact(&actions).await else {
+            self.counter = Some(Counter::at(end));
+            self.lost = 0;
+            for candidate in batch {
+                self.remember(&candidate.stream_id, candidate.changeset_id);
+            }
+            if let Some(head) = &self.head {
+                head.reached(end);
+            }
+            return Ok(Outcome::Done);
+        };
+        self.counter = None;
+        if is_too_large(&error) && batch.len() > 1 {
+            self.batch_max = batch.len() / 2;
+            return Ok(Outcome::Again);
+        }
+        let Some(reasons) = refused(&error) else { return Err(failed(error)) };
+        if let Some(moved) = reasons.first().filter(|reason| is_condition(reason)) {
+            self.counter = moved.item.as_ref().and_then(|item| Counter::of(item).ok());
+        }
+        let others: &[CancellationReason] = reasons.get(1..).unwrap_or_default();
+        Ok(if others.iter().any(is_condition) { Outcome::Known } else { Outcome::Again })
+    }
+
+    /// Another indexer was faster with some of the first `length`, or a record came twice: these are done.
+    async fn forget_indexed(&mut self, waiting: &mut Vec<Candidate>, length: usize) -> Result<()> {
+        let batch: Vec<_> = waiting.drain(..length).collect();
+        let keys = batch.iter().map(|it| item::key(it.stream_id.as_str(), it.changeset_id.get())).collect();
+        let mut unindexed = std::collections::HashSet::new();
+        for item in self.table.places(keys).await? {
+            let stream = StreamId::stored(item::to_text(&item, STREAM_ID)?);
+            let id = ChangesetId::new(item::to_number(&item, CHANGESET_ID)?);
+            if item::place(&item).is_some() {
+                self.remember(&stream, id);
+            } else {
+                unindexed.insert((stream, id));
+            }
+        }
+        let left =
+            batch.into_iter().filter(|it| unindexed.contains(&(it.stream_id.clone(), it.changeset_id)));
+        let left: Vec<_> = left.collect();
+        waiting.splice(..0, left);
+        Ok(())
+    }
+
+    fn remember(&mut self, stream: &StreamId, id: ChangesetId) {
+        let known = self.known.get_or_insert_mut(stream.clone(), || id);
+        *known = id.max(*known);
+    }
+
+    /// The more often others were faster, the longer: each gets its turn, and at a random moment.
+    async fn pause(&mut self) {
+        self.lost += 1;
+        let longest = Duration::from_millis(4 << self.lost.min(7)).min(PAUSE_MAX);
+        tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
+    }
+}
+
+/// What became of a batch.
+enum Outcome {
+    Done,
+    /// The counter was elsewhere.
+    Again,
+    /// Some of it has its place already, or does not exist.
+    Known,
+}
+
+fn placed(table: &Table, candidate: &Candidate, place: Checkpoint) -> Result<Update> {
+    let (page, page_item) = page_of(place);
+    let key: Item = item::key(candidate.stream_id.as_str(), candidate.changeset_id.get());
+    let update = Update::builder().table_name(&*table.name).set_key(Some(key));
+    let update = update.update_expression("SET #p = :p, #i = :i");
+    let update = update.condition_expression("attribute_exists(#s) AND attribute_not_exists(#p)");
+    let update =
+        update.set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM), ("#s", STREAM_ID)]));
+    let update = update.set_expression_attribute_values(values([
+        (":p", item::number(page)),
+        (":i", item::number(page_item)),
+    ]));
+    update.build().map_err(unbuilt)
+}

@@ -1,0 +1,165 @@
+//! Appends: at most one read, then one conditional write.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use uuid::Uuid;
+
+use super::error::{failed, is_condition, refused};
+use super::item::{self, COMMIT_ID, Item};
+use super::keys;
+use super::table::Table;
+use crate::decide::decide;
+use crate::{Changeset, Commit, Committed, Refusal, Result, Tail, Timestamp};
+
+/// What a commit needs besides the table.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) limit_bytes: usize,
+    pub(super) keep_keys: Duration,
+}
+
+/// A commit's answer; and the changeset, when it was this call that stored it.
+pub(super) type Outcome = (Committed, Option<Changeset>);
+
+/// Appends one changeset. `known` is a tail that the stream once had, if one is at hand.
+pub(super) async fn commit(
+    table: &Table,
+    rules: Rules,
+    commit: &Commit,
+    known: Option<&Tail>,
+) -> Result<Outcome> {
+    let size_bytes = commit.size_bytes();
+    if size_bytes > rules.limit_bytes {
+        return Err(Refusal::TooLarge { size_bytes, limit_bytes: rules.limit_bytes }.into());
+    }
+    let now = Timestamp::now();
+    // The write fails if either is outdated, and a refusal may rest on neither.
+    let guess = match commit.expectation.number() {
+        0 => Some(Tail::default()),
+        _ => known.cloned(),
+    };
+    let guessed = guess.and_then(|tail| decide(&tail, commit, rules.limit_bytes, now).ok());
+    let decided = match guessed {
+        Some(changeset) => Ok(changeset),
+        None => {
+            let tail = table.last_of(&commit.stream_id).await?;
+            let tail = tail.map_or_else(|| Ok(Tail::default()), |tail| item::to_tail(&tail))?;
+            decide(&tail, commit, rules.limit_bytes, now)
+        }
+    };
+    match decided {
+        Ok(changeset) => append(table, rules, commit, changeset).await,
+        Err(refusal) => match keys::repeat(table, commit).await? {
+            Some(committed) => Ok((committed, None)),
+            None => Err(refusal.into()),
+        },
+    }
+}
+
+async fn append(table: &Table, rules: Rules, commit: &Commit, changeset: Changeset) -> Result<Outcome> {
+    let commit_id = Uuid::new_v4();
+    let found = if commit.idempotency_key.is_none() && changeset.stream_type.is_none() {
+        put(table, item::of_changeset(&changeset, commit_id)).await?
+    } else {
+        put_all(table, actions(table, rules, commit, &changeset, commit_id)?).await?
+    };
+    let stored = Committed { changeset_id: changeset.changeset_id, checkpoint: None };
+    match found {
+        Found::Nothing => Ok((stored, Some(changeset))),
+        // An answer was lost, and this is what became of the first attempt.
+        Found::Changeset(there) | Found::Marker(there) if is_of(&there, commit_id) => {
+            Ok((stored, Some(changeset)))
+        }
+        Found::Marker(marker) => Ok((keys::answer(&marker, commit)?, None)),
+        Found::Changeset(_) => match keys::repeat(table, commit).await? {
+            Some(committed) => Ok((committed, None)),
+            None => Err(Refusal::Outdated { expectation: commit.expectation }.into()),
+        },
+    }
+}
+
+/// What stood in the way.
+enum Found {
+    Nothing,
+    Changeset(Item),
+    Marker(Item),
+}
+
+async fn put(table: &Table, changeset: Item) -> Result<Found> {
+    let put = || {
+        let call = table.client.put_item().table_name(&*table.name).set_item(Some(changeset.clone()));
+        let call = call
+            .condition_expression("attribute_not_exists(#s)")
+            .expression_attribute_names("#s", item::STREAM_ID);
+        call.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld).send()
+    };
+    match table.call(put).await {
+        Ok(_) => Ok(Found::Nothing),
+        Err(SdkError::ServiceError(answer)) if answer.err().is_conditional_check_failed_exception() => {
+            match answer.into_err() {
+                PutItemError::ConditionalCheckFailedException(there) => {
+                    Ok(Found::Changeset(there.item.unwrap_or_default()))
+                }
+                other => Err(failed(SdkError::<PutItemError>::construction_failure(other))),
+            }
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The changeset first, then what goes with it.
+fn actions(
+    table: &Table,
+    rules: Rules,
+    commit: &Commit,
+    changeset: &Changeset,
+    commit_id: Uuid,
+) -> Result<Vec<TransactWriteItem>> {
+    let mut actions = vec![put_new(table, item::of_changeset(changeset, commit_id))?];
+    if let Some(key) = &commit.idempotency_key {
+        let marker = keys::of_commit(commit, key, changeset.changeset_id, commit_id, rules.keep_keys);
+        actions.push(put_new(table, marker)?);
+    }
+    if let Some(stream_type) = &changeset.stream_type {
+        let put =
+            Put::builder().table_name(&*table.name).set_item(Some(item::of_head(changeset, stream_type)));
+        actions.push(TransactWriteItem::builder().put(put.build().map_err(super::error::unbuilt)?).build());
+    }
+    Ok(actions)
+}
+
+fn put_new(table: &Table, item: Item) -> Result<TransactWriteItem> {
+    let put = Put::builder()
+        .table_name(&*table.name)
+        .set_item(Some(item))
+        .condition_expression("attribute_not_exists(#s)")
+        .expression_attribute_names("#s", item::STREAM_ID)
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    Ok(TransactWriteItem::builder().put(put.build().map_err(super::error::unbuilt)?).build())
+}
+
+async fn put_all(table: &Table, actions: Vec<TransactWriteItem>) -> Result<Found> {
+    let error = match table.transact(&actions).await {
+        Ok(()) => return Ok(Found::Nothing),
+        Err(error) => error,
+    };
+    let Some(reasons) = refused(&error) else { return Err(failed(error)) };
+    let of = |at: usize| {
+        let reason = reasons.get(at).filter(|reason| is_condition(reason))?;
+        Some(reason.item.clone().unwrap_or_default())
+    };
+    // The key comes first: whose commit was stored before is told so, whatever has happened to the stream since.
+    match (of(1), of(0)) {
+        (Some(marker), _) => Ok(Found::Marker(marker)),
+        (None, Some(changeset)) => Ok(Found::Changeset(changeset)),
+        (None, None) => Err(failed(error)),
+    }
+}
+
+fn is_of(there: &Item, commit_id: Uuid) -> bool {
+    let known = there.get(COMMIT_ID).and_then(|known| known.as_b().ok());
+    known.is_some_and(|known| known.as_ref() == commit_id.as_bytes())
+}

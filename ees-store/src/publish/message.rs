@@ -1,0 +1,301 @@
+//! The form of a message: what subscribers get, to the character.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha224};
+
+use super::BATCH_BYTES_MAX;
+use crate::{Changeset, ChangesetId, EventId, StreamId, json};
+
+/// A message about a changeset or an event.
+///
+/// ```
+/// use ees_store::publish::Message;
+/// # use ees_store::{Changeset, Events, Json, Timestamp};
+/// # let changeset = Changeset {
+/// #     stream_id: "account/42".parse()?, changeset_id: 1.into(), first_event_id: 1.into(),
+/// #     events: Events::parse(r#"[{"type": "opened"}]"#)?, metadata: Json::parse("{}")?,
+/// #     timestamp: Timestamp::from_micros(0), stream_type: None,
+/// # };
+/// let message = Message::of_changeset(&changeset);
+/// assert_eq!(message.body(), r#"{"stream_id":"account/42","changeset_id":1,"events":[{"type":"opened"}],"metadata":{}}"#);
+/// let event = Message::of_events(&changeset).next();
+/// assert_eq!(event.unwrap().body(), r#"{"stream_id":"account/42","changeset_id":1,"event_id":1,"data":{"type":"opened"}}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    stream_id: StreamId,
+    changeset_id: ChangesetId,
+    event_id: Option<EventId>,
+    group_id: String,
+    body: String,
+    attributes: Vec<Attribute>,
+}
+
+/// What a subscription can filter by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attribute {
+    pub(super) name: &'static str,
+    pub(super) data_type: &'static str,
+    pub(super) value: String,
+}
+
+impl Message {
+    /// The message about a changeset.
+    ///
+    /// One that is larger than [`BATCH_BYTES_MAX`], attributes included, goes without `events` and `metadata` and with
+    /// `"truncated":true`: the subscriber reads it from the store.
+    pub fn of_changeset(changeset: &Changeset) -> Self {
+        let types = changeset.events.iter().filter_map(json::event_type);
+        let place = format!(
+            r#"{{"stream_id":{},"changeset_id":{}"#,
+            quoted(changeset.stream_id.as_str()),
+            changeset.changeset_id
+        );
+        let content =
+            format!(r#","events":{},"metadata":{}"#, changeset.events.as_json(), changeset.metadata);
+        Self::of(changeset, None, types, &place, &content)
+    }
+
+    /// The messages about a changeset's events, in order.
+    ///
+    /// One that is too large goes without its `data`, and with `"truncated":true`.
+    pub fn of_events(changeset: &Changeset) -> impl Iterator<Item = Self> {
+        changeset.numbered_events().map(|(event_id, event)| {
+            let place = format!(
+                r#"{{"stream_id":{},"changeset_id":{},"event_id":{event_id}"#,
+                quoted(changeset.stream_id.as_str()),
+                changeset.changeset_id
+            );
+            let content = format!(r#","data":{event}"#);
+            Self::of(changeset, Some(event_id), json::event_type(event).into_iter(), &place, &content)
+        })
+    }
+
+    fn of<'a>(
+        changeset: &Changeset,
+        event_id: Option<EventId>,
+        types: impl Iterator<Item = Cow<'a, str>>,
+        place: &str,
+        content: &str,
+    ) -> Self {
+        let whole = sendable(&format!("{place}{content}}}")).into_owned();
+        let mut message = Self {
+            stream_id: changeset.stream_id.clone(),
+            changeset_id: changeset.changeset_id,
+            event_id,
+            group_id: group_id(&changeset.stream_id),
+            body: whole,
+            attributes: attributes(changeset, types),
+        };
+        if message.size_bytes() > BATCH_BYTES_MAX {
+            message.body = sendable(&format!(r#"{place},"truncated":true}}"#)).into_owned();
+        }
+        if message.size_bytes() > BATCH_BYTES_MAX {
+            // More names of types than fit any message: nobody can be told of all of them.
+            message.attributes.retain(|attribute| attribute.name != EVENT_TYPES);
+        }
+        message
+    }
+
+    /// The stream it is about.
+    pub fn stream_id(&self) -> &StreamId {
+        &self.stream_id
+    }
+
+    /// The changeset it is about.
+    pub fn changeset_id(&self) -> ChangesetId {
+        self.changeset_id
+    }
+
+    /// The event it is about, if it is about one.
+    pub fn event_id(&self) -> Option<EventId> {
+        self.event_id
+    }
+
+    /// Its message group: messages of one group arrive in order.
+    pub fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    /// What is sent.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// What a subscription can filter by: name, data type, value.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.attributes.iter().map(|it| (it.name, it.data_type, it.value.as_str()))
+    }
+
+    /// Bytes as the limit counts them: the body, and the names, types and values of the attributes.
+    pub fn size_bytes(&self) -> usize {
+        let attributes =
+            self.attributes().map(|(name, data_type, value)| name.len() + data_type.len() + value.len());
+        self.body.len() + attributes.sum::<usize>()
+    }
+}
+
+const STREAM_TYPE: &str = "stream_type";
+const EVENT_TYPES: &str = "event_types";
+
+/// `event_types` is an array, so that a subscription's filter matches any of its elements.
+fn attributes<'a>(changeset: &Changeset, types: impl Iterator<Item = Cow<'a, str>>) -> Vec<Attribute> {
+    let mut attributes = Vec::new();
+    if let Some(stream_type) = &changeset.stream_type {
+        let value = sendable(stream_type.as_str()).into_owned();
+        attributes.push(Attribute { name: STREAM_TYPE, data_type: "String", value });
+    }
+    let mut seen = BTreeSet::new();
+    let mut names = String::new();
+    for name in types {
+        let name = quoted(&name);
+        if !seen.contains(&name) {
+            names.push(if names.is_empty() { '[' } else { ',' });
+            names.push_str(&name);
+            seen.insert(name);
+        }
+    }
+    // An attribute must not be empty: without types there is none.
+    if !names.is_empty() {
+        names.push(']');
+        let value = sendable(&names).into_owned();
+        attributes.push(Attribute { name: EVENT_TYPES, data_type: "String.Array", value });
+    }
+    attributes
+}
+
+/// The message group of a stream: the lower-case hex SHA-224 of its id.
+pub fn group_id(stream_id: &StreamId) -> String {
+    let digest = Sha224::digest(stream_id.as_str());
+    digest.iter().fold(String::with_capacity(56), |mut hex, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// JSON without the two characters that SNS and SQS refuse. They stand in strings only, where an escape means the same.
+fn sendable(json: &str) -> Cow<'_, str> {
+    if !json.contains(['\u{fffe}', '\u{ffff}']) {
+        return Cow::Borrowed(json);
+    }
+    Cow::Owned(json.replace('\u{fffe}', r"\ufffe").replace('\u{ffff}', r"\uffff"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Events, Json, StreamType, Timestamp};
+
+    fn changeset(stream: &str, events: &str, metadata: &str) -> Changeset {
+        Changeset {
+            stream_id: stream.parse().unwrap(),
+            changeset_id: 3.into(),
+            first_event_id: 7.into(),
+            events: Events::parse(events).unwrap(),
+            metadata: Json::parse(metadata).unwrap(),
+            timestamp: Timestamp::from_micros(0),
+            stream_type: None,
+        }
+    }
+
+    fn attributes_of(message: &Message) -> Vec<(&str, &str, &str)> {
+        message.attributes().collect()
+    }
+
+    #[test]
+    fn a_changeset_is_sent_as_it_was_committed() {
+        let changeset =
+            changeset("a \"b\"/ü", r#"[{"b":1.0,"a":1e400},7,"\ud800"]"#, r#"{"by":"ada","by":"eve"}"#);
+        let message = Message::of_changeset(&changeset);
+        assert_eq!(
+            message.body(),
+            r#"{"stream_id":"a \"b\"/ü","changeset_id":3,"events":[{"b":1.0,"a":1e400},7,"\ud800"],"metadata":{"by":"ada","by":"eve"}}"#
+        );
+        assert_eq!(attributes_of(&message), []);
+    }
+
+    #[test]
+    fn each_event_is_sent_with_its_number_in_the_stream() {
+        let changeset = changeset("a", r#"[{"type":"x"},[1,2]]"#, "{}");
+        let events: Vec<_> = Message::of_events(&changeset).collect();
+        assert_eq!(
+            events[0].body(),
+            r#"{"stream_id":"a","changeset_id":3,"event_id":7,"data":{"type":"x"}}"#
+        );
+        assert_eq!(events[1].body(), r#"{"stream_id":"a","changeset_id":3,"event_id":8,"data":[1,2]}"#);
+        assert_eq!(attributes_of(&events[0]), [("event_types", "String.Array", r#"["x"]"#)]);
+        assert_eq!((attributes_of(&events[1]), events[1].event_id()), (vec![], Some(8.into())));
+    }
+
+    #[test]
+    fn the_group_is_the_hash_of_the_stream_id() {
+        let group = |id: &str| group_id(&id.parse().unwrap());
+        assert_eq!(group("abc"), "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7");
+        assert_eq!(Message::of_changeset(&changeset("abc", "[1]", "{}")).group_id(), group("abc"));
+    }
+
+    #[test]
+    fn a_subscription_can_filter_by_the_types() {
+        let mut changeset = changeset("a", r#"[{"type":"x"},{"type":"y"},{"type":"x"},{"type":7},5]"#, "{}");
+        changeset.stream_type = Some(StreamType::new("account").unwrap());
+        let message = Message::of_changeset(&changeset);
+        let expected =
+            [("stream_type", "String", "account"), ("event_types", "String.Array", r#"["x","y"]"#)];
+        assert_eq!(attributes_of(&message), expected);
+    }
+
+    #[test]
+    fn characters_that_are_refused_are_sent_as_escapes() {
+        let mut changeset =
+            changeset("a\u{fffe}", "[{\"type\":\"\u{ffff}\"},\"\\\\\u{ffff}\"]", "{\"\u{fffe}\":1}");
+        changeset.stream_type = Some(StreamType::new("t\u{ffff}").unwrap());
+        let message = Message::of_changeset(&changeset);
+        assert_eq!(
+            message.body(),
+            r#"{"stream_id":"a\ufffe","changeset_id":3,"events":[{"type":"\uffff"},"\\\uffff"],"metadata":{"\ufffe":1}}"#
+        );
+        assert_eq!(
+            message.group_id(),
+            group_id(&changeset.stream_id),
+            "of the id itself, not of its escapes"
+        );
+        let expected =
+            [("stream_type", "String", r"t\uffff"), ("event_types", "String.Array", r#"["\uffff"]"#)];
+        assert_eq!(attributes_of(&message), expected);
+    }
+
+    #[test]
+    fn what_just_fits_is_sent_whole_and_one_byte_more_by_reference() {
+        let mut padding = 0;
+        let sized = |padding: usize| {
+            changeset("a", &format!(r#"[{{"type":"x","text":"{}"}}]"#, "-".repeat(padding)), "{}")
+        };
+        padding += BATCH_BYTES_MAX - Message::of_changeset(&sized(padding)).size_bytes();
+        let whole = Message::of_changeset(&sized(padding));
+        assert_eq!((whole.size_bytes(), BATCH_BYTES_MAX), (262_144, 262_144));
+        assert!(whole.body().contains("events"));
+        let cut = Message::of_changeset(&sized(padding + 1));
+        assert_eq!(cut.body(), r#"{"stream_id":"a","changeset_id":3,"truncated":true}"#);
+        assert_eq!(attributes_of(&cut), attributes_of(&whole), "and still found by a filter");
+
+        let cut = Message::of_events(&sized(BATCH_BYTES_MAX)).next().unwrap();
+        assert_eq!(cut.body(), r#"{"stream_id":"a","changeset_id":3,"event_id":7,"truncated":true}"#);
+    }
+
+    #[test]
+    fn more_types_than_fit_are_not_sent() {
+        let events: Vec<_> = (0..3_000).map(|n| format!(r#"{{"type":"{n:0100}"}}"#)).collect();
+        let message = Message::of_changeset(&changeset("a", &format!("[{}]", events.join(",")), "{}"));
+        assert_eq!(message.body(), r#"{"stream_id":"a","changeset_id":3,"truncated":true}"#);
+        assert_eq!(attributes_of(&message), []);
+    }
+}

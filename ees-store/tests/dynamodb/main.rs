@@ -1,0 +1,10 @@
+//! What is particular to the store in DynamoDB.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod adopting;
+mod conflicts;
+mod costs;
+mod indexing;
+mod late;
+mod racing;
+mod support;

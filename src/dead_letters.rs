@@ -1,0 +1,144 @@
+//! `ees dead-letters`: what no topic took, and the way back.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use aws_config::BehaviorVersion;
+use clap::{Args, Subcommand};
+use ees_projector::sqs::{DeadLetterQueue, QueueError, WaitingLetter};
+use ees_store::client::Client;
+use ees_store::publish::DeadLetter;
+use ees_store::publish::sns::Publisher;
+use ees_store::{EventStore, StreamId, StreamQuery};
+use serde_json::json;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::Output;
+use crate::remote::Remote;
+
+/// How long a topic may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Look at messages that no topic took, and put them back
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what is in the queue; it stays there
+    List(Queue),
+    /// Read each changeset from the store, publish it to the topic it was for, and take the letter out of the queue
+    Redrive {
+        #[command(flatten)]
+        queue: Queue,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Args)]
+struct Queue {
+    /// The queue of dead letters; the region and the credentials are those of the environment
+    #[arg(long, env = "EES_PUBLISH_DEAD_LETTERS", value_name = "URL")]
+    queue: String,
+}
+
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let open = |Queue { queue }| DeadLetterQueue::new(aws_sdk_sqs::Client::new(&config), queue);
+    match arguments.command {
+        Command::List(queue) => list(&open(queue), output).await,
+        Command::Redrive { queue, remote } => {
+            let publisher = Publisher::new(aws_sdk_sns::Client::new(&config));
+            redrive(&open(queue), &publisher, &remote.client()?, output).await
+        }
+    }
+}
+
+async fn list(queue: &DeadLetterQueue, output: &mut Output) -> Outcome {
+    let mut seen = Vec::new();
+    loop {
+        let waiting = queue.take().await.map_err(unavailable)?;
+        if is_over(&waiting, |letter| seen.iter().any(|known: &WaitingLetter| known.id() == letter.id())) {
+            break;
+        }
+        for letter in &waiting {
+            match &letter.letter {
+                Some(known) => output.either(known, shown(known))?,
+                None => output.either(
+                    &json!({"unreadable": letter.body()}),
+                    format!("unreadable: {}", letter.body()),
+                )?,
+            }
+        }
+        seen.extend(waiting);
+    }
+    for letter in &seen {
+        queue.leave(letter).await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+async fn redrive(
+    queue: &DeadLetterQueue,
+    publisher: &Publisher,
+    store: &Client,
+    output: &mut Output,
+) -> Outcome {
+    let mut refused = HashSet::new();
+    loop {
+        let waiting = queue.take().await.map_err(unavailable)?;
+        if is_over(&waiting, |letter| refused.contains(letter.id())) {
+            break;
+        }
+        for letter in &waiting {
+            let put_back = match &letter.letter {
+                Some(known) => put_back(known, publisher, store).await.map(|()| shown(known)),
+                None => Err(format!("unreadable: {}", letter.body())),
+            };
+            match put_back {
+                Ok(shown) => {
+                    queue.remove(letter).await.map_err(unavailable)?;
+                    output.either(&json!({"published": letter.letter}), format!("published: {shown}"))?;
+                }
+                // It stays in the queue, out of sight for a while.
+                Err(why) => {
+                    refused.insert(letter.id().to_owned());
+                    output.either(&json!({"left": letter.letter, "why": why}), format!("left: {why}"))?;
+                }
+            }
+        }
+    }
+    if !refused.is_empty() {
+        let told = format!("{} letters could not be put back and are still in the queue", refused.len());
+        return Err(Failure::new(Exit::Refused, "DEAD_LETTERS", told));
+    }
+    Ok(())
+}
+
+/// Nothing is left, or what was seen before begins to come again.
+fn is_over(waiting: &[WaitingLetter], seen: impl Fn(&WaitingLetter) -> bool) -> bool {
+    waiting.iter().all(seen)
+}
+
+async fn put_back(letter: &DeadLetter, publisher: &Publisher, store: &Client) -> Result<(), String> {
+    let stream_id: StreamId = letter.stream_id.parse().map_err(|e| format!("{}: {e}", letter.stream_id))?;
+    let query = StreamQuery::changesets(stream_id, letter.changeset_id, Some(letter.changeset_id));
+    let page = store.read_stream(query).await.map_err(|e| format!("{}: {e}", shown(letter)))?;
+    let changeset = page.changesets.first().ok_or_else(|| format!("{}: not in the store", shown(letter)))?;
+    let redriven = publisher.redrive(letter, changeset, Instant::now() + PATIENCE).await;
+    redriven.map_err(|e| format!("{}: {e}", shown(letter)))
+}
+
+fn shown(letter: &DeadLetter) -> String {
+    let DeadLetter { topic_arn, stream_id, changeset_id, event_id, error, at } = letter;
+    let event = event_id.map(|event| format!(", event {event}")).unwrap_or_default();
+    format!("stream \"{stream_id}\", changeset {changeset_id}{event}, for {topic_arn}, since {at}: {error}")
+}
+
+fn unavailable(error: QueueError) -> Failure {
+    Failure::new(Exit::Unavailable, "QUEUE", error)
+}

@@ -1,0 +1,87 @@
+//! An AWS account for one test.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+
+use crate::faults::Connector;
+use crate::{Faults, emulator};
+
+/// The emulator that all tests share.
+pub struct LocalAws;
+
+/// An account that nobody else has: a test sees only what it made itself.
+#[derive(Clone, Debug)]
+pub struct Account {
+    id: String,
+    endpoint: String,
+}
+
+impl LocalAws {
+    /// A fresh, empty account. Starts the emulator if this is the first.
+    ///
+    /// # Panics
+    /// When it can't be installed or does not start; the message says why.
+    pub async fn account() -> Account {
+        match tokio::task::spawn_blocking(emulator::shared).await {
+            Ok(emulator) => emulator.account(),
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+}
+
+impl Account {
+    pub(crate) fn new(endpoint: String) -> Self {
+        Self { id: fastrand::u64(100_000_000_000..1_000_000_000_000).to_string(), endpoint }
+    }
+
+    /// Its number, twelve digits. The emulator tells accounts apart by the access key, which is the same text.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Where the emulator answers: `http://127.0.0.1:PORT`.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The region of everything in it.
+    pub fn region(&self) -> &'static str {
+        "eu-central-1"
+    }
+
+    /// The variables that make a program of its own (an `ees`, a script) use this account.
+    pub fn environment(&self) -> [(&'static str, &str); 4] {
+        [
+            ("AWS_ENDPOINT_URL", &self.endpoint),
+            ("AWS_ACCESS_KEY_ID", &self.id),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", self.region()),
+        ]
+    }
+
+    /// What every client of the SDK is made from.
+    pub fn sdk_config(&self) -> SdkConfig {
+        let credentials = Credentials::new(&self.id, "test", None, None, "test");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(self.region()))
+            .endpoint_url(&self.endpoint)
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(RetryConfig::standard())
+            // An emulator on a busy machine is slow, not broken.
+            .timeout_config(
+                TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(60)).build(),
+            )
+            .build()
+    }
+
+    /// The same, with a plan of faults before the network.
+    pub fn sdk_config_with(&self, faults: &Faults) -> SdkConfig {
+        self.sdk_config().into_builder().http_client(Connector::client(faults.clone())).build()
+    }
+}

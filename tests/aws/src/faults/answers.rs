@@ -1,0 +1,65 @@
+//! What AWS answers to a call that it refuses.
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+
+/// Too many calls.
+pub(super) fn throttled(operation: &str, actions: usize) -> HttpResponse {
+    match operation {
+        "TransactWriteItems" => {
+            cancelled(actions, "ThrottlingError", "Throughput exceeds the current capacity")
+        }
+        "Query" | "Scan" | "GetItem" | "BatchGetItem" | "PutItem" | "UpdateItem" => refusal(
+            400,
+            "ProvisionedThroughputExceededException",
+            "The level of configured provisioned throughput was exceeded.",
+        ),
+        _ => refusal(400, "ThrottlingException", "Rate exceeded"),
+    }
+}
+
+/// Another transaction has one of the items.
+pub(super) fn conflict(operation: &str, actions: usize) -> HttpResponse {
+    if operation == "TransactWriteItems" {
+        return cancelled(actions, "TransactionConflict", "Transaction is ongoing for the item");
+    }
+    refusal(400, "TransactionConflictException", "Transaction is ongoing for the item")
+}
+
+/// AWS itself failed.
+pub(super) fn failed() -> HttpResponse {
+    refusal(500, "InternalServerError", "Internal server error")
+}
+
+/// An answer that stands for another one, with the same status.
+pub(super) fn instead(status: StatusCode, body: &Value) -> HttpResponse {
+    let mut response = HttpResponse::new(status, SdkBody::from(body.to_string()));
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    response
+}
+
+/// The first action is the one it was about.
+fn cancelled(actions: usize, code: &str, message: &str) -> HttpResponse {
+    let mut reasons = vec![json!({ "Code": "None" }); actions.max(1)];
+    reasons[0] = json!({ "Code": code, "Message": message });
+    let codes: Vec<_> = reasons.iter().map(|reason| reason["Code"].as_str().unwrap_or_default()).collect();
+    let message = format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+        codes.join(", ")
+    );
+    answer(400, "TransactionCanceledException", json!({ "Message": message, "CancellationReasons": reasons }))
+}
+
+fn refusal(status: u16, code: &str, message: &str) -> HttpResponse {
+    answer(status, code, json!({ "message": message }))
+}
+
+fn answer(status: u16, code: &str, mut body: Value) -> HttpResponse {
+    body["__type"] = Value::from(format!("com.amazonaws.dynamodb.v20120810#{code}"));
+    let status = StatusCode::try_from(status).expect("a status");
+    let mut response = instead(status, &body);
+    response.headers_mut().insert("x-amzn-errortype", code.to_owned());
+    response
+}

@@ -1,0 +1,154 @@
+//! Between the SDK and the network.
+
+use std::io;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use serde_json::Value;
+
+use super::{Fate, Faults, answers};
+
+/// Carries a plan of faults out.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    network: SharedHttpClient,
+    faults: Faults,
+}
+
+impl Connector {
+    pub(crate) fn client(faults: Faults) -> SharedHttpClient {
+        SharedHttpClient::new(Self { network: aws_smithy_http_client::Builder::new().build_http(), faults })
+    }
+}
+
+impl HttpClient for Connector {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let network = self.network.http_connector(settings, components);
+        SharedHttpConnector::new(Connection { network, faults: self.faults.clone() })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Connection {
+    network: SharedHttpConnector,
+    faults: Faults,
+}
+
+impl HttpConnector for Connection {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let connection = self.clone();
+        HttpConnectorFuture::new(async move { connection.serve(request).await })
+    }
+}
+
+impl Connection {
+    async fn serve(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let Some(operation) = target.strip_prefix("DynamoDB_20120810.").map(str::to_owned) else {
+            return self.network.call(request).await;
+        };
+        self.faults.calls().count(&operation);
+        let Some(_under_way) = self.faults.leave() else { return Err(broken()) };
+        let body =
+            request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        let actions = actions(&body);
+        let fate = self.faults.fate(&operation);
+        pause(self.faults.delay()).await;
+        let served = match fate {
+            Fate::Served => self.carry_out(&operation, request, body).await,
+            Fate::Throttled => Ok(answers::throttled(&operation, actions)),
+            Fate::Conflict => Ok(answers::conflict(&operation, actions)),
+            Fate::Failed => Ok(answers::failed()),
+            Fate::Unreached => Err(broken()),
+            Fate::Lost => {
+                let (_, _answer) = self.answer(request).await?;
+                Err(broken())
+            }
+        };
+        pause(self.faults.delay()).await;
+        served
+    }
+
+    async fn carry_out(
+        &self,
+        operation: &str,
+        mut request: HttpRequest,
+        body: Value,
+    ) -> Result<HttpResponse, ConnectorError> {
+        match operation {
+            "BatchGetItem" if self.faults.leaves_unprocessed() => {
+                let (first, rest) = halves(body);
+                let text = first.to_string();
+                request.headers_mut().insert("content-length", text.len().to_string());
+                *request.body_mut() = SdkBody::from(text);
+                let (status, mut answer) = self.answer(request).await?;
+                if status.is_success() {
+                    answer["UnprocessedKeys"] = rest;
+                }
+                Ok(answers::instead(status, &answer))
+            }
+            // Only global indexes are read without consistency here.
+            "Query" if !body["IndexName"].is_null() && body["ConsistentRead"] != true => {
+                let (status, mut answer) = self.answer(request).await?;
+                if let Some(items) = answer["Items"].as_array_mut() {
+                    items.retain(|item| !self.faults.is_late(&item.to_string()));
+                    answer["Count"] = Value::from(items.len());
+                }
+                Ok(answers::instead(status, &answer))
+            }
+            _ => self.network.call(request).await,
+        }
+    }
+
+    /// The whole answer, so that what was asked for has been done.
+    async fn answer(
+        &self,
+        request: HttpRequest,
+    ) -> Result<(aws_smithy_runtime_api::http::StatusCode, Value), ConnectorError> {
+        let mut response = self.network.call(request).await?;
+        let body = ByteStream::new(response.take_body()).collect().await;
+        let body = body.map_err(|error| ConnectorError::io(error.into()))?.into_bytes();
+        Ok((response.status(), serde_json::from_slice(&body).unwrap_or_default()))
+    }
+}
+
+/// How many answers a transaction gets.
+fn actions(body: &Value) -> usize {
+    body["TransactItems"].as_array().map_or(0, Vec::len)
+}
+
+/// A request for the first half of the keys, one at least, and what is left of it.
+fn halves(mut body: Value) -> (Value, Value) {
+    let mut rest = Value::Object(serde_json::Map::new());
+    for (table, request) in body["RequestItems"].as_object_mut().into_iter().flatten() {
+        let Some(keys) = request["Keys"].as_array_mut() else { continue };
+        let left = keys.split_off(keys.len().div_ceil(2));
+        if !left.is_empty() {
+            rest[table] = request.clone();
+            rest[table]["Keys"] = Value::from(left);
+        }
+    }
+    (body, rest)
+}
+
+async fn pause(delay: Duration) {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
+
+fn broken() -> ConnectorError {
+    ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionReset).into())
+}

@@ -1,0 +1,66 @@
+//! A table in DynamoDB: made, looked at, served.
+
+use ees_test_aws::{Account, LocalAws};
+use ees_tests::{Ran, Server, ees, run};
+use serde_json::json;
+
+async fn account() -> Account {
+    LocalAws::account().await
+}
+
+fn in_account(account: &Account, arguments: &[&str]) -> Ran {
+    run(ees(arguments).envs(account.environment()))
+}
+
+#[tokio::test]
+async fn a_table_is_made_once_and_is_well() {
+    let account = account().await;
+    let create = ["dynamodb", "create-table", "log", "--json"];
+    assert_eq!(in_account(&account, &create).json(), [json!({"table": "log", "made": true})]);
+    assert_eq!(in_account(&account, &create).json(), [json!({"table": "log", "made": false})]);
+    let checks = in_account(&account, &["dynamodb", "check", "log", "--json"]).json();
+    assert!(checks.len() > 3 && checks.iter().all(|check| check["is_well"] == true), "{checks:?}");
+    assert!(in_account(&account, &["dynamodb", "check", "elsewhere"]).failed(2).contains("create-table"));
+    let adopted = in_account(&account, &["dynamodb", "adopt", "log", "--json"]).json();
+    assert_eq!((&adopted[0]["holes"], &adopted[0]["indexed"]), (&json!(0), &json!(0)));
+    let swept = in_account(&account, &["dynamodb", "sweep", "log", "--json"]).json();
+    assert_eq!(swept[0]["indexed"], json!(0));
+    assert!(swept[0]["calls"].as_u64() >= Some(1), "{swept:?}");
+}
+
+#[tokio::test]
+async fn a_store_in_dynamodb_is_served_and_kept() {
+    let account = account().await;
+    in_account(&account, &["dynamodb", "create-table", "log", "--unprotected"]).ok();
+    let folder = tempfile::tempdir().unwrap();
+    let store = ["--store", "dynamodb://log?region=eu-central-1"];
+    let mut server = Server::start_in(folder.path().join("data"), &store, &account.environment());
+    let committed =
+        run(&mut server.ees(&["commit", "a", "--event", r#"{"type":"opened"}"#, "--json"])).json();
+    assert_eq!((&committed[0]["stream_id"], &committed[0]["changeset_id"]), (&json!("a"), &json!(1)));
+    run(&mut server.ees(&["commit", "a", "--event", "1"])).failed(4);
+    let next = ["commit", "a", "--event", "2", "--expected-last-changeset", "1", "--wait-for", "statistics"];
+    run(&mut server.ees(&next)).ok();
+    assert_eq!(server.get_json("/streams")["total_changesets"], 2);
+    server.kill_and_restart();
+    assert_eq!(run(&mut server.ees(&["read", "a", "--json"])).json().len(), 2);
+    assert_eq!(run(&mut server.ees(&["tail", "--since-start", "--no-follow", "--json"])).json().len(), 2);
+}
+
+#[tokio::test]
+async fn an_order_that_is_to_be_kept_is_refused() {
+    let account = account().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.jsonl");
+    std::fs::write(&file, "").unwrap();
+    let import = ["import", "--keep-order", "--store", "dynamodb://log", file.to_str().unwrap()];
+    assert!(in_account(&account, &import).failed(2).contains("afterwards"));
+}
+
+#[test]
+fn what_it_costs_can_be_read_without_a_table() {
+    let costs = run(&mut ees(&["dynamodb", "cost", "--bytes", "500", "--json"])).json();
+    let indexing = costs.iter().find(|cost| cost["what"] == "index, in batches of 99").unwrap();
+    assert!(indexing["calls"].as_u64().unwrap() <= 100);
+    assert!(run(&mut ees(&["dynamodb", "cost"])).ok().contains("begin a stream"));
+}
