@@ -40,7 +40,7 @@ pub(crate) async fn what_is_scarce_is_given_out_once(store: Arc<Rigged>) {
     let stocks = with_stock(&store, 10).await.with_retries(100);
     let buyers = (0..40).map(|buyer| {
         let stocks = stocks.clone();
-        tokio::spawn(async move { stocks.execute(&id("stock/1"), &reserve(buyer)).await })
+        tokio::spawn(async move { stocks.execute(&id("stock/1"), &reserve(buyer.to_string())).await })
     });
     let mut bought = 0;
     for outcome in join_all(buyers).await {

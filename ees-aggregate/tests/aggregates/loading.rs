@@ -28,7 +28,7 @@ pub(crate) async fn a_stream_of_many_pages_is_read_whole(store: Arc<Rigged>) {
     let stocks = stocks(&store);
     stocks.execute(&id("stock/1"), &StockCommand::Restock(50)).await.unwrap();
     for buyer in 0..25 {
-        stocks.execute(&id("stock/1"), &reserve(buyer)).await.unwrap();
+        stocks.execute(&id("stock/1"), &reserve(buyer.to_string())).await.unwrap();
     }
     store.cut_pages(3);
     store.asked();

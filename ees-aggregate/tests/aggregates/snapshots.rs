@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ees_aggregate::snapshots::{BoxError, Key, Snapshot, Snapshots, memory};
+use ees_aggregate::snapshots::{BoxError, Key, Snapshot, Snapshots, memory, postgres};
 use ees_aggregate::{Aggregate, Repository, Snapshotted};
 use ees_store::{ChangesetId, ChangesetLog, EventStore, StreamRange, memory as store};
+use ees_test_postgres::{Bouncer, TestDatabase};
 use serde::{Deserialize, Serialize};
 
 use crate::rigged::Rigged;
@@ -170,6 +171,23 @@ pub(crate) async fn executing_goes_on_from_a_snapshot(place: Arc<dyn Snapshots>)
     asked(&store);
     let executed = stocks.execute(&id("stock/1"), &reserve("bob")).await.unwrap();
     assert_eq!((executed.aggregate.left, asked(&store)), (18, vec![20]));
+}
+
+#[tokio::test]
+async fn snapshots_are_kept_behind_a_pooling_proxy() {
+    let database = TestDatabase::new().await;
+    let Some(bouncer) = Bouncer::start(database.url()).await else { return };
+    let store = rigged();
+    restock(&store, 20, 1).await;
+    // Several clients that share the proxy's connections, and leave their statements in them.
+    for buyer in 0..4 {
+        let place = Arc::new(postgres::Snapshots::connect(bouncer.url()).await.unwrap());
+        let stocks = stocks(&store, place.clone());
+        stocks.execute(&id("stock/1"), &reserve(buyer.to_string())).await.unwrap();
+        asked(&store);
+        stocks.load(&id("stock/1")).await.unwrap();
+        assert_eq!(asked(&store), [20]);
+    }
 }
 
 /// A place that gives what was not asked for.
