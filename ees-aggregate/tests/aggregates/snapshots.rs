@@ -177,11 +177,12 @@ pub(crate) async fn executing_goes_on_from_a_snapshot(place: Arc<dyn Snapshots>)
 async fn snapshots_are_kept_behind_a_pooling_proxy() {
     let database = TestDatabase::new().await;
     let Some(bouncer) = Bouncer::start(database.url()).await else { return };
+    let url = format!("{}?statement-cache-capacity=0", bouncer.url());
     let store = rigged();
     restock(&store, 20, 1).await;
     // Several clients that share the proxy's connections, and leave their statements in them.
     for buyer in 0..4 {
-        let place = Arc::new(postgres::Snapshots::connect(bouncer.url()).await.unwrap());
+        let place = Arc::new(postgres::Snapshots::connect(&url).await.unwrap());
         let stocks = stocks(&store, place.clone());
         stocks.execute(&id("stock/1"), &reserve(buyer.to_string())).await.unwrap();
         asked(&store);
