@@ -184,7 +184,7 @@ async fn snapshots_are_kept_behind_a_pooling_proxy() {
     for buyer in 0..4 {
         let place = Arc::new(postgres::Snapshots::connect(&url).await.unwrap());
         let stocks = stocks(&store, place.clone());
-        stocks.execute(&id("stock/1"), &reserve(buyer.to_string())).await.unwrap();
+        stocks.execute(&id("stock/1"), &reserve(buyer)).await.unwrap();
         asked(&store);
         stocks.load(&id("stock/1")).await.unwrap();
         assert_eq!(asked(&store), [20]);
