@@ -78,7 +78,7 @@ pub(crate) async fn with_snapshots_every_state_is_the_same_as_without(place: Arc
         if random.bool() {
             stocks.execute(&of, &StockCommand::Fill(5)).await.unwrap();
         } else {
-            let _ = stocks.execute(&of, &reserve(buyer)).await;
+            let _ = stocks.execute(&of, &reserve(buyer.to_string())).await;
         }
         let expected = plain.load(&of).await.unwrap();
         assert_eq!(stocks.load(&of).await.unwrap(), expected);
@@ -184,7 +184,7 @@ async fn snapshots_are_kept_behind_a_pooling_proxy() {
     for buyer in 0..4 {
         let place = Arc::new(postgres::Snapshots::connect(&url).await.unwrap());
         let stocks = stocks(&store, place.clone());
-        stocks.execute(&id("stock/1"), &reserve(buyer)).await.unwrap();
+        stocks.execute(&id("stock/1"), &reserve(buyer.to_string())).await.unwrap();
         asked(&store);
         stocks.load(&id("stock/1")).await.unwrap();
         assert_eq!(asked(&store), [20]);
