@@ -78,7 +78,7 @@ pub(crate) async fn with_snapshots_every_state_is_the_same_as_without(place: Arc
         if random.bool() {
             stocks.execute(&of, &StockCommand::Fill(5)).await.unwrap();
         } else {
-            let _ = stocks.execute(&of, &reserve(buyer)).await;
+            let _ = stocks.execute(&of, &reserve(buyer.to_string())).await;
         }
         let expected = plain.load(&of).await.unwrap();
         assert_eq!(stocks.load(&of).await.unwrap(), expected);

@@ -67,8 +67,8 @@ impl Snapshotted for Stock {
     const SCHEMA: &'static str = "1";
 }
 
-pub(crate) fn reserve(buyer: impl ToString + Copy) -> StockCommand {
-    StockCommand::Reserve(buyer.to_string())
+pub(crate) fn reserve(buyer: impl Into<String>) -> StockCommand {
+    StockCommand::Reserve(buyer.into())
 }
 
 pub(crate) fn id(text: &str) -> StreamId {
