@@ -22,6 +22,7 @@ features:
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
     for feature in "" sqlite postgres dynamodb http client tls laws sns; do lint ees-store "$feature"; done
+    for feature in "" sqlite postgres tls testkit; do lint ees-aggregate "$feature"; done
     for feature in "" sqlite postgres dynamodb http testkit derive sns sqs aws-lambda sns,aws-lambda; do lint ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" postgres dynamodb sns; do lint ees "$feature"; done
@@ -43,6 +44,7 @@ test:
 # Runs every example.
 examples:
     cargo run --locked -p ees-examples --example quickstart
+    cargo run --locked -p ees-examples --example account
     cargo run --locked -p ees-examples --example file_history
     cargo run --locked -p ees-examples --example accounts_postgres
     cargo run --locked -p ees-examples --example own_sql_postgres
@@ -52,9 +54,9 @@ bench:
     cargo bench -p ees-tests --bench embedded
     cargo bench -p ees-tests --bench postgres
 
-# Checks that the benchmarks run; their figures mean nothing.
+# Checks that the benchmarks run, with what the tests have built; their figures mean nothing.
 bench-short:
-    cargo bench --locked -p ees-tests --bench embedded --bench postgres -- --short
+    cargo bench --locked --profile dev -p ees-tests --bench embedded --bench postgres -- --short
 
 # Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":

@@ -3,12 +3,13 @@
 //! This crate is the `ees` command, and a face for the crates it is made of:
 //!
 //! - [`store`] commits changesets to streams under optimistic concurrency, and gives each its place in one global
-//!   order: embedded ([`store::sqlite`]), in PostgreSQL (feature `postgres`), over HTTP ([`store::http`],
+//!   order: embedded ([`store::sqlite`]), in PostgreSQL or DynamoDB (features of those names), over HTTP ([`store::http`],
 //!   [`store::client`]), or in memory for tests.
+//! - [`aggregate`] loads business entities from their streams and carries out commands on them.
 //! - [`projector`] applies that order to read models, each changeset exactly once, and rebuilds them.
 //! - [`projections`] are read models that everybody wants.
 //!
-//! Depend on the crates themselves (`ees-store`, `ees-projector`) to compile only what you use.
+//! Depend on the crates themselves (`ees-store`, `ees-aggregate`, `ees-projector`) to compile only what you use.
 //!
 //! A store, a read model and a question to it:
 //!
@@ -41,6 +42,7 @@
 //! # }
 //! ```
 
+pub use ees_aggregate as aggregate;
 pub use ees_projections as projections;
 pub use ees_projector as projector;
 pub use ees_store as store;

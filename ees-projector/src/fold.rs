@@ -6,6 +6,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use ees_store::Filter;
+use ees_store::event::Reading;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -79,6 +80,11 @@ pub trait Fold: Send + Sync + 'static {
         Filter::default()
     }
 
+    /// How it sees events, as for [`Projection::reading`].
+    fn reading(&self) -> Reading {
+        Reading::default()
+    }
+
     /// The order it needs. [`Order::Stream`] when the key is a function of the stream id.
     fn order(&self) -> Order {
         Order::Log
@@ -136,6 +142,10 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
 
     fn filter(&self) -> Filter {
         self.fold.filter()
+    }
+
+    fn reading(&self) -> Reading {
+        self.fold.reading()
     }
 
     fn order(&self) -> Order {

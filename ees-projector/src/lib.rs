@@ -58,7 +58,8 @@ pub mod testkit;
 pub use control::{Applied, AuditEntry, Control, FailedChangeset, ParkedStream, Pause, PausedBy, Position};
 #[cfg(feature = "derive")]
 pub use ees_projector_derive::ReadModel;
-pub use event::{Recorded, UnreadableEvent, read_event};
+pub use ees_store::event::{Reading, read_event};
+pub use event::{Recorded, UnreadableEvent};
 pub use fold::Fold;
 pub use handle::Handle;
 pub use on_demand::OnDemand;

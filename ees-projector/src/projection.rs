@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use ees_store::Filter;
+use ees_store::event::Reading;
 use serde::de::DeserializeOwned;
 
 use crate::Recorded;
@@ -53,6 +54,12 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
     /// Which changesets it wants; all unless set.
     fn filter(&self) -> Filter {
         Filter::default()
+    }
+
+    /// How it sees events: brought up to date by upcasters, and those of unknown types skipped, as unless set, or refused.
+    /// The [`filter`](Self::filter) names types as they are called today.
+    fn reading(&self) -> Reading {
+        Reading::default()
     }
 
     /// The order it needs; the global one unless set.

@@ -1,5 +1,8 @@
 //! Which changesets a reader of the log wants.
 
+use serde::de::DeserializeOwned;
+
+use crate::event::types_of;
 use crate::{Changeset, StreamType, json};
 
 /// Which changesets a reader of the log wants; the default is all.
@@ -25,6 +28,19 @@ impl Filter {
         Self { event_types: types.into_iter().map(Into::into).collect(), ..Self::default() }
     }
 
+    /// Changesets with an event of one of the types that an enum names; all of them if it takes every event.
+    ///
+    /// ```
+    /// #[derive(serde::Deserialize)]
+    /// #[serde(tag = "type", rename_all = "snake_case")]
+    /// enum Account { Opened, Closed }
+    ///
+    /// assert_eq!(ees_store::Filter::events_of::<Account>().event_types, ["opened", "closed"]);
+    /// ```
+    pub fn events_of<E: DeserializeOwned>() -> Self {
+        Self::event_types(types_of::<E>().unwrap_or_default().iter().copied())
+    }
+
     /// Whether everything passes.
     pub fn is_all(&self) -> bool {
         self.stream_types.is_empty() && self.event_types.is_empty()
@@ -40,8 +56,12 @@ impl Filter {
 
     /// Whether an event is of a wanted type.
     pub fn accepts_event(&self, event: &str) -> bool {
+        self.event_types.is_empty() || self.accepts_type(json::event_type(event).as_deref())
+    }
+
+    /// Whether events of this type are wanted.
+    pub fn accepts_type(&self, event_type: Option<&str>) -> bool {
         self.event_types.is_empty()
-            || json::event_type(event)
-                .is_some_and(|name| self.event_types.iter().any(|wanted| *wanted == name))
+            || event_type.is_some_and(|name| self.event_types.iter().any(|wanted| wanted == name))
     }
 }

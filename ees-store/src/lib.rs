@@ -5,7 +5,9 @@
 //! - [`sqlite::Store`] is the embedded default, `postgres::Store` is for several machines, `dynamodb::Store` for none, [`memory::Store`] is for
 //!   tests, and `client::Client` talks to a store elsewhere. All of them are both traits.
 //! - `http::Api` is a store as an axum router, and `http::Server` serves it.
+//! - [`event`] reads events as types, also those that were called otherwise when they were stored.
 //! - [`pages`] reads on past the end of a page, and follows the log as it grows.
+//! - [`publish`] is the form of messages to subscribers, and puts them on SNS topics.
 //! - [`decide`](decide::decide) is where a commit is accepted or refused: a pure function.
 //! - `laws` is what every store keeps, as tests for yours.
 //!
@@ -28,6 +30,7 @@ mod changeset;
 mod commit;
 pub mod decide;
 mod error;
+pub mod event;
 mod filter;
 mod id;
 pub mod json;

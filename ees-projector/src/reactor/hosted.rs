@@ -4,6 +4,7 @@ use std::error::Error;
 use std::panic::AssertUnwindSafe;
 
 use ees_store::Filter;
+use ees_store::event::Reading;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -72,6 +73,9 @@ impl<Tx: Send, R: Reactor> Projection<Tx> for Reacting<R> {
     }
     fn filter(&self) -> Filter {
         self.reactor.filter()
+    }
+    fn reading(&self) -> Reading {
+        self.reactor.reading()
     }
     fn order(&self) -> Order {
         Order::Log

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::future::Future;
 
 use ees_store::Filter;
+use ees_store::event::Reading;
 use serde::de::DeserializeOwned;
 
 use crate::projection::BoxError;
@@ -97,6 +98,11 @@ pub trait Reactor: Send + Sync + 'static {
     /// Which changesets it wants; all unless set.
     fn filter(&self) -> Filter {
         Filter::default()
+    }
+
+    /// How it sees events, as for [`Projection::reading`](crate::Projection::reading).
+    fn reading(&self) -> Reading {
+        Reading::default()
     }
 
     /// Does what the event calls for.

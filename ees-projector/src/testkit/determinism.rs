@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use ees_store::event::Reading;
 use ees_store::{ChangesetLog, Filter};
 
 use super::given::{Given, fail, run, sqlite_database};
@@ -204,6 +205,10 @@ impl<P: Projection<sqlite::Tx>> Projection<sqlite::Tx> for Fragile<P> {
 
     fn filter(&self) -> Filter {
         self.projection.filter()
+    }
+
+    fn reading(&self) -> Reading {
+        self.projection.reading()
     }
 
     fn order(&self) -> Order {

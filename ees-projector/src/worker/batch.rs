@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 
+use ees_store::event::Reading;
 use ees_store::{Checkpoint, EventId, Filter, Indexed, LogHead, LogPage};
 use serde::de::DeserializeOwned;
 
 use crate::control::Applied;
-use crate::event::{Recorded, UnreadableEvent, read_event};
+use crate::event::{Recorded, UnreadableEvent};
 
 /// Changesets and their events, decoded.
 pub(crate) struct Batch<E> {
@@ -32,15 +34,12 @@ struct Decoded<E> {
 
 impl<E: DeserializeOwned> Batch<E> {
     /// Decodes what was read from a checkpoint on.
-    pub(crate) fn decode(from: Checkpoint, page: LogPage, filter: &Filter) -> Self {
+    pub(crate) fn decode(from: Checkpoint, page: LogPage, filter: &Filter, reading: &Reading) -> Self {
         let mut events = Vec::with_capacity(page.changesets.len());
         let mut unreadable = BTreeMap::new();
         for (changeset, indexed) in page.changesets.iter().enumerate() {
             for (event_id, text) in indexed.numbered_events() {
-                if !filter.accepts_event(text) {
-                    continue;
-                }
-                match guarded(text) {
+                match guarded(text, filter, reading) {
                     Ok(Some(event)) => events.push(Decoded { changeset, event_id, event }),
                     Ok(None) => {}
                     Err(reason) => {
@@ -55,8 +54,10 @@ impl<E: DeserializeOwned> Batch<E> {
 }
 
 /// Reads an event; a panic in the type's own code is an event that can't be read, not the end of the worker.
-fn guarded<E: DeserializeOwned>(text: &str) -> Result<Option<E>, String> {
-    std::panic::catch_unwind(|| read_event(text)).unwrap_or_else(|_| Err("reading it panicked".to_owned()))
+fn guarded<E: DeserializeOwned>(text: &str, filter: &Filter, reading: &Reading) -> Result<Option<E>, String> {
+    // What panicked in there left nothing half-done behind: filter and upcasters are only read.
+    std::panic::catch_unwind(AssertUnwindSafe(|| reading.read(text, filter)))
+        .unwrap_or_else(|_| Err("reading it panicked".to_owned()))
 }
 
 impl<E> Batch<E> {

@@ -254,7 +254,7 @@ where
         checkpoint: Checkpoint,
     ) -> Result<Option<Applied>, StepError> {
         let mut from = control.position.next;
-        let filter = self.core.projection.filter();
+        let filter = self.core.wanted();
         // The next one it wants may lie behind some that it does not.
         while from <= checkpoint {
             let query = LogQuery::from(from, 1).with_filter(filter.clone());

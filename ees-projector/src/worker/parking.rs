@@ -153,7 +153,8 @@ where
     ) -> Result<(), StepError> {
         let control = self.load().await?;
         let page = self.core.log.read(LogQuery::from(checkpoint, 1)).await.map_err(StepError::Log)?;
-        let batch = Batch::decode(checkpoint, page, &self.core.projection.filter());
+        let projection = &self.core.projection;
+        let batch = Batch::decode(checkpoint, page, &projection.filter(), &projection.reading());
         let found =
             batch.place(0).filter(|place| place.checkpoint == checkpoint && place.stream_id == *stream_id);
         let Some(place) = found else {

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, StreamId};
+use ees_store::{ChangesetLog, Checkpoint, Filter, LogHead, LogPage, LogQuery, StreamId};
 use futures::FutureExt;
 use uuid::Uuid;
 
@@ -126,11 +126,16 @@ where
     ) -> Result<Batch<P::Event>, StepError> {
         let query = LogQuery {
             max_bytes: portion.bytes,
-            ..LogQuery::from(from, portion.changesets).with_wait(wait).with_filter(self.projection.filter())
+            ..LogQuery::from(from, portion.changesets).with_wait(wait).with_filter(self.wanted())
         };
         let page = self.log.read(query.clone()).await.map_err(StepError::Log)?;
         let page = if portion.is_span { self.read_on(&query, page).await? } else { page };
         self.decode(from, page).await
+    }
+
+    /// What the log is asked for: its filter, by all names that the events have had.
+    pub(crate) fn wanted(&self) -> Filter {
+        self.projection.reading().upcasters().widened(self.projection.filter())
     }
 
     /// As [`fetch`](Self::fetch), without waiting, and nothing at or behind `end`.
@@ -142,7 +147,7 @@ where
     ) -> Result<Batch<P::Event>, StepError> {
         let query = LogQuery {
             max_bytes: self.settings.batch_bytes_max,
-            ..LogQuery::from(from, changesets).with_filter(self.projection.filter())
+            ..LogQuery::from(from, changesets).with_filter(self.wanted())
         };
         let mut page = self.log.read(query).await.map_err(StepError::Log)?;
         page.changesets.retain(|changeset| changeset.checkpoint < end);
@@ -155,17 +160,17 @@ where
         from: Checkpoint,
         mut page: LogPage,
     ) -> Result<Batch<P::Event>, StepError> {
-        let filter = self.projection.filter();
+        let (filter, reading) = (self.projection.filter(), self.projection.reading());
         // What is left out, here or by the log, counts too when the log is compared with what it was.
         let last = page.changesets.last().map(place_of).filter(|last| last.checkpoint.next() == page.next);
         if let Some(partition) = self.partition {
             page.changesets.retain(|changeset| partition.owns(&changeset.stream_id));
         }
         let mut batch = if page.changesets.len() < 50 {
-            Batch::decode(from, page, &filter)
+            Batch::decode(from, page, &filter, &reading)
         } else {
             // Long enough to be felt by the other tasks of this thread.
-            let decoded = tokio::task::spawn_blocking(move || Batch::decode(from, page, &filter));
+            let decoded = tokio::task::spawn_blocking(move || Batch::decode(from, page, &filter, &reading));
             decoded.await.map_err(|e| StepError::Database(e.into()))?
         };
         batch.last = match last {

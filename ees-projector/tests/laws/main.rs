@@ -20,6 +20,7 @@ mod log_replaced;
 mod operating;
 mod parking;
 mod reacting;
+mod reading;
 mod support;
 mod sweeping;
 mod typed_rows;
@@ -193,6 +194,7 @@ laws! {
         an_error_that_passes_never_pauses_a_reactor,
         a_reactor_is_not_rebuilt,
         a_reactor_does_not_take_a_projection_for_itself,
+        a_reactor_sees_old_events_by_their_names_of_today,
         two_workers_on_one_reactor_leave_nothing_out;
     operating:
         a_paused_projection_stands_still_until_it_is_resumed,

@@ -9,7 +9,8 @@ use ees_projector::reactor::{Cause, Reactor, Settings, Start};
 use ees_projector::{
     BoxError, Drained, Kind, OnDemand, OperateError, Projector, Retry, Running, SideBySide, State, Status,
 };
-use ees_store::ChangesetLog;
+use ees_store::event::{Members, Reading, Upcasters};
+use ees_store::{ChangesetLog, Filter};
 
 use crate::support::{ChangingLog, Journal, LONG, Note, TestDatabase, note};
 
@@ -32,6 +33,16 @@ impl Reactor for Letters {
 
     fn name(&self) -> &str {
         "letters"
+    }
+    fn filter(&self) -> Filter {
+        Filter::events_of::<Note>()
+    }
+    fn reading(&self) -> Reading {
+        let rename = |event: &mut Members| {
+            event.rename("words", "text");
+            Ok(())
+        };
+        Reading::upcasting(Upcasters::new().step(("scribbled", 1), ("noted", 1), rename).unwrap())
     }
     async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
         if self.fails.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
@@ -253,4 +264,15 @@ pub async fn two_workers_on_one_reactor_leave_nothing_out<D: TestDatabase>() {
     once.sort();
     once.dedup();
     assert_eq!(once, (0..30).map(|number| format!("a: {number:02}")).collect::<Vec<_>>());
+}
+
+pub async fn a_reactor_sees_old_events_by_their_names_of_today<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    log.append("a", r#"{"type":"scribbled","words":"old"}"#).await;
+    log.append("a", r#"{"type":"else"}"#).await;
+    let last = log.append("a", &note("new")).await;
+    let running = start(&log, &database, &letters, Settings { start: Start::Beginning, ..hasty() });
+    running.handle().when_reached("letters", last, LONG).await.unwrap();
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["a: old", "a: new"]);
 }

@@ -21,10 +21,10 @@ pub struct Check {
     pub detail: String,
 }
 
-/// Looks at a table: whether it has what a [`Store`] needs, and what it had better have.
+/// Looks at a table: whether it has what a [`Store`](super::Store) needs, and what it had better have.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] when there is none, or it can't serve as one; the message says why.
+/// [`Error::InvalidRequest`](crate::Error::InvalidRequest) when there is none, or it can't serve as one; the message says why.
 pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>> {
     let client = &client(config);
     let layout = Layout::of(client, table).await?;

@@ -9,6 +9,10 @@ use crate::Error;
 /// Why a transaction was cancelled.
 pub(super) type Reasons = [CancellationReason];
 
+/// Why a transaction may be cancelled that goes through a moment later.
+const CONTENTION: [&str; 4] =
+    ["TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError", "RequestLimitExceeded"];
+
 /// The same call may succeed in a moment, and may be made again: every write here is conditional, so that a repeat
 /// of one that was carried out is noticed.
 pub(super) fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
@@ -59,17 +63,7 @@ pub(super) fn is_contended(error: &SdkError<TransactWriteItemsError>) -> bool {
     else {
         return false;
     };
-    let passing = |reason: &CancellationReason| {
-        matches!(
-            reason.code(),
-            Some(
-                "TransactionConflict"
-                    | "ProvisionedThroughputExceeded"
-                    | "ThrottlingError"
-                    | "RequestLimitExceeded"
-            )
-        )
-    };
+    let passing = |reason: &CancellationReason| reason.code().is_some_and(|code| CONTENTION.contains(&code));
     refused(error).is_none() && cancelled.cancellation_reasons().iter().any(passing)
 }
 
@@ -91,8 +85,13 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let detail = format!("DynamoDB: {}", told(&error));
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
-    if error.as_service_error().is_some_and(is_busy) || code == "TransactionCanceledException" {
+    // A cancelled transaction names its reasons; what is not among these will not pass: a stream of 10 GB, say.
+    let cancelled = error.as_service_error().is_some_and(|answer| {
+        let told = answer.message().unwrap_or_default();
+        answer.code() == Some("TransactionCanceledException")
+            && CONTENTION.iter().any(|code| told.contains(code))
+    });
+    if cancelled || error.as_service_error().is_some_and(is_busy) {
         tracing::warn!(detail, "DynamoDB takes no more at the moment");
         return Error::Overloaded;
     }

@@ -12,7 +12,7 @@ use super::worker::Worker;
 use super::{Options, identity};
 use crate::Result;
 
-/// Gives changesets their place in the global order, apart from a [`Store`]: in a function on the table's stream, or on a
+/// Gives changesets their place in the global order, apart from a [`Store`](super::Store): in a function on the table's stream, or on a
 /// schedule.
 ///
 /// Any number of them may be at work on one table; records that come twice, late or out of order do no harm.
@@ -36,7 +36,7 @@ impl Indexer {
     /// Opens the log in this table.
     ///
     /// # Errors
-    /// As for [`Store::open`].
+    /// As for [`Store::open`](super::Store::open).
     pub async fn open(config: impl Into<Config>, table: &str) -> Result<Self> {
         let (table, _) = Table::find(config, table, Options::default().patience).await?;
         identity::open(&table).await?;
@@ -48,7 +48,7 @@ impl Indexer {
     /// that had their place already are not among them, and neither are those of a batch whose answer was lost.
     ///
     /// # Errors
-    /// [`Error::Overloaded`] and [`Error::Unavailable`]: call again with the same.
+    /// [`Error::Overloaded`](crate::Error::Overloaded) and [`Error::Unavailable`](crate::Error::Unavailable): call again with the same.
     ///
     /// # Cancellation
     /// Safe.

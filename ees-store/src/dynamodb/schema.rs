@@ -127,7 +127,7 @@ fn holds_more_than_keys(projection: Option<&Projection>) -> bool {
     projection.and_then(Projection::projection_type) != Some(&ProjectionType::KeysOnly)
 }
 
-/// Makes a table for a [`Store`]: on-demand billing, encryption, point-in-time recovery, a stream of new images, expiry of
+/// Makes a table for a [`Store`](super::Store): on-demand billing, encryption, point-in-time recovery, a stream of new images, expiry of
 /// idempotency keys, and, if asked for, protection against deletion. Whether it was made; one that is there stays as it is.
 ///
 /// # Errors

@@ -9,6 +9,7 @@
     reason = "a benchmark stops when something fails"
 )]
 
+mod aggregate;
 mod append;
 mod http;
 mod latency;
@@ -35,5 +36,6 @@ async fn main() {
     http::measure(&workload, &limits, &mut report).await;
     read::measure(&workload, &limits, &mut report).await;
     latency::measure(&mut report).await;
+    aggregate::measure(short, &mut report).await;
     println!("peak memory of this process, load generators included: {} MB", report::peak_memory_mb());
 }

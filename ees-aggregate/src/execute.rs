@@ -1,0 +1,214 @@
+//! Carrying out a command: hydrate, decide, commit; and after a conflict read what is new and decide again.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use ees_store::{
+    ChangesetId, Commit, Committed, Error as StoreError, Events, Expectation, IdempotencyKey, InvalidJson,
+    Json, Refusal, StreamId,
+};
+
+use crate::snapshots::Due;
+use crate::{Aggregate, Context, ExecuteError, Loaded, Repository};
+
+/// How often a commit is sent again of which it is unknown whether it was stored.
+const REPEATS: usize = 3;
+
+/// What a command has led to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Executed<A: Aggregate> {
+    /// The aggregate afterwards.
+    pub aggregate: Loaded<A>,
+    /// What was decided; nothing when there was nothing to do.
+    pub events: Vec<A::Event>,
+    /// The changeset they became, or, for a repeat under the same key, became the first time. None when there was nothing
+    /// to do.
+    pub committed: Option<Committed>,
+}
+
+impl<A: Aggregate> Repository<A> {
+    /// Carries out a command, with no metadata.
+    ///
+    /// Loads the aggregate, lets it decide, and commits the events in one changeset, if nothing has been appended since. If
+    /// something has, only that is read, and decided again; after
+    /// [so many times](Repository::with_retries) the conflict is an error. A commit whose answer was lost is sent again under
+    /// the same idempotency key: it is stored once.
+    ///
+    /// # Errors
+    /// [`ExecuteError`].
+    ///
+    /// # Cancellation
+    /// A dropped call may still be stored, or not. Repeat it under a key of your own: see
+    /// [`execute_with`](Repository::execute_with).
+    pub async fn execute(
+        &self,
+        id: &StreamId,
+        command: &A::Command,
+    ) -> Result<Executed<A>, ExecuteError<A::Error>> {
+        self.execute_with(id, command, Context::new()).await
+    }
+
+    /// Carries out a command, with metadata (correlation, causation, user), or under an idempotency key of the caller's.
+    ///
+    /// ```
+    /// # use ees_aggregate::{Aggregate, Context, ExecuteError, Metadata, Repository};
+    /// # async fn f<A: Aggregate>(all: Repository<A>, command: A::Command) -> Result<(), Box<dyn std::error::Error>>
+    /// # where A::Error: 'static {
+    /// let context = Context::new()
+    ///     .with_metadata(Metadata::new().user("ada").correlation_id("request-17"))
+    ///     .with_key("request-17".parse()?);
+    /// all.execute_with(&"account/ada".parse()?, &command, context).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`execute`](Repository::execute).
+    pub async fn execute_with(
+        &self,
+        id: &StreamId,
+        command: &A::Command,
+        context: impl Into<Context> + Send,
+    ) -> Result<Executed<A>, ExecuteError<A::Error>> {
+        let context = context.into();
+        let hydrated = self.hydrator().up_to(id, None).await?;
+        let executed = self.decide_and_commit(hydrated.loaded, command, &context).await;
+        // Not before the commit: meanwhile others could have come first.
+        self.keep_snapshot(hydrated.due).await;
+        executed
+    }
+
+    async fn decide_and_commit(
+        &self,
+        mut now: Loaded<A>,
+        command: &A::Command,
+        context: &Context,
+    ) -> Result<Executed<A>, ExecuteError<A::Error>> {
+        let metadata = context.json()?;
+        let key = context.key.clone().unwrap_or_else(IdempotencyKey::random);
+        let mut pauses = pauses(Duration::from_millis(5), Duration::from_millis(500), self.retries);
+        let mut attempts = 0;
+        loop {
+            let events = match now.state.decide(command) {
+                Ok(events) => events,
+                Err(refusal) => return Err(self.refused(refusal, &now, context).await),
+            };
+            if events.is_empty() {
+                return Ok(Executed { aggregate: now, events, committed: None });
+            }
+            attempts += 1;
+            match self.commit(self.to_commit(&now, &events, &metadata, &key)?).await {
+                Ok(committed) => return self.carried_out(now, events, committed).await,
+                Err(StoreError::Refused(Refusal::Outdated { .. })) => {}
+                Err(StoreError::Refused(Refusal::KeyReused)) => {
+                    return Err(ExecuteError::AlreadyExecuted { stream_id: now.stream_id });
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let Some(pause) = pauses.next() else {
+                return Err(ExecuteError::Conflict { stream_id: now.stream_id, attempts });
+            };
+            tracing::debug!(stream = %now.stream_id, attempts, ?pause, "overtaken: deciding again");
+            tokio::time::sleep(pause).await;
+            self.hydrator().follow(&mut now, None).await?;
+        }
+    }
+
+    fn to_commit(
+        &self,
+        now: &Loaded<A>,
+        events: &[A::Event],
+        metadata: &Json,
+        key: &IdempotencyKey,
+    ) -> Result<Commit, InvalidJson> {
+        let expectation = match now.changeset_id {
+            ChangesetId::NONE => Expectation::NewStream,
+            last => Expectation::LastChangeset(last),
+        };
+        let mut texts = Vec::with_capacity(events.len());
+        for event in events {
+            let text = Json::of(event)?;
+            texts.push(self.reading.upcasters().stamped(text.as_str()).into_owned());
+        }
+        let events = Events::parse(&format!("[{}]", texts.join(",")))?;
+        let commit = Commit::new(now.stream_id.clone(), expectation, events)
+            .with_metadata(metadata.clone())?
+            .with_idempotency_key(key.clone());
+        // A stream that was begun without a type takes none later.
+        match now.exists() && now.stream_type.is_none() {
+            true => Ok(commit),
+            false => Ok(commit.with_stream_type(self.stream_type.clone())),
+        }
+    }
+
+    /// Sends a commit, again when it is unknown whether it was stored: it has a key, and the store takes it once.
+    async fn commit(&self, commit: Commit) -> ees_store::Result<Committed> {
+        let mut pauses = pauses(Duration::from_millis(100), Duration::from_secs(1), REPEATS);
+        loop {
+            let error = match self.store.commit(commit.clone()).await {
+                Err(error) if error.is_transient() => error,
+                decided => return decided,
+            };
+            let Some(pause) = pauses.next() else { return Err(error) };
+            tracing::debug!(stream = %commit.stream_id, %error, ?pause, "committing again under the same key");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn carried_out(
+        &self,
+        mut now: Loaded<A>,
+        events: Vec<A::Event>,
+        committed: Committed,
+    ) -> Result<Executed<A>, ExecuteError<A::Error>> {
+        if committed.changeset_id == now.changeset_id.next() {
+            if !now.exists() {
+                now.stream_type = Some(self.stream_type.clone());
+            }
+            events.iter().for_each(|event| now.state.apply(event));
+            now.changeset_id = committed.changeset_id;
+            now.event_id = now.event_id.plus(events.len() as u64);
+        } else {
+            // A repeat: what it did lies further back, or was read already.
+            self.hydrator().follow(&mut now, None).await?;
+        }
+        Ok(Executed { aggregate: now, events, committed: Some(committed) })
+    }
+
+    /// A refusal, unless it comes only because the command was carried out before under the caller's key.
+    async fn refused(&self, refusal: A::Error, now: &Loaded<A>, context: &Context) -> ExecuteError<A::Error> {
+        let was_executed = match &context.key {
+            Some(key) => self.is_used(key, &now.stream_id).await,
+            None => false,
+        };
+        if was_executed {
+            return ExecuteError::AlreadyExecuted { stream_id: now.stream_id.clone() };
+        }
+        ExecuteError::Refused(refusal)
+    }
+
+    /// Asks the store for a key, by a commit that it can only refuse: it looks at the key first, and no stream is that long.
+    async fn is_used(&self, key: &IdempotencyKey, stream_id: &StreamId) -> bool {
+        let Ok(events) = Events::parse(r#"["is this key used?"]"#) else { return false };
+        let never = Expectation::LastChangeset(ChangesetId::MAX);
+        let question = Commit::new(stream_id.clone(), never, events).with_idempotency_key(key.clone());
+        matches!(self.store.commit(question).await, Err(StoreError::Refused(Refusal::KeyReused)))
+    }
+
+    pub(crate) async fn keep_snapshot(&self, due: Option<Due>) {
+        if let (Some(cache), Some(due)) = (&self.cache, due) {
+            cache.keep(&due).await;
+        }
+    }
+}
+
+/// Growing pauses, each longer by chance, so that those who collided don't again.
+fn pauses(first: Duration, longest: Duration, count: usize) -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_jitter()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .with_max_times(count)
+        .build()
+}

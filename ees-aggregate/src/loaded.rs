@@ -1,0 +1,71 @@
+//! An aggregate as its stream says it is.
+
+use std::ops::Deref;
+
+use ees_store::event::Reading;
+use ees_store::{Changeset, ChangesetId, EventId, Filter, StreamId, StreamType};
+
+use crate::{Aggregate, Error};
+
+/// An aggregate, and how far its stream was read. Its state is reached by dereferencing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Loaded<A> {
+    /// The stream.
+    pub stream_id: StreamId,
+    /// The last changeset that the state knows of; [`ChangesetId::NONE`] for a stream that does not exist.
+    pub changeset_id: ChangesetId,
+    /// The last event that the state knows of.
+    pub event_id: EventId,
+    /// The stream's type, as its first commit said.
+    pub stream_type: Option<StreamType>,
+    /// What its events have made of it.
+    pub state: A,
+}
+
+impl<A> Deref for Loaded<A> {
+    type Target = A;
+    fn deref(&self) -> &A {
+        &self.state
+    }
+}
+
+impl<A: Aggregate> Loaded<A> {
+    /// A stream that does not exist.
+    pub(crate) fn new(stream_id: StreamId) -> Self {
+        let (changeset_id, event_id) = (ChangesetId::NONE, EventId::NONE);
+        Self { stream_id, changeset_id, event_id, stream_type: None, state: A::default() }
+    }
+
+    /// Whether the stream exists.
+    pub fn exists(&self) -> bool {
+        self.changeset_id != ChangesetId::NONE
+    }
+
+    /// Applies the changeset that comes next.
+    pub(crate) fn follow(&mut self, changeset: &Changeset, reading: &Reading) -> Result<(), Error> {
+        if changeset.changeset_id != self.changeset_id.next() {
+            let (expected, got) = (self.changeset_id.next(), changeset.changeset_id);
+            return Err(Error::Gap { stream_id: self.stream_id.clone(), expected, got });
+        }
+        if let Some(other) = changeset.stream_type.as_ref().filter(|name| name.as_str() != A::TYPE) {
+            let stream_id = self.stream_id.clone();
+            return Err(Error::WrongType { stream_id, found: other.clone(), wanted: A::TYPE });
+        }
+        let all = Filter::default();
+        for (event_id, text) in changeset.numbered_events() {
+            let read = reading.read::<A::Event>(text, &all).map_err(|reason| Error::Unreadable {
+                stream_id: self.stream_id.clone(),
+                event_id,
+                reason,
+            })?;
+            if let Some(event) = read {
+                self.state.apply(&event);
+            }
+        }
+        self.changeset_id = changeset.changeset_id;
+        self.event_id = changeset.last_event_id();
+        self.stream_type.clone_from(&changeset.stream_type);
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! Where aggregates are loaded from.
+
+use std::sync::Arc;
+
+use ees_store::event::Reading;
+use ees_store::{ChangesetId, ChangesetLog, EventStore, Filter, LogQuery, StreamId, StreamType, pages};
+use futures::{Stream, StreamExt, future};
+
+use crate::aggregate::is_stream_type;
+use crate::hydrate::Hydrator;
+use crate::snapshots::{Cache, Snapshots, Snapshotted};
+use crate::{Aggregate, Error, Loaded};
+
+/// Loads aggregates of one type, and carries out commands on them.
+///
+/// Over any store, [`ees_store::client::Client`] included. Cloning is cheap.
+///
+/// A command is decided on the state that the stream has, and committed on the condition that it still has it; so whatever
+/// is decided holds, with any number of processes at work. See [`execute`](Repository::execute).
+///
+/// ```
+/// # use ees_aggregate::Aggregate;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// # #[serde(tag = "type", rename_all = "snake_case")]
+/// # enum Event { Deposited { cents: u64 } }
+/// # #[derive(Default)] struct Account { cents: u64 }
+/// # struct Deposit { cents: u64 }
+/// # impl Aggregate for Account {
+/// #     const TYPE: &'static str = "account";
+/// #     type Event = Event; type Command = Deposit; type Error = std::convert::Infallible;
+/// #     fn apply(&mut self, Event::Deposited { cents }: &Event) { self.cents += cents }
+/// #     fn decide(&self, command: &Deposit) -> Result<Vec<Event>, Self::Error> {
+/// #         Ok(vec![Event::Deposited { cents: command.cents }])
+/// #     }
+/// # }
+/// use std::sync::Arc;
+/// use ees_aggregate::Repository;
+/// use ees_store::{ChangesetId, memory};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let accounts = Repository::<Account>::new(Arc::new(memory::Store::new()));
+/// let ada = "account/ada".parse()?;
+/// assert!(accounts.load(&ada).await?.is_none());
+///
+/// accounts.execute(&ada, &Deposit { cents: 500 }).await?;
+/// let now = accounts.execute(&ada, &Deposit { cents: 42 }).await?.aggregate;
+/// assert_eq!((now.cents, now.changeset_id.get()), (542, 2));
+/// assert_eq!(accounts.load_at(&ada, ChangesetId::new(1)).await?.cents, 500);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Repository<A> {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) log: Arc<dyn ChangesetLog>,
+    pub(crate) reading: Reading,
+    pub(crate) stream_type: StreamType,
+    pub(crate) retries: usize,
+    pub(crate) cache: Option<Cache<A>>,
+}
+
+// Derived, it would ask for `A: Clone`.
+impl<A> Clone for Repository<A> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            log: self.log.clone(),
+            reading: self.reading.clone(),
+            stream_type: self.stream_type.clone(),
+            retries: self.retries,
+            cache: self.cache.clone(),
+        }
+    }
+}
+
+/// Streams that [`Repository::load_all`] reads at once.
+const LOADS_AT_ONCE: usize = 8;
+/// Changesets a page when it looks for them.
+const PAGE: usize = 1_000;
+
+impl<A: Aggregate> Repository<A> {
+    /// How often a decision that was overtaken is made again, unless set.
+    pub const RETRIES: usize = 12;
+
+    /// The aggregates in a store.
+    pub fn new<S: EventStore + ChangesetLog>(store: Arc<S>) -> Self {
+        Self::of(store.clone(), store)
+    }
+
+    /// The aggregates in a store whose two sides were chosen from configuration.
+    pub fn of(store: Arc<dyn EventStore>, log: Arc<dyn ChangesetLog>) -> Self {
+        const { assert!(is_stream_type(A::TYPE), "Aggregate::TYPE can't be the type of a stream") };
+        #[expect(clippy::expect_used, reason = "the line above does not compile for anything else")]
+        let stream_type = StreamType::new(A::TYPE).expect("a type for the store");
+        Self { store, log, reading: A::reading(), stream_type, retries: Self::RETRIES, cache: None }
+    }
+
+    /// With snapshots, so that long streams load as fast as short ones.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: impl Snapshots) -> Self
+    where
+        A: Snapshotted,
+    {
+        Self { cache: Some(Cache::new(Arc::new(snapshots))), ..self }
+    }
+
+    /// With a new snapshot after so many events; 100 unless set. Only with
+    /// [`with_snapshots`](Repository::with_snapshots), and after it.
+    #[must_use]
+    pub fn with_snapshots_after(mut self, events: u64) -> Self {
+        if let Some(cache) = &mut self.cache {
+            cache.after_events = events.max(1);
+        }
+        self
+    }
+
+    /// How often a decision that was overtaken by others is made again;
+    /// [`RETRIES`](Repository::RETRIES) unless set, with pauses that grow from 5 to 500 milliseconds, half as much again by
+    /// chance. Of 12 they add up to 3 to 6 seconds.
+    #[must_use]
+    pub fn with_retries(self, retries: usize) -> Self {
+        Self { retries, ..self }
+    }
+
+    /// An aggregate as it is now; `None` when nothing ever happened to it.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn load(&self, id: &StreamId) -> Result<Option<Loaded<A>>, Error> {
+        let hydrated = self.hydrator().up_to(id, None).await?;
+        self.keep_snapshot(hydrated.due).await;
+        Ok(Some(hydrated.loaded).filter(Loaded::exists))
+    }
+
+    /// An aggregate as it was after one of its changesets; before the first one, [`ChangesetId::NONE`], it is new.
+    ///
+    /// # Errors
+    /// [`Error::NotThere`] when the stream is not that long.
+    pub async fn load_at(&self, id: &StreamId, changeset_id: ChangesetId) -> Result<Loaded<A>, Error> {
+        if changeset_id == ChangesetId::NONE {
+            return Ok(Loaded::new(id.clone()));
+        }
+        let loaded = self.hydrator().up_to(id, Some(changeset_id)).await?.loaded;
+        if loaded.changeset_id < changeset_id {
+            let (asked, last) = (changeset_id, loaded.changeset_id);
+            return Err(Error::NotThere { stream_id: id.clone(), asked, last });
+        }
+        Ok(loaded)
+    }
+
+    /// All aggregates there are, in the order they began, each as it is when it is its turn. In memory are a few of them
+    /// at a time.
+    ///
+    /// Found are the streams of the aggregate's type; one that was begun without a type is not. The log is read once for
+    /// that, and each stream.
+    ///
+    /// # Errors
+    /// What can't be loaded is an error in its place, and the others go on. When the log itself can't be read, that is
+    /// the last item.
+    pub fn load_all(&self) -> impl Stream<Item = Result<Loaded<A>, Error>> + Send + '_ {
+        let all = LogQuery::from(ees_store::Checkpoint::START, PAGE)
+            .with_filter(Filter::stream_type(self.stream_type.clone()));
+        let begun = pages::log_changesets(&*self.log, all).filter_map(|found| {
+            future::ready(match found {
+                Ok(first) if first.changeset_id == ChangesetId::new(1) => Some(Ok(first.changeset.stream_id)),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            })
+        });
+        let load = move |found: ees_store::Result<StreamId>| async move {
+            let id = found?;
+            // It was there a moment ago: without it, the store has been replaced.
+            self.load(&id).await?.ok_or_else(|| ees_store::Error::StreamNotFound(id).into())
+        };
+        begun.map(load).buffered(LOADS_AT_ONCE)
+    }
+
+    pub(crate) fn hydrator(&self) -> Hydrator<'_, A> {
+        Hydrator { store: &*self.store, log: &*self.log, reading: &self.reading, cache: self.cache.as_ref() }
+    }
+}
