@@ -24,7 +24,7 @@ pub(super) fn text(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
-pub(super) fn number(number: impl ToString) -> AttributeValue {
+pub(super) fn number(number: impl ToString + Copy) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
@@ -51,7 +51,7 @@ pub(super) fn of_row(table: &Table, row: Row) -> Result<Item, BoxError> {
             Value::Null => continue,
             Value::Bool(truth) => AttributeValue::Bool(truth),
             Value::Int(whole) => number(whole),
-            Value::Float(float) => number(within_range(column, float)?),
+            Value::Float(float) => AttributeValue::N(within_range(column, float)?),
             Value::Text(value) | Value::Json(value) => text(value),
         };
         item.insert(column.name.to_string(), value);
