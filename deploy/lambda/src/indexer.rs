@@ -51,7 +51,7 @@ pub async fn index(indexer: &Indexer, records: &Records) -> Result<usize, Error>
 }
 
 async fn sweep(indexer: &Indexer, until: Instant) -> Result<Value, Error> {
-    let swept = indexer.sweep(until.into()).await?;
+    let swept = indexer.sweep(until).await?;
     tracing::info!(
         items = swept.items,
         indexed = swept.indexed,
