@@ -192,6 +192,11 @@ where
         range: Range<usize>,
         parked: &Arc<HashSet<StreamId>>,
     ) -> Result<Control, StepError> {
+        // The row may have been read anew since it was looked whose work this is: by now its streams are its partitions' to
+        // apply, and nobody else's.
+        if from.split.is_some() && self.partition.is_none() {
+            return Err(StepError::Fenced);
+        }
         let first = batch.place(range.start);
         let last = batch.passed_before(range.end);
         let to = from.advanced(batch.position_before(range.end), batch.head.log_id, last);
@@ -348,4 +353,46 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use ees_store::{Commit, EventStore, Events, Expectation};
+
+    use super::*;
+    use crate::memory;
+    use crate::partition::Split;
+
+    struct Names;
+
+    impl Projection<memory::Tx> for Names {
+        type Event = serde_json::Value;
+        fn name(&self) -> &str {
+            "names"
+        }
+        async fn create_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn drop_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn apply(&self, _: Recorded<'_, Self::Event>, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_dealt_out_to_partitions_is_not_applied_as_a_whole_too() {
+        let log = Arc::new(ees_store::memory::Store::new());
+        let opened = Events::parse(r#"[{"type":"opened"}]"#).unwrap();
+        log.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, opened)).await.unwrap();
+        let core = Arc::new(Core::new(Names, memory::Database::new(), log, Settings::default()));
+        let (control, _) = core.start().await.unwrap();
+        let batch = Arc::new(core.fetch(Checkpoint::START, core.batch(), Duration::ZERO).await.unwrap());
+        let dealt_out = Control { split: Some(Split::into(4)), ..control.clone() };
+        let applied = core.apply(&dealt_out, &batch, 0..1, &Arc::default()).await;
+        assert!(matches!(applied, Err(StepError::Fenced)), "{applied:?}");
+        let moved = core.apply(&control, &batch, 0..1, &Arc::default()).await.unwrap();
+        assert_eq!(moved.position.next, Checkpoint::new(1));
+    }
 }
