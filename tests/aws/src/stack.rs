@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::account::Account;
 use crate::{target, venv, workspace};
@@ -116,7 +117,10 @@ fn program(name: &str) -> PathBuf {
     cargo.args(["--features", "ees/postgres,ees/dynamodb,ees/sns"]).current_dir(workspace());
     assert!(cargo.status().expect("cargo runs").success(), "the functions do not build");
     let built = target().join("debug").join(name);
-    let stripping = target().join(format!("aws/{name}-{}", std::process::id()));
+    // Several tests of one process, and several processes, may be at it.
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let call = CALLS.fetch_add(1, Relaxed);
+    let stripping = target().join(format!("aws/{name}-{}-{call}", std::process::id()));
     let strip = Command::new("strip").arg("-o").arg(&stripping).arg(&built).status();
     if !strip.is_ok_and(|status| status.success()) {
         return built;
