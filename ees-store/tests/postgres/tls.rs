@@ -26,11 +26,15 @@ async fn tls_is_used_as_asked_and_refused_when_it_can_not_be_trusted() {
     let url = server.url("postgres");
     let plain = Store::connect(&format!("{url}?sslmode=require")).await.map(drop).unwrap_err();
     assert!(plain.to_string().contains("does not support TLS"), "{plain}");
+    let mut administrator = administrator(&url).await;
+    let library: String = sqlx::query_scalar("SHOW ssl_library").fetch_one(&mut administrator).await.unwrap();
+    if library.is_empty() {
+        return eprintln!("left out: this PostgreSQL was built without TLS (that of a wheel is)");
+    }
 
     let folder = tempfile::tempdir().unwrap();
     let (root, key) = certificate(folder.path(), "server");
     let (stranger, _) = certificate(folder.path(), "stranger");
-    let mut administrator = administrator(&url).await;
     let data: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&mut administrator).await.unwrap();
     for (file, name) in [(&root, "server.crt"), (&key, "server.key")] {
         let target = Path::new(&data).join(name);
