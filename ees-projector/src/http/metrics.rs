@@ -51,9 +51,11 @@ const OF_REACTOR: &[Gauge<Status>] = &[
     ("ees_reactor_waiting_streams", "Streams that wait because an effect failed", |status| {
         status.parked_streams as f64
     }),
-    ("ees_reactor_given_up_streams", "Of these, those that wait for somebody to retry or discard", |status| {
-        status.given_up_streams as f64
-    }),
+    (
+        "ees_reactor_given_up_streams",
+        "Of these, those that wait for somebody to retry or discard",
+        |status| status.given_up_streams as f64,
+    ),
 ];
 
 const COUNTS: &[Gauge<EffectCounts>] = &[

@@ -106,7 +106,9 @@ impl<'a, E> Cause<'a, E> {
         if begun.state == EffectState::Done {
             return read(name, begun.result.as_ref());
         }
-        let acting = AssertUnwindSafe(async move { act().await.map_err(|error| -> BoxError { error.into() }) }).catch_unwind();
+        let acting =
+            AssertUnwindSafe(async move { act().await.map_err(|error| -> BoxError { error.into() }) })
+                .catch_unwind();
         let timeout = self.ledger.timeout();
         let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, acting).await {
             Ok(Ok(acted)) => acted,
