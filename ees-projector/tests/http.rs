@@ -1,6 +1,11 @@
-//! `/projections`, metrics and readiness, from the wire.
-#![cfg(all(feature = "http", feature = "testkit"))]
+//! `/projections`, metrics and readiness, from the wire; what reactors post and commit.
+#![cfg(all(feature = "http", feature = "testkit", feature = "webhook"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "http/process_manager.rs"]
+mod process_manager;
+#[path = "http/webhook.rs"]
+mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -253,7 +258,13 @@ impl Reactor for Refusing {
 async fn effects_are_listed_tried_again_and_discarded() {
     let store = Arc::new(store::Store::new());
     let mut projector = Projector::new(store.clone());
-    projector.reactor(Refusing, memory::Database::new(), reactor::Settings::default()).unwrap();
+    projector
+        .reactor(
+            Refusing,
+            memory::Database::new(),
+            reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() },
+        )
+        .unwrap();
     let running = projector.start();
     let world = World::of(store, running, None).await;
     let waits = async |field: &str, number: u64| {

@@ -134,7 +134,7 @@ impl<'a, E> Cause<'a, E> {
     }
 }
 
-fn key_of(reactor: &str, id: &EffectId) -> String {
+pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
     let mut hash = Sha256::new();
     for name in [reactor, id.stream_id.as_str(), &id.effect] {
         // The length first: "a" and "bc" are not "ab" and "c".
