@@ -31,7 +31,6 @@ pub(crate) struct Records<P: Projection<D::Tx>, D: Database> {
 }
 
 /// When a worker begins nothing more, and lets what it has begun come to its end.
-#[derive(Clone, Default)]
 pub(crate) struct WorkEnd {
     pub(crate) stop: CancellationToken,
     /// Of a host that does not stay.

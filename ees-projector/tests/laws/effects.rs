@@ -394,7 +394,7 @@ pub async fn whoever_lost_its_turn_begins_nothing_more<D: TestDatabase>() {
 pub async fn a_host_begins_nothing_after_its_deadline<D: TestDatabase>() {
     let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
     log.append("a", &note("one")).await;
-    *clerk.0.takes.lock().unwrap() = 300 * MS;
+    *clerk.0.takes.lock().unwrap() = 900 * MS;
     let host = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
     // Its tables and its lease take no time of it.
     while host.drain_until(Instant::now()).await == Drained::Elsewhere {
@@ -405,7 +405,7 @@ pub async fn a_host_begins_nothing_after_its_deadline<D: TestDatabase>() {
             tokio::time::sleep(MS).await;
         }
     };
-    let (drained, ()) = tokio::join!(host.drain_until(Instant::now() + 200 * MS), deadline);
+    let (drained, ()) = tokio::join!(host.drain_until(Instant::now() + 700 * MS), deadline);
     assert_eq!((drained, clerk.done()), (Drained::OutOfTime, vec!["letter a one".to_owned()]));
     drain(&log, &database, &clerk).await;
     assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
