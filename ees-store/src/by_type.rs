@@ -37,12 +37,7 @@ impl TypeQuery {
 
     /// All streams of a type.
     pub fn all(stream_type: StreamType) -> Self {
-        Self {
-            stream_type,
-            updated_from: Timestamp::from_micros(i64::MIN),
-            after: None,
-            limit: Self::LIMIT,
-        }
+        Self { stream_type, updated_from: Timestamp::from_micros(i64::MIN), after: None, limit: Self::LIMIT }
     }
 
     /// Those that were updated at this moment or later.

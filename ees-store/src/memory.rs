@@ -153,10 +153,8 @@ impl EventStore for Store {
         let after = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let found = streams.range((after, Bound::Unbounded));
         let found = found.filter(|it| it.updated_at >= query.updated_from).take(query.page_length() + 1);
-        let found = found.map(|it| TypedStream {
-            stream_id: it.stream_id.clone(),
-            tail: state.tail(&it.stream_id),
-        });
+        let found =
+            found.map(|it| TypedStream { stream_id: it.stream_id.clone(), tail: state.tail(&it.stream_id) });
         Ok(TypePage::cut(found.collect(), query.page_length()))
     }
 }

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 
 use crate::{
-    Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StreamId, Tail, TypePage, TypeQuery, pages,
+    Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StreamId, Tail, TypePage, TypeQuery,
+    pages,
 };
 
 /// Appends to streams and reads them: what each backend implements, and the HTTP client too.
