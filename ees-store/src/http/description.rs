@@ -27,6 +27,8 @@ const API_KEY: &str = "api_key";
     tags(
         (name = "commit", description = "Appending to streams."),
         (name = "read", description = "Reading streams, and everything in order."),
+        (name = "typed", description = "A second, smaller contract over the same store: a stream has a type and a UUID, an \
+            append is one event at a revision. Errors are `{\"message\", \"requestId\", \"details\"}` here."),
         (name = "operation", description = "Running it."),
     ),
     components(schemas(schema::Error, schema::Internal)),
