@@ -8,7 +8,7 @@ use utoipa::openapi::{
     Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder,
 };
 
-use super::{Scope, schema};
+use super::{Scope, schema, typed};
 
 const API_KEY: &str = "api_key";
 
@@ -31,7 +31,7 @@ const API_KEY: &str = "api_key";
             append is one event at a revision. Errors are `{\"message\", \"requestId\", \"details\"}` here."),
         (name = "operation", description = "Running it."),
     ),
-    components(schemas(schema::Error, schema::Internal)),
+    components(schemas(schema::Error, schema::Internal, typed::ErrorSchema)),
 )]
 struct Description;
 

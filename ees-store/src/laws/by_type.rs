@@ -166,6 +166,9 @@ pub async fn pages_of_a_type_add_up_to_the_whole<S: Subject>() {
     }
 }
 
+/// So many that they take several pages.
+const STREAMS: u64 = 12;
+
 /// Between any two pages streams are updated, those that are still to come among them: each comes, most once, some twice.
 pub async fn a_stream_updated_between_pages_is_not_missed<S: Subject>() {
     let subject = S::new().await;
@@ -173,7 +176,6 @@ pub async fn a_stream_updated_between_pages_is_not_missed<S: Subject>() {
     if refuses::<S>(&store).await {
         return;
     }
-    const STREAMS: u64 = 12;
     for number in 0..STREAMS {
         commit(&store, &format!("s{number:02}"), 0, "[1]", "account").await;
     }

@@ -52,9 +52,9 @@ pub(super) async fn events(
     }
 
     let all = page.changesets.iter().flat_map(|changeset| {
-        changeset.numbered_events().map(|(revision, event)| (revision, event, changeset.timestamp))
+        changeset.numbered_events().map(move |(revision, event)| (revision, event, changeset.timestamp))
     });
-    let mut events = all.filter(|(revision, ..)| *revision > after).peekable();
+    let mut events = all.filter(|(revision, ..)| *revision > after);
     let mut last = None;
     let capacity = paging::capacity(&page.changesets);
     let mut answer = Answer::with_capacity(capacity).measured_as(params.shape());

@@ -29,6 +29,7 @@ use crate::{StreamId, StreamType, Tail};
 
 pub(super) use error::in_its_form;
 pub(super) use liveness::PATH as LIVENESS_PATH;
+pub(super) use schema::Error as ErrorSchema;
 
 /// Whether a path is one of this contract, be there such an endpoint or not.
 pub(super) fn is_path(path: &str) -> bool {
