@@ -72,7 +72,9 @@ fn joined(
 async fn heads(table: &Table, index: &str, query: &TypeQuery) -> Result<Vec<TypedStream>> {
     let wanted = query.page_length() + 1;
     let mut heads = Vec::new();
-    let mut after = query.after.as_ref().map(|after| key_of(query, after));
+    // A key before the first moment that is asked for would be refused.
+    let after = query.after.as_ref().filter(|after| after.updated_at >= query.updated_from);
+    let mut after = after.map(|after| key_of(query, after));
     loop {
         let (items, next) = part(table, index, query, wanted - heads.len(), after).await?;
         for item in &items {

@@ -130,6 +130,9 @@ pub async fn a_type_is_listed_from_a_moment_on<S: Subject>() {
     }
     let after = wanted[2].tail.last_timestamp.next();
     assert_eq!(whole(&store, query("account").updated_from(after)).await, []);
+    // A place before that moment changes nothing.
+    let from = query("account").updated_from(wanted[2].tail.last_timestamp).after(wanted[0].position());
+    assert_eq!(settled::<S>(&store, from, &wanted[2..]).await, wanted[2..]);
 }
 
 /// Also where several were updated in the same microsecond, and whatever the size of a page.
