@@ -48,12 +48,13 @@ CREATE FUNCTION ees_store.append(
     OUT known_type text[],
     OUT repeat_of bigint[], OUT repeat_checkpoint bigint[], OUT repeat_changeset bigint[], OUT repeat_same boolean[]
 ) LANGUAGE plpgsql
-SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s'
+SET plan_cache_mode TO force_generic_plan SET enable_seqscan TO off SET jit TO off SET lock_timeout TO '2s'
 AS $$
 DECLARE
     has_keys boolean := array_length(commit_key, 1) IS NOT NULL;
     typed    boolean;
     place    bigint;
+    old      record;
 BEGIN
     -- Answered is durable, wherever the database trades that for speed. For the COMMIT, which comes after this function.
     IF current_setting('synchronous_commit') = 'off' THEN
@@ -118,9 +119,16 @@ BEGIN
         WHERE run_met[c.run];
     GET DIAGNOSTICS appended = ROW_COUNT;
     IF typed THEN
-        DELETE FROM ees_store.typed_streams s
-            USING unnest(run_stream, known_type, last_time, run_met) AS r (stream_id, stream_type, last_time, met)
-            WHERE r.met AND s.stream_type = r.stream_type AND s.updated_at = r.last_time AND s.stream_id = r.stream_id;
+        -- One by one: a join may be planned as a look through the whole table, while that is small.
+        FOR old IN
+            SELECT r.stream_id, r.stream_type, r.updated_at
+            FROM unnest(run_stream, known_type, last_time, last_changeset, run_met)
+                     AS r (stream_id, stream_type, updated_at, changeset_id, met)
+            WHERE r.met AND r.changeset_id > 0 AND r.stream_type IS NOT NULL
+        LOOP
+            DELETE FROM ees_store.typed_streams s
+                WHERE s.stream_type = old.stream_type AND s.updated_at = old.updated_at AND s.stream_id = old.stream_id;
+        END LOOP;
         INSERT INTO ees_store.typed_streams (updated_at, changeset_id, event_id, stream_type, stream_id)
             SELECT DISTINCT ON (c.stream_id) c.timestamp, c.changeset_id, c.first_event_id + c.event_count - 1,
                    c.stream_type, c.stream_id
@@ -156,7 +164,7 @@ CREATE FUNCTION ees_store.append_one(
     OUT first_checkpoint bigint, OUT met boolean,
     OUT last_changeset bigint, OUT last_event bigint, OUT last_time bigint, OUT known_type text
 ) LANGUAGE plpgsql
-SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s'
+SET plan_cache_mode TO force_generic_plan SET enable_seqscan TO off SET jit TO off SET lock_timeout TO '2s'
 AS $$
 BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
