@@ -114,7 +114,7 @@ pub(super) struct Liveness {
 #[derive(ToSchema)]
 #[schema(as = TypedError, rename_all = "camelCase", example = json!({"message": "Bad Request",
     "requestId": "0c5b1d5c-9b5e-4d0a-8c53-7d0a6a5f3d11", "details": "payload of event is required"}))]
-pub(super) struct Error {
+pub(in super::super) struct Error {
     message: String,
     /// The server's log has the same.
     #[schema(format = "uuid")]
