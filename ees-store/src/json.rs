@@ -263,33 +263,32 @@ impl<'a> Scanner<'a> {
 /// The text of an object's `type` member, if the value is an object and that member a text.
 /// Of several the last one counts, as for most JSON readers.
 pub fn event_type(event: &str) -> Option<Cow<'_, str>> {
-    struct Type<'a>(Option<Cow<'a, str>>);
+    serde_json::from_str::<RawText<'_>>(member(event, "type")?).ok()?.0
+}
 
-    impl<'de> Deserialize<'de> for Type<'de> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Members;
-            impl<'de> serde::de::Visitor<'de> for Members {
-                type Value = Type<'de>;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an object")
-                }
-                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Type<'de>, A::Error> {
-                    let mut found = None;
-                    while let Some(key) = map.next_key::<RawText<'de>>()? {
-                        let value: &RawValue = map.next_value()?;
-                        if key.0.as_deref() == Some("type") {
-                            found =
-                                serde_json::from_str::<RawText<'_>>(value.get()).ok().and_then(|text| text.0);
-                        }
-                    }
-                    Ok(Type(found))
+/// A member of an object, as it is written there; of several of that name the last one.
+pub(crate) fn member<'a>(object: &'a str, name: &str) -> Option<&'a str> {
+    struct Named<'n>(&'n str);
+
+    impl<'de> serde::de::Visitor<'de> for Named<'_> {
+        type Value = Option<&'de RawValue>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<RawText<'de>>()? {
+                let value: &RawValue = map.next_value()?;
+                if key.0.as_deref() == Some(self.0) {
+                    found = Some(value);
                 }
             }
-            deserializer.deserialize_map(Members)
+            Ok(found)
         }
     }
 
-    serde_json::from_str::<Type<'_>>(event).ok()?.0
+    let mut reader = serde_json::Deserializer::from_str(object);
+    reader.deserialize_map(Named(name)).ok()?.map(RawValue::get)
 }
 
 /// A text, borrowed where it can be; `None` when it holds a lone surrogate, which no `str` can.

@@ -1,7 +1,7 @@
 //! An event store: streams of changesets under optimistic concurrency, and one global order over all of them.
 //!
 //! Where to start:
-//! - [`EventStore`] commits to streams and reads them; [`ChangesetLog`] reads everything in global order.
+//! - [`EventStore`] commits to streams, reads them, and lists those of a type; [`ChangesetLog`] reads everything in global order.
 //! - [`sqlite::Store`] is the embedded default, `postgres::Store` is for several machines, `dynamodb::Store` for none, [`memory::Store`] is for
 //!   tests, and `client::Client` talks to a store elsewhere. All of them are both traits.
 //! - `http::Api` is a store as an axum router, and `http::Server` serves it.
@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod by_type;
 mod changeset;
 mod commit;
 pub mod decide;
@@ -57,6 +58,7 @@ pub mod http;
 #[cfg(feature = "laws")]
 pub mod laws;
 
+pub use by_type::{TypePage, TypePosition, TypeQuery, TypedStream};
 pub use changeset::{Changeset, Events, Indexed};
 pub use commit::{Commit, Committed, Expectation, IdempotencyKey};
 pub use decide::{Refusal, Tail};

@@ -1,6 +1,7 @@
 //! A store in memory, for tests: the same laws, nothing on disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -11,7 +12,7 @@ use crate::decide::{Refusal, Tail, decide};
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, IdempotencyKey,
     Indexed, LogHead, LogId, LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange,
-    Timestamp,
+    StreamType, Timestamp, TypePage, TypePosition, TypeQuery, TypedStream,
 };
 
 /// A store in memory. Gone when it is dropped; for anything else take [`sqlite::Store`](crate::sqlite::Store).
@@ -29,6 +30,7 @@ pub struct Store {
 struct State {
     log: Vec<Changeset>,
     streams: HashMap<StreamId, Vec<usize>>,
+    by_type: HashMap<StreamType, BTreeSet<TypePosition>>,
     keys: HashMap<(StreamId, IdempotencyKey), usize>,
 }
 
@@ -104,14 +106,11 @@ impl EventStore for Store {
             }
             return Ok(committed(first, at));
         }
-        let tail = state
-            .streams
-            .get(&commit.stream_id)
-            .and_then(|stream| stream.last())
-            .map_or_else(Tail::default, |&at| Tail::after(&state.log[at]));
+        let tail = state.tail(&commit.stream_id);
         let changeset = decide(&tail, &commit, self.limit_bytes, Timestamp::now())?;
         let at = state.log.len();
         let answer = committed(&changeset, at);
+        state.move_within_type(&tail, &changeset);
         state.streams.entry(commit.stream_id).or_default().push(at);
         if let Some(key) = key {
             state.keys.insert(key, at);
@@ -142,6 +141,37 @@ impl EventStore for Store {
             page.changesets.push(changeset.clone());
         }
         Ok(page)
+    }
+
+    async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
+        Ok(self.state().tail(stream_id))
+    }
+
+    async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
+        let state = self.state();
+        let Some(streams) = state.by_type.get(&query.stream_type) else { return Ok(TypePage::default()) };
+        let after = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let found = streams.range((after, Bound::Unbounded));
+        let found = found.filter(|it| it.updated_at >= query.updated_from).take(query.page_length() + 1);
+        let found =
+            found.map(|it| TypedStream { stream_id: it.stream_id.clone(), tail: state.tail(&it.stream_id) });
+        Ok(TypePage::cut(found.collect(), query.page_length()))
+    }
+}
+
+impl State {
+    fn tail(&self, stream_id: &StreamId) -> Tail {
+        let last = self.streams.get(stream_id).and_then(|stream| stream.last());
+        last.map_or_else(Tail::default, |&at| Tail::after(&self.log[at]))
+    }
+
+    /// A stream that has a type moves to its end.
+    fn move_within_type(&mut self, from: &Tail, changeset: &Changeset) {
+        let Some(stream_type) = &changeset.stream_type else { return };
+        let at = |updated_at| TypePosition { updated_at, stream_id: changeset.stream_id.clone() };
+        let streams = self.by_type.entry(stream_type.clone()).or_default();
+        streams.remove(&at(from.last_timestamp));
+        streams.insert(at(changeset.timestamp));
     }
 }
 

@@ -2,7 +2,12 @@
 
 use async_trait::async_trait;
 
-use crate::{Changeset, ChangesetId, Commit, Committed, EventId, Result, StreamId};
+use futures::TryStreamExt;
+
+use crate::{
+    Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StreamId, Tail, TypePage, TypeQuery,
+    pages,
+};
 
 /// Appends to streams and reads them: what each backend implements, and the HTTP client too.
 ///
@@ -45,6 +50,31 @@ pub trait EventStore: Send + Sync + 'static {
     /// [`Error::StreamNotFound`](crate::Error::StreamNotFound); an existing stream without anything in the range is
     /// an empty page.
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage>;
+
+    /// Where a stream ends; of one that does not exist, [`Tail::default`].
+    ///
+    /// What a store does not say otherwise is found by reading the stream.
+    async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
+        let whole = pages::stream_changesets(self, StreamQuery::all(stream_id.clone()));
+        let last = whole.try_fold(None, |_, changeset| std::future::ready(Ok(Some(changeset)))).await;
+        match last {
+            Ok(last) => Ok(last.as_ref().map(Tail::after).unwrap_or_default()),
+            Err(Error::StreamNotFound(_)) => Ok(Tail::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists the streams of a type, the one that was updated last at the end.
+    ///
+    /// Read on at [`TypePage::next`] while others commit: a stream that is updated between two pages moves on and may come
+    /// twice, with two ends; one that was there when the first page was read is not missed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`](crate::Error::InvalidRequest) from a store that has no such list, as the HTTP client.
+    async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
+        let why = format!("the streams of type \"{}\" can't be listed here", query.stream_type);
+        Err(Error::InvalidRequest(why))
+    }
 }
 
 /// Which part of which stream to read.

@@ -16,6 +16,7 @@ use crate::exit::Outcome;
 /// The reactors' names: each topic is told at its own pace.
 const CHANGESETS: &str = "publish_changesets";
 const EVENTS: &str = "publish_events";
+const NOTIFICATIONS: &str = "publish_notifications";
 
 #[derive(Args)]
 pub(super) struct Publish {
@@ -26,6 +27,9 @@ pub(super) struct Publish {
     /// Publish each event to this FIFO topic of SNS, from now on
     #[arg(long, env = "EES_PUBLISH_EVENTS", value_name = "ARN")]
     publish_events: Option<String>,
+    /// Publish a notification for each changeset of a typed stream to this standard topic of SNS, from now on
+    #[arg(long, env = "EES_PUBLISH_NOTIFICATIONS", value_name = "ARN")]
+    publish_notifications: Option<String>,
     /// Put what a topic refuses for what it is into this queue of SQS, from where `ees dead-letters redrive` puts it back;
     /// without, its stream waits then
     #[arg(long, env = "EES_PUBLISH_DEAD_LETTERS", value_name = "URL")]
@@ -39,7 +43,8 @@ impl Publish {
         read_models: &ReadModels,
         keep_audit: Duration,
     ) -> Outcome {
-        if self.publish_changesets.is_none() && self.publish_events.is_none() {
+        let topics = [&self.publish_changesets, &self.publish_events, &self.publish_notifications];
+        if topics.iter().all(|topic| topic.is_none()) {
             return Ok(());
         }
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
@@ -60,6 +65,10 @@ impl Publish {
         }
         if let Some(topic) = self.publish_events {
             let publishing = Publishing::new(EVENTS, publisher().with_events_topic(topic));
+            read_models.register_reactor(projector, publishing, settings)?;
+        }
+        if let Some(topic) = self.publish_notifications {
+            let publishing = Publishing::new(NOTIFICATIONS, publisher().with_notifications_topic(topic));
             read_models.register_reactor(projector, publishing, settings)?;
         }
         Ok(())

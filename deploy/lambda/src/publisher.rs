@@ -1,4 +1,4 @@
-//! Puts changesets and events on the topics.
+//! Puts changesets, events and notifications on the topics.
 
 use std::sync::Arc;
 
@@ -21,6 +21,9 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     }
     if let Some(topic) = given("EES_EVENTS_TOPIC") {
         publisher = publisher.with_events_topic(topic);
+    }
+    if let Some(topic) = given("EES_NOTIFICATIONS_TOPIC") {
+        publisher = publisher.with_notifications_topic(topic);
     }
     if let Some(url) = given("EES_DEAD_LETTERS") {
         let queue = DeadLetterQueue::new(aws_sdk_sqs::Client::new(&environment.config), &url);

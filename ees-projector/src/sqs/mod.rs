@@ -2,7 +2,8 @@
 //!
 //! - [`Worker`] wakes the projections of this process when a message says that something is new, and deletes the message
 //!   once they are past it.
-//! - [`Queue`] receives, converts and acknowledges: for programs that are no projection.
+//! - [`Queue`] receives, converts and acknowledges, for programs that are no projection: changesets and events, or, made by
+//!   [`Queue::of_notifications`], notifications of typed streams.
 //! - [`DeadLetterQueue`] keeps what could not be published.
 
 mod dead_letters;

@@ -1,5 +1,6 @@
 //! Receiving, converting, acknowledging.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
@@ -7,7 +8,7 @@ use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
 };
-use ees_store::publish::{Received, UnreadableMessage};
+use ees_store::publish::{Notification, Readable, Received, UnreadableMessage};
 
 /// A queue takes and gives so many messages at once.
 const AT_ONCE: i32 = 10;
@@ -39,18 +40,19 @@ const AT_ONCE: i32 = 10;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Queue {
+pub struct Queue<M = Received> {
     client: Client,
     url: String,
     wait: Duration,
     visibility: Duration,
+    of: PhantomData<fn() -> M>,
 }
 
 /// A message that was delivered, and is invisible to others for a while.
 #[derive(Clone, Debug)]
-pub struct Delivery {
+pub struct Delivery<M = Received> {
     /// What it says, if it is one of ours.
-    pub message: Result<Received, UnreadableMessage>,
+    pub message: Result<M, UnreadableMessage>,
     /// The text as it came.
     pub body: String,
     /// How often it was delivered by now, as far as the queue knows.
@@ -59,7 +61,7 @@ pub struct Delivery {
     receipt: String,
 }
 
-impl Delivery {
+impl<M> Delivery<M> {
     /// The queue's own name for the message.
     pub fn id(&self) -> &str {
         &self.id
@@ -84,10 +86,38 @@ pub enum QueueError {
 }
 
 impl Queue {
-    /// The queue at this URL. Waits 20 s for messages, and has them invisible for 30 s.
+    /// The queue at this URL, subscribed to changesets or events. Waits 20 s for messages, and has them invisible for 30 s.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
+        Self::at(client, url.into())
+    }
+}
+
+impl Queue<Notification> {
+    /// The queue at this URL, subscribed to the notifications of typed streams.
+    ///
+    /// ```no_run
+    /// # async fn example(client: aws_sdk_sqs::Client) -> Result<(), ees_projector::sqs::QueueError> {
+    /// use ees_projector::sqs::Queue;
+    ///
+    /// let queue = Queue::of_notifications(client, "https://sqs.eu-west-1.amazonaws.com/123456789012/mine");
+    /// for delivery in queue.receive().await? {
+    ///     if let Ok(notification) = &delivery.message {
+    ///         println!("{} {} is at {}", notification.stream_type, notification.stream_id, notification.revision);
+    ///         queue.acknowledge(&[delivery]).await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn of_notifications(client: Client, url: impl Into<String>) -> Self {
+        Self::at(client, url.into())
+    }
+}
+
+impl<M: Readable> Queue<M> {
+    fn at(client: Client, url: String) -> Self {
         let (wait, visibility) = (Duration::from_secs(20), Duration::from_secs(30));
-        Self { client, url: url.into(), wait, visibility }
+        Self { client, url, wait, visibility, of: PhantomData }
     }
 
     /// Waits so long for messages when there are none; whole seconds, 20 at most.
@@ -115,7 +145,7 @@ impl Queue {
     ///
     /// # Cancellation
     /// What was under way comes again after the visibility timeout.
-    pub async fn receive(&self) -> Result<Vec<Delivery>, QueueError> {
+    pub async fn receive(&self) -> Result<Vec<Delivery<M>>, QueueError> {
         let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(AT_ONCE);
         let call = call.wait_time_seconds(seconds(self.wait.min(Duration::from_secs(20))));
         let call = call.visibility_timeout(seconds(self.visibility));
@@ -128,7 +158,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`]; what was not removed comes again.
-    pub async fn acknowledge(&self, deliveries: &[Delivery]) -> Result<(), QueueError> {
+    pub async fn acknowledge(&self, deliveries: &[Delivery<M>]) -> Result<(), QueueError> {
         let mut refused = Vec::new();
         for portion in deliveries.chunks(AT_ONCE as usize) {
             let entries = portion.iter().enumerate().map(|(number, it)| {
@@ -148,7 +178,7 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`].
-    pub async fn extend(&self, deliveries: &[Delivery]) -> Result<(), QueueError> {
+    pub async fn extend(&self, deliveries: &[Delivery<M>]) -> Result<(), QueueError> {
         self.invisible_for(deliveries, self.visibility).await
     }
 
@@ -156,11 +186,11 @@ impl Queue {
     ///
     /// # Errors
     /// [`QueueError`]; what was not changed comes again after its visibility timeout.
-    pub async fn give_back(&self, deliveries: &[Delivery], after: Duration) -> Result<(), QueueError> {
+    pub async fn give_back(&self, deliveries: &[Delivery<M>], after: Duration) -> Result<(), QueueError> {
         self.invisible_for(deliveries, after).await
     }
 
-    async fn invisible_for(&self, deliveries: &[Delivery], time: Duration) -> Result<(), QueueError> {
+    async fn invisible_for(&self, deliveries: &[Delivery<M>], time: Duration) -> Result<(), QueueError> {
         let mut refused = Vec::new();
         for portion in deliveries.chunks(AT_ONCE as usize) {
             let entries = portion.iter().enumerate().map(|(number, it)| {
@@ -186,7 +216,7 @@ impl Queue {
     }
 }
 
-fn delivery(message: aws_sdk_sqs::types::Message) -> Delivery {
+fn delivery<M: Readable>(message: aws_sdk_sqs::types::Message) -> Delivery<M> {
     let times = message
         .attributes
         .as_ref()
@@ -194,7 +224,7 @@ fn delivery(message: aws_sdk_sqs::types::Message) -> Delivery {
     let times = times.and_then(|times| times.parse().ok()).unwrap_or(1);
     let body = message.body.unwrap_or_default();
     Delivery {
-        message: Received::read(&body),
+        message: M::read(&body),
         body,
         times,
         id: message.message_id.unwrap_or_default(),

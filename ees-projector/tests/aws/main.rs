@@ -8,6 +8,7 @@
 )]
 
 mod flaky;
+mod notifying;
 mod publishing;
 mod stream;
 mod support;

@@ -8,6 +8,7 @@
 )]
 
 mod messages;
+mod notifications;
 mod records;
 mod schedule;
 mod support;

@@ -60,7 +60,7 @@ pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>>
         },
         Check {
             what: "index of typed streams",
-            is_well: layout.by_type,
+            is_well: layout.by_type.is_some(),
             detail: format!(
                 "a global index with the keys {STREAM_TYPE} and {UPDATED_AT}, for listing typed streams"
             ),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, Result, StreamId, StreamType,
-    Tail, Timestamp,
+    Tail, Timestamp, TypedStream,
 };
 
 /// An item, or its key.
@@ -31,6 +31,8 @@ pub(super) const STREAM_TYPE: &str = "stream_type";
 pub(super) const COMMIT_ID: &str = "commit_id";
 /// Of a stream's head.
 pub(super) const UPDATED_AT: &str = "updated_at";
+const HEAD_CHANGESET_ID: &str = "head_changeset_id";
+const HEAD_EVENT_ID: &str = "head_event_id";
 
 /// Places in one page of the global index.
 pub(super) const PAGE_LENGTH: u64 = 1_000;
@@ -71,9 +73,22 @@ pub(super) fn of_head(changeset: &Changeset, stream_type: &StreamType) -> Item {
     let mut item = key(changeset.stream_id.as_str(), 0);
     item.insert(STREAM_TYPE.to_owned(), text(stream_type.as_str()));
     item.insert(UPDATED_AT.to_owned(), text(changeset.timestamp.to_string()));
-    item.insert("head_changeset_id".to_owned(), number(changeset.changeset_id.get()));
-    item.insert("head_event_id".to_owned(), number(changeset.last_event_id().get()));
+    item.insert(HEAD_CHANGESET_ID.to_owned(), number(changeset.changeset_id.get()));
+    item.insert(HEAD_EVENT_ID.to_owned(), number(changeset.last_event_id().get()));
     item
+}
+
+pub(super) fn to_head(item: &Item) -> Result<TypedStream> {
+    let updated_at = to_text(item, UPDATED_AT)?.parse().map_err(|_| damaged(item, UPDATED_AT))?;
+    Ok(TypedStream {
+        stream_id: StreamId::stored(to_text(item, STREAM_ID)?),
+        tail: Tail {
+            last_changeset: ChangesetId::new(to_number(item, HEAD_CHANGESET_ID)?),
+            last_event: EventId::new(to_number(item, HEAD_EVENT_ID)?),
+            last_timestamp: updated_at,
+            stream_type: to_stream_type(item),
+        },
+    })
 }
 
 pub(super) fn to_changeset(item: &Item) -> Result<Changeset> {
@@ -206,7 +221,9 @@ mod tests {
         let item = of_changeset(&changeset, Uuid::nil());
         assert_eq!(to_changeset(&item).unwrap(), changeset);
         assert_eq!(to_tail(&item).unwrap(), Tail::after(&changeset));
-        assert!(!is_reserved(&item) && is_reserved(&of_head(&changeset, &"t".parse().unwrap())));
+        let head = of_head(&changeset, &"t".parse().unwrap());
+        assert!(!is_reserved(&item) && is_reserved(&head));
+        assert_eq!(to_head(&head).unwrap().tail, Tail::after(&changeset));
         assert_eq!(size_bytes(&key("abc", 10)), 9 + 3 + 12 + 2);
     }
 

@@ -4,7 +4,8 @@
 //!   one, [`adopt`] takes one over that another system has made, [`cost`] says what it costs.
 //! - [`Indexer`] gives changesets their place in the global order, wherever it runs.
 //! - `writer` appends: at most one read, one conditional write. `keys` remembers idempotency keys.
-//! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where that ends.
+//! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where that ends;
+//!   `by_type` lists the streams of a type.
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits, `sweep` finds
 //!   what was missed.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item` what it holds.
@@ -14,6 +15,7 @@
 //! Afterwards an indexer, any of many, moves the counter and gives up to 99 changesets their places, in one transaction.
 
 mod adopt;
+mod by_type;
 mod check;
 mod cost;
 mod counter;
@@ -45,7 +47,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage,
-    LogQuery, Result, StreamId, StreamPage, StreamQuery, Tail,
+    LogQuery, Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use adopt::{Adopted, adopt};
@@ -114,6 +116,8 @@ impl Default for Options {
 /// - The global order is given out afterwards, a moment later: [`Committed::checkpoint`] is `None`. It never changes once it
 ///   can be read; within a stream it follows the changesets; it has no holes but those that an adopted table had.
 /// - A stream is read as it is at this moment. The log is read without gaps: what the index does not show yet is waited for.
+/// - Streams are listed by type from an index that follows a moment later: the last page of a list takes half a second longer,
+///   so that a stream which is updated meanwhile is not missed as long as the index lags less than that.
 /// - A lost answer is told from a lost race: every changeset knows which call has stored it.
 ///
 /// # When DynamoDB throttles, fails or is away
@@ -257,6 +261,14 @@ impl EventStore for Store {
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
         reader::stream(&self.table, query).await
+    }
+
+    async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
+        writer::tail(&self.table, stream_id).await
+    }
+
+    async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
+        by_type::page(&self.table, &query).await
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) struct Layout {
     /// Whether the local indexes hold whole changesets, as those of other systems do.
     pub(super) copies: usize,
     pub(super) stream: Option<StreamViewType>,
-    pub(super) by_type: bool,
+    /// The index over the heads of typed streams, where there is one.
+    pub(super) by_type: Option<String>,
 }
 
 impl Layout {
@@ -78,6 +79,7 @@ impl Layout {
         if !holds_all(enumeration.projection()) {
             return Err("has a global index over pages that does not hold all attributes".to_owned());
         }
+        let by_type = global.iter().find(|index| has_keys(index.key_schema(), STREAM_TYPE, UPDATED_AT));
         let local = |sort_key: &str| {
             let found = table
                 .local_secondary_indexes()
@@ -99,7 +101,7 @@ impl Layout {
             bytes: u64::try_from(table.table_size_bytes().unwrap_or(0)).unwrap_or(0),
             copies,
             stream: table.stream_specification().and_then(|stream| stream.stream_view_type().cloned()),
-            by_type: global.iter().any(|index| has_keys(index.key_schema(), STREAM_TYPE, UPDATED_AT)),
+            by_type: by_type.and_then(|index| index.index_name().map(str::to_owned)),
         })
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Table {
     pub(super) enumeration: Arc<str>,
     pub(super) first_event: Arc<str>,
     pub(super) last_event: Arc<str>,
+    /// The global index over the heads of typed streams; a table of another system may have none.
+    pub(super) by_type: Option<Arc<str>>,
     pub(super) patience: Duration,
 }
 
@@ -49,6 +51,7 @@ impl Table {
             enumeration: layout.enumeration.as_str().into(),
             first_event: layout.first_event.as_str().into(),
             last_event: layout.last_event.as_str().into(),
+            by_type: layout.by_type.as_deref().map(Into::into),
             patience,
         };
         Ok((table, layout))

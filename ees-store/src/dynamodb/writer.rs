@@ -12,7 +12,7 @@ use super::item::{self, COMMIT_ID, Item};
 use super::keys;
 use super::table::Table;
 use crate::decide::decide;
-use crate::{Changeset, Commit, Committed, Refusal, Result, Tail, Timestamp};
+use crate::{Changeset, Commit, Committed, Refusal, Result, StreamId, Tail, Timestamp};
 
 /// What a commit needs besides the table.
 #[derive(Clone, Copy)]
@@ -45,8 +45,7 @@ pub(super) async fn commit(
     let decided = match guessed {
         Some(changeset) => Ok(changeset),
         None => {
-            let tail = table.last_of(&commit.stream_id).await?;
-            let tail = tail.map_or_else(|| Ok(Tail::default()), |tail| item::to_tail(&tail))?;
+            let tail = tail(table, &commit.stream_id).await?;
             decide(&tail, commit, rules.limit_bytes, now)
         }
     };
@@ -57,6 +56,12 @@ pub(super) async fn commit(
             None => Err(refusal.into()),
         },
     }
+}
+
+/// Where a stream ends at this moment.
+pub(super) async fn tail(table: &Table, stream_id: &StreamId) -> Result<Tail> {
+    let last = table.last_of(stream_id).await?;
+    last.map_or_else(|| Ok(Tail::default()), |last| item::to_tail(&last))
 }
 
 async fn append(table: &Table, rules: Rules, commit: &Commit, changeset: Changeset) -> Result<Outcome> {

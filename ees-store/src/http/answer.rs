@@ -149,9 +149,14 @@ impl Answer {
     }
 
     /// Answers with the object.
-    pub(super) fn respond(mut self, status: StatusCode) -> Response {
+    pub(super) fn respond(self, status: StatusCode) -> Response {
+        json_response(status, self.into_text())
+    }
+
+    /// The object, for a place within another one.
+    pub(super) fn into_text(mut self) -> String {
         self.text.push('}');
-        json_response(status, self.text)
+        self.text
     }
 
     fn name(&mut self, name: &str) {

@@ -8,7 +8,7 @@ use utoipa::openapi::{
     Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder,
 };
 
-use super::{Scope, schema};
+use super::{Scope, schema, typed};
 
 const API_KEY: &str = "api_key";
 
@@ -27,9 +27,11 @@ const API_KEY: &str = "api_key";
     tags(
         (name = "commit", description = "Appending to streams."),
         (name = "read", description = "Reading streams, and everything in order."),
+        (name = "typed", description = "A second, smaller contract over the same store: a stream has a type and a UUID, an \
+            append is one event at a revision. Errors are `{\"message\", \"requestId\", \"details\"}` here."),
         (name = "operation", description = "Running it."),
     ),
-    components(schemas(schema::Error, schema::Internal)),
+    components(schemas(schema::Error, schema::Internal, typed::ErrorSchema)),
 )]
 struct Description;
 

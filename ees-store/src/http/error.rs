@@ -142,6 +142,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) code: &'static str,
+    pub(super) message: String,
     pub(super) detail: Option<String>,
 }
 
@@ -168,7 +169,11 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response.extensions_mut().insert(Told { code: self.code, detail: self.detail });
+        response.extensions_mut().insert(Told {
+            code: self.code,
+            message: self.message,
+            detail: self.detail,
+        });
         response
     }
 }

@@ -22,7 +22,7 @@ use super::error::{Told, internal_answer};
 use super::keys::{ApiKeys, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
-use super::{Limits, Problem, commit, health};
+use super::{Limits, Problem, commit, health, typed};
 use crate::json;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -55,7 +55,9 @@ impl Guard {
         if let Some(keys) = &self.keys {
             let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
             request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
-        } else if *request.method() == Method::POST && comes_from_elsewhere(request.headers()) {
+        } else if matches!(*request.method(), Method::POST | Method::PUT)
+            && comes_from_elsewhere(request.headers())
+        {
             return Err(Problem::cross_origin());
         }
         let room =
@@ -68,11 +70,13 @@ impl Guard {
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let _in_flight = guard.metrics.begin();
-    let id = guard.ids.of(request.headers());
+    let is_typed = typed::is_path(request.uri().path());
+    let id = if is_typed { uuid_of(request.headers()) } else { guard.ids.of(request.headers()) };
     let pretty = wants_pretty(request.uri());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let commits = route == commit::PATH && request.method() == Method::POST;
+    let commits = (route == commit::PATH && request.method() == Method::POST)
+        || typed::appends(request.method(), route);
 
     // The permit is kept until the answer is in its final form.
     let (_permit, answered) = match guard.admit(&mut request) {
@@ -86,6 +90,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         Err(problem) => (None, problem.into_response()),
     };
     let (told, mut response) = tell(answered, &id);
+    if is_typed {
+        response = typed::in_its_form(response, told.as_ref(), &id);
+    }
     if pretty {
         response = indented(response).await;
     }
@@ -101,7 +108,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 /// Logs what the caller must not see, under the request's id, and puts that id into the answer.
 fn tell(mut response: Response, id: &HeaderValue) -> (Option<Told>, Response) {
     let told = response.extensions_mut().remove::<Told>();
-    if let Some(Told { code, detail: Some(detail) }) = &told {
+    if let Some(Told { code, detail: Some(detail), .. }) = &told {
         let request_id = id.to_str().unwrap_or("");
         tracing::error!(request_id, code, detail, "a request failed");
         if response.status().as_u16() == 500 {
@@ -163,6 +170,13 @@ async fn indented(response: Response) -> Response {
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// The caller's, if it is a UUID; otherwise one that nobody else has.
+fn uuid_of(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).and_then(|id| Uuid::try_parse(id.to_str().ok()?).ok());
+    let id = given.unwrap_or_else(Uuid::new_v4).to_string();
+    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
 }
 
 /// Names for requests that come without one: the same random start for all of a process, then a number.

@@ -10,8 +10,8 @@ use futures::future::join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::App;
 use super::answer::Answer;
+use super::{App, typed};
 
 /// How long the store may take to tell its head before it counts as away.
 pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
@@ -55,7 +55,7 @@ impl IntoResponse for Readiness {
 
 /// Whether a path is one of those that answer to everybody.
 pub(super) fn is_path(path: &str) -> bool {
-    matches!(path, "/health/live" | "/health/ready")
+    matches!(path, "/health/live" | "/health/ready" | typed::LIVENESS_PATH)
 }
 
 /// Whether the process runs.

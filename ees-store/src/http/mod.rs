@@ -12,7 +12,7 @@
 //! # }
 //! ```
 //!
-//! Each endpoint has a file of its own; [`Problem`] is where errors become answers, and `guard` is what every request
+//! `typed` is a second, smaller contract over the same store. Each endpoint has a file of its own; [`Problem`] is where errors become answers, and `guard` is what every request
 //! passes.
 
 mod answer;
@@ -35,6 +35,7 @@ mod schema;
 mod server;
 mod statistics;
 mod streams;
+mod typed;
 
 use std::sync::Arc;
 
@@ -172,7 +173,10 @@ impl Api {
 }
 
 fn public_routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(health::live)).routes(routes!(health::ready))
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .merge(typed::public_routes())
 }
 
 fn read_routes() -> OpenApiRouter<App> {
@@ -183,6 +187,7 @@ fn read_routes() -> OpenApiRouter<App> {
         .routes(routes!(changesets::changesets))
         .routes(routes!(metrics::metrics))
         .routes(routes!(docs::version))
+        .merge(typed::read_routes())
         // The stream whose id is empty: axum's parameters match one character at least.
         .route("/streams//changesets", get(async || Problem::missing_stream_id()))
         .route("/streams//events", get(async || Problem::missing_stream_id()))
@@ -192,5 +197,6 @@ fn read_routes() -> OpenApiRouter<App> {
 fn commit_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(commit::commit))
+        .merge(typed::commit_routes())
         .route("/streams/", axum::routing::post(async || Problem::missing_stream_id()))
 }

@@ -47,6 +47,7 @@ use std::sync::Arc;
 use crate::{ChangesetLog, EventStore};
 
 pub mod batches;
+pub mod by_type;
 pub mod concurrency;
 pub mod fidelity;
 pub mod filters;
@@ -109,6 +110,8 @@ pub struct Capabilities {
     pub orders_at_commit: bool,
     /// Takes [`Commit::recorded_at`](crate::Commit::recorded_at); otherwise it refuses such a commit.
     pub keeps_given_times: bool,
+    /// Lists the streams of a type; otherwise it refuses to.
+    pub lists_types: bool,
     /// Several processes may use one log at once.
     pub shares_log: bool,
     /// The largest changeset, in bytes of events and metadata. At least 10,000.
@@ -121,6 +124,7 @@ impl Capabilities {
         reopens: true,
         orders_at_commit: true,
         keeps_given_times: true,
+        lists_types: true,
         shares_log: false,
         limit_bytes: 1024 * 1024,
     };

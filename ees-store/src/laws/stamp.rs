@@ -111,6 +111,14 @@ macro_rules! store_laws {
                 types_are_any_text
                 of_racing_types_one_wins
             }
+            by_type {
+                a_stream_ends_with_its_last_changeset
+                a_type_lists_its_streams_by_their_last_changesets
+                a_type_is_listed_from_a_moment_on
+                pages_of_a_type_add_up_to_the_whole
+                a_stream_updated_between_pages_is_not_missed
+                a_reopened_store_lists_the_same
+            }
             sizes {
                 a_changeset_of_exactly_the_limit_is_kept_and_one_byte_more_refused
                 far_too_much_is_refused_likewise

@@ -24,6 +24,16 @@ CREATE TABLE ees_store.idempotency_keys (
     stored_at  bigint NOT NULL                 -- microseconds since 1970, UTC
 );
 
+-- The typed streams, in the order of their last changesets within their type. The one index is the whole order.
+CREATE TABLE ees_store.typed_streams (
+    updated_at   bigint NOT NULL,              -- the time of its last changeset
+    changeset_id bigint NOT NULL,              -- the last one, and its last event
+    event_id     bigint NOT NULL,
+    stream_type  text COLLATE "C" NOT NULL,
+    stream_id    text COLLATE "C" NOT NULL,
+    PRIMARY KEY (stream_type, updated_at, stream_id)
+);
+
 -- Appends a batch: runs of commits, each run to one stream, each stream once. A run is appended whole or not at all.
 --
 -- What is refused is only marked here, with the stream's tail; why, and with which words, is decided by the caller
@@ -38,12 +48,13 @@ CREATE FUNCTION ees_store.append(
     OUT known_type text[],
     OUT repeat_of bigint[], OUT repeat_checkpoint bigint[], OUT repeat_changeset bigint[], OUT repeat_same boolean[]
 ) LANGUAGE plpgsql
-SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s'
+SET plan_cache_mode TO force_generic_plan SET enable_seqscan TO off SET jit TO off SET lock_timeout TO '2s'
 AS $$
 DECLARE
     has_keys boolean := array_length(commit_key, 1) IS NOT NULL;
     typed    boolean;
     place    bigint;
+    old      record;
 BEGIN
     -- Answered is durable, wherever the database trades that for speed. For the COMMIT, which comes after this function.
     IF current_setting('synchronous_commit') = 'off' THEN
@@ -107,6 +118,25 @@ BEGIN
                  WITH ORDINALITY AS c (run, nth, events_before, event_count, time, events, metadata, place)
         WHERE run_met[c.run];
     GET DIAGNOSTICS appended = ROW_COUNT;
+    IF typed THEN
+        -- One by one: a join may be planned as a look through the whole table, while that is small.
+        FOR old IN
+            SELECT r.stream_id, r.stream_type, r.updated_at
+            FROM unnest(run_stream, known_type, last_time, last_changeset, run_met)
+                     AS r (stream_id, stream_type, updated_at, changeset_id, met)
+            WHERE r.met AND r.changeset_id > 0 AND r.stream_type IS NOT NULL
+        LOOP
+            DELETE FROM ees_store.typed_streams s
+                WHERE s.stream_type = old.stream_type AND s.updated_at = old.updated_at AND s.stream_id = old.stream_id;
+        END LOOP;
+        INSERT INTO ees_store.typed_streams (updated_at, changeset_id, event_id, stream_type, stream_id)
+            SELECT DISTINCT ON (c.stream_id) c.timestamp, c.changeset_id, c.first_event_id + c.event_count - 1,
+                   c.stream_type, c.stream_id
+            FROM ees_store.changesets c
+            WHERE c.checkpoint >= first_checkpoint AND c.checkpoint < first_checkpoint + appended
+                AND c.stream_type IS NOT NULL
+            ORDER BY c.stream_id, c.changeset_id DESC;
+    END IF;
     IF has_keys THEN
         INSERT INTO ees_store.idempotency_keys (checkpoint, key_digest, stored_at)
             SELECT n.checkpoint, n.key_digest, append.stored_at
@@ -134,7 +164,7 @@ CREATE FUNCTION ees_store.append_one(
     OUT first_checkpoint bigint, OUT met boolean,
     OUT last_changeset bigint, OUT last_event bigint, OUT last_time bigint, OUT known_type text
 ) LANGUAGE plpgsql
-SET plan_cache_mode TO force_generic_plan SET jit TO off SET lock_timeout TO '2s'
+SET plan_cache_mode TO force_generic_plan SET enable_seqscan TO off SET jit TO off SET lock_timeout TO '2s'
 AS $$
 BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
@@ -164,6 +194,16 @@ BEGIN
                                       stream_type, events, metadata)
         VALUES (first_checkpoint, last_changeset + 1, last_event + 1, count,
                 least(greatest(at, last_time + 1), 253402207199999999), stream, known_type, events, metadata);
+    IF known_type IS NULL THEN
+        RETURN;
+    END IF;
+    IF last_changeset > 0 THEN
+        DELETE FROM ees_store.typed_streams s
+            WHERE s.stream_type = known_type AND s.updated_at = last_time AND s.stream_id = stream;
+    END IF;
+    INSERT INTO ees_store.typed_streams (updated_at, changeset_id, event_id, stream_type, stream_id)
+        VALUES (least(greatest(at, last_time + 1), 253402207199999999), last_changeset + 1, last_event + count,
+                known_type, stream);
 END $$;
 
 -- The number of the changeset that holds an event; one past the last when the stream is not that far.

@@ -3,7 +3,8 @@
 //! - [`Store`] connects and is both traits; [`Options`] are its settings.
 //! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
 //!   `batch` says which of them can, `append` calls the database.
-//! - `reader` reads, on the connections of `readers`, long pages by `copy`; `head` knows where the log ends, and hears of what others append.
+//! - `reader` reads, on the connections of `readers`, long pages by `copy`; `by_type`
+//!   lists the streams of a type; `head` knows where the log ends, and hears of what others append.
 //! - `server` is where to connect to, and what changes behind a proxy.
 //! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
 //!
@@ -13,6 +14,7 @@
 
 mod append;
 mod batch;
+mod by_type;
 mod copy;
 mod error;
 mod head;
@@ -31,7 +33,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery,
+    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 use error::failed;
@@ -108,6 +110,7 @@ impl Default for Options {
 /// GRANT SELECT ON ees_store.migrations TO clerk;
 /// GRANT SELECT, UPDATE ON ees_store.log TO clerk;
 /// GRANT SELECT, INSERT ON ees_store.changesets TO clerk;
+/// GRANT SELECT, INSERT, DELETE ON ees_store.typed_streams TO clerk;
 /// GRANT SELECT, INSERT, UPDATE, DELETE ON ees_store.idempotency_keys TO clerk;
 /// ```
 ///
@@ -205,6 +208,14 @@ impl EventStore for Store {
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
         reader::stream(&self.readers, query).await
+    }
+
+    async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
+        reader::tail(&self.readers, stream_id).await
+    }
+
+    async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
+        by_type::page(&self.readers, &query).await
     }
 }
 

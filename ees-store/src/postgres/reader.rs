@@ -14,7 +14,7 @@ use super::readers::Readers;
 use super::writer::{signed, unsigned};
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Filter, Indexed, Json, LogHead, LogPage,
-    LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Timestamp,
+    LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp,
 };
 
 /// Rows a filtered read looks at before it answers, whatever it found.
@@ -250,6 +250,27 @@ const EVENTS_OF_STREAM: &str = "
             AND (range.last IS NULL OR changeset_id <= range.last)
     ) page
     WHERE before IS NULL OR before <= $5 ORDER BY changeset_id";
+
+/// Where a stream ends; nothing else of it is read.
+pub(super) async fn tail(readers: &Readers, stream_id: &StreamId) -> Result<Tail> {
+    let row = readers.ask(stream_id, |stream_id, connection| {
+        let last = sqlx::query(
+            "SELECT changeset_id, first_event_id + event_count - 1, timestamp, stream_type
+             FROM ees_store.changesets WHERE stream_id = $1 ORDER BY changeset_id DESC LIMIT 1",
+        );
+        Box::pin(last.bind(stream_id.as_str()).fetch_optional(connection))
+    });
+    let Some(row) = row.await? else { return Ok(Tail::default()) };
+    let tail = || -> sqlx::Result<Tail> {
+        Ok(Tail {
+            last_changeset: ChangesetId::new(unsigned(row.try_get(0)?)),
+            last_event: EventId::new(unsigned(row.try_get(1)?)),
+            last_timestamp: Timestamp::from_micros(row.try_get(2)?),
+            stream_type: row.try_get::<Option<&str>, _>(3)?.map(StreamType::stored),
+        })
+    };
+    tail().map_err(failed)
+}
 
 pub(super) async fn locate(
     readers: &Readers,

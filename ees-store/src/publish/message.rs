@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha224};
+use uuid::Uuid;
 
 use super::BATCH_BYTES_MAX;
 use crate::{Changeset, ChangesetId, EventId, StreamId, json};
 
-/// A message about a changeset or an event.
+/// A message about a changeset or an event, or the notification that a typed stream has got one.
 ///
 /// ```
 /// use ees_store::publish::Message;
@@ -30,6 +31,7 @@ pub struct Message {
     stream_id: StreamId,
     changeset_id: ChangesetId,
     event_id: Option<EventId>,
+    is_notification: bool,
     group_id: String,
     body: String,
     attributes: Vec<Attribute>,
@@ -75,6 +77,29 @@ impl Message {
         })
     }
 
+    /// The notification that a typed stream whose id is a UUID is at a revision, for a standard topic; there is none about
+    /// other streams.
+    pub fn of_notification(changeset: &Changeset) -> Option<Self> {
+        let stream_type = changeset.stream_type.as_ref()?;
+        let stream_id = changeset.stream_id.as_str();
+        Uuid::try_parse(stream_id).ok().filter(|uuid| uuid.to_string() == stream_id)?;
+        let body = format!(
+            r#"{{"StreamId":"{stream_id}","StreamType":{},"StreamRevision":"{}"}}"#,
+            quoted(stream_type.as_str()),
+            changeset.last_event_id()
+        );
+        let value = sendable(stream_type.as_str()).into_owned();
+        Some(Self {
+            stream_id: changeset.stream_id.clone(),
+            changeset_id: changeset.changeset_id,
+            event_id: None,
+            is_notification: true,
+            group_id: group_id(&changeset.stream_id),
+            body: sendable(&body).into_owned(),
+            attributes: vec![Attribute { name: NOTIFIED_TYPE, data_type: "String", value }],
+        })
+    }
+
     fn of<'a>(
         changeset: &Changeset,
         event_id: Option<EventId>,
@@ -87,6 +112,7 @@ impl Message {
             stream_id: changeset.stream_id.clone(),
             changeset_id: changeset.changeset_id,
             event_id,
+            is_notification: false,
             group_id: group_id(&changeset.stream_id),
             body: whole,
             attributes: attributes(changeset, types),
@@ -116,7 +142,12 @@ impl Message {
         self.event_id
     }
 
-    /// Its message group: messages of one group arrive in order.
+    /// Whether it is for a standard topic, which knows no order.
+    pub fn is_notification(&self) -> bool {
+        self.is_notification
+    }
+
+    /// Its message group: messages of one group arrive in order, on topics that know one.
     pub fn group_id(&self) -> &str {
         &self.group_id
     }
@@ -140,6 +171,8 @@ impl Message {
 }
 
 const STREAM_TYPE: &str = "stream_type";
+/// Of a notification.
+const NOTIFIED_TYPE: &str = "StreamType";
 const EVENT_TYPES: &str = "event_types";
 
 /// `event_types` is an array, so that a subscription's filter matches any of its elements.
@@ -234,6 +267,22 @@ mod tests {
         assert_eq!(events[1].body(), r#"{"stream_id":"a","changeset_id":3,"event_id":8,"data":[1,2]}"#);
         assert_eq!(attributes_of(&events[0]), [("event_types", "String.Array", r#"["x"]"#)]);
         assert_eq!((attributes_of(&events[1]), events[1].event_id()), (vec![], Some(8.into())));
+    }
+
+    #[test]
+    fn a_notification_says_which_stream_is_at_which_revision() {
+        let id = "9f86d081-884c-4d65-9a2f-eaa0c55ad015";
+        let mut changeset = changeset(id, "[1,2]", "{}");
+        assert_eq!(Message::of_notification(&changeset), None, "a stream without a type");
+        changeset.stream_type = Some(StreamType::new("an \"account\"").unwrap());
+        let message = Message::of_notification(&changeset).unwrap();
+        let body = format!(r#"{{"StreamId":"{id}","StreamType":"an \"account\"","StreamRevision":"8"}}"#);
+        assert_eq!((message.body(), message.is_notification()), (body.as_str(), true));
+        assert_eq!(attributes_of(&message), [("StreamType", "String", "an \"account\"")]);
+        for other in ["a", "9F86D081-884C-4D65-9A2F-EAA0C55AD015", "9f86d081884c4d659a2feaa0c55ad015"] {
+            changeset.stream_id = other.parse().unwrap();
+            assert_eq!(Message::of_notification(&changeset), None, "{other}");
+        }
     }
 
     #[test]

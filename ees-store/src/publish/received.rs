@@ -45,7 +45,43 @@ pub enum Received {
 /// A text that is no message of ours. The reason says what is missing, or what does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no message of an event store: {0}")]
-pub struct UnreadableMessage(String);
+pub struct UnreadableMessage(pub(super) String);
+
+/// What the body of a message can be read as: [`Received`] from the topics of changesets and events,
+/// [`Notification`](super::Notification) from that of notifications.
+pub trait Readable: Sized {
+    /// Reads the body of a message, raw or in the envelope of SNS.
+    ///
+    /// # Errors
+    /// [`UnreadableMessage`]: something else was sent there.
+    fn read(body: &str) -> Result<Self, UnreadableMessage>;
+}
+
+impl Readable for Received {
+    fn read(body: &str) -> Result<Self, UnreadableMessage> {
+        Self::read(body)
+    }
+}
+
+/// The envelope that SNS puts a message into.
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(rename = "Message")]
+    message: Option<String>,
+}
+
+/// Reads a message that is the body itself, or is in an envelope there.
+pub(super) fn read_enveloped<W, T>(body: &str, is_raw: impl Fn(&W) -> bool) -> Result<T, UnreadableMessage>
+where
+    W: for<'de> Deserialize<'de>,
+    T: TryFrom<W, Error = UnreadableMessage>,
+{
+    let outer: W = parse(body)?;
+    match parse::<Envelope>(body)?.message {
+        Some(inner) if !is_raw(&outer) => parse::<W>(&inner)?.try_into(),
+        _ => outer.try_into(),
+    }
+}
 
 impl Received {
     /// Reads the body of a message.

@@ -19,7 +19,7 @@ const CALLS_AT_ONCE: usize = 8;
 const DELAY_MIN: Duration = Duration::from_millis(100);
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// Publishes changesets and their events to FIFO topics.
+/// Publishes changesets and their events to FIFO topics, and notifications of typed streams to a standard one.
 ///
 /// Guarantees: of each stream, the messages of a topic are sent in order, the next one when the topic took the one before.
 /// What passes (throttling, a lost connection, a topic that may not be written yet) is tried again, for that stream only,
@@ -60,6 +60,7 @@ struct Topic {
 enum Of {
     Changesets,
     Events,
+    Notifications,
 }
 
 /// What was not published.
@@ -90,6 +91,12 @@ impl Publisher {
     #[must_use]
     pub fn with_events_topic(self, arn: impl Into<String>) -> Self {
         self.with(Of::Events, arn.into())
+    }
+
+    /// For each changeset of a typed stream whose id is a UUID, a notification goes to this standard topic.
+    #[must_use]
+    pub fn with_notifications_topic(self, arn: impl Into<String>) -> Self {
+        self.with(Of::Notifications, arn.into())
     }
 
     /// What a topic refuses for what it is goes here.
@@ -126,6 +133,10 @@ impl Publisher {
                         let events = Message::of_events(changeset.as_ref());
                         messages.extend(events.map(|message| (number, topic, message)));
                     }
+                    Of::Notifications => {
+                        let notification = Message::of_notification(changeset.as_ref());
+                        messages.extend(notification.map(|message| (number, topic, message)));
+                    }
                 }
             }
         }
@@ -142,12 +153,15 @@ impl Publisher {
         changeset: &Changeset,
         deadline: Instant,
     ) -> Result<(), Unpublished> {
+        // Only a FIFO topic may be named so, and only those of changesets and events are FIFO.
+        let is_notification = !letter.topic_arn.ends_with(".fifo");
         let message = match letter.event_id {
+            None if is_notification => Message::of_notification(changeset),
             None => Some(Message::of_changeset(changeset)),
             Some(event_id) => Message::of_events(changeset).find(|it| it.event_id() == Some(event_id)),
         };
         let gone =
-            || Unpublished { done: 0, passes: false, error: "the changeset has no such event".to_owned() };
+            || Unpublished { done: 0, passes: false, error: "the changeset has no such message".to_owned() };
         let message = message.ok_or_else(gone)?;
         let topic = Topic { arn: letter.topic_arn.clone(), of: Of::Changesets };
         let only = Self { client: self.client.clone(), topics: vec![topic], dead_letters: None };
@@ -319,10 +333,10 @@ fn one_each<'a>(
 }
 
 fn entry(id: usize, message: &Message) -> Result<PublishBatchRequestEntry, aws_sdk_sns::error::BuildError> {
-    let mut entry = PublishBatchRequestEntry::builder()
-        .id(id.to_string())
-        .message(message.body())
-        .message_group_id(message.group_id());
+    let mut entry = PublishBatchRequestEntry::builder().id(id.to_string()).message(message.body());
+    if !message.is_notification() {
+        entry = entry.message_group_id(message.group_id());
+    }
     for (name, data_type, value) in message.attributes() {
         let value = MessageAttributeValue::builder().data_type(data_type).string_value(value).build()?;
         entry = entry.message_attributes(name, value);

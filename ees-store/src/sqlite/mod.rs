@@ -3,10 +3,12 @@
 //! - [`Store`] opens the file and is both traits; [`Options`] are its settings.
 //! - `writer` is the one thread that appends: commits that wait at the same time share a transaction and an fsync.
 //! - `reader` is a pool of connections that see the last committed state.
+//! - `by_type` keeps the streams of each type in the order of their last changesets.
 //! - `schema` is what the file holds, by version; `lock` keeps a second writing process out.
 //! - [`backup`] copies a log while it is in use.
 
 mod backup;
+mod by_type;
 mod error;
 mod keys;
 mod lock;
@@ -23,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, LogHead, LogId, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery,
+    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use backup::backup;
@@ -158,6 +160,15 @@ impl EventStore for Store {
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
         self.readers.run(move |connection| reader::stream(connection, query)).await
+    }
+
+    async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
+        let stream_id = stream_id.clone();
+        self.readers.run(move |connection| Ok(writer::read_tail(connection, &stream_id)?)).await
+    }
+
+    async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
+        self.readers.run(move |connection| by_type::page(connection, &query)).await
     }
 }
 

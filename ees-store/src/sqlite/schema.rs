@@ -33,6 +33,14 @@ const STEPS: &[M<'_>] = &[M::up(
         key_digest BLOB NOT NULL UNIQUE,  -- SHA-256 of stream and key
         stored_at  INTEGER NOT NULL
     ) STRICT;
+    CREATE TABLE typed_streams (
+        stream_type  TEXT NOT NULL,
+        updated_at   INTEGER NOT NULL,    -- the time of its last changeset
+        stream_id    TEXT NOT NULL,
+        changeset_id INTEGER NOT NULL,    -- the last one, and its last event
+        event_id     INTEGER NOT NULL,
+        PRIMARY KEY (stream_type, updated_at, stream_id)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE log (log_id TEXT NOT NULL) STRICT;",
 )];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);

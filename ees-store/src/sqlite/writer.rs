@@ -11,6 +11,7 @@ use lru::LruCache;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::by_type::Mover;
 use super::error::failed;
 use super::keys::{self, Sweeper};
 use super::lock::Lock;
@@ -213,6 +214,7 @@ impl Appender {
             "INSERT INTO changesets (checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp,
                 stream_type, events, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
+        let mut mover = Mover::prepare(connection)?;
         let mut verdicts = Vec::with_capacity(batch.len());
         for Job { commit, .. } in batch {
             let digest = commit.idempotency_key.as_ref().map(|key| key.digest(&commit.stream_id));
@@ -229,6 +231,7 @@ impl Appender {
                 Err(refusal) => Err(refusal),
                 Ok(changeset) => {
                     store(&mut insert, *next, &changeset)?;
+                    mover.appended(tail, &changeset)?;
                     if let Some(digest) = &digest {
                         keys::insert(connection, digest, *next)?;
                     }
@@ -282,7 +285,7 @@ fn store(
     Ok(())
 }
 
-fn read_tail(connection: &Connection, stream_id: &StreamId) -> rusqlite::Result<Tail> {
+pub(super) fn read_tail(connection: &Connection, stream_id: &StreamId) -> rusqlite::Result<Tail> {
     let mut last = connection.prepare_cached(
         "SELECT changeset_id, first_event_id + event_count - 1, timestamp, stream_type
          FROM changesets WHERE stream_id = ?1 ORDER BY changeset_id DESC LIMIT 1",

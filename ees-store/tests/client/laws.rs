@@ -15,8 +15,12 @@ mod memory {
     }
 
     impl Subject for Remote {
-        const CAPABILITIES: Capabilities =
-            Capabilities { reopens: false, keeps_given_times: false, ..Capabilities::ALL };
+        const CAPABILITIES: Capabilities = Capabilities {
+            reopens: false,
+            keeps_given_times: false,
+            lists_types: false,
+            ..Capabilities::ALL
+        };
 
         async fn new() -> Self {
             let served = Served::new().await;
@@ -68,7 +72,8 @@ mod sqlite {
     }
 
     impl Subject for Remote {
-        const CAPABILITIES: Capabilities = Capabilities { keeps_given_times: false, ..Capabilities::ALL };
+        const CAPABILITIES: Capabilities =
+            Capabilities { keeps_given_times: false, lists_types: false, ..Capabilities::ALL };
 
         async fn new() -> Self {
             Self::open(tempfile::tempdir().unwrap()).await

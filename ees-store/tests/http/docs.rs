@@ -29,6 +29,11 @@ async fn every_route_is_described() {
             "/streams/{stream_id}/changesets",
             "/streams/{stream_id}/events",
             "/version",
+            "/typed/liveness-check",
+            "/typed/streams/{stream_type}",
+            "/typed/streams/{stream_type}/{stream_id}/details",
+            "/typed/streams/{stream_type}/{stream_id}/events",
+            "/typed/streams/{stream_type}/{stream_id}/events/{revision}",
         ];
         expected.sort_unstable();
         assert_eq!(names, expected);
@@ -89,6 +94,10 @@ async fn answers_are_as_they_are_described() {
         let committed = server.commit("/streams/s", "[{\"a\":1},2]").await;
         let conflict = server.post("/streams/s", "{\"events\":[1]}").await;
         let refused = server.post("/streams/s", "{").await;
+        let opened = r#"{"initialEvent":{"eventType":"opened","payload":"x"}}"#;
+        let typed = server.post("/typed/streams/account", opened).await;
+        let typed_refused = server.post("/typed/streams/account", "{").await;
+        let id = typed.json()["stream"]["streamId"].as_str().unwrap().to_owned();
         for (path, method, answer) in [
             ("/streams/{stream_id}", "post", committed),
             ("/streams/{stream_id}", "post", conflict),
@@ -104,6 +113,19 @@ async fn answers_are_as_they_are_described() {
             ("/changesets", "get", server.get("/changesets").await),
             ("/changesets", "get", server.get("/changesets?include=position").await),
             ("/streams", "get", server.get("/streams").await),
+            ("/typed/streams/{stream_type}", "post", typed),
+            ("/typed/streams/{stream_type}", "post", typed_refused),
+            ("/typed/streams/{stream_type}", "get", server.get("/typed/streams/account").await),
+            (
+                "/typed/streams/{stream_type}/{stream_id}/events",
+                "get",
+                server.get(&format!("/typed/streams/account/{id}/events")).await,
+            ),
+            (
+                "/typed/streams/{stream_type}/{stream_id}/details",
+                "get",
+                server.get(&format!("/typed/streams/account/{id}/details")).await,
+            ),
         ] {
             let described = &api["paths"][path][method]["responses"][answer.status.to_string()];
             let schema = &described["content"]["application/json"]["schema"];

@@ -13,3 +13,4 @@ mod statistics;
 mod streams;
 mod support;
 mod tokens;
+mod typed;

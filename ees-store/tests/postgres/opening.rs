@@ -3,7 +3,7 @@ use ees_store::{ChangesetLog, Checkpoint, Error, EventStore, LogQuery};
 use ees_test_postgres::{Server, TestDatabase};
 use futures::future::join_all;
 
-use crate::{administrator, keyed, run};
+use crate::{administrator, commit, keyed, run};
 
 #[tokio::test]
 async fn eight_that_open_an_empty_database_at_once_share_one_log() {
@@ -52,6 +52,7 @@ const GRANTS: &str = "
     GRANT SELECT ON ees_store.migrations TO clerk;
     GRANT SELECT, UPDATE ON ees_store.log TO clerk;
     GRANT SELECT, INSERT ON ees_store.changesets TO clerk;
+    GRANT SELECT, INSERT, DELETE ON ees_store.typed_streams TO clerk;
     GRANT SELECT, INSERT, UPDATE, DELETE ON ees_store.idempotency_keys TO clerk;";
 
 #[tokio::test]
@@ -68,6 +69,9 @@ async fn a_role_that_may_not_create_anything_opens_a_log_that_is_there() {
     let page = store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
     assert_eq!((page.changesets.len(), page.head.checkpoint.get()), (1, 1));
     store.commit(keyed("a", 1, 1)).await.unwrap();
+    for last in 0..2 {
+        store.commit(commit("t", last, last).with_stream_type("account".parse().unwrap())).await.unwrap();
+    }
     let log = server.log();
     assert!(!log.contains("permission denied"), "{log}");
 

@@ -13,6 +13,7 @@ async fn main() -> std::io::Result<()> {
     println!("export EES_URL={}", stack.url());
     println!("export CHANGESETS_TOPIC={}", stack.output("ChangesetsTopic"));
     println!("export EVENTS_TOPIC={}", stack.output("EventsTopic"));
+    println!("export NOTIFICATIONS_TOPIC={}", stack.output("NotificationsTopic"));
     eprintln!("it stays up until you press Ctrl-C; paste the lines above into another terminal");
     tokio::signal::ctrl_c().await
 }

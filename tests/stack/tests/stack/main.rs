@@ -5,3 +5,4 @@ mod contract;
 mod events;
 mod history;
 mod support;
+mod typed;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use aws_sdk_sqs::operation::create_queue::builders::CreateQueueFluentBuilder;
 use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, QueueArn};
 use ees_test_aws::Stack;
 use serde_json::Value;
@@ -18,14 +19,35 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     pub(crate) async fn of(stack: &Stack, topic: &str, name: &str) -> Self {
+        let client = aws_sdk_sqs::Client::new(&stack.account().sdk_config());
+        let create = client.create_queue().queue_name(format!("{name}.fifo")).attributes(FifoQueue, "true");
+        Self::subscribed(stack, topic, create, None).await
+    }
+
+    /// A standard queue that gets the notifications that pass the filter.
+    pub(crate) async fn of_notifications(stack: &Stack, name: &str, filter: &str) -> Self {
+        let client = aws_sdk_sqs::Client::new(&stack.account().sdk_config());
+        let create = client.create_queue().queue_name(name);
+        Self::subscribed(stack, "NotificationsTopic", create, Some(filter)).await
+    }
+
+    async fn subscribed(
+        stack: &Stack,
+        topic: &str,
+        create: CreateQueueFluentBuilder,
+        filter: Option<&str>,
+    ) -> Self {
         let config = stack.account().sdk_config();
         let client = aws_sdk_sqs::Client::new(&config);
-        let create = client.create_queue().queue_name(format!("{name}.fifo")).attributes(FifoQueue, "true");
         let url = create.send().await.unwrap().queue_url.unwrap();
         let asked = client.get_queue_attributes().queue_url(&url).attribute_names(QueueArn).send().await;
         let arn = asked.unwrap().attributes.unwrap().remove(&QueueArn).unwrap();
         let subscribe = aws_sdk_sns::Client::new(&config).subscribe().topic_arn(stack.output(topic));
         let subscribe = subscribe.protocol("sqs").endpoint(arn).attributes("RawMessageDelivery", "true");
+        let subscribe = match filter {
+            Some(filter) => subscribe.attributes("FilterPolicy", filter),
+            None => subscribe,
+        };
         subscribe.send().await.unwrap();
         Self { url, client }
     }

@@ -1,0 +1,56 @@
+//! What goes wrong, in the form of this contract.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+
+use super::super::Problem;
+use super::super::answer::Answer;
+use super::super::error::Told;
+
+/// 400, for a member of the request that can't be right.
+pub(super) fn bad(member: &str, why: impl std::fmt::Display) -> Problem {
+    Problem::bad_request("INVALID_REQUEST", format!("{member} {why}"))
+}
+
+/// 404: no such stream, or it has another type.
+pub(super) fn no_such_stream() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "STREAM_NOT_FOUND", "There is no such stream of this type.")
+}
+
+/// 409: the stream is not at the revision before.
+pub(super) fn wrong_revision(revision: u64) -> Problem {
+    let message = format!("The stream is at revision {revision}.");
+    Problem::new(StatusCode::CONFLICT, "OPTIMISTIC_CONCURRENCY_EXCEPTION", message)
+}
+
+/// An answer of this server, told as this contract does. Whatever is no error stays as it is.
+pub(in super::super) fn in_its_form(response: Response, told: Option<&Told>, id: &HeaderValue) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let details = match told {
+        Some(told) if status != StatusCode::INTERNAL_SERVER_ERROR => told.message.as_str(),
+        _ => "The server's log says more, under this id.",
+    };
+    let mut answer = Answer::new();
+    answer.text("message", message(status));
+    answer.text("requestId", id.to_str().unwrap_or_default());
+    answer.text("details", details);
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Response::from_parts(parts, Body::from(answer.into_text()))
+}
+
+fn message(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::CONFLICT => "Trying to write based on invalid state. Refetch and try again.",
+        StatusCode::NOT_FOUND => "Requested resource not found",
+        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong",
+        StatusCode::SERVICE_UNAVAILABLE => "Not available at the moment",
+        other => other.canonical_reason().unwrap_or("Invalid request"),
+    }
+}

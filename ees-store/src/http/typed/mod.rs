@@ -1,0 +1,84 @@
+//! `/typed`: the second contract, in which a stream has a type and a UUID, and an append is one event at a revision.
+//!
+//! An adapter over the same store: what is appended here is a changeset like any other, and a typed stream whose id is a UUID
+//! shows here, whoever has written it. `append` writes, `events`, `details` and `list` read; `error` is the form that
+//! everything takes that goes wrong under this prefix.
+
+mod append;
+mod body;
+mod details;
+mod error;
+mod events;
+mod list;
+mod liveness;
+mod page_key;
+mod path;
+mod schema;
+
+use axum::http::Method;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::App;
+use super::answer::Answer;
+use crate::{StreamId, StreamType, Tail};
+
+pub(super) use error::in_its_form;
+pub(super) use liveness::PATH as LIVENESS_PATH;
+pub(super) use schema::Error as ErrorSchema;
+
+/// Whether a path is one of this contract, be there such an endpoint or not.
+pub(super) fn is_path(path: &str) -> bool {
+    path.strip_prefix("/typed").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a request to this route is an append.
+pub(super) fn appends(method: &Method, route: &str) -> bool {
+    match *method {
+        Method::POST => route == append::NEW_PATH,
+        Method::PUT => route == append::NEXT_PATH,
+        _ => false,
+    }
+}
+
+pub(super) fn public_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(liveness::liveness))
+}
+
+pub(super) fn read_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(events::events))
+        .routes(routes!(details::details))
+        .routes(routes!(list::list))
+        // Relative, for servers behind a prefix.
+        .route("/typed", get(async || moved_to("docs/")))
+        .route("/typed/", get(async || moved_to("../docs/")))
+}
+
+pub(super) fn commit_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(append::new)).routes(routes!(append::next))
+}
+
+fn moved_to(location: &'static str) -> Response {
+    (StatusCode::MOVED_PERMANENTLY, [(LOCATION, HeaderValue::from_static(location))]).into_response()
+}
+
+/// Writes a stream as this contract shows it.
+fn write_stream(entry: &mut Answer, stream_id: &StreamId, stream_type: &StreamType, tail: &Tail) {
+    entry.text("streamId", stream_id.as_str()).text("streamType", stream_type.as_str());
+    entry.number("revision", tail.last_event.get());
+    entry.text("updatedAt", &tail.last_timestamp.to_string());
+}
+
+/// Answers with one stream.
+fn stream(status: StatusCode, stream_id: &StreamId, stream_type: &StreamType, tail: &Tail) -> Response {
+    let mut stream = Answer::new();
+    write_stream(&mut stream, stream_id, stream_type, tail);
+    let mut answer = Answer::new();
+    answer.json("stream", &stream.into_text());
+    answer.respond(status)
+}
