@@ -1,13 +1,13 @@
 //! A transaction that is a buffer: it is written when it is committed, whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
 use uuid::Uuid;
 
 use super::error::{Error, cancelled};
 use super::item::{self, Item, KEY, PARTITION};
+use super::unprocessed::until_done;
 use super::{ACTIONS_MAX, BYTES_MAX, Database};
 use crate::control::Position;
 use crate::database::TooLarge;
@@ -15,8 +15,6 @@ use crate::projection::BoxError;
 
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
-/// Rounds of a batch in which nothing was read.
-const ROUNDS_MAX: u32 = 8;
 
 /// A transaction on a table of read models.
 ///
@@ -82,23 +80,15 @@ impl Tx {
         let asked = Vec::from_iter(asked);
         let mut found = BTreeMap::new();
         for keys in asked.chunks(KEYS_MAX) {
-            let mut left: Vec<Item> = keys.iter().map(|key| item::key(partition, key)).collect();
-            let mut rounds = 0;
-            while !left.is_empty() {
-                let before = left.len();
-                let (items, unprocessed) = self.some(left).await?;
+            let keys = keys.iter().map(|key| item::key(partition, key)).collect();
+            until_done(keys, async |keys| {
+                let (items, left) = self.some(keys).await?;
                 for item in items {
                     found.insert(item::to_text(&item, KEY)?.to_owned(), item);
                 }
-                left = unprocessed;
-                if left.len() == before {
-                    rounds += 1;
-                    if rounds > ROUNDS_MAX {
-                        return Err(Error::unprocessed().into());
-                    }
-                    tokio::time::sleep(Duration::from_millis(10 << rounds)).await;
-                }
-            }
+                Ok(left)
+            })
+            .await?;
         }
         Ok(keys
             .iter()

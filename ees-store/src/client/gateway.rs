@@ -43,7 +43,7 @@ impl Gateway {
     pub(super) fn advice(self) -> &'static str {
         match self {
             Self::Unsigned => {
-                "the API wants signed requests (`ees --sigv4`, `Builder::with_sigv4`), or it has no such path"
+                "the API wants signed requests (`ees ... --sigv4`, `Builder::with_sigv4`; feature `sigv4`), or it has no such path"
             }
             Self::Clock => "the clock of this machine is wrong; set it",
             Self::Signature => {
