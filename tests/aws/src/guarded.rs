@@ -5,6 +5,7 @@ use std::process::Command;
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::account::{Account, LocalAws, config};
 use crate::{Stack, emulator, venv};
@@ -72,7 +73,28 @@ impl Account {
     }
 }
 
+/// Something that a role may do.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Right {
+    /// The role, by its name in the template.
+    pub role: String,
+    /// Such as `sns:Publish`.
+    pub action: String,
+    /// The ARN of what it may be done to.
+    pub resource: String,
+    /// When.
+    pub condition: Option<serde_json::Value>,
+}
+
 impl Stack {
+    /// What its roles may do, as it was deployed.
+    ///
+    /// # Panics
+    /// When it can't be asked.
+    pub async fn rights(&self) -> Vec<Right> {
+        told(self.account(), include_str!("rights.py"), vec![self.name().to_owned()]).await
+    }
+
     /// Somebody who has taken on a role of the stack, by its name in the template.
     ///
     /// # Panics
@@ -83,15 +105,24 @@ impl Stack {
 }
 
 async fn identity(account: &Account, arguments: Vec<String>) -> Identity {
+    let identity: Identity = told(account, include_str!("identity.py"), arguments).await;
+    Identity { endpoint: account.endpoint().to_owned(), ..identity }
+}
+
+/// What a script prints that acts as the account itself.
+async fn told<T: DeserializeOwned + Send + 'static>(
+    account: &Account,
+    script: &'static str,
+    arguments: Vec<String>,
+) -> T {
     let account = account.clone();
     unblocked(move || {
         let mut python = Command::new(venv::folder().join("bin/python"));
-        python.args(["-c", include_str!("identity.py")]).args(&arguments).envs(account.environment());
-        let made = python.output().expect("python runs");
-        let told = String::from_utf8_lossy(&made.stderr);
-        assert!(made.status.success(), "{arguments:?}: {told}");
-        let identity: Identity = serde_json::from_slice(&made.stdout).expect("credentials, as JSON");
-        Identity { endpoint: account.endpoint().to_owned(), ..identity }
+        python.args(["-c", script]).args(&arguments).envs(account.environment());
+        let output = python.output().expect("python runs");
+        let failure = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {failure}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
     })
     .await
 }

@@ -37,5 +37,5 @@ mod venv;
 
 pub use account::{Account, LocalAws};
 pub use faults::{Calls, Faults};
-pub use guarded::Identity;
+pub use guarded::{Identity, Right};
 pub use stack::Stack;

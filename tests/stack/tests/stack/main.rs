@@ -4,4 +4,6 @@
 mod contract;
 mod events;
 mod history;
+mod rights;
+mod signing;
 mod support;
