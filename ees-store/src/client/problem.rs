@@ -20,6 +20,7 @@ pub(super) struct Problem {
     /// The pause the server asks for.
     pub(super) retry_after: Option<Duration>,
     /// What AWS said no to, before the request came to the server.
+    #[cfg(feature = "sigv4")]
     gateway: Option<Gateway>,
 }
 
@@ -55,6 +56,7 @@ impl Problem {
             message,
             stream_id: body.stream_id,
             retry_after,
+            #[cfg(feature = "sigv4")]
             gateway,
         }
     }
