@@ -6,7 +6,7 @@ use super::Database;
 use super::error::Error;
 use super::item::{self, KEY, to_text};
 use super::rows::DROPPED;
-use super::unprocessed::until_done;
+use super::unprocessed::Rounds;
 use crate::projection::BoxError;
 
 /// Requests in one call of `BatchWriteItem`, at most.
@@ -53,16 +53,19 @@ impl Database {
     }
 
     async fn remove(&self, partition: &str, keys: &[&str]) -> Result<(), BoxError> {
-        let mut requests = Vec::with_capacity(keys.len());
+        let mut left = Vec::with_capacity(keys.len());
         for key in keys {
             let delete = DeleteRequest::builder().set_key(Some(item::key(partition, key))).build()?;
-            requests.push(WriteRequest::builder().delete_request(delete).build());
+            left.push(WriteRequest::builder().delete_request(delete).build());
         }
-        until_done(requests, async |requests| {
-            let call = self.client.batch_write_item().request_items(&*self.table, requests);
+        let mut rounds = Rounds::new();
+        while !left.is_empty() {
+            let before = left.len();
+            let call = self.client.batch_write_item().request_items(&*self.table, left);
             let answer = Box::pin(call.send()).await.map_err(Error::of)?;
-            Ok(answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect())
-        })
-        .await
+            left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
+            rounds.next(before, left.len()).await?;
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::error::{Error, cancelled};
 use super::item::{self, Item, KEY, PARTITION};
-use super::unprocessed::until_done;
+use super::unprocessed::Rounds;
 use super::{ACTIONS_MAX, BYTES_MAX, Database};
 use crate::control::Position;
 use crate::database::TooLarge;
@@ -80,15 +80,17 @@ impl Tx {
         let asked = Vec::from_iter(asked);
         let mut found = BTreeMap::new();
         for keys in asked.chunks(KEYS_MAX) {
-            let keys = keys.iter().map(|key| item::key(partition, key)).collect();
-            until_done(keys, async |keys| {
-                let (items, left) = self.some(keys).await?;
+            let mut left: Vec<Item> = keys.iter().map(|key| item::key(partition, key)).collect();
+            let mut rounds = Rounds::new();
+            while !left.is_empty() {
+                let before = left.len();
+                let (items, unprocessed) = self.some(left).await?;
                 for item in items {
                     found.insert(item::to_text(&item, KEY)?.to_owned(), item);
                 }
-                Ok(left)
-            })
-            .await?;
+                left = unprocessed;
+                rounds.next(before, left.len()).await?;
+            }
         }
         Ok(keys
             .iter()
