@@ -32,20 +32,3 @@ impl Rounds {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_left_comes_again_and_not_for_ever() {
-        let mut rounds = Rounds::new();
-        for left in (0..20).rev() {
-            rounds.next(left + 1, left).await.unwrap();
-        }
-        for _ in 0..ROUNDS_MAX {
-            rounds.next(5, 5).await.unwrap();
-        }
-        assert!(rounds.next(5, 5).await.unwrap_err().passes());
-    }
-}

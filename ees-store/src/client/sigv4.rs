@@ -191,7 +191,7 @@ mod tests {
         use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
         #[derive(Debug, Default)]
-        struct Counting(AtomicUsize, Option<SystemTime>);
+        struct Counting(Arc<AtomicUsize>, Option<SystemTime>);
         impl ProvideCredentials for Counting {
             fn provide_credentials<'a>(
                 &'a self,
@@ -208,15 +208,15 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
         for (expiry, asked) in [(None, 1), (Some(now + BEFORE_EXPIRY * 2), 1), (Some(now + BEFORE_EXPIRY), 3)]
         {
-            let counting = Arc::new(Counting(AtomicUsize::new(0), expiry));
+            let count = Arc::new(AtomicUsize::new(0));
             let config = config(Credentials::new("", "", None, None, ""), now).into_builder();
-            let provider = SharedCredentialsProvider::new(counting.clone());
+            let provider = SharedCredentialsProvider::new(Counting(count.clone(), expiry));
             let config = config.credentials_provider(provider).build();
             let signer = Signer::new(&config, "https://host").unwrap();
             for _ in 0..3 {
                 assert!(signer.credentials().await.is_ok());
             }
-            assert_eq!(counting.0.load(Relaxed), asked, "{expiry:?}");
+            assert_eq!(count.load(Relaxed), asked, "{expiry:?}");
         }
     }
 }

@@ -32,12 +32,12 @@ async fn the_policies_are_enough() {
     let ada = account.user(CALLER).await.sdk_config();
     let store = Client::builder(&stack.url()).with_sigv4(&ada).build().unwrap();
     for last in 0..COMMITS {
-        let expectation = Expectation::LastChangeset(last.into());
-        let events = Events::parse(r#"[{"type": "changed", "blob": "b"}]"#).unwrap();
-        let untyped = Commit::new("untyped".parse().unwrap(), expectation, events);
-        let typed = Commit { stream_id: "typed".parse().unwrap(), ..untyped.clone() };
-        store.commit(untyped).await.unwrap();
-        store.commit(typed.with_stream_type("account".parse().unwrap())).await.unwrap();
+        let commit = |stream_id: &str| {
+            let events = Events::parse(r#"[{"type": "changed", "blob": "b"}]"#).unwrap();
+            Commit::new(stream_id.parse().unwrap(), Expectation::LastChangeset(last.into()), events)
+        };
+        store.commit(commit("untyped")).await.unwrap();
+        store.commit(commit("typed").with_stream_type("account".parse().unwrap())).await.unwrap();
     }
     let plain = reqwest::Client::new().post(format!("{}/streams/plain", stack.url()));
     let plain = plain.header("Authorization", stack.authorization()).body(r#"{"events":[1]}"#);
