@@ -122,8 +122,10 @@ impl Worker {
             let deliveries = tokio::select! {
                 biased;
                 () = &mut stop => {
+                    let last = receiving.await;
+                    // Not before: it would get what is given back.
                     stopped.cancel();
-                    receiving.await
+                    last
                 }
                 received = &mut receiving => received,
             };
