@@ -77,6 +77,7 @@ mod tests {
         assert_eq!(read("InvalidSignatureException", expired), Some(Gateway::Clock));
         assert_eq!(read("InvalidSignatureException", "does not match"), Some(Gateway::Signature));
         assert_eq!(read("AccessDeniedException:http://internal", ""), Some(Gateway::NotAllowed));
+        assert_eq!(read("MissingAuthenticationTokenException", ""), Some(Gateway::Unsigned));
         assert_eq!(read("InternalServerErrorException", ""), None);
         assert_eq!(Gateway::read(&HeaderMap::new(), expired), None);
     }

@@ -48,7 +48,7 @@ impl Problem {
         let mut message = body.message.unwrap_or_else(answered);
         let gateway = Gateway::read(headers, &message);
         if let Some(gateway) = gateway {
-            message = format!("{message}: {}", gateway.advice());
+            message = format!("{}; {}", message.trim_end_matches('.'), gateway.advice());
         }
         Self {
             status,
