@@ -19,6 +19,8 @@ use tempfile::TempDir;
 
 #[cfg(feature = "dynamodb")]
 use crate::dynamodb::Address;
+#[cfg(feature = "dynamodb")]
+use crate::exit::Exit;
 use crate::exit::{Failure, Outcome};
 use crate::place::{Backend, create_folder};
 
@@ -93,7 +95,7 @@ impl ReadModels {
                     "`ees dynamodb create-table {} --read-models` makes a table for them",
                     address.table
                 );
-                Err(Failure::from(Error::Unavailable(error.to_string())).at(address).and(advice))
+                Err(Failure::new(Exit::Unavailable, "UNAVAILABLE", error).at(address).and(advice))
             }
         }
     }
