@@ -63,7 +63,7 @@ struct Stored<'a> {
 }
 
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
-    let client = arguments.remote.client()?;
+    let client = arguments.remote.client().await?;
     let (wait_for, timeout) = (arguments.wait_for.clone(), arguments.timeout);
     let commit = commit_of(arguments)?;
     let stream_id = commit.stream_id.clone();

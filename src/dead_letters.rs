@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         Command::List(queue) => list(&open(queue), output).await,
         Command::Redrive { queue, remote } => {
             let publisher = Publisher::new(aws_sdk_sns::Client::new(&config));
-            redrive(&open(queue), &publisher, &remote.client()?, output).await
+            redrive(&open(queue), &publisher, &remote.client().await?, output).await
         }
     }
 }

@@ -39,7 +39,7 @@ struct Summary<'a> {
 }
 
 pub(crate) async fn run(Arguments { file, remote }: Arguments, output: &mut Output) -> Outcome {
-    let client = remote.patient_client()?;
+    let client = remote.patient_client().await?;
     if file == "-" {
         let mut out = BufWriter::new(io::stdout());
         write_log(&client, &mut out, output, &|e| Failure::output(&e)).await?;

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
-    let client = arguments.remote.client()?;
+    let client = arguments.remote.client().await?;
     if arguments.events {
         events(&client, arguments, output).await
     } else {

@@ -1,6 +1,10 @@
 //! The server that a sub-command talks to.
 
 use clap::Args;
+#[cfg(feature = "sigv4")]
+use clap::builder::BoolishValueParser;
+#[cfg(feature = "sigv4")]
+use ees_store::client::Builder;
 use ees_store::client::Client;
 
 use crate::exit::{Failure, Outcome};
@@ -13,25 +17,41 @@ pub(crate) struct Remote {
     /// The key to show it, where it wants one
     #[arg(long, env = "EES_API_KEY", value_name = "KEY", hide_env_values = true, hide_default_value = true)]
     api_key: Option<String>,
+    /// Sign requests with the AWS credentials of the environment, for a stack whose API wants that; done by itself where
+    /// the URL is https://ID.execute-api.REGION.amazonaws.com/... and there is no key
+    #[cfg(feature = "sigv4")]
+    #[arg(long, env = "EES_SIGV4", value_parser = BoolishValueParser::new())]
+    sigv4: bool,
 }
 
 impl Remote {
     /// For somebody who waits for an answer: a server that is away is told within a second or two.
-    pub(crate) fn client(&self) -> Outcome<Client> {
-        self.with_retries(2)
+    pub(crate) async fn client(&self) -> Outcome<Client> {
+        self.with_retries(2).await
     }
 
     /// For long work: lasts while the server is started anew, half a minute or so.
-    pub(crate) fn patient_client(&self) -> Outcome<Client> {
-        self.with_retries(9)
+    pub(crate) async fn patient_client(&self) -> Outcome<Client> {
+        self.with_retries(9).await
     }
 
-    fn with_retries(&self, retries: usize) -> Outcome<Client> {
+    async fn with_retries(&self, retries: usize) -> Outcome<Client> {
         let builder = Client::builder(&self.url).retries(retries);
         let builder = match &self.api_key {
             Some(key) => builder.api_key(key),
             None => builder,
         };
+        #[cfg(feature = "sigv4")]
+        let builder = self.signing(builder).await;
         builder.build().map_err(Failure::usage)
+    }
+    #[cfg(feature = "sigv4")]
+    async fn signing(&self, builder: Builder) -> Builder {
+        if self.sigv4 || self.api_key.is_none() && builder.is_api_gateway() {
+            let loading = aws_config::load_defaults(aws_config::BehaviorVersion::latest());
+            let config = Box::pin(loading).await;
+            return builder.with_sigv4(&config);
+        }
+        builder
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
-    let client = arguments.remote.patient_client()?;
+    let client = arguments.remote.patient_client().await?;
     let from = match (arguments.from, arguments.since_start) {
         (Some(from), _) => from,
         (None, true) => Checkpoint::START,

@@ -42,7 +42,7 @@ pub enum Error {
     /// The caller has no key, or its key is not known.
     #[error("not authorized: give a valid API key")]
     Unauthorized,
-    /// The caller's key lacks a scope.
+    /// The caller's key lacks a scope; or a signature was refused, and the message says what may be the matter.
     #[error("forbidden: {0}")]
     Forbidden(String),
     /// Another process has this log open for writing. Stop it, or talk to it over HTTP.

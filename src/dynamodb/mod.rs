@@ -5,6 +5,7 @@ mod address;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use ees_projector::dynamodb as read_models;
 use ees_store::dynamodb;
 use serde_json::json;
 
@@ -29,6 +30,10 @@ enum Command {
     CreateTable {
         #[command(flatten)]
         table: Table,
+        /// For read models (`ees serve --read-models dynamodb://TABLE`), not for a log: with on-demand billing, and nothing more,
+        /// since they can be built anew
+        #[arg(long, conflicts_with = "unprotected")]
+        read_models: bool,
         /// Let it be deleted: for trying things out
         #[arg(long)]
         unprotected: bool,
@@ -72,7 +77,10 @@ impl From<Table> for Address {
 
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     match arguments.command {
-        Command::CreateTable { table, unprotected } => create(table.into(), !unprotected, output).await,
+        Command::CreateTable { table, read_models: true, .. } => {
+            create_for_read_models(table.into(), output).await
+        }
+        Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
         Command::Check(table) => check(table.into(), output).await,
         Command::Cost { bytes, whole_copies } => cost(bytes, whole_copies, output),
         Command::Adopt(table) => adopt(table.into(), output).await,
@@ -83,6 +91,14 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
 async fn create(address: Address, protected: bool, output: &mut Output) -> Outcome {
     let made = dynamodb::create_table(&address.config().await, &address.table, protected).await?;
     let told = if made { "made" } else { "is there already; `ees dynamodb check` looks at it" };
+    output.either(&json!({ "table": address.table, "made": made }), format!("{}: {told}", address.table))
+}
+
+async fn create_for_read_models(address: Address, output: &mut Output) -> Outcome {
+    let client = read_models::aws_sdk_dynamodb::Client::new(&address.config().await);
+    let made = Box::pin(read_models::create_table(&client, &address.table)).await;
+    let made = made.map_err(|e| Failure::new(Exit::Unavailable, "TABLE", e))?;
+    let told = if made { "made, for read models" } else { "is there already" };
     output.either(&json!({ "table": address.table, "made": made }), format!("{}: {told}", address.table))
 }
 

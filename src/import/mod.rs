@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let Counts { imported, already_there } = if arguments.keep_order {
         keep_order::import(lines, &arguments.place.backend()?, arguments.keeping, output).await?
     } else {
-        lanes::import(lines, arguments.remote.patient_client()?, output).await?
+        lanes::import(lines, arguments.remote.patient_client().await?, output).await?
     };
     let took = begun.elapsed();
     let text = format!(

@@ -151,7 +151,7 @@ pub(crate) struct Parked {
 pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -> Outcome {
     match command {
         Command::List { remote } => {
-            let All { projections } = remote.client()?.get_json("/projections").await?;
+            let All { projections } = remote.client().await?.get_json("/projections").await?;
             output.either(&json!({"projections": projections}), table::of_projections(&projections))
         }
         Command::Status(arguments) => {
@@ -160,7 +160,7 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
                 (None, Some(stream_id), Some(changeset_id)) => Until::Changeset { stream_id, changeset_id },
                 _ => Until::Now,
             };
-            let client = arguments.remote.client()?;
+            let client = arguments.remote.client().await?;
             let status = wait::status_once(&client, &arguments.name, &until, arguments.timeout).await?;
             show(&status, output)
         }
@@ -170,23 +170,23 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
         Command::Rollback(arguments) => exchange(arguments, "rollback", output).await,
         Command::Partition { name, count, reason, remote } => {
             let body = json!({"count": count, "reason": reason});
-            show(&post(&remote.client()?, &name, "partitions", body).await?, output)
+            show(&post(&remote.client().await?, &name, "partitions", body).await?, output)
         }
         Command::Discard(Change { name, reason, remote }) => {
-            show(&post(&remote.client()?, &name, "discard", json!({"reason": reason})).await?, output)
+            show(&post(&remote.client().await?, &name, "discard", json!({"reason": reason})).await?, output)
         }
         Command::Pause(Change { name, reason, remote }) => {
-            show(&post(&remote.client()?, &name, "pause", json!({"reason": reason})).await?, output)
+            show(&post(&remote.client().await?, &name, "pause", json!({"reason": reason})).await?, output)
         }
         Command::Resume(Change { name, reason, remote }) => {
-            show(&post(&remote.client()?, &name, "resume", json!({"reason": reason})).await?, output)
+            show(&post(&remote.client().await?, &name, "resume", json!({"reason": reason})).await?, output)
         }
         Command::Skip { name, checkpoint, reason, remote } => {
             let body = json!({"checkpoint": checkpoint, "reason": reason});
-            show(&post(&remote.client()?, &name, "skip", body).await?, output)
+            show(&post(&remote.client().await?, &name, "skip", body).await?, output)
         }
         Command::Parked { name, retry, stream, reason, remote } => {
-            let client = remote.client()?;
+            let client = remote.client().await?;
             if retry {
                 let body = json!({"stream_id": stream, "reason": reason});
                 post(&client, &name, "retry", body).await?;
@@ -201,7 +201,7 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
 async fn exchange(arguments: Exchange, action: &str, output: &mut Output) -> Outcome {
     let Exchange { name, force, reason, remote } = arguments;
     let body = json!({"force": force, "reason": reason});
-    show(&post(&remote.client()?, &name, action, body).await?, output)
+    show(&post(&remote.client().await?, &name, action, body).await?, output)
 }
 
 pub(crate) fn path(name: &str) -> String {

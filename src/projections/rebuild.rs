@@ -50,7 +50,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let Arguments { name, side_by_side, verify, no_swap, force, dry_run, reason, no_wait, remote } =
         arguments;
-    let client = remote.patient_client()?;
+    let client = remote.patient_client().await?;
     if dry_run {
         let estimate: Estimate = client.get_json(&format!("{}/estimate", path(&name))).await?;
         return output.either(&estimate, in_words(&estimate, side_by_side));

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(Arguments { name, remote }: Arguments, output: &mut Output) -> Outcome {
-    let client = remote.patient_client()?;
+    let client = remote.patient_client().await?;
     let place = format!("{}/verification", path(&name));
     let _: Value = client.post_json(&place, &json!({})).await?;
     let mut progress = None;

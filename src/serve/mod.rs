@@ -34,8 +34,9 @@ pub(crate) struct Arguments {
     listen: String,
     #[command(flatten)]
     place: Place,
-    /// Where the read models are: sqlite:FOLDER, or postgres://USER:PASSWORD@HOST/DATABASE, which several servers may
-    /// share [default: the database of the store, or DATA/read-models]
+    /// Where the read models are: sqlite:FOLDER, or postgres://USER:PASSWORD@HOST/DATABASE or
+    /// dynamodb://TABLE?region=REGION (in builds with that feature), which several servers may share [default: the
+    /// PostgreSQL database of the store, or DATA/read-models]
     // A text, which is never shown: it may hold a password.
     #[arg(
         long,

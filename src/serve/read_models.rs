@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ees_projections::StreamCatalogue;
 use ees_projector::database::{Database, FoldRows};
+#[cfg(feature = "dynamodb")]
+use ees_projector::dynamodb;
 #[cfg(feature = "postgres")]
 use ees_projector::postgres;
 use ees_projector::{NewVersion, OnFailure, Parking, Projector, Settings, sqlite};
@@ -15,6 +17,10 @@ use ees_store::http::StatisticsSource;
 use ees_store::{Checkpoint, Error, Statistics};
 use tempfile::TempDir;
 
+#[cfg(feature = "dynamodb")]
+use crate::dynamodb::Address;
+#[cfg(feature = "dynamodb")]
+use crate::exit::Exit;
 use crate::exit::{Failure, Outcome};
 use crate::place::{Backend, create_folder};
 
@@ -31,6 +37,9 @@ pub(super) enum ReadModels {
     /// In one database, which several servers may share.
     #[cfg(feature = "postgres")]
     Postgres(postgres::Database),
+    /// In one table, which several servers and functions may share.
+    #[cfg(feature = "dynamodb")]
+    DynamoDb(dynamodb::Database),
 }
 
 impl ReadModels {
@@ -49,9 +58,7 @@ impl ReadModels {
             },
             Backend::Sqlite(folder) if wanted.is_some() => Self::in_files(folder, None),
             #[cfg(feature = "dynamodb")]
-            Backend::DynamoDb(_) if wanted.is_some() => {
-                Err(Failure::usage("--read-models: they can't be in DynamoDB; give sqlite: or postgres:"))
-            }
+            Backend::DynamoDb(address) if wanted.is_some() => Self::in_table(address).await,
             #[cfg(feature = "dynamodb")]
             Backend::DynamoDb(_) => Self::in_files(&data.join("read-models"), None),
             Backend::Sqlite(_) => Self::in_files(&data.join("read-models"), None),
@@ -76,6 +83,23 @@ impl ReadModels {
         })
     }
 
+    /// Read once, so that a table that is missing is told now, not tried for ever.
+    #[cfg(feature = "dynamodb")]
+    async fn in_table(address: &Address) -> Outcome<Self> {
+        let client = dynamodb::aws_sdk_dynamodb::Client::new(&address.config().await);
+        let database = dynamodb::Database::new(client, &address.table);
+        match Box::pin(ees_projections::Statistics::read_dynamodb(&database)).await {
+            Ok(_) => Ok(Self::DynamoDb(database)),
+            Err(error) => {
+                let advice = format!(
+                    "`ees dynamodb create-table {} --read-models` makes a table for them",
+                    address.table
+                );
+                Err(Failure::new(Exit::Unavailable, "UNAVAILABLE", error).at(address).and(advice))
+            }
+        }
+    }
+
     pub(super) fn register(&self, projector: &mut Projector, keep_audit: Duration) -> Outcome {
         match self {
             Self::Sqlite { statistics, stream_catalogue, .. } => {
@@ -83,6 +107,8 @@ impl ReadModels {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => register(projector, keep_audit, database.clone(), database.clone()),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(database) => register(projector, keep_audit, database.clone(), database.clone()),
         }
     }
 
@@ -102,6 +128,8 @@ impl ReadModels {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => projector.reactor(reactor, database.clone(), settings),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(database) => projector.reactor(reactor, database.clone(), settings),
         };
         registered.map_err(Failure::other)
     }
@@ -112,6 +140,8 @@ impl ReadModels {
             Self::Sqlite { statistics, .. } => Counted::Sqlite(statistics.clone()),
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => Counted::Postgres(database.clone()),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(database) => Counted::DynamoDb(database.clone()),
         }
     }
 }
@@ -135,6 +165,8 @@ enum Counted {
     Sqlite(sqlite::Database),
     #[cfg(feature = "postgres")]
     Postgres(postgres::Database),
+    #[cfg(feature = "dynamodb")]
+    DynamoDb(dynamodb::Database),
 }
 
 impl Counted {
@@ -145,6 +177,8 @@ impl Counted {
             Self::Sqlite(database) => ees_projections::Statistics::read(database).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => ees_projections::Statistics::read_postgres(database).await,
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(database) => ees_projections::Statistics::read_dynamodb(database).await,
         }
     }
 }

@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "support of tests: it fails by panicking")]
 
-mod build;
 mod command;
 pub mod history;
 pub mod read_models;
 mod server;
 
-pub use build::{binary, example};
 pub use command::{Ran, ees, run};
+pub use ees_test_shared::{binary, example};
 pub use server::{Killed, Server};

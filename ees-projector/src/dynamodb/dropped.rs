@@ -1,21 +1,18 @@
 //! Removes the rows of dropped tables: nobody finds them any more.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 
 use super::Database;
 use super::error::Error;
 use super::item::{self, KEY, to_text};
 use super::rows::DROPPED;
+use super::unprocessed::Rounds;
 use crate::projection::BoxError;
 
 /// Requests in one call of `BatchWriteItem`, at most.
 const REQUESTS_MAX: usize = 25;
 /// Partitions that are looked at in one go.
 const PARTITIONS_MAX: usize = 100;
-/// Rounds of a batch in which nothing was removed.
-const ROUNDS_MAX: u32 = 8;
 
 impl Database {
     /// Removes some of the items that nobody reads any more. How many it were, at most.
@@ -61,19 +58,13 @@ impl Database {
             let delete = DeleteRequest::builder().set_key(Some(item::key(partition, key))).build()?;
             left.push(WriteRequest::builder().delete_request(delete).build());
         }
-        let mut rounds = 0;
+        let mut rounds = Rounds::new();
         while !left.is_empty() {
             let before = left.len();
             let call = self.client.batch_write_item().request_items(&*self.table, left);
             let answer = Box::pin(call.send()).await.map_err(Error::of)?;
             left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
-            if left.len() == before {
-                rounds += 1;
-                if rounds > ROUNDS_MAX {
-                    return Err(Error::unprocessed().into());
-                }
-                tokio::time::sleep(Duration::from_millis(10 << rounds)).await;
-            }
+            rounds.next(before, left.len()).await?;
         }
         Ok(())
     }

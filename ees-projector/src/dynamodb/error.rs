@@ -32,7 +32,12 @@ impl Error {
             }
             _ => true,
         };
-        Self { detail: DisplayErrorContext(&error).to_string(), passes }
+        // What the service says is enough; what is in its way is in the causes.
+        let detail = match error.as_service_error().and_then(|said| Some((said.code()?, said.message()?))) {
+            Some((code, message)) => format!("{code}: {message}"),
+            None => DisplayErrorContext(&error).to_string(),
+        };
+        Self { detail, passes }
     }
 
     /// What is in the table is not what this program wrote there.

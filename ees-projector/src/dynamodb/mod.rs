@@ -13,6 +13,7 @@ mod item;
 mod rows;
 mod schema;
 mod tx;
+mod unprocessed;
 
 use std::error::Error as StdError;
 use std::sync::Arc;

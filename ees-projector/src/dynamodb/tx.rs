@@ -1,13 +1,13 @@
 //! A transaction that is a buffer: it is written when it is committed, whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
 use uuid::Uuid;
 
 use super::error::{Error, cancelled};
 use super::item::{self, Item, KEY, PARTITION};
+use super::unprocessed::Rounds;
 use super::{ACTIONS_MAX, BYTES_MAX, Database};
 use crate::control::Position;
 use crate::database::TooLarge;
@@ -15,8 +15,6 @@ use crate::projection::BoxError;
 
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
-/// Rounds of a batch in which nothing was read.
-const ROUNDS_MAX: u32 = 8;
 
 /// A transaction on a table of read models.
 ///
@@ -85,7 +83,7 @@ impl Tx {
         let mut found = BTreeMap::new();
         for keys in asked.chunks(KEYS_MAX) {
             let mut left: Vec<Item> = keys.iter().map(|key| item::key(partition, key)).collect();
-            let mut rounds = 0;
+            let mut rounds = Rounds::new();
             while !left.is_empty() {
                 let before = left.len();
                 let (items, unprocessed) = self.some(left).await?;
@@ -93,13 +91,7 @@ impl Tx {
                     found.insert(item::to_text(&item, KEY)?.to_owned(), item);
                 }
                 left = unprocessed;
-                if left.len() == before {
-                    rounds += 1;
-                    if rounds > ROUNDS_MAX {
-                        return Err(Error::unprocessed().into());
-                    }
-                    tokio::time::sleep(Duration::from_millis(10 << rounds)).await;
-                }
+                rounds.next(before, left.len()).await?;
             }
         }
         Ok(keys

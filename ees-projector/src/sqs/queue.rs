@@ -86,7 +86,7 @@ pub enum QueueError {
 }
 
 impl Queue {
-    /// The queue at this URL, subscribed to changesets or events. Waits 20 s for messages, and has them invisible for 30 s.
+    /// The queue at this URL, subscribed to changesets or events. Waits 5 s for messages, and has them invisible for 30 s.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self::at(client, url.into())
     }
@@ -116,7 +116,9 @@ impl Queue<Notification> {
 
 impl<M: Readable> Queue<M> {
     fn at(client: Client, url: String) -> Self {
-        let (wait, visibility) = (Duration::from_secs(20), Duration::from_secs(30));
+        // Long enough to cost little (some 500,000 calls a month, while nothing comes), and short enough to be waited for when a
+        // process ends.
+        let (wait, visibility) = (Duration::from_secs(5), Duration::from_secs(30));
         Self { client, url, wait, visibility, of: PhantomData }
     }
 

@@ -103,20 +103,31 @@ impl Worker {
     }
 
     /// Receives until it is told to stop; then gives back at once what was not handled.
+    ///
+    /// A receive that has begun then is not cut off, since the queue would hide what it gives away at that moment for the
+    /// visibility timeout, from a FIFO queue everything behind it too. So the end takes up to the queue's
+    /// [wait](Queue::with_wait): for a process that is given less time than that, shorten it.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
         let room = Arc::new(Semaphore::new(PORTIONS_AT_ONCE));
         let mut stop = std::pin::pin!(stop);
-        loop {
-            let received = async {
-                // Not more than are waited for: what is in the queue is safe there.
-                let permit = room.clone().acquire_owned().await;
-                (permit, self.queue.receive().await)
-            };
-            let (permit, deliveries) = tokio::select! {
+        while !stopped.is_cancelled() {
+            // Not more than are waited for: what is in the queue is safe there.
+            let permit = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                received = received => received,
+                permit = room.clone().acquire_owned() => permit,
+            };
+            let mut receiving = std::pin::pin!(self.queue.receive());
+            let deliveries = tokio::select! {
+                biased;
+                () = &mut stop => {
+                    let last = receiving.await;
+                    // Not before: it would get what is given back.
+                    stopped.cancel();
+                    last
+                }
+                received = &mut receiving => received,
             };
             match deliveries {
                 Ok(deliveries) if deliveries.is_empty() => {}
@@ -127,6 +138,7 @@ impl Worker {
                         drop(permit);
                     });
                 }
+                Err(_) if stopped.is_cancelled() => {}
                 Err(error) => {
                     tracing::warn!(%error, "the queue's messages can't be received");
                     tokio::select! {
@@ -173,8 +185,9 @@ impl Portion {
         };
         count(&self.counts.received, &self.deliveries);
         self.handle.wake();
-        let (mut waiting, unreadable): (Vec<_>, Vec<_>) =
-            self.deliveries.iter().cloned().partition(|delivery| delivery.message.is_ok());
+        // What came too late is left for others as it is.
+        let is_kept = |delivery: &Delivery| delivery.message.is_ok() || self.stopped.is_cancelled();
+        let (mut waiting, unreadable): (Vec<_>, Vec<_>) = self.deliveries.iter().cloned().partition(is_kept);
         for delivery in &unreadable {
             let error = delivery.message.as_ref().err().map(ToString::to_string);
             tracing::warn!(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -198,6 +199,29 @@ async fn what_was_not_handled_is_given_back_at_the_end() {
     .await;
     assert_eq!((worker.counts().given_back, worker.counts().handled), (1, 0));
     // At once, and not after the 30 s for which it was out of sight.
+    let began = Instant::now();
+    assert_eq!(bench.bus.bodies(&queue, 1).await.len(), 1);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    running.shut_down().await;
+    publishing.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_receive_brings_is_given_back_too() {
+    let bench = Bench::new().await;
+    let queue = bench.bus.subscribed("mine", &bench.bus.changesets, true).await;
+    let (running, publishing) = (bench.project(), bench.publish());
+    let waiting = Queue::new(bench.bus.sqs.clone(), &queue).with_wait(Duration::from_secs(20));
+    let worker = Worker::new(waiting, running.handle().clone());
+    // Told to stop when it is about to receive.
+    let mut looks = 0;
+    let stop = std::future::poll_fn(|_| {
+        looks += 1;
+        if looks == 1 { Poll::Pending } else { Poll::Ready(()) }
+    });
+    tokio::join!(worker.run(stop), append(&bench.store, "a", "[1]"));
+    let counts = worker.counts();
+    assert_eq!((counts.received, counts.given_back, counts.handled), (1, 1, 0));
     let began = Instant::now();
     assert_eq!(bench.bus.bodies(&queue, 1).await.len(), 1);
     assert!(began.elapsed() < Duration::from_secs(20));

@@ -7,6 +7,8 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect;
 
 use super::Client;
+#[cfg(feature = "sigv4")]
+use super::sigv4::{Signer, is_api_gateway};
 use super::transport::Transport;
 use crate::{Error, Result};
 
@@ -30,6 +32,8 @@ pub struct Builder {
     connect_timeout: Duration,
     timeout: Duration,
     retries: usize,
+    #[cfg(feature = "sigv4")]
+    sigv4: Option<aws_types::SdkConfig>,
 }
 
 impl Builder {
@@ -40,6 +44,8 @@ impl Builder {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             retries: 4,
+            #[cfg(feature = "sigv4")]
+            sigv4: None,
         }
     }
 
@@ -47,6 +53,37 @@ impl Builder {
     #[must_use]
     pub fn api_key(self, key: &str) -> Self {
         Self { api_key: Some(key.to_owned()), ..self }
+    }
+
+    /// Signs every call (SigV4, service `execute-api`), for an API behind API Gateway that lets in who has
+    /// `execute-api:Invoke`: the stack with `Authorization=iam`. Takes the place of an API key.
+    ///
+    /// The credentials are those of the configuration, such as `aws_config::load_defaults(..)` finds in the
+    /// environment; they are asked for anew before they expire. The region is that of the URL
+    /// (`https://ID.execute-api.REGION.amazonaws.com/...`); where it names none, that of the configuration.
+    ///
+    /// A call whose signature is refused fails with [`Error::Forbidden`], which says what may be the matter.
+    ///
+    /// ```no_run
+    /// # async fn example(config: aws_types::SdkConfig) -> Result<(), ees_store::Error> {
+    /// use ees_store::client::Client;
+    ///
+    /// let url = "https://a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com/v1";
+    /// let client = Client::builder(url).with_sigv4(&config).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "sigv4")]
+    #[must_use]
+    pub fn with_sigv4(self, config: &aws_types::SdkConfig) -> Self {
+        Self { sigv4: Some(config.clone()), ..self }
+    }
+
+    /// Whether the URL is API Gateway's own (`https://ID.execute-api.REGION.amazonaws.com`), where a call that has
+    /// no key has to be signed.
+    #[cfg(feature = "sigv4")]
+    pub fn is_api_gateway(&self) -> bool {
+        is_api_gateway(&self.url)
     }
 
     /// How long connecting may take, each time. Default: 5 seconds.
@@ -72,7 +109,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] when the URL can't be one of a server, is `https` while the crate was built without
-    /// its feature `tls`, or the API key holds characters that a header can't.
+    /// its feature `tls`, or the API key holds characters that a header can't; when calls are to be signed without
+    /// credentials or a region, or are to have a key as well.
     pub fn build(self) -> Result<Client> {
         let url = checked(&self.url)?;
         let http = reqwest::Client::builder()
@@ -90,7 +128,22 @@ impl Builder {
             .with_factor(2.5)
             .with_max_delay(Duration::from_secs(5))
             .with_max_times(self.retries);
-        Ok(Client { transport: Transport::new(http, url, self.timeout, backoff) })
+        #[cfg(feature = "sigv4")]
+        let signer = self.signer(&url)?;
+        let transport = Transport::new(http, url, self.timeout, backoff);
+        #[cfg(feature = "sigv4")]
+        let transport = transport.signed_by(signer);
+        Ok(Client { transport })
+    }
+
+    #[cfg(feature = "sigv4")]
+    fn signer(&self, url: &str) -> Result<Option<Signer>> {
+        let Some(config) = &self.sigv4 else { return Ok(None) };
+        if self.api_key.is_some() {
+            let why = "a call has an API key or a signature, not both: they go into the same header";
+            return Err(Error::InvalidRequest(why.to_owned()));
+        }
+        Signer::new(config, url).map(Some)
     }
 
     fn headers(&self) -> Result<HeaderMap> {

@@ -6,8 +6,11 @@
 
 mod builder;
 mod events;
+mod gateway;
 mod log;
 mod problem;
+#[cfg(feature = "sigv4")]
+mod sigv4;
 mod transport;
 mod wire;
 

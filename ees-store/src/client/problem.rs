@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use super::gateway::Gateway;
 use crate::{Commit, Error, Refusal, StreamId};
 
 /// An answer other than the one that was asked for.
@@ -17,31 +19,45 @@ pub(super) struct Problem {
     stream_id: Option<String>,
     /// The pause the server asks for.
     pub(super) retry_after: Option<Duration>,
+    /// What AWS said no to, before the request came to the server.
+    #[cfg(feature = "sigv4")]
+    gateway: Option<Gateway>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Body {
     error: Option<String>,
+    // API Gateway writes both.
+    #[serde(alias = "Message")]
     message: Option<String>,
     stream_id: Option<String>,
     request_id: Option<String>,
 }
 
 impl Problem {
-    pub(super) fn read(url: &str, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Self {
+    pub(super) fn read(url: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         // Whatever stands in between may answer with anything at all.
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
         let answered = || match body.request_id {
             Some(id) => format!("{url} answered {status}; its log says more under the request id {id}"),
             None => format!("{url} answered {status}"),
         };
+        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = retry_after.map(Duration::from_secs);
+        let mut message = body.message.unwrap_or_else(answered);
+        let gateway = Gateway::read(headers, &message);
+        if let Some(gateway) = gateway {
+            message = format!("{}; {}", message.trim_end_matches('.'), gateway.advice());
+        }
         Self {
             status,
             code: body.error.unwrap_or_default(),
-            message: body.message.unwrap_or_else(answered),
+            message,
             stream_id: body.stream_id,
             retry_after,
+            #[cfg(feature = "sigv4")]
+            gateway,
         }
     }
 
@@ -53,6 +69,12 @@ impl Problem {
             504 => self.code.is_empty(),
             _ => false,
         }
+    }
+
+    /// Whether other credentials would help.
+    #[cfg(feature = "sigv4")]
+    pub(super) fn is_about_credentials(&self) -> bool {
+        matches!(self.gateway, Some(Gateway::Expired | Gateway::Unknown))
     }
 
     /// The error that the server had, as far as the answer tells.
@@ -123,7 +145,8 @@ mod tests {
     use crate::{Events, Expectation};
 
     fn problem(status: u16, body: &str) -> Problem {
-        Problem::read("http://host", StatusCode::from_u16(status).unwrap(), None, body.as_bytes())
+        let headers = HeaderMap::new();
+        Problem::read("http://host", StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
     }
 
     #[test]

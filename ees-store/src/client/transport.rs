@@ -6,10 +6,12 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, Request};
 
 use super::problem::Problem;
+#[cfg(feature = "sigv4")]
+use super::sigv4::{Signer, Unsigned};
 use crate::{Error, Result};
 
 /// A server that asks for a longer pause than this is not worth waiting for in a call.
@@ -30,6 +32,8 @@ pub(super) struct Transport {
     url: String,
     timeout: Duration,
     backoff: ExponentialBuilder,
+    #[cfg(feature = "sigv4")]
+    signer: Option<Signer>,
 }
 
 /// A request.
@@ -90,6 +94,9 @@ pub(super) enum Failure {
     },
     /// The server answered that it can't, or won't.
     Problem(Problem),
+    /// It can't be signed: nothing was sent.
+    #[cfg(feature = "sigv4")]
+    Unsigned(String),
 }
 
 impl From<Failure> for Error {
@@ -97,6 +104,8 @@ impl From<Failure> for Error {
         match failure {
             Failure::Broken { why, .. } => Self::Unavailable(why),
             Failure::Problem(problem) => problem.into_error(),
+            #[cfg(feature = "sigv4")]
+            Failure::Unsigned(why) => Self::Forbidden(why),
         }
     }
 }
@@ -108,7 +117,20 @@ impl Transport {
         timeout: Duration,
         backoff: ExponentialBuilder,
     ) -> Self {
-        Self { http, url, timeout, backoff }
+        Self {
+            http,
+            url,
+            timeout,
+            backoff,
+            #[cfg(feature = "sigv4")]
+            signer: None,
+        }
+    }
+
+    /// Signs each request.
+    #[cfg(feature = "sigv4")]
+    pub(super) fn signed_by(self, signer: Option<Signer>) -> Self {
+        Self { signer, ..self }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -122,6 +144,8 @@ impl Transport {
             .when(|failure| match failure {
                 Failure::Broken { unsent, .. } => *unsent || call.repeatable,
                 Failure::Problem(problem) => call.repeatable && problem.passes(),
+                #[cfg(feature = "sigv4")]
+                Failure::Unsigned(_) => false,
             })
             .adjust(|failure, pause| match failure {
                 Failure::Problem(Problem { retry_after: Some(asked), .. }) => {
@@ -130,7 +154,11 @@ impl Transport {
                 _ => pause,
             })
             .notify(|failure, pause| {
-                let (Failure::Broken { why, .. } | Failure::Problem(Problem { message: why, .. })) = failure;
+                let why = match failure {
+                    Failure::Broken { why, .. } | Failure::Problem(Problem { message: why, .. }) => why,
+                    #[cfg(feature = "sigv4")]
+                    Failure::Unsigned(why) => why,
+                };
                 tracing::debug!(url = self.url, path = call.path, ?pause, why, "trying again");
             })
             .await
@@ -138,23 +166,45 @@ impl Transport {
 
     async fn send_once(&self, call: &Call) -> Result<Answer, Failure> {
         let timeout = self.timeout.saturating_add(call.wait);
-        let response = self
+        let broken = |e: reqwest::Error| self.broken(&e, timeout);
+        let request = self
             .http
             .request(call.method.clone(), format!("{}{}", self.url, call.path))
             .headers(call.headers.clone())
             .body(call.body.clone())
             .timeout(timeout)
-            .send()
-            .await
-            .map_err(|e| self.broken(&e, timeout))?;
+            .build()
+            .map_err(broken)?;
+        let response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(|e| self.broken(&e, timeout))?;
+        let body = response.bytes().await.map_err(broken)?;
         if status.is_success() {
             return Ok(Answer { headers, body });
         }
-        let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let retry_after = retry_after.map(Duration::from_secs);
-        Err(Failure::Problem(Problem::read(&self.url, status, retry_after, &body)))
+        let problem = Problem::read(&self.url, status, &headers, &body);
+        #[cfg(feature = "sigv4")]
+        if let Some(signer) = self.signer.as_ref().filter(|_| problem.is_about_credentials()) {
+            signer.forget().await;
+        }
+        Err(Failure::Problem(problem))
+    }
+
+    /// Anew each time it is sent: a signature holds for some minutes.
+    #[cfg(feature = "sigv4")]
+    async fn signed(&self, mut request: Request) -> Result<Request, Failure> {
+        let Some(signer) = &self.signer else { return Ok(request) };
+        match signer.sign(&mut request).await {
+            Ok(()) => Ok(request),
+            Err(Unsigned::Passes(why)) => {
+                Err(Failure::Broken { why: format!("{}: {why}", self.url), unsent: true })
+            }
+            Err(Unsigned::Stays(why)) => Err(Failure::Unsigned(format!("{}: {why}", self.url))),
+        }
+    }
+
+    #[cfg(not(feature = "sigv4"))]
+    async fn signed(&self, request: Request) -> Result<Request, Failure> {
+        Ok(request)
     }
 
     fn broken(&self, error: &reqwest::Error, timeout: Duration) -> Failure {

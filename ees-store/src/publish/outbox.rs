@@ -6,8 +6,10 @@ use super::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Message};
 
 /// Messages that wait to be sent, in order within each group.
 ///
-/// Of a group, one message is under way at a time. A call takes several messages and may refuse any of them: with two of
-/// a group in it the later one could get through without the earlier one, and nobody could put that right.
+/// Of a group, one message is under way at a time. A call takes several messages, in their order, and may refuse any of them
+/// (<https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>: "the batch request can result in a combination of
+/// successful and unsuccessful actions"), which nowhere excepts those of one group. With two of a group in it the later one
+/// could get through without the earlier one, and nobody could put that right.
 pub(super) struct Outbox<'a> {
     groups: Vec<VecDeque<Waiting<'a>>>,
 }

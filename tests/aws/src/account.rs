@@ -35,6 +35,8 @@ impl LocalAws {
 }
 
 impl Account {
+    pub(crate) const REGION: &'static str = "eu-central-1";
+
     /// The account of those who say nothing: no test's, since all would share it, but one for trying things out.
     ///
     /// # Panics
@@ -59,7 +61,7 @@ impl Account {
 
     /// The region of everything in it.
     pub fn region(&self) -> &'static str {
-        "eu-central-1"
+        Self::REGION
     }
 
     /// The variables that make a program of its own (an `ees`, a script) use this account.
@@ -74,22 +76,23 @@ impl Account {
 
     /// What every client of the SDK is made from.
     pub fn sdk_config(&self) -> SdkConfig {
-        let credentials = Credentials::new(&self.id, "test", None, None, "test");
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static(self.region()))
-            .endpoint_url(&self.endpoint)
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .retry_config(RetryConfig::standard())
-            // An emulator on a busy machine is slow, not broken.
-            .timeout_config(
-                TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(60)).build(),
-            )
-            .build()
+        config(&self.endpoint, Credentials::new(&self.id, "test", None, None, "test"))
     }
 
     /// The same, with a plan of faults before the network.
     pub fn sdk_config_with(&self, faults: &Faults) -> SdkConfig {
         self.sdk_config().into_builder().http_client(Connector::client(faults.clone())).build()
     }
+}
+
+pub(crate) fn config(endpoint: &str, credentials: Credentials) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static(Account::REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .retry_config(RetryConfig::standard())
+        // An emulator on a busy machine is slow, not broken.
+        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(60)).build())
+        .build()
 }

@@ -28,11 +28,14 @@ bucket, key = f"{stack}-code-{os.environ['AWS_ACCESS_KEY_ID']}", "code.zip"
 s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": session.region_name})
 s3.put_object(Bucket=bucket, Key=key, Body=package.getvalue())
 
+text = Path(template).read_text().replace("CodeUri: build/", f"CodeUri: s3://{bucket}/{key}")
+# On AWS one right is for both calls; the emulator wants one for each.
+text = text.replace("Action: sns:Publish,", "Action: [sns:Publish, sns:PublishBatch],")
 cloudformation = session.client("cloudformation")
 given = [parameter.split("=", 1) for parameter in parameters]
 cloudformation.create_stack(
     StackName=stack,
-    TemplateBody=Path(template).read_text().replace("CodeUri: build/", f"CodeUri: s3://{bucket}/{key}"),
+    TemplateBody=text,
     Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given],
     Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
 )

@@ -12,6 +12,9 @@
 //! The emulator is kinder than AWS: it never throttles, never finds two transactions in conflict, leaves nothing
 //! unprocessed, has no lag in its indexes, and loses no answer. [`Faults`] puts that back, by a plan that a seed fixes.
 //!
+//! It lets everybody do everything. [`LocalAws::guarded_account`] is on another one, which verifies signatures and enforces
+//! policies.
+//!
 //! [`Stack`] deploys `deploy/template.yaml` there, with functions that are built for it.
 //!
 //! # The shared emulator
@@ -28,27 +31,11 @@
 mod account;
 mod emulator;
 mod faults;
+mod guarded;
 mod stack;
 mod venv;
 
 pub use account::{Account, LocalAws};
 pub use faults::{Calls, Faults};
+pub use guarded::{Identity, Right};
 pub use stack::Stack;
-
-use std::path::{Path, PathBuf};
-
-/// The `target` folder: where all is kept that outlives a process.
-///
-/// Found from the running test, since a `target` that was copied from elsewhere has paths of there compiled in. Only the
-/// programs of doctests lie outside of it.
-fn target() -> PathBuf {
-    let program = std::env::current_exe().expect("the system knows what runs");
-    let is_target =
-        |folder: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|tag| folder.join(tag).exists());
-    program.ancestors().find(is_target).map_or_else(|| workspace().join("target"), Path::to_owned)
-}
-
-/// The sources.
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders up")
-}

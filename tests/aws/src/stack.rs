@@ -1,17 +1,21 @@
 //! A template of SAM, deployed to an account.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use ees_test_shared::{binary, target, workspace};
+
 use crate::account::Account;
-use crate::{target, venv, workspace};
+use crate::venv;
 
 /// A stack that was deployed, with functions that run. It goes with its account.
 #[derive(Clone, Debug)]
 pub struct Stack {
     account: Account,
+    name: &'static str,
     outputs: BTreeMap<String, String>,
 }
 
@@ -53,7 +57,7 @@ impl Stack {
             deploy(&to, name, &workspace().join(template), &program(functions), &parameters)
         });
         match deploying.await {
-            Ok(outputs) => Self { account: account.clone(), outputs },
+            Ok(outputs) => Self { account: account.clone(), name, outputs },
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
         }
     }
@@ -61,6 +65,10 @@ impl Stack {
     /// The account it is in.
     pub fn account(&self) -> &Account {
         &self.account
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.name
     }
 
     /// An output of the template.
@@ -108,15 +116,10 @@ fn deploy(
     serde_json::from_slice(&deployed.stdout).expect("the outputs, as JSON")
 }
 
-/// A program of functions, built as the tests are, and stripped: the emulator copies it.
-///
-/// All of them together, and with the command as other tests build that: what they are made of is built once then.
+/// A program of functions, stripped: the emulator copies it.
 fn program(name: &str) -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "-p", "ees", "-p", "ees-lambda", "-p", "ees-own-projection", "--bins"]);
-    cargo.args(["--features", "ees/postgres,ees/dynamodb,ees/sns"]).current_dir(workspace());
-    assert!(cargo.status().expect("cargo runs").success(), "the functions do not build");
-    let built = target().join("debug").join(name);
+    let built = binary(name);
+    fs::create_dir_all(target().join("aws")).expect("target is writable");
     // Several tests of one process, and several processes, may be at it.
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     let call = CALLS.fetch_add(1, Relaxed);
@@ -126,7 +129,7 @@ fn program(name: &str) -> PathBuf {
         return built;
     }
     let stripped = target().join("aws").join(name);
-    std::fs::rename(stripping, &stripped).expect("target is writable");
+    fs::rename(stripping, &stripped).expect("target is writable");
     stripped
 }
 

@@ -8,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ees_test_shared::server::free_port;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::account::Account;
-use crate::cluster::{PATIENCE, free_port, new_folder};
+use crate::cluster::{PATIENCE, new_folder};
 use crate::unblocked;
 
 /// pgbouncer as many operate it: connections to the server are handed out for one transaction at a time, so that

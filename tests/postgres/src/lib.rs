@@ -42,20 +42,6 @@ pub use bouncer::Bouncer;
 pub use database::TestDatabase;
 pub use server::Server;
 
-use std::path::{Path, PathBuf};
-
-/// The `target` folder: where all is kept that outlives a process.
-///
-/// Found from the running test, since a `target` that was copied from elsewhere has paths of there compiled in. Only the
-/// programs of doctests lie outside of it.
-fn target() -> PathBuf {
-    let program = std::env::current_exe().expect("the system knows what runs");
-    let is_target =
-        |folder: &&Path| ["CACHEDIR.TAG", ".rustc_info.json"].iter().any(|tag| folder.join(tag).exists());
-    let workspace = || Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders up");
-    program.ancestors().find(is_target).map_or_else(|| workspace().join("target"), Path::to_owned)
-}
-
 /// Does something that blocks beside the runtime, so that the test's other tasks go on.
 async fn unblocked<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {

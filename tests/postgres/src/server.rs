@@ -70,7 +70,7 @@ impl Server {
     /// When it does not run.
     pub fn kill(&self) {
         let file =
-            fs::read_to_string(self.cluster.folder.join("data/postmaster.pid")).expect("the server runs");
+            fs::read_to_string(self.cluster.0.folder.join("data/postmaster.pid")).expect("the server runs");
         let pid = file.lines().next().and_then(|line| line.parse().ok()).and_then(Pid::from_raw);
         kill_process(pid.expect("it begins with the process id"), Signal::KILL).expect("the server runs");
     }

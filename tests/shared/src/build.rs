@@ -4,18 +4,20 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
-/// The command of that name, in the profile the tests run in: with everything, but for the benchmark only with what that
-/// measures.
+use crate::workspace;
+
+/// The command (`ees`), or a program of functions for AWS, in the profile the tests run in: with everything, but for the
+/// benchmark only with what that measures.
 ///
-/// Together with the functions for AWS, which other tests want: what both are made of is built once then.
+/// All of them together: what they are made of is built once then.
 ///
 /// # Panics
 /// When it can't be built.
 pub fn binary(name: &str) -> PathBuf {
     if cfg!(debug_assertions) {
-        let features = "ees/postgres,ees/dynamodb,ees/sns";
-        let functions = ["-p", "ees-lambda", "-p", "ees-own-projection"];
-        build(name, &[&["-p", name, "--bins", "--features", features][..], &functions].concat());
+        let programs = ["-p", "ees", "-p", "ees-lambda", "-p", "ees-own-projection", "--bins"];
+        let features = ["--features", "ees/postgres,ees/dynamodb,ees/sns,ees/sigv4"];
+        build("the programs", &[&programs[..], &features].concat());
     } else {
         build(name, &["-p", name, "--bin", name, "--features", "postgres"]);
     }
@@ -33,19 +35,19 @@ pub fn example(name: &str) -> PathBuf {
 
 fn build(name: &str, what: &[&str]) {
     static BUILT: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let mut built = BUILT.lock().unwrap();
+    let mut built = BUILT.lock().expect("no build has panicked");
     if built.iter().any(|known| known == name) {
         return;
     }
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--profile", profile]).args(what);
-    assert!(cargo.status().unwrap().success(), "{name} does not build");
+    cargo.args(["build", "--quiet", "--profile", profile]).args(what).current_dir(workspace());
+    assert!(cargo.status().expect("cargo runs").success(), "{name} can't be built");
     built.push(name.to_owned());
 }
 
 /// Where the profile's programs are: this test is one of them, two folders down.
 fn folder() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().to_owned()
+    let test = std::env::current_exe().expect("the system knows what runs");
+    test.ancestors().nth(2).expect("two folders up").to_owned()
 }
