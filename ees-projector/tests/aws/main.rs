@@ -7,8 +7,11 @@
     reason = "a test fails by panicking"
 )]
 
+mod bad_day;
+mod dying;
 mod flaky;
 mod publishing;
 mod stream;
 mod support;
+mod two_hosts;
 mod waking;

@@ -32,7 +32,7 @@ mod stack;
 mod venv;
 
 pub use account::{Account, LocalAws};
-pub use faults::{Calls, Faults};
+pub use faults::{Calls, Faults, Moment, dying_at_each_call};
 pub use stack::Stack;
 
 use std::path::{Path, PathBuf};

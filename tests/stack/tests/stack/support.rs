@@ -10,6 +10,9 @@ use serde_json::Value;
 /// Far longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(90);
 
+/// Messages by stream, in the order they came.
+pub(crate) type Told = BTreeMap<String, Vec<Value>>;
+
 /// A queue of a subscriber.
 pub(crate) struct Subscriber {
     pub(crate) url: String,
@@ -30,10 +33,10 @@ impl Subscriber {
         Self { url, client }
     }
 
-    /// All messages by stream, in the order they came, once there are so many.
-    pub(crate) async fn receive(&self, count: usize) -> BTreeMap<String, Vec<Value>> {
-        let deadline = Instant::now() + LONG;
-        let mut streams: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    /// All messages, once there are so many.
+    pub(crate) async fn receive(&self, count: usize, within: Duration) -> Told {
+        let deadline = Instant::now() + within;
+        let mut streams = Told::new();
         let mut received = 0;
         while received < count {
             assert!(Instant::now() < deadline, "{received} of {count} messages");
