@@ -70,7 +70,7 @@ impl History {
             let known = expected_tree();
             let known = known.lines().map(|line| line.split('\t').collect::<Vec<_>>());
             let known = known.map(|it| (renamed(it[0]), (it[1].to_owned(), it[2].to_owned())));
-            assert_eq!(tree, known.collect());
+            assert_eq!(tree, known.collect::<Tree>());
         }
         tree
     }
