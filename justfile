@@ -62,6 +62,15 @@ bench-short:
 kill-for-hours hours="4":
     EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test file_history --test file_history_postgres -- --nocapture
 
+# Has everybody at work at once on DynamoDB while all that can go wrong does, on many days (CI takes a few).
+bad-days seeds="200":
+    EES_FAULT_SEEDS={{seeds}} cargo test -p ees-store --all-features --test dynamodb -- --nocapture on_a_bad_day
+    EES_FAULT_SEEDS={{seeds}} cargo test -p ees-projector --all-features --test aws -- --nocapture on_a_bad_day
+
+# Sends a whole history through the stack on the local AWS (CI takes its beginning).
+whole-history:
+    EES_STACK_CHANGESETS=all cargo test -p ees-test-stack --test stack -- --nocapture a_history
+
 # Builds the functions for arm64 and deploys the stack to the AWS of the environment (`--parameter-overrides NAME=VALUE ...`).
 deploy *options: tools-aws
     [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2

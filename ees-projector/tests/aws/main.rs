@@ -7,9 +7,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod bad_day;
+mod dying;
 mod flaky;
 mod notifying;
 mod publishing;
 mod stream;
 mod support;
+mod two_hosts;
 mod waking;

@@ -11,7 +11,7 @@ use crate::flaky::Flaky;
 use crate::support::{Bus, LONG};
 
 /// A table's item; the store's own ones have no events.
-fn item(stream: &str, changeset_id: u64, event: Option<&str>) -> Value {
+pub fn item(stream: &str, changeset_id: u64, event: Option<&str>) -> Value {
     let number = |number: u64| json!({"N": number.to_string()});
     let mut item = json!({"stream_id": {"S": stream}, "changeset_id": number(changeset_id)});
     if let Some(event) = event {
@@ -26,7 +26,7 @@ fn item(stream: &str, changeset_id: u64, event: Option<&str>) -> Value {
 }
 
 /// Records with the sequence numbers 0, 1, ...
-fn records(records: &[(&str, Value)]) -> Event {
+pub fn records(records: &[(&str, Value)]) -> Event {
     let records = records.iter().enumerate().map(|(number, (name, item))| {
         json!({
             "eventID": number.to_string(), "eventName": name, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
@@ -41,11 +41,11 @@ fn records(records: &[(&str, Value)]) -> Event {
     serde_json::from_value(json!({"Records": records.collect::<Vec<_>>()})).unwrap()
 }
 
-fn failures(response: &DynamoDbEventResponse) -> Vec<&str> {
+pub fn failures(response: &DynamoDbEventResponse) -> Vec<&str> {
     response.batch_item_failures.iter().filter_map(|it| it.item_identifier.as_deref()).collect()
 }
 
-fn whole(stream: &str, changeset_id: u64, event: &str) -> String {
+pub fn whole(stream: &str, changeset_id: u64, event: &str) -> String {
     format!(r#"{{"stream_id":"{stream}","changeset_id":{changeset_id},"events":[{event}],"metadata":{{}}}}"#)
 }
 

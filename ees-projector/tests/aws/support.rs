@@ -10,7 +10,7 @@ use ees_store::publish::sns::Publisher;
 use ees_store::{
     Checkpoint, Commit, EventStore, Events, Expectation, StreamId, StreamQuery, StreamType, memory,
 };
-use ees_test_aws::{Account, LocalAws};
+use ees_test_aws::{Account, Faults, LocalAws};
 
 use crate::flaky::Flaky;
 
@@ -41,6 +41,11 @@ impl Bus {
 
     pub fn publisher(&self) -> Publisher {
         self.with_topics(self.sns.clone())
+    }
+
+    /// One whose calls are planned.
+    pub fn publisher_with(&self, faults: &Faults) -> Publisher {
+        self.with_topics(aws_sdk_sns::Client::new(&self.account.sdk_config_with(faults)))
     }
 
     /// One whose calls fail as told.

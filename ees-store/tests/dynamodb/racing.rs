@@ -82,8 +82,8 @@ async fn everything_at_once(account: Account, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_or_comes_twice_while_all_are_at_work_on_a_bad_day() {
-    // More of them in the night: EES_TEST_SEEDS=100.
-    let seeds = std::env::var("EES_TEST_SEEDS").map_or(3, |seeds| seeds.parse().unwrap());
+    // More of them by `just bad-days`.
+    let seeds = std::env::var("EES_FAULT_SEEDS").map_or(3, |seeds| seeds.parse().unwrap());
     for seed in 1..=seeds {
         everything_at_once(account().await, seed).await;
     }

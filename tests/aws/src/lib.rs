@@ -36,6 +36,6 @@ mod stack;
 mod venv;
 
 pub use account::{Account, LocalAws};
-pub use faults::{Calls, Faults};
+pub use faults::{Calls, Faults, Moment, dying_at_each_call};
 pub use guarded::{Identity, Right};
 pub use stack::Stack;

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
     KeysAndAttributes, Projection, ProjectionType, Put, ScalarAttributeType, TransactWriteItem,
 };
-use ees_test_aws::{Account, Faults, LocalAws};
+use ees_test_aws::{Account, Faults, LocalAws, Moment};
 
 const TABLE: &str = "things";
 
@@ -157,4 +157,29 @@ async fn who_is_cut_off_reaches_nothing_any_more() {
     faults.cut_off().await;
     assert!(put(&cut, "b").await.is_err());
     assert_eq!(red(&client(&account, &Faults::none())).await, 1);
+}
+
+#[tokio::test]
+async fn who_dies_in_a_call_makes_no_other() {
+    for (moment, done) in [(Moment::BeforeTheCall, 1), (Moment::AfterTheAnswer, 2)] {
+        let account = account().await;
+        let faults = Faults::none().dying_at(1, moment);
+        let client = client(&account, &faults);
+        let lived = faults.unless_it_dies(async {
+            for name in ["a", "b", "c"] {
+                put(&client, name).await.unwrap();
+            }
+        });
+        assert_eq!(lived.await, None);
+        assert_eq!(red(&self::client(&account, &Faults::none())).await, done, "{moment:?}");
+        assert!(put(&client, "d").await.is_err(), "nothing leaves any more");
+    }
+}
+
+#[tokio::test]
+async fn who_makes_fewer_calls_lives() {
+    let account = account().await;
+    let faults = Faults::none().dying_at(1, Moment::BeforeTheCall);
+    let client = client(&account, &faults);
+    assert_eq!(faults.unless_it_dies(async { put(&client, "a").await.is_ok() }).await, Some(true));
 }

@@ -14,7 +14,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::Value;
 
-use super::{Fate, Faults, answers};
+use super::{Fate, Faults, Moment, answers};
 
 /// Carries a plan of faults out.
 #[derive(Clone, Debug)]
@@ -55,12 +55,20 @@ impl HttpConnector for Connection {
 
 impl Connection {
     async fn serve(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-        let target = request.headers().get("x-amz-target").unwrap_or_default();
-        let Some(operation) = target.strip_prefix("DynamoDB_20120810.").map(str::to_owned) else {
-            return self.network.call(request).await;
-        };
+        let (is_dynamodb, operation) = operation(&request);
         self.faults.calls().count(&operation);
+        match self.faults.0.death.next_call() {
+            None => {}
+            Some(Moment::BeforeTheCall) => self.faults.0.death.come().await,
+            Some(Moment::AfterTheAnswer) => {
+                let _ = self.answer(request).await;
+                self.faults.0.death.come().await
+            }
+        }
         let Some(_under_way) = self.faults.leave() else { return Err(broken()) };
+        if !is_dynamodb {
+            return self.network.call(request).await;
+        }
         let body =
             request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
         let actions = actions(&body);
@@ -122,6 +130,17 @@ impl Connection {
         let body = body.map_err(|error| ConnectorError::io(error.into()))?.into_bytes();
         Ok((response.status(), serde_json::from_slice(&body).unwrap_or_default()))
     }
+}
+
+/// Whether it is one of DynamoDB, and which: the services of today name it in a header, SNS in a form.
+fn operation(request: &HttpRequest) -> (bool, String) {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.split_once('.'));
+    if let Some((service, operation)) = target {
+        return (service.starts_with("DynamoDB_"), operation.to_owned());
+    }
+    let form = request.body().bytes().and_then(|body| std::str::from_utf8(body).ok()).unwrap_or_default();
+    let action = form.split('&').find_map(|field| field.strip_prefix("Action="));
+    (false, action.unwrap_or_default().to_owned())
 }
 
 /// How many answers a transaction gets.

@@ -4,11 +4,13 @@
 //! - `connector` stands between the SDK and the network, and carries it out.
 //! - `answers` are the answers of AWS to calls that it refuses.
 //! - `late` keeps new index entries back for a while.
+//! - `death` ends a process in the middle of a call.
 //! - [`Calls`] counts what went through.
 
 mod answers;
 mod calls;
 mod connector;
+mod death;
 mod late;
 
 use std::fmt;
@@ -21,6 +23,8 @@ use tokio::sync::watch;
 
 pub use calls::Calls;
 pub(crate) use connector::Connector;
+use death::Death;
+pub use death::{Moment, dying_at_each_call};
 use late::Late;
 
 /// A plan of faults, which a seed fixes; clones share it. Carried out in the SDK's own HTTP layer, so that its retries
@@ -44,6 +48,7 @@ struct Shared {
     late: Mutex<Late>,
     calls: Calls,
     cut_off: AtomicBool,
+    death: Death,
     under_way: watch::Sender<usize>,
 }
 
@@ -172,6 +177,10 @@ impl Faults {
     }
 
     fn with(seed: u64, odds: Odds) -> Self {
+        Self::planned(seed, odds, Death::at(None))
+    }
+
+    fn planned(seed: u64, odds: Odds, death: Death) -> Self {
         let rng = Mutex::new(Rng::with_seed(seed));
         Self(Arc::new(Shared {
             odds,
@@ -179,6 +188,7 @@ impl Faults {
             late: Mutex::default(),
             calls: Calls::default(),
             cut_off: AtomicBool::new(false),
+            death,
             under_way: watch::Sender::new(0),
         }))
     }
@@ -187,7 +197,12 @@ impl Faults {
         let mut odds = self.0.odds;
         change(&mut odds);
         let seed = self.roll(|rng| rng.clone().u64(..));
-        Self::with(seed, odds)
+        Self::planned(seed, odds, Death::at(self.0.death.due()))
+    }
+
+    fn with_death(self, at: Option<(usize, Moment)>) -> Self {
+        let seed = self.roll(|rng| rng.clone().u64(..));
+        Self::planned(seed, self.0.odds, Death::at(at))
     }
 
     fn roll<T>(&self, roll: impl FnOnce(&mut Rng) -> T) -> T {

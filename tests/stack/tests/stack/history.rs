@@ -1,35 +1,101 @@
-//! A part of a real history, imported through the API: counted, published, and projected.
+//! A real history, or its beginning, imported through the API: counted, published, and projected.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use ees_projector::postgres::sqlx;
 use ees_projector::sqs::{Queue, Worker};
-use ees_projector::{Fold, Projector, Recorded, Settings, dynamodb, postgres};
-use ees_store::StreamId;
+use ees_projector::{Fold, Order, Projector, Recorded, Settings, dynamodb, postgres};
 use ees_store::dynamodb::{Indexing, Options, Store};
+use ees_store::{Checkpoint, StreamId};
 use ees_test_aws::{LocalAws, Stack};
 use ees_test_postgres::TestDatabase;
-use ees_tests::history::{Line, lines};
+use ees_tests::history::{Line, expected_totals, expected_tree, lines};
 use futures::StreamExt;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::support::{LONG, Subscriber};
+use crate::support::{LONG, Subscriber, Told};
 
-/// So many that the emulator, whose queries are slow, is done in time.
+/// So many that the emulator, whose queries are slow, is done in time. `EES_STACK_CHANGESETS=all` takes the whole history.
 const CHANGESETS: usize = 300;
 
-/// The beginning, by stream. The emulator splits a path at what stands for a slash in it, so that there is none in these names.
-fn beginning() -> BTreeMap<StreamId, Vec<Line>> {
-    let mut streams: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for mut line in lines().into_iter().take(CHANGESETS) {
-        line.stream_id = line.stream_id.as_str().replace('/', ":").parse().unwrap();
-        streams.entry(line.stream_id.clone()).or_default().push(line);
+/// The history as far as it is taken.
+struct History {
+    streams: BTreeMap<StreamId, Vec<Line>>,
+    changesets: usize,
+    events: usize,
+    is_whole: bool,
+}
+
+impl History {
+    /// The emulator splits a path at what stands for a slash in it, so that there is none in these names.
+    fn taken() -> Self {
+        let mut lines = lines();
+        let in_all = lines.len();
+        match std::env::var("EES_STACK_CHANGESETS").as_deref() {
+            Err(_) => lines.truncate(CHANGESETS),
+            Ok("all") => {}
+            Ok(number) => lines.truncate(number.parse().unwrap()),
+        }
+        let (changesets, events) = (lines.len(), lines.iter().map(|line| events_of(line).len()).sum());
+        let mut streams: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for mut line in lines {
+            line.stream_id = renamed(line.stream_id.as_str()).parse().unwrap();
+            streams.entry(line.stream_id.clone()).or_default().push(line);
+        }
+        Self { streams, changesets, events, is_whole: changesets == in_all }
     }
-    streams
+
+    /// Far longer than it takes, the emulator being what it is.
+    fn long(&self) -> Duration {
+        LONG.mul_f64((self.changesets as f64 / CHANGESETS as f64).max(1.0))
+    }
+
+    fn end(&self) -> Checkpoint {
+        Checkpoint::new(self.changesets as u64)
+    }
+
+    /// The files there are in the end, their modes and their blobs.
+    fn tree(&self) -> Tree {
+        let last = |lines: &Vec<Line>| lines.iter().flat_map(events_of).next_back();
+        let file = |event: &Value| Some((text(event, "mode")?, text(event, "blob")?));
+        let files =
+            self.streams.iter().filter_map(|(id, lines)| Some((id.to_string(), file(&last(lines)?)?)));
+        let tree: Tree = files.collect();
+        if self.is_whole {
+            let known = expected_tree();
+            let known = known.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+            let known = known.map(|it| (renamed(it[0]), (it[1].to_owned(), it[2].to_owned())));
+            assert_eq!(tree, known.collect::<Tree>());
+        }
+        tree
+    }
+
+    /// What `GET /streams` answers in the end.
+    fn totals(&self) -> Value {
+        let longest = self.streams.values().map(Vec::len).max().unwrap();
+        let totals = json!({
+            "total_streams": self.streams.len(), "total_changesets": self.changesets, "total_events": self.events,
+            "max_stream_length": longest, "statistics_version": self.changesets,
+        });
+        assert!(!self.is_whole || totals == expected_totals(), "{totals}");
+        totals
+    }
+}
+
+/// Mode and blob of each path.
+type Tree = BTreeMap<String, (String, String)>;
+
+fn renamed(path: &str) -> String {
+    path.replace('/', ":")
+}
+
+fn text(value: &Value, name: &str) -> Option<String> {
+    value[name].as_str().map(str::to_owned)
 }
 
 fn events_of(line: &Line) -> Vec<Value> {
@@ -55,6 +121,28 @@ impl Fold for LastEvents {
     }
 }
 
+/// The files that there are: a row a path.
+struct FileTree;
+
+impl Fold for FileTree {
+    type Event = Value;
+    type Key = String;
+    type State = Value;
+
+    fn name(&self) -> &str {
+        "file_tree"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn key(&self, event: Recorded<'_, Value>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, _: Option<Value>, event: Recorded<'_, Value>) -> Option<Value> {
+        (event.event["type"] != "file_deleted").then(|| event.event.clone())
+    }
+}
+
 async fn import(stack: &Stack, streams: &BTreeMap<StreamId, Vec<Line>>) {
     let (client, url) = (reqwest::Client::new(), stack.url());
     let import = async |lines: &Vec<Line>| {
@@ -69,39 +157,48 @@ async fn import(stack: &Stack, streams: &BTreeMap<StreamId, Vec<Line>>) {
     futures::stream::iter(streams.values().map(import)).buffer_unordered(8).collect::<()>().await;
 }
 
-/// The files there are in the end, and their blobs.
-fn expected_tree(streams: &BTreeMap<StreamId, Vec<Line>>) -> BTreeMap<String, String> {
-    let last = |lines: &Vec<Line>| lines.iter().flat_map(events_of).next_back();
-    let blob = |event: Value| event["blob"].as_str().map(str::to_owned);
-    streams.iter().filter_map(|(id, lines)| Some((id.to_string(), last(lines).and_then(blob)?))).collect()
-}
-
 /// The rows of the function, once it has applied all.
-async fn tree(database: &postgres::Database) -> BTreeMap<String, String> {
-    let deadline = Instant::now() + LONG;
+async fn tree_of_function(database: &postgres::Database, history: &History) -> Tree {
+    let deadline = Instant::now() + history.long();
     loop {
         let applied: Option<i64> =
             sqlx::query_scalar("SELECT checkpoint FROM ees.projections WHERE name = 'files'")
                 .fetch_optional(database.pool())
                 .await
                 .unwrap();
-        if applied == Some(CHANGESETS as i64) {
-            let rows = sqlx::query_as("SELECT key, state->>'blob' FROM files.files");
-            return rows.fetch_all(database.pool()).await.unwrap().into_iter().collect();
+        if applied == Some(history.changesets as i64) {
+            let rows = sqlx::query_as("SELECT key, state->>'mode', state->>'blob' FROM files.files");
+            let rows: Vec<(String, String, String)> = rows.fetch_all(database.pool()).await.unwrap();
+            return rows.into_iter().map(|(path, mode, blob)| (path, (mode, blob))).collect();
         }
         assert!(Instant::now() < deadline, "the function stands at {applied:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
+/// All rows of the worker.
+async fn tree_of_worker(database: &dynamodb::Database, stack: &Stack) -> Tree {
+    let partition = AttributeValue::S(database.partition("file_tree").await.unwrap());
+    let query = database.client().query().table_name(stack.output("ReadModels")).consistent_read(true);
+    let query =
+        query.key_condition_expression("ees_partition = :p").expression_attribute_values(":p", partition);
+    let rows: Vec<_> = query.into_paginator().items().send().try_collect().await.unwrap();
+    let file = |row: &dynamodb::Item| {
+        let state: Value = serde_json::from_str(row["state"].as_s().unwrap()).unwrap();
+        let path = row[dynamodb::KEY].as_s().unwrap().clone();
+        (path, (text(&state, "mode").unwrap(), text(&state, "blob").unwrap()))
+    };
+    rows.iter().map(file).collect()
+}
+
 /// What `GET /streams` answers, once it counts all of it.
-async fn statistics(stack: &Stack) -> Value {
-    let deadline = Instant::now() + LONG;
+async fn statistics(stack: &Stack, history: &History) -> Value {
+    let deadline = Instant::now() + history.long();
     loop {
         let get = reqwest::Client::new().get(format!("{}/streams", stack.url()));
         let answer = get.header("Authorization", stack.authorization()).send().await.unwrap();
         let statistics: Value = answer.json().await.unwrap();
-        if statistics["statistics_version"] == CHANGESETS {
+        if statistics["statistics_version"] == history.changesets {
             return statistics;
         }
         assert!(Instant::now() < deadline, "{statistics}");
@@ -121,7 +218,7 @@ async fn a_history_is_counted_published_and_projected() {
     let postgres = TestDatabase::new().await;
     stack.own_projection(postgres.url()).await;
 
-    // Another in a worker: woken by a queue, onto DynamoDB.
+    // Others in a worker: woken by a queue, onto DynamoDB.
     let config = account.sdk_config();
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let log = Arc::new(Store::open_with(&config, stack.output("Table"), options).await.unwrap());
@@ -129,6 +226,7 @@ async fn a_history_is_counted_published_and_projected() {
     let database = dynamodb::Database::new(client, stack.output("ReadModels"));
     let mut projector = Projector::new(log);
     projector.fold(LastEvents, database.clone(), Settings::default()).unwrap();
+    projector.fold(FileTree, database.clone(), Settings::default()).unwrap();
     let running = projector.start();
     let worker = Worker::new(Queue::new(wake_ups.client.clone(), &wake_ups.url), running.handle().clone());
     let (stop, stopped) = oneshot::channel::<()>();
@@ -136,13 +234,48 @@ async fn a_history_is_counted_published_and_projected() {
         worker.run(async { drop(stopped.await) }).await;
     });
 
-    let streams = beginning();
-    import(&stack, &streams).await;
+    let history = History::taken();
+    let began = Instant::now();
+    let passed = |what: &str| println!("{what} after {:.0?}", began.elapsed());
+    let (told, told_events, ()) = tokio::join!(
+        changesets.receive(history.changesets, history.long()),
+        events.receive(history.events, history.long()),
+        async {
+            import(&stack, &history.streams).await;
+            passed("imported");
+        }
+    );
+    passed("received");
+    each_came_once_and_in_order(&history, &told, &told_events);
 
-    // Every changeset and every event once, in the order of its stream.
-    let in_all: usize = streams.values().flatten().map(|line| events_of(line).len()).sum();
-    let (told, told_events) = tokio::join!(changesets.receive(CHANGESETS), events.receive(in_all));
-    for (stream_id, lines) in &streams {
+    // The rows, each event applied once.
+    for name in ["last_events", "file_tree"] {
+        running.handle().when_reached(name, history.end(), history.long()).await.unwrap();
+        passed(name);
+    }
+    for (stream_id, lines) in &history.streams {
+        let count: u64 = lines.iter().map(|line| events_of(line).len() as u64).sum();
+        let (row, _) = database.document::<(u64, u64)>("last_events", stream_id.as_str()).await.unwrap();
+        assert_eq!(row, Some((count, count)), "{stream_id}");
+    }
+    let tree = history.tree();
+    assert_eq!(tree_of_worker(&database, &stack).await, tree);
+    let files = postgres::Database::connect(postgres.url()).await.unwrap();
+    assert_eq!(tree_of_function(&files, &history).await, tree);
+    passed("projected");
+
+    // Exact, by the function that runs each minute.
+    assert_eq!(statistics(&stack, &history).await, history.totals());
+    passed("counted");
+    println!("{} files, {}", tree.len(), history.totals());
+    drop(stop);
+    worker.await.unwrap();
+    running.shut_down().await;
+}
+
+/// Every changeset and every event once, in the order of its stream.
+fn each_came_once_and_in_order(history: &History, told: &Told, told_events: &Told) {
+    for (stream_id, lines) in &history.streams {
         let id = |line: &Line| line.expected_last_changeset + 1;
         let whole = |line: &Line| {
             let metadata: Value = line.metadata.read().unwrap();
@@ -157,27 +290,4 @@ async fn a_history_is_counted_published_and_projected() {
         });
         assert_eq!(told_events[stream_id.as_str()], expected.collect::<Vec<_>>());
     }
-
-    // The rows, each event applied once.
-    let end = (CHANGESETS as u64).into();
-    running.handle().when_reached("last_events", end, LONG).await.unwrap();
-    for (stream_id, lines) in &streams {
-        let count: u64 = lines.iter().map(|line| events_of(line).len() as u64).sum();
-        let (row, _) = database.document::<(u64, u64)>("last_events", stream_id.as_str()).await.unwrap();
-        assert_eq!(row, Some((count, count)), "{stream_id}");
-    }
-
-    let files = postgres::Database::connect(postgres.url()).await.unwrap();
-    assert_eq!(tree(&files).await, expected_tree(&streams));
-
-    // Exact, by the function that runs each minute.
-    let longest = streams.values().map(Vec::len).max().unwrap();
-    let expected = json!({
-        "total_streams": streams.len(), "total_changesets": CHANGESETS, "total_events": in_all,
-        "max_stream_length": longest, "statistics_version": CHANGESETS,
-    });
-    assert_eq!(statistics(&stack).await, expected);
-    drop(stop);
-    worker.await.unwrap();
-    running.shut_down().await;
 }

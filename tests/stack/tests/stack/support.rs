@@ -16,6 +16,9 @@ pub(crate) const CALLER: &str = r#"{"Version": "2012-10-17", "Statement": {
     "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "arn:aws:execute-api:*:*:*"
 }}"#;
 
+/// Messages by stream, in the order they came.
+pub(crate) type Told = BTreeMap<String, Vec<Value>>;
+
 /// A queue of a subscriber.
 pub(crate) struct Subscriber {
     pub(crate) url: String,
@@ -62,10 +65,10 @@ impl Subscriber {
         Self { url, client }
     }
 
-    /// All messages by stream, in the order they came, once there are so many.
-    pub(crate) async fn receive(&self, count: usize) -> BTreeMap<String, Vec<Value>> {
-        let deadline = Instant::now() + LONG;
-        let mut streams: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    /// All messages, once there are so many.
+    pub(crate) async fn receive(&self, count: usize, within: Duration) -> Told {
+        let deadline = Instant::now() + within;
+        let mut streams = Told::new();
         let mut received = 0;
         while received < count {
             assert!(Instant::now() < deadline, "{received} of {count} messages");

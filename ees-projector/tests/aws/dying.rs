@@ -1,0 +1,270 @@
+//! Functions and workers that die at each of their calls: what they were told comes again, and in the end all is as if
+//! nothing had happened.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use aws_lambda_events::sqs::SqsEvent;
+use ees_projector::lambda::{Function, publish_records};
+use ees_projector::sqs::{Queue, Worker};
+use ees_projector::{Fold, OnDemand, Projector, Recorded, Settings, dynamodb, sqlite};
+use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store};
+use ees_store::publish::{Message, group_id};
+use ees_store::{
+    Changeset, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, memory,
+};
+use ees_test_aws::{Account, Faults, LocalAws, dying_at_each_call};
+use serde::de::IgnoredAny;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::stream::{failures, item, records, whole};
+use crate::support::{Bus, LONG, append, until};
+
+/// The events of each stream, in the order in which they were applied.
+pub struct ByStream;
+
+impl Fold for ByStream {
+    type Event = IgnoredAny;
+    type Key = String;
+    type State = Vec<u64>;
+
+    fn name(&self) -> &str {
+        "by_stream"
+    }
+    fn key(&self, event: Recorded<'_, IgnoredAny>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, applied: Option<Vec<u64>>, event: Recorded<'_, IgnoredAny>) -> Option<Vec<u64>> {
+        let mut applied = applied.unwrap_or_default();
+        applied.push(event.event_id.get());
+        Some(applied)
+    }
+}
+
+/// In portions, so that there is something between them to die in.
+fn settings() -> Settings {
+    Settings { batch_changesets_max: 3, span_changesets_max: 3, ..Settings::default() }
+}
+
+/// Six changesets of two streams.
+const HISTORY: [(&str, u64); 6] = [("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 2), ("a", 4)];
+
+/// As Lambda hands a FIFO queue's messages to a function.
+fn messages(changesets: &[Changeset]) -> SqsEvent {
+    let record = |(number, changeset): (usize, &Changeset)| {
+        json!({
+            "messageId": number.to_string(), "receiptHandle": "r", "md5OfBody": "",
+            "body": Message::of_changeset(changeset).body(),
+            "attributes": {"MessageGroupId": group_id(&changeset.stream_id), "ApproximateReceiveCount": "1"},
+            "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "eu-central-1", "eventSourceARN": "arn",
+        })
+    };
+    let records: Vec<_> = changesets.iter().enumerate().map(record).collect();
+    serde_json::from_value(json!({ "Records": records })).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_dies_at_any_call_leaves_nothing_out_and_the_topics_remove_what_comes_twice() {
+    let event = records(&HISTORY.map(|(stream, id)| ("INSERT", item(stream, id, Some(&id.to_string())))));
+    let world = async || {
+        let bus = Bus::new().await;
+        let changesets = bus.subscribed("changesets", &bus.changesets, true).await;
+        let events = bus.subscribed("events", &bus.events, true).await;
+        (bus, changesets, events)
+    };
+    let publish = async |(bus, ..): &(Bus, String, String), faults: &Faults| {
+        let response = publish_records(&bus.publisher_with(faults), &event, Instant::now() + LONG).await;
+        assert_eq!(failures(&response), [""; 0]);
+    };
+    let is_right = async |(bus, changesets, events): &(Bus, String, String), when: &str| {
+        let of = |bodies: &[String], stream: &str| {
+            let name = format!(r#""stream_id":"{stream}""#);
+            bodies.iter().filter(|body| body.contains(&name)).cloned().collect::<Vec<_>>()
+        };
+        let (told, told_events) = tokio::join!(bus.bodies(changesets, 6), bus.bodies(events, 6));
+        for (stream, count) in [("a", 4), ("b", 2)] {
+            let expected: Vec<_> = (1..=count).map(|id| whole(stream, id, &id.to_string())).collect();
+            assert_eq!(of(&told, stream), expected, "{when}");
+            let told = of(&told_events, stream);
+            let ids = told
+                .iter()
+                .map(|body| serde_json::from_str::<serde_json::Value>(body).unwrap()["event_id"].as_u64());
+            assert_eq!(ids.collect::<Vec<_>>(), (1..=count).map(Some).collect::<Vec<_>>(), "{when}");
+        }
+    };
+    let deaths = dying_at_each_call(world, publish, is_right).await;
+    assert!(deaths >= 8, "{deaths}");
+}
+
+/// A log in DynamoDB with its read models, and what a queue tells of it.
+struct Table {
+    account: Account,
+    told: SqsEvent,
+}
+
+impl Table {
+    async fn new() -> Self {
+        let account = LocalAws::account().await;
+        let config = account.sdk_config();
+        ees_store::dynamodb::create_table(&config, "log", false).await.unwrap();
+        dynamodb::create_table(&aws_sdk_dynamodb::Client::new(&config), "read-models").await.unwrap();
+        let store = Self::open(&account, &Faults::none()).await;
+        let mut candidates = Vec::new();
+        for (stream, id) in HISTORY {
+            let expectation = Expectation::LastChangeset((id - 1).into());
+            let events = Events::parse("[1,2]").unwrap();
+            store.commit(Commit::new(stream.parse().unwrap(), expectation, events)).await.unwrap();
+            candidates.push(Candidate {
+                stream_id: stream.parse().unwrap(),
+                changeset_id: id.into(),
+                size_bytes: 300,
+            });
+        }
+        Indexer::open(&config, "log").await.unwrap().index(candidates).await.unwrap();
+        let log = store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap().changesets;
+        let log: Vec<_> = log.into_iter().map(|indexed| indexed.changeset).collect();
+        Self { account, told: messages(&log) }
+    }
+
+    async fn open(account: &Account, faults: &Faults) -> Store {
+        let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
+        Store::open_with(&account.sdk_config_with(faults), "log", options).await.unwrap()
+    }
+
+    fn read_models(&self, faults: &Faults) -> dynamodb::Database {
+        let client = aws_sdk_dynamodb::Client::new(&self.account.sdk_config_with(faults));
+        dynamodb::Database::new(client, "read-models")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_for_a_queue_that_dies_at_any_call_applies_each_changeset_once() {
+    let handle = async |table: &Table, faults: &Faults| {
+        let log = Arc::new(Table::open(&table.account, faults).await);
+        let by_stream = OnDemand::fold(ByStream, table.read_models(faults), log, settings()).unwrap();
+        let response = Function::new(by_stream).on_messages(&table.told, Instant::now() + LONG).await;
+        assert!(response.batch_item_failures.is_empty(), "{response:?}");
+    };
+    let is_right = async |table: &Table, when: &str| {
+        for (stream, events) in [("a", 8), ("b", 4)] {
+            let database = table.read_models(&Faults::none());
+            let (row, next) = database.document::<Vec<u64>>("by_stream", stream).await.unwrap();
+            assert_eq!((row, next.get()), (Some((1..=events).collect()), 6), "{stream}, {when}");
+        }
+    };
+    let deaths = dying_at_each_call(Table::new, handle, is_right).await;
+    assert!(deaths >= 20, "{deaths}");
+}
+
+/// A queue with messages, the log they tell of, and a read model in a file.
+struct Desk {
+    bus: Bus,
+    queue: String,
+    log: Arc<memory::Store>,
+    rows: sqlite::Database,
+    _folder: tempfile::TempDir,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let (bus, log) = (Bus::new().await, history().await);
+        let folder = tempfile::tempdir().unwrap();
+        let rows = sqlite::Database::open(folder.path().join("rows.db")).unwrap();
+        let queue = bus.queue("mine", &[]).await;
+        for (number, changeset) in all(&log).await.iter().enumerate() {
+            let message = Message::of_changeset(changeset);
+            let send = bus.sqs.send_message().queue_url(&queue).message_body(message.body());
+            let send = send.message_group_id(message.group_id()).message_deduplication_id(number.to_string());
+            send.send().await.unwrap();
+        }
+        Self { bus, queue, log, rows, _folder: folder }
+    }
+}
+
+async fn history() -> Arc<memory::Store> {
+    let log = Arc::new(memory::Store::new());
+    for (stream, _) in HISTORY {
+        append(&log, stream, "[1,2]").await;
+    }
+    log
+}
+
+/// The events that were applied, by stream.
+async fn rows(database: &sqlite::Database) -> Vec<(String, String)> {
+    let read = database.read(|connection| {
+        let mut all = connection.prepare("SELECT key, state FROM by_stream ORDER BY key")?;
+        all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<_>>>()
+    });
+    read.await.unwrap()
+}
+
+async fn all(log: &memory::Store) -> Vec<Changeset> {
+    let page = log.read(LogQuery::from(Checkpoint::START, 1_000)).await.unwrap();
+    page.changesets.into_iter().map(|indexed| indexed.changeset).collect()
+}
+
+fn expected_rows() -> Vec<(String, String)> {
+    [("a", "[1,2,3,4,5,6,7,8]"), ("b", "[1,2,3,4]")].map(|(stream, ids)| (stream.into(), ids.into())).to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_at_any_call_deletes_no_message_that_is_not_applied() {
+    let work = async |desk: &Desk, faults: &Faults| {
+        let client = aws_sdk_sqs::Client::new(&desk.bus.account.sdk_config_with(faults));
+        let queue = Queue::new(client, &desk.queue).with_wait(Duration::from_secs(1));
+        // What a worker that died has in hand comes again after that.
+        let queue = queue.with_visibility(Duration::from_secs(1));
+        let mut projector = Projector::new(desk.log.clone());
+        projector.fold(ByStream, desk.rows.clone(), settings()).unwrap();
+        let running = projector.start();
+        let worker = Worker::new(queue, running.handle().clone());
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::join!(worker.run(async { drop(stopped.await) }), async {
+            until("the queue is empty", async || desk.bus.count(&desk.queue).await == 0).await;
+            drop(stop);
+        });
+        assert_eq!(rows(&desk.rows).await, expected_rows());
+        running.shut_down().await;
+    };
+    let is_right =
+        async |desk: &Desk, when: &str| assert_eq!(rows(&desk.rows).await, expected_rows(), "{when}");
+    let deaths = dying_at_each_call(Desk::new, work, is_right).await;
+    assert!(deaths >= 4, "{deaths}");
+}
+
+/// Polls so often, and then never again: as a process that is killed while it waits for anything, be it a call or a thread.
+async fn polled<T>(times: usize, work: impl Future<Output = T>) -> Option<T> {
+    let (mut work, mut left) = (pin!(work), times);
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_dies_wherever_it_waits_applies_each_changeset_once() {
+    for times in 0.. {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, database) =
+            (history().await, sqlite::Database::open(folder.path().join("rows.db")).unwrap());
+        let told = messages(&all(&log).await);
+        let function =
+            || Function::new(OnDemand::fold(ByStream, database.clone(), log.clone(), settings()).unwrap());
+        let lived = polled(times, async { function().on_messages(&told, Instant::now() + LONG).await }).await;
+        let response = function().on_messages(&told, Instant::now() + LONG).await;
+        assert!(response.batch_item_failures.is_empty(), "{times}: {response:?}");
+        assert_eq!(rows(&database).await, expected_rows(), "{times}");
+        if lived.is_some() {
+            assert!(times > 3, "it waits for something");
+            return;
+        }
+    }
+}
