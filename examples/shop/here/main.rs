@@ -66,13 +66,14 @@ impl Somewhere {
 async fn receiver() -> Result<String, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/sold-out", listener.local_addr()?);
-    let told = async |headers: HeaderMap, Json(body): Json<Value>| {
-        let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).unwrap_or_default();
-        println!("the webhook was told, under the key {key:.12}...: {body}");
-    };
     let router = Router::new().route("/sold-out", post(told));
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(url)
+}
+
+async fn told(headers: HeaderMap, Json(body): Json<Value>) {
+    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    println!("the webhook was told, under the key {key:.12}...: {body}");
 }
 
 fn to_try(customers: SocketAddr, operators: SocketAddr) -> String {

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::assembly::Shop;
 use crate::problem::Problem;
-use crate::product::{Product, ProductCommand, Refusal, stream_of};
+use crate::product::{NAME_BYTES_MAX, Product, ProductCommand, Refusal, stream_of};
 use crate::products::{Listed, Wanted};
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -102,7 +102,7 @@ async fn list(State(shop): State<Shop>, Query(wanted): Query<Wanted>) -> Answer<
 /// Which events to show.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct From {
+struct Since {
     #[serde(default)]
     from: u64,
 }
@@ -129,7 +129,7 @@ struct Happened {
 async fn events(
     State(shop): State<Shop>,
     Path(name): Path<String>,
-    Query(From { from }): Query<From>,
+    Query(Since { from }): Query<Since>,
 ) -> Answer<Events> {
     let query = StreamQuery::events(stream(&name)?, EventId::new(from), None).with_limit(PAGE);
     let page = shop.place.store.read_stream(query).await?;
@@ -146,5 +146,6 @@ async fn events(
 }
 
 fn stream(name: &str) -> Result<StreamId, Problem> {
-    stream_of(name).map_err(|error| Problem::Invalid(error.to_string()))
+    let why = || format!("a product's name has 1 to {NAME_BYTES_MAX} bytes, and no control characters");
+    stream_of(name).ok_or_else(|| Problem::Invalid(why()))
 }

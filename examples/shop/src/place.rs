@@ -114,7 +114,7 @@ impl Opened {
     #[cfg(feature = "dynamodb")]
     pub async fn in_dynamodb(config: &SdkConfig, table: &str) -> Result<Self, Failure> {
         use ees_store::dynamodb::{Indexing, Options, Store, create_table};
-        let client = aws_sdk_dynamodb::Client::new(config);
+        let client = ees_projector::dynamodb::aws_sdk_dynamodb::Client::new(config);
         let rows = format!("{table}-read-models");
         // A function is frozen between two calls: giving out the order is left to the indexer of the stack, whose tables
         // these are.

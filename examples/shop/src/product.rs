@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use ees_aggregate::Aggregate;
-use ees_store::{InvalidName, StreamId};
+use ees_store::StreamId;
 use serde::{Deserialize, Serialize};
 
 /// What happens to a product.
@@ -92,13 +92,13 @@ impl Aggregate for Product {
     }
 }
 
-/// The stream of a product.
-///
-/// # Errors
-/// The name is empty, too long, or has control characters.
-pub fn stream_of(name: &str) -> Result<StreamId, InvalidName> {
-    // Else the name would be there without one.
-    if name.is_empty() { StreamId::new("") } else { StreamId::new(format!("product/{name}")) }
+/// The longest name of a product, in bytes: other streams are named after it, and have names that are no longer than 1,024.
+pub const NAME_BYTES_MAX: usize = 200;
+
+/// The stream of a product; none when that can't be its name.
+pub fn stream_of(name: &str) -> Option<StreamId> {
+    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len());
+    StreamId::new(&format!("product/{name}")).ok().filter(|_| is_name)
 }
 
 /// The product whose stream it is.

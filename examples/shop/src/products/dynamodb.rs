@@ -3,7 +3,7 @@
 //! All rows of a read model are in one partition, in the order of their keys. One status is found by looking at the others too:
 //! well for thousands of products; for more, keep a second read model whose keys begin with the status.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use ees_projector::dynamodb::aws_sdk_dynamodb::types::AttributeValue;
 use ees_projector::dynamodb::{Database, Item, KEY, PARTITION};
 
 use super::{Listed, Products, Wanted};

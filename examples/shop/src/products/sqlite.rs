@@ -1,6 +1,6 @@
 //! Products found in SQLite.
 
-use ees_projector::sqlite::{Database, rusqlite};
+use ees_projector::sqlite::Database;
 
 use super::{Listed, Wanted};
 use crate::Failure;
@@ -11,7 +11,7 @@ const QUERY: &str = "SELECT product, in_stock, reserved, status FROM products
 pub(crate) async fn list(database: &Database, wanted: Wanted) -> Result<Vec<Listed>, Failure> {
     let found = database.read(move |connection| {
         let status = wanted.status.map(|status| status.as_str());
-        let wanted = rusqlite::params![status, wanted.after.unwrap_or_default(), Wanted::PAGE];
+        let wanted = (status, wanted.after.unwrap_or_default(), Wanted::PAGE);
         let mut query = connection.prepare_cached(QUERY)?;
         let rows = query.query_map(wanted, |row| {
             let (product, status) = (row.get(0)?, row.get(3)?);

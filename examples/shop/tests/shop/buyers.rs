@@ -2,11 +2,13 @@
 
 use std::iter::repeat_n;
 
+use ees_test_postgres::TestDatabase;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use shop::assembly::Shop;
+use shop::place::Place;
 
-use crate::opened::{Open, post_to, postgres};
+use crate::opened::{Open, open, post_to};
 
 /// So many at the same moment: how many got one. The others are told that it is sold out, and none anything else.
 async fn served(shops: impl Iterator<Item = Shop>) -> usize {
@@ -56,12 +58,14 @@ async fn everything_follows_once(open: Open) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_on_one_database_are_one_shop() {
-    let open = postgres().await;
-    let other = Shop::new(open.shop.place.clone(), Some(open.told.webhook.clone()));
+    let database = TestDatabase::new().await;
+    let place: Place = database.url().parse().unwrap();
+    let open = open(place.open().await.unwrap(), Box::new(database)).await;
+    let other = Shop::new(place.open().await.unwrap(), Some(open.told.webhook.clone()));
     let also_running = other.start().unwrap();
     open.restock("lamp", 50).await;
-    let shops = (0..200).map(|buyer| if buyer % 2 == 0 { &open.shop } else { &other }.clone());
-    assert_eq!(served(shops.collect::<Vec<_>>().into_iter()).await, 50);
+    let shops = [open.shop.clone(), other];
+    assert_eq!(served(shops.into_iter().cycle().take(200)).await, 50);
     everything_follows_once(open).await;
     also_running.shut_down().await;
 }

@@ -48,7 +48,7 @@ pub(crate) async fn dynamodb() -> Open {
     open(Opened::in_dynamodb(&account.sdk_config(), "shop").await.unwrap(), Box::new(account)).await
 }
 
-async fn open(place: Opened, kept: Kept) -> Open {
+pub(crate) async fn open(place: Opened, kept: Kept) -> Open {
     let told = Told::listening().await;
     let shop = Shop::new(place, Some(told.webhook.clone()));
     let running = shop.start().unwrap();
