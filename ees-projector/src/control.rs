@@ -166,12 +166,26 @@ pub struct ParkedStream {
     pub attempts: u32,
     /// What went wrong last.
     pub error: String,
-    /// Since when.
+    /// Since when; of a reactor, since when the first was the first.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub since: Timestamp,
-    /// When it is tried again.
+    /// When it is tried again. The year 9999 says that it was given up, and waits for an operator.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub retry_at: Timestamp,
+}
+
+impl ParkedStream {
+    /// A stream whose next changeset is `first`, which was not tried yet.
+    pub(crate) fn fresh(stream_id: StreamId, first: ChangesetId) -> Self {
+        let now = Timestamp::now();
+        Self { stream_id, first, changesets: 0, attempts: 0, error: String::new(), since: now, retry_at: now }
+    }
+
+    /// Whether it is not tried again before an operator says so: a reactor's effect that was refused for good, or failed
+    /// for too long.
+    pub fn is_given_up(&self) -> bool {
+        self.retry_at == crate::reactor::NEVER
+    }
 }
 
 /// Something an operator did, and why.

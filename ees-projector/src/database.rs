@@ -4,11 +4,13 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::future::Future;
+use std::time::Duration;
 
-use ees_store::{Checkpoint, StreamId, Timestamp};
+use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
 use crate::projection::BoxError;
+use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::read_model::{Change, Row, Table};
 use crate::standby::Comparison;
 
@@ -19,6 +21,12 @@ pub trait Database: Send + Sync + 'static {
 
     /// Begins a transaction. Waits for another writer.
     fn begin(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send;
+
+    /// As [`begin`](Self::begin), for what must last once it is committed, even if the machine loses power: effects that
+    /// are recorded. A read model can be built anew, and need not.
+    fn begin_lasting(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
+        self.begin()
+    }
 
     /// Runs a piece of work where it does no harm: a database that blocks moves it to a thread for that.
     fn run<T: Send + 'static>(
@@ -265,13 +273,12 @@ pub trait Transaction: Send + 'static {
         checkpoint: Checkpoint,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
-    /// Notes one more failure of a stream that waits.
-    fn parked_again(
+    /// Notes how a stream that waits stands: attempts, error, since when, and when it is tried again. Nothing, when none of
+    /// its changesets waits any more.
+    fn update_parked(
         &mut self,
         name: &str,
-        stream_id: &StreamId,
-        error: &str,
-        retry_at: Timestamp,
+        stream: &ParkedStream,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Forgets all that waits.
@@ -293,6 +300,48 @@ pub trait Transaction: Send + 'static {
         &mut self,
         name: &str,
         audit_before: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<usize, BoxError>> + Send;
+
+    /// Notes that an effect is begun once more, unless it is done; how it stands then. `within` is how long an attempt
+    /// lasts at most: where there is no lease, one that may be under way elsewhere makes it fail with [`Fenced`].
+    fn begin_effect(
+        &mut self,
+        name: &str,
+        id: &EffectId,
+        at: Timestamp,
+        within: Duration,
+    ) -> impl Future<Output = Result<Effect, BoxError>> + Send;
+
+    /// Notes how an effect ended.
+    fn end_effect(
+        &mut self,
+        name: &str,
+        id: &EffectId,
+        ended: &Ended,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Notes of a changeset's effects what became of those that are not done.
+    fn settle_effects(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        state: EffectState,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// The effects that are asked for, those begun last at the front.
+    fn effects(
+        &mut self,
+        name: &str,
+        wanted: &EffectQuery,
+    ) -> impl Future<Output = Result<Vec<Effect>, BoxError>> + Send;
+
+    /// Forgets effects that were done or discarded before that moment, at most so many. How many went.
+    fn sweep_effects(
+        &mut self,
+        name: &str,
+        before: Timestamp,
         limit: usize,
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
 

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::control::{AuditEntry, ParkedStream};
 use crate::operation::{Action, OperateError, Operation};
 use crate::projection::BoxError;
+use crate::reactor::{Effect, EffectQuery};
 use crate::slot::Slot;
 use crate::standby::{Comparison, SideBySide};
 use crate::status::{Kind, Live, Status};
@@ -25,6 +26,7 @@ pub(crate) type Verifying<T> = Pin<Box<dyn Future<Output = Result<T, OperateErro
 pub(crate) trait Inspect: Send + Sync {
     fn parked(&self, slot: Slot) -> Reading<Vec<ParkedStream>>;
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
+    fn effects(&self, wanted: EffectQuery) -> Reading<Vec<Effect>>;
     fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison>;
     fn estimate(&self) -> Verifying<Estimate>;
 }
@@ -68,6 +70,8 @@ impl Member {
             standby: self.standby.as_ref().and_then(|standby| standby.live.snapshot().as_standby()),
             pause: live.pause().cloned(),
             parked_streams: live.parked_streams,
+            given_up_streams: live.given_up_streams,
+            effects: (self.kind == Kind::Reactor).then_some(live.effects),
             last_error: live.failure,
         }
     }
@@ -159,13 +163,21 @@ impl Handle {
         timeout: Duration,
     ) -> Result<(), OperateError> {
         self.member(name)?;
+        let checkpoint = self.place_of(stream_id, changeset_id).await?;
+        self.when_reached(name, checkpoint, timeout).await
+    }
+
+    async fn place_of(
+        &self,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+    ) -> Result<Checkpoint, OperateError> {
         let located = self.log.locate(stream_id, changeset_id).await;
-        let checkpoint = located.map_err(|e| OperateError::Unavailable(e.to_string()))?.ok_or_else(|| {
+        located.map_err(|e| OperateError::Unavailable(e.to_string()))?.ok_or_else(|| {
             OperateError::Invalid(format!(
                 "stream \"{stream_id}\" has no changeset {changeset_id} in the log"
             ))
-        })?;
-        self.when_reached(name, checkpoint, timeout).await
+        })
     }
 
     /// Stops a projection between two steps, until it is resumed, over restarts too.
@@ -304,7 +316,8 @@ impl Handle {
         self.member(name)?.inspect.estimate().await
     }
 
-    /// Tries parked streams again now: one, or all. [`parked`](Self::parked) tells what became of them.
+    /// Tries parked streams again now: one, or all. [`parked`](Self::parked) tells what became of them; of a reactor's
+    /// streams it does so in a while, since what they do may take long.
     ///
     /// # Errors
     /// [`OperateError::Invalid`] when no such stream is parked.
@@ -324,6 +337,31 @@ impl Handle {
     pub async fn parked(&self, name: &str) -> Result<Vec<ParkedStream>, OperateError> {
         let slot = if base_of(name) == name { Slot::Live } else { Slot::Standby };
         let reading = self.member(name)?.inspect.parked(slot);
+        reading.await.map_err(|e| OperateError::Unavailable(e.to_string()))
+    }
+
+    /// Leaves out what a changeset calls for that was not done yet, for ever: the first of a stream that waits, or the one
+    /// that the reactor stands before. What comes after it in the stream goes on.
+    ///
+    /// # Errors
+    /// [`OperateError::Invalid`] for any other changeset.
+    pub async fn discard(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        let checkpoint = self.place_of(stream_id, changeset_id).await?;
+        self.operate(name, Action::DiscardEffects(checkpoint), reason).await
+    }
+
+    /// What a reactor's ledger has, those begun last at the front.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::Unavailable`].
+    pub async fn effects(&self, name: &str, wanted: EffectQuery) -> Result<Vec<Effect>, OperateError> {
+        let reading = self.member(name)?.inspect.effects(wanted);
         reading.await.map_err(|e| OperateError::Unavailable(e.to_string()))
     }
 

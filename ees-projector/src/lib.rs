@@ -3,7 +3,8 @@
 //! Where to start:
 //! - [`Fold`] is how most read models are written: a key and a pure function. [`Projection`] is for statements of
 //!   your own, on the transaction that also moves the checkpoint.
-//! - [`Reactor`] is for what happens outside of a database: a mail, a message; at least once, and never in a replay.
+//! - [`Reactor`] is for what happens outside of a database: a mail, a message; recorded in a ledger, and never in a replay.
+//!   `webhook::HttpReactor` posts events to a URL, [`process_manager::CommitReactor`] commits what follows from them.
 //! - [`ReadModel`] makes columns of a fold's state; without it, rows are JSON documents.
 //! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
 //! - [`sqlite::Database`] keeps read models in a file each, [`postgres::Database`] in a schema each, for any number of
@@ -25,6 +26,7 @@ mod on_demand;
 mod operation;
 mod partition;
 mod policy;
+pub mod process_manager;
 mod projection;
 mod projector;
 pub mod reactor;
@@ -54,6 +56,8 @@ pub mod publisher;
 pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 pub use control::{Applied, AuditEntry, Control, FailedChangeset, ParkedStream, Pause, PausedBy, Position};
 #[cfg(feature = "derive")]
@@ -72,6 +76,6 @@ pub use reactor::Reactor;
 pub use read_model::{ReadModel, Table};
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
-pub use status::{Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status};
+pub use status::{EffectCounts, Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status};
 pub use verification::{Estimate, Verification};
 pub use worker::runner::Drained;

@@ -37,12 +37,21 @@ pub(crate) enum Action {
     Discard,
     /// Tries parked streams again: one, or all.
     Retry(Option<StreamId>),
+    /// As `Skip`, of a reactor: what the changeset calls for is not done.
+    DiscardEffects(Checkpoint),
 }
 
 impl Action {
     /// Whether it is about one place in the log or one position: nothing that a projection in partitions has as a whole.
     pub(crate) fn concerns_one_place(&self) -> bool {
-        matches!(self, Self::Skip(_) | Self::SetCheckpoint { .. } | Self::Retry(_) | Self::BuildBeside(_))
+        matches!(
+            self,
+            Self::Skip(_)
+                | Self::DiscardEffects(_)
+                | Self::SetCheckpoint { .. }
+                | Self::Retry(_)
+                | Self::BuildBeside(_)
+        )
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -58,6 +67,7 @@ impl Action {
             Self::SetPartitions(_) => "set_partitions",
             Self::Discard => "discard",
             Self::Retry(_) => "retry",
+            Self::DiscardEffects(_) => "discard_effects",
         }
     }
 }

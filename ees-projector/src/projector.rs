@@ -17,7 +17,7 @@ use crate::operation::Operation;
 use crate::partition::SLOTS;
 use crate::policy::OnFailure;
 use crate::projection::{Order, Projection, is_name};
-use crate::reactor::{self, Reacting, Reactor};
+use crate::reactor::{self, Effect, EffectQuery, Reacting, Reactor};
 use crate::read_model::InvalidTable;
 use crate::settings::Settings;
 use crate::slot::Slot;
@@ -301,6 +301,15 @@ impl<P: Projection<D::Tx>, D: Database> Inspect for Inspector<P, D> {
             return Box::pin(std::future::ready(Err(not_rebuilt(self.0.name()))));
         }
         Box::pin(self.0.clone().verify_live(progress))
+    }
+
+    fn effects(&self, wanted: EffectQuery) -> Reading<Vec<Effect>> {
+        let core = self.0.clone();
+        Box::pin(async move {
+            let reader = core.clone();
+            let read = async move { reader.database.begin().await?.effects(reader.name(), &wanted).await };
+            core.database.run(read).await?
+        })
     }
 
     fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>> {

@@ -116,6 +116,12 @@ pub struct Status {
     pub pause: Option<Pause>,
     /// Streams that wait because one of their changesets failed.
     pub parked_streams: usize,
+    /// Of these, those that a reactor has given up on: they wait for an operator.
+    #[serde(default)]
+    pub given_up_streams: usize,
+    /// Of a reactor, its effects since this process began.
+    #[serde(default)]
+    pub effects: Option<EffectCounts>,
     /// How far the rebuild is, while there is one.
     pub rebuild: Option<Rebuild>,
     /// The partitions, where its streams are dealt out.
@@ -124,6 +130,16 @@ pub struct Status {
     pub standby: Option<StandbyStatus>,
     /// Why somebody should look: it is paused, stopped, or behind and not moving. `None` when all is well.
     pub stalled: Option<String>,
+}
+
+/// How many effects a reactor's worker saw the end of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct EffectCounts {
+    /// Done.
+    pub done: u64,
+    /// Attempts that failed.
+    pub failed: u64,
 }
 
 /// A part of a projection's streams, and who is at work in it.
@@ -188,6 +204,8 @@ pub(crate) struct Inner {
     pub(crate) lag: Duration,
     pub(crate) failure: Option<Failure>,
     pub(crate) parked_streams: usize,
+    pub(crate) given_up_streams: usize,
+    pub(crate) effects: EffectCounts,
     /// Since when it has had something to do without moving.
     waiting_since: Option<Instant>,
     /// Since when nothing has gone right.
@@ -206,6 +224,8 @@ impl Live {
             lag: Duration::ZERO,
             failure: None,
             parked_streams: 0,
+            given_up_streams: 0,
+            effects: EffectCounts::default(),
             waiting_since: None,
             failing_since: None,
             rate: Rate::default(),
@@ -320,6 +340,12 @@ impl Inner {
             return Some(format!(
                 "{behind} changesets behind and not moving for {} s ({error})",
                 still.as_secs()
+            ));
+        }
+        if self.given_up_streams > 0 {
+            return Some(format!(
+                "{} streams were given up and wait for somebody to retry or discard what failed",
+                self.given_up_streams
             ));
         }
         long(self.failing_since).map(|time| format!("failing for {} s ({error})", time.as_secs()))

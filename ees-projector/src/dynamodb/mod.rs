@@ -2,11 +2,12 @@
 //!
 //! - [`Database`] is a table, made by [`create_table`]; any number of projections share it, and any number of hosts.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) stages its writes.
-//! - `control` keeps the projections' rows, what is parked and the audit; `rows` the tables of folds; `dropped` removes what
+//! - `control` keeps the projections' rows, what is parked and the audit; `effects` the ledgers of reactors; `rows` the tables of folds; `dropped` removes what
 //!   nobody reads any more; `item` says what an item holds.
 
 mod control;
 mod dropped;
+mod effects;
 mod error;
 mod item;
 mod rows;
@@ -74,6 +75,8 @@ const READS_MAX: usize = 5;
 pub struct Database {
     client: Client,
     table: Arc<str>,
+    /// Who this process is, as far as reactors are concerned.
+    worker: Arc<str>,
 }
 
 impl Database {
@@ -81,7 +84,7 @@ impl Database {
     ///
     /// The client's own retries should be on, as they are unless switched off.
     pub fn new(client: Client, table: &str) -> Self {
-        Self { client, table: table.into() }
+        Self { client, table: table.into(), worker: uuid::Uuid::new_v4().to_string().into() }
     }
 
     /// The client, for queries of your own.

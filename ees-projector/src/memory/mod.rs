@@ -1,17 +1,20 @@
 //! Read models in memory, for tests: the same promises, nothing on disk.
 
+mod effects;
 mod rows;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ees_store::{Checkpoint, StreamId, Timestamp};
+use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
 use crate::database::{self, Transaction};
 use crate::projection::BoxError;
+use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
 /// Rows by key, as text; those of a fold as JSON: the state, or an object of the columns.
 pub type Rows = BTreeMap<String, String>;
@@ -29,6 +32,7 @@ struct State {
     controls: BTreeMap<String, Control>,
     parked: BTreeMap<(String, StreamId), Waiting>,
     audit: Vec<(String, AuditEntry)>,
+    effects: effects::Effects,
 }
 
 #[derive(Clone)]
@@ -169,17 +173,9 @@ impl Transaction for Tx {
         Ok(there)
     }
 
-    async fn parked_again(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        error: &str,
-        retry_at: Timestamp,
-    ) -> Result<(), BoxError> {
-        if let Some(waiting) = self.state.parked.get_mut(&(name.to_owned(), stream_id.clone())) {
-            waiting.stream.attempts += 1;
-            waiting.stream.error = error.to_owned();
-            waiting.stream.retry_at = retry_at;
+    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
+        if let Some(waiting) = self.state.parked.get_mut(&(name.to_owned(), stream.stream_id.clone())) {
+            waiting.stream = stream.clone();
         }
         Ok(())
     }
@@ -208,6 +204,45 @@ impl Transaction for Tx {
             !goes
         });
         Ok(before - self.state.audit.len())
+    }
+
+    async fn begin_effect(
+        &mut self,
+        name: &str,
+        id: &EffectId,
+        at: Timestamp,
+        _: Duration,
+    ) -> Result<Effect, BoxError> {
+        Ok(self.state.effects.begin(name, id, at))
+    }
+
+    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+        self.state.effects.end(name, id, ended);
+        Ok(())
+    }
+
+    async fn settle_effects(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        state: EffectState,
+    ) -> Result<(), BoxError> {
+        self.state.effects.settle(name, stream_id, changeset_id, state);
+        Ok(())
+    }
+
+    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+        Ok(self.state.effects.list(name, wanted))
+    }
+
+    async fn sweep_effects(
+        &mut self,
+        name: &str,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, BoxError> {
+        Ok(self.state.effects.sweep(name, before, limit))
     }
 
     async fn commit(mut self) -> Result<(), BoxError> {

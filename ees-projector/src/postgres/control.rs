@@ -1,6 +1,7 @@
 //! The projections' rows, what is parked, and the audit.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use sqlx::postgres::PgRow;
@@ -10,6 +11,7 @@ use super::Tx;
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
 use crate::database::{Grant, Lease, PartitionRow, Transaction};
 use crate::projection::BoxError;
+use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::standby::Comparison;
 
 const DUPLICATE_SCHEMA: &str = "42P06";
@@ -305,21 +307,17 @@ impl Transaction for Tx {
         Ok(deleted.rows_affected() == 1)
     }
 
-    async fn parked_again(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        error: &str,
-        retry_at: Timestamp,
-    ) -> Result<(), BoxError> {
+    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
         sqlx::query(
-            "UPDATE ees.parked_streams SET attempts = attempts + 1, error = $3, retry_at = $4
+            "UPDATE ees.parked_streams SET attempts = $3, error = $4, since = $5, retry_at = $6
              WHERE projection = $1 AND stream_id = $2",
         )
         .bind(name)
-        .bind(stream_id.as_str())
-        .bind(without_nul(error))
-        .bind(retry_at.as_micros())
+        .bind(stream.stream_id.as_str())
+        .bind(i64::from(stream.attempts))
+        .bind(without_nul(&stream.error))
+        .bind(stream.since.as_micros())
+        .bind(stream.retry_at.as_micros())
         .execute(self.inner())
         .await?;
         Ok(())
@@ -387,6 +385,43 @@ impl Transaction for Tx {
         .execute(self.connection())
         .await?;
         Ok(usize::try_from(deleted.rows_affected()).unwrap_or(usize::MAX))
+    }
+
+    async fn begin_effect(
+        &mut self,
+        name: &str,
+        id: &EffectId,
+        at: Timestamp,
+        _: Duration,
+    ) -> Result<Effect, BoxError> {
+        self.begin_one(name, id, at).await
+    }
+
+    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+        self.end_one(name, id, ended).await
+    }
+
+    async fn settle_effects(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        state: EffectState,
+    ) -> Result<(), BoxError> {
+        self.settle_all(name, stream_id, changeset_id, state).await
+    }
+
+    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+        self.list(name, wanted).await
+    }
+
+    async fn sweep_effects(
+        &mut self,
+        name: &str,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, BoxError> {
+        self.sweep_old(name, before, limit).await
     }
 
     async fn commit(self) -> Result<(), BoxError> {
@@ -461,15 +496,15 @@ pub async fn checkpoint(connection: &mut sqlx::PgConnection, name: &str) -> sqlx
 }
 
 /// PostgreSQL's text can't hold the zero character.
-fn without_nul(text: &str) -> String {
+pub(super) fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
 /// The columns are signed; our counters end where those do.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn unsigned(number: i64) -> u64 {
+pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }

@@ -8,7 +8,8 @@ use ees_store::event::Reading;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Cause, Interrupted, Reactor, Settings, Start};
+use super::ledger::Ledger;
+use super::{Cause, Interrupted, Reactor, Settings};
 use crate::event::Recorded;
 use crate::projection::{BoxError, Order, Projection};
 
@@ -18,33 +19,37 @@ const VERSION: u32 = 0;
 /// What a worker does outside of the transaction. Not to be named outside of this crate: a reactor is all there is.
 pub trait Effects<E>: Send + Sync {
     /// Does what the events call for.
-    fn react<'a>(&'a self, events: &'a [Recorded<'a, E>]) -> BoxFuture<'a, Reacted>;
-    /// Where it begins.
-    fn start(&self) -> Start;
+    fn react<'a>(&'a self, events: &'a [Recorded<'a, E>], ledger: &'a dyn Ledger) -> BoxFuture<'a, Reacted>;
+    /// How it is run.
+    fn settings(&self) -> &Settings;
     /// Whether an error passes by itself.
     fn is_transient(&self, error: &(dyn Error + 'static)) -> bool;
 }
 
 /// What came of a batch.
-pub(crate) type Reacted = Result<(), Interrupted>;
+pub(super) type Reacted = Result<(), Interrupted>;
 
-/// A reactor and where it begins.
+/// A reactor and how it is run.
 pub(crate) struct Reacting<R> {
     reactor: R,
-    start: Start,
+    settings: Settings,
 }
 
 impl<R: Reactor> Reacting<R> {
     pub(crate) fn new(reactor: R, settings: Settings) -> Self {
-        Self { reactor, start: settings.start }
+        Self { reactor, settings }
     }
 }
 
 impl<R: Reactor> Effects<R::Event> for Reacting<R> {
-    fn react<'a>(&'a self, events: &'a [Recorded<'a, R::Event>]) -> BoxFuture<'a, Reacted> {
+    fn react<'a>(
+        &'a self,
+        events: &'a [Recorded<'a, R::Event>],
+        ledger: &'a dyn Ledger,
+    ) -> BoxFuture<'a, Reacted> {
         Box::pin(async move {
             let name = self.reactor.name();
-            let causes: Vec<_> = events.iter().map(|event| Cause::new(*event, name)).collect();
+            let causes: Vec<_> = events.iter().map(|event| Cause::new(*event, name, ledger)).collect();
             let reacted = AssertUnwindSafe(self.reactor.react_batch(&causes)).catch_unwind().await;
             reacted.unwrap_or_else(|panic| {
                 let error = format!("the reactor panicked: {}", crate::worker::step::panic_text(&*panic));
@@ -53,8 +58,8 @@ impl<R: Reactor> Effects<R::Event> for Reacting<R> {
         })
     }
 
-    fn start(&self) -> Start {
-        self.start
+    fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {
@@ -78,7 +83,7 @@ impl<Tx: Send, R: Reactor> Projection<Tx> for Reacting<R> {
         self.reactor.reading()
     }
     fn order(&self) -> Order {
-        Order::Log
+        Order::Stream
     }
     async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
         Ok(())

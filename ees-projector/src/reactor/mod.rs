@@ -1,21 +1,30 @@
 //! What happens outside of the read models once an event is there: a message, a webhook, a command to another stream.
 
 mod cause;
+mod effect;
+mod error;
 mod hosted;
+mod ledger;
 mod settings;
 
 use std::error::Error;
 use std::future::Future;
 
-use ees_store::Filter;
 use ees_store::event::Reading;
+use ees_store::{Filter, Timestamp};
 use serde::de::DeserializeOwned;
 
 use crate::projection::BoxError;
 
 pub use cause::Cause;
-pub(crate) use hosted::{Effects, Reacted, Reacting};
+pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};
+pub use error::{Postponed, Refused};
+pub(crate) use hosted::{Effects, Reacting};
+pub(crate) use ledger::{Ledger, Unrecorded};
 pub use settings::{Settings, Start};
+
+/// When a stream is tried again that was given up on: not before an operator says so.
+pub(crate) const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
 
 /// Something that is done when an event is there, and that no transaction can take back: it reacts to what happens, and
 /// keeps no read model.
@@ -24,17 +33,20 @@ pub use settings::{Settings, Start};
 /// exactly once. What a reactor does is outside of any transaction, and so it is done *at least* once.
 ///
 /// Guarantees:
-/// - Events come in the order of the log, and so in the order of each stream; the next portion is not begun before this
-///   one is done.
-/// - At least once: the checkpoint moves after [`react`](Self::react) came back, and a crash in between repeats what
-///   had been begun since, at most [`Settings::batch_changesets_max`] changesets. Give [`Cause::key`] to whoever can tell a
-///   repetition by it.
+/// - Events come in the order of their stream, and with one stream at a time, as unless
+///   [set](Settings::streams_at_once), in the order of the log.
+/// - At least once: the checkpoint moves after [`react`](Self::react) came back. What is done as an
+///   [effect](Cause::effect) is recorded in a ledger beside the checkpoint, so that a crash repeats what was in flight and
+///   nothing else, and the ledger shows it; without, it repeats up to [`Settings::batch_changesets_max`] changesets. Give
+///   [`Cause::key`] to whoever can tell a repetition by it.
 /// - It begins at the end of the log, unless [`Settings::start`] says otherwise: history is not acted upon once more.
 /// - It is never replayed: a reactor is another type than a projection, so that it can't be given to what builds read
 ///   models, and [`Handle::rebuild`](crate::Handle::rebuild) refuses it.
 ///
-/// What fails is tried again at the pace of [`Settings::retry`], and then the reactor is paused before that changeset,
-/// until somebody resumes it or has it skip the changeset. While it is being retried nothing later is done.
+/// What fails holds up its own stream and nothing else: the changeset and all later ones of the stream wait, in their order,
+/// and the others go on. It is tried again at the pace of [`Settings::parking`], for [`Settings::give_up_after`]; then it
+/// waits for an operator ([`Handle::retry_parked`](crate::Handle::retry_parked),
+/// [`Handle::discard`](crate::Handle::discard)), and the status says so.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -54,9 +66,13 @@ pub use settings::{Settings, Start};
 ///     }
 ///     async fn react(&self, cause: Cause<'_, AccountEvent>) -> Result<(), BoxError> {
 ///         let AccountEvent::Closed { owner } = cause.event;
-///         println!("mail to {owner}, and not twice under {}", cause.key("mail"));
-///         Ok(())
+///         cause.effect("mail", async || mail(owner, &cause.key("mail")).await).await
 ///     }
+/// }
+///
+/// async fn mail(to: &str, key: &str) -> Result<(), BoxError> {
+///     println!("mail to {to}, and not twice under {key}");
+///     Ok(())
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -128,8 +144,9 @@ pub trait Reactor: Send + Sync + 'static {
         }
     }
 
-    /// Whether an error is that of whom it talks to, and passes: no connection, too many requests. Such an error is tried
-    /// again for ever, and never pauses the reactor. None is unless set.
+    /// Whether an error concerns all streams alike, and passes: the one service it talks to is away, say. Such an error holds
+    /// up the whole reactor and is tried again for ever. None is unless set: then each stream that fails waits by itself, and
+    /// those for which it works go on.
     fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {
         let _ = error;
         false

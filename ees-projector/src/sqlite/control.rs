@@ -1,5 +1,7 @@
 //! The projections' rows, what is parked, and the audit.
 
+use std::time::Duration;
+
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -7,6 +9,7 @@ use super::Tx;
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
 use crate::database::Transaction;
 use crate::projection::BoxError;
+use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
 impl Transaction for Tx {
     async fn load(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
@@ -140,19 +143,20 @@ impl Transaction for Tx {
         Ok(deleted == 1)
     }
 
-    async fn parked_again(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        error: &str,
-        retry_at: Timestamp,
-    ) -> Result<(), BoxError> {
+    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
         self.connection()
             .prepare_cached(
-                "UPDATE ees_parked_streams SET attempts = attempts + 1, error = ?3, retry_at = ?4
+                "UPDATE ees_parked_streams SET attempts = ?3, error = ?4, since = ?5, retry_at = ?6
                  WHERE projection = ?1 AND stream_id = ?2",
             )?
-            .execute(params![name, stream_id.as_str(), error, retry_at.as_micros()])?;
+            .execute(params![
+                name,
+                stream.stream_id.as_str(),
+                stream.attempts,
+                stream.error,
+                stream.since.as_micros(),
+                stream.retry_at.as_micros()
+            ])?;
         Ok(())
     }
 
@@ -207,6 +211,43 @@ impl Transaction for Tx {
             )",
         )?;
         Ok(delete.execute(params![name, audit_before.as_micros(), limit])?)
+    }
+
+    async fn begin_effect(
+        &mut self,
+        name: &str,
+        id: &EffectId,
+        at: Timestamp,
+        _: Duration,
+    ) -> Result<Effect, BoxError> {
+        self.begin_one(name, id, at)
+    }
+
+    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+        self.end_one(name, id, ended)
+    }
+
+    async fn settle_effects(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        state: EffectState,
+    ) -> Result<(), BoxError> {
+        self.settle_all(name, stream_id, changeset_id, state)
+    }
+
+    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+        self.list(name, wanted)
+    }
+
+    async fn sweep_effects(
+        &mut self,
+        name: &str,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, BoxError> {
+        self.sweep_old(name, before, limit)
     }
 
     async fn commit(self) -> Result<(), BoxError> {

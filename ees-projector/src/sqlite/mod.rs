@@ -2,9 +2,11 @@
 //!
 //! - [`Database`] is one file; give each projection its own, so that they don't wait for each other.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
-//! - `control` keeps the projections' rows, what is parked and the audit; `rows` the tables of folds.
+//! - `control` keeps the projections' rows, what is parked and the audit; `effects` the ledgers of reactors; `rows` the
+//!   tables of folds.
 
 mod control;
+mod effects;
 mod rows;
 mod schema;
 mod tx;
@@ -22,13 +24,14 @@ use crate::projection::BoxError;
 pub use control::checkpoint;
 /// The driver, for [`Tx::connection`] and [`Database::read`].
 pub use rusqlite;
+use tx::Lasts;
 pub use tx::Tx;
 
 /// A read-model database in one SQLite file. Clones share it.
 ///
 /// One transaction writes at a time, also between processes; reads run beside it. The file is in WAL mode and synced
 /// at checkpoints, not at every commit: after a loss of power the last batches may be gone, rows and checkpoint
-/// together, and are applied again.
+/// together, and are applied again. What a reactor's ledger has is synced at every commit.
 #[derive(Clone)]
 pub struct Database {
     path: Arc<PathBuf>,
@@ -102,7 +105,11 @@ impl database::Database for Database {
     type Tx = Tx;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await)
+        Tx::begin(self.writer.clone().lock_owned().await, Lasts::Soon)
+    }
+
+    async fn begin_lasting(&self) -> Result<Tx, BoxError> {
+        Tx::begin(self.writer.clone().lock_owned().await, Lasts::AtOnce)
     }
 
     async fn run<T: Send + 'static>(

@@ -9,8 +9,10 @@ use rusqlite_migration::{M, Migrations};
 use super::OpenError;
 
 /// One step a version; a step that was released never changes.
-const STEPS: &[M<'_>] = &[M::up(
-    "CREATE TABLE ees_projections (
+const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS)];
+const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+
+const PROJECTIONS: &str = "CREATE TABLE ees_projections (
         name              TEXT PRIMARY KEY,
         version           INTEGER NOT NULL,
         checkpoint        INTEGER NOT NULL,  -- the one it reads next
@@ -47,9 +49,24 @@ const STEPS: &[M<'_>] = &[M::up(
         reason     TEXT NOT NULL,
         checkpoint INTEGER NOT NULL,
         detail     TEXT NOT NULL
-    ) STRICT;",
-)];
-const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
+    ) STRICT;";
+
+const EFFECTS: &str = "CREATE TABLE ees_effects (
+        reactor      TEXT NOT NULL,
+        stream_id    TEXT NOT NULL,
+        changeset_id INTEGER NOT NULL,
+        event_id     INTEGER NOT NULL,
+        effect       TEXT NOT NULL,
+        state        TEXT NOT NULL,          -- started, done, failed, parked, discarded
+        attempts     INTEGER NOT NULL,
+        since        INTEGER NOT NULL,       -- microseconds since 1970, UTC
+        began_at     INTEGER NOT NULL,
+        ended_at     INTEGER,
+        error        TEXT,
+        result       TEXT,                   -- JSON
+        PRIMARY KEY (reactor, stream_id, changeset_id, event_id, effect)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ees_effects_by_time ON ees_effects (reactor, began_at);";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| refuse(path, e.to_string(), e);

@@ -11,12 +11,26 @@ use crate::projection::BoxError;
 /// between them, and don't end the transaction: the framework commits, and finds out.
 pub struct Tx {
     connection: OwnedMutexGuard<Connection>,
+    lasts: Lasts,
+}
+
+/// When what is committed survives a loss of power.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// Within seconds: until then it is gone as a whole.
+    Soon,
+    /// Once it is committed.
+    AtOnce,
 }
 
 impl Tx {
-    pub(super) fn begin(connection: OwnedMutexGuard<Connection>) -> Result<Self, BoxError> {
-        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(Self { connection })
+    pub(super) fn begin(connection: OwnedMutexGuard<Connection>, lasts: Lasts) -> Result<Self, BoxError> {
+        let tx = Self { connection, lasts };
+        if lasts == Lasts::AtOnce {
+            tx.connection.pragma_update(None, "synchronous", "FULL")?;
+        }
+        tx.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(tx)
     }
 
     /// The connection, inside the transaction. Prefer `prepare_cached` for what runs for every event.
@@ -41,6 +55,11 @@ impl Drop for Tx {
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
             tracing::warn!(%error, "a transaction could not be rolled back");
+        }
+        if self.lasts == Lasts::AtOnce
+            && let Err(error) = self.connection.pragma_update(None, "synchronous", "NORMAL")
+        {
+            tracing::debug!(%error, "commits are synced more often than they must");
         }
     }
 }

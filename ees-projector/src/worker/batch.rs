@@ -70,6 +70,11 @@ impl<E> Batch<E> {
         })
     }
 
+    /// Which changeset an event of this batch is of, counted within the batch.
+    pub(crate) fn index_of(&self, event: &Recorded<'_, E>) -> usize {
+        self.changesets.partition_point(|it| it.checkpoint < event.checkpoint())
+    }
+
     /// Where a projection stands that has seen the changesets before this one.
     pub(crate) fn position_before(&self, changeset: usize) -> Checkpoint {
         match self.changesets.get(changeset) {

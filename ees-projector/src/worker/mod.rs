@@ -2,21 +2,25 @@
 //!
 //! `step` is the algorithm, `transact` its transaction, `runner` the loop around it, `span` how much of the log it takes
 //! at once. `start` is how a projection begins, `failing` and `parking` what happens when a changeset can't be applied,
-//! `operate` what people want of it. `reacting` is what a reactor does instead of writing, `on_demand` a host that does not
+//! `operate` what people want of it. `reacting` is what a reactor does instead of writing, `acting` how it gets the events,
+//! `ledger` what is recorded of it, `retrying` how what failed is tried again; `on_demand` is a host that does not
 //! stay. `lease` is whose turn it is where several workers share a read model, and `split` how they share one's streams.
 //! `beside` is how one is built beside another, `readers` whom a swap waits for. `monitor` says when a projection stands
 //! still, `sweep` what is forgotten in time.
 
+mod acting;
 pub(crate) mod batch;
 mod beside;
 mod failing;
 pub(crate) mod lease;
+mod ledger;
 pub(crate) mod monitor;
 pub(crate) mod on_demand;
 pub(crate) mod operate;
 mod parking;
 pub(crate) mod reacting;
 mod readers;
+mod retrying;
 pub(crate) mod runner;
 mod span;
 pub(crate) mod split;
@@ -24,3 +28,5 @@ mod start;
 pub(crate) mod step;
 mod sweep;
 mod transact;
+
+pub(crate) use parking::in_future;

@@ -83,7 +83,7 @@ where
                 let resumed = |there: &Control| there.moved(|control| control.pause = None);
                 self.change_wherever(&control, resumed, Also::Partitions(None), note(String::new())).await
             }
-            Action::Skip(checkpoint) => {
+            Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
                 let detail = |place: &Applied| {
                     format!("changeset {} of stream \"{}\"", place.changeset_id, place.stream_id)
                 };
@@ -93,7 +93,8 @@ where
                         control.last = Some(place.clone());
                         control.pause = None;
                     });
-                    return self.change(&control, moved, Also::Nothing, note(detail(&place))).await;
+                    let also = Also::DiscardEffects(place.clone());
+                    return self.change(&control, moved, also, note(detail(&place))).await;
                 }
                 let place = self.first_parked(*checkpoint).await?;
                 let moved = |there: &Control| there.moved(|_| {});
@@ -151,6 +152,11 @@ where
                 let detail =
                     stream.as_ref().map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
                 let moved = |there: &Control| there.moved(|_| {});
+                if self.core.is_reactor() {
+                    // What it does may take long: it is due, and whoever is at work in it does it.
+                    let streams = self.parked.iter().filter(|name| wanted(name)).cloned().collect();
+                    return self.change_wherever(&control, moved, Also::Due(streams), note(detail)).await;
+                }
                 self.change_wherever(&control, moved, Also::Nothing, note(detail)).await?;
                 self.retry_streams(|parked| wanted(&parked.stream_id), Patience::UntilTheEnd).await?;
                 Ok(())
@@ -317,6 +323,10 @@ enum Also {
     Partitions(Option<Pause>),
     Wipe,
     Unpark(Applied),
+    /// What the changeset called for is not done any more.
+    DiscardEffects(Applied),
+    /// These streams are tried again now, as if they had not failed for long.
+    Due(Vec<StreamId>),
 }
 
 struct Change<P, D> {
@@ -338,7 +348,10 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Change<P, D> {
                 if !tx.unpark(name, &place.stream_id, place.checkpoint).await.map_err(StepError::Database)? {
                     return Err(StepError::Fenced);
                 }
+                self.core.discard_effects(tx, &place).await?;
             }
+            Also::DiscardEffects(place) => self.core.discard_effects(tx, &place).await?,
+            Also::Due(streams) => self.core.make_due(tx, &streams).await?,
         }
         tx.audit(name, &self.audit).await.map_err(StepError::Database)
     }

@@ -9,6 +9,7 @@ use crate::control::{Applied, Control, ParkedStream, Position};
 use crate::database::{Database, Transaction};
 use crate::policy::{OnFailure, Parking};
 use crate::projection::{BoxError, Projection};
+use crate::reactor::NEVER;
 use crate::worker::batch::Batch;
 use crate::worker::runner::Runner;
 use crate::worker::step::{Core, StepError};
@@ -109,15 +110,26 @@ where
         patience: Patience,
     ) -> Result<(), StepError> {
         self.load().await?;
-        for stream in self.parked_streams().await?.into_iter().filter(|stream| wanted(stream)) {
-            self.retry_stream(&stream, patience).await?;
+        if self.core.is_reactor() {
+            self.react_again().await?;
+        } else {
+            for stream in self.parked_streams().await?.into_iter().filter(|stream| wanted(stream)) {
+                self.retry_stream(&stream, patience).await?;
+            }
         }
-        let parked = self.parked_streams().await?;
-        self.parked_due = parked.iter().map(|stream| stream.retry_at).min();
-        self.parked = Arc::new(parked.into_iter().map(|stream| stream.stream_id).collect());
         let control = self.load().await?;
+        let parked = self.parked_streams().await?;
+        self.know_parked(parked);
         self.place(control);
         Ok(())
+    }
+
+    /// Notes which streams wait.
+    pub(crate) fn know_parked(&mut self, parked: Vec<ParkedStream>) {
+        let given_up = parked.iter().filter(|stream| stream.retry_at == NEVER).count();
+        self.live.update(|live| live.given_up_streams = given_up);
+        self.parked_due = parked.iter().map(|stream| stream.retry_at).min();
+        self.parked = Arc::new(parked.into_iter().map(|stream| stream.stream_id).collect());
     }
 
     /// Applies a parked stream's changesets in order, each in a transaction that also takes it off the list.
@@ -152,16 +164,7 @@ where
         checkpoint: Checkpoint,
     ) -> Result<(), StepError> {
         let control = self.load().await?;
-        let page = self.core.log.read(LogQuery::from(checkpoint, 1)).await.map_err(StepError::Log)?;
-        let projection = &self.core.projection;
-        let batch = Batch::decode(checkpoint, page, &projection.filter(), &projection.reading());
-        let found =
-            batch.place(0).filter(|place| place.checkpoint == checkpoint && place.stream_id == *stream_id);
-        let Some(place) = found else {
-            return Err(StepError::Replaced(format!(
-                "the parked changeset at checkpoint {checkpoint} is not in the log"
-            )));
-        };
+        let (batch, place) = self.core.parked_changeset(stream_id, checkpoint).await?;
         if let Some(error) = batch.unreadable.get(&0) {
             return Err(StepError::Failed { at: control.position, place, error: error.to_string() });
         }
@@ -186,8 +189,9 @@ where
             OnFailure::Pause => Parking::default(),
         };
         let retry_at = in_future(parking.retry_after(stream.attempts));
-        let name = self.core.name().to_owned();
-        let work = ParkedAgain { name, stream_id: stream.stream_id.clone(), error, retry_at };
+        let attempts = stream.attempts.saturating_add(1);
+        let stream = ParkedStream { attempts, error, retry_at, ..stream.clone() };
+        let work = ParkedAgain { name: self.core.name().to_owned(), stream };
         self.control = Some(self.core.transact_wherever(&control, Control::clone, None, work).await?);
         Ok(())
     }
@@ -209,7 +213,26 @@ where
         Ok(self.own(self.database.run(read).await??))
     }
 
-    async fn parked_places(self: &Arc<Self>, stream_id: &StreamId) -> Result<Vec<Checkpoint>, StepError> {
+    /// A changeset that waits, read again.
+    pub(crate) async fn parked_changeset(
+        &self,
+        stream_id: &StreamId,
+        checkpoint: Checkpoint,
+    ) -> Result<(Batch<P::Event>, Applied), StepError> {
+        let page = self.log.read(LogQuery::from(checkpoint, 1)).await.map_err(StepError::Log)?;
+        let batch = Batch::decode(checkpoint, page, &self.projection.filter(), &self.projection.reading());
+        let found =
+            batch.place(0).filter(|place| place.checkpoint == checkpoint && place.stream_id == *stream_id);
+        let place = found.ok_or_else(|| {
+            StepError::Replaced(format!("the parked changeset at checkpoint {checkpoint} is not in the log"))
+        })?;
+        Ok((batch, place))
+    }
+
+    pub(crate) async fn parked_places(
+        self: &Arc<Self>,
+        stream_id: &StreamId,
+    ) -> Result<Vec<Checkpoint>, StepError> {
         let core = self.clone();
         let stream_id = stream_id.clone();
         let read = async move {
@@ -240,16 +263,12 @@ impl<Tx: Transaction> AsyncWork<Tx> for Park {
 
 struct ParkedAgain {
     name: String,
-    stream_id: StreamId,
-    error: String,
-    retry_at: Timestamp,
+    stream: ParkedStream,
 }
 
 impl<Tx: Transaction> AsyncWork<Tx> for ParkedAgain {
     async fn run(self, tx: &mut Tx) -> Result<(), StepError> {
-        tx.parked_again(&self.name, &self.stream_id, &self.error, self.retry_at)
-            .await
-            .map_err(StepError::Database)
+        tx.update_parked(&self.name, &self.stream).await.map_err(StepError::Database)
     }
 }
 

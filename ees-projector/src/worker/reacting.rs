@@ -1,19 +1,29 @@
-//! What a worker does for a reactor: let it act with no transaction open, then move the position past what was done.
+//! What a worker does for a reactor: let it act with no transaction open, then move the position past what was done, and
+//! put aside the streams that failed.
 //!
-//! A crash between the two repeats the batch: at least once. The other way round would be at most once.
+//! A crash between the two repeats the batch, apart from what the ledger has as done: at least once. The other way round
+//! would be at most once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::control::Control;
-use crate::database::Database;
+use ees_store::{StreamId, Timestamp};
+
+use crate::control::{Applied, Control, ParkedStream};
+use crate::database::{Database, Transaction};
 use crate::operation::{Action, OperateError};
-use crate::projection::Projection;
-use crate::reactor::{Interrupted, Reacted, Start};
+use crate::policy::OnFailure;
+use crate::projection::{BoxError, Projection};
+use crate::reactor::{EffectState, Effects, NEVER, Postponed, Refused, Start};
+use crate::worker::acting::Acted;
 use crate::worker::batch::Batch;
-use crate::worker::lease::LOOK_EVERY;
+use crate::worker::ledger::Records;
 use crate::worker::runner::Runner;
-use crate::worker::step::{Core, StepError, chain};
-use crate::worker::transact::OnlyControl;
+use crate::worker::step::{Core, StepError, cause_of, chain, is_caused_by};
+use crate::worker::transact::AsyncWork;
+
+/// So many changesets are put aside in one transaction: DynamoDB takes no more of them.
+const PUT_ASIDE_AT_ONCE: usize = 40;
 
 impl<P, D> Core<P, D>
 where
@@ -30,7 +40,7 @@ where
         let control = Control::new(self.projection.version());
         let Some(effects) = self.projection.effects() else { return Ok(control) };
         let head = self.log.head().await.map_err(StepError::Log)?;
-        let from = match effects.start() {
+        let from = match effects.settings().start {
             Start::Now => head.checkpoint,
             Start::Beginning => control.position.next,
             Start::At(checkpoint) if checkpoint > head.checkpoint => {
@@ -44,47 +54,20 @@ where
         tracing::info!(reactor = self.name(), checkpoint = from.get(), "a new reactor begins");
         Ok(control.advanced(from, head.log_id, None))
     }
-
-    /// Lets the reactor act upon the first changesets of a batch. Safe to drop: it is done again then.
-    async fn act(self: &Arc<Self>, control: &Control, batch: &Batch<P::Event>, end: usize) -> Acted {
-        let events: Vec<_> = batch.events(0..end).collect();
-        let Some(effects) = self.projection.effects().filter(|_| !events.is_empty()) else {
-            return Acted { changesets: end, error: None };
-        };
-        let mut reacting = effects.react(&events);
-        let reacted: Reacted = loop {
-            tokio::select! {
-                biased;
-                reacted = &mut reacting => break reacted,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
-            }
-            // Where there is a lease, it is kept; and whoever lost it stops, because another one begins.
-            let kept = self.transact(control, control.clone(), None, OnlyControl).await;
-            if matches!(kept, Err(StepError::Fenced)) {
-                return Acted { changesets: 0, error: Some(StepError::Fenced) };
-            }
-        };
-        let Err(Interrupted { done, error }) = reacted else { return Acted { changesets: end, error: None } };
-        let Some(failed) = events.get(done.min(events.len() - 1)) else {
-            return Acted { changesets: end, error: None };
-        };
-        let changesets = batch.changesets.partition_point(|it| it.checkpoint < failed.checkpoint());
-        let error = match batch.place(changesets) {
-            Some(place) if !effects.is_transient(&*error) => {
-                StepError::Failed { at: control.position, place, error: chain(&*error) }
-            }
-            _ => StepError::Outside(error),
-        };
-        Acted { changesets, error: Some(error) }
-    }
 }
 
-/// How far a reactor came in a batch.
-struct Acted {
-    /// So many are done with.
-    changesets: usize,
-    /// Why not more.
-    error: Option<StepError>,
+/// When a stream is tried again whose first changeset has failed so often, since then.
+pub(crate) fn retry_at<E>(
+    effects: &dyn Effects<E>,
+    error: &BoxError,
+    attempts: u32,
+    since: Timestamp,
+) -> Timestamp {
+    if is_caused_by::<Refused>(&**error) {
+        return NEVER;
+    }
+    let earliest = cause_of::<Postponed>(&**error).map(|postponed| postponed.wait).unwrap_or_default();
+    effects.settings().retry_at(attempts, since, earliest)
 }
 
 impl<P, D> Runner<P, D>
@@ -94,25 +77,96 @@ where
 {
     /// Lets the reactor act upon a batch, and moves the position past what it did.
     pub(crate) async fn react(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
-        let unreadable = batch.unreadable.iter().next();
-        let end = unreadable.map_or(batch.changesets.len(), |(changeset, _)| *changeset);
-        let Acted { changesets: done, error } = self.core.act(&control, &batch, end).await;
-        let next = batch.position_before(done);
-        let mut at = control.position;
-        if next > at.next {
-            let to = control.advanced(next, batch.head.log_id, batch.passed_before(done));
-            self.core.transact(&control, to.clone(), None, OnlyControl).await?;
-            at = to.position;
-            self.place(to);
+        // Its streams are its partitions' to act upon by now, and nobody else's.
+        if control.split.is_some() && self.core.partition().is_none() {
+            return Err(StepError::Fenced);
         }
-        match (error, unreadable, batch.place(end)) {
-            (Some(StepError::Failed { place, error, .. }), ..) => Err(StepError::Failed { at, place, error }),
-            (Some(error), ..) => Err(error),
-            (None, Some((_, error)), Some(place)) => {
-                Err(StepError::Failed { at, place, error: error.to_string() })
+        let control = self.make_room(control).await?;
+        let records = Records::new(self.core.clone(), self.live.clone(), control.clone());
+        let acted = records.keeping(self.core.act(&batch, &self.parked, &records)).await?;
+        records.trouble()?;
+        self.pass(control, &batch, acted).await
+    }
+
+    /// As many streams wait as may: whoever it is that does not answer, the rest waits in the log until some have got
+    /// through.
+    async fn make_room(&mut self, control: Control) -> Result<Control, StepError> {
+        let OnFailure::Park(parking) = self.core.settings.on_failure else { return Ok(control) };
+        if self.parked.is_empty() {
+            return Ok(control);
+        }
+        let full = |parked: &[ParkedStream]| {
+            let waiting: u64 = parked.iter().map(|stream| stream.changesets).sum();
+            parked.len() >= parking.streams_max || waiting >= parking.changesets_max
+        };
+        if !full(&self.parked_streams().await?) {
+            return Ok(control);
+        }
+        self.retry_due_streams().await;
+        let parked = self.parked_streams().await?;
+        let Some(first) = parked.first().filter(|_| full(&parked)) else { return self.load().await };
+        let why = format!(
+            "{} streams wait, and no more may; retry or discard some. One of them: stream \"{}\": {}",
+            parked.len(),
+            first.stream_id,
+            first.error
+        );
+        Err(StepError::Outside(why.into()))
+    }
+
+    /// Moves the position past what was done, and puts aside what failed and what waits, in the order of the log.
+    async fn pass(
+        &mut self,
+        control: Control,
+        batch: &Batch<P::Event>,
+        acted: Acted,
+    ) -> Result<(), StepError> {
+        let Acted { end, failed, error } = acted;
+        let mut at = control;
+        let mut waiting = Arc::unwrap_or_clone(std::mem::take(&mut self.parked));
+        let mut aside = PutAside::of(&self.core);
+        for changeset in 0..end {
+            let Some(place) = batch.place(changeset) else { continue };
+            let first = failed.get(&place.stream_id).filter(|failed| failed.changeset == changeset);
+            if let Some((failed, effects)) = first.zip(self.core.projection.effects()) {
+                let retry_at = retry_at(effects, &failed.error, 1, Timestamp::now());
+                let error = chain(&*failed.error);
+                tracing::warn!(
+                    reactor = self.core.name(), checkpoint = place.checkpoint.get(), stream = %place.stream_id,
+                    error, "the stream waits; the others go on"
+                );
+                waiting.insert(place.stream_id.clone());
+                aside.changesets.push((place, error, retry_at));
+            } else if waiting.contains(&place.stream_id) {
+                aside.changesets.push((place, String::new(), Timestamp::now()));
             }
-            (None, ..) => Ok(()),
+            if aside.changesets.len() == PUT_ASIDE_AT_ONCE {
+                let aside = std::mem::replace(&mut aside, PutAside::of(&self.core));
+                at = self.put_aside(at, batch, changeset + 1, aside).await?;
+            }
         }
+        if batch.position_before(end) > at.position.next || !aside.changesets.is_empty() {
+            at = self.put_aside(at, batch, end, aside).await?;
+        }
+        self.parked = Arc::new(waiting);
+        self.place(at);
+        error.map_or(Ok(()), Err)
+    }
+
+    async fn put_aside(
+        &mut self,
+        from: Control,
+        batch: &Batch<P::Event>,
+        end: usize,
+        aside: PutAside,
+    ) -> Result<Control, StepError> {
+        let to = from.advanced(batch.position_before(end), batch.head.log_id, batch.passed_before(end));
+        let given_up = aside.changesets.iter().filter(|(.., retry_at)| *retry_at == NEVER).count();
+        let due = aside.changesets.iter().map(|(.., retry_at)| *retry_at).min();
+        self.core.transact(&from, to.clone(), None, aside).await?;
+        self.live.update(|live| live.given_up_streams += given_up);
+        self.parked_due = self.parked_due.into_iter().chain(due).min();
+        Ok(to)
     }
 
     /// What was done outside can't be taken back, and is not done again because somebody wants a table anew.
@@ -127,6 +181,34 @@ where
 pub(crate) fn not_rebuilt(name: &str) -> OperateError {
     OperateError::Invalid(format!(
         "\"{name}\" is a reactor and has no read model: a rebuild would do again all that it ever did. Moving its \
-         checkpoint back repeats what lies after it"
+         checkpoint back repeats what lies after it, apart from what its ledger has as done"
     ))
+}
+
+/// Changesets that are not done, in the order of the log, each with the error and the next attempt of a stream that is new
+/// among those that wait.
+struct PutAside {
+    name: String,
+    changesets: Vec<(Applied, String, Timestamp)>,
+}
+
+impl PutAside {
+    fn of<P, D>(core: &Core<P, D>) -> Self {
+        Self { name: core.name().to_owned(), changesets: Vec::new() }
+    }
+}
+
+impl<Tx: Transaction> AsyncWork<Tx> for PutAside {
+    async fn run(self, tx: &mut Tx) -> Result<(), StepError> {
+        for (place, error, retry_at) in &self.changesets {
+            tx.park(&self.name, place, error, *retry_at).await.map_err(StepError::Database)?;
+            if *retry_at == NEVER {
+                let given_up = tx
+                    .settle_effects(&self.name, &place.stream_id, place.changeset_id, EffectState::Parked)
+                    .await;
+                given_up.map_err(StepError::Database)?;
+            }
+        }
+        Ok(())
+    }
 }

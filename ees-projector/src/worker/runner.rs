@@ -176,7 +176,7 @@ where
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
                 Ok(Stepped::Idle) => {
-                    self.retry_due_streams().await;
+                    self.retry_until(deadline).await;
                     self.sweep_if_due().await;
                     break Drained::CaughtUp;
                 }
@@ -412,8 +412,7 @@ where
         let core = self.core.clone();
         let started = async move { core.start().await };
         let (control, parked) = self.core.database.run(started).await.map_err(StepError::Database)??;
-        self.parked_due = parked.iter().map(|stream| stream.retry_at).min();
-        self.parked = Arc::new(parked.into_iter().map(|stream| stream.stream_id).collect());
+        self.know_parked(parked);
         self.place(control.clone());
         Ok(control)
     }

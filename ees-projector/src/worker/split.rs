@@ -259,7 +259,7 @@ where
     ) -> Result<(), OperateError> {
         let stream = match action {
             Action::Retry(stream) => stream.clone(),
-            Action::Skip(checkpoint) => {
+            Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
                 let query = ees_store::LogQuery::from(*checkpoint, 1);
                 let page = self.core.log.read(query).await.map_err(StepError::Log)?;
                 let found = page.changesets.first().filter(|found| found.checkpoint == *checkpoint);

@@ -324,7 +324,14 @@ impl Verified {
 pub(crate) fn is_caused_by<E: std::error::Error + 'static>(
     error: &(dyn std::error::Error + 'static),
 ) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<E>())
+    cause_of::<E>(error).is_some()
+}
+
+/// The error of this type that is at the bottom of it, or is it.
+pub(crate) fn cause_of<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// An error and what caused it, in one line.

@@ -26,7 +26,11 @@ where
         let sweep = async move {
             let before = past(core.settings.keep_audit);
             let mut tx = core.database.begin().await?;
-            let gone = tx.sweep(core.name(), before, ENTRIES_AT_ONCE).await?;
+            let mut gone = tx.sweep(core.name(), before, ENTRIES_AT_ONCE).await?;
+            if let Some(effects) = core.projection.effects() {
+                let before = past(effects.settings().keep_effects);
+                gone = gone.max(tx.sweep_effects(core.name(), before, ENTRIES_AT_ONCE).await?);
+            }
             tx.commit().await?;
             Ok(gone)
         };

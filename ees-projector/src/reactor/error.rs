@@ -1,0 +1,36 @@
+//! What an effect fails with that knows more than that it failed.
+
+use std::time::Duration;
+
+use crate::projection::BoxError;
+
+/// It won't get better by being tried again: its stream waits for an operator at once.
+///
+/// ```
+/// use ees_projector::{BoxError, reactor::Refused};
+/// fn address(text: &str) -> Result<&str, BoxError> {
+///     text.contains('@').then_some(text).ok_or_else(|| Refused::because(format!("no address: {text}")).into())
+/// }
+/// assert!(address("ada").is_err());
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(#[source] pub BoxError);
+
+impl Refused {
+    /// For this reason.
+    pub fn because(reason: impl Into<BoxError>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Whoever refused it has said when to ask again: it is not tried earlier.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Postponed {
+    /// From now on.
+    pub wait: Duration,
+    /// What was said.
+    #[source]
+    pub error: BoxError,
+}
