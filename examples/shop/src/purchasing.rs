@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ees_projector::BoxError;
-use ees_projector::reactor::{Cause, CommitReactor};
-use ees_store::{EventStore, StreamId};
+use ees_projector::process_manager::{Append, CommitReactor};
+use ees_projector::reactor::{Cause, Reactor};
+use ees_store::{EventStore, Expectation, Filter};
 use serde::{Deserialize, Serialize};
 
 use crate::product::{self, ProductEvent};
@@ -29,30 +29,16 @@ pub const NAME: &str = "purchasing";
 pub const COUNT: u32 = 50;
 
 /// Orders, once for each time that a product is sold out.
-pub struct Purchasing(Arc<dyn EventStore>);
-
-pub fn reactor(store: Arc<dyn EventStore>) -> Purchasing {
-    Purchasing(store)
+pub fn reactor(store: Arc<dyn EventStore>) -> impl Reactor {
+    CommitReactor::new(NAME, store, order).with_filter(Filter::event_types(["sold_out"]))
 }
 
-impl ees_projector::Reactor for Purchasing {
-    type Event = ProductEvent;
-    fn name(&self) -> &str {
-        NAME
-    }
-    async fn react(&self, cause: Cause<'_, ProductEvent>) -> Result<(), BoxError> {
-        let (ProductEvent::SoldOut, Some(product)) = (cause.event, product::name_of(cause.stream_id()))
-        else {
-            return Ok(());
-        };
-        let order: StreamId = format!("purchase-order/{product}/{}", cause.event_id).parse()?;
-        let ordered = PurchaseEvent::Ordered { product: product.to_owned(), count: COUNT };
-        let commit = ees_store::Commit::new(
-            order,
-            ees_store::Expectation::NewStream,
-            ees_store::Events::of(&[ordered])?,
-        );
-        self.0.commit(commit.with_idempotency_key(cause.key("order").parse()?)).await?;
-        Ok(())
-    }
+/// What follows from an event: the first changeset of an order that is named after it, so that there can't be two.
+fn order(cause: &Cause<'_, ProductEvent>) -> Option<Append> {
+    let (ProductEvent::SoldOut, Some(product)) = (cause.event, product::name_of(cause.stream_id())) else {
+        return None;
+    };
+    let ordered = PurchaseEvent::Ordered { product: product.to_owned(), count: COUNT };
+    let order = format!("purchase-order/{product}/{}", cause.event_id).parse().ok()?;
+    Some(Append::of(order, &[ordered]).ok()?.expecting(Expectation::NewStream))
 }

@@ -1,6 +1,7 @@
 //! Somebody else's system is told when a product is sold out.
 
-use ees_projector::reactor::Cause;
+use ees_projector::webhook::HttpReactor;
+use ees_store::Filter;
 
 use crate::product::ProductEvent;
 
@@ -16,23 +17,15 @@ pub struct Webhook {
 /// The reactor's name.
 pub const NAME: &str = "sold_out";
 
-pub struct Telling(String, reqwest::Client);
-
-pub fn reactor(webhook: &Webhook) -> Telling {
-    Telling(webhook.url.clone(), reqwest::Client::new())
-}
-
-impl ees_projector::Reactor for Telling {
-    type Event = ProductEvent;
-    fn name(&self) -> &str {
-        NAME
-    }
-    async fn react(&self, cause: Cause<'_, ProductEvent>) -> Result<(), ees_projector::BoxError> {
-        if *cause.event == ProductEvent::SoldOut {
-            let body = serde_json::json!({"event": cause.event, "stream": cause.stream_id().as_str()});
-            let call = self.1.post(&self.0).header("Idempotency-Key", cause.key("webhook")).json(&body);
-            call.send().await?.error_for_status()?;
-        }
-        Ok(())
+/// Tells, once for each time that a product is sold out: again until it was taken, always under the same `Idempotency-Key`, and
+/// never when a read model is rebuilt.
+pub fn reactor(webhook: &Webhook) -> HttpReactor<ProductEvent> {
+    let reactor = HttpReactor::new(NAME, &webhook.url)
+        .with_filter(Filter::event_types(["sold_out"]))
+        // A changeset comes whole.
+        .when(|cause| *cause.event == ProductEvent::SoldOut);
+    match &webhook.secret {
+        Some(secret) => reactor.with_secret(secret),
+        None => reactor,
     }
 }

@@ -139,7 +139,7 @@ impl Told {
     /// The streams that it was told of so far, in order.
     pub(crate) fn of(&self) -> Vec<String> {
         let messages = self.messages.lock().unwrap();
-        messages.iter().map(|(_, body)| body["stream"].as_str().unwrap().to_owned()).collect()
+        messages.iter().map(|(_, body)| body["stream_id"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Waits until it was told so often, or more.
