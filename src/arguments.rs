@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::exit::{self, Failure, Outcome};
 use crate::logging::LogFormat;
-use crate::{api_key, backup, commit, completions, config, export, import, projections, read, serve, tail};
+use crate::{api_key, backup, commit, completions, config, effects, export, import, projections, read, serve, tail};
 
 /// An event store, and the projections that live off it.
 ///
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Export(export::Arguments),
     Backup(backup::Arguments),
     Projections(projections::Arguments),
+    Effects(effects::Arguments),
     #[cfg(feature = "sns")]
     DeadLetters(crate::dead_letters::Arguments),
     #[cfg(feature = "dynamodb")]

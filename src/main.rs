@@ -11,6 +11,7 @@ mod config;
 mod dead_letters;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+mod effects;
 mod exit;
 mod export;
 mod import;
@@ -64,6 +65,7 @@ fn run(Arguments { general, command }: Arguments) -> Outcome {
             Command::Export(arguments) => export::run(arguments, &mut output).await,
             Command::Backup(arguments) => backup::run(&arguments, &mut output),
             Command::Projections(arguments) => projections::run(arguments, &mut output).await,
+            Command::Effects(arguments) => effects::run(arguments, &mut output).await,
             #[cfg(feature = "sns")]
             Command::DeadLetters(arguments) => Box::pin(dead_letters::run(arguments, &mut output)).await,
             #[cfg(feature = "dynamodb")]

@@ -17,7 +17,7 @@ use crate::reactor::{Cause, Reactor, Refused};
 
 /// How often a commit that expects nothing is tried again because others append to the stream at the same time. After that
 /// it has failed, and comes again as any effect.
-const CONFLICTS_MAX: usize = 20;
+const CONFLICTS_MAX: usize = 40;
 
 /// Events that follow from another one, and the stream they go to.
 ///
@@ -153,19 +153,15 @@ impl<E, F> CommitReactor<E, F> {
                 None => commit,
             })
         };
-        let mut seen = ChangesetId::NONE;
+        let mut expected = expectation.unwrap_or(END_UNKNOWN);
         for _ in 0..CONFLICTS_MAX {
-            let expected = match (expectation, seen) {
-                (Some(expected), _) => expected,
-                (None, ChangesetId::NONE) => Expectation::NewStream,
-                (None, last) => Expectation::LastChangeset(last),
-            };
             match self.store.commit(commit(expected)?).await {
                 Ok(committed) => return Ok(committed.changeset_id),
-                Err(Error::Refused(Refusal::Outdated { .. } | Refusal::NotThere { .. }))
-                    if expectation.is_none() =>
-                {
-                    seen = self.last_of(&stream_id, seen).await?;
+                Err(Error::Refused(Refusal::NotThere { last, .. })) if expectation.is_none() => {
+                    expected = after(last);
+                }
+                Err(Error::Refused(Refusal::Outdated { .. })) if expectation.is_none() => {
+                    expected = END_UNKNOWN;
                 }
                 Err(Error::Refused(refusal)) => return Err(Refused::because(refusal).into()),
                 Err(error) => return Err(error.into()),
@@ -173,22 +169,13 @@ impl<E, F> CommitReactor<E, F> {
         }
         Err(format!("others keep appending to stream \"{stream_id}\"").into())
     }
+}
 
-    /// What the stream ends with, by what was seen of it before.
-    async fn last_of(&self, stream_id: &StreamId, seen: ChangesetId) -> Result<ChangesetId, Error> {
-        let mut last = seen;
-        loop {
-            let query = StreamQuery::changesets(stream_id.clone(), last.next(), None);
-            let page = match self.store.read_stream(query).await {
-                Err(Error::StreamNotFound(_)) => return Ok(ChangesetId::NONE),
-                page => page?,
-            };
-            match page.changesets.last() {
-                Some(changeset) => last = changeset.changeset_id,
-                None => return Ok(last),
-            }
-        }
-    }
+/// A commit that expects this is refused, and told what the stream ends with: no need to read it.
+const END_UNKNOWN: Expectation = Expectation::LastChangeset(ChangesetId::MAX);
+
+fn after(last: u64) -> Expectation {
+    if last == 0 { Expectation::NewStream } else { Expectation::LastChangeset(ChangesetId::new(last)) }
 }
 
 impl<E, F, I> Reactor for CommitReactor<E, F>

@@ -1,11 +1,17 @@
-//! `/projections`, metrics and readiness, from the wire.
-#![cfg(all(feature = "http", feature = "testkit"))]
+//! `/projections`, metrics and readiness, from the wire; what reactors post and commit.
+#![cfg(all(feature = "http", feature = "testkit", feature = "webhook"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "http/process_manager.rs"]
+mod process_manager;
+#[path = "http/webhook.rs"]
+mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use ees_projector::reactor::{self, Cause, Reactor, Refused};
 use ees_projector::{
     BoxError, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings, http,
     memory,
@@ -64,7 +70,10 @@ impl World {
             let settings = Settings { retry: once, on_failure, ..Settings::default() };
             projector.projection(projection, memory::Database::new(), settings).unwrap();
         }
-        let running = projector.start();
+        Self { broken, ..Self::of(store, projector.start(), keys).await }
+    }
+
+    async fn of(store: Arc<store::Store>, running: Running, keys: Option<&str>) -> Self {
         let mut api = Api::new(store.clone(), store.clone());
         if let Some(keys) = keys {
             api = api.with_keys(ApiKeys::parse(keys).unwrap());
@@ -76,7 +85,7 @@ impl World {
         tokio::spawn(server.serve(router, async {
             let _ = stopped.await;
         }));
-        Self { store, broken, url, _running: running, _stop: stop }
+        Self { store, broken: Arc::default(), url, _running: running, _stop: stop }
     }
 
     fn client(&self, key: &str) -> Client {
@@ -95,6 +104,10 @@ impl World {
 
     async fn refused(&self, path: &str, body: Value) -> String {
         self.client("none").post_json::<_, Value>(path, &body).await.unwrap_err().to_string()
+    }
+
+    async fn refused_get(&self, path: &str) -> String {
+        self.client("none").get_json::<Value>(path).await.unwrap_err().to_string()
     }
 
     /// One bad stream, then a good one; both projections have met them.
@@ -227,6 +240,76 @@ async fn metrics_and_readiness_show_what_stands_still() {
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
+}
+
+struct Refusing;
+
+impl Reactor for Refusing {
+    type Event = Value;
+    fn name(&self) -> &str {
+        "refusing"
+    }
+    async fn react(&self, cause: Cause<'_, Value>) -> Result<(), BoxError> {
+        cause.effect("post", async || Err::<(), _>(Refused::because("no"))).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn effects_are_listed_tried_again_and_discarded() {
+    let store = Arc::new(store::Store::new());
+    let mut projector = Projector::new(store.clone());
+    projector
+        .reactor(
+            Refusing,
+            memory::Database::new(),
+            reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() },
+        )
+        .unwrap();
+    let running = projector.start();
+    let world = World::of(store, running, None).await;
+    let waits = async |field: &str, number: u64| {
+        let reached = async {
+            while world.get("/projections/refusing").await[field] != number {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    };
+    waits("checkpoint", 0).await;
+    world.commit("a").await;
+    waits("given_up_streams", 1).await;
+    let listed = world.get("/projections/refusing/effects?stream_id=a&state=parked").await;
+    assert_eq!(
+        (listed["effects"][0]["effect"].as_str(), &listed["effects"][0]["attempts"]),
+        (Some("post"), &json!(1))
+    );
+    let ready = world.get("/health/ready").await;
+    assert!(ready["reasons"][0].as_str().unwrap().contains("given up"), "{ready}");
+    let metrics = text_of(&world.url, "/metrics").await;
+    for line in [
+        "ees_reactor_given_up_streams{projection=\"refusing\"} 1.0",
+        "ees_reactor_effects_failed{projection=\"refusing\"} 1.0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    let client = world.client("none");
+    client.post_json::<_, Value>("/projections/refusing/retry", &json!({"stream_id": "a"})).await.unwrap();
+    let again = async {
+        while world.get("/projections/refusing/effects").await["effects"][0]["attempts"] != 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.unwrap();
+    waits("given_up_streams", 1).await;
+    let discard = "/projections/refusing/effects/discard";
+    let why = world.refused(discard, json!({"stream_id": "a", "changeset_id": 1, "reason": " "})).await;
+    assert!(why.contains("reason"), "{why}");
+    world.refused(discard, json!({"stream_id": "a", "changeset_id": 7, "reason": "gone"})).await;
+    let body = json!({"stream_id": "a", "changeset_id": 1, "reason": "gone"});
+    let status: Value = client.post_json(discard, &body).await.unwrap();
+    assert_eq!((&status["parked_streams"], &status["given_up_streams"]), (&json!(0), &json!(0)));
+    assert_eq!(world.get("/projections/refusing/effects?state=discarded").await["effects"][0]["attempts"], 2);
+    world.refused_get("/projections/refusing/effects?state=lost").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! `ees projections`: to look at the server's projections, and to steer them.
 
 mod rebuild;
-mod table;
+pub(crate) mod table;
 mod verify;
 pub(crate) mod wait;
 
@@ -144,8 +144,8 @@ struct All {
 }
 
 #[derive(Deserialize)]
-struct Parked {
-    parked: Vec<ParkedStream>,
+pub(crate) struct Parked {
+    pub(crate) parked: Vec<ParkedStream>,
 }
 
 pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -> Outcome {
@@ -204,14 +204,19 @@ async fn exchange(arguments: Exchange, action: &str, output: &mut Output) -> Out
     show(&post(&remote.client()?, &name, action, body).await?, output)
 }
 
-fn path(name: &str) -> String {
+pub(crate) fn path(name: &str) -> String {
     format!("/projections/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
-async fn post(client: &Client, name: &str, action: &str, body: serde_json::Value) -> Outcome<Status> {
+pub(crate) async fn post(
+    client: &Client,
+    name: &str,
+    action: &str,
+    body: serde_json::Value,
+) -> Outcome<Status> {
     Ok(client.post_json(&format!("{}/{action}", path(name)), &body).await?)
 }
 
-fn show(status: &Status, output: &mut Output) -> Outcome {
+pub(crate) fn show(status: &Status, output: &mut Output) -> Outcome {
     output.either(status, table::of_one(status))
 }

@@ -1,6 +1,7 @@
 //! Projections as text for people.
 
-use ees_projector::{Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status};
+use ees_projector::reactor::Effect;
+use ees_projector::{EffectCounts, Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status};
 
 /// Columns as wide as their widest cell.
 fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>) -> String {
@@ -68,7 +69,15 @@ pub(super) fn of_one(status: &Status) -> String {
         lines.extend(of_standby(standby));
     }
     if status.parked_streams > 0 {
-        lines.push(format!("parked      {} streams", status.parked_streams));
+        let given_up = match status.given_up_streams {
+            0 => String::new(),
+            number => format!(", {number} of them given up"),
+        };
+        lines.push(format!("parked      {} streams{given_up}", status.parked_streams));
+    }
+    if let Some(effects) = status.effects {
+        let EffectCounts { done, failed } = effects;
+        lines.push(format!("effects     {done} done, {failed} attempts failed, since it was started"));
     }
     if let Some(error) = &status.last_error {
         lines.push(format!("error       {} (attempt {}, {})", error.message, error.attempts, error.at));
@@ -110,7 +119,7 @@ fn of_standby(standby: &StandbyStatus) -> Vec<String> {
     lines
 }
 
-pub(super) fn of_parked(parked: &[ParkedStream]) -> String {
+pub(crate) fn of_parked(parked: &[ParkedStream]) -> String {
     if parked.is_empty() {
         return "no stream is parked".to_owned();
     }
@@ -120,11 +129,31 @@ pub(super) fn of_parked(parked: &[ParkedStream]) -> String {
             it.first.to_string(),
             it.changesets.to_string(),
             it.attempts.to_string(),
-            it.retry_at.to_string(),
+            if it.is_given_up() { "given up".to_owned() } else { it.retry_at.to_string() },
             it.error.clone(),
         ]
     });
     table(["STREAM", "FIRST", "WAITING", "ATTEMPTS", "NEXT ATTEMPT", "ERROR"], rows.collect())
+}
+
+pub(crate) fn of_effects(effects: &[Effect]) -> String {
+    if effects.is_empty() {
+        return "no such effect".to_owned();
+    }
+    let rows = effects.iter().map(|it| {
+        [
+            it.began_at.to_string(),
+            it.stream_id.to_string(),
+            it.changeset_id.to_string(),
+            it.event_id.to_string(),
+            it.effect.clone(),
+            it.state.as_str().to_owned(),
+            it.attempts.to_string(),
+            it.error.clone().or_else(|| it.result.as_ref().map(ToString::to_string)).unwrap_or_default(),
+        ]
+    });
+    let head = ["BEGAN", "STREAM", "CHANGESET", "EVENT", "EFFECT", "STATE", "ATTEMPTS", "ERROR OR RESULT"];
+    table(head, rows.collect())
 }
 
 fn state(status: &Status) -> String {

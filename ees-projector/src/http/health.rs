@@ -18,6 +18,9 @@ impl HealthCheck for Projections {
 fn describe(status: &Status) -> String {
     let Status { name, checkpoint, lag_changesets, .. } = status;
     let how = match status.state {
+        State::Following | State::CatchingUp if status.given_up_streams > 0 => {
+            "waits with streams that were given up"
+        }
         State::Paused => "is paused",
         State::Stopped => "is stopped",
         _ => "is behind and not moving",

@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::{Handle, StandbyStatus, State, Status};
+use crate::{EffectCounts, Handle, Kind, StandbyStatus, State, Status};
 
 pub(super) fn register(registry: &mut Registry, handle: &Handle) {
     registry.register_collector(Box::new(Projections(handle.clone())));
@@ -47,6 +47,24 @@ const OF_LIVE: &[Gauge<Status>] = &[
     ),
 ];
 
+const OF_REACTOR: &[Gauge<Status>] = &[
+    ("ees_reactor_waiting_streams", "Streams that wait because an effect failed", |status| {
+        status.parked_streams as f64
+    }),
+    (
+        "ees_reactor_given_up_streams",
+        "Of these, those that wait for somebody to retry or discard",
+        |status| status.given_up_streams as f64,
+    ),
+];
+
+const COUNTS: &[Gauge<EffectCounts>] = &[
+    ("ees_reactor_effects_done", "Effects done since this process began", |effects| effects.done as f64),
+    ("ees_reactor_effects_failed", "Attempts that failed since this process began", |effects| {
+        effects.failed as f64
+    }),
+];
+
 const OF_STANDBY: &[Gauge<StandbyStatus>] = &[
     (
         "ees_projection_standby_checkpoint",
@@ -74,6 +92,10 @@ impl Collector for Projections {
         let standby =
             statuses.iter().filter_map(|status| Some((status.name.as_str(), status.standby.as_ref()?)));
         encode(&mut encoder, OF_LIVE, &live)?;
+        let reactors = live.iter().filter(|(_, status)| status.kind == Kind::Reactor);
+        encode(&mut encoder, OF_REACTOR, &reactors.copied().collect::<Vec<_>>())?;
+        let counts = live.iter().filter_map(|(name, status)| Some((*name, status.effects.as_ref()?)));
+        encode(&mut encoder, COUNTS, &counts.collect::<Vec<_>>())?;
         encode(&mut encoder, OF_STANDBY, &standby.collect::<Vec<_>>())
     }
 }

@@ -42,6 +42,7 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::list))
         .routes(routes!(watching::status))
         .routes(routes!(watching::parked))
+        .routes(routes!(watching::effects))
         .routes(routes!(watching::audit))
         .routes(routes!(watching::verification))
 }
@@ -54,6 +55,7 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::skip))
         .routes(routes!(operating::checkpoint))
         .routes(routes!(operating::retry))
+        .routes(routes!(operating::discard_effects))
         .routes(routes!(operating::swap))
         .routes(routes!(operating::rollback))
         .routes(routes!(operating::discard))

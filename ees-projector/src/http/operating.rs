@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ees_store::http::Problem;
-use ees_store::{Checkpoint, StreamId};
+use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -78,6 +78,16 @@ pub(super) struct Move {
 pub(super) struct Retry {
     /// The stream; all that are parked unless given.
     stream_id: Option<String>,
+    /// Why; kept in the audit.
+    reason: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Discard {
+    /// The stream.
+    stream_id: String,
+    /// Its changeset: the first that waits, or the one that the reactor stands before.
+    changeset_id: u64,
     /// Why; kept in the audit.
     reason: String,
 }
@@ -272,11 +282,33 @@ pub(super) async fn checkpoint(
 )]
 pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
     let Retry { stream_id, reason } = read(&body)?;
-    let stream_id = stream_id
-        .map(|text| {
-            StreamId::new(&text).map_err(|e| Problem::bad_request("INVALID_STREAM_ID", e.to_string()))
-        })
-        .transpose()?;
+    let stream_id = stream_id.map(|text| stream(&text)).transpose()?;
     handle.retry_parked(&name, stream_id, &reason).await?;
     now(&handle, &name).await
+}
+
+/// Leaves out what a changeset calls for that a reactor has not done yet, and lets its stream go on.
+#[utoipa::path(
+    post, path = "/projections/{name}/effects/discard", tag = "Projections", params(("name" = String, Path)),
+    request_body = Discard,
+    responses(
+        (status = 200, body = Status),
+        (status = 400, description = "`INVALID_BODY`: a member is missing"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: it is not the changeset that can be discarded"),
+    )
+)]
+pub(super) async fn discard_effects(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Answer {
+    let Discard { stream_id, changeset_id, reason } = read(&body)?;
+    let (stream_id, changeset_id) = (stream(&stream_id)?, ChangesetId::new(changeset_id));
+    handle.discard(&name, &stream_id, changeset_id, given(&reason)?).await?;
+    now(&handle, &name).await
+}
+
+pub(super) fn stream(text: &str) -> Result<StreamId, Problem> {
+    StreamId::new(text).map_err(|e| Problem::bad_request("INVALID_STREAM_ID", e.to_string()))
 }

@@ -9,6 +9,8 @@ use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::operating::stream;
+use crate::reactor::{Effect, EffectQuery, EffectState};
 use crate::{AuditEntry, Estimate, Handle, OperateError, ParkedStream, Status, Verification};
 
 /// Seconds a caller waits unless it says otherwise.
@@ -17,6 +19,8 @@ const TIMEOUT_SECONDS: f64 = 10.0;
 const TIMEOUT_SECONDS_MAX: f64 = 60.0;
 /// Entries of the audit in one answer.
 const AUDIT_ENTRIES_MAX: usize = 1_000;
+/// Effects in one answer.
+const EFFECTS_MAX: usize = 1_000;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Projections {
@@ -108,6 +112,46 @@ pub(super) async fn parked(
     Path(name): Path<String>,
 ) -> Result<Json<Parked>, Problem> {
     Ok(Json(Parked { parked: handle.parked(&name).await? }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Only those of this stream's events.
+    stream_id: Option<String>,
+    /// Only those that are `started`, `done`, `failed`, `parked` or `discarded`.
+    state: Option<String>,
+    /// How many: 100 unless given, up to 1,000.
+    limit: Option<usize>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Effects {
+    effects: Vec<Effect>,
+}
+
+/// What a reactor's ledger has, those begun last at the front.
+#[utoipa::path(
+    get, path = "/projections/{name}/effects", tag = "Projections", params(("name" = String, Path), Which),
+    responses(
+        (status = 200, body = Effects),
+        (status = 400, description = "`INVALID_QUERY`: no such state"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+    )
+)]
+pub(super) async fn effects(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    query: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Effects>, Problem> {
+    let Query(which) = query.map_err(|e| Problem::bad_request("INVALID_QUERY", e.body_text()))?;
+    let state = which.state.map(|text| text.parse::<EffectState>()).transpose();
+    let wanted = EffectQuery {
+        stream_id: which.stream_id.map(|text| stream(&text)).transpose()?,
+        state: state.map_err(|e| Problem::bad_request("INVALID_QUERY", e.to_string()))?,
+        limit: which.limit.unwrap_or(EffectQuery::default().limit).min(EFFECTS_MAX),
+    };
+    Ok(Json(Effects { effects: handle.effects(&name, wanted).await? }))
 }
 
 #[derive(Serialize, ToSchema)]

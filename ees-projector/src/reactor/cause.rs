@@ -106,7 +106,9 @@ impl<'a, E> Cause<'a, E> {
         if begun.state == EffectState::Done {
             return read(name, begun.result.as_ref());
         }
-        let acting = AssertUnwindSafe(async move { act().await.map_err(Into::into) }).catch_unwind();
+        let acting =
+            AssertUnwindSafe(async move { act().await.map_err(|error| -> BoxError { error.into() }) })
+                .catch_unwind();
         let timeout = self.ledger.timeout();
         let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, acting).await {
             Ok(Ok(acted)) => acted,
@@ -132,7 +134,7 @@ impl<'a, E> Cause<'a, E> {
     }
 }
 
-fn key_of(reactor: &str, id: &EffectId) -> String {
+pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
     let mut hash = Sha256::new();
     for name in [reactor, id.stream_id.as_str(), &id.effect] {
         // The length first: "a" and "bc" are not "ab" and "c".

@@ -146,6 +146,19 @@ impl EffectId {
 }
 
 impl Effect {
+    /// The idempotency key under which the reactor of this name does it ([`Cause::key`](super::Cause::key)).
+    pub fn key(&self, reactor: &str) -> String {
+        super::cause::key_of(
+            reactor,
+            &EffectId {
+                stream_id: self.stream_id.clone(),
+                changeset_id: self.changeset_id,
+                event_id: self.event_id,
+                effect: self.effect.clone(),
+            },
+        )
+    }
+
     /// One attempt more.
     pub(crate) fn begin(&mut self, at: Timestamp) {
         self.state = EffectState::Started;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use ees_store::StreamId;
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 
 use crate::database::Database;
 use crate::event::Recorded;
@@ -133,11 +134,28 @@ async fn several_at_once<E>(
         });
         streams[stream].push(*event);
     }
-    let acting = streams.iter().map(|events| async move { (events, effects.react(events, ledger).await) });
-    let mut acting = futures::stream::iter(acting).buffer_unordered(at_once);
-    while let Some((events, reacted)) = acting.next().await {
-        if let Err(interrupted) = reacted {
-            acted.interrupted(events, batch, interrupted, effects);
+    let mut streams = streams.iter();
+    let mut acting = FuturesUnordered::new();
+    loop {
+        while acting.len() < at_once
+            && let Some(events) = streams.next()
+        {
+            acting.push(one_stream(effects, events, ledger));
+        }
+        match acting.next().await {
+            Some((events, Err(interrupted))) => {
+                acted.interrupted(events, batch, interrupted, effects);
+            }
+            Some((_, Ok(()))) => {}
+            None => return,
         }
     }
+}
+
+async fn one_stream<'a, E>(
+    effects: &'a dyn Effects<E>,
+    events: &'a [Recorded<'a, E>],
+    ledger: &'a dyn Ledger,
+) -> (&'a [Recorded<'a, E>], Result<(), Interrupted>) {
+    (events, effects.react(events, ledger).await)
 }

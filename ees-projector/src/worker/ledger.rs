@@ -11,7 +11,7 @@ use tokio::sync::RwLock;
 use crate::control::Control;
 use crate::database::{Database, Transaction};
 use crate::projection::{BoxError, Projection};
-use crate::reactor::{Effect, EffectId, EffectState, Ended, Ledger, Settings, Unrecorded};
+use crate::reactor::{Effect, EffectId, EffectState, Ended, Ledger, Unrecorded};
 use crate::status::Live;
 use crate::worker::lease::LOOK_EVERY;
 use crate::worker::step::{Core, StepError, chain, uncommitted};
@@ -147,6 +147,6 @@ where
 
     fn timeout(&self) -> Duration {
         let settings = self.core.projection.effects().map(|effects| *effects.settings());
-        settings.unwrap_or_else(Settings::default).effect_timeout
+        settings.unwrap_or_default().effect_timeout
     }
 }

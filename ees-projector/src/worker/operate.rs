@@ -19,6 +19,8 @@ use crate::worker::transact::AsyncWork;
 
 /// How often an operation is tried that another worker came before.
 const OVERTAKEN_MAX: usize = 50;
+/// So many streams are made due in one transaction: DynamoDB takes no more of them.
+const DUE_AT_ONCE: usize = 80;
 
 impl<P, D> Runner<P, D>
 where
@@ -154,8 +156,12 @@ where
                 let moved = |there: &Control| there.moved(|_| {});
                 if self.core.is_reactor() {
                     // What it does may take long: it is due, and whoever is at work in it does it.
-                    let streams = self.parked.iter().filter(|name| wanted(name)).cloned().collect();
-                    return self.change_wherever(&control, moved, Also::Due(streams), note(detail)).await;
+                    let streams = self.parked.iter().filter(|name| wanted(name)).cloned().collect::<Vec<_>>();
+                    for streams in streams.chunks(DUE_AT_ONCE) {
+                        let (control, due) = (self.load().await?, Also::Due(streams.to_vec()));
+                        self.change_wherever(&control, moved, due, note(detail.clone())).await?;
+                    }
+                    return Ok(());
                 }
                 self.change_wherever(&control, moved, Also::Nothing, note(detail)).await?;
                 self.retry_streams(|parked| wanted(&parked.stream_id), Patience::UntilTheEnd).await?;

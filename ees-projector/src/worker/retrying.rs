@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ees_store::{Checkpoint, StreamId, Timestamp};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
+use futures::stream::FuturesUnordered;
 
 use crate::control::{Applied, ParkedStream};
 use crate::database::{Database, Transaction};
@@ -36,9 +37,9 @@ where
         due.retain(|stream| stream.retry_at <= now);
         due.truncate(at_once);
         let records = Records::new(self.core.clone(), self.live.clone(), control);
-        let again = due.into_iter().map(|stream| self.core.stream_again(stream, &records));
-        let again = futures::stream::iter(again).buffer_unordered(at_once).try_collect::<()>();
-        let done = records.keeping(again).await;
+        let again: FuturesUnordered<_> =
+            due.into_iter().map(|stream| self.core.stream_again(stream, &records)).collect();
+        let done = records.keeping(again.try_collect::<()>()).await;
         // What was written moved the row.
         self.control = None;
         done?

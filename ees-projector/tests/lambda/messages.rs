@@ -1,6 +1,12 @@
 //! A function for a queue: what it is not past comes again, in order.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use ees_projector::lambda::Function;
+use ees_projector::reactor::{self, Cause, Reactor, Start};
+use ees_projector::{BoxError, OnDemand, sqlite};
+use serde_json::Value;
 
 use crate::support::{Bank, LONG, ReadModel, SHORT, failures, message_of, messages, within};
 
@@ -123,4 +129,40 @@ async fn a_function_killed_at_any_moment_leaves_nothing_half_done() {
         rows.dedup();
         assert_eq!(rows.len(), 120, "none twice");
     }
+}
+
+/// Notes, outside of any database, what it was called for.
+#[derive(Clone, Default)]
+struct Bell(Arc<Mutex<Vec<String>>>);
+
+impl Reactor for Bell {
+    type Event = Value;
+    fn name(&self) -> &str {
+        "bell"
+    }
+    async fn react(&self, cause: Cause<'_, Value>) -> Result<(), BoxError> {
+        let ring = async || {
+            self.0.lock().unwrap().push(format!("{}#{}", cause.stream_id(), cause.event_id));
+            Ok::<_, BoxError>(())
+        };
+        cause.effect("ring", ring).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reactor_in_a_function_acts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = sqlite::Database::open(folder.path().join("bell.db")).unwrap();
+    let (bank, bell) = (Bank::new(), Bell::default());
+    let settings = reactor::Settings { start: Start::Beginning, ..reactor::Settings::default() };
+    let function = || {
+        let worker = OnDemand::reactor(bell.clone(), database.clone(), bank.clone(), settings);
+        Function::new(worker.unwrap())
+    };
+    let (a, b) = (bank.append("a", "[1,2]").await, bank.append("b", "[1]").await);
+    let event = messages(&[message_of(&a), message_of(&b)]);
+    assert_eq!(failures(&function().on_messages(&event, within(LONG)).await), [""; 0]);
+    // The same messages again, to another instance.
+    assert_eq!(failures(&function().on_messages(&event, within(LONG)).await), [""; 0]);
+    assert_eq!(*bell.0.lock().unwrap(), ["a#1", "a#2", "b#1"]);
 }

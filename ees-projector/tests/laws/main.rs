@@ -15,6 +15,7 @@
 )]
 
 mod applying;
+mod effects;
 mod failing;
 mod log_replaced;
 mod operating;
@@ -161,6 +162,17 @@ laws! {
         a_newer_version_builds_anew,
         an_older_version_does_not_touch_newer_tables,
         draining_stops_at_the_end_of_the_log;
+    effects:
+        the_ledger_has_every_effect_and_what_it_gave,
+        a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it,
+        a_stream_that_fails_holds_up_no_other_and_keeps_its_order,
+        what_fails_is_tried_again_by_itself_and_given_up_in_the_end,
+        what_is_refused_waits_for_an_operator_who_can_discard_it,
+        an_effect_that_takes_too_long_has_failed,
+        nobody_is_asked_before_the_time_that_was_said,
+        several_streams_are_acted_upon_at_once_each_in_its_order,
+        whoever_lost_its_turn_begins_nothing_more,
+        what_was_done_long_ago_is_forgotten_and_what_waits_is_not;
     failing:
         a_failing_changeset_pauses_the_projection_before_it,
         a_pause_survives_a_restart,
@@ -189,8 +201,8 @@ laws! {
         a_reactor_starts_at_now_and_goes_on_where_it_was,
         a_reactor_can_be_told_to_start_at_the_beginning,
         a_crash_repeats_what_was_begun_and_skips_nothing,
-        a_reactor_that_fails_is_paused_and_goes_on_when_it_is_resumed,
-        what_was_done_before_a_failure_is_not_done_again,
+        what_can_not_be_read_waits_for_an_operator,
+        a_reactor_holds_when_no_more_may_wait,
         an_error_that_passes_never_pauses_a_reactor,
         a_reactor_is_not_rebuilt,
         a_reactor_does_not_take_a_projection_for_itself,

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use ees_projector::reactor::{Cause, Reactor, Settings, Start};
 use ees_projector::{
-    BoxError, Drained, Kind, OnDemand, OperateError, Projector, Retry, Running, SideBySide, State, Status,
+    BoxError, Drained, Kind, OnDemand, OperateError, Parking, Projector, Retry, Running, SideBySide, State,
+    Status,
 };
 use ees_store::event::{Members, Reading, Upcasters};
 use ees_store::{ChangesetLog, Filter};
@@ -163,38 +164,44 @@ pub async fn a_crash_repeats_what_was_begun_and_skips_nothing<D: TestDatabase>()
     assert_ne!(keys[1], keys[2]);
 }
 
-pub async fn a_reactor_that_fails_is_paused_and_goes_on_when_it_is_resumed<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
-    let settings = Settings { start: Start::Beginning, batch_changesets_max: 10, ..hasty() };
-    log.append("a", &note("one")).await;
-    letters.fails.store(usize::MAX, SeqCst);
-    let running = start(&log, &database, &letters, settings);
-    let paused = status_when(&running, |status| status.state == State::Paused).await;
-    let pause = paused.pause.unwrap();
-    assert_eq!(pause.failure.unwrap().attempts, 3);
-    assert!(pause.reason.contains("nobody at the post office"), "{}", pause.reason);
-
-    letters.fails.store(0, SeqCst);
-    let last = log.append("a", &note("two")).await;
-    running.handle().resume("letters", "open again").await.unwrap();
-    running.handle().when_reached("letters", last, LONG).await.unwrap();
-    running.shut_down().await;
-    assert_eq!(letters.sent(), ["a: one", "a: two"]);
-}
-
-pub async fn what_was_done_before_a_failure_is_not_done_again<D: TestDatabase>() {
+pub async fn what_can_not_be_read_waits_for_an_operator<D: TestDatabase>() {
     let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
     let settings = Settings { start: Start::Beginning, batch_changesets_max: 10, ..hasty() };
     log.append("a", &note("one")).await;
     log.append("a", r#"{"type":"noted"}"#).await;
+    log.append("b", &note("two")).await;
     let running = start(&log, &database, &letters, settings);
-    let paused = status_when(&running, |status| status.state == State::Paused).await;
-    assert_eq!((paused.checkpoint.get(), letters.sent()), (1, vec!["a: one".to_owned()]));
+    status_when(&running, |status| status.given_up_streams == 1).await;
     let last = log.append("a", &note("three")).await;
-    running.handle().skip("letters", 1.into(), "unreadable").await.unwrap();
     running.handle().when_reached("letters", last, LONG).await.unwrap();
+    assert_eq!(letters.sent(), ["a: one", "b: two"]);
+    running.handle().skip("letters", 1.into(), "unreadable").await.unwrap();
+    status_when(&running, |status| status.parked_streams == 0).await;
     running.shut_down().await;
-    assert_eq!(letters.sent(), ["a: one", "a: three"]);
+    assert_eq!(letters.sent(), ["a: one", "b: two", "a: three"]);
+}
+
+pub async fn a_reactor_holds_when_no_more_may_wait<D: TestDatabase>() {
+    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+    let often = Duration::from_millis(10);
+    let parking =
+        Parking { streams_max: 2, retry_after_min: often, retry_after_max: often, ..Parking::default() };
+    let settings = Settings { start: Start::Beginning, parking, ..hasty() };
+    letters.fails.store(usize::MAX, SeqCst);
+    for stream in ["a", "b", "c", "d"] {
+        log.append(stream, &note("one")).await;
+    }
+    let running = start(&log, &database, &letters, settings);
+    let held = status_when(&running, |status| status.state == State::Retrying).await;
+    assert_eq!((held.checkpoint.get(), held.parked_streams, held.pause), (2, 2, None));
+    assert!(held.last_error.unwrap().message.contains("no more may"));
+    letters.fails.store(0, SeqCst);
+    following(&running).await;
+    status_when(&running, |status| status.parked_streams == 0).await;
+    running.shut_down().await;
+    let mut sent = letters.sent();
+    sent.sort();
+    assert_eq!(sent, ["a: one", "b: one", "c: one", "d: one"]);
 }
 
 pub async fn an_error_that_passes_never_pauses_a_reactor<D: TestDatabase>() {

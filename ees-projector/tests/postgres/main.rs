@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod effects;
 mod faults;
 mod operating;
 mod own_sql;

@@ -1,0 +1,414 @@
+//! What a reactor's ledger promises: what is done is done once, what fails waits by itself and in order, and whoever looks
+//! sees it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ees_projector::database::Transaction;
+use ees_projector::reactor::{
+    Cause, Effect, EffectQuery, EffectState, Postponed, Reactor, Refused, Settings, Start,
+};
+use ees_projector::{BoxError, Drained, OnDemand, Parking, Position, Projector, Retry, Running, Status};
+use ees_store::{ChangesetLog, StreamId, Timestamp};
+
+use crate::support::{ChangingLog, LONG, Note, TestDatabase, note};
+
+/// What goes wrong with an effect of a stream.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    Fails,
+    Refuses,
+    Hangs,
+    Postpones(Duration),
+}
+
+/// Sends a letter for each note, then files a copy under the letter's number.
+#[derive(Clone, Default)]
+struct Clerk(Arc<Office>);
+
+#[derive(Default)]
+struct Office {
+    /// What was done: `EFFECT STREAM TEXT`, with the letter's number for a copy.
+    done: Mutex<Vec<String>>,
+    /// By `EFFECT STREAM`.
+    faults: Mutex<BTreeMap<String, Fault>>,
+    /// How long each takes.
+    takes: Mutex<Duration>,
+    at_once: AtomicUsize,
+    at_once_max: AtomicUsize,
+}
+
+impl Office {
+    async fn work(&self, effect: &str, stream: &StreamId, text: &str) -> Result<usize, BoxError> {
+        self.at_once_max.fetch_max(self.at_once.fetch_add(1, SeqCst) + 1, SeqCst);
+        let takes = *self.takes.lock().unwrap();
+        tokio::time::sleep(takes).await;
+        self.at_once.fetch_sub(1, SeqCst);
+        let fault = self.faults.lock().unwrap().get(&format!("{effect} {stream}")).copied();
+        match fault {
+            Some(Fault::Fails) => return Err("out of stamps".into()),
+            Some(Fault::Refuses) => return Err(Refused::because("no such address").into()),
+            Some(Fault::Postpones(wait)) => {
+                return Err(Postponed { wait, error: "come back later".into() }.into());
+            }
+            Some(Fault::Hangs) | None => {}
+        }
+        let number = {
+            let mut done = self.done.lock().unwrap();
+            done.push(format!("{effect} {stream} {text}"));
+            done.len()
+        };
+        if fault == Some(Fault::Hangs) {
+            pending::<()>().await;
+        }
+        Ok(number)
+    }
+}
+
+impl Reactor for Clerk {
+    type Event = Note;
+
+    fn name(&self) -> &str {
+        "clerk"
+    }
+    async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
+        let Note::Noted { text } = cause.event;
+        let stream = cause.stream_id();
+        let letter = cause.effect("letter", async || self.0.work("letter", stream, text).await).await?;
+        let copy = format!("{text}/{letter}");
+        cause.effect("copy", async || self.0.work("copy", stream, &copy).await).await.map(|_: usize| ())
+    }
+}
+
+impl Clerk {
+    fn has(&self, fault: Fault, what: &str) {
+        self.0.faults.lock().unwrap().insert(what.to_owned(), fault);
+    }
+    fn mend(&self) {
+        self.0.faults.lock().unwrap().clear();
+    }
+    fn done(&self) -> Vec<String> {
+        self.0.done.lock().unwrap().clone()
+    }
+    /// What was done for a stream, without the letters' numbers.
+    fn done_for(&self, stream: &str) -> Vec<String> {
+        let of_stream = |line: &String| line.split(' ').nth(1) == Some(stream);
+        let short = |line: String| line.split('/').next().unwrap().to_owned();
+        self.done().into_iter().filter(of_stream).map(short).collect()
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+fn hasty() -> Settings {
+    Settings {
+        start: Start::Beginning,
+        retry: Retry { times: 2, delay_min: MS, delay_max: 5 * MS },
+        parking: Parking { retry_after_min: 5 * MS, retry_after_max: 20 * MS, ..Parking::default() },
+        ..Settings::default()
+    }
+}
+
+/// As it would be for somebody who does not try again within a test.
+fn patient() -> Settings {
+    let parking = Parking { retry_after_min: LONG * 100, retry_after_max: LONG * 100, ..Parking::default() };
+    Settings { parking, ..hasty() }
+}
+
+fn start<D: TestDatabase>(
+    log: &Arc<ChangingLog>,
+    database: &D,
+    clerk: &Clerk,
+    settings: Settings,
+) -> Running {
+    let mut projector = Projector::new(log.clone());
+    projector.reactor(clerk.clone(), database.clone(), settings).unwrap();
+    projector.start()
+}
+
+async fn caught_up(running: &Running, log: &ChangingLog) {
+    let head = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached("clerk", head, LONG).await.unwrap();
+}
+
+async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Status {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let status = running.handle().status("clerk").await.unwrap();
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the status never came to what was wanted; it is {status:#?}");
+        tokio::time::sleep(2 * MS).await;
+    }
+}
+
+async fn effects<D: TestDatabase>(database: &D, stream: &str) -> Vec<Effect> {
+    let wanted = EffectQuery { stream_id: Some(stream.parse().unwrap()), ..EffectQuery::default() };
+    let mut tx = database.begin().await.unwrap();
+    let mut effects = tx.effects("clerk", &wanted).await.unwrap();
+    effects.sort_by_key(|effect| (effect.event_id, effect.effect == "copy"));
+    effects
+}
+
+fn states(effects: &[Effect]) -> Vec<(&str, EffectState, u32)> {
+    effects.iter().map(|effect| (effect.effect.as_str(), effect.state, effect.attempts)).collect()
+}
+
+/// Lets a host work until `what` was done and hangs, and then crashes it.
+async fn crash_at<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, clerk: &Clerk, what: &str) {
+    clerk.has(Fault::Hangs, what);
+    let crashing = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+    tokio::select! {
+        drained = crashing.drain_until(Instant::now() + LONG) => panic!("it ended: {drained:?}"),
+        () = async {
+            while !clerk.done().iter().any(|line| line.starts_with(what)) {
+                tokio::time::sleep(MS).await;
+            }
+        } => {}
+    }
+    clerk.mend();
+}
+
+async fn drain<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, clerk: &Clerk) {
+    let after = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+    let deadline = Instant::now() + LONG;
+    // The lease of a crashed one has to end first.
+    while after.drain_until(deadline).await != Drained::CaughtUp {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(20 * MS).await;
+    }
+}
+
+pub async fn the_ledger_has_every_effect_and_what_it_gave<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    log.append("a", &note("one")).await;
+    let running = start(&log, &database, &clerk, hasty());
+    caught_up(&running, &log).await;
+    assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
+    let effects = running.handle().effects("clerk", EffectQuery::default()).await.unwrap();
+    assert_eq!(effects.len(), 2);
+    let first = effects.iter().find(|effect| effect.effect == "letter").unwrap();
+    assert_eq!((first.state, first.attempts), (EffectState::Done, 1));
+    assert_eq!(first.result.as_ref().unwrap().as_str(), "1");
+    assert_eq!((first.changeset_id.get(), first.event_id.get()), (1, 1));
+    assert!(first.ended_at.unwrap() >= first.began_at && first.error.is_none());
+    let counts = running.handle().status("clerk").await.unwrap().effects.unwrap();
+    assert_eq!((counts.done, counts.failed), (2, 0));
+    running.shut_down().await;
+}
+
+pub async fn a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    log.append("a", &note("one")).await;
+    log.append("a", &note("two")).await;
+    crash_at(&log, &database, &clerk, "copy a").await;
+    assert_eq!(
+        states(&effects(&database, "a").await),
+        [("letter", EffectState::Done, 1), ("copy", EffectState::Started, 1)]
+    );
+    drain(&log, &database, &clerk).await;
+    // The letter's number is the one of before: it was not sent again.
+    assert_eq!(
+        clerk.done(),
+        ["letter a one", "copy a one/1", "copy a one/1", "letter a two", "copy a two/4"]
+    );
+    let done = EffectState::Done;
+    assert_eq!(
+        states(&effects(&database, "a").await),
+        [("letter", done, 1), ("copy", done, 2), ("letter", done, 1), ("copy", done, 1)]
+    );
+}
+
+pub async fn a_stream_that_fails_holds_up_no_other_and_keeps_its_order<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    clerk.has(Fault::Fails, "copy bad");
+    for text in ["one", "two"] {
+        log.append("bad", &note(text)).await;
+        log.append("good", &note(text)).await;
+    }
+    let running = start(&log, &database, &clerk, patient());
+    caught_up(&running, &log).await;
+    log.append("bad", &note("three")).await;
+    caught_up(&running, &log).await;
+    assert_eq!(
+        clerk.done_for("good"),
+        ["letter good one", "copy good one", "letter good two", "copy good two"]
+    );
+    assert_eq!(clerk.done_for("bad"), ["letter bad one"]);
+    let parked = running.handle().parked("clerk").await.unwrap();
+    assert_eq!((parked.len(), parked[0].changesets, parked[0].first.get()), (1, 3, 1));
+    assert!(parked[0].error.contains("out of stamps") && !parked[0].is_given_up());
+    let failed = &effects(&database, "bad").await[1];
+    assert_eq!((failed.state, failed.error.as_deref()), (EffectState::Failed, Some("out of stamps")));
+    // Over a restart too.
+    running.shut_down().await;
+    let running = start(&log, &database, &clerk, patient());
+    clerk.mend();
+    running.handle().retry_parked("clerk", None, "stamps are here").await.unwrap();
+    status_when(&running, |status| status.parked_streams == 0).await;
+    let all = [
+        "letter bad one",
+        "copy bad one",
+        "letter bad two",
+        "copy bad two",
+        "letter bad three",
+        "copy bad three",
+    ];
+    assert_eq!(clerk.done_for("bad"), all);
+    assert_eq!(running.handle().audit("clerk", 1).await.unwrap()[0].action, "retry");
+    running.shut_down().await;
+}
+
+pub async fn what_fails_is_tried_again_by_itself_and_given_up_in_the_end<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    clerk.has(Fault::Fails, "letter a");
+    log.append("a", &note("one")).await;
+    let running = start(&log, &database, &clerk, hasty());
+    status_when(&running, |status| status.effects.is_some_and(|effects| effects.failed > 2)).await;
+    clerk.mend();
+    status_when(&running, |status| status.effects.is_some_and(|effects| effects.done == 2)).await;
+    running.shut_down().await;
+
+    clerk.has(Fault::Fails, "letter a");
+    log.append("a", &note("two")).await;
+    let running = start(&log, &database, &clerk, Settings { give_up_after: 50 * MS, ..hasty() });
+    let given_up = status_when(&running, |status| status.given_up_streams == 1).await;
+    assert!(given_up.stalled.unwrap().contains("given up"));
+    assert!(running.handle().parked("clerk").await.unwrap()[0].is_given_up());
+    let parked = &effects(&database, "a").await[2];
+    assert!(parked.state == EffectState::Parked && parked.attempts > 1, "{parked:?}");
+    clerk.mend();
+    running.handle().retry_parked("clerk", Some("a".parse().unwrap()), "mended").await.unwrap();
+    let well = status_when(&running, |status| status.parked_streams == 0).await;
+    assert_eq!((well.given_up_streams, well.stalled), (0, None));
+    running.shut_down().await;
+}
+
+pub async fn what_is_refused_waits_for_an_operator_who_can_discard_it<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    clerk.has(Fault::Refuses, "copy a");
+    log.append("a", &note("one")).await;
+    log.append("a", &note("two")).await;
+    let running = start(&log, &database, &clerk, hasty());
+    status_when(&running, |status| status.given_up_streams == 1).await;
+    caught_up(&running, &log).await;
+    assert_eq!(effects(&database, "a").await[1].state, EffectState::Parked);
+    clerk.mend();
+    let a: StreamId = "a".parse().unwrap();
+    let later = running.handle().discard("clerk", &a, 2.into(), "not this one").await;
+    assert!(later.is_err(), "only the first one can be discarded");
+    running.handle().discard("clerk", &a, 1.into(), "moved away").await.unwrap();
+    status_when(&running, |status| status.parked_streams == 0).await;
+    assert_eq!(clerk.done_for("a"), ["letter a one", "letter a two", "copy a two"]);
+    let discarded = EffectQuery { state: Some(EffectState::Discarded), ..EffectQuery::default() };
+    let discarded = running.handle().effects("clerk", discarded).await.unwrap();
+    assert_eq!(states(&discarded), [("copy", EffectState::Discarded, 1)]);
+    let audit = &running.handle().audit("clerk", 1).await.unwrap()[0];
+    assert_eq!((audit.action.as_str(), audit.reason.as_str()), ("discard_effects", "moved away"));
+    running.shut_down().await;
+}
+
+pub async fn an_effect_that_takes_too_long_has_failed<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    clerk.has(Fault::Hangs, "letter a");
+    log.append("a", &note("one")).await;
+    log.append("b", &note("one")).await;
+    let running = start(&log, &database, &clerk, Settings { effect_timeout: 30 * MS, ..patient() });
+    caught_up(&running, &log).await;
+    assert_eq!(clerk.done_for("b").len(), 2);
+    let late = &effects(&database, "a").await[0];
+    assert_eq!(late.state, EffectState::Failed);
+    assert!(late.error.as_ref().unwrap().contains("not done after 30ms"), "{late:?}");
+    running.shut_down().await;
+}
+
+pub async fn nobody_is_asked_before_the_time_that_was_said<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    let wait = 400 * MS;
+    clerk.has(Fault::Postpones(wait), "letter a");
+    log.append("a", &note("one")).await;
+    let running = start(&log, &database, &clerk, hasty());
+    status_when(&running, |status| status.parked_streams == 1).await;
+    clerk.mend();
+    status_when(&running, |status| status.parked_streams == 0).await;
+    let letter = &effects(&database, "a").await[0];
+    assert_eq!(letter.attempts, 2);
+    let waited = letter.began_at.as_micros() - letter.since.as_micros();
+    assert!(waited >= i64::try_from(wait.as_micros()).unwrap(), "{waited} us");
+    running.shut_down().await;
+}
+
+pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    *clerk.0.takes.lock().unwrap() = 3 * MS;
+    clerk.has(Fault::Fails, "letter s2");
+    for text in ["1", "2", "3"] {
+        for stream in 0..6 {
+            log.append(&format!("s{stream}"), &note(text)).await;
+        }
+    }
+    let running = start(&log, &database, &clerk, Settings { streams_at_once: 3, ..hasty() });
+    caught_up(&running, &log).await;
+    clerk.mend();
+    status_when(&running, |status| status.effects.is_some_and(|effects| effects.done == 36)).await;
+    running.shut_down().await;
+    for stream in 0..6 {
+        let stream = format!("s{stream}");
+        let in_order =
+            ["1", "2", "3"].map(|text| [format!("letter {stream} {text}"), format!("copy {stream} {text}")]);
+        assert_eq!(clerk.done_for(&stream), in_order.concat());
+    }
+    let most = clerk.0.at_once_max.load(SeqCst);
+    assert!((2..=3).contains(&most), "{most} at once");
+}
+
+pub async fn whoever_lost_its_turn_begins_nothing_more<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    log.append("a", &note("one")).await;
+    *clerk.0.takes.lock().unwrap() = 300 * MS;
+    let stalled = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+    let overtaking = async {
+        while clerk.0.at_once.load(SeqCst) == 0 {
+            tokio::time::sleep(MS).await;
+        }
+        // As another worker that takes over, or an operator, does.
+        let mut tx = database.begin().await.unwrap();
+        let mut control = tx.load("clerk").await.unwrap().unwrap();
+        let believed = control.position;
+        control.position = Position { epoch: believed.epoch + 1, ..believed };
+        assert!(tx.replace("clerk", believed, &control).await.unwrap());
+        tx.commit().await.unwrap();
+        *clerk.0.takes.lock().unwrap() = Duration::ZERO;
+    };
+    let (drained, ()) = tokio::join!(stalled.drain_until(Instant::now() + LONG), overtaking);
+    assert_eq!(drained, Drained::CaughtUp);
+    // It began the copy only after it had seen the row as it is now, and the letter was done before.
+    assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
+    assert!(effects(&database, "a").await.iter().all(|effect| effect.attempts == 1));
+}
+
+pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    for stream in ["a", "b", "c"] {
+        log.append(stream, &note("one")).await;
+    }
+    clerk.has(Fault::Fails, "letter c");
+    let running = start(&log, &database, &clerk, patient());
+    caught_up(&running, &log).await;
+    running.shut_down().await;
+    let tomorrow = Timestamp::from_micros(Timestamp::now().as_micros() + 86_400_000_000);
+    let mut left = HashSet::new();
+    for before in [Timestamp::from_micros(1), tomorrow] {
+        let mut tx = database.begin().await.unwrap();
+        tx.sweep_effects("clerk", before, 1_000).await.unwrap();
+        tx.commit().await.unwrap();
+        let all = database.begin().await.unwrap().effects("clerk", &EffectQuery::default()).await.unwrap();
+        left.insert(all.len());
+    }
+    assert_eq!(left, HashSet::from([5, 1]));
+    assert_eq!(states(&effects(&database, "c").await), [("letter", EffectState::Failed, 1)]);
+}
