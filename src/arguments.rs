@@ -10,7 +10,9 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::exit::{self, Failure, Outcome};
 use crate::logging::LogFormat;
-use crate::{api_key, backup, commit, completions, config, effects, export, import, projections, read, serve, tail};
+use crate::{
+    api_key, backup, commit, completions, config, effects, export, import, projections, read, serve, tail,
+};
 
 /// An event store, and the projections that live off it.
 ///

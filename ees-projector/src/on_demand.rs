@@ -113,7 +113,8 @@ impl OnDemand {
     }
 
     /// Applies what is new, then returns: when there is nothing new any more, when it is paused or another worker is at
-    /// work in it, or when the deadline is near. A step that has begun is finished, so leave it a margin.
+    /// work in it, or when the deadline is near. A step that has begun is finished, so leave it a margin; of a reactor, an
+    /// [effect](crate::reactor::Cause::effect) that has begun, and no other is begun then.
     ///
     /// # Cancellation
     /// Safe: what was begun leaves no trace (of a projection), or is done again (by a reactor).

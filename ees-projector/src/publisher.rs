@@ -12,8 +12,9 @@ use crate::reactor::{self, Cause, Interrupted, Reactor};
 
 /// Publishes what is committed from now on, for stores that have no stream of their own as DynamoDB has.
 ///
-/// What passes is tried again for ever and holds up what comes later; see its status. A message that a topic refuses for
-/// what it is pauses it, unless the [`Publisher`] has somewhere to put dead letters. A crash sends some messages again; the
+/// What passes is tried again for ever and holds up what comes later; see its status. The stream of a message that a topic
+/// refuses for what it is waits, tried again for a day and then until an operator says what is to become of it, unless the
+/// [`Publisher`] has somewhere to put dead letters. A crash sends some messages again; the
 /// topics remove them by their content, within five minutes.
 ///
 /// ```no_run

@@ -27,7 +27,7 @@ pub(super) struct Publish {
     #[arg(long, env = "EES_PUBLISH_EVENTS", value_name = "ARN")]
     publish_events: Option<String>,
     /// Put what a topic refuses for what it is into this queue of SQS, from where `ees dead-letters redrive` puts it back;
-    /// without, publishing is paused then
+    /// without, its stream waits then
     #[arg(long, env = "EES_PUBLISH_DEAD_LETTERS", value_name = "URL")]
     publish_dead_letters: Option<String>,
 }

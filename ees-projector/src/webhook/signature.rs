@@ -77,7 +77,7 @@ pub fn verify(secret: &str, header: &str, body: &[u8], tolerance: Duration) -> R
 }
 
 fn mac(secret: &str, seconds: i64, body: &[u8]) -> Result<Hmac<Sha256>, BoxError> {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes())?;
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes()).map_err(|e| e.to_string())?;
     mac.update(format!("{seconds}.").as_bytes());
     mac.update(body);
     Ok(mac)

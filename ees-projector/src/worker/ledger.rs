@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ees_store::Timestamp;
 use futures::future::BoxFuture;
 use tokio::sync::RwLock;
+use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
 use crate::database::{Database, Transaction};
@@ -26,6 +27,20 @@ pub(crate) struct Records<P: Projection<D::Tx>, D: Database> {
     row: RwLock<Control>,
     /// Why nothing more is to be begun.
     trouble: Mutex<Option<StepError>>,
+    end: WorkEnd,
+}
+
+/// When a worker begins nothing more, and lets what it has begun come to its end.
+pub(crate) struct WorkEnd {
+    pub(crate) stop: CancellationToken,
+    /// Of a host that does not stay.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl WorkEnd {
+    fn is_here(&self) -> bool {
+        self.stop.is_cancelled() || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
 }
 
 impl<P, D> Records<P, D>
@@ -33,8 +48,8 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    pub(crate) fn new(core: Arc<Core<P, D>>, live: Arc<Live>, row: Control) -> Self {
-        Self { core, live, row: RwLock::new(row), trouble: Mutex::new(None) }
+    pub(crate) fn new(core: Arc<Core<P, D>>, live: Arc<Live>, row: Control, end: WorkEnd) -> Self {
+        Self { core, live, row: RwLock::new(row), trouble: Mutex::new(None), end }
     }
 
     /// What came in the way, if anything did, whatever the reactor has made of it.
@@ -72,7 +87,7 @@ where
     }
 
     fn fails(&self, error: StepError) -> Unrecorded {
-        tracing::warn!(reactor = self.core.name(), ?error, "the ledger of effects can't be written");
+        tracing::debug!(reactor = self.core.name(), ?error, "nothing more is begun");
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         Unrecorded
     }
@@ -129,6 +144,10 @@ where
         Box::pin(async move {
             if self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
                 return Err(Unrecorded);
+            }
+            if self.end.is_here() {
+                // What is done is in the ledger: whoever goes on does the rest.
+                return Err(self.fails(StepError::Fenced));
             }
             self.begin_now(id).await.map_err(|error| self.fails(error))
         })

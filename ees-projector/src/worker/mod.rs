@@ -13,7 +13,7 @@ pub(crate) mod batch;
 mod beside;
 mod failing;
 pub(crate) mod lease;
-mod ledger;
+pub(crate) mod ledger;
 pub(crate) mod monitor;
 pub(crate) mod on_demand;
 pub(crate) mod operate;

@@ -17,7 +17,7 @@ use crate::projection::{BoxError, Projection};
 use crate::reactor::{EffectState, Effects, NEVER, Postponed, Refused, Start};
 use crate::worker::acting::Acted;
 use crate::worker::batch::Batch;
-use crate::worker::ledger::Records;
+use crate::worker::ledger::{Records, WorkEnd};
 use crate::worker::runner::Runner;
 use crate::worker::step::{Core, StepError, cause_of, chain, is_caused_by};
 use crate::worker::transact::AsyncWork;
@@ -82,10 +82,16 @@ where
             return Err(StepError::Fenced);
         }
         let control = self.make_room(control).await?;
-        let records = Records::new(self.core.clone(), self.live.clone(), control.clone());
+        let records = self.records(control.clone());
         let acted = records.keeping(self.core.act(&batch, &self.parked, &records)).await?;
         records.trouble()?;
         self.pass(control, &batch, acted).await
+    }
+
+    /// The ledger, as long as the row is like this and this worker goes on.
+    pub(crate) fn records(&self, control: Control) -> Records<P, D> {
+        let end = WorkEnd { stop: self.stop.clone(), deadline: self.deadline };
+        Records::new(self.core.clone(), self.live.clone(), control, end)
     }
 
     /// As many streams wait as may: whoever it is that does not answer, the rest waits in the log until some have got

@@ -36,7 +36,7 @@ where
         let mut due = self.parked_streams().await?;
         due.retain(|stream| stream.retry_at <= now);
         due.truncate(at_once);
-        let records = Records::new(self.core.clone(), self.live.clone(), control);
+        let records = self.records(control);
         let again: FuturesUnordered<_> =
             due.into_iter().map(|stream| self.core.stream_again(stream, &records)).collect();
         let done = records.keeping(again.try_collect::<()>()).await;

@@ -35,6 +35,8 @@ pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
     ahead: Option<Batch<P::Event>>,
     pub(crate) verified: Verified,
     pub(crate) stop: CancellationToken,
+    /// Of a host that does not stay.
+    pub(crate) deadline: Option<Instant>,
     pub(crate) trouble: Option<Trouble>,
     pub(crate) tenure: Tenure,
     pub(crate) partitions: Partitions,
@@ -108,6 +110,7 @@ where
             ahead: None,
             verified: Verified::default(),
             stop: CancellationToken::new(),
+            deadline: None,
             trouble: None,
             tenure: Tenure::default(),
             partitions: Partitions::default(),
@@ -169,6 +172,7 @@ where
     /// stay. A step that has begun is finished.
     pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Drained {
         self.tenure.stays = false;
+        self.deadline = Some(deadline);
         let drained = loop {
             let pause = match self.step().await {
                 Ok(Stepped::Moved) => Duration::ZERO,

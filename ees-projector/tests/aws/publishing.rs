@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ees_projector::publisher::Publishing;
 use ees_projector::reactor::{Settings, Start};
 use ees_projector::sqs::DeadLetterQueue;
-use ees_projector::{OnDemand, Projector, State, memory as read_models};
+use ees_projector::{OnDemand, Projector, memory as read_models};
 use ees_store::publish::sns::Publisher;
 use ees_store::publish::{Message, Received};
 use ees_store::{Changeset, ChangesetLog, Checkpoint, LogQuery, memory};
@@ -185,7 +185,7 @@ async fn what_no_topic_takes_becomes_a_dead_letter_and_can_be_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_dead_letters_what_no_topic_takes_pauses_the_publisher_and_other_streams_are_told() {
+async fn without_dead_letters_the_stream_of_what_no_topic_takes_waits_and_others_are_told() {
     let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
     let queue = bus.subscribed("changesets", &bus.changesets, true).await;
     append(&store, "a", "[1]").await;
@@ -198,12 +198,12 @@ async fn without_dead_letters_what_no_topic_takes_pauses_the_publisher_and_other
     projector.reactor(publishing, read_models::Database::new(), settings).unwrap();
     let running = projector.start();
     let handle = running.handle().clone();
-    until("paused", async || handle.status("publisher").await.unwrap().state == State::Paused).await;
-    let status = handle.status("publisher").await.unwrap();
-    assert_eq!(status.checkpoint.get(), 1);
-    assert!(status.pause.unwrap().reason.contains("InvalidParameter"));
+    handle.when_reached("publisher", 2.into(), LONG).await.unwrap();
+    let parked = handle.parked("publisher").await.unwrap();
+    assert_eq!((parked.len(), parked[0].stream_id.as_str()), (1, "b"));
+    assert!(parked[0].error.contains("InvalidParameter"), "{parked:?}");
     assert_eq!(by_stream(bus.bodies(&queue, 2).await).into_keys().collect::<Vec<_>>(), ["a", "c"]);
     handle.skip("publisher", 1.into(), "nobody needs it").await.unwrap();
-    handle.when_reached("publisher", 3.into(), LONG).await.unwrap();
+    assert_eq!(handle.parked("publisher").await.unwrap(), []);
     running.shut_down().await;
 }

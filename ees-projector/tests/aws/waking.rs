@@ -1,15 +1,15 @@
 //! Messages wake projections, and go when their changeset is applied.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ees_projector::publisher::Publishing;
-use ees_projector::reactor::{self, Start};
+use ees_projector::reactor::{self, Cause, Reactor, Start};
 use ees_projector::sqs::{Queue, Worker};
-use ees_projector::{Fold, Projector, Recorded, Running, Settings, sqlite};
+use ees_projector::{BoxError, Fold, Projector, Recorded, Running, Settings, sqlite};
 use ees_store::publish::Received;
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result, StreamId, memory,
@@ -241,5 +241,43 @@ async fn who_wants_the_messages_themselves_receives_them_until_they_are_acknowle
     queue.extend(&again).await.unwrap();
     queue.acknowledge(&again).await.unwrap();
     assert_eq!(bench.bus.count(&url).await, 0);
+    publishing.shut_down().await;
+}
+
+/// Notes, outside of any database, what it was called for.
+#[derive(Clone, Default)]
+struct Bell(Arc<Mutex<Vec<String>>>);
+
+impl Reactor for Bell {
+    type Event = IgnoredAny;
+    fn name(&self) -> &str {
+        "bell"
+    }
+    async fn react(&self, cause: Cause<'_, IgnoredAny>) -> std::result::Result<(), BoxError> {
+        let ring = async || {
+            self.0.lock().unwrap().push(format!("{}#{}", cause.stream_id(), cause.event_id));
+            Ok::<_, BoxError>(())
+        };
+        cause.effect("ring", ring).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reactor_is_woken_and_its_messages_go_when_it_has_acted() {
+    let bench = Bench::new().await;
+    let queue = bench.bus.subscribed("mine", &bench.bus.events, true).await;
+    let (bell, mut projector) = (Bell::default(), Projector::new(bench.log.clone()));
+    let settings = reactor::Settings { start: Start::Beginning, ..reactor::Settings::default() };
+    projector.reactor(bell.clone(), bench.database.clone(), settings).unwrap();
+    let (running, publishing) = (projector.start(), bench.publish());
+    let worker = bench.worker(&queue, &running);
+    while_working(&worker, async {
+        until("it waits for news", async || bench.log.waits.load(SeqCst) > 0).await;
+        append(&bench.store, "a", r#"[{"type":"x"},{"type":"x"}]"#).await;
+        until("all is handled", async || worker.counts().handled == 2).await;
+    })
+    .await;
+    assert_eq!(*bell.0.lock().unwrap(), ["a#1", "a#2"]);
+    running.shut_down().await;
     publishing.shut_down().await;
 }

@@ -391,6 +391,26 @@ pub async fn whoever_lost_its_turn_begins_nothing_more<D: TestDatabase>() {
     assert!(effects(&database, "a").await.iter().all(|effect| effect.attempts == 1));
 }
 
+pub async fn a_host_begins_nothing_after_its_deadline<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    log.append("a", &note("one")).await;
+    *clerk.0.takes.lock().unwrap() = 900 * MS;
+    let host = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+    // Its tables and its lease take no time of it.
+    while host.drain_until(Instant::now()).await == Drained::Elsewhere {
+        tokio::time::sleep(20 * MS).await;
+    }
+    let deadline = async {
+        while clerk.0.at_once.load(SeqCst) == 0 {
+            tokio::time::sleep(MS).await;
+        }
+    };
+    let (drained, ()) = tokio::join!(host.drain_until(Instant::now() + 700 * MS), deadline);
+    assert_eq!((drained, clerk.done()), (Drained::OutOfTime, vec!["letter a one".to_owned()]));
+    drain(&log, &database, &clerk).await;
+    assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
+}
+
 pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<D: TestDatabase>() {
     let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
     for stream in ["a", "b", "c"] {

@@ -172,6 +172,7 @@ laws! {
         nobody_is_asked_before_the_time_that_was_said,
         several_streams_are_acted_upon_at_once_each_in_its_order,
         whoever_lost_its_turn_begins_nothing_more,
+        a_host_begins_nothing_after_its_deadline,
         what_was_done_long_ago_is_forgotten_and_what_waits_is_not;
     failing:
         a_failing_changeset_pauses_the_projection_before_it,

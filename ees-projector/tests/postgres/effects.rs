@@ -185,11 +185,11 @@ async fn under_fire<D: Database>(ledger: &str, database: &D) {
         process.kill();
     }
     let last = Process::start(ledger, &log, &hook);
-    let done = async || {
+    let done = || async {
         let ledger = ledger_of(database).await;
         ledger.len() as u64 == events && ledger.iter().all(|effect| effect.state == EffectState::Done)
     };
-    until("all is done", Duration::from_secs(60), &done).await;
+    until("all is done", Duration::from_secs(60), done).await;
     last.kill();
 
     let ledger = ledger_of(database).await;
