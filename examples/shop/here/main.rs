@@ -1,12 +1,13 @@
 //! `just shop`: all of it on this machine, with somebody who is told of what is sold out, until Ctrl-C.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use axum::{Json, Router};
+use ees_projector::webhook::{IDEMPOTENCY_KEY, SIGNATURE, verify};
 use ees_test_postgres::TestDatabase;
-use serde_json::Value;
 use shop::Failure;
 use shop::assembly::Shop;
 use shop::front::Front;
@@ -15,12 +16,16 @@ use shop::sold_out::Webhook;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+/// What both sides know. Yours comes from the environment, not from the code.
+const SECRET: &str = "for this machine only";
+
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     tracing_subscriber::fmt::init();
     let somewhere = Somewhere::find().await?;
     let url = receiver().await?;
-    let shop = Shop::new(somewhere.place()?.open().await?, Some(Webhook { url, secret: None }));
+    let shop =
+        Shop::new(somewhere.place()?.open().await?, Some(Webhook { url, secret: Some(SECRET.to_owned()) }));
     let front = match Front::listen("127.0.0.1:8080", "127.0.0.1:7070").await {
         Ok(front) => front,
         // Something else is there already.
@@ -71,9 +76,15 @@ async fn receiver() -> Result<String, Failure> {
     Ok(url)
 }
 
-async fn told(headers: HeaderMap, Json(body): Json<Value>) {
-    let key = headers.get("Idempotency-Key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+/// What it is told, if it is the shop that tells.
+async fn told(headers: HeaderMap, body: String) -> StatusCode {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let (signature, key) = (header(SIGNATURE), header(IDEMPOTENCY_KEY));
+    if verify(SECRET, signature, body.as_bytes(), Duration::from_secs(300)).is_err() {
+        return StatusCode::UNAUTHORIZED;
+    }
     println!("the webhook was told, under the key {key:.12}...: {body}");
+    StatusCode::NO_CONTENT
 }
 
 fn to_try(customers: SocketAddr, operators: SocketAddr) -> String {
