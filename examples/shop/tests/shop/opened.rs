@@ -121,7 +121,7 @@ const SECRET: &str = "known to both";
 #[derive(Clone)]
 pub(crate) struct Told {
     pub(crate) webhook: Webhook,
-    messages: Arc<Mutex<Vec<(String, Value)>>>,
+    messages: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Told {
@@ -134,8 +134,9 @@ impl Told {
         let listen = move |headers: HeaderMap, body: String| async move {
             let header = |name| headers[name].to_str().unwrap().to_owned();
             verify(SECRET, &header(SIGNATURE), body.as_bytes(), Duration::from_secs(300)).unwrap();
-            let body = serde_json::from_str(&body).unwrap();
-            messages.lock().unwrap().push((header(IDEMPOTENCY_KEY), body));
+            let message: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(message["id"], header(IDEMPOTENCY_KEY));
+            messages.lock().unwrap().push(message);
         };
         let router = Router::new().route("/sold-out", post(listen));
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -145,7 +146,7 @@ impl Told {
     /// The streams that it was told of so far, in order.
     pub(crate) fn of(&self) -> Vec<String> {
         let messages = self.messages.lock().unwrap();
-        messages.iter().map(|(_, body)| body["stream_id"].as_str().unwrap().to_owned()).collect()
+        messages.iter().map(|message| message["stream_id"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Waits until it was told so often, or more.
