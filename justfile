@@ -27,6 +27,7 @@ features:
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" postgres dynamodb sns sigv4; do lint ees "$feature"; done
     lint ees tls
+    lint ees-example-shop ""
 
 # Builds the documentation; a broken link is an error.
 docs:
@@ -48,6 +49,10 @@ examples:
     cargo run --locked -p ees-examples --example file_history
     cargo run --locked -p ees-examples --example accounts_postgres
     cargo run --locked -p ees-examples --example own_sql_postgres
+
+# Starts the shop with all it needs, prints what to try, and stays up until Ctrl-C.
+shop:
+    cargo run --quiet --locked -p ees-example-shop --features here --bin shop-here
 
 # Measures, on a quiet machine, beside the limits of the same disk.
 bench:
@@ -84,8 +89,8 @@ deploy-local:
 
 # Checks the templates.
 templates: tools-aws
-    target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection/template.yaml
-    for template in deploy/template.yaml deploy/own-projection/template.yaml; do \
+    target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection/template.yaml examples/shop/template.yaml
+    for template in deploy/template.yaml deploy/own-projection/template.yaml examples/shop/template.yaml; do \
         AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 target/aws-tools/bin/sam validate --lint --template-file $template || exit 1; \
     done
 

@@ -9,6 +9,7 @@ use ees_store::{
 };
 
 use crate::snapshots::Due;
+use crate::turns::Turn;
 use crate::{Aggregate, Context, ExecuteError, Loaded, Repository};
 
 /// How often a commit is sent again of which it is unknown whether it was stored.
@@ -32,7 +33,8 @@ impl<A: Aggregate> Repository<A> {
     ///
     /// Loads the aggregate, lets it decide, and commits the events in one changeset, if nothing has been appended since. If
     /// something has, only that is read, and decided again; after
-    /// [so many times](Repository::with_retries) the conflict is an error. A commit whose answer was lost is sent again under
+    /// [so many times](Repository::with_retries) the conflict is an error. Commands of one process that get into each other's
+    /// way take turns, among all clones of the repository: a crowd is served one by one. A commit whose answer was lost is sent again under
     /// the same idempotency key: it is stored once.
     ///
     /// # Errors
@@ -72,8 +74,9 @@ impl<A: Aggregate> Repository<A> {
         context: impl Into<Context> + Send,
     ) -> Result<Executed<A>, ExecuteError<A::Error>> {
         let context = context.into();
+        let turn = self.turns.after_others(id).await;
         let hydrated = self.hydrator().up_to(id, None).await?;
-        let executed = self.decide_and_commit(hydrated.loaded, command, &context).await;
+        let executed = self.decide_and_commit(hydrated.loaded, command, &context, turn).await;
         // Not before the commit: meanwhile others could have come first.
         self.keep_snapshot(hydrated.due).await;
         executed
@@ -84,6 +87,7 @@ impl<A: Aggregate> Repository<A> {
         mut now: Loaded<A>,
         command: &A::Command,
         context: &Context,
+        mut turn: Option<Turn<'_>>,
     ) -> Result<Executed<A>, ExecuteError<A::Error>> {
         let metadata = context.json()?;
         let key = context.key.clone().unwrap_or_else(IdempotencyKey::random);
@@ -110,7 +114,11 @@ impl<A: Aggregate> Repository<A> {
                 return Err(ExecuteError::Conflict { stream_id: now.stream_id, attempts });
             };
             tracing::debug!(stream = %now.stream_id, attempts, ?pause, "overtaken: deciding again");
-            tokio::time::sleep(pause).await;
+            match turn {
+                None if attempts == 1 => turn = self.turns.take(&now.stream_id).await,
+                // With a turn, it is another process that was faster.
+                _ => tokio::time::sleep(pause).await,
+            }
             self.hydrator().follow(&mut now, None).await?;
         }
     }

@@ -20,6 +20,7 @@ mod repository;
 pub mod snapshots;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod turns;
 
 pub use aggregate::Aggregate;
 pub use context::{Context, Metadata};

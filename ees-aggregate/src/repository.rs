@@ -9,11 +9,13 @@ use futures::{Stream, StreamExt, future};
 use crate::aggregate::is_stream_type;
 use crate::hydrate::Hydrator;
 use crate::snapshots::{Cache, Snapshots, Snapshotted};
+use crate::turns::Turns;
 use crate::{Aggregate, Error, Loaded};
 
 /// Loads aggregates of one type, and carries out commands on them.
 ///
-/// Over any store, [`ees_store::client::Client`] included. Cloning is cheap.
+/// Over any store, [`ees_store::client::Client`] included. Cloning is cheap. Make one for a process, and clone it: commands
+/// on a stream in demand then take turns instead of overtaking each other.
 ///
 /// A command is decided on the state that the stream has, and committed on the condition that it still has it; so whatever
 /// is decided holds, with any number of processes at work. See [`execute`](Repository::execute).
@@ -58,6 +60,7 @@ pub struct Repository<A> {
     pub(crate) stream_type: StreamType,
     pub(crate) retries: usize,
     pub(crate) cache: Option<Cache<A>>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 // Derived, it would ask for `A: Clone`.
@@ -70,6 +73,7 @@ impl<A> Clone for Repository<A> {
             stream_type: self.stream_type.clone(),
             retries: self.retries,
             cache: self.cache.clone(),
+            turns: self.turns.clone(),
         }
     }
 }
@@ -93,7 +97,8 @@ impl<A: Aggregate> Repository<A> {
         const { assert!(is_stream_type(A::TYPE), "Aggregate::TYPE can't be the type of a stream") };
         #[expect(clippy::expect_used, reason = "the line above does not compile for anything else")]
         let stream_type = StreamType::new(A::TYPE).expect("a type for the store");
-        Self { store, log, reading: A::reading(), stream_type, retries: Self::RETRIES, cache: None }
+        let turns = Arc::new(Turns::new());
+        Self { store, log, reading: A::reading(), stream_type, retries: Self::RETRIES, cache: None, turns }
     }
 
     /// With snapshots, so that long streams load as fast as short ones.
@@ -116,8 +121,9 @@ impl<A: Aggregate> Repository<A> {
     }
 
     /// How often a decision that was overtaken by others is made again;
-    /// [`RETRIES`](Repository::RETRIES) unless set, with pauses that grow from 5 to 500 milliseconds, half as much again by
-    /// chance. Of 12 they add up to 3 to 6 seconds.
+    /// [`RETRIES`](Repository::RETRIES) unless set. The first time it waits for its turn among the commands of this process
+    /// (at most 5 seconds), then for others, with pauses that grow from 5 to 500 milliseconds, up to twice that by chance. Of
+    /// 12 they add up to 3 to 6 seconds.
     #[must_use]
     pub fn with_retries(self, retries: usize) -> Self {
         Self { retries, ..self }

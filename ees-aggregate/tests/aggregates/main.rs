@@ -43,6 +43,7 @@ laws! {
     executing:
         many_executors_at_once_lose_nothing,
         what_is_scarce_is_given_out_once,
+        what_is_scarce_is_given_out_once_among_several,
         a_lost_answer_is_not_a_second_commit,
         a_lost_answer_is_not_a_second_commit_when_others_came_after,
         a_request_that_was_lost_is_sent_again,

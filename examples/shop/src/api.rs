@@ -1,0 +1,151 @@
+//! The routes.
+
+use std::num::NonZeroU32;
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use ees_aggregate::{Context, ExecuteError, Metadata};
+use ees_store::{EventId, StreamId, StreamQuery, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::assembly::Shop;
+use crate::problem::Problem;
+use crate::product::{NAME_BYTES_MAX, Product, ProductCommand, Refusal, stream_of};
+use crate::products::{Listed, Wanted};
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// The shop as a router: behind a socket, behind API Gateway, or called by a test.
+pub fn app(shop: Shop) -> Router {
+    Router::new()
+        .route("/products", get(list))
+        .route("/products/{name}", get(product))
+        .route("/products/{name}/events", get(events))
+        .route("/products/{name}/restock", post(restock))
+        .route("/products/{name}/reserve", post(reserve))
+        .with_state(shop)
+}
+
+/// What came in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delivery {
+    count: NonZeroU32,
+}
+
+async fn restock(
+    State(shop): State<Shop>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(Delivery { count }): Json<Delivery>,
+) -> Answer<Product> {
+    execute(&shop, &name, &ProductCommand::Restock { count }, &headers, Metadata::new()).await
+}
+
+/// Who wants one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Buyer {
+    buyer: String,
+}
+
+async fn reserve(
+    State(shop): State<Shop>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(Buyer { buyer }): Json<Buyer>,
+) -> Answer<Product> {
+    let metadata = Metadata::new().user(buyer.clone());
+    execute(&shop, &name, &ProductCommand::Reserve { buyer }, &headers, metadata).await
+}
+
+/// Carries a command out, once for each `Idempotency-Key`: a caller whose answer was lost asks again under the same one.
+async fn execute(
+    shop: &Shop,
+    name: &str,
+    command: &ProductCommand,
+    headers: &HeaderMap,
+    metadata: Metadata,
+) -> Answer<Product> {
+    let stream = stream(name)?;
+    let mut context = Context::new().with_metadata(metadata);
+    if let Some(key) = headers.get("Idempotency-Key") {
+        let key = key.to_str().ok().and_then(|key| key.parse().ok());
+        context =
+            context.with_key(key.ok_or_else(|| Problem::Invalid("that is no Idempotency-Key".to_owned()))?);
+    }
+    match shop.products.execute_with(&stream, command, context).await {
+        Ok(executed) => Ok(Json(executed.aggregate.state)),
+        Err(ExecuteError::AlreadyExecuted { .. }) => load(shop, &stream).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A product as it is at this moment: from its stream, which the list follows a moment later.
+async fn product(State(shop): State<Shop>, Path(name): Path<String>) -> Answer<Product> {
+    load(&shop, &stream(&name)?).await
+}
+
+async fn load(shop: &Shop, stream: &StreamId) -> Answer<Product> {
+    let loaded = shop.products.load(stream).await?.ok_or(Refusal::Unknown)?;
+    Ok(Json(loaded.state))
+}
+
+/// A page of products: `?status=sold_out`, `?after=NAME` for the next one.
+async fn list(State(shop): State<Shop>, Query(wanted): Query<Wanted>) -> Answer<Vec<Listed>> {
+    shop.place.read_models.products(wanted).await.map(Json).map_err(Problem::Busy)
+}
+
+/// Which events to show.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    #[serde(default)]
+    from: u64,
+}
+
+/// Changesets on a page of events.
+const PAGE: usize = 100;
+
+/// What happened to a product.
+#[derive(Serialize)]
+struct Events {
+    events: Vec<Happened>,
+    /// Where the next page begins, if there is one.
+    next: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Happened {
+    event_id: u64,
+    at: Timestamp,
+    /// As it is stored.
+    event: Box<RawValue>,
+}
+
+async fn events(
+    State(shop): State<Shop>,
+    Path(name): Path<String>,
+    Query(Since { from }): Query<Since>,
+) -> Answer<Events> {
+    let query = StreamQuery::events(stream(&name)?, EventId::new(from), None).with_limit(PAGE);
+    let page = shop.place.store.read_stream(query).await?;
+    let mut events = Vec::new();
+    for changeset in &page.changesets {
+        let wanted = changeset.numbered_events().filter(|(event_id, _)| event_id.get() >= from);
+        for (event_id, text) in wanted {
+            let event = RawValue::from_string(text.to_owned()).map_err(|e| Problem::Internal(e.into()))?;
+            events.push(Happened { event_id: event_id.get(), at: changeset.timestamp, event });
+        }
+    }
+    let last = page.changesets.last().map(|changeset| changeset.last_event_id().get());
+    Ok(Json(Events { events, next: page.next.and(last).map(|last| last + 1) }))
+}
+
+fn stream(name: &str) -> Result<StreamId, Problem> {
+    let why = || format!("a product's name has 1 to {NAME_BYTES_MAX} bytes, and no control characters");
+    stream_of(name).ok_or_else(|| Problem::Invalid(why()))
+}

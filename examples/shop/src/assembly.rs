@@ -1,0 +1,101 @@
+//! The parts, put together.
+
+use ees_aggregate::Repository;
+use ees_projector::database::{Database, FoldRows};
+use ees_projector::reactor::{self, Start};
+use ees_projector::{OnDemand, Projector, Running, Settings};
+
+use crate::place::{Opened, ReadModels, open_file};
+use crate::product::Product;
+use crate::products::Products;
+use crate::sold_out::{self, Webhook};
+use crate::{Failure, purchasing};
+
+/// The shop, ready to take commands and to answer. Clones share everything.
+#[derive(Clone)]
+pub struct Shop {
+    /// Who carries out commands.
+    pub products: Repository<Product>,
+    /// Where everything is kept.
+    pub place: Opened,
+    webhook: Option<Webhook>,
+}
+
+impl Shop {
+    /// The shop in a place, and whom it tells of what is sold out.
+    pub fn new(place: Opened, webhook: Option<Webhook>) -> Self {
+        let products = Repository::of(place.store.clone(), place.log.clone());
+        Self { products, place, webhook }
+    }
+
+    /// Starts what follows the events: the list, and the reactors. For a process that stays.
+    ///
+    /// # Errors
+    /// A file that can't be opened.
+    pub fn start(&self) -> Result<Running, Failure> {
+        let mut projector = Projector::new(self.place.log.clone());
+        match &self.place.read_models {
+            ReadModels::Sqlite { products, folder } => self.register(&mut projector, |name| match name {
+                Products::NAME => Ok(products.clone()),
+                name => open_file(folder, name),
+            })?,
+            #[cfg(feature = "postgres")]
+            ReadModels::Postgres(database) => self.register(&mut projector, |_| Ok(database.clone()))?,
+            #[cfg(feature = "dynamodb")]
+            ReadModels::DynamoDb { database, .. } => {
+                self.register(&mut projector, |_| Ok(database.clone()))?
+            }
+        }
+        Ok(projector.start())
+    }
+
+    fn register<D: Database<Tx: FoldRows>>(
+        &self,
+        projector: &mut Projector,
+        database: impl Fn(&str) -> Result<D, Failure>,
+    ) -> Result<(), Failure> {
+        projector.fold(Products, database(Products::NAME)?, Settings::default())?;
+        let purchasing = purchasing::reactor(self.place.store.clone());
+        projector.reactor(purchasing, database(purchasing::NAME)?, acting())?;
+        if let Some(webhook) = &self.webhook {
+            let sold_out = sold_out::reactor(webhook);
+            projector.reactor(sold_out, database(sold_out::NAME)?, acting())?;
+        }
+        Ok(())
+    }
+
+    /// One of those that follow the events, for a process that does not stay.
+    ///
+    /// # Errors
+    /// There is none of that name, or a file can't be opened.
+    pub fn on_demand(&self, name: &str) -> Result<OnDemand, Failure> {
+        match &self.place.read_models {
+            ReadModels::Sqlite { folder, .. } => self.one(name, open_file(folder, name)?),
+            #[cfg(feature = "postgres")]
+            ReadModels::Postgres(database) => self.one(name, database.clone()),
+            #[cfg(feature = "dynamodb")]
+            ReadModels::DynamoDb { database, .. } => self.one(name, database.clone()),
+        }
+    }
+
+    fn one<D: Database<Tx: FoldRows>>(&self, name: &str, database: D) -> Result<OnDemand, Failure> {
+        let log = self.place.log.clone();
+        let settings = acting();
+        Ok(match (name, &self.webhook) {
+            (Products::NAME, _) => OnDemand::fold(Products, database, log, Settings::default())?,
+            (purchasing::NAME, _) => {
+                OnDemand::reactor(purchasing::reactor(self.place.store.clone()), database, log, settings)?
+            }
+            (sold_out::NAME, Some(webhook)) => {
+                OnDemand::reactor(sold_out::reactor(webhook), database, log, settings)?
+            }
+            (sold_out::NAME, None) => return Err("there is nobody to tell: SHOP_WEBHOOK is not set".into()),
+            _ => return Err(format!("\"{name}\" follows no events here").into()),
+        })
+    }
+}
+
+/// Reactors have been with the shop from its first event: there is no history that they must not act upon.
+fn acting() -> reactor::Settings {
+    reactor::Settings { start: Start::Beginning, ..reactor::Settings::default() }
+}

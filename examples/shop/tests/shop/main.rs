@@ -1,0 +1,30 @@
+//! What the shop promises, in each of its places.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod answers;
+mod buyers;
+mod functions;
+mod opened;
+mod rebuilding;
+
+macro_rules! in_every_place {
+    ($($module:ident::$promise:ident),+ $(,)?) => {
+        in_every_place!(@in sqlite $($module::$promise),+);
+        in_every_place!(@in postgres $($module::$promise),+);
+        in_every_place!(@in dynamodb $($module::$promise),+);
+    };
+    (@in $place:ident $($module:ident::$promise:ident),+) => {
+        mod $place {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                crate::$module::$promise(crate::opened::$place().await).await;
+            })+
+        }
+    };
+}
+
+in_every_place! {
+    buyers::fifty_of_two_hundred_buyers_get_one,
+    buyers::a_buyer_who_asks_again_gets_one,
+    rebuilding::a_rebuild_tells_nobody_again,
+}

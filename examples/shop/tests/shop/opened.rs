@@ -1,0 +1,169 @@
+//! A shop in a place of its own, somebody whom it tells, and customers who know its routes only.
+
+use std::any::Any;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request};
+use axum::routing::post;
+use ees_projector::Running;
+use ees_projector::webhook::{IDEMPOTENCY_KEY, SIGNATURE, verify};
+use ees_store::{EventStore, StreamQuery};
+use ees_test_aws::LocalAws;
+use ees_test_postgres::TestDatabase;
+use serde_json::{Value, json};
+use shop::api::app;
+use shop::assembly::Shop;
+use shop::place::{Opened, Place};
+use shop::sold_out::Webhook;
+use tokio::net::TcpListener;
+use tower::ServiceExt;
+
+/// A shop that is open.
+pub(crate) struct Open {
+    pub(crate) shop: Shop,
+    pub(crate) running: Running,
+    pub(crate) told: Told,
+    pub(crate) kept: Kept,
+}
+
+/// What has to live as long as the shop.
+pub(crate) type Kept = Box<dyn Any + Send + Sync>;
+
+pub(crate) async fn sqlite() -> Open {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Sqlite(folder.path().join("log.db")).open().await.unwrap();
+    open(place, Box::new(folder)).await
+}
+
+pub(crate) async fn postgres() -> Open {
+    let database = TestDatabase::new().await;
+    let place = database.url().parse::<Place>().unwrap().open().await.unwrap();
+    open(place, Box::new(database)).await
+}
+
+pub(crate) async fn dynamodb() -> Open {
+    let account = LocalAws::account().await;
+    open(Opened::in_dynamodb(&account.sdk_config(), "shop").await.unwrap(), Box::new(account)).await
+}
+
+pub(crate) async fn open(place: Opened, kept: Kept) -> Open {
+    let told = Told::listening().await;
+    let shop = Shop::new(place, Some(told.webhook.clone()));
+    let running = shop.start().unwrap();
+    Open { shop, running, told, kept }
+}
+
+impl Open {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        post_to(&self.shop, path, body, None).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        call(&self.shop, Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn restock(&self, product: &str, count: u32) {
+        let (status, body) =
+            self.post(&format!("/products/{product}/restock"), json!({ "count": count })).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    /// One buyer; the status of the answer.
+    pub(crate) async fn reserve(&self, product: &str) -> u16 {
+        self.post(&format!("/products/{product}/reserve"), json!({ "buyer": "ada" })).await.0
+    }
+
+    /// Waits until the list says so.
+    pub(crate) async fn when_listed(&self, path: &str, wanted: Value) {
+        eventually(async || self.get(path).await.1, |found| *found == wanted).await;
+    }
+
+    /// The events of a purchase order, once it is there.
+    pub(crate) async fn ordered(&self, order: &str) -> Vec<Value> {
+        let query = StreamQuery::all(order.parse().unwrap());
+        let store: &dyn EventStore = &*self.shop.place.store;
+        let page = eventually(async || store.read_stream(query.clone()).await.ok(), Option::is_some).await;
+        let changesets = page.unwrap().changesets;
+        changesets
+            .iter()
+            .flat_map(|it| it.events.iter())
+            .map(|it| serde_json::from_str(it).unwrap())
+            .collect()
+    }
+
+    pub(crate) async fn close(self) {
+        self.running.shut_down().await;
+        drop((self.shop, self.kept));
+    }
+}
+
+pub(crate) async fn post_to(shop: &Shop, path: &str, body: Value, key: Option<&str>) -> (u16, Value) {
+    let mut request = Request::post(path).header("Content-Type", "application/json");
+    if let Some(key) = key {
+        request = request.header("Idempotency-Key", key);
+    }
+    call(shop, request.body(body.to_string().into()).unwrap()).await
+}
+
+async fn call(shop: &Shop, request: Request<Body>) -> (u16, Value) {
+    let response = app(shop.clone()).oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+const SECRET: &str = "known to both";
+
+/// Somebody else's system.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) webhook: Webhook,
+    messages: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Told {
+    async fn listening() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/sold-out", listener.local_addr().unwrap());
+        let told =
+            Self { webhook: Webhook { url, secret: Some(SECRET.to_owned()) }, messages: Arc::default() };
+        let messages = told.messages.clone();
+        let listen = move |headers: HeaderMap, body: String| async move {
+            let header = |name| headers[name].to_str().unwrap().to_owned();
+            verify(SECRET, &header(SIGNATURE), body.as_bytes(), Duration::from_secs(300)).unwrap();
+            let message: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(message["id"], header(IDEMPOTENCY_KEY));
+            messages.lock().unwrap().push(message);
+        };
+        let router = Router::new().route("/sold-out", post(listen));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        told
+    }
+
+    /// The streams that it was told of so far, in order.
+    pub(crate) fn of(&self) -> Vec<String> {
+        let messages = self.messages.lock().unwrap();
+        messages.iter().map(|message| message["stream_id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until it was told so often, or more.
+    pub(crate) async fn when(&self, times: usize) -> Vec<String> {
+        eventually(async || self.of(), |of| of.len() >= times).await
+    }
+}
+
+/// Asks until the answer is right; shows the last one when that takes too long.
+async fn eventually<T: std::fmt::Debug>(ask: impl AsyncFn() -> T, is_right: impl Fn(&T) -> bool) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = ask().await;
+        if is_right(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "still {answer:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
