@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ees_store::event::{Reading, Upcasters};
 use ees_store::{
     ChangesetId, Commit, Error, EventStore, Events, Expectation, Filter, IdempotencyKey, Json, Refusal,
-    StreamId, StreamQuery, StreamType,
+    StreamId, StreamType,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

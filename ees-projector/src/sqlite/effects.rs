@@ -27,8 +27,10 @@ impl Tx {
             columns!()
         ))?;
         let (changeset, event) = (id.changeset_id.get(), id.event_id.get());
-        let values = params![name, id.stream_id.as_str(), changeset, event, id.effect, at.as_micros()];
-        begin.query_row(values, |row| Ok(effect(row)))?
+        let stream = id.stream_id.as_str();
+        begin.query_row(params![name, stream, changeset, event, id.effect, at.as_micros()], |row| {
+            Ok(effect(row))
+        })?
     }
 
     pub(super) fn end_one(&self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {

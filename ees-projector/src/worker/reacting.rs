@@ -4,10 +4,9 @@
 //! A crash between the two repeats the batch, apart from what the ledger has as done: at least once. The other way round
 //! would be at most once.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use ees_store::{StreamId, Timestamp};
+use ees_store::Timestamp;
 
 use crate::control::{Applied, Control, ParkedStream};
 use crate::database::{Database, Transaction};
