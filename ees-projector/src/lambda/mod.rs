@@ -3,7 +3,7 @@
 //! A function is made of an [`OnDemand`](crate::OnDemand) and one line of `main`: [`Function::serve_messages`] for a queue,
 //! [`Function::serve_records`] for the stream of a DynamoDB table, [`Function::serve_schedule`] for a timer. Each of them has a
 //! handler of its own beside it, for tests and for runtimes of your own. `publish_records` (feature `sns`) puts a table's
-//! changesets on topics. [`notifications`] are what a function of yours gets from a queue with notifications of typed streams.
+//! changesets on topics. [`notifications()`] are what a function of yours gets from a queue with notifications of typed streams.
 //!
 //! Messages and records say that something is there; what is applied comes from the log. A function for a queue or a stream
 //! goes well with one on a schedule, which finds what no message told of.

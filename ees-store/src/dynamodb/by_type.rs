@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::error::failed;
-use super::item::{self, CHANGESET_ID, Item, STREAM_ID, STREAM_TYPE, UPDATED_AT};
+use super::item::{self, Item, STREAM_TYPE, UPDATED_AT};
 use super::table::{Table, names, values};
 use crate::{Error, Result, StreamId, Tail, Timestamp, TypePage, TypePosition, TypeQuery, TypedStream};
 

@@ -79,7 +79,8 @@ pub(super) fn of_head(changeset: &Changeset, stream_type: &StreamType) -> Item {
 }
 
 pub(super) fn to_head(item: &Item) -> Result<TypedStream> {
-    let updated_at = to_text(item, UPDATED_AT)?.parse().map_err(|_| damaged(item, UPDATED_AT))?;
+    let updated_at =
+        to_text(item, UPDATED_AT)?.parse::<Timestamp>().map_err(|_| damaged(item, UPDATED_AT))?;
     Ok(TypedStream {
         stream_id: StreamId::stored(to_text(item, STREAM_ID)?),
         tail: Tail {

@@ -83,7 +83,7 @@ mod tests {
             (format!(r#"{{"StreamId":"{id}"}}"#), "StreamType"),
             (format!(r#"{{"StreamId":"{id}","StreamType":"a"}}"#), "StreamRevision"),
             (format!(r#"{{"StreamId":"{id}","StreamType":"a","StreamRevision":"x"}}"#), "StreamRevision"),
-            (r#"{"StreamId":"x","StreamType":"a","StreamRevision":"1"}"#.to_owned(), "invalid"),
+            (r#"{"StreamId":"x","StreamType":"a","StreamRevision":"1"}"#.to_owned(), "UUID"),
             (r#"{"stream_id":"a","changeset_id":1,"events":[1],"metadata":{}}"#.to_owned(), "StreamId"),
         ] {
             let error = Notification::read(&body).unwrap_err().to_string();

@@ -220,11 +220,12 @@ async fn both_contracts_show_the_same_streams() {
         let append = format!("/typed/streams/account/{}/events/6", id(&stream));
         assert_eq!(put(&server, &append, &event(6)).await.status, 201);
         // On DynamoDB the last one gets its place a moment later.
-        let mut next = json!(0);
-        while next != 3 {
-            let page = server.get(&format!("/changesets?wait=15&checkpoint={next}")).await.json();
-            assert_ne!(page["next_checkpoint"], next, "it moves on");
-            next = page["next_checkpoint"].clone();
+        let mut next = "0".to_owned();
+        while next != "3" {
+            let page = server.get(&format!("/changesets?wait=15&checkpoint={next}")).await;
+            let (_, after) = page.text().rsplit_once("\"next_checkpoint\":").unwrap();
+            assert_ne!(after.trim_end_matches('}'), next, "it moves on");
+            next = after.trim_end_matches('}').to_owned();
         }
 
         // A stream that was begun there.
