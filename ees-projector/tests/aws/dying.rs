@@ -223,7 +223,8 @@ async fn a_worker_that_dies_at_any_call_applies_each_changeset_once_and_empties_
         let running = projector.start();
         let worker = Worker::new(queue, running.handle().clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::join!(worker.run(async { drop(stopped.await) }), async {
+        let working = Box::pin(worker.run(async { drop(stopped.await) }));
+        tokio::join!(working, async {
             until("the queue is empty", async || desk.bus.count(&desk.queue).await == 0).await;
             drop(stop);
         });
