@@ -212,7 +212,7 @@ fn expected_rows() -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_dies_at_any_call_deletes_no_message_that_is_not_applied() {
+async fn a_worker_that_dies_at_any_call_applies_each_changeset_once_and_empties_its_queue() {
     let work = async |desk: &Desk, faults: &Faults| {
         let client = aws_sdk_sqs::Client::new(&desk.bus.account.sdk_config_with(faults));
         let queue = Queue::new(client, &desk.queue).with_wait(Duration::from_secs(1));
@@ -223,7 +223,8 @@ async fn a_worker_that_dies_at_any_call_deletes_no_message_that_is_not_applied()
         let running = projector.start();
         let worker = Worker::new(queue, running.handle().clone());
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::join!(worker.run(async { drop(stopped.await) }), async {
+        let working = Box::pin(worker.run(async { drop(stopped.await) }));
+        tokio::join!(working, async {
             until("the queue is empty", async || desk.bus.count(&desk.queue).await == 0).await;
             drop(stop);
         });

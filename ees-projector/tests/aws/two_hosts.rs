@@ -124,7 +124,8 @@ async fn a_worker_and_a_function_in_one_projection_fence_each_other_and_both_end
     let function = Function::new(by_stream);
 
     let (stop, stopped) = oneshot::channel::<()>();
-    tokio::join!(worker.run(async { drop(stopped.await) }), async {
+    let working = Box::pin(worker.run(async { drop(stopped.await) }));
+    tokio::join!(working, async {
         tokio::join!(write(&bus), poll(&bus, &to_function, &function));
         until("the worker is past it too", async || worker.counts().handled >= TOTAL).await;
         drop(stop);

@@ -62,7 +62,7 @@ impl Connection {
             Some(Moment::BeforeTheCall) => self.faults.0.death.come().await,
             Some(Moment::AfterTheAnswer) => {
                 let _ = self.answer(request).await;
-                self.faults.0.death.come().await
+                self.faults.0.death.come().await;
             }
         }
         let Some(_under_way) = self.faults.leave() else { return Err(broken()) };

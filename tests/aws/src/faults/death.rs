@@ -91,7 +91,7 @@ pub async fn dying_at_each_call<W>(
 ) -> usize {
     let undisturbed = Faults::none();
     let first = world().await;
-    work(&first, &undisturbed).await;
+    Box::pin(work(&first, &undisturbed)).await;
     is_right(&first, "undisturbed").await;
     let (world, work, is_right) = (&world, &work, &is_right);
     let deaths = (0..undisturbed.calls().total())
@@ -99,8 +99,8 @@ pub async fn dying_at_each_call<W>(
         .map(|(call, moment)| async move {
             let world = world().await;
             let faults = Faults::none().dying_at(call, moment);
-            let done = faults.unless_it_dies(work(&world, &faults)).await;
-            work(&world, &Faults::none()).await;
+            let done = Box::pin(faults.unless_it_dies(work(&world, &faults))).await;
+            Box::pin(work(&world, &Faults::none())).await;
             is_right(&world, &format!("died at call {call}, {moment:?}")).await;
             usize::from(done.is_none())
         });
