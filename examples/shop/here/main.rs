@@ -78,7 +78,8 @@ async fn receiver() -> Result<String, Failure> {
 
 /// What it is told, if it is the shop that tells.
 async fn told(headers: HeaderMap, body: String) -> StatusCode {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let header =
+        |name: &'static str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (signature, key) = (header(SIGNATURE), header(IDEMPOTENCY_KEY));
     if verify(SECRET, signature, body.as_bytes(), Duration::from_secs(300)).is_err() {
         return StatusCode::UNAUTHORIZED;

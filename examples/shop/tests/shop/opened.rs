@@ -132,7 +132,7 @@ impl Told {
             Self { webhook: Webhook { url, secret: Some(SECRET.to_owned()) }, messages: Arc::default() };
         let messages = told.messages.clone();
         let listen = move |headers: HeaderMap, body: String| async move {
-            let header = |name| headers[name].to_str().unwrap().to_owned();
+            let header = |name: &'static str| headers[name].to_str().unwrap().to_owned();
             verify(SECRET, &header(SIGNATURE), body.as_bytes(), Duration::from_secs(300)).unwrap();
             let message: Value = serde_json::from_str(&body).unwrap();
             assert_eq!(message["id"], header(IDEMPOTENCY_KEY));
