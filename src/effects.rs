@@ -89,20 +89,20 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             if let Some(state) = state {
                 query += &format!("&state={}", state.as_str());
             }
-            let Effects { effects } = remote.client()?.get_json(&query).await?;
+            let Effects { effects } = remote.client().await?.get_json(&query).await?;
             output.either(&json!({"effects": effects}), table::of_effects(&effects))
         }
         Command::Waiting { name, remote } => {
-            let Parked { parked } = remote.client()?.get_json(&format!("{}/parked", path(&name))).await?;
+            let Parked { parked } = remote.client().await?.get_json(&format!("{}/parked", path(&name))).await?;
             output.either(&json!({"parked": parked}), table::of_parked(&parked))
         }
         Command::Retry { name, stream, reason, remote } => {
             let body = json!({"stream_id": stream, "reason": reason});
-            show(&post(&remote.client()?, &name, "retry", body).await?, output)
+            show(&post(&remote.client().await?, &name, "retry", body).await?, output)
         }
         Command::Discard { name, stream, changeset, reason, remote } => {
             let body = json!({"stream_id": stream, "changeset_id": changeset, "reason": reason});
-            show(&post(&remote.client()?, &name, "effects/discard", body).await?, output)
+            show(&post(&remote.client().await?, &name, "effects/discard", body).await?, output)
         }
     }
 }

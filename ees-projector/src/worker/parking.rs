@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
+use futures::FutureExt;
 
 use crate::control::{Applied, Control, ParkedStream, Position};
 use crate::database::{Database, Transaction};
@@ -111,7 +112,7 @@ where
     ) -> Result<(), StepError> {
         self.load().await?;
         if self.core.is_reactor() {
-            self.react_again().await?;
+            self.react_again().boxed().await?;
         } else {
             for stream in self.parked_streams().await?.into_iter().filter(|stream| wanted(stream)) {
                 self.retry_stream(&stream, patience).await?;

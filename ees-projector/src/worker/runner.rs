@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
 use ees_store::{LogHead, StreamId, Timestamp};
+use futures::FutureExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -329,7 +330,8 @@ where
     /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
     async fn apply(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
         if self.core.is_reactor() {
-            return self.react(control, batch).await;
+            // Not in the future of every worker: it is the larger one, and most are no reactors.
+            return self.react(control, batch).boxed().await;
         }
         let batch = Arc::new(batch);
         let parked = self.parked.clone();

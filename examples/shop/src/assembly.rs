@@ -43,7 +43,7 @@ impl Shop {
             ReadModels::Postgres(database) => self.register(&mut projector, |_| Ok(database.clone()))?,
             #[cfg(feature = "dynamodb")]
             ReadModels::DynamoDb { database, .. } => {
-                self.register(&mut projector, |_| Ok(database.clone()))?
+                self.register(&mut projector, |_| Ok(database.clone()))?;
             }
         }
         Ok(projector.start())

@@ -45,7 +45,7 @@ async fn the_policies_are_enough() {
 
     // Published; applied by the function that a queue wakes; counted by the one that is called each minute.
     let all = 2 * COMMITS + 1;
-    let told = subscriber.receive(usize::try_from(all).unwrap()).await;
+    let told = subscriber.receive(usize::try_from(all).unwrap(), LONG).await;
     assert_eq!((told["typed"].len(), told["untyped"].len(), told["plain"].len()), (5, 5, 1));
     let files = postgres::Database::connect(postgres.url()).await.unwrap();
     let deadline = Instant::now() + LONG;
