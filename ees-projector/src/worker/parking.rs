@@ -111,7 +111,7 @@ where
     ) -> Result<(), StepError> {
         self.load().await?;
         if self.core.is_reactor() {
-            self.react_again().await?;
+            Box::pin(self.react_again()).await?;
         } else {
             for stream in self.parked_streams().await?.into_iter().filter(|stream| wanted(stream)) {
                 self.retry_stream(&stream, patience).await?;

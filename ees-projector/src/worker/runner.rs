@@ -180,7 +180,7 @@ where
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
                 Ok(Stepped::Idle) => {
-                    self.retry_until(deadline).await;
+                    Box::pin(self.retry_until(deadline)).await;
                     self.sweep_if_due().await;
                     break Drained::CaughtUp;
                 }
@@ -329,7 +329,8 @@ where
     /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
     async fn apply(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
         if self.core.is_reactor() {
-            return self.react(control, batch).await;
+            // Most projections have none of it: it is not to make their futures large.
+            return Box::pin(self.react(control, batch)).await;
         }
         let batch = Arc::new(batch);
         let parked = self.parked.clone();

@@ -13,7 +13,7 @@ use ees_store::publish::{Message, Received};
 use ees_store::{Changeset, ChangesetLog, Checkpoint, LogQuery, memory};
 
 use crate::flaky::Flaky;
-use crate::support::{Bus, LONG, append, until};
+use crate::support::{Bus, LONG, append};
 
 /// Some streams, some changesets each, some events each.
 async fn history(streams: usize, changesets: usize) -> Arc<memory::Store> {
