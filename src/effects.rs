@@ -93,7 +93,8 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             output.either(&json!({"effects": effects}), table::of_effects(&effects))
         }
         Command::Waiting { name, remote } => {
-            let Parked { parked } = remote.client().await?.get_json(&format!("{}/parked", path(&name))).await?;
+            let Parked { parked } =
+                remote.client().await?.get_json(&format!("{}/parked", path(&name))).await?;
             output.either(&json!({"parked": parked}), table::of_parked(&parked))
         }
         Command::Retry { name, stream, reason, remote } => {

@@ -163,7 +163,7 @@ async fn crash_at<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, clerk: 
     clerk.has(Fault::Hangs, what);
     let crashing = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
     tokio::select! {
-        drained = crashing.drain_until(Instant::now() + LONG) => panic!("it ended: {drained:?}"),
+        drained = Box::pin(crashing.drain_until(Instant::now() + LONG)) => panic!("it ended: {drained:?}"),
         () = async {
             while !clerk.done().iter().any(|line| line.starts_with(what)) {
                 tokio::time::sleep(MS).await;
