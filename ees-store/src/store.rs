@@ -155,6 +155,16 @@ impl StreamRange {
         };
         to.is_some_and(|to| to < from.max(1))
     }
+
+    /// Whether a stream that exists has something in it: it takes in the beginning.
+    #[cfg(any(feature = "postgres", feature = "dynamodb"))]
+    pub(crate) fn has_the_first(self) -> bool {
+        let from = match self {
+            Self::Changesets { from, .. } => from.get(),
+            Self::Events { from, .. } => from.get(),
+        };
+        from <= 1 && !self.is_empty()
+    }
 }
 
 /// A part of a stream.

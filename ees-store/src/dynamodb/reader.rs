@@ -14,14 +14,22 @@ const STREAM_CHANGESETS_MAX: usize = 1_000;
 
 /// A page of a stream.
 pub(super) async fn stream(table: &Table, query: StreamQuery) -> Result<StreamPage> {
-    let mut page = StreamPage::default();
-    if let Some((from, to)) = changesets_of(table, &query).await? {
-        page = changesets(table, &query, from, to).await?;
+    loop {
+        let mut page = StreamPage::default();
+        if let Some((from, to)) = changesets_of(table, &query).await? {
+            page = changesets(table, &query, from, to).await?;
+        }
+        if !page.changesets.is_empty() {
+            return Ok(page);
+        }
+        if table.last_of(&query.stream_id).await?.is_none() {
+            return Err(Error::StreamNotFound(query.stream_id));
+        }
+        if !query.range.has_the_first() {
+            return Ok(page);
+        }
+        // It began between the two looks: no stream was ever there and empty.
     }
-    if page.changesets.is_empty() && table.last_of(&query.stream_id).await?.is_none() {
-        return Err(Error::StreamNotFound(query.stream_id));
-    }
-    Ok(page)
 }
 
 /// Where a stream's changeset stands in the global order.

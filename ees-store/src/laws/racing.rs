@@ -136,6 +136,31 @@ pub async fn a_stream_read_while_it_grows_has_no_gaps<S: Subject>() {
     race(readers.chain([writer.boxed()])).await;
 }
 
+/// Whoever waits for a stream sees none, and then its first changeset: none was ever there and empty.
+pub async fn a_stream_begins_with_its_first_changeset<S: Subject>() {
+    let subject = S::new().await;
+    race((0..WRITERS).map(|pair| {
+        let store = subject.store();
+        async move {
+            for number in 0..COMMITS {
+                let name = format!("new/{pair}/{number}");
+                let begin = append(&store, &name, 0, "[1]");
+                let watch = async {
+                    loop {
+                        match store.read_stream(StreamQuery::all(stream(&name))).await {
+                            Ok(page) => break assert_eq!(page.changesets.len(), 1, "{name} is there"),
+                            Err(Error::StreamNotFound(_)) => tokio::task::yield_now().await,
+                            Err(other) => panic!("expected a page or no stream, got {other:?}"),
+                        }
+                    }
+                };
+                futures::future::join(watch, begin).await;
+            }
+        }
+    }))
+    .await;
+}
+
 /// While others write, a writer finds each of its commits in the stream and at its place as soon as it is
 /// answered.
 pub async fn an_answered_commit_can_be_read_at_once<S: Subject>() {

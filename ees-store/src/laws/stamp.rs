@@ -74,6 +74,7 @@ macro_rules! store_laws {
             racing {
                 all_readers_see_the_same_sequence_while_writers_race
                 a_stream_read_while_it_grows_has_no_gaps
+                a_stream_begins_with_its_first_changeset
                 an_answered_commit_can_be_read_at_once
                 changesets_are_located_where_they_are_read
             }

@@ -185,11 +185,28 @@ fn part_of_log(from: impl Display, to: impl Display, types: &str, bytes_max: imp
 
 /// A page of a stream.
 pub(super) async fn stream(readers: &Readers, query: StreamQuery) -> Result<StreamPage> {
+    loop {
+        let page = part_of_stream(readers, &query).await?;
+        if !page.changesets.is_empty() {
+            return Ok(page);
+        }
+        if locate(readers, &query.stream_id, ChangesetId::new(1)).await?.is_none() {
+            return Err(Error::StreamNotFound(query.stream_id));
+        }
+        if !query.range.has_the_first() {
+            return Ok(page);
+        }
+        // It began between the two looks: no stream was ever there and empty.
+    }
+}
+
+/// As much of a stream as fits a page; nothing when there is no such stream.
+async fn part_of_stream(readers: &Readers, query: &StreamQuery) -> Result<StreamPage> {
     let rows_max = query.limit.clamp(1, STREAM_ROWS_MAX);
     let rows = if query.range.is_empty() {
         Vec::new()
     } else {
-        readers.ask(&query, |query, connection| Box::pin(rows_of_stream(connection, query))).await?
+        readers.ask(query, |query, connection| Box::pin(rows_of_stream(connection, query))).await?
     };
     let mut page = StreamPage::default();
     let mut bytes = 0;
@@ -202,9 +219,6 @@ pub(super) async fn stream(readers: &Readers, query: StreamQuery) -> Result<Stre
             break;
         }
         page.changesets.push(changeset);
-    }
-    if page.changesets.is_empty() && locate(readers, &query.stream_id, ChangesetId::new(1)).await?.is_none() {
-        return Err(Error::StreamNotFound(query.stream_id));
     }
     Ok(page)
 }

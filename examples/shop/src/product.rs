@@ -69,7 +69,7 @@ impl Aggregate for Product {
         match event {
             ProductEvent::Restocked { count } => self.in_stock += u64::from(count.get()),
             ProductEvent::Reserved { .. } => {
-                self.in_stock -= 1;
+                self.in_stock = self.in_stock.saturating_sub(1);
                 self.reserved += 1;
             }
             ProductEvent::SoldOut => {}

@@ -179,6 +179,7 @@ IndexerRole sqs: SendMessage | ees-FailedCalls
 IndexerRole logs: CreateLogStream PutLogEvents | /aws/lambda/ees-indexer
 PublisherRole sns: Publish | ees-changesets.fifo
 PublisherRole sns: Publish | ees-events.fifo
+PublisherRole sns: Publish | ees-notifications
 PublisherRole sqs: SendMessage | ees-PublisherDeadLetters
 PublisherRole sqs: SendMessage | ees-FailedCalls
 PublisherRole dynamodb: DescribeStream GetRecords GetShardIterator | table/Table/stream
