@@ -188,20 +188,26 @@ impl<A: Aggregate> Repository<A> {
     async fn refused(&self, refusal: A::Error, now: &Loaded<A>, context: &Context) -> ExecuteError<A::Error> {
         let was_executed = match &context.key {
             Some(key) => self.is_used(key, &now.stream_id).await,
-            None => false,
+            None => Ok(false),
         };
-        if was_executed {
-            return ExecuteError::AlreadyExecuted { stream_id: now.stream_id.clone() };
+        match was_executed {
+            Ok(true) => ExecuteError::AlreadyExecuted { stream_id: now.stream_id.clone() },
+            Ok(false) => ExecuteError::Refused(refusal),
+            // Whoever was told of a refusal would not ask again, and may have what was asked for.
+            Err(error) => error.into(),
         }
-        ExecuteError::Refused(refusal)
     }
 
     /// Asks the store for a key, by a commit that it can only refuse: it looks at the key first, and no stream is that long.
-    async fn is_used(&self, key: &IdempotencyKey, stream_id: &StreamId) -> bool {
-        let Ok(events) = Events::parse(r#"["is this key used?"]"#) else { return false };
+    async fn is_used(&self, key: &IdempotencyKey, stream_id: &StreamId) -> ees_store::Result<bool> {
+        let Ok(events) = Events::parse(r#"["is this key used?"]"#) else { return Ok(false) };
         let never = Expectation::LastChangeset(ChangesetId::MAX);
         let question = Commit::new(stream_id.clone(), never, events).with_idempotency_key(key.clone());
-        matches!(self.store.commit(question).await, Err(StoreError::Refused(Refusal::KeyReused)))
+        match self.commit(question).await {
+            Err(StoreError::Refused(refusal)) => Ok(refusal == Refusal::KeyReused),
+            Ok(_) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn keep_snapshot(&self, due: Option<Due>) {

@@ -67,7 +67,7 @@ impl Append {
     }
 }
 
-/// A process manager: a function from an event to the commits that follow from it, each made exactly once.
+/// A process manager: a function from an event to the commits that follow from it, each made once.
 ///
 /// For what has to be looked up, or decided by an aggregate, write a [`Reactor`] of your own, and give the repository
 /// [`Cause::key`] as the command's key.

@@ -87,6 +87,9 @@ impl Transaction for Tx {
             Some(mut stream) => {
                 let changesets: u64 = to_number(&stream, "changesets")?;
                 stream.insert("changesets".to_owned(), number(changesets + 1));
+                // The checkpoint may have been moved back over it.
+                let first: u64 = to_number(&stream, "first")?;
+                stream.insert("first".to_owned(), number(first.min(changeset.changeset_id.get())));
                 stream
             }
             None => item_of([
@@ -254,6 +257,17 @@ impl Transaction for Tx {
 }
 
 impl Tx {
+    /// The first changeset of a stream that waits, if it does.
+    pub(super) async fn first_parked(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+    ) -> Result<Option<ChangesetId>, BoxError> {
+        let parked = self.partition_of(&parking(name)).await?;
+        let stream = self.get(&parked, stream_id.as_str()).await?;
+        stream.map(|stream| Ok(ChangesetId::new(to_number(&stream, "first")?))).transpose()
+    }
+
     /// Items of a partition in the order of their keys, what is staged included.
     async fn query(&self, partition: &str, limit: usize) -> Result<Vec<Item>, BoxError> {
         self.query_between(partition, "", None, limit, true).await

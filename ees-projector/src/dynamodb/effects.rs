@@ -19,7 +19,7 @@ use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 const SWEPT_MAX: usize = 40;
 /// Effects that are read to find those that are asked for.
 const READ_MAX: usize = 10_000;
-/// Which attempt it was: whoever begins the next one has seen it.
+/// Which writing of it this is: whoever writes the next one has seen it.
 pub(super) const ATTEMPT: &str = "attempt";
 
 fn ledger(name: &str) -> String {
@@ -128,14 +128,27 @@ impl Tx {
             let key = to_text(item, "effect")?;
             // It may have been begun again since it was discarded.
             let known = self.get(&ledger(name), key).await?;
-            if known.as_ref().map(to_effect).transpose()?.is_some_and(|effect| effect.is_over()) {
+            let known = known.as_ref().map(to_effect).transpose()?.filter(Effect::is_over);
+            let Some(effect) = known else { continue };
+            if self.waits(name, &effect).await? {
+                // Its changeset comes again: looked at again when it is as old once more.
+                let again = Item::from([("effect".to_owned(), text(key))]);
+                let moment = format!("{}/{}", of_moment(Timestamp::now()), Uuid::new_v4().simple());
+                self.stage(&over(name), &moment, Some(again))?;
+            } else {
                 self.stage(&ledger(name), key, None)?;
             }
         }
         Ok(if old.len() == SWEPT_MAX { limit } else { old.len() })
     }
 
-    /// An effect as it is by now; who began it and which attempt it was stays.
+    /// Whether the effect's changeset is among those that wait.
+    async fn waits(&self, name: &str, effect: &Effect) -> Result<bool, BoxError> {
+        let first = self.first_parked(name, &effect.stream_id).await?;
+        Ok(first.is_some_and(|first| first <= effect.changeset_id))
+    }
+
+    /// An effect as it is by now, unless somebody else has written it meanwhile; who began it stays.
     fn write_effect(
         &mut self,
         name: &str,
@@ -144,15 +157,15 @@ impl Tx {
         effect: &Effect,
     ) -> Result<(), BoxError> {
         let mut item = of_effect(effect);
-        for kept in ["worker", ATTEMPT] {
-            item.insert(kept.to_owned(), text(to_text(before, kept)?));
-        }
+        item.insert("worker".to_owned(), text(to_text(before, "worker")?));
+        item.insert(ATTEMPT.to_owned(), text(Uuid::new_v4().to_string()));
         if effect.is_over() {
             let marker = Item::from([("effect".to_owned(), text(key))]);
             let moment = format!("{}/{}", of_moment(effect.began_at), Uuid::new_v4().simple());
             self.stage(&over(name), &moment, Some(marker))?;
         }
-        self.stage(&ledger(name), key, Some(item))
+        let unchanged = Condition::IsAttempt(to_text(before, ATTEMPT)?.parse()?);
+        self.stage_if(&ledger(name), key, Some(item), Some(unchanged))
     }
 }
 

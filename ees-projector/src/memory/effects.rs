@@ -54,11 +54,19 @@ impl Effects {
         effects
     }
 
-    pub(super) fn sweep(&mut self, name: &str, before: Timestamp, limit: usize) -> usize {
+    /// Forgets what is over and long ago, unless its changeset still waits.
+    pub(super) fn sweep(
+        &mut self,
+        name: &str,
+        before: Timestamp,
+        limit: usize,
+        waits: impl Fn(&Effect) -> bool,
+    ) -> usize {
         let count = self.0.len();
         let mut left = limit;
         self.0.retain(|(reactor, ..), effect| {
-            let goes = reactor == name && effect.is_over() && effect.began_at < before && left > 0;
+            let is_old = reactor == name && effect.is_over() && effect.began_at < before;
+            let goes = is_old && left > 0 && !waits(effect);
             left -= usize::from(goes);
             !goes
         });

@@ -242,7 +242,13 @@ impl Transaction for Tx {
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
-        Ok(self.state.effects.sweep(name, before, limit))
+        let State { effects, parked, .. } = &mut self.state;
+        let waits = |effect: &Effect| {
+            let waiting = parked.get(&(name.to_owned(), effect.stream_id.clone()));
+            waiting
+                .is_some_and(|it| it.places.values().any(|place| place.changeset_id == effect.changeset_id))
+        };
+        Ok(effects.sweep(name, before, limit, waits))
     }
 
     async fn commit(mut self) -> Result<(), BoxError> {

@@ -43,7 +43,7 @@ impl Tx {
         let end = sqlx::query(
             "UPDATE ees.effects SET state = $6, ended_at = $7, error = $8, result = $9
              WHERE reactor = $1 AND stream_id = $2 AND changeset_id = $3 AND event_id = $4 AND effect = $5
-                AND state <> 'done'",
+                AND (state = 'started' OR ($6 = 'done' AND state <> 'done'))",
         );
         end.bind(name)
             .bind(id.stream_id.as_str())
@@ -104,8 +104,11 @@ impl Tx {
     ) -> Result<usize, BoxError> {
         let deleted = sqlx::query(
             "DELETE FROM ees.effects WHERE (reactor, stream_id, changeset_id, event_id, effect) IN (
-                SELECT reactor, stream_id, changeset_id, event_id, effect FROM ees.effects
-                WHERE reactor = $1 AND began_at < $2 AND state IN ('done', 'discarded') LIMIT $3
+                SELECT reactor, stream_id, changeset_id, event_id, effect FROM ees.effects e
+                WHERE reactor = $1 AND began_at < $2 AND state IN ('done', 'discarded') AND NOT EXISTS (
+                    SELECT 1 FROM ees.parked_changesets p WHERE p.projection = e.reactor
+                        AND p.stream_id = e.stream_id AND p.changeset_id = e.changeset_id
+                ) LIMIT $3
             )",
         )
         .bind(name)

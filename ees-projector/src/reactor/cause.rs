@@ -97,8 +97,9 @@ impl<'a, E> Cause<'a, E> {
         Fut: Future<Output = Result<T, Error>> + Send,
         Error: Into<BoxError>,
     {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            let told = format!("{name:?} can't name an effect: 1 to {NAME_BYTES_MAX} bytes");
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
+            let told =
+                format!("{name:?} can't name an effect: 1 to {NAME_BYTES_MAX} bytes, no control characters");
             return Err(Refused::because(told).into());
         }
         let id = self.id_of(name);

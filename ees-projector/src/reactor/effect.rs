@@ -167,9 +167,10 @@ impl Effect {
         self.ended_at = None;
     }
 
-    /// What came of the attempt; nothing that is done is undone by an attempt that was slower.
+    /// What came of the attempt. What is done, given up or discarded by now stays so when an attempt fails that was slower.
     pub(crate) fn end(&mut self, ended: Ended) {
-        if self.state != EffectState::Done {
+        let is_news = self.state == EffectState::Started || ended.state == EffectState::Done;
+        if is_news && self.state != EffectState::Done {
             self.state = ended.state;
             self.ended_at = Some(ended.at);
             self.error = ended.error;

@@ -9,12 +9,15 @@ mod settings;
 
 use std::error::Error;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 
 use ees_store::event::Reading;
 use ees_store::{Filter, Timestamp};
+use futures::FutureExt;
 use serde::de::DeserializeOwned;
 
 use crate::projection::BoxError;
+use crate::worker::step::panic_text;
 
 pub use cause::Cause;
 pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};
@@ -138,7 +141,12 @@ pub trait Reactor: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Interrupted>> + Send {
         async move {
             for (done, cause) in causes.iter().enumerate() {
-                self.react(*cause).await.map_err(|error| Interrupted { done, error })?;
+                // Here, so that it is this event's fault and no other's.
+                let reacted = AssertUnwindSafe(self.react(*cause)).catch_unwind().await;
+                let reacted = reacted.unwrap_or_else(|panic| {
+                    Err(format!("the reactor panicked: {}", panic_text(&*panic)).into())
+                });
+                reacted.map_err(|error| Interrupted { done, error })?;
             }
             Ok(())
         }

@@ -82,7 +82,8 @@ impl Settings {
     /// When a stream is tried again whose first changeset has failed so often, since then, and is not to be tried before
     /// `earliest`.
     pub(crate) fn retry_at(&self, attempts: u32, since: Timestamp, earliest: Duration) -> Timestamp {
-        if since.elapsed() >= self.give_up_after {
+        // Whoever asks for a year's patience is given up on as anybody else.
+        if since.elapsed().saturating_add(earliest) >= self.give_up_after {
             return super::NEVER;
         }
         // Those that failed together are not all tried together.
@@ -94,7 +95,7 @@ impl Settings {
 impl From<Settings> for crate::Settings {
     fn from(settings: Settings) -> Self {
         let Settings { streams_at_once, batch_changesets_max, batch_bytes_max, poll_interval, .. } = settings;
-        let for_all = if streams_at_once > 1 { 4 * streams_at_once } else { 1 };
+        let for_all = if streams_at_once > 1 { streams_at_once.saturating_mul(4) } else { 1 };
         Self {
             batch_changesets_max: batch_changesets_max.max(for_all),
             batch_bytes_max,

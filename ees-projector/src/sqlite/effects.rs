@@ -37,7 +37,7 @@ impl Tx {
         let mut end = self.connection().prepare_cached(
             "UPDATE ees_effects SET state = ?6, ended_at = ?7, error = ?8, result = ?9
              WHERE reactor = ?1 AND stream_id = ?2 AND changeset_id = ?3 AND event_id = ?4 AND effect = ?5
-                AND state <> 'done'",
+                AND (state = 'started' OR (?6 = 'done' AND state <> 'done'))",
         )?;
         end.execute(params![
             name,
@@ -88,8 +88,11 @@ impl Tx {
     pub(super) fn sweep_old(&self, name: &str, before: Timestamp, limit: usize) -> Result<usize, BoxError> {
         let mut delete = self.connection().prepare_cached(
             "DELETE FROM ees_effects WHERE (reactor, stream_id, changeset_id, event_id, effect) IN (
-                SELECT reactor, stream_id, changeset_id, event_id, effect FROM ees_effects
-                WHERE reactor = ?1 AND began_at < ?2 AND state IN ('done', 'discarded') LIMIT ?3
+                SELECT reactor, stream_id, changeset_id, event_id, effect FROM ees_effects e
+                WHERE reactor = ?1 AND began_at < ?2 AND state IN ('done', 'discarded') AND NOT EXISTS (
+                    SELECT 1 FROM ees_parked_changesets p WHERE p.projection = e.reactor
+                        AND p.stream_id = e.stream_id AND p.changeset_id = e.changeset_id
+                ) LIMIT ?3
             )",
         )?;
         Ok(delete.execute(params![name, before.as_micros(), limit])?)

@@ -109,6 +109,8 @@ impl Worker {
     /// [wait](Queue::with_wait): for a process that is given less time than that, shorten it.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
+        // Whoever drops this: what is under way ends, and gives back what it has.
+        let _ending = stopped.clone().drop_guard();
         let room = Arc::new(Semaphore::new(PORTIONS_AT_ONCE));
         let mut stop = std::pin::pin!(stop);
         while !stopped.is_cancelled() {

@@ -9,9 +9,9 @@ use futures::stream::FuturesUnordered;
 use crate::database::Database;
 use crate::event::Recorded;
 use crate::projection::{BoxError, Projection};
-use crate::reactor::{Effects, Interrupted, Ledger, Refused};
+use crate::reactor::{Effects, Interrupted, Ledger, Refused, Unrecorded};
 use crate::worker::batch::Batch;
-use crate::worker::step::{Core, StepError};
+use crate::worker::step::{Core, StepError, is_caused_by};
 
 /// What came of the changesets of a batch.
 pub(crate) struct Acted {
@@ -41,7 +41,9 @@ impl Acted {
         let Interrupted { done, error } = interrupted;
         let at = done.min(events.len().checked_sub(1)?);
         let changeset = batch.index_of(&events[at]);
-        if !effects.is_transient(&*error) {
+        // Nothing more may be begun, in other streams neither.
+        let is_over = is_caused_by::<Unrecorded>(&*error);
+        if !is_over && !effects.is_transient(&*error) {
             let stream = events[at].stream_id().clone();
             self.failed.insert(stream, FailedAt { changeset, error });
             return Some(at);

@@ -1,6 +1,7 @@
 //! A reactor's ledger in its own database: what is begun is committed first, by whoever's turn it is.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,9 @@ pub(crate) struct Records<P: Projection<D::Tx>, D: Database> {
     /// The reactor's row as this worker has left it: what is begun elsewhere than there is begun by nobody. Whoever
     /// moves it holds it for that long.
     row: RwLock<Control>,
-    /// Why nothing more is to be begun.
+    /// Nothing more is to be begun.
+    is_over: AtomicBool,
+    /// Why.
     trouble: Mutex<Option<StepError>>,
     end: WorkEnd,
 }
@@ -49,16 +52,27 @@ where
     P: Projection<D::Tx>,
 {
     pub(crate) fn new(core: Arc<Core<P, D>>, live: Arc<Live>, row: Control, end: WorkEnd) -> Self {
-        Self { core, live, row: RwLock::new(row), trouble: Mutex::new(None), end }
+        Self {
+            core,
+            live,
+            row: RwLock::new(row),
+            is_over: AtomicBool::new(false),
+            trouble: Mutex::new(None),
+            end,
+        }
     }
 
     /// What came in the way, if anything did, whatever the reactor has made of it.
     pub(crate) fn trouble(&self) -> Result<(), StepError> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
+        match self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(trouble) => Err(trouble),
+            None if self.is_over.load(SeqCst) => Err(StepError::Fenced),
+            None => Ok(()),
+        }
     }
 
-    /// Does that, and meanwhile keeps the lease where there is one; stops when another worker took over, because that one
-    /// begins.
+    /// Does that, and meanwhile keeps the lease where there is one. When somebody else moved the row, nothing more is begun;
+    /// what is under way may end, since whoever goes on would do it again.
     pub(crate) async fn keeping<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
         tokio::select! {
             biased;
@@ -72,8 +86,11 @@ where
             tokio::time::sleep(LOOK_EVERY).await;
             let row = self.row.read().await;
             let kept = self.core.transact(&row, row.clone(), None, OnlyControl).await;
-            if let Err(lost @ StepError::Fenced) = kept {
-                return lost;
+            drop(row);
+            if let Err(StepError::Fenced) = kept {
+                self.fails(StepError::Fenced);
+                tokio::time::sleep(self.timeout()).await;
+                return StepError::Fenced;
             }
         }
     }
@@ -88,6 +105,7 @@ where
 
     fn fails(&self, error: StepError) -> Unrecorded {
         tracing::debug!(reactor = self.core.name(), ?error, "nothing more is begun");
+        self.is_over.store(true, SeqCst);
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         Unrecorded
     }
@@ -142,7 +160,7 @@ where
 {
     fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<Effect, Unrecorded>> {
         Box::pin(async move {
-            if self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            if self.is_over.load(SeqCst) {
                 return Err(Unrecorded);
             }
             if self.end.is_here() {

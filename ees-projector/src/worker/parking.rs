@@ -90,9 +90,9 @@ where
         if self.parked_due.is_none_or(|due| due > Timestamp::now()) {
             return;
         }
-        let retried = match self.load().await {
-            Ok(control) if control.pause.is_some() => return,
-            Ok(_) => {
+        let retried = match self.may_retry().await {
+            Ok(false) => return,
+            Ok(true) => {
                 self.retry_streams(|stream| stream.retry_at <= Timestamp::now(), Patience::OnePortion).await
             }
             Err(error) => Err(error),
@@ -102,6 +102,17 @@ where
             self.control = None;
             self.parked_due = Some(in_future(self.core.settings.retry.delay_max));
         }
+    }
+
+    /// Whether the projection is at work, and it is this worker who does it: it may have been asleep for a while.
+    async fn may_retry(&mut self) -> Result<bool, StepError> {
+        self.load().await?;
+        if !self.has_lease().await? {
+            return Ok(false);
+        }
+        let control = self.load().await?;
+        let dealt_out = control.split.is_some() && self.core.partition().is_none();
+        Ok(control.pause.is_none() && !dealt_out)
     }
 
     /// Tries some of the parked streams again, each in its own order.

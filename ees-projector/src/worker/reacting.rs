@@ -21,8 +21,9 @@ use crate::worker::runner::Runner;
 use crate::worker::step::{Core, StepError, cause_of, chain, is_caused_by};
 use crate::worker::transact::AsyncWork;
 
-/// So many changesets are put aside in one transaction: DynamoDB takes no more of them.
-const PUT_ASIDE_AT_ONCE: usize = 40;
+/// So many changesets are put aside in one transaction: each is a stream, a place and the effect that failed, and DynamoDB
+/// takes a hundred of them.
+const PUT_ASIDE_AT_ONCE: usize = 24;
 
 impl<P, D> Core<P, D>
 where
@@ -81,6 +82,11 @@ where
             return Err(StepError::Fenced);
         }
         let control = self.make_room(control).await?;
+        // That may have taken long, and an operator may have been faster.
+        let dealt_out = control.split.is_some() && self.core.partition().is_none();
+        if control.position.next != batch.from || control.pause.is_some() || dealt_out {
+            return Err(StepError::Fenced);
+        }
         let records = self.records(control.clone());
         let acted = records.keeping(self.core.act(&batch, &self.parked, &records)).await?;
         records.trouble()?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ees_store::{Checkpoint, StreamId, Timestamp};
-use futures::TryStreamExt;
+use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use crate::control::{Applied, ParkedStream};
@@ -39,10 +39,11 @@ where
         let records = self.records(control);
         let again: FuturesUnordered<_> =
             due.into_iter().map(|stream| self.core.stream_again(stream, &records)).collect();
-        let done = records.keeping(again.try_collect::<()>()).await;
+        // To the end of all of them: one that can't go on must not cut off what another is doing.
+        let done = records.keeping(again.collect::<Vec<_>>()).await;
         // What was written moved the row.
         self.control = None;
-        done?
+        done?.into_iter().collect()
     }
 
     /// As [`retry_due_streams`](Self::retry_due_streams), for as long as some are due: for hosts that do not stay.
@@ -96,10 +97,8 @@ where
         if let Some(failed) = acted.failed.into_values().next() {
             return Ok(Err((place, failed.error)));
         }
-        match acted.error {
-            Some(StepError::Outside(error)) => return Ok(Err((place, error))),
-            Some(error) => return Err(error),
-            None => {}
+        if let Some(error) = acted.error {
+            return Err(error);
         }
         records.change(GotThrough { name: self.name().to_owned(), place }).await?;
         Ok(Ok(()))

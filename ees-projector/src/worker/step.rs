@@ -334,6 +334,9 @@ pub(crate) fn cause_of<'a, E: std::error::Error + 'static>(
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
+/// The longest error that is kept, in bytes: one may quote a whole document, and is stored with each attempt.
+const ERROR_BYTES_MAX: usize = 4 * 1024;
+
 /// An error and what caused it, in one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -345,6 +348,10 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
             text.push_str(&cause_text);
         }
         source = cause.source();
+    }
+    if text.len() > ERROR_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
+        text.push_str(" ...");
     }
     text
 }

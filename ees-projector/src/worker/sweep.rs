@@ -26,13 +26,15 @@ where
         let sweep = async move {
             let before = past(core.settings.keep_audit);
             let mut tx = core.database.begin().await?;
-            let mut gone = tx.sweep(core.name(), before, ENTRIES_AT_ONCE).await?;
-            if let Some(effects) = core.projection.effects() {
-                let before = past(effects.settings().keep_effects);
-                gone = gone.max(tx.sweep_effects(core.name(), before, ENTRIES_AT_ONCE).await?);
-            }
+            let gone = tx.sweep(core.name(), before, ENTRIES_AT_ONCE).await?;
             tx.commit().await?;
-            Ok(gone)
+            let Some(effects) = core.projection.effects() else { return Ok(gone) };
+            // Apart: together they may be more than DynamoDB takes at once.
+            let before = past(effects.settings().keep_effects);
+            let mut tx = core.database.begin().await?;
+            let forgotten = tx.sweep_effects(core.name(), before, ENTRIES_AT_ONCE).await?;
+            tx.commit().await?;
+            Ok(gone.max(forgotten))
         };
         let gone = self.core.database.run(sweep).await.and_then(|gone| gone).unwrap_or_else(|error| {
             tracing::warn!(projection = self.core.name(), %error, "old entries could not be removed; will try again");

@@ -35,18 +35,18 @@ pub(super) async fn commit(
     if size_bytes > rules.limit_bytes {
         return Err(Refusal::TooLarge { size_bytes, limit_bytes: rules.limit_bytes }.into());
     }
-    let now = Timestamp::now();
     // The write fails if either is outdated, and a refusal may rest on neither.
     let guess = match commit.expectation.number() {
         0 => Some(Tail::default()),
         _ => known.cloned(),
     };
-    let guessed = guess.and_then(|tail| decide(&tail, commit, rules.limit_bytes, now).ok());
+    let guessed = guess.and_then(|tail| decide(&tail, commit, rules.limit_bytes, Timestamp::now()).ok());
     let decided = match guessed {
         Some(changeset) => Ok(changeset),
         None => {
             let tail = tail(table, &commit.stream_id).await?;
-            decide(&tail, commit, rules.limit_bytes, now)
+            // Now, and not before the look: lists by type rely on a stream's time being that of its writing.
+            decide(&tail, commit, rules.limit_bytes, Timestamp::now())
         }
     };
     match decided {

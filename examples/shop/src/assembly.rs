@@ -1,5 +1,7 @@
 //! The parts, put together.
 
+use std::time::Duration;
+
 use ees_aggregate::Repository;
 use ees_projector::database::{Database, FoldRows};
 use ees_projector::reactor::{self, Start};
@@ -97,5 +99,7 @@ impl Shop {
 
 /// Reactors have been with the shop from its first event: there is no history that they must not act upon.
 fn acting() -> reactor::Settings {
-    reactor::Settings { start: Start::Beginning, ..reactor::Settings::default() }
+    // Less than a function is given.
+    let effect_timeout = Duration::from_secs(10);
+    reactor::Settings { start: Start::Beginning, effect_timeout, ..reactor::Settings::default() }
 }

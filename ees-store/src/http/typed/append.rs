@@ -92,7 +92,11 @@ async fn answer(
     committed: &Committed,
 ) -> Result<Response, Problem> {
     let id = committed.changeset_id;
-    let page = app.store.read_stream(StreamQuery::changesets(stream_id.clone(), id, Some(id))).await?;
+    let query = StreamQuery::changesets(stream_id.clone(), id, Some(id));
+    // It is stored: nobody shall be told to try again, as a store that can't be read now would.
+    let unread =
+        |error: Error| Problem::internal(format!("{stream_id} is stored, and can't be read back: {error}"));
+    let page = app.store.read_stream(query).await.map_err(unread)?;
     let gone = || Problem::internal(format!("the changeset {id} of {stream_id} is gone"));
     let tail = Tail::after(page.changesets.first().ok_or_else(gone)?);
     Ok(stream(StatusCode::CREATED, &stream_id, stream_type, &tail))

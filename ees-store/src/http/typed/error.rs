@@ -32,6 +32,10 @@ pub(in super::super) fn in_its_form(response: Response, told: Option<&Told>, id:
         return response;
     }
     let details = match told {
+        // There are no idempotency keys here.
+        Some(_) if status == StatusCode::SERVICE_UNAVAILABLE => {
+            "The store can't answer now. What was being written may be there: look before you write it again."
+        }
         Some(told) if status != StatusCode::INTERNAL_SERVER_ERROR => told.message.as_str(),
         _ => "The server's log says more, under this id.",
     };

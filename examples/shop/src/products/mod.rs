@@ -68,7 +68,7 @@ impl Fold for Products {
         Row::table()
     }
     fn filter(&self) -> Filter {
-        Filter::events_of::<ProductEvent>()
+        product::filter()
     }
     fn order(&self) -> Order {
         Order::Stream
