@@ -22,6 +22,7 @@ enum Fault {
     Fails,
     Refuses,
     Hangs,
+    Panics,
     Postpones(Duration),
 }
 
@@ -54,7 +55,7 @@ impl Office {
             Some(Fault::Postpones(wait)) => {
                 return Err(Postponed { wait, error: "come back later".into() }.into());
             }
-            Some(Fault::Hangs) | None => {}
+            Some(Fault::Hangs | Fault::Panics) | None => {}
         }
         let number = {
             let mut done = self.done.lock().unwrap();
@@ -77,6 +78,8 @@ impl Reactor for Clerk {
     async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
         let Note::Noted { text } = cause.event;
         let stream = cause.stream_id();
+        let fault = self.0.faults.lock().unwrap().get(&format!("all {stream}")).copied();
+        assert!(fault != Some(Fault::Panics), "the clerk has a bad day");
         let letter = cause.effect("letter", async || self.0.work("letter", stream, text).await).await?;
         let copy = format!("{text}/{letter}");
         cause.effect("copy", async || self.0.work("copy", stream, &copy).await).await.map(|_: usize| ())
@@ -326,6 +329,21 @@ pub async fn an_effect_that_takes_too_long_has_failed<D: TestDatabase>() {
     running.shut_down().await;
 }
 
+pub async fn a_panic_is_the_fault_of_its_own_stream<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    clerk.has(Fault::Panics, "all b");
+    for stream in ["a", "b", "c"] {
+        log.append(stream, &note("one")).await;
+    }
+    let running = start(&log, &database, &clerk, Settings { batch_changesets_max: 10, ..patient() });
+    caught_up(&running, &log).await;
+    let parked = running.handle().parked("clerk").await.unwrap();
+    assert_eq!(parked.iter().map(|stream| stream.stream_id.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert!(parked[0].error.contains("a bad day"), "{parked:?}");
+    assert_eq!(clerk.done(), ["letter a one", "copy a one/1", "letter c one", "copy c one/3"]);
+    running.shut_down().await;
+}
+
 pub async fn nobody_is_asked_before_the_time_that_was_said<D: TestDatabase>() {
     let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
     let wait = 400 * MS;
@@ -369,7 +387,8 @@ pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<D: TestDat
 pub async fn whoever_lost_its_turn_begins_nothing_more<D: TestDatabase>() {
     let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
     log.append("a", &note("one")).await;
-    *clerk.0.takes.lock().unwrap() = 300 * MS;
+    // Long enough for it to be noticed meanwhile: what is under way comes to its end all the same.
+    *clerk.0.takes.lock().unwrap() = 1_500 * MS;
     let stalled = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
     let overtaking = async {
         while clerk.0.at_once.load(SeqCst) == 0 {
@@ -416,7 +435,7 @@ pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<D: TestDa
     for stream in ["a", "b", "c"] {
         log.append(stream, &note("one")).await;
     }
-    clerk.has(Fault::Fails, "letter c");
+    clerk.has(Fault::Fails, "copy c");
     let running = start(&log, &database, &clerk, patient());
     caught_up(&running, &log).await;
     running.shut_down().await;
@@ -429,6 +448,8 @@ pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<D: TestDa
         let all = database.begin().await.unwrap().effects("clerk", &EffectQuery::default()).await.unwrap();
         left.insert(all.len());
     }
-    assert_eq!(left, HashSet::from([5, 1]));
-    assert_eq!(states(&effects(&database, "c").await), [("letter", EffectState::Failed, 1)]);
+    assert_eq!(left, HashSet::from([6, 2]));
+    // What is done of a changeset that waits is known when it comes again.
+    let waiting = [("letter", EffectState::Done, 1), ("copy", EffectState::Failed, 1)];
+    assert_eq!(states(&effects(&database, "c").await), waiting);
 }

@@ -169,6 +169,7 @@ laws! {
         what_fails_is_tried_again_by_itself_and_given_up_in_the_end,
         what_is_refused_waits_for_an_operator_who_can_discard_it,
         an_effect_that_takes_too_long_has_failed,
+        a_panic_is_the_fault_of_its_own_stream,
         nobody_is_asked_before_the_time_that_was_said,
         several_streams_are_acted_upon_at_once_each_in_its_order,
         whoever_lost_its_turn_begins_nothing_more,
