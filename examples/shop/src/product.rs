@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use ees_aggregate::Aggregate;
-use ees_store::{Filter, StreamId};
+use ees_store::StreamId;
 use serde::{Deserialize, Serialize};
 
 /// What happens to a product.
@@ -99,17 +99,6 @@ pub const NAME_BYTES_MAX: usize = 200;
 pub fn stream_of(name: &str) -> Option<StreamId> {
     let is_name = (1..=NAME_BYTES_MAX).contains(&name.len());
     StreamId::new(&format!("product/{name}")).ok().filter(|_| is_name)
-}
-
-/// What happens to products, among all that the log has.
-pub fn filter() -> Filter {
-    let stream_types = Product::TYPE.parse().into_iter().collect();
-    Filter { stream_types, ..Filter::events_of::<ProductEvent>() }
-}
-
-/// That a product is sold out.
-pub fn sold_out() -> Filter {
-    Filter { event_types: vec!["sold_out".to_owned()], ..filter() }
 }
 
 /// The product whose stream it is.

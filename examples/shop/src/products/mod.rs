@@ -68,7 +68,7 @@ impl Fold for Products {
         Row::table()
     }
     fn filter(&self) -> Filter {
-        product::filter()
+        Filter::events_of::<ProductEvent>()
     }
     fn order(&self) -> Order {
         Order::Stream
