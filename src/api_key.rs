@@ -29,7 +29,7 @@ struct Made {
 pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Outcome {
     // 244 bits from the system's generator of random numbers.
     let key = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    let hash: String = Sha256::digest(&key).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(Sha256::digest(&key));
     let entry = format!("{}:sha256={hash}", arguments.scopes);
     entry.parse::<ApiKeys>().map_err(|e| Failure::usage(format!("--scopes: {e}")))?;
     let text = format!("key:    {key}\nentry:  {entry}");

@@ -103,7 +103,7 @@ pub enum Lease {
 
 /// A transaction on a read-model database: the projection's tables and the framework's, changed together or not at
 /// all. Dropped without [`commit`](Transaction::commit), it leaves no trace.
-pub trait Transaction: Send + 'static {
+pub trait Transaction: LedgerRows + Send + 'static {
     /// The projection's row, if it was ever started here.
     fn load(&mut self, name: &str) -> impl Future<Output = Result<Option<Control>, BoxError>> + Send;
 
@@ -303,6 +303,12 @@ pub trait Transaction: Send + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
 
+    /// Makes all of it last.
+    fn commit(self) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
+/// The part of a transaction that keeps the ledgers of reactors.
+pub trait LedgerRows {
     /// Notes that an effect is begun once more, unless it is done; how it stands then. `within` is how long an attempt
     /// lasts at most: where there is no lease, one that may be under way elsewhere makes it fail with [`Fenced`].
     fn begin_effect(
@@ -344,9 +350,6 @@ pub trait Transaction: Send + 'static {
         before: Timestamp,
         limit: usize,
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
-
-    /// Makes all of it last.
-    fn commit(self) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
 /// A transaction that keeps the rows of folds. A key is text to whoever calls; it fits the table's key.

@@ -74,7 +74,7 @@ impl Entry {
                 commit.events.as_json(),
                 commit.metadata()
             ));
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 }
 

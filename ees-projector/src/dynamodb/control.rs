@@ -4,7 +4,6 @@
 //! is parked is an item of a table of the projection's own, and each of its changesets one of the stream's partition.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
@@ -15,7 +14,6 @@ use super::tx::{Condition, Tx};
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
 use crate::database::Transaction;
 use crate::projection::BoxError;
-use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
 /// The key of a projection's row.
 pub(super) const CONTROL: &str = "control";
@@ -212,43 +210,6 @@ impl Transaction for Tx {
         // Rows that nobody reads any more need no transaction.
         let dropped = self.database.remove_dropped(limit).await?;
         Ok(if old.len() == SWEPT_MAX { limit } else { old.len().max(dropped) })
-    }
-
-    async fn begin_effect(
-        &mut self,
-        name: &str,
-        id: &EffectId,
-        at: Timestamp,
-        within: Duration,
-    ) -> Result<Effect, BoxError> {
-        self.begin_one(name, id, at, within).await
-    }
-
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
-        self.end_one(name, id, ended).await
-    }
-
-    async fn settle_effects(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        changeset_id: ChangesetId,
-        state: EffectState,
-    ) -> Result<(), BoxError> {
-        self.settle_all(name, stream_id, changeset_id, state).await
-    }
-
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
-        self.list(name, wanted).await
-    }
-
-    async fn sweep_effects(
-        &mut self,
-        name: &str,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<usize, BoxError> {
-        self.sweep_old(name, before, limit).await
     }
 
     async fn commit(self) -> Result<(), BoxError> {

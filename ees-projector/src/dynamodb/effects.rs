@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::item::{Item, KEY, number, text, to_number, to_number_if, to_text};
 use super::tx::{Condition, Tx};
-use crate::database::Fenced;
+use crate::database::{Fenced, LedgerRows};
 use crate::projection::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
@@ -20,7 +20,7 @@ const SWEPT_MAX: usize = 40;
 /// Effects that are read to find those that are asked for.
 const READ_MAX: usize = 10_000;
 /// Which writing of it this is: whoever writes the next one has seen it.
-pub(super) const ATTEMPT: &str = "attempt";
+pub(super) const WRITING: &str = "writing";
 
 fn ledger(name: &str) -> String {
     format!("!{name}/effects")
@@ -37,17 +37,16 @@ fn of_changeset(stream_id: &StreamId, changeset_id: ChangesetId) -> String {
 
 /// A stream's id may be as long as a whole key.
 fn of_stream(stream_id: &StreamId) -> String {
-    let hash = Sha256::digest(stream_id.as_str());
-    hash.iter().fold(String::with_capacity(66), |text, byte| text + &format!("{byte:02x}")) + "/"
+    hex::encode(Sha256::digest(stream_id.as_str())) + "/"
 }
 
 fn key(id: &EffectId) -> String {
     format!("{}{:020}/{}", of_changeset(&id.stream_id, id.changeset_id), id.event_id.get(), id.effect)
 }
 
-impl Tx {
+impl LedgerRows for Tx {
     /// There is no lease: one that another worker has begun, and that may still be under way, is left to it.
-    pub(super) async fn begin_one(
+    async fn begin_effect(
         &mut self,
         name: &str,
         id: &EffectId,
@@ -67,18 +66,16 @@ impl Tx {
                 if effect.state == EffectState::Started && elsewhere && effect.began_at.elapsed() < within {
                     return Err(Fenced.into());
                 }
-                (effect, Condition::IsAttempt(to_text(&item, ATTEMPT)?.parse()?))
+                (effect, Condition::IsWriting(to_text(&item, WRITING)?.parse()?))
             }
         };
         effect.begin(at);
-        let mut item = of_effect(&effect);
-        item.insert("worker".to_owned(), text(me));
-        item.insert(ATTEMPT.to_owned(), text(Uuid::new_v4().to_string()));
+        let item = of_effect(&effect, me);
         self.stage_if(&ledger, &key, Some(item), Some(condition))?;
         Ok(effect)
     }
 
-    pub(super) async fn end_one(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
         let (ledger, key) = (ledger(name), key(id));
         let Some(before) = self.get(&ledger, &key).await? else { return Ok(()) };
         let mut effect = to_effect(&before)?;
@@ -86,7 +83,7 @@ impl Tx {
         self.write_effect(name, &key, &before, &effect)
     }
 
-    pub(super) async fn settle_all(
+    async fn settle_effects(
         &mut self,
         name: &str,
         stream_id: &StreamId,
@@ -105,7 +102,7 @@ impl Tx {
         Ok(())
     }
 
-    pub(super) async fn list(&self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
         let begin = wanted.stream_id.as_ref().map(of_stream).unwrap_or_default();
         let items = self.database.query(&ledger(name), &begin, None, READ_MAX, true).await?;
         let mut effects = items.iter().map(to_effect).collect::<Result<Vec<_>, _>>()?;
@@ -115,7 +112,7 @@ impl Tx {
         Ok(effects)
     }
 
-    pub(super) async fn sweep_old(
+    async fn sweep_effects(
         &mut self,
         name: &str,
         before: Timestamp,
@@ -132,16 +129,16 @@ impl Tx {
             let Some(effect) = known else { continue };
             if self.waits(name, &effect).await? {
                 // Its changeset comes again: looked at again when it is as old once more.
-                let again = Item::from([("effect".to_owned(), text(key))]);
-                let moment = format!("{}/{}", of_moment(Timestamp::now()), Uuid::new_v4().simple());
-                self.stage(&over(name), &moment, Some(again))?;
+                self.mark_over(name, key, Timestamp::now())?;
             } else {
                 self.stage(&ledger(name), key, None)?;
             }
         }
         Ok(if old.len() == SWEPT_MAX { limit } else { old.len() })
     }
+}
 
+impl Tx {
     /// Whether the effect's changeset is among those that wait.
     async fn waits(&self, name: &str, effect: &Effect) -> Result<bool, BoxError> {
         let first = self.first_parked(name, &effect.stream_id).await?;
@@ -156,16 +153,19 @@ impl Tx {
         before: &Item,
         effect: &Effect,
     ) -> Result<(), BoxError> {
-        let mut item = of_effect(effect);
-        item.insert("worker".to_owned(), text(to_text(before, "worker")?));
-        item.insert(ATTEMPT.to_owned(), text(Uuid::new_v4().to_string()));
+        let item = of_effect(effect, to_text(before, "worker")?);
         if effect.is_over() {
-            let marker = Item::from([("effect".to_owned(), text(key))]);
-            let moment = format!("{}/{}", of_moment(effect.began_at), Uuid::new_v4().simple());
-            self.stage(&over(name), &moment, Some(marker))?;
+            self.mark_over(name, key, effect.began_at)?;
         }
-        let unchanged = Condition::IsAttempt(to_text(before, ATTEMPT)?.parse()?);
+        let unchanged = Condition::IsWriting(to_text(before, WRITING)?.parse()?);
         self.stage_if(&ledger(name), key, Some(item), Some(unchanged))
+    }
+
+    /// Puts an effect among those that are over, as of this moment.
+    fn mark_over(&mut self, name: &str, key: &str, since: Timestamp) -> Result<(), BoxError> {
+        let marker = Item::from([("effect".to_owned(), text(key))]);
+        let moment = format!("{}/{}", of_moment(since), Uuid::new_v4().simple());
+        self.stage(&over(name), &moment, Some(marker))
     }
 }
 
@@ -173,7 +173,8 @@ fn of_moment(moment: Timestamp) -> String {
     format!("{:020}", moment.as_micros().max(0))
 }
 
-fn of_effect(effect: &Effect) -> Item {
+/// As this worker has begun it, in a writing of its own.
+fn of_effect(effect: &Effect, worker: &str) -> Item {
     let mut item = Item::from(
         [
             ("stream_id", text(effect.stream_id.as_str())),
@@ -184,6 +185,8 @@ fn of_effect(effect: &Effect) -> Item {
             ("attempts", number(effect.attempts)),
             ("since", number(effect.since.as_micros())),
             ("began_at", number(effect.began_at.as_micros())),
+            ("worker", text(worker)),
+            (WRITING, text(Uuid::new_v4().to_string())),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
     );

@@ -43,8 +43,8 @@ struct Staged {
 pub(super) enum Condition {
     Absent,
     StandsAt(Position),
-    /// Of an effect: that nobody has begun it since.
-    IsAttempt(Uuid),
+    /// Of an effect: that nobody has written it since.
+    IsWriting(Uuid),
 }
 
 impl Tx {
@@ -185,10 +185,10 @@ fn action(table: &str, partition: &str, key: &str, staged: Staged) -> Result<Tra
         Some(Condition::Absent) => {
             put.condition_expression("attribute_not_exists(#p)").expression_attribute_names("#p", PARTITION)
         }
-        Some(Condition::IsAttempt(attempt)) => put
-            .condition_expression("#a = :a")
-            .expression_attribute_names("#a", super::effects::ATTEMPT)
-            .expression_attribute_values(":a", item::text(attempt.to_string())),
+        Some(Condition::IsWriting(writing)) => put
+            .condition_expression("#w = :w")
+            .expression_attribute_names("#w", super::effects::WRITING)
+            .expression_attribute_values(":w", item::text(writing.to_string())),
         Some(Condition::StandsAt(position)) => put
             .condition_expression("#c = :c AND #e = :e")
             .expression_attribute_names("#c", super::control::CHECKPOINT)

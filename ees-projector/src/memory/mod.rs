@@ -6,15 +6,13 @@ mod rows;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
+use ees_store::{Checkpoint, StreamId, Timestamp};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
 use crate::database::{self, Transaction};
 use crate::projection::BoxError;
-use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
 /// Rows by key, as text; those of a fold as JSON: the state, or an object of the columns.
 pub type Rows = BTreeMap<String, String>;
@@ -204,51 +202,6 @@ impl Transaction for Tx {
             !goes
         });
         Ok(before - self.state.audit.len())
-    }
-
-    async fn begin_effect(
-        &mut self,
-        name: &str,
-        id: &EffectId,
-        at: Timestamp,
-        _: Duration,
-    ) -> Result<Effect, BoxError> {
-        Ok(self.state.effects.begin(name, id, at))
-    }
-
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
-        self.state.effects.end(name, id, ended);
-        Ok(())
-    }
-
-    async fn settle_effects(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        changeset_id: ChangesetId,
-        state: EffectState,
-    ) -> Result<(), BoxError> {
-        self.state.effects.settle(name, stream_id, changeset_id, state);
-        Ok(())
-    }
-
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
-        Ok(self.state.effects.list(name, wanted))
-    }
-
-    async fn sweep_effects(
-        &mut self,
-        name: &str,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<usize, BoxError> {
-        let State { effects, parked, .. } = &mut self.state;
-        let waits = |effect: &Effect| {
-            let waiting = parked.get(&(name.to_owned(), effect.stream_id.clone()));
-            waiting
-                .is_some_and(|it| it.places.values().any(|place| place.changeset_id == effect.changeset_id))
-        };
-        Ok(effects.sweep(name, before, limit, waits))
     }
 
     async fn commit(mut self) -> Result<(), BoxError> {

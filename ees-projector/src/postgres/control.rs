@@ -1,7 +1,6 @@
 //! The projections' rows, what is parked, and the audit.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use sqlx::postgres::PgRow;
@@ -11,7 +10,6 @@ use super::Tx;
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
 use crate::database::{Grant, Lease, PartitionRow, Transaction};
 use crate::projection::BoxError;
-use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::standby::Comparison;
 
 const DUPLICATE_SCHEMA: &str = "42P06";
@@ -385,43 +383,6 @@ impl Transaction for Tx {
         .execute(self.connection())
         .await?;
         Ok(usize::try_from(deleted.rows_affected()).unwrap_or(usize::MAX))
-    }
-
-    async fn begin_effect(
-        &mut self,
-        name: &str,
-        id: &EffectId,
-        at: Timestamp,
-        _: Duration,
-    ) -> Result<Effect, BoxError> {
-        self.begin_one(name, id, at).await
-    }
-
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
-        self.end_one(name, id, ended).await
-    }
-
-    async fn settle_effects(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        changeset_id: ChangesetId,
-        state: EffectState,
-    ) -> Result<(), BoxError> {
-        self.settle_all(name, stream_id, changeset_id, state).await
-    }
-
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
-        self.list(name, wanted).await
-    }
-
-    async fn sweep_effects(
-        &mut self,
-        name: &str,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<usize, BoxError> {
-        self.sweep_old(name, before, limit).await
     }
 
     async fn commit(self) -> Result<(), BoxError> {

@@ -1,11 +1,14 @@
 //! A reactor's ledger of effects.
 
+use std::time::Duration;
+
 use ees_store::{ChangesetId, EventId, Json, StreamId, Timestamp};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::Tx;
 use super::control::{signed, unsigned, without_nul};
+use crate::database::LedgerRows;
 use crate::projection::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
@@ -15,12 +18,13 @@ macro_rules! columns {
     };
 }
 
-impl Tx {
-    pub(super) async fn begin_one(
+impl LedgerRows for Tx {
+    async fn begin_effect(
         &mut self,
         name: &str,
         id: &EffectId,
         at: Timestamp,
+        _: Duration,
     ) -> Result<Effect, BoxError> {
         let begin = sqlx::query(concat!(
             "INSERT INTO ees.effects AS known
@@ -39,7 +43,7 @@ impl Tx {
         effect(&begin.fetch_one(self.inner()).await?)
     }
 
-    pub(super) async fn end_one(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
         let end = sqlx::query(
             "UPDATE ees.effects SET state = $6, ended_at = $7, error = $8, result = $9
              WHERE reactor = $1 AND stream_id = $2 AND changeset_id = $3 AND event_id = $4 AND effect = $5
@@ -59,7 +63,7 @@ impl Tx {
         Ok(())
     }
 
-    pub(super) async fn settle_all(
+    async fn settle_effects(
         &mut self,
         name: &str,
         stream_id: &StreamId,
@@ -79,7 +83,7 @@ impl Tx {
         Ok(())
     }
 
-    pub(super) async fn list(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
         let list = sqlx::query(concat!(
             "SELECT ",
             columns!(),
@@ -96,7 +100,7 @@ impl Tx {
         rows.iter().map(effect).collect()
     }
 
-    pub(super) async fn sweep_old(
+    async fn sweep_effects(
         &mut self,
         name: &str,
         before: Timestamp,

@@ -1,6 +1,6 @@
 //! What a reactor is given: an event, and names for what is done because of it.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::{EffectId, EffectState, Ended, Refused};
 use crate::event::Recorded;
 use crate::projection::BoxError;
-use crate::worker::step::{chain, panic_text};
+use crate::worker::step::{chain, panicked};
 
 /// The longest name of an effect, in bytes.
 const NAME_BYTES_MAX: usize = 100;
@@ -113,7 +113,7 @@ impl<'a, E> Cause<'a, E> {
         let timeout = self.ledger.timeout();
         let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, acting).await {
             Ok(Ok(acted)) => acted,
-            Ok(Err(panic)) => Err(format!("{name}: it panicked: {}", panic_text(&*panic)).into()),
+            Ok(Err(panic)) => Err(panicked(&format!("{name}: it"), &*panic)),
             Err(_) => Err(format!("{name}: not done after {timeout:?}").into()),
         };
         let ended = acted.and_then(|result| Ok((written(name, &result)?, result)));
@@ -144,11 +144,7 @@ pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
     }
     hash.update(id.changeset_id.get().to_be_bytes());
     hash.update(id.event_id.get().to_be_bytes());
-    hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(hash.finalize())
 }
 
 /// What an effect gave, as the ledger keeps it. What it can't keep is not tried again: that would do it once more.

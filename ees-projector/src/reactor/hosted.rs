@@ -12,6 +12,7 @@ use super::ledger::Ledger;
 use super::{Cause, Interrupted, Reactor, Settings};
 use crate::event::Recorded;
 use crate::projection::{BoxError, Order, Projection};
+use crate::worker::step::panicked;
 
 /// The version in a reactor's row. Those of projections count from 1: neither takes the other's row for its own.
 const VERSION: u32 = 0;
@@ -51,10 +52,8 @@ impl<R: Reactor> Effects<R::Event> for Reacting<R> {
             let name = self.reactor.name();
             let causes: Vec<_> = events.iter().map(|event| Cause::new(*event, name, ledger)).collect();
             let reacted = AssertUnwindSafe(self.reactor.react_batch(&causes)).catch_unwind().await;
-            reacted.unwrap_or_else(|panic| {
-                let error = format!("the reactor panicked: {}", crate::worker::step::panic_text(&*panic));
-                Err(Interrupted { done: 0, error: error.into() })
-            })
+            reacted
+                .unwrap_or_else(|panic| Err(Interrupted { done: 0, error: panicked("the reactor", &*panic) }))
         })
     }
 

@@ -17,7 +17,7 @@ use futures::FutureExt;
 use serde::de::DeserializeOwned;
 
 use crate::projection::BoxError;
-use crate::worker::step::panic_text;
+use crate::worker::step::panicked;
 
 pub use cause::Cause;
 pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};
@@ -143,9 +143,7 @@ pub trait Reactor: Send + Sync + 'static {
             for (done, cause) in causes.iter().enumerate() {
                 // Here, so that it is this event's fault and no other's.
                 let reacted = AssertUnwindSafe(self.react(*cause)).catch_unwind().await;
-                let reacted = reacted.unwrap_or_else(|panic| {
-                    Err(format!("the reactor panicked: {}", panic_text(&*panic)).into())
-                });
+                let reacted = reacted.unwrap_or_else(|panic| Err(panicked("the reactor", &*panic)));
                 reacted.map_err(|error| Interrupted { done, error })?;
             }
             Ok(())

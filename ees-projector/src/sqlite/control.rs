@@ -1,7 +1,5 @@
 //! The projections' rows, what is parked, and the audit.
 
-use std::time::Duration;
-
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -9,7 +7,6 @@ use super::Tx;
 use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
 use crate::database::Transaction;
 use crate::projection::BoxError;
-use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
 impl Transaction for Tx {
     async fn load(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
@@ -211,43 +208,6 @@ impl Transaction for Tx {
             )",
         )?;
         Ok(delete.execute(params![name, audit_before.as_micros(), limit])?)
-    }
-
-    async fn begin_effect(
-        &mut self,
-        name: &str,
-        id: &EffectId,
-        at: Timestamp,
-        _: Duration,
-    ) -> Result<Effect, BoxError> {
-        self.begin_one(name, id, at)
-    }
-
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
-        self.end_one(name, id, ended)
-    }
-
-    async fn settle_effects(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        changeset_id: ChangesetId,
-        state: EffectState,
-    ) -> Result<(), BoxError> {
-        self.settle_all(name, stream_id, changeset_id, state)
-    }
-
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
-        self.list(name, wanted)
-    }
-
-    async fn sweep_effects(
-        &mut self,
-        name: &str,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<usize, BoxError> {
-        self.sweep_old(name, before, limit)
     }
 
     async fn commit(self) -> Result<(), BoxError> {

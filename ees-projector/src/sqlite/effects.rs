@@ -1,9 +1,12 @@
 //! A reactor's ledger of effects.
 
+use std::time::Duration;
+
 use ees_store::{ChangesetId, EventId, Json, StreamId, Timestamp};
 use rusqlite::{Row, params};
 
 use super::Tx;
+use crate::database::LedgerRows;
 use crate::projection::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 
@@ -13,8 +16,14 @@ macro_rules! columns {
     };
 }
 
-impl Tx {
-    pub(super) fn begin_one(&self, name: &str, id: &EffectId, at: Timestamp) -> Result<Effect, BoxError> {
+impl LedgerRows for Tx {
+    async fn begin_effect(
+        &mut self,
+        name: &str,
+        id: &EffectId,
+        at: Timestamp,
+        _: Duration,
+    ) -> Result<Effect, BoxError> {
         let mut begin = self.connection().prepare_cached(concat!(
             "INSERT INTO ees_effects (reactor, stream_id, changeset_id, event_id, effect, state, attempts, since, began_at)
              VALUES (?1, ?2, ?3, ?4, ?5, 'started', 1, ?6, ?6)
@@ -33,7 +42,7 @@ impl Tx {
         })?
     }
 
-    pub(super) fn end_one(&self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
         let mut end = self.connection().prepare_cached(
             "UPDATE ees_effects SET state = ?6, ended_at = ?7, error = ?8, result = ?9
              WHERE reactor = ?1 AND stream_id = ?2 AND changeset_id = ?3 AND event_id = ?4 AND effect = ?5
@@ -53,8 +62,8 @@ impl Tx {
         Ok(())
     }
 
-    pub(super) fn settle_all(
-        &self,
+    async fn settle_effects(
+        &mut self,
         name: &str,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
@@ -68,7 +77,7 @@ impl Tx {
         Ok(())
     }
 
-    pub(super) fn list(&self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
         let mut list = self.connection().prepare_cached(concat!(
             "SELECT ",
             columns!(),
@@ -85,7 +94,12 @@ impl Tx {
         Ok(effects)
     }
 
-    pub(super) fn sweep_old(&self, name: &str, before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+    async fn sweep_effects(
+        &mut self,
+        name: &str,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, BoxError> {
         let mut delete = self.connection().prepare_cached(
             "DELETE FROM ees_effects WHERE (reactor, stream_id, changeset_id, event_id, effect) IN (
                 SELECT reactor, stream_id, changeset_id, event_id, effect FROM ees_effects e

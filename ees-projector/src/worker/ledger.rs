@@ -11,7 +11,7 @@ use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
-use crate::database::{Database, Transaction};
+use crate::database::{Database, LedgerRows, Transaction};
 use crate::projection::{BoxError, Projection};
 use crate::reactor::{Effect, EffectId, EffectState, Ended, Ledger, Unrecorded};
 use crate::status::Live;

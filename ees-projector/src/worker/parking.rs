@@ -111,8 +111,7 @@ where
             return Ok(false);
         }
         let control = self.load().await?;
-        let dealt_out = control.split.is_some() && self.core.partition().is_none();
-        Ok(control.pause.is_none() && !dealt_out)
+        Ok(control.pause.is_none() && !self.core.is_dealt_out(&control))
     }
 
     /// Tries some of the parked streams again, each in its own order.

@@ -78,13 +78,13 @@ where
     /// Lets the reactor act upon a batch, and moves the position past what it did.
     pub(crate) async fn react(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
         // Its streams are its partitions' to act upon by now, and nobody else's.
-        if control.split.is_some() && self.core.partition().is_none() {
+        if self.core.is_dealt_out(&control) {
             return Err(StepError::Fenced);
         }
         let control = self.make_room(control).await?;
         // That may have taken long, and an operator may have been faster.
-        let dealt_out = control.split.is_some() && self.core.partition().is_none();
-        if control.position.next != batch.from || control.pause.is_some() || dealt_out {
+        let has_moved = control.position.next != batch.from;
+        if has_moved || control.pause.is_some() || self.core.is_dealt_out(&control) {
             return Err(StepError::Fenced);
         }
         let records = self.records(control.clone());

@@ -57,6 +57,11 @@ pub(crate) struct Core<P, D> {
 }
 
 impl<P, D> Core<P, D> {
+    /// Whether its streams are its partitions' by now, and nobody else's.
+    pub(crate) fn is_dealt_out(&self, control: &Control) -> bool {
+        control.split.is_some() && self.partition.is_none()
+    }
+
     /// Which of the projection's read models it writes.
     pub(crate) fn slot(&self) -> Slot {
         self.slot
@@ -194,7 +199,7 @@ where
     ) -> Result<Control, StepError> {
         // The row may have been read anew since it was looked whose work this is: by now its streams are its partitions' to
         // apply, and nobody else's.
-        if from.split.is_some() && self.partition.is_none() {
+        if self.is_dealt_out(from) {
             return Err(StepError::Fenced);
         }
         let first = batch.place(range.start);
@@ -226,7 +231,7 @@ where
         let error = match applied {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => error,
-            Err(panic) => format!("the projection panicked: {}", panic_text(&*panic)).into(),
+            Err(panic) => panicked("the projection", &*panic),
         };
         if D::is_transient(&*error) {
             return Err(StepError::Database(error));
@@ -361,12 +366,11 @@ pub(crate) fn uncommitted(error: BoxError) -> StepError {
     if error.is::<Fenced>() { StepError::Fenced } else { StepError::Database(error) }
 }
 
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+/// The error that a panic is.
+pub(crate) fn panicked(who: &str, panic: &(dyn std::any::Any + Send)) -> BoxError {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("{who} panicked: {}", text.unwrap_or("no message")).into()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ees_projector::database::Transaction;
+use ees_projector::database::{LedgerRows, Transaction};
 use ees_projector::reactor::{
     Cause, Effect, EffectQuery, EffectState, Postponed, Reactor, Refused, Settings, Start,
 };

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ees_projector::database::{Database, Transaction};
+use ees_projector::database::{Database, LedgerRows};
 use ees_projector::reactor::{Effect, EffectQuery, EffectState, Settings, Start};
 use ees_projector::webhook::{Delivery, HttpReactor};
 use ees_projector::{Parking, Projector, postgres, sqlite};

@@ -17,13 +17,8 @@ const BODY: &str = "body";
 
 /// The key of the item for this idempotency key.
 pub(super) fn key_of(stream_id: &StreamId, key: &IdempotencyKey) -> Item {
-    use std::fmt::Write;
-    let mut partition = format!("{}KEY!!!", StreamId::RESERVED_PREFIX);
-    for byte in key.digest(stream_id) {
-        // Writing to a string never fails.
-        let _ = write!(partition, "{byte:02x}");
-    }
-    item::key(&partition, 0)
+    let digest = hex::encode(key.digest(stream_id));
+    item::key(&format!("{}KEY!!!{digest}", StreamId::RESERVED_PREFIX), 0)
 }
 
 /// What is remembered of a commit.

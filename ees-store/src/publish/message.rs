@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use sha2::{Digest, Sha224};
 use uuid::Uuid;
@@ -203,12 +202,7 @@ fn attributes<'a>(changeset: &Changeset, types: impl Iterator<Item = Cow<'a, str
 
 /// The message group of a stream: the lower-case hex SHA-224 of its id.
 pub fn group_id(stream_id: &StreamId) -> String {
-    let digest = Sha224::digest(stream_id.as_str());
-    digest.iter().fold(String::with_capacity(56), |mut hex, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex::encode(Sha224::digest(stream_id.as_str()))
 }
 
 fn quoted(text: &str) -> String {

@@ -1,28 +1,16 @@
 //! Where a page ended, as a text that needs no escapes in a URL.
 
-use std::fmt::Write as _;
-
 use crate::{StreamId, Timestamp, TypePosition};
 
 /// The key of a place.
 pub(super) fn of(TypePosition { updated_at, stream_id }: &TypePosition) -> String {
-    let mut key = format!("{}.", updated_at.as_micros());
-    for byte in stream_id.as_str().bytes() {
-        // Writing to a String does not fail.
-        let _ = write!(key, "{byte:02x}");
-    }
-    key
+    format!("{}.{}", updated_at.as_micros(), hex::encode(stream_id.as_str()))
 }
 
 /// The place of a key, if it is one.
 pub(super) fn read(key: &str) -> Option<TypePosition> {
     let (micros, hex) = key.split_once('.')?;
-    let digits = hex.bytes().map(|byte| char::from(byte).to_digit(16)).collect::<Option<Vec<_>>>()?;
-    let bytes = digits.chunks(2).map(|pair| match pair {
-        [high, low] => u8::try_from(high * 16 + low).ok(),
-        _ => None,
-    });
-    let stream_id = String::from_utf8(bytes.collect::<Option<_>>()?).ok()?;
+    let stream_id = String::from_utf8(hex::decode(hex).ok()?).ok()?;
     Some(TypePosition {
         updated_at: Timestamp::from_micros(micros.parse().ok()?),
         stream_id: StreamId::new(&stream_id).ok()?,
