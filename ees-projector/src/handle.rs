@@ -119,6 +119,26 @@ impl Handle {
         }
     }
 
+    /// Whether all projections are past what stands at this checkpoint, as far as this process knows.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn all_are_past(&self, place: Checkpoint) -> bool {
+        self.members.values().all(|member| {
+            // What a stopped projection has reached belongs to another log.
+            *member.live.position().borrow() > place && member.live.snapshot().stopped().is_none()
+        })
+    }
+
+    /// Until all projections are past what stands at this checkpoint; for ever when one of them is stopped.
+    #[cfg(feature = "sqs")]
+    pub(crate) async fn when_all_are_past(&self, place: Checkpoint) {
+        for member in self.members.values() {
+            let reached = member.live.position().wait_for(|position| *position > place).await.is_ok();
+            if !reached || member.live.snapshot().stopped().is_some() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ mod handle;
 mod on_demand;
 mod operation;
 mod partition;
+mod passing;
 mod policy;
 pub mod process_manager;
 mod projection;

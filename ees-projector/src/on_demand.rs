@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use crate::database::{Database, FoldRows};
 use crate::fold::{Fold, Folded};
 use crate::operation::OperateError;
+use crate::passing::Passing;
 use crate::projection::Projection;
 use crate::projector::{RegisterError, check};
 use crate::reactor::{self, Reacting, Reactor};
@@ -140,14 +141,10 @@ impl OnDemand {
         changesets: &[(StreamId, ChangesetId)],
     ) -> Result<Vec<bool>, OperateError> {
         let next = self.stands_at().await?;
-        let mut passed = Vec::with_capacity(changesets.len());
-        for (stream_id, changeset_id) in changesets {
-            let place = self.log.locate(stream_id, *changeset_id).await;
-            let place =
-                place.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))?;
-            passed.push(place.is_some_and(|place| place < next));
-        }
-        Ok(passed)
+        let mut passing = Passing::of(changesets.iter().map(|(stream_id, id)| (stream_id, *id)));
+        let looked = passing.look(&*self.log, |place| place < next).await;
+        looked.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))?;
+        Ok(changesets.iter().map(|(stream_id, id)| passing.is_passed(stream_id, *id)).collect())
     }
 
     /// What went wrong last, until it went right again.

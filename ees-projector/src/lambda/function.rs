@@ -183,15 +183,17 @@ impl Function {
     }
 
     async fn reached(&self, wanted: &[(StreamId, ChangesetId)], deadline: Instant) -> Vec<bool> {
+        let mut passed = vec![false; wanted.len()];
         loop {
             let drained = self.worker.drain_until(deadline).await;
-            let passed = match self.worker.has_passed(wanted).await {
-                Ok(passed) => passed,
+            let left: Vec<_> = (0..wanted.len()).filter(|number| !passed[*number]).collect();
+            let changesets: Vec<_> = left.iter().map(|number| wanted[*number].clone()).collect();
+            match self.worker.has_passed(&changesets).await {
+                Ok(now) => left.into_iter().zip(now).for_each(|(number, now)| passed[number] = now),
                 Err(error) => {
                     tracing::warn!(projection = self.worker.name(), %error, "how far it got can't be told");
-                    vec![false; wanted.len()]
                 }
-            };
+            }
             let all = passed.iter().all(|passed| *passed);
             if all || drained == Drained::Paused || Instant::now() + LOOK_EVERY >= deadline {
                 return passed;

@@ -47,7 +47,7 @@ impl LedgerRows for Tx {
         state: EffectState,
     ) -> Result<(), BoxError> {
         for ((reactor, stream, changeset, ..), effect) in &mut self.state.effects {
-            let is_meant = (reactor.as_str(), &*stream, *changeset) == (name, stream_id, changeset_id);
+            let is_meant = (reactor.as_str(), stream, *changeset) == (name, stream_id, changeset_id);
             if is_meant && effect.state != EffectState::Done {
                 effect.state = state;
             }

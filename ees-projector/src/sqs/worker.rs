@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ees_store::publish::Received;
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use ees_store::{ChangesetId, Checkpoint, StreamId};
-use futures::future::join_all;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,13 +13,13 @@ use tokio_util::task::TaskTracker;
 
 use super::{Delivery, Queue};
 use crate::Handle;
+use crate::passing::Passing;
 
 /// Portions of messages that are waited for at once, of 10 at most.
 const PORTIONS_AT_ONCE: usize = 20;
-/// How often it is looked whether a changeset has its place in the log by now.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Messages that are done with are deleted so often, while others of their portion wait.
-const ROUND: Duration = Duration::from_millis(500);
+/// After so long it is looked whether a changeset has its place in the log by now, and then ever later.
+const LOOK_AFTER_MIN: Duration = Duration::from_millis(50);
+const LOOK_AFTER_MAX: Duration = Duration::from_secs(1);
 /// The wait after a call that failed. The SDK has tried it again already.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -200,13 +199,15 @@ impl Portion {
             );
         }
         count(&self.counts.unreadable, &unreadable);
+        let mut passing = Passing::of(waiting.iter().filter_map(changeset));
         let mut extend_at = Instant::now() + self.queue.visibility() / 2;
+        let mut pauses = pauses();
         while !waiting.is_empty() && !self.stopped.is_cancelled() && Instant::now() < self.deadline {
-            let until = (Instant::now() + ROUND).min(self.deadline);
-            let passed = join_all(waiting.iter().map(|delivery| self.is_passed(delivery, until))).await;
-            let mut passed = passed.into_iter();
-            let (done, left): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|_| passed.next().unwrap_or(false));
+            let is_answered = self.look(&mut passing, extend_at.min(self.deadline)).await;
+            let is_passed = |delivery: &Delivery| {
+                changeset(delivery).is_some_and(|(stream_id, id)| passing.is_passed(stream_id, id))
+            };
+            let (done, left): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_passed);
             waiting = left;
             if !done.is_empty() {
                 match self.queue.acknowledge(&done).await {
@@ -215,18 +216,17 @@ impl Portion {
                     Err(error) => tracing::warn!(%error, "handled messages could not be deleted"),
                 }
             }
-            if waiting.is_empty() || self.stopped.is_cancelled() {
-                continue;
+            if waiting.is_empty() {
+                break;
             }
             // Before the queue takes them for lost.
             if Instant::now() >= extend_at {
                 self.extend(&waiting).await;
                 extend_at = Instant::now() + self.queue.visibility() / 2;
             }
-            if done.is_empty() {
-                // A projection that is stopped says so at once.
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
+            let pause = pauses.next().unwrap_or(LOOK_AFTER_MAX);
+            let until = (Instant::now() + pause).min(extend_at).min(self.deadline);
+            self.wait(passing.next_place().filter(|_| is_answered), until).await;
         }
         if waiting.is_empty() {
             return;
@@ -238,42 +238,61 @@ impl Portion {
         }
     }
 
+    /// Looks how far the projections are; whether the log has answered. Nothing but the end or what the messages need cuts it
+    /// off: a log that is slow would be asked the same again.
+    async fn look(&self, passing: &mut Passing, until: Instant) -> bool {
+        let known = passing.next_place();
+        let looking = passing.look(&*self.handle.log, |place| self.handle.all_are_past(place));
+        let looked = tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => return false,
+            looked = tokio::time::timeout_at(until, looking) => looked,
+        };
+        let is_answered = matches!(looked, Ok(Ok(())));
+        if let Ok(Err(error)) = looked {
+            tracing::debug!(%error, "the log can't be asked");
+        }
+        // When they were woken last, the log did not have it yet.
+        if passing.next_place().is_some_and(|place| Some(place) != known) {
+            self.handle.wake();
+        }
+        is_answered
+    }
+
+    /// Until the projections are past this place, or until that moment.
+    async fn wait(&self, place: Option<Checkpoint>, until: Instant) {
+        let progress = async {
+            match place {
+                Some(place) => self.handle.when_all_are_past(place).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stopped.cancelled() => {}
+            () = progress => {}
+            () = tokio::time::sleep_until(until) => {}
+        }
+    }
+
     async fn extend(&self, waiting: &[Delivery]) {
         if let Err(error) = self.queue.extend(waiting).await {
             tracing::debug!(%error, "some messages may come to another worker as well");
         }
     }
+}
 
-    /// Whether all projections are past it, at the latest by then.
-    async fn is_passed(&self, delivery: &Delivery, until: Instant) -> bool {
-        let Ok(message) = &delivery.message else { return false };
-        let names = self.handle.names();
-        let passed = async {
-            let place = self.placed(message).await;
-            join_all(names.map(|name| self.handle.when_reached(name, place, until - Instant::now()))).await
-        };
-        tokio::select! {
-            passed = tokio::time::timeout_at(until, passed) => {
-                passed.is_ok_and(|reached| reached.iter().all(Result::is_ok))
-            }
-            () = self.stopped.cancelled() => false,
-        }
-    }
+fn changeset(delivery: &Delivery) -> Option<(&StreamId, ChangesetId)> {
+    let message = delivery.message.as_ref().ok()?;
+    Some((message.stream_id(), message.changeset_id()))
+}
 
-    /// Its place in the log, which it may not have yet.
-    async fn placed(&self, message: &Received) -> Checkpoint {
-        let (stream_id, changeset_id): (&StreamId, ChangesetId) =
-            (message.stream_id(), message.changeset_id());
-        loop {
-            match self.handle.log.locate(stream_id, changeset_id).await {
-                Ok(Some(place)) => {
-                    self.handle.wake();
-                    return place;
-                }
-                Ok(None) => {}
-                Err(error) => tracing::debug!(%error, "the log can't be asked"),
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
+/// Soon again at first: a place in the log is mostly given out a moment after the message.
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(LOOK_AFTER_MIN)
+        .with_max_delay(LOOK_AFTER_MAX)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }

@@ -45,11 +45,14 @@ struct Quiet {
     end: watch::Sender<u64>,
     /// How often a reader began to wait for news.
     waits: AtomicUsize,
+    /// How often somebody asked for a changeset's place.
+    asked: AtomicUsize,
 }
 
 impl Quiet {
     fn of(store: &Arc<memory::Store>) -> Arc<Self> {
-        Arc::new(Self { store: store.clone(), end: watch::Sender::new(u64::MAX), waits: AtomicUsize::new(0) })
+        let (end, none) = (watch::Sender::new(u64::MAX), AtomicUsize::default);
+        Arc::new(Self { store: store.clone(), end, waits: none(), asked: none() })
     }
     fn end(&self) -> Checkpoint {
         Checkpoint::new(*self.end.borrow())
@@ -71,6 +74,7 @@ impl ChangesetLog for Quiet {
         Ok(page)
     }
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.asked.fetch_add(1, SeqCst);
         let place = self.store.locate(stream_id, changeset_id).await?;
         Ok(place.filter(|place| *place < self.end()))
     }
@@ -181,6 +185,32 @@ async fn a_message_stays_until_its_changeset_has_a_place_and_is_applied() {
     })
     .await;
     assert_eq!((bench.bus.count(&queue).await, bench.counts().await.len()), (0, 2));
+    running.shut_down().await;
+    publishing.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_asked_for_a_place_once_however_long_a_message_waits() {
+    let bench = Bench::new().await;
+    let queue = bench.bus.subscribed("mine", &bench.bus.events, true).await;
+    let (running, publishing) = (bench.project(), bench.publish());
+    running.handle().pause("counts", "for the test").await.unwrap();
+    for stream in ["a", "b", "c"] {
+        append(&bench.store, stream, "[1,2,3]").await;
+    }
+    let worker = bench.worker(&queue, &running);
+    while_working(&worker, async {
+        until("all are there", async || worker.counts().received == 9).await;
+        // More than two of its longest pauses.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // Each portion asks for itself, and the nine may come in as many.
+        let asked = bench.log.asked.load(SeqCst);
+        assert!((3..=9).contains(&asked), "{asked}");
+        running.handle().resume("counts", "tested").await.unwrap();
+        until("all is handled", async || worker.counts().handled == 9).await;
+        assert_eq!(bench.log.asked.load(SeqCst), asked);
+    })
+    .await;
     running.shut_down().await;
     publishing.shut_down().await;
 }
