@@ -1,8 +1,6 @@
 //! The face of running projections: look at them, steer them, wait for them.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,72 +8,14 @@ use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::control::{AuditEntry, ParkedStream};
+use crate::live::Live;
+use crate::member::Member;
 use crate::operation::{Action, OperateError, Operation};
-use crate::projection::BoxError;
 use crate::reactor::{Effect, EffectQuery};
 use crate::slot::Slot;
 use crate::standby::{Comparison, SideBySide};
-use crate::status::{Kind, Live, Status};
-use crate::verification::{Estimate, Verification, Verifier};
-
-pub(crate) type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-
-pub(crate) type Verifying<T> = Pin<Box<dyn Future<Output = Result<T, OperateError>> + Send>>;
-
-/// What a running projection lets others read from its database.
-pub(crate) trait Inspect: Send + Sync {
-    fn parked(&self, slot: Slot) -> Reading<Vec<ParkedStream>>;
-    fn audit(&self, limit: usize) -> Reading<Vec<AuditEntry>>;
-    fn effects(&self, wanted: EffectQuery) -> Reading<Vec<Effect>>;
-    fn verify(&self, progress: Arc<Live>) -> Verifying<Comparison>;
-    fn estimate(&self) -> Verifying<Estimate>;
-}
-
-/// One running projection, seen from outside.
-pub(crate) struct Member {
-    pub(crate) kind: Kind,
-    pub(crate) version: u32,
-    pub(crate) live: Arc<Live>,
-    pub(crate) operations: mpsc::Sender<Operation>,
-    pub(crate) inspect: Box<dyn Inspect>,
-    /// The read model beside it, where the database can keep one.
-    pub(crate) standby: Option<Beside>,
-    pub(crate) verifier: Verifier,
-}
-
-/// What works on the read model beside the live one.
-pub(crate) struct Beside {
-    pub(crate) live: Arc<Live>,
-    pub(crate) operations: mpsc::Sender<Operation>,
-}
-
-impl Member {
-    fn status(&self, name: &str, stalled_after: Duration) -> Status {
-        let live = self.live.snapshot();
-        let stalled = live.stalled(stalled_after);
-        Status {
-            name: name.to_owned(),
-            kind: self.kind,
-            version: self.version,
-            state: live.state,
-            owner: live.owner.clone(),
-            checkpoint: live.checkpoint(),
-            head: live.head,
-            lag_changesets: live.lag_changesets(),
-            lag_seconds: live.lag.as_secs_f64(),
-            rate: live.rate(),
-            rebuild: live.rebuild(),
-            stalled,
-            partitions: live.partitions.clone(),
-            standby: self.standby.as_ref().and_then(|standby| standby.live.snapshot().as_standby()),
-            pause: live.pause().cloned(),
-            parked_streams: live.parked_streams,
-            given_up_streams: live.given_up_streams,
-            effects: (self.kind == Kind::Reactor).then_some(live.effects),
-            last_error: live.failure,
-        }
-    }
-}
+use crate::status::Status;
+use crate::verification::{Estimate, Verification};
 
 /// The running projections of one process. Cloning is cheap.
 ///
@@ -117,87 +57,6 @@ impl Handle {
         for member in self.members.values() {
             member.live.wake();
         }
-    }
-
-    /// Whether all projections are past what stands at this checkpoint, as far as this process knows.
-    #[cfg(feature = "sqs")]
-    pub(crate) fn all_are_past(&self, place: Checkpoint) -> bool {
-        self.members.values().all(|member| {
-            // What a stopped projection has reached belongs to another log.
-            *member.live.position().borrow() > place && member.live.snapshot().stopped().is_none()
-        })
-    }
-
-    /// Until all projections are past what stands at this checkpoint; for ever when one of them is stopped.
-    #[cfg(feature = "sqs")]
-    pub(crate) async fn when_all_are_past(&self, place: Checkpoint) {
-        for member in self.members.values() {
-            let reached = member.live.position().wait_for(|position| *position > place).await.is_ok();
-            if !reached || member.live.snapshot().stopped().is_some() {
-                return std::future::pending().await;
-            }
-        }
-    }
-
-    /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
-    ///
-    /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::TimedOut`].
-    pub async fn when_reached(
-        &self,
-        name: &str,
-        checkpoint: Checkpoint,
-        timeout: Duration,
-    ) -> Result<(), OperateError> {
-        let live = &self.member(name)?.live;
-        let mut position = live.position();
-        let deadline = tokio::time::Instant::now() + timeout;
-        let late = |wanted| OperateError::TimedOut { checkpoint: *live.position().borrow(), wanted };
-        let head = tokio::time::timeout_at(deadline, self.log.head()).await.map_err(|_| late(checkpoint))?;
-        let head = head.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
-        // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
-        let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
-        let reached = position.wait_for(|position| *position >= wanted);
-        let waited = match tokio::time::timeout_at(deadline, reached).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
-            Err(_) => Err(late(wanted)),
-        };
-        // What a stopped projection has reached belongs to another log.
-        if let Some(why) = live.snapshot().stopped() {
-            return Err(OperateError::Invalid(why));
-        }
-        waited
-    }
-
-    /// Waits until a stream's changeset is applied (or parked, or skipped).
-    ///
-    /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::TimedOut`]; [`OperateError::Invalid`] when there is no such
-    /// changeset.
-    pub async fn when_applied(
-        &self,
-        name: &str,
-        stream_id: &StreamId,
-        changeset_id: ChangesetId,
-        timeout: Duration,
-    ) -> Result<(), OperateError> {
-        self.member(name)?;
-        let checkpoint = self.place_of(stream_id, changeset_id).await?;
-        self.when_reached(name, checkpoint, timeout).await
-    }
-
-    async fn place_of(
-        &self,
-        stream_id: &StreamId,
-        changeset_id: ChangesetId,
-    ) -> Result<Checkpoint, OperateError> {
-        let located = self.log.locate(stream_id, changeset_id).await;
-        located.map_err(|e| OperateError::Unavailable(e.to_string()))?.ok_or_else(|| {
-            OperateError::Invalid(format!(
-                "stream \"{stream_id}\" has no changeset {changeset_id} in the log"
-            ))
-        })
     }
 
     /// Stops a projection between two steps, until it is resumed, over restarts too.
@@ -394,7 +253,7 @@ impl Handle {
         reading.await.map_err(|e| OperateError::Unavailable(e.to_string()))
     }
 
-    fn member(&self, name: &str) -> Result<&Member, OperateError> {
+    pub(crate) fn member(&self, name: &str) -> Result<&Member, OperateError> {
         self.members.get(base_of(name)).ok_or_else(|| OperateError::Unknown {
             name: name.to_owned(),
             known: self.members.keys().map(String::as_str).collect::<Vec<_>>().join(", "),

@@ -22,6 +22,8 @@ pub mod database;
 mod event;
 mod fold;
 mod handle;
+mod live;
+mod member;
 mod on_demand;
 mod operation;
 mod partition;
@@ -36,6 +38,7 @@ mod slot;
 mod standby;
 mod status;
 mod verification;
+mod waiting;
 mod worker;
 
 #[cfg(feature = "dynamodb")]

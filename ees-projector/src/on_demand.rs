@@ -8,13 +8,14 @@ use tokio::sync::Mutex;
 
 use crate::database::{Database, FoldRows};
 use crate::fold::{Fold, Folded};
+use crate::live::Live;
 use crate::operation::OperateError;
 use crate::passing::Passing;
 use crate::projection::Projection;
 use crate::projector::{RegisterError, check};
 use crate::reactor::{self, Reacting, Reactor};
 use crate::settings::Settings;
-use crate::status::{Failure, Live};
+use crate::status::Failure;
 use crate::worker::on_demand::Drains;
 use crate::worker::runner::{Drained, Runner};
 use crate::worker::step::Core;

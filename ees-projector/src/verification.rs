@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ees_store::Checkpoint;
 use serde::{Deserialize, Serialize};
 
+use crate::live::Live;
 use crate::operation::OperateError;
 use crate::standby::Comparison;
-use crate::status::{Live, Rebuild};
+use crate::status::Rebuild;
 
 /// What a rebuild would take, as far as a sample tells: its first changesets were applied, and taken back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

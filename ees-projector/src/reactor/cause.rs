@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::{EffectId, EffectState, Ended, Refused};
 use crate::event::Recorded;
 use crate::projection::BoxError;
-use crate::worker::step::{chain, panicked};
+use crate::worker::error::{chain, panicked};
 
 /// The longest name of an effect, in bytes.
 const NAME_BYTES_MAX: usize = 100;

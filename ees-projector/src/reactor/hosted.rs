@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::{Cause, Interrupted, Reactor, Settings};
 use crate::event::Recorded;
 use crate::projection::{BoxError, Order, Projection};
-use crate::worker::step::panicked;
+use crate::worker::error::panicked;
 
 /// The version in a reactor's row. Those of projections count from 1: neither takes the other's row for its own.
 const VERSION: u32 = 0;

@@ -17,7 +17,7 @@ use futures::FutureExt;
 use serde::de::DeserializeOwned;
 
 use crate::projection::BoxError;
-use crate::worker::step::panicked;
+use crate::worker::error::panicked;
 
 pub use cause::Cause;
 pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};

@@ -13,9 +13,10 @@ use super::given::{Given, fail, run, sqlite_database};
 use super::snapshot::tables;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
-use crate::status::Live;
+use crate::live::Live;
+use crate::worker::error::StepError;
 use crate::worker::runner::{Next, Runner, Stepped};
-use crate::worker::step::{Core, StepError};
+use crate::worker::step::Core;
 use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, sqlite};
 
 /// How many different orders of accidents are tried.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::fold::Folded;
-use crate::status::Live;
+use crate::live::Live;
 use crate::worker::runner::{Runner, Stepped};
 use crate::worker::step::Core;
 use crate::{Fold, Projection, Settings, memory, sqlite};

@@ -56,7 +56,7 @@ fn retry_after(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::step::{cause_of, is_caused_by};
+    use crate::worker::error::{cause_of, is_caused_by};
 
     fn wait_of(error: &BoxError) -> Option<Duration> {
         cause_of::<Postponed>(&**error).map(|postponed| postponed.wait)

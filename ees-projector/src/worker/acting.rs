@@ -11,7 +11,8 @@ use crate::event::Recorded;
 use crate::projection::{BoxError, Projection};
 use crate::reactor::{Effects, Interrupted, Ledger, Refused, Unrecorded};
 use crate::worker::batch::Batch;
-use crate::worker::step::{Core, StepError, is_caused_by};
+use crate::worker::error::{StepError, is_caused_by};
+use crate::worker::step::Core;
 
 /// What came of the changesets of a batch.
 pub(crate) struct Acted {

@@ -9,16 +9,18 @@ use ees_store::{Checkpoint, Timestamp};
 
 use crate::control::{AuditEntry, Control};
 use crate::database::{Database, Transaction};
+use crate::live::Live;
 use crate::operation::OperateError;
 use crate::projection::{BoxError, Projection};
 use crate::slot::Slot;
 use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
-use crate::status::{Live, State};
+use crate::status::State;
 use crate::verification::Estimate;
+use crate::worker::error::{StepError, uncommitted};
 use crate::worker::lease::LOOK_EVERY;
 use crate::worker::runner::{Runner, Stepped};
 use crate::worker::start::setup;
-use crate::worker::step::{Core, StepError, uncommitted};
+use crate::worker::step::Core;
 use crate::worker::transact::OnlyControl;
 
 /// How long the other read model may take to come to where this one stands.

@@ -9,8 +9,8 @@ use crate::database::Database;
 use crate::policy::OnFailure;
 use crate::projection::Projection;
 use crate::status::{Failure, State};
+use crate::worker::error::{StepError, chain};
 use crate::worker::runner::{Runner, Trouble};
-use crate::worker::step::{StepError, chain};
 use crate::worker::transact::OnlyControl;
 
 impl<P, D> Runner<P, D>

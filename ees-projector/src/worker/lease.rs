@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::database::{Database, Lease, Transaction};
 use crate::projection::Projection;
+use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
-use crate::worker::step::StepError;
 
 /// How often a worker looks whose turn it is, and keeps its lease.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
 use crate::database::{Database, LedgerRows, Transaction};
+use crate::live::Live;
 use crate::projection::{BoxError, Projection};
 use crate::reactor::{Effect, EffectId, EffectState, Ended, Ledger, Unrecorded};
-use crate::status::Live;
+use crate::worker::error::{StepError, chain, uncommitted};
 use crate::worker::lease::LOOK_EVERY;
-use crate::worker::step::{Core, StepError, chain, uncommitted};
+use crate::worker::step::Core;
 use crate::worker::transact::{AsyncWork, OnlyControl};
 
 /// The ledger of a reactor as one of its workers writes it, as long as the reactor is this worker's.

@@ -1,8 +1,8 @@
 //! One projection at work.
 //!
 //! `step` is the algorithm, `transact` its transaction, `runner` the loop around it, `span` how much of the log it takes
-//! at once. `start` is how a projection begins, `failing` and `parking` what happens when a changeset can't be applied,
-//! `operate` what people want of it. `reacting` is what a reactor does instead of writing, `acting` how it gets the events,
+//! at once; `error` is why a step came to nothing, `same_log` whether the log is still the one it was. `start` is how a
+//! projection begins, `failing` and `parking` what happens when a changeset can't be applied, `operate` what people want of it. `reacting` is what a reactor does instead of writing, `acting` how it gets the events,
 //! `ledger` what is recorded of it, `retrying` how what failed is tried again; `on_demand` is a host that does not
 //! stay. `lease` is whose turn it is where several workers share a read model, and `split` how they share one's streams.
 //! `beside` is how one is built beside another, `readers` whom a swap waits for. `monitor` says when a projection stands
@@ -11,6 +11,7 @@
 mod acting;
 pub(crate) mod batch;
 mod beside;
+pub(crate) mod error;
 mod failing;
 pub(crate) mod lease;
 pub(crate) mod ledger;
@@ -22,6 +23,7 @@ pub(crate) mod reacting;
 mod readers;
 mod retrying;
 pub(crate) mod runner;
+mod same_log;
 mod span;
 pub(crate) mod split;
 mod start;

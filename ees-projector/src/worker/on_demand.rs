@@ -9,8 +9,8 @@ use crate::database::{Database, Transaction};
 use crate::operation::OperateError;
 use crate::projection::Projection;
 use crate::status::Failure;
+use crate::worker::error::StepError;
 use crate::worker::runner::{Drained, Runner};
-use crate::worker::step::StepError;
 
 /// A worker whose types are of no interest to the host.
 pub(crate) trait Drains: Send {

@@ -12,9 +12,10 @@ use crate::slot::Slot;
 use crate::standby::{SideBySide, StandbyRole};
 use crate::status::State;
 use crate::worker::batch::place_of;
+use crate::worker::error::{StepError, chain, uncommitted};
 use crate::worker::parking::Patience;
 use crate::worker::runner::Runner;
-use crate::worker::step::{Core, StepError, chain, uncommitted};
+use crate::worker::step::Core;
 use crate::worker::transact::AsyncWork;
 
 /// How often an operation is tried that another worker came before.

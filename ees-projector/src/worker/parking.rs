@@ -12,8 +12,9 @@ use crate::policy::{OnFailure, Parking};
 use crate::projection::{BoxError, Projection};
 use crate::reactor::NEVER;
 use crate::worker::batch::Batch;
+use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
-use crate::worker::step::{Core, StepError};
+use crate::worker::step::Core;
 use crate::worker::transact::AsyncWork;
 
 /// Changesets of one stream in a portion.

@@ -16,9 +16,10 @@ use crate::projection::{BoxError, Projection};
 use crate::reactor::{EffectState, Effects, NEVER, Postponed, Refused, Start};
 use crate::worker::acting::Acted;
 use crate::worker::batch::Batch;
+use crate::worker::error::{StepError, cause_of, chain, is_caused_by};
 use crate::worker::ledger::{Records, WorkEnd};
 use crate::worker::runner::Runner;
-use crate::worker::step::{Core, StepError, cause_of, chain, is_caused_by};
+use crate::worker::step::Core;
 use crate::worker::transact::AsyncWork;
 
 /// So many changesets are put aside in one transaction: each is a stream, a place and the effect that failed, and DynamoDB

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use crate::database::{Database, Transaction};
 use crate::operation::OperateError;
 use crate::projection::Projection;
+use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
-use crate::worker::step::StepError;
 
 pub(crate) const LOOK_FOR_READERS_EVERY: Duration = Duration::from_millis(50);
 /// How long an operator waits for such readers.

@@ -13,10 +13,11 @@ use crate::control::{Applied, ParkedStream};
 use crate::database::{Database, LedgerRows, Transaction};
 use crate::projection::{BoxError, Projection};
 use crate::reactor::{EffectState, NEVER};
+use crate::worker::error::{StepError, chain};
 use crate::worker::ledger::Records;
 use crate::worker::reacting::retry_at;
 use crate::worker::runner::Runner;
-use crate::worker::step::{Core, StepError, chain};
+use crate::worker::step::Core;
 use crate::worker::transact::AsyncWork;
 
 impl<P, D> Runner<P, D>

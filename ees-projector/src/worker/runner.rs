@@ -12,16 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{Applied, Control};
 use crate::database::Database;
+use crate::live::Live;
 use crate::operation::Operation;
 use crate::partition::Split;
 use crate::projection::Projection;
-use crate::status::{Live, State};
+use crate::status::State;
 use crate::worker::batch::Batch;
+use crate::worker::error::StepError;
 use crate::worker::lease::{LOOK_EVERY, Tenure};
 use crate::worker::readers::LOOK_FOR_READERS_EVERY;
+use crate::worker::same_log::Verified;
 use crate::worker::span::{Pace, Portion};
 use crate::worker::split::Partitions;
-use crate::worker::step::{Core, StepError, Verified};
+use crate::worker::step::Core;
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
 pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {

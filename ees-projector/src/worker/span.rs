@@ -8,7 +8,8 @@ use crate::control::Control;
 use crate::database::Database;
 use crate::projection::Projection;
 use crate::settings::Settings;
-use crate::worker::step::{Core, StepError};
+use crate::worker::error::StepError;
+use crate::worker::step::Core;
 
 /// So many ordinary batches behind is far.
 const FAR_BATCHES: u64 = 4;

@@ -14,12 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::control::{AuditEntry, Control, Position};
 use crate::database::{Database, Transaction};
+use crate::live::Live;
 use crate::operation::{Action, OperateError};
 use crate::partition::{Partition, SLOTS, Split};
 use crate::projection::{Order, Projection};
-use crate::status::{Live, PartitionStatus, State};
+use crate::status::{PartitionStatus, State};
+use crate::worker::error::{StepError, uncommitted};
 use crate::worker::runner::{Drained, Runner};
-use crate::worker::step::{Core, StepError, uncommitted};
+use crate::worker::step::Core;
 
 /// The workers of a projection's partitions in this process.
 #[derive(Default)]

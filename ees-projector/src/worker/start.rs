@@ -10,7 +10,8 @@ use crate::projection::Projection;
 use crate::settings::NewVersion;
 use crate::slot::Slot;
 use crate::standby::{SideBySide, StandbyRole};
-use crate::worker::step::{Core, StepError, chain, uncommitted};
+use crate::worker::error::{StepError, chain, uncommitted};
+use crate::worker::step::Core;
 
 impl<P, D> Core<P, D>
 where

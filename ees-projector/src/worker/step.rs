@@ -6,43 +6,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, Filter, LogHead, LogPage, LogQuery, StreamId};
+use ees_store::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamId};
 use futures::FutureExt;
-use uuid::Uuid;
 
 use crate::control::{Applied, Control, Position};
-use crate::database::{Database, Fenced, TooLarge, Transaction};
+use crate::database::{Database, TooLarge, Transaction};
 use crate::event::Recorded;
 use crate::partition::Partition;
-use crate::projection::{BoxError, Projection};
+use crate::projection::Projection;
 use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::worker::batch::{Batch, place_of};
+use crate::worker::error::{StepError, chain, is_caused_by, panicked};
 use crate::worker::span::Portion;
 use crate::worker::transact::AsyncWork;
-
-/// Why a step came to nothing. Whatever it is, the transaction left no trace.
-#[derive(Debug)]
-pub(crate) enum StepError {
-    /// The log could not be read.
-    Log(ees_store::Error),
-    /// The log is not the one that was read before.
-    Replaced(String),
-    /// Another worker moved the projection. Read its row again.
-    Fenced,
-    /// The read-model database failed. Nobody's fault, and it passes.
-    Database(BoxError),
-    /// What a reactor talks to failed. It passes, too.
-    Outside(BoxError),
-    /// The projection, standing at this position, can't get past this changeset.
-    Failed { at: Position, place: Applied, error: String },
-    /// As `Failed`, for more than one transaction takes: fewer changesets may fit.
-    TooLarge { at: Position, place: Applied, error: String },
-    /// There is no read model here that this program could go on with; there may be one day.
-    Absent,
-    /// The projection can't start: its tables can't be made, or belong to a newer version.
-    Setup(String),
-}
 
 /// A projection, the database it writes and the log it reads.
 pub(crate) struct Core<P, D> {
@@ -241,35 +218,6 @@ where
         }
         Err(StepError::Failed { at, place, error: chain(&*error) })
     }
-
-    /// Whether the log is still the one that was read before, and goes at least as far.
-    pub(crate) async fn verify(&self, control: &Control, head: &LogHead) -> Result<(), StepError> {
-        let advice = "Check that the projector reads the log it should; if the log really was replaced or restored, \
-                      rebuild the projection";
-        if let Some(known) = control.log_id
-            && known != head.log_id
-        {
-            let found = head.log_id;
-            return Err(StepError::Replaced(format!(
-                "this is another log ({found}) than before ({known}). {advice}"
-            )));
-        }
-        if control.position.next > head.checkpoint {
-            return Err(StepError::Replaced(format!(
-                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. {advice}",
-                head.checkpoint, control.position.next
-            )));
-        }
-        let Some(last) = &control.last else { return Ok(()) };
-        let page = self.log.read(LogQuery::from(last.checkpoint, 1)).await.map_err(StepError::Log)?;
-        if page.changesets.first().map(place_of).as_ref() == Some(last) {
-            return Ok(());
-        }
-        Err(StepError::Replaced(format!(
-            "the log went back: checkpoint {} was changeset {} of stream \"{}\", and is not any more. {advice}",
-            last.checkpoint, last.changeset_id, last.stream_id
-        )))
-    }
 }
 
 struct ApplyBatch<P: Projection<D::Tx>, D: Database> {
@@ -301,78 +249,6 @@ impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
     }
 }
 
-/// Which incarnation of the log was found to be the one that was read before.
-#[derive(Default)]
-pub(crate) struct Verified(Option<Uuid>);
-
-impl Verified {
-    pub(crate) fn covers(&self, control: &Control, head: &LogHead) -> bool {
-        self.0 == Some(head.incarnation)
-            && control.log_id.is_none_or(|known| known == head.log_id)
-            && control.position.next <= head.checkpoint
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        self.0.is_some()
-    }
-
-    pub(crate) fn note(&mut self, head: &LogHead) {
-        self.0 = Some(head.incarnation);
-    }
-
-    pub(crate) fn forget(&mut self) {
-        self.0 = None;
-    }
-}
-
-/// Whether an error of this type is at the bottom of it, or is it.
-pub(crate) fn is_caused_by<E: std::error::Error + 'static>(
-    error: &(dyn std::error::Error + 'static),
-) -> bool {
-    cause_of::<E>(error).is_some()
-}
-
-/// The error of this type that is at the bottom of it, or is it.
-pub(crate) fn cause_of<'a, E: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
-}
-
-/// The longest error that is kept, in bytes: one may quote a whole document, and is stored with each attempt.
-const ERROR_BYTES_MAX: usize = 4 * 1024;
-
-/// An error and what caused it, in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    if text.len() > ERROR_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
-        text.push_str(" ...");
-    }
-    text
-}
-
-/// What a transaction that could not be committed came to.
-pub(crate) fn uncommitted(error: BoxError) -> StepError {
-    if error.is::<Fenced>() { StepError::Fenced } else { StepError::Database(error) }
-}
-
-/// The error that a panic is.
-pub(crate) fn panicked(who: &str, panic: &(dyn std::any::Any + Send)) -> BoxError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("{who} panicked: {}", text.unwrap_or("no message")).into()
-}
-
 #[cfg(test)]
 mod tests {
     use ees_store::{Commit, EventStore, Events, Expectation};
@@ -380,6 +256,7 @@ mod tests {
     use super::*;
     use crate::memory;
     use crate::partition::Split;
+    use crate::projection::BoxError;
 
     struct Names;
 

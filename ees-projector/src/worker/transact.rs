@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::control::{Applied, Control, Position};
 use crate::database::{Database, Fenced, TooLarge, Transaction};
 use crate::projection::Projection;
-use crate::worker::step::{Core, StepError, chain};
+use crate::worker::error::{StepError, chain};
+use crate::worker::step::Core;
 
 /// A transaction that takes longer waits for a database that is gone.
 const STEP_MAX: Duration = Duration::from_secs(10 * 60);

@@ -21,6 +21,8 @@ const SERVICE: &str = "execute-api";
 const BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 /// Those that don't expire are asked for anew after so long: somebody may have changed them.
 const KEPT: Duration = Duration::from_secs(15 * 60);
+/// Whoever gives credentials is waited for so long.
+const ASKED_MAX: Duration = Duration::from_secs(30);
 
 /// Signs requests with credentials that are kept, and asked for anew in time. Clones share them.
 #[derive(Clone)]
@@ -99,7 +101,9 @@ impl Signer {
         {
             return Ok(credentials.clone().into());
         }
-        let credentials = match (self.provider.provide_credentials().await, &*kept) {
+        let asked = tokio::time::timeout(ASKED_MAX, self.provider.provide_credentials()).await;
+        let asked = asked.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(ASKED_MAX)));
+        let credentials = match (asked, &*kept) {
             (Ok(credentials), _) => credentials,
             // Nobody to ask, but these still hold.
             (Err(_), Some(Kept { credentials, .. })) if credentials.expiry().is_some_and(|it| now < it) => {

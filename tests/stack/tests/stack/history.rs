@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::support::{LONG, Subscriber, Told};
 
-/// So many that the emulator, whose queries are slow, is done in time. `EES_STACK_CHANGESETS=all` takes the whole history.
+/// Unless `EES_STACK_CHANGESETS` says how many, or `all`: the emulator takes some thirty a second.
 const CHANGESETS: usize = 300;
 
 /// The history as far as it is taken.

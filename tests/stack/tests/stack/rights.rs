@@ -116,11 +116,19 @@ async fn tried(stack: &Stack, who: &Identity) -> Vec<(&'static str, bool)> {
 async fn a_function_is_refused_what_it_does_not_need() {
     let account = LocalAws::guarded_account().await;
     let stack = Stack::event_store(&account).await;
-    for (role, rights) in [
-        ("ApiRole", &["read the log", "read the log by its order", "write to the log", "read a row"][..]),
-        // The two write what is the store's own, by a condition that the emulator takes for true.
-        ("IndexerRole", &["read the log", "write to the log", "change the log"]),
+    // Deployed for its role only.
+    let own = stack.own_projection("postgres://nowhere").await;
+    for (stack_of_role, role, rights) in [
+        (&own, "ProjectionRole", &["read the log", "read the log by its order"][..]),
         (
+            &stack,
+            "ApiRole",
+            &["read the log", "read the log by its order", "write to the log", "read a row"][..],
+        ),
+        // The two write what is the store's own, by a condition that the emulator takes for true.
+        (&stack, "IndexerRole", &["read the log", "write to the log", "change the log"]),
+        (
+            &stack,
             "ProjectorRole",
             &[
                 "read the log",
@@ -131,9 +139,9 @@ async fn a_function_is_refused_what_it_does_not_need() {
                 "delete a row",
             ],
         ),
-        ("PublisherRole", &["publish", "leave a dead letter"]),
+        (&stack, "PublisherRole", &["publish", "leave a dead letter"]),
     ] {
-        let tried = tried(&stack, &stack.role(role).await).await;
+        let tried = tried(&stack, &stack_of_role.role(role).await).await;
         let allowed: Vec<_> = tried.into_iter().filter_map(|(what, may)| may.then_some(what)).collect();
         assert_eq!(allowed, rights, "{role}");
     }

@@ -1,0 +1,91 @@
+//! Waiting until projections have got somewhere: for reading your own writes, and for messages that tell of a changeset.
+
+use std::time::Duration;
+
+use ees_store::{ChangesetId, Checkpoint, StreamId};
+
+use crate::handle::Handle;
+use crate::operation::OperateError;
+
+impl Handle {
+    /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::TimedOut`].
+    pub async fn when_reached(
+        &self,
+        name: &str,
+        checkpoint: Checkpoint,
+        timeout: Duration,
+    ) -> Result<(), OperateError> {
+        let live = &self.member(name)?.live;
+        let mut position = live.position();
+        let deadline = tokio::time::Instant::now() + timeout;
+        let late = |wanted| OperateError::TimedOut { checkpoint: *live.position().borrow(), wanted };
+        let head = tokio::time::timeout_at(deadline, self.log.head()).await.map_err(|_| late(checkpoint))?;
+        let head = head.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
+        // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
+        let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
+        let reached = position.wait_for(|position| *position >= wanted);
+        let waited = match tokio::time::timeout_at(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
+            Err(_) => Err(late(wanted)),
+        };
+        // What a stopped projection has reached belongs to another log.
+        if let Some(why) = live.snapshot().stopped() {
+            return Err(OperateError::Invalid(why));
+        }
+        waited
+    }
+
+    /// Waits until a stream's changeset is applied (or parked, or skipped).
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::TimedOut`]; [`OperateError::Invalid`] when there is no such
+    /// changeset.
+    pub async fn when_applied(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        timeout: Duration,
+    ) -> Result<(), OperateError> {
+        self.member(name)?;
+        let checkpoint = self.place_of(stream_id, changeset_id).await?;
+        self.when_reached(name, checkpoint, timeout).await
+    }
+
+    pub(crate) async fn place_of(
+        &self,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+    ) -> Result<Checkpoint, OperateError> {
+        let located = self.log.locate(stream_id, changeset_id).await;
+        located.map_err(|e| OperateError::Unavailable(e.to_string()))?.ok_or_else(|| {
+            OperateError::Invalid(format!(
+                "stream \"{stream_id}\" has no changeset {changeset_id} in the log"
+            ))
+        })
+    }
+
+    /// Whether all projections are past what stands at this checkpoint, as far as this process knows.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn all_are_past(&self, place: Checkpoint) -> bool {
+        self.members.values().all(|member| {
+            // What a stopped projection has reached belongs to another log.
+            *member.live.position().borrow() > place && member.live.snapshot().stopped().is_none()
+        })
+    }
+
+    /// Until all projections are past what stands at this checkpoint; for ever when one of them is stopped.
+    #[cfg(feature = "sqs")]
+    pub(crate) async fn when_all_are_past(&self, place: Checkpoint) {
+        for member in self.members.values() {
+            let reached = member.live.position().wait_for(|position| *position > place).await.is_ok();
+            if !reached || member.live.snapshot().stopped().is_some() {
+                return std::future::pending().await;
+            }
+        }
+    }
+}
