@@ -16,7 +16,7 @@ use ees_store::http::{Api, ApiKeys, EscapedAnswer, StatisticsSource};
 use lambda_http::RequestExt;
 use lambda_http::request::RequestContext;
 use lambda_runtime::Error;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use crate::Environment;
 use crate::environment::given;
@@ -27,45 +27,66 @@ use crate::environment::given;
 /// The table can't be used, the keys are none, or there is no Lambda runtime around it.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let keys = given("EES_API_KEYS").map(|keys| keys.parse()).transpose()?;
-    let router = router(environment, environment.read_models()?, keys).await?;
-    lambda_http::run(tower::service_fn(move |event| answer(router.clone(), event))).await
+    let routes = &Routes::new(environment, environment.read_models()?, keys).await?;
+    lambda_http::run(tower::service_fn(move |event| routes.answer(event))).await
 }
 
 /// The routes of the stack's API.
-///
-/// # Errors
-/// The table can't be used.
-pub async fn router(
-    environment: &Environment,
-    read_models: Database,
-    keys: Option<ApiKeys>,
-) -> Result<Router, Error> {
-    // A function is frozen between two calls: what it would do then is left to the indexer.
-    let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
-    let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
-    let api = Api::new(store.clone(), store).with_statistics(Arc::new(Counted(read_models)));
-    Ok(match keys {
-        Some(keys) => api.with_keys(keys).router(),
-        None => api.router(),
-    })
+pub struct Routes {
+    /// For callers whose signature API Gateway has verified.
+    signed: Router,
+    /// For all others: they need a key, if there are any. So nobody gets in unasked in the moment in which the stack is changed
+    /// from keys to signatures, when the function may be ahead of API Gateway.
+    other: Router,
 }
 
-/// Answers what API Gateway hands over.
-///
-/// # Errors
-/// None: whatever happens is an answer.
-pub async fn answer(router: Router, event: lambda_http::Request) -> Result<Response, Error> {
-    let stage = stage_of(&event);
-    let (mut parts, body) = event.into_parts();
-    parts.uri = without_stage(&parts.uri, stage.as_deref());
-    parts.extensions.insert(EscapedAnswer);
-    let body = match body {
-        lambda_http::Body::Text(text) => Body::from(text),
-        lambda_http::Body::Binary(bytes) => Body::from(bytes),
-        _ => Body::empty(),
-    };
-    let answered = router.into_service().ready().await?.call(Request::from_parts(parts, body)).await;
-    Ok(answered?)
+impl Routes {
+    /// The routes, with keys if callers don't sign.
+    ///
+    /// # Errors
+    /// The table can't be used.
+    pub async fn new(
+        environment: &Environment,
+        read_models: Database,
+        keys: Option<ApiKeys>,
+    ) -> Result<Self, Error> {
+        // A function is frozen between two calls: what it would do then is left to the indexer.
+        let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
+        let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
+        let counted = Arc::new(Counted(read_models));
+        let api = || Api::new(store.clone(), store.clone()).with_statistics(counted.clone());
+        let signed = api().router();
+        let other = keys.map_or_else(|| signed.clone(), |keys| api().with_keys(keys).router());
+        Ok(Self { signed, other })
+    }
+
+    /// Answers what API Gateway hands over.
+    ///
+    /// # Errors
+    /// None: whatever happens is an answer.
+    pub async fn answer(&self, event: lambda_http::Request) -> Result<Response, Error> {
+        let router = if is_signed(&event) { &self.signed } else { &self.other };
+        let stage = stage_of(&event);
+        let (mut parts, body) = event.into_parts();
+        parts.uri = without_stage(&parts.uri, stage.as_deref());
+        parts.extensions.insert(EscapedAnswer);
+        let body = match body {
+            lambda_http::Body::Text(text) => Body::from(text),
+            lambda_http::Body::Binary(bytes) => Body::from(bytes),
+            _ => Body::empty(),
+        };
+        let service = router.clone().into_service();
+        let answered = service.oneshot(Request::from_parts(parts, body)).await;
+        Ok(answered?)
+    }
+}
+
+/// Whether API Gateway has verified a signature: only then it names who has signed.
+fn is_signed(event: &lambda_http::Request) -> bool {
+    match event.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.identity.user_arn.is_some(),
+        _ => false,
+    }
 }
 
 fn stage_of(event: &lambda_http::Request) -> Option<String> {

@@ -1,15 +1,15 @@
 //! What the emulator can't route: the handler is given the events of API Gateway themselves.
 
-use axum::Router;
 use axum::body::to_bytes;
-use ees_lambda::{Environment, api};
+use ees_lambda::Environment;
+use ees_lambda::api::Routes;
 use ees_projector::dynamodb::{Database, create_table};
 use ees_test_aws::LocalAws;
 use serde_json::{Value, json};
 
 const BODY_MAX: usize = 8 * 1024 * 1024;
 
-async fn router(keys: Option<&str>) -> Router {
+async fn routes(keys: Option<&str>) -> Routes {
     let account = LocalAws::account().await;
     let config = account.sdk_config();
     let client = aws_sdk_dynamodb::Client::new(&config);
@@ -17,7 +17,7 @@ async fn router(keys: Option<&str>) -> Router {
     create_table(&client, "read-models").await.unwrap();
     let environment = Environment { role: "api".to_owned(), config, table: "log".to_owned() };
     let keys = keys.map(|keys| keys.parse().unwrap());
-    api::router(&environment, Database::new(client, "read-models"), keys).await.unwrap()
+    Routes::new(&environment, Database::new(client, "read-models"), keys).await.unwrap()
 }
 
 /// An event as a REST API of API Gateway hands it over: the path is as it was sent, the query is decoded.
@@ -41,50 +41,53 @@ fn event(method: &str, path: &str, query: &[(&str, &str)], body: Option<&str>) -
 }
 
 async fn text(
-    router: &Router,
+    routes: &Routes,
     method: &str,
     path: &str,
     query: &[(&str, &str)],
     body: Option<&str>,
 ) -> (u16, String) {
-    let request = lambda_http::request::from_str(&event(method, path, query, body)).unwrap();
-    let response = api::answer(router.clone(), request).await.unwrap();
+    answered(routes, &event(method, path, query, body)).await
+}
+
+async fn answered(routes: &Routes, event: &str) -> (u16, String) {
+    let response = routes.answer(lambda_http::request::from_str(event).unwrap()).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), BODY_MAX).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
 async fn call(
-    router: &Router,
+    routes: &Routes,
     method: &str,
     path: &str,
     query: &[(&str, &str)],
     body: Option<&str>,
 ) -> (u16, Value) {
-    let (status, text) = text(router, method, path, query, body).await;
+    let (status, text) = text(routes, method, path, query, body).await;
     (status, serde_json::from_str(&text).unwrap())
 }
 
 #[tokio::test]
 async fn a_slash_in_a_stream_id_is_no_slash_of_the_path() {
-    let router = router(None).await;
+    let routes = routes(None).await;
     let id = "axum/src/ä b%41.rs";
     let path = "/streams/axum%2Fsrc%2F%C3%A4%20b%2541.rs";
     let committed = json!({"stream_id": id, "changeset_id": 1});
-    assert_eq!(call(&router, "POST", path, &[], Some(r#"{"events":[1]}"#)).await, (200, committed));
+    assert_eq!(call(&routes, "POST", path, &[], Some(r#"{"events":[1]}"#)).await, (200, committed));
     let next = [("expected_last_changeset", "1")];
-    assert_eq!(call(&router, "POST", path, &next, Some(r#"{"events":[2]}"#)).await.0, 200);
-    let (status, page) = call(&router, "GET", &format!("{path}/changesets"), &[("from", "2")], None).await;
+    assert_eq!(call(&routes, "POST", path, &next, Some(r#"{"events":[2]}"#)).await.0, 200);
+    let (status, page) = call(&routes, "GET", &format!("{path}/changesets"), &[("from", "2")], None).await;
     assert_eq!(
         (status, &page["stream_id"], &page["changesets"][0]["events"]),
         (200, &json!(id), &json!([2]))
     );
-    assert_eq!(call(&router, "GET", "/streams/axum/changesets", &[], None).await.0, 404);
+    assert_eq!(call(&routes, "GET", "/streams/axum/changesets", &[], None).await.0, 404);
 }
 
 #[tokio::test]
 async fn an_empty_stream_id_is_missing() {
-    let router = router(None).await;
+    let routes = routes(None).await;
     let commit = Some(r#"{"events":[1]}"#);
     for (method, path, body) in [
         ("POST", "/streams/", commit),
@@ -92,31 +95,41 @@ async fn an_empty_stream_id_is_missing() {
         ("GET", "/streams//changesets", None),
         ("GET", "/streams//events", None),
     ] {
-        let (status, problem) = call(&router, method, path, &[], body).await;
+        let (status, problem) = call(&routes, method, path, &[], body).await;
         assert_eq!((status, &problem["error"]), (400, &json!("MISSING_STREAM_ID")), "{method} {path}");
     }
-    assert_eq!(call(&router, "GET", "/", &[], None).await, (404, json!({"message": "Invalid endpoint"})));
+    assert_eq!(call(&routes, "GET", "/", &[], None).await, (404, json!({"message": "Invalid endpoint"})));
 }
 
 #[tokio::test]
 async fn keys_are_asked_for_where_there_are_any() {
-    assert_eq!(call(&router(Some("read:key")).await, "GET", "/streams", &[], None).await.0, 200);
-    let (status, refused) = call(&router(Some("read:other")).await, "GET", "/streams", &[], None).await;
+    assert_eq!(call(&routes(Some("read:key")).await, "GET", "/streams", &[], None).await.0, 200);
+    let (status, refused) = call(&routes(Some("read:other")).await, "GET", "/streams", &[], None).await;
     assert_eq!((status, &refused["error"]), (401, &json!("UNAUTHORIZED")));
 }
 
 #[tokio::test]
+async fn whose_signature_was_verified_needs_no_key() {
+    let routes = routes(Some("read:other")).await;
+    let arn = "arn:aws:iam::123456789012:user/ada";
+    let signed = event("GET", "/streams", &[], None)
+        .replace(r#""sourceIp":"127.0.0.1""#, &format!(r#""sourceIp":"127.0.0.1","userArn":"{arn}""#));
+    assert!(signed.contains(arn));
+    assert_eq!(answered(&routes, &signed).await.0, 200);
+}
+
+#[tokio::test]
 async fn an_answer_fits_what_lambda_carries() {
-    let router = router(None).await;
+    let routes = routes(None).await;
     // Of this an answer has twice as much, escaped.
     let events = format!("{{\"events\":[{}]}}", vec!["\"\""; 100_000].join(","));
     for last in 0..10 {
         let expected = [("expected_last_changeset", &*last.to_string())];
-        assert_eq!(call(&router, "POST", "/streams/a", &expected, Some(&events)).await.0, 200);
+        assert_eq!(call(&routes, "POST", "/streams/a", &expected, Some(&events)).await.0, 200);
     }
     let (mut from, mut read) = ("1".to_owned(), 0);
     loop {
-        let (status, page) = text(&router, "GET", "/streams/a/changesets", &[("from", &from)], None).await;
+        let (status, page) = text(&routes, "GET", "/streams/a/changesets", &[("from", &from)], None).await;
         let carried = serde_json::to_string(&page).unwrap().len();
         assert!(status == 200 && carried < 6_000_000 && carried > 500_000, "{status} {carried}");
         let page: Value = serde_json::from_str(&page).unwrap();
