@@ -141,11 +141,16 @@ impl OnDemand {
         &self,
         changesets: &[(StreamId, ChangesetId)],
     ) -> Result<Vec<bool>, OperateError> {
-        let next = self.stands_at().await?;
         let mut passing = Passing::of(changesets.iter().map(|(stream_id, id)| (stream_id, *id)));
-        let looked = passing.look(&*self.log, |place| place < next).await;
-        looked.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))?;
+        self.look(&mut passing).await?;
         Ok(changesets.iter().map(|(stream_id, id)| passing.is_passed(stream_id, *id)).collect())
+    }
+
+    /// Looks which of these it is past by now.
+    pub(crate) async fn look(&self, passing: &mut Passing) -> Result<(), OperateError> {
+        let next = self.stands_at().await?;
+        let looked = passing.look(&*self.log, |place| place < next).await;
+        looked.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))
     }
 
     /// What went wrong last, until it went right again.

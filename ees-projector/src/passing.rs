@@ -58,6 +58,7 @@ impl Passing {
     }
 
     /// Of the places that are known, the first one that is waited for.
+    #[cfg(any(feature = "sqs", test))]
     pub(crate) fn next_place(&self) -> Option<Checkpoint> {
         self.streams.values().filter_map(|waiting| *waiting.left.first_key_value()?.1).min()
     }

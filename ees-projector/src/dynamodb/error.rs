@@ -1,6 +1,7 @@
 //! What DynamoDB said, and whether it passes.
 
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 
 use crate::database::{Fenced, TooLarge};
@@ -68,6 +69,17 @@ fn passes(code: &str) -> bool {
             | "AccessDeniedException"
             | "ResourceNotFoundException"
     )
+}
+
+/// Why several items could not be read as they are at one moment.
+pub(super) fn unread(error: SdkError<TransactGetItemsError>) -> Error {
+    if let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
+        let codes = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+        // A projection that writes just then: its transaction is over in a moment.
+        let passes = codes.filter(|code| *code != "None").all(passes);
+        return Error { detail: DisplayErrorContext(&error).to_string(), passes };
+    }
+    Error::of(error)
 }
 
 /// Why a transaction did not go through.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{Get, TransactGetItem};
+use backon::Retryable;
 use ees_store::Checkpoint;
 
 use crate::database;
@@ -114,9 +115,8 @@ impl Database {
         for _ in 0..READS_MAX {
             let partition = self.partition(projection).await?;
             let home = control::home(projection);
-            let found = self
-                .get_together([(&home, control::CONTROL), (rows::GENERATIONS, projection), (&partition, key)])
-                .await?;
+            let keys = [(&*home, control::CONTROL), (rows::GENERATIONS, projection), (&*partition, key)];
+            let found = (|| self.get_together(keys)).retry(unprocessed::pauses()).when(Error::passes).await?;
             let [control, generation, row] = found;
             if rows::partition(projection, generation.as_ref())? != partition {
                 continue;
@@ -138,14 +138,15 @@ impl Database {
     async fn get_together<const N: usize>(
         &self,
         keys: [(&str, &str); N],
-    ) -> Result<[Option<Item>; N], BoxError> {
+    ) -> Result<[Option<Item>; N], Error> {
         let mut call = self.client.transact_get_items();
         for (partition, key) in keys {
             let get = Get::builder().table_name(&*self.table).set_key(Some(item::key(partition, key)));
-            call = call.transact_items(TransactGetItem::builder().get(get.build()?).build());
+            let get = get.build().map_err(|e| Error::damaged(&e.to_string()))?;
+            call = call.transact_items(TransactGetItem::builder().get(get).build());
         }
         let mut found =
-            Box::pin(call.send()).await.map_err(Error::of)?.responses.unwrap_or_default().into_iter();
+            Box::pin(call.send()).await.map_err(error::unread)?.responses.unwrap_or_default().into_iter();
         Ok(std::array::from_fn(|_| found.next().and_then(|answer| answer.item).filter(|it| !it.is_empty())))
     }
 

@@ -16,8 +16,7 @@ pub(super) struct Rounds(ExponentialBackoff);
 
 impl Rounds {
     pub(super) fn new() -> Self {
-        let pauses = ExponentialBuilder::new().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
-        Self(pauses.with_max_times(ROUNDS_MAX).with_jitter().build())
+        Self(pauses().build())
     }
 
     /// After a round that began with so many and left so many: waits, if nothing was done.
@@ -31,4 +30,10 @@ impl Rounds {
         }
         Ok(())
     }
+}
+
+/// The pauses between tries that may come to something, as long as there is hope.
+pub(super) fn pauses() -> ExponentialBuilder {
+    let pauses = ExponentialBuilder::new().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
+    pauses.with_max_times(ROUNDS_MAX).with_jitter()
 }

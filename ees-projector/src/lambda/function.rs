@@ -12,11 +12,10 @@ use serde::Serialize;
 
 use super::batch::{Item, failed};
 use super::records;
+use crate::look_again;
 use crate::on_demand::OnDemand;
+use crate::passing::Passing;
 use crate::worker::runner::Drained;
-
-/// How often it is looked whether a changeset has its place in the log by now.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A projection or a reactor that an AWS Lambda function runs.
 ///
@@ -183,23 +182,23 @@ impl Function {
     }
 
     async fn reached(&self, wanted: &[(StreamId, ChangesetId)], deadline: Instant) -> Vec<bool> {
-        let mut passed = vec![false; wanted.len()];
+        let changesets = || wanted.iter().map(|(stream_id, id)| (stream_id, *id));
+        let mut passing = Passing::of(changesets());
+        let mut pauses = look_again::pauses();
         loop {
             let drained = self.worker.drain_until(deadline).await;
-            let left: Vec<_> = (0..wanted.len()).filter(|number| !passed[*number]).collect();
-            let changesets: Vec<_> = left.iter().map(|number| wanted[*number].clone()).collect();
-            match self.worker.has_passed(&changesets).await {
-                Ok(now) => left.into_iter().zip(now).for_each(|(number, now)| passed[number] = now),
-                Err(error) => {
-                    tracing::warn!(projection = self.worker.name(), %error, "how far it got can't be told");
-                }
+            if let Err(error) = self.worker.look(&mut passing).await {
+                tracing::warn!(projection = self.worker.name(), %error, "how far it got can't be told");
             }
+            let passed: Vec<_> =
+                changesets().map(|(stream_id, id)| passing.is_passed(stream_id, id)).collect();
             let all = passed.iter().all(|passed| *passed);
-            if all || drained == Drained::Paused || Instant::now() + LOOK_EVERY >= deadline {
+            let pause = pauses.next().unwrap_or(look_again::AFTER_MAX);
+            if all || drained == Drained::Paused || Instant::now() + pause >= deadline {
                 return passed;
             }
             // Their places in the log may be given out a moment after them; or another host is at work.
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(pause).await;
         }
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -13,13 +12,11 @@ use tokio_util::task::TaskTracker;
 
 use super::{Delivery, Queue};
 use crate::Handle;
+use crate::look_again;
 use crate::passing::Passing;
 
 /// Portions of messages that are waited for at once, of 10 at most.
 const PORTIONS_AT_ONCE: usize = 20;
-/// After so long it is looked whether a changeset has its place in the log by now, and then ever later.
-const LOOK_AFTER_MIN: Duration = Duration::from_millis(50);
-const LOOK_AFTER_MAX: Duration = Duration::from_secs(1);
 /// The wait after a call that failed. The SDK has tried it again already.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -201,7 +198,7 @@ impl Portion {
         count(&self.counts.unreadable, &unreadable);
         let mut passing = Passing::of(waiting.iter().filter_map(changeset));
         let mut extend_at = Instant::now() + self.queue.visibility() / 2;
-        let mut pauses = pauses();
+        let mut pauses = look_again::pauses();
         while !waiting.is_empty() && !self.stopped.is_cancelled() && Instant::now() < self.deadline {
             let is_answered = self.look(&mut passing, extend_at.min(self.deadline)).await;
             let is_passed = |delivery: &Delivery| {
@@ -224,7 +221,7 @@ impl Portion {
                 self.extend(&waiting).await;
                 extend_at = Instant::now() + self.queue.visibility() / 2;
             }
-            let pause = pauses.next().unwrap_or(LOOK_AFTER_MAX);
+            let pause = pauses.next().unwrap_or(look_again::AFTER_MAX);
             let until = (Instant::now() + pause).min(extend_at).min(self.deadline);
             self.wait(passing.next_place().filter(|_| is_answered), until).await;
         }
@@ -285,14 +282,4 @@ impl Portion {
 fn changeset(delivery: &Delivery) -> Option<(&StreamId, ChangesetId)> {
     let message = delivery.message.as_ref().ok()?;
     Some((message.stream_id(), message.changeset_id()))
-}
-
-/// Soon again at first: a place in the log is mostly given out a moment after the message.
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(LOOK_AFTER_MIN)
-        .with_max_delay(LOOK_AFTER_MAX)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

@@ -14,6 +14,7 @@ use crate::reactor::NEVER;
 use crate::worker::batch::Batch;
 use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
+use crate::worker::same_log::{is_late, late};
 use crate::worker::step::Core;
 use crate::worker::transact::AsyncWork;
 
@@ -232,6 +233,9 @@ where
         checkpoint: Checkpoint,
     ) -> Result<(Batch<P::Event>, Applied), StepError> {
         let page = self.log.read(LogQuery::from(checkpoint, 1)).await.map_err(StepError::Log)?;
+        if is_late(&page, checkpoint) {
+            return Err(late(checkpoint));
+        }
         let batch = Batch::decode(checkpoint, page, &self.projection.filter(), &self.projection.reading());
         let found =
             batch.place(0).filter(|place| place.checkpoint == checkpoint && place.stream_id == *stream_id);

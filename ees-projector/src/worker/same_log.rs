@@ -1,6 +1,6 @@
 //! Whether the log is still the one that was read before.
 
-use ees_store::{LogHead, LogQuery};
+use ees_store::{Checkpoint, Error, LogHead, LogPage, LogQuery};
 use uuid::Uuid;
 
 use crate::control::Control;
@@ -62,9 +62,22 @@ where
         if page.changesets.first().map(place_of).as_ref() == Some(last) {
             return Ok(());
         }
+        if is_late(&page, last.checkpoint) {
+            return Err(late(last.checkpoint));
+        }
         Err(StepError::Replaced(format!(
             "the log went back: checkpoint {} was changeset {} of stream \"{}\", and is not any more. {advice}",
             last.checkpoint, last.changeset_id, last.stream_id
         )))
     }
+}
+
+/// Whether the log says itself that something stands there which it does not show at the moment: an index that lags, as
+/// DynamoDB's may, and no log that went back.
+pub(crate) fn is_late(page: &LogPage, place: Checkpoint) -> bool {
+    page.changesets.is_empty() && page.next <= place && place < page.head.checkpoint
+}
+
+pub(crate) fn late(place: Checkpoint) -> StepError {
+    StepError::Log(Error::Unavailable(format!("it does not show checkpoint {place} yet")))
 }

@@ -1,0 +1,19 @@
+//! When it is looked again whether a changeset has its place in the log by now, and is applied.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+
+const AFTER_MIN: Duration = Duration::from_millis(50);
+pub(crate) const AFTER_MAX: Duration = Duration::from_secs(1);
+
+/// Soon again at first, since a place is mostly given out a moment after the message that tells of the changeset; then ever
+/// later.
+pub(crate) fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(AFTER_MIN)
+        .with_max_delay(AFTER_MAX)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
