@@ -9,6 +9,7 @@ use ees_store::publish::Received;
 use ees_store::{ChangesetId, StreamId};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::batch::{Item, failed};
 use super::records;
@@ -131,15 +132,30 @@ impl Function {
         }
     }
 
+    /// What [`serve_messages`](Self::serve_messages) makes of a call: messages of a queue are answered by
+    /// [`on_messages`](Self::on_messages), a call without any by [`on_schedule`](Self::on_schedule).
+    ///
+    /// # Errors
+    /// Those of the schedule; that the messages are no event of SQS.
+    pub async fn on_messages_or_schedule(&self, call: Value, deadline: Instant) -> Result<Value, Error> {
+        if call.get("Records").is_none() {
+            return Ok(serde_json::to_value(self.on_schedule(deadline).await?)?);
+        }
+        Ok(serde_json::to_value(self.on_messages(&serde_json::from_value(call)?, deadline).await)?)
+    }
+
     /// Serves a queue, until the runtime ends the process: the one line of `main`.
+    ///
+    /// A schedule may call the same function, and should, each minute or so: it applies what no message told of, and tries again
+    /// what a reactor failed at. The log is the truth; a queue may lose a message to its dead letters.
     ///
     /// # Errors
     /// When there is no Lambda runtime around it.
     pub async fn serve_messages(self) -> Result<(), Error> {
         let this = &self;
-        lambda_runtime::run(service_fn(|call: LambdaEvent<SqsEvent>| async move {
+        lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
             let deadline = this.deadline(&call.context);
-            Ok::<_, Error>(this.on_messages(&call.payload, deadline).await)
+            this.on_messages_or_schedule(call.payload, deadline).await
         }))
         .await
     }
@@ -163,7 +179,7 @@ impl Function {
     /// As [`serve_messages`](Self::serve_messages).
     pub async fn serve_schedule(self) -> Result<(), Error> {
         let this = &self;
-        lambda_runtime::run(service_fn(|call: LambdaEvent<serde_json::Value>| async move {
+        lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
             this.on_schedule(this.deadline(&call.context)).await
         }))
         .await
