@@ -7,7 +7,7 @@
 //! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where that ends;
 //!   `by_type` lists the streams of a type.
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits, `sweep` finds
-//!   what was missed.
+//!   what was missed; a stream that is `stuck` holds up no other.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item` what it holds.
 //! - `table` makes the calls, again where `error` says so.
 //!
@@ -31,6 +31,7 @@ mod plan;
 mod queue;
 mod reader;
 mod schema;
+mod stuck;
 mod sweep;
 mod table;
 mod worker;

@@ -7,4 +7,5 @@ mod costs;
 mod indexing;
 mod late;
 mod racing;
+mod stuck;
 mod support;

@@ -5,12 +5,14 @@
 //! - `answers` are the answers of AWS to calls that it refuses.
 //! - `late` keeps new index entries back for a while.
 //! - `death` ends a process in the middle of a call.
+//! - `full` is an item that takes no more.
 //! - [`Calls`] counts what went through.
 
 mod answers;
 mod calls;
 mod connector;
 mod death;
+mod full;
 mod late;
 
 use std::fmt;
@@ -25,6 +27,7 @@ pub use calls::Calls;
 pub(crate) use connector::Connector;
 use death::Death;
 pub use death::{Moment, dying_at_each_call};
+use full::Full;
 use late::Late;
 
 /// A plan of faults, which a seed fixes; clones share it. Carried out in the SDK's own HTTP layer, so that its retries
@@ -49,6 +52,7 @@ struct Shared {
     calls: Calls,
     cut_off: AtomicBool,
     death: Death,
+    full: Full,
     under_way: watch::Sender<usize>,
 }
 
@@ -189,6 +193,7 @@ impl Faults {
             calls: Calls::default(),
             cut_off: AtomicBool::new(false),
             death,
+            full: Full::default(),
             under_way: watch::Sender::new(0),
         }))
     }
