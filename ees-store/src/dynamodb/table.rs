@@ -18,7 +18,7 @@ use super::schema::Layout;
 use crate::{Result, StreamId};
 
 /// A single attempt at a call takes no longer, unless the configuration says otherwise.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
 

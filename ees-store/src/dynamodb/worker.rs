@@ -52,6 +52,8 @@ impl Worker {
         let deadline = Instant::now() + self.table.patience;
         let mut indexed = 0;
         *waiting = arrange(std::mem::take(waiting));
+        // A repeated commit, or one that was in doubt.
+        waiting.retain(|it| self.known.peek(&it.stream_id).is_none_or(|known| *known < it.changeset_id));
         loop {
             self.stuck.leave_out(waiting);
             if waiting.is_empty() {

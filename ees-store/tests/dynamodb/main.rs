@@ -4,6 +4,7 @@
 mod adopting;
 mod conflicts;
 mod costs;
+mod doubts;
 mod indexing;
 mod late;
 mod racing;

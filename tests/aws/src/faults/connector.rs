@@ -85,6 +85,7 @@ impl Connection {
                 Err(broken())
             }
         };
+        self.faults.0.silence.keep(&operation).await;
         pause(self.faults.delay()).await;
         served
     }

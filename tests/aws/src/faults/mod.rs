@@ -6,6 +6,7 @@
 //! - `late` keeps new index entries back for a while.
 //! - `death` ends a process in the middle of a call.
 //! - `full` is an item that takes no more.
+//! - `silence` keeps answers back for good.
 //! - [`Calls`] counts what went through.
 
 mod answers;
@@ -14,6 +15,7 @@ mod connector;
 mod death;
 mod full;
 mod late;
+mod silence;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +31,7 @@ use death::Death;
 pub use death::{Moment, dying_at_each_call};
 use full::Full;
 use late::Late;
+use silence::Silence;
 
 /// A plan of faults, which a seed fixes; clones share it. Carried out in the SDK's own HTTP layer, so that its retries
 /// and its error types are those of production.
@@ -53,6 +56,7 @@ struct Shared {
     cut_off: AtomicBool,
     death: Death,
     full: Full,
+    silence: Silence,
     under_way: watch::Sender<usize>,
 }
 
@@ -194,6 +198,7 @@ impl Faults {
             cut_off: AtomicBool::new(false),
             death,
             full: Full::default(),
+            silence: Silence::default(),
             under_way: watch::Sender::new(0),
         }))
     }
