@@ -76,7 +76,8 @@ const STREAMS_AT_ONCE: usize = 16;
 pub struct Options {
     /// How long idempotency keys are kept at least; 7 days unless set. DynamoDB removes them some days later.
     pub keep_keys: Duration,
-    /// How long a call is tried again while DynamoDB throttles, fails or can't be reached; 10 seconds unless set.
+    /// How long a call is tried again while DynamoDB throttles, fails or can't be reached; 10 seconds unless set. The last attempt
+    /// may take longer, up to its own limit: 5 seconds unless the configuration says otherwise.
     pub patience: Duration,
     /// Who gives changesets their place in the global order; this process unless set.
     pub indexing: Indexing,
