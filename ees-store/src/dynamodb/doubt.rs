@@ -18,14 +18,14 @@ impl<'a> UnderWay<'a> {
     }
 
     /// It is there.
-    pub(super) fn is_stored(mut self) {
+    pub(super) fn stored(mut self) {
         if let (Some(queue), Some(changeset)) = (self.queue, self.changeset.take()) {
             queue.push(changeset);
         }
     }
 
     /// Another one is in its place, so that it can't be stored any more.
-    pub(super) fn is_refused(mut self) {
+    pub(super) fn refused(mut self) {
         self.changeset = None;
     }
 }

@@ -90,10 +90,10 @@ async fn append(
         other => Some(other),
     };
     let Some(before) = before else {
-        under_way.is_stored();
+        under_way.stored();
         return Ok((stored, Some(changeset)));
     };
-    under_way.is_refused();
+    under_way.refused();
     let repeated = match before {
         Found::Marker(marker) => Some(keys::answer(&marker, commit)?),
         Found::Changeset(_) | Found::Nothing => keys::repeat(table, commit).await?,

@@ -19,7 +19,7 @@ impl Silence {
             waiting.map(|waiting| *waiting += 1).is_some()
         });
         if is_silent {
-            pending().await
+            pending::<()>().await;
         }
     }
 }
