@@ -13,6 +13,10 @@ use crate::Environment;
 /// Before its time is over a sweep writes down where it is.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// From the end of one sweep to the next: an hour less than a day, so that a schedule of once a day does not come too early each
+/// second time.
+const SWEEP_EVERY: Duration = Duration::from_secs(23 * 60 * 60);
+
 /// Serves the table's stream, and a schedule for what the stream did not tell of, until the runtime ends the process.
 ///
 /// # Errors
@@ -51,7 +55,9 @@ pub async fn index(indexer: &Indexer, records: &Records) -> Result<usize, Error>
 }
 
 async fn sweep(indexer: &Indexer, until: Instant) -> Result<Value, Error> {
-    let swept = indexer.sweep(until).await?;
+    let Some(swept) = indexer.sweep_if_due(SWEEP_EVERY, until).await? else {
+        return Ok(json!({ "is_due": false }));
+    };
     tracing::info!(
         items = swept.items,
         indexed = swept.indexed,

@@ -13,6 +13,9 @@ pub(super) type Reasons = [CancellationReason];
 const CONTENTION: [&str; 4] =
     ["TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError", "RequestLimitExceeded"];
 
+/// Why one may be cancelled that says nothing of the action it stands at.
+const OF_ALL: [&str; 3] = ["InternalServerError", "AccessDenied", "ResourceNotFound"];
+
 /// The same call may succeed in a moment, and may be made again: every write here is conditional, so that a repeat
 /// of one that was carried out is noticed.
 pub(super) fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
@@ -65,6 +68,21 @@ pub(super) fn is_contended(error: &SdkError<TransactWriteItemsError>) -> bool {
     };
     let passing = |reason: &CancellationReason| reason.code().is_some_and(|code| CONTENTION.contains(&code));
     refused(error).is_none() && cancelled.cancellation_reasons().iter().any(passing)
+}
+
+/// Why these actions of a cancelled transaction, by their index, won't go through however often they are tried: the item is as
+/// large as one can be, or its stream is. Neither for a condition, nor for what passes, nor for what would go for all of them.
+pub(super) fn hopeless(error: &SdkError<TransactWriteItemsError>) -> Vec<(usize, &CancellationReason)> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+    else {
+        return Vec::new();
+    };
+    let is_hopeless = |reason: &CancellationReason| {
+        reason.code().is_some_and(|code| {
+            code != "None" && !is_condition(reason) && !CONTENTION.contains(&code) && !OF_ALL.contains(&code)
+        })
+    };
+    cancelled.cancellation_reasons().iter().enumerate().filter(|(_, reason)| is_hopeless(reason)).collect()
 }
 
 /// The transaction is larger than DynamoDB takes at once.

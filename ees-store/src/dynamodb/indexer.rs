@@ -1,10 +1,11 @@
 //! An indexer apart from a store.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Config;
 use tokio::sync::Mutex;
 
+use super::item::Item;
 use super::plan::Candidate;
 use super::sweep::{self, Swept};
 use super::table::Table;
@@ -65,8 +66,28 @@ impl Indexer {
     /// # Cancellation
     /// Safe; the next call begins where the last one that returned has stopped.
     pub async fn sweep(&self, until: Instant) -> Result<Swept> {
+        self.sweep_from(sweep::progress(&self.table).await?.at, until).await
+    }
+
+    /// The same, but nothing (`None`) when a sweep has come to the end of the table less than `every` ago, in whichever
+    /// process; seconds count. So it may be called far more often than the table is to be read: what does not fit one call is
+    /// done by the next ones, and then nothing until it is due again.
+    ///
+    /// # Errors
+    /// As for [`index`](Self::index).
+    ///
+    /// # Cancellation
+    /// As for [`sweep`](Self::sweep).
+    pub async fn sweep_if_due(&self, every: Duration, until: Instant) -> Result<Option<Swept>> {
+        let progress = sweep::progress(&self.table).await?;
+        if !progress.is_due(every) {
+            return Ok(None);
+        }
+        self.sweep_from(progress.at, until).await.map(Some)
+    }
+
+    async fn sweep_from(&self, mut from: Option<Item>, until: Instant) -> Result<Swept> {
         let mut swept = Swept::default();
-        let mut from = sweep::position(&self.table).await?;
         loop {
             let part = sweep::part(&self.table, from).await?;
             swept.calls += 1;

@@ -3,11 +3,11 @@
 //! - [`Store`] opens a table and is both traits; [`Options`] are its settings. [`create_table`] makes one, [`check`] looks at
 //!   one, [`adopt`] takes one over that another system has made, [`cost`] says what it costs.
 //! - [`Indexer`] gives changesets their place in the global order, wherever it runs.
-//! - `writer` appends: at most one read, one conditional write. `keys` remembers idempotency keys.
+//! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers idempotency keys.
 //! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where that ends;
 //!   `by_type` lists the streams of a type.
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits, `sweep` finds
-//!   what was missed.
+//!   what was missed; a stream that is `stuck` holds up no other.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item` what it holds.
 //! - `table` makes the calls, again where `error` says so.
 //!
@@ -19,6 +19,7 @@ mod by_type;
 mod check;
 mod cost;
 mod counter;
+mod doubt;
 mod error;
 mod head;
 mod holes;
@@ -31,6 +32,7 @@ mod plan;
 mod queue;
 mod reader;
 mod schema;
+mod stuck;
 mod sweep;
 mod table;
 mod worker;
@@ -46,8 +48,8 @@ use futures::StreamExt;
 use tokio::task::JoinSet;
 
 use crate::{
-    Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage,
-    LogQuery, Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
+    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use adopt::{Adopted, adopt};
@@ -74,7 +76,8 @@ const STREAMS_AT_ONCE: usize = 16;
 pub struct Options {
     /// How long idempotency keys are kept at least; 7 days unless set. DynamoDB removes them some days later.
     pub keep_keys: Duration,
-    /// How long a call is tried again while DynamoDB throttles, fails or can't be reached; 10 seconds unless set.
+    /// How long a call is tried again while DynamoDB throttles, fails or can't be reached; 10 seconds unless set. The last attempt
+    /// may take longer, up to its own limit: 5 seconds unless the configuration says otherwise.
     pub patience: Duration,
     /// Who gives changesets their place in the global order; this process unless set.
     pub indexing: Indexing,
@@ -196,10 +199,8 @@ impl Store {
 
     /// Commits, and leaves the changeset to be indexed; with the stream's tail, where it is known afterwards.
     async fn commit_after(&self, commit: &Commit, known: Option<&Tail>) -> Result<(Committed, Option<Tail>)> {
-        let (committed, stored) = writer::commit(&self.table, self.rules, commit, known).await?;
-        if let (Some(queue), Some(changeset)) = (&self.queue, &stored) {
-            queue.push(candidate(changeset));
-        }
+        let queue = self.queue.as_ref();
+        let (committed, stored) = writer::commit(&self.table, queue, self.rules, commit, known).await?;
         Ok((committed, stored.as_ref().map(Tail::after)))
     }
 
@@ -218,15 +219,6 @@ impl Store {
             ));
         }
         verdicts
-    }
-}
-
-fn candidate(changeset: &Changeset) -> Candidate {
-    Candidate {
-        stream_id: changeset.stream_id.clone(),
-        changeset_id: changeset.changeset_id,
-        // What an item has besides: its key and its numbers.
-        size_bytes: changeset.size_bytes() + changeset.stream_id.as_str().len() + 300,
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::plan::{BATCH_MAX, Candidate};
 use super::sweep;
-use super::table::Table;
+use super::table::{ATTEMPT_MAX, Table};
 use super::worker::Worker;
 
 /// Changesets that wait to be indexed, at most; a sweep finds those which there was no room for.
@@ -21,19 +22,23 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Queue {
     waiting: mpsc::Sender<Candidate>,
+    in_doubt: mpsc::Sender<(Instant, Candidate)>,
     overflow: Arc<Notify>,
 }
 
 /// The other end.
 pub(super) struct Waiting {
     waiting: mpsc::Receiver<Candidate>,
+    in_doubt: mpsc::Receiver<(Instant, Candidate)>,
     overflow: Arc<Notify>,
 }
 
 pub(super) fn queue() -> (Queue, Waiting) {
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let (sender, waiting) = mpsc::channel(WAITING_MAX);
+    let (doubtful, in_doubt) = mpsc::channel(WAITING_MAX);
     let overflow = Arc::new(Notify::new());
-    (Queue { waiting: sender, overflow: overflow.clone() }, Waiting { waiting: receiver, overflow })
+    let queue = Queue { waiting: sender, in_doubt: doubtful, overflow: overflow.clone() };
+    (queue, Waiting { waiting, in_doubt, overflow })
 }
 
 impl Queue {
@@ -43,17 +48,37 @@ impl Queue {
             self.overflow.notify_one();
         }
     }
+
+    /// Leaves a changeset that may be stored, or be so in a moment: it is looked for at once, and once more when no attempt to
+    /// write it can be under way any longer. Never waits.
+    pub(super) fn push_in_doubt(&self, candidate: Candidate) {
+        if self.in_doubt.try_send((Instant::now() + ATTEMPT_MAX, candidate.clone())).is_err() {
+            self.overflow.notify_one();
+        }
+        self.push(candidate);
+    }
 }
 
 /// Indexes what is left in the queue: all that has come meanwhile goes together.
 pub(super) async fn drain(mut worker: Worker, mut queue: Waiting, every: Duration, table: Table, own: Queue) {
+    let doubting = tokio::spawn(look_again(queue.in_doubt, own.clone()));
     let sweeping = tokio::spawn(sweep_now_and_then(table, own, queue.overflow.clone(), every));
-    let _stop = AbortOnDrop(sweeping);
+    let _stop = (AbortOnDrop(doubting), AbortOnDrop(sweeping));
     let mut waiting = Vec::new();
     while queue.waiting.recv_many(&mut waiting, BATCH_MAX).await > 0 {
         while let Err(error) = worker.index(&mut waiting).await {
             tracing::warn!(%error, changesets = waiting.len(), "could not be indexed yet; will try again");
             tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+}
+
+/// They come in the order in which they are due.
+async fn look_again(mut in_doubt: mpsc::Receiver<(Instant, Candidate)>, queue: Queue) {
+    while let Some((due, candidate)) = in_doubt.recv().await {
+        tokio::time::sleep_until(due).await;
+        if queue.waiting.send(candidate).await.is_err() {
+            return;
         }
     }
 }

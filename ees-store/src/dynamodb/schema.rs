@@ -1,25 +1,24 @@
 //! What the table looks like: how ours is made, and what one that is there already must have.
 
-use std::future::Future;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
     PointInTimeRecoverySpecification, Projection, ProjectionType, ScalarAttributeType, SseSpecification,
     StreamSpecification, StreamViewType, TableDescription, TimeToLiveSpecification,
 };
 use aws_sdk_dynamodb::{Client, Config};
-use backon::Retryable;
 
 use super::error::{failed, is_passing, storage, unbuilt};
 use super::item::{
     CHANGESET_ID, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE, UPDATED_AT,
 };
 use super::keys::EXPIRES_AT;
-use super::table::{client, pauses};
+use super::table::{again, client};
 use crate::{Error, Result, StreamId, StreamType};
 
+/// How long a call is tried that makes a table, or looks at one.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// DynamoDB's own limit, for an item together with all its entries in local indexes.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
 /// For the attributes of the global index, which a changeset gets after it was stored.
@@ -50,7 +49,7 @@ impl Layout {
     /// Reads the description of a table.
     pub(super) async fn of(client: &Client, table: &str) -> Result<Self> {
         let describe = || client.describe_table().table_name(table).send();
-        let answer = match again(describe).await {
+        let answer = match again(PATIENCE, describe, is_passing).await {
             Ok(answer) => answer,
             Err(error)
                 if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
@@ -171,7 +170,7 @@ pub async fn create_table(config: impl Into<Config>, table: &str, protected: boo
         .stream_specification(stream.build().map_err(unbuilt)?)
         .sse_specification(SseSpecification::builder().enabled(true).build())
         .deletion_protection_enabled(protected);
-    let made = match again(|| create.clone().send()).await {
+    let made = match again(PATIENCE, || create.clone().send(), is_passing).await {
         Ok(_) => true,
         Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {
             false
@@ -197,11 +196,11 @@ async fn recover_and_expire(client: &Client, table: &str) -> Result<()> {
     let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true);
     let recover = client.update_continuous_backups().table_name(table);
     let recover = recover.point_in_time_recovery_specification(recovery.build().map_err(unbuilt)?);
-    again(|| recover.clone().send()).await.map_err(failed)?;
+    again(PATIENCE, || recover.clone().send(), is_passing).await.map_err(failed)?;
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT);
     let expire = client.update_time_to_live().table_name(table);
     let expire = expire.time_to_live_specification(expiry.build().map_err(unbuilt)?);
-    again(|| expire.clone().send()).await.map(drop).map_err(failed)
+    again(PATIENCE, || expire.clone().send(), is_passing).await.map(drop).map_err(failed)
 }
 
 fn keys(partition_key: &str, sort_key: &str) -> Result<Vec<KeySchemaElement>> {
@@ -214,16 +213,6 @@ fn keys(partition_key: &str, sort_key: &str) -> Result<Vec<KeySchemaElement>> {
 
 fn projection(kind: ProjectionType) -> Projection {
     Projection::builder().projection_type(kind).build()
-}
-
-/// Makes a call again while what is in the way may pass, for a short time.
-async fn again<T, E, F, Fut>(call: F) -> std::result::Result<T, SdkError<E>>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = std::result::Result<T, SdkError<E>>>,
-    E: ProvideErrorMetadata,
-{
-    call.retry(pauses(Duration::from_secs(10))).when(is_passing).await
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ use super::error::failed;
 use super::item::{self, CHANGESET_ID, Item, PAGE, STREAM_ID};
 use super::plan::Candidate;
 use super::table::{Table, names, values};
-use crate::{ChangesetId, Result, StreamId};
+use crate::{ChangesetId, Result, StreamId, Timestamp};
 
 /// Where a sweep that was cut short goes on, for the next one.
 const POSITION: &str = "!!!RESERVED:SWEEP!!!";
 const AT_STREAM: &str = "at_stream_id";
 const AT_CHANGESET: &str = "at_changeset_id";
+/// When one last came to the end of the table, in seconds since 1970.
+const ENDED_AT: &str = "ended_at";
 
 /// What a sweep did, and what it cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,25 +77,73 @@ pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
     })
 }
 
-/// Where the last sweep stopped.
-pub(super) async fn position(table: &Table) -> Result<Option<Item>> {
-    let Some(found) = table.get(item::key(POSITION, 0)).await? else { return Ok(None) };
-    match (item::to_text(&found, AT_STREAM), item::to_number(&found, AT_CHANGESET)) {
-        (Ok(stream), Ok(changeset)) => Ok(Some(item::key(stream, changeset))),
-        _ => Ok(None),
+/// How far sweeps have come, over all processes.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Where the last one stopped, unless it was at the end.
+    pub(super) at: Option<Item>,
+    /// When the end was last reached, in seconds since 1970.
+    ended_at: Option<u64>,
+}
+
+impl Progress {
+    /// Whether the end was not reached for so long. An end that lies ahead is another clock's, and counts by its distance.
+    pub(super) fn is_due(&self, every: Duration) -> bool {
+        self.ended_at.is_none_or(|ended_at| now().abs_diff(ended_at) >= every.as_secs())
     }
 }
 
-/// Remembers where this one stopped.
+fn now() -> u64 {
+    u64::try_from(Timestamp::now().as_micros() / 1_000_000).unwrap_or(0)
+}
+
+/// How far the last sweep has come.
+pub(super) async fn progress(table: &Table) -> Result<Progress> {
+    let Some(found) = table.get(item::key(POSITION, 0)).await? else { return Ok(Progress::default()) };
+    let at = match (item::to_text(&found, AT_STREAM), item::to_number(&found, AT_CHANGESET)) {
+        (Ok(stream), Ok(changeset)) => Some(item::key(stream, changeset)),
+        _ => None,
+    };
+    Ok(Progress { at, ended_at: item::to_number(&found, ENDED_AT).ok() })
+}
+
+/// Remembers where this one stopped: here, or at the end.
 pub(super) async fn save_position(table: &Table, position: Option<&Item>) -> Result<()> {
-    let mut saved = item::key(POSITION, 0);
-    if let Some(position) = position {
-        saved.insert(AT_STREAM.to_owned(), item::text(item::to_text(position, STREAM_ID)?));
-        saved.insert(AT_CHANGESET.to_owned(), item::number(item::to_number(position, CHANGESET_ID)?));
-    }
-    let put = || table.client.put_item().table_name(&*table.name).set_item(Some(saved.clone())).send();
-    table.call(put).await.map(drop).map_err(failed)
+    let update = table.client.update_item().table_name(&*table.name).set_key(Some(item::key(POSITION, 0)));
+    let at = [("#s", AT_STREAM), ("#c", AT_CHANGESET)];
+    let update = match position {
+        // When the end was last reached stays what it is.
+        Some(position) => update
+            .update_expression("SET #s = :s, #c = :c")
+            .set_expression_attribute_names(names(at))
+            .set_expression_attribute_values(values([
+                (":s", item::text(item::to_text(position, STREAM_ID)?)),
+                (":c", item::number(item::to_number(position, CHANGESET_ID)?)),
+            ])),
+        None => update
+            .update_expression("SET #e = :e REMOVE #s, #c")
+            .set_expression_attribute_names(names([at[0], at[1], ("#e", ENDED_AT)]))
+            .set_expression_attribute_values(values([(":e", item::number(now()))])),
+    };
+    table.call(|| update.clone().send()).await.map(drop).map_err(failed)
 }
 
 /// Between two parts of a sweep that is in no hurry.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_is_due_when_the_last_one_is_long_over() {
+        let ended = |ended_at| Progress { at: None, ended_at };
+        let hour = Duration::from_secs(3600);
+        assert!(ended(None).is_due(hour));
+        assert!(ended(Some(now())).is_due(Duration::ZERO));
+        assert!(!ended(Some(now() - 1_800)).is_due(hour));
+        assert!(ended(Some(now() - 3_600)).is_due(hour));
+        assert!(!ended(Some(now() + 1_800)).is_due(hour), "a clock that is ahead");
+        assert!(ended(Some(now() + 7_200)).is_due(hour), "a clock that was wrong");
+    }
+}

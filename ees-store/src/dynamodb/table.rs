@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
@@ -18,7 +18,7 @@ use super::schema::Layout;
 use crate::{Result, StreamId};
 
 /// A single attempt at a call takes no longer, unless the configuration says otherwise.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
 
@@ -64,7 +64,7 @@ impl Table {
         Fut: Future<Output = Result<T, SdkError<E>>>,
         E: ProvideErrorMetadata,
     {
-        call.retry(pauses(self.patience)).when(is_passing).await
+        again(self.patience, call, is_passing).await
     }
 
     /// One attempt after the other at a transaction, until it is carried out or a condition does not hold.
@@ -77,7 +77,7 @@ impl Table {
             let call = self.client.transact_write_items().set_transact_items(Some(actions.to_vec()));
             call.send().await.map(drop)
         };
-        send.retry(pauses(self.patience)).when(|error| is_passing(error) || is_contended(error)).await
+        again(self.patience, send, |error| is_passing(error) || is_contended(error)).await
     }
 
     /// An item as it is at this moment.
@@ -116,7 +116,8 @@ impl Table {
         let mut found = Vec::with_capacity(keys.len());
         for keys in keys.chunks(KEYS_MAX) {
             let mut left = keys.to_vec();
-            let mut pauses = backon::BackoffBuilder::build(pauses(self.patience));
+            let mut pauses = backon::BackoffBuilder::build(pauses());
+            let begun = Instant::now();
             while !left.is_empty() {
                 let asked = left.len();
                 let mut answer = self.some_places(left).await?;
@@ -124,8 +125,8 @@ impl Table {
                 left = answer.1;
                 // What was left unprocessed was too much at once.
                 if left.len() == asked {
-                    let Some(pause) = pauses.next() else { return Err(crate::Error::Overloaded) };
-                    tokio::time::sleep(pause).await;
+                    let pause = pauses.next().filter(|pause| begun.elapsed() + *pause < self.patience);
+                    tokio::time::sleep(pause.ok_or(crate::Error::Overloaded)?).await;
                 }
             }
         }
@@ -164,14 +165,30 @@ pub(super) fn client(config: impl Into<Config>) -> Client {
     )
 }
 
-/// Pauses between attempts, for so long: jitter keeps those apart who met once.
-pub(super) fn pauses(patience: Duration) -> ExponentialBuilder {
+/// Makes a call, and makes it again while what is in the way passes. None begins when the patience is over, so that it all takes
+/// no longer than that and one attempt.
+pub(super) async fn again<T, E, F, Fut>(
+    patience: Duration,
+    call: F,
+    passes: impl Fn(&E) -> bool,
+) -> Result<T, E>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let begun = Instant::now();
+    // A limit of the pauses alone would not count what the attempts take.
+    let in_time = |_: &E, pause: Option<Duration>| pause.filter(|pause| begun.elapsed() + *pause < patience);
+    call.retry(pauses()).when(passes).adjust(in_time).await
+}
+
+/// Between attempts, without end: jitter keeps those apart who met once.
+fn pauses() -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(10))
         .with_max_delay(Duration::from_secs(1))
         .with_jitter()
         .without_max_times()
-        .with_total_delay(Some(patience))
 }
 
 /// An attribute of an expression: its stand-in, and its value.

@@ -13,10 +13,11 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::counter::{self, Counter};
-use super::error::{failed, is_condition, is_too_large, refused, unbuilt};
+use super::error::{failed, hopeless, is_condition, is_too_large, refused, unbuilt};
 use super::head::Head;
 use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, page_of};
 use super::plan::{BATCH_MAX, Candidate, arrange, batch_length, predecessors};
+use super::stuck::Stuck;
 use super::table::{Table, names, values};
 use crate::{ChangesetId, Checkpoint, Error, Result, StreamId};
 
@@ -33,6 +34,7 @@ pub(super) struct Worker {
     counter: Option<Counter>,
     /// A changeset of each stream that has its place, and so have all before it. Never outdated: places are for ever.
     known: LruCache<StreamId, ChangesetId>,
+    stuck: Stuck,
     /// Changesets in one batch, at most: fewer once a batch was too large.
     batch_max: usize,
     lost: u32,
@@ -40,15 +42,23 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(table: Table, head: Option<Arc<Head>>) -> Self {
-        Self { table, head, counter: None, known: LruCache::new(KNOWN_MAX), batch_max: BATCH_MAX, lost: 0 }
+        let (known, stuck) = (LruCache::new(KNOWN_MAX), Stuck::new());
+        Self { table, head, counter: None, known, stuck, batch_max: BATCH_MAX, lost: 0 }
     }
 
-    /// Indexes all of these, and what has to go before them. How many it were; what is left after an error stays.
+    /// Indexes all of these, and what has to go before them, but for streams that are stuck. How many it were; what is left
+    /// after an error stays.
     pub(super) async fn index(&mut self, waiting: &mut Vec<Candidate>) -> Result<usize> {
         let deadline = Instant::now() + self.table.patience;
         let mut indexed = 0;
         *waiting = arrange(std::mem::take(waiting));
-        while !waiting.is_empty() {
+        // A repeated commit, or one that was in doubt.
+        waiting.retain(|it| self.known.peek(&it.stream_id).is_none_or(|known| *known < it.changeset_id));
+        loop {
+            self.stuck.leave_out(waiting);
+            if waiting.is_empty() {
+                return Ok(indexed);
+            }
             let length = batch_length(waiting, self.batch_max);
             let before = self.unindexed_before(&waiting[..length]).await?;
             if !before.is_empty() {
@@ -63,9 +73,9 @@ impl Worker {
                 Outcome::Again if Instant::now() > deadline => return Err(Error::Overloaded),
                 Outcome::Again => self.pause().await,
                 Outcome::Known => self.forget_indexed(waiting, length).await?,
+                Outcome::Stuck => {}
             }
         }
-        Ok(indexed)
     }
 
     /// What a batch needs indexed before it: nothing, nearly always. One call for all streams of the batch tells, and one
@@ -155,6 +165,16 @@ impl Worker {
             self.batch_max = batch.len() / 2;
             return Ok(Outcome::Again);
         }
+        // The counter's own is the first: whatever is in its way concerns all.
+        let stuck =
+            hopeless(&error).into_iter().filter_map(|(at, why)| Some((batch.get(at.checked_sub(1)?)?, why)));
+        let stuck: Vec<_> = stuck.collect();
+        if !stuck.is_empty() {
+            for (candidate, why) in stuck {
+                self.stuck.add(candidate, why.message().or(why.code()).unwrap_or_default());
+            }
+            return Ok(Outcome::Stuck);
+        }
         let Some(reasons) = refused(&error) else { return Err(failed(error)) };
         if let Some(moved) = reasons.first().filter(|reason| is_condition(reason)) {
             self.counter = moved.item.as_ref().and_then(|item| Counter::of(item).ok());
@@ -204,6 +224,8 @@ enum Outcome {
     Again,
     /// Some of it has its place already, or does not exist.
     Known,
+    /// Some of it can't get a place, and is remembered.
+    Stuck,
 }
 
 fn placed(table: &Table, candidate: &Candidate, place: Checkpoint) -> Result<Update> {

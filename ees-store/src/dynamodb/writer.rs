@@ -7,12 +7,15 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use uuid::Uuid;
 
+use super::doubt::UnderWay;
 use super::error::{failed, is_condition, refused};
 use super::item::{self, COMMIT_ID, Item};
 use super::keys;
+use super::plan::Candidate;
+use super::queue::Queue;
 use super::table::Table;
 use crate::decide::decide;
-use crate::{Changeset, Commit, Committed, Refusal, Result, StreamId, Tail, Timestamp};
+use crate::{Changeset, ChangesetId, Commit, Committed, Refusal, Result, StreamId, Tail, Timestamp};
 
 /// What a commit needs besides the table.
 #[derive(Clone, Copy)]
@@ -24,9 +27,10 @@ pub(super) struct Rules {
 /// A commit's answer; and the changeset, when it was this call that stored it.
 pub(super) type Outcome = (Committed, Option<Changeset>);
 
-/// Appends one changeset. `known` is a tail that the stream once had, if one is at hand.
+/// Appends one changeset, and leaves it in the queue. `known` is a tail that the stream once had, if one is at hand.
 pub(super) async fn commit(
     table: &Table,
+    queue: Option<&Queue>,
     rules: Rules,
     commit: &Commit,
     known: Option<&Tail>,
@@ -50,9 +54,9 @@ pub(super) async fn commit(
         }
     };
     match decided {
-        Ok(changeset) => append(table, rules, commit, changeset).await,
+        Ok(changeset) => append(table, queue, rules, commit, changeset).await,
         Err(refusal) => match keys::repeat(table, commit).await? {
-            Some(committed) => Ok((committed, None)),
+            Some(committed) => Ok(stored_before(queue, commit, committed)),
             None => Err(refusal.into()),
         },
     }
@@ -64,25 +68,56 @@ pub(super) async fn tail(table: &Table, stream_id: &StreamId) -> Result<Tail> {
     last.map_or_else(|| Ok(Tail::default()), |last| item::to_tail(&last))
 }
 
-async fn append(table: &Table, rules: Rules, commit: &Commit, changeset: Changeset) -> Result<Outcome> {
+async fn append(
+    table: &Table,
+    queue: Option<&Queue>,
+    rules: Rules,
+    commit: &Commit,
+    changeset: Changeset,
+) -> Result<Outcome> {
     let commit_id = Uuid::new_v4();
+    let under_way = UnderWay::new(queue, candidate(commit, changeset.changeset_id));
     let found = if commit.idempotency_key.is_none() && changeset.stream_type.is_none() {
         put(table, item::of_changeset(&changeset, commit_id)).await?
     } else {
         put_all(table, actions(table, rules, commit, &changeset, commit_id)?).await?
     };
     let stored = Committed { changeset_id: changeset.changeset_id, checkpoint: None };
-    match found {
-        Found::Nothing => Ok((stored, Some(changeset))),
+    let before = match found {
+        Found::Nothing => None,
         // An answer was lost, and this is what became of the first attempt.
-        Found::Changeset(there) | Found::Marker(there) if is_of(&there, commit_id) => {
-            Ok((stored, Some(changeset)))
-        }
-        Found::Marker(marker) => Ok((keys::answer(&marker, commit)?, None)),
-        Found::Changeset(_) => match keys::repeat(table, commit).await? {
-            Some(committed) => Ok((committed, None)),
-            None => Err(Refusal::Outdated { expectation: commit.expectation }.into()),
-        },
+        Found::Changeset(there) | Found::Marker(there) if is_of(&there, commit_id) => None,
+        other => Some(other),
+    };
+    let Some(before) = before else {
+        under_way.stored();
+        return Ok((stored, Some(changeset)));
+    };
+    under_way.refused();
+    let repeated = match before {
+        Found::Marker(marker) => Some(keys::answer(&marker, commit)?),
+        Found::Changeset(_) | Found::Nothing => keys::repeat(table, commit).await?,
+    };
+    match repeated {
+        Some(committed) => Ok(stored_before(queue, commit, committed)),
+        None => Err(Refusal::Outdated { expectation: commit.expectation }.into()),
+    }
+}
+
+/// Whoever has stored it may have gone before it was indexed: it is a repeat, so somebody did not get the answer.
+fn stored_before(queue: Option<&Queue>, commit: &Commit, committed: Committed) -> Outcome {
+    if let Some(queue) = queue {
+        queue.push(candidate(commit, committed.changeset_id));
+    }
+    (committed, None)
+}
+
+fn candidate(commit: &Commit, changeset_id: ChangesetId) -> Candidate {
+    Candidate {
+        stream_id: commit.stream_id.clone(),
+        changeset_id,
+        // What an item has besides: its key and its numbers.
+        size_bytes: commit.size_bytes() + commit.stream_id.as_str().len() + 300,
     }
 }
 

@@ -63,3 +63,23 @@ async fn a_table_that_takes_nothing_is_overloaded() {
     let error = store.commit(commit("a", 1, "[1]")).await.unwrap_err();
     assert!(error.is_transient() && error.code() == "UNAVAILABLE", "{error:?}");
 }
+
+/// One that takes everything and says nothing is so too: what each attempt takes counts.
+#[tokio::test]
+async fn patience_is_for_all_attempts_together() {
+    use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+    use ees_store::dynamodb::{Indexing, Options, Store};
+    use std::time::{Duration, Instant};
+    let account = account().await;
+    let faults = Faults::none();
+    let attempt = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2)).build();
+    let config = account.sdk_config_with(&faults).into_builder().timeout_config(attempt).build();
+    let options =
+        Options { patience: Duration::from_secs(3), indexing: Indexing::Elsewhere, ..Options::default() };
+    let store = Store::open_with(&config, crate::support::TABLE, options).await.unwrap();
+    faults.silence("PutItem");
+    let begun = Instant::now();
+    let error = store.commit(commit("a", 0, "[1]")).await.unwrap_err();
+    assert_eq!(error.code(), "UNAVAILABLE", "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+}

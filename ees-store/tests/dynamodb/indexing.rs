@@ -95,6 +95,35 @@ async fn a_sweep_finds_what_was_missed_and_goes_on_where_it_stopped() {
     assert_eq!((later.indexed, later.is_done), (0, true));
 }
 
+/// A function may be called every few minutes, and the table is read once a day.
+#[tokio::test]
+async fn a_sweep_that_is_due_goes_on_to_the_end_and_then_rests() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    // More than one call's worth.
+    let large = format!("[\"{}\"]", "x".repeat(250_000));
+    for number in 0..10 {
+        writer.commit(commit(&format!("s{number}"), 0, &large)).await.unwrap();
+    }
+    let day = Duration::from_secs(24 * 60 * 60);
+    let faults = Faults::none();
+    let (mut indexed, mut sweeps) = (0, 0);
+    while let Some(swept) = indexer(&account, &faults).await.sweep_if_due(day, Instant::now()).await.unwrap()
+    {
+        indexed += swept.indexed;
+        sweeps += 1;
+    }
+    assert_eq!(indexed, 10);
+    assert!(sweeps > 1, "one call does not get through the table");
+    assert_eq!(faults.calls().of("Scan"), sweeps, "what is not due reads nothing");
+    // The command asks nobody; and when it is cut short, the last end stays known.
+    let again = indexer(&account, &Faults::none()).await;
+    assert!(!again.sweep(Instant::now()).await.unwrap().is_done);
+    assert!(again.sweep_if_due(day, Instant::now()).await.unwrap().is_none());
+    let rest = again.sweep_if_due(Duration::ZERO, Instant::now() + Duration::from_secs(60)).await.unwrap();
+    assert!(rest.is_some_and(|rest| rest.is_done && rest.items < 15), "it goes on where the command stopped");
+}
+
 /// A store that indexes for itself also finds what was left by one that died, at its start.
 #[tokio::test]
 async fn a_store_indexes_what_another_left_behind() {

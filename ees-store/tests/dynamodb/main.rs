@@ -4,7 +4,9 @@
 mod adopting;
 mod conflicts;
 mod costs;
+mod doubts;
 mod indexing;
 mod late;
 mod racing;
+mod stuck;
 mod support;

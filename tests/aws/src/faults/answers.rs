@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub(super) fn throttled(operation: &str, actions: usize) -> HttpResponse {
     match operation {
         "TransactWriteItems" => {
-            cancelled(actions, "ThrottlingError", "Throughput exceeds the current capacity")
+            cancelled(actions, &[0], "ThrottlingError", "Throughput exceeds the current capacity")
         }
         "Query" | "Scan" | "GetItem" | "BatchGetItem" | "PutItem" | "UpdateItem" => refusal(
             400,
@@ -23,9 +23,14 @@ pub(super) fn throttled(operation: &str, actions: usize) -> HttpResponse {
 /// Another transaction has one of the items.
 pub(super) fn conflict(operation: &str, actions: usize) -> HttpResponse {
     if operation == "TransactWriteItems" {
-        return cancelled(actions, "TransactionConflict", "Transaction is ongoing for the item");
+        return cancelled(actions, &[0], "TransactionConflict", "Transaction is ongoing for the item");
     }
     refusal(400, "TransactionConflictException", "Transaction is ongoing for the item")
+}
+
+/// These actions of a transaction are on streams that take no more.
+pub(super) fn full(actions: usize, full: &[usize]) -> HttpResponse {
+    cancelled(actions, full, "ItemCollectionSizeLimitExceeded", "Collection size exceeded.")
 }
 
 /// AWS itself failed.
@@ -40,10 +45,12 @@ pub(super) fn instead(status: StatusCode, body: &Value) -> HttpResponse {
     response
 }
 
-/// The first action is the one it was about.
-fn cancelled(actions: usize, code: &str, message: &str) -> HttpResponse {
+/// It was about `these` of the actions.
+fn cancelled(actions: usize, these: &[usize], code: &str, message: &str) -> HttpResponse {
     let mut reasons = vec![json!({ "Code": "None" }); actions.max(1)];
-    reasons[0] = json!({ "Code": code, "Message": message });
+    for &at in these {
+        reasons[at] = json!({ "Code": code, "Message": message });
+    }
     let codes: Vec<_> = reasons.iter().map(|reason| reason["Code"].as_str().unwrap_or_default()).collect();
     let message = format!(
         "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",

@@ -85,6 +85,7 @@ impl Connection {
                 Err(broken())
             }
         };
+        self.faults.0.silence.keep(&operation).await;
         pause(self.faults.delay()).await;
         served
     }
@@ -96,6 +97,10 @@ impl Connection {
         body: Value,
     ) -> Result<HttpResponse, ConnectorError> {
         match operation {
+            "TransactWriteItems" => match self.faults.0.full.actions(&body) {
+                full if full.is_empty() => self.network.call(request).await,
+                full => Ok(answers::full(actions(&body), &full)),
+            },
             "BatchGetItem" if self.faults.leaves_unprocessed() => {
                 let (first, rest) = halves(body);
                 let text = first.to_string();

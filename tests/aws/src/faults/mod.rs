@@ -5,13 +5,17 @@
 //! - `answers` are the answers of AWS to calls that it refuses.
 //! - `late` keeps new index entries back for a while.
 //! - `death` ends a process in the middle of a call.
+//! - `full` is an item that takes no more.
+//! - `silence` keeps answers back for good.
 //! - [`Calls`] counts what went through.
 
 mod answers;
 mod calls;
 mod connector;
 mod death;
+mod full;
 mod late;
+mod silence;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +29,9 @@ pub use calls::Calls;
 pub(crate) use connector::Connector;
 use death::Death;
 pub use death::{Moment, dying_at_each_call};
+use full::Full;
 use late::Late;
+use silence::Silence;
 
 /// A plan of faults, which a seed fixes; clones share it. Carried out in the SDK's own HTTP layer, so that its retries
 /// and its error types are those of production.
@@ -49,6 +55,8 @@ struct Shared {
     calls: Calls,
     cut_off: AtomicBool,
     death: Death,
+    full: Full,
+    silence: Silence,
     under_way: watch::Sender<usize>,
 }
 
@@ -189,6 +197,8 @@ impl Faults {
             calls: Calls::default(),
             cut_off: AtomicBool::new(false),
             death,
+            full: Full::default(),
+            silence: Silence::default(),
             under_way: watch::Sender::new(0),
         }))
     }
