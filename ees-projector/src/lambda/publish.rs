@@ -45,7 +45,11 @@ pub async fn publish_records(
             }
         }
         Err(unpublished) => {
-            tracing::error!(error = %unpublished, "changesets could not be published");
+            if unpublished.goes_on {
+                tracing::info!("more than fits the time: the next call goes on");
+            } else {
+                tracing::error!(error = %unpublished, "changesets could not be published");
+            }
             response
                 .batch_item_failures
                 .push(records::failure(numbers.get(unpublished.done).cloned().flatten()));
