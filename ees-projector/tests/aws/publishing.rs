@@ -224,6 +224,27 @@ async fn what_no_topic_takes_becomes_a_dead_letter_and_can_be_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_what_it_should_be_makes_no_dead_letters() {
+    let (bus, store) = (Bus::new().await, history(3, 1).await);
+    let sns = aws_sdk_sns::Client::new(&bus.account.sdk_config());
+    let create = sns.create_topic().name("by_name.fifo").attributes("FifoTopic", "true");
+    let topic =
+        create.attributes("ContentBasedDeduplication", "false").send().await.unwrap().topic_arn.unwrap();
+    let dead = DeadLetterQueue::new(bus.sqs.clone(), bus.queue("dead", &[]).await);
+    let publisher = Publisher::new(sns.clone()).with_changesets_topic(&topic);
+    let publisher = publisher.with_dead_letters(Arc::new(dead.clone()));
+    let changesets = all(&store).await;
+    let published = publisher.publish(&changesets, Instant::now() + Duration::from_millis(500)).await;
+    let unpublished = published.unwrap_err();
+    assert!(unpublished.passes && unpublished.error.contains("MessageDeduplicationId"), "{unpublished:?}");
+    assert!(dead.take().await.unwrap().is_empty());
+
+    let mended = sns.set_topic_attributes().topic_arn(&topic).attribute_name("ContentBasedDeduplication");
+    mended.attribute_value("true").send().await.unwrap();
+    publisher.publish(&changesets, Instant::now() + LONG).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_dead_letters_the_stream_of_what_no_topic_takes_waits_and_others_are_told() {
     let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
     let queue = bus.subscribed("changesets", &bus.changesets, true).await;

@@ -3,7 +3,7 @@
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 
 use super::Publisher;
-use super::refusal::{Refused, is_about_messages};
+use super::refusal::Refused;
 use crate::publish::Message;
 
 impl Publisher {
@@ -29,9 +29,7 @@ impl Publisher {
         }
         for failed in answer.failed() {
             if let Some(outcome) = number(Some(failed.id())).and_then(|id| outcomes.get_mut(id)) {
-                let text = format!("{}: {}", failed.code(), failed.message().unwrap_or_default());
-                let about_messages = failed.sender_fault() && is_about_messages(failed.code());
-                *outcome = Err(Refused { about_messages, text });
+                *outcome = Err(Refused::of_message(failed));
             }
         }
         Ok(outcomes)
