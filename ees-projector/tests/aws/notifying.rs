@@ -122,6 +122,7 @@ async fn each_append_to_a_typed_stream_is_notified_and_filtered_by_its_type() {
         stream_id: IDS[1].to_owned(),
         changeset_id: changeset.changeset_id,
         event_id: None,
+        each_event: false,
         error: "refused".to_owned(),
         at: changeset.timestamp,
     };

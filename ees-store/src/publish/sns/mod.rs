@@ -14,7 +14,7 @@ use aws_sdk_sns::Client;
 use self::progress::{Portion, Progress};
 use super::outbox::Outbox;
 use super::{DeadLetter, DeadLetters, Message};
-use crate::Changeset;
+use crate::{Changeset, ChangesetId, Timestamp};
 
 /// Publishes changesets and their events to FIFO topics, and notifications of typed streams to a standard one.
 ///
@@ -150,6 +150,33 @@ impl Publisher {
         published
     }
 
+    /// Leaves a dead letter for each topic about a changeset that can't be read, so that what follows it can go on. `false`
+    /// when there is nowhere to leave them: then it is for the caller to say so.
+    ///
+    /// # Errors
+    /// Why one could not be kept.
+    pub async fn give_up(
+        &self,
+        stream_id: &str,
+        changeset_id: ChangesetId,
+        error: &str,
+    ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+        let Some(dead_letters) = &self.dead_letters else { return Ok(false) };
+        for Topic { arn, of } in &self.topics {
+            let letter = DeadLetter {
+                topic_arn: arn.clone(),
+                stream_id: stream_id.to_owned(),
+                changeset_id,
+                event_id: None,
+                each_event: *of == Of::Events,
+                error: error.to_owned(),
+                at: Timestamp::now(),
+            };
+            dead_letters.keep(&letter).await?;
+        }
+        Ok(true)
+    }
+
     /// Puts a dead letter's message on its topic once more. The changeset is the one it names.
     ///
     /// # Errors
@@ -162,17 +189,21 @@ impl Publisher {
     ) -> Result<(), Unpublished> {
         // Only a FIFO topic may be named so, and only those of changesets and events are FIFO.
         let is_notification = !letter.topic_arn.ends_with(".fifo");
-        let message = match letter.event_id {
-            None if is_notification => Message::of_notification(changeset),
-            None => Some(Message::of_changeset(changeset)),
-            Some(event_id) => Message::of_events(changeset).find(|it| it.event_id() == Some(event_id)),
+        let messages = match letter.event_id {
+            None if is_notification => Of::Notifications.messages(changeset),
+            None if letter.each_event => Of::Events.messages(changeset),
+            None => Of::Changesets.messages(changeset),
+            Some(event_id) => {
+                Message::of_events(changeset).filter(|it| it.event_id() == Some(event_id)).collect()
+            }
         };
-        let Some(message) = message else {
+        // Whoever gave up a changeset that can't be read did not know whether it has a notification.
+        if messages.is_empty() && !is_notification {
             let error = "the changeset has no such message".to_owned();
             return Err(Unpublished { done: 0, passes: false, goes_on: false, error });
-        };
+        }
         let only = Self::new(self.client.clone()).with(Of::Changesets, letter.topic_arn.clone());
-        let portion = Portion { number: 0, topic: 0, messages: vec![message], taken: 0 };
+        let portion = Portion { number: 0, topic: 0, messages, taken: 0 };
         only.send_all(&mut Outbox::of(portion.waiting()), deadline).await
     }
 }
