@@ -1,6 +1,7 @@
 //! Messages onto SNS topics.
 
 mod call;
+mod client;
 mod pace;
 mod progress;
 mod refusal;
@@ -87,9 +88,14 @@ pub struct Unpublished {
 }
 
 impl Publisher {
-    /// A publisher without topics.
+    /// A publisher without topics. An attempt of a call has 5 s, unless the client says otherwise.
     pub fn new(client: Client) -> Self {
-        Self { client, topics: Vec::new(), dead_letters: None, progress: Progress::default() }
+        Self {
+            client: client::bounded(client),
+            topics: Vec::new(),
+            dead_letters: None,
+            progress: Progress::default(),
+        }
     }
 
     /// Each changeset goes to this topic.
