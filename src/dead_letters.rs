@@ -134,7 +134,7 @@ async fn put_back(letter: &DeadLetter, publisher: &Publisher, store: &Client) ->
 }
 
 fn shown(letter: &DeadLetter) -> String {
-    let DeadLetter { topic_arn, stream_id, changeset_id, event_id, error, at } = letter;
+    let DeadLetter { topic_arn, stream_id, changeset_id, event_id, error, at, .. } = letter;
     let event = event_id.map(|event| format!(", event {event}")).unwrap_or_default();
     format!("stream \"{stream_id}\", changeset {changeset_id}{event}, for {topic_arn}, since {at}: {error}")
 }

@@ -77,14 +77,22 @@ impl Reactor for Publishing {
         // A changeset is published whole, whichever of its events passed the filter.
         let mut changesets: Vec<&Changeset> = causes.iter().map(|cause| cause.changeset()).collect();
         changesets.dedup_by(|one, other| std::ptr::eq(*one, *other));
-        let published = self.publisher.publish(&changesets, Instant::now() + PATIENCE).await;
-        published.map_err(|unpublished| {
-            let left = changesets.get(unpublished.done);
+        let mut done = 0;
+        loop {
+            let left = changesets.get(done..).unwrap_or_default();
+            let Err(unpublished) = self.publisher.publish(left, Instant::now() + PATIENCE).await else {
+                return Ok(());
+            };
+            done += unpublished.done;
+            if unpublished.goes_on {
+                continue;
+            }
+            let left = changesets.get(done);
             let first = causes
                 .iter()
                 .position(|cause| left.is_some_and(|left| std::ptr::eq(*left, cause.changeset())));
-            Interrupted { done: first.unwrap_or(0), error: unpublished.into() }
-        })
+            return Err(Interrupted { done: first.unwrap_or(0), error: unpublished.into() });
+        }
     }
 
     fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {

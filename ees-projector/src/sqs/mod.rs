@@ -6,6 +6,7 @@
 //!   [`Queue::of_notifications`], notifications of typed streams.
 //! - [`DeadLetterQueue`] keeps what could not be published.
 
+mod client;
 mod dead_letters;
 mod queue;
 mod worker;

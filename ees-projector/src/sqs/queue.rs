@@ -10,6 +10,8 @@ use aws_sdk_sqs::types::{
 };
 use ees_store::publish::{Notification, Readable, Received, UnreadableMessage};
 
+use super::client::Bounded;
+
 /// A queue takes and gives so many messages at once.
 const AT_ONCE: i32 = 10;
 
@@ -41,7 +43,7 @@ const AT_ONCE: i32 = 10;
 /// ```
 #[derive(Clone)]
 pub struct Queue<M = Received> {
-    client: Client,
+    client: Bounded,
     url: String,
     wait: Duration,
     visibility: Duration,
@@ -86,7 +88,8 @@ pub enum QueueError {
 }
 
 impl Queue {
-    /// The queue at this URL, subscribed to changesets or events. Waits 5 s for messages, and has them invisible for 30 s.
+    /// The queue at this URL, subscribed to changesets or events. Waits 5 s for messages, and has them invisible for 30 s. An
+    /// attempt of a call has 5 s, and as long as it waits for messages, unless the client says otherwise.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self::at(client, url.into())
     }
@@ -119,7 +122,7 @@ impl<M: Readable> Queue<M> {
         // Long enough to cost little (some 500,000 calls a month, while nothing comes), and short enough to be waited for when a
         // process ends.
         let (wait, visibility) = (Duration::from_secs(5), Duration::from_secs(30));
-        Self { client, url, wait, visibility, of: PhantomData }
+        Self { client: Bounded::new(client), url, wait, visibility, of: PhantomData }
     }
 
     /// Waits so long for messages when there are none; whole seconds, 20 at most.
@@ -148,10 +151,12 @@ impl<M: Readable> Queue<M> {
     /// # Cancellation
     /// What was under way comes again after the visibility timeout.
     pub async fn receive(&self) -> Result<Vec<Delivery<M>>, QueueError> {
-        let call = self.client.receive_message().queue_url(&self.url).max_number_of_messages(AT_ONCE);
-        let call = call.wait_time_seconds(seconds(self.wait.min(Duration::from_secs(20))));
+        let wait = self.wait.min(Duration::from_secs(20));
+        let call = self.client().receive_message().queue_url(&self.url).max_number_of_messages(AT_ONCE);
+        let call = call.wait_time_seconds(seconds(wait));
         let call = call.visibility_timeout(seconds(self.visibility));
         let call = call.message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+        let call = call.customize().config_override(self.client.waiting(wait));
         let answer = call.send().await.map_err(unavailable)?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(delivery).collect())
     }
@@ -170,7 +175,7 @@ impl<M: Readable> Queue<M> {
                     .build()
             });
             let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|e| unbuilt(&e))?;
-            let call = self.client.delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
+            let call = self.client().delete_message_batch().queue_url(&self.url).set_entries(Some(entries));
             refused.extend(call.send().await.map_err(unavailable)?.failed);
         }
         all_changed(&refused)
@@ -203,14 +208,14 @@ impl<M: Readable> Queue<M> {
                     .build()
             });
             let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|e| unbuilt(&e))?;
-            let call = self.client.change_message_visibility_batch().queue_url(&self.url);
+            let call = self.client().change_message_visibility_batch().queue_url(&self.url);
             refused.extend(call.set_entries(Some(entries)).send().await.map_err(unavailable)?.failed);
         }
         all_changed(&refused)
     }
 
     pub(super) fn client(&self) -> &Client {
-        &self.client
+        self.client.client()
     }
 
     pub(super) fn url(&self) -> &str {

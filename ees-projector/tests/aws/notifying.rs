@@ -122,9 +122,34 @@ async fn each_append_to_a_typed_stream_is_notified_and_filtered_by_its_type() {
         stream_id: IDS[1].to_owned(),
         changeset_id: changeset.changeset_id,
         event_id: None,
+        each_event: false,
         error: "refused".to_owned(),
         at: changeset.timestamp,
     };
     bus.publisher().redrive(&letter, changeset, Instant::now() + LONG).await.unwrap();
     assert_eq!(bus.notified(&orders, 1).await, [order]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_can_not_be_written_has_nothing_repeated_on_the_others() {
+    let bus = Bus::new().await;
+    // Neither the topic nor the queue removes what comes twice.
+    let queue = bus.subscribed("all", true, None).await;
+    let store = memory::Store::new();
+    commit(&store, IDS[0], 0, "[1]", Some("account")).await;
+    commit(&store, IDS[0], 1, "[2]", Some("account")).await;
+    let page = store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
+    let changesets: Vec<_> = page.changesets.into_iter().map(|indexed| indexed.changeset).collect();
+    let events = bus.topic.replace("notifications", "events.fifo");
+    let publisher = bus.publisher().with_events_topic(&events);
+    for _ in 0..3 {
+        let published = publisher.publish(&changesets, Instant::now() + Duration::from_millis(500)).await;
+        let unpublished = published.unwrap_err();
+        assert!((unpublished.done, unpublished.passes, unpublished.goes_on) == (0, true, false));
+    }
+    let create = bus.sns.create_topic().name("events.fifo").attributes("FifoTopic", "true");
+    create.attributes("ContentBasedDeduplication", "true").send().await.unwrap();
+    publisher.publish(&changesets, Instant::now() + LONG).await.unwrap();
+    let told = |revision| ("account".to_owned(), IDS[0].to_owned(), revision);
+    assert_eq!(bus.notified(&queue, 2).await, [told(1), told(2)]);
 }

@@ -11,6 +11,7 @@ use ees_projector::{OnDemand, Projector, memory as read_models};
 use ees_store::publish::sns::Publisher;
 use ees_store::publish::{Message, Received};
 use ees_store::{Changeset, ChangesetLog, Checkpoint, LogQuery, memory};
+use ees_test_aws::Faults;
 
 use crate::flaky::Flaky;
 use crate::support::{Bus, LONG, append};
@@ -117,6 +118,44 @@ async fn a_crash_at_any_moment_leaves_nothing_out_and_the_topic_removes_what_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_events_than_fit_the_time_are_published_by_the_calls_that_follow_each_once() {
+    const EVENTS: usize = 400;
+    let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
+    let queue = bus.subscribed("events", &bus.events, true).await;
+    let events: Vec<_> = (0..EVENTS).map(|number| number.to_string()).collect();
+    append(&store, "a", &format!("[{}]", events.join(","))).await;
+    append(&store, "a", "[\"last\"]").await;
+    let (changesets, faults, deadline) = (all(&store).await, Faults::none(), Instant::now() + LONG);
+    let publisher = bus.publisher_with(&faults);
+    let (mut left, mut calls) = (&changesets[..], 1);
+    while let Err(unpublished) = publisher.publish(left, Instant::now() + Duration::from_millis(300)).await {
+        assert!(unpublished.passes && Instant::now() < deadline, "{unpublished:?}");
+        left = &left[unpublished.done..];
+        calls += 1;
+    }
+    // What is under way when the time is over may be sent once more: a call to each topic.
+    let sent = faults.calls().of("PublishBatch");
+    assert!(calls > 1 && sent <= EVENTS + 3 + 2 * calls, "{sent} in {calls}");
+    let (_, each) = expected(&changesets);
+    assert_eq!(bus.bodies(&queue, each.len()).await, each);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_never_answers_is_waited_for_until_the_time_is_over() {
+    let (bus, store) = (Bus::new().await, history(1, 1).await);
+    // The system takes connections for it, and nobody ever reads them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let config = bus.account.sdk_config().into_builder().endpoint_url(endpoint).build();
+    let publisher = Publisher::new(aws_sdk_sns::Client::new(&config)).with_events_topic(&bus.events);
+    let began = Instant::now();
+    let published = publisher.publish(&all(&store).await, began + Duration::from_millis(500)).await;
+    let unpublished = published.unwrap_err();
+    assert!((unpublished.done, unpublished.passes, unpublished.goes_on) == (0, true, false));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_gets_the_types_it_asks_for() {
     let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
     let queue = bus.queue("some", &[]).await;
@@ -182,6 +221,27 @@ async fn what_no_topic_takes_becomes_a_dead_letter_and_can_be_put_back() {
         dead.remove(letter).await.unwrap();
     }
     assert!(dead.take().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_what_it_should_be_makes_no_dead_letters() {
+    let (bus, store) = (Bus::new().await, history(3, 1).await);
+    let sns = aws_sdk_sns::Client::new(&bus.account.sdk_config());
+    let create = sns.create_topic().name("by_name.fifo").attributes("FifoTopic", "true");
+    let topic =
+        create.attributes("ContentBasedDeduplication", "false").send().await.unwrap().topic_arn.unwrap();
+    let dead = DeadLetterQueue::new(bus.sqs.clone(), bus.queue("dead", &[]).await);
+    let publisher = Publisher::new(sns.clone()).with_changesets_topic(&topic);
+    let publisher = publisher.with_dead_letters(Arc::new(dead.clone()));
+    let changesets = all(&store).await;
+    let published = publisher.publish(&changesets, Instant::now() + Duration::from_millis(500)).await;
+    let unpublished = published.unwrap_err();
+    assert!(unpublished.passes && unpublished.error.contains("MessageDeduplicationId"), "{unpublished:?}");
+    assert!(dead.take().await.unwrap().is_empty());
+
+    let mended = sns.set_topic_attributes().topic_arn(&topic).attribute_name("ContentBasedDeduplication");
+    mended.attribute_value("true").send().await.unwrap();
+    publisher.publish(&changesets, Instant::now() + LONG).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

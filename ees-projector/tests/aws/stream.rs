@@ -1,10 +1,14 @@
 //! From the stream of a DynamoDB table to the topics.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::dynamodb::Event;
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use ees_projector::lambda::publish_records;
+use ees_projector::sqs::DeadLetterQueue;
+use ees_store::publish::{DeadLetter, Message};
+use ees_store::{Changeset, Events, Json, Timestamp};
 use serde_json::{Value, json};
 
 use crate::flaky::Flaky;
@@ -101,14 +105,76 @@ async fn what_does_not_pass_in_time_is_reported_before_the_time_is_over() {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_record_that_can_not_be_read_is_reported_after_what_lies_before_it_is_published() {
-    let bus = Bus::new().await;
-    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+/// One that can be read, one that can't and one that does not even say which it is, and two that follow.
+fn with_unreadable() -> Event {
     let mut broken = item("b", 1, Some("1"));
     broken["events"] = json!({"S": "["});
-    let event = records(&[("INSERT", item("a", 1, Some("1"))), ("INSERT", broken)]);
-    let response = publish_records(&bus.publisher(), &event, Instant::now() + LONG).await;
+    let mut nameless = item("c", 1, Some("1"));
+    nameless["stream_id"] = json!({"N": "7"});
+    records(&[
+        ("INSERT", item("a", 1, Some("1"))),
+        ("INSERT", broken),
+        ("INSERT", nameless),
+        ("INSERT", item("b", 2, Some("2"))),
+        ("INSERT", item("a", 2, Some("2"))),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_can_not_be_read_becomes_a_dead_letter_and_does_not_hold_up_the_others() {
+    let bus = Bus::new().await;
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let events = bus.subscribed("events", &bus.events, true).await;
+    let dead = DeadLetterQueue::new(bus.sqs.clone(), bus.queue("dead", &[]).await);
+    let publisher = bus.publisher().with_dead_letters(Arc::new(dead.clone()));
+    let response = publish_records(&publisher, &with_unreadable(), Instant::now() + LONG).await;
+    assert_eq!(failures(&response), [""; 0]);
+    let mut told = bus.bodies(&queue, 3).await;
+    told.sort();
+    assert_eq!(told, [whole("a", 1, "1"), whole("a", 2, "2"), whole("b", 2, "2")]);
+    bus.bodies(&events, 3).await;
+
+    let mut letters: Vec<_> = dead.take().await.unwrap().into_iter().filter_map(|it| it.letter).collect();
+    letters.sort_by_key(|letter| letter.each_event);
+    let named = |letter: &DeadLetter| {
+        (letter.topic_arn.clone(), letter.stream_id.clone(), letter.changeset_id.get(), letter.each_event)
+    };
+    let letter = |topic: &String, each_event| (topic.clone(), "b".to_owned(), 1, each_event);
+    let expected = [letter(&bus.changesets, false), letter(&bus.events, true)];
+    assert_eq!(letters.iter().map(named).collect::<Vec<_>>(), expected);
+
+    // When somebody has mended the item, they go where they belong.
+    let mended = Changeset {
+        stream_id: "b".parse().unwrap(),
+        changeset_id: 1.into(),
+        first_event_id: 1.into(),
+        events: Events::parse("[1,2]").unwrap(),
+        metadata: Json::parse("{}").unwrap(),
+        timestamp: Timestamp::from_micros(0),
+        stream_type: None,
+    };
+    for letter in &letters {
+        publisher.redrive(letter, &mended, Instant::now() + LONG).await.unwrap();
+    }
+    assert_eq!(bus.bodies(&queue, 1).await, [whole("b", 1, "1,2")]);
+    let each: Vec<_> = Message::of_events(&mended).map(|message| message.body().to_owned()).collect();
+    assert_eq!(bus.bodies(&events, 2).await, each);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_dead_letters_a_record_that_can_not_be_read_is_left_out() {
+    let bus = Bus::new().await;
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let response = publish_records(&bus.publisher(), &with_unreadable(), Instant::now() + LONG).await;
+    assert_eq!(failures(&response), [""; 0]);
+    bus.bodies(&queue, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_can_not_be_read_comes_again_while_its_letter_can_not_be_kept() {
+    let bus = Bus::new().await;
+    let nowhere = DeadLetterQueue::new(bus.sqs.clone(), bus.queue("dead", &[]).await.replace("dead", "none"));
+    let publisher = bus.publisher().with_dead_letters(Arc::new(nowhere));
+    let response = publish_records(&publisher, &with_unreadable(), Instant::now() + LONG).await;
     assert_eq!(failures(&response), ["1"]);
-    assert_eq!(bus.bodies(&queue, 1).await, [whole("a", 1, "1")]);
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::Message;
 use crate::{ChangesetId, EventId, Timestamp};
 
-/// A message that a topic refused for what it is: which one, for which topic, and why.
+/// A message that a topic refused for what it is, or that could not be made: which one, for which topic, and why.
 ///
 /// It names the message and does not hold it: whoever puts it back reads the changeset from the store, which has it
 /// whole. As JSON it is what a dead-letter queue keeps.
@@ -21,7 +21,10 @@ pub struct DeadLetter {
     /// Its event, when it was a message about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<EventId>,
-    /// What the topic said.
+    /// Whether it was for messages about each of the changeset's events, when nobody could read which there are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub each_event: bool,
+    /// What the topic said, or why the changeset could not be read.
     pub error: String,
     /// When.
     pub at: Timestamp,
@@ -35,6 +38,7 @@ impl DeadLetter {
             stream_id: message.stream_id().as_str().to_owned(),
             changeset_id: message.changeset_id(),
             event_id: message.event_id(),
+            each_event: false,
             error: error.to_owned(),
             at: Timestamp::now(),
         }

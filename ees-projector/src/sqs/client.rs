@@ -1,0 +1,99 @@
+//! How long a call may take.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
+use aws_sdk_sqs::config::{self, Config};
+
+/// What takes longer than this is tried again, unless the client has a limit of its own. The SDK has none but for connecting:
+/// on a connection that was silently dropped it would wait as long as the system does, some 15 minutes.
+const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+
+/// A client whose attempts are bounded.
+#[derive(Clone)]
+pub(super) struct Bounded {
+    client: Client,
+    /// Whether the limit is its own, and holds for all calls.
+    own: bool,
+}
+
+impl Bounded {
+    pub(super) fn new(client: Client) -> Self {
+        let given = given(client.config());
+        if given.operation_attempt_timeout().is_some() {
+            return Self { client, own: true };
+        }
+        let timeouts = given.into_builder().operation_attempt_timeout(ATTEMPT_MAX).build();
+        let config = client.config().to_builder().timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), own: false }
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// For a call that waits so long on purpose.
+    pub(super) fn waiting(&self, wait: Duration) -> config::Builder {
+        if self.own {
+            return Config::builder();
+        }
+        let timeouts = given(self.client.config()).into_builder();
+        Config::builder()
+            .timeout_config(timeouts.operation_attempt_timeout(wait.saturating_add(ATTEMPT_MAX)).build())
+    }
+}
+
+fn given(config: &Config) -> TimeoutConfig {
+    config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::sqs::Queue;
+
+    /// A queue that takes connections and never answers, as one behind a connection that was silently dropped.
+    async fn silent(timeouts: Option<TimeoutConfig>) -> (Queue, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("a", "b", None, None, "test"))
+            .retry_config(config::retry::RetryConfig::disabled())
+            .endpoint_url(&url);
+        config.set_timeout_config(timeouts);
+        (Queue::new(Client::from_conf(config.build()), format!("{url}/1/mine")), listener)
+    }
+
+    /// How long a queue is waited for that never answers.
+    async fn waited(timeouts: Option<TimeoutConfig>, wait: u64) -> Duration {
+        let (queue, _listener) = silent(timeouts).await;
+        let began = Instant::now();
+        queue.with_wait(Duration::from_secs(wait)).receive().await.unwrap_err();
+        began.elapsed()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_receive_that_is_never_answered_ends_five_seconds_after_it_should_or_as_the_client_says() {
+        let own = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(1)).build();
+        let (none, some, own) = tokio::join!(waited(None, 0), waited(None, 3), waited(Some(own), 20));
+        assert!((5..8).contains(&none.as_secs()), "{none:?}");
+        assert!((8..11).contains(&some.as_secs()), "{some:?}");
+        assert!((1..5).contains(&own.as_secs()), "{own:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_does_not_wait_for_messages_ends_after_five_seconds() {
+        let (queue, _listener) = silent(None).await;
+        let began = Instant::now();
+        queue.client().purge_queue().queue_url(queue.url()).send().await.unwrap_err();
+        assert!((5..8).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    }
+}

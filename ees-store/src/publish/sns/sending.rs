@@ -1,0 +1,121 @@
+//! Rounds of calls, until everything is taken or the time is over.
+
+use std::time::Instant;
+
+use futures::{FutureExt, StreamExt};
+
+use super::call::one_each;
+use super::pace::Pace;
+use super::{Publisher, Unpublished};
+use crate::publish::outbox::{Batch, Outbox};
+use crate::publish::{DeadLetter, Message};
+
+/// Calls under way at a time.
+const CALLS_AT_ONCE: usize = 8;
+
+impl Publisher {
+    /// Sends what waits, and takes it out as it is taken.
+    pub(super) async fn send_all(
+        &self,
+        outbox: &mut Outbox<'_>,
+        deadline: Instant,
+    ) -> Result<(), Unpublished> {
+        let mut paces: Vec<Pace> = (0..outbox.groups()).map(|_| Pace::default()).collect();
+        let mut trouble: Option<Failed> = None;
+        let mut some_taken = false;
+        loop {
+            let now = Instant::now();
+            let batches = outbox.batches(|group| paces[group].may_go(now));
+            if batches.is_empty() {
+                let Some(next) = paces.iter().filter_map(Pace::next).min() else { break };
+                tokio::time::sleep_until(next.into()).await;
+                continue;
+            }
+            if now >= deadline {
+                break;
+            }
+            // Boxed: the compiler can't see yet that such a stream of calls is `Send`.
+            let calls: Vec<_> =
+                batches.iter().map(|batch| self.send_in_time(batch, deadline).boxed()).collect();
+            let calls = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+            let answers: Vec<_> = calls.collect().await;
+            for (group, answer) in answers.into_iter().flatten() {
+                match answer {
+                    Ok(()) => {
+                        some_taken = true;
+                        outbox.done(group);
+                        paces[group] = Pace::default();
+                    }
+                    Err(failed) => {
+                        let Failed { passes, error } = &failed;
+                        tracing::warn!(error, passes, "a message could not be published");
+                        let goes_on = *passes && paces[group].wait(deadline);
+                        if !goes_on {
+                            paces[group] = Pace::Stopped;
+                            // What does not pass is what somebody has to see.
+                            if trouble.as_ref().is_none_or(|known| known.passes && !passes) {
+                                trouble = Some(failed);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let Some(done) = outbox.left().map(|waiting| waiting.number).min() else { return Ok(()) };
+        let goes_on = trouble.is_none() && some_taken;
+        let Failed { passes, error } = trouble.unwrap_or_else(|| Failed {
+            passes: true,
+            error: "the time was over before all messages were taken".to_owned(),
+        });
+        Err(Unpublished { done, passes, goes_on, error })
+    }
+
+    /// What became of messages by the deadline. What nothing is said of was not taken, as far as anybody knows.
+    async fn send_in_time(&self, batch: &Batch<'_>, deadline: Instant) -> Vec<(usize, Result<(), Failed>)> {
+        if Instant::now() >= deadline {
+            return Vec::new();
+        }
+        tokio::time::timeout_at(deadline.into(), self.send(batch)).await.unwrap_or_default()
+    }
+
+    /// What became of each message, by its group.
+    async fn send(&self, batch: &Batch<'_>) -> Vec<(usize, Result<(), Failed>)> {
+        let answers = match self.call(batch.topic, &batch.messages).await {
+            Err(error) if error.about_messages && batch.messages.len() > 1 => {
+                // One of them is to blame: alone, it can be told from the others.
+                let mut answers = Vec::with_capacity(batch.messages.len());
+                for message in &batch.messages {
+                    answers.extend(one_each(&[*message], self.call(batch.topic, &[*message]).await));
+                }
+                answers
+            }
+            answered => one_each(&batch.messages, answered),
+        };
+        let mut outcomes = Vec::with_capacity(answers.len());
+        for ((group, message), answer) in answers {
+            let outcome = match answer {
+                Err(refused) if refused.about_messages => self.bury(batch.topic, message, refused.text).await,
+                Err(passing) => Err(Failed { passes: true, error: passing.text }),
+                Ok(()) => Ok(()),
+            };
+            outcomes.push((group, outcome));
+        }
+        outcomes
+    }
+
+    /// Keeps what the topic will never take, so that the others can go on.
+    async fn bury(&self, topic: usize, message: &Message, error: String) -> Result<(), Failed> {
+        let Some(dead_letters) = &self.dead_letters else { return Err(Failed { passes: false, error }) };
+        let letter = DeadLetter::of(message, &self.topics[topic].arn, &error);
+        tracing::error!(stream = %message.stream_id(), changeset = %message.changeset_id(), error, "a dead letter");
+        dead_letters.keep(&letter).await.map_err(|e| Failed {
+            passes: true,
+            error: format!("the dead letter could not be kept: {e} (it is one because: {error})"),
+        })
+    }
+}
+
+struct Failed {
+    passes: bool,
+    error: String,
+}
