@@ -198,6 +198,8 @@ async fn the_log_is_asked_for_a_place_once_however_long_a_message_waits() {
     for stream in ["a", "b", "c"] {
         append(&bench.store, stream, "[1,2,3]").await;
     }
+    // What comes while a message of its stream is out of sight is not given away.
+    until("all are sent", async || bench.bus.count(&queue).await == 9).await;
     let worker = bench.worker(&queue, &running);
     while_working(&worker, async {
         until("all are there", async || worker.counts().received == 9).await;
