@@ -231,7 +231,11 @@ impl Handle {
         changeset_id: ChangesetId,
         reason: &str,
     ) -> Result<(), OperateError> {
-        let checkpoint = self.place_of(stream_id, changeset_id).await?;
+        let checkpoint = self.place_of(stream_id, changeset_id).await?.ok_or_else(|| {
+            OperateError::Invalid(format!(
+                "stream \"{stream_id}\" has no changeset {changeset_id} in the log"
+            ))
+        })?;
         self.operate(name, Action::DiscardEffects(checkpoint), reason).await
     }
 

@@ -23,7 +23,6 @@ mod event;
 mod fold;
 mod handle;
 mod live;
-#[cfg(any(feature = "sqs", feature = "aws-lambda"))]
 mod look_again;
 mod member;
 mod on_demand;

@@ -1,6 +1,6 @@
 //! What operators may ask of a projection, and why it may be refused.
 
-use ees_store::{Checkpoint, StreamId};
+use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::oneshot;
 
 use crate::standby::SideBySide;
@@ -108,5 +108,13 @@ pub enum OperateError {
         checkpoint: Checkpoint,
         /// Where it should have got to.
         wanted: Checkpoint,
+    },
+    /// The changeset waited for did not come into the log in time: there is no such one, or it has no place there yet.
+    #[error("stream \"{stream_id}\" has no changeset {changeset_id} in the log, and did not get it in time")]
+    NotInLog {
+        /// The stream.
+        stream_id: StreamId,
+        /// The changeset asked for.
+        changeset_id: ChangesetId,
     },
 }

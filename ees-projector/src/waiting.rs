@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use ees_store::{ChangesetId, Checkpoint, StreamId};
+use tokio::time::Instant;
 
 use crate::handle::Handle;
+use crate::look_again;
 use crate::operation::OperateError;
+
+/// The first pause of somebody who waits for a single place, and for nothing else.
+const PLACE_AFTER_MIN: Duration = Duration::from_millis(5);
 
 impl Handle {
     /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
@@ -20,7 +25,7 @@ impl Handle {
     ) -> Result<(), OperateError> {
         let live = &self.member(name)?.live;
         let mut position = live.position();
-        let deadline = tokio::time::Instant::now() + timeout;
+        let deadline = Instant::now() + timeout;
         let late = |wanted| OperateError::TimedOut { checkpoint: *live.position().borrow(), wanted };
         let head = tokio::time::timeout_at(deadline, self.log.head()).await.map_err(|_| late(checkpoint))?;
         let head = head.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
@@ -39,11 +44,12 @@ impl Handle {
         waited
     }
 
-    /// Waits until a stream's changeset is applied (or parked, or skipped).
+    /// Waits until a stream's changeset is applied (or parked, or skipped), and before that until it is in the log: a store in
+    /// DynamoDB gives places out a moment after the commit, and a replica hears of it later.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::TimedOut`]; [`OperateError::Invalid`] when there is no such
-    /// changeset.
+    /// [`OperateError::Unknown`], [`OperateError::TimedOut`]; [`OperateError::NotInLog`] when there was no such changeset up to
+    /// the end.
     pub async fn when_applied(
         &self,
         name: &str,
@@ -52,21 +58,35 @@ impl Handle {
         timeout: Duration,
     ) -> Result<(), OperateError> {
         self.member(name)?;
-        let checkpoint = self.place_of(stream_id, changeset_id).await?;
-        self.when_reached(name, checkpoint, timeout).await
+        let deadline = Instant::now() + timeout;
+        let placed = self.when_placed(stream_id, changeset_id);
+        let checkpoint = tokio::time::timeout_at(deadline, placed)
+            .await
+            .map_err(|_| OperateError::NotInLog { stream_id: stream_id.clone(), changeset_id })??;
+        self.when_reached(name, checkpoint, deadline - Instant::now()).await
+    }
+
+    async fn when_placed(
+        &self,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+    ) -> Result<Checkpoint, OperateError> {
+        let mut pauses = look_again::pauses(PLACE_AFTER_MIN);
+        loop {
+            if let Some(place) = self.place_of(stream_id, changeset_id).await? {
+                return Ok(place);
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(look_again::AFTER_MAX)).await;
+        }
     }
 
     pub(crate) async fn place_of(
         &self,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
-    ) -> Result<Checkpoint, OperateError> {
+    ) -> Result<Option<Checkpoint>, OperateError> {
         let located = self.log.locate(stream_id, changeset_id).await;
-        located.map_err(|e| OperateError::Unavailable(e.to_string()))?.ok_or_else(|| {
-            OperateError::Invalid(format!(
-                "stream \"{stream_id}\" has no changeset {changeset_id} in the log"
-            ))
-        })
+        located.map_err(|e| OperateError::Unavailable(e.to_string()))
     }
 
     /// Whether all projections are past what stands at this checkpoint, as far as this process knows.

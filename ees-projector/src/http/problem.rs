@@ -12,7 +12,9 @@ impl From<OperateError> for Problem {
             OperateError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "PROJECTION_NOT_FOUND", message),
             OperateError::Moved { .. } => Self::new(StatusCode::CONFLICT, "PROJECTION_MOVED", message),
             OperateError::Invalid(_) => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
-            OperateError::TimedOut { .. } => Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message),
+            OperateError::TimedOut { .. } | OperateError::NotInLog { .. } => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message)
+            }
             // What a driver said is for the log.
             OperateError::Unavailable(_) | OperateError::Overtaken => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -53,8 +53,8 @@ pub(super) struct Wait {
         (status = 200, body = Status),
         (status = 400, description = "`INVALID_WAIT`: the parameters don't fit together"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: there is no such changeset"),
-        (status = 504, description = "`TIMEOUT`: it did not get there in time"),
+        (status = 409, description = "`NOT_POSSIBLE`: the projection is stopped"),
+        (status = 504, description = "`TIMEOUT`: it did not get there in time, or there is no such changeset"),
     )
 )]
 pub(super) async fn status(

@@ -200,7 +200,7 @@ impl Function {
     async fn reached(&self, wanted: &[(StreamId, ChangesetId)], deadline: Instant) -> Vec<bool> {
         let changesets = || wanted.iter().map(|(stream_id, id)| (stream_id, *id));
         let mut passing = Passing::of(changesets());
-        let mut pauses = look_again::pauses();
+        let mut pauses = look_again::pauses(look_again::AFTER_MIN);
         loop {
             let drained = self.worker.drain_until(deadline).await;
             if let Err(error) = self.worker.look(&mut passing).await {

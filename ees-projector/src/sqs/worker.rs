@@ -198,7 +198,7 @@ impl Portion {
         count(&self.counts.unreadable, &unreadable);
         let mut passing = Passing::of(waiting.iter().filter_map(changeset));
         let mut extend_at = Instant::now() + self.queue.visibility() / 2;
-        let mut pauses = look_again::pauses();
+        let mut pauses = look_again::pauses(look_again::AFTER_MIN);
         while !waiting.is_empty() && !self.stopped.is_cancelled() && Instant::now() < self.deadline {
             let is_answered = self.look(&mut passing, extend_at.min(self.deadline)).await;
             let is_passed = |delivery: &Delivery| {

@@ -220,6 +220,7 @@ laws! {
         a_rebuild_goes_on_after_a_restart,
         moving_back_over_parked_changesets_parks_them_once,
         waiting_ends_when_the_own_write_is_applied,
+        a_changeset_that_has_no_place_yet_is_waited_for,
         waiting_times_out_and_says_where_it_stands,
         an_unknown_name_is_answered_with_the_known_ones,
         a_projection_that_does_not_move_is_reported;

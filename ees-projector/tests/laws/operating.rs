@@ -155,9 +155,24 @@ pub async fn waiting_ends_when_the_own_write_is_applied<D: TestDatabase>() {
         }
         assert!(bench.texts("s").await.unwrap().ends_with(&n.to_string()));
     }
+}
+
+pub async fn a_changeset_that_has_no_place_yet_is_waited_for<D: TestDatabase>() {
+    let (bench, _) = with_notes::<D>(0).await;
     let stream = "s".parse().unwrap();
-    let unknown = bench.handle().when_applied("journal", &stream, ChangesetId::new(99), LONG).await;
-    assert!(matches!(unknown, Err(OperateError::Invalid(_))));
+    let early = bench.handle().when_applied("journal", &stream, ChangesetId::new(1), LONG);
+    let placed = async {
+        // Once it is being asked for: the first one to be polled is the one who waits.
+        tokio::task::yield_now().await;
+        bench.log.append("s", &note("late")).await
+    };
+    let (early, _) = tokio::join!(early, placed);
+    early.unwrap();
+    assert_eq!(bench.texts("s").await.unwrap(), "late");
+
+    let id = ChangesetId::new(99);
+    let never = bench.handle().when_applied("journal", &stream, id, Duration::from_millis(20)).await;
+    assert_eq!(never, Err(OperateError::NotInLog { stream_id: stream, changeset_id: id }));
 }
 
 pub async fn waiting_times_out_and_says_where_it_stands<D: TestDatabase>() {
