@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::{AuditEntry, ParkedStream};
-use crate::database::{Database, FoldRows, LedgerRows, Transaction};
+use crate::database::{AuditRows, Database, FoldRows, LedgerRows};
 use crate::fold::{Fold, Folded};
 use crate::handle::Handle;
 use crate::live::Live;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use ees_projector::database::{Database as _, Transaction};
+use ees_projector::database::{AuditRows, Database as _, Transaction};
 use ees_projector::dynamodb::{Database, create_table};
 use ees_projector::{Drained, Fold, OnDemand, Projector, Recorded, Retry, Settings, State};
 use ees_store::{Commit, EventStore, Events, Expectation, StreamId, Timestamp, memory};

@@ -20,6 +20,10 @@ pub(super) fn key(partition: &str, key: &str) -> Item {
     Item::from([(PARTITION.to_owned(), text(partition)), (KEY.to_owned(), text(key))])
 }
 
+pub(super) fn item_of<const N: usize>(attributes: [(&str, AttributeValue); N]) -> Item {
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 pub(super) fn text(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }

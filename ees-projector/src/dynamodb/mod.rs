@@ -2,14 +2,16 @@
 //!
 //! - [`Database`] is a table, made by [`create_table`]; any number of projections share it, and any number of hosts.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) stages its writes.
-//! - `control` keeps the projections' rows, what is parked and the audit; `effects` the ledgers of reactors; `rows` the tables of folds; `dropped` removes what
-//!   nobody reads any more; `item` says what an item holds.
+//! - `control` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
+//!   reactors; `rows` the tables of folds; `dropped` removes what nobody reads any more; `item` says what an item holds.
 
+mod audit;
 mod control;
 mod dropped;
 mod effects;
 mod error;
 mod item;
+mod parked;
 mod rows;
 mod schema;
 mod tx;

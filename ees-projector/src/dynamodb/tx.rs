@@ -119,6 +119,38 @@ impl Tx {
         of_partition.map(|((_, key), staged)| (key.as_str(), staged.item.as_ref()))
     }
 
+    /// Items of a partition in the order of their keys, what is staged included.
+    pub(super) async fn query(&self, partition: &str, limit: usize) -> Result<Vec<Item>, BoxError> {
+        self.query_between(partition, "", None, limit, true).await
+    }
+
+    /// As [`Database::query`](super::Database::query), what is staged included.
+    pub(super) async fn query_between(
+        &self,
+        partition: &str,
+        begin: &str,
+        until: Option<&str>,
+        limit: usize,
+        ascending: bool,
+    ) -> Result<Vec<Item>, BoxError> {
+        let is_wanted = |key: &str| key.starts_with(begin) && until.is_none_or(|until| key < until);
+        let staged: Vec<_> = self.staged_in(partition).filter(|(key, _)| is_wanted(key)).collect();
+        let enough = limit.saturating_add(staged.len());
+        let stored = self.database.query(partition, begin, until, enough, ascending).await?;
+        let mut items = BTreeMap::new();
+        for item in stored {
+            items.insert(item::to_text(&item, KEY)?.to_owned(), item);
+        }
+        for (key, item) in staged {
+            match item {
+                Some(item) => items.insert(key.to_owned(), item.clone()),
+                None => items.remove(key),
+            };
+        }
+        let items = items.into_values();
+        Ok(if ascending { items.take(limit).collect() } else { items.rev().take(limit).collect() })
+    }
+
     /// Writes an item, or removes it.
     pub(super) fn stage(&mut self, partition: &str, key: &str, item: Option<Item>) -> Result<(), BoxError> {
         self.stage_if(partition, key, item, None)

@@ -1,16 +1,18 @@
 //! Read models in memory, for tests: the same promises, nothing on disk.
 
+mod audit;
 mod effects;
+mod parked;
 mod rows;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 
-use ees_store::{Checkpoint, StreamId, Timestamp};
+use ees_store::StreamId;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
+use crate::control::{AuditEntry, Control, Position};
 use crate::database::{self, Transaction};
 use crate::projection::BoxError;
 
@@ -28,15 +30,9 @@ pub struct Database {
 struct State {
     tables: BTreeMap<String, Rows>,
     controls: BTreeMap<String, Control>,
-    parked: BTreeMap<(String, StreamId), Waiting>,
+    parked: BTreeMap<(String, StreamId), parked::Waiting>,
     audit: Vec<(String, AuditEntry)>,
     effects: effects::Effects,
-}
-
-#[derive(Clone)]
-struct Waiting {
-    stream: ParkedStream,
-    places: BTreeMap<Checkpoint, Applied>,
 }
 
 impl Database {
@@ -104,104 +100,6 @@ impl Transaction for Tx {
             }
             _ => Ok(false),
         }
-    }
-
-    async fn park(
-        &mut self,
-        name: &str,
-        changeset: &Applied,
-        error: &str,
-        retry_at: Timestamp,
-    ) -> Result<(), BoxError> {
-        let key = (name.to_owned(), changeset.stream_id.clone());
-        let waiting = self.state.parked.entry(key).or_insert_with(|| Waiting {
-            stream: ParkedStream {
-                stream_id: changeset.stream_id.clone(),
-                first: changeset.changeset_id,
-                changesets: 0,
-                attempts: 1,
-                error: error.to_owned(),
-                since: Timestamp::now(),
-                retry_at,
-            },
-            places: BTreeMap::new(),
-        });
-        waiting.places.insert(changeset.checkpoint, changeset.clone());
-        Ok(())
-    }
-
-    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
-        let of_this = self.state.parked.iter().filter(|((projection, _), _)| projection == name);
-        let mut streams: Vec<_> = of_this
-            .filter_map(|(_, waiting)| {
-                let first = waiting.places.values().next()?.changeset_id;
-                Some(ParkedStream {
-                    first,
-                    changesets: waiting.places.len() as u64,
-                    ..waiting.stream.clone()
-                })
-            })
-            .collect();
-        streams.sort_by_key(|stream| stream.retry_at);
-        Ok(streams)
-    }
-
-    async fn parked_places(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        limit: usize,
-    ) -> Result<Vec<Checkpoint>, BoxError> {
-        let waiting = self.state.parked.get(&(name.to_owned(), stream_id.clone()));
-        Ok(waiting.map(|waiting| waiting.places.keys().take(limit).copied().collect()).unwrap_or_default())
-    }
-
-    async fn unpark(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        checkpoint: Checkpoint,
-    ) -> Result<bool, BoxError> {
-        let key = (name.to_owned(), stream_id.clone());
-        let Some(waiting) = self.state.parked.get_mut(&key) else { return Ok(false) };
-        let there = waiting.places.remove(&checkpoint).is_some();
-        if waiting.places.is_empty() {
-            self.state.parked.remove(&key);
-        }
-        Ok(there)
-    }
-
-    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
-        if let Some(waiting) = self.state.parked.get_mut(&(name.to_owned(), stream.stream_id.clone())) {
-            waiting.stream = stream.clone();
-        }
-        Ok(())
-    }
-
-    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
-        self.state.parked.retain(|(projection, _), _| projection != name);
-        Ok(())
-    }
-
-    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
-        self.state.audit.push((name.to_owned(), entry.clone()));
-        Ok(())
-    }
-
-    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
-        let of_this = self.state.audit.iter().rev().filter(|(projection, _)| projection == name);
-        Ok(of_this.take(limit).map(|(_, entry)| entry.clone()).collect())
-    }
-
-    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
-        let before = self.state.audit.len();
-        let mut left = limit;
-        self.state.audit.retain(|(projection, entry)| {
-            let goes = projection == name && entry.at < audit_before && left > 0;
-            left -= usize::from(goes);
-            !goes
-        });
-        Ok(before - self.state.audit.len())
     }
 
     async fn commit(mut self) -> Result<(), BoxError> {

@@ -1,4 +1,4 @@
-//! The projections' rows, what is parked, and the audit.
+//! The projections' rows.
 
 use std::collections::HashSet;
 
@@ -7,8 +7,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Tx;
-use crate::control::{Applied, AuditEntry, Control, ParkedStream, Pause, Position};
-use crate::database::{Grant, Lease, PartitionRow, Transaction};
+use crate::control::{Applied, Control, Pause, Position};
+use crate::database::{Grant, Lease, ParkedRows, PartitionRow, Transaction};
 use crate::projection::BoxError;
 use crate::standby::Comparison;
 
@@ -224,167 +224,6 @@ impl Transaction for Tx {
         Ok(())
     }
 
-    async fn park(
-        &mut self,
-        name: &str,
-        changeset: &Applied,
-        error: &str,
-        retry_at: Timestamp,
-    ) -> Result<(), BoxError> {
-        let stream_id = changeset.stream_id.as_str();
-        sqlx::query(
-            "WITH stream AS (
-                INSERT INTO ees.parked_streams (projection, stream_id, attempts, error, since, retry_at)
-                VALUES ($1, $2, 1, $3, $4, $5) ON CONFLICT DO NOTHING
-             )
-             INSERT INTO ees.parked_changesets (projection, stream_id, checkpoint, changeset_id)
-             VALUES ($1, $2, $6, $7) ON CONFLICT DO NOTHING",
-        )
-        .bind(name)
-        .bind(stream_id)
-        .bind(without_nul(error))
-        .bind(Timestamp::now().as_micros())
-        .bind(retry_at.as_micros())
-        .bind(signed(changeset.checkpoint.get()))
-        .bind(signed(changeset.changeset_id.get()))
-        .execute(self.inner())
-        .await?;
-        Ok(())
-    }
-
-    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
-        let rows = sqlx::query(
-            "SELECT stream_id, min(changeset_id), count(*), attempts, error, since, retry_at
-             FROM ees.parked_streams JOIN ees.parked_changesets USING (projection, stream_id)
-             WHERE projection = $1 GROUP BY stream_id, attempts, error, since, retry_at ORDER BY retry_at, stream_id",
-        );
-        let rows = rows.bind(name).fetch_all(self.inner()).await?;
-        rows.iter().map(parked_stream).collect()
-    }
-
-    async fn parked_places(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        limit: usize,
-    ) -> Result<Vec<Checkpoint>, BoxError> {
-        let places: Vec<i64> = sqlx::query_scalar(
-            "SELECT checkpoint FROM ees.parked_changesets WHERE projection = $1 AND stream_id = $2
-             ORDER BY checkpoint LIMIT $3",
-        )
-        .bind(name)
-        .bind(stream_id.as_str())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(self.inner())
-        .await?;
-        Ok(places.into_iter().map(|place| Checkpoint::new(unsigned(place))).collect())
-    }
-
-    async fn unpark(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        checkpoint: Checkpoint,
-    ) -> Result<bool, BoxError> {
-        let deleted = sqlx::query(
-            "DELETE FROM ees.parked_changesets WHERE projection = $1 AND stream_id = $2 AND checkpoint = $3",
-        )
-        .bind(name)
-        .bind(stream_id.as_str())
-        .bind(signed(checkpoint.get()))
-        .execute(self.inner())
-        .await?;
-        sqlx::query(
-            "DELETE FROM ees.parked_streams WHERE projection = $1 AND stream_id = $2 AND NOT EXISTS
-                (SELECT 1 FROM ees.parked_changesets WHERE projection = $1 AND stream_id = $2)",
-        )
-        .bind(name)
-        .bind(stream_id.as_str())
-        .execute(self.inner())
-        .await?;
-        Ok(deleted.rows_affected() == 1)
-    }
-
-    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
-        sqlx::query(
-            "UPDATE ees.parked_streams SET attempts = $3, error = $4, since = $5, retry_at = $6
-             WHERE projection = $1 AND stream_id = $2",
-        )
-        .bind(name)
-        .bind(stream.stream_id.as_str())
-        .bind(i64::from(stream.attempts))
-        .bind(without_nul(&stream.error))
-        .bind(stream.since.as_micros())
-        .bind(stream.retry_at.as_micros())
-        .execute(self.inner())
-        .await?;
-        Ok(())
-    }
-
-    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
-        sqlx::query("DELETE FROM ees.parked_changesets WHERE projection = $1")
-            .bind(name)
-            .execute(self.inner())
-            .await?;
-        sqlx::query("DELETE FROM ees.parked_streams WHERE projection = $1")
-            .bind(name)
-            .execute(self.inner())
-            .await?;
-        Ok(())
-    }
-
-    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
-        sqlx::query(
-            "INSERT INTO ees.audit (projection, at, action, reason, checkpoint, detail)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(name)
-        .bind(entry.at.as_micros())
-        .bind(&entry.action)
-        .bind(without_nul(&entry.reason))
-        .bind(signed(entry.checkpoint.get()))
-        .bind(without_nul(&entry.detail))
-        .execute(self.inner())
-        .await?;
-        Ok(())
-    }
-
-    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
-        let rows = sqlx::query(
-            "SELECT at, action, reason, checkpoint, detail FROM ees.audit WHERE projection = $1
-             ORDER BY id DESC LIMIT $2",
-        );
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = rows.bind(name).bind(limit).fetch_all(self.inner()).await?;
-        let entry = |row: &PgRow| {
-            Ok(AuditEntry {
-                at: Timestamp::from_micros(row.try_get(0)?),
-                action: row.try_get(1)?,
-                reason: row.try_get(2)?,
-                checkpoint: Checkpoint::new(unsigned(row.try_get(3)?)),
-                detail: row.try_get(4)?,
-            })
-        };
-        rows.iter().map(entry).collect()
-    }
-
-    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
-        self.forget_gone_workers(limit).await?;
-        // The oldest by number, so that a look at nothing but young ones stays short.
-        let deleted = sqlx::query(
-            "DELETE FROM ees.audit WHERE id IN (
-                SELECT id FROM (SELECT id, at FROM ees.audit WHERE projection = $1 ORDER BY id LIMIT $3) oldest
-                WHERE at < $2
-            )",
-        )
-        .bind(name)
-        .bind(audit_before.as_micros())
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .execute(self.connection())
-        .await?;
-        Ok(usize::try_from(deleted.rows_affected()).unwrap_or(usize::MAX))
-    }
-
     async fn commit(self) -> Result<(), BoxError> {
         self.end().await
     }
@@ -426,18 +265,6 @@ fn control(row: &PgRow) -> Result<Control, BoxError> {
         pause: pause.map(serde_json::from_str).transpose()?,
         split: split.map(serde_json::from_str).transpose()?,
         standby: standby.map(serde_json::from_str).transpose()?,
-    })
-}
-
-fn parked_stream(row: &PgRow) -> Result<ParkedStream, BoxError> {
-    Ok(ParkedStream {
-        stream_id: StreamId::new(row.try_get(0)?)?,
-        first: ChangesetId::new(unsigned(row.try_get(1)?)),
-        changesets: unsigned(row.try_get(2)?),
-        attempts: u32::try_from(row.try_get::<i64, _>(3)?)?,
-        error: row.try_get(4)?,
-        since: Timestamp::from_micros(row.try_get(5)?),
-        retry_at: Timestamp::from_micros(row.try_get(6)?),
     })
 }
 

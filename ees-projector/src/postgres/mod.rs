@@ -2,15 +2,17 @@
 //!
 //! - [`Database`] is where they are: each in a schema of its own, named after its projection.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
-//! - `control` keeps the projections' rows, what is parked and the audit, in the schema `ees`; `effects` the ledgers of
-//!   reactors; `rows` the tables of folds.
+//! - `control` keeps the projections' rows, in the schema `ees`; `parked` what is parked; `audit` what operators did; `effects`
+//!   the ledgers of reactors; `rows` the tables of folds.
 
+mod audit;
 mod bulk;
 mod compare;
 mod control;
 mod effects;
 mod error;
 mod lease;
+mod parked;
 mod queue;
 mod rows;
 mod schema;

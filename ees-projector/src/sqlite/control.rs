@@ -1,10 +1,10 @@
-//! The projections' rows, what is parked, and the audit.
+//! The projections' rows.
 
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::Tx;
-use crate::control::{Applied, AuditEntry, Control, ParkedStream, Position};
+use crate::control::{Applied, Control, Position};
 use crate::database::Transaction;
 use crate::projection::BoxError;
 
@@ -55,159 +55,6 @@ impl Transaction for Tx {
             last.map(|last| last.timestamp.as_micros()),
         ])?;
         Ok(changed == 1)
-    }
-
-    async fn park(
-        &mut self,
-        name: &str,
-        changeset: &Applied,
-        error: &str,
-        retry_at: Timestamp,
-    ) -> Result<(), BoxError> {
-        let stream_id = changeset.stream_id.as_str();
-        let connection = self.connection();
-        connection
-            .prepare_cached(
-                "INSERT INTO ees_parked_streams (projection, stream_id, attempts, error, since, retry_at)
-                 VALUES (?1, ?2, 1, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![name, stream_id, error, Timestamp::now().as_micros(), retry_at.as_micros()])?;
-        connection
-            .prepare_cached(
-                "INSERT INTO ees_parked_changesets (projection, stream_id, checkpoint, changeset_id)
-                 VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![name, stream_id, changeset.checkpoint.get(), changeset.changeset_id.get()])?;
-        Ok(())
-    }
-
-    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT stream_id, min(changeset_id), count(*), attempts, error, since, retry_at
-             FROM ees_parked_streams JOIN ees_parked_changesets USING (projection, stream_id)
-             WHERE projection = ?1 GROUP BY stream_id ORDER BY retry_at",
-        )?;
-        let mut rows = statement.query([name])?;
-        let mut streams = Vec::new();
-        while let Some(row) = rows.next()? {
-            streams.push(ParkedStream {
-                stream_id: StreamId::new(row.get_ref(0)?.as_str()?)?,
-                first: ChangesetId::new(row.get(1)?),
-                changesets: row.get(2)?,
-                attempts: row.get(3)?,
-                error: row.get(4)?,
-                since: Timestamp::from_micros(row.get(5)?),
-                retry_at: Timestamp::from_micros(row.get(6)?),
-            });
-        }
-        Ok(streams)
-    }
-
-    async fn parked_places(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        limit: usize,
-    ) -> Result<Vec<Checkpoint>, BoxError> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT checkpoint FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2
-             ORDER BY checkpoint LIMIT ?3",
-        )?;
-        let places = statement
-            .query_map(params![name, stream_id.as_str(), limit], |row| row.get(0).map(Checkpoint::new))?
-            .collect::<Result<_, _>>()?;
-        Ok(places)
-    }
-
-    async fn unpark(
-        &mut self,
-        name: &str,
-        stream_id: &StreamId,
-        checkpoint: Checkpoint,
-    ) -> Result<bool, BoxError> {
-        let connection = self.connection();
-        let deleted = connection
-            .prepare_cached(
-                "DELETE FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2 AND checkpoint = ?3",
-            )?
-            .execute(params![name, stream_id.as_str(), checkpoint.get()])?;
-        connection
-            .prepare_cached(
-                "DELETE FROM ees_parked_streams WHERE projection = ?1 AND stream_id = ?2 AND NOT EXISTS
-                    (SELECT 1 FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2)",
-            )?
-            .execute(params![name, stream_id.as_str()])?;
-        Ok(deleted == 1)
-    }
-
-    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
-        self.connection()
-            .prepare_cached(
-                "UPDATE ees_parked_streams SET attempts = ?3, error = ?4, since = ?5, retry_at = ?6
-                 WHERE projection = ?1 AND stream_id = ?2",
-            )?
-            .execute(params![
-                name,
-                stream.stream_id.as_str(),
-                stream.attempts,
-                stream.error,
-                stream.since.as_micros(),
-                stream.retry_at.as_micros()
-            ])?;
-        Ok(())
-    }
-
-    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
-        for table in ["ees_parked_changesets", "ees_parked_streams"] {
-            self.connection().execute(&format!("DELETE FROM {table} WHERE projection = ?1"), [name])?;
-        }
-        Ok(())
-    }
-
-    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
-        self.connection()
-            .prepare_cached(
-                "INSERT INTO ees_audit (projection, at, action, reason, checkpoint, detail)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                name,
-                entry.at.as_micros(),
-                entry.action,
-                entry.reason,
-                entry.checkpoint.get(),
-                entry.detail
-            ])?;
-        Ok(())
-    }
-
-    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
-        let mut statement = self.connection().prepare_cached(
-            "SELECT at, action, reason, checkpoint, detail FROM ees_audit WHERE projection = ?1
-             ORDER BY id DESC LIMIT ?2",
-        )?;
-        let entries = statement
-            .query_map(params![name, limit], |row| {
-                Ok(AuditEntry {
-                    at: Timestamp::from_micros(row.get(0)?),
-                    action: row.get(1)?,
-                    reason: row.get(2)?,
-                    checkpoint: Checkpoint::new(row.get(3)?),
-                    detail: row.get(4)?,
-                })
-            })?
-            .collect::<Result<_, _>>()?;
-        Ok(entries)
-    }
-
-    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
-        // The oldest by number, so that a look at nothing but young ones stays short.
-        let mut delete = self.connection().prepare_cached(
-            "DELETE FROM ees_audit WHERE id IN (
-                SELECT id FROM (SELECT id, at FROM ees_audit WHERE projection = ?1 ORDER BY id LIMIT ?3) WHERE at < ?2
-            )",
-        )?;
-        Ok(delete.execute(params![name, audit_before.as_micros(), limit])?)
     }
 
     async fn commit(self) -> Result<(), BoxError> {

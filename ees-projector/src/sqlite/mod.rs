@@ -2,11 +2,13 @@
 //!
 //! - [`Database`] is one file; give each projection its own, so that they don't wait for each other.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
-//! - `control` keeps the projections' rows, what is parked and the audit; `effects` the ledgers of reactors; `rows` the
-//!   tables of folds.
+//! - `control` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
+//!   reactors; `rows` the tables of folds.
 
+mod audit;
 mod control;
 mod effects;
+mod parked;
 mod rows;
 mod schema;
 mod tx;

@@ -15,7 +15,8 @@ use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
 use crate::live::Live;
 use crate::worker::error::StepError;
-use crate::worker::runner::{Next, Runner, Stepped};
+use crate::worker::next::Next;
+use crate::worker::runner::{Runner, Stepped};
 use crate::worker::step::Core;
 use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, sqlite};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ees_store::{Checkpoint, Timestamp};
 
 use crate::control::{AuditEntry, Control};
-use crate::database::{Database, Transaction};
+use crate::database::{AuditRows, Database, Transaction};
 use crate::live::Live;
 use crate::operation::OperateError;
 use crate::projection::{BoxError, Projection};

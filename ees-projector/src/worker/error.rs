@@ -2,6 +2,7 @@
 
 use crate::control::{Applied, Position};
 use crate::database::Fenced;
+use crate::operation::OperateError;
 use crate::projection::BoxError;
 
 /// Why a step came to nothing. Whatever it is, the transaction left no trace.
@@ -73,4 +74,27 @@ pub(crate) fn panicked(who: &str, panic: &(dyn std::any::Any + Send)) -> BoxErro
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("{who} panicked: {}", text.unwrap_or("no message")).into()
+}
+
+impl From<StepError> for OperateError {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Log(error) => Self::Unavailable(format!("the log can't be read: {}", chain(&error))),
+            StepError::Database(error) => {
+                Self::Unavailable(format!("the read model's database failed: {}", chain(&*error)))
+            }
+            StepError::Outside(error) => Self::Unavailable(chain(&*error)),
+            StepError::Fenced => Self::Overtaken,
+            StepError::Absent => Self::Invalid(
+                "there is no such read model of this program's version: the live one is another version's, or none is \
+                 built beside it"
+                    .to_owned(),
+            ),
+            StepError::Failed { error, .. }
+            | StepError::TooLarge { error, .. }
+            | StepError::Replaced(error) | StepError::Setup(error) => {
+                Self::Invalid(error)
+            }
+        }
+    }
 }

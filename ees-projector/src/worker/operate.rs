@@ -1,22 +1,17 @@
 //! What operators do with a projection: carried out by its own worker, between two steps.
 
-use std::sync::Arc;
-
-use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
+use ees_store::{Checkpoint, StreamId, Timestamp};
 
 use crate::control::{Applied, AuditEntry, Control, Pause, PausedBy};
-use crate::database::{Database, Transaction};
+use crate::database::{AuditRows, Database, Transaction};
 use crate::operation::{Action, OperateError, Operation};
 use crate::projection::{BoxError, Projection};
 use crate::slot::Slot;
 use crate::standby::{SideBySide, StandbyRole};
-use crate::status::State;
-use crate::worker::batch::place_of;
+use crate::worker::change::Also;
 use crate::worker::error::{StepError, chain, uncommitted};
 use crate::worker::parking::Patience;
 use crate::worker::runner::Runner;
-use crate::worker::step::Core;
-use crate::worker::transact::AsyncWork;
 
 /// How often an operation is tried that another worker came before.
 const OVERTAKEN_MAX: usize = 50;
@@ -213,106 +208,6 @@ where
         tx.audit(self.core.name(), &audit).await.map_err(StepError::Database)?;
         Ok(tx.commit().await.map_err(uncommitted)?)
     }
-
-    /// Changes the row, whatever goes with it, and the audit, all in one transaction, if the projection still stands
-    /// there.
-    async fn change(
-        &mut self,
-        from: &Control,
-        to: Control,
-        also: Also,
-        audit: AuditEntry,
-    ) -> Result<(), OperateError> {
-        let work = self.work_of(also, audit);
-        self.core.transact(from, to, None, work).await?;
-        self.changed().await
-    }
-
-    /// As [`change`](Self::change), however far the worker that is at work has got.
-    async fn change_wherever(
-        &mut self,
-        seen: &Control,
-        to: impl FnOnce(&Control) -> Control + Send + 'static,
-        also: Also,
-        audit: AuditEntry,
-    ) -> Result<(), OperateError> {
-        let work = self.work_of(also, audit);
-        self.core.transact_wherever(seen, to, None, work).await?;
-        self.changed().await
-    }
-
-    fn work_of(&self, also: Also, audit: AuditEntry) -> Change<P, D> {
-        tracing::info!(
-            projection = self.core.name(),
-            action = audit.action,
-            reason = audit.reason,
-            detail = audit.detail,
-            "an operator's change"
-        );
-        Change { core: self.core.clone(), also, audit }
-    }
-
-    async fn changed(&mut self) -> Result<(), OperateError> {
-        self.control = None;
-        let control = self.load().await?;
-        // Whatever stood in the way before has to show itself again.
-        self.went_well(if control.pause.is_some() { State::Paused } else { State::CatchingUp });
-        Ok(())
-    }
-
-    /// The changeset at this checkpoint, if it is the one the projection stands before.
-    async fn stands_before(
-        &self,
-        control: &Control,
-        checkpoint: Checkpoint,
-    ) -> Result<Option<Applied>, StepError> {
-        let mut from = control.position.next;
-        let filter = self.core.wanted();
-        // The next one it wants may lie behind some that it does not.
-        while from <= checkpoint {
-            let query = LogQuery::from(from, 1).with_filter(filter.clone());
-            let page = self.core.log.read(query).await.map_err(StepError::Log)?;
-            let foreign =
-                |stream: &StreamId| self.core.partition().is_some_and(|partition| !partition.owns(stream));
-            if let Some(first) = page.changesets.first().filter(|first| !foreign(&first.stream_id)) {
-                return Ok(Some(place_of(first)).filter(|place| place.checkpoint == checkpoint));
-            }
-            if page.next == from {
-                break;
-            }
-            from = page.next;
-        }
-        Ok(None)
-    }
-
-    async fn first_parked(&self, checkpoint: Checkpoint) -> Result<Applied, OperateError> {
-        let page = self.core.log.read(LogQuery::from(checkpoint, 1)).await.map_err(StepError::Log)?;
-        let place = page.changesets.first().map(place_of).filter(|place| place.checkpoint == checkpoint);
-        let parked = self.parked_streams().await?;
-        let is_first = |place: &Applied| {
-            parked
-                .iter()
-                .any(|stream| stream.stream_id == place.stream_id && stream.first == place.changeset_id)
-        };
-        place.filter(is_first).ok_or_else(|| {
-            OperateError::Invalid(format!(
-                "checkpoint {checkpoint} is neither the changeset the projection stands before nor the first one of a \
-                 parked stream: only those can be skipped"
-            ))
-        })
-    }
-
-    async fn stored(&self) -> Result<Control, OperateError> {
-        let core = self.core.clone();
-        let read = async move { core.database.begin().await?.load(core.name()).await };
-        let stored =
-            self.core.database.run(read).await.and_then(|stored| stored).map_err(StepError::Database)?;
-        let none = match self.core.slot() {
-            Slot::Live => "the projection was never started here",
-            Slot::Standby | Slot::Scratch => "there is nothing beside the read model that is read",
-        };
-        stored.ok_or_else(|| OperateError::Invalid(none.to_owned()))
-    }
 }
 
 /// What the database will not do passes, or is the operator's to know.
@@ -321,68 +216,4 @@ fn refused<D: Database>(error: BoxError) -> OperateError {
         return StepError::Database(error).into();
     }
     OperateError::Invalid(chain(&*error))
-}
-
-/// What goes with a change of the row.
-enum Also {
-    Nothing,
-    /// The same pause, or none, for every partition.
-    Partitions(Option<Pause>),
-    Wipe,
-    Unpark(Applied),
-    /// What the changeset called for is not done any more.
-    DiscardEffects(Applied),
-    /// These streams are tried again now, as if they had not failed for long.
-    Due(Vec<StreamId>),
-}
-
-struct Change<P, D> {
-    core: Arc<Core<P, D>>,
-    also: Also,
-    audit: AuditEntry,
-}
-
-impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for Change<P, D> {
-    async fn run(self, tx: &mut D::Tx) -> Result<(), StepError> {
-        let name = self.core.name();
-        match self.also {
-            Also::Nothing => {}
-            Also::Wipe => self.core.wipe(tx).await?,
-            Also::Partitions(pause) => {
-                tx.pause_partitions(name, pause.as_ref()).await.map_err(StepError::Database)?;
-            }
-            Also::Unpark(place) => {
-                if !tx.unpark(name, &place.stream_id, place.checkpoint).await.map_err(StepError::Database)? {
-                    return Err(StepError::Fenced);
-                }
-                self.core.discard_effects(tx, &place).await?;
-            }
-            Also::DiscardEffects(place) => self.core.discard_effects(tx, &place).await?,
-            Also::Due(streams) => self.core.make_due(tx, &streams).await?,
-        }
-        tx.audit(name, &self.audit).await.map_err(StepError::Database)
-    }
-}
-
-impl From<StepError> for OperateError {
-    fn from(error: StepError) -> Self {
-        match error {
-            StepError::Log(error) => Self::Unavailable(format!("the log can't be read: {}", chain(&error))),
-            StepError::Database(error) => {
-                Self::Unavailable(format!("the read model's database failed: {}", chain(&*error)))
-            }
-            StepError::Outside(error) => Self::Unavailable(chain(&*error)),
-            StepError::Fenced => Self::Overtaken,
-            StepError::Absent => Self::Invalid(
-                "there is no such read model of this program's version: the live one is another version's, or none is \
-                 built beside it"
-                    .to_owned(),
-            ),
-            StepError::Failed { error, .. }
-            | StepError::TooLarge { error, .. }
-            | StepError::Replaced(error) | StepError::Setup(error) => {
-                Self::Invalid(error)
-            }
-        }
-    }
 }

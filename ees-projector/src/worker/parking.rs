@@ -7,7 +7,7 @@ use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
 use futures::FutureExt;
 
 use crate::control::{Applied, Control, ParkedStream, Position};
-use crate::database::{Database, Transaction};
+use crate::database::{Database, ParkedRows, Transaction};
 use crate::policy::{OnFailure, Parking};
 use crate::projection::{BoxError, Projection};
 use crate::reactor::NEVER;

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use crate::control::{Applied, ParkedStream};
-use crate::database::{Database, LedgerRows, Transaction};
+use crate::database::{Database, LedgerRows, ParkedRows, Transaction};
 use crate::projection::{BoxError, Projection};
 use crate::reactor::{EffectState, NEVER};
 use crate::worker::error::{StepError, chain};

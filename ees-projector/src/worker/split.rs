@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::control::{AuditEntry, Control, Position};
-use crate::database::{Database, Transaction};
+use crate::database::{AuditRows, Database, Transaction};
 use crate::live::Live;
 use crate::operation::{Action, OperateError};
 use crate::partition::{Partition, SLOTS, Split};

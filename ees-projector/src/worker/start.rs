@@ -4,7 +4,7 @@ use ees_store::Checkpoint;
 
 use crate::BoxError;
 use crate::control::{Control, ParkedStream};
-use crate::database::{Database, Transaction};
+use crate::database::{Database, ParkedRows, Transaction};
 use crate::partition::Split;
 use crate::projection::Projection;
 use crate::settings::NewVersion;

@@ -10,7 +10,7 @@ use ees_store::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamId};
 use futures::FutureExt;
 
 use crate::control::{Applied, Control, Position};
-use crate::database::{Database, TooLarge, Transaction};
+use crate::database::{Database, ParkedRows, TooLarge};
 use crate::event::Recorded;
 use crate::partition::Partition;
 use crate::projection::Projection;

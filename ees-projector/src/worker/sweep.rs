@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ees_store::Timestamp;
 
-use crate::database::{Database, LedgerRows, Transaction};
+use crate::database::{AuditRows, Database, LedgerRows, Transaction};
 use crate::projection::Projection;
 use crate::slot::Slot;
 use crate::worker::runner::Runner;

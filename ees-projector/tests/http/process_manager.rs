@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ees_projector::database::{Database, Transaction};
+use ees_projector::database::{Database, ParkedRows};
 use ees_projector::process_manager::{Append, CommitReactor};
 use ees_projector::reactor::{Cause, Settings, Start};
 use ees_projector::{Drained, OnDemand, memory};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ees_projector::database::{Database, Transaction};
+use ees_projector::database::{AuditRows, Database, Transaction};
 use ees_projector::{AuditEntry, Settings};
 use ees_store::{Checkpoint, Timestamp};
 

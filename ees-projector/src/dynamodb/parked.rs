@@ -1,0 +1,146 @@
+//! What is parked. A stream is an item of a table of the projection's own, and each of its changesets one of the stream's
+//! partition.
+
+use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
+
+use super::item::{KEY, item_of, number, text, to_number, to_text};
+use super::tx::Tx;
+use crate::control::{Applied, ParkedStream};
+use crate::database::ParkedRows;
+use crate::projection::BoxError;
+
+/// The table of a projection's parked streams, as far as generations are concerned.
+fn parking(name: &str) -> String {
+    format!("{name}/parked")
+}
+
+/// Where a parked stream's changesets are.
+fn waiting_room(parked: &str, stream_id: &StreamId) -> String {
+    format!("{parked}/{stream_id}")
+}
+
+fn of_checkpoint(checkpoint: Checkpoint) -> String {
+    format!("{:020}", checkpoint.get())
+}
+
+impl ParkedRows for Tx {
+    async fn park(
+        &mut self,
+        name: &str,
+        changeset: &Applied,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> Result<(), BoxError> {
+        let parked = self.partition_of(&parking(name)).await?;
+        let stream_id = changeset.stream_id.as_str();
+        let room = waiting_room(&parked, &changeset.stream_id);
+        let place = of_checkpoint(changeset.checkpoint);
+        if self.get(&room, &place).await?.is_some() {
+            return Ok(());
+        }
+        let stream = match self.get(&parked, stream_id).await? {
+            Some(mut stream) => {
+                let changesets: u64 = to_number(&stream, "changesets")?;
+                stream.insert("changesets".to_owned(), number(changesets + 1));
+                // The checkpoint may have been moved back over it.
+                let first: u64 = to_number(&stream, "first")?;
+                stream.insert("first".to_owned(), number(first.min(changeset.changeset_id.get())));
+                stream
+            }
+            None => item_of([
+                ("first", number(changeset.changeset_id.get())),
+                ("changesets", number(1)),
+                ("attempts", number(1)),
+                ("error", text(error)),
+                ("since", number(Timestamp::now().as_micros())),
+                ("retry_at", number(retry_at.as_micros())),
+            ]),
+        };
+        self.stage(&parked, stream_id, Some(stream))?;
+        let waiting = item_of([("changeset_id", number(changeset.changeset_id.get()))]);
+        self.stage(&room, &place, Some(waiting))
+    }
+
+    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
+        let parked = self.partition_of(&parking(name)).await?;
+        let mut streams = Vec::new();
+        for stream in self.query(&parked, usize::MAX).await? {
+            streams.push(ParkedStream {
+                stream_id: StreamId::new(to_text(&stream, KEY)?)?,
+                first: ChangesetId::new(to_number(&stream, "first")?),
+                changesets: to_number(&stream, "changesets")?,
+                attempts: to_number(&stream, "attempts")?,
+                error: to_text(&stream, "error")?.to_owned(),
+                since: Timestamp::from_micros(to_number(&stream, "since")?),
+                retry_at: Timestamp::from_micros(to_number(&stream, "retry_at")?),
+            });
+        }
+        streams.sort_by_key(|stream| stream.retry_at);
+        Ok(streams)
+    }
+
+    async fn parked_places(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<Checkpoint>, BoxError> {
+        let room = waiting_room(&self.partition_of(&parking(name)).await?, stream_id);
+        let places = self.query(&room, limit).await?;
+        places.iter().map(|place| Ok(Checkpoint::new(to_text(place, KEY)?.parse()?))).collect()
+    }
+
+    async fn unpark(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        checkpoint: Checkpoint,
+    ) -> Result<bool, BoxError> {
+        let parked = self.partition_of(&parking(name)).await?;
+        let room = waiting_room(&parked, stream_id);
+        let place = of_checkpoint(checkpoint);
+        if self.get(&room, &place).await?.is_none() {
+            return Ok(false);
+        }
+        self.stage(&room, &place, None)?;
+        let next = self.query(&room, 1).await?;
+        let stream = match (self.get(&parked, stream_id.as_str()).await?, next.first()) {
+            (Some(mut stream), Some(next)) => {
+                let changesets: u64 = to_number(&stream, "changesets")?;
+                stream.insert("changesets".to_owned(), number(changesets.saturating_sub(1)));
+                stream.insert("first".to_owned(), number(to_number::<u64>(next, "changeset_id")?));
+                Some(stream)
+            }
+            _ => None,
+        };
+        self.stage(&parked, stream_id.as_str(), stream)?;
+        Ok(true)
+    }
+
+    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
+        let parked = self.partition_of(&parking(name)).await?;
+        let Some(mut item) = self.get(&parked, stream.stream_id.as_str()).await? else { return Ok(()) };
+        item.insert("attempts".to_owned(), number(stream.attempts));
+        item.insert("error".to_owned(), text(&stream.error));
+        item.insert("since".to_owned(), number(stream.since.as_micros()));
+        item.insert("retry_at".to_owned(), number(stream.retry_at.as_micros()));
+        self.stage(&parked, stream.stream_id.as_str(), Some(item))
+    }
+
+    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
+        self.next_generation(&parking(name)).await
+    }
+}
+
+impl Tx {
+    /// The first changeset of a stream that waits, if it does.
+    pub(super) async fn first_parked(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+    ) -> Result<Option<ChangesetId>, BoxError> {
+        let parked = self.partition_of(&parking(name)).await?;
+        let stream = self.get(&parked, stream_id.as_str()).await?;
+        stream.map(|stream| Ok(ChangesetId::new(to_number(&stream, "first")?))).transpose()
+    }
+}

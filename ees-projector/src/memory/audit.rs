@@ -1,0 +1,31 @@
+//! What operators did.
+
+use ees_store::Timestamp;
+
+use super::Tx;
+use crate::control::AuditEntry;
+use crate::database::AuditRows;
+use crate::projection::BoxError;
+
+impl AuditRows for Tx {
+    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
+        self.state.audit.push((name.to_owned(), entry.clone()));
+        Ok(())
+    }
+
+    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
+        let of_this = self.state.audit.iter().rev().filter(|(projection, _)| projection == name);
+        Ok(of_this.take(limit).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+        let before = self.state.audit.len();
+        let mut left = limit;
+        self.state.audit.retain(|(projection, entry)| {
+            let goes = projection == name && entry.at < audit_before && left > 0;
+            left -= usize::from(goes);
+            !goes
+        });
+        Ok(before - self.state.audit.len())
+    }
+}

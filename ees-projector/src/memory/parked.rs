@@ -1,0 +1,95 @@
+//! What is parked.
+
+use std::collections::BTreeMap;
+
+use ees_store::{Checkpoint, StreamId, Timestamp};
+
+use super::Tx;
+use crate::control::{Applied, ParkedStream};
+use crate::database::ParkedRows;
+use crate::projection::BoxError;
+
+#[derive(Clone)]
+pub(super) struct Waiting {
+    stream: ParkedStream,
+    pub(super) places: BTreeMap<Checkpoint, Applied>,
+}
+
+impl ParkedRows for Tx {
+    async fn park(
+        &mut self,
+        name: &str,
+        changeset: &Applied,
+        error: &str,
+        retry_at: Timestamp,
+    ) -> Result<(), BoxError> {
+        let key = (name.to_owned(), changeset.stream_id.clone());
+        let waiting = self.state.parked.entry(key).or_insert_with(|| Waiting {
+            stream: ParkedStream {
+                stream_id: changeset.stream_id.clone(),
+                first: changeset.changeset_id,
+                changesets: 0,
+                attempts: 1,
+                error: error.to_owned(),
+                since: Timestamp::now(),
+                retry_at,
+            },
+            places: BTreeMap::new(),
+        });
+        waiting.places.insert(changeset.checkpoint, changeset.clone());
+        Ok(())
+    }
+
+    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
+        let of_this = self.state.parked.iter().filter(|((projection, _), _)| projection == name);
+        let mut streams: Vec<_> = of_this
+            .filter_map(|(_, waiting)| {
+                let first = waiting.places.values().next()?.changeset_id;
+                Some(ParkedStream {
+                    first,
+                    changesets: waiting.places.len() as u64,
+                    ..waiting.stream.clone()
+                })
+            })
+            .collect();
+        streams.sort_by_key(|stream| stream.retry_at);
+        Ok(streams)
+    }
+
+    async fn parked_places(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        limit: usize,
+    ) -> Result<Vec<Checkpoint>, BoxError> {
+        let waiting = self.state.parked.get(&(name.to_owned(), stream_id.clone()));
+        Ok(waiting.map(|waiting| waiting.places.keys().take(limit).copied().collect()).unwrap_or_default())
+    }
+
+    async fn unpark(
+        &mut self,
+        name: &str,
+        stream_id: &StreamId,
+        checkpoint: Checkpoint,
+    ) -> Result<bool, BoxError> {
+        let key = (name.to_owned(), stream_id.clone());
+        let Some(waiting) = self.state.parked.get_mut(&key) else { return Ok(false) };
+        let there = waiting.places.remove(&checkpoint).is_some();
+        if waiting.places.is_empty() {
+            self.state.parked.remove(&key);
+        }
+        Ok(there)
+    }
+
+    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
+        if let Some(waiting) = self.state.parked.get_mut(&(name.to_owned(), stream.stream_id.clone())) {
+            waiting.stream = stream.clone();
+        }
+        Ok(())
+    }
+
+    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
+        self.state.parked.retain(|(projection, _), _| projection != name);
+        Ok(())
+    }
+}

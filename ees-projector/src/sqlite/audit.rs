@@ -1,0 +1,57 @@
+//! What operators did.
+
+use ees_store::{Checkpoint, Timestamp};
+use rusqlite::params;
+
+use super::Tx;
+use crate::control::AuditEntry;
+use crate::database::AuditRows;
+use crate::projection::BoxError;
+
+impl AuditRows for Tx {
+    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
+        self.connection()
+            .prepare_cached(
+                "INSERT INTO ees_audit (projection, at, action, reason, checkpoint, detail)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                name,
+                entry.at.as_micros(),
+                entry.action,
+                entry.reason,
+                entry.checkpoint.get(),
+                entry.detail
+            ])?;
+        Ok(())
+    }
+
+    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT at, action, reason, checkpoint, detail FROM ees_audit WHERE projection = ?1
+             ORDER BY id DESC LIMIT ?2",
+        )?;
+        let entries = statement
+            .query_map(params![name, limit], |row| {
+                Ok(AuditEntry {
+                    at: Timestamp::from_micros(row.get(0)?),
+                    action: row.get(1)?,
+                    reason: row.get(2)?,
+                    checkpoint: Checkpoint::new(row.get(3)?),
+                    detail: row.get(4)?,
+                })
+            })?
+            .collect::<Result<_, _>>()?;
+        Ok(entries)
+    }
+
+    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+        // The oldest by number, so that a look at nothing but young ones stays short.
+        let mut delete = self.connection().prepare_cached(
+            "DELETE FROM ees_audit WHERE id IN (
+                SELECT id FROM (SELECT id, at FROM ees_audit WHERE projection = ?1 ORDER BY id LIMIT ?3) WHERE at < ?2
+            )",
+        )?;
+        Ok(delete.execute(params![name, audit_before.as_micros(), limit])?)
+    }
+}
