@@ -26,7 +26,7 @@ use crate::environment::given;
 /// # Errors
 /// The table can't be used, the keys are none, or there is no Lambda runtime around it.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
-    let keys = given("EES_API_KEYS").map(|keys| keys.parse()).transpose()?;
+    let keys = given("EES_API_KEYS").map_or_else(|| Ok(ApiKeys::none()), |keys| keys.parse())?;
     let routes = &Routes::new(environment, environment.read_models()?, keys).await?;
     lambda_http::run(tower::service_fn(move |event| routes.answer(event))).await
 }
@@ -35,29 +35,23 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
 pub struct Routes {
     /// For callers whose signature API Gateway has verified.
     signed: Router,
-    /// For all others: they need a key, if there are any. So nobody gets in unasked in the moment in which the stack is changed
-    /// from keys to signatures, when the function may be ahead of API Gateway.
+    /// For all others: they need a key. So nobody gets in unasked in the moment in which the stack is changed from keys to
+    /// signatures or back, when the function may be ahead of API Gateway, or behind it.
     other: Router,
 }
 
 impl Routes {
-    /// The routes, with keys if callers don't sign.
+    /// The routes, with the keys of those who don't sign.
     ///
     /// # Errors
     /// The table can't be used.
-    pub async fn new(
-        environment: &Environment,
-        read_models: Database,
-        keys: Option<ApiKeys>,
-    ) -> Result<Self, Error> {
+    pub async fn new(environment: &Environment, read_models: Database, keys: ApiKeys) -> Result<Self, Error> {
         // A function is frozen between two calls: what it would do then is left to the indexer.
         let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
         let counted = Arc::new(Counted(read_models));
         let api = || Api::new(store.clone(), store.clone()).with_statistics(counted.clone());
-        let signed = api().router();
-        let other = keys.map_or_else(|| signed.clone(), |keys| api().with_keys(keys).router());
-        Ok(Self { signed, other })
+        Ok(Self { signed: api().router(), other: api().with_keys(keys).router() })
     }
 
     /// Answers what API Gateway hands over.

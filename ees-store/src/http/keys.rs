@@ -97,6 +97,11 @@ pub enum InvalidKeys {
 }
 
 impl ApiKeys {
+    /// No keys at all: every call that needs one is refused.
+    pub const fn none() -> Self {
+        Self(Vec::new())
+    }
+
     /// Reads a comma-separated list of `SCOPES:KEY` or `SCOPES:sha256=HEX`.
     ///
     /// `SCOPES` is one of `read`, `commit` and `admin`, or several joined by `+`; `admin` includes the others, and an
@@ -191,6 +196,13 @@ mod tests {
         }
         for unknown in ["", "R", "r ", "read:r", "x"] {
             assert_eq!(allowed(keys, unknown), None, "{unknown:?}");
+        }
+    }
+
+    #[test]
+    fn where_there_are_no_keys_none_is_known() {
+        for key in ["", "key"] {
+            assert_eq!(ApiKeys::none().scopes_of(key.as_bytes()), None);
         }
     }
 

@@ -20,14 +20,26 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Deploys the event store: `deploy/template.yaml`, with the functions as they are built now, open to everybody who reaches
-    /// the emulator.
+    /// Deploys the event store: `deploy/template.yaml`, with the functions as they are built now, for callers who sign.
     ///
     /// # Panics
     /// When it does not build, or can't be deployed; the message says why.
     pub async fn event_store(account: &Account) -> Self {
-        let parameters = ["DeletionProtection=false".to_owned()];
-        Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters.into()).await
+        Self::event_store_with(account, Vec::new()).await
+    }
+
+    /// As [`event_store`](Self::event_store), for callers who send this key.
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn event_store_with_key(account: &Account, key: &str) -> Self {
+        Self::event_store_with(account, vec!["Authorization=bearer".to_owned(), format!("ApiKeys={key}")])
+            .await
+    }
+
+    async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
+        parameters.push("DeletionProtection=false".to_owned());
+        Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters).await
     }
 
     /// Deploys the example of a projection of one's own beside it, onto a database of PostgreSQL.
@@ -79,8 +91,8 @@ impl Stack {
         &self.outputs[name]
     }
 
-    /// The header `Authorization` of a signed request, as far as the emulator looks at it: without, it asks the account of
-    /// everybody.
+    /// The header `Authorization` of a signed request, as far as the emulator looks at it: the key of an account's owner, whose
+    /// signature it does not verify. Without, it asks the account of everybody.
     pub fn authorization(&self) -> String {
         let scope =
             format!("{}/20260101/{}/execute-api/aws4_request", self.account.id(), self.account.region());

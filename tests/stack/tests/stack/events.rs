@@ -4,21 +4,24 @@ use axum::body::to_bytes;
 use ees_lambda::Environment;
 use ees_lambda::api::Routes;
 use ees_projector::dynamodb::{Database, create_table};
+use ees_store::http::ApiKeys;
 use ees_test_aws::LocalAws;
 use serde_json::{Value, json};
 
 const BODY_MAX: usize = 8 * 1024 * 1024;
 
-async fn routes(keys: Option<&str>) -> Routes {
+async fn routes(keys: ApiKeys) -> Routes {
     let account = LocalAws::account().await;
     let config = account.sdk_config();
     let client = aws_sdk_dynamodb::Client::new(&config);
     ees_store::dynamodb::create_table(&config, "log", false).await.unwrap();
     create_table(&client, "read-models").await.unwrap();
     let environment = Environment { role: "api".to_owned(), config, table: "log".to_owned() };
-    let keys = keys.map(|keys| keys.parse().unwrap());
     Routes::new(&environment, Database::new(client, "read-models"), keys).await.unwrap()
 }
+
+/// Who has signed, as API Gateway says once it has verified that.
+const SIGNED: &str = r#","userArn":"arn:aws:iam::123456789012:user/ada""#;
 
 /// An event as a REST API of API Gateway hands it over: the path is as it was sent, the query is decoded.
 fn event(method: &str, path: &str, query: &[(&str, &str)], body: Option<&str>) -> String {
@@ -32,7 +35,7 @@ fn event(method: &str, path: &str, query: &[(&str, &str)], body: Option<&str>) -
         "pathParameters": {"proxy": path}, "stageVariables": null,
         "requestContext": {
             "accountId": "123456789012", "resourceId": "r", "stage": "v1", "requestId": "i",
-            "identity": {"sourceIp": "127.0.0.1"}, "resourcePath": "/{proxy+}", "httpMethod": method,
+            "identity": {"sourceIp": "127.0.0.1", "userArn": "arn:aws:iam::123456789012:user/ada"}, "resourcePath": "/{proxy+}", "httpMethod": method,
             "path": format!("/v1{path}"), "apiId": "id",
         },
         "body": body, "isBase64Encoded": false,
@@ -70,7 +73,7 @@ async fn call(
 
 #[tokio::test]
 async fn a_slash_in_a_stream_id_is_no_slash_of_the_path() {
-    let routes = routes(None).await;
+    let routes = routes(ApiKeys::none()).await;
     let id = "axum/src/ä b%41.rs";
     let path = "/streams/axum%2Fsrc%2F%C3%A4%20b%2541.rs";
     let committed = json!({"stream_id": id, "changeset_id": 1});
@@ -87,7 +90,7 @@ async fn a_slash_in_a_stream_id_is_no_slash_of_the_path() {
 
 #[tokio::test]
 async fn an_empty_stream_id_is_missing() {
-    let routes = routes(None).await;
+    let routes = routes(ApiKeys::none()).await;
     let commit = Some(r#"{"events":[1]}"#);
     for (method, path, body) in [
         ("POST", "/streams/", commit),
@@ -102,25 +105,26 @@ async fn an_empty_stream_id_is_missing() {
 }
 
 #[tokio::test]
-async fn keys_are_asked_for_where_there_are_any() {
-    assert_eq!(call(&routes(Some("read:key")).await, "GET", "/streams", &[], None).await.0, 200);
-    let (status, refused) = call(&routes(Some("read:other")).await, "GET", "/streams", &[], None).await;
-    assert_eq!((status, &refused["error"]), (401, &json!("UNAUTHORIZED")));
+async fn who_has_not_signed_needs_a_key() {
+    let unsigned = event("GET", "/streams", &[], None).replace(SIGNED, "");
+    assert!(!unsigned.contains("userArn"));
+    for (keys, status) in [("read:key", 200), ("commit:key", 403), ("read:other", 401)] {
+        assert_eq!(answered(&routes(keys.parse().unwrap()).await, &unsigned).await.0, status, "{keys}");
+    }
+    let (status, refused) = answered(&routes(ApiKeys::none()).await, &unsigned).await;
+    assert!(status == 401 && refused.contains("UNAUTHORIZED"), "without keys nobody has one: {refused}");
 }
 
 #[tokio::test]
 async fn whose_signature_was_verified_needs_no_key() {
-    let routes = routes(Some("read:other")).await;
-    let arn = "arn:aws:iam::123456789012:user/ada";
-    let signed = event("GET", "/streams", &[], None)
-        .replace(r#""sourceIp":"127.0.0.1""#, &format!(r#""sourceIp":"127.0.0.1","userArn":"{arn}""#));
-    assert!(signed.contains(arn));
-    assert_eq!(answered(&routes, &signed).await.0, 200);
+    for keys in [ApiKeys::none(), "read:other".parse().unwrap()] {
+        assert_eq!(call(&routes(keys).await, "GET", "/streams", &[], None).await.0, 200);
+    }
 }
 
 #[tokio::test]
 async fn an_answer_fits_what_lambda_carries() {
-    let routes = routes(None).await;
+    let routes = routes(ApiKeys::none()).await;
     // Of this an answer has twice as much, escaped.
     let events = format!("{{\"events\":[{}]}}", vec!["\"\""; 100_000].join(","));
     for last in 0..10 {
