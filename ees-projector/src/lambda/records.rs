@@ -11,6 +11,7 @@ struct Item {
     stream_id: String,
     changeset_id: u64,
     first_event_id: u64,
+    last_event_id: u64,
     events: String,
     metadata: String,
     timestamp: String,
@@ -49,14 +50,72 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     let item: Item = serde_dynamo::from_item(record.change.new_image.clone()).map_err(|e| e.to_string())?;
     let invalid = |e: &dyn std::fmt::Display| e.to_string();
     let stream_type = item.stream_type.as_deref().map(StreamType::new).transpose();
+    let events = Events::parse(&item.events).map_err(|e| invalid(&e))?;
+    if item.first_event_id.checked_add(events.count()) != item.last_event_id.checked_add(1) {
+        let (count, first, last) = (events.count(), item.first_event_id, item.last_event_id);
+        return Err(format!("its {count} events are numbered from {first} to {last}"));
+    }
     Ok(Some(Changeset {
         stream_id: item.stream_id.parse().map_err(|e| invalid(&e))?,
         changeset_id: item.changeset_id.into(),
         first_event_id: item.first_event_id.into(),
-        events: Events::parse(&item.events).map_err(|e| invalid(&e))?,
+        events,
         metadata: Json::parse(&item.metadata).map_err(|e| invalid(&e))?,
-        // No message has it, and other makers of tables wrote it in other ways.
-        timestamp: item.timestamp.parse().unwrap_or(Timestamp::from_micros(0)),
+        timestamp: timestamp(&item.timestamp)?,
         stream_type: stream_type.map_err(|e| invalid(&e))?,
     }))
+}
+
+/// Other systems leave the zone out where they mean UTC.
+fn timestamp(written: &str) -> Result<Timestamp, String> {
+    let read = written.parse().or_else(|_| format!("{written}Z").parse());
+    read.map_err(|_| format!("its `timestamp` is \"{written}\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(name: &str, value: Option<&serde_json::Value>) -> Result<Option<Changeset>, String> {
+        let mut image = json!({
+            "stream_id": {"S": "a"}, "changeset_id": {"N": "1"}, "first_event_id": {"N": "1"}, "last_event_id": {"N": "2"},
+            "events": {"S": "[1, 2]"}, "metadata": {"S": "{}"}, "timestamp": {"S": "2020-01-02T03:04:05.678901"},
+        });
+        match value {
+            Some(value) => image[name] = value.clone(),
+            None => image.as_object_mut().map(|image| image.remove(name)).map(drop).unwrap_or_default(),
+        }
+        let record = json!({
+            "awsRegion": "eu-central-1", "eventID": "1", "eventName": "INSERT",
+            "dynamodb": {
+                "ApproximateCreationDateTime": 1, "SizeBytes": 1, "SequenceNumber": "1", "NewImage": image,
+                "Keys": {"stream_id": {"S": "a"}, "changeset_id": {"N": "1"}},
+            },
+        });
+        changeset(&serde_json::from_value(record).unwrap())
+    }
+
+    /// What lacks any of it would stop the readers of the log where it stands.
+    #[test]
+    fn a_changeset_is_one_with_all_that_readers_of_the_log_need() {
+        assert_eq!(read("none", None).unwrap().unwrap().last_event_id().get(), 2);
+        assert!(read("timestamp", Some(&json!({"S": "2020-01-02T03:04:05Z"}))).is_ok());
+        for name in ["first_event_id", "last_event_id", "events", "metadata", "timestamp"] {
+            assert!(read(name, None).unwrap_err().contains(name), "{name}");
+        }
+        for (name, value) in [
+            ("events", json!({"S": "[1"})),
+            ("events", json!({"S": "[1]"})),
+            ("metadata", json!({"S": "{"})),
+            ("timestamp", json!({"S": "yesterday"})),
+            ("last_event_id", json!({"N": "3"})),
+            ("last_event_id", json!({"N": u64::MAX.to_string()})),
+            ("first_event_id", json!({"N": u64::MAX.to_string()})),
+            ("last_event_id", json!({"S": "2"})),
+        ] {
+            assert!(read(name, Some(&value)).is_err(), "{name}: {value}");
+        }
+    }
 }

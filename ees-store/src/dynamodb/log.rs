@@ -63,15 +63,21 @@ impl Reader<'_> {
         };
         let mut found = Found::new(query, self.holes);
         let mut late = Late::default();
-        while found.next < head.checkpoint && !found.is_full() {
+        'read: while found.next < head.checkpoint && !found.is_full() {
             let to = found.part_end().min(head.checkpoint);
             let before = found.next;
             let (items, is_all) = self.part(before, to).await?;
             let mut is_short = is_all;
             for item in items {
-                if !found.take(&item)? {
-                    is_short = true;
-                    break;
+                match found.take(&item) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        is_short = true;
+                        break;
+                    }
+                    // What is before it can be had.
+                    Err(_) if found.next > query.from => break 'read,
+                    Err(error) => return Err(error),
                 }
             }
             let is_late = is_short && !found.is_full() && found.next < to;

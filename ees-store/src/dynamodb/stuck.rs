@@ -1,7 +1,8 @@
 //! Streams that can't go on in the global order. They must not hold up the others.
 //!
-//! DynamoDB does not update an item that would become too large, nor one of a stream that has reached 10 GB: such a changeset
-//! can't get its place, and so none after it in its stream can.
+//! DynamoDB does not update an item that would become too large, nor one of a stream that has reached 10 GB; and an item that
+//! can't be read, as of somebody who wrote it by hand, would stop every reader of the log. Such a changeset can't get its place,
+//! and so none after it in its stream can.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -33,18 +34,19 @@ impl Stuck {
             %changeset_id,
             why,
             "a changeset can't get its place in the order, and so none after it in its stream can; the other streams go on. \
-             The item takes no more, or its stream has reached 10 GB: commit to another stream, and make room in this one; a \
-             sweep an hour from now, or in a new process, tries again"
+             An item that can't be read is to be mended. One that takes no more, or whose stream has reached 10 GB: commit to \
+             another stream, and make room in this one. A sweep an hour from now, or in a new process, tries again"
         );
         let found = self.0.get_or_insert_mut(stream_id.clone(), || (*changeset_id, Instant::now()));
         found.0 = found.0.min(*changeset_id);
     }
 
-    /// Leaves out what can't get its place, and what must not get one before it. What stands before it stays.
-    pub(super) fn leave_out(&mut self, waiting: &mut Vec<Candidate>) {
+    /// Leaves out what can't get its place, and what must not get one before it. What stands before it stays. Whether it was any.
+    pub(super) fn leave_out(&mut self, waiting: &mut Vec<Candidate>) -> bool {
         if self.0.is_empty() {
-            return;
+            return false;
         }
+        let before = waiting.len();
         waiting.retain(|candidate| {
             let Some((from, since)) = self.0.peek(&candidate.stream_id).copied() else { return true };
             if since.elapsed() >= TRY_AGAIN {
@@ -53,6 +55,7 @@ impl Stuck {
             }
             candidate.changeset_id < from
         });
+        waiting.len() < before
     }
 }
 

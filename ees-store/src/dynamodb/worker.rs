@@ -61,7 +61,8 @@ impl Worker {
             }
             let length = batch_length(waiting, self.batch_max);
             let before = self.unindexed_before(&waiting[..length]).await?;
-            if !before.is_empty() {
+            let is_stuck = self.stuck.leave_out(waiting);
+            if !before.is_empty() || is_stuck {
                 *waiting = arrange(before.into_iter().chain(waiting.drain(..)).collect());
                 continue;
             }
@@ -100,7 +101,8 @@ impl Worker {
         Ok(found)
     }
 
-    /// The changesets of a stream without a place, from this one back to one that has its place.
+    /// The changesets of a stream without a place, from this one back to one that has its place; but for those that can't be
+    /// read, at which the stream is stuck.
     async fn unindexed_up_to(&mut self, stream: &StreamId, last: ChangesetId) -> Result<Vec<Candidate>> {
         let mut found = Vec::new();
         let mut from = None;
@@ -125,7 +127,11 @@ impl Worker {
                     return Ok(found);
                 }
                 let size_bytes = item::size_bytes(item);
-                found.push(Candidate { stream_id: stream.clone(), changeset_id, size_bytes });
+                let candidate = Candidate { stream_id: stream.clone(), changeset_id, size_bytes };
+                match item::to_sound_changeset(item) {
+                    Ok(_) => found.push(candidate),
+                    Err(error) => self.stuck.add(&candidate, &error.to_string()),
+                }
             }
             from = answer.last_evaluated_key;
             if from.is_none() {

@@ -10,3 +10,4 @@ mod late;
 mod racing;
 mod stuck;
 mod support;
+mod unreadable;
