@@ -8,7 +8,7 @@ use ees_store::{Changeset, Filter};
 use serde::de::IgnoredAny;
 
 use crate::projection::BoxError;
-use crate::reactor::{self, Cause, Interrupted, Reactor};
+use crate::reactor::{self, Cause, Interrupted, Reactor, Unfinished};
 
 /// Publishes what is committed from now on, for stores that have no stream of their own as DynamoDB has.
 ///
@@ -37,8 +37,8 @@ pub struct Publishing {
 /// So many changesets are under way at once: messages of different streams go together.
 const CHANGESETS_AT_ONCE: usize = 200;
 
-/// A fault is tried again so long before the reactor is asked to begin anew, and notes what went wrong.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// After so long it is noted how far it got, and what went wrong, if something did.
+const AT_ONCE_MAX: Duration = Duration::from_secs(10);
 
 impl Publishing {
     /// A reactor of this name. Each set of topics has one of its own.
@@ -77,22 +77,14 @@ impl Reactor for Publishing {
         // A changeset is published whole, whichever of its events passed the filter.
         let mut changesets: Vec<&Changeset> = causes.iter().map(|cause| cause.changeset()).collect();
         changesets.dedup_by(|one, other| std::ptr::eq(*one, *other));
-        let mut done = 0;
-        loop {
-            let left = changesets.get(done..).unwrap_or_default();
-            let Err(unpublished) = self.publisher.publish(left, Instant::now() + PATIENCE).await else {
-                return Ok(());
-            };
-            done += unpublished.done;
-            if unpublished.goes_on {
-                continue;
-            }
-            let left = changesets.get(done);
-            let first = causes
-                .iter()
-                .position(|cause| left.is_some_and(|left| std::ptr::eq(*left, cause.changeset())));
-            return Err(Interrupted { done: first.unwrap_or(0), error: unpublished.into() });
-        }
+        let Err(unpublished) = self.publisher.publish(&changesets, Instant::now() + AT_ONCE_MAX).await else {
+            return Ok(());
+        };
+        let left = changesets.get(unpublished.done);
+        let first =
+            causes.iter().position(|cause| left.is_some_and(|left| std::ptr::eq(*left, cause.changeset())));
+        let error = if unpublished.goes_on { Unfinished.into() } else { unpublished.into() };
+        Err(Interrupted { done: first.unwrap_or(0), error })
     }
 
     fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {

@@ -1,4 +1,4 @@
-//! What an effect fails with that knows more than that it failed.
+//! What a reactor may end with that says more than that it failed.
 
 use std::time::Duration;
 
@@ -23,6 +23,14 @@ impl Refused {
         Self(reason.into())
     }
 }
+
+/// Nothing went wrong: there was more to do than one batch should take the time for. What is done is noted, and the rest comes
+/// again at once. Without it, a batch that takes minutes is done again as a whole after a crash, and a shutdown waits for it.
+///
+/// For [`Interrupted`](super::Interrupted).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("there is more to do than one batch should take the time for")]
+pub struct Unfinished;
 
 /// Whoever refused it has said when to ask again: it is not tried earlier.
 #[derive(Debug, thiserror::Error)]

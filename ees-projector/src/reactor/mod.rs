@@ -21,7 +21,7 @@ use crate::worker::error::panicked;
 
 pub use cause::Cause;
 pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};
-pub use error::{Postponed, Refused};
+pub use error::{Postponed, Refused, Unfinished};
 pub(crate) use hosted::{Effects, Reacting};
 pub(crate) use ledger::{Ledger, Unrecorded};
 pub use settings::{Settings, Start};

@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use crate::database::Database;
 use crate::event::Recorded;
 use crate::projection::{BoxError, Projection};
-use crate::reactor::{Effects, Interrupted, Ledger, Refused, Unrecorded};
+use crate::reactor::{Effects, Interrupted, Ledger, Refused, Unfinished, Unrecorded};
 use crate::worker::batch::Batch;
 use crate::worker::error::{StepError, is_caused_by};
 use crate::worker::step::Core;
@@ -20,7 +20,7 @@ pub(crate) struct Acted {
     pub(crate) end: usize,
     /// The streams that failed, and where.
     pub(crate) failed: BTreeMap<StreamId, FailedAt>,
-    /// Why not more.
+    /// Why not more, if something went wrong.
     pub(crate) error: Option<StepError>,
 }
 
@@ -42,6 +42,10 @@ impl Acted {
         let Interrupted { done, error } = interrupted;
         let at = done.min(events.len().checked_sub(1)?);
         let changeset = batch.index_of(&events[at]);
+        if is_caused_by::<Unfinished>(&*error) {
+            self.end = self.end.min(changeset);
+            return None;
+        }
         // Nothing more may be begun, in other streams neither.
         let is_over = is_caused_by::<Unrecorded>(&*error);
         if !is_over && !effects.is_transient(&*error) {

@@ -12,7 +12,7 @@ use futures::stream::FuturesUnordered;
 use crate::control::{Applied, ParkedStream};
 use crate::database::{Database, LedgerRows, ParkedRows, Transaction};
 use crate::projection::{BoxError, Projection};
-use crate::reactor::{EffectState, NEVER};
+use crate::reactor::{EffectState, NEVER, Unfinished};
 use crate::worker::error::{StepError, chain};
 use crate::worker::ledger::Records;
 use crate::worker::reacting::retry_at;
@@ -100,6 +100,9 @@ where
         }
         if let Some(error) = acted.error {
             return Err(error);
+        }
+        if acted.end == 0 {
+            return Err(StepError::Outside(Unfinished.into()));
         }
         records.change(GotThrough { name: self.name().to_owned(), place }).await?;
         Ok(Ok(()))

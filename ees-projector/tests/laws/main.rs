@@ -203,6 +203,7 @@ laws! {
         a_reactor_starts_at_now_and_goes_on_where_it_was,
         a_reactor_can_be_told_to_start_at_the_beginning,
         a_crash_repeats_what_was_begun_and_skips_nothing,
+        what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong,
         what_can_not_be_read_waits_for_an_operator,
         a_reactor_holds_when_no_more_may_wait,
         an_error_that_passes_never_pauses_a_reactor,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ees_projector::reactor::{Cause, Reactor, Settings, Start};
+use ees_projector::reactor::{Cause, Interrupted, Reactor, Settings, Start, Unfinished};
 use ees_projector::{
     BoxError, Drained, Kind, OnDemand, OperateError, Parking, Projector, Retry, Running, SideBySide, State,
     Status,
@@ -130,6 +130,43 @@ pub async fn a_reactor_can_be_told_to_start_at_the_beginning<D: TestDatabase>() 
     following(&running).await;
     running.shut_down().await;
     assert_eq!(letters.sent(), ["a: one", "b: one", "a: two", "b: two", "a: three", "b: three"]);
+}
+
+/// Two letters at a time, and at first none.
+#[derive(Clone, Default)]
+struct Unhurried(Letters, Arc<Mutex<Vec<usize>>>);
+
+impl Reactor for Unhurried {
+    type Event = Note;
+
+    fn name(&self) -> &str {
+        "letters"
+    }
+    async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
+        self.0.react(cause).await
+    }
+    async fn react_batch(&self, causes: &[Cause<'_, Note>]) -> Result<(), Interrupted> {
+        let is_first = self.1.lock().unwrap().is_empty();
+        self.1.lock().unwrap().push(causes.len());
+        let done = if is_first { 0 } else { causes.len().min(2) };
+        for cause in &causes[..done] {
+            self.0.react(*cause).await.unwrap();
+        }
+        if done == causes.len() { Ok(()) } else { Err(Interrupted { done, error: Unfinished.into() }) }
+    }
+}
+
+pub async fn what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong<D: TestDatabase>() {
+    let (log, database, unhurried) = (ChangingLog::new(), D::fresh().await, Unhurried::default());
+    for number in 0..7 {
+        log.append("a", &note(&number.to_string())).await;
+    }
+    let settings = Settings { start: Start::Beginning, batch_changesets_max: 7, ..Settings::default() };
+    let worker = OnDemand::reactor(unhurried.clone(), database, log, settings).unwrap();
+    let drained = worker.drain_until(Instant::now() + LONG).await;
+    assert_eq!((drained, worker.last_error().await), (Drained::CaughtUp, None));
+    assert_eq!(*unhurried.1.lock().unwrap(), [7, 7, 5, 3, 1]);
+    assert_eq!(unhurried.0.sent(), Vec::from_iter((0..7).map(|number| format!("a: {number}"))));
 }
 
 pub async fn a_crash_repeats_what_was_begun_and_skips_nothing<D: TestDatabase>() {
