@@ -6,6 +6,7 @@
 //!   reactors; `rows` the tables of folds; `dropped` removes what nobody reads any more; `item` says what an item holds.
 
 mod audit;
+mod client;
 mod control;
 mod dropped;
 mod effects;
@@ -86,9 +87,14 @@ pub struct Database {
 impl Database {
     /// The read models in this table. Nothing is read yet.
     ///
-    /// The client's own retries should be on, as they are unless switched off.
+    /// The client's own retries should be on, as they are unless switched off. An attempt of a call has 5 s, unless the client
+    /// says otherwise.
     pub fn new(client: Client, table: &str) -> Self {
-        Self { client, table: table.into(), worker: uuid::Uuid::new_v4().to_string().into() }
+        Self {
+            client: client::bounded(client),
+            table: table.into(),
+            worker: uuid::Uuid::new_v4().to_string().into(),
+        }
     }
 
     /// The client, for queries of your own.

@@ -1,5 +1,6 @@
 //! An SNS that is as unreliable as the real one may be: before the network, in the SDK's own HTTP layer.
 
+use std::future::pending;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -24,6 +25,8 @@ pub struct Flaky {
     pub refused: f64,
     /// Messages with this text are refused for what they are.
     pub poison: &'static str,
+    /// Calls to this topic are never answered.
+    pub silent: Option<String>,
     pub rng: Arc<Mutex<Rng>>,
     pub network: SharedHttpClient,
 }
@@ -32,7 +35,7 @@ impl Flaky {
     pub fn seeded(seed: u64) -> Self {
         let rng = Arc::new(Mutex::new(Rng::with_seed(seed)));
         let network = aws_smithy_http_client::Builder::new().build_http();
-        Self { broken: 0.0, refused: 0.0, poison: "!poison!", rng, network }
+        Self { broken: 0.0, refused: 0.0, poison: "!poison!", silent: None, rng, network }
     }
 
     fn happens(&self, odds: f64) -> bool {
@@ -48,6 +51,9 @@ impl Flaky {
         let fields: Vec<(String, String)> = form_urlencoded::parse(&body).into_owned().collect();
         if !fields.contains(&("Action".to_owned(), "PublishBatch".to_owned())) {
             return network.call(request).await;
+        }
+        if fields.iter().any(|(name, value)| name == "TopicArn" && Some(value) == self.silent.as_ref()) {
+            return pending().await;
         }
         if self.happens(self.broken) {
             return Err(broken());

@@ -156,6 +156,19 @@ async fn a_topic_that_never_answers_is_waited_for_until_the_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_never_answers_holds_up_no_other() {
+    let (bus, store) = (Bus::new().await, history(2, 20).await);
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let flaky = Flaky { silent: Some(bus.events.clone()), ..Flaky::seeded(6) };
+    let changesets = all(&store).await;
+    let deadline = Instant::now() + Duration::from_secs(4);
+    let unpublished = bus.flaky_publisher(flaky).publish(&changesets, deadline).await.unwrap_err();
+    assert_eq!((unpublished.done, unpublished.passes), (0, true));
+    let (whole, _) = expected(&changesets);
+    assert_eq!(by_stream(bus.bodies(&queue, whole.len()).await), by_stream(whole));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_gets_the_types_it_asks_for() {
     let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
     let queue = bus.queue("some", &[]).await;

@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use aws_sdk_sns::Client;
+use aws_sdk_sns::config::retry::RetryConfig;
 use aws_sdk_sns::config::timeout::TimeoutConfig;
 
 /// What takes longer than this is tried again, unless the client has a limit of its own. The SDK has none but for connecting:
 /// on a connection that was silently dropped it would wait as long as the system does, some 15 minutes.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
-/// The same client, whose attempts are bounded.
-pub(super) fn bounded(client: Client) -> Client {
+/// The same client, whose attempts are bounded, and made again by [`Pace`](super::pace::Pace) only: so the messages of a call
+/// that failed wait each for itself.
+pub(super) fn bounded(client: &Client) -> Client {
     let given = client.config().timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
-    if given.operation_attempt_timeout().is_some() {
-        return client;
-    }
-    let timeouts = given.into_builder().operation_attempt_timeout(ATTEMPT_MAX).build();
-    Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
+    let attempt = given.operation_attempt_timeout().unwrap_or(ATTEMPT_MAX);
+    let timeouts = given.into_builder().operation_attempt_timeout(attempt).build();
+    let config = client.config().to_builder().timeout_config(timeouts);
+    Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
 }
 
 #[cfg(test)]
@@ -28,7 +29,7 @@ mod tests {
     #[test]
     fn attempts_are_bounded_as_the_client_says_or_by_five_seconds() {
         let attempt = |config: Config| {
-            let bounded = bounded(Client::from_conf(config));
+            let bounded = bounded(&Client::from_conf(config));
             bounded.config().timeout_config().and_then(TimeoutConfig::operation_attempt_timeout)
         };
         let config = || Config::builder().behavior_version(BehaviorVersion::latest());

@@ -88,10 +88,12 @@ pub struct Unpublished {
 }
 
 impl Publisher {
-    /// A publisher without topics. An attempt of a call has 5 s, unless the client says otherwise.
+    /// A publisher without topics. An attempt of a call has 5 s, unless the client says otherwise; its own retries are off, since
+    /// each stream is tried again by itself.
+    #[expect(clippy::needless_pass_by_value, reason = "a client is a handle, and given as everywhere else")]
     pub fn new(client: Client) -> Self {
         Self {
-            client: client::bounded(client),
+            client: client::bounded(&client),
             topics: Vec::new(),
             dead_letters: None,
             progress: Progress::default(),

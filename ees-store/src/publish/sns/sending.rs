@@ -1,8 +1,10 @@
-//! Rounds of calls, until everything is taken or the time is over.
+//! Calls until everything is taken or the time is over. Nobody waits for the answer to another one's call.
 
 use std::time::Instant;
 
+use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
+use tokio::sync::Semaphore;
 
 use super::call::one_each;
 use super::pace::Pace;
@@ -21,25 +23,37 @@ impl Publisher {
         deadline: Instant,
     ) -> Result<(), Unpublished> {
         let mut paces: Vec<Pace> = (0..outbox.groups()).map(|_| Pace::default()).collect();
+        let mut is_under_way = vec![false; outbox.groups()];
+        let room = Semaphore::new(CALLS_AT_ONCE);
+        let mut calls = FuturesUnordered::new();
         let mut trouble: Option<Failed> = None;
         let mut some_taken = false;
         loop {
             let now = Instant::now();
-            let batches = outbox.batches(|group| paces[group].may_go(now));
-            if batches.is_empty() {
-                let Some(next) = paces.iter().filter_map(Pace::next).min() else { break };
-                tokio::time::sleep_until(next.into()).await;
-                continue;
+            let is_over = now >= deadline;
+            for batch in outbox.batches(|group| !is_over && !is_under_way[group] && paces[group].may_go(now))
+            {
+                for (group, _) in &batch.messages {
+                    is_under_way[*group] = true;
+                }
+                // Boxed: the compiler can't see yet that such a call is `Send`.
+                calls.push(self.send_in_time(batch, &room, deadline).boxed());
             }
-            if now >= deadline {
-                break;
-            }
-            // Boxed: the compiler can't see yet that such a stream of calls is `Send`.
-            let calls: Vec<_> =
-                batches.iter().map(|batch| self.send_in_time(batch, deadline).boxed()).collect();
-            let calls = futures::stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
-            let answers: Vec<_> = calls.collect().await;
-            for (group, answer) in answers.into_iter().flatten() {
+            let waiting =
+                paces.iter().zip(&is_under_way).filter(|(_, is_under_way)| !**is_under_way && !is_over);
+            let next = waiting.filter_map(|(pace, _)| pace.next()).min();
+            let answers = match next {
+                None => match calls.next().await {
+                    Some(answers) => answers,
+                    None => break,
+                },
+                Some(next) => tokio::select! {
+                    Some(answers) = calls.next() => answers,
+                    () = tokio::time::sleep_until(next.into()) => continue,
+                },
+            };
+            for (group, answer) in answers {
+                is_under_way[group] = false;
                 match answer {
                     Ok(()) => {
                         some_taken = true;
@@ -71,11 +85,18 @@ impl Publisher {
     }
 
     /// What became of messages by the deadline. What nothing is said of was not taken, as far as anybody knows.
-    async fn send_in_time(&self, batch: &Batch<'_>, deadline: Instant) -> Vec<(usize, Result<(), Failed>)> {
-        if Instant::now() >= deadline {
-            return Vec::new();
-        }
-        tokio::time::timeout_at(deadline.into(), self.send(batch)).await.unwrap_or_default()
+    async fn send_in_time(
+        &self,
+        batch: Batch<'_>,
+        room: &Semaphore,
+        deadline: Instant,
+    ) -> Vec<(usize, Result<(), Failed>)> {
+        let sent = async {
+            // In the order in which they came. It is never closed.
+            let _turn = room.acquire().await;
+            self.send(&batch).await
+        };
+        tokio::time::timeout_at(deadline.into(), sent).await.unwrap_or_default()
     }
 
     /// What became of each message, by its group.

@@ -1,0 +1,61 @@
+//! How long a call may take.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+
+/// What takes longer than this is tried again, unless the client has a limit of its own. The SDK has none but for connecting:
+/// on a connection that was silently dropped it would wait as long as the system does, some 15 minutes.
+const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+
+/// The same client, whose attempts are bounded.
+pub(super) fn bounded(client: Client) -> Client {
+    let given = client.config().timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
+    if given.operation_attempt_timeout().is_some() {
+        return client;
+    }
+    let timeouts = given.into_builder().operation_attempt_timeout(ATTEMPT_MAX).build();
+    Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use aws_sdk_dynamodb::config::retry::RetryConfig;
+    use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+    use tokio::net::TcpListener;
+
+    use crate::database::Database as _;
+    use crate::dynamodb::Database;
+
+    use super::*;
+
+    /// How long a table is waited for that takes connections and never answers, as one behind a connection that was silently
+    /// dropped.
+    async fn waited(own: Option<Duration>) -> Duration {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("a", "b", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(format!("http://{}", listener.local_addr().unwrap()));
+        config.set_timeout_config(
+            own.map(|own| TimeoutConfig::builder().operation_attempt_timeout(own).build()),
+        );
+        let database = Database::new(Client::from_conf(config.build()), "read-models");
+        let began = Instant::now();
+        let error = database.partition("a").await.unwrap_err();
+        assert!(Database::is_transient(&error), "{error}");
+        began.elapsed()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_call_that_is_never_answered_ends_after_five_seconds_or_as_the_client_says() {
+        let (unless_set, own) = tokio::join!(waited(None), waited(Some(Duration::from_secs(1))));
+        assert!((5..8).contains(&unless_set.as_secs()), "{unless_set:?}");
+        assert!((1..5).contains(&own.as_secs()), "{own:?}");
+    }
+}
