@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::Environment;
 
-/// Before its time is over a sweep writes down where it is.
-const MARGIN: Duration = Duration::from_secs(5);
+/// So long before its time is over a sweep begins no other part: looking at one and indexing what it has may each be tried for
+/// as long as the store's patience, and an attempt more.
+const MARGIN: Duration = Duration::from_secs(35);
 
 /// From the end of one sweep to the next: an hour less than a day, so that a schedule of once a day does not come too early each
 /// second time.

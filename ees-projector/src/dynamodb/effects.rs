@@ -91,7 +91,7 @@ impl LedgerRows for Tx {
         state: EffectState,
     ) -> Result<(), BoxError> {
         let begin = of_changeset(stream_id, changeset_id);
-        for before in self.database.query(&ledger(name), &begin, None, SWEPT_MAX, true).await? {
+        for before in self.database.query(&ledger(name), &begin, None, usize::MAX, true).await? {
             let mut effect = to_effect(&before)?;
             if effect.state != EffectState::Done {
                 effect.state = state;

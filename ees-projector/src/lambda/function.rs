@@ -91,22 +91,19 @@ impl Function {
     }
 
     /// Applies what is new, and says which record is the first that the projection is not past by then: that one and all later
-    /// ones come again.
+    /// ones come again. One that can't be read would not be readable the next time either: it is told, and holds up nothing.
     pub async fn on_records(&self, event: &Records, deadline: Instant) -> DynamoDbEventResponse {
-        let told: Vec<_> = event.records.iter().map(|record| (record, records::changeset(record))).collect();
-        // What is the store's own asks for nothing.
-        let told: Vec<_> = told.into_iter().filter(|(_, changeset)| !matches!(changeset, Ok(None))).collect();
-        let places = told.iter().map(|(record, changeset)| match changeset {
-            Ok(changeset) => changeset.as_ref().map(|it| (it.stream_id.clone(), it.changeset_id)),
+        let told = event.records.iter().filter_map(|record| match records::changeset(record) {
+            Ok(changeset) => Some((record, changeset.map(|it| (it.stream_id, it.changeset_id))?)),
             Err(error) => {
                 tracing::error!(record = record.event_id, error, "a record that can't be read");
                 None
             }
         });
-        let passed = self.passed(&places.collect::<Vec<_>>(), deadline).await;
+        let (told, places): (Vec<_>, Vec<_>) = told.unzip();
+        let reached = self.reached(&places, deadline).await;
         let mut response = DynamoDbEventResponse::default();
-        let first = told.iter().zip(passed).find(|(_, done)| !done);
-        if let Some(((record, _), _)) = first {
+        if let Some((record, _)) = told.iter().zip(reached).find(|(_, done)| !done) {
             response.batch_item_failures.push(records::failure(record.change.sequence_number.clone()));
         }
         response

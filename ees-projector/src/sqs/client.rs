@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::retry::RetryConfig;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{self, Config};
 
@@ -33,14 +34,15 @@ impl Bounded {
         &self.client
     }
 
-    /// For a call that waits so long on purpose.
+    /// For a call that waits so long on purpose, and is not made again: whoever receives does so over and over, and wants to
+    /// hear in between whether to stop.
     pub(super) fn waiting(&self, wait: Duration) -> config::Builder {
+        let once = Config::builder().retry_config(RetryConfig::disabled());
         if self.own {
-            return Config::builder();
+            return once;
         }
         let timeouts = given(self.client.config()).into_builder();
-        Config::builder()
-            .timeout_config(timeouts.operation_attempt_timeout(wait.saturating_add(ATTEMPT_MAX)).build())
+        once.timeout_config(timeouts.operation_attempt_timeout(wait.saturating_add(ATTEMPT_MAX)).build())
     }
 }
 
@@ -59,14 +61,14 @@ mod tests {
     use crate::sqs::Queue;
 
     /// A queue that takes connections and never answers, as one behind a connection that was silently dropped.
-    async fn silent(timeouts: Option<TimeoutConfig>) -> (Queue, TcpListener) {
+    async fn silent(timeouts: Option<TimeoutConfig>, retries: RetryConfig) -> (Queue, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new("eu-central-1"))
             .credentials_provider(Credentials::new("a", "b", None, None, "test"))
-            .retry_config(config::retry::RetryConfig::disabled())
+            .retry_config(retries)
             .endpoint_url(&url);
         config.set_timeout_config(timeouts);
         (Queue::new(Client::from_conf(config.build()), format!("{url}/1/mine")), listener)
@@ -74,7 +76,7 @@ mod tests {
 
     /// How long a queue is waited for that never answers.
     async fn waited(timeouts: Option<TimeoutConfig>, wait: u64) -> Duration {
-        let (queue, _listener) = silent(timeouts).await;
+        let (queue, _listener) = silent(timeouts, RetryConfig::standard()).await;
         let began = Instant::now();
         queue.with_wait(Duration::from_secs(wait)).receive().await.unwrap_err();
         began.elapsed()
@@ -91,7 +93,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_does_not_wait_for_messages_ends_after_five_seconds() {
-        let (queue, _listener) = silent(None).await;
+        let (queue, _listener) = silent(None, RetryConfig::disabled()).await;
         let began = Instant::now();
         queue.client().purge_queue().queue_url(queue.url()).send().await.unwrap_err();
         assert!((5..8).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());

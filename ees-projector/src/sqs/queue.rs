@@ -125,10 +125,11 @@ impl<M: Readable> Queue<M> {
         Self { client: Bounded::new(client), url, wait, visibility, of: PhantomData }
     }
 
-    /// Waits so long for messages when there are none; whole seconds, 20 at most.
+    /// Waits so long for messages when there are none; whole seconds, rounded up, 20 at most.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
-        Self { wait, ..self }
+        let rounded_up = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
+        Self { wait: rounded_up.min(Duration::from_secs(20)), ..self }
     }
 
     /// Keeps what was delivered from others for so long, unless it is [extended](Self::extend); whole seconds, at least 1,
@@ -138,12 +139,17 @@ impl<M: Readable> Queue<M> {
         Self { visibility: visibility.max(Duration::from_secs(1)), ..self }
     }
 
+    /// Whether a receive waits for messages at all.
+    pub(super) fn waits(&self) -> bool {
+        !self.wait.is_zero()
+    }
+
     /// How long what was delivered is kept from others.
     pub fn visibility(&self) -> Duration {
         self.visibility
     }
 
-    /// The next messages, at most 10; none when none came in time.
+    /// The next messages, at most 10; none when none came in time. Asked for once: what fails is for the next call.
     ///
     /// # Errors
     /// [`QueueError::Unavailable`].
@@ -151,7 +157,7 @@ impl<M: Readable> Queue<M> {
     /// # Cancellation
     /// What was under way comes again after the visibility timeout.
     pub async fn receive(&self) -> Result<Vec<Delivery<M>>, QueueError> {
-        let wait = self.wait.min(Duration::from_secs(20));
+        let wait = self.wait;
         let call = self.client().receive_message().queue_url(&self.url).max_number_of_messages(AT_ONCE);
         let call = call.wait_time_seconds(seconds(wait));
         let call = call.visibility_timeout(seconds(self.visibility));

@@ -17,8 +17,8 @@ use crate::passing::Passing;
 
 /// Portions of messages that are waited for at once, of 10 at most.
 const PORTIONS_AT_ONCE: usize = 20;
-/// The wait after a call that failed. The SDK has tried it again already.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// The wait after a receive that failed, or that gave nothing and did not wait itself.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Wakes the projections of this process when a queue's message says that something is new.
 ///
@@ -128,21 +128,23 @@ impl Worker {
                 received = &mut receiving => received,
             };
             match deliveries {
-                Ok(deliveries) if deliveries.is_empty() => {}
-                Ok(deliveries) => {
+                Ok(deliveries) if deliveries.is_empty() && self.queue.waits() => {}
+                Ok(deliveries) if !deliveries.is_empty() => {
                     let portion = self.portion(deliveries, stopped.clone());
                     tasks.spawn(async move {
                         portion.handle().await;
                         drop(permit);
                     });
                 }
-                Err(_) if stopped.is_cancelled() => {}
-                Err(error) => {
-                    tracing::warn!(%error, "the queue's messages can't be received");
+                _ if stopped.is_cancelled() => {}
+                other => {
+                    if let Err(error) = other {
+                        tracing::warn!(%error, "the queue's messages can't be received");
+                    }
                     tokio::select! {
                         biased;
                         () = &mut stop => break,
-                        () = tokio::time::sleep(AFTER_FAILURE) => {}
+                        () = tokio::time::sleep(PAUSE) => {}
                     }
                 }
             }

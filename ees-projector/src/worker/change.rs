@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use ees_store::StreamId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::control::{Applied, AuditEntry, Control, Pause};
 use crate::database::{AuditRows, Database, ParkedRows, Transaction};
@@ -62,29 +64,35 @@ where
 {
     /// Changes the row, whatever goes with it, and the audit, all in one transaction, if the projection still stands
     /// there.
-    pub(super) async fn change(
-        &mut self,
-        from: &Control,
+    pub(super) fn change<'a>(
+        &'a mut self,
+        from: &'a Control,
         to: Control,
         also: Also,
         audit: AuditEntry,
-    ) -> Result<(), OperateError> {
-        let work = self.work_of(also, audit);
-        self.core.transact(from, to, None, work).await?;
-        self.changed().await
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            let work = self.work_of(also, audit);
+            self.core.transact(from, to, None, work).await?;
+            self.changed().await
+        }
+        .boxed()
     }
 
     /// As [`change`](Self::change), however far the worker that is at work has got.
-    pub(super) async fn change_wherever(
-        &mut self,
-        seen: &Control,
+    pub(super) fn change_wherever<'a>(
+        &'a mut self,
+        seen: &'a Control,
         to: impl FnOnce(&Control) -> Control + Send + 'static,
         also: Also,
         audit: AuditEntry,
-    ) -> Result<(), OperateError> {
-        let work = self.work_of(also, audit);
-        self.core.transact_wherever(seen, to, None, work).await?;
-        self.changed().await
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            let work = self.work_of(also, audit);
+            self.core.transact_wherever(seen, to, None, work).await?;
+            self.changed().await
+        }
+        .boxed()
     }
 
     fn work_of(&self, also: Also, audit: AuditEntry) -> Change<P, D> {

@@ -6,6 +6,9 @@
 //! when a changeset can't be applied. `reacting` is what a reactor does instead of writing, `acting` how it gets the events,
 //! `ledger` what is recorded of it, `retrying` how what failed is tried again; `on_demand` is a host that does not stay.
 //!
+//! What is seldom done and large is boxed where it is made (`BoxFuture`): in a build without optimizations, all of a worker's
+//! futures in one another fill a thread's stack.
+//!
 //! `operate` is what people want of it: `lookup` finds what it is about, `change` carries it out. `lease` is whose turn it is
 //! where several workers share a read model, and `split` how they share one's streams. `beside` is how one is built beside
 //! another, `readers` whom a swap waits for. `monitor` says when a projection stands still, `sweep` what is forgotten in time.

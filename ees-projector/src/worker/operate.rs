@@ -1,6 +1,8 @@
 //! What operators do with a projection: carried out by its own worker, between two steps.
 
 use ees_store::{Checkpoint, StreamId, Timestamp};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::control::{Applied, AuditEntry, Control, Pause, PausedBy};
 use crate::database::{AuditRows, Database, Transaction};
@@ -23,21 +25,24 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    pub(crate) async fn operate(&mut self, operation: Operation) {
-        let Operation { action, reason, reply } = operation;
-        let mut result = self.carry_out(&action, reason.clone()).await;
-        for _ in 0..OVERTAKEN_MAX {
-            if result != Err(OperateError::Overtaken) {
-                break;
+    pub(crate) fn operate(&mut self, operation: Operation) -> BoxFuture<'_, ()> {
+        async move {
+            let Operation { action, reason, reply } = operation;
+            let mut result = self.carry_out(&action, reason.clone()).await;
+            for _ in 0..OVERTAKEN_MAX {
+                if result != Err(OperateError::Overtaken) {
+                    break;
+                }
+                result = self.carry_out(&action, reason.clone()).await;
             }
-            result = self.carry_out(&action, reason.clone()).await;
+            if let Err(error) = &result {
+                // What is in memory may rest on something that did not happen.
+                self.control = None;
+                tracing::warn!(projection = self.core.name(), action = action.name(), %error, "refused");
+            }
+            let _ = reply.send(result);
         }
-        if let Err(error) = &result {
-            // What is in memory may rest on something that did not happen.
-            self.control = None;
-            tracing::warn!(projection = self.core.name(), action = action.name(), %error, "refused");
-        }
-        let _ = reply.send(result);
+        .boxed()
     }
 
     pub(crate) async fn carry_out(&mut self, action: &Action, reason: String) -> Result<(), OperateError> {

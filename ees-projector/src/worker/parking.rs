@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::control::{Applied, Control, ParkedStream, Position};
 use crate::database::{Database, ParkedRows, Transaction};
@@ -88,22 +89,26 @@ where
     }
 
     /// Tries the streams again whose time has come.
-    pub(crate) async fn retry_due_streams(&mut self) {
-        if self.parked_due.is_none_or(|due| due > Timestamp::now()) {
-            return;
-        }
-        let retried = match self.may_retry().await {
-            Ok(false) => return,
-            Ok(true) => {
-                self.retry_streams(|stream| stream.retry_at <= Timestamp::now(), Patience::OnePortion).await
+    pub(crate) fn retry_due_streams(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            if self.parked_due.is_none_or(|due| due > Timestamp::now()) {
+                return;
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = retried {
-            tracing::warn!(projection = self.core.name(), ?error, "parked streams could not be retried");
-            self.control = None;
-            self.parked_due = Some(in_future(self.core.settings.retry.delay_max));
+            let retried = match self.may_retry().await {
+                Ok(false) => return,
+                Ok(true) => {
+                    self.retry_streams(|stream| stream.retry_at <= Timestamp::now(), Patience::OnePortion)
+                        .await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = retried {
+                tracing::warn!(projection = self.core.name(), ?error, "parked streams could not be retried");
+                self.control = None;
+                self.parked_due = Some(in_future(self.core.settings.retry.delay_max));
+            }
         }
+        .boxed()
     }
 
     /// Whether the projection is at work, and it is this worker who does it: it may have been asleep for a while.
@@ -124,7 +129,7 @@ where
     ) -> Result<(), StepError> {
         self.load().await?;
         if self.core.is_reactor() {
-            self.react_again().boxed().await?;
+            self.react_again().await?;
         } else {
             for stream in self.parked_streams().await?.into_iter().filter(|stream| wanted(stream)) {
                 self.retry_stream(&stream, patience).await?;

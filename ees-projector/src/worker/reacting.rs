@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use ees_store::Timestamp;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::control::{Applied, Control, ParkedStream};
 use crate::database::{Database, Transaction};
@@ -77,21 +79,28 @@ where
     P: Projection<D::Tx>,
 {
     /// Lets the reactor act upon a batch, and moves the position past what it did.
-    pub(crate) async fn react(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
-        // Its streams are its partitions' to act upon by now, and nobody else's.
-        if self.core.is_dealt_out(&control) {
-            return Err(StepError::Fenced);
+    pub(crate) fn react(
+        &mut self,
+        control: Control,
+        batch: Batch<P::Event>,
+    ) -> BoxFuture<'_, Result<(), StepError>> {
+        async move {
+            // Its streams are its partitions' to act upon by now, and nobody else's.
+            if self.core.is_dealt_out(&control) {
+                return Err(StepError::Fenced);
+            }
+            let control = self.make_room(control).await?;
+            // That may have taken long, and an operator may have been faster.
+            let has_moved = control.position.next != batch.from;
+            if has_moved || control.pause.is_some() || self.core.is_dealt_out(&control) {
+                return Err(StepError::Fenced);
+            }
+            let records = self.records(control.clone());
+            let acted = records.keeping(self.core.act(&batch, &self.parked, &records)).await?;
+            records.trouble()?;
+            self.pass(control, &batch, acted).await
         }
-        let control = self.make_room(control).await?;
-        // That may have taken long, and an operator may have been faster.
-        let has_moved = control.position.next != batch.from;
-        if has_moved || control.pause.is_some() || self.core.is_dealt_out(&control) {
-            return Err(StepError::Fenced);
-        }
-        let records = self.records(control.clone());
-        let acted = records.keeping(self.core.act(&batch, &self.parked, &records)).await?;
-        records.trouble()?;
-        self.pass(control, &batch, acted).await
+        .boxed()
     }
 
     /// The ledger, as long as the row is like this and this worker goes on.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ees_store::{Checkpoint, StreamId, Timestamp};
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 
 use crate::control::{Applied, ParkedStream};
 use crate::database::{Database, LedgerRows, ParkedRows, Transaction};
@@ -27,24 +28,27 @@ where
 {
     /// Tries some of the streams again whose time has come: as many as are acted upon at once, so that what is new gets
     /// its turn in between.
-    pub(crate) async fn react_again(&mut self) -> Result<(), StepError> {
-        let Some(settings) = self.core.projection.effects().map(|effects| *effects.settings()) else {
-            return Ok(());
-        };
-        let at_once = settings.streams_at_once.max(1);
-        let control = self.load().await?;
-        let now = Timestamp::now();
-        let mut due = self.parked_streams().await?;
-        due.retain(|stream| stream.retry_at <= now);
-        due.truncate(at_once);
-        let records = self.records(control);
-        let again: FuturesUnordered<_> =
-            due.into_iter().map(|stream| self.core.stream_again(stream, &records)).collect();
-        // To the end of all of them: one that can't go on must not cut off what another is doing.
-        let done = records.keeping(again.collect::<Vec<_>>()).await;
-        // What was written moved the row.
-        self.control = None;
-        done?.into_iter().collect()
+    pub(crate) fn react_again(&mut self) -> BoxFuture<'_, Result<(), StepError>> {
+        async move {
+            let Some(settings) = self.core.projection.effects().map(|effects| *effects.settings()) else {
+                return Ok(());
+            };
+            let at_once = settings.streams_at_once.max(1);
+            let control = self.load().await?;
+            let now = Timestamp::now();
+            let mut due = self.parked_streams().await?;
+            due.retain(|stream| stream.retry_at <= now);
+            due.truncate(at_once);
+            let records = self.records(control);
+            let again: FuturesUnordered<_> =
+                due.into_iter().map(|stream| self.core.stream_again(stream, &records)).collect();
+            // To the end of all of them: one that can't go on must not cut off what another is doing.
+            let done = records.keeping(again.collect::<Vec<_>>()).await;
+            // What was written moved the row.
+            self.control = None;
+            done?.into_iter().collect()
+        }
+        .boxed()
     }
 
     /// As [`retry_due_streams`](Self::retry_due_streams), for as long as some are due: for hosts that do not stay.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use crate::control::Control;
 use crate::database::Database;
@@ -64,8 +65,7 @@ where
     /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
     async fn apply(&mut self, control: Control, batch: Batch<P::Event>) -> Result<(), StepError> {
         if self.core.is_reactor() {
-            // Not in the future of every worker: it is the larger one, and most are no reactors.
-            return self.react(control, batch).boxed().await;
+            return self.react(control, batch).await;
         }
         let batch = Arc::new(batch);
         let parked = self.parked.clone();
@@ -108,37 +108,40 @@ where
 
     /// In portions, which are made smaller as long as they are more than a transaction takes; and what fails one changeset at a
     /// time, up to the one that fails.
-    async fn apply_in_portions(
-        &mut self,
+    fn apply_in_portions<'a>(
+        &'a mut self,
         mut control: Control,
-        batch: &Arc<Batch<P::Event>>,
+        batch: &'a Arc<Batch<P::Event>>,
         end: usize,
         mut portion: usize,
-    ) -> Result<(), StepError> {
-        let parked = self.parked.clone();
-        if batch.position_before(0) > batch.from {
-            control = self.core.apply(&control, batch, 0..0, &parked).await?;
-            self.place(control.clone());
-        }
-        let mut begin = 0;
-        while begin < end {
-            let until = end.min(begin + portion);
-            match self.core.apply(&control, batch, begin..until, &parked).await {
-                Ok(moved) => control = moved,
-                Err(StepError::Failed { .. }) if portion > 1 => {
-                    portion = 1;
-                    continue;
-                }
-                Err(StepError::TooLarge { .. }) if portion > 1 => {
-                    self.pace.was_too_much(portion);
-                    portion = self.pace.likely_to_fit(portion);
-                    continue;
-                }
-                Err(error) => return Err(error),
+    ) -> BoxFuture<'a, Result<(), StepError>> {
+        async move {
+            let parked = self.parked.clone();
+            if batch.position_before(0) > batch.from {
+                control = self.core.apply(&control, batch, 0..0, &parked).await?;
+                self.place(control.clone());
             }
-            self.place(control.clone());
-            begin = until;
+            let mut begin = 0;
+            while begin < end {
+                let until = end.min(begin + portion);
+                match self.core.apply(&control, batch, begin..until, &parked).await {
+                    Ok(moved) => control = moved,
+                    Err(StepError::Failed { .. }) if portion > 1 => {
+                        portion = 1;
+                        continue;
+                    }
+                    Err(StepError::TooLarge { .. }) if portion > 1 => {
+                        self.pace.was_too_much(portion);
+                        portion = self.pace.likely_to_fit(portion);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+                self.place(control.clone());
+                begin = until;
+            }
+            Ok(())
         }
-        Ok(())
+        .boxed()
     }
 }

@@ -34,7 +34,7 @@ struct Clerk(Arc<Office>);
 struct Office {
     /// What was done: `EFFECT STREAM TEXT`, with the letter's number for a copy.
     done: Mutex<Vec<String>>,
-    /// By `EFFECT STREAM`.
+    /// By `EFFECT STREAM`, or `EFFECT STREAM TEXT`.
     faults: Mutex<BTreeMap<String, Fault>>,
     /// How long each takes.
     takes: Mutex<Duration>,
@@ -48,7 +48,11 @@ impl Office {
         let takes = *self.takes.lock().unwrap();
         tokio::time::sleep(takes).await;
         self.at_once.fetch_sub(1, SeqCst);
-        let fault = self.faults.lock().unwrap().get(&format!("{effect} {stream}")).copied();
+        let fault = {
+            let faults = self.faults.lock().unwrap();
+            let of_text = faults.get(&format!("{effect} {stream} {text}"));
+            of_text.or_else(|| faults.get(&format!("{effect} {stream}"))).copied()
+        };
         match fault {
             Some(Fault::Fails) => return Err("out of stamps".into()),
             Some(Fault::Refuses) => return Err(Refused::because("no such address").into()),
@@ -312,6 +316,24 @@ pub async fn what_is_refused_waits_for_an_operator_who_can_discard_it<D: TestDat
     assert_eq!(states(&discarded), [("copy", EffectState::Discarded, 1)]);
     let audit = &running.handle().audit("clerk", 1).await.unwrap()[0];
     assert_eq!((audit.action.as_str(), audit.reason.as_str()), ("discard_effects", "moved away"));
+    running.shut_down().await;
+}
+
+pub async fn what_is_given_up_behind_many_effects_is_so_in_the_ledger<D: TestDatabase>() {
+    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+    clerk.has(Fault::Refuses, "letter a 45");
+    let notes: Vec<_> = (0..50).map(|number| note(&number.to_string())).collect();
+    log.append("a", &notes.join(",")).await;
+    let running = start(&log, &database, &clerk, hasty());
+    status_when(&running, |status| status.given_up_streams == 1).await;
+    let in_state = async |state| {
+        let wanted = EffectQuery { state: Some(state), ..EffectQuery::default() };
+        running.handle().effects("clerk", wanted).await.unwrap()
+    };
+    assert_eq!(states(&in_state(EffectState::Parked).await), [("letter", EffectState::Parked, 1)]);
+    running.handle().discard("clerk", &"a".parse().unwrap(), 1.into(), "no such address").await.unwrap();
+    assert_eq!(states(&in_state(EffectState::Discarded).await), [("letter", EffectState::Discarded, 1)]);
+    assert_eq!(in_state(EffectState::Done).await.len(), 90);
     running.shut_down().await;
 }
 

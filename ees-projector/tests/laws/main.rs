@@ -168,6 +168,7 @@ laws! {
         a_stream_that_fails_holds_up_no_other_and_keeps_its_order,
         what_fails_is_tried_again_by_itself_and_given_up_in_the_end,
         what_is_refused_waits_for_an_operator_who_can_discard_it,
+        what_is_given_up_behind_many_effects_is_so_in_the_ledger,
         an_effect_that_takes_too_long_has_failed,
         a_panic_is_the_fault_of_its_own_stream,
         nobody_is_asked_before_the_time_that_was_said,

@@ -13,6 +13,9 @@ use super::worker::Worker;
 use super::{Options, identity};
 use crate::Result;
 
+/// Calls between two times that a sweep writes down where it is: a hundred megabytes.
+const SAVE_EVERY: u64 = 100;
+
 /// Gives changesets their place in the global order, apart from a [`Store`](super::Store): in a function on the table's stream, or on a
 /// schedule.
 ///
@@ -58,13 +61,14 @@ impl Indexer {
     }
 
     /// Looks the table through for changesets without a place, and indexes them, up to this moment; the next call goes on
-    /// where this one stopped, in whichever process. It reads the whole table, at half a read unit for 4 KB.
+    /// where this one stopped, in whichever process, also when it failed. It reads the whole table, at half a read unit for 4 KB.
     ///
     /// # Errors
     /// As for [`index`](Self::index).
     ///
     /// # Cancellation
-    /// Safe; the next call begins where the last one that returned has stopped.
+    /// Safe; the next call begins where the last one that returned has stopped, or about a hundred megabytes before where this
+    /// one was.
     pub async fn sweep(&self, until: Instant) -> Result<Swept> {
         self.sweep_from(sweep::progress(&self.table).await?.at, until).await
     }
@@ -89,17 +93,28 @@ impl Indexer {
     async fn sweep_from(&self, mut from: Option<Item>, until: Instant) -> Result<Swept> {
         let mut swept = Swept::default();
         loop {
-            let part = sweep::part(&self.table, from).await?;
-            swept.calls += 1;
-            swept.items += part.items;
-            swept.read_units += part.read_units;
-            swept.indexed += self.index(part.found).await? as u64;
-            swept.is_done = part.next.is_none();
-            from = part.next;
-            if swept.is_done || Instant::now() >= until {
-                sweep::save_position(&self.table, from.as_ref()).await?;
+            let part = self.sweep_part(&mut from, &mut swept).await;
+            let is_over = part.is_err() || swept.is_done || Instant::now() >= until;
+            let is_saved = swept.calls > 0 && (is_over || swept.calls.is_multiple_of(SAVE_EVERY));
+            let saved =
+                if is_saved { sweep::save_position(&self.table, from.as_ref()).await } else { Ok(()) };
+            // What failed first is told.
+            part.and(saved)?;
+            if is_over {
                 return Ok(swept);
             }
         }
+    }
+
+    async fn sweep_part(&self, from: &mut Option<Item>, swept: &mut Swept) -> Result<()> {
+        let part = sweep::part(&self.table, from.clone()).await?;
+        let indexed = self.index(part.found).await? as u64;
+        swept.calls += 1;
+        swept.items += part.items;
+        swept.read_units += part.read_units;
+        swept.indexed += indexed;
+        swept.is_done = part.next.is_none();
+        *from = part.next;
+        Ok(())
     }
 }

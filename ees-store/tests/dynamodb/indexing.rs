@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use ees_store::EventStore;
+use ees_store::dynamodb::Indexer;
 use ees_test_aws::Faults;
 
 use crate::support::{
     TABLE, account, append, candidate, client, commit, committing, get, indexer, is_gapless_and_ordered,
     labels, n, read, read_all, s, store,
 };
-use ees_store::EventStore;
 
 /// What comes before in the stream goes first, however far back, whether or not anybody asked for it.
 #[tokio::test]
@@ -122,6 +124,32 @@ async fn a_sweep_that_is_due_goes_on_to_the_end_and_then_rests() {
     assert!(again.sweep_if_due(day, Instant::now()).await.unwrap().is_none());
     let rest = again.sweep_if_due(Duration::ZERO, Instant::now() + Duration::from_secs(60)).await.unwrap();
     assert!(rest.is_some_and(|rest| rest.is_done && rest.items < 15), "it goes on where the command stopped");
+}
+
+/// A table that is busy may be in the way of each call; none begins at the start for it.
+#[tokio::test]
+async fn a_sweep_that_fails_is_gone_on_with_where_it_was() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    // Five calls' worth.
+    let large = format!("[\"{}\"]", "x".repeat(250_000));
+    for number in 0..20 {
+        writer.commit(commit(&format!("s{number}"), 0, &large)).await.unwrap();
+    }
+    let faults = Faults::none();
+    let attempt = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2)).build();
+    let config = account.sdk_config_with(&faults).into_builder().timeout_config(attempt).build();
+    let failing = Indexer::open(&config, TABLE).await.unwrap();
+    let failing = tokio::spawn(async move { failing.sweep(Instant::now() + Duration::from_secs(60)).await });
+    while faults.calls().of("Scan") < 2 {
+        tokio::task::yield_now().await;
+    }
+    faults.silence("Scan");
+    assert!(failing.await.unwrap().unwrap_err().is_transient());
+    let rest = indexer(&account, &Faults::none()).await;
+    let rest = rest.sweep(Instant::now() + Duration::from_secs(60)).await.unwrap();
+    assert!(rest.is_done && rest.items < 20, "{rest:?}");
+    is_gapless_and_ordered(&read_all(&writer, 20).await);
 }
 
 /// A store that indexes for itself also finds what was left by one that died, at its start.

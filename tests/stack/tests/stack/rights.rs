@@ -197,7 +197,6 @@ ProjectorRole dynamodb: DescribeTable GetItem Query Scan | table/Table
 ProjectorRole dynamodb: Query | table/Table/index/*
 ProjectorRole dynamodb: PutItem | table/Table where it is the store's own
 ProjectorRole dynamodb: GetItem BatchGetItem Query PutItem DeleteItem BatchWriteItem | table/ReadModels
-ProjectorRole sqs: SendMessage | ees-FailedCalls
 ProjectorRole logs: CreateLogStream PutLogEvents | /aws/lambda/ees-projector";
     let mut all = BTreeSet::new();
     for line in TABLE.lines() {
