@@ -21,7 +21,7 @@ features:
     #!/usr/bin/env bash
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
-    for feature in "" sqlite postgres dynamodb http client sigv4 tls laws sns; do lint ees-store "$feature"; done
+    for feature in "" sqlite postgres dynamodb http client sigv4 tls laws aws sns; do lint ees-store "$feature"; done
     for feature in "" sqlite postgres tls testkit; do lint ees-aggregate "$feature"; done
     for feature in "" sqlite postgres dynamodb http testkit derive sns sqs aws-lambda sns,aws-lambda webhook; do lint ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done

@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Projections(projections::Arguments),
     Effects(effects::Arguments),
     #[cfg(feature = "sns")]
+    Publish(crate::publish::Arguments),
+    #[cfg(feature = "sns")]
     DeadLetters(crate::dead_letters::Arguments),
     #[cfg(feature = "dynamodb")]
     Dynamodb(crate::dynamodb::Arguments),

@@ -20,6 +20,8 @@ mod output;
 mod place;
 mod progress;
 mod projections;
+#[cfg(feature = "sns")]
+mod publish;
 mod read;
 mod remote;
 mod serve;
@@ -67,6 +69,8 @@ fn run(Arguments { general, command }: Arguments) -> Outcome {
             Command::Projections(arguments) => projections::run(arguments, &mut output).await,
             Command::Effects(arguments) => effects::run(arguments, &mut output).await,
             #[cfg(feature = "sns")]
+            Command::Publish(arguments) => Box::pin(publish::run(arguments, &mut output)).await,
+            #[cfg(feature = "sns")]
             Command::DeadLetters(arguments) => Box::pin(dead_letters::run(arguments, &mut output)).await,
             #[cfg(feature = "dynamodb")]
             Command::Dynamodb(arguments) => Box::pin(dynamodb::run(arguments, &mut output)).await,
@@ -78,7 +82,12 @@ fn run(Arguments { general, command }: Arguments) -> Outcome {
 }
 
 fn start_log(general: &General, command: &Command) -> Outcome {
-    let usual =
-        if matches!(command, Command::Serve(_)) { "info,rusqlite_migration=warn,sqlx=warn" } else { "warn" };
+    let usual = match command {
+        Command::Serve(_) => "info,rusqlite_migration=warn,sqlx=warn",
+        // What it fails with in the end is what counts.
+        #[cfg(feature = "sns")]
+        Command::Publish(_) => "error",
+        _ => "warn",
+    };
     logging::start(general.log.as_deref().unwrap_or(usual), general.log_format)
 }

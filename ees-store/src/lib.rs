@@ -42,6 +42,8 @@ mod statistics;
 mod store;
 mod timestamp;
 
+#[cfg(feature = "aws")]
+pub mod aws;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 pub mod memory;

@@ -1,8 +1,9 @@
 //! What DynamoDB said, and whether it passes.
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use ees_store::aws::told;
 
 use crate::database::{Fenced, TooLarge};
 use crate::projection::BoxError;
@@ -33,12 +34,7 @@ impl Error {
             }
             _ => true,
         };
-        // What the service says is enough; what is in its way is in the causes.
-        let detail = match error.as_service_error().and_then(|said| Some((said.code()?, said.message()?))) {
-            Some((code, message)) => format!("{code}: {message}"),
-            None => DisplayErrorContext(&error).to_string(),
-        };
-        Self { detail, passes }
+        Self { detail: told(&error), passes }
     }
 
     /// What is in the table is not what this program wrote there.
@@ -77,7 +73,7 @@ pub(super) fn unread(error: SdkError<TransactGetItemsError>) -> Error {
         let codes = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
         // A projection that writes just then: its transaction is over in a moment.
         let passes = codes.filter(|code| *code != "None").all(passes);
-        return Error { detail: DisplayErrorContext(&error).to_string(), passes };
+        return Error { detail: told(&error), passes };
     }
     Error::of(error)
 }
@@ -91,7 +87,7 @@ pub(super) fn cancelled(error: SdkError<TransactWriteItemsError>) -> BoxError {
             return Fenced.into();
         }
         let passes = codes().filter(|code| *code != "None").all(passes);
-        return Error { detail: DisplayErrorContext(&error).to_string(), passes }.into();
+        return Error { detail: told(&error), passes }.into();
     }
     if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("TransactionInProgressException")
     {

@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
 };
+use ees_store::aws::told;
 use ees_store::publish::{Notification, Readable, Received, UnreadableMessage};
 
 use super::client::Bounded;
@@ -249,12 +250,13 @@ fn seconds(time: Duration) -> i32 {
     i32::try_from(time.as_secs().min(12 * 60 * 60)).unwrap_or(0)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 pub(super) fn unavailable<E, R>(error: SdkError<E, R>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
 {
-    QueueError::Unavailable(DisplayErrorContext(error).to_string())
+    QueueError::Unavailable(told(&error))
 }
 
 /// Only a missing member fails, and none is.

@@ -3,12 +3,12 @@
 use aws_sdk_dynamodb::types::StreamViewType;
 use aws_sdk_dynamodb::{Client, Config};
 
-use super::error::told;
 use super::item::{STREAM_TYPE, UPDATED_AT};
 use super::keys::EXPIRES_AT;
 use super::schema::Layout;
 use super::table::client;
 use crate::Result;
+use crate::aws::told;
 
 /// What a table has of what a store likes to have, as `ees dynamodb check` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]

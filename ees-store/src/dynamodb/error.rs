@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::CancellationReason;
 
 use crate::Error;
+use crate::aws::told;
 
 /// Why a transaction was cancelled.
 pub(super) type Reasons = [CancellationReason];
@@ -123,28 +124,6 @@ where
 pub(super) fn storage(detail: impl Into<String>) -> Error {
     let detail = format!("DynamoDB: {}", detail.into());
     Error::Storage { source: detail.clone().into(), detail }
-}
-
-/// What went wrong, in the service's own words where it has said something.
-pub(super) fn told<E>(error: &SdkError<E>) -> String
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    match error.as_service_error() {
-        Some(answer) => {
-            let code = answer.code().unwrap_or("an error without a code");
-            answer.message().map_or_else(|| code.to_owned(), |message| format!("{code}: {message}"))
-        }
-        None => {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(error);
-            while let Some(deeper) = cause {
-                text = format!("{text}: {deeper}");
-                cause = deeper.source();
-            }
-            text
-        }
-    }
 }
 
 /// A request that lacks something: never, since it is built in one place.

@@ -1,7 +1,9 @@
 //! What a topic says no for: pure.
 
-use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sns::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sns::types::BatchResultErrorEntry;
+
+use crate::aws::told;
 
 /// What a topic said no to.
 #[derive(Clone)]
@@ -21,7 +23,7 @@ impl Refused {
     {
         let code = error.code().unwrap_or_default();
         let about_messages = is_about_messages(code, error.message().unwrap_or_default());
-        Self { about_messages, text: DisplayErrorContext(error).to_string() }
+        Self { about_messages, text: told(error) }
     }
 
     /// Of one message of a call.

@@ -71,7 +71,9 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
     let dead = changesets.sqs.create_queue().queue_name("dead").send().await.unwrap().queue_url.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut server = Server::start_in(folder.path().join("data"), &[], &account.environment());
-    run(&mut server.ees(&["commit", "a", "--event", r#"{"type":"history"}"#])).ok();
+    for stream in ["a", "b"] {
+        run(&mut server.ees(&["commit", stream, "--event", r#"{"type":"history"}"#])).ok();
+    }
     server.stop();
 
     let arguments = ["--publish-changesets", &changesets.arn, "--publish-events", &events.arn];
@@ -89,6 +91,22 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
         events.next().await,
         json!({"stream_id": "a", "changeset_id": 2, "event_id": 2, "data": news})
     );
+
+    // A part of the log once more, for who missed it.
+    let again =
+        ["publish", "--from", "1", "--to", "2", "--changesets", &changesets.arn, "--events", &events.arn];
+    let told = run(server.ees(&again).arg("--json")).json();
+    assert_eq!(told, [json!({"published": 1, "next": 2})]);
+    let history = json!({"type": "history"});
+    let whole = json!({"stream_id": "b", "changeset_id": 1, "events": [history], "metadata": {}});
+    assert_eq!(changesets.next().await, whole);
+    assert_eq!(events.next().await["data"], history);
+    let none = ["publish", "--since", "2100-01-01T00:00:00Z", "--events", &events.arn];
+    assert!(run(&mut server.ees(&none)).ok().contains("0 changesets published, up to checkpoint 3"));
+    assert!(run(&mut server.ees(&["publish"])).failed(2).contains("--changesets"));
+    let nowhere = format!("{}x.fifo", changesets.arn);
+    let told = run(&mut server.ees(&["publish", "--changesets", &nowhere])).failed(6);
+    assert!(told.contains("go on with `--from 0`"), "{told}");
 
     let letter = json!({
         "topic_arn": changesets.arn, "stream_id": "a", "changeset_id": 1, "error": "refused",
