@@ -4,13 +4,21 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use ees_store::EventStore;
-use ees_store::dynamodb::Indexer;
+use ees_store::dynamodb::{Indexer, Store};
 use ees_test_aws::Faults;
 
 use crate::support::{
     TABLE, account, append, candidate, client, commit, committing, get, indexer, is_gapless_and_ordered,
     labels, n, read, read_all, s, store,
 };
+
+/// A quarter of a megabyte each, to streams of their own.
+async fn commit_large(writer: &Store, count: usize) {
+    let large = format!("[\"{}\"]", "x".repeat(250_000));
+    for number in 0..count {
+        writer.commit(commit(&format!("s{number}"), 0, &large)).await.unwrap();
+    }
+}
 
 /// What comes before in the stream goes first, however far back, whether or not anybody asked for it.
 #[tokio::test]
@@ -73,10 +81,7 @@ async fn a_sweep_finds_what_was_missed_and_goes_on_where_it_stopped() {
     let account = account().await;
     let writer = committing(&account, &Faults::none()).await;
     // Two megabytes and a half: more than one call's worth.
-    let large = format!("[\"{}\"]", "x".repeat(250_000));
-    for number in 0..10 {
-        writer.commit(commit(&format!("s{number}"), 0, &large)).await.unwrap();
-    }
+    commit_large(&writer, 10).await;
     let (mut indexed, mut sweeps) = (0, 0);
     loop {
         // Another process each time, with no time for more than one call.
@@ -103,10 +108,7 @@ async fn a_sweep_that_is_due_goes_on_to_the_end_and_then_rests() {
     let account = account().await;
     let writer = committing(&account, &Faults::none()).await;
     // More than one call's worth.
-    let large = format!("[\"{}\"]", "x".repeat(250_000));
-    for number in 0..10 {
-        writer.commit(commit(&format!("s{number}"), 0, &large)).await.unwrap();
-    }
+    commit_large(&writer, 10).await;
     let day = Duration::from_secs(24 * 60 * 60);
     let faults = Faults::none();
     let (mut indexed, mut sweeps) = (0, 0);
@@ -132,10 +134,7 @@ async fn a_sweep_that_fails_is_gone_on_with_where_it_was() {
     let account = account().await;
     let writer = committing(&account, &Faults::none()).await;
     // Five calls' worth.
-    let large = format!("[\"{}\"]", "x".repeat(250_000));
-    for number in 0..20 {
-        writer.commit(commit(&format!("s{number}"), 0, &large)).await.unwrap();
-    }
+    commit_large(&writer, 20).await;
     let faults = Faults::none();
     let attempt = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(2)).build();
     let config = account.sdk_config_with(&faults).into_builder().timeout_config(attempt).build();

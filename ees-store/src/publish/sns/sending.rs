@@ -26,7 +26,8 @@ impl Publisher {
         let mut is_under_way = vec![false; outbox.groups()];
         let room = Semaphore::new(CALLS_AT_ONCE);
         let mut calls = FuturesUnordered::new();
-        let mut trouble: Option<Failed> = None;
+        // Of each group, what its first message failed with last.
+        let mut failures: Vec<Option<Failed>> = paces.iter().map(|_| None).collect();
         let mut some_taken = false;
         loop {
             let now = Instant::now();
@@ -59,6 +60,7 @@ impl Publisher {
                         some_taken = true;
                         outbox.done(group);
                         paces[group] = Pace::default();
+                        failures[group] = None;
                     }
                     Err(failed) => {
                         let Failed { passes, error } = &failed;
@@ -66,16 +68,15 @@ impl Publisher {
                         let goes_on = *passes && paces[group].wait(deadline);
                         if !goes_on {
                             paces[group] = Pace::Stopped;
-                            // What does not pass is what somebody has to see.
-                            if trouble.as_ref().is_none_or(|known| known.passes && !passes) {
-                                trouble = Some(failed);
-                            }
                         }
+                        failures[group] = Some(failed);
                     }
                 }
             }
         }
         let Some(done) = outbox.left().map(|waiting| waiting.number).min() else { return Ok(()) };
+        // What does not pass is what somebody has to see.
+        let trouble = failures.into_iter().flatten().min_by_key(|failed| failed.passes);
         let goes_on = trouble.is_none() && some_taken;
         let Failed { passes, error } = trouble.unwrap_or_else(|| Failed {
             passes: true,
