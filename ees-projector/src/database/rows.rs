@@ -78,7 +78,7 @@ pub trait AuditRows {
 /// The part of a transaction that keeps the ledgers of reactors.
 pub trait LedgerRows {
     /// Notes that an effect is begun once more, unless it is done; how it stands then. `within` is how long an attempt
-    /// lasts at most: where there is no lease, one that may be under way elsewhere makes it fail with [`Fenced`].
+    /// lasts at most: where there is no lease, one that may be under way elsewhere makes it fail with [`Fenced`](super::Fenced).
     fn begin_effect(
         &mut self,
         name: &str,
