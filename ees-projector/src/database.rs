@@ -8,8 +8,9 @@ use std::error::Error;
 use std::future::Future;
 
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows};
-use crate::control::{Control, Pause, Position};
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::{Pause, Position, ProjectionState};
+use crate::read_model_id::ReadModelId;
 use crate::standby::Comparison;
 
 /// A database that keeps read models: where transactions begin.
@@ -22,7 +23,7 @@ pub trait Database: Send + Sync + 'static {
 
     /// As [`begin`](Self::begin), for what must last once it is committed, even if the machine loses power: effects that
     /// are recorded. A read model can be built anew, and need not.
-    fn begin_lasting(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
+    fn begin_durable(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
         self.begin()
     }
 
@@ -63,12 +64,12 @@ const ALONE: &str = "this read-model database can't keep one read model beside a
 /// The row of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionRow {
-    /// Its name.
-    pub key: String,
+    /// Which it is of.
+    pub id: ReadModelId,
     /// Who is at work in it.
     pub owner: Option<String>,
     /// The row.
-    pub control: Control,
+    pub state: ProjectionState,
 }
 
 /// A right that was given on a table.
@@ -103,22 +104,25 @@ pub enum Lease {
 /// all. Dropped without [`commit`](Transaction::commit), it leaves no trace.
 pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     /// The projection's row, if it was ever started here.
-    fn load(&mut self, name: &str) -> impl Future<Output = Result<Option<Control>, BoxError>> + Send;
+    fn load(
+        &mut self,
+        model: &ReadModelId,
+    ) -> impl Future<Output = Result<Option<ProjectionState>, BoxError>> + Send;
 
     /// Makes the projection's row; `false` when there is one.
     fn insert(
         &mut self,
-        name: &str,
-        control: &Control,
+        model: &ReadModelId,
+        state: &ProjectionState,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
     /// Replaces the projection's row if it stands where it is believed to stand; `false` when it does not. A database that
     /// finds out later lets [`commit`](Self::commit) fail with [`Fenced`].
     fn replace(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         believed: Position,
-        control: &Control,
+        state: &ProjectionState,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
     /// Takes the lease on the read model, or keeps it: whoever has it is at work in it. It ends by itself when it is not
@@ -128,17 +132,20 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     /// A lease saves work that two workers would do twice; what keeps them right is [`replace`](Self::replace).
     fn lease(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         version: u32,
         stays: bool,
     ) -> impl Future<Output = Result<Lease, BoxError>> + Send {
-        let _ = (name, version, stays);
+        let _ = (model, version, stays);
         async { Ok(Lease::NotNeeded) }
     }
 
     /// As [`load`](Self::load), and nobody else changes the row until the transaction ends.
-    fn lock(&mut self, name: &str) -> impl Future<Output = Result<Option<Control>, BoxError>> + Send {
-        self.load(name)
+    fn lock(
+        &mut self,
+        model: &ReadModelId,
+    ) -> impl Future<Output = Result<Option<ProjectionState>, BoxError>> + Send {
+        self.load(model)
     }
 
     /// From now on the transaction sees one state of the database, and only reads. Comes first in it.
@@ -147,16 +154,19 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     }
 
     /// Bytes that a read model's tables and indexes take, if the database can tell.
-    fn size_bytes(&mut self, name: &str) -> impl Future<Output = Result<Option<u64>, BoxError>> + Send {
-        let _ = name;
+    fn size_bytes(
+        &mut self,
+        model: &ReadModelId,
+    ) -> impl Future<Output = Result<Option<u64>, BoxError>> + Send {
+        let _ = model;
         async { Ok(None) }
     }
 
     /// Compares all tables of two read models.
     fn compare(
         &mut self,
-        one: &str,
-        other: &str,
+        one: &ReadModelId,
+        other: &ReadModelId,
     ) -> impl Future<Output = Result<Comparison, BoxError>> + Send {
         let _ = (one, other);
         async { Err(ALONE.into()) }
@@ -167,8 +177,8 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     /// rights it had then, those count that the live one has now.
     fn exchange(
         &mut self,
-        live: &str,
-        standby: &str,
+        live: &ReadModelId,
+        standby: &ReadModelId,
         back: bool,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = (live, standby, back);
@@ -182,14 +192,14 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     }
 
     /// Removes a read model, with its row and all that is parked.
-    fn discard(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = name;
+    fn discard(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = model;
         async { Err(ALONE.into()) }
     }
 
     /// Who may read the tables of a read model.
-    fn grants(&mut self, name: &str) -> impl Future<Output = Result<Vec<Grant>, BoxError>> + Send {
-        let _ = name;
+    fn grants(&mut self, model: &ReadModelId) -> impl Future<Output = Result<Vec<Grant>, BoxError>> + Send {
+        let _ = model;
         async { Ok(Vec::new()) }
     }
 
@@ -203,42 +213,45 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     /// ends.
     fn partitions(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         locked: bool,
     ) -> impl Future<Output = Result<Vec<PartitionRow>, BoxError>> + Send {
-        let _ = (name, locked);
+        let _ = (model, locked);
         async { Ok(Vec::new()) }
     }
 
     /// Makes the row of a partition.
     fn add_partition(
         &mut self,
-        key: &str,
-        control: &Control,
+        partition: &ReadModelId,
+        state: &ProjectionState,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = (key, control);
+        let _ = (partition, state);
         async { Err(ALONE.into()) }
     }
 
     /// Removes the rows of all partitions.
-    fn remove_partitions(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = name;
+    fn remove_partitions(
+        &mut self,
+        model: &ReadModelId,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = model;
         async { Ok(()) }
     }
 
     /// Pauses all partitions, or lets all go on.
     fn pause_partitions(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         pause: Option<&Pause>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = (name, pause);
+        let _ = (model, pause);
         async { Ok(()) }
     }
 
     /// Gives the lease back, if this worker has it.
-    fn let_go(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = name;
+    fn release_lease(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = model;
         async { Ok(()) }
     }
 

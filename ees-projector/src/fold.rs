@@ -5,14 +5,12 @@ use std::collections::hash_map::Entry;
 use std::fmt::Display;
 use std::hash::Hash;
 
-use ees_store::Filter;
-use ees_store::event::Reading;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::database::FoldRows;
 use crate::read_model::{Change, InvalidTable, from_row, to_row};
-use crate::{BoxError, Order, Projection, Recorded, Table};
+use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 
 /// A read model of rows: which row an event belongs to, and a pure function that makes the new row of the old.
 ///
@@ -75,14 +73,9 @@ pub trait Fold: Send + Sync + 'static {
         Table::document(self.name().to_owned())
     }
 
-    /// Which changesets it wants; all unless set.
-    fn filter(&self) -> Filter {
-        Filter::default()
-    }
-
-    /// How it sees events, as for [`Projection::reading`].
-    fn reading(&self) -> Reading {
-        Reading::default()
+    /// Which changesets it wants, and how it reads their events. Asked for once. Default: all changesets.
+    fn subscription(&self) -> Subscription {
+        Subscription::default()
     }
 
     /// The order it needs. [`Order::Stream`] when the key is a function of the stream id.
@@ -140,12 +133,8 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         self.fold.version()
     }
 
-    fn filter(&self) -> Filter {
-        self.fold.filter()
-    }
-
-    fn reading(&self) -> Reading {
-        self.fold.reading()
+    fn subscription(&self) -> Subscription {
+        self.fold.subscription()
     }
 
     fn order(&self) -> Order {
@@ -160,7 +149,7 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         tx.drop_table(&self.table).await
     }
 
-    fn takes_spans(&self) -> bool {
+    fn prefers_large_batches(&self) -> bool {
         true
     }
 

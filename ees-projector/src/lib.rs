@@ -16,30 +16,22 @@
 //! and all of it is committed. A second worker, or one that was asleep, finds the row moved and changes nothing. A
 //! crash leaves either both or neither.
 
-mod control;
-
 pub mod database;
+mod error;
 mod event;
 mod fold;
-mod handle;
-mod live;
-mod look_again;
-mod member;
-mod on_demand;
-mod operation;
+mod host;
 mod partition;
-mod passing;
 mod policy;
-pub mod process_manager;
 mod projection;
-mod projector;
+mod projection_state;
 pub mod reactor;
+pub mod read_model;
+mod read_model_id;
 mod settings;
-mod slot;
 mod standby;
 mod status;
-mod verification;
-mod waiting;
+mod subscription;
 mod worker;
 
 #[cfg(feature = "dynamodb")]
@@ -47,7 +39,6 @@ pub mod dynamodb;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-pub mod read_model;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -55,32 +46,40 @@ pub mod sqlite;
 pub mod http;
 #[cfg(feature = "aws-lambda")]
 pub mod lambda;
-#[cfg(feature = "sns")]
-pub mod publisher;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
-#[cfg(feature = "webhook")]
-pub mod webhook;
 
-pub use control::{Applied, AuditEntry, Control, FailedChangeset, ParkedStream, Pause, PausedBy, Position};
 #[cfg(feature = "derive")]
 pub use ees_projector_derive::ReadModel;
 pub use ees_store::event::{Reading, read_event};
+pub use error::BoxError;
 pub use event::{Recorded, UnreadableEvent};
 pub use fold::Fold;
-pub use handle::Handle;
-pub use on_demand::OnDemand;
-pub use operation::OperateError;
+pub use host::handle::Handle;
+pub use host::on_demand::OnDemand;
+pub use host::projector::{Projector, Running};
+pub use host::registration::RegisterError;
+pub use host::verification::Verification;
 pub use partition::Split;
 pub use policy::{OnFailure, Parking, Retry};
-pub use projection::{BoxError, Order, Projection};
-pub use projector::{Projector, RegisterError, Running, drain_until};
+pub use projection::{Order, Projection};
+pub use projection_state::{
+    AuditEntry, ChangesetRef, FailedChangeset, ParkedStream, Pause, PausedBy, Position, ProjectionState,
+};
 pub use reactor::Reactor;
+pub use reactor::process_manager;
+#[cfg(feature = "sns")]
+pub use reactor::publisher;
+#[cfg(feature = "webhook")]
+pub use reactor::webhook;
 pub use read_model::{ReadModel, Table};
+pub use read_model_id::{ReadModelId, Slot};
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
 pub use status::{EffectCounts, Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status};
-pub use verification::{Estimate, Verification};
-pub use worker::runner::Drained;
+pub use subscription::Subscription;
+pub use worker::operations::operation::OperateError;
+pub use worker::outcome::Drained;
+pub use worker::side_by_side::estimate::Estimate;

@@ -28,11 +28,6 @@ impl Partition {
     pub(crate) fn owns(self, stream_id: &StreamId) -> bool {
         Self::of(stream_id, self.count) == self
     }
-
-    /// The name of its row, beside that of the read model.
-    pub(crate) fn key(self, name: &str) -> String {
-        format!("{name}/{}", self.index)
-    }
 }
 
 /// That a projection's streams are split over several rows, each with a position of its own.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use ees_store::Timestamp;
 
 /// How often and at which pace a failing changeset is tried before the [`OnFailure`] policy decides.
 ///
@@ -88,6 +89,18 @@ impl Parking {
         let doubled = self.retry_after_min.saturating_mul(2_u32.saturating_pow(attempts.min(30)));
         doubled.min(self.retry_after_max)
     }
+}
+
+/// The moment after so long.
+pub(crate) fn in_future(wait: Duration) -> Timestamp {
+    let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(Timestamp::now().as_micros().saturating_add(micros))
+}
+
+/// The moment so long ago.
+pub(crate) fn in_past(ago: Duration) -> Timestamp {
+    let micros = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(Timestamp::now().as_micros().saturating_sub(micros))
 }
 
 #[cfg(test)]

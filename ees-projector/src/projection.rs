@@ -2,15 +2,12 @@
 
 use std::future::Future;
 
-use ees_store::Filter;
-use ees_store::event::Reading;
 use serde::de::DeserializeOwned;
 
-use crate::Recorded;
-use crate::reactor::Effects;
-
-/// Any error of a projection's own code.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::error::BoxError;
+use crate::event::Recorded;
+use crate::read_model_id::ReadModelId;
+use crate::subscription::Subscription;
 
 /// Which order a projection needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,26 +48,20 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
         1
     }
 
-    /// Which changesets it wants; all unless set.
-    fn filter(&self) -> Filter {
-        Filter::default()
+    /// Which changesets it wants, and how it reads their events. Asked for once. Default: all changesets.
+    fn subscription(&self) -> Subscription {
+        Subscription::default()
     }
 
-    /// How it sees events: brought up to date by upcasters, and those of unknown types skipped, as unless set, or refused.
-    /// The [`filter`](Self::filter) names types as they are called today.
-    fn reading(&self) -> Reading {
-        Reading::default()
-    }
-
-    /// The order it needs; the global one unless set.
+    /// The order it needs. Default: the global order.
     fn order(&self) -> Order {
         Order::Log
     }
 
-    /// Whether it is the faster the more events it is given at once, as a fold is, which writes each row once for all of
-    /// them. While it is far behind it gets [`Settings::span_changesets_max`](crate::Settings::span_changesets_max) at a
-    /// time then. Not unless set.
-    fn takes_spans(&self) -> bool {
+    /// Return `true` if larger batches are faster, as for a fold, which writes each row once a batch. While the projection
+    /// is far behind it then gets up to [`Settings::span_changesets_max`](crate::Settings::span_changesets_max) at a time.
+    /// Default: `false`.
+    fn prefers_large_batches(&self) -> bool {
         false
     }
 
@@ -86,12 +77,6 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
         event: Recorded<'_, Self::Event>,
         tx: &mut Tx,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
-
-    /// What a [`Reactor`](crate::reactor::Reactor) does, before the transaction. No projection has any.
-    #[doc(hidden)]
-    fn effects(&self) -> Option<&dyn Effects<Self::Event>> {
-        None
-    }
 
     /// Changes the read model by many events, in order; the same as one [`apply`](Self::apply) each unless you know
     /// something faster. When it fails, the events are applied again in smaller portions.
@@ -117,5 +102,5 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.len() <= 48
         && !text.starts_with("ees_")
         && !text.starts_with("sqlite_")
-        && !["__standby", "__scratch", "__swap"].iter().any(|suffix| text.ends_with(suffix))
+        && !ReadModelId::is_reserved(text)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::policy::{OnFailure, Retry};
+use crate::policy::{OnFailure, Parking, Retry};
 
 /// How a projection is run. Every value has a default that suits most.
 ///
@@ -54,6 +54,16 @@ pub enum NewVersion {
         /// version that is meant to give the same rows, as one that is only faster.
         verify: bool,
     },
+}
+
+impl Settings {
+    /// How streams are parked and retried; by default also where a projection pauses, and what is parked was parked before.
+    pub(crate) fn parking(&self) -> Parking {
+        match self.on_failure {
+            OnFailure::Park(parking) => parking,
+            OnFailure::Pause => Parking::default(),
+        }
+    }
 }
 
 impl Default for Settings {

@@ -3,7 +3,7 @@
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::control::Pause;
+use crate::projection_state::Pause;
 use crate::standby::Standby;
 
 /// What a projection is doing.

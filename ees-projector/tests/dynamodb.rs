@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use ees_projector::ReadModelId;
 use ees_projector::database::{AuditRows, Database as _, Transaction};
 use ees_projector::dynamodb::{Database, create_table};
 use ees_projector::{Drained, Fold, OnDemand, Projector, Recorded, Retry, Settings, State};
@@ -127,7 +128,7 @@ async fn the_rows_of_before_a_rebuild_are_removed() {
     let mut removed = 0;
     loop {
         let mut tx = database.begin().await.unwrap();
-        let gone = tx.sweep("numbers", Timestamp::from_micros(0), 100).await.unwrap();
+        let gone = tx.sweep(&ReadModelId::live("numbers"), Timestamp::from_micros(0), 100).await.unwrap();
         tx.commit().await.unwrap();
         assert!(gone <= 100);
         removed += gone;

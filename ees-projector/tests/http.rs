@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use ees_projector::reactor::{self, Cause, Reactor, Refused};
+use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
 use ees_projector::{
     BoxError, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings, http,
     memory,
@@ -250,7 +250,7 @@ impl Reactor for Refusing {
         "refusing"
     }
     async fn react(&self, cause: Cause<'_, Value>) -> Result<(), BoxError> {
-        cause.effect("post", async || Err::<(), _>(Refused::because("no"))).await
+        cause.effect("post", async || Err::<(), _>(PermanentError::because("no"))).await
     }
 }
 

@@ -5,29 +5,33 @@ use std::time::Duration;
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 
 use super::Transaction;
-use crate::control::{Applied, AuditEntry, ParkedStream};
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream};
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::read_model::{Change, Row, Table};
+use crate::read_model_id::ReadModelId;
 
 /// The part of a transaction that keeps what is parked.
 pub trait ParkedRows {
     /// Puts a changeset behind those of its stream that wait. The stream's row is made by the first.
     fn park(
         &mut self,
-        name: &str,
-        changeset: &Applied,
+        model: &ReadModelId,
+        changeset: &ChangesetRef,
         error: &str,
-        retry_at: Timestamp,
+        retry_at: Option<Timestamp>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// The streams that wait, those to be tried first at the front.
-    fn parked(&mut self, name: &str) -> impl Future<Output = Result<Vec<ParkedStream>, BoxError>> + Send;
+    fn parked(
+        &mut self,
+        model: &ReadModelId,
+    ) -> impl Future<Output = Result<Vec<ParkedStream>, BoxError>> + Send;
 
     /// The places of a stream's changesets that wait, in order, at most so many.
     fn parked_places(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Checkpoint>, BoxError>> + Send;
@@ -36,7 +40,7 @@ pub trait ParkedRows {
     /// there.
     fn unpark(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         checkpoint: Checkpoint,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
@@ -45,23 +49,27 @@ pub trait ParkedRows {
     /// its changesets waits any more.
     fn update_parked(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream: &ParkedStream,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Forgets all that waits.
-    fn clear_parked(&mut self, name: &str) -> impl Future<Output = Result<(), BoxError>> + Send;
+    fn clear_parked(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
 /// The part of a transaction that keeps what operators did.
 pub trait AuditRows {
     /// Notes what an operator did.
-    fn audit(&mut self, name: &str, entry: &AuditEntry) -> impl Future<Output = Result<(), BoxError>> + Send;
+    fn audit(
+        &mut self,
+        model: &ReadModelId,
+        entry: &AuditEntry,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// What operators did, the newest first, at most so many.
     fn audit_entries(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, BoxError>> + Send;
 
@@ -69,7 +77,7 @@ pub trait AuditRows {
     /// so many of each. How many entries went.
     fn sweep(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         audit_before: Timestamp,
         limit: usize,
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
@@ -81,7 +89,7 @@ pub trait LedgerRows {
     /// lasts at most: where there is no lease, one that may be under way elsewhere makes it fail with [`Fenced`](super::Fenced).
     fn begin_effect(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         id: &EffectId,
         at: Timestamp,
         within: Duration,
@@ -90,7 +98,7 @@ pub trait LedgerRows {
     /// Notes how an effect ended.
     fn end_effect(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         id: &EffectId,
         ended: &Ended,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
@@ -98,7 +106,7 @@ pub trait LedgerRows {
     /// Notes of a changeset's effects what became of those that are not done.
     fn settle_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
         state: EffectState,
@@ -107,14 +115,14 @@ pub trait LedgerRows {
     /// The effects that are asked for, those begun last at the front.
     fn effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         wanted: &EffectQuery,
     ) -> impl Future<Output = Result<Vec<Effect>, BoxError>> + Send;
 
     /// Forgets effects that were done or discarded before that moment, at most so many. How many went.
     fn sweep_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         before: Timestamp,
         limit: usize,
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;

@@ -3,12 +3,13 @@
 use ees_store::{Checkpoint, Timestamp};
 use uuid::Uuid;
 
-use super::control::{CHECKPOINT, home};
-use super::item::{Item, KEY, item_of, number, text, to_number, to_text};
+use super::item::{CHECKPOINT, Item, KEY, item_of, number, text, to_number, to_text};
+use super::state::home;
 use super::tx::Tx;
-use crate::control::AuditEntry;
 use crate::database::AuditRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::AuditEntry;
+use crate::read_model_id::ReadModelId;
 
 /// What the keys of audit entries begin with.
 const AUDIT: &str = "audit/";
@@ -20,7 +21,7 @@ fn of_moment(moment: Timestamp) -> String {
 }
 
 impl AuditRows for Tx {
-    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
+    async fn audit(&mut self, model: &ReadModelId, entry: &AuditEntry) -> Result<(), BoxError> {
         let key = format!("{}/{}", of_moment(entry.at), Uuid::new_v4().simple());
         let item = item_of([
             ("at", number(entry.at.as_micros())),
@@ -29,11 +30,15 @@ impl AuditRows for Tx {
             (CHECKPOINT, number(entry.checkpoint.get())),
             ("detail", text(&entry.detail)),
         ]);
-        self.stage(&home(name), &key, Some(item))
+        self.stage(&home(model.name()), &key, Some(item))
     }
 
-    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
-        let found = self.query_between(&home(name), AUDIT, None, limit, false).await?;
+    async fn audit_entries(
+        &mut self,
+        model: &ReadModelId,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, BoxError> {
+        let found = self.query_between(&home(model.name()), AUDIT, None, limit, false).await?;
         let entry = |item: &Item| {
             Ok(AuditEntry {
                 at: Timestamp::from_micros(to_number(item, "at")?),
@@ -46,8 +51,13 @@ impl AuditRows for Tx {
         found.iter().map(entry).collect()
     }
 
-    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
-        let home = home(name);
+    async fn sweep(
+        &mut self,
+        model: &ReadModelId,
+        audit_before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, BoxError> {
+        let home = home(model.name());
         let until = of_moment(audit_before);
         let old = self.query_between(&home, AUDIT, Some(&until), limit.min(SWEPT_MAX), true).await?;
         for entry in &old {

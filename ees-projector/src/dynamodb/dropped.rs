@@ -7,7 +7,7 @@ use super::error::Error;
 use super::item::{self, KEY, to_text};
 use super::rows::DROPPED;
 use super::unprocessed::Rounds;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 /// Requests in one call of `BatchWriteItem`, at most.
 const REQUESTS_MAX: usize = 25;

@@ -9,18 +9,17 @@ use ees_store::{ChangesetId, EventId, Json, StreamId, Timestamp};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::item::{Item, KEY, number, text, to_number, to_number_if, to_text};
+use super::item::{Item, KEY, WRITING, number, text, to_number, to_number_if, to_text};
 use super::tx::{Condition, Tx};
 use crate::database::{Fenced, LedgerRows};
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
+use crate::read_model_id::ReadModelId;
 
 /// Effects that one transaction forgets: two items each.
 const SWEPT_MAX: usize = 40;
 /// Effects that are read to find those that are asked for.
 const READ_MAX: usize = 10_000;
-/// Which writing of it this is: whoever writes the next one has seen it.
-pub(super) const WRITING: &str = "writing";
 
 fn ledger(name: &str) -> String {
     format!("!{name}/effects")
@@ -48,12 +47,12 @@ impl LedgerRows for Tx {
     /// There is no lease: one that another worker has begun, and that may still be under way, is left to it.
     async fn begin_effect(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         id: &EffectId,
         at: Timestamp,
         within: Duration,
     ) -> Result<Effect, BoxError> {
-        let (ledger, key) = (ledger(name), key(id));
+        let (ledger, key) = (ledger(model.name()), key(id));
         let me = &*self.database.worker;
         let (mut effect, condition) = match self.get(&ledger, &key).await? {
             None => (id.first(at), Condition::Absent),
@@ -75,36 +74,41 @@ impl LedgerRows for Tx {
         Ok(effect)
     }
 
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
-        let (ledger, key) = (ledger(name), key(id));
+    async fn end_effect(
+        &mut self,
+        model: &ReadModelId,
+        id: &EffectId,
+        ended: &Ended,
+    ) -> Result<(), BoxError> {
+        let (ledger, key) = (ledger(model.name()), key(id));
         let Some(before) = self.get(&ledger, &key).await? else { return Ok(()) };
         let mut effect = to_effect(&before)?;
         effect.end(ended.clone());
-        self.write_effect(name, &key, &before, &effect)
+        self.write_effect(model.name(), &key, &before, &effect)
     }
 
     async fn settle_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
         state: EffectState,
     ) -> Result<(), BoxError> {
         let begin = of_changeset(stream_id, changeset_id);
-        for before in self.database.query(&ledger(name), &begin, None, usize::MAX, true).await? {
+        for before in self.database.query(&ledger(model.name()), &begin, None, usize::MAX, true).await? {
             let mut effect = to_effect(&before)?;
             if effect.state != EffectState::Done {
                 effect.state = state;
                 let key = to_text(&before, KEY)?.to_owned();
-                self.write_effect(name, &key, &before, &effect)?;
+                self.write_effect(model.name(), &key, &before, &effect)?;
             }
         }
         Ok(())
     }
 
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+    async fn effects(&mut self, model: &ReadModelId, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
         let begin = wanted.stream_id.as_ref().map(of_stream).unwrap_or_default();
-        let items = self.database.query(&ledger(name), &begin, None, READ_MAX, true).await?;
+        let items = self.database.query(&ledger(model.name()), &begin, None, READ_MAX, true).await?;
         let mut effects = items.iter().map(to_effect).collect::<Result<Vec<_>, _>>()?;
         effects.retain(|effect| wanted.wants(effect));
         effects.sort_by_key(|effect| std::cmp::Reverse(effect.began_at));
@@ -114,24 +118,25 @@ impl LedgerRows for Tx {
 
     async fn sweep_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
         let until = of_moment(before);
-        let old = self.database.query(&over(name), "0", Some(&until), limit.min(SWEPT_MAX), true).await?;
+        let old =
+            self.database.query(&over(model.name()), "0", Some(&until), limit.min(SWEPT_MAX), true).await?;
         for item in &old {
-            self.stage(&over(name), to_text(item, KEY)?, None)?;
+            self.stage(&over(model.name()), to_text(item, KEY)?, None)?;
             let key = to_text(item, "effect")?;
             // It may have been begun again since it was discarded.
-            let known = self.get(&ledger(name), key).await?;
+            let known = self.get(&ledger(model.name()), key).await?;
             let known = known.as_ref().map(to_effect).transpose()?.filter(Effect::is_over);
             let Some(effect) = known else { continue };
-            if self.waits(name, &effect).await? {
+            if self.waits(model.name(), &effect).await? {
                 // Its changeset comes again: looked at again when it is as old once more.
-                self.mark_over(name, key, Timestamp::now())?;
+                self.mark_over(model.name(), key, Timestamp::now())?;
             } else {
-                self.stage(&ledger(name), key, None)?;
+                self.stage(&ledger(model.name()), key, None)?;
             }
         }
         Ok(if old.len() == SWEPT_MAX { limit } else { old.len() })

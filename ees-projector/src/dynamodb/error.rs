@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use ees_store::aws::told;
 
 use crate::database::{Fenced, TooLarge};
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 /// What DynamoDB refused, or did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::error::Error;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::read_model::{Column, ColumnType, Row, Table, Value};
 
 /// An item, or its key.
@@ -15,6 +15,12 @@ pub type Item = HashMap<String, AttributeValue>;
 pub const PARTITION: &str = "ees_partition";
 /// The sort key: which row. No column can have either name.
 pub const KEY: &str = "ees_key";
+
+/// Attributes of a projection's row that conditions are about: the checkpoint it reads next, and its epoch.
+pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(super) const EPOCH: &str = "epoch";
+/// Which writing of it this is: whoever writes the next one has seen it.
+pub(super) const WRITING: &str = "writing";
 
 pub(super) fn key(partition: &str, key: &str) -> Item {
     Item::from([(PARTITION.to_owned(), text(partition)), (KEY.to_owned(), text(key))])

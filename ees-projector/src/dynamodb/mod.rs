@@ -2,12 +2,11 @@
 //!
 //! - [`Database`] is a table, made by [`create_table`]; any number of projections share it, and any number of hosts.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) stages its writes.
-//! - `control` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
+//! - `state` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
 //!   reactors; `rows` the tables of folds; `dropped` removes what nobody reads any more; `item` says what an item holds.
 
 mod audit;
 mod client;
-mod control;
 mod dropped;
 mod effects;
 mod error;
@@ -15,6 +14,7 @@ mod item;
 mod parked;
 mod rows;
 mod schema;
+mod state;
 mod tx;
 mod unprocessed;
 
@@ -27,7 +27,7 @@ use backon::Retryable;
 use ees_store::Checkpoint;
 
 use crate::database;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 /// The driver, for [`Item`]s, [`Database::client`] and [`Tx::write`].
 pub use aws_sdk_dynamodb;
@@ -122,14 +122,14 @@ impl Database {
     ) -> Result<(Option<S>, Checkpoint), BoxError> {
         for _ in 0..READS_MAX {
             let partition = self.partition(projection).await?;
-            let home = control::home(projection);
-            let keys = [(&*home, control::CONTROL), (rows::GENERATIONS, projection), (&*partition, key)];
+            let home = state::home(projection);
+            let keys = [(&*home, state::CONTROL), (rows::GENERATIONS, projection), (&*partition, key)];
             let found = (|| self.get_together(keys)).retry(unprocessed::pauses()).when(Error::passes).await?;
-            let [control, generation, row] = found;
+            let [state, generation, row] = found;
             if rows::partition(projection, generation.as_ref())? != partition {
                 continue;
             }
-            let checkpoint = control.as_ref().map(control::checkpoint).transpose()?.unwrap_or_default();
+            let checkpoint = state.as_ref().map(state::checkpoint).transpose()?.unwrap_or_default();
             let state = row.as_ref().map(|row| to_text(row, "state")).transpose()?;
             return Ok((state.map(serde_json::from_str).transpose()?, checkpoint));
         }

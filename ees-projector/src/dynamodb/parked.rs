@@ -5,9 +5,10 @@ use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 
 use super::item::{KEY, item_of, number, text, to_number, to_text};
 use super::tx::Tx;
-use crate::control::{Applied, ParkedStream};
 use crate::database::ParkedRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::{ChangesetRef, ParkedStream};
+use crate::read_model_id::ReadModelId;
 
 /// The table of a projection's parked streams, as far as generations are concerned.
 fn parking(name: &str) -> String {
@@ -26,12 +27,12 @@ fn of_checkpoint(checkpoint: Checkpoint) -> String {
 impl ParkedRows for Tx {
     async fn park(
         &mut self,
-        name: &str,
-        changeset: &Applied,
+        model: &ReadModelId,
+        changeset: &ChangesetRef,
         error: &str,
-        retry_at: Timestamp,
+        retry_at: Option<Timestamp>,
     ) -> Result<(), BoxError> {
-        let parked = self.partition_of(&parking(name)).await?;
+        let parked = self.partition_of(&parking(model.name())).await?;
         let stream_id = changeset.stream_id.as_str();
         let room = waiting_room(&parked, &changeset.stream_id);
         let place = of_checkpoint(changeset.checkpoint);
@@ -53,7 +54,7 @@ impl ParkedRows for Tx {
                 ("attempts", number(1)),
                 ("error", text(error)),
                 ("since", number(Timestamp::now().as_micros())),
-                ("retry_at", number(retry_at.as_micros())),
+                ("retry_at", number(ParkedStream::due_micros(retry_at))),
             ]),
         };
         self.stage(&parked, stream_id, Some(stream))?;
@@ -61,8 +62,8 @@ impl ParkedRows for Tx {
         self.stage(&room, &place, Some(waiting))
     }
 
-    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
-        let parked = self.partition_of(&parking(name)).await?;
+    async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
+        let parked = self.partition_of(&parking(model.name())).await?;
         let mut streams = Vec::new();
         for stream in self.query(&parked, usize::MAX).await? {
             streams.push(ParkedStream {
@@ -72,31 +73,31 @@ impl ParkedRows for Tx {
                 attempts: to_number(&stream, "attempts")?,
                 error: to_text(&stream, "error")?.to_owned(),
                 since: Timestamp::from_micros(to_number(&stream, "since")?),
-                retry_at: Timestamp::from_micros(to_number(&stream, "retry_at")?),
+                retry_at: ParkedStream::due_at(to_number(&stream, "retry_at")?),
             });
         }
-        streams.sort_by_key(|stream| stream.retry_at);
+        streams.sort_by_key(|stream| ParkedStream::due_micros(stream.retry_at));
         Ok(streams)
     }
 
     async fn parked_places(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
-        let room = waiting_room(&self.partition_of(&parking(name)).await?, stream_id);
+        let room = waiting_room(&self.partition_of(&parking(model.name())).await?, stream_id);
         let places = self.query(&room, limit).await?;
         places.iter().map(|place| Ok(Checkpoint::new(to_text(place, KEY)?.parse()?))).collect()
     }
 
     async fn unpark(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         checkpoint: Checkpoint,
     ) -> Result<bool, BoxError> {
-        let parked = self.partition_of(&parking(name)).await?;
+        let parked = self.partition_of(&parking(model.name())).await?;
         let room = waiting_room(&parked, stream_id);
         let place = of_checkpoint(checkpoint);
         if self.get(&room, &place).await?.is_none() {
@@ -117,18 +118,18 @@ impl ParkedRows for Tx {
         Ok(true)
     }
 
-    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
-        let parked = self.partition_of(&parking(name)).await?;
+    async fn update_parked(&mut self, model: &ReadModelId, stream: &ParkedStream) -> Result<(), BoxError> {
+        let parked = self.partition_of(&parking(model.name())).await?;
         let Some(mut item) = self.get(&parked, stream.stream_id.as_str()).await? else { return Ok(()) };
         item.insert("attempts".to_owned(), number(stream.attempts));
         item.insert("error".to_owned(), text(&stream.error));
         item.insert("since".to_owned(), number(stream.since.as_micros()));
-        item.insert("retry_at".to_owned(), number(stream.retry_at.as_micros()));
+        item.insert("retry_at".to_owned(), number(ParkedStream::due_micros(stream.retry_at)));
         self.stage(&parked, stream.stream_id.as_str(), Some(item))
     }
 
-    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
-        self.next_generation(&parking(name)).await
+    async fn clear_parked(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        self.next_generation(&parking(model.name())).await
     }
 }
 

@@ -6,7 +6,7 @@
 use super::Tx;
 use super::item::{self, Item, number, of_row, to_number, to_row};
 use crate::database::{FoldRows, TooLarge};
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::read_model::{Change, Row, Table};
 
 /// The partition with the generation of each table that was ever dropped.

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::error::Error;
 use super::item::{KEY, PARTITION};
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 /// Makes a table for a [`Database`](super::Database), with on-demand billing, and waits for it. Whether it was made; one that is
 /// there stays as it is. In a template: two keys of type `S`, `ees_partition` (HASH) and `ees_key` (RANGE).

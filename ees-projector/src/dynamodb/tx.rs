@@ -9,9 +9,9 @@ use super::error::{Error, cancelled};
 use super::item::{self, Item, KEY, PARTITION};
 use super::unprocessed::Rounds;
 use super::{ACTIONS_MAX, BYTES_MAX, Database};
-use crate::control::Position;
 use crate::database::TooLarge;
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::Position;
 
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
@@ -219,12 +219,12 @@ fn action(table: &str, partition: &str, key: &str, staged: Staged) -> Result<Tra
         }
         Some(Condition::IsWriting(writing)) => put
             .condition_expression("#w = :w")
-            .expression_attribute_names("#w", super::effects::WRITING)
+            .expression_attribute_names("#w", item::WRITING)
             .expression_attribute_values(":w", item::text(writing.to_string())),
         Some(Condition::StandsAt(position)) => put
             .condition_expression("#c = :c AND #e = :e")
-            .expression_attribute_names("#c", super::control::CHECKPOINT)
-            .expression_attribute_names("#e", super::control::EPOCH)
+            .expression_attribute_names("#c", item::CHECKPOINT)
+            .expression_attribute_names("#e", item::EPOCH)
             .expression_attribute_values(":c", item::number(position.next.get()))
             .expression_attribute_values(":e", item::number(position.epoch)),
     };

@@ -11,7 +11,6 @@ impl From<OperateError> for Problem {
         match error {
             OperateError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "PROJECTION_NOT_FOUND", message),
             OperateError::Moved { .. } => Self::new(StatusCode::CONFLICT, "PROJECTION_MOVED", message),
-            OperateError::Invalid(_) => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
             OperateError::TimedOut { .. } | OperateError::NotInLog { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message)
             }
@@ -22,6 +21,8 @@ impl From<OperateError> for Problem {
                 "The projection can't do that now. Try again in a moment.",
             )
             .hiding(message),
+            // It can't be done as things stand.
+            _ => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
         }
     }
 }

@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use super::batch::{Item, failed};
 use super::records;
-use crate::look_again;
-use crate::on_demand::OnDemand;
-use crate::passing::Passing;
-use crate::worker::runner::Drained;
+use crate::host::on_demand::OnDemand;
+use crate::host::pending_changesets::PendingChangesets;
+use crate::host::poll_backoff;
+use crate::worker::outcome::Drained;
 
 /// A projection or a reactor that an AWS Lambda function runs.
 ///
@@ -196,8 +196,8 @@ impl Function {
 
     async fn reached(&self, wanted: &[(StreamId, ChangesetId)], deadline: Instant) -> Vec<bool> {
         let changesets = || wanted.iter().map(|(stream_id, id)| (stream_id, *id));
-        let mut passing = Passing::of(changesets());
-        let mut pauses = look_again::pauses(look_again::AFTER_MIN);
+        let mut passing = PendingChangesets::of(changesets());
+        let mut pauses = poll_backoff::pauses(poll_backoff::AFTER_MIN);
         loop {
             let drained = self.worker.drain_until(deadline).await;
             if let Err(error) = self.worker.look(&mut passing).await {
@@ -206,7 +206,7 @@ impl Function {
             let passed: Vec<_> =
                 changesets().map(|(stream_id, id)| passing.is_passed(stream_id, id)).collect();
             let all = passed.iter().all(|passed| *passed);
-            let pause = pauses.next().unwrap_or(look_again::AFTER_MAX);
+            let pause = pauses.next().unwrap_or(poll_backoff::AFTER_MAX);
             if all || drained == Drained::Paused || Instant::now() + pause >= deadline {
                 return passed;
             }

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use ees_store::StreamId;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::control::{AuditEntry, Control, Position};
 use crate::database::{self, Transaction};
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::{AuditEntry, Position, ProjectionState};
+use crate::read_model_id::ReadModelId;
 
 /// Rows by key, as text; those of a fold as JSON: the state, or an object of the columns.
 pub type Rows = BTreeMap<String, String>;
@@ -29,7 +30,7 @@ pub struct Database {
 #[derive(Clone, Default)]
 struct State {
     tables: BTreeMap<String, Rows>,
-    controls: BTreeMap<String, Control>,
+    projections: BTreeMap<String, ProjectionState>,
     parked: BTreeMap<(String, StreamId), parked::Waiting>,
     audit: Vec<(String, AuditEntry)>,
     effects: effects::Effects,
@@ -80,22 +81,27 @@ impl database::Database for Database {
 }
 
 impl Transaction for Tx {
-    async fn load(&mut self, name: &str) -> Result<Option<Control>, BoxError> {
-        Ok(self.state.controls.get(name).cloned())
+    async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
+        Ok(self.state.projections.get(model.key()).cloned())
     }
 
-    async fn insert(&mut self, name: &str, control: &Control) -> Result<bool, BoxError> {
-        let new = !self.state.controls.contains_key(name);
+    async fn insert(&mut self, model: &ReadModelId, row: &ProjectionState) -> Result<bool, BoxError> {
+        let new = !self.state.projections.contains_key(model.key());
         if new {
-            self.state.controls.insert(name.to_owned(), control.clone());
+            self.state.projections.insert(model.key().to_owned(), row.clone());
         }
         Ok(new)
     }
 
-    async fn replace(&mut self, name: &str, believed: Position, control: &Control) -> Result<bool, BoxError> {
-        match self.state.controls.get_mut(name) {
+    async fn replace(
+        &mut self,
+        model: &ReadModelId,
+        believed: Position,
+        row: &ProjectionState,
+    ) -> Result<bool, BoxError> {
+        match self.state.projections.get_mut(model.key()) {
             Some(stored) if stored.position == believed => {
-                *stored = control.clone();
+                *stored = row.clone();
                 Ok(true)
             }
             _ => Ok(false),

@@ -5,25 +5,26 @@ use std::collections::BTreeMap;
 use ees_store::{Checkpoint, StreamId, Timestamp};
 
 use super::Tx;
-use crate::control::{Applied, ParkedStream};
 use crate::database::ParkedRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::{ChangesetRef, ParkedStream};
+use crate::read_model_id::ReadModelId;
 
 #[derive(Clone)]
 pub(super) struct Waiting {
     stream: ParkedStream,
-    pub(super) places: BTreeMap<Checkpoint, Applied>,
+    pub(super) places: BTreeMap<Checkpoint, ChangesetRef>,
 }
 
 impl ParkedRows for Tx {
     async fn park(
         &mut self,
-        name: &str,
-        changeset: &Applied,
+        model: &ReadModelId,
+        changeset: &ChangesetRef,
         error: &str,
-        retry_at: Timestamp,
+        retry_at: Option<Timestamp>,
     ) -> Result<(), BoxError> {
-        let key = (name.to_owned(), changeset.stream_id.clone());
+        let key = (model.name().to_owned(), changeset.stream_id.clone());
         let waiting = self.state.parked.entry(key).or_insert_with(|| Waiting {
             stream: ParkedStream {
                 stream_id: changeset.stream_id.clone(),
@@ -40,8 +41,8 @@ impl ParkedRows for Tx {
         Ok(())
     }
 
-    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
-        let of_this = self.state.parked.iter().filter(|((projection, _), _)| projection == name);
+    async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
+        let of_this = self.state.parked.iter().filter(|((projection, _), _)| projection == model.name());
         let mut streams: Vec<_> = of_this
             .filter_map(|(_, waiting)| {
                 let first = waiting.places.values().next()?.changeset_id;
@@ -52,27 +53,27 @@ impl ParkedRows for Tx {
                 })
             })
             .collect();
-        streams.sort_by_key(|stream| stream.retry_at);
+        streams.sort_by_key(|stream| ParkedStream::due_micros(stream.retry_at));
         Ok(streams)
     }
 
     async fn parked_places(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
-        let waiting = self.state.parked.get(&(name.to_owned(), stream_id.clone()));
+        let waiting = self.state.parked.get(&(model.name().to_owned(), stream_id.clone()));
         Ok(waiting.map(|waiting| waiting.places.keys().take(limit).copied().collect()).unwrap_or_default())
     }
 
     async fn unpark(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         checkpoint: Checkpoint,
     ) -> Result<bool, BoxError> {
-        let key = (name.to_owned(), stream_id.clone());
+        let key = (model.name().to_owned(), stream_id.clone());
         let Some(waiting) = self.state.parked.get_mut(&key) else { return Ok(false) };
         let there = waiting.places.remove(&checkpoint).is_some();
         if waiting.places.is_empty() {
@@ -81,15 +82,16 @@ impl ParkedRows for Tx {
         Ok(there)
     }
 
-    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
-        if let Some(waiting) = self.state.parked.get_mut(&(name.to_owned(), stream.stream_id.clone())) {
+    async fn update_parked(&mut self, model: &ReadModelId, stream: &ParkedStream) -> Result<(), BoxError> {
+        if let Some(waiting) = self.state.parked.get_mut(&(model.name().to_owned(), stream.stream_id.clone()))
+        {
             waiting.stream = stream.clone();
         }
         Ok(())
     }
 
-    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
-        self.state.parked.retain(|(projection, _), _| projection != name);
+    async fn clear_parked(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        self.state.parked.retain(|(projection, _), _| projection != model.name());
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::Tx;
 use crate::database::FoldRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
 
 impl FoldRows for Tx {

@@ -5,18 +5,19 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::Tx;
-use super::control::{signed, unsigned, without_nul};
-use crate::control::AuditEntry;
+use super::sql::{signed, unsigned, without_nul};
 use crate::database::AuditRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::AuditEntry;
+use crate::read_model_id::ReadModelId;
 
 impl AuditRows for Tx {
-    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
+    async fn audit(&mut self, model: &ReadModelId, entry: &AuditEntry) -> Result<(), BoxError> {
         sqlx::query(
             "INSERT INTO ees.audit (projection, at, action, reason, checkpoint, detail)
              VALUES ($1, $2, $3, $4, $5, $6)",
         )
-        .bind(name)
+        .bind(model.name())
         .bind(entry.at.as_micros())
         .bind(&entry.action)
         .bind(without_nul(&entry.reason))
@@ -27,13 +28,17 @@ impl AuditRows for Tx {
         Ok(())
     }
 
-    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
+    async fn audit_entries(
+        &mut self,
+        model: &ReadModelId,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, BoxError> {
         let rows = sqlx::query(
             "SELECT at, action, reason, checkpoint, detail FROM ees.audit WHERE projection = $1
              ORDER BY id DESC LIMIT $2",
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = rows.bind(name).bind(limit).fetch_all(self.inner()).await?;
+        let rows = rows.bind(model.name()).bind(limit).fetch_all(self.inner()).await?;
         let entry = |row: &PgRow| {
             Ok(AuditEntry {
                 at: Timestamp::from_micros(row.try_get(0)?),
@@ -46,7 +51,12 @@ impl AuditRows for Tx {
         rows.iter().map(entry).collect()
     }
 
-    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+    async fn sweep(
+        &mut self,
+        model: &ReadModelId,
+        audit_before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, BoxError> {
         self.forget_gone_workers(limit).await?;
         // The oldest by number, so that a look at nothing but young ones stays short.
         let deleted = sqlx::query(
@@ -55,7 +65,7 @@ impl AuditRows for Tx {
                 WHERE at < $2
             )",
         )
-        .bind(name)
+        .bind(model.name())
         .bind(audit_before.as_micros())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .execute(self.connection())

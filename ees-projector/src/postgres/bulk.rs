@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::Tx;
-use super::rows::names;
-use crate::projection::BoxError;
+use super::sql::names;
+use crate::error::BoxError;
 use crate::read_model::{Row, Table, Value};
 
 /// From so many rows on, COPY is faster than arrays.

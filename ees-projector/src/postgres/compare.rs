@@ -3,8 +3,8 @@
 use sqlx::AssertSqlSafe;
 
 use super::Tx;
-use super::rows::quoted;
-use crate::projection::BoxError;
+use super::sql::quoted;
+use crate::error::BoxError;
 use crate::standby::Comparison;
 
 /// A table of a read model.

@@ -7,10 +7,11 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::Tx;
-use super::control::{signed, unsigned, without_nul};
+use super::sql::{signed, unsigned, without_nul};
 use crate::database::LedgerRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
+use crate::read_model_id::ReadModelId;
 
 macro_rules! columns {
     () => {
@@ -21,7 +22,7 @@ macro_rules! columns {
 impl LedgerRows for Tx {
     async fn begin_effect(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         id: &EffectId,
         at: Timestamp,
         _: Duration,
@@ -38,18 +39,23 @@ impl LedgerRows for Tx {
              RETURNING ",
             columns!()
         ));
-        let begin = begin.bind(name).bind(id.stream_id.as_str()).bind(signed(id.changeset_id.get()));
+        let begin = begin.bind(model.name()).bind(id.stream_id.as_str()).bind(signed(id.changeset_id.get()));
         let begin = begin.bind(signed(id.event_id.get())).bind(&id.effect).bind(at.as_micros());
         effect(&begin.fetch_one(self.inner()).await?)
     }
 
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+    async fn end_effect(
+        &mut self,
+        model: &ReadModelId,
+        id: &EffectId,
+        ended: &Ended,
+    ) -> Result<(), BoxError> {
         let end = sqlx::query(
             "UPDATE ees.effects SET state = $6, ended_at = $7, error = $8, result = $9
              WHERE reactor = $1 AND stream_id = $2 AND changeset_id = $3 AND event_id = $4 AND effect = $5
                 AND (state = 'started' OR ($6 = 'done' AND state <> 'done'))",
         );
-        end.bind(name)
+        end.bind(model.name())
             .bind(id.stream_id.as_str())
             .bind(signed(id.changeset_id.get()))
             .bind(signed(id.event_id.get()))
@@ -65,7 +71,7 @@ impl LedgerRows for Tx {
 
     async fn settle_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
         state: EffectState,
@@ -74,7 +80,7 @@ impl LedgerRows for Tx {
             "UPDATE ees.effects SET state = $4
              WHERE reactor = $1 AND stream_id = $2 AND changeset_id = $3 AND state <> 'done'",
         )
-        .bind(name)
+        .bind(model.name())
         .bind(stream_id.as_str())
         .bind(signed(changeset_id.get()))
         .bind(state.as_str())
@@ -83,7 +89,7 @@ impl LedgerRows for Tx {
         Ok(())
     }
 
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+    async fn effects(&mut self, model: &ReadModelId, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
         let list = sqlx::query(concat!(
             "SELECT ",
             columns!(),
@@ -91,7 +97,7 @@ impl LedgerRows for Tx {
                 AND ($3::text IS NULL OR state = $3) ORDER BY began_at DESC LIMIT $4"
         ));
         let rows = list
-            .bind(name)
+            .bind(model.name())
             .bind(wanted.stream_id.as_ref().map(StreamId::as_str))
             .bind(wanted.state.map(EffectState::as_str))
             .bind(i64::try_from(wanted.limit).unwrap_or(i64::MAX))
@@ -102,7 +108,7 @@ impl LedgerRows for Tx {
 
     async fn sweep_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
@@ -115,7 +121,7 @@ impl LedgerRows for Tx {
                 ) LIMIT $3
             )",
         )
-        .bind(name)
+        .bind(model.name())
         .bind(before.as_micros())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .execute(self.inner())

@@ -4,11 +4,11 @@ use sqlx::Row;
 
 use super::Tx;
 use crate::database::Lease;
+use crate::error::BoxError;
 use crate::partition::hash;
-use crate::projection::BoxError;
 
-/// A lease that is not kept ends after so long; so does a worker's turn.
-const SECONDS: f64 = 5.0;
+/// A lease that is not renewed ends after so many seconds; a worker that does not show up for as long is gone.
+pub(super) const LEASE_SECONDS: f64 = 5.0;
 
 impl Tx {
     /// Every worker comes to the same result from the same rows, so that they hand over to one another without asking:
@@ -31,7 +31,7 @@ impl Tx {
         )
         .bind(name)
         .bind(i64::from(version))
-        .bind(SECONDS)
+        .bind(LEASE_SECONDS)
         .fetch_optional(self.inner())
         .await?;
         let Some(row) = row else { return Ok(Lease::Busy) };
@@ -65,7 +65,7 @@ impl Tx {
         .bind(name)
         .bind(&*me)
         .bind(epochs)
-        .bind(SECONDS)
+        .bind(LEASE_SECONDS)
         .execute(self.inner())
         .await?;
         Ok(())
@@ -84,7 +84,7 @@ impl Tx {
         .bind(&*me)
         .bind(name)
         .bind(i64::from(version))
-        .bind(SECONDS * 10.0)
+        .bind(LEASE_SECONDS * 10.0)
         .execute(self.inner())
         .await?;
         Ok(())
@@ -98,7 +98,7 @@ impl Tx {
                 LIMIT $2 FOR UPDATE SKIP LOCKED
             )",
         )
-        .bind(SECONDS * 10.0)
+        .bind(LEASE_SECONDS * 10.0)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .execute(self.connection())
         .await?;

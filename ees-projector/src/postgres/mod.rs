@@ -2,13 +2,12 @@
 //!
 //! - [`Database`] is where they are: each in a schema of its own, named after its projection.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
-//! - `control` keeps the projections' rows, in the schema `ees`; `parked` what is parked; `audit` what operators did; `effects`
+//! - `state` keeps the projections' rows, in the schema `ees`; `parked` what is parked; `audit` what operators did; `effects`
 //!   the ledgers of reactors; `rows` the tables of folds.
 
 mod audit;
 mod bulk;
 mod compare;
-mod control;
 mod effects;
 mod error;
 mod lease;
@@ -17,6 +16,8 @@ mod queue;
 mod rows;
 mod schema;
 mod schemas;
+mod sql;
+mod state;
 mod tx;
 
 use std::error::Error;
@@ -28,11 +29,11 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::database;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
-pub use control::checkpoint;
 /// The driver, for [`Tx::connection`] and [`Database::pool`].
 pub use sqlx;
+pub use state::checkpoint;
 pub use tx::Tx;
 
 /// Settings of a [`Database`].

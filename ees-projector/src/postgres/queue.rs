@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use super::Tx;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::read_model::Value;
 
 /// So many statements are sent at once.

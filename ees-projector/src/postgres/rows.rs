@@ -9,9 +9,10 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
+use super::sql::quoted;
 use super::{Tx, bulk};
 use crate::database::FoldRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
 
 impl FoldRows for Tx {
@@ -235,13 +236,4 @@ fn read(table: &Table, row: &PgRow) -> sqlx::Result<Row> {
         values.push(value.unwrap_or(Value::Null));
     }
     Ok(values)
-}
-
-/// The names of the columns, the key's first.
-pub(super) fn names(table: &Table) -> impl Iterator<Item = String> {
-    std::iter::once(&table.key).chain(&table.columns).map(|column| quoted(&column.name))
-}
-
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -3,9 +3,9 @@
 use sqlx::AssertSqlSafe;
 
 use super::Tx;
-use super::rows::quoted;
+use super::sql::quoted;
 use crate::database::Grant;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 impl Tx {
     /// Readers resolve a name when they plan, and plan again when a schema was renamed: they find the one or the other,

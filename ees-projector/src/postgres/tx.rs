@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlx::{PgConnection, Postgres};
 
 use super::queue::Queue;
-use super::rows::quoted;
-use crate::projection::BoxError;
+use super::sql::quoted;
+use crate::error::BoxError;
 
 /// The transaction has failed: it takes no more statements.
 const FAILED: &str = "25P02";

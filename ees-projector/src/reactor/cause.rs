@@ -12,10 +12,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::ledger::Ledger;
-use super::{EffectId, EffectState, Ended, Refused};
+use super::{EffectId, EffectState, Ended, PermanentError};
+use crate::error::{BoxError, chain, panicked};
 use crate::event::Recorded;
-use crate::projection::BoxError;
-use crate::worker::error::{chain, panicked};
 
 /// The longest name of an effect, in bytes.
 const NAME_BYTES_MAX: usize = 100;
@@ -89,7 +88,7 @@ impl<'a, E> Cause<'a, E> {
     ///
     /// # Errors
     /// What it failed with, that it took too long or panicked, or that the ledger could not be written. Pass it on:
-    /// whatever it is, the event comes again. [`Refused`] and [`Postponed`](super::Postponed) say when.
+    /// whatever it is, the event comes again. [`PermanentError`] and [`RetryAfter`](super::RetryAfter) say when.
     pub async fn effect<T, F, Fut, Error>(&self, name: &str, act: F) -> Result<T, BoxError>
     where
         T: Serialize + DeserializeOwned + Send,
@@ -100,7 +99,7 @@ impl<'a, E> Cause<'a, E> {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
             let told =
                 format!("{name:?} can't name an effect: 1 to {NAME_BYTES_MAX} bytes, no control characters");
-            return Err(Refused::because(told).into());
+            return Err(PermanentError::because(told).into());
         }
         let id = self.id_of(name);
         let begun = self.ledger.begin(&id).await?;
@@ -149,11 +148,11 @@ pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
 
 /// What an effect gave, as the ledger keeps it. What it can't keep is not tried again: that would do it once more.
 fn written<T: Serialize>(name: &str, result: &T) -> Result<Json, BoxError> {
-    let json =
-        Json::of(result).map_err(|e| Refused::because(format!("{name}: done, but its result: {e}")))?;
+    let json = Json::of(result)
+        .map_err(|e| PermanentError::because(format!("{name}: done, but its result: {e}")))?;
     if json.as_str().len() > RESULT_BYTES_MAX {
         let told = format!("{name}: done, but its result is longer than {RESULT_BYTES_MAX} bytes");
-        return Err(Refused::because(told).into());
+        return Err(PermanentError::because(told).into());
     }
     Ok(json)
 }

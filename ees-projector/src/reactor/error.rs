@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 /// It won't get better by being tried again: its stream waits for an operator at once.
 ///
 /// ```
-/// use ees_projector::{BoxError, reactor::Refused};
+/// use ees_projector::{BoxError, reactor::PermanentError};
 /// fn address(text: &str) -> Result<&str, BoxError> {
-///     text.contains('@').then_some(text).ok_or_else(|| Refused::because(format!("no address: {text}")).into())
+///     text.contains('@').then_some(text).ok_or_else(|| PermanentError::because(format!("no address: {text}")).into())
 /// }
 /// assert!(address("ada").is_err());
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Refused(#[source] pub BoxError);
+pub struct PermanentError(#[source] pub BoxError);
 
-impl Refused {
+impl PermanentError {
     /// For this reason.
     pub fn because(reason: impl Into<BoxError>) -> Self {
         Self(reason.into())
@@ -35,7 +35,7 @@ pub struct Unfinished;
 /// Whoever refused it has said when to ask again: it is not tried earlier.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-pub struct Postponed {
+pub struct RetryAfter {
     /// From now on.
     pub wait: Duration,
     /// What was said.

@@ -9,10 +9,10 @@ use super::{Effect, EffectId, Ended};
 /// The ledger can't be written, or is another worker's by now: nothing more is to be begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the effect can't be recorded at the moment; it is tried again")]
-pub struct Unrecorded;
+pub(crate) struct Unrecorded;
 
 /// Where effects are recorded: beside the reactor's checkpoint.
-pub trait Ledger: Send + Sync {
+pub(crate) trait Ledger: Send + Sync {
     /// Notes that an effect is begun, unless it is done already; how it stands then. On disk when it comes back.
     fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<Effect, Unrecorded>>;
     /// Notes how it ended.

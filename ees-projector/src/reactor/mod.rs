@@ -3,31 +3,30 @@
 mod cause;
 mod effect;
 mod error;
-mod hosted;
 mod ledger;
 mod settings;
+
+pub mod process_manager;
+#[cfg(feature = "sns")]
+pub mod publisher;
+#[cfg(feature = "webhook")]
+pub mod webhook;
 
 use std::error::Error;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
-use ees_store::event::Reading;
-use ees_store::{Filter, Timestamp};
 use futures::FutureExt;
 use serde::de::DeserializeOwned;
 
-use crate::projection::BoxError;
-use crate::worker::error::panicked;
+use crate::error::{BoxError, panicked};
+use crate::subscription::Subscription;
 
 pub use cause::Cause;
 pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};
-pub use error::{Postponed, Refused, Unfinished};
-pub(crate) use hosted::{Effects, Reacting};
+pub use error::{PermanentError, RetryAfter, Unfinished};
 pub(crate) use ledger::{Ledger, Unrecorded};
 pub use settings::{Settings, Start};
-
-/// When a stream is tried again that was given up on: not before an operator says so.
-pub(crate) const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
 
 /// Something that is done when an event is there, and that no transaction can take back: it reacts to what happens, and
 /// keeps no read model.
@@ -114,14 +113,9 @@ pub trait Reactor: Send + Sync + 'static {
     /// a letter.
     fn name(&self) -> &str;
 
-    /// Which changesets it wants; all unless set.
-    fn filter(&self) -> Filter {
-        Filter::default()
-    }
-
-    /// How it sees events, as for [`Projection::reading`](crate::Projection::reading).
-    fn reading(&self) -> Reading {
-        Reading::default()
+    /// Which changesets it wants, and how it reads their events. Asked for once. Default: all changesets.
+    fn subscription(&self) -> Subscription {
+        Subscription::default()
     }
 
     /// Does what the event calls for.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ees_store::{Checkpoint, Timestamp};
 
-use crate::policy::{OnFailure, Parking, Retry};
+use crate::policy::{OnFailure, Parking, Retry, in_future};
 
 /// How a reactor is run. Every value has a default that suits most.
 ///
@@ -79,16 +79,16 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// When a stream is tried again whose first changeset has failed so often, since then, and is not to be tried before
-    /// `earliest`.
-    pub(crate) fn retry_at(&self, attempts: u32, since: Timestamp, earliest: Duration) -> Timestamp {
+    /// When a stream is retried whose first changeset has failed so often, since then, and is not to be tried before
+    /// `earliest`; `None` when it is given up.
+    pub(crate) fn retry_at(&self, attempts: u32, since: Timestamp, earliest: Duration) -> Option<Timestamp> {
         // Whoever asks for a year's patience is given up on as anybody else.
         if since.elapsed().saturating_add(earliest) >= self.give_up_after {
-            return super::NEVER;
+            return None;
         }
         // Those that failed together are not all tried together.
         let wait = self.parking.retry_after(attempts.saturating_sub(1)).mul_f64(0.75 + 0.5 * fastrand::f64());
-        crate::worker::in_future(wait.max(earliest))
+        Some(in_future(wait.max(earliest)))
     }
 }
 

@@ -4,19 +4,20 @@ use ees_store::{Checkpoint, Timestamp};
 use rusqlite::params;
 
 use super::Tx;
-use crate::control::AuditEntry;
 use crate::database::AuditRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::AuditEntry;
+use crate::read_model_id::ReadModelId;
 
 impl AuditRows for Tx {
-    async fn audit(&mut self, name: &str, entry: &AuditEntry) -> Result<(), BoxError> {
+    async fn audit(&mut self, model: &ReadModelId, entry: &AuditEntry) -> Result<(), BoxError> {
         self.connection()
             .prepare_cached(
                 "INSERT INTO ees_audit (projection, at, action, reason, checkpoint, detail)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
-                name,
+                model.name(),
                 entry.at.as_micros(),
                 entry.action,
                 entry.reason,
@@ -26,13 +27,17 @@ impl AuditRows for Tx {
         Ok(())
     }
 
-    async fn audit_entries(&mut self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, BoxError> {
+    async fn audit_entries(
+        &mut self,
+        model: &ReadModelId,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, BoxError> {
         let mut statement = self.connection().prepare_cached(
             "SELECT at, action, reason, checkpoint, detail FROM ees_audit WHERE projection = ?1
              ORDER BY id DESC LIMIT ?2",
         )?;
         let entries = statement
-            .query_map(params![name, limit], |row| {
+            .query_map(params![model.name(), limit], |row| {
                 Ok(AuditEntry {
                     at: Timestamp::from_micros(row.get(0)?),
                     action: row.get(1)?,
@@ -45,13 +50,18 @@ impl AuditRows for Tx {
         Ok(entries)
     }
 
-    async fn sweep(&mut self, name: &str, audit_before: Timestamp, limit: usize) -> Result<usize, BoxError> {
+    async fn sweep(
+        &mut self,
+        model: &ReadModelId,
+        audit_before: Timestamp,
+        limit: usize,
+    ) -> Result<usize, BoxError> {
         // The oldest by number, so that a look at nothing but young ones stays short.
         let mut delete = self.connection().prepare_cached(
             "DELETE FROM ees_audit WHERE id IN (
                 SELECT id FROM (SELECT id, at FROM ees_audit WHERE projection = ?1 ORDER BY id LIMIT ?3) WHERE at < ?2
             )",
         )?;
-        Ok(delete.execute(params![name, audit_before.as_micros(), limit])?)
+        Ok(delete.execute(params![model.name(), audit_before.as_micros(), limit])?)
     }
 }

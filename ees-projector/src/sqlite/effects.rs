@@ -7,8 +7,9 @@ use rusqlite::{Row, params};
 
 use super::Tx;
 use crate::database::LedgerRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
+use crate::read_model_id::ReadModelId;
 
 macro_rules! columns {
     () => {
@@ -19,7 +20,7 @@ macro_rules! columns {
 impl LedgerRows for Tx {
     async fn begin_effect(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         id: &EffectId,
         at: Timestamp,
         _: Duration,
@@ -37,19 +38,25 @@ impl LedgerRows for Tx {
         ))?;
         let (changeset, event) = (id.changeset_id.get(), id.event_id.get());
         let stream = id.stream_id.as_str();
-        begin.query_row(params![name, stream, changeset, event, id.effect, at.as_micros()], |row| {
-            Ok(effect(row))
-        })?
+        begin
+            .query_row(params![model.name(), stream, changeset, event, id.effect, at.as_micros()], |row| {
+                Ok(effect(row))
+            })?
     }
 
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
+    async fn end_effect(
+        &mut self,
+        model: &ReadModelId,
+        id: &EffectId,
+        ended: &Ended,
+    ) -> Result<(), BoxError> {
         let mut end = self.connection().prepare_cached(
             "UPDATE ees_effects SET state = ?6, ended_at = ?7, error = ?8, result = ?9
              WHERE reactor = ?1 AND stream_id = ?2 AND changeset_id = ?3 AND event_id = ?4 AND effect = ?5
                 AND (state = 'started' OR (?6 = 'done' AND state <> 'done'))",
         )?;
         end.execute(params![
-            name,
+            model.name(),
             id.stream_id.as_str(),
             id.changeset_id.get(),
             id.event_id.get(),
@@ -64,7 +71,7 @@ impl LedgerRows for Tx {
 
     async fn settle_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
         state: EffectState,
@@ -73,11 +80,11 @@ impl LedgerRows for Tx {
             "UPDATE ees_effects SET state = ?4
              WHERE reactor = ?1 AND stream_id = ?2 AND changeset_id = ?3 AND state <> 'done'",
         )?;
-        settle.execute(params![name, stream_id.as_str(), changeset_id.get(), state.as_str()])?;
+        settle.execute(params![model.name(), stream_id.as_str(), changeset_id.get(), state.as_str()])?;
         Ok(())
     }
 
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+    async fn effects(&mut self, model: &ReadModelId, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
         let mut list = self.connection().prepare_cached(concat!(
             "SELECT ",
             columns!(),
@@ -86,7 +93,7 @@ impl LedgerRows for Tx {
         ))?;
         let stream = wanted.stream_id.as_ref().map(StreamId::as_str);
         let state = wanted.state.map(EffectState::as_str);
-        let mut rows = list.query(params![name, stream, state, wanted.limit])?;
+        let mut rows = list.query(params![model.name(), stream, state, wanted.limit])?;
         let mut effects = Vec::new();
         while let Some(row) = rows.next()? {
             effects.push(effect(row)?);
@@ -96,7 +103,7 @@ impl LedgerRows for Tx {
 
     async fn sweep_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
@@ -109,7 +116,7 @@ impl LedgerRows for Tx {
                 ) LIMIT ?3
             )",
         )?;
-        Ok(delete.execute(params![name, before.as_micros(), limit])?)
+        Ok(delete.execute(params![model.name(), before.as_micros(), limit])?)
     }
 }
 

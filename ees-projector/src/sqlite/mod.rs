@@ -2,15 +2,15 @@
 //!
 //! - [`Database`] is one file; give each projection its own, so that they don't wait for each other.
 //! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
-//! - `control` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
+//! - `state` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
 //!   reactors; `rows` the tables of folds.
 
 mod audit;
-mod control;
 mod effects;
 mod parked;
 mod rows;
 mod schema;
+mod state;
 mod tx;
 
 use std::error::Error;
@@ -21,11 +21,11 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::database;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
-pub use control::checkpoint;
 /// The driver, for [`Tx::connection`] and [`Database::read`].
 pub use rusqlite;
+pub use state::checkpoint;
 use tx::Lasts;
 pub use tx::Tx;
 
@@ -110,7 +110,7 @@ impl database::Database for Database {
         Tx::begin(self.writer.clone().lock_owned().await, Lasts::Soon)
     }
 
-    async fn begin_lasting(&self) -> Result<Tx, BoxError> {
+    async fn begin_durable(&self) -> Result<Tx, BoxError> {
         Tx::begin(self.writer.clone().lock_owned().await, Lasts::AtOnce)
     }
 

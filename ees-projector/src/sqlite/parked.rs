@@ -4,17 +4,18 @@ use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use rusqlite::params;
 
 use super::Tx;
-use crate::control::{Applied, ParkedStream};
 use crate::database::ParkedRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
+use crate::projection_state::{ChangesetRef, ParkedStream};
+use crate::read_model_id::ReadModelId;
 
 impl ParkedRows for Tx {
     async fn park(
         &mut self,
-        name: &str,
-        changeset: &Applied,
+        model: &ReadModelId,
+        changeset: &ChangesetRef,
         error: &str,
-        retry_at: Timestamp,
+        retry_at: Option<Timestamp>,
     ) -> Result<(), BoxError> {
         let stream_id = changeset.stream_id.as_str();
         let connection = self.connection();
@@ -23,23 +24,34 @@ impl ParkedRows for Tx {
                 "INSERT INTO ees_parked_streams (projection, stream_id, attempts, error, since, retry_at)
                  VALUES (?1, ?2, 1, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
             )?
-            .execute(params![name, stream_id, error, Timestamp::now().as_micros(), retry_at.as_micros()])?;
+            .execute(params![
+                model.name(),
+                stream_id,
+                error,
+                Timestamp::now().as_micros(),
+                ParkedStream::due_micros(retry_at)
+            ])?;
         connection
             .prepare_cached(
                 "INSERT INTO ees_parked_changesets (projection, stream_id, checkpoint, changeset_id)
                  VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
             )?
-            .execute(params![name, stream_id, changeset.checkpoint.get(), changeset.changeset_id.get()])?;
+            .execute(params![
+                model.name(),
+                stream_id,
+                changeset.checkpoint.get(),
+                changeset.changeset_id.get()
+            ])?;
         Ok(())
     }
 
-    async fn parked(&mut self, name: &str) -> Result<Vec<ParkedStream>, BoxError> {
+    async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
         let mut statement = self.connection().prepare_cached(
             "SELECT stream_id, min(changeset_id), count(*), attempts, error, since, retry_at
              FROM ees_parked_streams JOIN ees_parked_changesets USING (projection, stream_id)
              WHERE projection = ?1 GROUP BY stream_id ORDER BY retry_at",
         )?;
-        let mut rows = statement.query([name])?;
+        let mut rows = statement.query([model.name()])?;
         let mut streams = Vec::new();
         while let Some(row) = rows.next()? {
             streams.push(ParkedStream {
@@ -49,7 +61,7 @@ impl ParkedRows for Tx {
                 attempts: row.get(3)?,
                 error: row.get(4)?,
                 since: Timestamp::from_micros(row.get(5)?),
-                retry_at: Timestamp::from_micros(row.get(6)?),
+                retry_at: ParkedStream::due_at(row.get(6)?),
             });
         }
         Ok(streams)
@@ -57,7 +69,7 @@ impl ParkedRows for Tx {
 
     async fn parked_places(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
@@ -66,14 +78,16 @@ impl ParkedRows for Tx {
              ORDER BY checkpoint LIMIT ?3",
         )?;
         let places = statement
-            .query_map(params![name, stream_id.as_str(), limit], |row| row.get(0).map(Checkpoint::new))?
+            .query_map(params![model.name(), stream_id.as_str(), limit], |row| {
+                row.get(0).map(Checkpoint::new)
+            })?
             .collect::<Result<_, _>>()?;
         Ok(places)
     }
 
     async fn unpark(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         checkpoint: Checkpoint,
     ) -> Result<bool, BoxError> {
@@ -82,36 +96,37 @@ impl ParkedRows for Tx {
             .prepare_cached(
                 "DELETE FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2 AND checkpoint = ?3",
             )?
-            .execute(params![name, stream_id.as_str(), checkpoint.get()])?;
+            .execute(params![model.name(), stream_id.as_str(), checkpoint.get()])?;
         connection
             .prepare_cached(
                 "DELETE FROM ees_parked_streams WHERE projection = ?1 AND stream_id = ?2 AND NOT EXISTS
                     (SELECT 1 FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2)",
             )?
-            .execute(params![name, stream_id.as_str()])?;
+            .execute(params![model.name(), stream_id.as_str()])?;
         Ok(deleted == 1)
     }
 
-    async fn update_parked(&mut self, name: &str, stream: &ParkedStream) -> Result<(), BoxError> {
+    async fn update_parked(&mut self, model: &ReadModelId, stream: &ParkedStream) -> Result<(), BoxError> {
         self.connection()
             .prepare_cached(
                 "UPDATE ees_parked_streams SET attempts = ?3, error = ?4, since = ?5, retry_at = ?6
                  WHERE projection = ?1 AND stream_id = ?2",
             )?
             .execute(params![
-                name,
+                model.name(),
                 stream.stream_id.as_str(),
                 stream.attempts,
                 stream.error,
                 stream.since.as_micros(),
-                stream.retry_at.as_micros()
+                ParkedStream::due_micros(stream.retry_at)
             ])?;
         Ok(())
     }
 
-    async fn clear_parked(&mut self, name: &str) -> Result<(), BoxError> {
+    async fn clear_parked(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
         for table in ["ees_parked_changesets", "ees_parked_streams"] {
-            self.connection().execute(&format!("DELETE FROM {table} WHERE projection = ?1"), [name])?;
+            self.connection()
+                .execute(&format!("DELETE FROM {table} WHERE projection = ?1"), [model.name()])?;
         }
         Ok(())
     }

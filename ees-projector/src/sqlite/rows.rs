@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Statement, ToSql};
 
 use super::Tx;
 use crate::database::FoldRows;
-use crate::projection::BoxError;
+use crate::error::BoxError;
 use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
 
 impl FoldRows for Tx {

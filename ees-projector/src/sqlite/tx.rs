@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 /// A transaction on a read-model file: your statements run on [`connection`](Tx::connection).
 ///

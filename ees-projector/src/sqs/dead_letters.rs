@@ -7,7 +7,7 @@ use ees_store::publish::{DeadLetter, DeadLetters};
 
 use super::queue::unavailable;
 use super::{Delivery, Queue, QueueError};
-use crate::projection::BoxError;
+use crate::error::BoxError;
 
 /// An SQS queue, standard or FIFO, that keeps dead letters: each as JSON.
 ///

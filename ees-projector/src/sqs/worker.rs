@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{Delivery, Queue};
 use crate::Handle;
-use crate::look_again;
-use crate::passing::Passing;
+use crate::host::pending_changesets::PendingChangesets;
+use crate::host::poll_backoff;
 
 /// Portions of messages that are waited for at once, of 10 at most.
 const PORTIONS_AT_ONCE: usize = 20;
@@ -198,9 +198,9 @@ impl Portion {
             );
         }
         count(&self.counts.unreadable, &unreadable);
-        let mut passing = Passing::of(waiting.iter().filter_map(changeset));
+        let mut passing = PendingChangesets::of(waiting.iter().filter_map(changeset));
         let mut extend_at = Instant::now() + self.queue.visibility() / 2;
-        let mut pauses = look_again::pauses(look_again::AFTER_MIN);
+        let mut pauses = poll_backoff::pauses(poll_backoff::AFTER_MIN);
         while !waiting.is_empty() && !self.stopped.is_cancelled() && Instant::now() < self.deadline {
             let is_answered = self.look(&mut passing, extend_at.min(self.deadline)).await;
             let is_passed = |delivery: &Delivery| {
@@ -223,7 +223,7 @@ impl Portion {
                 self.extend(&waiting).await;
                 extend_at = Instant::now() + self.queue.visibility() / 2;
             }
-            let pause = pauses.next().unwrap_or(look_again::AFTER_MAX);
+            let pause = pauses.next().unwrap_or(poll_backoff::AFTER_MAX);
             let until = (Instant::now() + pause).min(extend_at).min(self.deadline);
             self.wait(passing.next_place().filter(|_| is_answered), until).await;
         }
@@ -239,7 +239,7 @@ impl Portion {
 
     /// Looks how far the projections are; whether the log has answered. Nothing but the end or what the messages need cuts it
     /// off: a log that is slow would be asked the same again.
-    async fn look(&self, passing: &mut Passing, until: Instant) -> bool {
+    async fn look(&self, passing: &mut PendingChangesets, until: Instant) -> bool {
         let known = passing.next_place();
         let looking = passing.look(&*self.handle.log, |place| self.handle.all_are_past(place));
         let looked = tokio::select! {

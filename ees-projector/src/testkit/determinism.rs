@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use ees_store::event::Reading;
-use ees_store::{ChangesetLog, Filter};
+use ees_store::ChangesetLog;
 
 use super::given::{Given, fail, run, sqlite_database};
 use super::snapshot::tables;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
-use crate::live::Live;
+use crate::worker::core::Core;
 use crate::worker::error::StepError;
-use crate::worker::next::Next;
-use crate::worker::runner::{Runner, Stepped};
-use crate::worker::step::Core;
-use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, sqlite};
+use crate::worker::outcome::{Next, Stepped};
+use crate::worker::processor::ProjectionAdapter;
+use crate::worker::runner::Runner;
+use crate::worker::worker_status::WorkerStatus;
+use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, Subscription, sqlite};
 
 /// How many different orders of accidents are tried.
 const SEEDS: u64 = 30;
@@ -78,15 +78,15 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
             worker = Worker::new(log, projection(), database, chance);
         }
         let mut sleeper = Worker::new(log, projection(), database, chance);
-        let asleep = sleeper.runner.next_batch(Duration::ZERO).await;
-        let next = worker.runner.next_batch(Duration::ZERO).await;
+        let asleep = sleeper.runner.next(Duration::ZERO).await;
+        let next = worker.runner.next(Duration::ZERO).await;
         worker.accident.plan(chance);
         let stepped = match next {
             Ok(next) => worker.runner.follow_up(next).await,
             Err(error) => Err(error),
         };
         if let (Ok(Next::Batch(batch)), Ok(Stepped::Moved)) = (asleep, &stepped) {
-            match sleeper.runner.take(batch).await {
+            match sleeper.runner.process(batch).await {
                 Err(StepError::Fenced) | Ok(Stepped::Idle) => {}
                 other => fail(&format!("a worker that was asleep was not fenced: {other:?}")),
             }
@@ -102,21 +102,21 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
     }
 }
 
-struct Worker<P: Projection<sqlite::Tx>> {
-    runner: Runner<Fragile<P>, FragileDatabase>,
+struct Worker {
+    runner: Runner<FragileDatabase>,
     accident: Arc<Accident>,
 }
 
-impl<P: Projection<sqlite::Tx>> Worker<P> {
+impl Worker {
     fn new(
         log: &Arc<dyn ChangesetLog>,
-        projection: P,
+        projection: impl Projection<sqlite::Tx>,
         database: &sqlite::Database,
         chance: &mut fastrand::Rng,
     ) -> Self {
         let accident = Arc::new(Accident::default());
         let core = Core::new(
-            Fragile { projection, accident: accident.clone() },
+            Arc::new(ProjectionAdapter::new(Fragile { projection, accident: accident.clone() })),
             FragileDatabase { database: database.clone(), accident: accident.clone() },
             log.clone(),
             Settings {
@@ -125,7 +125,7 @@ impl<P: Projection<sqlite::Tx>> Worker<P> {
                 ..Settings::default()
             },
         );
-        Self { runner: Runner::new(Arc::new(core), Arc::new(Live::new())), accident }
+        Self { runner: Runner::new(Arc::new(core), Arc::new(WorkerStatus::new())), accident }
     }
 }
 
@@ -205,12 +205,8 @@ impl<P: Projection<sqlite::Tx>> Projection<sqlite::Tx> for Fragile<P> {
         self.projection.version()
     }
 
-    fn filter(&self) -> Filter {
-        self.projection.filter()
-    }
-
-    fn reading(&self) -> Reading {
-        self.projection.reading()
+    fn subscription(&self) -> Subscription {
+        self.projection.subscription()
     }
 
     fn order(&self) -> Order {

@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use crate::database::Database;
 use crate::fold::Folded;
-use crate::live::Live;
-use crate::worker::runner::{Runner, Stepped};
-use crate::worker::step::Core;
+use crate::worker::core::Core;
+use crate::worker::outcome::Stepped;
+use crate::worker::processor::ProjectionAdapter;
+use crate::worker::runner::Runner;
+use crate::worker::worker_status::WorkerStatus;
 use crate::{Fold, Projection, Settings, memory, sqlite};
 
 /// A history: events in the order they were committed, each a changeset of its own, as (stream, event).
@@ -144,8 +146,9 @@ where
     D: Database,
     P: Projection<D::Tx>,
 {
-    let core = Arc::new(Core::new(projection, database, log, Settings::default()));
-    let mut runner = Runner::new(core, Arc::new(Live::new()));
+    let core =
+        Arc::new(Core::new(Arc::new(ProjectionAdapter::new(projection)), database, log, Settings::default()));
+    let mut runner = Runner::new(core, Arc::new(WorkerStatus::new()));
     loop {
         match runner.step().await {
             Ok(Stepped::Moved) => {}

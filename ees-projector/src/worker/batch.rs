@@ -1,24 +1,27 @@
 //! A page of the log, read as a projection's events before any transaction is open.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 
-use ees_store::event::Reading;
-use ees_store::{Checkpoint, EventId, Filter, Indexed, LogHead, LogPage};
+use ees_store::{Checkpoint, EventId, Indexed, LogHead, LogPage, StreamId};
 use serde::de::DeserializeOwned;
 
-use crate::control::Applied;
 use crate::event::{Recorded, UnreadableEvent};
+use crate::projection_state::ChangesetRef;
+use crate::subscription::Subscription;
 
-/// Changesets and their events, decoded.
-pub(crate) struct Batch<E> {
+/// Changesets and their events, decoded. Only the processor that decoded it knows the events' type.
+pub(crate) struct Batch {
     pub(crate) changesets: Vec<Indexed>,
-    events: Vec<Decoded<E>>,
+    events: Vec<EventRef>,
+    /// A `Vec` of the processor's events, in step with `events`.
+    decoded: Box<dyn Any + Send + Sync>,
     /// By changeset, counted within the batch.
     pub(crate) unreadable: BTreeMap<usize, UnreadableEvent>,
     /// The changeset before `next`, whether the filter passes it or not.
-    pub(crate) last: Option<Applied>,
+    pub(crate) last: Option<ChangesetRef>,
     /// Where it was read from: it is for a projection that stands there, and no other.
     pub(crate) from: Checkpoint,
     /// Where the log goes on.
@@ -26,21 +29,28 @@ pub(crate) struct Batch<E> {
     pub(crate) head: LogHead,
 }
 
-struct Decoded<E> {
+/// An event's changeset, counted within the batch, and its number in its stream.
+struct EventRef {
     changeset: usize,
     event_id: EventId,
-    event: E,
 }
 
-impl<E: DeserializeOwned> Batch<E> {
-    /// Decodes what was read from a checkpoint on.
-    pub(crate) fn decode(from: Checkpoint, page: LogPage, filter: &Filter, reading: &Reading) -> Self {
+impl Batch {
+    /// Decodes what was read from a checkpoint on, as events of this type.
+    pub(crate) fn decode<E>(from: Checkpoint, page: LogPage, subscription: &Subscription) -> Self
+    where
+        E: DeserializeOwned + Send + Sync + 'static,
+    {
         let mut events = Vec::with_capacity(page.changesets.len());
+        let mut decoded = Vec::<E>::with_capacity(page.changesets.len());
         let mut unreadable = BTreeMap::new();
-        for (changeset, indexed) in page.changesets.iter().enumerate() {
-            for (event_id, text) in indexed.numbered_events() {
-                match guarded(text, filter, reading) {
-                    Ok(Some(event)) => events.push(Decoded { changeset, event_id, event }),
+        for (changeset, entry) in page.changesets.iter().enumerate() {
+            for (event_id, text) in entry.numbered_events() {
+                match guarded(text, subscription) {
+                    Ok(Some(event)) => {
+                        events.push(EventRef { changeset, event_id });
+                        decoded.push(event);
+                    }
                     Ok(None) => {}
                     Err(reason) => {
                         unreadable.entry(changeset).or_insert(UnreadableEvent { event_id, reason });
@@ -48,59 +58,84 @@ impl<E: DeserializeOwned> Batch<E> {
                 }
             }
         }
-        let last = None;
-        Self { changesets: page.changesets, events, unreadable, last, from, next: page.next, head: page.head }
+        Self {
+            changesets: page.changesets,
+            events,
+            decoded: Box::new(decoded),
+            unreadable,
+            last: None,
+            from,
+            next: page.next,
+            head: page.head,
+        }
     }
-}
 
-/// Reads an event; a panic in the type's own code is an event that can't be read, not the end of the worker.
-fn guarded<E: DeserializeOwned>(text: &str, filter: &Filter, reading: &Reading) -> Result<Option<E>, String> {
-    // What panicked in there left nothing half-done behind: filter and upcasters are only read.
-    std::panic::catch_unwind(AssertUnwindSafe(|| reading.read(text, filter)))
-        .unwrap_or_else(|_| Err("reading it panicked".to_owned()))
-}
+    /// Some of the events, for the processor that decoded them as this type; for any other, none.
+    pub(crate) fn recorded<E: 'static>(&self, events: &[usize]) -> Vec<Recorded<'_, E>> {
+        let Some(decoded) = self.decoded.downcast_ref::<Vec<E>>() else { return Vec::new() };
+        let recorded = |event: &usize| {
+            let EventRef { changeset, event_id } = &self.events[*event];
+            Recorded::new(&decoded[*event], *event_id, &self.changesets[*changeset])
+        };
+        events.iter().map(recorded).collect()
+    }
 
-impl<E> Batch<E> {
-    /// The events of some of the changesets.
-    pub(crate) fn events(&self, changesets: Range<usize>) -> impl Iterator<Item = Recorded<'_, E>> {
+    /// The events of some of the changesets, counted within the batch.
+    pub(crate) fn events_of(&self, changesets: Range<usize>) -> Range<usize> {
         let begin = self.events.partition_point(|event| event.changeset < changesets.start);
         let end = self.events.partition_point(|event| event.changeset < changesets.end);
-        self.events[begin..end].iter().map(|decoded| {
-            Recorded::new(&decoded.event, decoded.event_id, &self.changesets[decoded.changeset])
-        })
+        begin..end
     }
 
-    /// Which changeset an event of this batch is of, counted within the batch.
-    pub(crate) fn index_of(&self, event: &Recorded<'_, E>) -> usize {
-        self.changesets.partition_point(|it| it.checkpoint < event.checkpoint())
+    /// The number of events.
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Which changeset an event is of, counted within the batch.
+    pub(crate) fn changeset_of(&self, event: usize) -> usize {
+        self.events[event].changeset
+    }
+
+    /// The stream of an event.
+    pub(crate) fn stream_of(&self, event: usize) -> &StreamId {
+        &self.changesets[self.changeset_of(event)].stream_id
     }
 
     /// Where a projection stands that has seen the changesets before this one.
     pub(crate) fn position_before(&self, changeset: usize) -> Checkpoint {
         match self.changesets.get(changeset) {
-            Some(indexed) => indexed.checkpoint,
+            Some(entry) => entry.checkpoint,
             None => self.next,
         }
     }
 
     /// The last changeset that a projection has passed which has seen those before this one.
-    pub(crate) fn passed_before(&self, changeset: usize) -> Option<Applied> {
+    pub(crate) fn passed_before(&self, changeset: usize) -> Option<ChangesetRef> {
         if changeset >= self.changesets.len() {
             return self.last.clone();
         }
-        changeset.checked_sub(1).and_then(|before| self.place(before))
+        changeset.checked_sub(1).and_then(|before| self.reference(before))
     }
 
-    pub(crate) fn place(&self, changeset: usize) -> Option<Applied> {
-        self.changesets.get(changeset).map(place_of)
+    pub(crate) fn reference(&self, changeset: usize) -> Option<ChangesetRef> {
+        self.changesets.get(changeset).map(reference_to)
     }
 }
 
-pub(crate) fn place_of(indexed: &Indexed) -> Applied {
-    Applied {
-        checkpoint: indexed.checkpoint,
-        stream_id: indexed.stream_id.clone(),
-        changeset_id: indexed.changeset_id,
-        timestamp: indexed.timestamp,
+/// Reads an event; a panic in the type's own code is an event that can't be read, not the end of the worker.
+fn guarded<E: DeserializeOwned>(text: &str, subscription: &Subscription) -> Result<Option<E>, String> {
+    let Subscription { filter, reading } = subscription;
+    // What panicked in there left nothing half-done behind: filter and upcasters are only read.
+    std::panic::catch_unwind(AssertUnwindSafe(|| reading.read(text, filter)))
+        .unwrap_or_else(|_| Err("reading it panicked".to_owned()))
+}
+
+pub(crate) fn reference_to(entry: &Indexed) -> ChangesetRef {
+    ChangesetRef {
+        checkpoint: entry.checkpoint,
+        stream_id: entry.stream_id.clone(),
+        changeset_id: entry.changeset_id,
+        timestamp: entry.timestamp,
     }
 }

@@ -1,9 +1,9 @@
-//! Why a step came to nothing, and what is told of it.
+//! Why a step came to nothing, and what an operator is told of it.
 
-use crate::control::{Applied, Position};
 use crate::database::Fenced;
-use crate::operation::OperateError;
-use crate::projection::BoxError;
+use crate::error::{BoxError, chain};
+use crate::projection_state::{ChangesetRef, Position};
+use crate::worker::operations::operation::OperateError;
 
 /// Why a step came to nothing. Whatever it is, the transaction left no trace.
 #[derive(Debug)]
@@ -19,61 +19,26 @@ pub(crate) enum StepError {
     /// What a reactor talks to failed. It passes, too.
     Outside(BoxError),
     /// The projection, standing at this position, can't get past this changeset.
-    Failed { at: Position, place: Applied, error: String },
+    Failed { at: Position, changeset: ChangesetRef, error: String },
     /// As `Failed`, for more than one transaction takes: fewer changesets may fit.
-    TooLarge { at: Position, place: Applied, error: String },
+    TooLarge { at: Position, changeset: ChangesetRef, error: String },
     /// There is no read model here that this program could go on with; there may be one day.
     Absent,
     /// The projection can't start: its tables can't be made, or belong to a newer version.
     Setup(String),
 }
 
-/// Whether an error of this type is at the bottom of it, or is it.
-pub(crate) fn is_caused_by<E: std::error::Error + 'static>(
-    error: &(dyn std::error::Error + 'static),
-) -> bool {
-    cause_of::<E>(error).is_some()
-}
-
-/// The error of this type that is at the bottom of it, or is it.
-pub(crate) fn cause_of<'a, E: std::error::Error + 'static>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a E> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
-}
-
-/// The longest error that is kept, in bytes: one may quote a whole document, and is stored with each attempt.
-const ERROR_BYTES_MAX: usize = 4 * 1024;
-
-/// An error and what caused it, in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+/// A database's error, but for the one that says who was faster.
+impl From<BoxError> for StepError {
+    fn from(error: BoxError) -> Self {
+        if error.is::<Fenced>() { Self::Fenced } else { Self::Database(error) }
     }
-    if text.len() > ERROR_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
-        text.push_str(" ...");
+}
+
+impl From<ees_store::Error> for StepError {
+    fn from(error: ees_store::Error) -> Self {
+        Self::Log(error)
     }
-    text
-}
-
-/// What a transaction that could not be committed came to.
-pub(crate) fn uncommitted(error: BoxError) -> StepError {
-    if error.is::<Fenced>() { StepError::Fenced } else { StepError::Database(error) }
-}
-
-/// The error that a panic is.
-pub(crate) fn panicked(who: &str, panic: &(dyn std::any::Any + Send)) -> BoxError {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("{who} panicked: {}", text.unwrap_or("no message")).into()
 }
 
 impl From<StepError> for OperateError {
@@ -85,16 +50,11 @@ impl From<StepError> for OperateError {
             }
             StepError::Outside(error) => Self::Unavailable(chain(&*error)),
             StepError::Fenced => Self::Overtaken,
-            StepError::Absent => Self::Invalid(
-                "there is no such read model of this program's version: the live one is another version's, or none is \
-                 built beside it"
-                    .to_owned(),
-            ),
+            StepError::Absent => Self::Absent,
             StepError::Failed { error, .. }
             | StepError::TooLarge { error, .. }
-            | StepError::Replaced(error) | StepError::Setup(error) => {
-                Self::Invalid(error)
-            }
+            | StepError::Replaced(error)
+            | StepError::Setup(error) => Self::Failed(error),
         }
     }
 }

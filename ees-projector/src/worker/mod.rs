@@ -1,43 +1,44 @@
-//! One projection at work.
+//! One projection or reactor at work.
 //!
-//! `runner` is the loop: `next` says what there is to do, `taking` applies a batch while the next one is read. `step` is the
-//! algorithm, `transact` its transaction, `span` how much of the log it takes at once; `error` is why a step came to nothing,
-//! `same_log` whether the log is still the one it was. `start` is how a projection begins, `failing` and `parking` what happens
-//! when a changeset can't be applied. `reacting` is what a reactor does instead of writing, `acting` how it gets the events,
-//! `ledger` what is recorded of it, `retrying` how what failed is tried again; `on_demand` is a host that does not stay.
+//! The way of a batch: `runner` is the loop; `step` reads and decodes what comes next; `apply` applies it in one transaction
+//! of `core` (fence, work, commit) while the next batch is read. `processor` is what it is that runs: a projection or a
+//! reactor, its types hidden. `batch_size` says how much is taken at once, `log_identity` whether the log is still the one
+//! it was, `initialize` how a projection begins.
+//!
+//! What goes wrong: `error` is why a step came to nothing, `failure` what the worker does about it, `parked` the streams that
+//! wait and how they are retried.
+//!
+//! Who is at work: `lease` and `lease_state` where several workers share a read model, `partitions` where they share one's
+//! streams, `held_state` the row while work goes on outside of a transaction; `cached_state` what a worker remembers of it.
+//!
+//! The wings: `reactor` acts instead of writing; `side_by_side` builds a standby, compares it and swaps it; `operations` is what
+//! operators do. `worker_status` is what others see of it, `retention` what is removed in time, `on_demand` how a host drives it
+//! that does not stay.
 //!
 //! What is seldom done and large is boxed where it is made (`BoxFuture`): in a build without optimizations, all of a worker's
 //! futures in one another fill a thread's stack.
-//!
-//! `operate` is what people want of it: `lookup` finds what it is about, `change` carries it out. `lease` is whose turn it is
-//! where several workers share a read model, and `split` how they share one's streams. `beside` is how one is built beside
-//! another, `readers` whom a swap waits for. `monitor` says when a projection stands still, `sweep` what is forgotten in time.
 
-mod acting;
-pub(crate) mod batch;
-mod beside;
-mod change;
+mod apply;
+mod batch;
+mod batch_size;
+mod cached_state;
+pub(crate) mod core;
 pub(crate) mod error;
-mod failing;
-pub(crate) mod lease;
-pub(crate) mod ledger;
-mod lookup;
-pub(crate) mod monitor;
-pub(crate) mod next;
+mod failure;
+mod held_state;
+mod initialize;
+mod lease;
+mod lease_state;
+mod log_identity;
 pub(crate) mod on_demand;
-pub(crate) mod operate;
-mod parking;
-pub(crate) mod reacting;
-mod readers;
-mod retrying;
+pub(crate) mod operations;
+pub(crate) mod outcome;
+mod parked;
+mod partitions;
+pub(crate) mod processor;
+mod reactor;
+mod retention;
 pub(crate) mod runner;
-mod same_log;
-mod span;
-pub(crate) mod split;
-mod start;
+pub(crate) mod side_by_side;
 pub(crate) mod step;
-mod sweep;
-mod taking;
-mod transact;
-
-pub(crate) use parking::in_future;
+pub(crate) mod worker_status;

@@ -3,51 +3,53 @@
 use std::time::Instant;
 
 use ees_store::Checkpoint;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::database::{Database, Transaction};
-use crate::operation::OperateError;
-use crate::projection::Projection;
 use crate::status::Failure;
 use crate::worker::error::StepError;
-use crate::worker::runner::{Drained, Runner};
+use crate::worker::operations::operation::OperateError;
+use crate::worker::outcome::Drained;
+use crate::worker::runner::Runner;
 
-/// A worker whose types are of no interest to the host.
-pub(crate) trait Drains: Send {
+/// A worker whose database is of no interest to the host.
+pub(crate) trait OnDemandWorker: Send {
     fn drain_until(&mut self, deadline: Instant) -> BoxFuture<'_, Drained>;
     /// How far the projection got, whoever took it there.
     fn stands_at(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
     fn last_error(&self) -> Option<Failure>;
 }
 
-impl<P, D> Drains for Runner<P, D>
-where
-    D: Database,
-    P: Projection<D::Tx>,
-{
+impl<D: Database> OnDemandWorker for Runner<D> {
     fn drain_until(&mut self, deadline: Instant) -> BoxFuture<'_, Drained> {
-        Box::pin(async move {
+        async move {
             // A call that was cut short, or another host: what is remembered may be the past.
-            self.control = None;
+            self.state.forget();
             Runner::drain_until(self, deadline).await
-        })
+        }
+        .boxed()
     }
 
     fn stands_at(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>> {
-        Box::pin(async move {
-            self.control = None;
-            let control = self.load().await?;
-            if control.split.is_none() {
-                return Ok(control.position.next);
-            }
-            let mut tx = self.core.begin().await?;
-            let rows = tx.partitions(self.core.name(), false).await.map_err(StepError::Database)?;
-            let last = rows.iter().map(|row| row.control.position.next).min();
-            Ok(last.unwrap_or(control.position.next))
-        })
+        async move { Ok(self.position().await?) }.boxed()
     }
 
     fn last_error(&self) -> Option<Failure> {
-        self.live.snapshot().failure
+        self.status.snapshot().failure
+    }
+}
+
+impl<D: Database> Runner<D> {
+    async fn position(&mut self) -> Result<Checkpoint, StepError> {
+        let state = self.reload().await?;
+        if state.split.is_none() {
+            return Ok(state.position.next);
+        }
+        let core = self.core.clone();
+        let rows =
+            self.core.read(move |tx| async move { Ok(tx.partitions(core.id(), false).await?) }.boxed());
+        let last = rows.await?.iter().map(|row| row.state.position.next).min();
+        Ok(last.unwrap_or(state.position.next))
     }
 }

@@ -1,109 +1,74 @@
-//! One projection at work: a step, then a look at whoever wants something, then the next step.
+//! One projection at work: a step, then a look at what operators want, then the next step.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
-use ees_store::{StreamId, Timestamp};
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::{Applied, Control};
 use crate::database::Database;
-use crate::live::Live;
-use crate::operation::Operation;
-use crate::partition::Split;
-use crate::projection::Projection;
+use crate::projection_state::{ChangesetRef, ProjectionState};
 use crate::status::State;
 use crate::worker::batch::Batch;
+use crate::worker::batch_size::Pace;
+use crate::worker::cached_state::CachedState;
+use crate::worker::core::Core;
 use crate::worker::error::StepError;
-use crate::worker::lease::Tenure;
-use crate::worker::next::Next;
-use crate::worker::same_log::Verified;
-use crate::worker::span::Pace;
-use crate::worker::split::Partitions;
-use crate::worker::step::Core;
+use crate::worker::held_state::{HeldState, WorkEnd};
+use crate::worker::lease_state::LeaseState;
+use crate::worker::log_identity::Verified;
+use crate::worker::operations::operation::Operation;
+use crate::worker::outcome::{Drained, Stepped};
+use crate::worker::parked::Parked;
+use crate::worker::partitions::Partitions;
+use crate::worker::worker_status::WorkerStatus;
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
-pub(crate) struct Runner<P: Projection<D::Tx>, D: Database> {
-    pub(crate) core: Arc<Core<P, D>>,
-    pub(crate) live: Arc<Live>,
-    /// The projection's row as last seen; `None` when it must be read again.
-    pub(crate) control: Option<Control>,
-    pub(crate) parked: Arc<HashSet<StreamId>>,
-    /// When the next parked stream is due.
-    pub(crate) parked_due: Option<Timestamp>,
+pub(crate) struct Runner<D: Database> {
+    pub(crate) core: Arc<Core<D>>,
+    pub(crate) status: Arc<WorkerStatus>,
+    pub(super) state: CachedState,
+    pub(super) parked: Parked,
     /// Read while the batch before was applied.
-    pub(super) ahead: Option<Batch<P::Event>>,
-    pub(crate) verified: Verified,
-    pub(crate) stop: CancellationToken,
+    pub(super) ahead: Option<Batch>,
+    pub(super) verified: Verified,
+    pub(super) stop: CancellationToken,
     /// Of a host that does not stay.
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) trouble: Option<Trouble>,
-    pub(crate) tenure: Tenure,
-    pub(crate) partitions: Partitions,
+    pub(super) deadline: Option<Instant>,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) lease: LeaseState,
+    pub(super) partitions: Partitions,
     pub(super) pace: Pace,
-    /// Transactions that were open when the read model beside the live one was whole; `None` when it is not, yet.
-    pub(crate) older_readers: Option<HashSet<String>>,
+    /// Transactions that were open when the standby was whole; `None` when it is not, yet.
+    pub(super) older_readers: Option<HashSet<String>>,
     /// When old entries are looked for; `None` at the next opportunity.
-    pub(crate) sweep_due: Option<Instant>,
+    pub(super) sweep_due: Option<Instant>,
 }
 
 /// What fails, how often it did, and how long to wait.
-pub(crate) struct Trouble {
+pub(super) struct Trouble {
     /// The changeset; `None` when it is nobody's fault.
-    pub(crate) place: Option<Applied>,
-    pub(crate) attempts: u32,
-    pub(crate) delays: ExponentialBackoff,
+    pub(super) changeset: Option<ChangesetRef>,
+    pub(super) attempts: u32,
+    pub(super) delays: ExponentialBackoff,
 }
 
-/// How far [`drain_until`](crate::drain_until) came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drained {
-    /// Everything is applied.
-    CaughtUp,
-    /// The projection is paused: somebody must look at it.
-    Paused,
-    /// Another worker is at work in it.
-    Elsewhere,
-    /// There is more to do, or something failed and is to be tried again.
-    OutOfTime,
-}
-
-/// What a step came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stepped {
-    /// The position moved.
-    Moved,
-    /// There was nothing new.
-    Idle,
-    /// It is paused.
-    Paused,
-    /// Another worker is at work in it.
-    Elsewhere,
-    /// Its partitions are worked on each by itself.
-    Split(Split),
-}
-
-impl<P, D> Runner<P, D>
-where
-    D: Database,
-    P: Projection<D::Tx>,
-{
-    pub(crate) fn new(core: Arc<Core<P, D>>, live: Arc<Live>) -> Self {
+impl<D: Database> Runner<D> {
+    pub(crate) fn new(core: Arc<Core<D>>, status: Arc<WorkerStatus>) -> Self {
         Self {
             core,
-            live,
-            control: None,
-            parked: Arc::default(),
-            parked_due: None,
+            status,
+            state: CachedState::default(),
+            parked: Parked::default(),
             ahead: None,
             verified: Verified::default(),
             stop: CancellationToken::new(),
             deadline: None,
             trouble: None,
-            tenure: Tenure::default(),
+            lease: LeaseState::default(),
             partitions: Partitions::default(),
             pace: Pace::default(),
             older_readers: None,
@@ -114,7 +79,7 @@ where
     /// Follows the log until it is told to stop. Stops between steps only.
     pub(crate) async fn run(mut self, mut operations: mpsc::Receiver<Operation>, stop: CancellationToken) {
         self.stop = stop.clone();
-        let live = self.live.clone();
+        let status = self.status.clone();
         while !stop.is_cancelled() {
             let wait =
                 self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
@@ -125,9 +90,9 @@ where
                     self.operate(operation).await;
                     continue;
                 }
-                next = self.next_batch(wait) => next,
+                next = self.next(wait) => next,
                 // The log may not know when it has news: asked anew, it says so at once.
-                () = live.woken() => {
+                () = status.woken() => {
                     self.partitions.wake();
                     continue;
                 }
@@ -156,13 +121,13 @@ where
             }
         }
         self.partitions.stop().await;
-        self.let_go().await;
+        self.release_lease().await;
     }
 
     /// Steps until there is nothing new, the projection is paused, or the deadline is near: for hosts that do not
     /// stay. A step that has begun is finished.
     pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Drained {
-        self.tenure.stays = false;
+        self.lease.stays = false;
         self.deadline = Some(deadline);
         let drained = loop {
             let pause = match self.step().await {
@@ -171,7 +136,7 @@ where
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
                 Ok(Stepped::Idle) => {
-                    self.retry_until(deadline).await;
+                    self.retry_due_streams_until(deadline).await;
                     self.sweep_if_due().await;
                     break Drained::CaughtUp;
                 }
@@ -182,63 +147,86 @@ where
             }
             tokio::time::sleep(pause).await;
         };
-        self.let_go().await;
+        self.release_lease().await;
         drained
     }
 
-    /// Applies what comes next, if there is anything, without waiting for it.
+    /// Processes what comes next, if there is anything, without waiting for it.
     pub(crate) async fn step(&mut self) -> Result<Stepped, StepError> {
-        let next = self.next_batch(Duration::ZERO).await?;
+        let next = self.next(Duration::ZERO).await?;
         self.follow_up(next).await
     }
 
-    /// Carries that out.
-    pub(crate) async fn follow_up(&mut self, next: Next<P::Event>) -> Result<Stepped, StepError> {
-        match next {
-            Next::Batch(batch) => {
-                let stepped = self.take(batch).await?;
-                self.complete_if_due().await?;
-                Ok(stepped)
-            }
-            Next::Paused => Ok(Stepped::Paused),
-            Next::Elsewhere => Ok(Stepped::Elsewhere),
-            Next::Split(split) => Ok(Stepped::Split(split)),
-        }
+    /// The projection's row as it was last seen; read, or made, when that may have changed.
+    pub(super) async fn load(&mut self) -> Result<ProjectionState, StepError> {
+        let state = self.take_state().await?;
+        self.state.put(state.clone());
+        Ok(state)
     }
 
-    /// The projection's row, read or made.
-    pub(crate) async fn load(&mut self) -> Result<Control, StepError> {
-        if let Some(control) = &self.control {
-            return Ok(control.clone());
+    /// As [`load`](Self::load), for who changes it: unless [`set_state`](Self::set_state) says what it has become, it is
+    /// read again.
+    pub(super) async fn take_state(&mut self) -> Result<ProjectionState, StepError> {
+        if let Some(state) = self.state.take() {
+            return Ok(state);
         }
         self.ahead = None;
         self.verified.forget();
         let core = self.core.clone();
-        let started = async move { core.start().await };
-        let (control, parked) = self.core.database.run(started).await.map_err(StepError::Database)??;
+        let (state, parked) = self.core.run(async move { core.initialize().await }).await?;
         self.know_parked(parked);
-        self.place(control.clone());
-        Ok(control)
+        self.show(&state);
+        Ok(state)
     }
 
-    pub(crate) fn place(&mut self, control: Control) {
-        self.live.placed(&control);
-        let parked = self.parked.len();
-        self.live.update(|live| live.parked_streams = parked);
-        self.control = Some(control);
+    /// The row, read again.
+    pub(super) async fn reload(&mut self) -> Result<ProjectionState, StepError> {
+        self.state.forget();
+        self.load().await
     }
 
-    pub(crate) fn went_well(&mut self, state: State) {
-        let rebuilding = self.control.as_ref().is_some_and(|control| control.rebuild_until.is_some());
-        let state = if rebuilding && !matches!(state, State::Paused | State::Elsewhere) {
-            State::Rebuilding
-        } else {
-            state
-        };
+    /// Notes what is stored now.
+    pub(super) fn set_state(&mut self, state: ProjectionState) {
+        self.show(&state);
+        self.state.put(state);
+    }
+
+    /// Shows the row to those who look at the worker.
+    pub(super) fn show(&self, state: &ProjectionState) {
+        self.status.set_state(state);
+        self.show_parked();
+    }
+
+    /// Moves the row, with some work, in one transaction. If that fails, it is read again.
+    pub(super) async fn commit<W>(
+        &mut self,
+        from: ProjectionState,
+        to: ProjectionState,
+        work: W,
+    ) -> Result<(), StepError>
+    where
+        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
+    {
+        self.state.forget();
+        self.core.transact(&from, to.clone(), None, work).await?;
+        self.set_state(to);
+        Ok(())
+    }
+
+    /// The row, as long as it is like this and this worker goes on, for work outside of a transaction that takes at most
+    /// `timeout` for each of its parts.
+    pub(super) fn hold(&self, state: ProjectionState, timeout: Duration) -> HeldState<D> {
+        let end = WorkEnd { stop: self.stop.clone(), deadline: self.deadline };
+        HeldState::new(self.core.clone(), self.status.clone(), state, end, timeout)
+    }
+
+    /// Notes that nothing stands in the way.
+    pub(super) fn record_success(&mut self, state: State) {
         self.trouble = None;
-        self.live.update(|live| {
-            live.state = state;
-            live.recovers();
+        self.status.update(|status| {
+            let is_at_work = !matches!(state, State::Paused | State::Elsewhere);
+            status.state = if is_at_work && status.is_rebuilding() { State::Rebuilding } else { state };
+            status.recovers();
         });
     }
 }

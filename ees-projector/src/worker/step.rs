@@ -1,293 +1,116 @@
-//! The one algorithm: read and decode with no transaction open; then, in one (`transact`), fence, apply, commit.
+//! The one algorithm: read and decode with no transaction open; then, in one, fence, apply, commit.
 
-use std::collections::HashSet;
-use std::ops::Range;
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamId};
-use futures::FutureExt;
+use ees_store::{LogHead, Timestamp};
 
-use crate::control::{Applied, Control, Position};
-use crate::database::{Database, ParkedRows, TooLarge};
-use crate::event::Recorded;
-use crate::partition::Partition;
-use crate::projection::Projection;
-use crate::settings::Settings;
-use crate::slot::Slot;
-use crate::worker::batch::{Batch, place_of};
-use crate::worker::error::{StepError, chain, is_caused_by, panicked};
-use crate::worker::span::Portion;
-use crate::worker::transact::AsyncWork;
+use crate::database::Database;
+use crate::projection_state::ProjectionState;
+use crate::status::State;
+use crate::worker::batch_size::Portion;
+use crate::worker::error::StepError;
+use crate::worker::lease::LOOK_EVERY;
+use crate::worker::outcome::{Next, Stepped};
+use crate::worker::runner::Runner;
+use crate::worker::side_by_side::open_readers::LOOK_FOR_READERS_EVERY;
 
-/// A projection, the database it writes and the log it reads.
-pub(crate) struct Core<P, D> {
-    pub(crate) projection: Arc<P>,
-    pub(crate) database: Arc<D>,
-    pub(crate) log: Arc<dyn ChangesetLog>,
-    pub(crate) settings: Settings,
-    slot: Slot,
-    partition: Option<Partition>,
-    name: String,
-    key: String,
-}
-
-impl<P, D> Core<P, D> {
-    /// Whether its streams are its partitions' by now, and nobody else's.
-    pub(crate) fn is_dealt_out(&self, control: &Control) -> bool {
-        control.split.is_some() && self.partition.is_none()
-    }
-
-    /// Which of the projection's read models it writes.
-    pub(crate) fn slot(&self) -> Slot {
-        self.slot
-    }
-
-    /// The name under which the database keeps this read model; of the live one, the projection's.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The name of the row with its position: that of the read model, or of a partition of it.
-    pub(crate) fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// Which of the streams it is for; all when none.
-    pub(crate) fn partition(&self) -> Option<Partition> {
-        self.partition
-    }
-}
-
-impl<P, D> Core<P, D>
-where
-    D: Database,
-    P: Projection<D::Tx>,
-{
-    pub(crate) fn new(projection: P, database: D, log: Arc<dyn ChangesetLog>, settings: Settings) -> Self {
-        let name = Slot::Live.name_of(projection.name());
-        let (projection, database) = (Arc::new(projection), Arc::new(database));
-        Self {
-            projection,
-            database,
-            log,
-            settings,
-            slot: Slot::Live,
-            partition: None,
-            key: name.clone(),
-            name,
-        }
-    }
-
-    /// The same projection onto another of its read models.
-    pub(crate) fn onto(&self, slot: Slot) -> Self {
-        Self {
-            projection: self.projection.clone(),
-            database: self.database.clone(),
-            log: self.log.clone(),
-            settings: self.settings,
-            slot,
-            partition: None,
-            key: slot.name_of(self.projection.name()),
-            name: slot.name_of(self.projection.name()),
-        }
-    }
-
-    /// The same projection for some of its streams.
-    pub(crate) fn onto_partition(&self, partition: Partition) -> Self {
-        Self { partition: Some(partition), key: partition.key(&self.name), ..self.onto(self.slot) }
-    }
-
-    /// Reads and decodes what comes at a checkpoint. Safe to drop at any moment.
-    pub(crate) async fn fetch(
-        self: &Arc<Self>,
-        from: Checkpoint,
-        portion: Portion,
-        wait: Duration,
-    ) -> Result<Batch<P::Event>, StepError> {
-        let query = LogQuery {
-            max_bytes: portion.bytes,
-            ..LogQuery::from(from, portion.changesets).with_wait(wait).with_filter(self.wanted())
-        };
-        let page = self.log.read(query.clone()).await.map_err(StepError::Log)?;
-        let page = if portion.is_span { self.read_on(&query, page).await? } else { page };
-        self.decode(from, page).await
-    }
-
-    /// What the log is asked for: its filter, by all names that the events have had.
-    pub(crate) fn wanted(&self) -> Filter {
-        self.projection.reading().upcasters().widened(self.projection.filter())
-    }
-
-    /// As [`fetch`](Self::fetch), without waiting, and nothing at or behind `end`.
-    pub(crate) async fn fetch_until(
-        self: &Arc<Self>,
-        from: Checkpoint,
-        end: Checkpoint,
-        changesets: usize,
-    ) -> Result<Batch<P::Event>, StepError> {
-        let query = LogQuery {
-            max_bytes: self.settings.batch_bytes_max,
-            ..LogQuery::from(from, changesets).with_filter(self.wanted())
-        };
-        let mut page = self.log.read(query).await.map_err(StepError::Log)?;
-        page.changesets.retain(|changeset| changeset.checkpoint < end);
-        page.next = page.next.min(end);
-        self.decode(from, page).await
-    }
-
-    async fn decode(
-        self: &Arc<Self>,
-        from: Checkpoint,
-        mut page: LogPage,
-    ) -> Result<Batch<P::Event>, StepError> {
-        let (filter, reading) = (self.projection.filter(), self.projection.reading());
-        // What is left out, here or by the log, counts too when the log is compared with what it was.
-        let last = page.changesets.last().map(place_of).filter(|last| last.checkpoint.next() == page.next);
-        if let Some(partition) = self.partition {
-            page.changesets.retain(|changeset| partition.owns(&changeset.stream_id));
-        }
-        let mut batch = if page.changesets.len() < 50 {
-            Batch::decode(from, page, &filter, &reading)
-        } else {
-            // Long enough to be felt by the other tasks of this thread.
-            let decoded = tokio::task::spawn_blocking(move || Batch::decode(from, page, &filter, &reading));
-            decoded.await.map_err(|e| StepError::Database(e.into()))?
-        };
-        batch.last = match last {
-            None if batch.next > from => {
-                let before = Checkpoint::new(batch.next.get() - 1);
-                let page = self.log.read(LogQuery::from(before, 1)).await.map_err(StepError::Log)?;
-                page.changesets.first().map(place_of).filter(|place| place.checkpoint == before)
+impl<D: Database> Runner<D> {
+    /// What comes next. Safe to drop at any moment.
+    pub(crate) async fn next(&mut self, wait: Duration) -> Result<Next, StepError> {
+        let state = self.take_state().await?;
+        if self.core.partition().is_none() {
+            if let Some(split) = state.split {
+                self.tend_partitions(state, split).await?;
+                return Ok(Next::Split(split));
             }
-            last => last,
-        };
-        Ok(batch)
-    }
-
-    /// Applies some changesets of a batch and moves the position past them.
-    pub(crate) async fn apply(
-        self: &Arc<Self>,
-        from: &Control,
-        batch: &Arc<Batch<P::Event>>,
-        range: Range<usize>,
-        parked: &Arc<HashSet<StreamId>>,
-    ) -> Result<Control, StepError> {
-        // The row may have been read anew since it was looked whose work this is: by now its streams are its partitions' to
-        // apply, and nobody else's.
-        if self.is_dealt_out(from) {
-            return Err(StepError::Fenced);
+            self.forget_partitions().await;
         }
-        let first = batch.place(range.start);
-        let last = batch.passed_before(range.end);
-        let to = from.advanced(batch.position_before(range.end), batch.head.log_id, last);
-        let work = ApplyBatch {
-            core: self.clone(),
-            batch: batch.clone(),
-            range,
-            parked: parked.clone(),
-            at: from.position,
-        };
-        self.transact(from, to.clone(), first, work).await?;
-        Ok(to)
-    }
-
-    /// Runs the projection's own code. A panic in it is its error, not the end of the worker.
-    pub(crate) async fn run_projection(
-        &self,
-        events: &[Recorded<'_, P::Event>],
-        at: Position,
-        place: Applied,
-        tx: &mut D::Tx,
-    ) -> Result<(), StepError> {
-        if events.is_empty() {
-            return Ok(());
+        self.state.put(state);
+        let has_lease = self.has_lease().await?;
+        // Taken out: as long as others may be at work in it, it is read again the next time.
+        let state = self.take_state().await?;
+        if state.pause.is_some() {
+            self.status.update(|status| status.state = State::Paused);
+            return Ok(Next::Paused);
         }
-        let applied = AssertUnwindSafe(self.projection.apply_batch(events, tx)).catch_unwind().await;
-        let error = match applied {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error,
-            Err(panic) => panicked("the projection", &*panic),
-        };
-        if D::is_transient(&*error) {
-            return Err(StepError::Database(error));
+        if !has_lease {
+            self.record_success(State::Elsewhere);
+            return Ok(Next::Elsewhere);
         }
-        if is_caused_by::<TooLarge>(&*error) {
-            return Err(StepError::TooLarge { at, place, error: chain(&*error) });
-        }
-        Err(StepError::Failed { at, place, error: chain(&*error) })
-    }
-}
-
-struct ApplyBatch<P: Projection<D::Tx>, D: Database> {
-    core: Arc<Core<P, D>>,
-    batch: Arc<Batch<P::Event>>,
-    range: Range<usize>,
-    parked: Arc<HashSet<StreamId>>,
-    at: Position,
-}
-
-impl<P: Projection<D::Tx>, D: Database> AsyncWork<D::Tx> for ApplyBatch<P, D> {
-    async fn run(self, tx: &mut D::Tx) -> Result<(), StepError> {
-        let Some(place) = self.batch.place(self.range.start) else { return Ok(()) };
-        if self.parked.is_empty() {
-            let events: Vec<_> = self.batch.events(self.range).collect();
-            return self.core.run_projection(&events, self.at, place, tx).await;
-        }
-        let mut events = Vec::new();
-        for changeset in self.range {
-            let Some(waiting) = self.batch.place(changeset) else { continue };
-            if self.parked.contains(&waiting.stream_id) {
-                let retry_at = ees_store::Timestamp::now();
-                tx.park(self.core.name(), &waiting, "", retry_at).await.map_err(StepError::Database)?;
-            } else {
-                events.extend(self.batch.events(changeset..changeset + 1));
+        if !self.verified.is_done() {
+            // Before any wait for news: a log that lost its end has none for a long time.
+            let head = self.core.log.head().await?;
+            self.verify(&state, &head).await?;
+            if head.checkpoint == state.position.next {
+                self.record_success(State::Following);
             }
         }
-        self.core.run_projection(&events, self.at, place, tx).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ees_store::{Commit, EventStore, Events, Expectation};
-
-    use super::*;
-    use crate::memory;
-    use crate::partition::Split;
-    use crate::projection::BoxError;
-
-    struct Names;
-
-    impl Projection<memory::Tx> for Names {
-        type Event = serde_json::Value;
-        fn name(&self) -> &str {
-            "names"
+        let from = state.position.next;
+        let barrier = state.split.and_then(|split| split.barrier);
+        if barrier.is_some_and(|barrier| from >= barrier) {
+            // The worker that tends the partitions goes on when all have come here.
+            return Ok(Next::Elsewhere);
         }
-        async fn create_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
+        self.state.put(state.clone());
+        let batch = match (self.ahead.take(), barrier) {
+            (_, Some(barrier)) => {
+                self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?
+            }
+            (Some(batch), None) if batch.from == from => batch,
+            _ => {
+                let portion = self.portion(&state);
+                self.core.fetch(from, portion, self.at_most(wait)).await?
+            }
+        };
+        if !self.verified.covers(&state, &batch.head) {
+            self.verify(&state, &batch.head).await?;
         }
-        async fn drop_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
-        async fn apply(&self, _: Recorded<'_, Self::Event>, _: &mut memory::Tx) -> Result<(), BoxError> {
-            Ok(())
-        }
+        self.status.update(|status| status.head = batch.head.checkpoint);
+        Ok(Next::Batch(batch))
     }
 
-    #[tokio::test]
-    async fn what_is_dealt_out_to_partitions_is_not_applied_as_a_whole_too() {
-        let log = Arc::new(ees_store::memory::Store::new());
-        let opened = Events::parse(r#"[{"type":"opened"}]"#).unwrap();
-        log.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, opened)).await.unwrap();
-        let core = Arc::new(Core::new(Names, memory::Database::new(), log, Settings::default()));
-        let (control, _) = core.start().await.unwrap();
-        let batch = Arc::new(core.fetch(Checkpoint::START, core.batch(), Duration::ZERO).await.unwrap());
-        let dealt_out = Control { split: Some(Split::into(4)), ..control.clone() };
-        let applied = core.apply(&dealt_out, &batch, 0..1, &Arc::default()).await;
-        assert!(matches!(applied, Err(StepError::Fenced)), "{applied:?}");
-        let moved = core.apply(&control, &batch, 0..1, &Arc::default()).await.unwrap();
-        assert_eq!(moved.position.next, Checkpoint::new(1));
+    /// Carries that out.
+    pub(crate) async fn follow_up(&mut self, next: Next) -> Result<Stepped, StepError> {
+        match next {
+            Next::Batch(batch) => {
+                let stepped = self.process(batch).await?;
+                self.complete_if_due().await?;
+                Ok(stepped)
+            }
+            Next::Paused => Ok(Stepped::Paused),
+            Next::Elsewhere => Ok(Stepped::Elsewhere),
+            Next::Split(split) => Ok(Stepped::Split(split)),
+        }
+    }
+
+    pub(super) async fn verify(&mut self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
+        self.core.verify(state, head).await?;
+        self.verified.note(head);
+        Ok(())
+    }
+
+    /// How much to read: one changeset while one is retried.
+    fn portion(&self, state: &ProjectionState) -> Portion {
+        let portion = self.core.portion(state, self.status.snapshot().head, &self.pace);
+        let is_retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.changeset.is_some());
+        if is_retrying { Portion { changesets: 1, is_span: false, ..portion } } else { portion }
+    }
+
+    /// How long to wait for news, with all that is due in between.
+    fn at_most(&self, wait: Duration) -> Duration {
+        let mut wait = wait;
+        if let Some(due) = self.parked.due {
+            let micros = due.as_micros().saturating_sub(Timestamp::now().as_micros());
+            let until_due = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+            // Never zero: what is due was retried just now.
+            wait = wait.min(until_due.max(Duration::from_millis(10)));
+        }
+        if self.lease.is_kept() {
+            wait = wait.min(LOOK_EVERY);
+        }
+        if self.older_readers.is_some() {
+            wait = wait.min(LOOK_FOR_READERS_EVERY);
+        }
+        wait
     }
 }

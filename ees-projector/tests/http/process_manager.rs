@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ees_projector::ReadModelId;
 use ees_projector::database::{Database, ParkedRows};
 use ees_projector::process_manager::{Append, CommitReactor};
 use ees_projector::reactor::{Cause, Settings, Start};
@@ -88,7 +89,7 @@ async fn an_expectation_that_is_not_met_waits_for_an_operator() {
     commit(&store, "order/chair/1", Expectation::NewStream, "{}").await;
     commit(&store, "chair", Expectation::NewStream, "{}").await;
     drain(&manager(&store, &database)).await;
-    let parked = database.begin().await.unwrap().parked("order_more").await.unwrap();
+    let parked = database.begin().await.unwrap().parked(&ReadModelId::live("order_more")).await.unwrap();
     let chair = parked.iter().find(|parked| parked.stream_id.as_str() == "chair").unwrap();
     assert!(chair.is_given_up() && chair.error.contains("outdated"), "{chair:?}");
 }

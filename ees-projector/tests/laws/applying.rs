@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ees_projector::{Drained, Settings, State, drain_until};
+use ees_projector::{Drained, OnDemand, Settings, State};
 use ees_store::{Checkpoint, Filter};
 
 use crate::support::{ChangingLog, Journal, TestDatabase, note, settings, start};
@@ -125,8 +125,9 @@ pub async fn draining_stops_at_the_end_of_the_log<D: TestDatabase>() {
     let (log, database) = (ChangingLog::new(), D::fresh().await);
     let expected = history(&log, 40).await;
     let deadline = Instant::now() + Duration::from_secs(20);
-    let drained = drain_until(Journal::new(), database.clone(), log.clone(), small_batches(), deadline);
-    assert_eq!(drained.await.unwrap(), Drained::CaughtUp);
+    let journal =
+        OnDemand::projection(Journal::new(), database.clone(), log.clone(), small_batches()).unwrap();
+    assert_eq!(journal.drain_until(deadline).await, Drained::CaughtUp);
     let bench = start(&log, &database, &Journal::new(), settings());
     assert_eq!(bench.counts().await, expected);
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ees_projector::ReadModelId;
 use ees_projector::database::{LedgerRows, Transaction};
 use ees_projector::reactor::{
-    Cause, Effect, EffectQuery, EffectState, Postponed, Reactor, Refused, Settings, Start,
+    Cause, Effect, EffectQuery, EffectState, PermanentError, Reactor, RetryAfter, Settings, Start,
 };
 use ees_projector::{BoxError, Drained, OnDemand, Parking, Position, Projector, Retry, Running, Status};
 use ees_store::{ChangesetLog, StreamId, Timestamp};
@@ -55,9 +56,9 @@ impl Office {
         };
         match fault {
             Some(Fault::Fails) => return Err("out of stamps".into()),
-            Some(Fault::Refuses) => return Err(Refused::because("no such address").into()),
+            Some(Fault::Refuses) => return Err(PermanentError::because("no such address").into()),
             Some(Fault::Postpones(wait)) => {
-                return Err(Postponed { wait, error: "come back later".into() }.into());
+                return Err(RetryAfter { wait, error: "come back later".into() }.into());
             }
             Some(Fault::Hangs | Fault::Panics) | None => {}
         }
@@ -156,7 +157,7 @@ async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Sta
 async fn effects<D: TestDatabase>(database: &D, stream: &str) -> Vec<Effect> {
     let wanted = EffectQuery { stream_id: Some(stream.parse().unwrap()), ..EffectQuery::default() };
     let mut tx = database.begin().await.unwrap();
-    let mut effects = tx.effects("clerk", &wanted).await.unwrap();
+    let mut effects = tx.effects(&ReadModelId::live("clerk"), &wanted).await.unwrap();
     effects.sort_by_key(|effect| (effect.event_id, effect.effect == "copy"));
     effects
 }
@@ -418,10 +419,10 @@ pub async fn whoever_lost_its_turn_begins_nothing_more<D: TestDatabase>() {
         }
         // As another worker that takes over, or an operator, does.
         let mut tx = database.begin().await.unwrap();
-        let mut control = tx.load("clerk").await.unwrap().unwrap();
+        let mut control = tx.load(&ReadModelId::live("clerk")).await.unwrap().unwrap();
         let believed = control.position;
         control.position = Position { epoch: believed.epoch + 1, ..believed };
-        assert!(tx.replace("clerk", believed, &control).await.unwrap());
+        assert!(tx.replace(&ReadModelId::live("clerk"), believed, &control).await.unwrap());
         tx.commit().await.unwrap();
         *clerk.0.takes.lock().unwrap() = Duration::ZERO;
     };
@@ -465,9 +466,15 @@ pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<D: TestDa
     let mut left = HashSet::new();
     for before in [Timestamp::from_micros(1), tomorrow] {
         let mut tx = database.begin().await.unwrap();
-        tx.sweep_effects("clerk", before, 1_000).await.unwrap();
+        tx.sweep_effects(&ReadModelId::live("clerk"), before, 1_000).await.unwrap();
         tx.commit().await.unwrap();
-        let all = database.begin().await.unwrap().effects("clerk", &EffectQuery::default()).await.unwrap();
+        let all = database
+            .begin()
+            .await
+            .unwrap()
+            .effects(&ReadModelId::live("clerk"), &EffectQuery::default())
+            .await
+            .unwrap();
         left.insert(all.len());
     }
     assert_eq!(left, HashSet::from([6, 2]));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ees_projector::Subscription;
 use ees_projector::reactor::{Cause, Interrupted, Reactor, Settings, Start, Unfinished};
 use ees_projector::{
     BoxError, Drained, Kind, OnDemand, OperateError, Parking, Projector, Retry, Running, SideBySide, State,
@@ -35,15 +36,14 @@ impl Reactor for Letters {
     fn name(&self) -> &str {
         "letters"
     }
-    fn filter(&self) -> Filter {
-        Filter::events_of::<Note>()
-    }
-    fn reading(&self) -> Reading {
+    fn subscription(&self) -> Subscription {
         let rename = |event: &mut Members| {
             event.rename("words", "text");
             Ok(())
         };
-        Reading::upcasting(Upcasters::new().step(("scribbled", 1), ("noted", 1), rename).unwrap())
+        Subscription::to(Filter::events_of::<Note>()).with_reading(Reading::upcasting(
+            Upcasters::new().step(("scribbled", 1), ("noted", 1), rename).unwrap(),
+        ))
     }
     async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
         if self.fails.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
@@ -261,7 +261,7 @@ pub async fn a_reactor_is_not_rebuilt<D: TestDatabase>() {
     following(&running).await;
     let handle = running.handle();
     let refused = |result: Result<(), OperateError>| match result {
-        Err(OperateError::Invalid(why)) => assert!(why.contains("is a reactor"), "{why}"),
+        Err(OperateError::IsReactor { name }) => assert_eq!(name, "letters"),
         other => panic!("{other:?}"),
     };
     refused(handle.rebuild("letters", "").await);

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use ees_projector::Subscription;
 use ees_projector::testkit::given;
 use ees_projector::{Fold, Reading, Recorded};
 use ees_store::Filter;
@@ -38,11 +39,9 @@ impl Fold for Wallets {
     fn name(&self) -> &str {
         "wallets"
     }
-    fn filter(&self) -> Filter {
-        self.filter.clone()
-    }
-    fn reading(&self) -> Reading {
-        Reading::upcasting(UPCASTERS.clone()).with_unknown(self.unknown)
+    fn subscription(&self) -> Subscription {
+        Subscription::to(self.filter.clone())
+            .with_reading(Reading::upcasting(UPCASTERS.clone()).with_unknown(self.unknown))
     }
     fn key(&self, event: Recorded<'_, WalletEvent>) -> Option<String> {
         Some(event.stream_id().to_string())

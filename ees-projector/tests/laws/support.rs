@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use ees_projector::Subscription;
 use ees_projector::database::{Database, FoldRows};
 use ees_projector::read_model::{Change, Value};
 use ees_projector::{
@@ -126,8 +127,8 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
     fn order(&self) -> Order {
         self.order
     }
-    fn filter(&self) -> Filter {
-        self.filter.clone()
+    fn subscription(&self) -> Subscription {
+        Subscription::to(self.filter.clone())
     }
     async fn create_tables(&self, tx: &mut Tx) -> std::result::Result<(), BoxError> {
         tx.create_table(&Table::document(self.name)).await

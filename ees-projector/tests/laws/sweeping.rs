@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ees_projector::ReadModelId;
 use ees_projector::database::{AuditRows, Database, Transaction};
 use ees_projector::{AuditEntry, Settings};
 use ees_store::{Checkpoint, Timestamp};
@@ -20,7 +21,7 @@ fn entry(reason: &str, at: i64) -> AuditEntry {
 
 async fn reasons<D: Database>(database: &D, name: &str) -> Vec<String> {
     let mut tx = database.begin().await.unwrap();
-    let entries = tx.audit_entries(name, 10).await.unwrap();
+    let entries = tx.audit_entries(&ReadModelId::live(name), 10).await.unwrap();
     entries.into_iter().map(|entry| entry.reason).collect()
 }
 
@@ -28,12 +29,15 @@ pub async fn old_entries_of_the_audit_go_a_bounded_number_at_a_time<D: TestDatab
     let database = D::fresh().await;
     let mut tx = database.begin().await.unwrap();
     for (reason, at) in [("first", 1), ("second", 2), ("third", 3), ("young", 10)] {
-        tx.audit("journal", &entry(reason, at)).await.unwrap();
+        tx.audit(&ReadModelId::live("journal"), &entry(reason, at)).await.unwrap();
     }
-    tx.audit("other", &entry("another's", 1)).await.unwrap();
+    tx.audit(&ReadModelId::live("other"), &entry("another's", 1)).await.unwrap();
     for (gone, left) in [(2, &["young", "third"][..]), (1, &["young"]), (0, &["young"])] {
-        assert_eq!(tx.sweep("journal", Timestamp::from_micros(10), 2).await.unwrap(), gone);
-        let entries = tx.audit_entries("journal", 10).await.unwrap();
+        assert_eq!(
+            tx.sweep(&ReadModelId::live("journal"), Timestamp::from_micros(10), 2).await.unwrap(),
+            gone
+        );
+        let entries = tx.audit_entries(&ReadModelId::live("journal"), 10).await.unwrap();
         assert_eq!(entries.iter().map(|entry| &entry.reason).collect::<Vec<_>>(), left);
     }
     tx.commit().await.unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ees_projector::ReadModelId;
 use ees_projector::database::{FoldRows, Transaction};
 use ees_projector::read_model::{Column, ColumnType, Row, Value};
 use ees_projector::testkit::given;
@@ -120,8 +121,8 @@ async fn caught_up(log: &ChangingLog, running: &Running, name: &str) {
 async fn rows<D: TestDatabase>(database: &D, fold: &str, table: &Table, keys: &[&str]) -> Vec<Option<Row>> {
     let mut tx = database.begin().await.unwrap();
     // The fence is also what steps into the schema, where each read model has one.
-    let control = tx.load(fold).await.unwrap().unwrap();
-    assert!(tx.replace(fold, control.position, &control).await.unwrap());
+    let control = tx.load(&ReadModelId::live(fold)).await.unwrap().unwrap();
+    assert!(tx.replace(&ReadModelId::live(fold), control.position, &control).await.unwrap());
     tx.load_rows(table, keys).await.unwrap()
 }
 

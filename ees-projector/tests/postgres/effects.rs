@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ees_projector::ReadModelId;
 use ees_projector::database::{Database, LedgerRows};
 use ees_projector::reactor::{Effect, EffectQuery, EffectState, Settings, Start};
 use ees_projector::webhook::{Delivery, HttpReactor};
@@ -155,7 +156,7 @@ impl Receiver {
 
 async fn ledger_of<D: Database>(database: &D) -> Vec<Effect> {
     let all = EffectQuery { limit: usize::MAX >> 1, ..EffectQuery::default() };
-    database.begin().await.unwrap().effects("hook", &all).await.unwrap()
+    database.begin().await.unwrap().effects(&ReadModelId::live("hook"), &all).await.unwrap()
 }
 
 /// Kills the reactor's process again and again while events come in, and compares what arrived with the ledger.

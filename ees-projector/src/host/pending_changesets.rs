@@ -1,0 +1,182 @@
+//! Changesets that are waited for until projections are past them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, Result, StreamId};
+use futures::{FutureExt, StreamExt, TryStreamExt};
+
+/// Streams that are asked after at once.
+const STREAMS_AT_ONCE: usize = 8;
+
+/// Changesets that somebody waits for.
+///
+/// It asks the log as little as it can. Places ascend within a stream: so whoever is past its newest changeset is past all of
+/// them, and what comes after the first one that is waited for need not be looked at. A place that is known stays.
+pub(crate) struct PendingChangesets {
+    streams: HashMap<StreamId, Waiting>,
+}
+
+/// A stream's changesets.
+#[derive(Default)]
+struct Waiting {
+    /// Everything up to this one is behind the projections.
+    passed: ChangesetId,
+    /// The others, with their places as far as they are known.
+    left: BTreeMap<ChangesetId, Option<Checkpoint>>,
+}
+
+impl PendingChangesets {
+    pub(crate) fn of<'a>(changesets: impl IntoIterator<Item = (&'a StreamId, ChangesetId)>) -> Self {
+        let mut streams: HashMap<StreamId, Waiting> = HashMap::new();
+        for (stream_id, changeset_id) in changesets {
+            streams.entry(stream_id.clone()).or_default().left.insert(changeset_id, None);
+        }
+        Self { streams }
+    }
+
+    /// Looks how far the projections are.
+    ///
+    /// # Errors
+    /// The log can't be asked. What was learned before that is kept.
+    pub(crate) async fn look(
+        &mut self,
+        log: &dyn ChangesetLog,
+        is_past: impl Fn(Checkpoint) -> bool + Copy + Send + Sync,
+    ) -> Result<()> {
+        // Boxed: the compiler can't see yet that such a stream of calls is `Send`.
+        let looks: Vec<_> = self
+            .streams
+            .iter_mut()
+            .map(|(stream_id, waiting)| waiting.look(stream_id, log, is_past).boxed())
+            .collect();
+        futures::stream::iter(looks).buffer_unordered(STREAMS_AT_ONCE).try_collect().await
+    }
+
+    /// Whether the projections were past this one at the last look.
+    pub(crate) fn is_passed(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> bool {
+        self.streams.get(stream_id).is_some_and(|waiting| changeset_id <= waiting.passed)
+    }
+
+    /// Of the places that are known, the first one that is waited for.
+    #[cfg(any(feature = "sqs", test))]
+    pub(crate) fn next_place(&self) -> Option<Checkpoint> {
+        self.streams.values().filter_map(|waiting| *waiting.left.first_key_value()?.1).min()
+    }
+}
+
+impl Waiting {
+    async fn look(
+        &mut self,
+        stream_id: &StreamId,
+        log: &dyn ChangesetLog,
+        is_past: impl Fn(Checkpoint) -> bool + Send + Sync,
+    ) -> Result<()> {
+        if let Some(mut newest) = self.left.last_entry() {
+            let id = *newest.key();
+            if find(newest.get_mut(), stream_id, id, log).await?.is_some_and(&is_past) {
+                self.passed = id;
+                self.left.clear();
+            }
+        }
+        while let Some(mut oldest) = self.left.first_entry() {
+            let id = *oldest.key();
+            if !find(oldest.get_mut(), stream_id, id, log).await?.is_some_and(&is_past) {
+                break;
+            }
+            self.passed = id;
+            oldest.remove();
+        }
+        Ok(())
+    }
+}
+
+async fn find(
+    known: &mut Option<Checkpoint>,
+    stream_id: &StreamId,
+    changeset_id: ChangesetId,
+    log: &dyn ChangesetLog,
+) -> Result<Option<Checkpoint>> {
+    if known.is_none() {
+        *known = log.locate(stream_id, changeset_id).await?;
+    }
+    Ok(*known)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use async_trait::async_trait;
+    use ees_store::{LogHead, LogPage, LogQuery};
+
+    use super::*;
+
+    /// A stream whose changeset N is at N * 10, as far as places are given out.
+    struct Tens {
+        placed: u64,
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl ChangesetLog for Tens {
+        async fn read(&self, _: LogQuery) -> Result<LogPage> {
+            panic!("only places are asked for")
+        }
+        async fn locate(&self, _: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+            self.asked.fetch_add(1, SeqCst);
+            let id = changeset_id.get();
+            Ok((id <= self.placed).then(|| Checkpoint::new(id * 10)))
+        }
+        async fn head(&self) -> Result<LogHead> {
+            panic!("only places are asked for")
+        }
+    }
+
+    impl Tens {
+        fn placed(placed: u64) -> Self {
+            Self { placed, asked: AtomicUsize::new(0) }
+        }
+    }
+
+    async fn passed(passing: &mut PendingChangesets, log: &Tens, next: u64) -> Vec<u64> {
+        passing.look(log, |place| place < Checkpoint::new(next)).await.unwrap();
+        let stream = "a".parse().unwrap();
+        (1..=5).filter(|id| passing.is_passed(&stream, ChangesetId::new(*id))).collect()
+    }
+
+    fn first_five() -> PendingChangesets {
+        let stream = "a".parse().unwrap();
+        PendingChangesets::of((1..=5).chain([5, 1]).map(|id| (&stream, ChangesetId::new(id))))
+    }
+
+    #[tokio::test]
+    async fn who_is_past_the_newest_is_past_all_and_asks_once() {
+        let (log, mut passing) = (Tens::placed(5), first_five());
+        assert_eq!(passed(&mut passing, &log, 51).await, [1, 2, 3, 4, 5]);
+        assert_eq!(log.asked.load(SeqCst), 1);
+        assert_eq!(passing.next_place(), None);
+    }
+
+    #[tokio::test]
+    async fn places_are_asked_for_once_each() {
+        let (log, mut passing) = (Tens::placed(5), first_five());
+        for next in [20, 21, 30, 35, 50] {
+            assert_eq!(passed(&mut passing, &log, next).await.len() as u64, (next - 1) / 10);
+        }
+        assert_eq!(passing.next_place(), Some(Checkpoint::new(50)));
+        assert_eq!(passed(&mut passing, &log, 51).await, [1, 2, 3, 4, 5]);
+        assert_eq!(log.asked.load(SeqCst), 5);
+    }
+
+    #[tokio::test]
+    async fn what_has_no_place_yet_is_asked_after_again() {
+        let (log, mut passing) = (Tens::placed(2), first_five());
+        assert_eq!(passed(&mut passing, &log, 99).await, [1, 2]);
+        // The newest, those that were placed, and the first that was not.
+        assert_eq!(log.asked.load(SeqCst), 4);
+        assert_eq!(passing.next_place(), None);
+        assert_eq!(passed(&mut passing, &log, 99).await, [1, 2]);
+        assert_eq!(log.asked.load(SeqCst), 6);
+        assert_eq!(passed(&mut passing, &Tens::placed(5), 99).await, [1, 2, 3, 4, 5]);
+    }
+}

@@ -1,0 +1,212 @@
+//! Several projections in one process, each at its own checkpoint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ees_store::ChangesetLog;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::handle::Handle;
+use super::inspector::Inspector;
+use super::registration::{RegisterError, checked};
+use super::running_projection::{Inspect, RunningProjection, StandbyWorker};
+use super::stall_monitor;
+use super::verification::Verifier;
+use crate::database::{Database, FoldRows};
+use crate::fold::{Fold, Folded};
+use crate::projection::Projection;
+use crate::reactor::{self, Reactor};
+use crate::read_model_id::Slot;
+use crate::settings::Settings;
+use crate::status::Kind;
+use crate::worker::core::Core;
+use crate::worker::operations::operation::Operation;
+use crate::worker::processor::{Processor, ProjectionAdapter, ReactorAdapter};
+use crate::worker::runner::Runner;
+use crate::worker::worker_status::WorkerStatus;
+
+type Spawn = Box<dyn FnOnce(&TaskTracker, CancellationToken, mpsc::Receiver<Operation>) + Send>;
+
+struct Registered {
+    name: String,
+    kind: Kind,
+    version: u32,
+    status: Arc<WorkerStatus>,
+    inspect: Box<dyn Inspect>,
+    spawn: Spawn,
+    standby: Option<(Arc<WorkerStatus>, Spawn)>,
+}
+
+/// Projections that are fed from one log. Register them, then [`start`](Projector::start).
+///
+/// ```
+/// use std::sync::Arc;
+/// use ees_projector::{Fold, Projector, Recorded, Settings, memory};
+/// # struct Names;
+/// # impl Fold for Names {
+/// #     type Event = serde_json::Value; type Key = String; type State = String;
+/// #     fn name(&self) -> &str { "names" }
+/// #     fn key(&self, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.stream_id().to_string()) }
+/// #     fn fold(&self, _: Option<String>, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.event.to_string()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(ees_store::memory::Store::new());
+/// let mut projector = Projector::new(store);
+/// projector.fold(Names, memory::Database::new(), Settings::default())?;
+/// let running = projector.start();
+/// assert_eq!(running.handle().names().collect::<Vec<_>>(), ["names"]);
+/// running.shut_down().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Projector {
+    log: Arc<dyn ChangesetLog>,
+    registered: Vec<Registered>,
+    stalled_after: Duration,
+}
+
+impl Projector {
+    /// A projector that reads this log: a store in the same process, or a client of one elsewhere.
+    pub fn new(log: Arc<dyn ChangesetLog>) -> Self {
+        Self { log, registered: Vec::new(), stalled_after: Duration::from_secs(120) }
+    }
+
+    /// A projection that is behind and has not moved for so long is reported as stalled; 2 minutes unless set.
+    #[must_use]
+    pub fn with_stalled_after(self, stalled_after: Duration) -> Self {
+        Self { stalled_after, ..self }
+    }
+
+    /// Adds a projection onto a database.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn projection<P, D>(
+        &mut self,
+        projection: P,
+        database: D,
+        settings: Settings,
+    ) -> Result<(), RegisterError>
+    where
+        D: Database,
+        P: Projection<D::Tx>,
+    {
+        self.register(checked(ProjectionAdapter::new(projection), &settings)?, database, settings)
+    }
+
+    /// Adds a reactor, whose position is kept in a database: that of the read models, or any other. On PostgreSQL it has a
+    /// schema of its name, as they have.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn reactor<R, D>(
+        &mut self,
+        reactor: R,
+        database: D,
+        settings: reactor::Settings,
+    ) -> Result<(), RegisterError>
+    where
+        D: Database,
+        R: Reactor,
+    {
+        let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
+        self.register(checked(adapter, &settings)?, database, settings)
+    }
+
+    /// Adds a fold onto a database.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn fold<F, D>(&mut self, fold: F, database: D, settings: Settings) -> Result<(), RegisterError>
+    where
+        D: Database,
+        D::Tx: FoldRows,
+        F: Fold,
+    {
+        self.projection(Folded::checked(fold)?, database, settings)
+    }
+
+    fn register<D: Database>(
+        &mut self,
+        processor: Arc<dyn Processor<D>>,
+        database: D,
+        settings: Settings,
+    ) -> Result<(), RegisterError> {
+        let (name, kind, version) = (processor.name().to_owned(), processor.kind(), processor.version());
+        if self.registered.iter().any(|known| known.name == name) {
+            return Err(RegisterError::Twice(name));
+        }
+        let core = Arc::new(Core::new(processor, database, self.log.clone(), settings));
+        let (status, spawn) = worker(core.clone());
+        // A reactor has no read model, and so no standby.
+        let has_standby = D::SIDE_BY_SIDE && kind == Kind::Projection;
+        let standby = has_standby.then(|| worker(Arc::new(core.onto(Slot::Standby))));
+        let inspect = Box::new(Inspector(core));
+        self.registered.push(Registered { name, kind, version, status, inspect, spawn, standby });
+        Ok(())
+    }
+
+    /// Lets all of them run, each by itself, until they are shut down.
+    pub fn start(self) -> Running {
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let mut projections = BTreeMap::new();
+        let begin = |spawn: Spawn| {
+            let (operations, queue) = mpsc::channel(16);
+            spawn(&tasks, stop.clone(), queue);
+            operations
+        };
+        for Registered { name, kind, version, status, inspect, spawn, standby } in self.registered {
+            let standby = standby.map(|(status, spawn)| StandbyWorker { status, operations: begin(spawn) });
+            let (operations, verifier) = (begin(spawn), Verifier::default());
+            let projection =
+                RunningProjection { kind, version, status, operations, inspect, standby, verifier };
+            projections.insert(name, projection);
+        }
+        let projections = Arc::new(projections);
+        let handle = Handle { projections, log: self.log, stalled_after: self.stalled_after };
+        tasks.spawn(stall_monitor::watch(handle.clone(), stop.clone()));
+        tasks.close();
+        Running { handle, tasks, stop }
+    }
+}
+
+/// Projections at work. Dropped, they stop by themselves, after the step they are at.
+pub struct Running {
+    handle: Handle,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// To look at them and steer them.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Stops all of them, each after the step it is at, and waits for that.
+    pub async fn shut_down(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A worker on one read model, to be spawned, and what it shows of itself.
+fn worker<D: Database>(core: Arc<Core<D>>) -> (Arc<WorkerStatus>, Spawn) {
+    let status = Arc::new(WorkerStatus::new());
+    let runner = Runner::new(core, status.clone());
+    let spawn: Spawn = Box::new(move |tasks, stop, operations| {
+        tasks.spawn(runner.run(operations, stop));
+    });
+    (status, spawn)
+}

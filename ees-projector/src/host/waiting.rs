@@ -1,0 +1,111 @@
+//! Waiting until projections have got somewhere: for reading your own writes, and for messages that tell of a changeset.
+
+use std::time::Duration;
+
+use ees_store::{ChangesetId, Checkpoint, StreamId};
+use tokio::time::Instant;
+
+use crate::host::handle::Handle;
+use crate::host::poll_backoff;
+use crate::worker::operations::operation::OperateError;
+
+/// The first pause of somebody who waits for a single place, and for nothing else.
+const PLACE_AFTER_MIN: Duration = Duration::from_millis(5);
+
+impl Handle {
+    /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::TimedOut`].
+    pub async fn when_reached(
+        &self,
+        name: &str,
+        checkpoint: Checkpoint,
+        timeout: Duration,
+    ) -> Result<(), OperateError> {
+        let status = &self.running(name)?.status;
+        let mut position = status.position();
+        let deadline = Instant::now() + timeout;
+        let late = |wanted| OperateError::TimedOut { checkpoint: *status.position().borrow(), wanted };
+        let head = tokio::time::timeout_at(deadline, self.log.head()).await.map_err(|_| late(checkpoint))?;
+        let head = head.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
+        // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
+        let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
+        let reached = position.wait_for(|position| *position >= wanted);
+        let waited = match tokio::time::timeout_at(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
+            Err(_) => Err(late(wanted)),
+        };
+        // What a stopped projection has reached belongs to another log.
+        if let Some(why) = status.snapshot().stopped() {
+            return Err(OperateError::Failed(why));
+        }
+        waited
+    }
+
+    /// Waits until a stream's changeset is applied (or parked, or skipped), and before that until it is in the log: a store in
+    /// DynamoDB gives places out a moment after the commit, and a replica hears of it later.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], [`OperateError::TimedOut`]; [`OperateError::NotInLog`] when there was no such changeset up to
+    /// the end.
+    pub async fn when_applied(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+        timeout: Duration,
+    ) -> Result<(), OperateError> {
+        self.running(name)?;
+        let deadline = Instant::now() + timeout;
+        let placed = self.when_placed(stream_id, changeset_id);
+        let checkpoint = tokio::time::timeout_at(deadline, placed)
+            .await
+            .map_err(|_| OperateError::NotInLog { stream_id: stream_id.clone(), changeset_id })??;
+        self.when_reached(name, checkpoint, deadline - Instant::now()).await
+    }
+
+    async fn when_placed(
+        &self,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+    ) -> Result<Checkpoint, OperateError> {
+        let mut pauses = poll_backoff::pauses(PLACE_AFTER_MIN);
+        loop {
+            if let Some(place) = self.place_of(stream_id, changeset_id).await? {
+                return Ok(place);
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
+        }
+    }
+
+    pub(crate) async fn place_of(
+        &self,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+    ) -> Result<Option<Checkpoint>, OperateError> {
+        let located = self.log.locate(stream_id, changeset_id).await;
+        located.map_err(|e| OperateError::Unavailable(e.to_string()))
+    }
+
+    /// Whether all projections are past what stands at this checkpoint, as far as this process knows.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn all_are_past(&self, place: Checkpoint) -> bool {
+        self.projections.values().all(|projection| {
+            // What a stopped projection has reached belongs to another log.
+            *projection.status.position().borrow() > place && projection.status.snapshot().stopped().is_none()
+        })
+    }
+
+    /// Until all projections are past what stands at this checkpoint; for ever when one of them is stopped.
+    #[cfg(feature = "sqs")]
+    pub(crate) async fn when_all_are_past(&self, place: Checkpoint) {
+        for projection in self.projections.values() {
+            let reached = projection.status.position().wait_for(|position| *position > place).await.is_ok();
+            if !reached || projection.status.snapshot().stopped().is_some() {
+                return std::future::pending().await;
+            }
+        }
+    }
+}

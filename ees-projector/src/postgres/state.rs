@@ -1,0 +1,296 @@
+//! The projections' rows.
+
+use std::collections::HashSet;
+
+use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Tx;
+use super::lease::LEASE_SECONDS;
+use super::sql::{signed, unsigned};
+use crate::database::{Grant, Lease, ParkedRows, PartitionRow, Transaction};
+use crate::error::BoxError;
+use crate::projection_state::{ChangesetRef, Pause, Position, ProjectionState};
+use crate::read_model_id::ReadModelId;
+use crate::standby::Comparison;
+
+const DUPLICATE_SCHEMA: &str = "42P06";
+
+macro_rules! select_row {
+    () => {
+        "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
+            rebuild_until, pause, last_timestamp, standby, split, name, owner FROM ees.projections"
+    };
+}
+
+impl Transaction for Tx {
+    async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
+        let row = sqlx::query(concat!(select_row!(), " WHERE name = $1"));
+        let row = row.bind(model.key()).fetch_optional(self.inner()).await?;
+        row.as_ref().map(state).transpose()
+    }
+
+    async fn lock(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
+        let row = sqlx::query(concat!(select_row!(), " WHERE name = $1 FOR UPDATE"));
+        let row = row.bind(model.key()).fetch_optional(self.inner()).await?;
+        row.as_ref().map(state).transpose()
+    }
+
+    async fn snapshot(&mut self) -> Result<(), BoxError> {
+        // A new transaction, because what it began with may have looked at the database already.
+        let anew = "COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+            SET LOCAL idle_in_transaction_session_timeout = '10s'";
+        sqlx::raw_sql(anew).execute(self.inner()).await?;
+        Ok(())
+    }
+
+    async fn size_bytes(&mut self, model: &ReadModelId) -> Result<Option<u64>, BoxError> {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
+             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'm')",
+        )
+        .bind(model.name())
+        .fetch_one(self.inner())
+        .await?;
+        Ok(Some(unsigned(bytes)))
+    }
+
+    async fn compare(&mut self, one: &ReadModelId, other: &ReadModelId) -> Result<Comparison, BoxError> {
+        self.differences(one.name(), other.name()).await
+    }
+
+    async fn open_transactions(&mut self) -> Result<HashSet<String>, BoxError> {
+        // Of sessions of other users one may not see more than that there is a transaction.
+        let open: Vec<String> = sqlx::query_scalar(
+            "SELECT l.virtualtransaction FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+             WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.usesysid IS NOT NULL
+                AND a.pid <> pg_backend_pid() AND (a.state IS NULL OR a.backend_xmin IS NOT NULL)",
+        )
+        .fetch_all(self.inner())
+        .await?;
+        Ok(open.into_iter().collect())
+    }
+
+    async fn exchange(
+        &mut self,
+        live: &ReadModelId,
+        standby: &ReadModelId,
+        back: bool,
+    ) -> Result<(), BoxError> {
+        self.swap_schemas(live.name(), standby.name(), back).await?;
+        // Whoever had the one may not be able to work on the other.
+        sqlx::query("UPDATE ees.projections SET owner = NULL, leased_until = NULL WHERE name IN ($1, $2)")
+            .bind(live.name())
+            .bind(standby.name())
+            .execute(self.inner())
+            .await?;
+        self.swap_parked(live.name(), standby.name()).await
+    }
+
+    /// The row first, as every step does, so that the two wait for one another. Without a row, a schema of that name is
+    /// somebody else's.
+    async fn discard(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        let row = sqlx::query("DELETE FROM ees.projections WHERE name = $1").bind(model.name());
+        if row.execute(self.inner()).await?.rows_affected() == 0 {
+            return Ok(());
+        }
+        let theirs = self.dependents(model.name()).await?;
+        if !theirs.is_empty() {
+            let theirs = theirs.join(", ");
+            return Err(format!(
+                "it can't be dropped, because of {theirs}, made by others: drop these first"
+            )
+            .into());
+        }
+        let drop = AssertSqlSafe(format!("DROP SCHEMA IF EXISTS \"{}\" CASCADE", model.name()));
+        sqlx::raw_sql(drop).execute(self.inner()).await?;
+        self.remove_partitions(model).await?;
+        self.clear_parked(model).await
+    }
+
+    async fn grants(&mut self, model: &ReadModelId) -> Result<Vec<Grant>, BoxError> {
+        self.grants_in(model.name()).await
+    }
+
+    async fn grant(&mut self, grants: &[Grant]) -> Result<(), BoxError> {
+        self.grant_again(grants).await
+    }
+
+    /// Makes the schema as well.
+    async fn insert(&mut self, model: &ReadModelId, state: &ProjectionState) -> Result<bool, BoxError> {
+        let inserted = sqlx::query(
+            "INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)
+             ON CONFLICT DO NOTHING",
+        );
+        if inserted.bind(model.key()).execute(self.inner()).await?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let schema = model.name();
+        let make = AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\""));
+        sqlx::raw_sql(make).execute(self.inner()).await.map_err(|error| match error.as_database_error() {
+            Some(answer) if answer.code().as_deref() == Some(DUPLICATE_SCHEMA) => BoxError::from(format!(
+                "the database has a schema \"{schema}\" already, which no projection has made: rename or drop it, or \
+                 give the projection another name"
+            )),
+            _ => error.into(),
+        })?;
+        self.replace(model, Position { next: Checkpoint::START, epoch: 0 }, state).await
+    }
+
+    /// Steps into the schema as well.
+    async fn replace(
+        &mut self,
+        model: &ReadModelId,
+        believed: Position,
+        state: &ProjectionState,
+    ) -> Result<bool, BoxError> {
+        let last = state.last.as_ref();
+        let (schema, worker) = (model.name(), self.worker.clone());
+        let entered: Option<(String, String)> = sqlx::query_as(
+            "UPDATE ees.projections SET version = $4, checkpoint = $5, epoch = $6, log_id = $7, last_checkpoint = $8,
+                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16, split = $17,
+                leased_until = CASE WHEN owner = $15 THEN clock_timestamp() + make_interval(secs => $18) ELSE leased_until END
+             WHERE name = $1 AND checkpoint = $2 AND epoch = $3
+             RETURNING set_config('search_path', $14, true), pg_current_xact_id()::text",
+        )
+        .bind(model.key())
+        .bind(signed(believed.next.get()))
+        .bind(signed(believed.epoch))
+        .bind(i64::from(state.version))
+        .bind(signed(state.position.next.get()))
+        .bind(signed(state.position.epoch))
+        .bind(state.log_id.map(|id| id.to_string()))
+        .bind(last.map(|last| signed(last.checkpoint.get())))
+        .bind(last.map(|last| last.stream_id.as_str()))
+        .bind(last.map(|last| signed(last.changeset_id.get())))
+        .bind(state.rebuild_until.map(|until| signed(until.get())))
+        .bind(state.pause.as_ref().map(serde_json::to_string).transpose()?)
+        .bind(last.map(|last| last.timestamp.as_micros()))
+        .bind(format!("\"{schema}\", public"))
+        .bind(&*worker)
+        .bind(state.standby.as_ref().map(serde_json::to_string).transpose()?)
+        .bind(state.split.as_ref().map(serde_json::to_string).transpose()?)
+        .bind(LEASE_SECONDS)
+        .fetch_optional(self.inner())
+        .await?;
+        let Some((_, transaction)) = entered else { return Ok(false) };
+        self.enter(schema, transaction);
+        Ok(true)
+    }
+
+    async fn lease(&mut self, model: &ReadModelId, version: u32, stays: bool) -> Result<Lease, BoxError> {
+        self.take_turns(model.key(), version, stays).await
+    }
+
+    async fn release_lease(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        self.leave(model.key()).await
+    }
+
+    async fn partitions(&mut self, model: &ReadModelId, locked: bool) -> Result<Vec<PartitionRow>, BoxError> {
+        macro_rules! select_partitions {
+            ($lock:literal) => {
+                concat!(
+                    select_row!(),
+                    " WHERE starts_with(name, $1) ORDER BY substr(name, length($1) + 1)::int",
+                    $lock
+                )
+            };
+        }
+        let rows =
+            sqlx::query(if locked { select_partitions!(" FOR UPDATE") } else { select_partitions!("") });
+        let rows = rows.bind(format!("{}/", model.name())).fetch_all(self.inner()).await?;
+        let row = |(index, row): (u32, &PgRow)| {
+            Ok(PartitionRow { id: model.with_partition(index), owner: row.try_get(13)?, state: state(row)? })
+        };
+        (0..).zip(&rows).map(row).collect()
+    }
+
+    async fn add_partition(
+        &mut self,
+        partition: &ReadModelId,
+        state: &ProjectionState,
+    ) -> Result<(), BoxError> {
+        sqlx::query("INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)")
+            .bind(partition.key())
+            .execute(self.inner())
+            .await?;
+        self.replace(partition, Position { next: Checkpoint::START, epoch: 0 }, state).await?;
+        Ok(())
+    }
+
+    async fn remove_partitions(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        for table in
+            ["ees.projections WHERE starts_with(name, $1)", "ees.workers WHERE starts_with(projection, $1)"]
+        {
+            let delete = AssertSqlSafe(format!("DELETE FROM {table}"));
+            sqlx::query(delete).bind(format!("{}/", model.name())).execute(self.inner()).await?;
+        }
+        Ok(())
+    }
+
+    async fn pause_partitions(&mut self, model: &ReadModelId, pause: Option<&Pause>) -> Result<(), BoxError> {
+        // In the order in which all take them.
+        self.partitions(model, true).await?;
+        sqlx::query("UPDATE ees.projections SET pause = $2, epoch = epoch + 1 WHERE starts_with(name, $1)")
+            .bind(format!("{}/", model.name()))
+            .bind(pause.map(serde_json::to_string).transpose()?)
+            .execute(self.inner())
+            .await?;
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<(), BoxError> {
+        self.end().await
+    }
+}
+
+fn state(row: &PgRow) -> Result<ProjectionState, BoxError> {
+    let last = match (
+        row.try_get::<Option<i64>, _>(4)?,
+        row.try_get::<Option<&str>, _>(5)?,
+        row.try_get::<Option<i64>, _>(6)?,
+        row.try_get::<Option<i64>, _>(9)?,
+    ) {
+        (Some(checkpoint), Some(stream_id), Some(changeset_id), Some(timestamp)) => Some(ChangesetRef {
+            checkpoint: Checkpoint::new(unsigned(checkpoint)),
+            stream_id: StreamId::new(stream_id)?,
+            changeset_id: ChangesetId::new(unsigned(changeset_id)),
+            timestamp: Timestamp::from_micros(timestamp),
+        }),
+        _ => None,
+    };
+    let log_id: Option<&str> = row.try_get(3)?;
+    let pause: Option<&str> = row.try_get(8)?;
+    let standby: Option<&str> = row.try_get(10)?;
+    let split: Option<&str> = row.try_get(11)?;
+    Ok(ProjectionState {
+        version: u32::try_from(row.try_get::<i64, _>(0)?)?,
+        position: Position {
+            next: Checkpoint::new(unsigned(row.try_get(1)?)),
+            epoch: unsigned(row.try_get(2)?),
+        },
+        log_id: log_id.map(|text| text.parse().map(LogId)).transpose()?,
+        last,
+        rebuild_until: row.try_get::<Option<i64>, _>(7)?.map(|until| Checkpoint::new(unsigned(until))),
+        pause: pause.map(serde_json::from_str).transpose()?,
+        split: split.map(serde_json::from_str).transpose()?,
+        standby: standby.map(serde_json::from_str).transpose()?,
+    })
+}
+
+/// The checkpoint a projection reads next, as of the same moment as other queries in the same transaction (of the
+/// isolation level `REPEATABLE READ`); `None` when it was never started here. For read models that show how fresh they
+/// are.
+///
+/// # Errors
+/// The database's.
+pub async fn checkpoint(connection: &mut sqlx::PgConnection, name: &str) -> sqlx::Result<Option<Checkpoint>> {
+    let place = sqlx::query_scalar(
+        "SELECT coalesce((SELECT min(p.checkpoint) FROM ees.projections p WHERE starts_with(p.name, $1 || '/')), checkpoint)
+         FROM ees.projections WHERE name = $1",
+    );
+    let place: Option<i64> = place.bind(name).fetch_optional(connection).await?;
+    Ok(place.map(|place| Checkpoint::new(unsigned(place))))
+}

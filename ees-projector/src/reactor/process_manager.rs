@@ -1,0 +1,224 @@
+//! The reactor whose effects are commits: what happened in one stream leads to something in another.
+
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use ees_store::event::Upcasters;
+use ees_store::{
+    ChangesetId, Commit, Error, EventStore, Events, Expectation, IdempotencyKey, Json, Refusal, StreamId,
+    StreamType,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::BoxError;
+use crate::reactor::{Cause, PermanentError, Reactor};
+use crate::subscription::Subscription;
+
+/// How often a commit that expects nothing is tried again because others append to the stream at the same time. After that
+/// it has failed, and comes again as any effect.
+const CONFLICTS_MAX: usize = 40;
+
+/// Events that follow from another one, and the stream they go to.
+///
+/// ```
+/// use ees_projector::process_manager::Append;
+/// use ees_store::Expectation;
+/// let ordered = Append::of("order/17".parse()?, &[serde_json::json!({"type": "ordered", "pieces": 100})])?
+///     .expecting(Expectation::NewStream);
+/// # let _ = ordered;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Append {
+    stream_id: StreamId,
+    events: Events,
+    expectation: Option<Expectation>,
+    stream_type: Option<StreamType>,
+}
+
+impl Append {
+    /// These events, onto the end of that stream, wherever it is.
+    pub fn new(stream_id: StreamId, events: Events) -> Self {
+        Self { stream_id, events, expectation: None, stream_type: None }
+    }
+
+    /// As [`new`](Self::new), with events that serialize.
+    ///
+    /// # Errors
+    /// [`InvalidJson`](ees_store::InvalidJson) when there are none, or one has no JSON form.
+    pub fn of<T: serde::Serialize>(
+        stream_id: StreamId,
+        events: &[T],
+    ) -> Result<Self, ees_store::InvalidJson> {
+        Ok(Self::new(stream_id, Events::of(events)?))
+    }
+
+    /// Only if this is what the stream ends with; otherwise it is refused, and waits for an operator.
+    #[must_use]
+    pub fn expecting(self, expectation: Expectation) -> Self {
+        Self { expectation: Some(expectation), ..self }
+    }
+
+    /// With the type of the stream, which its first commit gives it.
+    #[must_use]
+    pub fn with_stream_type(self, stream_type: StreamType) -> Self {
+        Self { stream_type: Some(stream_type), ..self }
+    }
+}
+
+/// A process manager: a function from an event to the commits that follow from it, each made once.
+///
+/// For what has to be looked up, or decided by an aggregate, write a [`Reactor`] of your own, and give the repository
+/// [`Cause::key`] as the command's key.
+///
+/// # Guarantees
+/// - Each commit is made once: the ledger has it, and a repetition after a crash is known to the store by its idempotency key
+///   ([`Cause::key`] of `commit/0`, `commit/1`, ...), which it keeps for 7 days at least. An
+///   [expectation](Append::expecting) makes sure of it for ever.
+/// - The function must give the same commits for the same event whenever it is called, in the same order: it is called
+///   again after a crash.
+/// - Metadata says where it comes from: the `correlation_id` and the `user` of the event's changeset, and that changeset as
+///   `causation_id`, `STREAM@NUMBER`; without a correlation, it begins one.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ees_projector::process_manager::{Append, CommitReactor};
+/// use ees_projector::reactor::Cause;
+///
+/// #[derive(serde::Deserialize)]
+/// #[serde(tag = "type", rename_all = "snake_case")]
+/// enum Stock { SoldOut { product: String } }
+///
+/// let store = Arc::new(ees_store::memory::Store::new());
+/// let order_more = CommitReactor::new("order_more", store, |cause: &Cause<'_, Stock>| {
+///     let Stock::SoldOut { product } = cause.event;
+///     let order = format!("order/{product}/{}", cause.event_id).parse().ok()?;
+///     Append::of(order, &[serde_json::json!({"type": "ordered", "pieces": 100})]).ok()
+/// });
+/// # let _ = order_more;
+/// ```
+pub struct CommitReactor<E, F> {
+    name: String,
+    store: Arc<dyn EventStore>,
+    follow: F,
+    subscription: Subscription,
+    upcasters: Upcasters,
+    events: PhantomData<fn() -> E>,
+}
+
+impl<E, F, I> CommitReactor<E, F>
+where
+    E: DeserializeOwned + Send + Sync + 'static,
+    F: Fn(&Cause<'_, E>) -> I + Send + Sync + 'static,
+    I: IntoIterator<Item = Append>,
+{
+    /// A process manager of this name that commits to this store what follows from an event: an `Option`, a `Vec`.
+    pub fn new(name: impl Into<String>, store: Arc<dyn EventStore>, follow: F) -> Self {
+        let (subscription, upcasters) = Default::default();
+        Self { name: name.into(), store, follow, subscription, upcasters, events: PhantomData }
+    }
+}
+
+impl<E, F> CommitReactor<E, F> {
+    /// Which changesets it reacts to, and how it reads their events. Default: all changesets.
+    #[must_use]
+    pub fn with_subscription(self, subscription: Subscription) -> Self {
+        Self { subscription, ..self }
+    }
+
+    /// Stamps the events that it commits with the version they have today.
+    #[must_use]
+    pub fn with_upcasters(self, upcasters: Upcasters) -> Self {
+        Self { upcasters, ..self }
+    }
+
+    /// Commits one of them; the changeset it became.
+    async fn commit(&self, append: Append, key: &str, metadata: Json) -> Result<ChangesetId, BoxError> {
+        let Append { stream_id, events, expectation, stream_type } = append;
+        let events = stamped(&self.upcasters, events)?;
+        let commit = |expectation| -> Result<Commit, BoxError> {
+            let commit = Commit::new(stream_id.clone(), expectation, events.clone());
+            let commit =
+                commit.with_metadata(metadata.clone())?.with_idempotency_key(IdempotencyKey::new(key)?);
+            Ok(match &stream_type {
+                Some(stream_type) => commit.with_stream_type(stream_type.clone()),
+                None => commit,
+            })
+        };
+        let mut expected = expectation.unwrap_or(END_UNKNOWN);
+        for _ in 0..CONFLICTS_MAX {
+            match self.store.commit(commit(expected)?).await {
+                Ok(committed) => return Ok(committed.changeset_id),
+                Err(Error::Refused(Refusal::NotThere { last, .. })) if expectation.is_none() => {
+                    expected = after(last);
+                }
+                Err(Error::Refused(Refusal::Outdated { .. })) if expectation.is_none() => {
+                    expected = END_UNKNOWN;
+                }
+                Err(Error::Refused(refusal)) => return Err(PermanentError::because(refusal).into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(format!("others keep appending to stream \"{stream_id}\"").into())
+    }
+}
+
+/// A commit that expects this is refused, and told what the stream ends with: no need to read it.
+const END_UNKNOWN: Expectation = Expectation::LastChangeset(ChangesetId::MAX);
+
+fn after(last: u64) -> Expectation {
+    if last == 0 { Expectation::NewStream } else { Expectation::LastChangeset(ChangesetId::new(last)) }
+}
+
+impl<E, F, I> Reactor for CommitReactor<E, F>
+where
+    E: DeserializeOwned + Send + Sync + 'static,
+    F: Fn(&Cause<'_, E>) -> I + Send + Sync + 'static,
+    I: IntoIterator<Item = Append> + 'static,
+{
+    type Event = E;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn subscription(&self) -> Subscription {
+        self.subscription.clone()
+    }
+    async fn react(&self, cause: Cause<'_, E>) -> Result<(), BoxError> {
+        let appends: Vec<Append> = (self.follow)(&cause).into_iter().collect();
+        if appends.is_empty() {
+            return Ok(());
+        }
+        let metadata = caused_by(&cause)?;
+        for (number, append) in appends.into_iter().enumerate() {
+            let effect = format!("commit/{number}");
+            let (key, metadata) = (cause.key(&effect), metadata.clone());
+            cause.effect(&effect, || self.commit(append, &key, metadata)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn stamped(upcasters: &Upcasters, events: Events) -> Result<Events, BoxError> {
+    let stamped: Vec<Cow<'_, str>> = events.iter().map(|event| upcasters.stamped(event)).collect();
+    if stamped.iter().all(|event| matches!(event, Cow::Borrowed(_))) {
+        return Ok(events);
+    }
+    Ok(Events::parse(&format!("[{}]", stamped.join(",")))?)
+}
+
+/// The metadata of what follows from a changeset.
+fn caused_by<E>(cause: &Cause<'_, E>) -> Result<Json, BoxError> {
+    let name = format!("{}@{}", cause.stream_id(), cause.changeset_id());
+    let of_cause: Map<String, Value> = cause.metadata().read()?;
+    let mut metadata = Map::new();
+    let correlation = of_cause.get("correlation_id").filter(|id| id.is_string()).cloned();
+    metadata.insert("correlation_id".to_owned(), correlation.unwrap_or_else(|| name.clone().into()));
+    metadata.insert("causation_id".to_owned(), name.into());
+    if let Some(user) = of_cause.get("user").filter(|user| user.is_string()) {
+        metadata.insert("user".to_owned(), user.clone());
+    }
+    Ok(Json::of(&metadata)?)
+}

@@ -1,0 +1,286 @@
+//! A batch is applied, as a whole if it can be, while the next one is read.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_store::{StreamId, Timestamp};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::database::{Database, ParkedRows, TooLarge};
+use crate::error::{chain, is_caused_by, panicked};
+use crate::projection_state::{ChangesetRef, Position, ProjectionState};
+use crate::status::State;
+use crate::worker::batch::Batch;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::outcome::Stepped;
+use crate::worker::runner::Runner;
+
+impl<D: Database> Runner<D> {
+    /// Processes a batch, and reads the next one meanwhile.
+    pub(crate) async fn process(&mut self, batch: Batch) -> Result<Stepped, StepError> {
+        let state = self.take_state().await?;
+        if batch.from != state.position.next {
+            return Err(StepError::Fenced);
+        }
+        if batch.next == batch.from {
+            self.record_success(State::Following);
+            // Another worker may have been told to pause or to rebuild: the row is read again next time.
+            return Ok(Stepped::Idle);
+        }
+        let caught_up = batch.next >= batch.head.checkpoint;
+        let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
+        let (core, stop) = (self.core.clone(), self.stop.clone());
+        let next = batch.next;
+        let portion = core.portion(&state, batch.head.checkpoint, &self.pace);
+        let read_ahead = async {
+            if caught_up && !full {
+                return None;
+            }
+            tokio::select! {
+                ahead = core.fetch(next, portion, Duration::ZERO) => ahead.ok(),
+                () = stop.cancelled() => None,
+            }
+        };
+        let process = async {
+            let (changesets, began) = (batch.changesets.len(), Instant::now());
+            let processor = self.core.processor.clone();
+            let processed = processor.process(self, state, batch).await;
+            self.pace.took(changesets, began.elapsed());
+            processed
+        };
+        let (processed, ahead) = tokio::join!(process, read_ahead);
+        if let Err(error) = processed {
+            // How far the row got is the database's to say: a commit may have gone through unanswered.
+            self.state.forget();
+            return Err(error);
+        }
+        self.ahead = ahead.filter(|ahead| ahead.next > next);
+        self.record_success(if caught_up { State::Following } else { State::CatchingUp });
+        Ok(Stepped::Moved)
+    }
+
+    /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
+    pub(super) async fn apply_batch(
+        &mut self,
+        state: ProjectionState,
+        batch: Batch,
+    ) -> Result<(), StepError> {
+        let batch = Arc::new(batch);
+        let parked = self.parked.streams.clone();
+        let full_at = self.one_too_many(&batch).await?;
+        let unreadable = batch.unreadable.iter().find(|(changeset, _)| {
+            batch.reference(**changeset).is_some_and(|changeset| !parked.contains(&changeset.stream_id))
+        });
+        let end = unreadable.map_or(batch.changesets.len(), |(changeset, _)| *changeset);
+        let end = full_at.map_or(end, |changeset| end.min(changeset));
+        let all = end == batch.changesets.len();
+        let mut state = state;
+        if end > 0 || all {
+            match self.core.apply(&state, &batch, 0..end, &parked).await {
+                Ok(moved) => {
+                    self.pace.was_fitting(end);
+                    state = moved;
+                    self.set_state(state.clone());
+                }
+                // One that can't be applied is where it is blamed: what lies before it is passed, whosever it is.
+                Err(StepError::Failed { .. }) if end > 1 || batch.position_before(0) > batch.from => {
+                    let ordinary = self.core.settings.batch_changesets_max.max(1);
+                    let portion = if end > ordinary { ordinary } else { 1 };
+                    state = self.apply_in_portions(state, &batch, end, portion).await?;
+                }
+                Err(StepError::TooLarge { .. }) if end > 1 => {
+                    self.pace.was_too_much(end);
+                    let portion = self.pace.likely_to_fit(end);
+                    state = self.apply_in_portions(state, &batch, end, portion).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(changeset) = batch.reference(end).filter(|_| !all) else { return Ok(()) };
+        if full_at == Some(end) {
+            let reason = "too many changesets of parked streams are waiting; retry or skip them, then resume";
+            return self.pause_at(state, &changeset, 1, reason.to_owned()).await;
+        }
+        let error = unreadable.map_or_else(String::new, |(_, error)| error.to_string());
+        Err(StepError::Failed { at: state.position, changeset, error })
+    }
+
+    /// In portions, which are made smaller as long as they are more than a transaction takes; and what fails one changeset at a
+    /// time, up to the one that fails.
+    fn apply_in_portions<'a>(
+        &'a mut self,
+        mut state: ProjectionState,
+        batch: &'a Arc<Batch>,
+        end: usize,
+        mut portion: usize,
+    ) -> BoxFuture<'a, Result<ProjectionState, StepError>> {
+        async move {
+            let parked = self.parked.streams.clone();
+            if batch.position_before(0) > batch.from {
+                state = self.core.apply(&state, batch, 0..0, &parked).await?;
+                self.set_state(state.clone());
+            }
+            let mut begin = 0;
+            while begin < end {
+                let until = end.min(begin + portion);
+                match self.core.apply(&state, batch, begin..until, &parked).await {
+                    Ok(moved) => state = moved,
+                    Err(StepError::Failed { .. }) if portion > 1 => {
+                        portion = 1;
+                        continue;
+                    }
+                    Err(StepError::TooLarge { .. }) if portion > 1 => {
+                        self.pace.was_too_much(portion);
+                        portion = self.pace.likely_to_fit(portion);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                }
+                self.set_state(state.clone());
+                begin = until;
+            }
+            Ok(state)
+        }
+        .boxed()
+    }
+}
+
+impl<D: Database> Core<D> {
+    /// Applies some changesets of a batch and moves the position past them.
+    async fn apply(
+        self: &Arc<Self>,
+        from: &ProjectionState,
+        batch: &Arc<Batch>,
+        range: Range<usize>,
+        parked: &Arc<HashSet<StreamId>>,
+    ) -> Result<ProjectionState, StepError> {
+        // The row may have been read anew since it was looked whose work this is: by now its streams are its partitions' to
+        // apply, and nobody else's.
+        if self.is_dealt_out(from) {
+            return Err(StepError::Fenced);
+        }
+        let to = from.advanced(
+            batch.position_before(range.end),
+            batch.head.log_id,
+            batch.passed_before(range.end),
+        );
+        let first = batch.reference(range.start);
+        let (core, batch, parked, at) = (self.clone(), batch.clone(), parked.clone(), from.position);
+        let apply = self.transact(from, to.clone(), first.clone(), move |tx| {
+            async move {
+                let Some(first) = first else { return Ok(()) };
+                let events = core.park_followers(&batch, range, &parked, tx).await?;
+                core.apply_events(&batch, &events, at, first, tx).await
+            }
+            .boxed()
+        });
+        apply.await?;
+        Ok(to)
+    }
+
+    /// Puts what belongs to parked streams behind what is parked of them already; the events that are left to apply.
+    async fn park_followers(
+        &self,
+        batch: &Batch,
+        range: Range<usize>,
+        parked: &HashSet<StreamId>,
+        tx: &mut D::Tx,
+    ) -> Result<Vec<usize>, StepError> {
+        if parked.is_empty() {
+            return Ok(batch.events_of(range).collect());
+        }
+        let mut events = Vec::new();
+        for changeset in range {
+            let Some(reference) = batch.reference(changeset) else { continue };
+            if parked.contains(&reference.stream_id) {
+                tx.park(self.id(), &reference, "", Some(Timestamp::now())).await?;
+            } else {
+                events.extend(batch.events_of(changeset..changeset + 1));
+            }
+        }
+        Ok(events)
+    }
+
+    /// Runs the projection's own code. A panic in it is its error, not the end of the worker.
+    pub(super) async fn apply_events(
+        &self,
+        batch: &Batch,
+        events: &[usize],
+        at: Position,
+        changeset: ChangesetRef,
+        tx: &mut D::Tx,
+    ) -> Result<(), StepError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let applied = AssertUnwindSafe(self.processor.apply(batch, events, tx)).catch_unwind().await;
+        let error = match applied {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(panic) => panicked("the projection", &*panic),
+        };
+        if D::is_transient(&*error) {
+            return Err(error.into());
+        }
+        let error_text = chain(&*error);
+        if is_caused_by::<TooLarge>(&*error) {
+            return Err(StepError::TooLarge { at, changeset, error: error_text });
+        }
+        Err(StepError::Failed { at, changeset, error: error_text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ees_store::{Checkpoint, Commit, EventStore, Events, Expectation};
+
+    use super::*;
+    use crate::error::BoxError;
+    use crate::event::Recorded;
+    use crate::memory;
+    use crate::partition::Split;
+    use crate::projection::Projection;
+    use crate::settings::Settings;
+    use crate::worker::processor::ProjectionAdapter;
+
+    struct Names;
+
+    impl Projection<memory::Tx> for Names {
+        type Event = serde_json::Value;
+        fn name(&self) -> &str {
+            "names"
+        }
+        async fn create_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn drop_tables(&self, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn apply(&self, _: Recorded<'_, Self::Event>, _: &mut memory::Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_dealt_out_to_partitions_is_not_applied_as_a_whole_too() {
+        let log = Arc::new(ees_store::memory::Store::new());
+        let opened = Events::parse(r#"[{"type":"opened"}]"#).unwrap();
+        log.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, opened)).await.unwrap();
+        let names = Arc::new(ProjectionAdapter::new(Names));
+        let core = Arc::new(Core::new(names, memory::Database::new(), log, Settings::default()));
+        let (state, _) = core.initialize().await.unwrap();
+        let batch = Arc::new(core.fetch(Checkpoint::START, core.batch(), Duration::ZERO).await.unwrap());
+        let dealt_out = ProjectionState { split: Some(Split::into(4)), ..state.clone() };
+        let applied = core.apply(&dealt_out, &batch, 0..1, &Arc::default()).await;
+        assert!(matches!(applied, Err(StepError::Fenced)), "{applied:?}");
+        let moved = core.apply(&state, &batch, 0..1, &Arc::default()).await.unwrap();
+        assert_eq!(moved.position.next, Checkpoint::new(1));
+    }
+}

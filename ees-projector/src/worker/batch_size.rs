@@ -1,0 +1,125 @@
+//! A large part of the log at once, while a projection is far behind.
+
+use std::time::{Duration, Instant};
+
+use ees_store::{Checkpoint, LogPage, LogQuery};
+
+use crate::database::Database;
+use crate::projection_state::ProjectionState;
+use crate::settings::Settings;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+
+/// So many ordinary batches behind is far.
+const FAR_BATCHES: u64 = 4;
+
+/// What a step takes at best: long enough to write each row once for many events, short enough for operators to wait.
+const STEP: Duration = Duration::from_secs(1);
+/// A step is at most so many times as large as the one it was judged by.
+const GROWTH_MAX: f64 = 16.0;
+
+/// Reading ends after so long with what there is: a filter may pass little, and the log may be far away.
+const READ_MAX: Duration = Duration::from_secs(1);
+
+/// How many changesets a span has, by how long the last step took.
+#[derive(Default)]
+pub(crate) struct Pace {
+    changesets: usize,
+    /// More were too much for one transaction, the last time.
+    fits_max: Option<usize>,
+}
+
+impl Pace {
+    /// At least an ordinary batch.
+    fn changesets(&self, batch: usize) -> usize {
+        self.changesets.max(batch).max(1)
+    }
+
+    /// So many were more than a transaction takes.
+    pub(crate) fn was_too_much(&mut self, changesets: usize) {
+        let half = (changesets / 2).max(1);
+        self.fits_max = Some(self.fits_max.map_or(half, |max| max.min(half)));
+    }
+
+    /// So many were not.
+    pub(crate) fn was_fitting(&mut self, changesets: usize) {
+        self.fits_max = self.fits_max.map(|max| max.max(changesets));
+    }
+
+    /// Of so many, those that are likely to fit.
+    pub(crate) fn likely_to_fit(&self, changesets: usize) -> usize {
+        self.fits_max.map_or(changesets, |max| max.min(changesets))
+    }
+
+    /// As many as fitted the last time, and a few more: what the next ones change is not known.
+    fn fitting(&self, portion: Portion) -> Portion {
+        let fits = self.fits_max.map_or(usize::MAX, |max| max + max.div_ceil(8));
+        Portion { changesets: portion.changesets.min(fits), ..portion }
+    }
+
+    pub(crate) fn took(&mut self, changesets: usize, time: Duration) {
+        let growth = STEP.as_secs_f64() / time.as_secs_f64().max(1e-6);
+        self.changesets = (changesets as f64 * growth.min(GROWTH_MAX)) as usize;
+    }
+}
+
+/// How much to take at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portion {
+    pub(crate) changesets: usize,
+    pub(crate) bytes: usize,
+    /// Whether it may take several pages of the log.
+    pub(crate) is_span: bool,
+}
+
+impl<D: Database> Core<D> {
+    /// As much as suits how far behind the projection is, as far as is known, and how fast it is.
+    pub(crate) fn portion(&self, state: &ProjectionState, head: Checkpoint, pace: &Pace) -> Portion {
+        let settings = &self.settings;
+        let behind = head.get().saturating_sub(state.position.next.get());
+        let far = behind / FAR_BATCHES > settings.batch_changesets_max as u64;
+        if far && self.processor.prefers_large_batches() {
+            let changesets =
+                pace.changesets(settings.batch_changesets_max).min(settings.span_changesets_max).max(1);
+            pace.fitting(Portion { changesets, bytes: settings.span_bytes_max, is_span: true })
+        } else {
+            pace.fitting(self.batch())
+        }
+    }
+
+    pub(crate) fn batch(&self) -> Portion {
+        let Settings { batch_changesets_max, batch_bytes_max: bytes, .. } = self.settings;
+        Portion { changesets: batch_changesets_max.max(1), bytes, is_span: false }
+    }
+
+    /// Reads on while a page is there and the portion is not full: a log gives so much at a time.
+    pub(crate) async fn read_on(&self, query: &LogQuery, mut page: LogPage) -> Result<LogPage, StepError> {
+        let size =
+            |page: &LogPage| page.changesets.iter().map(|changeset| changeset.size_bytes()).sum::<usize>();
+        let mut bytes = size(&page);
+        let began = Instant::now();
+        while page.changesets.len() < query.limit
+            && bytes < query.max_bytes
+            && page.next < page.head.checkpoint
+            // The lease has to be kept, and somebody may want something.
+            && began.elapsed() < READ_MAX
+        {
+            let rest = LogQuery {
+                from: page.next,
+                limit: query.limit - page.changesets.len(),
+                max_bytes: query.max_bytes - bytes,
+                wait: Duration::ZERO,
+                filter: query.filter.clone(),
+            };
+            let more = self.log.read(rest).await?;
+            // Another incarnation may be another past: that is looked at before anything is applied.
+            if more.next <= page.next || more.head.incarnation != page.head.incarnation {
+                break;
+            }
+            bytes += size(&more);
+            page.changesets.extend(more.changesets);
+            (page.next, page.head) = (more.next, more.head);
+        }
+        Ok(page)
+    }
+}

@@ -1,0 +1,130 @@
+//! The projection's row as a worker holds it while several of its tasks write, and work goes on outside of a transaction.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{RwLock, RwLockReadGuard};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::Database;
+use crate::projection_state::{ChangesetRef, Position, ProjectionState};
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::lease::LOOK_EVERY;
+use crate::worker::worker_status::WorkerStatus;
+
+/// The row, for as long as it is this worker's.
+pub(crate) struct HeldState<D: Database> {
+    core: Arc<Core<D>>,
+    pub(super) status: Arc<WorkerStatus>,
+    /// As this worker has left it: what is begun elsewhere than there is begun by nobody. Whoever moves it holds it for
+    /// that long.
+    row: RwLock<ProjectionState>,
+    /// Nothing more is to be begun.
+    is_over: AtomicBool,
+    /// Why.
+    error: Mutex<Option<StepError>>,
+    pub(super) end: WorkEnd,
+    /// How long what is begun may take.
+    pub(super) timeout: Duration,
+}
+
+/// When a worker begins nothing more, and lets what it has begun come to its end.
+pub(crate) struct WorkEnd {
+    pub(crate) stop: CancellationToken,
+    /// Of a host that does not stay.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl WorkEnd {
+    pub(super) fn is_here(&self) -> bool {
+        self.stop.is_cancelled() || self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+}
+
+impl<D: Database> HeldState<D> {
+    pub(crate) fn new(
+        core: Arc<Core<D>>,
+        status: Arc<WorkerStatus>,
+        row: ProjectionState,
+        end: WorkEnd,
+        timeout: Duration,
+    ) -> Self {
+        let (is_over, error) = (AtomicBool::new(false), Mutex::new(None));
+        Self { core, status, row: RwLock::new(row), is_over, error, end, timeout }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core<D>> {
+        &self.core
+    }
+
+    /// Where the projection stands.
+    pub(crate) async fn position(&self) -> Position {
+        self.row.read().await.position
+    }
+
+    /// What came in the way, if anything did, whatever was made of it.
+    pub(crate) fn interruption(&self) -> Result<(), StepError> {
+        match self.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(error),
+            None if self.is_over() => Err(StepError::Fenced),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(SeqCst)
+    }
+
+    /// Lets nothing more begin.
+    pub(super) fn interrupt(&self, error: StepError) {
+        tracing::debug!(projection = self.core.name(), ?error, "nothing more is begun");
+        self.is_over.store(true, SeqCst);
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Does that, and meanwhile keeps the lease where there is one. When somebody else moved the row, nothing more is begun;
+    /// what is under way may end, since whoever goes on would do it again.
+    pub(crate) async fn keeping_lease<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            lost = self.until_lost() => Err(lost),
+        }
+    }
+
+    async fn until_lost(&self) -> StepError {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let row = self.row.read().await;
+            let kept = self.core.transact(&row, row.clone(), None, |_| async { Ok(()) }.boxed()).await;
+            drop(row);
+            if let Err(StepError::Fenced) = kept {
+                self.interrupt(StepError::Fenced);
+                tokio::time::sleep(self.timeout).await;
+                return StepError::Fenced;
+            }
+        }
+    }
+
+    /// Changes something with the row, which other workers must look at again. `changeset` is what is blamed when the
+    /// database refuses the commit.
+    pub(crate) async fn change<W>(&self, changeset: Option<ChangesetRef>, work: W) -> Result<(), StepError>
+    where
+        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
+    {
+        let mut row = self.row.write().await;
+        let moved = |found: &ProjectionState| Ok::<_, StepError>(found.moved(|_| {}));
+        *row = self.core.transact_wherever(&row, moved, changeset, work).await?;
+        Ok(())
+    }
+
+    /// The row as it stands, which nobody moves meanwhile.
+    pub(super) async fn hold(&self) -> RwLockReadGuard<'_, ProjectionState> {
+        self.row.read().await
+    }
+}

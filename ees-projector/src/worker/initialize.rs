@@ -1,0 +1,174 @@
+//! How a projection begins: its row and its tables, made, found, or made anew by another version.
+
+use ees_store::Checkpoint;
+
+use crate::database::{Database, ParkedRows, Transaction};
+use crate::error::{BoxError, chain};
+use crate::partition::Split;
+use crate::projection_state::{ParkedStream, ProjectionState};
+use crate::read_model_id::Slot;
+use crate::settings::NewVersion;
+use crate::standby::{SideBySide, StandbyRole};
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+
+impl<D: Database> Core<D> {
+    /// The projection's row and what is parked. Makes both it and the tables when the projection is new, and wipes
+    /// when it has become a newer version.
+    pub(crate) async fn initialize(&self) -> Result<(ProjectionState, Vec<ParkedStream>), StepError> {
+        let version = self.processor.version();
+        let must_be_there = self.slot() != Slot::Live || self.partition().is_some();
+        let mut tx = self.begin().await?;
+        let old = match tx.load(self.id()).await? {
+            None if must_be_there => return Err(StepError::Absent),
+            None => {
+                drop(tx);
+                let state = self.processor.initial_state(self).await?;
+                return self.make(state).await;
+            }
+            Some(state) if state.version == version && self.is_dealt_out_as(&state) => {
+                let parked = tx.parked(self.id()).await?;
+                return Ok((state, self.own(parked)));
+            }
+            Some(state) => state,
+        };
+        drop(tx);
+        if must_be_there {
+            return Err(StepError::Absent);
+        }
+        if self.processor.require_read_model().is_err() {
+            let name = self.name();
+            return Err(StepError::Setup(format!(
+                "\"{name}\" is the name of a projection, which has got somewhere: give the reactor another one"
+            )));
+        }
+        // Asked before the transaction begins: the log may be far away.
+        let head = self.log.head().await?;
+        if D::SIDE_BY_SIDE && self.has_standby(&old, head.checkpoint).await? {
+            return Err(StepError::Absent);
+        }
+        if old.version > version {
+            return Err(StepError::Setup(format!(
+                "the read model was built by version {} of the projection, and this program has version {version}: \
+                 start the newer program, or rebuild the projection",
+                old.version
+            )));
+        }
+        tracing::info!(
+            projection = self.name(),
+            from = old.version,
+            to = version,
+            "a new version: building anew"
+        );
+        self.make_anew(&old, head.checkpoint).await
+    }
+
+    /// Whether this version has a read model beside the live one: because it is built there, or because it was live
+    /// and somebody rolled it back. Begins to build it if that is wanted.
+    async fn has_standby(&self, live: &ProjectionState, head: Checkpoint) -> Result<bool, StepError> {
+        let standby = self.onto(Slot::Standby);
+        let mut tx = self.begin().await?;
+        let held = tx.lock(self.id()).await?;
+        if held.as_ref().is_none_or(|held| held.version != live.version) {
+            return Err(StepError::Fenced);
+        }
+        let known = tx.load(standby.id()).await?;
+        // A newer one that is built is not pushed aside: two programs would do so in turns, for ever.
+        let is_to_be = |known: &ProjectionState| {
+            let is_built = known.standby.as_ref().is_some_and(|plan| plan.role == StandbyRole::Building);
+            known.version == self.processor.version()
+                || (is_built && known.version > self.processor.version())
+        };
+        if known.as_ref().is_some_and(is_to_be) {
+            return Ok(true);
+        }
+        let NewVersion::SideBySide { verify } = self.settings.new_version else { return Ok(false) };
+        if live.version > self.processor.version() {
+            return Ok(false);
+        }
+        if held.is_some_and(|held| held.split.is_some()) {
+            return Err(StepError::Setup(
+                "the streams of the older version are dealt out to partitions, so that a new version can't be built \
+                 beside it: set their number to 1 with the old program, or rebuild in place"
+                    .to_owned(),
+            ));
+        }
+        tracing::info!(
+            projection = self.name(),
+            from = live.version,
+            to = self.processor.version(),
+            "a new version: building it beside the old one"
+        );
+        let plan = SideBySide { verify, ..SideBySide::default() };
+        standby.make_standby(&mut tx, plan.into(), head).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn make(
+        &self,
+        mut state: ProjectionState,
+    ) -> Result<(ProjectionState, Vec<ParkedStream>), StepError> {
+        let mut tx = self.begin().await?;
+        let partitions = self.settings.partitions;
+        if D::PARTITIONS && self.slot() == Slot::Live && partitions > 1 {
+            state.split = Some(Split::into(partitions));
+        }
+        if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
+            return Err(StepError::Fenced);
+        }
+        self.create_tables(&mut tx).await?;
+        self.deal_out(&mut tx, &state).await?;
+        tx.commit().await?;
+        Ok((state, Vec::new()))
+    }
+
+    async fn make_anew(
+        &self,
+        old: &ProjectionState,
+        head: Checkpoint,
+    ) -> Result<(ProjectionState, Vec<ParkedStream>), StepError> {
+        let mut tx = self.begin().await?;
+        // The old version may be at work, and be faster than whoever reads the row and then compares.
+        let held = tx.lock(self.id()).await?;
+        let held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
+        let state = held.wiped(self.processor.version(), head);
+        if !tx.replace(self.id(), held.position, &state).await? {
+            return Err(StepError::Fenced);
+        }
+        self.wipe(&mut tx).await?;
+        tx.commit().await?;
+        Ok((state, Vec::new()))
+    }
+
+    /// Empty tables, nothing parked.
+    pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
+        // Before the tables, as every step does.
+        tx.partitions(self.id(), true).await?;
+        let grants = tx.grants(self.id()).await?;
+        self.processor.drop_tables(tx).await.map_err(setup::<D>)?;
+        self.create_tables(tx).await?;
+        if let Some(state) = tx.load(self.id()).await? {
+            self.deal_out(tx, &state).await?;
+        }
+        tx.grant(&grants).await?;
+        Ok(tx.clear_parked(self.id()).await?)
+    }
+
+    pub(crate) async fn create_tables(&self, tx: &mut D::Tx) -> Result<(), StepError> {
+        self.processor.create_tables(tx).await.map_err(setup::<D>)
+    }
+
+    /// Whether the row is that of this partition, and not of one that has its name and other streams by now.
+    fn is_dealt_out_as(&self, state: &ProjectionState) -> bool {
+        let count = state.split.map(|split| split.count);
+        self.partition().is_none_or(|partition| count == Some(partition.count))
+    }
+}
+
+pub(crate) fn setup<D: Database>(error: BoxError) -> StepError {
+    if D::is_transient(&*error) {
+        return error.into();
+    }
+    StepError::Setup(format!("its tables can't be made: {}", chain(&*error)))
+}

@@ -1,0 +1,78 @@
+//! Whether the log is still the one that was read before.
+
+use ees_store::{Checkpoint, Error, LogHead, LogPage, LogQuery};
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::projection_state::ProjectionState;
+use crate::worker::batch::reference_to;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+
+/// Which incarnation of the log was found to be the one that was read before.
+#[derive(Default)]
+pub(crate) struct Verified(Option<Uuid>);
+
+impl Verified {
+    pub(crate) fn covers(&self, state: &ProjectionState, head: &LogHead) -> bool {
+        self.0 == Some(head.incarnation)
+            && state.log_id.is_none_or(|known| known == head.log_id)
+            && state.position.next <= head.checkpoint
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn note(&mut self, head: &LogHead) {
+        self.0 = Some(head.incarnation);
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl<D: Database> Core<D> {
+    /// Whether the log is still the one that was read before, and goes at least as far.
+    pub(crate) async fn verify(&self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
+        let advice = "Check that the projector reads the log it should; if the log really was replaced or restored, \
+                      rebuild the projection";
+        if let Some(known) = state.log_id
+            && known != head.log_id
+        {
+            let found = head.log_id;
+            return Err(StepError::Replaced(format!(
+                "this is another log ({found}) than before ({known}). {advice}"
+            )));
+        }
+        if state.position.next > head.checkpoint {
+            return Err(StepError::Replaced(format!(
+                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. {advice}",
+                head.checkpoint, state.position.next
+            )));
+        }
+        let Some(last) = &state.last else { return Ok(()) };
+        let page = self.log.read(LogQuery::from(last.checkpoint, 1)).await?;
+        if page.changesets.first().map(reference_to).as_ref() == Some(last) {
+            return Ok(());
+        }
+        if is_late(&page, last.checkpoint) {
+            return Err(late(last.checkpoint));
+        }
+        Err(StepError::Replaced(format!(
+            "the log went back: checkpoint {} was changeset {} of stream \"{}\", and is not any more. {advice}",
+            last.checkpoint, last.changeset_id, last.stream_id
+        )))
+    }
+}
+
+/// Whether the log says itself that something stands there which it does not show at the moment: an index that lags, as
+/// DynamoDB's may, and no log that went back.
+pub(crate) fn is_late(page: &LogPage, checkpoint: Checkpoint) -> bool {
+    page.changesets.is_empty() && page.next <= checkpoint && checkpoint < page.head.checkpoint
+}
+
+pub(crate) fn late(checkpoint: Checkpoint) -> StepError {
+    StepError::Log(Error::Unavailable(format!("it does not show checkpoint {checkpoint} yet")))
+}

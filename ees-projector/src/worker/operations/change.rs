@@ -1,0 +1,108 @@
+//! What an operator changes: the row, what goes with it, and the audit, all in one transaction.
+
+use ees_store::StreamId;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::database::{AuditRows, Database, ParkedRows, Transaction};
+use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream, Pause, ProjectionState};
+use crate::status::State;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::operations::operation::OperateError;
+use crate::worker::operations::transition::{Transition, transition};
+use crate::worker::runner::Runner;
+
+/// What goes with a change of the row.
+#[derive(Clone)]
+pub(super) enum StateChange {
+    Nothing,
+    /// The same pause, or none, for every partition.
+    Partitions(Option<Pause>),
+    Wipe,
+    /// What the changeset called for is not done any more.
+    Skip(ChangesetRef),
+    /// As `Skip`, and the changeset is taken off what is parked.
+    Unpark(ChangesetRef),
+    /// These streams are retried now, as if they had not failed for long.
+    Due(Vec<StreamId>),
+}
+
+impl<D: Database> Runner<D> {
+    /// Changes the row as the action says, however far the worker that is at work has got since it was `seen`; with it what
+    /// goes with it, and the audit.
+    pub(super) fn change<'a>(
+        &'a mut self,
+        seen: &'a ProjectionState,
+        action: Transition,
+        also: StateChange,
+        audit: AuditEntry,
+    ) -> BoxFuture<'a, Result<(), OperateError>> {
+        async move {
+            tracing::info!(
+                projection = self.core.name(),
+                action = audit.action,
+                reason = audit.reason,
+                detail = audit.detail,
+                "an operator's change"
+            );
+            let core = self.core.clone();
+            let changed: Result<_, OperateError> = self
+                .core
+                .transact_wherever(
+                    seen,
+                    move |found| transition(found, &action),
+                    None,
+                    move |tx| {
+                        async move {
+                            core.change_also(tx, also).await?;
+                            Ok(tx.audit(core.id(), &audit).await?)
+                        }
+                        .boxed()
+                    },
+                )
+                .await;
+            changed?;
+            self.changed().await
+        }
+        .boxed()
+    }
+
+    pub(super) async fn changed(&mut self) -> Result<(), OperateError> {
+        let state = self.reload().await?;
+        // Whatever stood in the way before has to show itself again.
+        self.record_success(if state.pause.is_some() { State::Paused } else { State::CatchingUp });
+        Ok(())
+    }
+}
+
+impl<D: Database> Core<D> {
+    async fn change_also(&self, tx: &mut D::Tx, also: StateChange) -> Result<(), StepError> {
+        match also {
+            StateChange::Nothing => {}
+            StateChange::Wipe => self.wipe(tx).await?,
+            StateChange::Partitions(pause) => tx.pause_partitions(self.id(), pause.as_ref()).await?,
+            StateChange::Skip(changeset) => self.processor.skipped(tx, self, &changeset).await?,
+            StateChange::Unpark(changeset) => {
+                if !tx.unpark(self.id(), &changeset.stream_id, changeset.checkpoint).await? {
+                    return Err(StepError::Fenced);
+                }
+                self.processor.skipped(tx, self, &changeset).await?;
+            }
+            StateChange::Due(streams) => self.make_due(tx, &streams).await?,
+        }
+        Ok(())
+    }
+
+    /// Lets streams be retried now, for as long as if they had failed just now.
+    async fn make_due(&self, tx: &mut D::Tx, streams: &[StreamId]) -> Result<(), StepError> {
+        let now = ees_store::Timestamp::now();
+        for stream in tx.parked(self.id()).await? {
+            if streams.contains(&stream.stream_id) {
+                let due = ParkedStream { since: now, retry_at: Some(now), ..stream };
+                tx.update_parked(self.id(), &due).await?;
+            }
+        }
+        Ok(())
+    }
+}

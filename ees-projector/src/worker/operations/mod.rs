@@ -1,0 +1,247 @@
+//! What operators do with a projection: carried out by its own worker, between two steps.
+
+mod change;
+pub(crate) mod operation;
+mod target;
+mod transition;
+
+use ees_store::{Checkpoint, StreamId, Timestamp};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use self::change::StateChange;
+use self::operation::{Action, OperateError, Operation};
+use self::transition::{Transition, check_partitions, check_swap};
+use crate::database::{AuditRows, Database, Transaction};
+use crate::error::{BoxError, chain};
+use crate::partition::{Partition, Split};
+use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
+use crate::standby::SideBySide;
+use crate::worker::error::StepError;
+use crate::worker::parked::RetryScope;
+use crate::worker::runner::Runner;
+use crate::worker::worker_status::WorkerStatus;
+
+/// How often an operation is tried that another worker came before.
+const OVERTAKEN_MAX: usize = 50;
+/// So many streams are made due in one transaction: DynamoDB takes no more of them.
+const DUE_AT_ONCE: usize = 80;
+
+impl<D: Database> Runner<D> {
+    pub(crate) fn operate(&mut self, operation: Operation) -> BoxFuture<'_, ()> {
+        async move {
+            let Operation { action, reason, reply } = operation;
+            let mut result = self.carry_out(&action, &reason).await;
+            for _ in 0..OVERTAKEN_MAX {
+                if result != Err(OperateError::Overtaken) {
+                    break;
+                }
+                result = self.carry_out(&action, &reason).await;
+            }
+            if let Err(error) = &result {
+                // What is in memory may rest on something that did not happen.
+                self.state.forget();
+                tracing::warn!(projection = self.core.name(), action = action.name(), %error, "refused");
+            }
+            let _ = reply.send(result);
+        }
+        .boxed()
+    }
+
+    async fn carry_out(&mut self, action: &Action, reason: &str) -> Result<(), OperateError> {
+        if matches!(action, Action::Rebuild | Action::BuildStandby(_)) {
+            self.core.processor.require_read_model()?;
+        }
+        // A new look: another worker may have moved it since.
+        let state = match self.reload().await {
+            Ok(state) => state,
+            // Whatever keeps it from starting, a rebuild may be the way out.
+            Err(StepError::Setup(_)) if matches!(action, Action::Rebuild) => self.stored().await?,
+            // It may be another version's, and in the way.
+            Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
+            Err(error) => return Err(error.into()),
+        };
+        let end = match action {
+            // These do not wait for a log that may be away.
+            Action::Pause | Action::Discard => state.position.next,
+            Action::Rebuild | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
+            _ => {
+                let head = self.core.head().await?;
+                // Not onto a log that went back: that would make what was noticed look right.
+                self.verify(&state, &head).await?;
+                head.checkpoint
+            }
+        };
+        if let Some(split) = state.split.filter(|_| self.core.partition().is_none())
+            && action.concerns_one_position()
+        {
+            return self.operate_partitions(split, action, reason).await;
+        }
+        let audit = |detail: String| AuditEntry {
+            at: Timestamp::now(),
+            action: action.name().to_owned(),
+            reason: reason.to_owned(),
+            checkpoint: state.position.next,
+            detail,
+        };
+        match action {
+            Action::Pause => {
+                let (by, since) = (PausedBy::Operator, Timestamp::now());
+                let pause = Pause { by, reason: reason.to_owned(), since, failure: None };
+                let also = StateChange::Partitions(Some(pause.clone()));
+                self.change(&state, Transition::Pause(pause), also, audit(String::new())).await
+            }
+            Action::Resume => {
+                let also = StateChange::Partitions(None);
+                self.change(&state, Transition::Resume, also, audit(String::new())).await
+            }
+            Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
+                let (step, changeset) = match self.stands_before(&state, *checkpoint).await? {
+                    Some(changeset) => {
+                        let from = state.position.next;
+                        (Transition::SkipNext { from, changeset: changeset.clone() }, changeset)
+                    }
+                    None => (Transition::Touch, self.first_parked(*checkpoint).await?),
+                };
+                let audit = audit(told(&changeset));
+                let also = match step {
+                    Transition::SkipNext { .. } => StateChange::Skip(changeset),
+                    _ => StateChange::Unpark(changeset),
+                };
+                self.change(&state, step, also, audit).await
+            }
+            Action::SetCheckpoint { believed, wanted } => {
+                let (believed, wanted) = (*believed, *wanted);
+                let set = Transition::SetCheckpoint { believed, wanted, head: end };
+                self.change(&state, set, StateChange::Nothing, audit(format!("to {wanted}"))).await
+            }
+            Action::Rebuild => {
+                let rebuild = Transition::Rebuild { version: self.core.processor.version(), until: end };
+                self.change(&state, rebuild, StateChange::Wipe, audit(format!("up to {end}"))).await
+            }
+            Action::SetPartitions(count) => self.set_partitions(*count, audit(format!("{count}"))).await,
+            Action::BuildStandby(wanted) => {
+                self.build_standby(*wanted, end, audit(format!("up to {end}"))).await
+            }
+            Action::Swap { back, force } => {
+                check_swap(&state, *back, *force, !self.parked.streams.is_empty())?;
+                if !force && !back {
+                    self.wait_for_older_readers().await?;
+                }
+                Ok(self.swap(audit(String::new())).await?)
+            }
+            Action::Discard => self.discard(audit(String::new())).await,
+            Action::Retry(stream) => self.retry(&state, stream.as_ref(), audit).await,
+        }
+    }
+
+    async fn set_partitions(&mut self, count: u32, audit: AuditEntry) -> Result<(), OperateError> {
+        if !D::PARTITIONS {
+            return Err(OperateError::NotSupported(
+                "this read-model database is one process's alone: nothing to share",
+            ));
+        }
+        check_partitions(self.core.processor.order(), count)?;
+        self.core.split(count, audit).await?;
+        self.state.forget();
+        Ok(())
+    }
+
+    async fn build_standby(
+        &mut self,
+        wanted: SideBySide,
+        until: Checkpoint,
+        audit: AuditEntry,
+    ) -> Result<(), OperateError> {
+        if !D::SIDE_BY_SIDE {
+            return Err(OperateError::NotSupported(
+                "this read-model database can't build side by side; rebuild in place",
+            ));
+        }
+        if self.core.build_standby(wanted, until, audit).await? {
+            Ok(())
+        } else {
+            Err(OperateError::AlreadyBuilding)
+        }
+    }
+
+    async fn discard(&mut self, audit: AuditEntry) -> Result<(), OperateError> {
+        let core = self.core.clone();
+        let discard = self.core.write(move |tx| {
+            async move {
+                if let Err(error) = tx.discard(core.id()).await {
+                    return refused::<D>(error);
+                }
+                tx.audit(&core.live(), &audit).await?;
+                Ok(())
+            }
+            .boxed()
+        });
+        Ok(discard.await?)
+    }
+
+    async fn retry(
+        &mut self,
+        state: &ProjectionState,
+        stream: Option<&StreamId>,
+        audit: impl Fn(String) -> AuditEntry,
+    ) -> Result<(), OperateError> {
+        let is_wanted = |parked: &StreamId| stream.is_none_or(|stream| stream == parked);
+        let streams: Vec<_> = self.parked.streams.iter().filter(|id| is_wanted(id)).cloned().collect();
+        if streams.is_empty() {
+            return Err(OperateError::NotParked);
+        }
+        let detail = stream.map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
+        if !self.core.processor.retry_policy().operator_waits {
+            // They are due, and the worker that has the lease retries them.
+            for streams in streams.chunks(DUE_AT_ONCE) {
+                let (state, due) = (self.load().await?, StateChange::Due(streams.to_vec()));
+                self.change(&state, Transition::Touch, due, audit(detail.clone())).await?;
+            }
+            return Ok(());
+        }
+        self.change(state, Transition::Touch, StateChange::Nothing, audit(detail)).await?;
+        Ok(self.retry_streams(|parked| is_wanted(&parked.stream_id), RetryScope::UntilTheEnd).await?)
+    }
+
+    /// Lets the partition that an operation concerns carry it out.
+    async fn operate_partitions(
+        &mut self,
+        split: Split,
+        action: &Action,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        let stream = match action {
+            Action::Retry(stream) => stream.clone(),
+            Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
+                let found = self.core.changeset_at(*checkpoint).await?;
+                let none = OperateError::NoChangesetAt { checkpoint: *checkpoint };
+                Some(found.ok_or(none)?.stream_id)
+            }
+            _ => return Err(OperateError::Partitioned),
+        };
+        let concerned = |partition: &Partition| stream.as_ref().is_none_or(|stream| partition.owns(stream));
+        let (mut done, mut refused) = (false, None);
+        for partition in Partition::all(split.count).filter(concerned) {
+            let core = self.core.onto_partition(partition);
+            let mut runner = Runner::new(core.into(), WorkerStatus::new().into());
+            match Box::pin(runner.carry_out(action, reason)).await {
+                Ok(()) => done = true,
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(error) if !done => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn told(changeset: &ChangesetRef) -> String {
+    format!("changeset {} of stream \"{}\"", changeset.changeset_id, changeset.stream_id)
+}
+
+/// What the database will not do passes, or is the operator's to know.
+fn refused<D: Database>(error: BoxError) -> Result<(), StepError> {
+    if D::is_transient(&*error) { Err(error.into()) } else { Err(StepError::Setup(chain(&*error))) }
+}

@@ -1,0 +1,76 @@
+//! What an operator's action is about: a changeset, a row.
+
+use std::sync::Arc;
+
+use ees_store::{Checkpoint, LogQuery, StreamId};
+use futures::FutureExt;
+
+use crate::database::{Database, Transaction};
+use crate::projection_state::{ChangesetRef, ProjectionState};
+use crate::read_model_id::Slot;
+use crate::worker::batch::reference_to;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::operations::operation::OperateError;
+use crate::worker::runner::Runner;
+
+impl<D: Database> Core<D> {
+    /// The changeset at this checkpoint, if there is one.
+    pub(super) async fn changeset_at(
+        self: &Arc<Self>,
+        checkpoint: Checkpoint,
+    ) -> Result<Option<ChangesetRef>, StepError> {
+        let page = self.log.read(LogQuery::from(checkpoint, 1)).await?;
+        Ok(page.changesets.first().map(reference_to).filter(|found| found.checkpoint == checkpoint))
+    }
+}
+
+impl<D: Database> Runner<D> {
+    /// The changeset at this checkpoint, if it is the one the projection stands before.
+    pub(super) async fn stands_before(
+        &self,
+        state: &ProjectionState,
+        checkpoint: Checkpoint,
+    ) -> Result<Option<ChangesetRef>, StepError> {
+        let mut from = state.position.next;
+        let filter = self.core.processor.subscription().log_filter();
+        // The next one it wants may lie behind some that it does not.
+        while from <= checkpoint {
+            let query = LogQuery::from(from, 1).with_filter(filter.clone());
+            let page = self.core.log.read(query).await?;
+            let foreign =
+                |stream: &StreamId| self.core.partition().is_some_and(|partition| !partition.owns(stream));
+            if let Some(first) = page.changesets.first().filter(|first| !foreign(&first.stream_id)) {
+                return Ok(Some(reference_to(first)).filter(|found| found.checkpoint == checkpoint));
+            }
+            if page.next == from {
+                break;
+            }
+            from = page.next;
+        }
+        Ok(None)
+    }
+
+    /// The changeset at this checkpoint, if it is the first one of a parked stream.
+    pub(super) async fn first_parked(&self, checkpoint: Checkpoint) -> Result<ChangesetRef, OperateError> {
+        let found = self.core.changeset_at(checkpoint).await?;
+        let parked = self.core.parked().await?;
+        let is_first = |changeset: &ChangesetRef| {
+            parked.iter().any(|stream| {
+                stream.stream_id == changeset.stream_id && stream.first == changeset.changeset_id
+            })
+        };
+        found.filter(is_first).ok_or(OperateError::NotSkippable { checkpoint })
+    }
+
+    /// The row as it is stored, whatever this program makes of it.
+    pub(super) async fn stored(&self) -> Result<ProjectionState, OperateError> {
+        let core = self.core.clone();
+        let stored = self.core.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
+        let none = match self.core.slot() {
+            Slot::Live => "the projection was never started here",
+            Slot::Standby | Slot::Scratch => "there is nothing beside the read model that is read",
+        };
+        stored.ok_or(OperateError::NeverStarted(none))
+    }
+}

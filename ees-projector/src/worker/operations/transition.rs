@@ -1,0 +1,215 @@
+//! What an operator's action makes of a projection's row: pure, as `decide` is for commits. All that has to be looked up
+//! for it comes with the action.
+
+use ees_store::Checkpoint;
+
+use crate::partition::SLOTS;
+use crate::projection::Order;
+use crate::projection_state::{ChangesetRef, Pause, ProjectionState};
+use crate::standby::StandbyRole;
+use crate::worker::operations::operation::OperateError;
+
+/// An action on the row.
+#[derive(Clone, Debug)]
+pub(crate) enum Transition {
+    Pause(Pause),
+    Resume,
+    /// Skips the changeset that the projection, which reads `from` next, stands before.
+    SkipNext {
+        from: Checkpoint,
+        changeset: ChangesetRef,
+    },
+    SetCheckpoint {
+        believed: Checkpoint,
+        wanted: Checkpoint,
+        head: Checkpoint,
+    },
+    /// Wipes, and replays up to `until`.
+    Rebuild {
+        version: u32,
+        until: Checkpoint,
+    },
+    /// Nothing but what goes with it: workers that believe the old state must look again.
+    Touch,
+}
+
+/// The row after the action.
+///
+/// # Errors
+/// Why it is refused.
+pub(crate) fn transition(
+    state: &ProjectionState,
+    action: &Transition,
+) -> Result<ProjectionState, OperateError> {
+    Ok(match action {
+        Transition::Pause(pause) => state.moved(|state| state.pause = Some(pause.clone())),
+        Transition::Resume => state.moved(|state| state.pause = None),
+        Transition::SkipNext { from, .. } if state.position.next != *from => {
+            return Err(OperateError::Overtaken);
+        }
+        Transition::SkipNext { changeset, .. } => state.moved(|state| {
+            state.position.next = changeset.checkpoint.next();
+            state.last = Some(changeset.clone());
+            state.pause = None;
+        }),
+        Transition::SetCheckpoint { believed, .. } if state.position.next != *believed => {
+            return Err(OperateError::Moved { checkpoint: state.position.next });
+        }
+        Transition::SetCheckpoint { wanted, head, .. } if wanted > head => {
+            return Err(OperateError::PastHead { head: *head });
+        }
+        Transition::SetCheckpoint { wanted, .. } => state.moved(|state| {
+            state.position.next = *wanted;
+            state.last = None;
+        }),
+        Transition::Rebuild { version, until } => state.wiped(*version, *until),
+        Transition::Touch => state.moved(|_| {}),
+    })
+}
+
+/// Whether a standby may take the live read model's place; `back` if it should be one that was live before.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_swap(
+    standby: &ProjectionState,
+    back: bool,
+    force: bool,
+    is_anything_parked: bool,
+) -> Result<(), OperateError> {
+    let was_live = standby.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
+    match (back, was_live) {
+        (true, false) => Err(OperateError::NeverLive),
+        (false, true) => Err(OperateError::WasLive),
+        _ if force => Ok(()),
+        _ if is_anything_parked => Err(OperateError::StandbyParked),
+        _ if standby.rebuild_until.is_some() => Err(OperateError::StillBuilding),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a projection's streams may be dealt out to so many partitions.
+///
+/// # Errors
+/// Why not.
+pub(crate) fn check_partitions(order: Order, count: u32) -> Result<(), OperateError> {
+    match order {
+        Order::Log => Err(OperateError::NeedsLogOrder),
+        Order::Stream if !(1..=SLOTS).contains(&count) => Err(OperateError::PartitionCount { max: SLOTS }),
+        Order::Stream => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ees_store::Timestamp;
+
+    use super::*;
+    use crate::projection_state::{PausedBy, Position};
+    use crate::standby::{SideBySide, Standby};
+
+    fn at(next: u64) -> ProjectionState {
+        let position = Position { next: Checkpoint::new(next), epoch: 7 };
+        ProjectionState { position, ..ProjectionState::new(3) }
+    }
+
+    fn paused(next: u64) -> ProjectionState {
+        ProjectionState { pause: Some(pause("before")), last: Some(changeset(next - 1)), ..at(next) }
+    }
+
+    fn pause(reason: &str) -> Pause {
+        let since = Timestamp::from_micros(1);
+        Pause { by: PausedBy::Operator, reason: reason.to_owned(), since, failure: None }
+    }
+
+    fn changeset(checkpoint: u64) -> ChangesetRef {
+        ChangesetRef {
+            checkpoint: Checkpoint::new(checkpoint),
+            stream_id: "a".parse().unwrap(),
+            changeset_id: 1.into(),
+            timestamp: Timestamp::from_micros(2),
+        }
+    }
+
+    fn set(believed: u64, wanted: u64, head: u64) -> Transition {
+        let [believed, wanted, head] = [believed, wanted, head].map(Checkpoint::new);
+        Transition::SetCheckpoint { believed, wanted, head }
+    }
+
+    #[test]
+    fn each_action_gives_the_row_that_it_promises() {
+        let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(8) };
+        let rebuild = Transition::Rebuild { version: 4, until: Checkpoint::new(9) };
+        let cases = [
+            (at(5), Transition::Pause(pause("why")), ProjectionState { pause: Some(pause("why")), ..at(5) }),
+            (paused(5), Transition::Resume, ProjectionState { last: Some(changeset(4)), ..at(5) }),
+            (paused(5), skip, ProjectionState { last: Some(changeset(8)), ..at(9) }),
+            (paused(5), set(5, 2, 9), ProjectionState { pause: Some(pause("before")), ..at(2) }),
+            (at(5), set(5, 9, 9), at(9)),
+            (
+                paused(5),
+                rebuild,
+                ProjectionState { version: 4, rebuild_until: Some(Checkpoint::new(9)), ..at(0) },
+            ),
+            (paused(5), Transition::Touch, paused(5)),
+        ];
+        for (before, action, after) in cases {
+            let mut expected = after;
+            // Workers that slept through it find out by the epoch.
+            expected.position.epoch = before.position.epoch + 1;
+            assert_eq!(transition(&before, &action), Ok(expected), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_decided_on_another_position_is_refused() {
+        let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(5) };
+        let cases = [
+            (at(6), skip, OperateError::Overtaken),
+            (at(6), set(5, 2, 9), OperateError::Moved { checkpoint: Checkpoint::new(6) }),
+            (at(5), set(5, 10, 9), OperateError::PastHead { head: Checkpoint::new(9) }),
+        ];
+        for (before, action, refused) in cases {
+            assert_eq!(transition(&before, &action), Err(refused), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn a_standby_is_swapped_when_it_is_whole_and_only_the_way_it_came() {
+        let building = |until: Option<u64>| ProjectionState {
+            standby: Some(SideBySide::default().into()),
+            rebuild_until: until.map(Checkpoint::new),
+            ..at(5)
+        };
+        let following = ProjectionState {
+            standby: Some(Standby { role: StandbyRole::Following, ..SideBySide::default().into() }),
+            ..at(5)
+        };
+        let cases = [
+            (building(None), false, false, false, Ok(())),
+            (building(None), true, true, false, Err(OperateError::NeverLive)),
+            (building(None), false, false, true, Err(OperateError::StandbyParked)),
+            (building(Some(9)), false, false, false, Err(OperateError::StillBuilding)),
+            (building(Some(9)), false, true, true, Ok(())),
+            (following.clone(), true, false, false, Ok(())),
+            (following, false, true, false, Err(OperateError::WasLive)),
+        ];
+        for (standby, back, force, is_parked, expected) in cases {
+            let found = check_swap(&standby, back, force, is_parked);
+            assert_eq!(found, expected, "back {back}, force {force}, parked {is_parked}: {standby:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_keeps_to_its_streams_is_dealt_out() {
+        let cases = [
+            (Order::Log, 2, Err(OperateError::NeedsLogOrder)),
+            (Order::Stream, 0, Err(OperateError::PartitionCount { max: SLOTS })),
+            (Order::Stream, SLOTS + 1, Err(OperateError::PartitionCount { max: SLOTS })),
+            (Order::Stream, SLOTS, Ok(())),
+        ];
+        for (order, count, expected) in cases {
+            assert_eq!(check_partitions(order, count), expected, "{order:?} {count}");
+        }
+    }
+}

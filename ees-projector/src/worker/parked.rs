@@ -1,0 +1,297 @@
+//! Streams that are parked because one of their changesets failed, and how they are retried.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ees_store::{Checkpoint, LogQuery, StreamId, Timestamp};
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+
+use crate::database::{Database, LedgerRows, ParkedRows};
+use crate::policy::{OnFailure, Parking, in_future};
+use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
+use crate::reactor::EffectState;
+use crate::worker::batch::{Batch, reference_to};
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::held_state::HeldState;
+use crate::worker::log_identity::{is_late, late};
+use crate::worker::runner::Runner;
+
+/// Changesets of one stream in a portion.
+const RETRIED_AT_ONCE: usize = 100;
+
+/// What a worker knows of the streams that are parked.
+#[derive(Default)]
+pub(crate) struct Parked {
+    pub(crate) streams: Arc<HashSet<StreamId>>,
+    /// When the next one is to be retried.
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// How parked streams are retried.
+pub(crate) struct RetryPolicy {
+    pub(crate) streams_at_once: usize,
+    /// The most streams before others get their turn.
+    pub(crate) streams_max: usize,
+    pub(crate) scope: RetryScope,
+    /// Whether an operator who has a stream retried waits for what comes of it.
+    pub(crate) operator_waits: bool,
+}
+
+/// How much of a parked stream is retried before others get their turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RetryScope {
+    OnePortion,
+    UntilTheEnd,
+}
+
+/// What came of a parked changeset that was retried, and how its stream stands then.
+pub(crate) enum Retried {
+    Succeeded(ParkedStream),
+    Failed(ParkedStream),
+}
+
+impl<D: Database> Runner<D> {
+    /// Parks the changeset, with all later ones of its stream, and goes on after it. Too many, and the projection is
+    /// paused instead.
+    pub(crate) async fn park(
+        &mut self,
+        state: ProjectionState,
+        parking: Parking,
+        changeset: &ChangesetRef,
+        attempts: u32,
+        message: &str,
+    ) -> Result<(), StepError> {
+        let parked = self.core.parked().await?;
+        let waiting: u64 = parked.iter().map(|stream| stream.changesets).sum();
+        if parked.len() >= parking.streams_max || waiting >= parking.changesets_max {
+            let reason = format!(
+                "too much is parked already ({} streams, {waiting} changesets); then came: {message}",
+                parked.len()
+            );
+            return self.pause_at(state, changeset, attempts, reason).await;
+        }
+        let retry_at = in_future(parking.retry_after(0));
+        let log_id = match state.log_id {
+            Some(log_id) => log_id,
+            None => self.core.log.head().await?.log_id,
+        };
+        let to = state.advanced(changeset.checkpoint.next(), log_id, Some(changeset.clone()));
+        let (core, failed, error) = (self.core.clone(), changeset.clone(), message.to_owned());
+        let park = self.commit(state, to, move |tx| {
+            async move { Ok(tx.park(core.id(), &failed, &error, Some(retry_at)).await?) }.boxed()
+        });
+        park.await?;
+        tracing::error!(
+            projection = self.core.name(), checkpoint = changeset.checkpoint.get(),
+            stream = %changeset.stream_id, error = message, "the stream is parked; the others go on"
+        );
+        Arc::make_mut(&mut self.parked.streams).insert(changeset.stream_id.clone());
+        self.parked.due = Some(self.parked.due.map_or(retry_at, |due| due.min(retry_at)));
+        self.show_parked();
+        Ok(())
+    }
+
+    /// A changeset of a parked stream for which there is no room left among those that are parked, counted within the batch.
+    pub(crate) async fn one_too_many(&self, batch: &Batch) -> Result<Option<usize>, StepError> {
+        let OnFailure::Park(parking) = self.core.settings.on_failure else { return Ok(None) };
+        if self.parked.streams.is_empty() {
+            return Ok(None);
+        }
+        let of_parked =
+            |changeset: &usize| self.parked.streams.contains(&batch.changesets[*changeset].stream_id);
+        let mut more = (0..batch.changesets.len()).filter(of_parked).peekable();
+        if more.peek().is_none() {
+            return Ok(None);
+        }
+        let waiting: u64 = self.core.parked().await?.iter().map(|stream| stream.changesets).sum();
+        let room = parking.changesets_max.saturating_sub(waiting);
+        Ok(more.nth(usize::try_from(room).unwrap_or(usize::MAX)))
+    }
+
+    /// Retries the streams whose time has come; whether any was.
+    pub(crate) fn retry_due_streams(&mut self) -> BoxFuture<'_, bool> {
+        async move {
+            let now = Timestamp::now();
+            if self.parked.due.is_none_or(|due| due > now) {
+                return false;
+            }
+            let retried = match self.may_retry().await {
+                Ok(false) => return false,
+                Ok(true) => {
+                    let RetryPolicy { scope, .. } = self.core.processor.retry_policy();
+                    let is_due = |stream: &ParkedStream| stream.retry_at.is_some_and(|due| due <= now);
+                    self.retry_streams(is_due, scope).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = &retried {
+                tracing::warn!(projection = self.core.name(), ?error, "parked streams could not be retried");
+                self.state.forget();
+                self.parked.due = Some(in_future(self.core.settings.retry.delay_max));
+            }
+            retried.is_ok()
+        }
+        .boxed()
+    }
+
+    /// As [`retry_due_streams`](Self::retry_due_streams), for as long as some are due: for hosts that do not stay.
+    pub(crate) async fn retry_due_streams_until(&mut self, deadline: Instant) {
+        while self.retry_due_streams().await && Instant::now() < deadline {}
+    }
+
+    /// Whether the projection is at work, and it is this worker who does it: it may have been asleep for a while.
+    async fn may_retry(&mut self) -> Result<bool, StepError> {
+        self.load().await?;
+        if !self.has_lease().await? {
+            return Ok(false);
+        }
+        let state = self.load().await?;
+        Ok(state.pause.is_none() && !self.core.is_dealt_out(&state))
+    }
+
+    /// Retries some of the parked streams, each in its own order.
+    pub(crate) async fn retry_streams(
+        &mut self,
+        wanted: impl Fn(&ParkedStream) -> bool,
+        scope: RetryScope,
+    ) -> Result<(), StepError> {
+        let RetryPolicy { streams_at_once, streams_max, .. } = self.core.processor.retry_policy();
+        // What is written moves the row: it is read again.
+        let state = self.take_state().await?;
+        let mut streams = self.core.parked().await?;
+        streams.retain(wanted);
+        streams.truncate(streams_max);
+        let held = self.hold(state, self.core.processor.effect_timeout());
+        let mut streams = streams.into_iter().peekable();
+        while streams.peek().is_some() {
+            let together = streams.by_ref().take(streams_at_once);
+            let retrying = join_all(together.map(|stream| retry_stream(&held, stream, scope)));
+            // To the end of all of them: one that can't go on must not cut off what another is doing.
+            let retried = held.keeping_lease(retrying).await?;
+            retried.into_iter().collect::<Result<(), _>>()?;
+        }
+        self.load().await?;
+        Ok(())
+    }
+
+    /// Notes which streams are parked.
+    pub(crate) fn know_parked(&mut self, parked: Vec<ParkedStream>) {
+        let given_up = parked.iter().filter(|stream| stream.is_given_up()).count();
+        self.status.update(|status| status.given_up_streams = given_up);
+        self.parked = Parked {
+            due: parked.iter().filter_map(|stream| stream.retry_at).min(),
+            streams: Arc::new(parked.into_iter().map(|stream| stream.stream_id).collect()),
+        };
+    }
+
+    pub(crate) fn show_parked(&self) {
+        let parked = self.parked.streams.len();
+        self.status.update(|status| status.parked_streams = parked);
+    }
+}
+
+/// Retries a stream's changesets in order, each in a transaction that also takes it off the list.
+fn retry_stream<D: Database>(
+    held: &HeldState<D>,
+    mut stream: ParkedStream,
+    scope: RetryScope,
+) -> BoxFuture<'_, Result<(), StepError>> {
+    async move {
+        let core = held.core();
+        loop {
+            let checkpoints = core.parked_checkpoints(&stream.stream_id).await?;
+            if checkpoints.is_empty() {
+                tracing::info!(
+                    projection = core.name(), stream = %stream.stream_id, "the parked stream got through"
+                );
+                return Ok(());
+            }
+            for checkpoint in checkpoints {
+                let (batch, changeset) = core.parked_changeset(&stream.stream_id, checkpoint).await?;
+                match core.processor.retry(held, &stream, batch, changeset.clone()).await? {
+                    Retried::Succeeded(next) => stream = next,
+                    Retried::Failed(failed) => return note_failed(held, failed, changeset).await,
+                }
+            }
+            if scope == RetryScope::OnePortion {
+                return Ok(());
+            }
+        }
+    }
+    .boxed()
+}
+
+async fn note_failed<D: Database>(
+    held: &HeldState<D>,
+    stream: ParkedStream,
+    changeset: ChangesetRef,
+) -> Result<(), StepError> {
+    let core = held.core().clone();
+    if stream.is_given_up() {
+        tracing::error!(
+            projection = core.name(), stream = %stream.stream_id, changeset = changeset.changeset_id.get(),
+            error = stream.error, "given up: mend it and retry, or discard the changeset"
+        );
+    }
+    held.change(None, move |tx| {
+        async move {
+            tx.update_parked(core.id(), &stream).await?;
+            if stream.is_given_up() {
+                let ChangesetRef { stream_id, changeset_id, .. } = &changeset;
+                tx.settle_effects(core.id(), stream_id, *changeset_id, EffectState::Parked).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    })
+    .await
+}
+
+impl<D: Database> Core<D> {
+    /// The streams that are parked, those to be retried first at the front.
+    pub(crate) async fn parked(self: &Arc<Self>) -> Result<Vec<ParkedStream>, StepError> {
+        let core = self.clone();
+        let parked = self.read(move |tx| async move { Ok(tx.parked(core.id()).await?) }.boxed());
+        Ok(self.own(parked.await?))
+    }
+
+    /// Of the streams that are parked, those this worker is for.
+    pub(crate) fn own(&self, mut parked: Vec<ParkedStream>) -> Vec<ParkedStream> {
+        if let Some(partition) = self.partition() {
+            parked.retain(|stream| partition.owns(&stream.stream_id));
+        }
+        parked
+    }
+
+    /// A parked changeset, read again.
+    async fn parked_changeset(
+        &self,
+        stream_id: &StreamId,
+        checkpoint: Checkpoint,
+    ) -> Result<(Batch, ChangesetRef), StepError> {
+        let page = self.log.read(LogQuery::from(checkpoint, 1)).await?;
+        if is_late(&page, checkpoint) {
+            return Err(late(checkpoint));
+        }
+        let found = page.changesets.first().map(reference_to);
+        let found = found.filter(|found| found.checkpoint == checkpoint && found.stream_id == *stream_id);
+        let changeset = found.ok_or_else(|| {
+            StepError::Replaced(format!("the parked changeset at checkpoint {checkpoint} is not in the log"))
+        })?;
+        Ok((self.processor.decode(checkpoint, page), changeset))
+    }
+
+    async fn parked_checkpoints(
+        self: &Arc<Self>,
+        stream_id: &StreamId,
+    ) -> Result<Vec<Checkpoint>, StepError> {
+        let (core, stream_id) = (self.clone(), stream_id.clone());
+        let parked = self.read(move |tx| {
+            async move { Ok(tx.parked_places(core.id(), &stream_id, RETRIED_AT_ONCE).await?) }.boxed()
+        });
+        parked.await
+    }
+}

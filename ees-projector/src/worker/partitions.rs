@@ -1,0 +1,234 @@
+//! A projection whose streams are split over several workers: each partition has a row with a position of its own, a
+//! lease of its own, and reads the whole log for its streams.
+//!
+//! Splitting anew: all partitions are fenced and told of one barrier, at which each stops; when all stand there, the rows
+//! are exchanged for new ones in one transaction. Nothing is rebuilt.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use ees_store::Timestamp;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::database::{AuditRows, Database, Transaction};
+use crate::partition::{Partition, Split};
+use crate::projection_state::{AuditEntry, Position, ProjectionState};
+use crate::status::{PartitionStatus, State};
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::outcome::Drained;
+use crate::worker::runner::Runner;
+use crate::worker::worker_status::WorkerStatus;
+
+/// The workers of a projection's partitions in this process.
+#[derive(Default)]
+pub(crate) struct Partitions {
+    count: u32,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    statuses: Vec<Arc<WorkerStatus>>,
+}
+
+impl Partitions {
+    pub(crate) fn wake(&self) {
+        self.statuses.iter().for_each(|status| status.wake());
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        *self = Self::default();
+    }
+}
+
+impl ProjectionState {
+    /// A partition's row, where the projection stands.
+    fn partition(&self, count: u32) -> Self {
+        let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
+        let position = Position { epoch, ..self.position };
+        Self { position, split: Some(Split::into(count)), ..self.clone() }
+    }
+}
+
+impl<D: Database> Core<D> {
+    /// Makes the partitions' rows as the projection's own says: none, or so many where it stands.
+    pub(crate) async fn deal_out(&self, tx: &mut D::Tx, state: &ProjectionState) -> Result<(), StepError> {
+        tx.remove_partitions(self.id()).await?;
+        let Some(split) = state.split else { return Ok(()) };
+        for partition in Partition::all(split.count) {
+            let row = state.partition(split.count);
+            tx.add_partition(&self.id().of_partition(partition), &row).await?;
+        }
+        Ok(())
+    }
+
+    /// Splits into another number of partitions; when they are split already, once all have come to one place.
+    pub(super) async fn split(&self, count: u32, audit: AuditEntry) -> Result<(), StepError> {
+        let mut tx = self.begin().await?;
+        let state = tx.lock(self.id()).await?.ok_or(StepError::Fenced)?;
+        let rows = tx.partitions(self.id(), true).await?;
+        let ahead = rows.iter().map(|row| row.state.position.next).max();
+        let to = match (state.split, ahead) {
+            (Some(split), Some(barrier)) => {
+                let split = Split { next_count: Some(count), barrier: Some(barrier), ..split };
+                for row in &rows {
+                    let moved = row.state.moved(|row| row.split = Some(split));
+                    let replaced = tx.replace(&row.id, row.state.position, &moved).await;
+                    if !replaced? {
+                        return Err(StepError::Fenced);
+                    }
+                }
+                state.moved(|state| state.split = Some(split))
+            }
+            _ => {
+                let to = state.moved(|state| state.split = (count > 1).then(|| Split::into(count)));
+                self.deal_out(&mut tx, &to).await?;
+                to
+            }
+        };
+        if !tx.replace(self.id(), state.position, &to).await? {
+            return Err(StepError::Fenced);
+        }
+        tx.audit(self.id(), &audit).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Splits anew, when all partitions have come to the barrier.
+    async fn join(&self) -> Result<(), StepError> {
+        let mut tx = self.begin().await?;
+        let state = tx.lock(self.id()).await?.ok_or(StepError::Fenced)?;
+        let Some(Split { barrier: Some(barrier), next_count, .. }) = state.split else { return Ok(()) };
+        let rows = tx.partitions(self.id(), true).await?;
+        if rows.is_empty() || rows.iter().any(|row| row.state.position.next != barrier) {
+            return Ok(());
+        }
+        let to = state.moved(|state| {
+            state.position.next = barrier;
+            state.log_id = rows[0].state.log_id;
+            state.last = rows[0].state.last.clone();
+            state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
+            state.split = next_count.filter(|count| *count > 1).map(Split::into);
+        });
+        self.deal_out(&mut tx, &to).await?;
+        if !tx.replace(self.id(), state.position, &to).await? {
+            return Err(StepError::Fenced);
+        }
+        tx.commit().await?;
+        tracing::info!(
+            projection = self.name(),
+            checkpoint = barrier.get(),
+            partitions = next_count,
+            "the streams are dealt out anew"
+        );
+        Ok(())
+    }
+}
+
+impl<D: Database> Runner<D> {
+    /// There are none any more.
+    pub(crate) async fn forget_partitions(&mut self) {
+        if self.partitions.count > 0 {
+            self.partitions.stop().await;
+            self.status.update(|status| status.partitions.clear());
+        }
+    }
+
+    // Not in the async function that calls it: a worker's future would hold its own kind.
+    fn start_partitions(&mut self, count: u32) {
+        self.partitions.stop = self.stop.child_token();
+        self.partitions.count = count;
+        for partition in Partition::all(count) {
+            let core = Arc::new(self.core.onto_partition(partition));
+            let status = Arc::new(WorkerStatus::new());
+            self.partitions.statuses.push(status.clone());
+            let runner = Runner::new(core, status);
+            let (_, operations) = mpsc::channel(1);
+            self.partitions.tasks.spawn(runner.run(operations, self.partitions.stop.clone()));
+        }
+    }
+
+    /// Keeps a worker for each partition, shows how they stand, and deals out anew when that is due.
+    pub(crate) async fn tend_partitions(
+        &mut self,
+        state: ProjectionState,
+        split: Split,
+    ) -> Result<(), StepError> {
+        // A host that does not stay goes through them itself.
+        if self.lease.stays && self.partitions.count != split.count {
+            self.partitions.stop().await;
+            self.start_partitions(split.count);
+        }
+        let mut tx = self.core.begin().await?;
+        let rows = tx.partitions(self.core.id(), false).await?;
+        drop(tx);
+        if let Some(barrier) = split.barrier
+            && rows.iter().all(|row| row.state.position.next == barrier)
+        {
+            self.core.join().await?;
+            // Read anew what came of it.
+            return Err(StepError::Fenced);
+        }
+        let mut shown = state;
+        if let Some(last) = rows.iter().map(|row| &row.state).min_by_key(|row| row.position.next) {
+            shown.position.next = last.position.next;
+            shown.rebuild_until = last.rebuild_until;
+        }
+        shown.pause = rows.iter().find_map(|row| row.state.pause.clone());
+        let paused = shown.pause.is_some();
+        self.show(&shown);
+        let head = self.core.log.head().await?;
+        for row in &rows {
+            if !self.verified.covers(&row.state, &head) {
+                self.core.verify(&row.state, &head).await?;
+            }
+        }
+        self.verified.note(&head);
+        let behind = self.status.snapshot().checkpoint() < head.checkpoint;
+        self.record_success(match (paused, behind) {
+            (true, _) => State::Paused,
+            (false, true) => State::CatchingUp,
+            (false, false) => State::Following,
+        });
+        let failing = self
+            .partitions
+            .statuses
+            .iter()
+            .map(|status| status.snapshot())
+            .find(|status| status.failure.is_some());
+        if let Some(failing) = failing.filter(|_| !paused) {
+            self.status.update(|status| {
+                status.state = failing.state;
+                status.failure = failing.failure;
+            });
+        }
+        let partitions = rows.iter().enumerate().map(|(index, row)| PartitionStatus {
+            partition: u32::try_from(index).unwrap_or(u32::MAX),
+            checkpoint: row.state.position.next,
+            owner: row.owner.clone(),
+            pause: row.state.pause.clone(),
+        });
+        let partitions = partitions.collect();
+        self.status.update(|status| {
+            status.head = head.checkpoint;
+            status.partitions = partitions;
+        });
+        Ok(())
+    }
+
+    /// For hosts that do not stay: one partition after the other.
+    pub(crate) async fn drain_partitions(&self, split: Split, deadline: Instant) -> Drained {
+        let mut drained = Drained::CaughtUp;
+        for partition in Partition::all(split.count) {
+            let core = Arc::new(self.core.onto_partition(partition));
+            let mut runner = Runner::new(core, Arc::new(WorkerStatus::new()));
+            match Box::pin(runner.drain_until(deadline)).await {
+                Drained::CaughtUp => {}
+                other => drained = other,
+            }
+        }
+        drained
+    }
+}

@@ -1,0 +1,53 @@
+//! What is kept for a while only is removed, a bounded number of entries at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+
+use crate::database::{AuditRows, Database};
+use crate::policy::in_past;
+use crate::read_model_id::Slot;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::runner::Runner;
+
+const EVERY: Duration = Duration::from_secs(60 * 60);
+const ENTRIES_AT_ONCE: usize = 1_000;
+
+impl<D: Database> Runner<D> {
+    /// Removes what is old enough, if it is time to. For the worker that has the lease: one is enough.
+    pub(crate) async fn sweep_if_due(&mut self) {
+        if self.core.slot() != Slot::Live || self.sweep_due.is_some_and(|due| Instant::now() < due) {
+            return;
+        }
+        let removed = self.core.sweep().await.unwrap_or_else(|error| {
+            tracing::warn!(
+                projection = self.core.name(),
+                ?error,
+                "old entries could not be removed; will retry"
+            );
+            0
+        });
+        // More may be waiting: they go after the next step.
+        self.sweep_due = (removed < ENTRIES_AT_ONCE).then(|| Instant::now() + EVERY);
+    }
+}
+
+impl<D: Database> Core<D> {
+    /// Removes old entries; the largest number of one kind.
+    async fn sweep(self: &Arc<Self>) -> Result<usize, StepError> {
+        let core = self.clone();
+        let audit = self.write(move |tx| {
+            let before = in_past(core.settings.keep_audit);
+            async move { Ok(tx.sweep(core.id(), before, ENTRIES_AT_ONCE).await?) }.boxed()
+        });
+        let audit = audit.await?;
+        // Apart: together they may be more than DynamoDB takes at once.
+        let core = self.clone();
+        let own = self.write(move |tx| {
+            async move { Ok(core.processor.sweep(tx, &core, ENTRIES_AT_ONCE).await?) }.boxed()
+        });
+        Ok(audit.max(own.await?))
+    }
+}

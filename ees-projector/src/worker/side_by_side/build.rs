@@ -1,0 +1,203 @@
+//! A read model is built beside the live one: to be swapped with it, or only to be compared.
+
+use std::sync::Arc;
+
+use ees_store::{Checkpoint, Timestamp};
+use futures::FutureExt;
+
+use super::require_unpartitioned;
+use crate::database::{AuditRows, Database, Transaction};
+use crate::projection_state::{AuditEntry, ProjectionState};
+use crate::read_model_id::Slot;
+use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
+use crate::status::State;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+use crate::worker::initialize::setup;
+use crate::worker::operations::operation::OperateError;
+use crate::worker::outcome::Stepped;
+use crate::worker::runner::Runner;
+use crate::worker::worker_status::WorkerStatus;
+
+impl<D: Database> Core<D> {
+    /// Makes an empty read model in this slot, in place of what may be there. The caller holds the live one's row, so
+    /// that nobody swaps meanwhile.
+    pub(crate) async fn make_standby(
+        &self,
+        tx: &mut D::Tx,
+        standby: Standby,
+        until: Checkpoint,
+    ) -> Result<(), StepError> {
+        let state = ProjectionState::standby(self.processor.version(), until, standby);
+        tx.discard(self.id()).await.map_err(setup::<D>)?;
+        if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
+            return Err(StepError::Fenced);
+        }
+        self.create_tables(tx).await
+    }
+
+    /// Begins to build a standby; `false` when one is being built already.
+    pub(crate) async fn build_standby(
+        self: &Arc<Self>,
+        wanted: SideBySide,
+        until: Checkpoint,
+        audit: AuditEntry,
+    ) -> Result<bool, StepError> {
+        let core = self.clone();
+        let built = self.write(move |tx| {
+            async move {
+                let standby = core.onto(Slot::Standby);
+                tx.lock(core.id()).await?;
+                let found = tx.load(standby.id()).await?.and_then(|found| found.standby);
+                if found.is_some_and(|found| found.role == StandbyRole::Building) {
+                    return Ok(false);
+                }
+                standby.make_standby(tx, wanted.into(), until).await?;
+                tx.audit(core.id(), &audit).await?;
+                Ok(true)
+            }
+            .boxed()
+        });
+        built.await
+    }
+
+    /// Builds the read model once more and compares it with the live one; then throws it away. `status` shows how far
+    /// it is.
+    pub(crate) async fn verify_live(
+        self: Arc<Self>,
+        status: Arc<WorkerStatus>,
+    ) -> Result<Comparison, OperateError> {
+        if !D::SIDE_BY_SIDE {
+            return Err(OperateError::NotSupported("this read-model database can't verify"));
+        }
+        let until = self.head().await?.checkpoint;
+        let scratch = Arc::new(self.onto(Slot::Scratch));
+        self.make_scratch(scratch.clone(), until).await?;
+        let mut runner = Runner::new(scratch.clone(), status);
+        let compared = runner.build_and_compare(until).await;
+        if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
+            // What is there now is another verification's.
+            return Err(OperateError::AlreadyVerifying);
+        }
+        scratch.throw_away().await?;
+        Ok(compared?)
+    }
+
+    async fn make_scratch(self: &Arc<Self>, scratch: Arc<Self>, until: Checkpoint) -> Result<(), StepError> {
+        let plan =
+            Standby { role: StandbyRole::Building, swap: false, verify: true, force: false, note: None };
+        let core = self.clone();
+        let made = self.write(move |tx| {
+            async move {
+                require_unpartitioned(tx.lock(core.id()).await?)?;
+                scratch.make_standby(tx, plan, until).await
+            }
+            .boxed()
+        });
+        made.await
+    }
+
+    async fn throw_away(self: &Arc<Self>) -> Result<(), StepError> {
+        let core = self.clone();
+        self.write(move |tx| async move { Ok(tx.discard(core.id()).await?) }.boxed()).await
+    }
+}
+
+impl<D: Database> Runner<D> {
+    async fn build_and_compare(&mut self, until: Checkpoint) -> Result<Comparison, StepError> {
+        self.lease.stays = false;
+        loop {
+            match self.step().await {
+                Ok(Stepped::Moved | Stepped::Idle) => {}
+                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
+                    return Err(StepError::Absent);
+                }
+                // These pass; the lease that was just taken moves the epoch as well.
+                Err(error @ (StepError::Log(_) | StepError::Database(_) | StepError::Fenced)) => {
+                    let pause = self.fail(error).await;
+                    tokio::time::sleep(pause).await;
+                }
+                Err(error) => return Err(error),
+            }
+            if self.load().await?.position.next >= until {
+                return self.compare_with_live().await;
+            }
+        }
+    }
+
+    /// Does what was planned for when the standby has caught up, if it has.
+    pub(crate) async fn complete_if_due(&mut self) -> Result<(), StepError> {
+        if self.core.slot() != Slot::Standby {
+            return Ok(());
+        }
+        // After an idle step it is to be read again; and it may have been caught up when this worker began.
+        let state = self.load().await?;
+        let Some(plan) = self.is_due(&state) else {
+            // Whom a swap would wait for is asked anew when this one, or the next, is whole.
+            self.older_readers = None;
+            return Ok(());
+        };
+        if !plan.force && !self.parked.streams.is_empty() {
+            let note = format!(
+                "{} streams are parked: retry or skip those of {}, or swap by force",
+                self.parked.streams.len(),
+                self.core.name()
+            );
+            return self.remain_standby(note).await;
+        }
+        let core = self.core.clone();
+        let live = self.core.read(move |tx| async move { Ok(tx.load(&core.live()).await?) }.boxed()).await?;
+        if live.is_some_and(|live| live.version > self.core.processor.version()) {
+            return self.remain_standby("the one that is read is a newer version's by now".to_owned()).await;
+        }
+        if plan.verify {
+            let comparison = self.compare_with_live().await?;
+            if let Some(first) = comparison.differences.first() {
+                let count = comparison.differences.len();
+                let note = format!(
+                    "{count} differences at checkpoint {}, the first: {first}",
+                    comparison.checkpoint
+                );
+                return self.remain_standby(note).await;
+            }
+            tracing::info!(
+                projection = self.core.name(),
+                checkpoint = comparison.checkpoint,
+                rows = comparison.rows,
+                "equal to the live one"
+            );
+        }
+        if !plan.force && self.is_seen_half_built().await? {
+            return Ok(());
+        }
+        let at = self.state.peek().map_or(Checkpoint::START, |state| state.position.next);
+        let audit = AuditEntry {
+            at: Timestamp::now(),
+            action: "swap".to_owned(),
+            reason: "it has caught up".to_owned(),
+            checkpoint: at,
+            detail: String::new(),
+        };
+        self.swap(audit).await
+    }
+
+    /// Whether the standby has caught up, and what was planned for then.
+    fn is_due(&self, state: &ProjectionState) -> Option<Standby> {
+        let plan = state.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
+        let caught_up = self.status.snapshot().state == State::Following && state.rebuild_until.is_none();
+        caught_up.then_some(plan)
+    }
+
+    /// It is not swapped by itself any more; the row says why.
+    async fn remain_standby(&mut self, note: String) -> Result<(), StepError> {
+        tracing::error!(projection = self.core.name(), note, "not swapped");
+        let state = self.take_state().await?;
+        let moved = state.moved(|state| {
+            if let Some(standby) = &mut state.standby {
+                standby.swap = false;
+                standby.note = Some(note);
+            }
+        });
+        self.commit(state, moved, |_| async { Ok(()) }.boxed()).await
+    }
+}

@@ -1,0 +1,66 @@
+//! What a rebuild would take, measured on a sample.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_store::Checkpoint;
+use serde::{Deserialize, Serialize};
+
+use crate::database::{Database, Transaction};
+use crate::projection_state::ProjectionState;
+use crate::read_model_id::Slot;
+use crate::standby::SideBySide;
+use crate::worker::core::Core;
+use crate::worker::error::StepError;
+
+/// What a rebuild would take, as far as a sample tells: its first changesets were applied, and taken back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct Estimate {
+    /// Changesets to replay, those left out by a filter included.
+    pub changesets: u64,
+    /// Changesets a second, in the sample; `None` when there was nothing to measure.
+    pub rate: Option<f64>,
+    /// Seconds it would take at that rate.
+    pub seconds: Option<f64>,
+    /// Bytes that the live read model takes, indexes included, where the database can tell: so much room a rebuild side
+    /// by side needs besides.
+    pub read_model_bytes: Option<u64>,
+}
+
+impl Estimate {
+    pub(crate) fn of(head: Checkpoint, sample: Option<(u64, f64)>, read_model_bytes: Option<u64>) -> Self {
+        let changesets = head.get();
+        let rate =
+            sample.filter(|(applied, _)| *applied > 0).map(|(applied, time)| applied as f64 / time.max(1e-6));
+        Self { changesets, rate, seconds: rate.map(|rate| changesets as f64 / rate), read_model_bytes }
+    }
+}
+
+impl<D: Database> Core<D> {
+    /// Applies the first changesets of the log beside the live read model, takes that back, and says what all of them
+    /// would take.
+    pub(crate) async fn estimate(self: Arc<Self>) -> Result<Estimate, StepError> {
+        let head = self.log.head().await?.checkpoint;
+        if !D::SIDE_BY_SIDE {
+            return Ok(Estimate::of(head, None, None));
+        }
+        let sample = Arc::new(self.onto(Slot::Scratch));
+        let began = Instant::now();
+        let batch = sample.fetch(Checkpoint::START, self.batch(), Duration::ZERO).await?;
+        let reading = began.elapsed();
+        let mut tx = self.begin().await?;
+        let bytes = tx.size_bytes(self.id()).await?;
+        sample.make_standby(&mut tx, SideBySide::default().into(), head).await?;
+        let began = Instant::now();
+        if let Some(first) = batch.reference(0) {
+            let at = ProjectionState::new(self.processor.version()).position;
+            let events: Vec<_> = (0..batch.len()).collect();
+            sample.apply_events(&batch, &events, at, first, &mut tx).await?;
+        }
+        let seconds = (reading + began.elapsed()).as_secs_f64();
+        // Dropped: nothing of it stays.
+        drop(tx);
+        Ok(Estimate::of(head, Some((batch.next.get(), seconds)), bytes))
+    }
+}

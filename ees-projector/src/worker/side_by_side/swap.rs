@@ -1,0 +1,51 @@
+//! The standby and the live read model exchange their places.
+
+use super::require_unpartitioned;
+use crate::database::{AuditRows, Database, Transaction};
+use crate::projection_state::{AuditEntry, ProjectionState};
+use crate::standby::{Standby, StandbyRole};
+use crate::worker::error::StepError;
+use crate::worker::runner::Runner;
+
+impl<D: Database> Runner<D> {
+    /// Takes the live one's place, which becomes the standby: in one transaction, and not before this one is as far.
+    pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
+        let (live, own) = (self.core.live(), self.core.id().clone());
+        // Most of the way before the live one is held.
+        let found = self.core.begin().await?.load(&live).await?;
+        // A live one past the end of a log that went back is what may have to be replaced.
+        let end = self.core.log.head().await?.checkpoint;
+        self.step_to(require_unpartitioned(found)?.position.next.min(end)).await?;
+        let mut tx = self.core.begin().await?;
+        let theirs = require_unpartitioned(tx.lock(&live).await?)?;
+        let end = self.core.log.head().await?.checkpoint;
+        let ours = self.step_to(theirs.position.next.min(end)).await?;
+        // From here on the row is the transaction's to say.
+        self.state.forget();
+        let epoch = theirs.position.epoch.max(ours.position.epoch) + 1;
+        let with_epoch = |state: &ProjectionState, standby: Option<Standby>| {
+            let mut state = ProjectionState { standby, ..state.clone() };
+            state.position.epoch = epoch;
+            state
+        };
+        let following =
+            Standby { role: StandbyRole::Following, swap: false, verify: false, force: false, note: None };
+        let is_replaced = tx.replace(&own, ours.position, &with_epoch(&theirs, Some(following))).await?
+            && tx.replace(&live, theirs.position, &with_epoch(&ours, None)).await?;
+        if !is_replaced {
+            return Err(StepError::Fenced);
+        }
+        let back = ours.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
+        tx.exchange(&live, &own, back).await?;
+        tx.audit(&live, &audit).await?;
+        tx.commit().await?;
+        tracing::info!(
+            projection = live.name(),
+            checkpoint = ours.position.next.get(),
+            from = theirs.version,
+            to = ours.version,
+            "swapped with the standby"
+        );
+        Ok(())
+    }
+}

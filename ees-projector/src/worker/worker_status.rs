@@ -1,0 +1,251 @@
+//! What a worker tells of itself while it is at work.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ees_store::Checkpoint;
+use tokio::sync::{Notify, watch};
+
+use crate::projection_state::{Pause, ProjectionState};
+use crate::status::{EffectCounts, Failure, PartitionStatus, Rebuild, StandbyStatus, State};
+
+/// The state a worker shares with those who look at it.
+pub(crate) struct WorkerStatus {
+    inner: Mutex<Inner>,
+    position: watch::Sender<Checkpoint>,
+    /// Somebody has heard of news.
+    news: Notify,
+}
+
+#[derive(Clone)]
+pub(crate) struct Inner {
+    pub(crate) state: State,
+    pub(crate) owner: Option<String>,
+    pub(crate) partitions: Vec<PartitionStatus>,
+    /// The projection's row, as the worker knows it.
+    pub(crate) row: Option<ProjectionState>,
+    pub(crate) head: Checkpoint,
+    /// The age of the oldest changeset it has not applied, as of the last look.
+    pub(crate) lag: Duration,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) parked_streams: usize,
+    pub(crate) given_up_streams: usize,
+    pub(crate) effects: EffectCounts,
+    /// Since when it has had something to do without moving.
+    waiting_since: Option<Instant>,
+    /// Since when nothing has gone right.
+    failing_since: Option<Instant>,
+    rate: Rate,
+}
+
+impl WorkerStatus {
+    pub(crate) fn new() -> Self {
+        let inner = Inner {
+            state: State::Starting,
+            owner: None,
+            partitions: Vec::new(),
+            row: None,
+            head: Checkpoint::START,
+            lag: Duration::ZERO,
+            failure: None,
+            parked_streams: 0,
+            given_up_streams: 0,
+            effects: EffectCounts::default(),
+            waiting_since: None,
+            failing_since: None,
+            rate: Rate::default(),
+        };
+        Self {
+            inner: Mutex::new(inner),
+            position: watch::Sender::new(Checkpoint::START),
+            news: Notify::new(),
+        }
+    }
+
+    /// Lets the worker look for news at once.
+    pub(crate) fn wake(&self) {
+        self.news.notify_one();
+    }
+
+    /// Until somebody has heard of news.
+    pub(crate) async fn woken(&self) {
+        self.news.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self) -> Inner {
+        self.lock().clone()
+    }
+
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Inner)) {
+        let mut inner = self.lock();
+        change(&mut inner);
+        inner.look_at_lag();
+    }
+
+    /// The projection's row is known to be this.
+    pub(crate) fn set_state(&self, state: &ProjectionState) {
+        let next = state.position.next;
+        {
+            let mut inner = self.lock();
+            let before = inner.row.as_ref().map(|known| known.position.next);
+            if before != Some(next) {
+                inner.waiting_since = None;
+                inner.rate.note(next.get().saturating_sub(before.unwrap_or(next).get()));
+            }
+            inner.row = Some(state.clone());
+            inner.look_at_lag();
+        }
+        self.position.send_if_modified(|known| std::mem::replace(known, next) != next);
+    }
+
+    /// Whether somebody waits for the projection to get somewhere.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.position.receiver_count() > 0
+    }
+
+    pub(crate) fn position(&self) -> watch::Receiver<Checkpoint> {
+        self.position.subscribe()
+    }
+}
+
+impl Inner {
+    pub(crate) fn fails(&mut self, failure: Failure) {
+        self.failure = Some(failure);
+        self.failing_since.get_or_insert_with(Instant::now);
+    }
+
+    pub(crate) fn recovers(&mut self) {
+        self.failure = None;
+        self.failing_since = None;
+    }
+
+    fn look_at_lag(&mut self) {
+        if self.lag_changesets() == 0 {
+            self.waiting_since = None;
+        } else {
+            self.waiting_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    pub(crate) fn is_rebuilding(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| row.rebuild_until.is_some())
+    }
+
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        self.row.as_ref().map_or(Checkpoint::START, |row| row.position.next)
+    }
+
+    pub(crate) fn pause(&self) -> Option<&Pause> {
+        self.row.as_ref()?.pause.as_ref()
+    }
+
+    pub(crate) fn lag_changesets(&self) -> u64 {
+        self.head.get().saturating_sub(self.checkpoint().get())
+    }
+
+    /// Why it can't go on, if so.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
+        (self.state == State::Stopped).then(|| format!("stopped: {error}"))
+    }
+
+    /// Why somebody should look, if so.
+    pub(crate) fn stalled(&self, after: Duration) -> Option<String> {
+        let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
+        if let Some(pause) = self.pause() {
+            let why = if pause.reason.is_empty() { "no reason was given" } else { &pause.reason };
+            return Some(format!("paused: {why}"));
+        }
+        if let Some(why) = self.stopped() {
+            return Some(why);
+        }
+        let long = |since: Option<Instant>| since.map(|since| since.elapsed()).filter(|time| *time >= after);
+        if let Some(still) = long(self.waiting_since) {
+            let behind = self.lag_changesets();
+            return Some(format!(
+                "{behind} changesets behind and not moving for {} s ({error})",
+                still.as_secs()
+            ));
+        }
+        if self.given_up_streams > 0 {
+            return Some(format!(
+                "{} streams were given up and wait for somebody to retry or discard what failed",
+                self.given_up_streams
+            ));
+        }
+        long(self.failing_since).map(|time| format!("failing for {} s ({error})", time.as_secs()))
+    }
+
+    /// It as the read model beside a live one, if it is one.
+    pub(crate) fn as_standby(&self) -> Option<StandbyStatus> {
+        let row = self.row.as_ref().filter(|_| self.state != State::Absent)?;
+        Some(StandbyStatus {
+            version: row.version,
+            plan: row.standby.clone()?,
+            state: self.state,
+            checkpoint: row.position.next,
+            epoch: row.position.epoch,
+            rate: self.rate(),
+            rebuild: self.rebuild(),
+            last_error: self.failure.clone(),
+            pause: row.pause.clone(),
+            owner: self.owner.clone(),
+        })
+    }
+
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate.per_second()
+    }
+
+    pub(crate) fn rebuild(&self) -> Option<Rebuild> {
+        let row = self.row.as_ref()?;
+        let until = row.rebuild_until?;
+        let (done, all) = (row.position.next.get() as f64, until.get() as f64);
+        let rate = self.rate();
+        let seconds_left = (rate > 0.0).then(|| ((all - done) / rate).max(0.0));
+        Some(Rebuild { until, percent: (100.0 * done / all).min(100.0), seconds_left })
+    }
+}
+
+/// Changesets a second over a window of some seconds.
+#[derive(Clone)]
+struct Rate {
+    window_began: Instant,
+    in_window: u64,
+    before: f64,
+}
+
+impl Default for Rate {
+    fn default() -> Self {
+        Self { window_began: Instant::now(), in_window: 0, before: 0.0 }
+    }
+}
+
+impl Rate {
+    const WINDOW: Duration = Duration::from_secs(5);
+
+    fn note(&mut self, changesets: u64) {
+        let elapsed = self.window_began.elapsed();
+        if elapsed > Self::WINDOW {
+            let ended_lately = elapsed < 2 * Self::WINDOW;
+            self.before = if ended_lately { self.in_window as f64 / elapsed.as_secs_f64() } else { 0.0 };
+            self.in_window = 0;
+            self.window_began = Instant::now();
+        }
+        self.in_window += changesets;
+    }
+
+    fn per_second(&self) -> f64 {
+        let elapsed = self.window_began.elapsed();
+        if elapsed > 2 * Self::WINDOW {
+            return 0.0;
+        }
+        let now = self.in_window as f64 / elapsed.as_secs_f64().max(0.1);
+        let weight = (elapsed.as_secs_f64() / Self::WINDOW.as_secs_f64()).min(1.0);
+        if self.before > 0.0 { now * weight + self.before * (1.0 - weight) } else { now }
+    }
+}
