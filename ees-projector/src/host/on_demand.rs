@@ -18,7 +18,9 @@ use crate::worker::core::Core;
 use crate::worker::on_demand::OnDemandWorker;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Drained;
-use crate::worker::processor::{Processor, ProjectionAdapter, ReactorAdapter};
+use crate::worker::processor::Processor;
+use crate::worker::processor::projection::ProjectionAdapter;
+use crate::worker::processor::reactor::ReactorAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
@@ -109,7 +111,7 @@ impl OnDemand {
     }
 
     fn new<D: Database>(
-        processor: Arc<dyn Processor<D>>,
+        processor: Arc<dyn Processor<D::Tx>>,
         database: D,
         log: Arc<dyn ChangesetLog>,
         settings: Settings,

@@ -24,7 +24,9 @@ use crate::settings::Settings;
 use crate::status::Kind;
 use crate::worker::core::Core;
 use crate::worker::operations::operation::Operation;
-use crate::worker::processor::{Processor, ProjectionAdapter, ReactorAdapter};
+use crate::worker::processor::Processor;
+use crate::worker::processor::projection::ProjectionAdapter;
+use crate::worker::processor::reactor::ReactorAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
@@ -132,7 +134,7 @@ impl Projector {
 
     fn register<D: Database>(
         &mut self,
-        processor: Arc<dyn Processor<D>>,
+        processor: Arc<dyn Processor<D::Tx>>,
         database: D,
         settings: Settings,
     ) -> Result<(), RegisterError> {

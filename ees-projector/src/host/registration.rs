@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::database::Database;
 use crate::partition::SLOTS;
 use crate::policy::OnFailure;
 use crate::projection::{Order, is_name};
@@ -35,10 +34,10 @@ pub enum RegisterError {
 }
 
 /// What is to be run, if it can be run like that.
-pub(super) fn checked<D: Database>(
-    processor: impl Processor<D>,
+pub(super) fn checked<Tx: Send>(
+    processor: impl Processor<Tx>,
     settings: &Settings,
-) -> Result<Arc<dyn Processor<D>>, RegisterError> {
+) -> Result<Arc<dyn Processor<Tx>>, RegisterError> {
     let (name, order) = (processor.name().to_owned(), processor.order());
     if !is_name(&name) {
         return Err(RegisterError::InvalidName(name));

@@ -15,7 +15,7 @@ use crate::fold::Folded;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::outcome::{Next, Stepped};
-use crate::worker::processor::ProjectionAdapter;
+use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, Subscription, sqlite};

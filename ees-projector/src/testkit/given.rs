@@ -11,7 +11,7 @@ use crate::database::Database;
 use crate::fold::Folded;
 use crate::worker::core::Core;
 use crate::worker::outcome::Stepped;
-use crate::worker::processor::ProjectionAdapter;
+use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 use crate::{Fold, Projection, Settings, memory, sqlite};

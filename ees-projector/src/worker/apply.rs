@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use crate::database::{Database, ParkedRows, TooLarge};
 use crate::error::{chain, is_caused_by, panicked};
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
-use crate::status::State;
+use crate::status::{Kind, State};
 use crate::worker::batch::Batch;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -48,8 +48,10 @@ impl<D: Database> Runner<D> {
         };
         let process = async {
             let (changesets, began) = (batch.changesets.len(), Instant::now());
-            let processor = self.core.processor.clone();
-            let processed = processor.process(self, state, batch).await;
+            let processed = match self.core.processor.kind() {
+                Kind::Projection => self.apply_batch(state, batch).await,
+                Kind::Reactor => self.react(state, batch).await,
+            };
             self.pace.took(changesets, began.elapsed());
             processed
         };
@@ -65,11 +67,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
-    pub(super) async fn apply_batch(
-        &mut self,
-        state: ProjectionState,
-        batch: Batch,
-    ) -> Result<(), StepError> {
+    async fn apply_batch(&mut self, state: ProjectionState, batch: Batch) -> Result<(), StepError> {
         let batch = Arc::new(batch);
         let parked = self.parked.streams.clone();
         let full_at = self.one_too_many(&batch).await?;
@@ -248,7 +246,7 @@ mod tests {
     use crate::partition::Split;
     use crate::projection::Projection;
     use crate::settings::Settings;
-    use crate::worker::processor::ProjectionAdapter;
+    use crate::worker::processor::projection::ProjectionAdapter;
 
     struct Names;
 

@@ -1,10 +1,9 @@
-//! What a worker works with: a processor, the database it writes and the log it reads; and a transaction on the one,
-//! a page of the other.
+//! What a worker works with: a processor, the database it writes and the log it reads; and how it runs a transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery};
+use ees_store::{ChangesetLog, LogHead};
 use futures::future::BoxFuture;
 
 use crate::database::{Database, Fenced, TooLarge, Transaction};
@@ -13,20 +12,15 @@ use crate::partition::Partition;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::settings::Settings;
-use crate::worker::batch::{Batch, reference_to};
-use crate::worker::batch_size::Portion;
 use crate::worker::error::StepError;
 use crate::worker::processor::Processor;
 
 /// A transaction that takes longer waits for a database that is gone.
 const TRANSACTION_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// A page of at least so many changesets takes long enough to decode to be felt by the other tasks of the thread.
-const DECODED_ELSEWHERE_MIN: usize = 50;
-
 /// A projection or a reactor, the database it writes and the log it reads.
 pub(crate) struct Core<D: Database> {
-    pub(crate) processor: Arc<dyn Processor<D>>,
+    pub(crate) processor: Arc<dyn Processor<D::Tx>>,
     pub(crate) database: Arc<D>,
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
@@ -36,7 +30,7 @@ pub(crate) struct Core<D: Database> {
 
 impl<D: Database> Core<D> {
     pub(crate) fn new(
-        processor: Arc<dyn Processor<D>>,
+        processor: Arc<dyn Processor<D::Tx>>,
         database: D,
         log: Arc<dyn ChangesetLog>,
         settings: Settings,
@@ -233,66 +227,6 @@ impl<D: Database> Core<D> {
             }
             (Err(error), _) => Err(error.into()),
         }
-    }
-
-    /// Reads and decodes what comes at a checkpoint. Safe to drop at any moment.
-    pub(crate) async fn fetch(
-        &self,
-        from: Checkpoint,
-        portion: Portion,
-        wait: Duration,
-    ) -> Result<Batch, StepError> {
-        let query = LogQuery {
-            max_bytes: portion.bytes,
-            ..LogQuery::from(from, portion.changesets)
-                .with_wait(wait)
-                .with_filter(self.processor.subscription().log_filter())
-        };
-        let page = self.log.read(query.clone()).await?;
-        let page = if portion.is_span { self.read_on(&query, page).await? } else { page };
-        self.decode(from, page).await
-    }
-
-    /// As [`fetch`](Self::fetch), without waiting, and nothing at or behind `end`.
-    pub(crate) async fn fetch_until(
-        &self,
-        from: Checkpoint,
-        end: Checkpoint,
-        changesets: usize,
-    ) -> Result<Batch, StepError> {
-        let query = LogQuery {
-            max_bytes: self.settings.batch_bytes_max,
-            ..LogQuery::from(from, changesets).with_filter(self.processor.subscription().log_filter())
-        };
-        let mut page = self.log.read(query).await?;
-        page.changesets.retain(|changeset| changeset.checkpoint < end);
-        page.next = page.next.min(end);
-        self.decode(from, page).await
-    }
-
-    async fn decode(&self, from: Checkpoint, mut page: LogPage) -> Result<Batch, StepError> {
-        // What is left out, here or by the log, counts too when the log is compared with what it was.
-        let last =
-            page.changesets.last().map(reference_to).filter(|last| last.checkpoint.next() == page.next);
-        if let Some(partition) = self.partition {
-            page.changesets.retain(|changeset| partition.owns(&changeset.stream_id));
-        }
-        let mut batch = if page.changesets.len() < DECODED_ELSEWHERE_MIN {
-            self.processor.decode(from, page)
-        } else {
-            let processor = self.processor.clone();
-            let decoded = tokio::task::spawn_blocking(move || processor.decode(from, page));
-            decoded.await.map_err(|e| StepError::Database(e.into()))?
-        };
-        batch.last = match last {
-            None if batch.next > from => {
-                let before = Checkpoint::new(batch.next.get() - 1);
-                let page = self.log.read(LogQuery::from(before, 1)).await?;
-                page.changesets.first().map(reference_to).filter(|place| place.checkpoint == before)
-            }
-            last => last,
-        };
-        Ok(batch)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::database::Database;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
-use crate::worker::lease::LOOK_EVERY;
+use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::worker_status::WorkerStatus;
 
 /// The row, for as long as it is this worker's.

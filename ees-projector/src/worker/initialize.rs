@@ -23,7 +23,7 @@ impl<D: Database> Core<D> {
             None if must_be_there => return Err(StepError::Absent),
             None => {
                 drop(tx);
-                let state = self.processor.initial_state(self).await?;
+                let state = self.processor.initial_state(&*self.log).await?;
                 return self.make(state).await;
             }
             Some(state) if state.version == version && self.is_dealt_out_as(&state) => {

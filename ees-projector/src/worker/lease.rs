@@ -6,10 +6,9 @@ use futures::FutureExt;
 
 use crate::database::{Database, Transaction};
 use crate::worker::error::StepError;
+use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::runner::Runner;
 
-/// How often a worker looks who has the lease, and renews its own.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it looks while somebody waits for the projection to get somewhere, which only another worker knows.
 const LOOK_SOON: Duration = Duration::from_millis(50);
 /// How long a worker that ends waits for a database that does not answer: no longer than the lease would take.

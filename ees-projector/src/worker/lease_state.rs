@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::database::Lease;
 
+/// How often a worker looks who has the lease, and renews its own.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// What a worker knows of the lease.
 pub(crate) struct LeaseState {
     lease: Lease,

@@ -1,6 +1,6 @@
 //! One projection or reactor at work.
 //!
-//! The way of a batch: `runner` is the loop; `step` reads and decodes what comes next; `apply` applies it in one transaction
+//! The way of a batch: `runner` is the loop; `step` says what comes next, `fetch` reads and decodes it; `apply` applies it in one transaction
 //! of `core` (fence, work, commit) while the next batch is read. `processor` is what it is that runs: a projection or a
 //! reactor, its types hidden. `batch_size` says how much is taken at once, `log_identity` whether the log is still the one
 //! it was, `initialize` how a projection begins.
@@ -25,6 +25,7 @@ mod cached_state;
 pub(crate) mod core;
 pub(crate) mod error;
 mod failure;
+mod fetch;
 mod held_state;
 mod initialize;
 mod lease;
@@ -34,6 +35,8 @@ pub(crate) mod on_demand;
 pub(crate) mod operations;
 pub(crate) mod outcome;
 mod parked;
+mod parked_streams;
+mod partition_workers;
 mod partitions;
 pub(crate) mod processor;
 mod reactor;

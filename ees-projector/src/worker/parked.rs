@@ -9,46 +9,24 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 
 use crate::database::{Database, LedgerRows, ParkedRows};
+use crate::error::{BoxError, chain};
 use crate::policy::{OnFailure, Parking, in_future};
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
-use crate::reactor::EffectState;
+use crate::reactor::{EffectState, Unfinished};
 use crate::worker::batch::{Batch, reference_to};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::held_state::HeldState;
 use crate::worker::log_identity::{is_late, late};
+use crate::worker::parked_streams::ParkedStreams;
+use crate::worker::processor::{RetryPolicy, RetryScope};
 use crate::worker::runner::Runner;
 
 /// Changesets of one stream in a portion.
 const RETRIED_AT_ONCE: usize = 100;
 
-/// What a worker knows of the streams that are parked.
-#[derive(Default)]
-pub(crate) struct Parked {
-    pub(crate) streams: Arc<HashSet<StreamId>>,
-    /// When the next one is to be retried.
-    pub(crate) due: Option<Timestamp>,
-}
-
-/// How parked streams are retried.
-pub(crate) struct RetryPolicy {
-    pub(crate) streams_at_once: usize,
-    /// The most streams before others get their turn.
-    pub(crate) streams_max: usize,
-    pub(crate) scope: RetryScope,
-    /// Whether an operator who has a stream retried waits for what comes of it.
-    pub(crate) operator_waits: bool,
-}
-
-/// How much of a parked stream is retried before others get their turn.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RetryScope {
-    OnePortion,
-    UntilTheEnd,
-}
-
 /// What came of a parked changeset that was retried, and how its stream stands then.
-pub(crate) enum Retried {
+enum Retried {
     Succeeded(ParkedStream),
     Failed(ParkedStream),
 }
@@ -181,7 +159,7 @@ impl<D: Database> Runner<D> {
     pub(crate) fn know_parked(&mut self, parked: Vec<ParkedStream>) {
         let given_up = parked.iter().filter(|stream| stream.is_given_up()).count();
         self.status.update(|status| status.given_up_streams = given_up);
-        self.parked = Parked {
+        self.parked = ParkedStreams {
             due: parked.iter().filter_map(|stream| stream.retry_at).min(),
             streams: Arc::new(parked.into_iter().map(|stream| stream.stream_id).collect()),
         };
@@ -211,7 +189,7 @@ fn retry_stream<D: Database>(
             }
             for checkpoint in checkpoints {
                 let (batch, changeset) = core.parked_changeset(&stream.stream_id, checkpoint).await?;
-                match core.processor.retry(held, &stream, batch, changeset.clone()).await? {
+                match retry_changeset(held, &stream, batch, changeset.clone()).await? {
                     Retried::Succeeded(next) => stream = next,
                     Retried::Failed(failed) => return note_failed(held, failed, changeset).await,
                 }
@@ -222,6 +200,53 @@ fn retry_stream<D: Database>(
         }
     }
     .boxed()
+}
+
+/// Retries the first changeset of a parked stream, and takes it off the list in the same transaction.
+async fn retry_changeset<D: Database>(
+    held: &HeldState<D>,
+    stream: &ParkedStream,
+    batch: Batch,
+    changeset: ChangesetRef,
+) -> Result<Retried, StepError> {
+    let core = held.core().clone();
+    let failed = |error: &BoxError| {
+        let (attempts, parking) = (stream.attempts.saturating_add(1), core.settings.parking());
+        let retry_at = core.processor.retry_at(parking, error, attempts, stream.since);
+        Retried::Failed(ParkedStream { attempts, error: chain(&**error), retry_at, ..stream.clone() })
+    };
+    let executed = core.processor.act(&batch, &HashSet::new(), held).await;
+    held.interruption()?;
+    if let Some(at) = executed.failed.into_values().next() {
+        return Ok(failed(&at.error));
+    }
+    if let Some(error) = executed.error {
+        return Err(error);
+    }
+    if executed.end == 0 {
+        return Err(StepError::Outside(Unfinished.into()));
+    }
+    let next = core.processor.parked_after(&changeset);
+    let (worker, at, parked, after) = (core.clone(), held.position().await, changeset.clone(), next.clone());
+    let applied = held.change(Some(changeset), move |tx| {
+        async move {
+            if !tx.unpark(worker.id(), &parked.stream_id, parked.checkpoint).await? {
+                return Err(StepError::Fenced);
+            }
+            let events: Vec<_> = batch.events_of(0..1).collect();
+            worker.apply_events(&batch, &events, at, parked, tx).await?;
+            if let Some(after) = after {
+                tx.update_parked(worker.id(), &after).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    });
+    match applied.await {
+        Ok(()) => Ok(Retried::Succeeded(next.unwrap_or_else(|| stream.clone()))),
+        Err(StepError::Failed { error, .. } | StepError::TooLarge { error, .. }) => Ok(failed(&error.into())),
+        Err(other) => Err(other),
+    }
 }
 
 async fn note_failed<D: Database>(

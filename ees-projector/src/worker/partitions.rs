@@ -9,8 +9,6 @@ use std::time::Instant;
 
 use ees_store::Timestamp;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::database::{AuditRows, Database, Transaction};
 use crate::partition::{Partition, Split};
@@ -21,28 +19,6 @@ use crate::worker::error::StepError;
 use crate::worker::outcome::Drained;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
-
-/// The workers of a projection's partitions in this process.
-#[derive(Default)]
-pub(crate) struct Partitions {
-    count: u32,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-    statuses: Vec<Arc<WorkerStatus>>,
-}
-
-impl Partitions {
-    pub(crate) fn wake(&self) {
-        self.statuses.iter().for_each(|status| status.wake());
-    }
-
-    pub(crate) async fn stop(&mut self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        *self = Self::default();
-    }
-}
 
 impl ProjectionState {
     /// A partition's row, where the projection stands.

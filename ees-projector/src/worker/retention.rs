@@ -46,7 +46,7 @@ impl<D: Database> Core<D> {
         // Apart: together they may be more than DynamoDB takes at once.
         let core = self.clone();
         let own = self.write(move |tx| {
-            async move { Ok(core.processor.sweep(tx, &core, ENTRIES_AT_ONCE).await?) }.boxed()
+            async move { Ok(core.processor.sweep(tx, core.id(), ENTRIES_AT_ONCE).await?) }.boxed()
         });
         Ok(audit.max(own.await?))
     }

@@ -22,8 +22,8 @@ use crate::worker::lease_state::LeaseState;
 use crate::worker::log_identity::Verified;
 use crate::worker::operations::operation::Operation;
 use crate::worker::outcome::{Drained, Stepped};
-use crate::worker::parked::Parked;
-use crate::worker::partitions::Partitions;
+use crate::worker::parked_streams::ParkedStreams;
+use crate::worker::partition_workers::PartitionWorkers;
 use crate::worker::worker_status::WorkerStatus;
 
 /// What a worker keeps in memory of its projection. All of it can be read again.
@@ -31,7 +31,7 @@ pub(crate) struct Runner<D: Database> {
     pub(crate) core: Arc<Core<D>>,
     pub(crate) status: Arc<WorkerStatus>,
     pub(super) state: CachedState,
-    pub(super) parked: Parked,
+    pub(super) parked: ParkedStreams,
     /// Read while the batch before was applied.
     pub(super) ahead: Option<Batch>,
     pub(super) verified: Verified,
@@ -40,7 +40,7 @@ pub(crate) struct Runner<D: Database> {
     pub(super) deadline: Option<Instant>,
     pub(super) trouble: Option<Trouble>,
     pub(super) lease: LeaseState,
-    pub(super) partitions: Partitions,
+    pub(super) partitions: PartitionWorkers,
     pub(super) pace: Pace,
     /// Transactions that were open when the standby was whole; `None` when it is not, yet.
     pub(super) older_readers: Option<HashSet<String>>,
@@ -62,14 +62,14 @@ impl<D: Database> Runner<D> {
             core,
             status,
             state: CachedState::default(),
-            parked: Parked::default(),
+            parked: ParkedStreams::default(),
             ahead: None,
             verified: Verified::default(),
             stop: CancellationToken::new(),
             deadline: None,
             trouble: None,
             lease: LeaseState::default(),
-            partitions: Partitions::default(),
+            partitions: PartitionWorkers::default(),
             pace: Pace::default(),
             older_readers: None,
             sweep_due: None,

@@ -9,7 +9,7 @@ use crate::projection_state::ProjectionState;
 use crate::status::State;
 use crate::worker::batch_size::Portion;
 use crate::worker::error::StepError;
-use crate::worker::lease::LOOK_EVERY;
+use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::outcome::{Next, Stepped};
 use crate::worker::runner::Runner;
 use crate::worker::side_by_side::open_readers::LOOK_FOR_READERS_EVERY;

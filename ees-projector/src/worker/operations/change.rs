@@ -82,12 +82,12 @@ impl<D: Database> Core<D> {
             StateChange::Nothing => {}
             StateChange::Wipe => self.wipe(tx).await?,
             StateChange::Partitions(pause) => tx.pause_partitions(self.id(), pause.as_ref()).await?,
-            StateChange::Skip(changeset) => self.processor.skipped(tx, self, &changeset).await?,
+            StateChange::Skip(changeset) => self.processor.skipped(tx, self.id(), &changeset).await?,
             StateChange::Unpark(changeset) => {
                 if !tx.unpark(self.id(), &changeset.stream_id, changeset.checkpoint).await? {
                     return Err(StepError::Fenced);
                 }
-                self.processor.skipped(tx, self, &changeset).await?;
+                self.processor.skipped(tx, self.id(), &changeset).await?;
             }
             StateChange::Due(streams) => self.make_due(tx, &streams).await?,
         }

@@ -18,7 +18,7 @@ use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
 use crate::standby::SideBySide;
 use crate::worker::error::StepError;
-use crate::worker::parked::RetryScope;
+use crate::worker::processor::RetryScope;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 

@@ -1,24 +1,20 @@
 //! A projection as what a worker runs.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
-use ees_store::{Checkpoint, LogPage};
+use ees_store::{Checkpoint, LogPage, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::Processor;
-use crate::database::{Database, ParkedRows};
+use super::{Processor, RetryPolicy, RetryScope};
 use crate::error::BoxError;
-use crate::policy::in_future;
+use crate::policy::{Parking, in_future};
 use crate::projection::{Order, Projection};
-use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
+use crate::reactor::Ledger;
 use crate::status::Kind;
 use crate::subscription::Subscription;
 use crate::worker::batch::Batch;
-use crate::worker::error::StepError;
-use crate::worker::held_state::HeldState;
-use crate::worker::parked::{Retried, RetryPolicy, RetryScope};
-use crate::worker::runner::Runner;
+use crate::worker::reactor::execution::Executed;
 
 /// A projection and what it subscribes to.
 pub(crate) struct ProjectionAdapter<P> {
@@ -35,7 +31,7 @@ impl<P> ProjectionAdapter<P> {
     }
 }
 
-impl<D: Database, P: Projection<D::Tx>> Processor<D> for ProjectionAdapter<P> {
+impl<Tx: Send + 'static, P: Projection<Tx>> Processor<Tx> for ProjectionAdapter<P> {
     fn name(&self) -> &str {
         self.projection.name()
     }
@@ -64,11 +60,11 @@ impl<D: Database, P: Projection<D::Tx>> Processor<D> for ProjectionAdapter<P> {
         Batch::decode::<P::Event>(from, page, &self.subscription)
     }
 
-    fn create_tables<'a>(&'a self, tx: &'a mut D::Tx) -> BoxFuture<'a, Result<(), BoxError>> {
+    fn create_tables<'a>(&'a self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>> {
         self.projection.create_tables(tx).boxed()
     }
 
-    fn drop_tables<'a>(&'a self, tx: &'a mut D::Tx) -> BoxFuture<'a, Result<(), BoxError>> {
+    fn drop_tables<'a>(&'a self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>> {
         self.projection.drop_tables(tx).boxed()
     }
 
@@ -76,18 +72,19 @@ impl<D: Database, P: Projection<D::Tx>> Processor<D> for ProjectionAdapter<P> {
         &'a self,
         batch: &'a Batch,
         events: &'a [usize],
-        tx: &'a mut D::Tx,
+        tx: &'a mut Tx,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         async move { self.projection.apply_batch(&batch.recorded(events), tx).await }.boxed()
     }
 
-    fn process<'a>(
+    /// Nothing: all that it does is in the transaction.
+    fn act<'a>(
         &'a self,
-        runner: &'a mut Runner<D>,
-        state: ProjectionState,
-        batch: Batch,
-    ) -> BoxFuture<'a, Result<(), StepError>> {
-        runner.apply_batch(state, batch).boxed()
+        batch: &'a Batch,
+        _: &'a HashSet<StreamId>,
+        _: &'a dyn Ledger,
+    ) -> BoxFuture<'a, Executed> {
+        async { Executed::of_projection(batch) }.boxed()
     }
 
     fn retry_policy(&self) -> RetryPolicy {
@@ -99,53 +96,7 @@ impl<D: Database, P: Projection<D::Tx>> Processor<D> for ProjectionAdapter<P> {
         }
     }
 
-    fn retry<'a>(
-        &'a self,
-        held: &'a HeldState<D>,
-        stream: &'a ParkedStream,
-        batch: Batch,
-        changeset: ChangesetRef,
-    ) -> BoxFuture<'a, Result<Retried, StepError>> {
-        async move {
-            let applied = match batch.unreadable.get(&0) {
-                Some(error) => Err(error.to_string()),
-                None => apply_parked(held, batch, changeset).await?,
-            };
-            Ok(match applied {
-                Ok(()) => Retried::Succeeded(stream.clone()),
-                Err(error) => Retried::Failed(ParkedStream {
-                    attempts: stream.attempts.saturating_add(1),
-                    error,
-                    retry_at: Some(in_future(held.core().settings.parking().retry_after(stream.attempts))),
-                    ..stream.clone()
-                }),
-            })
-        }
-        .boxed()
-    }
-}
-
-/// Applies a parked changeset in the transaction that takes it off the list; or what it failed with.
-async fn apply_parked<D: Database>(
-    held: &HeldState<D>,
-    batch: Batch,
-    changeset: ChangesetRef,
-) -> Result<Result<(), String>, StepError> {
-    let (core, at) = (held.core().clone(), held.position().await);
-    let (batch, parked) = (Arc::new(batch), changeset.clone());
-    let applied = held.change(Some(changeset), move |tx| {
-        async move {
-            if !tx.unpark(core.id(), &parked.stream_id, parked.checkpoint).await? {
-                return Err(StepError::Fenced);
-            }
-            let events: Vec<_> = batch.events_of(0..1).collect();
-            core.apply_events(&batch, &events, at, parked, tx).await
-        }
-        .boxed()
-    });
-    match applied.await {
-        Ok(()) => Ok(Ok(())),
-        Err(StepError::Failed { error, .. } | StepError::TooLarge { error, .. }) => Ok(Err(error)),
-        Err(other) => Err(other),
+    fn retry_at(&self, parking: Parking, _: &BoxError, attempts: u32, _: Timestamp) -> Option<Timestamp> {
+        Some(in_future(parking.retry_after(attempts.saturating_sub(1))))
     }
 }

@@ -5,58 +5,28 @@ use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use ees_store::{Checkpoint, LogPage, Timestamp};
+use ees_store::{ChangesetLog, Checkpoint, LogPage, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::Processor;
-use crate::database::{Database, LedgerRows, ParkedRows};
-use crate::error::{BoxError, cause_of, chain, is_caused_by, panicked};
-use crate::policy::in_past;
+use super::{Processor, RetryPolicy, RetryScope};
+use crate::database::Transaction;
+use crate::error::{BoxError, panicked};
+use crate::policy::{Parking, in_past};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
-use crate::reactor::{
-    Cause, EffectState, Interrupted, Ledger, PermanentError, Reactor, RetryAfter, Settings, Start, Unfinished,
-};
+use crate::reactor::{Cause, EffectState, Interrupted, Ledger, Reactor, Settings, Start};
+use crate::read_model_id::ReadModelId;
 use crate::status::Kind;
 use crate::subscription::Subscription;
 use crate::worker::batch::Batch;
-use crate::worker::core::Core;
 use crate::worker::error::StepError;
-use crate::worker::held_state::HeldState;
 use crate::worker::operations::operation::OperateError;
-use crate::worker::parked::{Retried, RetryPolicy, RetryScope};
-use crate::worker::reactor::execution::execute;
-use crate::worker::runner::Runner;
+use crate::worker::reactor::effects::Effects;
+use crate::worker::reactor::execution::{Executed, execute};
 
 /// The version in a reactor's row. Those of projections count from 1: neither takes the other's row for its own.
 const VERSION: u32 = 0;
-
-/// What a reactor does outside of the transaction.
-pub(crate) trait Effects: Send + Sync {
-    /// Acts upon some of a batch's events.
-    fn react<'a>(
-        &'a self,
-        batch: &'a Batch,
-        events: &'a [usize],
-        ledger: &'a dyn Ledger,
-    ) -> BoxFuture<'a, Result<(), Interrupted>>;
-
-    /// How it is run.
-    fn settings(&self) -> &Settings;
-
-    /// Whether an error passes by itself.
-    fn is_transient(&self, error: &(dyn Error + 'static)) -> bool;
-
-    /// When a changeset is retried that has failed so often, since then; `None` when it is given up.
-    fn retry_at(&self, error: &BoxError, attempts: u32, since: Timestamp) -> Option<Timestamp> {
-        if is_caused_by::<PermanentError>(&**error) {
-            return None;
-        }
-        let earliest = cause_of::<RetryAfter>(&**error).map(|refused| refused.wait).unwrap_or_default();
-        self.settings().retry_at(attempts, since, earliest)
-    }
-}
 
 /// A reactor and how it is run.
 pub(crate) struct ReactorAdapter<R> {
@@ -98,7 +68,7 @@ impl<R: Reactor> Effects for ReactorAdapter<R> {
     }
 }
 
-impl<D: Database, R: Reactor> Processor<D> for ReactorAdapter<R> {
+impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
     fn name(&self) -> &str {
         self.reactor.name()
     }
@@ -124,10 +94,13 @@ impl<D: Database, R: Reactor> Processor<D> for ReactorAdapter<R> {
     }
 
     /// Where [`Settings::start`] says.
-    fn initial_state<'a>(&'a self, core: &'a Core<D>) -> BoxFuture<'a, Result<ProjectionState, StepError>> {
+    fn initial_state<'a>(
+        &'a self,
+        log: &'a dyn ChangesetLog,
+    ) -> BoxFuture<'a, Result<ProjectionState, StepError>> {
         async move {
             let state = ProjectionState::new(VERSION);
-            let head = core.log.head().await?;
+            let head = log.head().await?;
             let from = match self.settings.start {
                 Start::Now => head.checkpoint,
                 Start::Beginning => state.position.next,
@@ -139,7 +112,7 @@ impl<D: Database, R: Reactor> Processor<D> for ReactorAdapter<R> {
                 }
                 Start::At(checkpoint) => checkpoint,
             };
-            tracing::info!(reactor = core.name(), checkpoint = from.get(), "a new reactor begins");
+            tracing::info!(reactor = self.reactor.name(), checkpoint = from.get(), "a new reactor begins");
             Ok(state.advanced(from, head.log_id, None))
         }
         .boxed()
@@ -148,15 +121,6 @@ impl<D: Database, R: Reactor> Processor<D> for ReactorAdapter<R> {
     /// What was done outside can't be taken back, and is not done again because somebody wants a table anew.
     fn require_read_model(&self) -> Result<(), OperateError> {
         Err(OperateError::IsReactor { name: self.reactor.name().to_owned() })
-    }
-
-    fn process<'a>(
-        &'a self,
-        runner: &'a mut Runner<D>,
-        state: ProjectionState,
-        batch: Batch,
-    ) -> BoxFuture<'a, Result<(), StepError>> {
-        runner.react(self, state, batch).boxed()
     }
 
     fn retry_policy(&self) -> RetryPolicy {
@@ -175,68 +139,64 @@ impl<D: Database, R: Reactor> Processor<D> for ReactorAdapter<R> {
         self.settings.effect_timeout
     }
 
-    fn retry<'a>(
+    fn retry_at(&self, _: Parking, error: &BoxError, attempts: u32, since: Timestamp) -> Option<Timestamp> {
+        Effects::retry_at(self, error, attempts, since)
+    }
+
+    fn act<'a>(
         &'a self,
-        held: &'a HeldState<D>,
-        stream: &'a ParkedStream,
-        batch: Batch,
-        changeset: ChangesetRef,
-    ) -> BoxFuture<'a, Result<Retried, StepError>> {
-        async move {
-            let executed = execute(self, &batch, &HashSet::new(), held).await;
-            held.interruption()?;
-            if let Some(failed) = executed.failed.into_values().next() {
-                let attempts = stream.attempts.saturating_add(1);
-                let (error, retry_at) = (&failed.error, self.retry_at(&failed.error, attempts, stream.since));
-                let failed = ParkedStream { attempts, error: chain(&**error), retry_at, ..stream.clone() };
-                return Ok(Retried::Failed(failed));
-            }
-            if let Some(error) = executed.error {
-                return Err(error);
-            }
-            if executed.end == 0 {
-                return Err(StepError::Outside(Unfinished.into()));
-            }
-            // What comes next in the stream has not failed yet.
-            let next = ParkedStream::fresh(stream.stream_id.clone(), changeset.changeset_id);
-            let (core, after) = (held.core().clone(), next.clone());
-            held.change(None, move |tx| {
-                async move {
-                    if !tx.unpark(core.id(), &changeset.stream_id, changeset.checkpoint).await? {
-                        return Err(StepError::Fenced);
-                    }
-                    Ok(tx.update_parked(core.id(), &after).await?)
-                }
-                .boxed()
-            })
-            .await?;
-            Ok(Retried::Succeeded(next))
-        }
-        .boxed()
+        batch: &'a Batch,
+        parked: &'a HashSet<StreamId>,
+        ledger: &'a dyn Ledger,
+    ) -> BoxFuture<'a, Executed> {
+        execute(self, batch, parked, ledger).boxed()
+    }
+
+    /// There are no tables to change.
+    fn apply<'a>(
+        &'a self,
+        _: &'a Batch,
+        _: &'a [usize],
+        _: &'a mut Tx,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn create_tables<'a>(&'a self, _: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn drop_tables<'a>(&'a self, _: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>> {
+        async { Ok(()) }.boxed()
+    }
+
+    /// What comes next in the stream has not failed yet.
+    fn parked_after(&self, changeset: &ChangesetRef) -> Option<ParkedStream> {
+        Some(ParkedStream::fresh(changeset.stream_id.clone(), changeset.changeset_id))
     }
 
     /// What the changeset calls for is not done any more; the stream's next changeset gets its turn.
     fn skipped<'a>(
         &'a self,
-        tx: &'a mut D::Tx,
-        core: &'a Core<D>,
+        tx: &'a mut Tx,
+        model: &'a ReadModelId,
         changeset: &'a ChangesetRef,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         async move {
             let ChangesetRef { stream_id, changeset_id, .. } = changeset;
-            tx.settle_effects(core.id(), stream_id, *changeset_id, EffectState::Discarded).await?;
+            tx.settle_effects(model, stream_id, *changeset_id, EffectState::Discarded).await?;
             let next = ParkedStream::fresh(stream_id.clone(), *changeset_id);
-            tx.update_parked(core.id(), &next).await
+            tx.update_parked(model, &next).await
         }
         .boxed()
     }
 
     fn sweep<'a>(
         &'a self,
-        tx: &'a mut D::Tx,
-        core: &'a Core<D>,
+        tx: &'a mut Tx,
+        model: &'a ReadModelId,
         limit: usize,
     ) -> BoxFuture<'a, Result<usize, BoxError>> {
-        async move { tx.sweep_effects(core.id(), in_past(self.settings.keep_effects), limit).await }.boxed()
+        async move { tx.sweep_effects(model, in_past(self.settings.keep_effects), limit).await }.boxed()
     }
 }

@@ -10,7 +10,7 @@ use crate::error::{BoxError, is_caused_by};
 use crate::reactor::{Interrupted, Ledger, PermanentError, Unfinished, Unrecorded};
 use crate::worker::batch::Batch;
 use crate::worker::error::StepError;
-use crate::worker::processor::Effects;
+use crate::worker::reactor::effects::Effects;
 
 /// What came of the changesets of a batch.
 pub(crate) struct Executed {
@@ -20,6 +20,13 @@ pub(crate) struct Executed {
     pub(crate) failed: BTreeMap<StreamId, FailedAt>,
     /// Why not more, if something went wrong.
     pub(crate) error: Option<StepError>,
+}
+
+impl Executed {
+    /// Nothing was to be done outside of a transaction; what can't be read has failed.
+    pub(crate) fn of_projection(batch: &Batch) -> Self {
+        Self { end: batch.changesets.len(), failed: unreadable(batch, &HashSet::new()), error: None }
+    }
 }
 
 /// The first changeset of a stream that failed, and why.

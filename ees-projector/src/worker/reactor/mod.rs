@@ -4,6 +4,7 @@
 //! A crash between the two repeats the batch, apart from what the ledger has as done: at least once. The other way round
 //! would be at most once.
 
+pub(crate) mod effects;
 pub(crate) mod execution;
 mod ledger;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use ees_store::Timestamp;
 use futures::FutureExt;
 
-use self::execution::{Executed, execute};
+use self::execution::Executed;
 use crate::database::{Database, LedgerRows, ParkedRows};
 use crate::error::chain;
 use crate::policy::OnFailure;
@@ -20,7 +21,6 @@ use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
 use crate::reactor::EffectState;
 use crate::worker::batch::Batch;
 use crate::worker::error::StepError;
-use crate::worker::processor::Effects;
 use crate::worker::runner::Runner;
 
 /// So many changesets are parked in one transaction: each is a stream, a changeset and the effect that failed, and DynamoDB
@@ -29,12 +29,7 @@ const PARKED_AT_ONCE: usize = 24;
 
 impl<D: Database> Runner<D> {
     /// Lets the reactor act upon a batch, and moves the position past what it did.
-    pub(crate) async fn react(
-        &mut self,
-        effects: &dyn Effects,
-        state: ProjectionState,
-        batch: Batch,
-    ) -> Result<(), StepError> {
+    pub(crate) async fn react(&mut self, state: ProjectionState, batch: Batch) -> Result<(), StepError> {
         // Its streams are its partitions' to act upon by now, and nobody else's.
         if self.core.is_dealt_out(&state) {
             return Err(StepError::Fenced);
@@ -45,10 +40,11 @@ impl<D: Database> Runner<D> {
         if has_moved || state.pause.is_some() || self.core.is_dealt_out(&state) {
             return Err(StepError::Fenced);
         }
-        let held = self.hold(state.clone(), effects.settings().effect_timeout);
-        let executed = held.keeping_lease(execute(effects, &batch, &self.parked.streams, &held)).await?;
+        let processor = self.core.processor.clone();
+        let held = self.hold(state.clone(), processor.effect_timeout());
+        let executed = held.keeping_lease(processor.act(&batch, &self.parked.streams, &held)).await?;
         held.interruption()?;
-        self.pass(effects, state, &batch, executed).await
+        self.pass(state, &batch, executed).await
     }
 
     /// As many streams are parked as may be: whoever it is that does not answer, the rest waits in the log until some have got
@@ -80,20 +76,19 @@ impl<D: Database> Runner<D> {
     /// Moves the position past what was done, and parks what failed and what follows it, in the order of the log.
     async fn pass(
         &mut self,
-        effects: &dyn Effects,
         state: ProjectionState,
         batch: &Batch,
         executed: Executed,
     ) -> Result<(), StepError> {
         let Executed { end, failed, error } = executed;
-        let mut at = state;
+        let (mut at, parking) = (state, self.core.settings.parking());
         let mut parked = Arc::unwrap_or_clone(std::mem::take(&mut self.parked.streams));
         let mut to_park = Vec::new();
         for changeset in 0..end {
             let Some(reference) = batch.reference(changeset) else { continue };
             let first = failed.get(&reference.stream_id).filter(|failed| failed.changeset == changeset);
             if let Some(failed) = first {
-                let retry_at = effects.retry_at(&failed.error, 1, Timestamp::now());
+                let retry_at = self.core.processor.retry_at(parking, &failed.error, 1, Timestamp::now());
                 let error = chain(&*failed.error);
                 tracing::warn!(
                     reactor = self.core.name(), checkpoint = reference.checkpoint.get(),

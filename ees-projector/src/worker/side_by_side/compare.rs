@@ -10,7 +10,7 @@ use crate::error::BoxError;
 use crate::projection_state::ProjectionState;
 use crate::standby::Comparison;
 use crate::worker::error::StepError;
-use crate::worker::lease::LOOK_EVERY;
+use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 
