@@ -129,7 +129,7 @@ pub(crate) fn of_parked(parked: &[ParkedStream]) -> String {
             it.first.to_string(),
             it.changesets.to_string(),
             it.attempts.to_string(),
-            if it.is_given_up() { "given up".to_owned() } else { it.retry_at.to_string() },
+            it.retry_at.map_or_else(|| "given up".to_owned(), |at| at.to_string()),
             it.error.clone(),
         ]
     });

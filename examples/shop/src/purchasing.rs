@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ees_projector::Subscription;
 use ees_projector::process_manager::{Append, CommitReactor};
 use ees_projector::reactor::{Cause, Reactor};
 use ees_store::{EventStore, Expectation, Filter};
@@ -30,7 +31,8 @@ pub const COUNT: u32 = 50;
 
 /// Orders, once for each time that a product is sold out.
 pub fn reactor(store: Arc<dyn EventStore>) -> impl Reactor {
-    CommitReactor::new(NAME, store, order).with_filter(Filter::event_types(["sold_out"]))
+    CommitReactor::new(NAME, store, order)
+        .with_subscription(Subscription::to(Filter::event_types(["sold_out"])))
 }
 
 /// What follows from an event: the first changeset of an order that is named after it, so that there can't be two.

@@ -1,5 +1,6 @@
 //! Somebody else's system is told when a product is sold out.
 
+use ees_projector::Subscription;
 use ees_projector::webhook::HttpReactor;
 use ees_store::Filter;
 
@@ -21,7 +22,7 @@ pub const NAME: &str = "sold_out";
 /// never when a read model is rebuilt.
 pub fn reactor(webhook: &Webhook) -> HttpReactor<ProductEvent> {
     let reactor = HttpReactor::new(NAME, &webhook.url)
-        .with_filter(Filter::event_types(["sold_out"]))
+        .with_subscription(Subscription::to(Filter::event_types(["sold_out"])))
         // A changeset comes whole.
         .when(|cause| *cause.event == ProductEvent::SoldOut);
     match &webhook.secret {

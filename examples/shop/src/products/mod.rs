@@ -9,7 +9,7 @@ pub(crate) mod dynamodb;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
-use ees_projector::{Fold, Order, ReadModel, Recorded, Table};
+use ees_projector::{Fold, Order, ReadModel, Recorded, Subscription, Table};
 use ees_store::Filter;
 use serde::{Deserialize, Serialize};
 
@@ -67,8 +67,8 @@ impl Fold for Products {
     fn table(&self) -> Table {
         Row::table()
     }
-    fn filter(&self) -> Filter {
-        Filter::events_of::<ProductEvent>()
+    fn subscription(&self) -> Subscription {
+        Subscription::to(Filter::events_of::<ProductEvent>())
     }
     fn order(&self) -> Order {
         Order::Stream
