@@ -22,6 +22,24 @@ impl Timestamp {
         Self(micros)
     }
 
+    /// Reads an RFC 3339 time, and takes one without a zone as UTC.
+    ///
+    /// For times that another system has written. [`FromStr`] wants the zone.
+    ///
+    /// ```
+    /// use ees_store::Timestamp;
+    /// let zoned = Timestamp::parse_assuming_utc("2021-04-05T06:07:08.000009+00:00")?;
+    /// assert_eq!(Timestamp::parse_assuming_utc("2021-04-05T06:07:08.000009")?, zoned);
+    /// assert!("2021-04-05T06:07:08.000009".parse::<Timestamp>().is_err());
+    /// # Ok::<(), ees_store::InvalidTimestamp>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidTimestamp`] for any other text.
+    pub fn parse_assuming_utc(text: &str) -> Result<Self, InvalidTimestamp> {
+        text.parse().or_else(|error| format!("{text}Z").parse().map_err(|_| error))
+    }
+
     /// The earliest and the latest moment: the years -9999 and 9999.
     const RANGE: (i64, i64) = (-377_705_023_201_000_000, 253_402_207_199_999_999);
 
@@ -101,6 +119,18 @@ mod tests {
             let time = Timestamp::from_micros(micros);
             assert_eq!(time.to_string().parse(), Ok(time));
         }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_utc() {
+        for written in
+            ["2021-04-05T06:07:08.000009Z", "2021-04-05T06:07:08.000009", "2021-04-05T08:07:08.000009+02:00"]
+        {
+            let time = Timestamp::parse_assuming_utc(written).unwrap();
+            assert_eq!(time.to_string(), "2021-04-05T06:07:08.000009Z");
+        }
+        let refused = Timestamp::parse_assuming_utc("yesterday");
+        assert_eq!(refused, Err(InvalidTimestamp("yesterday".to_owned())));
     }
 
     #[test]

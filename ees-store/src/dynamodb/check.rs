@@ -3,10 +3,10 @@
 use aws_sdk_dynamodb::types::StreamViewType;
 use aws_sdk_dynamodb::{Client, Config};
 
+use super::calls::client;
+use super::item::EXPIRES_AT;
 use super::item::{STREAM_TYPE, UPDATED_AT};
-use super::keys::EXPIRES_AT;
 use super::schema::Layout;
-use super::table::client;
 use crate::Result;
 use crate::aws::told;
 

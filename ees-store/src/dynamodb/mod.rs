@@ -9,13 +9,14 @@
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits, `sweep` finds
 //!   what was missed; a stream that is `stuck` holds up no other.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item` what it holds.
-//! - `table` makes the calls, again where `error` says so.
+//! - `table` makes the calls, by the rules of `calls`: retried where `error` says so.
 //!
 //! How the order comes about: a commit writes its changeset and nothing else, so that streams don't wait for one another.
 //! Afterwards an indexer, any of many, moves the counter and gives up to 99 changesets their places, in one transaction.
 
 mod adopt;
 mod by_type;
+mod calls;
 mod check;
 mod cost;
 mod counter;

@@ -9,12 +9,12 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_dynamodb::{Client, Config};
 
+use super::calls::{again, client};
 use super::error::{failed, is_passing, storage, unbuilt};
 use super::item::{
-    CHANGESET_ID, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE, UPDATED_AT,
+    CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE,
+    UPDATED_AT,
 };
-use super::keys::EXPIRES_AT;
-use super::table::{again, client};
 use crate::{Error, Result, StreamId, StreamType};
 
 /// How long a call is tried that makes a table, or looks at one.

@@ -23,6 +23,7 @@ mod reader;
 mod readers;
 mod schema;
 mod server;
+mod sql;
 mod writer;
 
 use std::sync::Arc;

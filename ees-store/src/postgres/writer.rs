@@ -305,12 +305,3 @@ fn answer_all(jobs: impl IntoIterator<Item = Job>, why: &str) {
         let _ = job.reply.send(Err(Error::Unavailable(why.to_owned())));
     }
 }
-
-/// The columns are signed; our counters end where those do.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
