@@ -8,7 +8,7 @@ use ees_store::{
     Json, Refusal, StreamId,
 };
 
-use crate::snapshots::Due;
+use crate::snapshots::cache::Due;
 use crate::turns::Turn;
 use crate::{Aggregate, Context, ExecuteError, Loaded, Repository};
 

@@ -9,11 +9,11 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::Options;
 use super::append::{Answer, answer, call};
 use super::batch::{Batch, COMMITS_MAX, Waiting};
 use super::error::{Fate, failed, told};
 use super::head::Head;
+use super::options::Options;
 use super::server::{Server, begin, in_time};
 use crate::decide::{Refusal, decide};
 use crate::{Commit, Committed, Error, Result, Timestamp};

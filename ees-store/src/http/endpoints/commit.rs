@@ -5,12 +5,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::answer::Answer;
-use super::keys::{Scope, Scopes};
-use super::path::StreamPath;
-use super::query::{Params, Whole};
-use super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
-use super::{App, Problem, body};
+use super::super::answer::Answer;
+use super::super::app::App;
+use super::super::keys::{Scope, Scopes};
+use super::super::path::StreamPath;
+use super::super::query::{Params, Whole};
+use super::super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
+use super::super::{Problem, body};
 use crate::{
     ChangesetId, Commit, Committed, Error, EventId, EventStore, Expectation, Refusal, StreamId, StreamPage,
     StreamQuery,
