@@ -1,4 +1,4 @@
-//! Where answers become errors: the other side of the server's own table.
+//! Turns answers into errors: the counterpart of the server's `error_response`.
 
 use std::time::Duration;
 

@@ -5,8 +5,8 @@ use aws_sdk_sns::config::retry::RetryConfig;
 
 use crate::aws::bounded_attempts;
 
-/// The same client, whose attempts are bounded, and made again by [`Pace`](super::pace::Pace) only: so the messages of a call
-/// that failed wait each for itself.
+/// The same client, with bounded attempts and without retries: [`Pace`](super::pace::Pace) retries, so that
+/// the messages of a failed call wait separately.
 pub(super) fn bounded(client: &Client) -> Client {
     let timeouts = bounded_attempts(client.config().timeout_config());
     let config = client.config().to_builder().timeout_config(timeouts);
