@@ -41,7 +41,7 @@ pub enum Refusal {
         "The expected last {} ({}) is outdated, review the {}(s) appended after it.",
         expectation.unit(), expectation.number(), expectation.unit()
     )]
-    Outdated {
+    Conflict {
         /// What was expected.
         expectation: Expectation,
     },
@@ -51,7 +51,7 @@ pub enum Refusal {
         "The specified expected {}({}) doesn't exist. The \"{stream_id}\" stream's most recent {} is {last}.",
         expectation.unit(), expectation.number(), expectation.unit()
     )]
-    NotThere {
+    AheadOfStream {
         /// The stream.
         stream_id: StreamId,
         /// What was expected.
@@ -110,10 +110,10 @@ pub fn decide(
         Expectation::LastEvent(_) => tail.last_event.get(),
     };
     if last > expectation.number() {
-        return Err(Refusal::Outdated { expectation });
+        return Err(Refusal::Conflict { expectation });
     }
     if last < expectation.number() {
-        return Err(Refusal::NotThere { stream_id: commit.stream_id.clone(), expectation, last });
+        return Err(Refusal::AheadOfStream { stream_id: commit.stream_id.clone(), expectation, last });
     }
     let stream_type = match (&tail.stream_type, &commit.stream_type) {
         (known, Some(given)) if tail.exists() && known.as_ref() != Some(given) => {

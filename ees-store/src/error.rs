@@ -108,8 +108,8 @@ impl Refusal {
     /// The code on the wire.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Outdated { .. } => "OPTIMISTIC_CONCURRENCY_EXCEPTION",
-            Self::NotThere { .. } => "INVALID_EXPECTED_CHANGESET_ID",
+            Self::Conflict { .. } => "OPTIMISTIC_CONCURRENCY_EXCEPTION",
+            Self::AheadOfStream { .. } => "INVALID_EXPECTED_CHANGESET_ID",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::TypeMismatch { .. } => "STREAM_TYPE_MISMATCH",
             Self::TooLarge { .. } => "CHANGESET_TOO_LARGE",

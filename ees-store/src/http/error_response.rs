@@ -97,7 +97,7 @@ impl Problem {
     }
 
     /// The 409 after a lost race: with the changesets that were appended meanwhile.
-    pub(super) fn outdated(refusal: &Refusal, forthcoming: Option<StreamPage>, shape: Shape) -> Self {
+    pub(super) fn conflict(refusal: &Refusal, forthcoming: Option<StreamPage>, shape: Shape) -> Self {
         let problem = Self::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string());
         Self { forthcoming: forthcoming.map(Box::new), shape, ..problem }
     }
@@ -131,9 +131,9 @@ impl From<Error> for Problem {
 
 fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::NotThere { .. } => StatusCode::BAD_REQUEST,
+        Refusal::AheadOfStream { .. } => StatusCode::BAD_REQUEST,
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::Outdated { .. } | Refusal::KeyReused | Refusal::TypeMismatch { .. } => StatusCode::CONFLICT,
+        Refusal::Conflict { .. } | Refusal::KeyReused | Refusal::TypeMismatch { .. } => StatusCode::CONFLICT,
     }
 }
 

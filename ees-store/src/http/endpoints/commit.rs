@@ -85,12 +85,12 @@ async fn append(
     commit.idempotency_key = idempotency_key;
     match app.store.commit(commit).await {
         Ok(committed) => Ok(answer(&stream_id, &committed)),
-        Err(Error::Refused(refusal @ Refusal::Outdated { .. })) => {
+        Err(Error::Refused(refusal @ Refusal::Conflict { .. })) => {
             let forthcoming =
                 if may_read { forthcoming(&*app.store, stream_id, expectation).await } else { None };
-            Err(Problem::outdated(&refusal, forthcoming, params.shape()))
+            Err(Problem::conflict(&refusal, forthcoming, params.shape()))
         }
-        Err(error @ Error::Refused(Refusal::NotThere { .. })) => {
+        Err(error @ Error::Refused(Refusal::AheadOfStream { .. })) => {
             Err(Problem::from(error).map_message(|message| as_given(&message, expectation, given.as_ref())))
         }
         Err(error) => Err(error.into()),

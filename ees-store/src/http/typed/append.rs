@@ -71,7 +71,7 @@ pub(super) async fn next(
         match app.store.commit(commit).await {
             Ok(committed) => return answer(&app, stream_id, &stream_type, &committed).await,
             Err(Error::Refused(
-                Refusal::Outdated { .. } | Refusal::NotThere { .. } | Refusal::TypeMismatch { .. },
+                Refusal::Conflict { .. } | Refusal::AheadOfStream { .. } | Refusal::TypeMismatch { .. },
             )) => {}
             Err(error) => return Err(error.into()),
         }
