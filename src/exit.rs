@@ -163,7 +163,7 @@ mod tests {
     fn every_kind_of_failure_has_its_exit_code() {
         let answered = |status| Error::Answered { status, code: "X".to_owned(), message: String::new() };
         for (error, exit) in [
-            (Error::from(Refusal::Outdated { expectation: Expectation::NewStream }), Exit::Refused),
+            (Error::from(Refusal::Conflict { expectation: Expectation::NewStream }), Exit::Refused),
             (Error::InvalidRequest(String::new()), Exit::BadInput),
             (Error::Unavailable(String::new()), Exit::Unavailable),
             (Error::Unauthorized, Exit::Unauthorized),

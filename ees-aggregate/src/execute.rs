@@ -8,7 +8,7 @@ use ees_store::{
     Json, Refusal, StreamId,
 };
 
-use crate::snapshots::Due;
+use crate::snapshots::cache::Due;
 use crate::turns::Turn;
 use crate::{Aggregate, Context, ExecuteError, Loaded, Repository};
 
@@ -104,7 +104,7 @@ impl<A: Aggregate> Repository<A> {
             attempts += 1;
             match self.commit(self.to_commit(&now, &events, &metadata, &key)?).await {
                 Ok(committed) => return self.carried_out(now, events, committed).await,
-                Err(StoreError::Refused(Refusal::Outdated { .. })) => {}
+                Err(StoreError::Refused(Refusal::Conflict { .. })) => {}
                 Err(StoreError::Refused(Refusal::KeyReused)) => {
                     return Err(ExecuteError::AlreadyExecuted { stream_id: now.stream_id });
                 }

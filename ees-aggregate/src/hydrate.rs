@@ -4,7 +4,8 @@ use ees_store::event::Reading;
 use ees_store::{Changeset, ChangesetId, ChangesetLog, EventId, EventStore, StreamId, StreamQuery, pages};
 use futures::{Stream, StreamExt, TryStreamExt, future, pin_mut};
 
-use crate::snapshots::{Cache, Due, Key, Snapshot};
+use crate::snapshots::cache::{Cache, Due};
+use crate::snapshots::{Key, Snapshot};
 use crate::{Aggregate, Error, Loaded};
 
 /// Reads streams for a repository.

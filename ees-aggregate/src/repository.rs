@@ -8,7 +8,8 @@ use futures::{Stream, StreamExt, future};
 
 use crate::aggregate::is_stream_type;
 use crate::hydrate::Hydrator;
-use crate::snapshots::{Cache, Snapshots, Snapshotted};
+use crate::snapshots::cache::Cache;
+use crate::snapshots::{Snapshots, Snapshotted};
 use crate::turns::Turns;
 use crate::{Aggregate, Error, Loaded};
 

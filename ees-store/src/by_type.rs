@@ -2,7 +2,7 @@
 
 use crate::{StreamId, StreamType, Tail, Timestamp};
 
-/// Which streams to list: those of one type, the one that was updated last at the end.
+/// Which streams to list: those of one type, least recently updated first.
 ///
 /// ```
 /// use ees_store::{Commit, EventStore, Events, Expectation, TypeQuery, memory};
@@ -23,16 +23,16 @@ use crate::{StreamId, StreamType, Tail, Timestamp};
 pub struct TypeQuery {
     /// The type.
     pub stream_type: StreamType,
-    /// Only streams whose last changeset is of this moment or a later one.
+    /// Only streams that were updated at this time or later.
     pub updated_from: Timestamp,
-    /// Only what comes after this place: where the page before ended.
+    /// Only streams after this position: where the previous page ended.
     pub after: Option<TypePosition>,
-    /// At most so many streams.
+    /// At most this many streams in a page. Default: [`Self::LIMIT`], which is also the maximum.
     pub limit: usize,
 }
 
 impl TypeQuery {
-    /// Streams of a page unless set otherwise, and at most.
+    /// The default and the maximum number of streams in a page.
     pub const LIMIT: usize = 1_000;
 
     /// All streams of a type.
@@ -40,19 +40,19 @@ impl TypeQuery {
         Self { stream_type, updated_from: Timestamp::from_micros(i64::MIN), after: None, limit: Self::LIMIT }
     }
 
-    /// Those that were updated at this moment or later.
+    /// Only streams that were updated at this time or later.
     #[must_use]
     pub fn updated_from(self, updated_from: Timestamp) -> Self {
         Self { updated_from, ..self }
     }
 
-    /// What comes after a page.
+    /// Only streams after this position, such as [`TypePage::next`] of the previous page.
     #[must_use]
     pub fn after(self, position: TypePosition) -> Self {
         Self { after: Some(position), ..self }
     }
 
-    /// At most so many streams.
+    /// At most this many streams in a page.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self { limit, ..self }
@@ -64,37 +64,38 @@ impl TypeQuery {
     }
 }
 
-/// A stream's place among those of its type. It moves on when the stream is updated.
+/// A stream's position among the streams of its type. It moves to the end when the stream is updated.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TypePosition {
-    /// When the stream was updated last.
+    /// When the stream was last updated.
     pub updated_at: Timestamp,
-    /// The stream: of two that were updated in the same microsecond, the lesser id comes first; on DynamoDB, either.
+    /// The stream. Of two that were updated in the same microsecond, the one with the lesser id comes first;
+    /// on DynamoDB the order of the two is not defined.
     pub stream_id: StreamId,
 }
 
-/// A stream of the type, and where it ended when the page was read.
+/// A stream of the type, with its tail at the time of reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypedStream {
     /// The stream.
     pub stream_id: StreamId,
-    /// Its end.
+    /// Its last changeset and event.
     pub tail: Tail,
 }
 
 impl TypedStream {
-    /// Its place among the streams of its type.
+    /// Its position among the streams of its type.
     pub fn position(&self) -> TypePosition {
         TypePosition { updated_at: self.tail.last_timestamp, stream_id: self.stream_id.clone() }
     }
 }
 
-/// A part of the streams of a type.
+/// One page of the streams of a type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TypePage {
-    /// Streams, the one updated last at the end.
+    /// The streams, least recently updated first.
     pub streams: Vec<TypedStream>,
-    /// Where to go on, when there is more.
+    /// Where the next page begins; `None` after the last page.
     pub next: Option<TypePosition>,
 }
 

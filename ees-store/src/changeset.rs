@@ -18,7 +18,7 @@ pub struct Changeset {
     pub metadata: Json,
     /// When it was committed; never before its predecessor in the stream.
     pub timestamp: Timestamp,
-    /// The type its stream was given by its first commit.
+    /// The type of its stream, set by the stream's first commit.
     pub stream_type: Option<StreamType>,
 }
 
@@ -33,7 +33,7 @@ impl Changeset {
         (self.first_event_id.get()..).map(EventId::new).zip(self.events.iter())
     }
 
-    /// Bytes of its events and metadata as stored.
+    /// The size of its events and metadata in bytes, as stored.
     pub fn size_bytes(&self) -> usize {
         self.events.as_json().as_str().len() + self.metadata.as_str().len()
     }
@@ -45,10 +45,10 @@ impl AsRef<Changeset> for Changeset {
     }
 }
 
-/// A changeset at its place in the global order.
+/// A changeset with its position in the global order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Indexed {
-    /// Its place in the order over all streams, from 0.
+    /// Its position in the order over all streams, from 0.
     pub checkpoint: Checkpoint,
     /// The changeset.
     pub changeset: Changeset,
@@ -87,10 +87,10 @@ impl Events {
         Self::from_valid(raw.get())
     }
 
-    /// The events made of values that serialize.
+    /// Serializes values as events.
     ///
     /// # Errors
-    /// [`InvalidJson`](crate::InvalidJson) when there are none, or one has no JSON form.
+    /// [`InvalidJson`](crate::InvalidJson) when the slice is empty, or a value can't be serialized as JSON.
     pub fn of<T: serde::Serialize>(events: &[T]) -> Result<Self, crate::InvalidJson> {
         let text = serde_json::to_string(events).map_err(|e| crate::InvalidJson(e.to_string()))?;
         Self::from_valid(&text)
@@ -115,17 +115,17 @@ impl Events {
         Self { array: Json::stored(array), count }
     }
 
-    /// How many there are; at least one.
+    /// The number of events; at least one.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The array's text.
+    /// The JSON array.
     pub fn as_json(&self) -> &Json {
         &self.array
     }
 
-    /// The text of each event, in order.
+    /// The JSON text of each event, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         json::elements(self.array.as_str())
     }

@@ -1,4 +1,4 @@
-//! A request to append, and its answer.
+//! A request to append events, and its result.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,8 @@ use crate::{ChangesetId, Checkpoint, EventId, Events, InvalidName, Json, StreamI
 
 /// What the committer believes to be the stream's last changeset or event.
 ///
-/// Concurrency control is never optional: a commit says what it has seen, and is refused when that is outdated.
+/// Concurrency control is never optional: a commit says what it has seen, and is refused when the stream has
+/// moved on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
     /// The stream does not exist yet.
@@ -31,7 +32,7 @@ impl Expectation {
         }
     }
 
-    /// What is counted: `changeset` or `event`.
+    /// The unit of [`number`](Self::number): `changeset` or `event`.
     pub fn unit(self) -> &'static str {
         match self {
             Self::LastEvent(_) => "event",
@@ -40,15 +41,15 @@ impl Expectation {
     }
 }
 
-/// Names a commit, so that it can be sent again without being stored again.
+/// Identifies a commit, so that a retry is not stored twice.
 ///
-/// 1 to 255 visible ASCII characters. It belongs to one stream: the same key on another stream is another commit.
-/// Kept at least 7 days, unless the store was told otherwise.
+/// 1 to 255 visible ASCII characters. It belongs to one stream: the same key on another stream is another
+/// commit. Stores keep keys for at least 7 days by default.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
-    /// Checks a text and makes it a key.
+    /// Validates a text as a key.
     ///
     /// # Errors
     /// [`InvalidName`] when it is empty, longer than 255 characters, or not visible ASCII throughout.
@@ -64,7 +65,7 @@ impl IdempotencyKey {
         }
     }
 
-    /// A key nobody else has.
+    /// A random key.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().to_string().into())
     }
@@ -74,7 +75,8 @@ impl IdempotencyKey {
         &self.0
     }
 
-    /// What stores keep: the SHA-256 of stream and key. No stream id holds the zero byte between them.
+    /// What stores keep of it: the SHA-256 of stream and key, with a zero byte between them, which no stream
+    /// id contains.
     pub fn digest(&self, stream_id: &StreamId) -> [u8; 32] {
         let hash = Sha256::new_with_prefix(stream_id.as_str());
         hash.chain_update([0]).chain_update(self.as_str()).finalize().into()
@@ -116,11 +118,11 @@ pub struct Commit {
     pub events: Events,
     /// A JSON object about the commit: see [`with_metadata`](Commit::with_metadata).
     pub(crate) metadata: Json,
-    /// The stream's type: given with its first commit, or repeated later.
+    /// The stream's type. The first commit sets it; later commits may repeat it.
     pub stream_type: Option<StreamType>,
-    /// Makes the commit safe to send again.
+    /// Makes the commit safe to retry.
     pub idempotency_key: Option<IdempotencyKey>,
-    /// When it was committed, for a log that is moved from elsewhere; the store's clock otherwise.
+    /// When it was committed, for importing a log. Default: the store's clock.
     pub recorded_at: Option<Timestamp>,
 }
 
@@ -138,7 +140,7 @@ impl Commit {
         }
     }
 
-    /// With metadata.
+    /// Sets the metadata. Default: `{}`.
     ///
     /// # Errors
     /// [`InvalidJson`](crate::InvalidJson) when it is not a JSON object.
@@ -149,25 +151,26 @@ impl Commit {
         Ok(Self { metadata, ..self })
     }
 
-    /// The same with another expectation: for trying again after a conflict.
+    /// Replaces the expectation, for a retry after a conflict.
     #[must_use]
     pub fn expecting(self, expectation: Expectation) -> Self {
         Self { expectation, ..self }
     }
 
-    /// To a stream of this type.
+    /// Sets the stream's type. Default: none.
     #[must_use]
     pub fn with_stream_type(self, stream_type: StreamType) -> Self {
         Self { stream_type: Some(stream_type), ..self }
     }
 
-    /// Safe to send again under this key.
+    /// Sets the idempotency key, which makes the commit safe to retry. Default: none.
     #[must_use]
     pub fn with_idempotency_key(self, key: IdempotencyKey) -> Self {
         Self { idempotency_key: Some(key), ..self }
     }
 
-    /// Committed at this moment, elsewhere. The store still keeps a stream's times ascending.
+    /// Sets the time of the commit, for importing a log. The store still keeps the times of a stream
+    /// ascending.
     #[must_use]
     pub fn with_recorded_at(self, time: Timestamp) -> Self {
         Self { recorded_at: Some(time), ..self }
@@ -178,17 +181,18 @@ impl Commit {
         &self.metadata
     }
 
-    /// Bytes of events and metadata as they are stored: what the store's limit is about.
+    /// The size of events and metadata in bytes, as stored. The store's limit applies to it.
     pub fn size_bytes(&self) -> usize {
         self.events.as_json().as_str().len() + self.metadata.as_str().len()
     }
 }
 
-/// A commit that is on disk.
+/// A commit that was stored durably.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The changeset it became, or, for a repeat, the one that the first commit with its key became.
+    /// The changeset that was stored. For a retry with the same idempotency key: the one that the first call
+    /// stored.
     pub changeset_id: ChangesetId,
-    /// Its place in the global order, where the store knows it at once.
+    /// Its position in the global order, if the store knows it at once.
     pub checkpoint: Option<Checkpoint>,
 }

@@ -2,7 +2,7 @@
 
 use crate::{Changeset, ChangesetId, Commit, EventId, Expectation, StreamId, StreamType, Timestamp};
 
-/// All that a decision needs to know of a stream. The default is a stream that does not exist.
+/// The end of a stream: all that a decision needs to know of it. The default is a stream that does not exist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
     /// The last changeset, or [`ChangesetId::NONE`].
@@ -26,7 +26,7 @@ impl Tail {
         }
     }
 
-    /// Whether the stream exists.
+    /// Returns whether the stream exists.
     pub fn exists(&self) -> bool {
         self.last_changeset != ChangesetId::NONE
     }
@@ -36,32 +36,34 @@ impl Tail {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Somebody else appended first. Read what came after the expected position, decide again, commit again.
+    /// Another commit came first. Read what it appended, decide again, and commit again.
     #[error(
         "The expected last {} ({}) is outdated, review the {}(s) appended after it.",
         expectation.unit(), expectation.number(), expectation.unit()
     )]
-    Outdated {
+    Conflict {
         /// What was expected.
         expectation: Expectation,
     },
-    /// The stream is shorter than the committer believes: a wrong id, or another store.
+    /// The expected changeset or event is ahead of the stream's end. The stream id or the store is the wrong
+    /// one.
     #[error(
         "The specified expected {}({}) doesn't exist. The \"{stream_id}\" stream's most recent {} is {last}.",
         expectation.unit(), expectation.number(), expectation.unit()
     )]
-    NotThere {
+    AheadOfStream {
         /// The stream.
         stream_id: StreamId,
         /// What was expected.
         expectation: Expectation,
-        /// What the stream's last changeset or event is; 0 when the stream does not exist.
+        /// The stream's last changeset or event; 0 if the stream does not exist.
         last: u64,
     },
-    /// The key was used on this stream before, for other events or metadata. Use a new key for a new commit.
+    /// The idempotency key was used on this stream for other events or metadata. Use a new key for a new
+    /// commit.
     #[error("The idempotency key was used before on this stream, with other events or metadata.")]
     KeyReused,
-    /// The stream has another type, or began without one. Leave the type out, or write to another stream.
+    /// The stream has another type, or none. Leave the type out, or write to another stream.
     #[error(
         "The stream has {}, not the type \"{given}\". Its type is fixed by its first commit.",
         known.as_ref().map_or_else(|| "no type".to_owned(), |known| format!("the type \"{known}\""))
@@ -69,27 +71,29 @@ pub enum Refusal {
     TypeMismatch {
         /// The stream's type.
         known: Option<StreamType>,
-        /// The type the commit came with.
+        /// The type in the commit.
         given: StreamType,
     },
-    /// Events and metadata are more than the store keeps in one changeset. Commit less at a time.
+    /// Events and metadata exceed the store's limit for one changeset. Commit less at a time.
     #[error(
         "The changeset has {size_bytes} bytes of events and metadata; the store's limit is {limit_bytes}."
     )]
     TooLarge {
-        /// Bytes of events and metadata.
+        /// The size of events and metadata, in bytes.
         size_bytes: usize,
-        /// The store's limit.
+        /// The store's limit, in bytes.
         limit_bytes: usize,
     },
 }
 
-/// The changeset that `commit` becomes at the end of a stream with this tail, or why it is refused.
+/// Decides a commit: returns the changeset that it becomes at the end of a stream with this tail, or why it
+/// is refused.
 ///
-/// Pure: `now` is the store's clock, and a repeat (a known idempotency key) has been answered before.
+/// A pure function. `now` is the store's clock. The store has already answered retries, whose idempotency key
+/// it knows.
 ///
 /// # Errors
-/// [`Refusal`], with nothing to undo.
+/// A [`Refusal`]. There is nothing to undo.
 pub fn decide(
     tail: &Tail,
     commit: &Commit,
@@ -106,10 +110,10 @@ pub fn decide(
         Expectation::LastEvent(_) => tail.last_event.get(),
     };
     if last > expectation.number() {
-        return Err(Refusal::Outdated { expectation });
+        return Err(Refusal::Conflict { expectation });
     }
     if last < expectation.number() {
-        return Err(Refusal::NotThere { stream_id: commit.stream_id.clone(), expectation, last });
+        return Err(Refusal::AheadOfStream { stream_id: commit.stream_id.clone(), expectation, last });
     }
     let stream_type = match (&tail.stream_type, &commit.stream_type) {
         (known, Some(given)) if tail.exists() && known.as_ref() != Some(given) => {

@@ -1,4 +1,4 @@
-//! What can go wrong with a store, for whoever acts on it.
+//! What a call to a store can fail with.
 
 use std::path::PathBuf;
 
@@ -9,48 +9,49 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a call to a store can fail with.
 ///
-/// [`Error::is_transient`] tells whether waiting can help.
+/// [`Error::is_transient`] says whether a retry can succeed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The commit was refused; nothing was stored.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// No changeset was ever committed to this stream.
+    /// The stream has no changesets.
     #[error("The specified stream({0}) doesn't exist")]
     StreamNotFound(StreamId),
-    /// The request can't be right, whatever the store holds. The message says why.
+    /// The request is invalid, whatever the store holds. The message says why.
     #[error("{0}")]
     InvalidRequest(String),
-    /// More work is under way than the store takes on at once. Wait, then try again.
+    /// The store has reached its limit of concurrent work. Retry later.
     #[error("the store is overloaded; try again in a moment")]
     Overloaded,
-    /// The store can't be reached, or is shutting down. Whether a commit was stored is unknown: repeat it with the
-    /// same idempotency key.
+    /// The store can't be reached, or is shutting down. It is unknown whether a commit was stored: retry it
+    /// with the same idempotency key.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// A server refused what is no call of a store's own: steering a projection, say. Not one of these traits fails so.
+    /// A server refused a call to another endpoint than the store's, such as one that operates a projection.
+    /// The methods of the store traits never return it.
     #[error("{message}")]
     Answered {
         /// The HTTP status.
         status: u16,
-        /// The code in the answer, such as `PROJECTION_NOT_FOUND`.
+        /// The error code in the answer, such as `PROJECTION_NOT_FOUND`.
         code: String,
-        /// What the server says.
+        /// The server's message.
         message: String,
     },
-    /// The caller has no key, or its key is not known.
+    /// The API key is missing or unknown.
     #[error("not authorized: give a valid API key")]
     Unauthorized,
-    /// The caller's key lacks a scope; or a signature was refused, and the message says what may be the matter.
+    /// The API key lacks a scope, or the server refused the signature. The message says which.
     #[error("forbidden: {0}")]
     Forbidden(String),
-    /// Another process has this log open for writing. Stop it, or talk to it over HTTP.
+    /// Another process has this log open for writing. Stop it, or use its HTTP API.
     #[error("{path} is already open for writing{by}; stop that process, or use its HTTP API")]
     AlreadyOpen {
         /// The log's file.
         path: PathBuf,
-        /// Who has it, where known: ` by process 42`.
+        /// The process that has it open, if known: ` by process 42`.
         by: String,
     },
     /// The file was written by a newer version of ees. Upgrade this program.
@@ -59,7 +60,7 @@ pub enum Error {
         /// The log's file.
         path: PathBuf,
     },
-    /// The file is no ees log, or is damaged. Restore it from a backup.
+    /// The file is not an ees log, or it is damaged. Restore it from a backup.
     #[error("{path} is damaged or not an ees log ({detail}); restore it from a backup")]
     Damaged {
         /// The log's file.
@@ -67,10 +68,10 @@ pub enum Error {
         /// What was found.
         detail: String,
     },
-    /// The storage below failed: disk full, no permission, a lost connection.
+    /// The underlying storage failed: a full disk, a missing permission, a lost connection.
     #[error("the storage failed: {detail}")]
     Storage {
-        /// What was tried, and what went wrong.
+        /// What the store was doing, and what went wrong.
         detail: String,
         /// The driver's error.
         #[source]
@@ -79,7 +80,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A stable name for logs, metrics and the wire.
+    /// A stable code for logs, metrics and the wire.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(refusal) => refusal.code(),
@@ -97,7 +98,7 @@ impl Error {
         }
     }
 
-    /// Whether the same call may succeed later without anybody repairing anything.
+    /// Returns whether the same call may succeed later without a repair.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Overloaded | Self::Unavailable(_) | Self::Storage { .. })
     }
@@ -107,8 +108,8 @@ impl Refusal {
     /// The code on the wire.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Outdated { .. } => "OPTIMISTIC_CONCURRENCY_EXCEPTION",
-            Self::NotThere { .. } => "INVALID_EXPECTED_CHANGESET_ID",
+            Self::Conflict { .. } => "OPTIMISTIC_CONCURRENCY_EXCEPTION",
+            Self::AheadOfStream { .. } => "INVALID_EXPECTED_CHANGESET_ID",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::TypeMismatch { .. } => "STREAM_TYPE_MISMATCH",
             Self::TooLarge { .. } => "CHANGESET_TOO_LARGE",

@@ -1,4 +1,4 @@
-//! The words that name things: streams, changesets, events, places in the global order.
+//! Identifiers of streams, changesets and events, and positions in the global order.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text can't be a [`StreamId`], a [`StreamType`] or an [`IdempotencyKey`](crate::IdempotencyKey).
+/// Why a text is not a valid [`StreamId`], [`StreamType`] or [`IdempotencyKey`](crate::IdempotencyKey).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {why}")]
 pub struct InvalidName {
@@ -20,11 +20,11 @@ impl InvalidName {
     }
 }
 
-/// The name of one stream: the history of one business entity.
+/// The id of a stream: the history of one business entity.
 ///
-/// Any non-empty UTF-8 text of up to [`StreamId::BYTES_MAX`] bytes without control characters, except `.`, `..`
-/// and what begins with [`StreamId::RESERVED_PREFIX`]. Slashes are fine: `axum/src/lib.rs` is one id.
-/// Cloning is cheap.
+/// Any non-empty UTF-8 text of up to [`StreamId::BYTES_MAX`] bytes without control characters, except `.`,
+/// `..` and ids that begin with [`StreamId::RESERVED_PREFIX`]. Slashes are allowed: `axum/src/lib.rs` is one
+/// id. Cloning is cheap.
 ///
 /// ```
 /// use ees_store::StreamId;
@@ -38,12 +38,12 @@ impl InvalidName {
 pub struct StreamId(Arc<str>);
 
 impl StreamId {
-    /// The longest id, in bytes.
+    /// The maximum length, in bytes.
     pub const BYTES_MAX: usize = 1_024;
-    /// Ids that begin so belong to the store itself.
+    /// The prefix of ids that the store keeps for itself.
     pub const RESERVED_PREFIX: &'static str = "!!!RESERVED:";
 
-    /// Checks a text and makes it a stream id.
+    /// Validates a text as a stream id.
     ///
     /// # Errors
     /// [`InvalidName`] says which rule the text breaks.
@@ -73,7 +73,7 @@ impl StreamId {
     }
 }
 
-/// What kind of thing a stream is: `account`, `order`. Given with the first commit, and fixed from then on.
+/// The type of a stream, such as `account` or `order`. The stream's first commit sets it; it never changes.
 ///
 /// Non-empty, up to [`StreamType::BYTES_MAX`] bytes, no control characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -81,10 +81,10 @@ impl StreamId {
 pub struct StreamType(Arc<str>);
 
 impl StreamType {
-    /// The longest type, in bytes.
+    /// The maximum length, in bytes.
     pub const BYTES_MAX: usize = 255;
 
-    /// Checks a text and makes it a stream type.
+    /// Validates a text as a stream type.
     ///
     /// # Errors
     /// [`InvalidName`] says which rule the text breaks.
@@ -153,10 +153,10 @@ macro_rules! counter {
         impl $name {
             #[doc = $zero_doc]
             pub const $zero: Self = Self(0);
-            /// The largest value: what a signed 64-bit column holds.
+            /// The largest value: that of a signed 64-bit column.
             pub const MAX: Self = Self(i64::MAX as u64);
 
-            /// The value with this number; numbers past [`Self::MAX`] become [`Self::MAX`].
+            /// Wraps a number; one larger than [`Self::MAX`] becomes [`Self::MAX`].
             pub const fn new(number: u64) -> Self {
                 if number > Self::MAX.0 { Self::MAX } else { Self(number) }
             }
@@ -164,12 +164,12 @@ macro_rules! counter {
             pub const fn get(self) -> u64 {
                 self.0
             }
-            /// The one after this; [`Self::MAX`] stays what it is.
+            /// The next one, at most [`Self::MAX`].
             #[must_use]
             pub const fn next(self) -> Self {
                 self.plus(1)
             }
-            /// The one `count` further on, at most [`Self::MAX`].
+            /// The one `count` later, at most [`Self::MAX`].
             #[must_use]
             pub const fn plus(self, count: u64) -> Self {
                 Self::new(self.0.saturating_add(count))
@@ -207,7 +207,7 @@ counter!(
     "Before the first event: the stream does not exist yet."
 );
 counter!(
-    /// A place in the one global order over all streams, counted from 0.
+    /// A position in the global order over all streams, counted from 0.
     ///
     /// As a position it names what comes *next*: a reader at checkpoint 7 has seen 0 to 6.
     Checkpoint,

@@ -1,7 +1,7 @@
-//! JSON that passes through: checked once, kept as text, never turned into values.
+//! JSON as text: validated once, and never parsed into values.
 //!
-//! `serde_json` does the checking. What is ours is what a store needs besides: dropping the white space between
-//! tokens, counting the nesting, cutting an array into its elements, and indenting again.
+//! `serde_json` validates. This module does the rest: it removes the white space between tokens, counts the
+//! nesting, splits an array into its elements, and indents.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,10 +10,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// One JSON value as text: valid, without white space between tokens, otherwise verbatim.
+/// One JSON value as text: valid, without white space between tokens, and otherwise verbatim.
 ///
-/// Members keep their order and their duplicates, numbers their digits (`1.0`, `1e400`), strings their escapes.
-/// Cloning is cheap.
+/// Members keep their order and their duplicates, numbers keep their digits (`1.0`, `1e400`), and strings
+/// their escapes. Cloning is cheap.
 ///
 /// ```
 /// use ees_store::Json;
@@ -24,16 +24,16 @@ use serde_json::value::RawValue;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Json(Arc<str>);
 
-/// A text that is not JSON, or not the JSON that was asked for. The message says what and where.
+/// A text that is not JSON, or not the JSON that was expected. The message says what is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidJson(pub(crate) String);
 
 impl Json {
-    /// Arrays and objects may be nested this deep.
+    /// The maximum nesting of arrays and objects.
     pub const DEPTH_MAX: usize = 128;
 
-    /// Checks a text and drops the white space between its tokens.
+    /// Validates a text and removes the white space between its tokens.
     ///
     /// # Errors
     /// [`InvalidJson`] when the text is not one JSON value, or nests deeper than [`Json::DEPTH_MAX`].
@@ -42,10 +42,11 @@ impl Json {
         Self::from_valid(raw.get(), Self::DEPTH_MAX)
     }
 
-    /// The JSON of a value.
+    /// Serializes a value.
     ///
     /// # Errors
-    /// [`InvalidJson`] when the value has no JSON form (a map whose keys are no texts) or nests too deep.
+    /// [`InvalidJson`] when the value can't be serialized as JSON (a map whose keys are not strings), or
+    /// nests too deep.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, InvalidJson> {
         let text = serde_json::to_string(value).map_err(|e| InvalidJson(e.to_string()))?;
         Self::from_valid(&text, Self::DEPTH_MAX)
@@ -165,7 +166,7 @@ pub(crate) fn elements(array: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Compact JSON with line breaks and 4 spaces a level.
+/// Indents compact JSON: line breaks, and 4 spaces for each level.
 pub fn indent(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     // Writing to a String does not fail.
@@ -260,8 +261,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The text of an object's `type` member, if the value is an object and that member a text.
-/// Of several the last one counts, as for most JSON readers.
+/// Returns the `type` member of an event, if the event is an object and the member is a string. Of duplicates
+/// the last one counts, as for most JSON readers.
 pub fn event_type(event: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<RawText<'_>>(member(event, "type")?).ok()?.0
 }

@@ -71,4 +71,4 @@ pub use json::{InvalidJson, Json};
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
-pub use timestamp::Timestamp;
+pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -1,4 +1,4 @@
-//! The global side of a store: one order over all changesets.
+//! The log of a store: all changesets in one global order.
 
 use std::time::Duration;
 
@@ -8,93 +8,98 @@ use uuid::Uuid;
 
 use crate::{ChangesetId, Checkpoint, Filter, Indexed, Result, StreamId};
 
-/// Reads every changeset of a store in its one global order: what projections are built from.
+/// Reads all changesets of a store in one global order. Projections are built from it.
 ///
-/// Object-safe: keep it as `Arc<dyn ChangesetLog>`.
+/// Object-safe: use it as `Arc<dyn ChangesetLog>`.
 ///
-/// Guarantees, each of which is a law in [`laws`](crate::laws): the order never changes once read; nothing ever
-/// appears before a page's [`next`](LogPage::next) later; within a stream checkpoints ascend.
+/// # Guarantees
+/// Each is a law in [`laws`](crate::laws):
+/// - The order never changes once it was read.
+/// - No changeset ever appears before the [`next`](LogPage::next) of a page that was read.
+/// - Within a stream, checkpoints ascend.
 #[async_trait]
 pub trait ChangesetLog: Send + Sync + 'static {
-    /// Reads the changesets from a checkpoint on.
+    /// Reads changesets, beginning at a checkpoint.
     ///
-    /// Go on at [`LogPage::next`], always: numbers may have gaps, reads may not.
+    /// Always continue at [`LogPage::next`]: checkpoints may have gaps, reads must not.
     ///
     /// # Errors
-    /// Whatever [`Error::is_transient`](crate::Error::is_transient) says may be tried again.
+    /// Retry if [`Error::is_transient`](crate::Error::is_transient).
     ///
     /// # Cancellation
     /// Safe.
     async fn read(&self, query: LogQuery) -> Result<LogPage>;
 
-    /// The checkpoint of a stream's changeset; `None` when it does not exist, or has no place in the order yet.
+    /// Returns the checkpoint of a changeset; `None` if the changeset does not exist, or has no checkpoint
+    /// yet.
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>>;
 
-    /// Where the log ends, and which log it is.
+    /// Returns where the log ends, and which log it is.
     async fn head(&self) -> Result<LogHead>;
 }
 
 /// What to read of the log.
 #[derive(Clone, Debug)]
 pub struct LogQuery {
-    /// The first checkpoint wanted.
+    /// The first checkpoint to read.
     pub from: Checkpoint,
-    /// At most so many changesets.
+    /// At most this many changesets.
     pub limit: usize,
-    /// At most so many bytes of events and metadata; a page that is not empty holds one whatever its size.
+    /// At most this many bytes of events and metadata; a page that is not empty holds at least one changeset,
+    /// whatever its size. Default: [`Self::MAX_BYTES`].
     pub max_bytes: usize,
-    /// How long to wait for something to arrive when there is nothing yet.
+    /// How long to wait for a changeset if there is none yet. Default: zero.
     pub wait: Duration,
-    /// Which changesets to give; the others are passed over.
+    /// Which changesets to return; the others are skipped. Default: all.
     pub filter: Filter,
 }
 
 impl LogQuery {
-    /// Bytes of a page unless set otherwise.
+    /// The default maximum size of a page, in bytes.
     pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-    /// Up to `limit` changesets from a checkpoint on, without waiting.
+    /// Up to `limit` changesets, beginning at a checkpoint, without waiting.
     pub fn from(from: Checkpoint, limit: usize) -> Self {
         Self { from, limit, max_bytes: Self::MAX_BYTES, wait: Duration::ZERO, filter: Filter::default() }
     }
 
-    /// Waits so long for something to arrive.
+    /// Waits this long for a changeset if there is none yet.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
         Self { wait, ..self }
     }
 
-    /// Gives only what passes the filter.
+    /// Returns only the changesets that the filter accepts.
     #[must_use]
     pub fn with_filter(self, filter: Filter) -> Self {
         Self { filter, ..self }
     }
 }
 
-/// A part of the log.
+/// One page of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPage {
-    /// Changesets in global order.
+    /// The changesets, in global order.
     pub changesets: Vec<Indexed>,
-    /// Where to go on: past everything this page gave or filtered out.
+    /// Where the next page begins: past all changesets that this page returned or filtered out.
     pub next: Checkpoint,
-    /// The log as it was when the page was read.
+    /// The head of the log when the page was read.
     pub head: LogHead,
 }
 
-/// Which log this is, and where it ends.
+/// The identity of a log, and where it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogHead {
     /// The checkpoint after the newest changeset.
     pub checkpoint: Checkpoint,
-    /// The log's own name, made with it: another one is another history.
+    /// The log's id, generated when the log was created. Another id means another history.
     pub log_id: LogId,
-    /// Changes whenever the log could have been replaced by an older state of itself (the store was opened anew).
-    /// A reader that sees another value looks at what it read last before it goes on.
+    /// Changes whenever the log may have been replaced by an older state of itself, as when the store was
+    /// reopened. A reader that sees another value checks what it read last before it continues.
     pub incarnation: Uuid,
 }
 
-/// A log's own UUID, made when the store was created.
+/// The UUID of a log, generated when the log was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LogId(pub Uuid);

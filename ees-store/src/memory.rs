@@ -1,4 +1,4 @@
-//! A store in memory, for tests: the same laws, nothing on disk.
+//! A store in memory, for tests. It keeps the same laws as the others, but nothing on disk.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -15,9 +15,10 @@ use crate::{
     StreamType, Timestamp, TypePage, TypePosition, TypeQuery, TypedStream,
 };
 
-/// A store in memory. Gone when it is dropped; for anything else take [`sqlite::Store`](crate::sqlite::Store).
+/// A store in memory, for tests. Its content is lost when it is dropped; for all other uses choose
+/// [`sqlite::Store`](crate::sqlite::Store).
 ///
-/// Idempotency keys are kept as long as the store.
+/// It keeps idempotency keys for ever.
 pub struct Store {
     state: Mutex<State>,
     head: watch::Sender<Checkpoint>,
@@ -41,12 +42,12 @@ impl Default for Store {
 }
 
 impl Store {
-    /// An empty store that keeps changesets of up to 1 MiB.
+    /// An empty store, for changesets of up to 1 MiB.
     pub fn new() -> Self {
         Self::with_limit_bytes(1024 * 1024)
     }
 
-    /// An empty store that keeps changesets of up to so many bytes of events and metadata.
+    /// An empty store, for changesets of up to this many bytes of events and metadata.
     pub fn with_limit_bytes(limit_bytes: usize) -> Self {
         Self {
             state: Mutex::default(),
@@ -57,7 +58,8 @@ impl Store {
         }
     }
 
-    /// This content as an earlier or later state of another log: what a restore leaves behind. For tests of readers.
+    /// Gives this store the identity of another one, as if it held an earlier or later state of the same log:
+    /// what a restore leaves behind. For tests of readers.
     #[must_use]
     pub fn with_identity_of(self, other: &Self) -> Self {
         Self { log_id: other.log_id, ..self }

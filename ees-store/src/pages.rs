@@ -1,18 +1,15 @@
-//! Reading on past the end of a page, over any store.
+//! Reads all pages of a stream or the log, over any store.
 
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use crate::{
-    Changeset, ChangesetLog, Error, EventStore, Indexed, LogPage, LogQuery, Result, StreamPage, StreamQuery,
-    StreamRange,
-};
+use crate::{Changeset, ChangesetLog, Error, EventStore, Indexed, LogPage, LogQuery, Result, StreamQuery};
 
 /// How long one call of [`follow`] waits for something to arrive.
 const FOLLOW_WAIT: Duration = Duration::from_secs(20);
 
-/// The changesets of a part of a stream, however many pages they take.
+/// The changesets of a part of a stream, page by page.
 ///
 /// ```
 /// use ees_store::{Commit, EventStore, Events, Expectation, StreamQuery, memory, pages};
@@ -29,7 +26,7 @@ const FOLLOW_WAIT: Duration = Duration::from_secs(20);
 /// ```
 ///
 /// # Errors
-/// What [`EventStore::read_stream`] fails with; the stream of changesets ends there.
+/// The errors of [`EventStore::read_stream`]; the returned stream ends after the first one.
 pub fn stream_changesets<S>(store: &S, query: StreamQuery) -> impl Stream<Item = Result<Changeset>> + Send
 where
     S: EventStore + ?Sized,
@@ -37,30 +34,18 @@ where
     let pages = stream::try_unfold(Some(query), move |query| async move {
         let Some(query) = query else { return Ok::<_, Error>(None) };
         let page = store.read_stream(query.clone()).await?;
-        let rest = rest_after(&page, query);
+        let rest = query.rest_after(&page);
         Ok(Some((stream::iter(page.changesets).map(Ok), rest)))
     });
     pages.try_flatten()
 }
 
-/// The query for what a cut page left out.
-fn rest_after(page: &StreamPage, query: StreamQuery) -> Option<StreamQuery> {
-    let next = page.next?;
-    let range = match query.range {
-        StreamRange::Changesets { to, .. } => StreamRange::Changesets { from: next, to },
-        StreamRange::Events { to, .. } => {
-            StreamRange::Events { from: page.changesets.last()?.last_event_id().next(), to }
-        }
-    };
-    Some(StreamQuery { range, ..query })
-}
-
-/// The changesets of the log from the query's beginning to its end, however many pages they take.
+/// The changesets of the log from the query's start to its end, page by page.
 ///
-/// Ends when it has caught up with the log.
+/// Ends when it has reached the head of the log.
 ///
 /// # Errors
-/// What [`ChangesetLog::read`] fails with; the stream of changesets ends there.
+/// The errors of [`ChangesetLog::read`]; the returned stream ends after the first one.
 pub fn log_changesets<L>(log: &L, query: LogQuery) -> impl Stream<Item = Result<Indexed>> + Send
 where
     L: ChangesetLog + ?Sized,
@@ -68,7 +53,8 @@ where
     let pages = stream::try_unfold(Some(query), move |query| async move {
         let Some(query) = query else { return Ok::<_, Error>(None) };
         let page = log.read(query.clone()).await?;
-        // A store that orders afterwards can fall short of its own head: the rest is late, not missing.
+        // A store that assigns checkpoints after the commit can return less than its head says: the rest is
+        // late, not missing.
         let wait = if page.next > query.from { query.wait } else { FOLLOW_WAIT };
         let rest = (page.next < page.head.checkpoint).then_some(LogQuery { from: page.next, wait, ..query });
         Ok(Some((stream::iter(page.changesets).map(Ok), rest)))
@@ -76,13 +62,13 @@ where
     pages.try_flatten()
 }
 
-/// The log from the query's beginning on, and whatever arrives later. Never ends by itself.
+/// The log from the query's start, and all that is appended later. It never ends by itself.
 ///
-/// Gives whole pages, because [`LogPage::next`] is what a reader has to remember; a page whose changesets were all
-/// filtered out moves it too. Pages without news are passed over.
+/// Yields pages, because [`LogPage::next`] is what a reader has to store: a page whose changesets were all
+/// filtered out moves it too. Pages that don't move it are skipped.
 ///
 /// # Errors
-/// What [`ChangesetLog::read`] fails with; following ends there.
+/// The errors of [`ChangesetLog::read`]; the returned stream ends after the first one.
 pub fn follow<L>(log: &L, query: LogQuery) -> impl Stream<Item = Result<LogPage>> + Send
 where
     L: ChangesetLog + ?Sized,

@@ -1,36 +1,37 @@
-//! The write and stream side of a store.
+//! Writing to streams and reading them.
 
 use async_trait::async_trait;
 
-use futures::TryStreamExt;
-
 use crate::{
     Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StreamId, Tail, TypePage, TypeQuery,
-    pages,
 };
 
-/// Appends to streams and reads them: what each backend implements, and the HTTP client too.
+/// Appends to streams and reads them. Every backend and the HTTP client implement it.
 ///
-/// Object-safe: keep it as `Arc<dyn EventStore>`.
+/// Object-safe: use it as `Arc<dyn EventStore>`.
 ///
-/// Guarantees, each of which is a law in [`laws`](crate::laws):
-/// a commit that was answered is on disk; of two commits with the same expectation one wins; a stream's changesets
-/// and events are numbered from 1 without gaps; what was committed reads back token for token.
+/// # Guarantees
+/// Each is a law in [`laws`](crate::laws):
+/// - An acknowledged commit is durable.
+/// - Of two commits with the same expectation, one wins.
+/// - The changesets and events of a stream are numbered from 1 without gaps.
+/// - Events and metadata read back token for token.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
     /// Appends a changeset to a stream.
     ///
     /// # Errors
-    /// [`Error::Refused`](crate::Error::Refused) when the expectation is not met, the size limit passed, the type
-    /// another, or the idempotency key used for something else. After any other error it is unknown whether the
-    /// changeset was stored: send it again with the same idempotency key.
+    /// [`Error::Refused`](crate::Error::Refused) when the expectation is not met, the changeset is too large,
+    /// the stream has another type, or the idempotency key was used for another commit. After any other error
+    /// it is unknown whether the changeset was stored: retry with the same idempotency key.
     ///
     /// # Cancellation
-    /// A dropped call may still be stored.
+    /// The changeset may still be stored after the call is dropped.
     async fn commit(&self, commit: Commit) -> Result<Committed>;
 
-    /// Appends several changesets one after the other, each with its own verdict; a refused one does not stop the
-    /// rest. In the global order they stand in the order given. Faster than one call each.
+    /// Appends several changesets in the order given, and returns a result for each; a refusal does not stop
+    /// the rest. The global order keeps the order within each stream, and the whole order where the store
+    /// assigns checkpoints at commit. Faster than separate calls.
     async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
         let mut verdicts = Vec::with_capacity(commits.len());
         for commit in commits {
@@ -39,7 +40,7 @@ pub trait EventStore: Send + Sync + 'static {
         verdicts
     }
 
-    /// The most bytes of events and metadata in one changeset; 1 MiB unless the store says otherwise.
+    /// The maximum size of events and metadata in one changeset, in bytes. Default: 1 MiB.
     fn limit_bytes(&self) -> usize {
         1024 * 1024
     }
@@ -47,30 +48,35 @@ pub trait EventStore: Send + Sync + 'static {
     /// Reads a part of a stream.
     ///
     /// # Errors
-    /// [`Error::StreamNotFound`](crate::Error::StreamNotFound); an existing stream without anything in the range is
-    /// an empty page.
+    /// [`Error::StreamNotFound`](crate::Error::StreamNotFound); if the stream exists, but has nothing in the
+    /// range, the page is empty.
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage>;
 
-    /// Where a stream ends; of one that does not exist, [`Tail::default`].
+    /// Returns the end of a stream; [`Tail::default`] if it does not exist.
     ///
-    /// What a store does not say otherwise is found by reading the stream.
+    /// The default implementation reads the whole stream.
     async fn tail(&self, stream_id: &StreamId) -> Result<Tail> {
-        let whole = pages::stream_changesets(self, StreamQuery::all(stream_id.clone()));
-        let last = whole.try_fold(None, |_, changeset| std::future::ready(Ok(Some(changeset)))).await;
-        match last {
-            Ok(last) => Ok(last.as_ref().map(Tail::after).unwrap_or_default()),
-            Err(Error::StreamNotFound(_)) => Ok(Tail::default()),
-            Err(error) => Err(error),
+        let mut tail = Tail::default();
+        let mut rest = Some(StreamQuery::all(stream_id.clone()));
+        while let Some(query) = rest {
+            let page = match self.read_stream(query.clone()).await {
+                Err(Error::StreamNotFound(_)) => return Ok(Tail::default()),
+                page => page?,
+            };
+            tail = page.changesets.last().map_or(tail, Tail::after);
+            rest = query.rest_after(&page);
         }
+        Ok(tail)
     }
 
-    /// Lists the streams of a type, the one that was updated last at the end.
+    /// Lists the streams of a type, least recently updated first.
     ///
-    /// Read on at [`TypePage::next`] while others commit: a stream that is updated between two pages moves on and may come
-    /// twice, with two ends; one that was there when the first page was read is not missed.
+    /// Continue at [`TypePage::next`]. A stream that is updated between two pages moves to the end and may be
+    /// returned twice; no stream that existed when the first page was read is missed.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`](crate::Error::InvalidRequest) from a store that has no such list, as the HTTP client.
+    /// [`Error::InvalidRequest`](crate::Error::InvalidRequest) from a store without such a list, such as the
+    /// HTTP client.
     async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
         let why = format!("the streams of type \"{}\" can't be listed here", query.stream_type);
         Err(Error::InvalidRequest(why))
@@ -91,14 +97,15 @@ pub struct StreamQuery {
     pub stream_id: StreamId,
     /// Which changesets.
     pub range: StreamRange,
-    /// At most so many changesets.
+    /// At most this many changesets. Default: no limit.
     pub limit: usize,
-    /// At most so many bytes of events and metadata; a page holds at least one changeset whatever its size.
+    /// At most this many bytes of events and metadata; a page holds at least one changeset, whatever its
+    /// size. Default: [`Self::MAX_BYTES`].
     pub max_bytes: usize,
 }
 
 impl StreamQuery {
-    /// Bytes of a page unless set otherwise.
+    /// The default maximum size of a page, in bytes.
     pub const MAX_BYTES: usize = 4 * 1024 * 1024;
 
     /// The whole stream.
@@ -120,34 +127,46 @@ impl StreamQuery {
         Self { stream_id, range, limit: usize::MAX, max_bytes: Self::MAX_BYTES }
     }
 
-    /// At most so many changesets a page.
+    /// At most this many changesets a page.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self { limit, ..self }
     }
+
+    /// The query for what a page of this one left out; `None` after the last page.
+    pub(crate) fn rest_after(self, page: &StreamPage) -> Option<Self> {
+        let next = page.next?;
+        let range = match self.range {
+            StreamRange::Changesets { to, .. } => StreamRange::Changesets { from: next, to },
+            StreamRange::Events { to, .. } => {
+                StreamRange::Events { from: page.changesets.last()?.last_event_id().next(), to }
+            }
+        };
+        Some(Self { range, ..self })
+    }
 }
 
-/// A range within a stream; both ends are included, and 0 as `from` is the beginning.
+/// A range within a stream, both ends included. `from` 0 is the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamRange {
     /// By changeset number.
     Changesets {
         /// The first.
         from: ChangesetId,
-        /// The last, or to the end.
+        /// The last; `None` is the end of the stream.
         to: Option<ChangesetId>,
     },
-    /// By event number; changesets come whole.
+    /// By event number. Changesets are never split.
     Events {
         /// The first.
         from: EventId,
-        /// The last, or to the end.
+        /// The last; `None` is the end of the stream.
         to: Option<EventId>,
     },
 }
 
 impl StreamRange {
-    /// Whether it ends before it begins, so that nothing is in it, whatever the stream holds.
+    /// Returns whether the range ends before it begins, so that it is empty for every stream.
     pub fn is_empty(self) -> bool {
         let (from, to) = match self {
             Self::Changesets { from, to } => (from.get(), to.map(ChangesetId::get)),
@@ -167,11 +186,11 @@ impl StreamRange {
     }
 }
 
-/// A part of a stream.
+/// One page of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamPage {
-    /// Changesets, oldest first.
+    /// The changesets, oldest first.
     pub changesets: Vec<Changeset>,
-    /// The changeset the rest begins with, when the page was cut.
+    /// The changeset that the next page begins with; `None` after the last page.
     pub next: Option<ChangesetId>,
 }

@@ -6,14 +6,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment in whole microseconds, UTC.
+/// A time in whole microseconds, UTC.
 ///
-/// Written as RFC 3339 with six digits of fraction, the same text on every backend: `2026-11-21T09:30:00.000001Z`.
+/// Displayed as RFC 3339 with six fractional digits, identically on every backend:
+/// `2026-11-21T09:30:00.000001Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// Now, by this machine's clock.
+    /// The current time, by this machine's clock.
     pub fn now() -> Self {
         let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
@@ -22,11 +23,28 @@ impl Timestamp {
         Self(micros)
     }
 
+    /// Reads an RFC 3339 time, and takes one without a zone as UTC.
+    ///
+    /// For times that another system has written. [`FromStr`] wants the zone.
+    ///
+    /// ```
+    /// use ees_store::Timestamp;
+    /// let zoned = Timestamp::parse_assuming_utc("2021-04-05T06:07:08.000009+00:00")?;
+    /// assert_eq!(Timestamp::parse_assuming_utc("2021-04-05T06:07:08.000009")?, zoned);
+    /// assert!("2021-04-05T06:07:08.000009".parse::<Timestamp>().is_err());
+    /// # Ok::<(), ees_store::InvalidTimestamp>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidTimestamp`] for any other text.
+    pub fn parse_assuming_utc(text: &str) -> Result<Self, InvalidTimestamp> {
+        text.parse().or_else(|error| format!("{text}Z").parse().map_err(|_| error))
+    }
+
     /// The earliest and the latest moment: the years -9999 and 9999.
     const RANGE: (i64, i64) = (-377_705_023_201_000_000, 253_402_207_199_999_999);
 
-    /// The moment that many microseconds after 1970-01-01T00:00:00Z; the nearest there is, when it lies outside of the
-    /// years -9999 to 9999.
+    /// The time this many microseconds after 1970-01-01T00:00:00Z, clamped to the years -9999 to 9999.
     pub const fn from_micros(micros: i64) -> Self {
         let (earliest, latest) = Self::RANGE;
         if micros < earliest {
@@ -43,13 +61,13 @@ impl Timestamp {
         self.0
     }
 
-    /// One microsecond later: the earliest moment the next changeset of the same stream may have.
+    /// One microsecond later: the earliest time that the stream's next changeset may have.
     #[must_use]
     pub const fn next(self) -> Self {
         Self::from_micros(self.0.saturating_add(1))
     }
 
-    /// How long ago this was; zero when it lies ahead.
+    /// How long ago this was; zero for a time in the future.
     pub fn elapsed(self) -> Duration {
         let micros = Self::now().0.saturating_sub(self.0);
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
@@ -65,7 +83,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A text that is no RFC 3339 moment.
+/// A text that is not an RFC 3339 time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an RFC 3339 time such as 2026-11-21T09:30:00.000001Z")]
 pub struct InvalidTimestamp(String);
@@ -101,6 +119,18 @@ mod tests {
             let time = Timestamp::from_micros(micros);
             assert_eq!(time.to_string().parse(), Ok(time));
         }
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_utc() {
+        for written in
+            ["2021-04-05T06:07:08.000009Z", "2021-04-05T06:07:08.000009", "2021-04-05T08:07:08.000009+02:00"]
+        {
+            let time = Timestamp::parse_assuming_utc(written).unwrap();
+            assert_eq!(time.to_string(), "2021-04-05T06:07:08.000009Z");
+        }
+        let refused = Timestamp::parse_assuming_utc("yesterday");
+        assert_eq!(refused, Err(InvalidTimestamp("yesterday".to_owned())));
     }
 
     #[test]

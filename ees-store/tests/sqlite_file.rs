@@ -149,7 +149,7 @@ async fn old_idempotency_keys_are_forgotten_and_young_ones_kept() {
         let repeat = store.commit(keyed).await;
         match kept {
             true => assert_eq!(repeat.unwrap().checkpoint, Some(Checkpoint::START)),
-            false => assert!(matches!(repeat, Err(Error::Refused(Refusal::Outdated { .. })))),
+            false => assert!(matches!(repeat, Err(Error::Refused(Refusal::Conflict { .. })))),
         }
     }
 }
@@ -170,7 +170,7 @@ async fn a_batch_survives_the_commit_that_can_not_be_stored() {
     let verdicts = store.commit_in_order(vec![commit("a"), commit("bad"), commit("b"), commit("a")]).await;
     assert!(verdicts[0].is_ok() && verdicts[2].is_ok(), "{verdicts:?}");
     assert!(matches!(verdicts[1], Err(Error::Storage { .. })), "{verdicts:?}");
-    assert!(matches!(verdicts[3], Err(Error::Refused(Refusal::Outdated { .. }))), "{verdicts:?}");
+    assert!(matches!(verdicts[3], Err(Error::Refused(Refusal::Conflict { .. }))), "{verdicts:?}");
     let page = store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
     let order: Vec<_> = page.changesets.iter().map(|c| (c.checkpoint.get(), c.stream_id.as_str())).collect();
     assert_eq!(order, [(0, "a"), (1, "b")]);

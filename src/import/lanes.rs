@@ -137,7 +137,7 @@ impl Shared {
                 Ok(changeset_id)
             }
             // Its key may be forgotten by now. What is stored is not.
-            Err(Error::Refused(refusal @ Refusal::Outdated { .. })) => {
+            Err(Error::Refused(refusal @ Refusal::Conflict { .. })) => {
                 let changeset_id = self.find(&commit, last, refusal).await?;
                 self.already_there.fetch_add(1, Relaxed);
                 Ok(changeset_id)

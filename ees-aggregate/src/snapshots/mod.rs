@@ -11,7 +11,7 @@
 //!
 //! Write one for a place of your own by the trait [`Snapshots`].
 
-mod cache;
+pub(crate) mod cache;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -24,8 +24,6 @@ use async_trait::async_trait;
 use ees_store::{ChangesetId, LogId, StreamId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-pub(crate) use cache::{Cache, Due};
 
 use crate::Aggregate;
 

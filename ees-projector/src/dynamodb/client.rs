@@ -1,29 +1,24 @@
 //! How long a call may take.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-
-/// What takes longer than this is tried again, unless the client has a limit of its own. The SDK has none but for connecting:
-/// on a connection that was silently dropped it would wait as long as the system does, some 15 minutes.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+use ees_store::aws::bounded_attempts;
 
 /// The same client, whose attempts are bounded.
 pub(super) fn bounded(client: Client) -> Client {
-    let given = client.config().timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
-    if given.operation_attempt_timeout().is_some() {
+    let given = client.config().timeout_config();
+    if given.is_some_and(|given| given.operation_attempt_timeout().is_some()) {
         return client;
     }
-    let timeouts = given.into_builder().operation_attempt_timeout(ATTEMPT_MAX).build();
+    let timeouts = bounded_attempts(given);
     Client::from_conf(client.config().to_builder().timeout_config(timeouts).build())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use aws_sdk_dynamodb::config::retry::RetryConfig;
+    use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
     use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
     use tokio::net::TcpListener;
 
@@ -54,8 +49,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_call_that_is_never_answered_ends_after_five_seconds_or_as_the_client_says() {
-        let (unless_set, own) = tokio::join!(waited(None), waited(Some(Duration::from_secs(1))));
-        assert!((5..8).contains(&unless_set.as_secs()), "{unless_set:?}");
+        let (by_default, own) = tokio::join!(waited(None), waited(Some(Duration::from_secs(1))));
+        assert!((5..8).contains(&by_default.as_secs()), "{by_default:?}");
         assert!((1..5).contains(&own.as_secs()), "{own:?}");
     }
 }

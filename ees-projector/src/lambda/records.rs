@@ -66,10 +66,8 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     }))
 }
 
-/// Other systems leave the zone out where they mean UTC.
 fn timestamp(written: &str) -> Result<Timestamp, String> {
-    let read = written.parse().or_else(|_| format!("{written}Z").parse());
-    read.map_err(|_| format!("its `timestamp` is \"{written}\""))
+    Timestamp::parse_assuming_utc(written).map_err(|_| format!("its `timestamp` is \"{written}\""))
 }
 
 #[cfg(test)]

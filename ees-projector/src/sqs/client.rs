@@ -4,12 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::retry::RetryConfig;
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::config::{self, Config};
-
-/// What takes longer than this is tried again, unless the client has a limit of its own. The SDK has none but for connecting:
-/// on a connection that was silently dropped it would wait as long as the system does, some 15 minutes.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+use ees_store::aws::{ATTEMPT_MAX, bounded_attempts};
 
 /// A client whose attempts are bounded.
 #[derive(Clone)]
@@ -21,13 +17,10 @@ pub(super) struct Bounded {
 
 impl Bounded {
     pub(super) fn new(client: Client) -> Self {
-        let given = given(client.config());
-        if given.operation_attempt_timeout().is_some() {
-            return Self { client, own: true };
-        }
-        let timeouts = given.into_builder().operation_attempt_timeout(ATTEMPT_MAX).build();
-        let config = client.config().to_builder().timeout_config(timeouts).build();
-        Self { client: Client::from_conf(config), own: false }
+        let given = client.config().timeout_config();
+        let own = given.is_some_and(|given| given.operation_attempt_timeout().is_some());
+        let config = client.config().to_builder().timeout_config(bounded_attempts(given));
+        Self { client: Client::from_conf(config.build()), own }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -41,19 +34,16 @@ impl Bounded {
         if self.own {
             return once;
         }
-        let timeouts = given(self.client.config()).into_builder();
+        let timeouts = bounded_attempts(self.client.config().timeout_config()).into_builder();
         once.timeout_config(timeouts.operation_attempt_timeout(wait.saturating_add(ATTEMPT_MAX)).build())
     }
-}
-
-fn given(config: &Config) -> TimeoutConfig {
-    config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled)
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
+    use aws_sdk_sqs::config::timeout::TimeoutConfig;
     use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
     use tokio::net::TcpListener;
 

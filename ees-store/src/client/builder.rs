@@ -1,4 +1,4 @@
-//! What a client can be told when it is made.
+//! The settings of a client.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::sigv4::{Signer, is_api_gateway};
 use super::transport::Transport;
 use crate::{Error, Result};
 
-/// Makes a [`Client`].
+/// Builds a [`Client`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -55,14 +55,15 @@ impl Builder {
         Self { api_key: Some(key.to_owned()), ..self }
     }
 
-    /// Signs every call (SigV4, service `execute-api`), for an API behind API Gateway that lets in who has
-    /// `execute-api:Invoke`: the stack with `Authorization=iam`. Takes the place of an API key.
+    /// Signs every call (SigV4, service `execute-api`), for an API behind API Gateway that requires
+    /// `execute-api:Invoke`: the stack with `Authorization=iam`. It replaces an API key.
     ///
-    /// The credentials are those of the configuration, such as `aws_config::load_defaults(..)` finds in the
-    /// environment; they are asked for anew before they expire. The region is that of the URL
-    /// (`https://ID.execute-api.REGION.amazonaws.com/...`); where it names none, that of the configuration.
+    /// The credentials come from the configuration, such as `aws_config::load_defaults(..)` finds them in the
+    /// environment; the client refreshes them before they expire. The region comes from the URL
+    /// (`https://ID.execute-api.REGION.amazonaws.com/...`), or else from the configuration.
     ///
-    /// A call whose signature is refused fails with [`Error::Forbidden`], which says what may be the matter.
+    /// If the API refuses a signature, the call fails with [`Error::Forbidden`], whose message says what may
+    /// be wrong.
     ///
     /// ```no_run
     /// # async fn example(config: aws_types::SdkConfig) -> Result<(), ees_store::Error> {
@@ -79,38 +80,40 @@ impl Builder {
         Self { sigv4: Some(config.clone()), ..self }
     }
 
-    /// Whether the URL is API Gateway's own (`https://ID.execute-api.REGION.amazonaws.com`), where a call that has
-    /// no key has to be signed.
+    /// Returns whether the URL is one of API Gateway (`https://ID.execute-api.REGION.amazonaws.com`), where a
+    /// call without a key has to be signed.
     #[cfg(feature = "sigv4")]
     pub fn is_api_gateway(&self) -> bool {
         is_api_gateway(&self.url)
     }
 
-    /// How long connecting may take, each time. Default: 5 seconds.
+    /// The maximum time to connect, for each attempt. Default: 5 seconds.
     #[must_use]
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
         Self { connect_timeout, ..self }
     }
 
-    /// How long a whole answer may take, each time, beyond the wait that was asked for. Default: 30 seconds.
+    /// The maximum time for a whole answer, for each attempt, in addition to the wait that the call asks for.
+    /// Default: 30 seconds.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// How often a call that is safe to repeat is tried again, with growing pauses: of 4, which is the default, they
-    /// add up to 5 to 10 seconds. A server that asks for another pause gets it, up to 10 seconds.
+    /// How many times a call that is safe to repeat is retried. Default: 4. The pauses grow; 4 of them add up
+    /// to 5 to 10 seconds. If the server asks for another pause, the client waits that long, up to 10
+    /// seconds.
     #[must_use]
     pub fn retries(self, retries: usize) -> Self {
         Self { retries, ..self }
     }
 
-    /// Makes the client. Connects when it is used.
+    /// Builds the client. It connects with the first call.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] when the URL can't be one of a server, is `https` while the crate was built without
-    /// its feature `tls`, or the API key holds characters that a header can't; when calls are to be signed without
-    /// credentials or a region, or are to have a key as well.
+    /// [`Error::InvalidRequest`] when the URL is not valid for a server, is `https` while the crate's feature
+    /// `tls` is off, or the API key contains characters that a header can't; when signing lacks credentials
+    /// or a region, or is combined with an API key.
     pub fn build(self) -> Result<Client> {
         let url = checked(&self.url)?;
         let http = reqwest::Client::builder()

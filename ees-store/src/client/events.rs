@@ -1,4 +1,4 @@
-//! The write and stream side over HTTP.
+//! [`EventStore`] over HTTP.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! The global side over HTTP.
+//! [`ChangesetLog`] over HTTP.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
-//! A store elsewhere, over HTTP.
+//! A client of a remote store, over HTTP.
 //!
-//! [`Client`] is an [`EventStore`](crate::EventStore) and a [`ChangesetLog`](crate::ChangesetLog) like the stores
-//! themselves, and keeps the same laws, save that it can't say when a changeset was committed: that is the clock of
-//! the store.
+//! [`Client`] is an [`EventStore`](crate::EventStore) and a [`ChangesetLog`](crate::ChangesetLog) like the
+//! stores themselves. It keeps the same laws, except that it can't set the time of a commit: the server's
+//! clock does.
 
 mod builder;
 mod events;
@@ -26,13 +26,13 @@ use transport::{Call, Transport};
 pub use crate::Statistics;
 use crate::{Error, Result};
 
-/// A store elsewhere, over HTTP. Cloning is cheap, and clones share their connections.
+/// A client of a remote store, over HTTP. Cloning is cheap, and clones share their connections.
 ///
-/// What is safe to try again is tried again, after a broken connection as after 408, 429, 502, 503 and 504: reads,
-/// and commits, each of which has an idempotency key (its own, or one made up for it). A commit that was answered is
-/// stored once, whatever happened on the way.
+/// It retries reads and commits after a broken connection and after the statuses 408, 429, 502, 503 and 504.
+/// Every commit has an idempotency key (its own, or a random one), so an acknowledged commit is stored
+/// exactly once.
 ///
-/// Dropping a call stops it; a commit may still be stored.
+/// Dropping a call stops it. A commit may still be stored.
 ///
 /// ```no_run
 /// use ees_store::client::Client;
@@ -58,21 +58,21 @@ pub struct Client {
 
 impl Client {
     /// A client of the server at this URL, `http://host:port` or `https://host/path`, with the defaults of
-    /// [`Builder`]. Connects when it is used.
+    /// [`Builder`]. It connects with the first call.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] when the URL can't be one of a server, or is `https` and the crate was built
-    /// without its feature `tls`.
+    /// [`Error::InvalidRequest`] when the URL is not valid for a server, or is `https` while the crate's
+    /// feature `tls` is off.
     pub fn new(url: &str) -> Result<Self> {
         Self::builder(url).build()
     }
 
-    /// A client with an API key, or with other timeouts or retries than the default.
+    /// Builds a client with an API key, or with other timeouts or retries than the default.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }
 
-    /// How much the store holds, as far as it has been counted.
+    /// Returns how much the store holds, as far as the server has counted.
     ///
     /// # Errors
     /// As [`Client::get_json`].
@@ -80,7 +80,7 @@ impl Client {
         self.get_json("/streams").await
     }
 
-    /// The server's version, such as `0.0.1`.
+    /// Returns the server's version, such as `0.0.1`.
     ///
     /// # Errors
     /// As [`Client::get_json`].
@@ -93,17 +93,17 @@ impl Client {
         Ok(version)
     }
 
-    /// Reads any endpoint: `path` begins with a slash, is percent-encoded, and may have a query.
+    /// Gets any endpoint. `path` begins with a slash, is percent-encoded, and may have a query.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the server can't be reached; otherwise what its answer stands for, which is
-    /// [`Error::Answered`] where no call of a store's own is answered so;
-    /// [`Error::InvalidRequest`] when the answer is no `T`.
+    /// [`Error::Unavailable`] when the server can't be reached; [`Error::InvalidRequest`] when the answer is
+    /// not a `T`; otherwise the error in the server's answer, as [`Error::Answered`] if it is none of a
+    /// store's own.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.get_json_after(path, Duration::ZERO).await
     }
 
-    /// Reads an endpoint that was asked to wait so long before it answers.
+    /// Gets an endpoint that may wait this long before it answers.
     ///
     /// # Errors
     /// As [`Client::get_json`].
@@ -112,10 +112,10 @@ impl Client {
         self.transport.parsed(serde_json::from_slice(&answer.body))
     }
 
-    /// Posts to any endpoint. Not tried again once it may have arrived.
+    /// Posts to any endpoint. It does not retry once the request may have arrived.
     ///
     /// # Errors
-    /// As [`Client::get_json`]; [`Error::InvalidRequest`] also when the body has no JSON form.
+    /// As [`Client::get_json`]; also [`Error::InvalidRequest`] when the body can't be serialized as JSON.
     pub async fn post_json<B, T>(&self, path: &str, body: &B) -> Result<T>
     where
         B: Serialize + Sync + ?Sized,

@@ -1,4 +1,4 @@
-//! Where answers become errors: the other side of the server's own table.
+//! Turns answers into errors: the counterpart of the server's `error_response`.
 
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ impl Problem {
     fn refusal(&self, commit: &Commit) -> Option<Refusal> {
         let expectation = commit.expectation;
         match self.code.as_str() {
-            "OPTIMISTIC_CONCURRENCY_EXCEPTION" => Some(Refusal::Outdated { expectation }),
-            "INVALID_EXPECTED_CHANGESET_ID" => Some(Refusal::NotThere {
+            "OPTIMISTIC_CONCURRENCY_EXCEPTION" => Some(Refusal::Conflict { expectation }),
+            "INVALID_EXPECTED_CHANGESET_ID" => Some(Refusal::AheadOfStream {
                 stream_id: commit.stream_id.clone(),
                 expectation,
                 last: last_number(&self.message)?,
@@ -161,8 +161,8 @@ mod tests {
             given: given("b\", not the type \"b"),
         };
         for refusal in [
-            Refusal::Outdated { expectation },
-            Refusal::NotThere { stream_id, expectation, last: 7 },
+            Refusal::Conflict { expectation },
+            Refusal::AheadOfStream { stream_id, expectation, last: 7 },
             Refusal::KeyReused,
             mismatch(None),
             mismatch(Some("a \"quoted\"")),

@@ -1,8 +1,8 @@
-//! Takes over a table that another system has made and written, in place.
+//! Takes over a table that another system has created and written, in place.
 //!
-//! Such a table may hold places in the order that no changeset has, and changesets that have no place. A strongly consistent
-//! scan finds both, once; the holes are written down, so that readers know them from entries that are only late, and what
-//! has no place gets one behind all others.
+//! In such a table, some checkpoints may have no changeset, and some changesets no checkpoint. A strongly
+//! consistent scan finds both, once. The adoption records the gaps, so that readers can distinguish them from
+//! late entries, and assigns the next free checkpoints to the changesets without one.
 
 use aws_sdk_dynamodb::Config;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -12,9 +12,10 @@ use super::counter::{self, Counter};
 use super::error::failed;
 use super::holes::Seen;
 use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, number, text};
+use super::options::Options;
 use super::table::{Table, names};
 use super::worker::Worker;
-use super::{Options, identity, sweep};
+use super::{identity, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
@@ -33,36 +34,36 @@ const PIECE_WORDS: usize = 16_384;
 /// Calls between two times that progress is written down: a hundred megabytes.
 const SAVE_EVERY: u64 = 100;
 
-/// What adopting a table found, and did.
+/// What an adoption found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Adopted {
-    /// Whether it was adopted before: then only what still lacked its place was looked for.
+    /// Whether the table was adopted before. Then the call only looked for changesets without a checkpoint.
     pub is_known: bool,
-    /// Changesets that were there.
+    /// The number of changesets in the table.
     pub changesets: u64,
-    /// Where the order ended: what comes later has no holes.
+    /// Where the order ended. There are no gaps after it.
     pub head: Checkpoint,
-    /// Places before it that no changeset has.
+    /// The number of checkpoints before `head` without a changeset.
     pub holes: u64,
-    /// Changesets that had no place, and have one now, from `head` on.
+    /// The number of changesets that had no checkpoint, and got one from `head` on.
     pub indexed: u64,
-    /// Calls of the table.
+    /// The number of calls to DynamoDB.
     pub calls: u64,
-    /// Read capacity units it took.
+    /// The read capacity units consumed.
     pub read_units: f64,
 }
 
-/// Takes over a table that another system has made and written. That system's functions must be stopped before.
+/// Takes over a table that another system has created and written. Stop that system first.
 ///
-/// Reads the whole table, consistently: a read unit for 4 KB. `told` hears how many changesets it has come by. What was done
-/// is remembered every hundred megabytes, so after a crash it goes on about there; done again, it only looks for what has
-/// no place.
+/// It reads the whole table consistently, at one read unit for 4 KB, and reports the number of changesets so
+/// far to `told`. It saves its progress every hundred megabytes and continues there after a crash. On a table
+/// that was adopted before, it only looks for changesets without a checkpoint.
 ///
-/// Places in the order that no changeset has are written down as holes. Changesets without a place get one behind all
-/// others; where one has a place before its predecessor in the stream, it keeps it.
+/// Checkpoints without a changeset are recorded as gaps. Changesets without a checkpoint get the next free
+/// ones. A changeset whose checkpoint is before that of its predecessor in the stream keeps it.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] when the table lacks something, or the other system is still at work.
+/// [`Error::InvalidRequest`] when the table lacks something, or the other system still writes to it.
 pub async fn adopt(
     config: impl Into<Config>,
     table: &str,

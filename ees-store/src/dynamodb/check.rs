@@ -1,30 +1,30 @@
-//! Whether a table is as a store likes it.
+//! Checks the settings of a table.
 
 use aws_sdk_dynamodb::types::StreamViewType;
 use aws_sdk_dynamodb::{Client, Config};
 
-use super::item::{STREAM_TYPE, UPDATED_AT};
-use super::keys::EXPIRES_AT;
+use super::calls::client;
+use super::item::{EXPIRES_AT, STREAM_TYPE, UPDATED_AT};
 use super::schema::Layout;
-use super::table::client;
 use crate::Result;
 use crate::aws::told;
 
-/// What a table has of what a store likes to have, as `ees dynamodb check` prints it.
+/// One check of a table, as `ees dynamodb check` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What it is about.
+    /// What was checked.
     pub what: &'static str,
-    /// Whether it is as it should be.
+    /// Whether the check passed.
     pub is_well: bool,
-    /// How it is, and what to do when it is not well.
+    /// What was found, and what to do if the check did not pass.
     pub detail: String,
 }
 
-/// Looks at a table: whether it has what a [`Store`](super::Store) needs, and what it had better have.
+/// Checks a table: what a [`Store`](super::Store) needs, and what we recommend.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`](crate::Error::InvalidRequest) when there is none, or it can't serve as one; the message says why.
+/// [`Error::InvalidRequest`](crate::Error::InvalidRequest) when the table does not exist, or can't be used
+/// for a store; the message says why.
 pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>> {
     let client = &client(config);
     let layout = Layout::of(client, table).await?;

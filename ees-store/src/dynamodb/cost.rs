@@ -1,7 +1,7 @@
-//! What a table costs: calls and capacity units, by workload.
+//! What a store in DynamoDB costs: calls and capacity units, by workload.
 //!
-//! Computed from the rules by which DynamoDB bills, so that they can be read before there is a table; the tests count the
-//! calls of the store and hold them to it.
+//! The figures are computed from DynamoDB's billing rules, so that you can read them before there is a table.
+//! Tests compare them to the calls that the store makes.
 
 use super::plan::BATCH_MAX;
 
@@ -13,21 +13,22 @@ const REST_BYTES: u64 = 220;
 /// An answer of DynamoDB holds no more.
 const ANSWER_BYTES: u64 = 1024 * 1024;
 
-/// Figures for 1,000 changesets.
+/// The cost of 1,000 changesets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cost {
-    /// What is done with them.
+    /// The workload.
     pub what: &'static str,
-    /// Calls of DynamoDB.
+    /// The number of calls to DynamoDB.
     pub calls: u64,
-    /// Read capacity units: half a unit for 4 KB, a whole one where the read is consistent.
+    /// Read capacity units: half a unit for 4 KB, or one unit if the read is consistent.
     pub read_units: u64,
     /// Write capacity units, indexes included.
     pub write_units: u64,
 }
 
-/// The figures for 1,000 changesets of so many bytes of events and metadata; `whole_copies` is the number of local indexes
-/// that hold whole changesets: none in our own tables.
+/// Returns the costs of 1,000 changesets of this many bytes of events and metadata. `whole_copies` is the
+/// number of local indexes that hold whole changesets: 0 in tables that [`create_table`](super::create_table)
+/// made.
 ///
 /// ```
 /// let costs = ees_store::dynamodb::cost(500, 0);

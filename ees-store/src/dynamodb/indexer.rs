@@ -1,25 +1,26 @@
-//! An indexer apart from a store.
+//! An indexer outside of a store.
 
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Config;
 use tokio::sync::Mutex;
 
+use super::identity;
 use super::item::Item;
+use super::options::Options;
 use super::plan::Candidate;
 use super::sweep::{self, Swept};
 use super::table::Table;
 use super::worker::Worker;
-use super::{Options, identity};
 use crate::Result;
 
 /// Calls between two times that a sweep writes down where it is: a hundred megabytes.
 const SAVE_EVERY: u64 = 100;
 
-/// Gives changesets their place in the global order, apart from a [`Store`](super::Store): in a function on the table's stream, or on a
-/// schedule.
+/// Assigns checkpoints to changesets outside of a [`Store`](super::Store): in a function on the table's
+/// stream, or on a schedule.
 ///
-/// Any number of them may be at work on one table; records that come twice, late or out of order do no harm.
+/// Any number of them may work on one table. Records that come twice, late or out of order do no harm.
 ///
 /// ```no_run
 /// use ees_store::dynamodb::{Candidate, Indexer};
@@ -48,11 +49,12 @@ impl Indexer {
         Ok(Self { table, worker })
     }
 
-    /// Indexes these changesets, and those of their streams that come before them and were missed. How many it were; those
-    /// that had their place already are not among them, and neither are those of a batch whose answer was lost.
+    /// Indexes these changesets, and earlier ones of their streams that were missed. Returns how many it has
+    /// indexed, without those that already had a checkpoint and those of a batch whose answer was lost.
     ///
     /// # Errors
-    /// [`Error::Overloaded`](crate::Error::Overloaded) and [`Error::Unavailable`](crate::Error::Unavailable): call again with the same.
+    /// [`Error::Overloaded`](crate::Error::Overloaded) and [`Error::Unavailable`](crate::Error::Unavailable):
+    /// retry with the same changesets.
     ///
     /// # Cancellation
     /// Safe.
@@ -60,22 +62,24 @@ impl Indexer {
         self.worker.lock().await.index(&mut candidates).await
     }
 
-    /// Looks the table through for changesets without a place, and indexes them, up to this moment; the next call goes on
-    /// where this one stopped, in whichever process, also when it failed. It reads the whole table, at half a read unit for 4 KB.
+    /// Sweeps the table for changesets without a checkpoint, and indexes them, until the given time. The next
+    /// call continues where this one stopped, in any process, also after a failure. It reads the whole table,
+    /// at half a read unit for 4 KB.
     ///
     /// # Errors
     /// As for [`index`](Self::index).
     ///
     /// # Cancellation
-    /// Safe; the next call begins where the last one that returned has stopped, or about a hundred megabytes before where this
-    /// one was.
+    /// Safe. The next call begins where the last one that returned has stopped, or about a hundred megabytes
+    /// before the position of this one.
     pub async fn sweep(&self, until: Instant) -> Result<Swept> {
         self.sweep_from(sweep::progress(&self.table).await?.at, until).await
     }
 
-    /// The same, but nothing (`None`) when a sweep has come to the end of the table less than `every` ago, in whichever
-    /// process; seconds count. So it may be called far more often than the table is to be read: what does not fit one call is
-    /// done by the next ones, and then nothing until it is due again.
+    /// As [`sweep`](Self::sweep), but returns `None` at once if a sweep has reached the end of the table less
+    /// than `every` ago, in any process; whole seconds count. So you may call it far more often than the
+    /// table is to be swept: the next calls do what does not fit one call, and then nothing until a sweep is
+    /// due again.
     ///
     /// # Errors
     /// As for [`index`](Self::index).

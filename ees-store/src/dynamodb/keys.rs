@@ -10,8 +10,6 @@ use super::item::{self, Item, bytes, number};
 use super::table::Table;
 use crate::{ChangesetId, Commit, Committed, IdempotencyKey, Refusal, Result, StreamId, Timestamp};
 
-/// When DynamoDB may remove it, in seconds since 1970.
-pub(super) const EXPIRES_AT: &str = "expires_at";
 const STORED_AS: &str = "stored_as";
 const BODY: &str = "body";
 
@@ -32,7 +30,7 @@ pub(super) fn of_commit(
     let mut marker = key_of(&commit.stream_id, key);
     marker.insert(item::COMMIT_ID.to_owned(), bytes(commit_id.as_bytes().to_vec()));
     let now = u64::try_from(Timestamp::now().as_micros() / 1_000_000).unwrap_or(0);
-    marker.insert(EXPIRES_AT.to_owned(), number(now + keep.as_secs()));
+    marker.insert(item::EXPIRES_AT.to_owned(), number(now + keep.as_secs()));
     marker.insert(STORED_AS.to_owned(), number(stored_as.get()));
     marker.insert(BODY.to_owned(), bytes(digest(commit)));
     marker

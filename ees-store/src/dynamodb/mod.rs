@@ -1,21 +1,24 @@
-//! The store in a DynamoDB table: no machine to run, none to outgrow.
+//! The store in a DynamoDB table: serverless, and not limited by one machine.
 //!
-//! - [`Store`] opens a table and is both traits; [`Options`] are its settings. [`create_table`] makes one, [`check`] looks at
-//!   one, [`adopt`] takes one over that another system has made, [`cost`] says what it costs.
-//! - [`Indexer`] gives changesets their place in the global order, wherever it runs.
+//! - [`Store`] opens a table and implements both traits; [`Options`] are its settings. [`create_table`]
+//!   creates a table, [`check`] inspects one, [`adopt`] takes over one that another system has written,
+//!   [`cost`] says what one costs.
+//! - [`Indexer`] assigns checkpoints to changesets, in any process.
 //! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers idempotency keys.
 //! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where that ends;
 //!   `by_type` lists the streams of a type.
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits, `sweep` finds
 //!   what was missed; a stream that is `stuck` holds up no other.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item` what it holds.
-//! - `table` makes the calls, again where `error` says so.
+//! - `table` makes the calls, by the rules of `calls`: retried where `error` says so.
 //!
-//! How the order comes about: a commit writes its changeset and nothing else, so that streams don't wait for one another.
-//! Afterwards an indexer, any of many, moves the counter and gives up to 99 changesets their places, in one transaction.
+//! How the global order comes about: a commit writes its changeset and nothing else, so that streams don't
+//! wait for one another. Afterwards an indexer (there may be many) moves the counter and assigns up to 99
+//! checkpoints, in one transaction.
 
 mod adopt;
 mod by_type;
+mod calls;
 mod check;
 mod cost;
 mod counter;
@@ -28,6 +31,7 @@ mod indexer;
 mod item;
 mod keys;
 mod log;
+mod options;
 mod plan;
 mod queue;
 mod reader;
@@ -40,7 +44,6 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Config;
@@ -56,6 +59,7 @@ pub use adopt::{Adopted, adopt};
 pub use check::{Check, check};
 pub use cost::{Cost, cost};
 pub use indexer::Indexer;
+pub use options::{Indexing, Options};
 pub use plan::Candidate;
 pub use schema::{LIMIT_BYTES, create_table};
 pub use sweep::Swept;
@@ -71,70 +75,40 @@ use writer::Rules;
 /// Streams that `commit_in_order` writes to at the same time.
 const STREAMS_AT_ONCE: usize = 16;
 
-/// Settings of a [`Store`].
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// How long idempotency keys are kept at least; 7 days unless set. DynamoDB removes them some days later.
-    pub keep_keys: Duration,
-    /// How long a call is tried again while DynamoDB throttles, fails or can't be reached; 10 seconds unless set. The last attempt
-    /// may take longer, up to its own limit: 5 seconds unless the configuration says otherwise.
-    pub patience: Duration,
-    /// Who gives changesets their place in the global order; this process unless set.
-    pub indexing: Indexing,
-}
-
-/// Who gives changesets their place in the global order.
-#[derive(Clone, Copy, Debug)]
-pub enum Indexing {
-    /// This process: right after a commit, and by a sweep at the start and every so often. For processes that run on.
-    Here {
-        /// How often the whole table is looked through for what was missed, at least; a day unless set. Sooner where the table
-        /// is small: a sweep is repeated after as many seconds as it took read units, and not before 5.
-        sweep_every: Duration,
-    },
-    /// An [`Indexer`] elsewhere, such as a function on the table's stream. For processes that may be frozen at any moment.
-    Elsewhere,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let day = Duration::from_secs(24 * 60 * 60);
-        Self {
-            keep_keys: 7 * day,
-            patience: Duration::from_secs(10),
-            indexing: Indexing::Here { sweep_every: day },
-        }
-    }
-}
-
 /// An event store in a DynamoDB table.
 ///
-/// For AWS without machines, and for more streams than one database writes; on a machine of your own
-/// [`sqlite`](crate::sqlite) or [`postgres`](crate::postgres) answer sooner and cost less. Any number of processes
-/// may use one table at once. [`create_table`] makes the table; one of another system is taken over with [`adopt`].
+/// Choose it for serverless applications on AWS, and for more writes than one database takes; on a machine of
+/// your own, [`sqlite`](crate::sqlite) and [`postgres`](crate::postgres) are faster and cheaper. Any number
+/// of processes may use one table concurrently. [`create_table`] creates the table; [`adopt`] takes over one
+/// of another system.
 ///
 /// # Guarantees
-/// - A commit that was answered is stored in three availability zones. It costs at most one read and one conditional write,
-///   which is a transaction with an idempotency key or on a typed stream.
-/// - The global order is given out afterwards, a moment later: [`Committed::checkpoint`] is `None`. It never changes once it
-///   can be read; within a stream it follows the changesets; it has no holes but those that an adopted table had.
-/// - A stream is read as it is at this moment. The log is read without gaps: what the index does not show yet is waited for.
-/// - Streams are listed by type from an index that follows a moment later: the last page of a list takes half a second longer,
-///   so that a stream which is updated meanwhile is not missed as long as the index lags less than that.
-/// - A lost answer is told from a lost race: every changeset knows which call has stored it.
+/// - An acknowledged commit is stored in three availability zones. It costs at most one read and one
+///   conditional write; the write is a transaction if the commit has an idempotency key or the stream has a
+///   type.
+/// - Checkpoints are assigned a moment after the commit, so [`Committed::checkpoint`] is `None`. The order
+///   never changes once it can be read; within a stream checkpoints ascend; there are no gaps except those of
+///   an adopted table.
+/// - Reads of a stream are strongly consistent. Reads of the log skip nothing: they wait for entries that the
+///   index does not show yet.
+/// - Lists of streams by type come from an eventually consistent index. The last page of a list takes half a
+///   second longer, so that a stream that is updated meanwhile is not missed as long as the index lags less
+///   than that.
+/// - The store distinguishes a lost answer from a lost race: every changeset records which call stored it.
 ///
-/// # When DynamoDB throttles, fails or is away
-/// Calls are made again, with growing pauses, for [`Options::patience`]; then they fail with [`Error::Overloaded`] or
-/// [`Error::Unavailable`]. The SDK's own retries are turned off, so that nothing is multiplied.
+/// # When DynamoDB throttles, fails or is unavailable
+/// The store retries calls with growing pauses for [`Options::patience`]; then they fail with
+/// [`Error::Overloaded`] or [`Error::Unavailable`]. It turns the SDK's own retries off, so that retries don't
+/// multiply.
 ///
-/// # When it is dropped
-/// What was committed in the last moment may have no place in the order yet; the next process that indexes finds it at its
-/// start, any other within the time that [`Indexing::Here`] says.
+/// # When the store is dropped
+/// The last commits may have no checkpoint yet. The next process that opens the store and indexes finds them
+/// at once; a process that already runs finds them with its next sweep ([`Indexing::Here`]).
 ///
 /// # Limits
-/// A changeset holds up to [`limit_bytes`](EventStore::limit_bytes): some 395 KB in our own tables, 133 KB in those whose
-/// local indexes hold it twice more. All writes of the order go through one item, the counter: some hundred batches a second,
-/// each of up to 99 changesets.
+/// A changeset holds up to [`limit_bytes`](EventStore::limit_bytes): some 395 KB in tables that
+/// [`create_table`] made, 133 KB in tables whose two local indexes hold copies of it. All checkpoints come
+/// from one item, the counter: some hundred batches a second, each of up to 99 changesets.
 ///
 /// # Example
 /// ```no_run
@@ -159,21 +133,21 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the log in this table, and begins one if the table is empty.
+    /// Opens the log in this table, and creates it if the table is empty.
     ///
     /// The configuration is an `SdkConfig` by reference, or a `Config` of the DynamoDB client.
     ///
     /// # Errors
-    /// - [`Error::InvalidRequest`] when there is no such table, it lacks a key or an index, or another system has written it
-    ///   and it was not adopted: the message says what to do.
+    /// - [`Error::InvalidRequest`] when the table does not exist, lacks a key or an index, or was written by
+    ///   another system and not adopted: the message says what to do.
     /// - [`Error::NewerVersion`] for a log of a newer version of this crate.
-    /// - [`Error::Overloaded`], [`Error::Unavailable`]: try again.
-    /// - [`Error::Storage`] for what an administrator has to mend: a right that is missing, wrong credentials.
+    /// - [`Error::Overloaded`], [`Error::Unavailable`]: retry.
+    /// - [`Error::Storage`] for what an administrator has to fix: a missing permission, wrong credentials.
     pub async fn open(config: impl Into<Config>, table: &str) -> Result<Self> {
         Self::open_with(config, table, Options::default()).await
     }
 
-    /// Opens the log in this table with settings of your own.
+    /// Opens the log in this table with your own settings.
     ///
     /// # Errors
     /// As for [`Store::open`].

@@ -9,16 +9,17 @@ pub(super) const BATCH_MAX: usize = 99;
 /// Bytes of the items in one batch, at most: a transaction may have 4 MB.
 pub(super) const BATCH_BYTES_MAX: usize = 3_500_000;
 
-/// A changeset that may not have its place in the global order yet.
+/// A changeset that may not have a checkpoint yet.
 ///
-/// Made from a record of the table's stream, or after a commit. It does no harm when it has its place already.
+/// It is made from a record of the table's stream, or after a commit. One that already has a checkpoint does
+/// no harm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Its stream.
     pub stream_id: StreamId,
-    /// Its number there.
+    /// Its number in the stream.
     pub changeset_id: ChangesetId,
-    /// Bytes of the whole item, about; those of events and metadata will do.
+    /// The approximate size of the whole item, in bytes; the size of events and metadata is close enough.
     pub size_bytes: usize,
 }
 

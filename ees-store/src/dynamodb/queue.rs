@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::plan::{BATCH_MAX, Candidate};
 use super::sweep;
-use super::table::{ATTEMPT_MAX, Table};
+use super::table::Table;
 use super::worker::Worker;
+use crate::aws::ATTEMPT_MAX;
 
 /// Changesets that wait to be indexed, at most; a sweep finds those which there was no room for.
 const WAITING_MAX: usize = 10_000;

@@ -1,4 +1,4 @@
-//! What the table looks like: how ours is made, and what one that is there already must have.
+//! The layout of a table: how to create one, and what an existing one must have.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use aws_sdk_dynamodb::types::{
 };
 use aws_sdk_dynamodb::{Client, Config};
 
+use super::calls::{again, client};
 use super::error::{failed, is_passing, storage, unbuilt};
 use super::item::{
-    CHANGESET_ID, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE, UPDATED_AT,
+    CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE,
+    UPDATED_AT,
 };
-use super::keys::EXPIRES_AT;
-use super::table::{again, client};
 use crate::{Error, Result, StreamId, StreamType};
 
 /// How long a call is tried that makes a table, or looks at one.
@@ -105,7 +105,7 @@ impl Layout {
     }
 }
 
-/// The largest changeset of a table that [`create_table`] has made, in bytes of events and metadata.
+/// The maximum size of events and metadata in one changeset, in bytes, in a table that [`create_table`] made.
 pub const LIMIT_BYTES: usize = limit_bytes(0, 2);
 
 /// What is left for events and metadata of a changeset that so many local indexes hold whole, and so many by its keys.
@@ -128,11 +128,13 @@ fn holds_more_than_keys(projection: Option<&Projection>) -> bool {
     projection.and_then(Projection::projection_type) != Some(&ProjectionType::KeysOnly)
 }
 
-/// Makes a table for a [`Store`](super::Store): on-demand billing, encryption, point-in-time recovery, a stream of new images, expiry of
-/// idempotency keys, and, if asked for, protection against deletion. Whether it was made; one that is there stays as it is.
+/// Creates a table for a [`Store`](super::Store): with on-demand billing, encryption, point-in-time recovery,
+/// a stream of new images, expiry of idempotency keys, and, if `protected`, deletion protection. Returns
+/// whether it created the table; an existing one stays as it is.
 ///
 /// # Errors
-/// [`Error::Unavailable`] when it takes too long: call again. [`Error::Storage`] when the caller may not.
+/// [`Error::Unavailable`] when it takes too long: retry. [`Error::Storage`] when the caller lacks a
+/// permission.
 pub async fn create_table(config: impl Into<Config>, table: &str, protected: bool) -> Result<bool> {
     let client = &client(config);
     let mut create = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);

@@ -1,4 +1,4 @@
-//! Finds changesets without a place in the global order: those whose indexer died, whose record was lost.
+//! Finds changesets without a checkpoint: their indexer died, or their record was lost.
 //!
 //! No index holds them (it would cost two more writes a changeset), so the table is scanned, a megabyte a call, and what
 //! has its place is left out on the server. That reads the whole table: half a read unit for each 4 KB.
@@ -20,18 +20,18 @@ const AT_CHANGESET: &str = "at_changeset_id";
 /// When one last came to the end of the table, in seconds since 1970.
 const ENDED_AT: &str = "ended_at";
 
-/// What a sweep did, and what it cost.
+/// What a sweep did, and its cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Swept {
-    /// Items that were looked at.
+    /// The number of items read.
     pub items: u64,
-    /// Changesets that were found without a place, and have one now.
+    /// The number of changesets that had no checkpoint, and have one now.
     pub indexed: u64,
-    /// Calls of the table.
+    /// The number of calls to DynamoDB.
     pub calls: u64,
-    /// Read capacity units it took.
+    /// The read capacity units consumed.
     pub read_units: f64,
-    /// Whether it has come to the end of the table; otherwise the next one goes on where this one stopped.
+    /// Whether the sweep has reached the end of the table. If not, the next one continues there.
     pub is_done: bool,
 }
 

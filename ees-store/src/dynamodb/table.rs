@@ -1,24 +1,20 @@
-//! The table, and how long a call on it is tried.
+//! The table, and the calls that are made on it.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use aws_sdk_dynamodb::{Client, Config};
-use backon::{ExponentialBuilder, Retryable};
 
+use super::calls::{again, client, pauses};
 use super::error::{failed, is_contended, is_passing};
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::schema::Layout;
 use crate::{Result, StreamId};
 
-/// A single attempt at a call takes no longer, unless the configuration says otherwise.
-pub(super) const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
 
@@ -152,43 +148,6 @@ impl Table {
         let left = answer.unprocessed_keys.into_iter().flatten().flat_map(|(_, left)| left.keys).collect();
         Ok((found, left))
     }
-}
-
-/// Attempts are bounded, and made again here only.
-pub(super) fn client(config: impl Into<Config>) -> Client {
-    let config: Config = config.into();
-    let given = config.timeout_config().cloned().unwrap_or_else(TimeoutConfig::disabled);
-    let attempt = given.operation_attempt_timeout().unwrap_or(ATTEMPT_MAX);
-    let timeouts = given.into_builder().operation_attempt_timeout(attempt).build();
-    Client::from_conf(
-        config.to_builder().timeout_config(timeouts).retry_config(RetryConfig::disabled()).build(),
-    )
-}
-
-/// Makes a call, and makes it again while what is in the way passes. None begins when the patience is over, so that it all takes
-/// no longer than that and one attempt.
-pub(super) async fn again<T, E, F, Fut>(
-    patience: Duration,
-    call: F,
-    passes: impl Fn(&E) -> bool,
-) -> Result<T, E>
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = Result<T, E>>,
-{
-    let begun = Instant::now();
-    // A limit of the pauses alone would not count what the attempts take.
-    let in_time = |_: &E, pause: Option<Duration>| pause.filter(|pause| begun.elapsed() + *pause < patience);
-    call.retry(pauses()).when(passes).adjust(in_time).await
-}
-
-/// Between attempts, without end: jitter keeps those apart who met once.
-fn pauses() -> ExponentialBuilder {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(10))
-        .with_max_delay(Duration::from_secs(1))
-        .with_jitter()
-        .without_max_times()
 }
 
 /// An attribute of an expression: its stand-in, and its value.

@@ -100,7 +100,7 @@ async fn append(
     };
     match repeated {
         Some(committed) => Ok(stored_before(queue, commit, committed)),
-        None => Err(Refusal::Outdated { expectation: commit.expectation }.into()),
+        None => Err(Refusal::Conflict { expectation: commit.expectation }.into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whose event it is, serde tells.
+//! Which events an enum names, asked of serde.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use serde::de::value::MapDeserializer;
 
 use crate::json;
 
-/// Reads an event as an `E`; `None` when it is not one of `E`'s.
+/// Reads an event as an `E`; `None` if the event is not one of `E`'s.
 ///
-/// Told apart by serde itself: of an enum tagged with `type`, an event of a type that the enum does not name is *not
-/// mine*; one that it names, but that does not fit, is *mine but unreadable*. Other types (structs, untagged enums)
-/// take every event as theirs: give such a reader a [`Filter`](crate::Filter).
+/// For an enum tagged with `type`: an event whose type the enum does not name is *not mine*; an event whose
+/// type it names, but which does not fit, is *mine but unreadable*. Other types (structs, untagged enums)
+/// accept every event as theirs: give such a reader a [`Filter`](crate::Filter).
 ///
 /// # Errors
 /// Why the event does not fit.
@@ -34,10 +34,10 @@ pub fn read_event<E: DeserializeOwned>(event: &str) -> Result<Option<E>, String>
     }
 }
 
-/// The types that an enum tagged with `type` names, as they stand in events; `None` for a type that takes every event, or
-/// has a variant for all others (`#[serde(other)]`).
+/// Returns the event types that an enum tagged with `type` names; `None` for a type that accepts every event,
+/// or has a variant for all others (`#[serde(other)]`).
 ///
-/// Asked of serde, so there is no list to keep in step: `rename`, `rename_all` and `alias` count.
+/// The names come from serde, so there is no list to maintain: `rename`, `rename_all` and `alias` count.
 ///
 /// ```
 /// #[derive(serde::Deserialize)]

@@ -1,4 +1,4 @@
-//! The members of an event that is being brought up to date.
+//! The members of an event, as an upcaster changes them.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::InvalidJson;
 
-/// The members of an event, by name, as an upcaster sees and changes them.
+/// The members of an event, by name, as an upcaster reads and changes them.
 ///
-/// What is not touched stays as it was, digit for digit. The event's type and version are the framework's to change.
+/// Members that the upcaster does not touch stay as they were, digit for digit. The framework sets the
+/// event's type and version.
 ///
 /// ```
 /// # use ees_store::event::Upcasters;
@@ -39,15 +40,15 @@ impl Members {
         serde_json::to_string(&self).map_err(|e| InvalidJson(e.to_string()))
     }
 
-    /// Whether there is such a member.
+    /// Returns whether the event has this member.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// Reads a member; one that is missing reads as `null` would.
+    /// Reads a member. A missing member reads as `null`.
     ///
     /// # Errors
-    /// [`InvalidJson`] when it is no `T`, or missing and `T` is no `Option`.
+    /// [`InvalidJson`] when the member is not a `T`, or is missing and `T` is not an `Option`.
     pub fn get<T: DeserializeOwned>(&self, name: &str) -> Result<T, InvalidJson> {
         let Some(value) = self.0.get(name) else {
             let missing = |_| InvalidJson(format!("it has no member {name:?}"));
@@ -66,10 +67,10 @@ impl Members {
         Ok(value)
     }
 
-    /// Adds a member, or replaces it.
+    /// Adds or replaces a member.
     ///
     /// # Errors
-    /// [`InvalidJson`] when the value has no JSON form.
+    /// [`InvalidJson`] when the value can't be serialized as JSON.
     pub fn set<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), InvalidJson> {
         let value = serde_json::value::to_raw_value(value)
             .map_err(|e| InvalidJson(format!("the new member {name:?}: {e}")))?;
@@ -77,14 +78,14 @@ impl Members {
         Ok(())
     }
 
-    /// Gives a member another name, if it is there.
+    /// Renames a member, if the event has it.
     pub fn rename(&mut self, from: &str, to: &str) {
         if let Some(value) = self.0.remove(from) {
             self.0.insert(to.to_owned(), value);
         }
     }
 
-    /// Removes a member, if it is there.
+    /// Removes a member, if the event has it.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
     }

@@ -1,11 +1,12 @@
-//! Reading events as types: whose an event is, what it is called today, and what becomes of one that nobody knows.
+//! Reads events as types: which events a reader knows, how old events are upcast, and what happens to unknown
+//! ones.
 //!
-//! - [`read_event`] reads one as an enum, and tells *not mine* from *mine but unreadable*.
-//! - [`Upcasters`] bring events of older types and versions to what they are called today, whenever they are read. What is
-//!   stored never changes.
-//! - [`Reading`] is both, and the reader's choice about unknown types. Projections, reactors and aggregates have a method
-//!   `reading`, so that all of them see the same event.
-//! - [`types_of`] names the types of an enum, for a [`Filter`](crate::Filter).
+//! - [`read_event`] reads an event as an enum, and distinguishes *not mine* from *mine but unreadable*.
+//! - [`Upcasters`] turn events of older types and versions into today's, whenever they are read. Stored
+//!   events never change.
+//! - [`Reading`] combines both with the reader's choice about unknown types. Give projections, reactors and
+//!   aggregates the same one, so that all of them see the same event.
+//! - [`types_of`] returns the event types that an enum names, for a [`Filter`](crate::Filter).
 
 mod decode;
 mod members;

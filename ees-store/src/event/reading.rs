@@ -1,4 +1,4 @@
-//! How a reader sees events.
+//! How a reader reads events.
 
 use serde::de::DeserializeOwned;
 
@@ -6,19 +6,19 @@ use super::decode::{is_foreign, read_event};
 use super::upcast::Upcasters;
 use crate::{Filter, json};
 
-/// What becomes of an event of a type that the reader does not know.
+/// What happens to an event whose type the reader does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unknown {
-    /// It is passed over: for readers that are interested in some events of many.
+    /// The reader skips it. For readers that need some events of many.
     #[default]
     Skip,
-    /// It can't be read: for readers that must understand everything they are given.
+    /// Reading it fails. For readers that must understand every event.
     Refuse,
 }
 
-/// How a reader sees events: brought up to date by [`Upcasters`], and those of unknown types skipped or refused.
+/// How a reader reads events: upcast by [`Upcasters`], and with unknown types skipped or refused.
 ///
-/// The default has no upcasters and skips.
+/// The default has no upcasters, and skips unknown types.
 ///
 /// ```
 /// use ees_store::Filter;
@@ -43,7 +43,7 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Skips unknown types, and brings the others up to date.
+    /// Upcasts events, and skips unknown types.
     pub fn upcasting(upcasters: Upcasters) -> Self {
         Self { upcasters, unknown: Unknown::Skip }
     }
@@ -53,27 +53,27 @@ impl Reading {
         Self { unknown: Unknown::Refuse, ..Self::default() }
     }
 
-    /// With another choice about unknown types.
+    /// Sets what happens to events of unknown types. Default: [`Unknown::Skip`].
     #[must_use]
     pub fn with_unknown(self, unknown: Unknown) -> Self {
         Self { unknown, ..self }
     }
 
-    /// With these upcasters.
+    /// Sets the upcasters. Default: none.
     #[must_use]
     pub fn with_upcasters(self, upcasters: Upcasters) -> Self {
         Self { upcasters, ..self }
     }
 
-    /// What brings events up to date.
+    /// The upcasters.
     pub fn upcasters(&self) -> &Upcasters {
         &self.upcasters
     }
 
-    /// Reads an event; `None` when the filter does not want its type of today, or the reader skips it.
+    /// Reads an event; `None` if the filter does not accept its current type, or the reader skips it.
     ///
     /// # Errors
-    /// Why the reader's own event can't be read, or that its type is unknown and that is refused.
+    /// Why the event can't be read, or that its type is unknown and the reader refuses unknown types.
     pub fn read<E: DeserializeOwned>(&self, event: &str, filter: &Filter) -> Result<Option<E>, String> {
         let old = match self.upcasters.old(event) {
             None if !filter.accepts_event(event) => return Ok(None),

@@ -1,4 +1,4 @@
-//! From what an event was called when it was stored to what it is called today.
+//! Turns events of older types and versions into today's.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -11,17 +11,17 @@ use crate::{Filter, json};
 /// The member that holds an event's version.
 const VERSION: &str = "version";
 
-/// Whatever a step of your own fails with.
+/// The error of a step of your own.
 pub type StepError = Box<dyn std::error::Error + Send + Sync>;
 type Change = dyn Fn(&mut Members) -> Result<(), StepError> + Send + Sync;
 
-/// Steps that bring events of older types and versions to what they are called today, applied whenever they are read.
+/// Steps that turn events of older types and versions into today's, whenever the events are read.
 ///
-/// A step leads from one (type, version) to another, and steps are taken one after the other until none is left. An
-/// event's version is its member `version`, 1 when it has none. What is stored stays as it is; an event whose type no step
-/// names is not touched, nor even looked at.
+/// A step leads from one (type, version) to another; steps are applied one after the other until none is
+/// left. The version of an event is its member `version`, by default 1. Stored events never change. An event
+/// whose type no step names is not even parsed.
 ///
-/// Cloning is cheap: make them once (a `LazyLock`) and hand them to every reader, by its method `reading`.
+/// Cloning is cheap: build them once (in a `LazyLock`) and give them to every reader.
 ///
 /// ```
 /// use ees_store::event::Upcasters;
@@ -38,8 +38,8 @@ type Change = dyn Fn(&mut Members) -> Result<(), StepError> + Send + Sync;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Who commits an event of a version above 1 says so in it. The repository of `ees-aggregate` does that by itself; elsewhere
-/// it is [`stamped`](Upcasters::stamped).
+/// A committed event whose version is above 1 has to say so. The repository of `ees-aggregate` adds the
+/// version by itself; elsewhere, call [`stamped`](Upcasters::stamped).
 #[derive(Clone, Default)]
 pub struct Upcasters {
     types: Arc<HashMap<String, OfType>>,
@@ -73,7 +73,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A step that can't be taken besides the others.
+/// A step that conflicts with the others.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a step from {from} to {to}: {why}")]
 pub struct InvalidStep {
@@ -82,24 +82,24 @@ pub struct InvalidStep {
     why: &'static str,
 }
 
-/// An event that can't be brought up to date. The message says why.
+/// An event that can't be upcast. The message says why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UpcastError(String);
 
 impl Upcasters {
-    /// No steps yet.
+    /// No steps.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a step from one (type, version) to another.
+    /// Adds a step from one (type, version) to another.
     ///
-    /// The closure changes the members; type and version are set afterwards.
+    /// The closure changes the members; then the framework sets type and version.
     ///
     /// # Errors
-    /// [`InvalidStep`] when there is a step from there already, when the steps would lead in a circle, or when a version
-    /// is 0.
+    /// [`InvalidStep`] when another step has the same origin, when the steps would form a cycle, or when a
+    /// version is 0.
     pub fn step(
         mut self,
         from: (&str, u32),
@@ -125,10 +125,10 @@ impl Upcasters {
         Ok(self)
     }
 
-    /// The event as it is called today.
+    /// Upcasts an event to its current type and version.
     ///
     /// # Errors
-    /// [`UpcastError`] when a step fails, or when the event is of a version that no step begins at or leads to: a newer
+    /// [`UpcastError`] when a step fails, or when no step begins at or leads to the event's version: a newer
     /// program wrote it, or a step is missing.
     pub fn upcast<'a>(&self, event: &'a str) -> Result<Cow<'a, str>, UpcastError> {
         match self.old(event) {
@@ -137,8 +137,8 @@ impl Upcasters {
         }
     }
 
-    /// An event that is about to be committed, with the version that it has today. Untouched when that is 1, or when it
-    /// says one itself.
+    /// Adds the current version to an event that is about to be committed. The event stays as it is if that
+    /// version is 1, or if it has a version already.
     pub fn stamped<'a>(&self, event: &'a str) -> Cow<'a, str> {
         let newest = || -> Option<u32> {
             let of_type = self.types.get(&*json::event_type(event)?)?;
@@ -153,7 +153,7 @@ impl Upcasters {
         }
     }
 
-    /// What to ask the log for, so that nothing is missed that the filter wants under its name of today.
+    /// Adds the older types to a filter of current types, so that a reader of the log misses nothing.
     #[must_use]
     pub fn widened(&self, filter: Filter) -> Filter {
         if filter.event_types.is_empty() {

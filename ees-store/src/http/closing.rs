@@ -1,4 +1,4 @@
-//! How a request that only waits learns that the server is stopping.
+//! Tells waiting requests that the server is stopping.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tokio::sync::watch;
 
-/// Tells a handler that the server is stopping: one that only waits for something answers at once then.
+/// Tells a handler that the server is stopping, so that one that only waits can answer at once.
 ///
-/// An extractor. Without a [`Server`](super::Server) around the router it never tells.
+/// It is an axum extractor. Without a [`Server`](super::Server) around the router it never completes.
 ///
 /// ```
 /// use ees_store::http::Closing;

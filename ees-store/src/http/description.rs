@@ -1,4 +1,4 @@
-//! The OpenAPI description: what is said once about all routes. The rest stands at each handler.
+//! The OpenAPI description: what applies to all routes. Each handler has its own part.
 
 use serde_json::json;
 use utoipa::OpenApi;

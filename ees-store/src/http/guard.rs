@@ -1,6 +1,6 @@
-//! What every request passes: its id, the key, the limits, the metrics, and what is left of a panic.
+//! The middleware around every route: request ids, API keys, limits, metrics, and caught panics.
 //!
-//! One function rather than a tower of layers: this is on the way of every commit.
+//! One function rather than a stack of layers; decision 0021 says why.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
-use super::error::{Told, internal_answer};
+use super::error_response::{Told, internal_answer};
 use super::keys::{ApiKeys, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
-use super::{Limits, Problem, commit, health, typed};
+use super::{Limits, Problem, endpoints, typed};
 use crate::json;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -49,7 +49,7 @@ impl Guard {
     /// Lets a request in: its key is known, and there is room for it.
     fn admit(&self, request: &mut Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
         // A server that is busy or locked is still alive: its health is told to everybody, always.
-        if health::is_path(request.uri().path()) {
+        if endpoints::health::is_path(request.uri().path()) {
             return Ok(None);
         }
         if let Some(keys) = &self.keys {
@@ -75,8 +75,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let pretty = wants_pretty(request.uri());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let commits = (route == commit::PATH && request.method() == Method::POST)
-        || typed::appends(request.method(), route);
+    let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
 
     // The permit is kept until the answer is in its final form.
     let (_permit, answered) = match guard.admit(&mut request) {

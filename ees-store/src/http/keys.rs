@@ -1,4 +1,4 @@
-//! API keys: what is kept of them, and what each may do.
+//! API keys and their scopes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,21 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What a key may be used for.
+/// What a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Reading streams, the log, statistics, metrics and the description of the API.
     Read,
     /// Appending to streams.
     Commit,
-    /// Everything, operating the projections included.
+    /// Everything, including operating the projections.
     Admin,
 }
 
 impl Scope {
     const ALL: [Self; 3] = [Self::Read, Self::Commit, Self::Admin];
 
-    /// Its name in a list of keys and in answers.
+    /// Its name, in lists of keys and in answers.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -67,7 +67,7 @@ impl Scopes {
     }
 }
 
-/// The keys that a server takes. Only their SHA-256 hashes are kept.
+/// The keys that a server accepts. It keeps only their SHA-256 hashes.
 ///
 /// ```
 /// use ees_store::http::ApiKeys;
@@ -80,10 +80,10 @@ impl Scopes {
 #[derive(Clone)]
 pub struct ApiKeys(Vec<(Scopes, [u8; 32])>);
 
-/// A list of keys that is none. The message names the entry, and says nothing of what the key is.
+/// An invalid list of keys. The message names the entry, but never contains a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeys {
-    /// There is no key in the list.
+    /// The list is empty.
     #[error("the list of API keys is empty")]
     Empty,
     /// An entry is not `KEY`, `SCOPES:KEY`, `SCOPES:sha256=HEX` or `sha256=HEX`.
@@ -97,7 +97,7 @@ pub enum InvalidKeys {
 }
 
 impl ApiKeys {
-    /// No keys at all: every call that needs one is refused.
+    /// No keys: the server refuses every call that needs one.
     pub const fn none() -> Self {
         Self(Vec::new())
     }

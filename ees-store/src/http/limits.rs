@@ -1,8 +1,8 @@
-//! What the API takes on at once.
+//! Limits on requests.
 
 use std::time::Duration;
 
-/// What the API takes on at once.
+/// Limits on requests.
 ///
 /// ```
 /// use ees_store::http::Limits;
@@ -11,20 +11,21 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a commit's body, white space included. Default: 4 MiB + 64 KiB, for a store that keeps 1 MiB.
+    /// The maximum size of a commit's body, in bytes, white space included. Default: 4 MiB + 64 KiB, for a
+    /// store with a limit of 1 MiB.
     pub body_bytes: usize,
-    /// How long a commit's body may take to arrive. Default: 30 seconds.
+    /// The maximum time for a commit's body to arrive. Default: 30 seconds.
     pub body_time: Duration,
-    /// Requests under way, those that wait for something apart. Default: 1,024.
+    /// The maximum number of concurrent requests, without waiting ones. Default: 1,024.
     pub requests: usize,
-    /// Requests under way that wait for something (`wait=SECONDS`). Default: 256.
+    /// The maximum number of concurrent requests that wait for something (`wait=SECONDS`). Default: 256.
     pub waiting_requests: usize,
 }
 
 impl Limits {
-    /// Fit for a store that keeps changesets of up to so many bytes.
+    /// The defaults for a store whose changesets may have this many bytes.
     ///
-    /// White space, which is not stored, may make a body four times as long; past the limit it is refused unread.
+    /// A body may be four times as long, because white space is not stored.
     pub fn for_changesets_of(limit_bytes: usize) -> Self {
         Self {
             body_bytes: limit_bytes.saturating_mul(4).saturating_add(64 * 1024),

@@ -1,10 +1,7 @@
-//! What the API counts, and `GET /metrics`.
+//! What the API counts.
 
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use super::{App, Problem, health};
+use crate::Checkpoint;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CommitLabels {
@@ -74,6 +71,11 @@ impl Metrics {
         self.commits.get_or_create(&CommitLabels { result }).inc();
     }
 
+    /// The log ends here.
+    pub(super) fn log_ends_at(&self, head: Checkpoint) {
+        self.log_head.set(i64::try_from(head.get()).unwrap_or(i64::MAX));
+    }
+
     pub(super) fn answered(&self, route: &str, status: u16, time: Duration) {
         let status = match status {
             200..300 => "2xx",
@@ -93,24 +95,4 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }
-}
-
-/// Metrics for Prometheus, in the OpenMetrics text format.
-#[utoipa::path(
-    get, path = "/metrics", tag = "operation", operation_id = "metrics",
-    responses(
-        (status = 200, description = "Commits by result, request durations, requests under way, the log's head, and what \
-            the projections add.", content_type = "application/openmetrics-text", body = String,
-            example = "# TYPE ees_commits counter\nees_commits_total{result=\"OK\"} 3\n# EOF\n"),
-    ),
-)]
-pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
-    // What can still be told is told when the store does not answer.
-    if let Ok(Ok(head)) = tokio::time::timeout(health::STORE_TIME, app.log.head()).await {
-        app.metrics.log_head.set(i64::try_from(head.checkpoint.get()).unwrap_or(i64::MAX));
-    }
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &app.registry).map_err(Problem::internal)?;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(CONTENT_TYPE, content_type)], text).into_response())
 }

@@ -20,8 +20,8 @@ pub(super) struct Params {
     escaped: bool,
 }
 
-/// Put into the extensions of a request, it says that the answer is carried as the text of a JSON string, as AWS Lambda does it:
-/// lists are cut by the size that they have there.
+/// A request extension: the answer will be sent as a JSON string, as AWS Lambda does it. The size limit of
+/// lists then applies to the escaped text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EscapedAnswer;
 

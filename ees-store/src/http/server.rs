@@ -1,4 +1,4 @@
-//! The accept loop: bounds what one process holds open, and stops without losing what it accepted.
+//! The accept loop, with limits on connections and a graceful shutdown.
 
 use std::future::Future;
 use std::io;
@@ -22,16 +22,17 @@ use tower::ServiceExt as _;
 
 use super::Closing;
 
-/// How many connections a server holds, and for how long.
+/// Limits on connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// How long a request's head may take to arrive, and how long an idle connection is kept. Default: 30 seconds.
+    /// The maximum time for a request's head to arrive, and for a connection to be idle. Default: 30 seconds.
     pub header_time: Duration,
-    /// How long a peer may read nothing of its answer before it is cut off. Default: 30 seconds.
+    /// The maximum time that a client may read nothing of its answer; then the server closes the connection.
+    /// Default: 30 seconds.
     pub answer_time: Duration,
-    /// Connections at once; more wait to be accepted. Default: 4,096.
+    /// The maximum number of connections; more wait to be accepted. Default: 4,096.
     pub connections: usize,
-    /// How long requests under way may take to finish once the server stops. Default: 30 seconds.
+    /// The maximum time for requests in progress to finish when the server stops. Default: 30 seconds.
     pub grace: Duration,
 }
 
@@ -64,30 +65,30 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on an address. Connections are taken once [`serve`](Self::serve) runs.
+    /// Listens on an address. [`serve`](Self::serve) accepts connections.
     ///
     /// # Errors
-    /// The address is taken, not this machine's, or not allowed to this user.
+    /// When the address is in use, not one of this machine, or not permitted.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Ok(Self { listener: TcpListener::bind(address).await?, limits: ConnectionLimits::default() })
     }
 
-    /// With other limits.
+    /// Sets the limits on connections.
     #[must_use]
     pub fn with_limits(self, limits: ConnectionLimits) -> Self {
         Self { limits, ..self }
     }
 
-    /// The address it listens on: where port 0 was asked for, the port that was given.
+    /// The address that the server listens on, with the actual port if you asked for port 0.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// When the system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` is done, then stops taking connections, ends the requests that only wait, and finishes
-    /// those under way, for at most [`ConnectionLimits::grace`].
+    /// Serves until `shutdown` completes. Then it stops accepting connections, ends the requests that only
+    /// wait, and finishes the others, for at most [`ConnectionLimits::grace`].
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let Self { listener, limits } = self;
         let closing = Closing::new();

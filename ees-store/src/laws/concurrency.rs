@@ -54,7 +54,7 @@ pub async fn an_outdated_expectation_is_refused<S: Subject>() {
     append(&store, "a", 0, "[1,2,3]").await;
     append(&store, "a", 1, "[4,5]").await;
     for expectation in [NewStream, changeset(0), changeset(1), event(0), event(1), event(3), event(4)] {
-        assert_eq!(refused(&store, commit("a", expectation)).await, Refusal::Outdated { expectation });
+        assert_eq!(refused(&store, commit("a", expectation)).await, Refusal::Conflict { expectation });
     }
     assert_eq!(whole_stream(&store, "a").await.len(), 2);
 }
@@ -73,7 +73,7 @@ pub async fn an_expectation_ahead_of_the_stream_is_refused<S: Subject>() {
         ("none", changeset(1), 0),
         ("none", event(1), 0),
     ] {
-        let want = Refusal::NotThere { stream_id: stream(name), expectation, last };
+        let want = Refusal::AheadOfStream { stream_id: stream(name), expectation, last };
         assert_eq!(refused(&store, commit(name, expectation)).await, want);
     }
     assert_eq!(whole_stream(&store, "a").await.len(), 1);
@@ -116,7 +116,7 @@ pub async fn of_racing_commits_with_one_expectation_exactly_one_wins<S: Subject>
         for (expectation, verdict) in lost {
             let refused = matches!(
                 &verdict,
-                Err(Error::Refused(Refusal::Outdated { expectation: told })) if *told == expectation
+                Err(Error::Refused(Refusal::Conflict { expectation: told })) if *told == expectation
             );
             assert!(refused, "the others are outdated: {verdict:?}");
         }
@@ -163,7 +163,7 @@ pub async fn writers_that_try_again_all_get_in<S: Subject>() {
                             last = committed.changeset_id.get();
                             break;
                         }
-                        Err(Error::Refused(Refusal::Outdated { .. })) => {
+                        Err(Error::Refused(Refusal::Conflict { .. })) => {
                             last += 1;
                         }
                         Err(other) => panic!("only outdated expectations are refused here: {other:?}"),
@@ -221,7 +221,7 @@ pub async fn every_stream_has_its_own_end<S: Subject>() {
     for at in (0..STREAMS).step_by(50) {
         let expectation = changeset(1);
         let outdated = refused(&store, commit(&format!("s{at}"), expectation)).await;
-        assert_eq!(outdated, Refusal::Outdated { expectation });
+        assert_eq!(outdated, Refusal::Conflict { expectation });
         let stored = whole_stream(&store, &format!("s{at}")).await;
         assert!(stored.iter().all(|it| it.events == events(&format!("[{at}]"))), "{stored:?}");
     }

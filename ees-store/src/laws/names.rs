@@ -110,8 +110,11 @@ pub async fn every_id_is_located_and_refused_by_its_name<S: Subject>() {
     for name in &names {
         store.commit(first(name, "[1]")).await.unwrap();
         let ahead = commit_after(name, 4, "[1]");
-        let want =
-            Refusal::NotThere { stream_id: name.parse().unwrap(), expectation: ahead.expectation, last: 1 };
+        let want = Refusal::AheadOfStream {
+            stream_id: name.parse().unwrap(),
+            expectation: ahead.expectation,
+            last: 1,
+        };
         assert_eq!(refused(&store, ahead).await, want);
     }
     for it in whole_log(&log, names.len()).await {

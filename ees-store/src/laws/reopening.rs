@@ -76,7 +76,7 @@ async fn it_goes_on_where_it_was<S: Subject>(end: End) {
     let store = subject.store();
     let expectation = Expectation::LastChangeset(1.into());
     let outdated = refused(&store, Commit::new(stream("a"), expectation, keyed(9).events)).await;
-    assert_eq!(outdated, Refusal::Outdated { expectation });
+    assert_eq!(outdated, Refusal::Conflict { expectation });
     let mistyped = commit_after("a", 2, "[1]").with_stream_type("order".parse().unwrap());
     assert!(matches!(refused(&store, mistyped).await, Refusal::TypeMismatch { known: Some(_), .. }));
     assert_eq!(store.commit(keyed(0)).await.unwrap().changeset_id.get(), 1, "a repeat");

@@ -60,7 +60,7 @@ pub async fn of_commits_racing_on_two_stores_exactly_one_wins<S: Subject>() {
         let won = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
         assert_eq!(won, 1, "round {round}: {verdicts:?}");
         for lost in verdicts.into_iter().filter_map(Result::err) {
-            assert!(matches!(lost, Error::Refused(Refusal::Outdated { .. })), "{lost:?}");
+            assert!(matches!(lost, Error::Refused(Refusal::Conflict { .. })), "{lost:?}");
         }
     }
     assert_eq!(whole_stream(&other.store(), "a").await.len(), 20);
@@ -88,7 +88,7 @@ pub async fn an_expectation_outdated_elsewhere_is_refused<S: Subject>() {
     append(&one.store(), "a", 0, "[1]").await;
     append(&other.store(), "a", 1, "[2]").await;
     let expectation = Expectation::LastChangeset(1.into());
-    assert_eq!(refused(&one.store(), commit_after("a", 1, "[3]")).await, Refusal::Outdated { expectation });
+    assert_eq!(refused(&one.store(), commit_after("a", 1, "[3]")).await, Refusal::Conflict { expectation });
     append(&one.store(), "a", 2, "[3]").await;
     assert_eq!(whole_stream(&other.store(), "a").await.len(), 3);
 }

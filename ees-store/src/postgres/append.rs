@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Postgres, Row};
 
 use super::batch::{Batch, Place, Waiting};
-use super::writer::{signed, unsigned};
+use super::sql::{signed, unsigned};
 use crate::decide::{Refusal, Tail};
 use crate::{ChangesetId, Checkpoint, Committed, EventId, Expectation, StreamType, Timestamp};
 

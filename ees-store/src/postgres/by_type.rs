@@ -5,7 +5,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use super::error::failed;
 use super::readers::Readers;
-use super::writer::{signed, unsigned};
+use super::sql::{signed, unsigned};
 use crate::{ChangesetId, EventId, Result, StreamId, Tail, Timestamp, TypePage, TypeQuery, TypedStream};
 
 /// The key is the whole order, so that a page begins where it begins.

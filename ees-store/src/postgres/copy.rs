@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::postgres::PgConnection;
 
-use super::writer::unsigned;
+use super::sql::unsigned;
 use crate::{
     Changeset, ChangesetId, Checkpoint, EventId, Events, Indexed, Json, StreamId, StreamType, Timestamp,
 };

@@ -1,24 +1,11 @@
-//! Where the log ends, as far as this process knows, and how it hears of what others append.
+//! Where the log ends, as far as this process knows.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool, Row};
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::readers::Readers;
 use crate::{Checkpoint, Error, LogHead, LogId, Result};
-
-/// The channel on which writers tell followers.
-const CHANNEL: &str = "ees_store";
-/// How often the end of the log is looked up besides: a notification may be lost, and does not pass a pooling proxy.
-const POLL_EVERY: Duration = Duration::from_millis(500);
-
-/// Commits that follow one another within so long are told together: each notification costs the server as much as a
-/// small commit.
-const TELL_EVERY: Duration = Duration::from_millis(2);
 
 /// What is known of the log's end. Shared by all who read and write.
 pub(super) struct Head {
@@ -111,6 +98,16 @@ impl Head {
         Ok(self.at_least(found.checkpoint))
     }
 
+    /// How far this process has written, for those who tell others.
+    pub(super) fn written(&self) -> watch::Receiver<Checkpoint> {
+        self.written.subscribe()
+    }
+
+    /// Whether the log is known to end before this.
+    pub(super) fn ends_before(&self, checkpoint: Checkpoint) -> bool {
+        self.known.borrow().checkpoint < checkpoint
+    }
+
     /// Waits until the log is known to go further than this.
     pub(super) async fn wait_past(&self, checkpoint: Checkpoint) -> Result<()> {
         let mut known = self.known.subscribe();
@@ -138,72 +135,4 @@ async fn look(connection: &mut PgConnection, known: LogId) -> sqlx::Result<Look>
 
 fn checkpoint(number: i64) -> Checkpoint {
     Checkpoint::new(u64::try_from(number).unwrap_or(0))
-}
-
-/// Looks every now and then how far the log goes, until it is dropped.
-pub(super) async fn poll(head: Arc<Head>, readers: Arc<Readers>) {
-    loop {
-        tokio::time::sleep(POLL_EVERY).await;
-        if let Err(error) = readers.ask(&*head, |head, connection| Box::pin(head.look(connection))).await {
-            tracing::debug!(%error, "the end of the log can't be looked up; will try again");
-        }
-    }
-}
-
-/// Hears what other processes append, until it is dropped.
-pub(super) async fn listen(head: Arc<Head>, readers: Arc<Readers>, options: PgConnectOptions) {
-    let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
-    let own = own.connect_lazy_with(options);
-    loop {
-        if let Err(error) = hear(&head, &readers, &own).await {
-            tracing::debug!(%error, "not listening; polling goes on");
-        }
-        tokio::time::sleep(POLL_EVERY).await;
-    }
-}
-
-async fn hear(
-    head: &Head,
-    readers: &Readers,
-    pool: &PgPool,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
-    loop {
-        let told = listener.recv().await?;
-        // A hint, and no more: anybody may notify, and a server that took over may lack what was told of.
-        if told.payload().parse().is_ok_and(|next: Checkpoint| next > head.known.borrow().checkpoint) {
-            readers.ask(head, |head, connection| Box::pin(head.look(connection))).await?;
-        }
-    }
-}
-
-/// Tells other processes how far this one has written, until it is dropped. On a connection of its own: commits do
-/// not wait for it, and many of them are told at once.
-pub(super) async fn tell(head: Arc<Head>, options: PgConnectOptions) {
-    let options = options.options([("synchronous_commit", "off")]);
-    let mut written = head.written.subscribe();
-    let mut connection: Option<PgConnection> = None;
-    while written.changed().await.is_ok() {
-        let next = *written.borrow_and_update();
-        let telling = async {
-            let mut open = match connection.take() {
-                Some(open) => open,
-                None => options.connect().await?,
-            };
-            let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(next.to_string());
-            notify.execute(&mut open).await?;
-            Ok::<_, sqlx::Error>(open)
-        };
-        match telling.await {
-            Ok(open) => {
-                connection = Some(open);
-                tokio::time::sleep(TELL_EVERY).await;
-            }
-            Err(error) => {
-                tracing::debug!(%error, "followers could not be told; they poll");
-                tokio::time::sleep(POLL_EVERY).await;
-            }
-        }
-    }
 }

@@ -1,32 +1,34 @@
-//! The store in PostgreSQL: several processes on one log, group commit, an order without holes.
+//! The store in PostgreSQL: several processes on one log, group commit, and a global order without gaps.
 //!
-//! - [`Store`] connects and is both traits; [`Options`] are its settings.
-//! - `writer` is the one task that appends: commits that wait at the same time share a transaction and an fsync.
-//!   `batch` says which of them can, `append` calls the database.
-//! - `reader` reads, on the connections of `readers`, long pages by `copy`; `by_type`
-//!   lists the streams of a type; `head` knows where the log ends, and hears of what others append.
-//! - `server` is where to connect to, and what changes behind a proxy.
-//! - `schema` is what the database holds, by version; `keys` forgets old idempotency keys.
+//! - [`Store`] connects and implements both traits; [`Options`] are its settings.
+//! - `writer` is the only task that appends: concurrent commits share a transaction and an fsync. `batch`
+//!   says which of them can, `append` calls the database.
+//! - `reader` reads, on the connections of `readers`, long pages by `copy`; `by_type` lists the streams of a
+//!   type; `head` knows where the log ends, `follow` listens for what others append.
+//! - `server` knows where to connect, and what differs behind a proxy.
+//! - `schema` defines what the database holds, by version; `keys` deletes old idempotency keys.
 //!
-//! How the order comes about: every batch is one call of a function in the database, which takes the lock on the
-//! counter first, then looks at the streams' tails, then appends. So checkpoints follow one another in the order of
-//! the commits, also over several processes, nobody waits for two locks, and a process that freezes holds none.
+//! How the global order comes about: every batch is one call of a function in the database, which locks the
+//! counter first, then reads the streams' tails, then appends. So checkpoints follow the order of the commits
+//! over all processes, no process waits for two locks, and a frozen process holds none.
 
 mod append;
 mod batch;
 mod by_type;
 mod copy;
 mod error;
+mod follow;
 mod head;
 mod keys;
+mod options;
 mod reader;
 mod readers;
 mod schema;
 mod server;
+mod sql;
 mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::JoinSet;
@@ -36,74 +38,57 @@ use crate::{
     Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
+pub use options::Options;
+
 use error::failed;
 use head::Head;
 use readers::Readers;
 use server::Server;
 use writer::Writer;
 
-/// Settings of a [`Store`].
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// The most bytes of events and metadata in one changeset; 1 MiB unless set.
-    pub limit_bytes: usize,
-    /// How long idempotency keys are kept at least; 7 days unless set.
-    pub keep_keys: Duration,
-    /// The most connections that read; 8 unless set. Three more write, listen and notify.
-    pub readers: u32,
-    /// How long a call waits for a server that is not there for a moment, or is busy (a restart, a failover, a lock,
-    /// all connections in use) before it fails; 10 seconds unless set.
-    pub patience: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            limit_bytes: 1024 * 1024,
-            keep_keys: Duration::from_secs(7 * 24 * 60 * 60),
-            readers: 8,
-            patience: Duration::from_secs(10),
-        }
-    }
-}
-
 /// An event store in a PostgreSQL database, in the schema `ees_store`. PostgreSQL 15 or later, encoding UTF8.
 ///
-/// For several machines, and where PostgreSQL is there already; on a single one [`sqlite`](crate::sqlite) is simpler.
-/// Any number of processes may write to one log at once. Events and metadata are kept as text, verbatim.
+/// Choose it for several machines, or if you run PostgreSQL already; on a single machine
+/// [`sqlite`](crate::sqlite) is simpler. Any number of processes may write to one log concurrently. Events
+/// and metadata are stored as text, verbatim.
 ///
 /// # Guarantees
-/// - A commit that was answered is on the server's disk, even where its `synchronous_commit` is `off`; any other setting
-///   of it is respected, and so are synchronous replicas.
-/// - Checkpoints follow one another in the order of the commits, without holes, over all processes: whoever has read up
-///   to one has missed nothing before it.
-/// - A process that is frozen or dies holds nobody up: a batch is one call, and no transaction is open between
-///   two of them.
+/// - An acknowledged commit is on the server's disk, even if the server's `synchronous_commit` is `off`; any
+///   other setting applies, and so do synchronous replicas.
+/// - Checkpoints follow the order of the commits, without gaps, over all processes: a reader that has read up
+///   to a checkpoint has missed nothing before it.
+/// - A process that freezes or dies does not block others: a batch is one call, and no transaction is open
+///   between two calls.
 ///
-/// # When the server is away
-/// The store goes on by itself; nobody has to open it again. A restart, a failover's moment of read-only, a lock that
-/// somebody holds, no room for one more connection: calls wait for that, for [`Options::patience`] or a few seconds
-/// longer, and then fail with [`Error::Unavailable`]. More reads than [`Options::readers`] wait for their turn; those
-/// whose turn does not come within the patience fail with [`Error::Overloaded`].
+/// # When the server is unavailable
+/// The store reconnects by itself. Calls wait through a restart, a read-only phase during a failover, a lock,
+/// or a lack of connections, for [`Options::patience`] or a few seconds longer; then they fail with
+/// [`Error::Unavailable`]. Reads beyond [`Options::readers`] queue; one that waits longer than the patience
+/// fails with [`Error::Overloaded`].
 ///
-/// When the connection is lost in the middle of a commit that has an idempotency key, the store sends it again, and so
-/// finds out whether it was stored. Without one the answer is [`Error::Unavailable`], and it is not known.
+/// If the connection is lost in the middle of a commit with an idempotency key, the store retries the commit,
+/// and so finds out whether it was stored. Without a key, the commit fails with [`Error::Unavailable`], and
+/// it is unknown whether it was stored.
 ///
-/// After a restart or a failover the log's [incarnation](LogHead::incarnation) is another one: the server may hold an
-/// older state. So it is when changesets are found missing, as after a backup was restored under a running store.
+/// After a restart or a failover the log has a new [incarnation](LogHead::incarnation), because the server
+/// may hold an older state. The same happens when changesets are missing, as after restoring a backup under a
+/// running store.
 ///
 /// # Connections
-/// At most [`Options::readers`], and three more: one writes, one listens, one notifies.
+/// At most [`Options::readers`] and three more: one writes, one listens, and one notifies.
 ///
-/// Through a proxy that pools transactions (pgbouncer, which needs `ignore_startup_parameters = extra_float_digits`),
-/// add `statement-cache-capacity=0` to the URL. Then every call is a transaction of a few trips, so commits are slower,
-/// a process that freezes in one holds the others up for two seconds at most, and nobody listens or notifies: followers
-/// look for news every half a second.
+/// Through a proxy that pools transactions (pgbouncer, which needs
+/// `ignore_startup_parameters = extra_float_digits`), add `statement-cache-capacity=0` to the URL. Then every
+/// call is a transaction of several round trips: commits are slower, and a process that freezes in one blocks
+/// the others for up to two seconds. Listening does not work: readers that wait for changesets poll twice a
+/// second.
 ///
-/// For TLS, which needs the feature `tls`, add `sslmode=verify-full`, and `sslrootcert=PATH` for an authority of your own.
+/// For TLS, enable the feature `tls` and add `sslmode=verify-full` to the URL, and `sslrootcert=PATH` for
+/// your own certificate authority.
 ///
 /// # Grants
-/// Who opens the first store needs `CREATE` on the database. Afterwards a role of lesser rights does:
+/// The role that opens the first store needs `CREATE` on the database. Afterwards a role with fewer rights is
+/// enough:
 ///
 /// ```sql
 /// GRANT USAGE ON SCHEMA ees_store TO clerk;
@@ -114,7 +99,7 @@ impl Default for Options {
 /// GRANT SELECT, INSERT, UPDATE, DELETE ON ees_store.idempotency_keys TO clerk;
 /// ```
 ///
-/// A new version of this crate may have to change the schema: open a store once as its owner then.
+/// A new version of this crate may change the schema: then open a store once as the schema's owner.
 ///
 /// # Example
 /// ```no_run
@@ -138,23 +123,23 @@ pub struct Store {
 }
 
 impl Store {
-    /// Connects to a database, and makes the log if there is none.
+    /// Connects to a database, and creates the log if it does not exist.
     ///
     /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
     /// `application_name`.
     ///
     /// # Errors
     /// - [`Error::InvalidRequest`] for a URL that can't be read.
-    /// - [`Error::Unavailable`] when the server can't be reached, or takes no connection: try again.
+    /// - [`Error::Unavailable`] when the server can't be reached, or accepts no connections: retry.
     /// - [`Error::NewerVersion`] for a log of a newer version of this crate.
-    /// - [`Error::Damaged`] for a database that is not in UTF8.
-    /// - [`Error::Storage`] for what an administrator has to mend: no such database, a wrong password, a right that is
-    ///   missing, a certificate that is not trusted.
+    /// - [`Error::Damaged`] for a database whose encoding is not UTF8.
+    /// - [`Error::Storage`] for what an administrator has to fix: a missing database, a wrong password, a
+    ///   missing right, an untrusted certificate.
     pub async fn connect(url: &str) -> Result<Self> {
         Self::connect_with(url, Options::default()).await
     }
 
-    /// Connects to a database with settings of your own.
+    /// Connects to a database with your own settings.
     ///
     /// # Errors
     /// As for [`Store::connect`].
@@ -169,11 +154,11 @@ impl Store {
         tx.commit().await.map_err(failed)?;
         let readers = Readers::new(&server, options, &head);
         let mut helpers = JoinSet::new();
-        helpers.spawn(head::poll(head.clone(), readers.clone()));
+        helpers.spawn(follow::poll(head.clone(), readers.clone()));
         // Behind a proxy, who listens is forgotten with the transaction.
         if !server.pooled {
-            helpers.spawn(head::listen(head.clone(), readers.clone(), server.options.clone()));
-            helpers.spawn(head::tell(head.clone(), server.options.clone()));
+            helpers.spawn(follow::listen(head.clone(), readers.clone(), server.options.clone()));
+            helpers.spawn(follow::tell(head.clone(), server.options.clone()));
         }
         helpers.spawn(keys::sweep(readers.clone(), options.keep_keys));
         let writer = Writer::start(server, connection, head.clone(), options);

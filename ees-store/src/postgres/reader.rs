@@ -11,7 +11,7 @@ use super::copy;
 use super::error::failed;
 use super::head::Head;
 use super::readers::Readers;
-use super::writer::{signed, unsigned};
+use super::sql::{signed, unsigned};
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Filter, Indexed, Json, LogHead, LogPage,
     LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp,

@@ -10,9 +10,9 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
 
-use super::Options;
 use super::error::{Fate, failed};
 use super::head::Head;
+use super::options::Options;
 use super::server::{Server, begin};
 use crate::{Error, Result};
 

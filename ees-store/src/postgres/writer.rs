@@ -9,11 +9,11 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::Options;
 use super::append::{Answer, answer, call};
 use super::batch::{Batch, COMMITS_MAX, Waiting};
 use super::error::{Fate, failed, told};
 use super::head::Head;
+use super::options::Options;
 use super::server::{Server, begin, in_time};
 use crate::decide::{Refusal, decide};
 use crate::{Commit, Committed, Error, Result, Timestamp};
@@ -304,13 +304,4 @@ fn answer_all(jobs: impl IntoIterator<Item = Job>, why: &str) {
     for job in jobs {
         let _ = job.reply.send(Err(Error::Unavailable(why.to_owned())));
     }
-}
-
-/// The columns are signed; our counters end where those do.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

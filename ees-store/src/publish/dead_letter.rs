@@ -1,4 +1,4 @@
-//! What is left of a message that no topic takes.
+//! Records of messages that a topic refused.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -6,32 +6,34 @@ use serde::{Deserialize, Serialize};
 use super::Message;
 use crate::{ChangesetId, EventId, Timestamp};
 
-/// A message that a topic refused for what it is, or that could not be made: which one, for which topic, and why.
+/// A message that a topic refused permanently, or that could not be built: which one, for which topic, and
+/// why.
 ///
-/// It names the message and does not hold it: whoever puts it back reads the changeset from the store, which has it
-/// whole. As JSON it is what a dead-letter queue keeps.
+/// It identifies the message but does not contain it: to redrive it, read the changeset from the store. A
+/// dead-letter queue keeps it as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The topic it was for.
     pub topic_arn: String,
-    /// Its stream. A text: it may be why.
+    /// Its stream id, unvalidated: an invalid id may be the error.
     pub stream_id: String,
     /// Its changeset.
     pub changeset_id: ChangesetId,
-    /// Its event, when it was a message about one.
+    /// Its event, if the message was about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<EventId>,
-    /// Whether it was for messages about each of the changeset's events, when nobody could read which there are.
+    /// Whether it stands for the messages about all events of the changeset, because the events could not be
+    /// read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub each_event: bool,
-    /// What the topic said, or why the changeset could not be read.
+    /// The topic's error, or why the changeset could not be read.
     pub error: String,
-    /// When.
+    /// When it was recorded.
     pub at: Timestamp,
 }
 
 impl DeadLetter {
-    /// What is left of this message.
+    /// The dead letter of a message.
     pub fn of(message: &Message, topic_arn: &str, error: &str) -> Self {
         Self {
             topic_arn: topic_arn.to_owned(),
@@ -45,12 +47,12 @@ impl DeadLetter {
     }
 }
 
-/// Where dead letters are kept until somebody looks at them: an SQS queue, or what you have.
+/// Stores dead letters until an operator handles them, in an SQS queue for example.
 #[async_trait]
 pub trait DeadLetters: Send + Sync + 'static {
-    /// Keeps a letter. When this comes back, the message it is about is taken for done with.
+    /// Stores a letter. Once it returns `Ok`, the publisher treats the message as done.
     ///
     /// # Errors
-    /// Why it could not be kept; the message is tried again then.
+    /// Why the letter could not be stored. The publisher then retries the message.
     async fn keep(&self, letter: &DeadLetter) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 }

@@ -1,4 +1,4 @@
-//! The form of a message: what subscribers get, to the character.
+//! The exact form of messages.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::BATCH_BYTES_MAX;
 use crate::{Changeset, ChangesetId, EventId, StreamId, json};
 
-/// A message about a changeset or an event, or the notification that a typed stream has got one.
+/// A message about a changeset or an event, or a notification about a typed stream.
 ///
 /// ```
 /// use ees_store::publish::Message;
@@ -47,8 +47,8 @@ pub(super) struct Attribute {
 impl Message {
     /// The message about a changeset.
     ///
-    /// One that is larger than [`BATCH_BYTES_MAX`], attributes included, goes without `events` and `metadata` and with
-    /// `"truncated":true`: the subscriber reads it from the store.
+    /// A message larger than [`BATCH_BYTES_MAX`], attributes included, has no `events` and `metadata`, but
+    /// `"truncated":true`: the subscriber reads the changeset from the store.
     pub fn of_changeset(changeset: &Changeset) -> Self {
         let types = changeset.events.iter().filter_map(json::event_type);
         let place = format!(
@@ -63,7 +63,7 @@ impl Message {
 
     /// The messages about a changeset's events, in order.
     ///
-    /// One that is too large goes without its `data`, and with `"truncated":true`.
+    /// A message that is too large has no `data`, but `"truncated":true`.
     pub fn of_events(changeset: &Changeset) -> impl Iterator<Item = Self> {
         changeset.numbered_events().map(|(event_id, event)| {
             let place = format!(
@@ -76,8 +76,8 @@ impl Message {
         })
     }
 
-    /// The notification that a typed stream whose id is a UUID is at a revision, for a standard topic; there is none about
-    /// other streams.
+    /// The notification, for a standard topic, about the revision of a typed stream whose id is a UUID;
+    /// `None` for other streams.
     pub fn of_notification(changeset: &Changeset) -> Option<Self> {
         let stream_type = changeset.stream_type.as_ref()?;
         let stream_id = changeset.stream_id.as_str();
@@ -136,32 +136,33 @@ impl Message {
         self.changeset_id
     }
 
-    /// The event it is about, if it is about one.
+    /// The event that it is about, if it is about one.
     pub fn event_id(&self) -> Option<EventId> {
         self.event_id
     }
 
-    /// Whether it is for a standard topic, which knows no order.
+    /// Returns whether it is for a standard topic, which has no order.
     pub fn is_notification(&self) -> bool {
         self.is_notification
     }
 
-    /// Its message group: messages of one group arrive in order, on topics that know one.
+    /// Its message group: on FIFO topics, messages of one group arrive in order.
     pub fn group_id(&self) -> &str {
         &self.group_id
     }
 
-    /// What is sent.
+    /// The body, as sent.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// What a subscription can filter by: name, data type, value.
+    /// The attributes that a subscription can filter by: name, data type, value.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.attributes.iter().map(|it| (it.name, it.data_type, it.value.as_str()))
     }
 
-    /// Bytes as the limit counts them: the body, and the names, types and values of the attributes.
+    /// The size in bytes that the limit applies to: the body, and the names, types and values of the
+    /// attributes.
     pub fn size_bytes(&self) -> usize {
         let attributes =
             self.attributes().map(|(name, data_type, value)| name.len() + data_type.len() + value.len());

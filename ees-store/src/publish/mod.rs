@@ -1,15 +1,15 @@
-//! Changesets, events and notifications as messages to subscribers.
+//! Changesets, events and notifications as messages for subscribers.
 //!
-//! Two FIFO topics: one has a message for each changeset, one for each event. Order holds within a stream, which is the
-//! message group; the topics remove repetitions by content. [`Message`] is the form of a message, [`Received`] what a
-//! subscriber makes of it, `sns::Publisher` what puts messages on topics, [`DeadLetter`] what is left of one that no topic
-//! takes.
+//! There are two FIFO topics: one with a message for each changeset, one with a message for each event.
+//! Messages of a stream form a message group, so they arrive in order; the topics deduplicate by content.
+//! `sns::Publisher` publishes a [`Message`]; a subscriber reads it as [`Received`]. A [`DeadLetter`] records
+//! a message that a topic refused.
 //!
-//! A third topic, a standard one, has a [`Notification`] for each changeset of a typed stream: of which type, and how far the
-//! stream is.
+//! A third, standard topic has a [`Notification`] for each changeset of a typed stream, with the stream's
+//! type and revision.
 //!
-//! Messages say that something is there; the store says what. A subscriber that must miss nothing reads the
-//! [log](crate::ChangesetLog), and takes a message as the hint to look.
+//! A message is a hint, and the store is the truth: a subscriber that must not miss anything reads the
+//! [log](crate::ChangesetLog) whenever a message arrives.
 
 mod dead_letter;
 mod message;
@@ -25,8 +25,8 @@ pub use message::{Message, group_id};
 pub use notification::Notification;
 pub use received::{Readable, Received, UnreadableMessage};
 
-/// A topic takes so many messages at once.
+/// The maximum number of messages in one call.
 pub const BATCH_MESSAGES_MAX: usize = 10;
 
-/// And so many bytes, of a message as of all messages of one call together: 256 KiB.
+/// The maximum size of a message, and of all messages in one call together, in bytes: 256 KiB.
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! Notifications: that a typed stream is at a revision, and no more.
+//! Notifications about the revisions of typed streams.
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -6,9 +6,10 @@ use uuid::Uuid;
 use super::received::{Readable, UnreadableMessage, read_enveloped};
 use crate::{EventId, StreamType};
 
-/// A notification as it was received: a typed stream has got as far as this revision.
+/// A received notification: a typed stream has reached this revision.
 ///
-/// From a standard topic: it may come late, twice or in any order. Read the stream from the revision that you know.
+/// It comes from a standard topic, so it may arrive late, twice or out of order. Read the stream from the
+/// revision that you know.
 ///
 /// ```
 /// use ees_store::publish::Notification;
@@ -25,15 +26,15 @@ pub struct Notification {
     pub stream_id: Uuid,
     /// Its type.
     pub stream_type: StreamType,
-    /// The number of its last event when it was sent.
+    /// The number of the stream's last event when it was sent.
     pub revision: EventId,
 }
 
 impl Notification {
-    /// Reads the body of a message, raw or in the envelope of SNS.
+    /// Reads the body of a message, raw or in the SNS envelope.
     ///
     /// # Errors
-    /// [`UnreadableMessage`]: something else was sent there.
+    /// [`UnreadableMessage`] when the body is something else.
     pub fn read(body: &str) -> Result<Self, UnreadableMessage> {
         read_enveloped(body, |wire: &Wire| wire.stream_id.is_some())
     }

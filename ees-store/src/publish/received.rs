@@ -1,13 +1,13 @@
-//! What a subscriber makes of a message.
+//! Messages as a subscriber receives them.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::{ChangesetId, EventId, Events, Json, StreamId};
 
-/// A message as it was received from a queue, whether the subscription delivers it raw or in an envelope.
+/// A message as received from a queue, raw or in the SNS envelope.
 ///
-/// Content is `None` where the message was too large to hold it: read it from the store.
+/// The content is `None` if it was too large for a message: read it from the store.
 ///
 /// ```
 /// use ees_store::publish::Received;
@@ -42,18 +42,18 @@ pub enum Received {
     },
 }
 
-/// A text that is no message of ours. The reason says what is missing, or what does not fit.
+/// A text that is not a message of an event store. The reason says what is missing, or what does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no message of an event store: {0}")]
 pub struct UnreadableMessage(pub(super) String);
 
-/// What the body of a message can be read as: [`Received`] from the topics of changesets and events,
-/// [`Notification`](super::Notification) from that of notifications.
+/// Types that the body of a message can be read as: [`Received`] from the topics of changesets and events,
+/// [`Notification`](super::Notification) from the topic of notifications.
 pub trait Readable: Sized {
-    /// Reads the body of a message, raw or in the envelope of SNS.
+    /// Reads the body of a message, raw or in the SNS envelope.
     ///
     /// # Errors
-    /// [`UnreadableMessage`]: something else was sent there.
+    /// [`UnreadableMessage`] when the body is something else.
     fn read(body: &str) -> Result<Self, UnreadableMessage>;
 }
 
@@ -87,7 +87,8 @@ impl Received {
     /// Reads the body of a message.
     ///
     /// # Errors
-    /// [`UnreadableMessage`]: something else was sent there. Leave it to the queue's redrive policy.
+    /// [`UnreadableMessage`] when the body is something else. Leave such a message to the queue's redrive
+    /// policy.
     pub fn read(body: &str) -> Result<Self, UnreadableMessage> {
         let outer: Wire<'_> = parse(body)?;
         match outer.message {

@@ -1,4 +1,4 @@
-//! Copying a log while it is in use.
+//! Backs up a log while it is in use.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +6,15 @@ use super::error::at_path;
 use super::schema;
 use crate::{Error, Result};
 
-/// Copies a log into a new file: whole, consistent and compact, as it was when the copy began. The log may be
-/// written meanwhile, by this process or another.
+/// Copies a log to a new file: complete, consistent and compact, as of the start of the copy. This process or
+/// another may write to the log meanwhile.
 ///
-/// To restore, stop the store and put the copy in the log's place (without the `-wal` and `-shm` files of the old
-/// one). Projections notice that the log went back, and say what to do.
+/// To restore, stop the store, replace the log by the copy, and delete the `-wal` and `-shm` files of the old
+/// log. Projections detect that the log went back, and say what to do.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] when `target` exists already; [`Error::Storage`] when it can't be written. A copy that
-/// fails half-way leaves no file behind under the target's name.
+/// [`Error::InvalidRequest`] when `target` exists; [`Error::Storage`] when it can't be written. A copy that
+/// fails leaves no file with the target's name.
 pub fn backup(log: &Path, target: &Path) -> Result<()> {
     if target.exists() {
         return Err(Error::InvalidRequest(format!("{} exists already; name a new file", target.display())));

@@ -1,23 +1,23 @@
-//! The embedded store: one SQLite file, one writer with group commit, readers that never wait for it.
+//! The embedded store: one SQLite file, one writer with group commit, and readers that never wait for it.
 //!
-//! - [`Store`] opens the file and is both traits; [`Options`] are its settings.
-//! - `writer` is the one thread that appends: commits that wait at the same time share a transaction and an fsync.
+//! - [`Store`] opens the file and implements both traits; [`Options`] are its settings.
+//! - `writer` is the only thread that appends: concurrent commits share a transaction and an fsync.
 //! - `reader` is a pool of connections that see the last committed state.
 //! - `by_type` keeps the streams of each type in the order of their last changesets.
 //! - `schema` is what the file holds, by version; `lock` keeps a second writing process out.
-//! - [`backup`] copies a log while it is in use.
+//! - [`backup`] backs up a log while it is in use.
 
 mod backup;
 mod by_type;
 mod error;
 mod keys;
 mod lock;
+mod options;
 mod reader;
 mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -30,48 +30,15 @@ use crate::{
 
 pub use backup::backup;
 use lock::Lock;
+pub use options::{Durability, Options};
 use reader::Readers;
 use writer::Writer;
 
-/// When a commit counts as stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// When it is on disk: it survives a loss of power. One fsync for each batch of commits.
-    #[default]
-    Full,
-    /// When the operating system has it: it survives a crash of the process, but the last commits may be lost with
-    /// the power. The log stays whole and ordered either way.
-    Normal,
-}
-
-/// Settings of a [`Store`].
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// When a commit counts as stored; [`Durability::Full`] unless set.
-    pub durability: Durability,
-    /// The most bytes of events and metadata in one changeset; 1 MiB unless set.
-    pub limit_bytes: usize,
-    /// How long idempotency keys are kept at least; 7 days unless set.
-    pub keep_keys: Duration,
-    /// How many reads may run at once; 4 unless set.
-    pub readers: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            durability: Durability::Full,
-            limit_bytes: 1024 * 1024,
-            keep_keys: Duration::from_secs(7 * 24 * 60 * 60),
-            readers: 4,
-        }
-    }
-}
-
 /// An event store in one SQLite file.
 ///
-/// The default for one machine: nothing to install, every acknowledged commit on disk. One process writes; a second
-/// one that opens the same file is told so. Reads run beside the writer and never wait for it.
+/// The default for one machine: nothing to install, and every acknowledged commit is on disk. One process
+/// writes; a second one that opens the same file gets an error. Reads run concurrently with the writer and
+/// never wait for it.
 ///
 /// ```
 /// use ees_store::{Commit, EventStore, Events, Expectation, sqlite};
@@ -97,16 +64,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the log in this file, and makes it if there is none.
+    /// Opens the log in this file, and creates it if it does not exist.
     ///
     /// # Errors
     /// [`Error::AlreadyOpen`](crate::Error::AlreadyOpen), [`NewerVersion`](crate::Error::NewerVersion),
-    /// [`Damaged`](crate::Error::Damaged) or [`Storage`](crate::Error::Storage), each with the path.
+    /// [`Damaged`](crate::Error::Damaged) or [`Storage`](crate::Error::Storage), each with the path of the
+    /// file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, Options::default())
     }
 
-    /// Opens the log in this file with settings of your own.
+    /// Opens the log in this file with your own settings.
     ///
     /// # Errors
     /// As for [`Store::open`].

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 use uuid::Uuid;
 
-use super::Durability;
 use super::error::{Failure, at_path};
+use super::options::Durability;
 use crate::{Checkpoint, Error, LogId, Result};
 
 /// `eesl`: tells an ees log from any other SQLite file.

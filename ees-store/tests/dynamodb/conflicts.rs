@@ -31,7 +31,7 @@ async fn a_lost_race_is_a_conflict_however_often_answers_are_lost() {
         let refused = lossy.commit(commit("a", last, "[2]")).await.unwrap_err();
         let expectation = Expectation::LastChangeset(last.into());
         assert!(
-            matches!(&refused, ees_store::Error::Refused(Refusal::Outdated { expectation: told }) if *told == expectation),
+            matches!(&refused, ees_store::Error::Refused(Refusal::Conflict { expectation: told }) if *told == expectation),
             "{refused:?}"
         );
     }

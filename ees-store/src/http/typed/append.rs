@@ -5,10 +5,11 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use uuid::Uuid;
 
+use super::super::Problem;
+use super::super::app::App;
 use super::super::body as whole_body;
-use super::super::{App, Problem};
 use super::body::new_event;
-use super::error::{no_such_stream, wrong_revision};
+use super::error_response::{no_such_stream, wrong_revision};
 use super::path::{RevisionPath, StreamPath, TypePath};
 use super::schema::{Failures, InitialEvent, NextEvent, StreamAnswer};
 use super::stream;
@@ -70,7 +71,7 @@ pub(super) async fn next(
         match app.store.commit(commit).await {
             Ok(committed) => return answer(&app, stream_id, &stream_type, &committed).await,
             Err(Error::Refused(
-                Refusal::Outdated { .. } | Refusal::NotThere { .. } | Refusal::TypeMismatch { .. },
+                Refusal::Conflict { .. } | Refusal::AheadOfStream { .. } | Refusal::TypeMismatch { .. },
             )) => {}
             Err(error) => return Err(error.into()),
         }
@@ -99,5 +100,5 @@ async fn answer(
     let page = app.store.read_stream(query).await.map_err(unread)?;
     let gone = || Problem::internal(format!("the changeset {id} of {stream_id} is gone"));
     let tail = Tail::after(page.changesets.first().ok_or_else(gone)?);
-    Ok(stream(StatusCode::CREATED, &stream_id, stream_type, &tail))
+    Ok(stream::respond(StatusCode::CREATED, &stream_id, stream_type, &tail))
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::Problem;
-use super::error::bad;
+use super::error_response::bad;
 use crate::Events;
 
 /// An event as it is stored.

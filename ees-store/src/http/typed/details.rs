@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::super::{App, Problem};
-use super::error::no_such_stream;
+use super::super::Problem;
+use super::super::app::App;
+use super::error_response::no_such_stream;
 use super::path::StreamPath;
 use super::schema::{Failures, StreamAnswer};
 use super::stream;
@@ -27,5 +28,5 @@ pub(super) async fn details(
     if tail.stream_type.as_ref() != Some(&stream_type) {
         return Err(no_such_stream());
     }
-    Ok(stream(StatusCode::OK, &stream_id, &stream_type, &tail))
+    Ok(stream::respond(StatusCode::OK, &stream_id, &stream_type, &tail))
 }

@@ -7,9 +7,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::super::answer::Answer;
+use super::super::app::App;
 use super::super::query::{Params, Whole};
-use super::super::{App, Problem, paging};
-use super::error::{bad, no_such_stream};
+use super::super::{Problem, paging};
+use super::error_response::{bad, no_such_stream};
 use super::path::StreamPath;
 use super::schema::{EventsAnswer, Failures};
 use crate::{Error, EventId, StreamQuery, Timestamp, json};

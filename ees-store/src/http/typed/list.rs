@@ -6,12 +6,13 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use super::super::answer::Answer;
+use super::super::app::App;
 use super::super::query::Params;
-use super::super::{App, Problem, paging};
-use super::error::bad;
+use super::super::{Problem, paging};
+use super::error_response::bad;
 use super::path::TypePath;
 use super::schema::{Failures, StreamsAnswer};
-use super::{page_key, write_stream};
+use super::{page_key, stream};
 use crate::{Timestamp, TypePage, TypeQuery, TypedStream};
 
 /// Pages without any stream that shows here are passed over, so many at most: the next call goes on behind them.
@@ -53,7 +54,7 @@ pub(super) async fn list(
 
     let mut answer = Answer::new();
     answer.list("streams", &page.streams, |entry, TypedStream { stream_id, tail }| {
-        write_stream(entry, stream_id, &stream_type, tail);
+        stream::write(entry, stream_id, &stream_type, tail);
     });
     answer.json("hasMore", if page.next.is_some() { "true" } else { "false" });
     if let Some(next) = &page.next {

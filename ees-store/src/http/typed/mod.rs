@@ -1,19 +1,20 @@
 //! `/typed`: the second contract, in which a stream has a type and a UUID, and an append is one event at a revision.
 //!
 //! An adapter over the same store: what is appended here is a changeset like any other, and a typed stream whose id is a UUID
-//! shows here, whoever has written it. `append` writes, `events`, `details` and `list` read; `error` is the form that
+//! shows here, whoever has written it. `append` writes, `events`, `details` and `list` read; `error_response` is the form that
 //! everything takes that goes wrong under this prefix.
 
 mod append;
 mod body;
 mod details;
-mod error;
+mod error_response;
 mod events;
 mod list;
 mod liveness;
 mod page_key;
 mod path;
 mod schema;
+mod stream;
 
 use axum::http::Method;
 use axum::http::header::LOCATION;
@@ -23,11 +24,9 @@ use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::App;
-use super::answer::Answer;
-use crate::{StreamId, StreamType, Tail};
+use super::app::App;
 
-pub(super) use error::in_its_form;
+pub(super) use error_response::in_its_form;
 pub(super) use liveness::PATH as LIVENESS_PATH;
 pub(super) use schema::Error as ErrorSchema;
 
@@ -65,20 +64,4 @@ pub(super) fn commit_routes() -> OpenApiRouter<App> {
 
 fn moved_to(location: &'static str) -> Response {
     (StatusCode::MOVED_PERMANENTLY, [(LOCATION, HeaderValue::from_static(location))]).into_response()
-}
-
-/// Writes a stream as this contract shows it.
-fn write_stream(entry: &mut Answer, stream_id: &StreamId, stream_type: &StreamType, tail: &Tail) {
-    entry.text("streamId", stream_id.as_str()).text("streamType", stream_type.as_str());
-    entry.number("revision", tail.last_event.get());
-    entry.text("updatedAt", &tail.last_timestamp.to_string());
-}
-
-/// Answers with one stream.
-fn stream(status: StatusCode, stream_id: &StreamId, stream_type: &StreamType, tail: &Tail) -> Response {
-    let mut stream = Answer::new();
-    write_stream(&mut stream, stream_id, stream_type, tail);
-    let mut answer = Answer::new();
-    answer.json("stream", &stream.into_text());
-    answer.respond(status)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::super::Problem;
 use super::super::path::decode;
 use super::super::query::Whole;
-use super::error::bad;
+use super::error_response::bad;
 use crate::{EventId, StreamId, StreamType};
 
 /// The type of `/typed/streams/{streamType}...`, taken from the path as it was sent: `a%2Fb` is one type.

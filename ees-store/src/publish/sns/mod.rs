@@ -1,4 +1,4 @@
-//! Messages onto SNS topics.
+//! Publishes messages to SNS topics.
 
 mod call;
 mod client;
@@ -19,15 +19,20 @@ use crate::{Changeset, ChangesetId, Timestamp};
 
 /// Publishes changesets and their events to FIFO topics, and notifications of typed streams to a standard one.
 ///
-/// Guarantees: of each stream, the messages of a topic are sent in order, the next one when the topic took the one before.
-/// What passes (throttling, a lost connection, a topic that may not be written yet) is tried again, for that stream only,
-/// while the others go on. A message that was taken and whose answer was lost is sent again, and removed by the topic, which
-/// must have content-based deduplication on. What a topic took of changesets that are not done with is remembered, up to some
-/// 10,000 of them, by the publisher and its clones: given the same changesets again it goes on behind that. A crash forgets it.
+/// # Guarantees
+/// - A topic receives the messages of a stream in order: the publisher sends the next one after the topic has
+///   accepted the previous one.
+/// - The publisher retries transient errors (throttling, a lost connection, a missing permission) for that
+///   stream only; the other streams continue.
+/// - If the answer to a call is lost, the publisher sends the messages again, and the topic removes the
+///   duplicates. It must have content-based deduplication on.
+/// - The publisher and its clones remember, in memory, which messages of unfinished changesets a topic has
+///   accepted, for up to some 10,000 messages. Given the same changesets again, they continue after those.
 ///
-/// What a topic refuses for what it is goes to the dead letters, if there are any; without, it is an error.
+/// A message that a topic refuses permanently becomes a dead letter, if there is a store for them; otherwise
+/// it is an error.
 ///
-/// Connects with the client it is given: the region, the credentials and the endpoint are yours to choose.
+/// It uses the client that you give it, so you choose region, credentials and endpoint.
 ///
 /// ```no_run
 /// # async fn example(config: &aws_sdk_sns::Config, changesets: Vec<ees_store::Changeset>) -> Result<(), Box<dyn std::error::Error>> {
@@ -73,23 +78,25 @@ impl Of {
     }
 }
 
-/// What was not published.
+/// Why not all changesets were published.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct Unpublished {
-    /// So many changesets at the front are done with, all of them. Of the later ones, some may be.
+    /// How many changesets at the front are completely done. Some of the later ones may be done too.
     pub done: usize,
-    /// Whether it may be otherwise the next time. If not, somebody has to look.
+    /// Whether a retry may succeed. If not, an operator has to act.
     pub passes: bool,
-    /// Whether nothing went wrong, and some was taken, but there was more than fits the time. The next call goes on there.
+    /// Whether nothing failed, and some messages were accepted, but the deadline came first. The next call
+    /// continues there.
     pub goes_on: bool,
-    /// What the topic said.
+    /// The topic's error.
     pub error: String,
 }
 
 impl Publisher {
-    /// A publisher without topics. An attempt of a call has 5 s, unless the client says otherwise; its own retries are off, since
-    /// each stream is tried again by itself.
+    /// A publisher without topics. An attempt at a call may take 5 seconds by default; the client's
+    /// configuration can set another limit. The publisher turns the client's own retries off, because it
+    /// retries each stream separately.
     #[expect(clippy::needless_pass_by_value, reason = "a client is a handle, and given as everywhere else")]
     pub fn new(client: Client) -> Self {
         Self {
@@ -100,25 +107,26 @@ impl Publisher {
         }
     }
 
-    /// Each changeset goes to this topic.
+    /// Publishes each changeset to this FIFO topic.
     #[must_use]
     pub fn with_changesets_topic(self, arn: impl Into<String>) -> Self {
         self.with(Of::Changesets, arn.into())
     }
 
-    /// Each event goes to this topic.
+    /// Publishes each event to this FIFO topic.
     #[must_use]
     pub fn with_events_topic(self, arn: impl Into<String>) -> Self {
         self.with(Of::Events, arn.into())
     }
 
-    /// For each changeset of a typed stream whose id is a UUID, a notification goes to this standard topic.
+    /// Publishes a notification to this standard topic for each changeset of a typed stream whose id is a
+    /// UUID.
     #[must_use]
     pub fn with_notifications_topic(self, arn: impl Into<String>) -> Self {
         self.with(Of::Notifications, arn.into())
     }
 
-    /// What a topic refuses for what it is goes here.
+    /// Stores messages here that a topic refuses permanently. Default: such a message is an error.
     #[must_use]
     pub fn with_dead_letters(self, dead_letters: Arc<dyn DeadLetters>) -> Self {
         Self { dead_letters: Some(dead_letters), ..self }
@@ -129,14 +137,15 @@ impl Publisher {
         self
     }
 
-    /// Publishes changesets: of each stream in the order given. What passes is tried again until the deadline, at which a call
-    /// that is under way is cut off.
+    /// Publishes changesets, those of a stream in the order given. It retries transient errors until the
+    /// deadline, which also cancels a call in progress.
     ///
     /// # Errors
-    /// [`Unpublished`] says how many at the front are done with, and whether to try again.
+    /// [`Unpublished`] says how many changesets at the front are done, and whether to retry.
     ///
     /// # Cancellation
-    /// Safe to repeat: what was taken is sent again, and removed by the topics within their five minutes.
+    /// Safe to repeat within the topics' deduplication interval of five minutes: messages that a topic has
+    /// accepted are sent again, and the topic removes the duplicates.
     pub async fn publish<C: AsRef<Changeset>>(
         &self,
         changesets: &[C],
@@ -158,11 +167,12 @@ impl Publisher {
         published
     }
 
-    /// Leaves a dead letter for each topic about a changeset that can't be read, so that what follows it can go on. `false`
-    /// when there is nowhere to leave them: then it is for the caller to say so.
+    /// Stores a dead letter for each topic about a changeset that can't be read, so that later changesets can
+    /// be published. Returns `false` if the publisher has no store for dead letters: then the caller has to
+    /// report it.
     ///
     /// # Errors
-    /// Why one could not be kept.
+    /// Why a letter could not be stored.
     pub async fn give_up(
         &self,
         stream_id: &str,
@@ -185,7 +195,8 @@ impl Publisher {
         Ok(true)
     }
 
-    /// Puts a dead letter's message on its topic once more. The changeset is the one it names.
+    /// Publishes the message of a dead letter to its topic again. `changeset` is the one that the letter
+    /// names.
     ///
     /// # Errors
     /// [`Unpublished`].

@@ -1,4 +1,4 @@
-//! What goes wrong, in the form of this contract.
+//! The response to every error of this contract: its status and body.
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use super::super::Problem;
 use super::super::answer::Answer;
-use super::super::error::Told;
+use super::super::error_response::Told;
 
 /// 400, for a member of the request that can't be right.
 pub(super) fn bad(member: &str, why: impl std::fmt::Display) -> Problem {

@@ -4,11 +4,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::answer::Answer;
-use super::path::StreamPath;
-use super::query::{Params, Whole};
-use super::schema::{Error as ErrorAnswer, StreamChangesets, StreamEvents};
-use super::{App, Problem, paging};
+use super::super::answer::Answer;
+use super::super::app::App;
+use super::super::path::StreamPath;
+use super::super::query::{Params, Whole};
+use super::super::schema::{Error as ErrorAnswer, StreamChangesets, StreamEvents};
+use super::super::{Problem, paging};
 use crate::{Changeset, ChangesetId, Checkpoint, EventId, StreamId, StreamPage, StreamQuery};
 
 const CHANGESET_PARAMS: &str = "INVALID_CHANGESET_FILTERING_PARAMS";

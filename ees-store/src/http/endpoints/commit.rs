@@ -5,12 +5,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::answer::Answer;
-use super::keys::{Scope, Scopes};
-use super::path::StreamPath;
-use super::query::{Params, Whole};
-use super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
-use super::{App, Problem, body};
+use super::super::answer::Answer;
+use super::super::app::App;
+use super::super::keys::{Scope, Scopes};
+use super::super::path::StreamPath;
+use super::super::query::{Params, Whole};
+use super::super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
+use super::super::{Problem, body};
 use crate::{
     ChangesetId, Commit, Committed, Error, EventId, EventStore, Expectation, Refusal, StreamId, StreamPage,
     StreamQuery,
@@ -84,12 +85,12 @@ async fn append(
     commit.idempotency_key = idempotency_key;
     match app.store.commit(commit).await {
         Ok(committed) => Ok(answer(&stream_id, &committed)),
-        Err(Error::Refused(refusal @ Refusal::Outdated { .. })) => {
+        Err(Error::Refused(refusal @ Refusal::Conflict { .. })) => {
             let forthcoming =
                 if may_read { forthcoming(&*app.store, stream_id, expectation).await } else { None };
-            Err(Problem::outdated(&refusal, forthcoming, params.shape()))
+            Err(Problem::conflict(&refusal, forthcoming, params.shape()))
         }
-        Err(error @ Error::Refused(Refusal::NotThere { .. })) => {
+        Err(error @ Error::Refused(Refusal::AheadOfStream { .. })) => {
             Err(Problem::from(error).map_message(|message| as_given(&message, expectation, given.as_ref())))
         }
         Err(error) => Err(error.into()),

@@ -6,10 +6,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::answer::Answer;
-use super::query::{Params, Whole};
-use super::schema::{Error as ErrorAnswer, LogAnswer};
-use super::{App, Closing, Problem, paging};
+use super::super::answer::Answer;
+use super::super::app::App;
+use super::super::query::{Params, Whole};
+use super::super::schema::{Error as ErrorAnswer, LogAnswer};
+use super::super::{Closing, Problem, paging};
 use crate::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamType};
 
 /// Changesets of a page when no limit is given.

@@ -10,11 +10,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use utoipa_swagger_ui::{Config, serve};
 
-use super::Problem;
-use super::answer::Answer;
+use super::super::Problem;
+use super::super::answer::Answer;
 
 /// The description, and the page that shows it.
-pub(super) fn routes(openapi: utoipa::openapi::OpenApi) -> Router {
+pub(in super::super) fn routes(openapi: utoipa::openapi::OpenApi) -> Router {
     let description = Arc::new(openapi);
     // No validator: it would call a server on the internet.
     let page = Arc::new(Config::from("../openapi.json").validator_url("none"));

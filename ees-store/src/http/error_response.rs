@@ -1,4 +1,4 @@
-//! Where errors become answers: status, code and body, in this one place.
+//! The response to every error: its status, code and body.
 
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -8,10 +8,10 @@ use super::answer::{Answer, Shape};
 use super::keys::Scope;
 use crate::{Error, Refusal, StreamPage};
 
-/// Why a request was not answered as asked: `{"error": "CODE", "message": "..."}`.
+/// An error response: `{"error": "CODE", "message": "..."}`.
 ///
-/// What the caller must not see (SQL, paths, what a driver said) goes into [`Problem::internal`] or
-/// [`Problem::hiding`]: it is logged under the request's id, never sent.
+/// Put what the caller must not see (SQL, paths, a driver's message) into [`Problem::internal`] or
+/// [`Problem::hiding`]: the server logs it with the request's id, and never sends it.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
@@ -24,7 +24,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a stable code, and a message for people.
+    /// An error with a stable code, and a message for people.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -37,23 +37,23 @@ impl Problem {
         }
     }
 
-    /// 400: the request can't be right.
+    /// 400: the request is invalid.
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// 500: `{"error": "INTERNAL", "request_id": "..."}`; what went wrong goes to the log.
+    /// 500: `{"error": "INTERNAL", "request_id": "..."}`; the error goes to the log.
     pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "").hiding(error)
     }
 
-    /// 503: more is under way than is taken on at once.
+    /// 503: the server has reached its limit of concurrent requests.
     pub fn overloaded() -> Self {
         let message = "More requests are under way than the server takes on at once. Try again in a moment.";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
     }
 
-    /// With an error for the log only, and what caused it.
+    /// Adds an error, with its causes, for the log only.
     #[must_use]
     pub fn hiding(self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = error.into();
@@ -62,7 +62,7 @@ impl Problem {
         Self { detail: Some(detail), ..self }
     }
 
-    /// About this stream.
+    /// Adds the id of the stream that it is about.
     #[must_use]
     pub fn about(self, stream_id: impl Into<String>) -> Self {
         Self { stream_id: Some(stream_id.into()), ..self }
@@ -96,8 +96,8 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
     }
 
-    /// The stream went on without the committer: what was appended meanwhile goes along.
-    pub(super) fn outdated(refusal: &Refusal, forthcoming: Option<StreamPage>, shape: Shape) -> Self {
+    /// The 409 after a lost race: with the changesets that were appended meanwhile.
+    pub(super) fn conflict(refusal: &Refusal, forthcoming: Option<StreamPage>, shape: Shape) -> Self {
         let problem = Self::new(StatusCode::CONFLICT, refusal.code(), refusal.to_string());
         Self { forthcoming: forthcoming.map(Box::new), shape, ..problem }
     }
@@ -131,9 +131,9 @@ impl From<Error> for Problem {
 
 fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::NotThere { .. } => StatusCode::BAD_REQUEST,
+        Refusal::AheadOfStream { .. } => StatusCode::BAD_REQUEST,
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Refusal::Outdated { .. } | Refusal::KeyReused | Refusal::TypeMismatch { .. } => StatusCode::CONFLICT,
+        Refusal::Conflict { .. } | Refusal::KeyReused | Refusal::TypeMismatch { .. } => StatusCode::CONFLICT,
     }
 }
 

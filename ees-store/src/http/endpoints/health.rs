@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -10,20 +9,12 @@ use futures::future::join_all;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::answer::Answer;
-use super::{App, typed};
+use super::super::answer::Answer;
+use super::super::app::App;
+use super::super::typed;
 
 /// How long the store may take to tell its head before it counts as away.
 pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
-
-/// Something beside the store whose state the operator should see: a projection that is paused, say.
-///
-/// Its problems are shown by `/health/ready`, but do not make the server unready.
-#[async_trait]
-pub trait HealthCheck: Send + Sync + 'static {
-    /// What is wrong, a sentence each; nothing when all is well. Sent to anybody who asks: no internals.
-    async fn problems(&self) -> Vec<String>;
-}
 
 /// Whether the server may be given requests.
 #[derive(Debug, Serialize, ToSchema)]
@@ -54,7 +45,7 @@ impl IntoResponse for Readiness {
 }
 
 /// Whether a path is one of those that answer to everybody.
-pub(super) fn is_path(path: &str) -> bool {
+pub(in super::super) fn is_path(path: &str) -> bool {
     matches!(path, "/health/live" | "/health/ready" | typed::LIVENESS_PATH)
 }
 

@@ -1,0 +1,24 @@
+//! What handlers work on.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+
+use super::health_check::HealthCheck;
+use super::limits::Limits;
+use super::metrics::Metrics;
+use super::statistics_source::StatisticsSource;
+use crate::{ChangesetLog, EventStore};
+
+/// Shared by all requests.
+pub(super) type App = Arc<Inner>;
+
+pub(super) struct Inner {
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) log: Arc<dyn ChangesetLog>,
+    pub(super) statistics: Arc<dyn StatisticsSource>,
+    pub(super) health: Vec<Arc<dyn HealthCheck>>,
+    pub(super) limits: Limits,
+    pub(super) registry: Registry,
+    pub(super) metrics: Metrics,
+}

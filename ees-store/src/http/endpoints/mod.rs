@@ -1,0 +1,46 @@
+//! The endpoints of the contract, one file each.
+
+mod changesets;
+mod commit;
+pub(super) mod docs;
+pub(super) mod health;
+mod metrics;
+mod statistics;
+mod streams;
+
+use axum::http::Method;
+use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problem;
+use super::app::App;
+
+/// Whether a request to this route is a commit.
+pub(super) fn commits(method: &Method, route: &str) -> bool {
+    *method == Method::POST && route == commit::PATH
+}
+
+pub(super) fn public_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(health::live)).routes(routes!(health::ready))
+}
+
+pub(super) fn read_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(statistics::statistics))
+        .routes(routes!(streams::changesets))
+        .routes(routes!(streams::events))
+        .routes(routes!(changesets::changesets))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(docs::version))
+        // The stream whose id is empty: axum's parameters match one character at least.
+        .route("/streams//changesets", get(async || Problem::missing_stream_id()))
+        .route("/streams//events", get(async || Problem::missing_stream_id()))
+        .route("/streams/", get(async || Problem::missing_stream_id()))
+}
+
+pub(super) fn commit_routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(commit::commit))
+        .route("/streams/", post(async || Problem::missing_stream_id()))
+}
