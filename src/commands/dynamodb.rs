@@ -162,7 +162,7 @@ async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {
         dynamodb::Indexer::open(&table.sdk_config().await, &table.name).await.map_err(table_failure)?;
     let mut all = dynamodb::Swept::default();
     while !all.is_done {
-        // What was done so far is remembered after each of these.
+        // Each call saves its position.
         let swept = indexer.sweep(Instant::now() + SAVE_INTERVAL).await?;
         all.items += swept.items;
         all.indexed += swept.indexed;

@@ -1,15 +1,14 @@
 //! `ees effects`: the effects of the server's reactors, done and waiting.
 
 use clap::{Args, Subcommand};
-use ees_projector::Status;
 use ees_projector::reactor::{Effect, EffectState};
 use ees_store::{ChangesetId, StreamId};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::exit::Outcome;
 use crate::output::Output;
-use crate::projection::{ProjectionClient, encoded, parked_text, status_text};
+use crate::projection::{ProjectionClient, encoded, operate, parked_text};
 use crate::remote::Remote;
 use crate::table::table;
 
@@ -106,13 +105,6 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             operate(&remote, name, "effects/discard", body, output).await
         }
     }
-}
-
-/// Posts an action, and prints the status that the server returns.
-async fn operate(remote: &Remote, name: String, action: &str, body: Value, output: &mut Output) -> Outcome {
-    let reactor = ProjectionClient::new(remote.client().await?, name);
-    let status: Status = reactor.post(action, &body).await?;
-    output.either(&status, status_text(&status))
 }
 
 fn effects_text(effects: &[Effect]) -> String {

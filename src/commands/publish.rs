@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let log = remote.patient_client().await?;
     let end = to.unwrap_or(Checkpoint::MAX).min(log.head().await?.checkpoint);
     let publisher = topics.publisher().await;
-    let is_wanted = |indexed: &Indexed| {
+    let is_selected = |indexed: &Indexed| {
         let at = indexed.timestamp;
         indexed.checkpoint < end
             && since.is_none_or(|since| at >= since)
@@ -83,13 +83,13 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         if page.next <= next {
             break;
         }
-        let wanted: Vec<&Changeset> =
-            page.changesets.iter().filter(|it| is_wanted(it)).map(|it| &it.changeset).collect();
-        publish(&publisher, &wanted).await.map_err(|failure| {
+        let selected: Vec<&Changeset> =
+            page.changesets.iter().filter(|it| is_selected(it)).map(|it| &it.changeset).collect();
+        publish(&publisher, &selected).await.map_err(|failure| {
             failure
                 .with_detail(format!("{published} changesets were published; continue with `--from {next}`"))
         })?;
-        published += wanted.len() as u64;
+        published += selected.len() as u64;
         next = page.next.min(end);
         progress.at(next.get());
     }

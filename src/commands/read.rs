@@ -74,8 +74,8 @@ async fn events(client: &Client, arguments: Arguments, output: &mut Output) -> O
     while left > 0
         && let Some(changeset) = changesets.try_next().await?
     {
-        let wanted = |id: &EventId| *id >= first && last.is_none_or(|last| *id <= last);
-        for (id, event) in changeset.numbered_events().filter(|(id, _)| wanted(id)).take(left) {
+        let selected = |id: &EventId| *id >= first && last.is_none_or(|last| *id <= last);
+        for (id, event) in changeset.numbered_events().filter(|(id, _)| selected(id)).take(left) {
             left -= 1;
             if output.is_json() {
                 let data: &RawValue = serde_json::from_str(event).map_err(Failure::other)?;

@@ -53,9 +53,9 @@ impl ProjectionClient {
                 format!("stream_id={}&changeset_id={changeset_id}", encoded(stream_id.as_str()))
             }
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
-            let left = timeout.saturating_sub(begun.elapsed());
+            let left = timeout.saturating_sub(started.elapsed());
             let wait = left.min(WAIT_MAX);
             let path = self.path(&format!("?{query}&timeout={:.3}", wait.as_secs_f64()));
             match self.client.get_json_after(&path, wait).await {

@@ -45,7 +45,7 @@ pub(super) async fn import(
     }
     let Opened { store, log } = backend.open(retention).await?;
     let progress = Progress::of_bytes(lines.length(), output);
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut import = OrderedImport::new(store, &*log);
     while let Some(line) = lines.next()? {
         let bytes_read = line.bytes_read;
@@ -54,7 +54,7 @@ pub(super) async fn import(
             import.store_chunk().await?;
         }
         progress.advance(bytes_read);
-        progress.message(|| import.counts.progress(begun.elapsed()));
+        progress.message(|| import.counts.progress(started.elapsed()));
     }
     import.store_chunk().await?;
     import.check_end().await?;

@@ -47,7 +47,7 @@ struct Shared {
     /// The failure with the lowest line number.
     failure: Mutex<Option<(u64, Failure)>>,
     progress: Progress,
-    begun: Instant,
+    started: Instant,
 }
 
 pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Outcome<Counts> {
@@ -59,7 +59,7 @@ pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Out
         already_there: AtomicU64::new(0),
         failure: Mutex::new(None),
         progress: Progress::of_bytes(lines.length(), output),
-        begun: Instant::now(),
+        started: Instant::now(),
     });
     let mut lanes = Vec::with_capacity(LANES);
     let mut tasks = JoinSet::new();
@@ -124,7 +124,7 @@ impl Shared {
                 Err(failure) => self.fail(location.number, failure.at(&location)),
             }
             self.progress.advance(bytes_read);
-            self.progress.message(|| self.counts().progress(self.begun.elapsed()));
+            self.progress.message(|| self.counts().progress(self.started.elapsed()));
         }
     }
 

@@ -51,14 +51,14 @@ struct Summary {
 }
 
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
-    let begun = Instant::now();
+    let started = Instant::now();
     let lines = Lines::open(&arguments.file)?;
     let Counts { imported, already_there } = if arguments.keep_order {
         keep_order::import(lines, &arguments.location.backend()?, arguments.retention, output).await?
     } else {
         lanes::import(lines, arguments.remote.patient_client().await?, output).await?
     };
-    let elapsed = begun.elapsed().as_secs_f64();
+    let elapsed = started.elapsed().as_secs_f64();
     let text =
         format!("{imported} changesets imported, {already_there} already in the store, {elapsed:.1} s");
     output.either(&Summary { imported, already_there, seconds: elapsed }, text)

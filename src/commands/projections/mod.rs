@@ -9,11 +9,11 @@ use clap::{Args, Subcommand};
 use ees_projector::Status;
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::exit::Outcome;
 use crate::output::Output;
-use crate::projection::{ProjectionClient, Until, parked_text, projections_text, status_text};
+use crate::projection::{ProjectionClient, Until, operate, parked_text, projections_text, status_text};
 use crate::remote::Remote;
 use crate::values::seconds;
 
@@ -192,12 +192,5 @@ async fn status(arguments: StatusArguments, output: &mut Output) -> Outcome {
         }
         _ => projection.status().await?,
     };
-    output.either(&status, status_text(&status))
-}
-
-/// Posts an action, and prints the status that the server returns.
-async fn operate(remote: &Remote, name: String, action: &str, body: Value, output: &mut Output) -> Outcome {
-    let projection = ProjectionClient::new(remote.client().await?, name);
-    let status: Status = projection.post(action, &body).await?;
     output.either(&status, status_text(&status))
 }
