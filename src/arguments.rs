@@ -14,9 +14,9 @@ use crate::logging::LogFormat;
 
 /// An event store with projections.
 ///
-/// Without a sub-command, `ees` serves the store in ./data, its HTTP API and the built-in projections. You can set
-/// every setting with a flag, with an environment variable, or in ees.toml under the flag's name. A flag overrides the
-/// environment, and the environment overrides the file.
+/// Without a sub-command, `ees` serves the store in ./data, its HTTP API and the built-in projections. You
+/// can set every setting with a flag, with an environment variable, or in ees.toml under the flag's name. A
+/// flag overrides the environment, and the environment overrides the file.
 #[derive(Parser)]
 #[command(name = "ees", version, after_help = exit::HELP, max_term_width = 110, arg_required_else_help = false)]
 pub(crate) struct Arguments {
@@ -37,7 +37,8 @@ pub(crate) struct General {
     /// Print machine-readable JSON, including errors
     #[arg(long, env = "EES_JSON", value_parser = BoolishValueParser::new(), global = true, help_heading = GENERAL)]
     pub(crate) json: bool,
-    /// What to log, such as info or ees_store=debug [default: info for serve, error for publish, otherwise warn]
+    /// What to log, such as info or ees_store=debug [default: info for serve, error for publish, otherwise
+    /// warn]
     #[arg(long, env = "EES_LOG", value_name = "FILTER", global = true, help_heading = GENERAL)]
     pub(crate) log: Option<String>,
     /// The format of the log

@@ -1,5 +1,5 @@
-//! The configuration file. Its values become defaults of the command line's arguments, so that flags and environment
-//! variables override them.
+//! The configuration file. Its values become defaults of the command line's arguments, so that flags and
+//! environment variables override them.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -13,7 +13,8 @@ use crate::exit::{Failure, Outcome};
 /// Read by default.
 const DEFAULT_FILE: &str = "ees.toml";
 
-/// The command with the file's values as defaults. Reads [`DEFAULT_FILE`], if it exists, when `file` is `None`.
+/// The command with the file's values as defaults. Reads [`DEFAULT_FILE`], if it exists, when `file` is
+/// `None`.
 pub(crate) fn as_defaults(command: Command, file: Option<&Path>) -> Outcome<Command> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
     match std::fs::read_to_string(path) {

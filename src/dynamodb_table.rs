@@ -6,8 +6,8 @@ use std::str::FromStr;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use url::Url;
 
-/// A table, written `dynamodb://TABLE?region=REGION&endpoint=URL`. By default, region and endpoint come from the
-/// environment, as in every AWS tool.
+/// A table, written `dynamodb://TABLE?region=REGION&endpoint=URL`. By default, region and endpoint come from
+/// the environment, as in every AWS tool.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) struct DynamoDbTable {

@@ -1,20 +1,21 @@
 //! An event store and a projection framework.
 //!
-//! Your commands append events to streams, the store puts all commits in one global order, and projections apply that
-//! order to read models. This crate is the `ees` command, which serves a store over HTTP, and it re-exports the crates
-//! that you need to embed the same parts in your own program.
+//! Your commands append events to streams, the store puts all commits in one global order, and projections
+//! apply that order to read models. This crate is the `ees` command, which serves a store over HTTP, and it
+//! re-exports the crates that you need to embed the same parts in your own program.
 //!
 //! # The parts
 //!
-//! 1. [`store`] keeps the events. An [`EventStore`](store::EventStore) commits changesets to streams under optimistic
-//!    concurrency; a [`ChangesetLog`](store::ChangesetLog) reads them in their global order. Both exist embedded
-//!    ([`store::sqlite`]), in PostgreSQL and DynamoDB (features `postgres` and `dynamodb`), over HTTP ([`store::http`],
-//!    [`store::client`]), and in memory for tests ([`store::memory`]).
-//! 2. [`aggregate`] writes. It loads an entity from its stream, lets it decide on a command, and commits the result.
-//! 3. [`projector`] reads. It applies each changeset to a read model exactly once, and rebuilds, pauses and verifies read
-//!    models. Start with [`projector::Fold`] for a read model that is a state for each key; implement
-//!    [`projector::Projection`] to write to the database yourself; implement [`projector::Reactor`] for effects outside
-//!    the database.
+//! 1. [`store`] keeps the events. An [`EventStore`](store::EventStore) commits changesets to streams under
+//!    optimistic concurrency; a [`ChangesetLog`](store::ChangesetLog) reads them in their global order. Both
+//!    exist embedded ([`store::sqlite`]), in PostgreSQL and DynamoDB (features `postgres` and `dynamodb`),
+//!    over HTTP ([`store::http`], [`store::client`]), and in memory for tests ([`store::memory`]).
+//! 2. [`aggregate`] writes. It loads an entity from its stream, lets it decide on a command, and commits the
+//!    result.
+//! 3. [`projector`] reads. It applies each changeset to a read model exactly once, and rebuilds, pauses and
+//!    verifies read models. Start with [`projector::Fold`] for a read model that is a state for each key;
+//!    implement [`projector::Projection`] to write to the database yourself; implement [`projector::Reactor`]
+//!    for effects outside the database.
 //! 4. [`projections`] has ready-made projections: statistics and a catalogue of the streams.
 //!
 //! Depend on `ees-store`, `ees-aggregate` and `ees-projector` directly to compile only what you use.
@@ -52,7 +53,8 @@
 //!
 //! # Features
 //!
-//! SQLite, the HTTP server and the client are always included. Each feature adds more to the command and to the crates:
+//! SQLite, the HTTP server and the client are always included. Each feature adds more to the command and to
+//! the crates:
 //!
 //! | feature | adds |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! The `ees` command.
 //!
-//! `arguments` reads the command line, `commands` has one file for each sub-command: to add one, start with the
-//! three steps at the top of `commands/mod.rs`. The other files are what several sub-commands share.
+//! `arguments` reads the command line, `commands` has one file for each sub-command: to add one, start with
+//! the three steps at the top of `commands/mod.rs`. The other files are what several sub-commands share.
 
 mod arguments;
 mod backend;

@@ -17,8 +17,9 @@ pub(crate) struct Remote {
     /// The API key, if the server needs one
     #[arg(long, env = "EES_API_KEY", value_name = "KEY", hide_env_values = true, hide_default_value = true)]
     api_key: Option<String>,
-    /// Sign requests (SigV4) with the AWS credentials of the environment, for an API with IAM authorization. By default,
-    /// requests are signed if the URL is https://ID.execute-api.REGION.amazonaws.com/... and there is no API key
+    /// Sign requests (SigV4) with the AWS credentials of the environment, for an API with IAM authorization.
+    /// By default, requests are signed if the URL is https://ID.execute-api.REGION.amazonaws.com/... and
+    /// there is no API key
     #[cfg(feature = "sigv4")]
     #[arg(long, env = "EES_SIGV4", value_parser = BoolishValueParser::new())]
     sigv4: bool,

@@ -1,63 +1,41 @@
 //! Tables as text.
+//!
+//! Hand-made. comfy-table, which knows the width of the terminal, would need more code here, not less: all
+//! columns except the last must be exempt from wrapping, and the width must come from another crate.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width};
-
-/// The last column never becomes narrower than this, even if the table is then wider than the terminal.
-const LAST_COLUMN_MIN: u16 = 20;
-
-/// A heading above each column. The last column wraps at the width of the terminal.
+/// A heading above each column. Columns are as wide as their widest cell.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    let mut table = Table::new();
-    table.set_header(head).add_rows(rows);
-    text(table, terminal_width())
+    let lines: Vec<_> = std::iter::once(head.map(ToOwned::to_owned)).chain(rows).collect();
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+    });
+    let line = |cells: &[String; N]| {
+        let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A name and a value in each line. Long values wrap at the width of the terminal.
-pub(crate) fn fields(rows: Vec<[String; 2]>) -> String {
-    let mut table = Table::new();
-    table.add_rows(rows);
-    text(table, terminal_width())
-}
-
-/// In columns. `None` if standard output is not a terminal: then nothing wraps.
-fn terminal_width() -> Option<u16> {
-    let (terminal_size::Width(columns), _) = terminal_size::terminal_size_of(std::io::stdout())?;
-    Some(columns)
-}
-
-fn text(mut table: Table, width: Option<u16>) -> String {
-    table.load_style(NOTHING);
-    if let Some(width) = width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    }
-    let last = table.column_count().saturating_sub(1);
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2)).set_constraint(match index == last {
-            true => ColumnConstraint::LowerBoundary(Width::Fixed(LAST_COLUMN_MIN)),
-            false => ColumnConstraint::ContentWidth,
-        });
-    }
-    table.trim_fmt()
+/// A name and a value in each line. The lines of a value are aligned.
+pub(crate) fn fields(rows: &[(&str, String)]) -> String {
+    let line =
+        |(name, value): &(&str, String)| format!("{name:<10}  {}", value.replace('\n', "\n            "));
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(width: Option<u16>) -> String {
-        let mut table = Table::new();
-        table.set_header(["A", "B"]).add_rows([["ä", "1 long text in many words"], ["long", ""]]);
-        text(table, width)
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["ä", "1"], ["long", ""]].map(|row| row.map(ToOwned::to_owned));
+        assert_eq!(table(["A", "B"], rows), "A     B\nä     1\nlong");
     }
 
     #[test]
-    fn columns_are_as_wide_as_their_content() {
-        assert_eq!(shown(None), "A     B\nä     1 long text in many words\nlong");
-    }
-
-    #[test]
-    fn the_last_column_wraps_at_the_width_of_the_terminal() {
-        assert_eq!(shown(Some(30)), "A     B\nä     1 long text in many\n      words\nlong");
+    fn the_lines_of_a_value_are_aligned() {
+        let rows = [("name", "one".to_owned()), ("error", "two\nthree".to_owned())];
+        assert_eq!(fields(&rows), "name        one\nerror       two\n            three");
     }
 }

@@ -11,8 +11,8 @@ use crate::output::Output;
 
 /// Create an API key
 ///
-/// Give the key to the client, and the entry to the server in EES_API_KEYS, separated from other entries by commas.
-/// The entry does not reveal the key.
+/// Give the key to the client, and the entry to the server in EES_API_KEYS, separated from other entries by
+/// commas. The entry does not reveal the key.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// What the key allows: read, commit or admin, joined by +

@@ -17,9 +17,9 @@ use crate::store_location::StoreLocation;
 ///
 /// The copy is complete, consistent and compact: the log as it was when the copy started.
 ///
-/// To restore it, stop the server, replace DATA/log.db with the copy, remove DATA/log.db-wal and DATA/log.db-shm, and
-/// start the server. A projection that is ahead of the copy detects this and stops; rebuild it with
-/// `ees projections rebuild NAME`.
+/// To restore it, stop the server, replace DATA/log.db with the copy, remove DATA/log.db-wal and
+/// DATA/log.db-shm, and start the server. A projection that is ahead of the copy detects this and stops;
+/// rebuild it with `ees projections rebuild NAME`.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The new file

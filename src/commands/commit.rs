@@ -17,8 +17,8 @@ use crate::values::{seconds, text_or_file};
 
 /// Append events to a stream
 ///
-/// Every commit checks for concurrent changes: name the changeset or the event that you expect to be the stream's last.
-/// By default, the stream must not exist yet.
+/// Every commit checks for concurrent changes: name the changeset or the event that you expect to be the
+/// stream's last. By default, the stream must not exist yet.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The id of the stream, such as account/42
@@ -41,7 +41,8 @@ pub(crate) struct Arguments {
     /// The type of the stream, which its first commit sets
     #[arg(long, value_name = "TYPE")]
     stream_type: Option<StreamType>,
-    /// A key that identifies the commit: the store accepts each key only once, so you can retry safely [default: a random key]
+    /// A key that identifies the commit: the store accepts each key only once, so you can retry safely
+    /// [default: a random key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<IdempotencyKey>,
     /// Wait until this projection has applied the commit

@@ -10,7 +10,6 @@ use serde_json::json;
 use crate::dynamodb_table::DynamoDbTable;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
-use crate::table::table;
 
 /// How often a sweep saves its position.
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -25,12 +24,13 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Create a table with on-demand billing, encryption, point-in-time recovery, a stream and deletion protection
+    /// Create a table with on-demand billing, encryption, point-in-time recovery, a stream and deletion
+    /// protection
     CreateTable {
         #[command(flatten)]
         table: Table,
-        /// Create it for read models (`ees serve --read-models dynamodb://TABLE`) instead of a log: with on-demand billing
-        /// only, since read models can be rebuilt
+        /// Create it for read models (`ees serve --read-models dynamodb://TABLE`) instead of a log: with
+        /// on-demand billing only, since read models can be rebuilt
         #[arg(long, conflicts_with = "unprotected")]
         read_models: bool,
         /// Create it without deletion protection, for trying things out
@@ -50,12 +50,13 @@ enum Command {
     },
     /// Adopt a table that another system created and wrote, in place
     ///
-    /// Stop the functions of that system first. Reads the whole table with consistent reads: one read unit for 4 KB. If
-    /// interrupted, run it again: it continues where it stopped.
+    /// Stop the functions of that system first. Reads the whole table with consistent reads: one read unit
+    /// for 4 KB. If interrupted, run it again: it continues where it stopped.
     Adopt(Table),
     /// Find changesets without a checkpoint, and assign one; servers and indexers do so automatically
     ///
-    /// Reads the whole table: half a read unit for 4 KB. If interrupted, run it again: it continues where it stopped.
+    /// Reads the whole table: half a read unit for 4 KB. If interrupted, run it again: it continues where it
+    /// stopped.
     Sweep(Table),
 }
 
@@ -115,21 +116,18 @@ async fn check(table: DynamoDbTable, output: &mut Output) -> Outcome {
 }
 
 fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
-    let costs = dynamodb::cost(bytes, if whole_copies { 2 } else { 0 });
-    if output.is_json() {
-        return costs.iter().try_for_each(|dynamodb::Cost { what, calls, read_units, write_units }| {
-            output.json(&json!({
-                "what": what, "calls": calls, "read_units": read_units, "write_units": write_units,
-            }))
-        });
+    if !output.is_json() {
+        output.line(format!("1,000 changesets of {bytes} bytes:\n"))?;
+        output.line(format!("{:<34}{:>8}{:>12}{:>13}", "", "calls", "read units", "write units"))?;
     }
-    let rows = costs.iter().map(|cost| {
-        let figures = [cost.calls, cost.read_units, cost.write_units].map(|it| it.to_string());
-        let [calls, read_units, write_units] = figures;
-        [cost.what.to_string(), calls, read_units, write_units]
-    });
-    output.line(format!("1,000 changesets of {bytes} bytes:\n"))?;
-    output.line(table(["OPERATION", "CALLS", "READ UNITS", "WRITE UNITS"], rows))
+    for cost in dynamodb::cost(bytes, if whole_copies { 2 } else { 0 }) {
+        let dynamodb::Cost { what, calls, read_units, write_units } = cost;
+        output.either(
+            &json!({ "what": what, "calls": calls, "read_units": read_units, "write_units": write_units }),
+            format!("{what:<34}{calls:>8}{read_units:>12}{write_units:>13}"),
+        )?;
+    }
+    Ok(())
 }
 
 async fn adopt(table: DynamoDbTable, output: &mut Output) -> Outcome {
@@ -150,8 +148,8 @@ async fn adopt(table: DynamoDbTable, output: &mut Output) -> Outcome {
             "indexed": indexed, "calls": calls, "read_units": read_units,
         }),
         format!(
-            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {indexed} changesets had no \
-             checkpoint and have one now\n  {calls} calls, {read_units} read units",
+            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {indexed} changesets had \
+             no checkpoint and have one now\n  {calls} calls, {read_units} read units",
             table.name
         ),
     )

@@ -23,8 +23,8 @@ const PAGE: usize = 1_000;
 
 /// Write the whole log to a file of JSON lines
 ///
-/// Writes changesets in their global order, up to the end of the log when the export starts. `ees import --keep-order`
-/// turns the file into a log again.
+/// Writes changesets in their global order, up to the end of the log when the export starts. `ees import
+/// --keep-order` turns the file into a log again.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The new file, compressed if its name ends in .gz; or - for standard output

@@ -1,7 +1,8 @@
 //! The sub-commands, one file or folder each.
 //!
 //! To add a sub-command:
-//! 1. Write `src/commands/NAME.rs`: a struct `Arguments` (its doc comment is the text of `--help`) and a function `run`.
+//! 1. Write `src/commands/NAME.rs`: a struct `Arguments` (its doc comment is the text of `--help`) and a
+//!    function `run`.
 //! 2. Add it to this file: a `mod` line, a variant of [`Command`] and a match arm in [`Command::run`].
 //! 3. Add a test in `tests/tests/cli/`.
 //!

@@ -22,9 +22,9 @@ const ATTEMPTS_MAX: u32 = 3;
 
 /// Publish a part of the log again, for subscribers that missed it
 ///
-/// Use it for changesets that the publisher of a stack gave up on, or for a new topic. All subscribers get the
-/// messages, also those that received them before, and after everything published since. Region and credentials come
-/// from the environment.
+/// Use it for changesets that the publisher of a stack gave up on, or for a new topic. All subscribers get
+/// the messages, also those that received them before, and after everything published since. Region and
+/// credentials come from the environment.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Start at this checkpoint

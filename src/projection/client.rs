@@ -45,7 +45,8 @@ impl ProjectionClient {
         Ok(self.client.get_json(&self.path("")).await?)
     }
 
-    /// The status once the projection has reached `until`. Fails with exit code 8 if that takes longer than `timeout`.
+    /// The status once the projection has reached `until`. Fails with exit code 8 if that takes longer than
+    /// `timeout`.
     pub(crate) async fn status_at(&self, until: &Until, timeout: Duration) -> Outcome<Status> {
         let query = match until {
             Until::Checkpoint(checkpoint) => format!("min_checkpoint={checkpoint}"),

@@ -32,7 +32,7 @@ fn version(status: &Status) -> String {
 
 pub(crate) fn status_text(status: &Status) -> String {
     let mut rows = Vec::new();
-    let mut add = |label: &str, text: String| rows.push([label.to_owned(), text]);
+    let mut add = |name, value| rows.push((name, value));
     match status.kind {
         Kind::Projection => add("projection", format!("{} (version {})", status.name, status.version)),
         Kind::Reactor => add("reactor", status.name.clone()),
@@ -84,7 +84,7 @@ pub(crate) fn status_text(status: &Status) -> String {
     if let Some(stalled) = &status.stalled {
         add("stalled", stalled.clone());
     }
-    fields(rows)
+    fields(&rows)
 }
 
 fn standby_text(standby: &StandbyStatus) -> String {

@@ -61,8 +61,8 @@ impl Entry {
         Ok(self.commit.expecting(expectation).with_idempotency_key(key))
     }
 
-    /// Deterministic: the same line gets the same key in every run. Different lines get different keys, even if they
-    /// differ only in their expectation.
+    /// Deterministic: the same line gets the same key in every run. Different lines get different keys, even
+    /// if they differ only in their expectation.
     fn key(&self, ordinal: u64) -> String {
         let Self { commit, expected } = self;
         let expected = expected.map(|id| format!("\"expected_last_changeset\":{id},")).unwrap_or_default();

@@ -39,8 +39,8 @@ pub(super) async fn import(
     #[cfg(feature = "dynamodb")]
     if matches!(backend, Backend::DynamoDb(_)) {
         return Err(Failure::usage(
-            "a store in DynamoDB assigns the global order afterwards; use `ees import` with a server instead, which keeps \
-             the order of each stream",
+            "a store in DynamoDB assigns the global order afterwards; use `ees import` with a server instead, \
+             which keeps the order of each stream",
         ));
     }
     let Opened { store, log } = backend.open(retention).await?;
@@ -150,7 +150,8 @@ impl<'a> OrderedImport<'a> {
         }
     }
 
-    /// The commit that produces this changeset after the lines before. Fails if a store would decide otherwise.
+    /// The commit that produces this changeset after the lines before. Fails if a store would decide
+    /// otherwise.
     fn follow(&mut self, record: &Record) -> Outcome<Commit> {
         let last = record.changeset_id.get().saturating_sub(1);
         let events = Events::parse(record.events.as_str())?;
@@ -169,8 +170,8 @@ impl<'a> OrderedImport<'a> {
         let expected = Record::from(changeset);
         if expected != *record {
             return Err(Failure::bad_input(format!(
-                "to follow the stream's lines before it, the line must have changeset_id {}, first_event_id {}, a \
-                 timestamp of {} or later, and the same stream_type",
+                "to follow the stream's lines before it, the line must have changeset_id {}, first_event_id {}, \
+                 a timestamp of {} or later, and the same stream_type",
                 expected.changeset_id, expected.first_event_id, expected.timestamp
             )));
         }
@@ -205,8 +206,8 @@ fn check_same(record: &Record, stored: Indexed) -> Outcome {
         Exit::Refused,
         "ANOTHER_LOG",
         format!(
-            "the store has a different changeset at checkpoint {checkpoint}: {changeset_id} of stream \"{stream_id}\". \
-             Import into an empty store, or into one with the first changesets of this file"
+            "the store has a different changeset at checkpoint {checkpoint}: {changeset_id} of stream \
+             \"{stream_id}\". Import into an empty store, or into one with the first changesets of this file"
         ),
     ))
 }

@@ -1,5 +1,5 @@
-//! Many commits in flight, but those of a stream in the order of its lines: all lines of a stream go through the same
-//! lane, and a lane has one commit in flight.
+//! Many commits in flight, but those of a stream in the order of its lines: all lines of a stream go through
+//! the same lane, and a lane has one commit in flight.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -147,7 +147,8 @@ impl Shared {
         }
     }
 
-    /// The changeset that the stream has in place of the commit, if it is equal to it and does not come from a previous line.
+    /// The changeset that the stream has in place of the commit, if it is equal to it and does not come from
+    /// a previous line.
     async fn find(&self, commit: &Commit, last: ChangesetId, refusal: Refusal) -> Outcome<ChangesetId> {
         let expected = ChangesetId::new(commit.expectation.number()).next();
         if expected <= last {

@@ -15,7 +15,8 @@ use crate::remote::Remote;
 pub(super) struct Arguments {
     /// The projection
     name: String,
-    /// Build a standby while the live read model stays in use, and swap the two when the standby has caught up
+    /// Build a standby while the live read model stays in use, and swap the two when the standby has caught
+    /// up
     #[arg(long)]
     side_by_side: bool,
     /// Compare the two read models at one checkpoint, and don't swap them if they differ
@@ -94,7 +95,8 @@ async fn until_rebuilt(
     Ok(status)
 }
 
-/// Waits until the new read model is live, or remains the standby. `before` identifies a standby that existed already.
+/// Waits until the new read model is live, or remains the standby. `before` identifies a standby that existed
+/// already.
 async fn until_swapped(
     projection: &ProjectionClient,
     before: &Status,

@@ -19,7 +19,8 @@ pub(super) enum Callers {
     Everyone,
 }
 
-/// Resolves the address. Refuses one that other machines can reach, unless there are keys or `insecure_bind` is set.
+/// Resolves the address. Refuses one that other machines can reach, unless there are keys or `insecure_bind`
+/// is set.
 pub(super) async fn access(listen: &str, keys: bool, insecure_bind: bool) -> Outcome<Access> {
     let found = tokio::net::lookup_host(listen).await;
     let addresses: Vec<_> = found.map_err(|e| Failure::usage(format!("--listen {listen}: {e}")))?.collect();
@@ -30,8 +31,8 @@ pub(super) async fn access(listen: &str, keys: bool, insecure_bind: bool) -> Out
         (false, false) if insecure_bind => Callers::Everyone,
         (false, false) => {
             return Err(Failure::usage(format!(
-                "without API keys, everyone who can reach {listen} could read and write: set EES_API_KEYS (`ees api-key` \
-                 creates a key), listen on 127.0.0.1, or use --insecure-bind to allow it"
+                "without API keys, everyone who can reach {listen} could read and write: set EES_API_KEYS \
+                 (`ees api-key` creates a key), listen on 127.0.0.1, or use --insecure-bind to allow it"
             )));
         }
     };

@@ -27,8 +27,8 @@ use read_models::ReadModels;
 
 /// Serve the store, its HTTP API and the built-in projections (the default sub-command)
 ///
-/// Prints `listening on http://...` when it accepts connections. SIGTERM or Ctrl-C stops it after the accepted requests
-/// are finished; a second one stops it immediately.
+/// Prints `listening on http://...` when it accepts connections. SIGTERM or Ctrl-C stops it after the
+/// accepted requests are finished; a second one stops it immediately.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The address to listen on. With port 0, the system chooses a port
@@ -37,8 +37,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     location: StoreLocation,
     /// Where the read models are: sqlite:FOLDER, or, in builds with that feature,
-    /// postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION, which several servers can share
-    /// [default: the PostgreSQL database of the store, or else DATA/read-models]
+    /// postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION, which several servers can
+    /// share [default: the PostgreSQL database of the store, or else DATA/read-models]
     // Help never shows the value: it may contain a password.
     #[arg(
         long,

@@ -29,8 +29,8 @@ pub(super) struct Publish {
     /// Publish a notification for each new changeset of a typed stream to this standard topic of SNS
     #[arg(long, env = "EES_PUBLISH_NOTIFICATIONS", value_name = "ARN")]
     publish_notifications: Option<String>,
-    /// Send messages that a topic rejects permanently to this SQS queue; `ees dead-letters redrive` publishes them again.
-    /// By default, the stream of a rejected message waits
+    /// Send messages that a topic rejects permanently to this SQS queue; `ees dead-letters redrive` publishes
+    /// them again. By default, the stream of a rejected message waits
     #[arg(long, env = "EES_PUBLISH_DEAD_LETTERS", value_name = "URL")]
     publish_dead_letters: Option<String>,
 }

@@ -43,7 +43,8 @@ pub(super) enum ReadModels {
 }
 
 impl ReadModels {
-    /// Opens the database at `url`. By default, uses the PostgreSQL database of the log, or else files in `data`.
+    /// Opens the database at `url`. By default, uses the PostgreSQL database of the log, or else files in
+    /// `data`.
     pub(super) async fn open(url: Option<&str>, backend: &Backend, data: &Path) -> Outcome<Self> {
         let chosen: Option<Backend> = match url {
             Some(url) => Some(url.parse().map_err(|e| Failure::usage(format!("--read-models: {e}")))?),
