@@ -148,8 +148,8 @@ async fn adopt(table: DynamoDbTable, output: &mut Output) -> Outcome {
             "indexed": indexed, "calls": calls, "read_units": read_units,
         }),
         format!(
-            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {indexed} changesets had \
-             no checkpoint and have one now\n  {calls} calls, {read_units} read units",
+            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {indexed} changesets \
+             had no checkpoint and have one now\n  {calls} calls, {read_units} read units",
             table.name
         ),
     )

@@ -39,8 +39,8 @@ pub(super) async fn import(
     #[cfg(feature = "dynamodb")]
     if matches!(backend, Backend::DynamoDb(_)) {
         return Err(Failure::usage(
-            "a store in DynamoDB assigns the global order afterwards; use `ees import` with a server instead, \
-             which keeps the order of each stream",
+            "a store in DynamoDB assigns the global order afterwards; use `ees import` with a server \
+             instead, which keeps the order of each stream",
         ));
     }
     let Opened { store, log } = backend.open(retention).await?;
@@ -170,8 +170,8 @@ impl<'a> OrderedImport<'a> {
         let expected = Record::from(changeset);
         if expected != *record {
             return Err(Failure::bad_input(format!(
-                "to follow the stream's lines before it, the line must have changeset_id {}, first_event_id {}, \
-                 a timestamp of {} or later, and the same stream_type",
+                "to follow the stream's lines before it, the line must have changeset_id {}, first_event_id \
+                 {}, a timestamp of {} or later, and the same stream_type",
                 expected.changeset_id, expected.first_event_id, expected.timestamp
             )));
         }
