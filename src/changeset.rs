@@ -1,4 +1,4 @@
-//! A changeset as it is printed and exported: a line of JSON, or coloured text.
+//! A changeset as sub-commands print and export it: a line of JSON, or coloured text.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use ees_store::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A changeset as a line of JSON. The checkpoint is known where the global order was read.
+/// A changeset as a line of JSON. Has a checkpoint if it was read from the log, not from its stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
@@ -49,7 +49,7 @@ const DIM: Style = Style::new().dimmed();
 const STREAM: Style = Style::new().bold();
 const TYPE: Style = AnsiColor::Cyan.on_default();
 
-/// A changeset for people: a line about it, and one for each event.
+/// A changeset as text: a line with its ids, then a line for each event.
 pub(crate) struct Pretty<'a> {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) changeset: &'a Changeset,
@@ -76,7 +76,7 @@ impl fmt::Display for Pretty<'_> {
     }
 }
 
-/// An event for people.
+/// An event as a line of text.
 pub(crate) struct PrettyEvent<'a> {
     pub(crate) id: EventId,
     pub(crate) event: &'a str,
@@ -92,7 +92,7 @@ impl fmt::Display for PrettyEvent<'_> {
     }
 }
 
-/// Somebody else's text on a terminal: control characters are written out, so that they can't steer it.
+/// Untrusted text on a terminal. Control characters are escaped, so that they cannot control it.
 struct Printable<'a>(&'a str);
 
 impl fmt::Display for Printable<'_> {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_can_not_steer_the_terminal() {
+    fn an_event_cannot_control_the_terminal() {
         let event = "{\"type\":\"\\u001b[2J\",\"a\":\"\u{7f}b\u{9b}\"}";
         let shown = PrettyEvent { id: EventId::new(1), event }.to_string();
         assert!(shown.contains("\\u001b[2J") && shown.ends_with("\"a\":\"\\u007fb\\u009b\"}"), "{shown}");

@@ -1,5 +1,5 @@
-//! The configuration file: its values become the defaults of the command line's arguments, so that what is given
-//! there or in the environment goes first.
+//! The configuration file. Its values become defaults of the command line's arguments, so that flags and
+//! environment variables override them.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -10,12 +10,13 @@ use toml::{Table, Value};
 
 use crate::exit::{Failure, Outcome};
 
-/// Read when no file is named.
-const USUAL: &str = "ees.toml";
+/// Read by default.
+const DEFAULT_FILE: &str = "ees.toml";
 
-/// The command with the file's values as defaults. Without a file, the usual one, if there is one.
+/// The command with the file's values as defaults. Reads [`DEFAULT_FILE`], if it exists, when `file` is
+/// `None`.
 pub(crate) fn as_defaults(command: Command, file: Option<&Path>) -> Outcome<Command> {
-    let path = file.unwrap_or(Path::new(USUAL));
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
     match std::fs::read_to_string(path) {
         Ok(text) => with_text(command, &text).map_err(|failure| failure.at(path.display())),
         Err(error) if file.is_none() && error.kind() == ErrorKind::NotFound => Ok(command),
@@ -33,7 +34,7 @@ fn with_text(command: Command, text: &str) -> Outcome<Command> {
     if let Some(unknown) = table.keys().find(|key| !known.contains(key.as_str())) {
         let known: Vec<_> = known.iter().map(String::as_str).collect();
         return Err(Failure::usage(format!(
-            "there is no setting {unknown:?}; there are: {}",
+            "unknown setting {unknown:?}; the settings are: {}",
             known.join(", ")
         )));
     }
@@ -44,7 +45,7 @@ fn with_text(command: Command, text: &str) -> Outcome<Command> {
     Ok(with_defaults(command, &defaults))
 }
 
-/// An argument is a setting when it has an environment variable; its key is the flag's name.
+/// Every argument with an environment variable is a setting. Its key is the name of the flag.
 fn key_of(arg: &Arg) -> Option<&str> {
     arg.get_env()?;
     arg.get_long().filter(|name| *name != "config")
@@ -66,19 +67,19 @@ fn with_defaults(mut command: Command, defaults: &Table) -> Command {
     command.mut_subcommands(|sub| with_defaults(sub, defaults))
 }
 
-/// The value as it would stand on the command line; a list with commas.
+/// The value as it would appear on the command line. A list becomes comma-separated.
 fn as_argument(key: &str, value: Value) -> Outcome<String> {
     match value {
         Value::String(text) => Ok(text),
         Value::Integer(number) => Ok(number.to_string()),
         Value::Float(number) => Ok(number.to_string()),
-        Value::Boolean(truth) => Ok(truth.to_string()),
+        Value::Boolean(flag) => Ok(flag.to_string()),
         Value::Array(list) => {
             let list: Vec<_> = list.into_iter().map(|item| as_argument(key, item)).collect::<Outcome<_>>()?;
             Ok(list.join(","))
         }
         Value::Datetime(_) | Value::Table(_) => {
-            Err(Failure::usage(format!("{key:?} has to be a text, a number, true or false, or a list")))
+            Err(Failure::usage(format!("{key:?} must be a string, a number, a boolean or a list")))
         }
     }
 }
@@ -93,7 +94,7 @@ mod tests {
         let setting = |name: &'static str, env: &'static str| Arg::new(name).long(name).env(env);
         Command::new("ees").subcommand(
             Command::new("serve")
-                .arg(setting("listen", "EES_TEST_LISTEN").default_value("built in"))
+                .arg(setting("listen", "EES_TEST_LISTEN").default_value("built-in"))
                 .arg(setting("api-keys", "EES_TEST_KEYS"))
                 .arg(setting("insecure-bind", "EES_TEST_INSECURE").action(ArgAction::SetTrue))
                 .arg(Arg::new("once").long("once")),
@@ -107,15 +108,15 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_goes_before_the_file_and_the_file_before_what_is_built_in() {
+    fn a_flag_overrides_the_file_and_the_file_overrides_the_default() {
         let listen = |file, line| read(file, line).get_one::<String>("listen").cloned().unwrap();
-        assert_eq!(listen("", &[]), "built in");
+        assert_eq!(listen("", &[]), "built-in");
         assert_eq!(listen("listen = 'file'", &[]), "file");
         assert_eq!(listen("listen = 'file'", &["--listen", "flag"]), "flag");
     }
 
     #[test]
-    fn a_list_and_a_truth_are_values_too() {
+    fn lists_and_booleans_are_values_too() {
         let matches = read("api-keys = ['a', 'b']\ninsecure-bind = true", &[]);
         assert_eq!(matches.get_one::<String>("api-keys").unwrap(), "a,b");
         assert!(matches.get_flag("insecure-bind"));
@@ -123,15 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_named() {
+    fn an_error_names_what_is_wrong_in_the_file() {
         for (file, named) in [
             ("lsten = 'x'", "\"lsten\""),
             ("once = 'x'", "\"once\""),
             ("listen = {}", "\"listen\""),
             ("a = 1\nb = = 2", "line 2"),
         ] {
-            let told = format!("{:?}", with_text(command(), file).unwrap_err());
-            assert!(told.contains(&named.replace('"', "\\\"")), "{told}");
+            let error = format!("{:?}", with_text(command(), file).unwrap_err());
+            assert!(error.contains(&named.replace('"', "\\\"")), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the command ends: one line on standard error, and a code that tells kinds of failure apart.
+//! How the command ends: an exit code for each kind of failure, and one line on standard error.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -11,22 +11,22 @@ use serde::Serialize;
 /// Shown below every `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0  done
-  1  failed in another way than below
-  2  wrong usage or configuration
-  3  bad input data
-  4  refused by the store: a conflict
+  0  success
+  1  any failure that is not listed below
+  2  invalid usage or configuration
+  3  invalid input data
+  4  refused, for example because of a conflict
   5  not found
-  6  the server can't be reached, or can't do it now
+  6  the server is unreachable or temporarily unavailable
   7  not authorized
   8  timed out
-  9  verified, and found to differ";
+  9  the verification found differences";
 
 /// The kinds of failure. The numbers are for scripts: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Whoever read our output has gone, as `head` does: nobody is left to tell.
-    ReaderGone = 0,
+    /// The reader of our output has exited, as `head` does: not a failure, and nothing to report.
+    OutputClosed = 0,
     Other = 1,
     Usage = 2,
     BadInput = 3,
@@ -38,13 +38,13 @@ pub(crate) enum Exit {
     Differs = 9,
 }
 
-/// Why a sub-command came to nothing.
+/// Why a sub-command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
-    /// A stable name, for `--json`.
+    /// A stable name. `--json` prints it.
     code: Cow<'static, str>,
-    /// What happened and what to do, in one line.
+    /// What happened and what to do. Printed as one line.
     message: String,
 }
 
@@ -67,56 +67,56 @@ impl Failure {
         Self::new(Exit::BadInput, "BAD_INPUT", message)
     }
 
-    /// Two read models that should be equal, and are not.
+    /// Two read models that should be equal differ.
     pub(crate) fn differs(message: impl Display) -> Self {
         Self::new(Exit::Differs, "DIFFERS", message)
     }
 
-    /// A file that can't be read or written.
+    /// A file cannot be read or written.
     pub(crate) fn file(path: impl Display, error: &io::Error) -> Self {
         let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Other };
         Self::new(exit, "FILE", format!("{path}: {error}"))
     }
 
-    /// Our own output, which can't be written.
+    /// Standard output cannot be written.
     pub(crate) fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self::new(Exit::ReaderGone, "", "");
+            return Self::new(Exit::OutputClosed, "", "");
         }
         Self::new(Exit::Other, "FILE", format!("standard output: {error}"))
     }
 
-    /// What the command line can't be read for. What clap says in paragraphs becomes one line.
+    /// The command line is invalid. Shortens clap's paragraphs to one line.
     pub(crate) fn command_line(error: &clap::Error) -> Self {
-        let told = error.render().to_string();
-        let lines = told.lines().take_while(|line| !line.starts_with("Usage:"));
+        let rendered = error.render().to_string();
+        let lines = rendered.lines().take_while(|line| !line.starts_with("Usage:"));
         let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
-        let told = words.join(" ");
-        let told = told.strip_prefix("error: ").unwrap_or(&told);
-        Self::usage(told.split(" For more information,").next().unwrap_or(told))
+        let line = words.join(" ");
+        let message = line.strip_prefix("error: ").unwrap_or(&line);
+        Self::usage(message.split(" For more information,").next().unwrap_or(message))
     }
 
-    /// The same failure, told with where it happened.
-    pub(crate) fn at(self, place: impl Display) -> Self {
-        Self { message: format!("{place}: {}", self.message), ..self }
+    /// Prepends where it happened.
+    pub(crate) fn at(self, location: impl Display) -> Self {
+        Self { message: format!("{location}: {}", self.message), ..self }
     }
 
-    /// The same failure, told with what follows from it.
-    pub(crate) fn and(self, also: impl Display) -> Self {
-        Self { message: format!("{}; {also}", self.message), ..self }
+    /// Appends advice, or more details.
+    pub(crate) fn with_detail(self, detail: impl Display) -> Self {
+        Self { message: format!("{}; {detail}", self.message), ..self }
     }
 
-    /// Tells it on standard error, as text or as JSON.
+    /// Prints it on standard error, as text or as JSON.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         #[derive(Serialize)]
-        struct Told<'a> {
+        struct Report<'a> {
             error: &'a str,
             message: &'a str,
         }
-        let told = Told { error: &self.code, message: &self.message };
-        match serde_json::to_string(&told) {
-            _ if self.exit == Exit::ReaderGone => {}
-            Ok(told) if json => eprintln!("{told}"),
+        let report = Report { error: &self.code, message: &self.message };
+        match serde_json::to_string(&report) {
+            _ if self.exit == Exit::OutputClosed => {}
+            Ok(report) if json => eprintln!("{report}"),
             _ => anstream::eprintln!("{ERROR}error:{ERROR:#} {}", self.message.replace('\n', " ")),
         }
         ExitCode::from(self.exit as u8)
@@ -175,8 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn whoever_stops_reading_is_told_nothing() {
-        let gone = Failure::output(&io::ErrorKind::BrokenPipe.into());
-        assert_eq!(gone.exit, Exit::ReaderGone);
+    fn a_closed_output_is_not_reported() {
+        let closed = Failure::output(&io::ErrorKind::BrokenPipe.into());
+        assert_eq!(closed.exit, Exit::OutputClosed);
     }
 }

@@ -1,17 +1,26 @@
 //! An event store and a projection framework.
 //!
-//! This crate is the `ees` command, and a face for the crates it is made of:
+//! Your commands append events to streams, the store puts all commits in one global order, and projections
+//! apply that order to read models. This crate is the `ees` command, which serves a store over HTTP, and it
+//! re-exports the crates that you need to embed the same parts in your own program.
 //!
-//! - [`store`] commits changesets to streams under optimistic concurrency, and gives each its place in one global
-//!   order: embedded ([`store::sqlite`]), in PostgreSQL or DynamoDB (features of those names), over HTTP ([`store::http`],
-//!   [`store::client`]), or in memory for tests.
-//! - [`aggregate`] loads business entities from their streams and carries out commands on them.
-//! - [`projector`] applies that order to read models, each changeset exactly once, and rebuilds them.
-//! - [`projections`] are read models that everybody wants.
+//! # The parts
 //!
-//! Depend on the crates themselves (`ees-store`, `ees-aggregate`, `ees-projector`) to compile only what you use.
+//! 1. [`store`] keeps the events. An [`EventStore`](store::EventStore) commits changesets to streams under
+//!    optimistic concurrency; a [`ChangesetLog`](store::ChangesetLog) reads them in their global order. Both
+//!    exist embedded ([`store::sqlite`]), in PostgreSQL and DynamoDB (features `postgres` and `dynamodb`),
+//!    over HTTP ([`store::http`], [`store::client`]), and in memory for tests ([`store::memory`]).
+//! 2. [`aggregate`] writes. It loads an entity from its stream, lets it decide on a command, and commits the
+//!    result.
+//! 3. [`projector`] reads. It applies each changeset to a read model exactly once, and rebuilds, pauses and
+//!    verifies read models. Start with [`projector::Fold`] for a read model that is a state for each key;
+//!    implement [`projector::Projection`] to write to the database yourself; implement [`projector::Reactor`]
+//!    for effects outside the database.
+//! 4. [`projections`] has ready-made projections: statistics and a catalogue of the streams.
 //!
-//! A store, a read model and a question to it:
+//! Depend on `ees-store`, `ees-aggregate` and `ees-projector` directly to compile only what you use.
+//!
+//! # From a commit to a read model
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -32,7 +41,7 @@
 //! let opened = Events::parse(r#"[{"type": "opened"}, {"type": "deposited", "amount": 50}]"#)?;
 //! let committed = store.commit(Commit::new("account/42".parse()?, Expectation::NewStream, opened)).await?;
 //!
-//! // The read model follows; whoever wants to read what was just written waits for it.
+//! // Read models are updated asynchronously. To read your own writes, wait for them.
 //! let written = committed.checkpoint.unwrap_or_default();
 //! running.handle().when_reached(Statistics::NAME, written, Duration::from_secs(5)).await?;
 //! let (totals, _) = Statistics::read(&read_model).await?;
@@ -41,13 +50,26 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Features
+//!
+//! SQLite, the HTTP server and the client are always included. Each feature adds more to the command and to
+//! the crates:
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `postgres` | a store and read models in PostgreSQL |
+//! | `dynamodb` | a store and read models in DynamoDB, and `ees dynamodb` |
+//! | `sns` | publishing to SNS topics, `ees publish` and `ees dead-letters` |
+//! | `sigv4` | requests to an API with IAM authorization on AWS |
+//! | `tls` | `https://` in the client, and TLS to PostgreSQL |
 
 pub use ees_aggregate as aggregate;
 pub use ees_projections as projections;
 pub use ees_projector as projector;
 pub use ees_store as store;
 
-/// The README's code compiles.
+/// Compiles the code in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

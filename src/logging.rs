@@ -1,4 +1,4 @@
-//! The program's own log, on standard error.
+//! The log of this process, on standard error.
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
@@ -7,13 +7,13 @@ use crate::exit::{Failure, Outcome};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
-    /// A line an entry, for people
+    /// One line of text for each entry
     Text,
-    /// A JSON object an entry, for collectors
+    /// One JSON object for each entry, for log collectors
     Json,
 }
 
-/// Starts it.
+/// Installs the global subscriber.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Outcome {
     let filter = EnvFilter::try_new(filter).map_err(|e| Failure::usage(format!("--log {filter:?}: {e}")))?;
     let log = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! What goes to standard output: text for people, coloured on a terminal, or JSON for machines.
+//! Standard output: text, coloured on a terminal, or JSON.
 
 use std::fmt::Display;
 use std::io::{BufWriter, Write};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::exit::{Failure, Outcome};
 
-/// Standard output. Nothing is seen before it is [flushed](Self::flush).
+/// Buffered: nothing appears before [`Output::flush`].
 pub(crate) struct Output {
     json: bool,
     out: BufWriter<Box<dyn Write + Send>>,
@@ -16,13 +16,13 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        // What is for machines goes out byte for byte: stripping colours could take a part of the data with it.
+        // JSON is written byte for byte: stripping colours could remove a part of the data.
         let out: Box<dyn Write + Send> =
             if json { Box::new(std::io::stdout()) } else { Box::new(AutoStream::auto(std::io::stdout())) };
         Self { json, out: BufWriter::new(out) }
     }
 
-    /// Whether machines read it.
+    /// Whether `--json` was given.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
@@ -36,7 +36,7 @@ impl Output {
         self.line(text)
     }
 
-    /// For machines the value, for people the text.
+    /// Prints the value as JSON with `--json`, otherwise the text.
     pub(crate) fn either(&mut self, value: &(impl Serialize + ?Sized), text: impl Display) -> Outcome {
         if self.json { self.json(value) } else { self.line(text) }
     }

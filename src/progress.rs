@@ -1,4 +1,4 @@
-//! How far a long piece of work is, with its rate and the time that is left: on a terminal only.
+//! A progress bar with rate and remaining time, on a terminal only.
 
 use std::io::IsTerminal;
 
@@ -6,16 +6,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output::Output;
 
-/// A bar on standard error; nothing when that is no terminal, or when machines read the output.
+/// A bar on standard error. Hidden if standard error is not a terminal, and with `--json`.
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Counts changesets, up to so many.
+    /// Counts changesets up to `count`.
     pub(crate) fn of_changesets(count: u64, output: &Output) -> Self {
         Self::new(Some(count), "{bar:40} {pos}/{len} changesets, {per_sec}, {eta} left", output)
     }
 
-    /// Counts a file's bytes, as many as there are if that is known; the message tells what became of them.
+    /// Counts bytes of a file, whose length may be unknown. [`Progress::message`] adds what became of them.
     pub(crate) fn of_bytes(length: Option<u64>, output: &Output) -> Self {
         let template = match length {
             Some(_) => "{bar:40} {percent}% {msg}, {eta} left",
@@ -29,7 +29,7 @@ impl Progress {
             return Self(ProgressBar::hidden());
         }
         let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        // The templates are ours; if one were wrong, the usual bar would do.
+        // The templates are constants; if one were invalid, the default bar would do.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
@@ -44,16 +44,16 @@ impl Progress {
         self.0.inc(by);
     }
 
-    /// What became of it so far; only put together when it is seen.
-    pub(crate) fn tell(&self, told: impl FnOnce() -> String) {
+    /// Shows a message beside the bar. Builds it only if the bar is visible.
+    pub(crate) fn message(&self, message: impl FnOnce() -> String) {
         if !self.0.is_hidden() {
-            self.0.set_message(told());
+            self.0.set_message(message());
         }
     }
 }
 
 impl Drop for Progress {
-    /// What is printed next begins on a clean line.
+    /// Clears the line for what is printed next.
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! The server that a sub-command talks to.
+//! The options that say which server a sub-command calls, and the client for it.
 
 use clap::Args;
 #[cfg(feature = "sigv4")]
@@ -11,26 +11,27 @@ use crate::exit::{Failure, Outcome};
 
 #[derive(Args)]
 pub(crate) struct Remote {
-    /// Where the server is
+    /// The URL of the server
     #[arg(long, env = "EES_URL", value_name = "URL", default_value = "http://127.0.0.1:7070")]
     pub(crate) url: String,
-    /// The key to show it, where it wants one
+    /// The API key, if the server needs one
     #[arg(long, env = "EES_API_KEY", value_name = "KEY", hide_env_values = true, hide_default_value = true)]
     api_key: Option<String>,
-    /// Sign requests with the AWS credentials of the environment, for a stack whose API wants that; done by itself where
-    /// the URL is https://ID.execute-api.REGION.amazonaws.com/... and there is no key
+    /// Sign requests (SigV4) with the AWS credentials of the environment, for an API with IAM authorization.
+    /// By default, requests are signed if the URL is https://ID.execute-api.REGION.amazonaws.com/... and
+    /// there is no API key
     #[cfg(feature = "sigv4")]
     #[arg(long, env = "EES_SIGV4", value_parser = BoolishValueParser::new())]
     sigv4: bool,
 }
 
 impl Remote {
-    /// For somebody who waits for an answer: a server that is away is told within a second or two.
+    /// For interactive use: reports an unreachable server within a second or two.
     pub(crate) async fn client(&self) -> Outcome<Client> {
         self.with_retries(2).await
     }
 
-    /// For long work: lasts while the server is started anew, half a minute or so.
+    /// For long operations: retries for about half a minute, enough for a restart of the server.
     pub(crate) async fn patient_client(&self) -> Outcome<Client> {
         self.with_retries(9).await
     }
@@ -45,6 +46,7 @@ impl Remote {
         let builder = self.signing(builder).await;
         builder.build().map_err(Failure::usage)
     }
+
     #[cfg(feature = "sigv4")]
     async fn signing(&self, builder: Builder) -> Builder {
         if self.sigv4 || self.api_key.is_none() && builder.is_api_gateway() {

@@ -20,7 +20,7 @@ fn a_second_run_of_the_same_file_adds_nothing() {
     assert_eq!(counts(world.run(&["import", HISTORY, "--json"])), (8_299, 0));
     assert_eq!(counts(world.run(&["import", HISTORY, "--json"])), (0, 8_299));
     let said = world.run(&["import", HISTORY]).ok();
-    assert!(said.starts_with("0 changesets imported, 8299 were there already, "), "{said}");
+    assert!(said.starts_with("0 changesets imported, 8299 already in the store, "), "{said}");
 
     // Its keys are forgotten one day. What is stored is not.
     let mut world = world;

@@ -42,7 +42,7 @@ fn a_whole_log_moves_with_its_order_times_and_types() {
     let refused = keep_order(&file, &data).failed(1);
     assert!(refused.contains("already open"), "while a server has it: {refused}");
     let refused = world.run(&["export", "log.jsonl.gz"]).failed(3);
-    assert!(refused.contains("exists already"), "{refused}");
+    assert!(refused.contains("already exists"), "{refused}");
 }
 
 #[test]

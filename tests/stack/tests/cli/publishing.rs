@@ -106,7 +106,7 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
     assert!(run(&mut server.ees(&["publish"])).failed(2).contains("--changesets"));
     let nowhere = format!("{}x.fifo", changesets.arn);
     let told = run(&mut server.ees(&["publish", "--changesets", &nowhere])).failed(6);
-    assert!(told.contains("go on with `--from 0`"), "{told}");
+    assert!(told.contains("continue with `--from 0`"), "{told}");
 
     let letter = json!({
         "topic_arn": changesets.arn, "stream_id": "a", "changeset_id": 1, "error": "refused",

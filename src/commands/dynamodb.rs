@@ -1,0 +1,189 @@
+//! `ees dynamodb`: tables for a store or for read models in DynamoDB.
+
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use ees_projector::dynamodb as read_models;
+use ees_store::dynamodb;
+use serde_json::json;
+
+use crate::dynamodb_table::DynamoDbTable;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::Output;
+
+/// How often a sweep saves its position.
+const SAVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Create, check or adopt a table in DynamoDB
+#[derive(Args)]
+#[command(arg_required_else_help = false)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create a table with on-demand billing, encryption, point-in-time recovery, a stream and deletion
+    /// protection
+    CreateTable {
+        #[command(flatten)]
+        table: Table,
+        /// Create it for read models (`ees serve --read-models dynamodb://TABLE`) instead of a log: with
+        /// on-demand billing only, since read models can be rebuilt
+        #[arg(long, conflicts_with = "unprotected")]
+        read_models: bool,
+        /// Create it without deletion protection, for trying things out
+        #[arg(long)]
+        unprotected: bool,
+    },
+    /// Check that a table has what a store requires, and what it should have
+    Check(Table),
+    /// Show what 1,000 changesets cost in calls and capacity units, by operation
+    Cost {
+        /// The size of a changeset's events and metadata in bytes
+        #[arg(long, value_name = "BYTES", default_value_t = 500)]
+        bytes: u64,
+        /// Calculate for a table whose local indexes copy whole changesets, as other systems create them
+        #[arg(long)]
+        whole_copies: bool,
+    },
+    /// Adopt a table that another system created and wrote, in place
+    ///
+    /// Stop the functions of that system first. Reads the whole table with consistent reads: one read unit
+    /// for 4 KB. If interrupted, run it again: it continues where it stopped.
+    Adopt(Table),
+    /// Find changesets without a checkpoint, and assign one; servers and indexers do so automatically
+    ///
+    /// Reads the whole table: half a read unit for 4 KB. If interrupted, run it again: it continues where it
+    /// stopped.
+    Sweep(Table),
+}
+
+#[derive(Args)]
+struct Table {
+    /// The name of the table
+    table: String,
+    /// The region of the table [default: from the environment]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+impl From<Table> for DynamoDbTable {
+    fn from(Table { table, region }: Table) -> Self {
+        Self::new(table, region)
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
+    match arguments.command {
+        Command::CreateTable { table, read_models: true, .. } => {
+            create_for_read_models(table.into(), output).await
+        }
+        Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
+        Command::Check(table) => check(table.into(), output).await,
+        Command::Cost { bytes, whole_copies } => cost(bytes, whole_copies, output),
+        Command::Adopt(table) => adopt(table.into(), output).await,
+        Command::Sweep(table) => sweep(table.into(), output).await,
+    }
+}
+
+async fn create(table: DynamoDbTable, protected: bool, output: &mut Output) -> Outcome {
+    let created = dynamodb::create_table(&table.sdk_config().await, &table.name, protected).await?;
+    let result = if created { "created" } else { "exists already; check it with `ees dynamodb check`" };
+    output.either(&json!({ "table": table.name, "made": created }), format!("{}: {result}", table.name))
+}
+
+async fn create_for_read_models(table: DynamoDbTable, output: &mut Output) -> Outcome {
+    let client = read_models::aws_sdk_dynamodb::Client::new(&table.sdk_config().await);
+    let created = Box::pin(read_models::create_table(&client, &table.name)).await;
+    let created = created.map_err(|e| Failure::new(Exit::Unavailable, "TABLE", e))?;
+    let result = if created { "created for read models" } else { "exists already" };
+    output.either(&json!({ "table": table.name, "made": created }), format!("{}: {result}", table.name))
+}
+
+async fn check(table: DynamoDbTable, output: &mut Output) -> Outcome {
+    let checks = dynamodb::check(&table.sdk_config().await, &table.name).await.map_err(table_failure)?;
+    for check in &checks {
+        let dynamodb::Check { what, is_well, detail } = check;
+        let mark = if *is_well { "ok   " } else { "check" };
+        output.either(
+            &json!({ "what": what, "is_well": is_well, "detail": detail }),
+            format!("{mark}  {what}: {detail}"),
+        )?;
+    }
+    Ok(())
+}
+
+fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
+    if !output.is_json() {
+        output.line(format!("1,000 changesets of {bytes} bytes:\n"))?;
+        output.line(format!("{:<34}{:>8}{:>12}{:>13}", "", "calls", "read units", "write units"))?;
+    }
+    for cost in dynamodb::cost(bytes, if whole_copies { 2 } else { 0 }) {
+        let dynamodb::Cost { what, calls, read_units, write_units } = cost;
+        output.either(
+            &json!({ "what": what, "calls": calls, "read_units": read_units, "write_units": write_units }),
+            format!("{what:<34}{calls:>8}{read_units:>12}{write_units:>13}"),
+        )?;
+    }
+    Ok(())
+}
+
+async fn adopt(table: DynamoDbTable, output: &mut Output) -> Outcome {
+    let config = table.sdk_config().await;
+    let mut changesets = 0;
+    let adopted = dynamodb::adopt(&config, &table.name, |now| {
+        if now / 100_000 > changesets / 100_000 {
+            tracing::warn!(changesets = now, "scanned");
+        }
+        changesets = now;
+    });
+    let adopted = adopted.await.map_err(table_failure)?;
+    let dynamodb::Adopted { is_known, changesets, head, holes, indexed, calls, read_units } = adopted;
+    let result = if is_known { "already adopted" } else { "adopted" };
+    output.either(
+        &json!({
+            "table": table.name, "is_known": is_known, "changesets": changesets, "head": head, "holes": holes,
+            "indexed": indexed, "calls": calls, "read_units": read_units,
+        }),
+        format!(
+            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {indexed} changesets \
+             had no checkpoint and have one now\n  {calls} calls, {read_units} read units",
+            table.name
+        ),
+    )
+}
+
+async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {
+    let indexer =
+        dynamodb::Indexer::open(&table.sdk_config().await, &table.name).await.map_err(table_failure)?;
+    let mut all = dynamodb::Swept::default();
+    while !all.is_done {
+        // Each call saves its position.
+        let swept = indexer.sweep(Instant::now() + SAVE_INTERVAL).await?;
+        all.items += swept.items;
+        all.indexed += swept.indexed;
+        all.calls += swept.calls;
+        all.read_units += swept.read_units;
+        all.is_done = swept.is_done;
+    }
+    let dynamodb::Swept { items, indexed, calls, read_units, .. } = all;
+    output.either(
+        &json!({
+            "table": table.name, "items": items, "indexed": indexed, "calls": calls, "read_units": read_units,
+        }),
+        format!(
+            "{}: {indexed} of {items} items had no checkpoint\n  {calls} calls, {read_units} read units",
+            table.name
+        ),
+    )
+}
+
+/// An unusable table is a configuration error.
+fn table_failure(error: ees_store::Error) -> Failure {
+    match error {
+        ees_store::Error::InvalidRequest(why) => Failure::new(Exit::Usage, "TABLE", why),
+        other => other.into(),
+    }
+}

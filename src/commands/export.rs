@@ -1,0 +1,120 @@
+//! `ees export`: write the whole log as JSON lines.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ees_store::client::Client;
+use ees_store::{ChangesetLog, Checkpoint, LogQuery, pages};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::TryStreamExt;
+use serde::Serialize;
+
+use crate::changeset::Record;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::remote::Remote;
+
+/// Changesets read by one call.
+const PAGE: usize = 1_000;
+
+/// Write the whole log to a file of JSON lines
+///
+/// Writes changesets in their global order, up to the end of the log when the export starts. `ees import
+/// --keep-order` turns the file into a log again.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The new file, compressed if its name ends in .gz; or - for standard output
+    file: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    exported: u64,
+    file: &'a str,
+}
+
+pub(crate) async fn run(Arguments { file, remote }: Arguments, output: &mut Output) -> Outcome {
+    let client = remote.patient_client().await?;
+    if file == "-" {
+        let mut out = BufWriter::new(io::stdout());
+        write_log(&client, &mut out, output, &|e| Failure::output(&e)).await?;
+        return out.flush().map_err(|e| Failure::output(&e));
+    }
+    let failed = |e: io::Error| Failure::file(&file, &e);
+    let partial = PartialFile::create(Path::new(&file))?;
+    let mut plain = BufWriter::new(&partial.file);
+    let exported = if file.ends_with(".gz") {
+        let mut gzipped = GzEncoder::new(&mut plain, Compression::default());
+        let exported = write_log(&client, &mut gzipped, output, &failed).await?;
+        gzipped.finish().map_err(failed)?;
+        exported
+    } else {
+        write_log(&client, &mut plain, output, &failed).await?
+    };
+    plain.flush().map_err(failed)?;
+    drop(plain);
+    partial.finish().map_err(failed)?;
+    output.either(&Summary { exported, file: &file }, format!("{exported} changesets exported to {file}"))
+}
+
+/// Writes the log up to its present end. Returns the number of changesets.
+async fn write_log(
+    client: &Client,
+    out: &mut impl Write,
+    output: &Output,
+    failed: &impl Fn(io::Error) -> Failure,
+) -> Outcome<u64> {
+    let end = client.head().await?.checkpoint;
+    let progress = Progress::of_changesets(end.get(), output);
+    let mut exported = 0;
+    let mut changesets = Box::pin(pages::log_changesets(client, LogQuery::from(Checkpoint::START, PAGE)));
+    while let Some(changeset) = changesets.try_next().await? {
+        if changeset.checkpoint >= end {
+            break;
+        }
+        progress.at(changeset.checkpoint.next().get());
+        let line = serde_json::to_string(&Record::from(changeset)).map_err(Failure::other)?;
+        writeln!(out, "{line}").map_err(failed)?;
+        exported += 1;
+    }
+    Ok(exported)
+}
+
+/// A file that gets its name when it is complete.
+struct PartialFile {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl PartialFile {
+    fn create(target: &Path) -> Outcome<Self> {
+        if target.exists() {
+            let message = format!("{} already exists; choose another name", target.display());
+            return Err(Failure::new(Exit::BadInput, "FILE_EXISTS", message));
+        }
+        let mut path = target.as_os_str().to_owned();
+        path.push(".unfinished");
+        let path = PathBuf::from(path);
+        let file = File::create(&path).map_err(|e| Failure::file(path.display(), &e))?;
+        Ok(Self { file, path, target: target.to_owned() })
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, &self.target)
+    }
+}
+
+impl Drop for PartialFile {
+    /// Removes an incomplete file. A complete one has another name by now.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

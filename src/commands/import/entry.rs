@@ -1,0 +1,134 @@
+//! A line of a file to import, and the commit it becomes.
+
+use ees_store::{ChangesetId, Commit, Events, Expectation, IdempotencyKey, Json, StreamId, StreamType};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
+
+use crate::exit::{Failure, Outcome};
+
+/// The JSON of a line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    stream_id: StreamId,
+    expected_last_changeset: Option<ChangesetId>,
+    events: Json,
+    metadata: Option<Json>,
+    stream_type: Option<StreamType>,
+    // An export has these too. They are ignored: the store assigns new ones.
+    #[serde(default, rename = "checkpoint")]
+    _checkpoint: IgnoredAny,
+    #[serde(default, rename = "changeset_id")]
+    _changeset_id: IgnoredAny,
+    #[serde(default, rename = "first_event_id")]
+    _first_event_id: IgnoredAny,
+    #[serde(default, rename = "timestamp")]
+    _timestamp: IgnoredAny,
+}
+
+/// A line, ready to commit as soon as its position in the stream is known.
+pub(super) struct Entry {
+    commit: Commit,
+    /// The expectation in the line itself.
+    expected: Option<ChangesetId>,
+}
+
+impl Entry {
+    pub(super) fn parse(line: &str) -> Outcome<Self> {
+        let wire: Wire = serde_json::from_str(line).map_err(Failure::bad_input)?;
+        let events = Events::parse(wire.events.as_str())?;
+        let mut commit = Commit::new(wire.stream_id, Expectation::NewStream, events);
+        if let Some(metadata) = wire.metadata {
+            commit = commit.with_metadata(metadata)?;
+        }
+        commit.stream_type = wire.stream_type;
+        Ok(Self { commit, expected: wire.expected_last_changeset })
+    }
+
+    pub(super) fn stream_id(&self) -> &StreamId {
+        &self.commit.stream_id
+    }
+
+    pub(super) fn size_bytes(&self) -> usize {
+        self.commit.size_bytes()
+    }
+
+    /// The commit of the stream's line number `ordinal`. The line before became the changeset `last`.
+    pub(super) fn commit(self, ordinal: u64, last: ChangesetId) -> Outcome<Commit> {
+        let key = self.key(ordinal).parse::<IdempotencyKey>().map_err(Failure::bad_input)?;
+        let expectation = Expectation::LastChangeset(self.expected.unwrap_or(last));
+        Ok(self.commit.expecting(expectation).with_idempotency_key(key))
+    }
+
+    /// Deterministic: the same line gets the same key in every run. Different lines get different keys, even
+    /// if they differ only in their expectation.
+    fn key(&self, ordinal: u64) -> String {
+        let Self { commit, expected } = self;
+        let expected = expected.map(|id| format!("\"expected_last_changeset\":{id},")).unwrap_or_default();
+        let hash = Sha256::new_with_prefix(commit.stream_id.as_str())
+            .chain_update([0])
+            .chain_update(ordinal.to_be_bytes())
+            .chain_update(format!(
+                "{{{expected}\"events\":{},\"metadata\":{}}}",
+                commit.events.as_json(),
+                commit.metadata()
+            ));
+        hex::encode(hash.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(line: &str, ordinal: u64) -> String {
+        Entry::parse(line).unwrap().key(ordinal)
+    }
+
+    #[test]
+    fn the_key_depends_on_stream_ordinal_and_body_only() {
+        let line = r#"{"stream_id":"a","events":[{"x": 1}],"metadata":{}}"#;
+        let spaced = r#" { "events" : [ { "x" : 1 } ] , "stream_id" : "a" } "#;
+        assert_eq!(key(line, 1), key(spaced, 1));
+        let others = [
+            r#"{"stream_id":"b","events":[{"x":1}]}"#,
+            r#"{"stream_id":"a","events":[{"x":1.0}]}"#,
+            r#"{"stream_id":"a","events":[{"x":1}],"metadata":{"y":1}}"#,
+            r#"{"stream_id":"a","events":[{"x":1}],"expected_last_changeset":0}"#,
+        ];
+        for other in others {
+            assert_ne!(key(line, 1), key(other, 1), "{other}");
+        }
+        assert_ne!(key(line, 1), key(line, 2));
+    }
+
+    #[test]
+    fn a_line_follows_the_one_before_by_default() {
+        let expectation = |line: &str| {
+            let commit = Entry::parse(line).unwrap().commit(3, ChangesetId::new(2)).unwrap();
+            commit.expectation
+        };
+        let last = |id| Expectation::LastChangeset(ChangesetId::new(id));
+        assert_eq!(expectation(r#"{"stream_id":"a","events":[1]}"#), last(2));
+        assert_eq!(expectation(r#"{"stream_id":"a","events":[1],"expected_last_changeset":7}"#), last(7));
+    }
+
+    #[test]
+    fn a_line_of_an_export_is_valid_and_a_misspelt_one_is_not() {
+        let exported = r#"{"checkpoint":0,"stream_id":"a","changeset_id":1,"first_event_id":1,
+            "timestamp":"2026-11-21T09:30:00.000001Z","events":[1],"metadata":{}}"#;
+        assert!(Entry::parse(exported).is_ok());
+        for bad in [
+            "{",
+            r#"{"stream_id":"a"}"#,
+            r#"{"stream_id":"","events":[1]}"#,
+            r#"{"stream_id":"a","events":[]}"#,
+            r#"{"stream_id":"a","events":[1],"metadata":[]}"#,
+            r#"{"stream_id":"a","events":[1],"expected_last_changset":1}"#,
+            r#"{"stream_id":"a","events":[1]} {}"#,
+        ] {
+            assert!(Entry::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! `--keep-order`: an export becomes a log with the same global order, timestamps and types.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ees_store::decide::{Tail, decide};
+use ees_store::{
+    ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Expectation, Indexed, LogQuery,
+    StreamId, pages,
+};
+use futures::{Stream, TryStreamExt};
+use sha2::{Digest, Sha256};
+
+use super::counts::Counts;
+use super::lines::{Line, LineLocation, Lines};
+use crate::backend::{Backend, Opened};
+use crate::changeset::Record;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::retention::Retention;
+
+/// Changesets committed at once.
+const CHUNK: usize = 1_000;
+/// Bytes of events and metadata committed at once. A single changeset may exceed it.
+const CHUNK_BYTES: usize = 16 * 1024 * 1024;
+
+pub(super) async fn import(
+    mut lines: Lines,
+    backend: &Backend,
+    retention: Retention,
+    output: &Output,
+) -> Outcome<Counts> {
+    if *backend == Backend::Memory {
+        return Err(Failure::usage("a store in memory would be lost at the end; use --data or --store"));
+    }
+    #[cfg(feature = "dynamodb")]
+    if matches!(backend, Backend::DynamoDb(_)) {
+        return Err(Failure::usage(
+            "a store in DynamoDB assigns the global order afterwards; use `ees import` with a server \
+             instead, which keeps the order of each stream",
+        ));
+    }
+    let Opened { store, log } = backend.open(retention).await?;
+    let progress = Progress::of_bytes(lines.length(), output);
+    let started = Instant::now();
+    let mut import = OrderedImport::new(store, &*log);
+    while let Some(line) = lines.next()? {
+        let bytes_read = line.bytes_read;
+        import.add(line).await?;
+        if import.chunk.len() >= CHUNK || import.chunk_bytes >= CHUNK_BYTES {
+            import.store_chunk().await?;
+        }
+        progress.advance(bytes_read);
+        progress.message(|| import.counts.progress(started.elapsed()));
+    }
+    import.store_chunk().await?;
+    import.check_end().await?;
+    let OrderedImport { counts, fingerprint, .. } = import;
+    if fingerprint != Fingerprint::of(&*log, counts.imported + counts.already_there).await? {
+        return Err(Failure::other(format!(
+            "{backend} does not have the same content as the file in the same order; do not use it"
+        )));
+    }
+    Ok(counts)
+}
+
+/// The changesets that the store had before the import.
+type Stored<'a> = Pin<Box<dyn Stream<Item = ees_store::Result<Indexed>> + Send + 'a>>;
+
+struct OrderedImport<'a> {
+    store: Arc<dyn EventStore>,
+    /// `None` once all of them are compared.
+    stored: Option<Stored<'a>>,
+    tails: HashMap<StreamId, Tail>,
+    chunk: Vec<(LineLocation, Commit)>,
+    chunk_bytes: usize,
+    /// The checkpoint that the next line must have, if it has one.
+    next_checkpoint: Checkpoint,
+    head: Checkpoint,
+    counts: Counts,
+    fingerprint: Fingerprint,
+}
+
+impl<'a> OrderedImport<'a> {
+    fn new(store: Arc<dyn EventStore>, log: &'a dyn ChangesetLog) -> Self {
+        let all = LogQuery::from(Checkpoint::START, CHUNK);
+        Self {
+            store,
+            stored: Some(Box::pin(pages::log_changesets(log, all))),
+            tails: HashMap::new(),
+            chunk: Vec::with_capacity(CHUNK),
+            chunk_bytes: 0,
+            next_checkpoint: Checkpoint::START,
+            head: Checkpoint::START,
+            counts: Counts { imported: 0, already_there: 0 },
+            fingerprint: Fingerprint::default(),
+        }
+    }
+
+    /// Compares a line with the store's changeset, or adds it to the chunk if the store has none.
+    async fn add(&mut self, Line { location, text, .. }: Line) -> Outcome {
+        let parsed = serde_json::from_str(&text).map_err(Failure::bad_input);
+        let record: Record = parsed.map_err(|failure| failure.at(&location))?;
+        self.check_checkpoint(&record).map_err(|failure| failure.at(&location))?;
+        let record = Record { checkpoint: None, ..record };
+        let commit = self.follow(&record).map_err(|failure| failure.at(&location))?;
+        self.fingerprint.add(&record)?;
+        if let Some(stored) = &mut self.stored {
+            if let Some(changeset) = stored.try_next().await? {
+                self.head = changeset.checkpoint.next();
+                self.counts.already_there += 1;
+                return check_same(&record, changeset).map_err(|failure| failure.at(&location));
+            }
+            self.stored = None;
+        }
+        self.chunk_bytes += commit.size_bytes();
+        self.chunk.push((location, commit));
+        Ok(())
+    }
+
+    /// Fails if lines are missing or in another order.
+    fn check_checkpoint(&mut self, record: &Record) -> Outcome {
+        let Some(checkpoint) = record.checkpoint else { return Ok(()) };
+        if checkpoint != self.next_checkpoint {
+            return Err(Failure::bad_input(format!(
+                "expected checkpoint {}, found {checkpoint}: lines are missing or in the wrong order",
+                self.next_checkpoint
+            )));
+        }
+        self.next_checkpoint = checkpoint.next();
+        Ok(())
+    }
+
+    /// Fails if the store has more changesets than the file.
+    async fn check_end(&mut self) -> Outcome {
+        let Some(stored) = &mut self.stored else { return Ok(()) };
+        match stored.try_next().await? {
+            None => Ok(()),
+            Some(more) => Err(Failure::new(
+                Exit::Refused,
+                "ANOTHER_LOG",
+                format!(
+                    "the store has more changesets than the file, from checkpoint {} on",
+                    more.checkpoint
+                ),
+            )),
+        }
+    }
+
+    /// The commit that produces this changeset after the lines before. Fails if a store would decide
+    /// otherwise.
+    fn follow(&mut self, record: &Record) -> Outcome<Commit> {
+        let last = record.changeset_id.get().saturating_sub(1);
+        let events = Events::parse(record.events.as_str())?;
+        let mut commit =
+            Commit::new(record.stream_id.clone(), Expectation::LastChangeset(last.into()), events)
+                .with_metadata(record.metadata.clone())?
+                .with_recorded_at(record.timestamp);
+        commit.stream_type.clone_from(&record.stream_type);
+
+        let tail = self.tails.entry(record.stream_id.clone()).or_default();
+        let decided = decide(tail, &commit, self.store.limit_bytes(), record.timestamp);
+        let changeset = decided.map_err(|refusal| {
+            Failure::bad_input(format!("the line cannot follow the lines before it: {refusal}"))
+        })?;
+        *tail = Tail::after(&changeset);
+        let expected = Record::from(changeset);
+        if expected != *record {
+            return Err(Failure::bad_input(format!(
+                "to follow the stream's lines before it, the line must have changeset_id {}, first_event_id \
+                 {}, a timestamp of {} or later, and the same stream_type",
+                expected.changeset_id, expected.first_event_id, expected.timestamp
+            )));
+        }
+        Ok(commit)
+    }
+
+    async fn store_chunk(&mut self) -> Outcome {
+        let (locations, commits): (Vec<_>, Vec<_>) = self.chunk.drain(..).unzip();
+        self.chunk_bytes = 0;
+        let expected: Vec<_> = commits.iter().map(|commit| commit.expectation.number() + 1).collect();
+        let results = self.store.commit_in_order(commits).await;
+        for ((result, location), expected) in results.into_iter().zip(locations).zip(expected) {
+            let Committed { changeset_id, checkpoint } =
+                result.map_err(|error| Failure::from(error).at(&location))?;
+            let next = checkpoint.filter(|at| changeset_id.get() == expected && *at >= self.head);
+            self.head = next.ok_or_else(|| Failure::other("stored out of order").at(&location))?.next();
+            self.counts.imported += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Fails if the store has another changeset in place of the line.
+fn check_same(record: &Record, stored: Indexed) -> Outcome {
+    let checkpoint = stored.checkpoint;
+    let stored = Record { checkpoint: None, ..stored.into() };
+    if stored == *record {
+        return Ok(());
+    }
+    let Record { stream_id, changeset_id, .. } = stored;
+    Err(Failure::new(
+        Exit::Refused,
+        "ANOTHER_LOG",
+        format!(
+            "the store has a different changeset at checkpoint {checkpoint}: {changeset_id} of stream \
+             \"{stream_id}\". Import into an empty store, or into one with the first changesets of this file"
+        ),
+    ))
+}
+
+/// A hash of changesets in their order.
+#[derive(Default)]
+struct Fingerprint(Sha256);
+
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.clone().finalize() == other.0.clone().finalize()
+    }
+}
+
+impl Fingerprint {
+    fn add(&mut self, record: &Record) -> Outcome {
+        self.0.update(serde_json::to_vec(record).map_err(Failure::other)?);
+        Ok(())
+    }
+
+    /// Of the first `count` changesets of a log.
+    async fn of(log: &dyn ChangesetLog, count: u64) -> Outcome<Self> {
+        let mut fingerprint = Self::default();
+        let all = LogQuery::from(Checkpoint::START, CHUNK);
+        let mut changesets = Box::pin(pages::log_changesets(log, all));
+        for _ in 0..count {
+            let Some(changeset) = changesets.try_next().await? else { break };
+            fingerprint.add(&Record { checkpoint: None, ..changeset.into() })?;
+        }
+        Ok(fingerprint)
+    }
+}

@@ -1,0 +1,196 @@
+//! `ees projections`: show the projections of a server, and operate them.
+
+mod rebuild;
+mod verify;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use ees_projector::Status;
+use ees_store::{ChangesetId, Checkpoint, StreamId};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::exit::Outcome;
+use crate::output::Output;
+use crate::projection::{ProjectionClient, Until, operate, parked_text, projections_text, status_text};
+use crate::remote::Remote;
+use crate::values::seconds;
+
+/// Show the projections of the server, and operate them
+#[derive(Args)]
+#[command(arg_required_else_help = false)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the projections with their position, lag and last error
+    List {
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Show one projection, now or after it has reached a checkpoint or a changeset
+    Status(StatusArguments),
+    Rebuild(rebuild::Arguments),
+    Verify(verify::Arguments),
+    /// Swap the standby read model with the live one
+    Swap(SwapArguments),
+    /// Make the previous read model live again. It has stayed up to date, so nothing is lost
+    Rollback(SwapArguments),
+    /// Discard the standby read model
+    Discard(OperationArguments),
+    /// Divide the streams of a projection among several workers, without a rebuild
+    Partition {
+        /// The projection
+        name: String,
+        /// The number of partitions; with 1, one worker applies all streams
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
+        count: u32,
+        /// The reason, for the audit log
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Pause a projection until it is resumed
+    Pause(OperationArguments),
+    /// Resume a projection, and retry what failed
+    Resume(OperationArguments),
+    /// Skip one changeset: the next one of a paused projection, or the first one of a parked stream
+    Skip {
+        /// The projection
+        name: String,
+        /// The checkpoint of the changeset
+        checkpoint: Checkpoint,
+        /// The reason, for the audit log
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List the parked streams: those that wait because one of their changesets failed
+    Parked {
+        /// The projection
+        name: String,
+        /// Retry them now
+        #[arg(long)]
+        retry: bool,
+        /// Only this stream
+        #[arg(long, value_name = "STREAM")]
+        stream: Option<StreamId>,
+        /// The reason, for the audit log
+        #[arg(long, default_value = "", hide_default_value = true)]
+        reason: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+#[derive(Args)]
+struct StatusArguments {
+    /// The projection
+    name: String,
+    /// Wait until the projection has reached this checkpoint
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["stream", "changeset"])]
+    min_checkpoint: Option<Checkpoint>,
+    /// Wait until the projection has applied a changeset of this stream
+    #[arg(long, value_name = "STREAM", requires = "changeset")]
+    stream: Option<StreamId>,
+    /// The number of that changeset
+    #[arg(long, value_name = "N", requires = "stream")]
+    changeset: Option<ChangesetId>,
+    /// The longest time to wait
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Args)]
+struct OperationArguments {
+    /// The projection
+    name: String,
+    /// The reason, for the audit log
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Args)]
+struct SwapArguments {
+    /// The projection
+    name: String,
+    /// Swap even if streams are parked, or the standby is still being built
+    #[arg(long)]
+    force: bool,
+    /// The reason, for the audit log
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Deserialize)]
+struct Projections {
+    projections: Vec<Status>,
+}
+
+pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -> Outcome {
+    match command {
+        Command::List { remote } => {
+            let Projections { projections } = remote.client().await?.get_json("/projections").await?;
+            output.either(&json!({"projections": projections}), projections_text(&projections))
+        }
+        Command::Status(arguments) => status(arguments, output).await,
+        Command::Rebuild(arguments) => rebuild::run(arguments, output).await,
+        Command::Verify(arguments) => verify::run(arguments, output).await,
+        Command::Swap(SwapArguments { name, force, reason, remote }) => {
+            operate(&remote, name, "swap", json!({"force": force, "reason": reason}), output).await
+        }
+        Command::Rollback(SwapArguments { name, force, reason, remote }) => {
+            operate(&remote, name, "rollback", json!({"force": force, "reason": reason}), output).await
+        }
+        Command::Discard(OperationArguments { name, reason, remote }) => {
+            operate(&remote, name, "discard", json!({"reason": reason}), output).await
+        }
+        Command::Partition { name, count, reason, remote } => {
+            operate(&remote, name, "partitions", json!({"count": count, "reason": reason}), output).await
+        }
+        Command::Pause(OperationArguments { name, reason, remote }) => {
+            operate(&remote, name, "pause", json!({"reason": reason}), output).await
+        }
+        Command::Resume(OperationArguments { name, reason, remote }) => {
+            operate(&remote, name, "resume", json!({"reason": reason}), output).await
+        }
+        Command::Skip { name, checkpoint, reason, remote } => {
+            operate(&remote, name, "skip", json!({"checkpoint": checkpoint, "reason": reason}), output).await
+        }
+        Command::Parked { name, retry, stream, reason, remote } => {
+            let projection = ProjectionClient::new(remote.client().await?, name);
+            if retry {
+                let _: Status =
+                    projection.post("retry", &json!({"stream_id": stream, "reason": reason})).await?;
+            }
+            let mut parked = projection.parked().await?;
+            parked.retain(|it| stream.as_ref().is_none_or(|stream| *stream == it.stream_id));
+            output.either(&json!({"parked": parked}), parked_text(&parked))
+        }
+    }
+}
+
+async fn status(arguments: StatusArguments, output: &mut Output) -> Outcome {
+    let StatusArguments { name, min_checkpoint, stream, changeset, timeout, remote } = arguments;
+    let projection = ProjectionClient::new(remote.client().await?, name);
+    let status = match (min_checkpoint, stream, changeset) {
+        (Some(checkpoint), ..) => projection.status_at(&Until::Checkpoint(checkpoint), timeout).await?,
+        (None, Some(stream_id), Some(changeset_id)) => {
+            projection.status_at(&Until::Changeset { stream_id, changeset_id }, timeout).await?
+        }
+        _ => projection.status().await?,
+    };
+    output.either(&status, status_text(&status))
+}

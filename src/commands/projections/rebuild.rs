@@ -1,0 +1,134 @@
+//! `ees projections rebuild`: replay the log from zero, in place or side by side, and show the progress.
+
+use clap::Args;
+use ees_projector::{Estimate, StandbyRole, StandbyStatus, State, Status};
+use serde_json::json;
+
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::projection::{POLL_INTERVAL, ProjectionClient, status_text};
+use crate::remote::Remote;
+
+/// Clear the read model and replay the log from the start; with --side-by-side, build a new one first
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The projection
+    name: String,
+    /// Build a standby while the live read model stays in use, and swap the two when the standby has caught
+    /// up
+    #[arg(long)]
+    side_by_side: bool,
+    /// Compare the two read models at one checkpoint, and don't swap them if they differ
+    #[arg(long, requires = "side_by_side")]
+    verify: bool,
+    /// Don't swap: leave that to `ees projections swap`
+    #[arg(long, requires = "side_by_side")]
+    no_swap: bool,
+    /// Swap even if streams are parked
+    #[arg(long, requires = "side_by_side")]
+    force: bool,
+    /// Don't rebuild: estimate how long it would take
+    #[arg(long, conflicts_with_all = ["verify", "no_swap", "force", "no_wait"])]
+    dry_run: bool,
+    /// The reason, for the audit log
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Start the rebuild without waiting for its end
+    #[arg(long)]
+    no_wait: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
+    let Arguments { name, side_by_side, verify, no_swap, force, dry_run, reason, no_wait, remote } =
+        arguments;
+    let projection = ProjectionClient::new(remote.patient_client().await?, name);
+    if dry_run {
+        let estimate: Estimate = projection.get("estimate").await?;
+        return output.either(&estimate, estimate_text(&estimate, side_by_side));
+    }
+    let before = projection.status().await?;
+    let options = json!({
+        "side_by_side": side_by_side, "verify": verify, "no_swap": no_swap, "force": force, "reason": reason,
+    });
+    let started: Status = projection.post("rebuild", &options).await?;
+    let status = match (no_wait, side_by_side) {
+        (true, _) => started,
+        (false, false) => until_rebuilt(&projection, started, output).await?,
+        (false, true) => until_swapped(&projection, &before, started, output).await?,
+    };
+    output.either(&status, status_text(&status))
+}
+
+fn estimate_text(estimate: &Estimate, side_by_side: bool) -> String {
+    let mut lines = vec![format!("{} changesets to replay", estimate.changesets)];
+    if let (Some(rate), Some(seconds)) = (estimate.rate, estimate.seconds) {
+        lines.push(format!(
+            "about {seconds:.0} s, at {rate:.0} changesets/s as measured on the first changesets"
+        ));
+    }
+    if let Some(bytes) = estimate.read_model_bytes {
+        let mebibytes = bytes as f64 / 1024.0 / 1024.0;
+        let twice = if side_by_side { "; the standby needs about the same in addition" } else { "" };
+        lines.push(format!("the read model takes {mebibytes:.1} MiB{twice}"));
+    }
+    lines.join("\n")
+}
+
+async fn until_rebuilt(
+    projection: &ProjectionClient,
+    mut status: Status,
+    output: &Output,
+) -> Outcome<Status> {
+    let progress = Progress::of_changesets(status.rebuild.as_ref().map_or(0, |it| it.until.get()), output);
+    while status.rebuild.is_some() {
+        if matches!(status.state, State::Paused | State::Stopped) {
+            let reason = status.stalled.unwrap_or_default();
+            return Err(Failure::other(format!("the rebuild of {} has stopped: {reason}", status.name)));
+        }
+        progress.at(status.checkpoint.get());
+        tokio::time::sleep(POLL_INTERVAL).await;
+        status = projection.status().await?;
+    }
+    Ok(status)
+}
+
+/// Waits until the new read model is live, or remains the standby. `before` identifies a standby that existed
+/// already.
+async fn until_swapped(
+    projection: &ProjectionClient,
+    before: &Status,
+    started: Status,
+    output: &Output,
+) -> Outcome<Status> {
+    let progress = Progress::of_changesets(started.head.get(), output);
+    let old = before.standby.as_ref().map(|standby| standby.epoch);
+    let mut status = started;
+    loop {
+        let built = status.standby.as_ref().filter(|standby| Some(standby.epoch) != old);
+        if let Some(standby) = built {
+            progress.at(standby.checkpoint.get());
+            if is_settled(standby, &status.name)? {
+                return Ok(status);
+            }
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+        status = projection.status().await?;
+    }
+}
+
+/// Whether the rebuild has ended.
+fn is_settled(standby: &StandbyStatus, name: &str) -> Outcome<bool> {
+    if let Some(pause) = &standby.pause {
+        return Err(Failure::other(format!("the rebuild of {name} has stopped: {}", pause.reason)));
+    }
+    if let Some(note) = &standby.plan.note {
+        return Err(Failure::differs(format!("{name} was built but not swapped: {note}")));
+    }
+    Ok(match standby.plan.role {
+        StandbyRole::Following => true,
+        StandbyRole::Building => !standby.plan.swap && standby.rebuild.is_none(),
+    })
+}

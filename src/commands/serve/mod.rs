@@ -1,0 +1,122 @@
+//! `ees serve`: the store, its HTTP API and the built-in projections in one process.
+
+mod access;
+mod hints;
+#[cfg(feature = "sns")]
+mod publish;
+mod read_models;
+mod signals;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use ees_projector::Projector;
+use ees_store::http::{Api, ApiKeys, Server};
+
+use crate::backend::Opened;
+use crate::exit::{Failure, Outcome};
+use crate::logging::LogFormat;
+use crate::retention::Retention;
+use crate::store_location::StoreLocation;
+use crate::values::duration;
+use read_models::ReadModels;
+
+/// Serve the store, its HTTP API and the built-in projections (the default sub-command)
+///
+/// Prints `listening on http://...` when it accepts connections. SIGTERM or Ctrl-C stops it after the
+/// accepted requests are finished; a second one stops it immediately.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The address to listen on. With port 0, the system chooses a port
+    #[arg(long, env = "EES_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    listen: String,
+    #[command(flatten)]
+    location: StoreLocation,
+    /// Where the read models are: sqlite:FOLDER, or, in builds with that feature,
+    /// postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION, which several servers can
+    /// share [default: the PostgreSQL database of the store, or else DATA/read-models]
+    // Help never shows the value: it may contain a password.
+    #[arg(
+        long,
+        env = "EES_READ_MODELS",
+        value_name = "URL",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    read_models: Option<String>,
+    #[command(flatten)]
+    retention: Retention,
+    /// How long to keep the audit log of operations on projections, such as 90d or 36h
+    #[arg(long, env = "EES_KEEP_AUDIT", value_name = "TIME", value_parser = duration, default_value = "90d")]
+    keep_audit: Duration,
+    /// The API keys to accept, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)
+    #[arg(
+        long,
+        env = "EES_API_KEYS",
+        value_name = "KEYS",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    api_keys: Option<String>,
+    /// Accept connections from other machines even without API keys
+    #[arg(long, env = "EES_INSECURE_BIND", value_parser = BoolishValueParser::new())]
+    insecure_bind: bool,
+    #[cfg(feature = "sns")]
+    #[command(flatten)]
+    publish: publish::Publish,
+}
+
+pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
+    let Arguments { listen, location, read_models, retention, keep_audit, api_keys, insecure_bind, .. } =
+        arguments;
+    let api_keys: Option<ApiKeys> = match api_keys {
+        Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
+        None => None,
+    };
+    let access = access::access(&listen, api_keys.is_some(), insecure_bind).await?;
+    let stop_requested = signals::listen()?;
+    let server = bind(&listen, &access.addresses).await?;
+    let address = server.local_addr().map_err(Failure::other)?;
+
+    let backend = location.backend()?;
+    let Opened { store, log } = backend.open(retention).await?;
+    let read_models = ReadModels::open(read_models.as_deref(), &backend, &location.data).await?;
+    let mut projector = Projector::new(log.clone());
+    read_models.register(&mut projector, keep_audit)?;
+    #[cfg(feature = "sns")]
+    arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
+    let running = projector.start();
+
+    let api = Api::new(store.clone(), log).with_statistics(Arc::new(read_models.statistics()));
+    let api = ees_projector::http::install(api, running.handle().clone());
+    let api = match api_keys {
+        Some(keys) => api.with_keys(keys),
+        None => api,
+    };
+    hints::show(address, backend, &access, log_format);
+    announce(address)?;
+    server.serve(api.router(), stop_requested).await;
+    running.shut_down().await;
+    // Dropping the last handle closes the store, after everything accepted is on disk.
+    drop(store);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(listen: &str, addresses: &[SocketAddr]) -> Outcome<Server> {
+    Server::bind(addresses).await.map_err(|e| Failure::other(format!("cannot listen on {listen}: {e}")))
+}
+
+/// Prints the only line on standard output. The server accepts connections from now on.
+fn announce(address: SocketAddr) -> Outcome {
+    let mut out = std::io::stdout();
+    match writeln!(out, "listening on http://{address}").and_then(|()| out.flush()) {
+        // A closed output is no reason not to serve.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+        _ => Ok(()),
+    }
+}

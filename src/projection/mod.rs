@@ -1,0 +1,9 @@
+//! A projection or reactor of the server: calls to it, and its state as text.
+
+mod client;
+mod operate;
+mod text;
+
+pub(crate) use client::{POLL_INTERVAL, ProjectionClient, Until, encoded};
+pub(crate) use operate::operate;
+pub(crate) use text::{parked_text, projections_text, status_text};

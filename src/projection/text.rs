@@ -1,0 +1,151 @@
+//! Projections and reactors as text.
+
+use ees_projector::{EffectCounts, Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status};
+
+use crate::table::{fields, table};
+
+pub(crate) fn projections_text(projections: &[Status]) -> String {
+    let rows = projections.iter().map(|status| {
+        [
+            status.name.clone(),
+            version(status),
+            state(status),
+            status.checkpoint.to_string(),
+            status.lag_changesets.to_string(),
+            format!("{:.1} s", status.lag_seconds),
+            format!("{:.0}/s", status.rate),
+            status.parked_streams.to_string(),
+            error(status).unwrap_or_default(),
+        ]
+    });
+    let head = ["NAME", "VERSION", "STATE", "CHECKPOINT", "LAG", "LAG TIME", "RATE", "PARKED", "ERROR"];
+    table(head, rows)
+}
+
+/// A reactor has no version: it is never rebuilt.
+fn version(status: &Status) -> String {
+    match status.kind {
+        Kind::Projection => status.version.to_string(),
+        Kind::Reactor => "reactor".to_owned(),
+    }
+}
+
+pub(crate) fn status_text(status: &Status) -> String {
+    let mut rows = Vec::new();
+    let mut add = |name, value| rows.push((name, value));
+    match status.kind {
+        Kind::Projection => add("projection", format!("{} (version {})", status.name, status.version)),
+        Kind::Reactor => add("reactor", status.name.clone()),
+    }
+    add("state", state(status));
+    add("checkpoint", format!("{} of {}", status.checkpoint, status.head));
+    add("lag", format!("{} changesets, {:.1} s", status.lag_changesets, status.lag_seconds));
+    add("rate", format!("{:.0} changesets/s", status.rate));
+    if let Some(owner) = &status.owner {
+        add("worker", owner.clone());
+    }
+    for it in &status.partitions {
+        let owner = it.owner.as_deref().unwrap_or("no worker");
+        let paused = if it.pause.is_some() { ", paused" } else { "" };
+        add("partition", format!("{}: checkpoint {}, {owner}{paused}", it.partition, it.checkpoint));
+    }
+    if let Some(standby) = &status.standby {
+        add("standby", standby_text(standby));
+    }
+    if status.parked_streams > 0 {
+        let given_up = match status.given_up_streams {
+            0 => String::new(),
+            count => format!(", {count} given up"),
+        };
+        add("parked", format!("{} streams{given_up}", status.parked_streams));
+    }
+    if let Some(EffectCounts { done, failed }) = status.effects {
+        add("effects", format!("{done} done, {failed} failed attempts since the worker started"));
+    }
+    if let Some(error) = &status.last_error {
+        let mut text = format!("{} (attempt {}, {})", error.message, error.attempts, error.at);
+        if let (Some(checkpoint), Some(stream), Some(changeset)) =
+            (error.checkpoint, &error.stream_id, error.changeset_id)
+        {
+            text += &format!("\nat checkpoint {checkpoint}: changeset {changeset} of stream {stream}");
+        }
+        add("error", text);
+    }
+    if let Some(pause) = &status.pause {
+        let mut text = format!("since {}: {}", pause.since, pause.reason);
+        if let Some(failed) = &pause.failure {
+            text += &format!(
+                "\nat checkpoint {}: changeset {} of stream {}, {} attempts",
+                failed.checkpoint, failed.changeset_id, failed.stream_id, failed.attempts
+            );
+        }
+        add("paused", text);
+    }
+    if let Some(stalled) = &status.stalled {
+        add("stalled", stalled.clone());
+    }
+    fields(&rows)
+}
+
+fn standby_text(standby: &StandbyStatus) -> String {
+    let StandbyStatus { version, plan, checkpoint, rate, .. } = standby;
+    let role = match plan.role {
+        StandbyRole::Building if plan.swap => "is being built and becomes live when it has caught up",
+        StandbyRole::Building => "is being built; `swap` makes it live",
+        StandbyRole::Following => "was live before and stays up to date; `rollback` makes it live again",
+    };
+    let state = state_of(standby.state, standby.rebuild.as_ref());
+    let mut text =
+        format!("version {version} {role}\n{state}, checkpoint {checkpoint}, {rate:.0} changesets/s");
+    if let Some(note) = &plan.note {
+        text += &format!("\nnot swapped: {note}");
+    }
+    if let Some(error) = &standby.last_error {
+        text += &format!("\n{}", error.message);
+    }
+    text
+}
+
+pub(crate) fn parked_text(parked: &[ParkedStream]) -> String {
+    if parked.is_empty() {
+        return "no stream is parked".to_owned();
+    }
+    let rows = parked.iter().map(|it| {
+        [
+            it.stream_id.to_string(),
+            it.first.to_string(),
+            it.changesets.to_string(),
+            it.attempts.to_string(),
+            it.retry_at.map_or_else(|| "given up".to_owned(), |at| at.to_string()),
+            it.error.clone(),
+        ]
+    });
+    table(["STREAM", "FIRST", "WAITING", "ATTEMPTS", "NEXT ATTEMPT", "ERROR"], rows)
+}
+
+fn state(status: &Status) -> String {
+    state_of(status.state, status.rebuild.as_ref())
+}
+
+fn state_of(state: State, rebuild: Option<&Rebuild>) -> String {
+    let name = match state {
+        State::Starting => "starting",
+        State::Following => "following",
+        State::CatchingUp => "catching up",
+        State::Rebuilding => "rebuilding",
+        State::Retrying => "retrying",
+        State::Elsewhere => "on another worker",
+        State::Absent => "another version is live",
+        State::Paused => "paused",
+        State::Stopped => "stopped",
+    };
+    match rebuild {
+        Some(rebuild) => format!("{name} {:.0}%", rebuild.percent),
+        None => name.to_owned(),
+    }
+}
+
+fn error(status: &Status) -> Option<String> {
+    let error = status.last_error.as_ref().map(|error| &error.message);
+    status.stalled.as_ref().or(error).cloned()
+}

@@ -1,0 +1,46 @@
+//! Parsers for values that several sub-commands take.
+
+use std::time::Duration;
+
+use crate::exit::{Failure, Outcome};
+
+/// A number of seconds, such as `10` or `0.5`.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+/// A duration with its unit, such as `7d`, `36h` or `90 s`. A day has 24 hours.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::Span = text.parse().map_err(|_| "expected a duration such as 7d or 36h".to_owned())?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|e| e.to_string())?;
+    Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// The text itself, or the contents of a file for `@FILE`, or standard input for `-`.
+pub(crate) fn text_or_file(value: &str) -> Outcome<String> {
+    match (value, value.strip_prefix('@')) {
+        ("-", _) => {
+            std::io::read_to_string(std::io::stdin()).map_err(|e| Failure::file("standard input", &e))
+        }
+        (_, Some(path)) => std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e)),
+        (text, None) => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_needs_a_unit() {
+        for (text, seconds) in
+            [("7d", 604_800), ("36h", 129_600), ("90 s", 90), ("1d 12h", 129_600), ("0s", 0)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["7", "", "soon", "-1d", "1 month"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}
