@@ -99,3 +99,48 @@ templates: tools-aws
 tools-aws:
     [ -x target/aws-tools/bin/sam ] || { python3 -m venv target/aws-tools && \
         target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 aws-sam-cli==1.170.0; }
+
+# What is published, each after what it depends on.
+published := "ees-store ees-projector-derive ees-aggregate ees-projector ees-projections ees"
+
+# Compares the public API of the published crates with docs/public-api.
+public-api: (compare-public-api "check")
+
+# Writes the public API of the published crates to docs/public-api, after an intended change.
+public-api-accept: (compare-public-api "accept")
+
+# All of the workspace with all features, as `docs` has it: so nothing is compiled for this alone.
+[private]
+compare-public-api action:
+    RUSTDOC="$PWD/tests/public-api/rustdoc" RUSTDOCFLAGS="-Z unstable-options --output-format json" \
+        cargo doc --quiet --workspace --lib --no-deps --all-features --locked
+    cargo run --quiet --locked --manifest-path tests/public-api/Cargo.toml --target-dir target/public-api -- \
+        {{action}} "${CARGO_TARGET_DIR:-target}/doc" docs/public-api {{published}}
+
+# Prepares a release, after `just ci`: versions, changelog, packages, tag. Uploads nothing, and prints what would.
+release version:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    fail() { echo "error: $1" >&2; exit 1; }
+    export version={{quote(version)}} date=$(date -u +%F)
+    packages=({{prepend("-p ", published)}})
+
+    [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || fail "'$version' is not a version such as 1.2.3"
+    [ -z "$(git status --porcelain)" ] || fail "there are uncommitted changes"
+    ! git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null || fail "the tag v$version exists"
+    ! grep -q "^## $version " CHANGELOG.md || fail "CHANGELOG.md has a section $version"
+    perl -0ne 'exit !/^## Unreleased\n(?!\s*(^## |\z))/m' CHANGELOG.md || fail "CHANGELOG.md has nothing under '## Unreleased'"
+
+    # In [workspace.package], and wherever a crate of ours depends on another.
+    perl -pi -e 's/^(version = ").*(")$/$1$ENV{version}$2/; s/^(ees\S* = \{.*version = "=?)[^"]*/$1$ENV{version}/' Cargo.toml
+    perl -pi -e 's/^## Unreleased$/## Unreleased\n\n## $ENV{version} - $ENV{date}/' CHANGELOG.md
+    cargo update --quiet --workspace --offline
+    git commit --quiet --all --message "Release $version"
+
+    # All features: a file that a package lacks may be of one of them.
+    cargo publish --dry-run --locked --all-features "${packages[@]}" ||
+        fail "the packages don't build; the commit stays: git reset --hard HEAD~1"
+    git tag --annotate "v$version" --message "ees $version"
+
+    printf '\n%s\n' "Version $version is committed, tagged and packaged. Nothing is uploaded yet; this does it:" \
+        "    cargo publish --locked ${packages[*]} && git push --follow-tags"

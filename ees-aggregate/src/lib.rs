@@ -1,3 +1,5 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 //! Aggregates: load a business entity from its stream, decide what happens next, commit that.
 //!
 //! Where to start:

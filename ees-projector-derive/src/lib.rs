@@ -1,3 +1,5 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 //! `#[derive(ReadModel)]` for `ees-projector`, which re-exports it.
 //!
 //! `attributes` reads what is said of the table and of a field, `serde_attributes` what serde does to a field's name

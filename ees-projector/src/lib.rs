@@ -1,3 +1,5 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 //! Projections applied exactly once: from the one global order of an event store to read models.
 //!
 //! Where to start:

@@ -1,3 +1,5 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 //! An event store: streams of changesets under optimistic concurrency, and one global order over all of them.
 //!
 //! Where to start:

@@ -1,3 +1,5 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 //! Read models everybody wants.
 //!
 //! - [`Statistics`]: how many streams, changesets and events there are, and how long the longest stream is.
