@@ -9,23 +9,23 @@ use ees_test_aws::{Account, Faults, LocalAws};
 
 const TABLE: &str = "log";
 
-/// A store in a local AWS that is kind, or, with a seed, as unkind as the real one.
-struct DynamoDb<const SEED: u64> {
+/// A store in a local AWS that is kind, or as unkind as the real one.
+struct DynamoDb<const UNKIND: bool> {
     account: Account,
     /// Its own, so that it can be cut off.
     faults: Faults,
     store: Arc<Store>,
 }
 
-impl<const SEED: u64> DynamoDb<SEED> {
+impl<const UNKIND: bool> DynamoDb<UNKIND> {
     async fn open(account: Account) -> Self {
-        let faults = if SEED == 0 { Faults::none() } else { Faults::everything(SEED) };
+        let faults = if UNKIND { Faults::everything(seed()) } else { Faults::none() };
         let store = Store::open(&account.sdk_config_with(&faults), TABLE).await.unwrap();
         Self { account, faults, store: Arc::new(store) }
     }
 }
 
-impl<const SEED: u64> Subject for DynamoDb<SEED> {
+impl<const UNKIND: bool> Subject for DynamoDb<UNKIND> {
     const CAPABILITIES: Capabilities = Capabilities {
         orders_at_commit: false,
         shares_log: true,
@@ -65,16 +65,15 @@ impl<const SEED: u64> Subject for DynamoDb<SEED> {
     }
 }
 
-ees_store::store_laws!(DynamoDb<0>);
+/// Which bad day it is. Other ones by `just bad-days`.
+fn seed() -> u64 {
+    std::env::var("EES_FAULT_SEED").map_or(1, |seed| seed.parse().unwrap())
+}
+
+ees_store::store_laws!(DynamoDb<false>);
 
 mod on_a_bad_day {
     use super::DynamoDb;
 
-    ees_store::store_laws!(DynamoDb<1>);
-}
-
-mod on_another_bad_day {
-    use super::DynamoDb;
-
-    ees_store::store_laws!(DynamoDb<2>);
+    ees_store::store_laws!(DynamoDb<true>);
 }

@@ -55,7 +55,7 @@ async fn freeze_again_and_again(database: &TestDatabase, url: &str, times: usize
     let mut other = Command::new(std::env::current_exe().unwrap());
     other.args([
         "--exact",
-        "frozen::a_frozen_process_holds_nobody_up_and_goes_on_when_it_thaws",
+        "postgres::frozen::a_frozen_process_holds_nobody_up_and_goes_on_when_it_thaws",
         "--nocapture",
     ]);
     let other = other.env(URL, url).stdout(Stdio::null()).stderr(Stdio::null());
