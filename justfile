@@ -21,8 +21,8 @@ features:
     #!/usr/bin/env bash
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
-    for feature in "" sqlite postgres dynamodb http client sigv4 tls laws aws sns; do lint ees-store "$feature"; done
-    for feature in "" sqlite postgres tls testkit; do lint ees-aggregate "$feature"; done
+    for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns; do lint ees-store "$feature"; done
+    for feature in "" sqlite postgres testkit; do lint ees-aggregate "$feature"; done
     for feature in "" sqlite postgres dynamodb http testkit derive sns sqs aws-lambda sns,aws-lambda webhook; do lint ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" postgres dynamodb sns sigv4; do lint ees "$feature"; done
@@ -42,13 +42,15 @@ deny:
 test:
     cargo test --workspace
 
-# Runs every example.
+# Runs every example. What they are made of is what the tests have built.
 examples:
-    cargo run --locked -p ees-examples --example quickstart
-    cargo run --locked -p ees-examples --example account
-    cargo run --locked -p ees-examples --example file_history
-    cargo run --locked -p ees-examples --example accounts_postgres
-    cargo run --locked -p ees-examples --example own_sql_postgres
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --locked --workspace --examples
+    for example in quickstart account file_history accounts_postgres own_sql_postgres; do
+        printf '\n--- %s\n' "$example"
+        "${CARGO_TARGET_DIR:-target}/debug/examples/$example"
+    done
 
 # Starts the shop with all it needs, prints what to try, and stays up until Ctrl-C.
 shop:
@@ -61,16 +63,19 @@ bench:
 
 # Checks that the benchmarks run, with what the tests have built; their figures mean nothing.
 bench-short:
-    cargo bench --locked --profile dev -p ees-tests --bench embedded --bench postgres -- --short
+    cargo bench --locked --profile dev --workspace --bench embedded --bench postgres -- --short
 
 # Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":
-    EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test file_history --test file_history_postgres -- --nocapture
+    EES_KILL_MINUTES=$(({{hours}} * 30)) cargo test -p ees-tests --release --test end_to_end -- --nocapture file_history
 
 # Has everybody at work at once on DynamoDB while all that can go wrong does, on many days (CI takes a few).
 bad-days seeds="200":
-    EES_FAULT_SEEDS={{seeds}} cargo test -p ees-store --all-features --test dynamodb -- --nocapture on_a_bad_day
+    EES_FAULT_SEEDS={{seeds}} cargo test -p ees-store --all-features --test store -- --nocapture at_work_on_a_bad_day
     EES_FAULT_SEEDS={{seeds}} cargo test -p ees-projector --all-features --test aws -- --nocapture on_a_bad_day
+    for seed in $(seq 2 $((2 + {{seeds}} / 20))); do \
+        EES_FAULT_SEED=$seed cargo test -p ees-store --all-features --test store -- laws::dynamodb::on_a_bad_day || exit 1; \
+    done
 
 # Sends the whole real history through the stack on the local AWS, as CI does (`just test` takes its beginning): five minutes.
 whole-history:

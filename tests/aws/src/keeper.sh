@@ -21,7 +21,19 @@ trap exit HUP INT TERM
 # Without this each call of a function waits 40 ms for the acknowledgement of its first half.
 mkdir python temporary
 echo 'import socketserver; socketserver.StreamRequestHandler.disable_nagle_algorithm = True' >python/sitecustomize.py
+# And a condition, which each item of a query is held against, is read once, not once for each: a third of its time.
+cat >python/emulator.py <<'END'
+from functools import lru_cache
+
+from ministack.app import main
+from ministack.services import dynamodb
+
+tokenize = lru_cache(maxsize=1024)(dynamodb._tokenize)
+dynamodb._tokenize = lambda expression: list(tokenize(expression))
+dynamodb._condition_syntax_error = lru_cache(maxsize=1024)(dynamodb._condition_syntax_error)
+main()
+END
 AUTH=$authorization GATEWAY_PORT=$port BIND_HOST=127.0.0.1 AWS_ENDPOINT_URL=http://127.0.0.1:$port LOG_LEVEL=WARNING \
-    PYTHONPATH=$folder/python TMPDIR=$folder/temporary "$venv/bin/ministack" </dev/null 9<&- &
+    PYTHONPATH=$folder/python TMPDIR=$folder/temporary "$venv/bin/python" python/emulator.py </dev/null 9<&- &
 emulator=$!
 wait_for_users_to_leave

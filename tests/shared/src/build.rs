@@ -9,15 +9,11 @@ use crate::workspace;
 /// The command (`ees`), or a program of functions for AWS, in the profile the tests run in: with everything, but for the
 /// benchmark only with what that measures.
 ///
-/// All of them together: what they are made of is built once then.
-///
 /// # Panics
 /// When it can't be built.
 pub fn binary(name: &str) -> PathBuf {
     if cfg!(debug_assertions) {
-        let programs = ["-p", "ees", "-p", "ees-lambda", "-p", "ees-own-projection", "--bins"];
-        let features = ["--features", "ees/postgres,ees/dynamodb,ees/sns,ees/sigv4"];
-        build("the programs", &[&programs[..], &features].concat());
+        build_all();
     } else {
         build(name, &["-p", name, "--bin", name, "--features", "postgres"]);
     }
@@ -29,8 +25,19 @@ pub fn binary(name: &str) -> PathBuf {
 /// # Panics
 /// When it can't be built.
 pub fn example(name: &str) -> PathBuf {
-    build(name, &["-p", "ees-examples", "--example", name]);
+    if cfg!(debug_assertions) {
+        build_all();
+    } else {
+        build(name, &["-p", "ees-examples", "--example", name]);
+    }
     folder().join("examples").join(name)
+}
+
+/// Builds all of them together, as parts of the workspace: so they have the features that everything has in `cargo test
+/// --workspace`, and only they themselves are left to build. An example makes Cargo count the features of the tests in.
+fn build_all() {
+    let bins = ["--bin", "ees", "--bin", "bootstrap", "--bin", "own_projection"];
+    build("the programs", &[&["--workspace", "--example", "file_history"], &bins[..]].concat());
 }
 
 fn build(name: &str, what: &[&str]) {

@@ -1,6 +1,8 @@
 //! The stack of `deploy/template.yaml`, deployed to a local AWS with the functions as they are.
+//! And what of the command has to do with AWS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod cli;
 mod contract;
 mod dying;
 mod events;

@@ -1,0 +1,280 @@
+//! A table that another system has made and written is taken over in place.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
+    Projection, ProjectionType, ScalarAttributeType,
+};
+use ees_store::dynamodb::{Store, adopt, check};
+use ees_store::{ChangesetLog, Checkpoint, Error, EventStore, LogQuery, StreamQuery};
+use ees_test_aws::{Account, Faults, LocalAws};
+
+use super::support::{Item, append, commit, get, item, labels, n, read, s};
+
+const TABLE: &str = "changesets";
+const COUNTER: &str = "!!!RESERVED:GLOBAL-COUNTER!!!";
+
+fn key(partition: &str, sort: &str) -> Vec<KeySchemaElement> {
+    [(partition, KeyType::Hash), (sort, KeyType::Range)]
+        .map(|(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap())
+        .to_vec()
+}
+
+fn all() -> Projection {
+    Projection::builder().projection_type(ProjectionType::All).build()
+}
+
+/// The table as the other system makes it: the misspelt index, local indexes that hold everything.
+async fn create(client: &Client) {
+    let mut create = client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
+    for (name, kind) in [
+        ("stream_id", ScalarAttributeType::S),
+        ("changeset_id", ScalarAttributeType::N),
+        ("first_event_id", ScalarAttributeType::N),
+        ("last_event_id", ScalarAttributeType::N),
+        ("page", ScalarAttributeType::N),
+        ("page_item", ScalarAttributeType::N),
+    ] {
+        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
+        create = create.attribute_definitions(attribute.build().unwrap());
+    }
+    for (name, sort) in [("FirstEventId", "first_event_id"), ("LastEventId", "last_event_id")] {
+        let index = LocalSecondaryIndex::builder().index_name(name).projection(all());
+        let index = index.set_key_schema(Some(key("stream_id", sort)));
+        create = create.local_secondary_indexes(index.build().unwrap());
+    }
+    let index = GlobalSecondaryIndex::builder().index_name("EmumerationIndex").projection(all());
+    let index = index.set_key_schema(Some(key("page", "page_item"))).build().unwrap();
+    let create =
+        create.set_key_schema(Some(key("stream_id", "changeset_id"))).global_secondary_indexes(index);
+    create.send().await.unwrap();
+}
+
+/// A changeset of two events, with its place if it has one.
+fn changeset(stream: &str, id: i64, place: Option<i64>) -> Item {
+    let mut changeset = item([
+        ("stream_id", s(stream)),
+        ("changeset_id", n(id)),
+        ("events", s(r#"[{"type": "a"}, 7]"#)),
+        ("metadata", s("{}")),
+        ("timestamp", s("2021-04-05T06:07:08.000009")),
+        ("first_event_id", n(2 * id - 1)),
+        ("last_event_id", n(2 * id)),
+    ]);
+    if let Some(place) = place {
+        changeset.extend(item([("page", n(place / 1_000)), ("page_item", n(place % 1_000))]));
+    }
+    changeset
+}
+
+async fn put(client: &Client, item: Item) {
+    client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+}
+
+/// Holes at 1, 4 and 5; a2, b3 and c1 never got a place.
+async fn existing() -> (Account, Client) {
+    let account = LocalAws::account().await;
+    let client = Client::new(&account.sdk_config());
+    create(&client).await;
+    for (stream, id, place) in [
+        ("a", 1, Some(0)),
+        ("b", 1, Some(2)),
+        ("a", 2, None),
+        ("b", 2, Some(3)),
+        ("a", 3, Some(6)),
+        ("b", 3, None),
+        ("c", 1, None),
+    ] {
+        put(&client, changeset(stream, id, place)).await;
+    }
+    let counter = item([
+        ("stream_id", s(COUNTER)),
+        ("changeset_id", n(0)),
+        ("page", n(0)),
+        ("page_item", n(6)),
+        ("prev_stream_id", s("a")),
+        ("prev_stream_changeset_id", n(3)),
+    ]);
+    put(&client, counter).await;
+    (account, client)
+}
+
+async fn open(account: &Account, faults: &Faults) -> Store {
+    Store::open(&account.sdk_config_with(faults), TABLE).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_table_of_another_system_is_not_opened_before_it_is_adopted() {
+    let (account, _) = existing().await;
+    let refused = Store::open(&account.sdk_config(), TABLE).await.map(drop).unwrap_err();
+    assert!(
+        matches!(&refused, Error::InvalidRequest(why) if why.contains("ees dynamodb adopt")),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_adopted_table_keeps_its_order_and_its_holes_and_goes_on() {
+    let (account, client) = existing().await;
+    let mut told = Vec::new();
+    let adopted = adopt(&account.sdk_config(), TABLE, |changesets| told.push(changesets)).await.unwrap();
+    assert!(!adopted.is_known);
+    assert_eq!((adopted.changesets, adopted.head.get(), adopted.holes, adopted.indexed), (7, 7, 3, 3));
+    assert_eq!(told.last(), Some(&7));
+    assert!(adopted.calls >= 2 && adopted.read_units > 0.0);
+
+    let store = open(&account, &Faults::none()).await;
+    let log = labels(&read(&store).await);
+    assert_eq!(log[..4], ["0 a1", "2 b1", "3 b2", "6 a3"]);
+    let mut late: Vec<_> = log[4..].iter().map(|label| label.split(' ').collect::<Vec<_>>()).collect();
+    assert_eq!(late.iter().map(|it| it[0]).collect::<Vec<_>>(), ["7", "8", "9"]);
+    late.sort_by_key(|it| it[1]);
+    assert_eq!(late.iter().map(|it| it[1]).collect::<Vec<_>>(), ["a2", "b3", "c1"]);
+
+    let counter = get(&client, TABLE, COUNTER, 0).await.unwrap();
+    assert_eq!((&counter["page"], &counter["page_item"]), (&n(0), &n(9)));
+    assert_eq!(counter["prev_changeset_id"], counter["prev_stream_changeset_id"]);
+
+    // And on, with the times ascending and the old texts token for token.
+    append(&store, "a", 3).await;
+    store.commit(commit("d", 0, "[1]").with_stream_type("t".parse().unwrap())).await.unwrap();
+    let page =
+        store.read(LogQuery::from(Checkpoint::new(10), 1).with_wait(super::support::WAIT)).await.unwrap();
+    assert_eq!(page.next, Checkpoint::new(11));
+    let a = store.read_stream(StreamQuery::all("a".parse().unwrap())).await.unwrap().changesets;
+    assert_eq!(a[0].events.iter().collect::<Vec<_>>(), [r#"{"type":"a"}"#, "7"]);
+    assert_eq!((a[0].timestamp.to_string().as_str(), a.len()), ("2021-04-05T06:07:08.000009Z", 4));
+    assert!(a[3].timestamp > a[2].timestamp);
+    let by_event = StreamQuery::events("a".parse().unwrap(), 4.into(), Some(5.into()));
+    assert_eq!(store.read_stream(by_event).await.unwrap().changesets.len(), 2);
+}
+
+/// Pages are as large as asked for, holes or not, and a filtered reader gets over them.
+#[tokio::test]
+async fn holes_take_no_room_in_a_page() {
+    let (account, _) = existing().await;
+    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    let store = open(&account, &Faults::none()).await;
+    for (from, limit, next, places) in [
+        (0, 1, 2, vec![0]),
+        (0, 3, 6, vec![0, 2, 3]),
+        (1, 2, 6, vec![2, 3]),
+        (4, 1, 7, vec![6]),
+        (5, 2, 8, vec![6, 7]),
+    ] {
+        let page = store.read(LogQuery::from(Checkpoint::new(from), limit)).await.unwrap();
+        let found: Vec<_> = page.changesets.iter().map(|it| it.checkpoint.get()).collect();
+        // Past the holes behind the last one.
+        assert_eq!((found, page.next.get()), (places, next), "{limit} from {from}");
+    }
+}
+
+/// Adopting is done once; again, it only looks for what has no place.
+#[tokio::test]
+async fn adopting_again_changes_nothing() {
+    let (account, _) = existing().await;
+    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    let store = open(&account, &Faults::none()).await;
+    let (log, head) = (labels(&read(&store).await), store.head().await.unwrap());
+    let again = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    assert!(again.is_known);
+    assert_eq!((again.holes, again.indexed), (3, 0));
+    assert_eq!((labels(&read(&store).await), store.head().await.unwrap()), (log, head));
+}
+
+/// Interrupted at any call, it goes on; the outcome is the same.
+#[tokio::test]
+async fn adopting_may_be_interrupted_anywhere() {
+    for seed in 1..=4 {
+        let (account, _) = existing().await;
+        for calls in [3, 5, 7, 9, 11, 13] {
+            let faults = Faults::seeded(seed).lost(0.3).delayed(0.5, std::time::Duration::from_millis(3));
+            let config = account.sdk_config_with(&faults);
+            let adopting = tokio::spawn(async move { adopt(&config, TABLE, |_| ()).await });
+            while faults.calls().total() < calls && !adopting.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            // As a process that is killed: what was sent is sent, and nothing else comes.
+            adopting.abort();
+            let _ = adopting.await;
+            faults.cut_off().await;
+        }
+        adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+        let store = open(&account, &Faults::none()).await;
+        let log = labels(&read(&store).await);
+        assert_eq!(
+            (log.len(), &log[..4]),
+            (7, &["0 a1", "2 b1", "3 b2", "6 a3"].map(str::to_owned)[..]),
+            "{seed}"
+        );
+    }
+}
+
+/// Several who adopt at once come to one end, whoever is first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn adopting_twice_at_once_is_adopting_once() {
+    for seed in 1..=5 {
+        let (account, _) = existing().await;
+        let adopting = (0..3).map(|number| {
+            let faults = Faults::everything(seed * 3 + number);
+            let config = account.sdk_config_with(&faults);
+            tokio::spawn(async move { adopt(&config, TABLE, |_| ()).await.unwrap() })
+        });
+        for done in futures::future::join_all(adopting).await {
+            assert_eq!(done.unwrap().holes, 3);
+        }
+        let log = labels(&read(&open(&account, &Faults::none()).await).await);
+        assert_eq!(
+            (log.len(), &log[..4]),
+            (7, &["0 a1", "2 b1", "3 b2", "6 a3"].map(str::to_owned)[..]),
+            "{seed}"
+        );
+    }
+}
+
+/// A table in which nothing was ever indexed, or nothing at all was written, can be adopted as well.
+#[tokio::test]
+async fn a_table_without_a_counter_gets_one() {
+    for is_empty in [true, false] {
+        let account = LocalAws::account().await;
+        let client = Client::new(&account.sdk_config());
+        create(&client).await;
+        if !is_empty {
+            put(&client, changeset("a", 1, None)).await;
+        }
+        let adopted = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+        assert_eq!((adopted.holes, adopted.indexed), (0, u64::from(!is_empty)));
+        let store = open(&account, &Faults::none()).await;
+        append(&store, "b", 0).await;
+        super::support::read_all(&store, 1 + usize::from(!is_empty)).await;
+    }
+}
+
+/// Local indexes that hold everything leave a third of the room, and the store says so before anything is sent.
+#[tokio::test]
+async fn the_limit_is_that_of_the_table() {
+    let (account, _) = existing().await;
+    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    let store = open(&account, &Faults::none()).await;
+    let limit = store.limit_bytes();
+    assert!((130_000..137_000).contains(&limit), "{limit}");
+    let of_size = |bytes: usize| commit("large", 0, &format!("[\"{}\"]", "x".repeat(bytes - 6)));
+    let refused = store.commit(of_size(limit + 1)).await.unwrap_err();
+    assert_eq!(refused.code(), "CHANGESET_TOO_LARGE");
+    store.commit(of_size(limit)).await.unwrap();
+    super::support::read_all(&store, 8).await;
+}
+
+/// What is less than it could be is said, with what it means.
+#[tokio::test]
+async fn a_check_says_what_a_table_lacks() {
+    let (account, _) = existing().await;
+    let checks = check(&account.sdk_config(), TABLE).await.unwrap();
+    let lacking: Vec<_> = checks.iter().filter(|it| !it.is_well).map(|it| it.what).collect();
+    assert!(lacking.contains(&"size of a changeset") && lacking.contains(&"stream of changes"), "{checks:?}");
+    let none = check(&account.sdk_config(), "elsewhere").await.unwrap_err();
+    assert!(none.to_string().contains("create-table"), "{none}");
+    let ours = super::support::account().await;
+    let checks = check(&ours.sdk_config(), super::support::TABLE).await.unwrap();
+    assert!(checks.iter().all(|it| it.is_well), "{checks:?}");
+}

@@ -1,0 +1,97 @@
+//! What it costs, counted: calls carry over to AWS, seconds on an emulator do not.
+
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use ees_store::dynamodb::cost;
+use ees_store::{ChangesetLog, Checkpoint, EventStore, LogQuery};
+use ees_test_aws::Faults;
+
+use super::support::{TABLE, account, append, candidate, client, commit, committing, get, indexer, read};
+
+/// One call begins a stream, two append to it; a key or a type make the write a transaction, and add no call.
+#[tokio::test]
+async fn a_commit_is_one_read_at_most_and_one_write() {
+    let account = account().await;
+    let faults = Faults::none();
+    let store = committing(&account, &faults).await;
+    faults.calls().take();
+    let calls = |faults: &Faults| faults.calls().take().into_iter().collect::<Vec<_>>();
+    let told = |calls: &[(&str, usize)]| {
+        calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>()
+    };
+
+    append(&store, "a", 0).await;
+    assert_eq!(calls(&faults), told(&[("PutItem", 1)]));
+    append(&store, "a", 1).await;
+    assert_eq!(calls(&faults), told(&[("PutItem", 1), ("Query", 1)]));
+    store.commit(commit("a", 2, "[1]").with_idempotency_key("k".parse().unwrap())).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("Query", 1), ("TransactWriteItems", 1)]));
+    let typed = || commit("t", 0, "[1]").with_stream_type("type".parse().unwrap());
+    store.commit(typed().with_idempotency_key("k".parse().unwrap())).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("TransactWriteItems", 1)]));
+    store.commit(typed().with_idempotency_key("k".parse().unwrap())).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("TransactWriteItems", 1)]), "a repeat");
+    store.commit(commit("a", 1, "[1]")).await.unwrap_err();
+    assert_eq!(calls(&faults), told(&[("Query", 1)]), "a refusal writes nothing");
+    store.commit_in_order((0..20).map(|last| commit("b", last, "[1]")).collect()).await;
+    assert_eq!(calls(&faults), told(&[("PutItem", 20)]), "who commits in order knows the end of the stream");
+}
+
+/// At most 0.1 calls a changeset to index in batches of 100, 0.02 to read.
+#[tokio::test]
+async fn indexing_and_reading_take_few_calls() {
+    const COUNT: u64 = 900;
+    let account = account().await;
+    let faults = Faults::none();
+    let store = committing(&account, &faults).await;
+    // Four rounds: streams that begin, and streams that go on.
+    let streams = COUNT / 4;
+    for round in 0..4 {
+        let commits = (0..streams).map(|stream| commit(&format!("s{stream}"), round, "[1]")).collect();
+        for verdict in store.commit_in_order(commits).await {
+            verdict.unwrap();
+        }
+    }
+    let indexing = Faults::none();
+    let mut calls = 0;
+    for batch in (0..COUNT).collect::<Vec<_>>().chunks(100) {
+        // A function that was started anew: it remembers nothing of the last batch.
+        let indexer = indexer(&account, &indexing).await;
+        indexing.calls().take();
+        let candidates = batch.iter().map(|at| candidate(&format!("s{}", at % streams), at / streams + 1));
+        assert_eq!(indexer.index(candidates.collect()).await.unwrap(), batch.len());
+        calls += indexing.calls().total();
+    }
+    assert!(calls * 10 <= COUNT as usize, "{calls} calls for {COUNT} changesets");
+
+    faults.calls().take();
+    let page = store.read(LogQuery::from(Checkpoint::START, 1_000)).await.unwrap();
+    assert_eq!(page.changesets.len() as u64, COUNT);
+    assert!(faults.calls().total() * 50 <= COUNT as usize, "{:?}", faults.calls().take());
+    faults.calls().take();
+    let mut from = Checkpoint::START;
+    while from < page.next {
+        from = store.read(LogQuery::from(from, 100)).await.unwrap().next;
+    }
+    assert!(faults.calls().total() * 50 <= COUNT as usize, "{:?}", faults.calls().take());
+}
+
+/// The figures that `ees dynamodb cost` prints are those by which writes are billed.
+#[tokio::test]
+async fn writes_cost_what_they_are_said_to() {
+    let account = account().await;
+    let client = client(&account);
+    let store = committing(&account, &Faults::none()).await;
+    for bytes in [300, 3_000, 30_000] {
+        let name = format!("s{bytes}");
+        store.commit(commit(&name, 0, &format!("[\"{}\"]", "x".repeat(bytes - 6)))).await.unwrap();
+        let mut stored = get(&client, TABLE, &name, 1).await.unwrap();
+        stored.insert("stream_id".to_owned(), super::support::s(&format!("copy of {name}")));
+        let put = client.put_item().table_name(TABLE).set_item(Some(stored));
+        let answer = put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.unwrap();
+        let billed = answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap();
+        let said =
+            cost(bytes as u64, 0).into_iter().find(|it| it.what == "begin a stream").unwrap().write_units;
+        assert!((billed * 1_000.0 - said as f64).abs() < 1.0, "{bytes} bytes: {billed} is not {said} / 1000");
+    }
+    assert!(read(&store).await.is_empty());
+}

@@ -1,0 +1,12 @@
+//! What is particular to the store in DynamoDB.
+
+mod adopting;
+mod conflicts;
+mod costs;
+mod doubts;
+mod indexing;
+mod late;
+mod racing;
+mod stuck;
+mod support;
+mod unreadable;

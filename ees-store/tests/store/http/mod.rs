@@ -1,0 +1,14 @@
+//! The HTTP contract, line by line, from the wire: each test talks to a server on a socket of its own.
+
+mod bounds;
+mod changesets;
+mod commit;
+mod docs;
+mod gate;
+mod keys;
+mod operation;
+mod statistics;
+mod streams;
+mod support;
+mod tokens;
+mod typed;

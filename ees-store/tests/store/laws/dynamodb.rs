@@ -1,0 +1,79 @@
+//! The store in DynamoDB keeps the laws, also with several stores on one table, and on a bad day.
+
+use std::sync::Arc;
+
+use ees_store::dynamodb::{LIMIT_BYTES, Store, create_table};
+use ees_store::laws::{Capabilities, Subject};
+use ees_store::{ChangesetLog, EventStore};
+use ees_test_aws::{Account, Faults, LocalAws};
+
+const TABLE: &str = "log";
+
+/// A store in a local AWS that is kind, or as unkind as the real one.
+struct DynamoDb<const UNKIND: bool> {
+    account: Account,
+    /// Its own, so that it can be cut off.
+    faults: Faults,
+    store: Arc<Store>,
+}
+
+impl<const UNKIND: bool> DynamoDb<UNKIND> {
+    async fn open(account: Account) -> Self {
+        let faults = if UNKIND { Faults::everything(seed()) } else { Faults::none() };
+        let store = Store::open(&account.sdk_config_with(&faults), TABLE).await.unwrap();
+        Self { account, faults, store: Arc::new(store) }
+    }
+}
+
+impl<const UNKIND: bool> Subject for DynamoDb<UNKIND> {
+    const CAPABILITIES: Capabilities = Capabilities {
+        orders_at_commit: false,
+        shares_log: true,
+        limit_bytes: LIMIT_BYTES,
+        ..Capabilities::ALL
+    };
+
+    async fn new() -> Self {
+        let account = LocalAws::account().await;
+        create_table(&account.sdk_config(), TABLE, false).await.unwrap();
+        Self::open(account).await
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+
+    fn log(&self) -> Arc<dyn ChangesetLog> {
+        self.store.clone()
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { account, store, .. } = self;
+        drop(store);
+        Self::open(account).await
+    }
+
+    /// The old store reaches the table no more.
+    async fn crash(self) -> Self {
+        let Self { account, faults, store: _old } = self;
+        faults.cut_off().await;
+        Self::open(account).await
+    }
+
+    async fn beside(&self) -> Option<Self> {
+        Some(Self::open(self.account.clone()).await)
+    }
+}
+
+/// Which bad day it is. Other ones by `just bad-days`.
+fn seed() -> u64 {
+    std::env::var("EES_FAULT_SEED").map_or(1, |seed| seed.parse().unwrap())
+}
+
+ees_store::store_laws!(DynamoDb<false>);
+
+mod on_a_bad_day {
+    use super::DynamoDb;
+
+    ees_store::store_laws!(DynamoDb<true>);
+}

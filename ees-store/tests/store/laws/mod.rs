@@ -1,0 +1,6 @@
+//! Every store keeps the laws.
+
+mod dynamodb;
+mod memory;
+mod postgres;
+mod sqlite;

@@ -1,0 +1,73 @@
+//! The embedded store keeps the laws.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ees_store::laws::{Capabilities, Subject};
+use ees_store::sqlite::Store;
+use ees_store::{ChangesetLog, EventStore};
+
+struct Sqlite {
+    folder: tempfile::TempDir,
+    store: Arc<Store>,
+}
+
+impl Sqlite {
+    fn open(folder: tempfile::TempDir) -> Self {
+        let store = Arc::new(Store::open(file_in(folder.path())).unwrap());
+        Self { folder, store }
+    }
+}
+
+impl Subject for Sqlite {
+    const CAPABILITIES: Capabilities = Capabilities::ALL;
+
+    async fn new() -> Self {
+        Self::open(tempfile::tempdir().unwrap())
+    }
+
+    fn store(&self) -> Arc<dyn EventStore> {
+        self.store.clone()
+    }
+
+    fn log(&self) -> Arc<dyn ChangesetLog> {
+        self.store.clone()
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { folder, store } = self;
+        drop(store);
+        Self::open(folder)
+    }
+
+    async fn crash(self) -> Self {
+        Self::open(as_after_a_kill(self.folder.path()))
+    }
+}
+
+fn file_in(folder: &Path) -> PathBuf {
+    folder.join("log.db")
+}
+
+/// The files as they are at this moment, in a folder of their own.
+///
+/// Taken again when SQLite moved the write-ahead log into the file meanwhile: a dead process leaves them as they
+/// were at one moment, not at two.
+fn as_after_a_kill(folder: &Path) -> tempfile::TempDir {
+    let file = file_in(folder);
+    let wal = folder.join("log.db-wal");
+    let (main, log) = loop {
+        let before = (std::fs::read(&file).unwrap(), std::fs::read(&wal).unwrap());
+        let after = (std::fs::read(&file).unwrap(), std::fs::read(&wal).unwrap());
+        let header = |wal: &[u8]| wal.get(..32).map(<[u8]>::to_vec);
+        if before.0 == after.0 && header(&before.1) == header(&after.1) {
+            break before;
+        }
+    };
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::write(file_in(copy.path()), main).unwrap();
+    std::fs::write(copy.path().join("log.db-wal"), log).unwrap();
+    copy
+}
+
+ees_store::store_laws!(Sqlite);

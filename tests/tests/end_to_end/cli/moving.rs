@@ -1,0 +1,84 @@
+use std::path::Path;
+
+use ees_tests::{Ran, Server, ees, run};
+
+use super::World;
+
+const HISTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.changesets.jsonl.gz");
+
+/// A log with some of everything, exported.
+fn exported(world: &World) -> Vec<String> {
+    world.run(&["import", HISTORY]).ok();
+    world
+        .run(&["commit", "typed", "--event", r#"{"n":1.0,"n":1e400}"#, "--event", "2", "--stream-type", "t"])
+        .ok();
+    world.run(&["commit", "typed", "--event", "3", "--expected-last-event", "2"]).ok();
+    world.run(&["export", "log.jsonl.gz"]).ok();
+    world.run(&["export", "-"]).ok().lines().map(ToOwned::to_owned).collect()
+}
+
+fn keep_order(file: &Path, data: &Path) -> Ran {
+    run(ees(&["import", "--keep-order", "--json", "--data"]).arg(data).arg(file))
+}
+
+fn counts(ran: Ran) -> (u64, u64) {
+    let summary = ran.json().remove(0);
+    (summary["imported"].as_u64().unwrap(), summary["already_there"].as_u64().unwrap())
+}
+
+#[test]
+fn a_whole_log_moves_with_its_order_times_and_types() {
+    let world = World::new();
+    let lines = exported(&world);
+    assert_eq!(lines.len(), 8_301);
+    let data = world.folder.path().join("moved");
+    let file = world.folder.path().join("log.jsonl.gz");
+    assert_eq!(counts(keep_order(&file, &data)), (8_301, 0));
+    assert_eq!(counts(keep_order(&file, &data)), (0, 8_301));
+    let moved = Server::start(&data);
+    let again: Vec<_> = run(&mut moved.ees(&["export", "-"])).ok().lines().map(ToOwned::to_owned).collect();
+    assert!(again == lines, "the moved log is another one");
+
+    let refused = keep_order(&file, &data).failed(1);
+    assert!(refused.contains("already open"), "while a server has it: {refused}");
+    let refused = world.run(&["export", "log.jsonl.gz"]).failed(3);
+    assert!(refused.contains("already exists"), "{refused}");
+}
+
+#[test]
+fn a_move_that_broke_off_goes_on_and_another_log_is_refused() {
+    let world = World::new();
+    let lines = exported(&world);
+    let data = world.folder.path().join("moved");
+    let half = world.file("half.jsonl", &lines[..4_500].join("\n"));
+    let whole = world.file("whole.jsonl", &lines.join("\n"));
+    assert_eq!(counts(keep_order(&half, &data)), (4_500, 0));
+    assert_eq!(counts(keep_order(&whole, &data)), (3_801, 4_500));
+
+    let mut other = lines[..3].to_vec();
+    other[1] = other[1].replace("file_added", "file_moved");
+    let other = world.file("other.jsonl", &other.join("\n"));
+    let refused = keep_order(&other, &data).failed(4);
+    assert!(refused.contains("other.jsonl:2: ") && refused.contains("ANOTHER_LOG"), "{refused}");
+}
+
+#[test]
+fn lines_that_do_not_follow_each_other_are_refused_before_they_are_stored() {
+    let world = World::new();
+    for event in 1..=3 {
+        let last = (event - 1).to_string();
+        world.run(&["commit", "a", "--event", "7", "--expected-last-changeset", &last]).ok();
+    }
+    let lines: Vec<_> = world.run(&["export", "-"]).ok().lines().map(ToOwned::to_owned).collect();
+    let earlier = lines[2].replacen("\"timestamp\":\"20", "\"timestamp\":\"19", 1);
+    for (bad, number) in [
+        ([&lines[0], &lines[2], &lines[1]], 2),
+        ([&lines[1], &lines[0], &lines[2]], 1),
+        ([&lines[0], &lines[1], &earlier], 3),
+    ] {
+        let text = bad.map(String::as_str).join("\n");
+        let file = world.file("bad.jsonl", &text);
+        let refused = keep_order(&file, &world.folder.path().join("moved")).failed(3);
+        assert!(refused.contains(&format!("bad.jsonl:{number}: ")), "{refused}");
+    }
+}

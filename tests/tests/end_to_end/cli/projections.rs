@@ -1,0 +1,65 @@
+use serde_json::{Value, json};
+
+use super::World;
+
+fn of(world: &World, name: &str) -> Value {
+    world.run(&["projections", "status", name, "--json"]).json().remove(0)
+}
+
+#[test]
+fn the_list_tells_where_each_one_is() {
+    let world = World::new();
+    world.run(&["commit", "a", "--event", "1", "--wait-for", "stream_catalogue"]).ok();
+    world.run(&["projections", "status", "statistics", "--stream", "a", "--changeset", "1"]).ok();
+    let list = world.run(&["projections", "list", "--json"]).json().remove(0);
+    let all: Vec<_> = list["projections"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    assert_eq!(all, [&json!("statistics"), &json!("stream_catalogue")]);
+    assert_eq!(of(&world, "statistics")["checkpoint"], 1);
+    let table = world.run(&["projections", "list"]).ok();
+    assert!(table.starts_with("NAME") && table.contains("LAG") && table.lines().count() == 3, "{table}");
+}
+
+#[test]
+fn a_paused_projection_stands_still_over_restarts_until_it_is_resumed() {
+    let mut world = World::new();
+    world.run(&["projections", "pause", "statistics", "--reason", "lunch"]).ok();
+    world.run(&["commit", "a", "--event", "1", "--wait-for", "stream_catalogue"]).ok();
+    world.server.kill_and_restart();
+    let status = world.run(&["projections", "status", "statistics"]).ok();
+    assert!(
+        status.contains("paused") && status.contains("lunch") && status.contains("1 changesets"),
+        "{status}"
+    );
+    let waiting = ["projections", "status", "statistics", "--stream", "a", "--changeset", "1"];
+    let late = world.run(&[&waiting[..], &["--timeout", "0.2"]].concat()).failed(8);
+    assert!(late.contains("did not reach"), "{late}");
+
+    world.run(&["projections", "resume", "statistics"]).ok();
+    world.run(&waiting).ok();
+    assert_eq!(world.get_json("/streams")["total_changesets"], 1);
+}
+
+#[test]
+fn a_rebuild_ends_where_it_began() {
+    let world = World::new();
+    for n in 1..=5 {
+        world.run(&["commit", &format!("s{n}"), "--event", "1", "--wait-for", "statistics"]).ok();
+    }
+    let before = world.get_json("/streams");
+    let done = world.run(&["projections", "rebuild", "statistics", "--reason", "to see it", "--json"]);
+    assert_eq!(done.json()[0]["checkpoint"], 5);
+    assert_eq!(world.get_json("/streams"), before);
+    let audit = world.get_json("/projections/statistics/audit");
+    assert_eq!(
+        (&audit["audit"][0]["action"], &audit["audit"][0]["reason"]),
+        (&json!("rebuild"), &json!("to see it"))
+    );
+}
+
+#[test]
+fn what_is_not_parked_can_not_be_tried_again() {
+    let world = World::new();
+    assert_eq!(world.run(&["projections", "parked", "stream_catalogue"]).ok(), "no stream is parked\n");
+    world.run(&["projections", "parked", "stream_catalogue", "--retry"]).failed(4);
+    world.run(&["projections", "skip", "stream_catalogue", "0"]).failed(2);
+}

@@ -1,0 +1,184 @@
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ees_tests::{Killed, Server, ees, run};
+use serde_json::json;
+
+use super::World;
+
+#[test]
+fn it_prints_one_line_and_ends_cleanly_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = ees(&["--listen", "127.0.0.1:0"]);
+    command.current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Killed(command.spawn().unwrap());
+    let mut out = BufReader::new(server.0.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let url = line.trim_end().strip_prefix("listening on ").unwrap();
+    assert!(!url.ends_with(":0"), "the port that the system chose: {url}");
+    run(&mut ees(&["commit", "a", "--event", "1", "--url", url])).ok();
+
+    assert_eq!(server.terminate().code(), Some(0));
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "the line is the only one");
+    let mut hints = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut hints).unwrap();
+    let data = folder.path().join("data");
+    for told in [data.to_str().unwrap(), "only this machine", &format!("{url}/docs"), &format!("curl {url}")]
+    {
+        assert!(hints.contains(told), "{told} is not in {hints}");
+    }
+    assert!(data.join("log.db").exists() && !data.join("log.db-wal").exists(), "the store is closed");
+}
+
+#[test]
+fn asked_twice_it_does_not_wait_for_what_was_accepted() {
+    let mut command = ees(&["--listen", "127.0.0.1:0", "--store", "memory:"]);
+    let mut server = Killed(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut caller =
+        TcpStream::connect(line.trim_end().strip_prefix("listening on http://").unwrap()).unwrap();
+    let head = "POST /streams/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    caller.write_all(head.as_bytes()).unwrap();
+    BufReader::new(caller.try_clone().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("100 Continue"), "it waits for the body: {line}");
+
+    server.ask_to_end();
+    let mut log = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains("stopping")));
+    assert_eq!(server.0.try_wait().unwrap(), None);
+    assert_eq!(server.terminate().code(), Some(1));
+}
+
+#[test]
+fn what_was_answered_is_there_after_it_was_asked_to_end() {
+    let mut world = World::new();
+    let url = world.url();
+    let committing: Vec<_> = (0..4)
+        .map(|writer| {
+            let url = url.clone();
+            thread::spawn(move || {
+                let stream = format!("writer-{writer}");
+                let commit = |last: u64| {
+                    let last = last.to_string();
+                    let line = ["commit", &stream, "--event", "1", "--expected-last-changeset", &last];
+                    run(ees(&line).env("EES_URL", &url))
+                };
+                (0..).take_while(|last| commit(*last).code == Some(0)).count()
+            })
+        })
+        .collect();
+    world.run(&["commit", "writers-are-at-it", "--event", "1"]).ok();
+    assert_eq!(world.server.stop().code(), Some(0));
+    let answered: Vec<_> = committing.into_iter().map(|writer| writer.join().unwrap()).collect();
+    world.server.start_again();
+    for (writer, answered) in answered.into_iter().enumerate().filter(|(_, answered)| *answered > 0) {
+        let stored = world.run(&["read", &format!("writer-{writer}"), "--json"]).json().len();
+        assert!(stored >= answered, "{stored} of {answered}");
+    }
+}
+
+#[test]
+fn a_killed_server_goes_on_where_it_was() {
+    let mut world = World::new();
+    world.run(&["commit", "a", "--event", "1"]).ok();
+    world.server.kill_and_restart();
+    let again = world.run(&["commit", "a", "--event", "2", "--expected-last-changeset", "1", "--json"]);
+    assert_eq!(again.json(), [json!({"stream_id": "a", "changeset_id": 2, "checkpoint": 1})]);
+}
+
+#[test]
+fn without_keys_it_does_not_listen_to_others_unless_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = ["serve", "--listen", "0.0.0.0:0", "--data"];
+    let refused = run(ees(&line).arg(folder.path())).failed(2);
+    assert!(refused.contains("EES_API_KEYS") && refused.contains("--insecure-bind"), "{refused}");
+
+    let mut command = ees(&line);
+    command.arg(folder.path()).arg("--insecure-bind").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut server = Killed(command.spawn().unwrap());
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    assert!(server.terminate().success());
+    let mut hints = String::new();
+    server.0.stderr.take().unwrap().read_to_string(&mut hints).unwrap();
+    assert!(hints.contains("INSECURE"), "{hints}");
+}
+
+#[test]
+fn a_key_lets_in_what_its_scopes_allow() {
+    let made = |scopes| run(&mut ees(&["api-key", "--scopes", scopes, "--json"])).json().remove(0);
+    let (read, commit) = (made("read"), made("read+commit"));
+    let folder = tempfile::tempdir().unwrap();
+    let keys = format!("{},{}", read["entry"].as_str().unwrap(), commit["entry"].as_str().unwrap());
+    let server = Server::start_with(folder.path(), &["--api-keys", &keys]);
+
+    let line = ["commit", "a", "--event", "1"];
+    run(&mut server.ees(&line)).failed(7);
+    let told = run(server.ees(&line).env("EES_API_KEY", read["key"].as_str().unwrap())).failed(7);
+    assert!(told.contains("commit"), "{told}");
+    run(server.ees(&line).env("EES_API_KEY", commit["key"].as_str().unwrap())).ok();
+    assert_eq!(server.get_json("/health/ready")["status"], "ready");
+    assert_eq!(server.get_json("/changesets")["error"], "UNAUTHORIZED");
+}
+
+#[test]
+fn a_second_server_is_told_that_the_log_is_in_use() {
+    let world = World::new();
+    let line = ["serve", "--listen", "127.0.0.1:0", "--data", world.data().to_str().unwrap()];
+    let told = run(&mut ees(&line)).failed(1);
+    assert!(told.contains("log.db") && told.contains("process"), "{told}");
+    let taken = world.url().replace("http://", "");
+    let told = run(&mut ees(&["serve", "--listen", &taken, "--store", "memory:"])).failed(1);
+    assert!(told.contains(&taken), "{told}");
+}
+
+#[test]
+fn a_store_in_memory_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut server = Server::start_with(&data, &["--store", "memory:"]);
+    run(&mut server.ees(&["commit", "a", "--event", "1", "--wait-for", "statistics"])).ok();
+    assert_eq!(server.get_json("/streams")["total_events"], 1);
+    assert!(server.stop().success());
+    assert!(!data.exists());
+}
+
+#[test]
+fn the_projections_are_part_of_the_api() {
+    let world = World::new();
+    let names = world.get_json("/projections");
+    assert_eq!(names["projections"][0]["name"], "statistics");
+    assert_eq!(names["projections"][1]["name"], "stream_catalogue");
+    assert!(world.get_json("/openapi.json")["paths"]["/projections/{name}/rebuild"].is_object());
+}
+
+#[test]
+fn what_is_kept_for_a_while_goes_when_that_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let again = ["commit", "a", "--event", "1", "--idempotency-key", "once"];
+    let mut server = Server::start(folder.path());
+    run(&mut server.ees(&again)).ok();
+    run(&mut server.ees(&again)).ok();
+    run(&mut server.ees(&["projections", "pause", "statistics", "--reason", "lunch"])).ok();
+    run(&mut server.ees(&["projections", "resume", "statistics"])).ok();
+    assert_eq!(server.get_json("/projections/statistics/audit")["audit"].as_array().unwrap().len(), 2);
+    assert!(server.stop().success());
+
+    let server = Server::start_with(folder.path(), &["--keep-keys", "0s", "--keep-audit", "0s"]);
+    run(&mut server.ees(&["commit", "b", "--event", "1"])).ok();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !server.get_json("/projections/statistics/audit")["audit"].as_array().unwrap().is_empty() {
+        assert!(Instant::now() < deadline, "the audit is still there");
+        thread::sleep(Duration::from_millis(10));
+    }
+    // The key is forgotten: it is a commit like any other, and expects what is not so any more.
+    run(&mut server.ees(&again)).failed(4);
+    let refused = run(ees(&["serve", "--keep-keys", "7"]).current_dir(folder.path())).failed(2);
+    assert!(refused.contains("7d"), "{refused}");
+}

@@ -1,0 +1,143 @@
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use ees_tests::{Killed, ees, run};
+use serde_json::json;
+
+use super::World;
+
+#[test]
+fn what_was_committed_reads_back() {
+    let world = World::new();
+    let first = world.run(&["commit", "a/b", "--event", r#"{"type": "x", "n": 1.0}"#, "--event", "-7"]);
+    assert_eq!(first.ok(), "a/b: changeset 1, checkpoint 0\n");
+    let metadata = world.file("metadata.json", r#"{"user": "ada"}"#);
+    let metadata = format!("@{}", metadata.display());
+    let line =
+        ["commit", "a/b", "--events", "-", "--metadata", &metadata, "--expected-last-event", "2", "--json"];
+    let mut second = world.ees(&line);
+    let mut second = second.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    second.stdin.take().unwrap().write_all(b"[ 3, 4 ]").unwrap();
+    let said = String::from_utf8(second.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(said, "{\"stream_id\":\"a/b\",\"changeset_id\":2,\"checkpoint\":1}\n");
+
+    let lines = world.run(&["read", "a/b", "--json"]).ok();
+    assert!(lines.contains(r#""events":[{"type":"x","n":1.0},-7],"metadata":{}"#), "{lines}");
+    assert!(
+        lines.contains(r#""first_event_id":3"#) && lines.contains(r#""metadata":{"user":"ada"}"#),
+        "{lines}"
+    );
+    let events = |more: &[&str]| {
+        let line = [&["read", "a/b", "--events", "--json"], more].concat();
+        world.run(&line).json().iter().map(|event| event["id"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(events(&[]), [1, 2, 3, 4]);
+    assert_eq!(events(&["--from", "2", "--to", "3"]), [2, 3]);
+    assert_eq!(events(&["--from", "2", "--limit", "1"]), [2]);
+    assert_eq!(world.run(&["read", "a/b", "--from", "2", "--json"]).json().len(), 1);
+    let text = world.run(&["read", "a/b"]).ok();
+    assert!(text.contains("a/b changeset 2") && !text.contains('\u{1b}'), "no colours into a pipe: {text}");
+}
+
+#[test]
+fn each_kind_of_failure_has_its_exit_code_and_one_line() {
+    let world = World::new();
+    let line = ["commit", "a", "--event", "1", "--stream-type", "account", "--idempotency-key", "k"];
+    assert_eq!(world.run(&line).ok(), world.run(&line).ok(), "the same commit, sent again");
+    for (line, code, told) in [
+        (&["commit", "a", "--event", "2"][..], 4, "outdated"),
+        (&["commit", "a", "--event", "2", "--expected-last-changeset", "7"], 4, "most recent changeset is 1"),
+        (&["commit", "a", "--event", "{"], 3, "line 1"),
+        (&["commit", "a", "--events", "[]"], 3, "at least one"),
+        (&["commit", "a", "--event", "1", "--metadata", "[]"], 3, "object"),
+        (&["commit", "a", "--events", "@missing.json"], 5, "missing.json"),
+        (&["commit", "a"], 2, "--event"),
+        (&["commit", "", "--event", "1"], 2, "empty"),
+        (&["read", "nothing"], 5, "nothing"),
+        (&["read", "a", "--url", "http://127.0.0.1:1"], 6, "http://127.0.0.1:1"),
+        (&["read", "a", "--url", "nonsense"], 2, "nonsense"),
+        (&["projections", "status", "nothing"], 5, "statistics"),
+        (&["projections", "status", "statistics", "--min-checkpoint", "99", "--timeout", "0.1"], 8, "99"),
+        (&["projections", "skip", "statistics", "0", "--reason", "x"], 4, "skipped"),
+        (&["bogus"], 2, "bogus"),
+    ] {
+        let said = world.run(line).failed(code);
+        assert!(said.starts_with("error: ") && said.contains(told), "{line:?}: {said}");
+        let as_json = world.run(&[line, &["--json"]].concat()).failed(code);
+        let as_json: serde_json::Value = serde_json::from_str(&as_json).unwrap();
+        assert!(
+            as_json["error"].is_string() && as_json["message"].as_str().unwrap().contains(told),
+            "{as_json}"
+        );
+    }
+}
+
+#[test]
+fn a_commit_can_wait_until_it_is_to_be_seen() {
+    let world = World::new();
+    for n in 1..=20 {
+        let stream = format!("stream-{n}");
+        world.run(&["commit", &stream, "--event", "1", "--wait-for", "statistics"]).ok();
+        assert_eq!(world.get_json("/streams")["total_streams"], n);
+    }
+    let nobody = world.run(&["commit", "b", "--event", "1", "--wait-for", "nobody"]);
+    assert_eq!(nobody.code, Some(5));
+    assert!(nobody.out.contains("changeset 1"), "it is stored all the same: {nobody:?}");
+}
+
+#[test]
+fn tail_prints_what_is_there_and_then_what_comes() {
+    let world = World::new();
+    for (stream, event) in [("a", r#"{"type":"x"}"#), ("b", r#"{"type":"y"}"#)] {
+        world.run(&["commit", stream, "--event", event, "--stream-type", stream]).ok();
+    }
+    let streams = |more: &[&str]| {
+        let line = [&["tail", "--no-follow", "--json"], more].concat();
+        let lines = world.run(&line).json();
+        lines.iter().map(|line| line["stream_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(streams(&["--since-start"]), ["a", "b"]);
+    assert_eq!(streams(&["-n", "1"]), ["b"]);
+    assert_eq!(streams(&["--from", "1"]), ["b"]);
+    assert_eq!(streams(&["--event-type", "x"]), ["a"]);
+    assert_eq!(streams(&["--stream-type", "b"]), ["b"]);
+
+    let mut following = world.ees(&["tail", "--json"]);
+    let mut following = Killed(following.stdout(Stdio::piped()).spawn().unwrap());
+    let mut lines = BufReader::new(following.0.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!((next()["checkpoint"].as_u64(), next()["checkpoint"].as_u64()), (Some(0), Some(1)));
+    world.run(&["commit", "c", "--event", "3"]).ok();
+    let new = next();
+    assert_eq!(
+        (&new["stream_id"], &new["events"], &new["checkpoint"]),
+        (&json!("c"), &json!([3]), &json!(2))
+    );
+}
+
+#[test]
+fn whoever_stops_reading_is_not_told_about_it() {
+    let world = World::new();
+    // More than a pipe holds.
+    let event = format!("\"{}\"", "x".repeat(200_000));
+    let file = world.file("event.json", &format!("[{event}]"));
+    world.run(&["commit", "a", "--events", &format!("@{}", file.display())]).ok();
+    for line in [&["tail", "--no-follow"][..], &["read", "a", "--json"], &["export", "-"]] {
+        let mut reading = world.ees(line);
+        let mut reading = reading.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(reading.stdout.take());
+        let ended = reading.wait_with_output().unwrap();
+        assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()), "{line:?}");
+    }
+}
+
+#[test]
+fn help_and_completions_name_every_command() {
+    let help = run(&mut ees(&["--help"])).ok();
+    let completions = run(&mut ees(&["completions", "bash"])).ok();
+    for name in ["serve", "commit", "read", "tail", "import", "export", "backup", "projections", "api-key"] {
+        assert!(help.contains(name) && completions.contains(name), "{name}");
+    }
+    assert!(help.contains("Exit codes"));
+    assert_eq!(run(&mut ees(&["--version"])).ok(), concat!("ees ", env!("CARGO_PKG_VERSION"), "\n"));
+}

@@ -1,0 +1,125 @@
+//! The history of a real repository through the whole system: imported over HTTP while a projector follows, with the
+//! server and the projector killed at random moments, and rebuilt from zero. Every time the same files and the same
+//! totals, to the byte.
+//!
+//! `EES_KILL_MINUTES` makes the killing last longer: the history is imported again and again into new stores.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::time::Duration;
+
+use ees_tests::history::{HISTORY, expected_totals, expected_tree, under_fire};
+use ees_tests::{Killed, Server, binary, example};
+
+/// A server on a folder of its own, and beside it the worker that keeps the files.
+struct World {
+    server: Server,
+    read_model: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(folder.path().join("data"));
+        Self { server, read_model: folder.path().join("file-tree.db"), folder }
+    }
+
+    fn worker(&self, command: &str) -> Command {
+        let mut worker = Command::new(example("file_history"));
+        worker.args(["--url", &self.server.url(), "--read-model"]).arg(&self.read_model).arg(command);
+        worker
+    }
+
+    fn import(&self) -> Command {
+        let mut import = Command::new(binary("ees"));
+        import.args(["import", HISTORY, "--url", &self.server.url()]);
+        import
+    }
+
+    fn ees(&self, arguments: &[&str]) -> Output {
+        let output =
+            Command::new(binary("ees")).args(arguments).args(["--url", &self.server.url()]).output().unwrap();
+        assert!(output.status.success(), "ees {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    fn check(&self, when: &str) {
+        for name in ["statistics", "stream_catalogue"] {
+            self.ees(&["projections", "status", name, "--min-checkpoint", "8299", "--timeout", "60"]);
+        }
+        let output = self.worker("tree").output().unwrap();
+        assert!(output.status.success(), "{when}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            String::from_utf8(output.stdout).unwrap() == expected_tree(),
+            "{when}: the files are other files"
+        );
+        assert_eq!(self.server.get_json("/streams"), expected_totals(), "{when}");
+    }
+
+    /// Wipes every read model and replays the log.
+    fn rebuild(&self) {
+        for name in ["statistics", "stream_catalogue"] {
+            self.ees(&["projections", "rebuild", name, "--reason", "the test wants to see it"]);
+        }
+        assert!(self.worker("rebuild").status().unwrap().success());
+    }
+}
+
+#[test]
+fn imported_while_a_projector_follows() {
+    let world = World::new();
+    let _follower = Killed(world.worker("follow").spawn().unwrap());
+    let output = world.import().output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    drop(_follower);
+    world.check("after the import");
+    // Once more adds nothing.
+    assert!(world.import().status().unwrap().success());
+    world.check("after importing again");
+    world.rebuild();
+    world.check("after the rebuild");
+}
+
+#[test]
+fn imported_while_everything_is_killed_again_and_again() {
+    under_fire(|seed| println!("{} kills", import_under_fire(&mut fastrand::Rng::with_seed(seed))));
+}
+
+/// How often something was killed before the import was through.
+fn import_under_fire(chance: &mut fastrand::Rng) -> u32 {
+    let mut world = World::new();
+    let mut follower = Killed(world.worker("follow").spawn().unwrap());
+    let mut importer = Killed(world.import().spawn().unwrap());
+    let mut kills = 0;
+    loop {
+        // Time to do something between two kills; what is hit is left to chance.
+        std::thread::sleep(Duration::from_millis(chance.u64(20..400)));
+        match finished(&mut importer.0) {
+            Some(0) => break,
+            // It gave up waiting for the server: it goes on where it was.
+            Some(6) => importer = Killed(world.import().spawn().unwrap()),
+            Some(other) => panic!("the import ended with {other}"),
+            None => {}
+        }
+        kills += 1;
+        match chance.u8(0..6) {
+            0 => follower = Killed(world.worker("follow").spawn().unwrap()),
+            1 => importer = Killed(world.import().spawn().unwrap()),
+            _ => world.server.kill_and_restart(),
+        }
+        assert!(kills < 10_000, "the import never gets through");
+    }
+    assert!(kills > 0, "nothing was killed: the import was too fast to prove anything");
+    drop(follower);
+    world.check("after the import under fire");
+    world.rebuild();
+    world.check("after the rebuild");
+    assert!(Path::new(&world.read_model).starts_with(world.folder.path()));
+    kills
+}
+
+/// The code a process ended with, if it has.
+fn finished(child: &mut Child) -> Option<i32> {
+    child.try_wait().unwrap().map(|status| status.code().unwrap())
+}

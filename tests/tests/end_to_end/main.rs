@@ -1,0 +1,6 @@
+//! The `ees` command from outside, and the history of a real repository through the whole system.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod cli;
+mod file_history;
+mod file_history_postgres;
