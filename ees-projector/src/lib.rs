@@ -11,6 +11,7 @@
 //! - [`Projector`] runs several of them, each at its own checkpoint; [`Handle`] shows, steers and awaits them.
 //! - [`sqlite::Database`] keeps read models in a file each, [`postgres::Database`] in a schema each, for any number of
 //!   processes; `dynamodb::Database` in a table of DynamoDB, for functions; [`memory::Database`] is for tests.
+//! - [`database`] is what a read-model database implements, and `laws` is what every one keeps, as tests for yours.
 //! - `testkit` gives events and expects rows, and looks for the order of crashes that breaks a projection.
 //!
 //! How exactly once comes about (module `worker::step`): a page of the log is read and decoded with no transaction open;
@@ -18,11 +19,17 @@
 //! and all of it is committed. A second worker, or one that was asleep, finds the row moved and changes nothing. A
 //! crash leaves either both or neither.
 
+// For what `#[derive(ReadModel)]` expands to inside of this crate.
+#[cfg(feature = "laws")]
+extern crate self as ees_projector;
+
 pub mod database;
 mod error;
 mod event;
 mod fold;
 mod host;
+#[cfg(feature = "laws")]
+pub mod laws;
 mod partition;
 mod policy;
 mod projection;

@@ -2,20 +2,22 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use ees_projector::{PausedBy, State};
 use ees_store::Checkpoint;
 
-use crate::support::{ChangingLog, Journal, TestDatabase, note, settings, start};
+use super::Subject;
+use super::support::{ChangingLog, Journal, fresh, note, settings, start};
+use crate::{PausedBy, State};
 
-pub async fn a_failing_changeset_pauses_the_projection_before_it<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+/// A changeset that fails pauses the projection before it, with the reason; it goes on when resumed.
+pub async fn a_failing_changeset_pauses_the_projection_before_it<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     for n in 0..5 {
         log.append("good", &note(&n.to_string())).await;
     }
     log.append("bad", &note("x")).await;
     log.append("good", &note("5")).await;
     journal.faults.fail("bad");
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     let status = bench.paused().await;
     assert_eq!(status.checkpoint, Checkpoint::new(5));
     let pause = status.pause.unwrap();
@@ -41,25 +43,27 @@ pub async fn a_failing_changeset_pauses_the_projection_before_it<D: TestDatabase
     assert_eq!((status.last_error, status.pause, status.stalled), (None, None, None));
 }
 
-pub async fn a_pause_survives_a_restart<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+/// A pause is kept with the position, and outlives the worker.
+pub async fn a_pause_survives_a_restart<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     log.append("bad", &note("x")).await;
     journal.faults.fail("bad");
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     let before = bench.paused().await.pause;
     bench.running.shut_down().await;
     journal.faults.mend();
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     assert_eq!(bench.paused().await.pause, before);
     assert_eq!(bench.texts("bad").await, None);
 }
 
-pub async fn an_unreadable_event_is_a_failure_not_a_skip<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// An event of a known type that can't be read is a failure.
+pub async fn an_unreadable_event_is_a_failure_not_a_skip<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     log.append("s", &note("1")).await;
     log.append("s", r#"{"type":"noted","text":17}"#).await;
     log.append("s", &note("3")).await;
-    let bench = start(&log, &database, &Journal::new(), settings());
+    let bench = start(&log, &subject, &Journal::new(), settings());
     let status = bench.paused().await;
     assert_eq!(status.checkpoint, Checkpoint::new(1));
     let reason = status.pause.unwrap().reason;
@@ -67,11 +71,12 @@ pub async fn an_unreadable_event_is_a_failure_not_a_skip<D: TestDatabase>() {
     assert_eq!(bench.texts("s").await.unwrap(), "1");
 }
 
-pub async fn a_panic_is_a_failure<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+/// A panic in a projection is a failure like any other.
+pub async fn a_panic_is_a_failure<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     log.append("s", &note("1")).await;
     journal.faults.panic.store(true, SeqCst);
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     assert!(bench.paused().await.pause.unwrap().reason.contains("panicked: told to"));
     journal.faults.mend();
     bench.handle().resume("journal", "mended").await.unwrap();
@@ -79,12 +84,13 @@ pub async fn a_panic_is_a_failure<D: TestDatabase>() {
     assert_eq!(bench.texts("s").await.unwrap(), "1");
 }
 
-pub async fn what_a_failing_batch_wrote_does_not_stay<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+/// A transaction that is dropped leaves no row behind.
+pub async fn what_a_failing_batch_wrote_does_not_stay<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     log.append("bad", &note("first")).await;
     journal.faults.fail("bad");
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     bench.paused().await;
     // The journal writes before it fails.
-    assert_eq!(bench.database.table("journal").await.len(), 0);
+    assert_eq!(bench.subject.table("journal").await.len(), 0);
 }

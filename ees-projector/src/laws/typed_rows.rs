@@ -3,20 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ees_projector::ReadModelId;
-use ees_projector::database::{FoldRows, Transaction};
-use ees_projector::read_model::{Column, ColumnType, Row, Value};
-use ees_projector::testkit::given;
-use ees_projector::{Fold, Order, Projector, ReadModel, Recorded, RegisterError, Running, Settings, Table};
 use ees_store::{ChangesetLog, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::support::{Bench, ChangingLog, LONG, TestDatabase, settings};
+use super::Subject;
+use super::support::{Bench, ChangingLog, LONG, fresh, settings};
+use crate::database::{Database, FoldRows, Transaction};
+use crate::ReadModelId;
+use crate::read_model::{Column, ColumnType, Row, Value};
+use crate::{Fold, Order, Projector, ReadModel, Recorded, RegisterError, Running, Settings, Table};
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum AccountEvent {
+enum AccountEvent {
     Opened { owner: String },
     Moved { cents: i64, tag: Option<String> },
     Closed,
@@ -106,10 +105,10 @@ async fn history(log: &ChangingLog) {
     }
 }
 
-fn start<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, fold: Accounts, batch: usize) -> Running {
+fn start<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, fold: Accounts, batch: usize) -> Running {
     let mut projector = Projector::new(log.clone());
     let settings = Settings { batch_changesets_max: batch, ..Settings::default() };
-    projector.fold(fold, database.clone(), settings).unwrap();
+    projector.fold(fold, subject.database(), settings).unwrap();
     projector.start()
 }
 
@@ -118,21 +117,22 @@ async fn caught_up(log: &ChangingLog, running: &Running, name: &str) {
     running.handle().when_reached(name, head, LONG).await.unwrap();
 }
 
-async fn rows<D: TestDatabase>(database: &D, fold: &str, table: &Table, keys: &[&str]) -> Vec<Option<Row>> {
-    let mut tx = database.begin().await.unwrap();
+async fn rows<S: Subject>(subject: &Arc<S>, fold: &str, table: &Table, keys: &[&str]) -> Vec<Option<Row>> {
+    let mut tx = subject.database().begin().await.unwrap();
     // The fence is also what steps into the schema, where each read model has one.
     let control = tx.load(&ReadModelId::live(fold)).await.unwrap().unwrap();
     assert!(tx.replace(&ReadModelId::live(fold), control.position, &control).await.unwrap());
     tx.load_rows(table, keys).await.unwrap()
 }
 
-async fn accounts<D: TestDatabase>(database: &D, keys: &[&str]) -> Vec<Option<Row>> {
-    rows(database, TYPED.name, &Account::table(), keys).await
+async fn accounts<S: Subject>(subject: &Arc<S>, keys: &[&str]) -> Vec<Option<Row>> {
+    rows(subject, TYPED.name, &Account::table(), keys).await
 }
 
-pub async fn rows_are_written_changed_and_removed<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
-    let running = start(&log, &database, TYPED, 100);
+/// Rows with columns of every type are written, changed and removed; keys load in the order asked for.
+pub async fn rows_are_written_changed_and_removed<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let running = start(&log, &subject, TYPED, 100);
     log.append("a", r#"{"type":"opened","owner":"ada"}"#).await;
     log.append("b", r#"{"type":"opened","owner":"bob"}"#).await;
     caught_up(&log, &running, TYPED.name).await;
@@ -148,22 +148,23 @@ pub async fn rows_are_written_changed_and_removed<D: TestDatabase>() {
         ])
     };
     let expected = [account("bob", 0, 0.0, false, "[]"), None, account("ada", 0, 0.0, false, "[]")];
-    assert_eq!(accounts(&database, &["b", "c", "a"]).await, expected);
+    assert_eq!(accounts(&subject, &["b", "c", "a"]).await, expected);
 
     log.append("a", r#"{"type":"forgotten"}"#).await;
     log.append("b", r#"{"type":"moved","cents":-3,"tag":"t"}"#).await;
     caught_up(&log, &running, TYPED.name).await;
-    assert_eq!(accounts(&database, &["a", "b"]).await, [None, account("bob", -3, -1.0, true, r#"["t"]"#)]);
+    assert_eq!(accounts(&subject, &["a", "b"]).await, [None, account("bob", -3, -1.0, true, r#"["t"]"#)]);
 }
 
-pub async fn columns_and_documents_end_in_the_same_states<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// The same events give the same states, as columns and as documents.
+pub async fn columns_and_documents_end_in_the_same_states<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     history(&log).await;
-    let typed = start(&log, &database, TYPED, 3);
-    let documents = start(&log, &database, DOCUMENTS, 5);
+    let typed = start(&log, &subject, TYPED, 3);
+    let documents = start(&log, &subject, DOCUMENTS, 5);
     caught_up(&log, &typed, TYPED.name).await;
     caught_up(&log, &documents, DOCUMENTS.name).await;
-    let states: BTreeMap<String, Account> = database
+    let states: BTreeMap<String, Account> = subject
         .table("documents")
         .await
         .into_iter()
@@ -172,7 +173,7 @@ pub async fn columns_and_documents_end_in_the_same_states<D: TestDatabase>() {
     assert!(states.len() >= 5);
     for n in 0..7 {
         let key = format!("account/{n}");
-        let row = accounts(&database, &[&key]).await.remove(0);
+        let row = accounts(&subject, &[&key]).await.remove(0);
         let expected = states.get(&key).map(|account| {
             let json = serde_json::to_string(&account.tags).unwrap();
             let status = if account.status == Status::Open { "open" } else { "closed" };
@@ -190,64 +191,18 @@ pub async fn columns_and_documents_end_in_the_same_states<D: TestDatabase>() {
     }
 }
 
-pub async fn a_rebuild_makes_the_same_columns<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// A rebuild writes the same columns.
+pub async fn a_rebuild_makes_the_same_columns<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     history(&log).await;
-    let running = start(&log, &database, TYPED, 4);
+    let running = start(&log, &subject, TYPED, 4);
     caught_up(&log, &running, TYPED.name).await;
     let keys = ["account/0", "account/1", "account/2", "account/3", "account/4", "account/5", "account/6"];
-    let before = accounts(&database, &keys).await;
+    let before = accounts(&subject, &keys).await;
     assert!(before.iter().flatten().count() >= 5);
     running.handle().rebuild(TYPED.name, "to compare").await.unwrap();
     caught_up(&log, &running, TYPED.name).await;
-    assert_eq!(accounts(&database, &keys).await, before);
-}
-
-#[test]
-fn the_columns_are_what_serde_writes() {
-    #[derive(Serialize, ReadModel)]
-    #[read_model(key = "id")]
-    #[serde(rename_all = "snake_case")]
-    struct Odd {
-        r#type: u8,
-        #[serde(rename = "renamed")]
-        name: &'static str,
-        #[serde(skip)]
-        _cached: u8,
-        nothing: Option<Box<str>>,
-        pair: (u8, u8),
-    }
-    let odd = Odd { r#type: 1, name: "n", _cached: 0, nothing: None, pair: (1, 2) };
-    let written = serde_json::to_string(&odd).unwrap();
-    assert_eq!(written, r#"{"type":1,"renamed":"n","nothing":null,"pair":[1,2]}"#);
-    let columns: Vec<_> = Odd::table().columns.into_iter().map(|column| (column.name, column.ty)).collect();
-    let expected = [
-        ("type".into(), ColumnType::BigInt),
-        ("renamed".into(), ColumnType::Text),
-        ("nothing".into(), ColumnType::Text),
-        ("pair".into(), ColumnType::Json),
-    ];
-    assert_eq!(columns, expected);
-}
-
-#[tokio::test]
-async fn the_test_kit_gives_states_with_columns_back() {
-    let history = given([
-        ("a", json!({"type": "opened", "owner": "ada"})),
-        ("b", json!({"type": "opened", "owner": "bob"})),
-        ("a", json!({"type": "moved", "cents": 3, "tag": "t"})),
-        ("b", json!({"type": "forgotten"})),
-    ]);
-    let ada = Account {
-        owner: "ada".to_owned(),
-        balance_cents: 3,
-        average: 1.0,
-        opened_at: Some(Timestamp::from_micros(1)),
-        tags: vec!["t".to_owned()],
-        ..Account::default()
-    };
-    history.fold(TYPED).await.expect([("a", ada)]);
-    history.check_fold(|| TYPED).await;
+    assert_eq!(accounts(&subject, &keys).await, before);
 }
 
 #[derive(Serialize, Deserialize, ReadModel)]
@@ -277,23 +232,25 @@ impl Fold for Numbers {
     }
 }
 
-pub async fn a_key_that_does_not_fit_pauses_the_projection<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// Keys of type `BigInt` name the same row each time; a text that is no such key is a failure.
+pub async fn a_key_that_does_not_fit_pauses_the_projection<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     for stream in ["7", "-8", "7", "07"] {
         log.append(stream, "1").await;
     }
     let mut projector = Projector::new(log.clone());
-    projector.fold(Numbers, database.clone(), settings()).unwrap();
-    let bench = Bench { log, database, running: projector.start() };
+    projector.fold(Numbers, subject.database(), settings()).unwrap();
+    let bench = Bench { log, subject, running: projector.start() };
     let status = bench.paused().await;
     assert_eq!(status.checkpoint.get(), 3);
     let reason = status.pause.unwrap().reason;
     assert!(reason.contains("\"07\" is no BigInt key"), "{reason}");
-    let rows = rows(&bench.database, "journal", &Numbered::table(), &["7", "-8"]).await;
+    let rows = rows(&bench.subject, "journal", &Numbered::table(), &["7", "-8"]).await;
     assert_eq!(rows, [Some(vec![Value::Int(2)]), Some(vec![Value::Int(1)])]);
 }
 
-pub async fn a_table_that_can_not_be_is_refused_at_once<D: TestDatabase>() {
+/// A table with a reserved name is refused when the fold is registered.
+pub async fn a_table_that_can_not_be_is_refused_at_once<S: Subject>() {
     struct Reserved;
     impl Fold for Reserved {
         type Event = serde::de::IgnoredAny;
@@ -313,6 +270,62 @@ pub async fn a_table_that_can_not_be_is_refused_at_once<D: TestDatabase>() {
         }
     }
     let mut projector = Projector::new(ChangingLog::new());
-    let refusal = projector.fold(Reserved, D::fresh().await, Settings::default()).unwrap_err();
+    let refusal = projector.fold(Reserved, fresh::<S>().await.database(), Settings::default()).unwrap_err();
     assert!(matches!(&refusal, RegisterError::InvalidTable(_)), "{refusal}");
+}
+
+#[cfg(all(test, feature = "testkit"))]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testkit::given;
+
+    #[test]
+    fn the_columns_are_what_serde_writes() {
+        #[derive(Serialize, ReadModel)]
+        #[read_model(key = "id")]
+        #[serde(rename_all = "snake_case")]
+        struct Odd {
+            r#type: u8,
+            #[serde(rename = "renamed")]
+            name: &'static str,
+            #[serde(skip)]
+            _cached: u8,
+            nothing: Option<Box<str>>,
+            pair: (u8, u8),
+        }
+        let odd = Odd { r#type: 1, name: "n", _cached: 0, nothing: None, pair: (1, 2) };
+        let written = serde_json::to_string(&odd).unwrap();
+        assert_eq!(written, r#"{"type":1,"renamed":"n","nothing":null,"pair":[1,2]}"#);
+        let columns: Vec<_> =
+            Odd::table().columns.into_iter().map(|column| (column.name, column.ty)).collect();
+        let expected = [
+            ("type".into(), ColumnType::BigInt),
+            ("renamed".into(), ColumnType::Text),
+            ("nothing".into(), ColumnType::Text),
+            ("pair".into(), ColumnType::Json),
+        ];
+        assert_eq!(columns, expected);
+    }
+
+    #[tokio::test]
+    async fn the_test_kit_gives_states_with_columns_back() {
+        let history = given([
+            ("a", json!({"type": "opened", "owner": "ada"})),
+            ("b", json!({"type": "opened", "owner": "bob"})),
+            ("a", json!({"type": "moved", "cents": 3, "tag": "t"})),
+            ("b", json!({"type": "forgotten"})),
+        ]);
+        let ada = Account {
+            owner: "ada".to_owned(),
+            balance_cents: 3,
+            average: 1.0,
+            opened_at: Some(Timestamp::from_micros(1)),
+            tags: vec!["t".to_owned()],
+            ..Account::default()
+        };
+        history.fold(TYPED).await.expect([("a", ada)]);
+        history.check_fold(|| TYPED).await;
+    }
 }

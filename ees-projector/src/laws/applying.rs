@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ees_projector::{Drained, OnDemand, Settings, State};
 use ees_store::{Checkpoint, Filter};
 
-use crate::support::{ChangingLog, Journal, TestDatabase, note, settings, start};
+use super::Subject;
+use super::support::{ChangingLog, Journal, fresh, note, settings, start};
+use crate::{Drained, OnDemand, Settings, State};
 
 fn small_batches() -> Settings {
     Settings { batch_changesets_max: 7, ..settings() }
@@ -22,10 +23,11 @@ async fn history(log: &ChangingLog, events: usize) -> BTreeMap<String, u64> {
     counts
 }
 
-pub async fn every_event_is_applied_once_in_order<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// Batch by batch, each event is applied exactly once, in the order of the log.
+pub async fn every_event_is_applied_once_in_order<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     let expected = history(&log, 100).await;
-    let bench = start(&log, &database, &Journal::new(), small_batches());
+    let bench = start(&log, &subject, &Journal::new(), small_batches());
     bench.caught_up().await;
     assert_eq!(bench.counts().await, expected);
     let numbers: Vec<String> = (0..20).map(|n| (n * 5).to_string()).collect();
@@ -37,10 +39,11 @@ pub async fn every_event_is_applied_once_in_order<D: TestDatabase>() {
     );
 }
 
-pub async fn two_workers_on_one_projection_apply_each_event_once<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// Several workers on one projection: of two steps from one position only one commits.
+pub async fn two_workers_on_one_projection_apply_each_event_once<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     let mut expected = history(&log, 300).await;
-    let workers = [(), (), ()].map(|()| start(&log, &database, &Journal::new(), small_batches()));
+    let workers = [(), (), ()].map(|()| start(&log, &subject, &Journal::new(), small_batches()));
     for n in 0..100 {
         log.append("late", &note(&n.to_string())).await;
         expected.insert(format!("late#{}", n + 1), 1);
@@ -53,39 +56,42 @@ pub async fn two_workers_on_one_projection_apply_each_event_once<D: TestDatabase
     assert_eq!(workers[0].texts("late").await.unwrap(), numbers.join(" "));
 }
 
-pub async fn a_worker_that_starts_again_goes_on_where_it_was<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// The position is kept with the rows: a new worker repeats nothing and leaves nothing out.
+pub async fn a_worker_that_starts_again_goes_on_where_it_was<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     for n in 1..=3 {
         log.append("s", &note(&n.to_string())).await;
-        let bench = start(&log, &database, &Journal::new(), settings());
+        let bench = start(&log, &subject, &Journal::new(), settings());
         bench.caught_up().await;
         bench.running.shut_down().await;
     }
-    let bench = start(&log, &database, &Journal::new(), settings());
+    let bench = start(&log, &subject, &Journal::new(), settings());
     bench.caught_up().await;
     assert_eq!(bench.texts("s").await.unwrap(), "1 2 3");
 }
 
-pub async fn events_of_others_are_passed_over<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// Events of other types are skipped, and the position moves past them.
+pub async fn events_of_others_are_passed_over<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     for foreign in [r#"{"type":"shipped"}"#, "7", r#"{"text":"no type"}"#] {
         log.append("s", foreign).await;
     }
     log.append("s", &note("mine")).await;
-    let bench = start(&log, &database, &Journal::new(), settings());
+    let bench = start(&log, &subject, &Journal::new(), settings());
     bench.caught_up().await;
     assert_eq!(bench.texts("s").await.unwrap(), "mine");
 }
 
-pub async fn a_filter_moves_past_what_it_leaves_out<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// What a filter leaves out is not even read, and the position moves past it.
+pub async fn a_filter_moves_past_what_it_leaves_out<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     for _ in 0..30 {
         log.append("s", r#"{"type":"shipped"}"#).await;
     }
     // Would be unreadable, were it not left out.
     log.append("s", r#"{"type":"other","text":1}"#).await;
     let journal = Journal { filter: Filter::event_types(["noted"]), ..Journal::new() };
-    let bench = start(&log, &database, &journal, small_batches());
+    let bench = start(&log, &subject, &journal, small_batches());
     bench.caught_up().await;
     log.append("s", &note("seen")).await;
     bench.caught_up().await;
@@ -93,26 +99,28 @@ pub async fn a_filter_moves_past_what_it_leaves_out<D: TestDatabase>() {
     assert_eq!(bench.handle().status("journal").await.unwrap().checkpoint, Checkpoint::new(32));
 }
 
-pub async fn a_newer_version_builds_anew<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// A newer version drops the old tables and builds its own from the start of the log.
+pub async fn a_newer_version_builds_anew<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     let expected = history(&log, 50).await;
-    let first = start(&log, &database, &Journal::new(), settings());
+    let first = start(&log, &subject, &Journal::new(), settings());
     first.caught_up().await;
     first.running.shut_down().await;
-    let second = start(&log, &database, &Journal { version: 2, ..Journal::new() }, settings());
+    let second = start(&log, &subject, &Journal { version: 2, ..Journal::new() }, settings());
     second.caught_up().await;
     assert_eq!(second.counts().await, expected);
     assert_eq!(second.handle().status("journal").await.unwrap().version, 2);
 }
 
-pub async fn an_older_version_does_not_touch_newer_tables<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// An older version stops before tables of a newer one, until an operator rebuilds.
+pub async fn an_older_version_does_not_touch_newer_tables<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     log.append("s", &note("1")).await;
-    let newer = start(&log, &database, &Journal { version: 2, ..Journal::new() }, settings());
+    let newer = start(&log, &subject, &Journal { version: 2, ..Journal::new() }, settings());
     newer.caught_up().await;
     newer.running.shut_down().await;
     log.append("s", &note("2")).await;
-    let older = start(&log, &database, &Journal::new(), settings());
+    let older = start(&log, &subject, &Journal::new(), settings());
     let status = older.status_when(|status| status.state == State::Stopped).await;
     assert!(status.stalled.unwrap().contains("version 2"));
     assert_eq!(older.texts("s").await.unwrap(), "1");
@@ -121,13 +129,13 @@ pub async fn an_older_version_does_not_touch_newer_tables<D: TestDatabase>() {
     assert_eq!(older.texts("s").await.unwrap(), "1 2");
 }
 
-pub async fn draining_stops_at_the_end_of_the_log<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// On demand: the worker returns once it has caught up, and everything is applied.
+pub async fn draining_stops_at_the_end_of_the_log<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     let expected = history(&log, 40).await;
     let deadline = Instant::now() + Duration::from_secs(20);
-    let journal =
-        OnDemand::projection(Journal::new(), database.clone(), log.clone(), small_batches()).unwrap();
-    assert_eq!(journal.drain_until(deadline).await, Drained::CaughtUp);
-    let bench = start(&log, &database, &Journal::new(), settings());
+    let worker = OnDemand::projection(Journal::new(), subject.database(), log.clone(), small_batches());
+    assert_eq!(worker.unwrap().drain_until(deadline).await, Drained::CaughtUp);
+    let bench = start(&log, &subject, &Journal::new(), settings());
     assert_eq!(bench.counts().await, expected);
 }

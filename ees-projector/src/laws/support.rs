@@ -6,49 +6,49 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use ees_projector::Subscription;
-use ees_projector::database::{Database, FoldRows};
-use ees_projector::read_model::{Change, Value};
-use ees_projector::{
-    BoxError, Handle, OnFailure, Order, Projection, Projector, Recorded, Retry, Running, Settings, State,
-    Status, Table,
-};
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Filter, LogHead, LogPage,
     LogQuery, Result, StreamId, StreamQuery, memory,
 };
 use serde::Deserialize;
 
-/// A read-model database under test.
-#[async_trait]
-pub trait TestDatabase: Database<Tx: FoldRows> + Clone {
-    async fn fresh() -> Self;
-    async fn table(&self, table: &str) -> BTreeMap<String, String>;
+use super::Subject;
+use crate::Subscription;
+use crate::database::FoldRows;
+use crate::read_model::{Change, Value};
+use crate::{
+    BoxError, Handle, OnFailure, Order, Projection, Projector, Recorded, Retry, Running, Settings, State,
+    Status, Table,
+};
+
+/// A new subject; shared by those who are at work on its database.
+pub(super) async fn fresh<S: Subject>() -> Arc<S> {
+    Arc::new(S::new().await)
 }
 
 /// A log whose content can be exchanged under its reader, as a restore would.
-pub struct ChangingLog(RwLock<Arc<memory::Store>>);
+pub(super) struct ChangingLog(RwLock<Arc<memory::Store>>);
 
 impl ChangingLog {
-    pub fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self(RwLock::new(Arc::new(memory::Store::new()))))
     }
 
-    pub fn store(&self) -> Arc<memory::Store> {
+    pub(super) fn store(&self) -> Arc<memory::Store> {
         self.0.read().unwrap().clone()
     }
 
-    pub fn exchange(&self, other: memory::Store) {
+    pub(super) fn exchange(&self, other: memory::Store) {
         *self.0.write().unwrap() = Arc::new(other);
     }
 
     /// Appends one event to a stream, whatever its length; its place.
-    pub async fn append(&self, stream: &str, event: &str) -> Checkpoint {
+    pub(super) async fn append(&self, stream: &str, event: &str) -> Checkpoint {
         append(&self.store(), stream, event).await
     }
 }
 
-pub async fn append(store: &memory::Store, stream: &str, event: &str) -> Checkpoint {
+pub(super) async fn append(store: &memory::Store, stream: &str, event: &str) -> Checkpoint {
     let id: StreamId = stream.parse().unwrap();
     let last = store.read_stream(StreamQuery::all(id.clone())).await.map_or(0, |page| page.changesets.len());
     let events = Events::parse(&format!("[{event}]")).unwrap();
@@ -71,16 +71,16 @@ impl ChangesetLog for ChangingLog {
 
 /// What the test's projection does wrong.
 #[derive(Default)]
-pub struct Faults {
-    pub streams: Mutex<BTreeSet<String>>,
-    pub panic: AtomicBool,
+pub(super) struct Faults {
+    pub(super) streams: Mutex<BTreeSet<String>>,
+    pub(super) panic: AtomicBool,
 }
 
 impl Faults {
-    pub fn fail(&self, stream: &str) {
+    pub(super) fn fail(&self, stream: &str) {
         self.streams.lock().unwrap().insert(stream.to_owned());
     }
-    pub fn mend(&self) {
+    pub(super) fn mend(&self) {
         self.streams.lock().unwrap().clear();
         self.panic.store(false, SeqCst);
     }
@@ -88,23 +88,23 @@ impl Faults {
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Note {
+pub(super) enum Note {
     Noted { text: String },
 }
 
 /// Writes down what it sees: a row an event (how often it was applied, and its text), and a row a stream (its texts
 /// in the order they came).
 #[derive(Clone)]
-pub struct Journal {
-    pub name: &'static str,
-    pub version: u32,
-    pub order: Order,
-    pub filter: Filter,
-    pub faults: Arc<Faults>,
+pub(super) struct Journal {
+    pub(super) name: &'static str,
+    pub(super) version: u32,
+    pub(super) order: Order,
+    pub(super) filter: Filter,
+    pub(super) faults: Arc<Faults>,
 }
 
 impl Journal {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             name: "journal",
             version: 1,
@@ -173,47 +173,52 @@ fn json(document: &[Value]) -> &str {
 }
 
 /// A running journal, and what is needed to look at it.
-pub struct Bench<D> {
-    pub log: Arc<ChangingLog>,
-    pub database: D,
-    pub running: Running,
+pub(super) struct Bench<S> {
+    pub(super) log: Arc<ChangingLog>,
+    pub(super) subject: Arc<S>,
+    pub(super) running: Running,
 }
 
-pub fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let retry = Retry { times: 2, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(5) };
     Settings { retry, ..Settings::default() }
 }
 
-pub fn parking(parking: ees_projector::Parking) -> Settings {
+pub(super) fn parking(parking: crate::Parking) -> Settings {
     Settings { on_failure: OnFailure::Park(parking), ..settings() }
 }
 
-pub fn start<D: TestDatabase>(
+pub(super) fn start<S: Subject>(
     log: &Arc<ChangingLog>,
-    database: &D,
+    subject: &Arc<S>,
     journal: &Journal,
     settings: Settings,
-) -> Bench<D> {
+) -> Bench<S> {
     let mut projector = Projector::new(log.clone());
-    projector.projection(journal.clone(), database.clone(), settings).unwrap();
-    Bench { log: log.clone(), database: database.clone(), running: projector.start() }
+    projector.projection(journal.clone(), subject.database(), settings).unwrap();
+    Bench { log: log.clone(), subject: subject.clone(), running: projector.start() }
 }
 
 /// Far longer than anything here takes.
-pub const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(20);
 
-impl<D: TestDatabase> Bench<D> {
-    pub fn handle(&self) -> &Handle {
+impl<S: Subject> Bench<S> {
+    pub(super) fn handle(&self) -> &Handle {
         self.running.handle()
     }
 
-    pub async fn caught_up(&self) {
+    /// Shuts the worker down; nothing of it is left.
+    pub(super) async fn close(self) {
+        self.running.shut_down().await;
+    }
+
+    pub(super) async fn caught_up(&self) {
         let head = self.log.head().await.unwrap().checkpoint;
         self.handle().when_reached("journal", head, LONG).await.unwrap();
     }
 
     /// The status once it is as wanted.
-    pub async fn status_when(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+    pub(super) async fn status_when(&self, wanted: impl Fn(&Status) -> bool) -> Status {
         let mut last = None;
         let found = tokio::time::timeout(LONG, async {
             loop {
@@ -231,17 +236,17 @@ impl<D: TestDatabase> Bench<D> {
         }
     }
 
-    pub async fn paused(&self) -> Status {
+    pub(super) async fn paused(&self) -> Status {
         self.status_when(|status| status.state == State::Paused).await
     }
 
-    pub async fn texts(&self, stream: &str) -> Option<String> {
-        self.database.table("journal").await.get(stream).map(|text| serde_json::from_str(text).unwrap())
+    pub(super) async fn texts(&self, stream: &str) -> Option<String> {
+        self.subject.table("journal").await.get(stream).map(|text| serde_json::from_str(text).unwrap())
     }
 
     /// How often each event was applied, by stream and event.
-    pub async fn counts(&self) -> BTreeMap<String, u64> {
-        let rows = self.database.table("journal").await;
+    pub(super) async fn counts(&self) -> BTreeMap<String, u64> {
+        let rows = self.subject.table("journal").await;
         rows.into_iter()
             .filter(|(key, _)| key.contains('#'))
             .map(|(key, n)| (key, n.parse().unwrap()))
@@ -249,6 +254,6 @@ impl<D: TestDatabase> Bench<D> {
     }
 }
 
-pub fn note(text: &str) -> String {
+pub(super) fn note(text: &str) -> String {
     format!(r#"{{"type":"noted","text":"{text}"}}"#)
 }

@@ -2,23 +2,25 @@
 
 use std::time::Duration;
 
-use ees_projector::{OperateError, Parking, Projector, Settings, State, Status};
 use ees_store::{ChangesetId, Checkpoint};
 
-use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, note, parking, settings, start};
+use super::Subject;
+use super::support::{Bench, ChangingLog, Journal, LONG, fresh, note, parking, settings, start};
+use crate::{OperateError, Parking, Projector, Settings, State, Status};
 
-async fn with_notes<D: TestDatabase>(count: usize) -> (Bench<D>, Journal) {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+async fn with_notes<S: Subject>(count: usize) -> (Bench<S>, Journal) {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     for n in 1..=count {
         log.append("s", &note(&n.to_string())).await;
     }
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     bench.caught_up().await;
     (bench, journal)
 }
 
-pub async fn a_paused_projection_stands_still_until_it_is_resumed<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(1).await;
+/// A paused projection applies nothing until it is resumed; both are in the audit.
+pub async fn a_paused_projection_stands_still_until_it_is_resumed<S: Subject>() {
+    let (bench, _) = with_notes::<S>(1).await;
     bench.handle().pause("journal", "maintenance").await.unwrap();
     let status = bench.paused().await;
     assert!(status.stalled.unwrap().contains("maintenance"));
@@ -40,10 +42,11 @@ pub async fn a_paused_projection_stands_still_until_it_is_resumed<D: TestDatabas
     assert_eq!(actions, want);
 }
 
-pub async fn a_pause_and_its_end_reach_every_worker<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+/// Every worker sees that the projection is paused and resumed.
+pub async fn a_pause_and_its_end_reach_every_worker<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     let attentive = Settings { poll_interval: Duration::from_millis(10), ..settings() };
-    let [told, other] = [(), ()].map(|()| start(&log, &database, &journal, attentive));
+    let [told, other] = [(), ()].map(|()| start(&log, &subject, &journal, attentive));
     told.caught_up().await;
     told.handle().pause("journal", "maintenance").await.unwrap();
     log.append("s", &note("1")).await;
@@ -56,8 +59,9 @@ pub async fn a_pause_and_its_end_reach_every_worker<D: TestDatabase>() {
     assert_eq!(other.texts("s").await.unwrap(), "1 2");
 }
 
-pub async fn one_changeset_can_be_skipped_and_the_reason_is_kept<D: TestDatabase>() {
-    let (bench, journal) = with_notes::<D>(1).await;
+/// The next changeset can be skipped; the audit keeps the reason.
+pub async fn one_changeset_can_be_skipped_and_the_reason_is_kept<S: Subject>() {
+    let (bench, journal) = with_notes::<S>(1).await;
     journal.faults.fail("s");
     let at = bench.log.append("s", &note("2")).await;
     bench.paused().await;
@@ -71,8 +75,9 @@ pub async fn one_changeset_can_be_skipped_and_the_reason_is_kept<D: TestDatabase
     assert_eq!(audit[0].detail, "changeset 2 of stream \"s\"");
 }
 
-pub async fn a_changeset_that_is_not_next_can_not_be_skipped<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(3).await;
+/// Only the next changeset can be skipped; a refused skip leaves no entry in the audit.
+pub async fn a_changeset_that_is_not_next_can_not_be_skipped<S: Subject>() {
+    let (bench, _) = with_notes::<S>(3).await;
     for wrong in [0, 2, 3, 99] {
         let refused = bench.handle().skip("journal", Checkpoint::new(wrong), "wrong").await;
         assert_eq!(refused, Err(OperateError::NotSkippable { checkpoint: Checkpoint::new(wrong) }));
@@ -80,8 +85,9 @@ pub async fn a_changeset_that_is_not_next_can_not_be_skipped<D: TestDatabase>() 
     assert_eq!(bench.handle().audit("journal", 10).await.unwrap(), []);
 }
 
-pub async fn the_checkpoint_moves_only_from_where_it_is_believed_to_be<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(3).await;
+/// An operator moves the checkpoint by compare-and-set, within the log.
+pub async fn the_checkpoint_moves_only_from_where_it_is_believed_to_be<S: Subject>() {
+    let (bench, _) = with_notes::<S>(3).await;
     bench.handle().pause("journal", "repair").await.unwrap();
     let [zero, two, three, nine] = [0, 2, 3, 9].map(Checkpoint::new);
     let refused = bench.handle().set_checkpoint("journal", two, zero, "wrong").await;
@@ -96,45 +102,48 @@ pub async fn the_checkpoint_moves_only_from_where_it_is_believed_to_be<D: TestDa
     assert_eq!(bench.texts("s").await.unwrap(), "1 2 3 3");
 }
 
-pub async fn a_rebuild_ends_in_the_same_rows<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(50).await;
-    let before = bench.database.table("journal").await;
+/// A rebuild ends in the same rows.
+pub async fn a_rebuild_ends_in_the_same_rows<S: Subject>() {
+    let (bench, _) = with_notes::<S>(50).await;
+    let before = bench.subject.table("journal").await;
     bench.handle().rebuild("journal", "to be sure").await.unwrap();
     bench.caught_up().await;
-    assert_eq!(bench.database.table("journal").await, before);
+    assert_eq!(bench.subject.table("journal").await, before);
     let status = bench.status_when(|status| status.state == State::Following).await;
     assert_eq!(status.rebuild, None);
 }
 
-pub async fn a_rebuild_goes_on_after_a_restart<D: TestDatabase>() {
-    let (bench, journal) = with_notes::<D>(50).await;
-    let before = bench.database.table("journal").await;
+/// A rebuild that is cut short goes on with the next worker.
+pub async fn a_rebuild_goes_on_after_a_restart<S: Subject>() {
+    let (bench, journal) = with_notes::<S>(50).await;
+    let before = bench.subject.table("journal").await;
     bench.running.shut_down().await;
     let slow = Settings { batch_changesets_max: 1, ..settings() };
-    let bench = start(&bench.log, &bench.database, &journal, slow);
+    let bench = start(&bench.log, &bench.subject, &journal, slow);
     bench.handle().rebuild("journal", "cut in the middle").await.unwrap();
     bench.running.shut_down().await;
-    let mut bench = start(&bench.log, &bench.database, &journal, slow);
+    let mut bench = start(&bench.log, &bench.subject, &journal, slow);
     for _ in 0..5 {
         let at = bench.handle().status("journal").await.unwrap().checkpoint;
         if at < Checkpoint::new(45) {
             bench.handle().when_reached("journal", at.next(), LONG).await.unwrap();
         }
         bench.running.shut_down().await;
-        bench = start(&bench.log, &bench.database, &journal, slow);
+        bench = start(&bench.log, &bench.subject, &journal, slow);
     }
     bench.caught_up().await;
-    assert_eq!(bench.database.table("journal").await, before);
+    assert_eq!(bench.subject.table("journal").await, before);
 }
 
-pub async fn moving_back_over_parked_changesets_parks_them_once<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+/// A changeset that is parked already is not parked twice.
+pub async fn moving_back_over_parked_changesets_parks_them_once<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     journal.faults.fail("bad");
     for stream in ["bad", "good", "bad"] {
         log.append(stream, &note("x")).await;
     }
     let patient = Parking { retry_after_min: LONG, ..Parking::default() };
-    let bench = start(&log, &database, &journal, parking(patient));
+    let bench = start(&log, &subject, &journal, parking(patient));
     bench.caught_up().await;
     let [one, three] = [1, 3].map(Checkpoint::new);
     bench.handle().set_checkpoint("journal", three, one, "good once more").await.unwrap();
@@ -143,8 +152,9 @@ pub async fn moving_back_over_parked_changesets_parks_them_once<D: TestDatabase>
     assert_eq!(bench.handle().parked("journal").await.unwrap()[0].changesets, 2);
 }
 
-pub async fn waiting_ends_when_the_own_write_is_applied<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(0).await;
+/// A wait ends once the write is in the read model.
+pub async fn waiting_ends_when_the_own_write_is_applied<S: Subject>() {
+    let (bench, _) = with_notes::<S>(0).await;
     for n in 1..=50_u64 {
         let at = bench.log.append("s", &note(&n.to_string())).await;
         if n % 2 == 0 {
@@ -157,8 +167,9 @@ pub async fn waiting_ends_when_the_own_write_is_applied<D: TestDatabase>() {
     }
 }
 
-pub async fn a_changeset_that_has_no_place_yet_is_waited_for<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(0).await;
+/// A wait for a changeset that is not in the log yet waits for that first.
+pub async fn a_changeset_that_has_no_place_yet_is_waited_for<S: Subject>() {
+    let (bench, _) = with_notes::<S>(0).await;
     let stream = "s".parse().unwrap();
     let early = bench.handle().when_applied("journal", &stream, ChangesetId::new(1), LONG);
     let placed = async {
@@ -175,29 +186,31 @@ pub async fn a_changeset_that_has_no_place_yet_is_waited_for<D: TestDatabase>() 
     assert_eq!(never, Err(OperateError::NotInLog { stream_id: stream, changeset_id: id }));
 }
 
-pub async fn waiting_times_out_and_says_where_it_stands<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(2).await;
+/// A wait that times out says where the projection stands.
+pub async fn waiting_times_out_and_says_where_it_stands<S: Subject>() {
+    let (bench, _) = with_notes::<S>(2).await;
     let waited = bench.handle().when_reached("journal", Checkpoint::new(7), Duration::from_millis(20)).await;
     let (checkpoint, wanted) = (Checkpoint::new(2), Checkpoint::new(7));
     assert_eq!(waited, Err(OperateError::TimedOut { checkpoint, wanted }));
 }
 
-pub async fn an_unknown_name_is_answered_with_the_known_ones<D: TestDatabase>() {
-    let (bench, _) = with_notes::<D>(0).await;
+/// An unknown name is answered with the known ones.
+pub async fn an_unknown_name_is_answered_with_the_known_ones<S: Subject>() {
+    let (bench, _) = with_notes::<S>(0).await;
     let error = bench.handle().status("jornal").await.unwrap_err().to_string();
     assert!(error.contains("\"jornal\"") && error.contains("there are: journal"), "{error}");
 }
 
-pub async fn a_projection_that_does_not_move_is_reported<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+/// A projection that retries and does not move is reported as stalled.
+pub async fn a_projection_that_does_not_move_is_reported<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     journal.faults.fail("s");
     log.append("s", &note("1")).await;
     // So many attempts that it never gives up while the test looks.
-    let stubborn =
-        Settings { retry: ees_projector::Retry { times: 1_000_000, ..settings().retry }, ..settings() };
+    let stubborn = Settings { retry: crate::Retry { times: 1_000_000, ..settings().retry }, ..settings() };
     let mut projector = Projector::new(log.clone()).with_stalled_after(Duration::from_millis(50));
-    projector.projection(journal, database.clone(), stubborn).unwrap();
-    let bench = Bench { log, database, running: projector.start() };
+    projector.projection(journal, subject.database(), stubborn).unwrap();
+    let bench = Bench { log, subject, running: projector.start() };
     let reported = |status: &Status| status.stalled.is_some() && status.state == State::Retrying;
     let status = bench.status_when(reported).await;
     let why = status.stalled.unwrap();

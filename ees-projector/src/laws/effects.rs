@@ -7,15 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ees_projector::ReadModelId;
-use ees_projector::database::{LedgerRows, Transaction};
-use ees_projector::reactor::{
-    Cause, Effect, EffectQuery, EffectState, PermanentError, Reactor, RetryAfter, Settings, Start,
-};
-use ees_projector::{BoxError, Drained, OnDemand, Parking, Position, Projector, Retry, Running, Status};
 use ees_store::{ChangesetLog, StreamId, Timestamp};
 
-use crate::support::{ChangingLog, LONG, Note, TestDatabase, note};
+use super::Subject;
+use super::support::{ChangingLog, LONG, Note, fresh, note};
+use crate::database::{Database, LedgerRows, Transaction};
+use crate::ReadModelId;
+use crate::reactor::{Cause, Effect, EffectQuery, EffectState, RetryAfter, Reactor, PermanentError, Settings, Start};
+use crate::{BoxError, Drained, OnDemand, Parking, Position, Projector, Retry, Running, Status};
 
 /// What goes wrong with an effect of a stream.
 #[derive(Clone, Copy, PartialEq)]
@@ -126,14 +125,9 @@ fn patient() -> Settings {
     Settings { parking, ..hasty() }
 }
 
-fn start<D: TestDatabase>(
-    log: &Arc<ChangingLog>,
-    database: &D,
-    clerk: &Clerk,
-    settings: Settings,
-) -> Running {
+fn start<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, clerk: &Clerk, settings: Settings) -> Running {
     let mut projector = Projector::new(log.clone());
-    projector.reactor(clerk.clone(), database.clone(), settings).unwrap();
+    projector.reactor(clerk.clone(), subject.database(), settings).unwrap();
     projector.start()
 }
 
@@ -154,9 +148,9 @@ async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Sta
     }
 }
 
-async fn effects<D: TestDatabase>(database: &D, stream: &str) -> Vec<Effect> {
+async fn effects<S: Subject>(subject: &Arc<S>, stream: &str) -> Vec<Effect> {
     let wanted = EffectQuery { stream_id: Some(stream.parse().unwrap()), ..EffectQuery::default() };
-    let mut tx = database.begin().await.unwrap();
+    let mut tx = subject.database().begin().await.unwrap();
     let mut effects = tx.effects(&ReadModelId::live("clerk"), &wanted).await.unwrap();
     effects.sort_by_key(|effect| (effect.event_id, effect.effect == "copy"));
     effects
@@ -167,9 +161,9 @@ fn states(effects: &[Effect]) -> Vec<(&str, EffectState, u32)> {
 }
 
 /// Lets a host work until `what` was done and hangs, and then crashes it.
-async fn crash_at<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, clerk: &Clerk, what: &str) {
+async fn crash_at<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, clerk: &Clerk, what: &str) {
     clerk.has(Fault::Hangs, what);
-    let crashing = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+    let crashing = OnDemand::reactor(clerk.clone(), subject.database(), log.clone(), hasty()).unwrap();
     tokio::select! {
         drained = Box::pin(crashing.drain_until(Instant::now() + LONG)) => panic!("it ended: {drained:?}"),
         () = async {
@@ -181,8 +175,8 @@ async fn crash_at<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, clerk: 
     clerk.mend();
 }
 
-async fn drain<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, clerk: &Clerk) {
-    let after = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+async fn drain<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, clerk: &Clerk) {
+    let after = OnDemand::reactor(clerk.clone(), subject.database(), log.clone(), hasty()).unwrap();
     let deadline = Instant::now() + LONG;
     // The lease of a crashed one has to end first.
     while after.drain_until(deadline).await != Drained::CaughtUp {
@@ -191,10 +185,11 @@ async fn drain<D: TestDatabase>(log: &Arc<ChangingLog>, database: &D, clerk: &Cl
     }
 }
 
-pub async fn the_ledger_has_every_effect_and_what_it_gave<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// Each effect is in the ledger, with its state, attempts, times and result.
+pub async fn the_ledger_has_every_effect_and_what_it_gave<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     log.append("a", &note("one")).await;
-    let running = start(&log, &database, &clerk, hasty());
+    let running = start(&log, &subject, &clerk, hasty());
     caught_up(&running, &log).await;
     assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
     let effects = running.handle().effects("clerk", EffectQuery::default()).await.unwrap();
@@ -209,16 +204,17 @@ pub async fn the_ledger_has_every_effect_and_what_it_gave<D: TestDatabase>() {
     running.shut_down().await;
 }
 
-pub async fn a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// After a crash, only the effect in flight is repeated. The ledger counts both attempts.
+pub async fn a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     log.append("a", &note("one")).await;
     log.append("a", &note("two")).await;
-    crash_at(&log, &database, &clerk, "copy a").await;
+    crash_at(&log, &subject, &clerk, "copy a").await;
     assert_eq!(
-        states(&effects(&database, "a").await),
+        states(&effects(&subject, "a").await),
         [("letter", EffectState::Done, 1), ("copy", EffectState::Started, 1)]
     );
-    drain(&log, &database, &clerk).await;
+    drain(&log, &subject, &clerk).await;
     // The letter's number is the one of before: it was not sent again.
     assert_eq!(
         clerk.done(),
@@ -226,19 +222,20 @@ pub async fn a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it<D
     );
     let done = EffectState::Done;
     assert_eq!(
-        states(&effects(&database, "a").await),
+        states(&effects(&subject, "a").await),
         [("letter", done, 1), ("copy", done, 2), ("letter", done, 1), ("copy", done, 1)]
     );
 }
 
-pub async fn a_stream_that_fails_holds_up_no_other_and_keeps_its_order<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// A stream that fails waits, in order; other streams go on, also after a restart.
+pub async fn a_stream_that_fails_holds_up_no_other_and_keeps_its_order<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     clerk.has(Fault::Fails, "copy bad");
     for text in ["one", "two"] {
         log.append("bad", &note(text)).await;
         log.append("good", &note(text)).await;
     }
-    let running = start(&log, &database, &clerk, patient());
+    let running = start(&log, &subject, &clerk, patient());
     caught_up(&running, &log).await;
     log.append("bad", &note("three")).await;
     caught_up(&running, &log).await;
@@ -250,11 +247,11 @@ pub async fn a_stream_that_fails_holds_up_no_other_and_keeps_its_order<D: TestDa
     let parked = running.handle().parked("clerk").await.unwrap();
     assert_eq!((parked.len(), parked[0].changesets, parked[0].first.get()), (1, 3, 1));
     assert!(parked[0].error.contains("out of stamps") && !parked[0].is_given_up());
-    let failed = &effects(&database, "bad").await[1];
+    let failed = &effects(&subject, "bad").await[1];
     assert_eq!((failed.state, failed.error.as_deref()), (EffectState::Failed, Some("out of stamps")));
     // Over a restart too.
     running.shut_down().await;
-    let running = start(&log, &database, &clerk, patient());
+    let running = start(&log, &subject, &clerk, patient());
     clerk.mend();
     running.handle().retry_parked("clerk", None, "stamps are here").await.unwrap();
     status_when(&running, |status| status.parked_streams == 0).await;
@@ -271,11 +268,12 @@ pub async fn a_stream_that_fails_holds_up_no_other_and_keeps_its_order<D: TestDa
     running.shut_down().await;
 }
 
-pub async fn what_fails_is_tried_again_by_itself_and_given_up_in_the_end<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// A failed effect is retried, and given up after a time; an operator can retry it.
+pub async fn what_fails_is_tried_again_by_itself_and_given_up_in_the_end<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     clerk.has(Fault::Fails, "letter a");
     log.append("a", &note("one")).await;
-    let running = start(&log, &database, &clerk, hasty());
+    let running = start(&log, &subject, &clerk, hasty());
     status_when(&running, |status| status.effects.is_some_and(|effects| effects.failed > 2)).await;
     clerk.mend();
     status_when(&running, |status| status.effects.is_some_and(|effects| effects.done == 2)).await;
@@ -283,11 +281,11 @@ pub async fn what_fails_is_tried_again_by_itself_and_given_up_in_the_end<D: Test
 
     clerk.has(Fault::Fails, "letter a");
     log.append("a", &note("two")).await;
-    let running = start(&log, &database, &clerk, Settings { give_up_after: 50 * MS, ..hasty() });
+    let running = start(&log, &subject, &clerk, Settings { give_up_after: 50 * MS, ..hasty() });
     let given_up = status_when(&running, |status| status.given_up_streams == 1).await;
     assert!(given_up.stalled.unwrap().contains("given up"));
     assert!(running.handle().parked("clerk").await.unwrap()[0].is_given_up());
-    let parked = &effects(&database, "a").await[2];
+    let parked = &effects(&subject, "a").await[2];
     assert!(parked.state == EffectState::Parked && parked.attempts > 1, "{parked:?}");
     clerk.mend();
     running.handle().retry_parked("clerk", Some("a".parse().unwrap()), "mended").await.unwrap();
@@ -296,15 +294,16 @@ pub async fn what_fails_is_tried_again_by_itself_and_given_up_in_the_end<D: Test
     running.shut_down().await;
 }
 
-pub async fn what_is_refused_waits_for_an_operator_who_can_discard_it<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// An effect that failed for good waits for an operator, who can discard the first changeset of its stream.
+pub async fn what_is_refused_waits_for_an_operator_who_can_discard_it<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     clerk.has(Fault::Refuses, "copy a");
     log.append("a", &note("one")).await;
     log.append("a", &note("two")).await;
-    let running = start(&log, &database, &clerk, hasty());
+    let running = start(&log, &subject, &clerk, hasty());
     status_when(&running, |status| status.given_up_streams == 1).await;
     caught_up(&running, &log).await;
-    assert_eq!(effects(&database, "a").await[1].state, EffectState::Parked);
+    assert_eq!(effects(&subject, "a").await[1].state, EffectState::Parked);
     clerk.mend();
     let a: StreamId = "a".parse().unwrap();
     let later = running.handle().discard("clerk", &a, 2.into(), "not this one").await;
@@ -320,12 +319,13 @@ pub async fn what_is_refused_waits_for_an_operator_who_can_discard_it<D: TestDat
     running.shut_down().await;
 }
 
-pub async fn what_is_given_up_behind_many_effects_is_so_in_the_ledger<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// All effects of a changeset that is given up are settled, however many there are.
+pub async fn what_is_given_up_behind_many_effects_is_so_in_the_ledger<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     clerk.has(Fault::Refuses, "letter a 45");
     let notes: Vec<_> = (0..50).map(|number| note(&number.to_string())).collect();
     log.append("a", &notes.join(",")).await;
-    let running = start(&log, &database, &clerk, hasty());
+    let running = start(&log, &subject, &clerk, hasty());
     status_when(&running, |status| status.given_up_streams == 1).await;
     let in_state = async |state| {
         let wanted = EffectQuery { state: Some(state), ..EffectQuery::default() };
@@ -338,27 +338,29 @@ pub async fn what_is_given_up_behind_many_effects_is_so_in_the_ledger<D: TestDat
     running.shut_down().await;
 }
 
-pub async fn an_effect_that_takes_too_long_has_failed<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// An effect that takes too long has failed, and the ledger says so.
+pub async fn an_effect_that_takes_too_long_has_failed<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     clerk.has(Fault::Hangs, "letter a");
     log.append("a", &note("one")).await;
     log.append("b", &note("one")).await;
-    let running = start(&log, &database, &clerk, Settings { effect_timeout: 30 * MS, ..patient() });
+    let running = start(&log, &subject, &clerk, Settings { effect_timeout: 30 * MS, ..patient() });
     caught_up(&running, &log).await;
     assert_eq!(clerk.done_for("b").len(), 2);
-    let late = &effects(&database, "a").await[0];
+    let late = &effects(&subject, "a").await[0];
     assert_eq!(late.state, EffectState::Failed);
     assert!(late.error.as_ref().unwrap().contains("not done after 30ms"), "{late:?}");
     running.shut_down().await;
 }
 
-pub async fn a_panic_is_the_fault_of_its_own_stream<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// A panic parks its own stream and no other.
+pub async fn a_panic_is_the_fault_of_its_own_stream<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     clerk.has(Fault::Panics, "all b");
     for stream in ["a", "b", "c"] {
         log.append(stream, &note("one")).await;
     }
-    let running = start(&log, &database, &clerk, Settings { batch_changesets_max: 10, ..patient() });
+    let running = start(&log, &subject, &clerk, Settings { batch_changesets_max: 10, ..patient() });
     caught_up(&running, &log).await;
     let parked = running.handle().parked("clerk").await.unwrap();
     assert_eq!(parked.iter().map(|stream| stream.stream_id.as_str()).collect::<Vec<_>>(), ["b"]);
@@ -367,24 +369,26 @@ pub async fn a_panic_is_the_fault_of_its_own_stream<D: TestDatabase>() {
     running.shut_down().await;
 }
 
-pub async fn nobody_is_asked_before_the_time_that_was_said<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// A retry that asks for a delay does not come earlier.
+pub async fn nobody_is_asked_before_the_time_that_was_said<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     let wait = 400 * MS;
     clerk.has(Fault::Postpones(wait), "letter a");
     log.append("a", &note("one")).await;
-    let running = start(&log, &database, &clerk, hasty());
+    let running = start(&log, &subject, &clerk, hasty());
     status_when(&running, |status| status.parked_streams == 1).await;
     clerk.mend();
     status_when(&running, |status| status.parked_streams == 0).await;
-    let letter = &effects(&database, "a").await[0];
+    let letter = &effects(&subject, "a").await[0];
     assert_eq!(letter.attempts, 2);
     let waited = letter.began_at.as_micros() - letter.since.as_micros();
     assert!(waited >= i64::try_from(wait.as_micros()).unwrap(), "{waited} us");
     running.shut_down().await;
 }
 
-pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// Streams are handled concurrently, up to the limit, and each in its order.
+pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     *clerk.0.takes.lock().unwrap() = 3 * MS;
     clerk.has(Fault::Fails, "letter s2");
     for text in ["1", "2", "3"] {
@@ -392,7 +396,7 @@ pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<D: TestDat
             log.append(&format!("s{stream}"), &note(text)).await;
         }
     }
-    let running = start(&log, &database, &clerk, Settings { streams_at_once: 3, ..hasty() });
+    let running = start(&log, &subject, &clerk, Settings { streams_at_once: 3, ..hasty() });
     caught_up(&running, &log).await;
     clerk.mend();
     status_when(&running, |status| status.effects.is_some_and(|effects| effects.done == 36)).await;
@@ -407,18 +411,19 @@ pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<D: TestDat
     assert!((2..=3).contains(&most), "{most} at once");
 }
 
-pub async fn whoever_lost_its_turn_begins_nothing_more<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// A worker whose row was moved by another begins no further effect on what it knew.
+pub async fn whoever_lost_its_turn_begins_nothing_more<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     log.append("a", &note("one")).await;
     // Long enough for it to be noticed meanwhile: what is under way comes to its end all the same.
     *clerk.0.takes.lock().unwrap() = 1_500 * MS;
-    let stalled = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+    let stalled = OnDemand::reactor(clerk.clone(), subject.database(), log.clone(), hasty()).unwrap();
     let overtaking = async {
         while clerk.0.at_once.load(SeqCst) == 0 {
             tokio::time::sleep(MS).await;
         }
         // As another worker that takes over, or an operator, does.
-        let mut tx = database.begin().await.unwrap();
+        let mut tx = subject.database().begin().await.unwrap();
         let mut control = tx.load(&ReadModelId::live("clerk")).await.unwrap().unwrap();
         let believed = control.position;
         control.position = Position { epoch: believed.epoch + 1, ..believed };
@@ -430,14 +435,15 @@ pub async fn whoever_lost_its_turn_begins_nothing_more<D: TestDatabase>() {
     assert_eq!(drained, Drained::CaughtUp);
     // It began the copy only after it had seen the row as it is now, and the letter was done before.
     assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
-    assert!(effects(&database, "a").await.iter().all(|effect| effect.attempts == 1));
+    assert!(effects(&subject, "a").await.iter().all(|effect| effect.attempts == 1));
 }
 
-pub async fn a_host_begins_nothing_after_its_deadline<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// A host begins no effect after its deadline; the next one goes on from there.
+pub async fn a_host_begins_nothing_after_its_deadline<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     log.append("a", &note("one")).await;
     *clerk.0.takes.lock().unwrap() = 900 * MS;
-    let host = OnDemand::reactor(clerk.clone(), database.clone(), log.clone(), hasty()).unwrap();
+    let host = OnDemand::reactor(clerk.clone(), subject.database(), log.clone(), hasty()).unwrap();
     // Its tables and its lease take no time of it.
     while host.drain_until(Instant::now()).await == Drained::Elsewhere {
         tokio::time::sleep(20 * MS).await;
@@ -449,36 +455,32 @@ pub async fn a_host_begins_nothing_after_its_deadline<D: TestDatabase>() {
     };
     let (drained, ()) = tokio::join!(host.drain_until(Instant::now() + 700 * MS), deadline);
     assert_eq!((drained, clerk.done()), (Drained::OutOfTime, vec!["letter a one".to_owned()]));
-    drain(&log, &database, &clerk).await;
+    drain(&log, &subject, &clerk).await;
     assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
 }
 
-pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<D: TestDatabase>() {
-    let (log, database, clerk) = (ChangingLog::new(), D::fresh().await, Clerk::default());
+/// Old effects are swept; those of a changeset that still waits stay.
+pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     for stream in ["a", "b", "c"] {
         log.append(stream, &note("one")).await;
     }
     clerk.has(Fault::Fails, "copy c");
-    let running = start(&log, &database, &clerk, patient());
+    let running = start(&log, &subject, &clerk, patient());
     caught_up(&running, &log).await;
     running.shut_down().await;
     let tomorrow = Timestamp::from_micros(Timestamp::now().as_micros() + 86_400_000_000);
     let mut left = HashSet::new();
     for before in [Timestamp::from_micros(1), tomorrow] {
-        let mut tx = database.begin().await.unwrap();
+        let mut tx = subject.database().begin().await.unwrap();
         tx.sweep_effects(&ReadModelId::live("clerk"), before, 1_000).await.unwrap();
         tx.commit().await.unwrap();
-        let all = database
-            .begin()
-            .await
-            .unwrap()
-            .effects(&ReadModelId::live("clerk"), &EffectQuery::default())
-            .await
-            .unwrap();
+        let mut tx = subject.database().begin().await.unwrap();
+        let all = tx.effects(&ReadModelId::live("clerk"), &EffectQuery::default()).await.unwrap();
         left.insert(all.len());
     }
     assert_eq!(left, HashSet::from([6, 2]));
     // What is done of a changeset that waits is known when it comes again.
     let waiting = [("letter", EffectState::Done, 1), ("copy", EffectState::Failed, 1)];
-    assert_eq!(states(&effects(&database, "c").await), waiting);
+    assert_eq!(states(&effects(&subject, "c").await), waiting);
 }

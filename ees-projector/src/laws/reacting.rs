@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ees_projector::Subscription;
-use ees_projector::reactor::{Cause, Interrupted, Reactor, Settings, Start, Unfinished};
-use ees_projector::{
-    BoxError, Drained, Kind, OnDemand, OperateError, Parking, Projector, Retry, Running, SideBySide, State,
-    Status,
-};
 use ees_store::event::{Members, Reading, Upcasters};
 use ees_store::{ChangesetLog, Filter};
 
-use crate::support::{ChangingLog, Journal, LONG, Note, TestDatabase, note};
+use super::Subject;
+use super::support::{ChangingLog, Journal, LONG, Note, fresh, note};
+use crate::Subscription;
+use crate::reactor::{Cause, Interrupted, Reactor, Settings, Start, Unfinished};
+use crate::{
+    BoxError, Drained, Kind, OnDemand, OperateError, Parking, Projector, Retry, Running, SideBySide, State,
+    Status,
+};
 
 /// Writes down what it was called for, outside of any transaction, and can be told to fail.
 #[derive(Clone, Default)]
@@ -41,9 +42,7 @@ impl Reactor for Letters {
             event.rename("words", "text");
             Ok(())
         };
-        Subscription::to(Filter::events_of::<Note>()).with_reading(Reading::upcasting(
-            Upcasters::new().step(("scribbled", 1), ("noted", 1), rename).unwrap(),
-        ))
+        Subscription::to(Filter::events_of::<Note>()).with_reading(Reading::upcasting(Upcasters::new().step(("scribbled", 1), ("noted", 1), rename).unwrap()))
     }
     async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
         if self.fails.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
@@ -73,14 +72,14 @@ fn hasty() -> Settings {
     Settings { retry, ..Settings::default() }
 }
 
-fn start<D: TestDatabase>(
+fn start<S: Subject>(
     log: &Arc<ChangingLog>,
-    database: &D,
+    subject: &Arc<S>,
     letters: &Letters,
     settings: Settings,
 ) -> Running {
     let mut projector = Projector::new(log.clone());
-    projector.reactor(letters.clone(), database.clone(), settings).unwrap();
+    projector.reactor(letters.clone(), subject.database(), settings).unwrap();
     projector.start()
 }
 
@@ -100,17 +99,18 @@ async fn following(running: &Running) -> Status {
     status_when(running, |status| status.state == State::Following && status.lag_changesets == 0).await
 }
 
-pub async fn a_reactor_starts_at_now_and_goes_on_where_it_was<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// A reactor begins at the end of the log, and a new worker goes on where the last one stopped.
+pub async fn a_reactor_starts_at_now_and_goes_on_where_it_was<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     log.append("a", &note("history")).await;
-    let running = start(&log, &database, &letters, hasty());
+    let running = start(&log, &subject, &letters, hasty());
     following(&running).await;
     let first = log.append("a", &note("one")).await;
     running.handle().when_reached("letters", first, LONG).await.unwrap();
     running.shut_down().await;
 
     log.append("a", &note("two")).await;
-    let running = start(&log, &database, &letters, hasty());
+    let running = start(&log, &subject, &letters, hasty());
     let last = log.append("b", &note("three")).await;
     running.handle().when_reached("letters", last, LONG).await.unwrap();
     let status = following(&running).await;
@@ -119,14 +119,15 @@ pub async fn a_reactor_starts_at_now_and_goes_on_where_it_was<D: TestDatabase>()
     assert_eq!((status.kind, status.version, status.standby), (Kind::Reactor, 0, None));
 }
 
-pub async fn a_reactor_can_be_told_to_start_at_the_beginning<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// A reactor can begin at the start of the log.
+pub async fn a_reactor_can_be_told_to_start_at_the_beginning<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     for text in ["one", "two", "three"] {
         log.append("a", &note(text)).await;
         log.append("b", &note(text)).await;
     }
     let settings = Settings { start: Start::Beginning, batch_changesets_max: 4, ..hasty() };
-    let running = start(&log, &database, &letters, settings);
+    let running = start(&log, &subject, &letters, settings);
     following(&running).await;
     running.shut_down().await;
     assert_eq!(letters.sent(), ["a: one", "b: one", "a: two", "b: two", "a: three", "b: three"]);
@@ -156,27 +157,29 @@ impl Reactor for Unhurried {
     }
 }
 
-pub async fn what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong<D: TestDatabase>() {
-    let (log, database, unhurried) = (ChangingLog::new(), D::fresh().await, Unhurried::default());
+/// A batch that was done in part continues behind that part, without an error.
+pub async fn what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong<S: Subject>() {
+    let (log, subject, unhurried) = (ChangingLog::new(), fresh::<S>().await, Unhurried::default());
     for number in 0..7 {
         log.append("a", &note(&number.to_string())).await;
     }
     let settings = Settings { start: Start::Beginning, batch_changesets_max: 7, ..Settings::default() };
-    let worker = OnDemand::reactor(unhurried.clone(), database, log, settings).unwrap();
+    let worker = OnDemand::reactor(unhurried.clone(), subject.database(), log, settings).unwrap();
     let drained = worker.drain_until(Instant::now() + LONG).await;
     assert_eq!((drained, worker.last_error().await), (Drained::CaughtUp, None));
     assert_eq!(*unhurried.1.lock().unwrap(), [7, 7, 5, 3, 1]);
     assert_eq!(unhurried.0.sent(), Vec::from_iter((0..7).map(|number| format!("a: {number}"))));
 }
 
-pub async fn a_crash_repeats_what_was_begun_and_skips_nothing<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// After a crash, what was begun is repeated under the same key, and nothing is skipped.
+pub async fn a_crash_repeats_what_was_begun_and_skips_nothing<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     let settings = Settings { start: Start::Beginning, ..hasty() };
     for text in ["one", "two"] {
         log.append("a", &note(text)).await;
     }
     letters.hangs.store(true, SeqCst);
-    let host = || OnDemand::reactor(letters.clone(), database.clone(), log.clone(), settings).unwrap();
+    let host = || OnDemand::reactor(letters.clone(), subject.database(), log.clone(), settings).unwrap();
     let crashing = host();
     let deadline = Instant::now() + LONG;
     tokio::select! {
@@ -201,13 +204,14 @@ pub async fn a_crash_repeats_what_was_begun_and_skips_nothing<D: TestDatabase>()
     assert_ne!(keys[1], keys[2]);
 }
 
-pub async fn what_can_not_be_read_waits_for_an_operator<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// An event that can't be read is given up at once, until an operator skips it.
+pub async fn what_can_not_be_read_waits_for_an_operator<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     let settings = Settings { start: Start::Beginning, batch_changesets_max: 10, ..hasty() };
     log.append("a", &note("one")).await;
     log.append("a", r#"{"type":"noted"}"#).await;
     log.append("b", &note("two")).await;
-    let running = start(&log, &database, &letters, settings);
+    let running = start(&log, &subject, &letters, settings);
     status_when(&running, |status| status.given_up_streams == 1).await;
     let last = log.append("a", &note("three")).await;
     running.handle().when_reached("letters", last, LONG).await.unwrap();
@@ -218,8 +222,9 @@ pub async fn what_can_not_be_read_waits_for_an_operator<D: TestDatabase>() {
     assert_eq!(letters.sent(), ["a: one", "b: two", "a: three"]);
 }
 
-pub async fn a_reactor_holds_when_no_more_may_wait<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// A reactor stops before the next failure when no more streams may be parked, and goes on by itself.
+pub async fn a_reactor_holds_when_no_more_may_wait<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     let often = Duration::from_millis(10);
     let parking =
         Parking { streams_max: 2, retry_after_min: often, retry_after_max: often, ..Parking::default() };
@@ -228,7 +233,7 @@ pub async fn a_reactor_holds_when_no_more_may_wait<D: TestDatabase>() {
     for stream in ["a", "b", "c", "d"] {
         log.append(stream, &note("one")).await;
     }
-    let running = start(&log, &database, &letters, settings);
+    let running = start(&log, &subject, &letters, settings);
     let held = status_when(&running, |status| status.state == State::Retrying).await;
     assert_eq!((held.checkpoint.get(), held.parked_streams, held.pause), (2, 2, None));
     assert!(held.last_error.unwrap().message.contains("no more may"));
@@ -241,23 +246,25 @@ pub async fn a_reactor_holds_when_no_more_may_wait<D: TestDatabase>() {
     assert_eq!(sent, ["a: one", "b: one", "c: one", "d: one"]);
 }
 
-pub async fn an_error_that_passes_never_pauses_a_reactor<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// A transient error is retried for ever.
+pub async fn an_error_that_passes_never_pauses_a_reactor<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     letters.passes.store(true, SeqCst);
     letters.fails.store(20, SeqCst);
     let last = log.append("a", &note("one")).await;
     let settings = Settings { start: Start::Beginning, ..hasty() };
-    let running = start(&log, &database, &letters, settings);
+    let running = start(&log, &subject, &letters, settings);
     running.handle().when_reached("letters", last, LONG).await.unwrap();
     running.shut_down().await;
     assert_eq!(letters.sent(), ["a: one"]);
 }
 
-pub async fn a_reactor_is_not_rebuilt<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// Rebuilds and verifications of a reactor are refused.
+pub async fn a_reactor_is_not_rebuilt<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     log.append("a", &note("one")).await;
     let settings = Settings { start: Start::Beginning, ..hasty() };
-    let running = start(&log, &database, &letters, settings);
+    let running = start(&log, &subject, &letters, settings);
     following(&running).await;
     let handle = running.handle();
     let refused = |result: Result<(), OperateError>| match result {
@@ -273,27 +280,29 @@ pub async fn a_reactor_is_not_rebuilt<D: TestDatabase>() {
     assert_eq!(letters.sent(), ["a: one"]);
 }
 
-pub async fn a_reactor_does_not_take_a_projection_for_itself<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// A reactor stops before the row of a projection of the same name.
+pub async fn a_reactor_does_not_take_a_projection_for_itself<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     log.append("a", &note("one")).await;
     let mut projector = Projector::new(log.clone());
     let journal = Journal { name: "letters", ..Journal::new() };
-    projector.projection(journal, database.clone(), ees_projector::Settings::default()).unwrap();
+    projector.projection(journal, subject.database(), crate::Settings::default()).unwrap();
     let running = projector.start();
     following(&running).await;
     running.shut_down().await;
 
-    let running = start(&log, &database, &letters, Settings { start: Start::Beginning, ..hasty() });
+    let running = start(&log, &subject, &letters, Settings { start: Start::Beginning, ..hasty() });
     let stopped = status_when(&running, |status| status.state == State::Stopped).await;
     assert!(stopped.last_error.unwrap().message.contains("name of a projection"));
     running.shut_down().await;
     assert_eq!(letters.sent(), [""; 0]);
 }
 
-pub async fn two_workers_on_one_reactor_leave_nothing_out<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// Two workers on one reactor skip nothing.
+pub async fn two_workers_on_one_reactor_leave_nothing_out<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     let settings = Settings { start: Start::Beginning, ..hasty() };
-    let workers = [start(&log, &database, &letters, settings), start(&log, &database, &letters, settings)];
+    let workers = [start(&log, &subject, &letters, settings), start(&log, &subject, &letters, settings)];
     for number in 0..30 {
         log.append("a", &note(&format!("{number:02}"))).await;
     }
@@ -310,12 +319,13 @@ pub async fn two_workers_on_one_reactor_leave_nothing_out<D: TestDatabase>() {
     assert_eq!(once, (0..30).map(|number| format!("a: {number:02}")).collect::<Vec<_>>());
 }
 
-pub async fn a_reactor_sees_old_events_by_their_names_of_today<D: TestDatabase>() {
-    let (log, database, letters) = (ChangingLog::new(), D::fresh().await, Letters::default());
+/// A reactor sees old events by their current names.
+pub async fn a_reactor_sees_old_events_by_their_names_of_today<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
     log.append("a", r#"{"type":"scribbled","words":"old"}"#).await;
     log.append("a", r#"{"type":"else"}"#).await;
     let last = log.append("a", &note("new")).await;
-    let running = start(&log, &database, &letters, Settings { start: Start::Beginning, ..hasty() });
+    let running = start(&log, &subject, &letters, Settings { start: Start::Beginning, ..hasty() });
     running.handle().when_reached("letters", last, LONG).await.unwrap();
     running.shut_down().await;
     assert_eq!(letters.sent(), ["a: old", "a: new"]);

@@ -1,13 +1,15 @@
 //! What is kept for a while only.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ees_projector::ReadModelId;
-use ees_projector::database::{AuditRows, Database, Transaction};
-use ees_projector::{AuditEntry, Settings};
 use ees_store::{Checkpoint, Timestamp};
 
-use crate::support::{ChangingLog, Journal, LONG, TestDatabase, settings, start};
+use super::Subject;
+use super::support::{ChangingLog, Journal, LONG, fresh, settings, start};
+use crate::database::{AuditRows, Database, Transaction};
+use crate::ReadModelId;
+use crate::{AuditEntry, Settings};
 
 fn entry(reason: &str, at: i64) -> AuditEntry {
     AuditEntry {
@@ -19,46 +21,46 @@ fn entry(reason: &str, at: i64) -> AuditEntry {
     }
 }
 
-async fn reasons<D: Database>(database: &D, name: &str) -> Vec<String> {
-    let mut tx = database.begin().await.unwrap();
+async fn reasons<S: Subject>(subject: &Arc<S>, name: &str) -> Vec<String> {
+    let mut tx = subject.database().begin().await.unwrap();
     let entries = tx.audit_entries(&ReadModelId::live(name), 10).await.unwrap();
     entries.into_iter().map(|entry| entry.reason).collect()
 }
 
-pub async fn old_entries_of_the_audit_go_a_bounded_number_at_a_time<D: TestDatabase>() {
-    let database = D::fresh().await;
-    let mut tx = database.begin().await.unwrap();
+/// Old entries of the audit are swept oldest first, at most the limit at a time, and only those of this
+/// projection.
+pub async fn old_entries_of_the_audit_go_a_bounded_number_at_a_time<S: Subject>() {
+    let subject = fresh::<S>().await;
+    let mut tx = subject.database().begin().await.unwrap();
     for (reason, at) in [("first", 1), ("second", 2), ("third", 3), ("young", 10)] {
         tx.audit(&ReadModelId::live("journal"), &entry(reason, at)).await.unwrap();
     }
     tx.audit(&ReadModelId::live("other"), &entry("another's", 1)).await.unwrap();
     for (gone, left) in [(2, &["young", "third"][..]), (1, &["young"]), (0, &["young"])] {
-        assert_eq!(
-            tx.sweep(&ReadModelId::live("journal"), Timestamp::from_micros(10), 2).await.unwrap(),
-            gone
-        );
+        assert_eq!(tx.sweep(&ReadModelId::live("journal"), Timestamp::from_micros(10), 2).await.unwrap(), gone);
         let entries = tx.audit_entries(&ReadModelId::live("journal"), 10).await.unwrap();
         assert_eq!(entries.iter().map(|entry| &entry.reason).collect::<Vec<_>>(), left);
     }
     tx.commit().await.unwrap();
-    assert_eq!(reasons(&database, "other").await, ["another's"]);
+    assert_eq!(reasons(&subject, "other").await, ["another's"]);
 }
 
-pub async fn a_worker_forgets_the_audit_in_time<D: TestDatabase>() {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
-    let keeps = start(&log, &database, &journal, settings());
+/// A worker sweeps the audit by itself, once its entries are old enough.
+pub async fn a_worker_forgets_the_audit_in_time<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+    let keeps = start(&log, &subject, &journal, settings());
     keeps.handle().pause("journal", "maintenance").await.unwrap();
     keeps.handle().resume("journal", "done").await.unwrap();
-    log.append("s", &crate::support::note("1")).await;
+    log.append("s", &super::support::note("1")).await;
     keeps.caught_up().await;
     keeps.running.shut_down().await;
-    assert_eq!(reasons(&database, "journal").await, ["done", "maintenance"]);
+    assert_eq!(reasons(&subject, "journal").await, ["done", "maintenance"]);
 
     let short =
         Settings { keep_audit: Duration::ZERO, poll_interval: Duration::from_millis(10), ..settings() };
-    let forgets = start(&log, &database, &journal, short);
+    let forgets = start(&log, &subject, &journal, short);
     let gone = async {
-        while !reasons(&database, "journal").await.is_empty() {
+        while !reasons(&subject, "journal").await.is_empty() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };

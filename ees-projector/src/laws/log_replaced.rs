@@ -1,11 +1,13 @@
 //! A log that went back in time is noticed before anything is applied.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use ees_projector::{Settings, State, Status};
 use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Expectation, Filter, LogQuery, memory};
 
-use crate::support::{Bench, ChangingLog, Journal, LONG, TestDatabase, append, note, settings, start};
+use super::Subject;
+use super::support::{Bench, ChangingLog, Journal, LONG, append, fresh, note, settings, start};
+use crate::{Settings, State, Status};
 
 /// A log with these notes, all in stream `s`, in the guise of another one.
 async fn log_with(texts: &[&str]) -> memory::Store {
@@ -16,55 +18,58 @@ async fn log_with(texts: &[&str]) -> memory::Store {
     store
 }
 
-async fn after_three<D: TestDatabase>() -> Bench<D> {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+async fn after_three<S: Subject>() -> Bench<S> {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     log.exchange(log_with(&["1", "2", "3"]).await);
-    let bench = start(&log, &database, &Journal::new(), settings());
+    let bench = start(&log, &subject, &Journal::new(), settings());
     bench.caught_up().await;
     bench.running.shut_down().await;
-    bench_again(&bench.log, &bench.database)
+    bench_again(&bench.log, &bench.subject)
 }
 
-fn bench_again<D: TestDatabase>(log: &std::sync::Arc<ChangingLog>, database: &D) -> Bench<D> {
-    start(log, database, &Journal::new(), settings())
+fn bench_again<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>) -> Bench<S> {
+    start(log, subject, &Journal::new(), settings())
 }
 
-async fn stopped<D: TestDatabase>(bench: &Bench<D>) -> Status {
+async fn stopped<S: Subject>(bench: &Bench<S>) -> Status {
     bench.status_when(|status| status.state == State::Stopped).await
 }
 
 /// Exchanges the log while nobody looks, and starts again.
-async fn exchanged<D: TestDatabase>(other: memory::Store) -> Bench<D> {
-    let bench = after_three::<D>().await;
+async fn exchanged<S: Subject>(other: memory::Store) -> Bench<S> {
+    let bench = after_three::<S>().await;
     bench.caught_up().await;
     bench.running.shut_down().await;
     bench.log.exchange(other);
-    bench_again(&bench.log, &bench.database)
+    bench_again(&bench.log, &bench.subject)
 }
 
-pub async fn another_log_is_noticed_before_anything_is_applied<D: TestDatabase>() {
-    let bench = exchanged::<D>(log_with(&["1", "2", "3", "4"]).await).await;
+/// A log with another id stops the projection before it applies anything.
+pub async fn another_log_is_noticed_before_anything_is_applied<S: Subject>() {
+    let bench = exchanged::<S>(log_with(&["1", "2", "3", "4"]).await).await;
     let why = stopped(&bench).await.stalled.unwrap();
     assert!(why.contains("another log") && why.contains("rebuild"), "{why}");
     assert_eq!(bench.texts("s").await.unwrap(), "1 2 3");
 }
 
-pub async fn a_shorter_log_is_noticed<D: TestDatabase>() {
-    let bench = after_three::<D>().await;
+/// A log that ends before the position stops the projection.
+pub async fn a_shorter_log_is_noticed<S: Subject>() {
+    let bench = after_three::<S>().await;
     bench.caught_up().await;
     let id = bench.log.store();
     bench.running.shut_down().await;
     bench.log.exchange(log_with(&["1", "2"]).await.with_identity_of(&id));
-    let bench = bench_again(&bench.log, &bench.database);
+    let bench = bench_again(&bench.log, &bench.subject);
     let why = stopped(&bench).await.stalled.unwrap();
     assert!(why.contains("ends before checkpoint 2"), "{why}");
 }
 
-pub async fn a_log_of_the_same_length_with_another_past_is_noticed<D: TestDatabase>() {
-    let bench = after_three::<D>().await;
+/// A log whose past has changed stops a worker that is running.
+pub async fn a_log_of_the_same_length_with_another_past_is_noticed<S: Subject>() {
+    let bench = after_three::<S>().await;
     bench.running.shut_down().await;
     let attentive = Settings { poll_interval: Duration::from_millis(10), ..settings() };
-    let bench = start(&bench.log, &bench.database, &Journal::new(), attentive);
+    let bench = start(&bench.log, &bench.subject, &Journal::new(), attentive);
     bench.status_when(|status| status.state == State::Following).await;
     // While it runs: no restart, just other content behind the same name.
     let other = log_with(&["1", "2"]).await.with_identity_of(&bench.log.store());
@@ -76,27 +81,30 @@ pub async fn a_log_of_the_same_length_with_another_past_is_noticed<D: TestDataba
     assert_eq!(bench.texts("elsewhere").await, None);
 }
 
-pub async fn the_same_place_with_other_content_is_noticed<D: TestDatabase>() {
-    let bench = after_three::<D>().await;
+/// Another changeset at the place of the last one stops the projection, and operators can't talk it out of
+/// that.
+pub async fn the_same_place_with_other_content_is_noticed<S: Subject>() {
+    let bench = after_three::<S>().await;
     bench.running.shut_down().await;
     // The backup lacked the third, and it was committed anew, to the same stream.
     let other = log_with(&["1", "2", "another"]).await.with_identity_of(&bench.log.store());
     bench.log.exchange(other);
-    let bench = bench_again(&bench.log, &bench.database);
+    let bench = bench_again(&bench.log, &bench.subject);
     stopped(&bench).await;
     assert!(bench.handle().when_reached("journal", Checkpoint::START, LONG).await.is_err());
     assert!(bench.handle().resume("journal", "it will be all right").await.is_err());
     assert!(bench.handle().skip("journal", Checkpoint::new(3), "it will be all right").await.is_err());
 }
 
-pub async fn what_a_filter_left_out_counts_too<D: TestDatabase>() {
-    let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// A changed past is noticed even where a filter left it out.
+pub async fn what_a_filter_left_out_counts_too<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     let journal = Journal { filter: Filter::event_types(["noted"]), ..Journal::new() };
     log.append("s", &note("1")).await;
     for _ in 0..5 {
         log.append("others", r#"{"type":"other"}"#).await;
     }
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     bench.caught_up().await;
     bench.running.shut_down().await;
     // Restored to before the others, and grown again: what it applied is there, what it passed is not.
@@ -109,13 +117,14 @@ pub async fn what_a_filter_left_out_counts_too<D: TestDatabase>() {
         append(&other, "s", &note(&n.to_string())).await;
     }
     log.exchange(other);
-    let bench = start(&log, &database, &journal, settings());
+    let bench = start(&log, &subject, &journal, settings());
     stopped(&bench).await;
     assert_eq!(bench.texts("s").await.unwrap(), "1");
 }
 
-pub async fn a_rebuild_takes_the_new_log<D: TestDatabase>() {
-    let bench = exchanged::<D>(log_with(&["a", "b"]).await).await;
+/// A rebuild accepts the new log.
+pub async fn a_rebuild_takes_the_new_log<S: Subject>() {
+    let bench = exchanged::<S>(log_with(&["a", "b"]).await).await;
     stopped(&bench).await;
     bench.handle().rebuild("journal", "restored from a backup").await.unwrap();
     // Whoever waits for the rebuild looks right away.

@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use ees_projector::{Parking, State};
 use ees_store::{ChangesetId, Checkpoint};
 
-use crate::support::{Bench, ChangingLog, Journal, TestDatabase, note, parking, start};
+use super::Subject;
+use super::support::{Bench, ChangingLog, Journal, fresh, note, parking, start};
+use crate::{Parking, State};
 
 fn patient() -> Parking {
     Parking { retry_after_min: Duration::from_secs(3_600), ..Parking::default() }
 }
 
 /// `bad` fails from its second event on, and waits with three changesets; `good` has all four.
-async fn one_parked<D: TestDatabase>(settings: Parking) -> (Bench<D>, Journal) {
-    let (log, database, journal) = (ChangingLog::new(), D::fresh().await, Journal::new());
+async fn one_parked<S: Subject>(settings: Parking) -> (Bench<S>, Journal) {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     log.append("bad", &note("1")).await;
-    let bench = start(&log, &database, &journal, parking(settings));
+    let bench = start(&log, &subject, &journal, parking(settings));
     bench.caught_up().await;
     journal.faults.fail("bad");
     for n in 1..=4 {
@@ -28,8 +29,9 @@ async fn one_parked<D: TestDatabase>(settings: Parking) -> (Bench<D>, Journal) {
     (bench, journal)
 }
 
-pub async fn a_failing_stream_waits_and_the_others_go_on<D: TestDatabase>() {
-    let (bench, _) = one_parked::<D>(patient()).await;
+/// A stream that fails is parked with all its later changesets; the others go on.
+pub async fn a_failing_stream_waits_and_the_others_go_on<S: Subject>() {
+    let (bench, _) = one_parked::<S>(patient()).await;
     assert_eq!(bench.texts("good").await.unwrap(), "1 2 3 4");
     assert_eq!(bench.texts("bad").await.unwrap(), "1");
     let parked = bench.handle().parked("journal").await.unwrap();
@@ -42,8 +44,9 @@ pub async fn a_failing_stream_waits_and_the_others_go_on<D: TestDatabase>() {
     assert_eq!(bench.handle().status("journal").await.unwrap().parked_streams, 1);
 }
 
-pub async fn a_parked_stream_gets_through_in_order<D: TestDatabase>() {
-    let (bench, journal) = one_parked::<D>(patient()).await;
+/// A parked stream is retried in order, each changeset once, and then leaves the list.
+pub async fn a_parked_stream_gets_through_in_order<S: Subject>() {
+    let (bench, journal) = one_parked::<S>(patient()).await;
     bench.handle().retry_parked("journal", None, "too early").await.unwrap();
     assert_eq!(bench.handle().parked("journal").await.unwrap()[0].attempts, 2);
     journal.faults.mend();
@@ -57,21 +60,23 @@ pub async fn a_parked_stream_gets_through_in_order<D: TestDatabase>() {
     assert!(bench.handle().retry_parked("journal", None, "nothing left").await.is_err());
 }
 
-pub async fn a_parked_stream_is_tried_again_by_itself<D: TestDatabase>() {
+/// A parked stream is retried when its time has come.
+pub async fn a_parked_stream_is_tried_again_by_itself<S: Subject>() {
     let soon = Duration::from_millis(5);
     let (bench, journal) =
-        one_parked::<D>(Parking { retry_after_min: soon, retry_after_max: soon, ..patient() }).await;
+        one_parked::<S>(Parking { retry_after_min: soon, retry_after_max: soon, ..patient() }).await;
     journal.faults.mend();
     bench.status_when(|status| status.parked_streams == 0).await;
     assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4");
 }
 
-pub async fn what_is_parked_survives_a_restart<D: TestDatabase>() {
-    let (bench, journal) = one_parked::<D>(patient()).await;
+/// What is parked outlives the worker.
+pub async fn what_is_parked_survives_a_restart<S: Subject>() {
+    let (bench, journal) = one_parked::<S>(patient()).await;
     let before = bench.handle().parked("journal").await.unwrap();
     bench.running.shut_down().await;
     journal.faults.mend();
-    let bench = start(&bench.log, &bench.database, &journal, parking(patient()));
+    let bench = start(&bench.log, &bench.subject, &journal, parking(patient()));
     bench.log.append("bad", &note("5")).await;
     bench.caught_up().await;
     let after = bench.handle().parked("journal").await.unwrap();
@@ -81,10 +86,11 @@ pub async fn what_is_parked_survives_a_restart<D: TestDatabase>() {
     assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4 5");
 }
 
-pub async fn a_stream_that_got_through_is_parked_for_no_worker<D: TestDatabase>() {
-    let (bench, journal) = one_parked::<D>(patient()).await;
+/// A stream that got through on one worker is not parked for another.
+pub async fn a_stream_that_got_through_is_parked_for_no_worker<S: Subject>() {
+    let (bench, journal) = one_parked::<S>(patient()).await;
     // Knows the stream as parked, too.
-    let other = start(&bench.log, &bench.database, &journal, parking(patient()));
+    let other = start(&bench.log, &bench.subject, &journal, parking(patient()));
     other.caught_up().await;
     journal.faults.mend();
     bench.handle().retry_parked("journal", None, "mended").await.unwrap();
@@ -95,12 +101,13 @@ pub async fn a_stream_that_got_through_is_parked_for_no_worker<D: TestDatabase>(
     assert_eq!(other.handle().parked("journal").await.unwrap(), []);
 }
 
-pub async fn a_worker_that_fails_where_another_succeeds_takes_nothing_back<D: TestDatabase>() {
-    for policy in [parking(patient()), crate::support::settings()] {
-        let (log, database) = (ChangingLog::new(), D::fresh().await);
+/// Workers that fail beside one that succeeds undo nothing: each changeset is applied once.
+pub async fn a_worker_that_fails_where_another_succeeds_takes_nothing_back<S: Subject>() {
+    for policy in [parking(patient()), super::support::settings()] {
+        let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
         let (broken, mended) = (Journal::new(), Journal::new());
         broken.faults.fail("s");
-        let workers = [&broken, &mended, &broken].map(|journal| start(&log, &database, journal, policy));
+        let workers = [&broken, &mended, &broken].map(|journal| start(&log, &subject, journal, policy));
         for worker in &workers {
             worker.status_when(|status| status.state != State::Starting).await;
         }
@@ -115,13 +122,14 @@ pub async fn a_worker_that_fails_where_another_succeeds_takes_nothing_back<D: Te
                 let _ = workers[1].handle().resume("journal", "again").await;
             }
         };
-        tokio::time::timeout(crate::support::LONG, all_there).await.expect("it never got through");
+        tokio::time::timeout(super::support::LONG, all_there).await.expect("it never got through");
         assert!(workers[1].counts().await.values().all(|count| *count == 1));
     }
 }
 
-pub async fn too_many_parked_streams_pause_the_projection<D: TestDatabase>() {
-    let (bench, journal) = one_parked::<D>(Parking { streams_max: 1, ..patient() }).await;
+/// Too many parked streams pause the projection before the next one.
+pub async fn too_many_parked_streams_pause_the_projection<S: Subject>() {
+    let (bench, journal) = one_parked::<S>(Parking { streams_max: 1, ..patient() }).await;
     journal.faults.fail("worse");
     let at = bench.log.append("worse", &note("1")).await;
     let status = bench.paused().await;
@@ -135,8 +143,9 @@ pub async fn too_many_parked_streams_pause_the_projection<D: TestDatabase>() {
     assert_eq!(bench.texts("bad").await.unwrap(), "1 2 3 4");
 }
 
-pub async fn too_many_parked_changesets_pause_the_projection<D: TestDatabase>() {
-    let (bench, _) = one_parked::<D>(Parking { changesets_max: 4, ..patient() }).await;
+/// Too many parked changesets pause the projection before the next one.
+pub async fn too_many_parked_changesets_pause_the_projection<S: Subject>() {
+    let (bench, _) = one_parked::<S>(Parking { changesets_max: 4, ..patient() }).await;
     bench.log.append("bad", &note("5")).await;
     bench.caught_up().await;
     let at = bench.log.append("bad", &note("6")).await;
@@ -145,8 +154,9 @@ pub async fn too_many_parked_changesets_pause_the_projection<D: TestDatabase>() 
     assert_eq!(status.checkpoint, at);
 }
 
-pub async fn the_first_parked_changeset_can_be_skipped<D: TestDatabase>() {
-    let (bench, journal) = one_parked::<D>(patient()).await;
+/// An operator can skip the first parked changeset of a stream, and no other.
+pub async fn the_first_parked_changeset_can_be_skipped<S: Subject>() {
+    let (bench, journal) = one_parked::<S>(patient()).await;
     // bad's changesets 2, 3 and 4 stand at 3, 5 and 7.
     assert!(bench.handle().skip("journal", Checkpoint::new(5), "not the first").await.is_err());
     bench.handle().skip("journal", Checkpoint::new(3), "lost cause").await.unwrap();
@@ -158,8 +168,9 @@ pub async fn the_first_parked_changeset_can_be_skipped<D: TestDatabase>() {
     assert_eq!((skip.reason.as_str(), skip.detail.as_str()), ("lost cause", "changeset 2 of stream \"bad\""));
 }
 
-pub async fn a_rebuild_clears_what_is_parked<D: TestDatabase>() {
-    let (bench, journal) = one_parked::<D>(patient()).await;
+/// A rebuild clears what is parked.
+pub async fn a_rebuild_clears_what_is_parked<S: Subject>() {
+    let (bench, journal) = one_parked::<S>(patient()).await;
     journal.faults.mend();
     bench.handle().rebuild("journal", "mended").await.unwrap();
     bench.caught_up().await;

@@ -1,0 +1,43 @@
+//! Streams that are dealt out to several workers, where the database can do that.
+
+use super::Subject;
+use super::support::{ChangingLog, Journal, fresh, note, settings, start};
+use crate::database::Database;
+use crate::{OperateError, Settings};
+
+/// What the database says of itself is so.
+pub async fn partitions_are_offered_as_the_database_says<S: Subject>() {
+    assert_eq!(S::Database::PARTITIONS, S::CAPABILITIES.partitions);
+}
+
+/// Each stream belongs to one partition, so each event is applied once and in order; the number of partitions can
+/// change. Where the database has none, one worker applies all streams, and a change is refused.
+pub async fn each_event_is_applied_once_however_streams_are_dealt_out<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let split = Settings { partitions: 4, ..settings() };
+    let workers = [(), ()].map(|()| start(&log, &subject, &Journal::new(), split));
+    for n in 0..120 {
+        log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
+    }
+    for worker in &workers {
+        worker.caught_up().await;
+    }
+    let [bench, _] = &workers;
+    let count = if S::CAPABILITIES.partitions { 4 } else { 0 };
+    assert_eq!(bench.handle().status("journal").await.unwrap().partitions.len(), count);
+    let changed = bench.handle().set_partitions("journal", 2, "fewer").await;
+    if S::CAPABILITIES.partitions {
+        changed.unwrap();
+        bench.status_when(|status| status.partitions.len() == 2).await;
+    } else {
+        assert!(matches!(changed, Err(OperateError::PastHead { .. })), "{changed:?}");
+    }
+    for n in 120..144 {
+        log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
+    }
+    bench.caught_up().await;
+    let counts = bench.counts().await;
+    assert_eq!((counts.len(), counts.values().all(|count| *count == 1)), (144, true), "{counts:?}");
+    let of_first: Vec<String> = (0..144).step_by(12).map(|n| n.to_string()).collect();
+    assert_eq!(bench.texts("s0").await.unwrap(), of_first.join(" "));
+}

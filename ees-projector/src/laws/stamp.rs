@@ -1,0 +1,164 @@
+//! The list of laws, and the macro that makes a test of each.
+
+/// Stamps every law onto a read-model database: one `#[tokio::test]` each, in a module for each topic.
+///
+/// Takes the type that is the database's [`Subject`](crate::laws::Subject).
+#[macro_export]
+macro_rules! database_laws {
+    ($subject:ty) => {
+        $crate::stamp_database_laws! {
+            $subject;
+            applying {
+                every_event_is_applied_once_in_order
+                two_workers_on_one_projection_apply_each_event_once
+                a_worker_that_starts_again_goes_on_where_it_was
+                events_of_others_are_passed_over
+                a_filter_moves_past_what_it_leaves_out
+                a_newer_version_builds_anew
+                an_older_version_does_not_touch_newer_tables
+                draining_stops_at_the_end_of_the_log
+            }
+            effects {
+                the_ledger_has_every_effect_and_what_it_gave
+                a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it
+                a_stream_that_fails_holds_up_no_other_and_keeps_its_order
+                what_fails_is_tried_again_by_itself_and_given_up_in_the_end
+                what_is_refused_waits_for_an_operator_who_can_discard_it
+                what_is_given_up_behind_many_effects_is_so_in_the_ledger
+                an_effect_that_takes_too_long_has_failed
+                a_panic_is_the_fault_of_its_own_stream
+                nobody_is_asked_before_the_time_that_was_said
+                several_streams_are_acted_upon_at_once_each_in_its_order
+                whoever_lost_its_turn_begins_nothing_more
+                a_host_begins_nothing_after_its_deadline
+                what_was_done_long_ago_is_forgotten_and_what_waits_is_not
+            }
+            failing {
+                a_failing_changeset_pauses_the_projection_before_it
+                a_pause_survives_a_restart
+                an_unreadable_event_is_a_failure_not_a_skip
+                a_panic_is_a_failure
+                what_a_failing_batch_wrote_does_not_stay
+            }
+            log_replaced {
+                another_log_is_noticed_before_anything_is_applied
+                a_shorter_log_is_noticed
+                a_log_of_the_same_length_with_another_past_is_noticed
+                the_same_place_with_other_content_is_noticed
+                what_a_filter_left_out_counts_too
+                a_rebuild_takes_the_new_log
+            }
+            parking {
+                a_failing_stream_waits_and_the_others_go_on
+                a_parked_stream_gets_through_in_order
+                a_parked_stream_is_tried_again_by_itself
+                what_is_parked_survives_a_restart
+                a_stream_that_got_through_is_parked_for_no_worker
+                a_worker_that_fails_where_another_succeeds_takes_nothing_back
+                too_many_parked_streams_pause_the_projection
+                too_many_parked_changesets_pause_the_projection
+                the_first_parked_changeset_can_be_skipped
+                a_rebuild_clears_what_is_parked
+            }
+            reacting {
+                a_reactor_starts_at_now_and_goes_on_where_it_was
+                a_reactor_can_be_told_to_start_at_the_beginning
+                a_crash_repeats_what_was_begun_and_skips_nothing
+                what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong
+                what_can_not_be_read_waits_for_an_operator
+                a_reactor_holds_when_no_more_may_wait
+                an_error_that_passes_never_pauses_a_reactor
+                a_reactor_is_not_rebuilt
+                a_reactor_does_not_take_a_projection_for_itself
+                a_reactor_sees_old_events_by_their_names_of_today
+                two_workers_on_one_reactor_leave_nothing_out
+            }
+            operating {
+                a_paused_projection_stands_still_until_it_is_resumed
+                a_pause_and_its_end_reach_every_worker
+                one_changeset_can_be_skipped_and_the_reason_is_kept
+                a_changeset_that_is_not_next_can_not_be_skipped
+                the_checkpoint_moves_only_from_where_it_is_believed_to_be
+                a_rebuild_ends_in_the_same_rows
+                a_rebuild_goes_on_after_a_restart
+                moving_back_over_parked_changesets_parks_them_once
+                waiting_ends_when_the_own_write_is_applied
+                a_changeset_that_has_no_place_yet_is_waited_for
+                waiting_times_out_and_says_where_it_stands
+                an_unknown_name_is_answered_with_the_known_ones
+                a_projection_that_does_not_move_is_reported
+            }
+            sweeping {
+                old_entries_of_the_audit_go_a_bounded_number_at_a_time
+                a_worker_forgets_the_audit_in_time
+            }
+            typed_rows {
+                rows_are_written_changed_and_removed
+                columns_and_documents_end_in_the_same_states
+                a_rebuild_makes_the_same_columns
+                a_key_that_does_not_fit_pauses_the_projection
+                a_table_that_can_not_be_is_refused_at_once
+            }
+            transactions {
+                a_row_comes_back_as_it_was_written
+                a_row_is_made_once
+                a_row_moves_only_from_where_it_stands
+                of_racing_moves_one_commits
+                a_dropped_transaction_leaves_no_trace
+                each_name_has_its_own
+                a_parked_stream_is_there_until_its_last_changeset_goes
+            }
+            reopening {
+                a_reopened_database_goes_on_where_it_was
+                a_reopened_database_knows_what_was_begun
+            }
+            side_by_side {
+                side_by_side_is_offered_as_the_database_says
+                a_read_model_is_swapped_and_back_or_that_is_refused
+            }
+            partitions {
+                partitions_are_offered_as_the_database_says
+                each_event_is_applied_once_however_streams_are_dealt_out
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! stamp_database_laws {
+    ($subject:ty; $($topic:ident { $($law:ident)+ })+) => {
+        $(
+            mod $topic {
+                #[allow(unused_imports, reason = "the subject may be given by its full path")]
+                use super::*;
+                $(
+                    #[tokio::test(flavor = "multi_thread")]
+                    async fn $law() {
+                        $crate::laws::$topic::$law::<$subject>().await;
+                    }
+                )+
+            }
+        )+
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    /// A law that is written but not listed would be skipped in silence.
+    #[test]
+    fn every_law_is_stamped() {
+        let list = include_str!("stamp.rs");
+        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/laws")).unwrap() {
+            let path = entry.unwrap().path();
+            let topic = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let laws = text.lines().filter_map(|line| line.strip_prefix("pub async fn ")?.split('<').next());
+            for law in laws {
+                let of_topic = list.split(&format!("            {topic} {{\n")).nth(1).unwrap_or("");
+                let of_topic = of_topic.split('}').next().unwrap_or("");
+                assert!(of_topic.lines().any(|line| line.trim() == law), "{topic}::{law} is not in the list");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The projections' rows.
+
+use ees_projector::database::Transaction;
+use ees_projector::{ChangesetRef, BoxError, ProjectionState, Pause, Position};
+use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Tx, key};
+
+/// A projection's row as it is kept: without what only a database with partitions and standbys has.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    version: u32,
+    next: Checkpoint,
+    epoch: u64,
+    log_id: Option<LogId>,
+    last: Option<(Checkpoint, StreamId, ChangesetId, Timestamp)>,
+    rebuild_until: Option<Checkpoint>,
+    pause: Option<Pause>,
+}
+
+impl From<&ProjectionState> for Kept {
+    fn from(control: &ProjectionState) -> Self {
+        let ProjectionState { version, position, log_id, last, rebuild_until, pause, split: _, standby: _ } =
+            control.clone();
+        let last = last.map(|it| (it.checkpoint, it.stream_id, it.changeset_id, it.timestamp));
+        Self { version, next: position.next, epoch: position.epoch, log_id, last, rebuild_until, pause }
+    }
+}
+
+impl From<Kept> for ProjectionState {
+    fn from(kept: Kept) -> Self {
+        let Kept { version, next, epoch, log_id, last, rebuild_until, pause } = kept;
+        let last = last.map(|(checkpoint, stream_id, changeset_id, timestamp)| ChangesetRef {
+            checkpoint,
+            stream_id,
+            changeset_id,
+            timestamp,
+        });
+        let position = Position { next, epoch };
+        Self { version, position, log_id, last, rebuild_until, pause, split: None, standby: None }
+    }
+}
+
+fn row(name: &str) -> Key {
+    key(["projection", name])
+}
+
+impl Transaction for Tx {
+    async fn load(&mut self, name: &str) -> Result<Option<ProjectionState>, BoxError> {
+        Ok(self.get::<Kept>(&row(name))?.map(ProjectionState::from))
+    }
+
+    async fn insert(&mut self, name: &str, control: &ProjectionState) -> Result<bool, BoxError> {
+        if self.load(name).await?.is_some() {
+            return Ok(false);
+        }
+        self.put(row(name), &Kept::from(control))?;
+        Ok(true)
+    }
+
+    async fn replace(&mut self, name: &str, believed: Position, control: &ProjectionState) -> Result<bool, BoxError> {
+        if self.load(name).await?.is_none_or(|stored| stored.position != believed) {
+            return Ok(false);
+        }
+        self.put(row(name), &Kept::from(control))?;
+        Ok(true)
+    }
+
+    async fn commit(self) -> Result<(), BoxError> {
+        self.write()
+    }
+}
