@@ -11,9 +11,11 @@ use ees_store::{ChangesetLog, StreamId, Timestamp};
 
 use super::Subject;
 use super::support::{ChangingLog, LONG, Note, fresh, note};
-use crate::database::{Database, LedgerRows, Transaction};
 use crate::ReadModelId;
-use crate::reactor::{Cause, Effect, EffectQuery, EffectState, RetryAfter, Reactor, PermanentError, Settings, Start};
+use crate::database::{Database, LedgerRows, Transaction};
+use crate::reactor::{
+    Cause, Effect, EffectQuery, EffectState, PermanentError, Reactor, RetryAfter, Settings, Start,
+};
 use crate::{BoxError, Drained, OnDemand, Parking, Position, Projector, Retry, Running, Status};
 
 /// What goes wrong with an effect of a stream.

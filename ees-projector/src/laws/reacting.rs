@@ -42,7 +42,9 @@ impl Reactor for Letters {
             event.rename("words", "text");
             Ok(())
         };
-        Subscription::to(Filter::events_of::<Note>()).with_reading(Reading::upcasting(Upcasters::new().step(("scribbled", 1), ("noted", 1), rename).unwrap()))
+        Subscription::to(Filter::events_of::<Note>()).with_reading(Reading::upcasting(
+            Upcasters::new().step(("scribbled", 1), ("noted", 1), rename).unwrap(),
+        ))
     }
     async fn react(&self, cause: Cause<'_, Note>) -> Result<(), BoxError> {
         if self.fails.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {

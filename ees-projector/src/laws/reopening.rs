@@ -40,7 +40,10 @@ pub async fn a_reopened_database_goes_on_where_it_was<S: Subject>() {
     journal.faults.mend();
     let subject = reopen(subject).await;
     if !S::CAPABILITIES.reopens {
-        assert_eq!(subject.database().begin().await.unwrap().load(&ReadModelId::live("journal")).await.unwrap(), None);
+        assert_eq!(
+            subject.database().begin().await.unwrap().load(&ReadModelId::live("journal")).await.unwrap(),
+            None
+        );
         let bench = start(&log, &subject, &journal, parking(patient()));
         bench.caught_up().await;
         assert_eq!(bench.texts("bad").await.unwrap(), "1");
@@ -70,8 +73,10 @@ pub async fn a_reopened_database_knows_what_was_begun<S: Subject>() {
         effect: "mail".to_owned(),
     };
     let mut tx = subject.database().begin_durable().await.unwrap();
-    let begun =
-        tx.begin_effect(&ReadModelId::live("clerk"), &id, Timestamp::from_micros(7), Duration::from_secs(1)).await.unwrap();
+    let begun = tx
+        .begin_effect(&ReadModelId::live("clerk"), &id, Timestamp::from_micros(7), Duration::from_secs(1))
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     let subject = reopen(subject).await;
     let mut tx = subject.database().begin().await.unwrap();

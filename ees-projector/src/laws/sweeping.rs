@@ -7,8 +7,8 @@ use ees_store::{Checkpoint, Timestamp};
 
 use super::Subject;
 use super::support::{ChangingLog, Journal, LONG, fresh, settings, start};
-use crate::database::{AuditRows, Database, Transaction};
 use crate::ReadModelId;
+use crate::database::{AuditRows, Database, Transaction};
 use crate::{AuditEntry, Settings};
 
 fn entry(reason: &str, at: i64) -> AuditEntry {
@@ -37,7 +37,10 @@ pub async fn old_entries_of_the_audit_go_a_bounded_number_at_a_time<S: Subject>(
     }
     tx.audit(&ReadModelId::live("other"), &entry("another's", 1)).await.unwrap();
     for (gone, left) in [(2, &["young", "third"][..]), (1, &["young"]), (0, &["young"])] {
-        assert_eq!(tx.sweep(&ReadModelId::live("journal"), Timestamp::from_micros(10), 2).await.unwrap(), gone);
+        assert_eq!(
+            tx.sweep(&ReadModelId::live("journal"), Timestamp::from_micros(10), 2).await.unwrap(),
+            gone
+        );
         let entries = tx.audit_entries(&ReadModelId::live("journal"), 10).await.unwrap();
         assert_eq!(entries.iter().map(|entry| &entry.reason).collect::<Vec<_>>(), left);
     }

@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::Subject;
 use super::support::fresh;
-use crate::database::{AuditRows, Database, Fenced, LedgerRows, ParkedRows, Transaction};
 use crate::ReadModelId;
+use crate::database::{AuditRows, Database, Fenced, LedgerRows, ParkedRows, Transaction};
 use crate::reactor::{EffectId, EffectQuery};
 use crate::{
-    ChangesetRef, AuditEntry, BoxError, ProjectionState, FailedChangeset, ParkedStream, Pause, PausedBy, Position,
+    AuditEntry, BoxError, ChangesetRef, FailedChangeset, ParkedStream, Pause, PausedBy, Position,
+    ProjectionState,
 };
 
 /// Where every projection begins.
@@ -72,7 +73,7 @@ async fn begin<S: Subject>(subject: &S) -> <S::Database as Database>::Tx {
 }
 
 async fn stored<S: Subject>(subject: &S, name: &str) -> Option<ProjectionState> {
-    begin(subject).await.load(name).await.unwrap()
+    begin(subject).await.load(&ReadModelId::live(name)).await.unwrap()
 }
 
 async fn make<S: Subject>(subject: &S, name: &str, row: &ProjectionState) {
@@ -165,7 +166,10 @@ pub async fn of_racing_moves_one_commits<S: Subject>() {
             won.extend(task.await.unwrap());
         }
         assert_eq!(won.len(), 1, "round {round}: {won:?} have all moved the row");
-        assert_eq!(stored(&*subject, "journal").await, Some(ProjectionState { version: won[0], ..at(round + 1, 0) }));
+        assert_eq!(
+            stored(&*subject, "journal").await,
+            Some(ProjectionState { version: won[0], ..at(round + 1, 0) })
+        );
     }
 }
 
@@ -195,7 +199,7 @@ async fn kept<S: Subject>(subject: &S, name: &str) -> Kept {
 async fn keep<Tx: Transaction>(tx: &mut Tx, name: &str) {
     for (checkpoint, changeset_id) in [(41, 4), (43, 5)] {
         let changeset = changeset(checkpoint, changeset_id);
-        tx.park(&ReadModelId::live(name), &changeset, "no ö", Timestamp::from_micros(9)).await.unwrap();
+        tx.park(&ReadModelId::live(name), &changeset, "no ö", Some(Timestamp::from_micros(9))).await.unwrap();
     }
     let entry = AuditEntry {
         at: Timestamp::from_micros(5),
@@ -211,7 +215,9 @@ async fn keep<Tx: Transaction>(tx: &mut Tx, name: &str) {
         event_id: EventId::new(6),
         effect: format!("mail of {name}"),
     };
-    tx.begin_effect(&ReadModelId::live(name), &effect, Timestamp::from_micros(7), Duration::from_secs(1)).await.unwrap();
+    tx.begin_effect(&ReadModelId::live(name), &effect, Timestamp::from_micros(7), Duration::from_secs(1))
+        .await
+        .unwrap();
 }
 
 /// A transaction that is dropped changes nothing: not the row, not what is parked, not the audit, not the ledger.
@@ -268,12 +274,12 @@ pub async fn a_parked_stream_is_there_until_its_last_changeset_goes<S: Subject>(
     let mut tx = begin(&*subject).await;
     let first = tx.parked(&ReadModelId::live("journal")).await.unwrap().remove(0);
     assert_eq!((first.first.get(), first.attempts, first.error.as_str()), (4, 1, "no ö"));
-    assert_eq!(first.retry_at, Timestamp::from_micros(9));
+    assert_eq!(first.retry_at, Some(Timestamp::from_micros(9)));
     let noted = ParkedStream {
         attempts: 8,
         error: "still no 'ö'".to_owned(),
         since: Timestamp::from_micros(11),
-        retry_at: Timestamp::from_micros(12),
+        retry_at: Some(Timestamp::from_micros(12)),
         ..first
     };
     tx.update_parked(&ReadModelId::live("journal"), &noted).await.unwrap();

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Subject;
 use super::support::{Bench, ChangingLog, LONG, fresh, settings};
-use crate::database::{Database, FoldRows, Transaction};
 use crate::ReadModelId;
+use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::{Column, ColumnType, Row, Value};
 use crate::{Fold, Order, Projector, ReadModel, Recorded, RegisterError, Running, Settings, Table};
 

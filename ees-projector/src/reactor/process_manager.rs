@@ -151,10 +151,10 @@ impl<E, F> CommitReactor<E, F> {
         for _ in 0..CONFLICTS_MAX {
             match self.store.commit(commit(expected)?).await {
                 Ok(committed) => return Ok(committed.changeset_id),
-                Err(Error::Refused(Refusal::NotThere { last, .. })) if expectation.is_none() => {
+                Err(Error::Refused(Refusal::AheadOfStream { last, .. })) if expectation.is_none() => {
                     expected = after(last);
                 }
-                Err(Error::Refused(Refusal::Outdated { .. })) if expectation.is_none() => {
+                Err(Error::Refused(Refusal::Conflict { .. })) if expectation.is_none() => {
                     expected = END_UNKNOWN;
                 }
                 Err(Error::Refused(refusal)) => return Err(PermanentError::because(refusal).into()),

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use ees_projector::BoxError;
 use ees_projector::database::LedgerRows;
 use ees_projector::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
+use ees_projector::{BoxError, ReadModelId};
 use ees_store::{ChangesetId, Json, StreamId, Timestamp};
 
 use super::{Key, Tx, key, padded};
@@ -41,12 +41,12 @@ fn with_result((mut effect, result): (Effect, Option<String>)) -> Result<Effect,
 impl LedgerRows for Tx {
     async fn begin_effect(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         id: &EffectId,
         at: Timestamp,
         _: Duration,
     ) -> Result<Effect, BoxError> {
-        let known = self.effect(&of(name, id))?;
+        let known = self.effect(&of(model.name(), id))?;
         let mut effect = known.unwrap_or_else(|| Effect {
             stream_id: id.stream_id.clone(),
             changeset_id: id.changeset_id,
@@ -65,13 +65,18 @@ impl LedgerRows for Tx {
             effect.attempts = effect.attempts.saturating_add(1);
             effect.began_at = at;
             effect.ended_at = None;
-            self.put_effect(of(name, id), effect.clone())?;
+            self.put_effect(of(model.name(), id), effect.clone())?;
         }
         Ok(effect)
     }
 
-    async fn end_effect(&mut self, name: &str, id: &EffectId, ended: &Ended) -> Result<(), BoxError> {
-        let Some(mut effect) = self.effect(&of(name, id))? else { return Ok(()) };
+    async fn end_effect(
+        &mut self,
+        model: &ReadModelId,
+        id: &EffectId,
+        ended: &Ended,
+    ) -> Result<(), BoxError> {
+        let Some(mut effect) = self.effect(&of(model.name(), id))? else { return Ok(()) };
         // What is over, or given up, stays so when a slower attempt fails.
         let is_news = effect.state == EffectState::Started || ended.state == EffectState::Done;
         if !is_news || effect.state == EffectState::Done {
@@ -79,17 +84,17 @@ impl LedgerRows for Tx {
         }
         let Ended { at, state, error, result } = ended.clone();
         (effect.ended_at, effect.state, effect.error, effect.result) = (Some(at), state, error, result);
-        self.put_effect(of(name, id), effect)
+        self.put_effect(of(model.name(), id), effect)
     }
 
     async fn settle_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
         state: EffectState,
     ) -> Result<(), BoxError> {
-        let of_changeset = ["effect", name, stream_id.as_str(), &padded(changeset_id.get())];
+        let of_changeset = ["effect", model.name(), stream_id.as_str(), &padded(changeset_id.get())];
         for (key, effect) in self.effects_under(&of_changeset)? {
             if effect.state != EffectState::Done {
                 self.put_effect(key, Effect { state, ..effect })?;
@@ -98,8 +103,8 @@ impl LedgerRows for Tx {
         Ok(())
     }
 
-    async fn effects(&mut self, name: &str, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
-        let effects = self.effects_under(&["effect", name])?.into_iter().map(|(_, effect)| effect);
+    async fn effects(&mut self, model: &ReadModelId, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
+        let effects = self.effects_under(&["effect", model.name()])?.into_iter().map(|(_, effect)| effect);
         let mut effects: Vec<Effect> = effects
             .filter(|effect| wanted.stream_id.as_ref().is_none_or(|stream| *stream == effect.stream_id))
             .filter(|effect| wanted.state.is_none_or(|state| state == effect.state))
@@ -111,18 +116,18 @@ impl LedgerRows for Tx {
 
     async fn sweep_effects(
         &mut self,
-        name: &str,
+        model: &ReadModelId,
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
         let mut gone = 0;
-        for (key, effect) in self.effects_under(&["effect", name])? {
+        for (key, effect) in self.effects_under(&["effect", model.name()])? {
             let is_over = matches!(effect.state, EffectState::Done | EffectState::Discarded);
             if gone == limit || !is_over || effect.began_at >= before {
                 continue;
             }
             // Of a changeset that waits, what is done must be known when it comes again.
-            let waiting = self.waiting(name, &effect.stream_id)?;
+            let waiting = self.waiting(model.name(), &effect.stream_id)?;
             if !waiting.iter().any(|(_, changeset_id)| *changeset_id == effect.changeset_id) {
                 self.remove(key);
                 gone += 1;

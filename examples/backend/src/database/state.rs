@@ -1,7 +1,7 @@
 //! The projections' rows.
 
 use ees_projector::database::Transaction;
-use ees_projector::{ChangesetRef, BoxError, ProjectionState, Pause, Position};
+use ees_projector::{BoxError, ChangesetRef, Pause, Position, ProjectionState, ReadModelId};
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +20,9 @@ struct Kept {
 }
 
 impl From<&ProjectionState> for Kept {
-    fn from(control: &ProjectionState) -> Self {
+    fn from(state: &ProjectionState) -> Self {
         let ProjectionState { version, position, log_id, last, rebuild_until, pause, split: _, standby: _ } =
-            control.clone();
+            state.clone();
         let last = last.map(|it| (it.checkpoint, it.stream_id, it.changeset_id, it.timestamp));
         Self { version, next: position.next, epoch: position.epoch, log_id, last, rebuild_until, pause }
     }
@@ -47,23 +47,28 @@ fn row(name: &str) -> Key {
 }
 
 impl Transaction for Tx {
-    async fn load(&mut self, name: &str) -> Result<Option<ProjectionState>, BoxError> {
-        Ok(self.get::<Kept>(&row(name))?.map(ProjectionState::from))
+    async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
+        Ok(self.get::<Kept>(&row(model.key()))?.map(ProjectionState::from))
     }
 
-    async fn insert(&mut self, name: &str, control: &ProjectionState) -> Result<bool, BoxError> {
-        if self.load(name).await?.is_some() {
+    async fn insert(&mut self, model: &ReadModelId, state: &ProjectionState) -> Result<bool, BoxError> {
+        if self.load(model).await?.is_some() {
             return Ok(false);
         }
-        self.put(row(name), &Kept::from(control))?;
+        self.put(row(model.key()), &Kept::from(state))?;
         Ok(true)
     }
 
-    async fn replace(&mut self, name: &str, believed: Position, control: &ProjectionState) -> Result<bool, BoxError> {
-        if self.load(name).await?.is_none_or(|stored| stored.position != believed) {
+    async fn replace(
+        &mut self,
+        model: &ReadModelId,
+        believed: Position,
+        state: &ProjectionState,
+    ) -> Result<bool, BoxError> {
+        if self.load(model).await?.is_none_or(|stored| stored.position != believed) {
             return Ok(false);
         }
-        self.put(row(name), &Kept::from(control))?;
+        self.put(row(model.key()), &Kept::from(state))?;
         Ok(true)
     }
 
