@@ -1,5 +1,4 @@
-//! Aggregates on an event store: load a business entity from its stream, decide a command, and commit the
-//! events.
+//! Aggregates: load a business entity from its stream, decide what happens next, commit that.
 //!
 //! You write an [`Aggregate`]: a state, its events, and the decisions that commands lead to, all of it pure.
 //! A [`Repository`] loads the state, lets the aggregate decide, and commits the events on the condition that
