@@ -28,7 +28,7 @@ use crate::{Changeset, ChangesetId, Timestamp};
 /// - If the answer to a call is lost, the publisher sends the messages again, and the topic removes the
 ///   duplicates. It must have content-based deduplication on.
 /// - The publisher and its clones remember, in memory, which messages of unfinished changesets a topic has
-///   accepted, for up to some 10,000 messages. Given the same changesets again, they continue after those.
+///   accepted, for up to some 10,000 changesets. Given the same changesets again, they continue after those.
 ///
 /// A message that a topic refuses permanently becomes a dead letter, if there is a store for them; otherwise
 /// it is an error.
