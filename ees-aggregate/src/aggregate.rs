@@ -1,13 +1,15 @@
-//! What users write: a state, its events, and which events a command calls for.
+//! The trait that users implement: a state, its events, and its decisions.
 
 use ees_store::event::Reading;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A business entity whose history is one stream: a state made of its events, and rules that decide what happens next.
+/// A business entity whose history is one stream: a state built from its events, and rules that decide
+/// commands.
 ///
-/// The default value is the entity before its first event. Everything here is pure: no clock, no I/O, nothing random; what a
-/// decision needs from outside comes with the command. A [`Repository`](crate::Repository) does the rest.
+/// The default value is the entity before its first event. All methods are pure: no clock, no I/O, no
+/// randomness. What a decision needs from outside comes with the command. A [`Repository`](crate::Repository)
+/// does the rest.
 ///
 /// ```
 /// use ees_aggregate::Aggregate;
@@ -52,38 +54,39 @@ use serde::de::DeserializeOwned;
 /// }
 /// ```
 pub trait Aggregate: Default + Send + Sync + 'static {
-    /// The type of its streams: given with the first commit, and what [`load_all`](crate::Repository::load_all) looks for.
-    /// 1 to 255 bytes without control characters; anything else does not compile.
+    /// The type of its streams. The first commit sets it, and [`load_all`](crate::Repository::load_all) finds
+    /// streams by it. 1 to 255 bytes without control characters; anything else does not compile.
     const TYPE: &'static str;
 
-    /// What happens to it: an enum tagged with `type`. What is written must read back as the same.
+    /// Its events: an enum tagged with `type`. An event must read back as it was written.
     type Event: Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// What is asked of it.
+    /// Its commands.
     type Command: Send + Sync;
 
-    /// Why a command is refused. Nothing is stored then.
+    /// Why a command is refused. A refused command stores nothing.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Changes the state by an event. It has happened: there is nothing left to refuse.
+    /// Applies an event to the state. The event has happened, so it can't be refused.
     fn apply(&mut self, event: &Self::Event);
 
-    /// The events that a command calls for: none when there is nothing to do, all of them or nothing otherwise.
+    /// Decides a command: returns the events to commit, all in one changeset; none if there is nothing to do.
     ///
-    /// Called again, on the state of then, when somebody else appended first.
+    /// After a conflict it is called again, on the new state.
     ///
     /// # Errors
     /// Why the command is refused in this state.
     fn decide(&self, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Error>;
 
-    /// How its events are read. Unless set, an event of an unknown type can't be read: deciding on a state that
-    /// misses something would be worse. Give it upcasters for events of older types and versions.
+    /// How its events are read. By default, an event of an unknown type is an error, because a decision on an
+    /// incomplete state would be worse. Add upcasters for events of older types and versions.
     fn reading() -> Reading {
         Reading::refusing_unknown()
     }
 }
 
-/// Whether a text can be a stream type. Known when the program is compiled, so that nobody has to handle it later.
+/// Whether a text can be a stream type. Known when the program is compiled, so that nobody has to handle it
+/// later.
 ///
 /// ```compile_fail,E0080
 /// # use ees_aggregate::{Aggregate, Repository};

@@ -1,10 +1,10 @@
-//! What a command comes with besides itself: who asked, because of what, and under which key.
+//! The context of a command: metadata and an idempotency key.
 
 use ees_store::{Changeset, IdempotencyKey, InvalidJson, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What is kept with a changeset about why it was committed. Empty unless set.
+/// Metadata of a changeset: why it was committed, and by whom. Default: empty.
 ///
 /// ```
 /// use ees_aggregate::Metadata;
@@ -16,16 +16,16 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Metadata {
-    /// What all changesets that follow from one cause have in common: the id of the first request, say.
+    /// Shared by all changesets that follow from one cause: the id of the first request, for example.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlation_id: Option<String>,
-    /// What called for it directly: a changeset, as [`caused_by`](Metadata::caused_by) names it, or a message.
+    /// The direct cause: a changeset, as [`caused_by`](Metadata::caused_by) names it, or a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
-    /// Who asked.
+    /// The user who sent the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Everything else.
+    /// All other members.
     #[serde(flatten)]
     pub others: Map<String, Value>,
 }
@@ -36,16 +36,17 @@ impl Metadata {
         Self::default()
     }
 
-    /// The metadata of a changeset.
+    /// Reads the metadata of a changeset.
     ///
     /// # Errors
-    /// [`InvalidJson`] when one of the three is something else than a text.
+    /// [`InvalidJson`] when one of the three named members is not a string.
     pub fn of(changeset: &Changeset) -> Result<Self, InvalidJson> {
         changeset.metadata.read()
     }
 
-    /// The metadata of what follows from a changeset: the same correlation and user, and the changeset as its cause,
-    /// named `stream@number`. A changeset without a correlation begins one.
+    /// The metadata for a command that a changeset causes: the same correlation id and user, and the
+    /// changeset as causation id, as `stream@number`. If the changeset has no correlation id, its own name
+    /// becomes the correlation id.
     ///
     /// # Errors
     /// As [`of`](Metadata::of).
@@ -56,25 +57,25 @@ impl Metadata {
         Ok(Self { correlation_id, causation_id: Some(name), user, others: Map::new() })
     }
 
-    /// With this correlation.
+    /// Sets the correlation id.
     #[must_use]
     pub fn correlation_id(self, id: impl Into<String>) -> Self {
         Self { correlation_id: Some(id.into()), ..self }
     }
 
-    /// With this cause.
+    /// Sets the causation id.
     #[must_use]
     pub fn causation_id(self, id: impl Into<String>) -> Self {
         Self { causation_id: Some(id.into()), ..self }
     }
 
-    /// Asked for by this user.
+    /// Sets the user.
     #[must_use]
     pub fn user(self, user: impl Into<String>) -> Self {
         Self { user: Some(user.into()), ..self }
     }
 
-    /// With one more member.
+    /// Adds a member.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.others.insert(name.into(), value.into());
@@ -82,7 +83,7 @@ impl Metadata {
     }
 }
 
-/// What a command comes with: metadata, and an idempotency key. The default has none, and gets a key of its own.
+/// The context of a command: metadata and an idempotency key. Default: no metadata, and a random key.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     pub(crate) metadata: Metadata,
@@ -90,24 +91,22 @@ pub struct Context {
 }
 
 impl Context {
-    /// No metadata, and a key of its own.
+    /// No metadata, and a random key.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With metadata.
+    /// Sets the metadata.
     #[must_use]
     pub fn with_metadata(self, metadata: Metadata) -> Self {
         Self { metadata, ..self }
     }
 
-    /// Under a key of the caller's, so that the whole command may be repeated: after a crash, or when the answer to *its*
-    /// caller was lost.
+    /// Sets the idempotency key, so that the caller may retry the whole command, after a crash for example.
     ///
-    /// A repeat is never carried out twice, as long as the store keeps the key. It is answered like the first time if
-    /// it decides the same events and comes with the same metadata, and with
-    /// [`AlreadyExecuted`](crate::ExecuteError::AlreadyExecuted) otherwise, because the state it meets is that
-    /// *after* the command.
+    /// A retry is never executed twice, as long as the store keeps the key. It decides on the state *after*
+    /// the first execution: if it decides the same events, with the same metadata, it returns the first
+    /// result; otherwise it fails with [`AlreadyExecuted`](crate::ExecuteError::AlreadyExecuted).
     #[must_use]
     pub fn with_key(self, key: IdempotencyKey) -> Self {
         Self { key: Some(key), ..self }

@@ -1,4 +1,4 @@
-//! What can go wrong, for whoever acts on it.
+//! What loading and executing can fail with.
 
 use ees_store::{ChangesetId, EventId, StreamId, StreamType};
 
@@ -6,11 +6,11 @@ use ees_store::{ChangesetId, EventId, StreamId, StreamType};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The store failed. [`is_transient`](ees_store::Error::is_transient) tells whether waiting can help.
+    /// The store failed. [`is_transient`](ees_store::Error::is_transient) says whether a retry can succeed.
     #[error(transparent)]
     Store(#[from] ees_store::Error),
-    /// An event does not fit the aggregate's type, or is of a type it does not know. Teach the type about it, by an
-    /// upcaster if it is an old form, or upgrade this program if a newer one wrote it.
+    /// An event does not fit the aggregate's event type, or its type is unknown. Add it to the event type,
+    /// add an upcaster if it is an old form, or upgrade this program if a newer one wrote it.
     #[error("event {event_id} of stream {stream_id} can't be read: {reason}")]
     Unreadable {
         /// The stream.
@@ -20,14 +20,14 @@ pub enum Error {
         /// What does not fit, and where.
         reason: String,
     },
-    /// The stream is of another aggregate.
-    #[error("stream {stream_id} is of the type \"{found}\", not \"{wanted}\"")]
+    /// The stream belongs to another aggregate.
+    #[error("stream {stream_id} has the type \"{found}\", not \"{wanted}\"")]
     WrongType {
         /// The stream.
         stream_id: StreamId,
         /// The stream's type.
         found: StreamType,
-        /// The aggregate's.
+        /// The aggregate's type.
         wanted: &'static str,
     },
     /// The stream does not have that changeset yet.
@@ -35,44 +35,48 @@ pub enum Error {
     NotThere {
         /// The stream.
         stream_id: StreamId,
-        /// The changeset that was asked for.
+        /// The requested changeset.
         asked: ChangesetId,
-        /// The last there is; 0 when the stream does not exist.
+        /// The stream's last changeset; 0 if the stream does not exist.
         last: ChangesetId,
     },
-    /// The store left something out, or was replaced while the stream was read. Never decided upon; load again.
-    #[error("stream {stream_id} went from changeset {expected} on with {got}")]
+    /// The store skipped a changeset, or was replaced while the stream was read. Nothing was decided; load
+    /// again.
+    #[error("stream {stream_id} continues with changeset {got} instead of {expected}")]
     Gap {
         /// The stream.
         stream_id: StreamId,
-        /// The changeset that had to come.
+        /// The changeset that should have followed.
         expected: ChangesetId,
-        /// The one that came.
+        /// The changeset that the store returned.
         got: ChangesetId,
     },
 }
 
-/// Why a command was not carried out.
+/// Why a command was not executed.
 ///
-/// Nothing was stored, save that it is unknown after a [`Store`](Error::Store) error that
-/// [may pass](ees_store::Error::is_transient): repeat the command under the same idempotency key then.
+/// Nothing was stored. Exception: after a [transient](ees_store::Error::is_transient) [`Store`](Error::Store)
+/// error it is unknown; retry the command with the same idempotency key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecuteError<R> {
-    /// The aggregate refused: its own words.
+    /// The aggregate refused the command: its own error.
     #[error(transparent)]
     Refused(R),
-    /// Others appended first, each time. The stream is in great demand: try again later, or let fewer write to it.
-    #[error("stream {stream_id} was changed by others {attempts} times while the command was decided")]
+    /// Other commits came first, each time. The stream is contended: retry later, or reduce the number of
+    /// writers.
+    #[error(
+        "stream {stream_id} was changed by other commits during each of {attempts} attempts to decide the command"
+    )]
     Conflict {
         /// The stream.
         stream_id: StreamId,
-        /// How often a decision was overtaken.
+        /// The number of attempts, each of which ended in a conflict.
         attempts: usize,
     },
-    /// A command under this idempotency key was carried out before on this stream, and would now end otherwise. Its
-    /// effects are in the stream: load it.
-    #[error("a command with this idempotency key was carried out before on stream {stream_id}")]
+    /// A command with this idempotency key was executed before on this stream, and would now have another
+    /// result. Its events are in the stream: load it.
+    #[error("a command with this idempotency key was executed before on stream {stream_id}")]
     AlreadyExecuted {
         /// The stream.
         stream_id: StreamId,
@@ -80,7 +84,7 @@ pub enum ExecuteError<R> {
     /// The aggregate could not be loaded, or the store failed.
     #[error(transparent)]
     Failed(#[from] Error),
-    /// The events or the metadata have no JSON form that a store takes.
+    /// The events or the metadata can't be serialized as JSON, or not as JSON that a store accepts.
     #[error("the decision can't be stored: {0}")]
     Unwritable(#[from] ees_store::InvalidJson),
 }

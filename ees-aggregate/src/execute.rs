@@ -1,4 +1,4 @@
-//! Carrying out a command: hydrate, decide, commit; and after a conflict read what is new and decide again.
+//! Executes a command: hydrate, decide, commit; after a conflict, read the new changesets and decide again.
 
 use std::time::Duration;
 
@@ -12,37 +12,37 @@ use crate::snapshots::cache::Due;
 use crate::turns::Turn;
 use crate::{Aggregate, Context, ExecuteError, Loaded, Repository};
 
-/// How often a commit is sent again of which it is unknown whether it was stored.
+/// The maximum number of retries of a commit of which it is unknown whether it was stored.
 const REPEATS: usize = 3;
 
-/// What a command has led to.
+/// The result of a command.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Executed<A: Aggregate> {
-    /// The aggregate afterwards.
+    /// The aggregate after the command.
     pub aggregate: Loaded<A>,
-    /// What was decided; nothing when there was nothing to do.
+    /// The decided events; empty if there was nothing to do.
     pub events: Vec<A::Event>,
-    /// The changeset they became, or, for a repeat under the same key, became the first time. None when there was nothing
-    /// to do.
+    /// The changeset that holds the events; for a retry with the same key, the one of the first execution.
+    /// `None` if there was nothing to do.
     pub committed: Option<Committed>,
 }
 
 impl<A: Aggregate> Repository<A> {
-    /// Carries out a command, with no metadata.
+    /// Executes a command without metadata.
     ///
-    /// Loads the aggregate, lets it decide, and commits the events in one changeset, if nothing has been appended since. If
-    /// something has, only that is read, and decided again; after
-    /// [so many times](Repository::with_retries) the conflict is an error. Commands of one process that get into each other's
-    /// way take turns, among all clones of the repository: a crowd is served one by one. A commit whose answer was lost is sent again under
-    /// the same idempotency key: it is stored once.
+    /// It loads the aggregate, lets it decide, and commits the events in one changeset. After a conflict it
+    /// reads the new changesets only and decides again; after [a number of retries](Repository::with_retries)
+    /// the conflict is an error. Conflicting commands of one process take turns, over all clones of the
+    /// repository. If the answer to a commit is lost, it retries with the same idempotency key, so that the
+    /// events are stored once.
     ///
     /// # Errors
     /// [`ExecuteError`].
     ///
     /// # Cancellation
-    /// A dropped call may still be stored, or not. Repeat it under a key of your own: see
-    /// [`execute_with`](Repository::execute_with).
+    /// The events of a dropped call may be stored, or not. Use an idempotency key of your own to retry it:
+    /// see [`execute_with`](Repository::execute_with).
     pub async fn execute(
         &self,
         id: &StreamId,
@@ -51,7 +51,7 @@ impl<A: Aggregate> Repository<A> {
         self.execute_with(id, command, Context::new()).await
     }
 
-    /// Carries out a command, with metadata (correlation, causation, user), or under an idempotency key of the caller's.
+    /// Executes a command with metadata (correlation, causation, user) or with an idempotency key.
     ///
     /// ```
     /// # use ees_aggregate::{Aggregate, Context, ExecuteError, Metadata, Repository};
@@ -113,7 +113,7 @@ impl<A: Aggregate> Repository<A> {
             let Some(pause) = pauses.next() else {
                 return Err(ExecuteError::Conflict { stream_id: now.stream_id, attempts });
             };
-            tracing::debug!(stream = %now.stream_id, attempts, ?pause, "overtaken: deciding again");
+            tracing::debug!(stream = %now.stream_id, attempts, ?pause, "conflict; deciding again");
             match turn {
                 None if attempts == 1 => turn = self.turns.take(&now.stream_id).await,
                 // With a turn, it is another process that was faster.
@@ -150,7 +150,8 @@ impl<A: Aggregate> Repository<A> {
         }
     }
 
-    /// Sends a commit, again when it is unknown whether it was stored: it has a key, and the store takes it once.
+    /// Sends a commit, again when it is unknown whether it was stored: it has a key, and the store takes it
+    /// once.
     async fn commit(&self, commit: Commit) -> ees_store::Result<Committed> {
         let mut pauses = pauses(Duration::from_millis(100), Duration::from_secs(1), REPEATS);
         loop {
@@ -159,7 +160,7 @@ impl<A: Aggregate> Repository<A> {
                 decided => return decided,
             };
             let Some(pause) = pauses.next() else { return Err(error) };
-            tracing::debug!(stream = %commit.stream_id, %error, ?pause, "committing again under the same key");
+            tracing::debug!(stream = %commit.stream_id, %error, ?pause, "retrying the commit with the same key");
             tokio::time::sleep(pause).await;
         }
     }
@@ -193,12 +194,13 @@ impl<A: Aggregate> Repository<A> {
         match was_executed {
             Ok(true) => ExecuteError::AlreadyExecuted { stream_id: now.stream_id.clone() },
             Ok(false) => ExecuteError::Refused(refusal),
-            // Whoever was told of a refusal would not ask again, and may have what was asked for.
+            // A caller that gets a refusal does not retry, and the command may have been executed.
             Err(error) => error.into(),
         }
     }
 
-    /// Asks the store for a key, by a commit that it can only refuse: it looks at the key first, and no stream is that long.
+    /// Asks the store for a key, by a commit that it can only refuse: it looks at the key first, and no
+    /// stream is that long.
     async fn is_used(&self, key: &IdempotencyKey, stream_id: &StreamId) -> ees_store::Result<bool> {
         let Ok(events) = Events::parse(r#"["is this key used?"]"#) else { return Ok(false) };
         let never = Expectation::LastChangeset(ChangesetId::MAX);

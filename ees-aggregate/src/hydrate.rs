@@ -31,7 +31,8 @@ struct Run<A> {
 }
 
 impl<A: Aggregate> Hydrator<'_, A> {
-    /// The state after a changeset, or at the end of the stream; the state of a new one if there is no stream.
+    /// The state after a changeset, or at the end of the stream; the state of a new one if there is no
+    /// stream.
     pub(crate) async fn up_to(&self, id: &StreamId, to: Option<ChangesetId>) -> Result<Hydrated<A>, Error> {
         let cached = match self.cache {
             Some(cache) => cache.key(self.log, id).await.map(|key| (cache, key)),
@@ -58,8 +59,8 @@ impl<A: Aggregate> Hydrator<'_, A> {
         Ok(Hydrated { loaded: run.loaded, due })
     }
 
-    /// Goes on from a snapshot, if the changeset it was taken at is still there and still the same: that one is read along
-    /// with what has come since.
+    /// Goes on from a snapshot, if the changeset it was taken at is still there and still the same: that one
+    /// is read along with what has come since.
     async fn resume(
         &self,
         cache: &Cache<A>,

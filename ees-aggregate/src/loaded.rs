@@ -1,4 +1,4 @@
-//! An aggregate as its stream says it is.
+//! A loaded aggregate.
 
 use std::ops::Deref;
 
@@ -7,19 +7,19 @@ use ees_store::{Changeset, ChangesetId, EventId, Filter, StreamId, StreamType};
 
 use crate::{Aggregate, Error};
 
-/// An aggregate, and how far its stream was read. Its state is reached by dereferencing.
+/// An aggregate, and its position in its stream. Dereferences to the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Loaded<A> {
     /// The stream.
     pub stream_id: StreamId,
-    /// The last changeset that the state knows of; [`ChangesetId::NONE`] for a stream that does not exist.
+    /// The last changeset in the state; [`ChangesetId::NONE`] if the stream does not exist.
     pub changeset_id: ChangesetId,
-    /// The last event that the state knows of.
+    /// The last event in the state.
     pub event_id: EventId,
-    /// The stream's type, as its first commit said.
+    /// The stream's type, as its first commit set it.
     pub stream_type: Option<StreamType>,
-    /// What its events have made of it.
+    /// The state.
     pub state: A,
 }
 
@@ -37,7 +37,7 @@ impl<A: Aggregate> Loaded<A> {
         Self { stream_id, changeset_id, event_id, stream_type: None, state: A::default() }
     }
 
-    /// Whether the stream exists.
+    /// Returns whether the stream exists.
     pub fn exists(&self) -> bool {
         self.changeset_id != ChangesetId::NONE
     }

@@ -1,4 +1,4 @@
-//! Where aggregates are loaded from.
+//! The repository of one type of aggregate.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::snapshots::{Snapshots, Snapshotted};
 use crate::turns::Turns;
 use crate::{Aggregate, Error, Loaded};
 
-/// Loads aggregates of one type, and carries out commands on them.
+/// Loads aggregates of one type, and executes commands on them.
 ///
-/// Over any store, [`ees_store::client::Client`] included. Cloning is cheap. Make one for a process, and clone it: commands
-/// on a stream in demand then take turns instead of overtaking each other.
+/// It works over any store, including [`ees_store::client::Client`]. Cloning is cheap. Create one for each
+/// process and clone it: then conflicting commands on a stream take turns.
 ///
-/// A command is decided on the state that the stream has, and committed on the condition that it still has it; so whatever
-/// is decided holds, with any number of processes at work. See [`execute`](Repository::execute).
+/// A decision is committed only if the stream still is as it was when the decision was made, over any number
+/// of processes. See [`execute`](Repository::execute).
 ///
 /// ```
 /// # use ees_aggregate::Aggregate;
@@ -85,15 +85,15 @@ const LOADS_AT_ONCE: usize = 8;
 const PAGE: usize = 1_000;
 
 impl<A: Aggregate> Repository<A> {
-    /// How often a decision that was overtaken is made again, unless set.
+    /// The default number of retries after a conflict.
     pub const RETRIES: usize = 12;
 
-    /// The aggregates in a store.
+    /// A repository over a store.
     pub fn new<S: EventStore + ChangesetLog>(store: Arc<S>) -> Self {
         Self::of(store.clone(), store)
     }
 
-    /// The aggregates in a store whose two sides were chosen from configuration.
+    /// A repository over trait objects, for a store that is chosen by configuration.
     pub fn of(store: Arc<dyn EventStore>, log: Arc<dyn ChangesetLog>) -> Self {
         const { assert!(is_stream_type(A::TYPE), "Aggregate::TYPE can't be the type of a stream") };
         #[expect(clippy::expect_used, reason = "the line above does not compile for anything else")]
@@ -102,7 +102,7 @@ impl<A: Aggregate> Repository<A> {
         Self { store, log, reading: A::reading(), stream_type, retries: Self::RETRIES, cache: None, turns }
     }
 
-    /// With snapshots, so that long streams load as fast as short ones.
+    /// Adds snapshots, so that long streams load as fast as short ones. Default: none.
     #[must_use]
     pub fn with_snapshots(self, snapshots: impl Snapshots) -> Self
     where
@@ -111,8 +111,8 @@ impl<A: Aggregate> Repository<A> {
         Self { cache: Some(Cache::new(Arc::new(snapshots))), ..self }
     }
 
-    /// With a new snapshot after so many events; 100 unless set. Only with
-    /// [`with_snapshots`](Repository::with_snapshots), and after it.
+    /// Sets the number of events after which a new snapshot is taken. Default: 100. Call it after
+    /// [`with_snapshots`](Repository::with_snapshots); without snapshots it has no effect.
     #[must_use]
     pub fn with_snapshots_after(mut self, events: u64) -> Self {
         if let Some(cache) = &mut self.cache {
@@ -121,16 +121,16 @@ impl<A: Aggregate> Repository<A> {
         self
     }
 
-    /// How often a decision that was overtaken by others is made again;
-    /// [`RETRIES`](Repository::RETRIES) unless set. The first time it waits for its turn among the commands of this process
-    /// (at most 5 seconds), then for others, with pauses that grow from 5 to 500 milliseconds, up to twice that by chance. Of
-    /// 12 they add up to 3 to 6 seconds.
+    /// Sets the number of retries after a conflict. Default: [`RETRIES`](Repository::RETRIES). The first
+    /// retry waits for its turn among the commands of this process (at most 5 seconds). Later ones wait for
+    /// other processes, with pauses that grow from 5 to 500 milliseconds, plus up to as much again by jitter;
+    /// 12 of them add up to 3 to 6 seconds.
     #[must_use]
     pub fn with_retries(self, retries: usize) -> Self {
         Self { retries, ..self }
     }
 
-    /// An aggregate as it is now; `None` when nothing ever happened to it.
+    /// Loads an aggregate; `None` if its stream does not exist.
     ///
     /// # Errors
     /// [`Error`].
@@ -140,10 +140,11 @@ impl<A: Aggregate> Repository<A> {
         Ok(Some(hydrated.loaded).filter(Loaded::exists))
     }
 
-    /// An aggregate as it was after one of its changesets; before the first one, [`ChangesetId::NONE`], it is new.
+    /// Loads an aggregate as it was after one of its changesets. At [`ChangesetId::NONE`], before the first
+    /// one, it is the default.
     ///
     /// # Errors
-    /// [`Error::NotThere`] when the stream is not that long.
+    /// [`Error::NotThere`] when the stream does not have that changeset.
     pub async fn load_at(&self, id: &StreamId, changeset_id: ChangesetId) -> Result<Loaded<A>, Error> {
         if changeset_id == ChangesetId::NONE {
             return Ok(Loaded::new(id.clone()));
@@ -156,15 +157,15 @@ impl<A: Aggregate> Repository<A> {
         Ok(loaded)
     }
 
-    /// All aggregates there are, in the order they began, each as it is when it is its turn. In memory are a few of them
-    /// at a time.
+    /// Loads all aggregates, in the order of their first changesets, each in its state at the time that it is
+    /// loaded. Holds only a few of them in memory at a time.
     ///
-    /// Found are the streams of the aggregate's type; one that was begun without a type is not. The log is read once for
-    /// that, and each stream.
+    /// It finds the streams of the aggregate's type; a stream without a type is not found. It reads the log
+    /// once, and each stream.
     ///
     /// # Errors
-    /// What can't be loaded is an error in its place, and the others go on. When the log itself can't be read, that is
-    /// the last item.
+    /// An aggregate that can't be loaded is an error item, and the stream of aggregates continues. An error
+    /// of the log is the last item.
     pub fn load_all(&self) -> impl Stream<Item = Result<Loaded<A>, Error>> + Send + '_ {
         let all = LogQuery::from(ees_store::Checkpoint::START, PAGE)
             .with_filter(Filter::stream_type(self.stream_type.clone()));

@@ -1,5 +1,4 @@
-//! Tests for aggregates of your own, without a store: given what has happened, when a command comes, then these events, or
-//! a refusal.
+//! Tests of your own aggregates, without a store: given events, when a command, then events or a refusal.
 //!
 //! ```
 //! # use ees_aggregate::Aggregate;
@@ -43,16 +42,16 @@ use serde::Serialize;
 
 use crate::{Aggregate, Snapshotted};
 
-/// What has happened, as events of today.
+/// Begins a test with these events.
 ///
 /// # Panics
-/// When one does not read back as it was written.
+/// When an event does not read back as it was written.
 pub fn given<A: Aggregate>(events: impl IntoIterator<Item = A::Event>) -> Given<A> {
     let given = Given { texts: Vec::new(), state: A::default() };
     events.into_iter().fold(given, Given::and)
 }
 
-/// What has happened to an aggregate.
+/// A test with the events so far.
 #[derive(Clone, Debug)]
 pub struct Given<A> {
     texts: Vec<String>,
@@ -60,20 +59,20 @@ pub struct Given<A> {
 }
 
 impl<A: Aggregate> Given<A> {
-    /// One more event.
+    /// Adds an event.
     ///
     /// # Panics
-    /// When it does not read back.
+    /// When the event does not read back as it was written.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "a test gives it away, and reads better")]
     pub fn and(self, event: A::Event) -> Self {
         self.and_text(stored_today::<A>(&event))
     }
 
-    /// One more event in a form in which it was once stored: for what upcasters have to read.
+    /// Adds an event as JSON, in an older form, to test upcasters.
     ///
     /// # Panics
-    /// When it can't be read.
+    /// When the event can't be read.
     #[must_use]
     pub fn and_stored(self, event: impl Serialize) -> Self {
         self.and_text(text_of(&event))
@@ -87,21 +86,21 @@ impl<A: Aggregate> Given<A> {
         self
     }
 
-    /// The state that all of it leads to.
+    /// The state after the events so far.
     pub fn state(&self) -> &A {
         &self.state
     }
 
-    /// Lets the aggregate decide.
+    /// Lets the aggregate decide a command.
     pub fn when(self, command: impl Into<A::Command>) -> When<A> {
         let decided = self.state.decide(&command.into());
         When { state: self.state, decided }
     }
 
-    /// Checks that a snapshot taken anywhere on the way leads to the same end.
+    /// Checks that a snapshot after any of the events leads to the same state.
     ///
     /// # Panics
-    /// When one does not, with the two states side by side.
+    /// When a snapshot does not; the message shows both states.
     #[track_caller]
     pub fn check_snapshots(&self)
     where
@@ -118,7 +117,7 @@ impl<A: Aggregate> Given<A> {
     }
 }
 
-/// What an aggregate has decided.
+/// The decision of an aggregate.
 #[derive(Debug)]
 pub struct When<A: Aggregate> {
     state: A,
@@ -126,11 +125,12 @@ pub struct When<A: Aggregate> {
 }
 
 impl<A: Aggregate> When<A> {
-    /// Checks that these events were decided, in this order, and that they can be stored. Gives the state after them.
+    /// Checks that the aggregate decided these events, in this order, and that they can be stored. Returns
+    /// the state after them.
     ///
     /// # Panics
-    /// When others were, with both side by side; when the command was refused; when an event does not read back as it was
-    /// written.
+    /// When it decided other events (the message shows both); when it refused the command; when an event does
+    /// not read back as it was written.
     #[track_caller]
     pub fn then(self, events: impl IntoIterator<Item = A::Event>) -> A
     where
@@ -155,10 +155,10 @@ impl<A: Aggregate> When<A> {
         state
     }
 
-    /// Checks that there was nothing to do.
+    /// Checks that the aggregate decided no events.
     ///
     /// # Panics
-    /// When there was, or the command was refused.
+    /// When it decided events, or refused the command.
     #[track_caller]
     pub fn then_nothing(self) -> A
     where
@@ -167,10 +167,10 @@ impl<A: Aggregate> When<A> {
         self.then([])
     }
 
-    /// Checks that the command was refused, for this reason.
+    /// Checks that the aggregate refused the command with this error.
     ///
     /// # Panics
-    /// When it was not, or for another one.
+    /// When it did not refuse, or with another error.
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "a test gives it away, and reads better")]
     pub fn then_refused(self, refusal: A::Error)

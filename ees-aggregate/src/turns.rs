@@ -1,6 +1,7 @@
-//! Turns on a stream in demand: commands that were overtaken go one after the other, instead of overtaking each other again.
+//! Turns on a contended stream: conflicting commands execute one after the other, instead of conflicting
+//! again.
 //!
-//! A courtesy among the commands of one process, and no more: what a decision rests on is checked by the store.
+//! This is only an optimisation within one process: the store checks what a decision is based on.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use ees_store::StreamId;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Streams share a line by chance. Only those in demand have one at all, so few meet in so many.
+/// Streams may share a queue by chance. Only contended ones have a queue at all, so that few share one.
 const LINES: usize = 256;
 
-/// Whoever has waited for so long goes on without a turn: the one before it may be waiting for a store that is away.
+/// A command that has waited for this long continues without a turn: the one before it may be waiting for a
+/// store that is unavailable.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The lines in which commands stand.
+/// The queues in which commands wait.
 pub(crate) struct Turns {
     lines: Box<[Mutex<()>]>,
     hasher: RandomState,
@@ -28,8 +30,8 @@ impl Turns {
         Self { lines: (0..LINES).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
     }
 
-    /// Waits for a turn, if others do: who comes last does not overtake those who were overtaken. Where nobody waits, there
-    /// is no need for one.
+    /// Waits for a turn, if others do: who comes last does not overtake those who were overtaken. Where
+    /// nobody waits, there is no need for one.
     pub(crate) async fn after_others(&self, stream_id: &StreamId) -> Option<Turn<'_>> {
         match self.line(stream_id).try_lock() {
             Ok(_) => None,

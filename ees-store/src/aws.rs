@@ -9,12 +9,12 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 /// How long one attempt at a call may take by default.
 ///
-/// The SDK by itself limits the time to connect only: on a connection that was silently dropped, an attempt would wait as
-/// long as the operating system does, some 15 minutes.
+/// The SDK by itself limits the time to connect only: on a connection that was silently dropped, an attempt
+/// would wait as long as the operating system does, some 15 minutes.
 pub const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
-/// The time-outs of a client whose attempts are bounded: those given, and [`ATTEMPT_MAX`] for an attempt if they have no
-/// limit for it.
+/// The time-outs of a client whose attempts are bounded: those given, and [`ATTEMPT_MAX`] for an attempt if
+/// they have no limit for it.
 ///
 /// ```
 /// # use ees_store::aws::{ATTEMPT_MAX, bounded_attempts};
@@ -26,8 +26,9 @@ pub fn bounded_attempts(given: Option<&TimeoutConfig>) -> TimeoutConfig {
     given.into_builder().operation_attempt_timeout(attempt).build()
 }
 
-/// What went wrong: in the service's own words where it has said something (`NotFound: Topic does not exist`), otherwise with
-/// all causes. Nothing of the request is in it, and nothing of what the SDK knows besides.
+/// What went wrong: in the service's own words where it has said something
+/// (`NotFound: Topic does not exist`), otherwise with all causes. Nothing of the request is in it, and
+/// nothing of what the SDK knows besides.
 pub fn told<E, R>(error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,

@@ -100,7 +100,7 @@ pub struct TypePage {
 }
 
 impl TypePage {
-    /// The page made of one stream more than it may hold, if there are so many.
+    /// The page made of these streams, which are one more than it may hold if there is a next page.
     pub(crate) fn cut(mut streams: Vec<TypedStream>, page_length: usize) -> Self {
         let is_cut = streams.len() > page_length;
         streams.truncate(page_length);

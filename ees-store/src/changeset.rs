@@ -79,8 +79,8 @@ impl Events {
     /// Reads a JSON array of events.
     ///
     /// # Errors
-    /// [`InvalidJson`](crate::InvalidJson) when the text is not a JSON array, is empty, or an event nests deeper
-    /// than [`Json::DEPTH_MAX`].
+    /// [`InvalidJson`](crate::InvalidJson) when the text is not a JSON array, is empty, or an event nests
+    /// deeper than [`Json::DEPTH_MAX`].
     pub fn parse(array: &str) -> Result<Self, crate::InvalidJson> {
         let raw: &serde_json::value::RawValue =
             serde_json::from_str(array).map_err(|e| crate::InvalidJson(e.to_string()))?;

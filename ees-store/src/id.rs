@@ -109,8 +109,8 @@ impl StreamType {
     }
 }
 
-// Macros stamp out what two text types and three counters have in common; a trait would not give them `FromStr`
-// or serde.
+// Macros stamp out what two text types and three counters have in common; a trait would not give them
+// `FromStr` or serde.
 macro_rules! text_name {
     ($name:ident) => {
         impl fmt::Display for $name {

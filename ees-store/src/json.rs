@@ -174,7 +174,7 @@ pub fn indent(text: &str) -> String {
     out
 }
 
-/// How many bytes compact JSON has once it is indented, inside of so many levels, by that measure of its parts.
+/// The size of compact JSON once it is indented, at this depth, by this measure of its parts.
 #[cfg(feature = "http")]
 pub(crate) fn indented_len(text: &str, depth: usize, measure: fn(&str) -> usize) -> usize {
     struct Count(usize, fn(&str) -> usize);

@@ -2,31 +2,76 @@
 
 //! An event store: streams of changesets under optimistic concurrency, and one global order over all of them.
 //!
-//! Where to start:
-//! - [`EventStore`] commits to streams, reads them, and lists those of a type; [`ChangesetLog`] reads everything in global order.
-//! - [`sqlite::Store`] is the embedded default, `postgres::Store` is for several machines, `dynamodb::Store` for none, [`memory::Store`] is for
-//!   tests, and `client::Client` talks to a store elsewhere. All of them are both traits.
-//! - `http::Api` is a store as an axum router, and `http::Server` serves it.
-//! - [`event`] reads events as types, also those that were called otherwise when they were stored.
-//! - [`pages`] reads on past the end of a page, and follows the log as it grows.
-//! - [`publish`] is the form of messages to subscribers, and puts them on SNS topics.
-//! - [`decide`](decide::decide) is where a commit is accepted or refused: a pure function.
-//! - `laws` is what every store keeps, as tests for yours.
+//! A *stream* is the history of one entity, such as `account/42`. A *commit* appends one or more events to a
+//! stream, with metadata, as one *changeset*. It names the changeset or event that it expects to be the
+//! stream's last one, and is refused if another commit came first. The *log* is the global order of all
+//! changesets; the position of a changeset in it is its *checkpoint*. Events are JSON, and read back token
+//! for token.
 //!
 //! ```
-//! use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, memory};
+//! use ees_store::{
+//!     ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, StreamQuery, memory,
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = memory::Store::new();
-//! let opened = Events::parse(r#"[{"type": "opened"}]"#)?;
-//! store.commit(Commit::new("account/42".parse()?, Expectation::NewStream, opened)).await?;
+//! let opened = Events::parse(r#"[{"type": "opened", "owner": "ada"}]"#)?;
+//! let committed = store.commit(Commit::new("account/42".parse()?, Expectation::NewStream, opened)).await?;
 //!
+//! // The next commit says what it has seen; a second "new stream" is refused.
+//! let seen = Expectation::LastChangeset(committed.changeset_id);
+//! let deposited = Events::parse(r#"[{"type": "deposited", "cents": 500}]"#)?;
+//! store.commit(Commit::new("account/42".parse()?, seen, deposited.clone())).await?;
+//! let stale = Commit::new("account/42".parse()?, Expectation::NewStream, deposited);
+//! assert!(store.commit(stale).await.is_err());
+//!
+//! // One stream, and the log of all streams.
+//! let account = store.read_stream(StreamQuery::all("account/42".parse()?)).await?;
+//! assert_eq!(account.changesets.len(), 2);
 //! let page = store.read(LogQuery::from(Checkpoint::START, 100)).await?;
-//! assert_eq!(page.changesets[0].stream_id.as_str(), "account/42");
+//! assert_eq!(page.changesets[1].events.iter().next(), Some(r#"{"type":"deposited","cents":500}"#));
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Which store
+//!
+//! | store | choose it for | feature |
+//! |---|---|---|
+//! | [`sqlite::Store`] | one machine: an embedded file, nothing to install | `sqlite` (default) |
+//! | `postgres::Store` | several machines, or a PostgreSQL that you run already | `postgres` |
+//! | `dynamodb::Store` | serverless applications on AWS | `dynamodb` |
+//! | `client::Client` | a store behind the HTTP API of another process | `client`; `sigv4` for API Gateway |
+//! | [`memory::Store`] | tests | |
+//!
+//! All of them implement the same two traits, [`EventStore`] and [`ChangesetLog`], so that the choice can be
+//! configuration: `Arc<dyn EventStore>`. The feature `tls` adds TLS to the client and to PostgreSQL.
+//!
+//! # Guarantees
+//!
+//! - An acknowledged commit is durable. A commit that is retried with its idempotency key is stored once, as long
+//!   as the store keeps the key.
+//! - Of concurrent commits with the same expectation, exactly one wins.
+//! - Changesets and events of a stream are numbered from 1 without gaps.
+//! - The global order never changes once it was read, and readers that continue at [`LogPage::next`] miss
+//!   nothing.
+//!
+//! Each promise is a test in `laws` (feature `laws`), which every store passes. Use them to prove a store of
+//! your own.
+//!
+//! # Where to start
+//!
+//! - [`EventStore`] commits to streams, reads them, and lists the streams of a type. [`ChangesetLog`] reads
+//!   the log.
+//! - [`pages`] reads on past the end of a page, and follows the log as it grows.
+//! - [`event`] reads events as Rust types, and upcasts those of older types and versions.
+//! - `http::Api` is the HTTP API of a store as an axum router, `http::Server` serves it (feature `http`).
+//! - [`publish`] has the messages for subscribers, and a publisher to SNS topics (feature `sns`).
+//! - [`decide`](decide::decide) is the pure function that accepts or refuses a commit.
+//! - [`Error`] and [`Refusal`] say what can go wrong, and what to do then.
+//!
+//! Projections are in the crate `ees-projector`, aggregates in `ees-aggregate`.
 
 mod by_type;
 mod changeset;

@@ -11,9 +11,9 @@ use tokio::sync::OnceCell;
 use super::{Key, Snapshot, Snapshots, Snapshotted};
 use crate::{Aggregate, Loaded};
 
-/// How long the place where they are kept may take. Longer than that, and reading the stream is faster.
+/// The maximum time to wait for the snapshot store. Beyond it, reading the stream is faster.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-/// Events after which a new one is taken, unless set.
+/// The default number of events after which a new snapshot is taken.
 const AFTER_EVENTS: u64 = 100;
 
 /// The snapshots of a repository.
@@ -72,7 +72,7 @@ impl<A: Aggregate> Cache<A> {
             && seal(key, &snapshot.schema, at, &snapshot.state) == *snapshot.seal;
         let state = is_whole.then(|| (self.read)(&snapshot.state));
         let Some(Ok(state)) = state else {
-            tracing::info!(stream = %key.stream_id, "a snapshot does not belong to its stream, and is not used");
+            tracing::info!(stream = %key.stream_id, "ignored a snapshot that does not belong to its stream");
             return None;
         };
         Some(Loaded {
@@ -93,7 +93,7 @@ impl<A: Aggregate> Cache<A> {
                 Some(Due { key, snapshot: Snapshot { schema, changeset_id, seal, state } })
             }
             Err(error) => {
-                tracing::warn!(stream = %key.stream_id, %error, "a state has no JSON form, and no snapshot");
+                tracing::warn!(stream = %key.stream_id, %error, "took no snapshot: the state can't be serialized as JSON");
                 None
             }
         }

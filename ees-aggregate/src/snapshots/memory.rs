@@ -7,12 +7,12 @@ use async_trait::async_trait;
 
 use super::{BoxError, Key, Snapshot};
 
-/// Snapshots in memory, as many as there are streams. Clones share them; gone with the last one.
+/// Snapshots in memory, one for each stream. Clones share them; they are lost with the last clone.
 #[derive(Clone, Default)]
 pub struct Snapshots(Arc<Mutex<HashMap<Key, Snapshot>>>);
 
 impl Snapshots {
-    /// None yet.
+    /// An empty snapshot store.
     pub fn new() -> Self {
         Self::default()
     }

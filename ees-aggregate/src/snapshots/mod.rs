@@ -1,15 +1,15 @@
-//! Snapshots: states kept aside, so that long streams load as fast as short ones.
+//! Snapshots of states, so that long streams load as fast as short ones.
 //!
-//! A snapshot is only a cache. It is used when it is of this log, this stream, this aggregate and this
-//! [`SCHEMA`](Snapshotted::SCHEMA), and the changeset it was taken at is still in the stream and still the same; else the
-//! stream is read from its beginning. Losing all of them costs time and nothing else: rows, tables and files may be removed
-//! whenever nobody has them open.
+//! A snapshot is only a cache. The repository uses it if it is from this log, this stream, this aggregate and
+//! this [`SCHEMA`](Snapshotted::SCHEMA), and its changeset is still in the stream and unchanged; otherwise it
+//! reads the stream from the beginning. Losing snapshots costs only time: you may delete rows, tables and
+//! files whenever no process has them open.
 //!
-//! - [`memory::Snapshots`] is for tests, and for a process that loads the same streams again and again.
-//! - [`sqlite::Snapshots`] is a file, beside an embedded store or a client of one elsewhere.
+//! - [`memory::Snapshots`] is for tests, and for a process that loads the same streams repeatedly.
+//! - [`sqlite::Snapshots`] is a file, for an embedded store or a client of a remote one.
 //! - [`postgres::Snapshots`] is a table, in the store's database or any other.
 //!
-//! Write one for a place of your own by the trait [`Snapshots`].
+//! Implement the trait [`Snapshots`] to store them elsewhere.
 
 pub(crate) mod cache;
 pub mod memory;
@@ -27,10 +27,10 @@ use serde::de::DeserializeOwned;
 
 use crate::Aggregate;
 
-/// Any error of a place where snapshots are kept. It is logged, and the stream read instead.
+/// Any error of a snapshot store. The repository logs it, and reads the stream instead.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// An aggregate whose state can be kept aside, as JSON.
+/// An aggregate whose state can be stored as JSON.
 ///
 /// ```
 /// # use ees_aggregate::{Aggregate, snapshots::Snapshotted};
@@ -50,17 +50,17 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 /// ```
 pub trait Snapshotted: Aggregate + Serialize + DeserializeOwned {
-    /// Names the form and the meaning of the state. Snapshots under another name are not used.
+    /// The version of the state's form and meaning. Snapshots with another one are not used.
     ///
-    /// Change it with whatever would make another state of the same events: the state's fields,
-    /// [`apply`](Aggregate::apply), the upcasters, the events that are skipped.
+    /// Change it with every change that derives another state from the same events: to the state's fields,
+    /// [`apply`](Aggregate::apply), the upcasters, or the skipped events.
     const SCHEMA: &'static str;
 }
 
-/// Whose snapshot it is.
+/// What a snapshot belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The log: another one is another history.
+    /// The log.
     pub log_id: LogId,
     /// The [`TYPE`](Aggregate::TYPE) of the aggregate.
     pub aggregate: &'static str,
@@ -68,36 +68,36 @@ pub struct Key {
     pub stream_id: StreamId,
 }
 
-/// A state, and what it was made of.
+/// A state, and the position it was taken at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The [`SCHEMA`](Snapshotted::SCHEMA) of the state.
     pub schema: String,
-    /// The last changeset in it.
+    /// The last changeset in the state.
     pub changeset_id: ChangesetId,
-    /// A SHA-256 of the key, the schema, that changeset and the state, 32 bytes: by this one sees whether they belong
-    /// together.
+    /// A SHA-256 over the key, the schema, that changeset and the state (32 bytes), which proves that they
+    /// belong together.
     pub seal: Vec<u8>,
-    /// The state, JSON.
+    /// The state, as JSON.
     pub state: String,
 }
 
-/// Where snapshots are kept: one for each key, the last one that was given.
+/// A store of snapshots: the latest one for each key.
 ///
-/// May forget, and may give what is out of date, or another's: that is noticed. May fail, and take its time, up to
-/// 2 seconds: then the stream is read.
+/// It may lose snapshots, and return outdated or wrong ones: the repository detects that. It may fail, or
+/// take longer than 2 seconds: then the repository reads the stream.
 #[async_trait]
 pub trait Snapshots: Send + Sync + 'static {
-    /// The snapshot that was kept under a key.
+    /// Returns the snapshot of a key.
     ///
     /// # Errors
-    /// Whatever went wrong.
+    /// Any error of the snapshot store.
     async fn find(&self, key: &Key) -> Result<Option<Snapshot>, BoxError>;
 
-    /// Keeps a snapshot in place of the one before.
+    /// Stores a snapshot, replacing the previous one.
     ///
     /// # Errors
-    /// Whatever went wrong.
+    /// Any error of the snapshot store.
     async fn keep(&self, key: &Key, snapshot: &Snapshot) -> Result<(), BoxError>;
 }
 

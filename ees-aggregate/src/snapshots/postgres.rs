@@ -9,11 +9,11 @@ use sqlx::{ConnectOptions, Postgres, Transaction};
 
 use super::{BoxError, Key, Snapshot};
 
-/// Snapshots in a table of PostgreSQL, `ees_aggregate.snapshots_1`: in the database of the store, or in any other. Clones
-/// share their connections, and any number of processes the table.
+/// Snapshots in a PostgreSQL table, `ees_aggregate.snapshots_1`, in the store's database or any other. Clones
+/// share their connections, and any number of processes may share the table.
 ///
-/// Who opens it first needs `CREATE` on the database. Afterwards `USAGE` on the schema `ees_aggregate` and `SELECT, INSERT,
-/// UPDATE` on the table will do.
+/// The first role to connect needs `CREATE` on the database. Afterwards `USAGE` on the schema `ees_aggregate`
+/// and `SELECT, INSERT, UPDATE` on the table are enough.
 ///
 /// ```no_run
 /// # async fn connect() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -31,10 +31,11 @@ pub struct Snapshots {
 /// A lock that is not given in time is not worth waiting for.
 const BEGIN: &str =
     "BEGIN; SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
-/// The same through a proxy that gives each transaction another session, in which others have left their statements.
+/// The same through a proxy that gives each transaction another session, in which others have left their
+/// statements.
 const BEGIN_POOLED: &str = "BEGIN; DEALLOCATE ALL; SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 const CONNECTIONS_MAX: u32 = 4;
-/// `eesaggre` in ASCII: whoever makes the table holds this lock.
+/// `eesaggre` in ASCII: a process that creates the table holds this lock.
 const SETUP_LOCK: i64 = 0x6565_7361_6767_7265;
 
 /// The table's name says its version: one of another version is left alone, as nobody misses what is in it.
@@ -51,11 +52,11 @@ CREATE TABLE IF NOT EXISTS ees_aggregate.snapshots_1 (
 )";
 
 impl Snapshots {
-    /// Connects, and makes the table if there is none. `statement-cache-capacity=0` in the URL says that a pooling proxy is
-    /// in between.
+    /// Connects, and creates the table if it does not exist. Behind a proxy that pools transactions, add
+    /// `statement-cache-capacity=0` to the URL.
     ///
     /// # Errors
-    /// When the URL can't be read, the server not be reached, or a right is missing.
+    /// When the URL is invalid, the server can't be reached, or a right is missing.
     pub async fn connect(url: &str) -> Result<Self, BoxError> {
         let options: PgConnectOptions = url.parse()?;
         let name = options.get_application_name().unwrap_or("ees-aggregate").to_owned();
@@ -84,7 +85,8 @@ impl Snapshots {
         }
         sqlx::query("SET LOCAL lock_timeout = '30s'").execute(&mut *tx).await?;
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(SETUP_LOCK).execute(&mut *tx).await?;
-        // A session remembers that there was no such schema until it locks a table; whoever had the lock may have made it.
+        // A session remembers that there was no such schema until it locks a table; another process may have
+        // made it.
         sqlx::query("SELECT count(*) FROM pg_catalog.pg_namespace").execute(&mut *tx).await?;
         sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
         tx.commit().await

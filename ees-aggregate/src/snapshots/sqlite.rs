@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{BoxError, Key, Snapshot};
 
-/// Snapshots in a SQLite file of their own, beside the log's. Clones share it, and so may several processes.
+/// Snapshots in a SQLite file of their own. Clones share it, and several processes may.
 ///
 /// ```no_run
 /// # fn open() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -34,10 +34,10 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS snapshots_1 (
 ) STRICT";
 
 impl Snapshots {
-    /// Opens the file, and makes it if there is none. Blocks for a moment.
+    /// Opens the file, and creates it if it does not exist. Blocks briefly.
     ///
     /// # Errors
-    /// When it can't be written, or is something else. Remove it: it is only a cache.
+    /// When the file can't be written, or is not one of snapshots. You may delete it: it is only a cache.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BoxError> {
         let connection = Connection::open(path)?;
         // Less than what a load waits for it.

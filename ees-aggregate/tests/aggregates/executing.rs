@@ -50,7 +50,8 @@ pub(crate) async fn what_is_scarce_is_given_out_once_among_several(store: Arc<Ri
     only_fifty_were_given_out(&stocks).await;
 }
 
-/// How many got something, when each of these wants one at the same moment; the others are told that there is no more.
+/// How many got something, when each of these wants one at the same moment; the others are told that there is
+/// no more.
 async fn buyers_served(repositories: impl Iterator<Item = Repository<Stock>>) -> usize {
     let buyers = repositories.enumerate().map(|(buyer, stocks)| {
         tokio::spawn(async move { stocks.execute(&id("stock/1"), &reserve(buyer.to_string())).await })

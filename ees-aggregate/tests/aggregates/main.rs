@@ -1,5 +1,5 @@
-//! The promises of aggregates, written once and run over every kind of store, and of snapshots over every place they are
-//! kept in.
+//! The promises of aggregates, written once and run over every kind of store, and of snapshots over every
+//! place they are kept in.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod evolving;

@@ -124,7 +124,7 @@ impl Builder {
             // Following one could turn a commit into a read.
             .redirect(redirect::Policy::none())
             .build()
-            .map_err(|e| Error::InvalidRequest(format!("no HTTP client can be made: {e}")))?;
+            .map_err(|e| Error::InvalidRequest(format!("failed to build the HTTP client: {e}")))?;
         let backoff = ExponentialBuilder::default()
             .with_jitter()
             .with_min_delay(Duration::from_millis(200))
@@ -153,7 +153,9 @@ impl Builder {
         let mut headers = HeaderMap::new();
         if let Some(key) = &self.api_key {
             let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
-                Error::InvalidRequest("the API key holds characters that no header can".to_owned())
+                Error::InvalidRequest(
+                    "the API key contains characters that are not allowed in a header".to_owned(),
+                )
             })?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);

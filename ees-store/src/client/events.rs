@@ -84,8 +84,8 @@ fn path_of(query: &StreamQuery) -> String {
         StreamRange::Changesets { from, to } => ("from", "to", from.get(), to.map(|id| id.get())),
         StreamRange::Events { from, to } => ("from_event", "to_event", from.get(), to.map(|id| id.get())),
     };
-    // On the wire 0 is "no bound", and an end before the beginning a mistake. Here both are an empty range, which is
-    // asked for as what lies after everything: the server still says whether the stream exists.
+    // On the wire 0 is "no bound", and an end before the beginning a mistake. Here both are an empty range,
+    // which is asked for as what lies after everything: the server still says whether the stream exists.
     let (from, to) = if query.range.is_empty() { (crate::ChangesetId::MAX.get(), None) } else { (from, to) };
     // Writing to a String does not fail.
     let _ = write!(path, "&{from_name}={from}");

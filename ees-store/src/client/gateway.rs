@@ -39,7 +39,7 @@ impl Gateway {
         })
     }
 
-    /// For whoever called.
+    /// Advice for the caller.
     pub(super) fn advice(self) -> &'static str {
         match self {
             Self::Unsigned => {

@@ -95,8 +95,8 @@ impl Problem {
         }
     }
 
-    /// The error of a commit: a refusal says again what the server's own said. What was asked is known here; what
-    /// the store knew beyond that is in the message.
+    /// The error of a commit: a refusal says again what the server's own said. What was asked is known here;
+    /// what the store knew beyond that is in the message.
     pub(super) fn into_commit_error(self, commit: &Commit) -> Error {
         match self.refusal(commit) {
             Some(refusal) => refusal.into(),

@@ -21,7 +21,7 @@ const SERVICE: &str = "execute-api";
 const BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 /// Those that don't expire are asked for anew after so long: somebody may have changed them.
 const KEPT: Duration = Duration::from_secs(15 * 60);
-/// Whoever gives credentials is waited for so long.
+/// The maximum time to wait for credentials.
 const ASKED_MAX: Duration = Duration::from_secs(30);
 
 /// Signs requests with credentials that are kept, and asked for anew in time. Clones share them.
@@ -41,16 +41,17 @@ struct Kept {
 
 /// Why a request was not signed.
 pub(super) enum Unsigned {
-    /// Whoever gives the credentials can't be reached: later it may.
+    /// The source of the credentials can't be reached; a retry may succeed.
     Passes(String),
     /// There are none, or the request can't be signed.
     Stays(String),
 }
 
 impl Signer {
-    /// With the credentials of this configuration; in the region that the URL names, else in the configuration's.
+    /// With the credentials of this configuration; in the region that the URL names, else in the
+    /// configuration's.
     pub(super) fn new(config: &SdkConfig, url: &str) -> Result<Self> {
-        let refuse = |why: &str| Error::InvalidRequest(format!("requests can't be signed: {why}"));
+        let refuse = |why: &str| Error::InvalidRequest(format!("can't sign requests: {why}"));
         let provider = config.credentials_provider().ok_or_else(|| refuse("there are no credentials"))?;
         let region = region_of(url).or_else(|| config.region().map(ToString::to_string));
         let region = region.ok_or_else(|| refuse("no region is set (AWS_REGION)"))?;
@@ -61,7 +62,8 @@ impl Signer {
     /// Adds the signature of the request as it stands; nothing of it may change from here on.
     pub(super) async fn sign(&self, request: &mut Request) -> Result<(), Unsigned> {
         let credentials = self.credentials().await?;
-        let stays = |error: &dyn std::error::Error| Unsigned::Stays(format!("it can't be signed: {error}"));
+        let stays =
+            |error: &dyn std::error::Error| Unsigned::Stays(format!("can't sign the request: {error}"));
         let params = v4::SigningParams::builder()
             .identity(&credentials)
             .region(&self.region)

@@ -159,7 +159,7 @@ impl Transport {
                     #[cfg(feature = "sigv4")]
                     Failure::Unsigned(why) => why,
                 };
-                tracing::debug!(url = self.url, path = call.path, ?pause, why, "trying again");
+                tracing::debug!(url = self.url, path = call.path, ?pause, why, "retrying");
             })
             .await
     }

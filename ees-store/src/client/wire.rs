@@ -121,7 +121,7 @@ impl<'a> Placed<'a> {
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// How many of the first changesets make a page of so many, and of so many bytes; at least one.
+/// How many of the first changesets fit a page with these limits on their number and bytes; at least one.
 pub(super) fn fitting<'c>(
     changesets: impl Iterator<Item = &'c Changeset>,
     limit: usize,

@@ -79,8 +79,8 @@ pub async fn adopt(
     Ok(done)
 }
 
-/// Finds the holes, and names the log. The counter then stands where the order ends, also where there was none, or one that
-/// had fallen behind.
+/// Finds the holes, and names the log. The counter then stands where the order ends, also where there was
+/// none, or one that had fallen behind.
 async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
     let known = table.get(counter::key()).await?;
     let before = known.as_ref().map(Counter::of).transpose()?;
@@ -89,7 +89,7 @@ async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64)
     done.head = scan.seen.end().max(before.unwrap_or(Counter::START).next());
     let holes = scan.seen.holes(done.head);
     done.holes = holes.count();
-    // Under a name of its own: whoever comes late, and has seen what was given out since, changes nothing.
+    // Under a name of its own: a late run, which has seen checkpoints assigned since, changes nothing.
     let adoption = Uuid::new_v4().to_string();
     identity::save_holes(table, &adoption, &holes).await?;
     let mut counter = known.unwrap_or_default();
@@ -99,7 +99,7 @@ async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64)
         return Ok(());
     }
     Err(Error::InvalidRequest(
-        "somebody gave out places in the order meanwhile; stop the other system, then adopt again".to_owned(),
+        "another process assigned checkpoints meanwhile; stop the other system, then adopt again".to_owned(),
     ))
 }
 
@@ -124,8 +124,8 @@ struct Scan {
 }
 
 impl Scan {
-    /// Goes on where the last one was interrupted; from the start, if the order has grown meanwhile, or what was written
-    /// down is not of one piece (a write that came late).
+    /// Goes on where the last one was interrupted; from the start, if the order has grown meanwhile, or what
+    /// was written down is not of one piece (a write that came late).
     async fn resume(table: &Table, ended_at: Checkpoint) -> Result<Self> {
         let new = Self {
             run: Uuid::new_v4().to_string(),

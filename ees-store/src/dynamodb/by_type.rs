@@ -1,8 +1,10 @@
-//! The streams of a type in the order of their last changesets: the heads of typed streams, by the index over them.
+//! The streams of a type in the order of their last changesets: the heads of typed streams, by the index over
+//! them.
 //!
-//! A head is written with its changeset, all or nothing, and moves to the end of its type. The index follows a moment later,
-//! entry by entry: for that long, a stream that moved may be seen at neither of its places. So what is read of the last
-//! moment is read twice, with a pause that is longer than the index lags, and what either has seen counts.
+//! A head is written with its changeset, all or nothing, and moves to the end of its type. The index follows
+//! a moment later, entry by entry: for that long, a stream that moved may be seen at neither of its places.
+//! So what is read of the last moment is read twice, with a pause that is longer than the index lags, and
+//! what either has seen counts.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -43,8 +45,8 @@ fn before(moment: Timestamp, time: Duration) -> Timestamp {
     Timestamp::from_micros(moment.as_micros() - i64::try_from(time.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// What either has seen, each stream where it was last. Where there is more than fits, the page ends with what is settled:
-/// before a moment whose entries are all there.
+/// What either has seen, each stream where it was last. Where there is more than fits, the page ends with
+/// what is settled: before a moment whose entries are all there.
 fn joined(
     first: Vec<TypedStream>,
     second: Vec<TypedStream>,
@@ -68,7 +70,7 @@ fn joined(
     TypePage::cut(streams, length)
 }
 
-/// One head more than the page may hold, if there are so many; DynamoDB cuts its answers at a megabyte.
+/// One head more than the page may hold, if there is one; DynamoDB cuts its answers at a megabyte.
 async fn heads(table: &Table, index: &str, query: &TypeQuery) -> Result<Vec<TypedStream>> {
     let wanted = query.page_length() + 1;
     let mut heads = Vec::new();

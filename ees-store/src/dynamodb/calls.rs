@@ -18,8 +18,8 @@ pub(super) fn client(config: impl Into<Config>) -> Client {
     )
 }
 
-/// Makes a call, and retries it as long as `passes` says that the error may pass. No attempt begins after `patience`, so
-/// that all of it takes no longer than that and one attempt.
+/// Makes a call, and retries it as long as `passes` says that the error may pass. No attempt begins after
+/// `patience`, so that all of it takes no longer than that and one attempt.
 pub(super) async fn again<T, E, F, Fut>(
     patience: Duration,
     call: F,

@@ -40,7 +40,7 @@ pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>>
             detail: match layout.copies {
                 0 => format!("up to {} bytes", layout.limit_bytes),
                 copies => format!(
-                    "up to {} bytes, since {copies} local indexes hold it once more; that can't be changed",
+                    "up to {} bytes, because {copies} local indexes hold copies; this can't be changed",
                     layout.limit_bytes
                 ),
             },

@@ -1,4 +1,4 @@
-//! The counter: one item that says how far the global order has been given out.
+//! The counter: one item that says up to where checkpoints have been assigned.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, Update};
 
@@ -7,13 +7,14 @@ use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, number, page_of, tex
 use super::table::{Table, names, values};
 use crate::{Checkpoint, Result};
 
-/// Its partition. Having a page and a place there it shows up in the global index too, beside the newest changeset.
+/// Its partition. Having a page and a place there it shows up in the global index too, beside the newest
+/// changeset.
 pub(super) const STREAM_ID: &str = "!!!RESERVED:GLOBAL-COUNTER!!!";
 const PREV_STREAM_ID: &str = "prev_stream_id";
 /// The systems that this table is shared with read the one and write the other.
 const PREV_CHANGESET_ID: [&str; 2] = ["prev_changeset_id", "prev_stream_changeset_id"];
 
-/// The place after the last one that was given out, and how the counter spells it.
+/// The checkpoint after the last one that was assigned, and how the counter spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counter {
     page: u64,
@@ -22,7 +23,7 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// Nothing was given out yet.
+    /// No checkpoint was assigned yet.
     pub(super) const START: Self = Self { page: 0, page_item: -1 };
 
     pub(super) fn of(item: &Item) -> Result<Self> {
@@ -40,7 +41,7 @@ impl Counter {
         Self { page, page_item: i64::try_from(page_item).unwrap_or(-1) }
     }
 
-    /// The next place to give out: where the log ends.
+    /// The next checkpoint to assign: where the log ends.
     pub(super) fn next(self) -> Checkpoint {
         let given = u64::try_from(self.page_item + 1).unwrap_or(0);
         Checkpoint::new(self.page.saturating_mul(PAGE_LENGTH).saturating_add(given))

@@ -1,6 +1,7 @@
 //! A write that is under way: until its answer is known, there may be a changeset that nobody indexes.
 //!
-//! Whoever commits may go away (a client hangs up) or lose patience after the write was sent, and it is carried out all the same.
+//! A committer may go away (a client hangs up) or time out after the write was sent; DynamoDB carries it out
+//! all the same.
 
 use super::plan::Candidate;
 use super::queue::Queue;

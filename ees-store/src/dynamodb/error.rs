@@ -17,8 +17,8 @@ const CONTENTION: [&str; 4] =
 /// Why one may be cancelled that says nothing of the action it stands at.
 const OF_ALL: [&str; 3] = ["InternalServerError", "AccessDenied", "ResourceNotFound"];
 
-/// The same call may succeed in a moment, and may be made again: every write here is conditional, so that a repeat
-/// of one that was carried out is noticed.
+/// The same call may succeed in a moment, and may be made again: every write here is conditional, so that a
+/// repeat of one that was carried out is noticed.
 pub(super) fn is_passing<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
@@ -71,8 +71,9 @@ pub(super) fn is_contended(error: &SdkError<TransactWriteItemsError>) -> bool {
     refused(error).is_none() && cancelled.cancellation_reasons().iter().any(passing)
 }
 
-/// Why these actions of a cancelled transaction, by their index, won't go through however often they are tried: the item is as
-/// large as one can be, or its stream is. Neither for a condition, nor for what passes, nor for what would go for all of them.
+/// Why these actions of a cancelled transaction, by their index, won't go through however often they are
+/// tried: the item is as large as one can be, or its stream is. Neither for a condition, nor for what passes,
+/// nor for what would go for all of them.
 pub(super) fn hopeless(error: &SdkError<TransactWriteItemsError>) -> Vec<(usize, &CancellationReason)> {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
     else {
@@ -104,14 +105,15 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let detail = format!("DynamoDB: {}", told(&error));
-    // A cancelled transaction names its reasons; what is not among these will not pass: a stream of 10 GB, say.
+    // A cancelled transaction names its reasons; what is not among these will not pass: a stream of 10 GB,
+    // say.
     let cancelled = error.as_service_error().is_some_and(|answer| {
         let told = answer.message().unwrap_or_default();
         answer.code() == Some("TransactionCanceledException")
             && CONTENTION.iter().any(|code| told.contains(code))
     });
     if cancelled || error.as_service_error().is_some_and(is_busy) {
-        tracing::warn!(detail, "DynamoDB takes no more at the moment");
+        tracing::warn!(detail, "DynamoDB throttles");
         return Error::Overloaded;
     }
     if is_passing(&error) {

@@ -83,7 +83,7 @@ pub(super) async fn poll(head: Arc<Head>, table: Table) {
         if head.known.receiver_count() > 0
             && let Err(error) = head.look(&table).await
         {
-            tracing::warn!(%error, "the end of the log can't be looked up; will try again");
+            tracing::warn!(%error, "failed to read the head of the log; will retry");
         }
     }
 }

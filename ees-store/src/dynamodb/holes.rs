@@ -1,5 +1,5 @@
-//! Places in the order that no changeset has, in a table that somebody else made. Established once, when it is adopted:
-//! what is missing elsewhere is only late.
+//! Places in the order that no changeset has, in a table that somebody else made. Established once, when it
+//! is adopted: what is missing elsewhere is only late.
 
 use crate::Checkpoint;
 
@@ -74,7 +74,7 @@ impl Seen {
         word.is_some_and(|word| word & (1 << (place % 64)) != 0)
     }
 
-    /// What it is kept as between two runs: pieces of at most so many words, numbered.
+    /// Its form in the table between two runs: numbered pieces of at most this many words.
     pub(super) fn pieces(&self, words: usize) -> impl Iterator<Item = (u64, Vec<u8>)> + '_ {
         (0..)
             .zip(self.0.chunks(words))

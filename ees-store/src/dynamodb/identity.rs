@@ -38,11 +38,11 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
         return Ok(known);
     }
     if is_empty(table).await? && create(table, None, Counter::START.item(), None).await? {
-        tracing::info!(table = &*table.name, "began a new log");
+        tracing::info!(table = &*table.name, "created a new log");
     }
     find(table).await?.ok_or_else(|| {
         Error::InvalidRequest(format!(
-            "the table {:?} holds changesets of another system; stop that, and take the table over with `ees dynamodb adopt`",
+            "the table {:?} holds changesets of another system; stop that system, then take the table over with `ees dynamodb adopt`",
             table.name
         ))
     })
@@ -56,13 +56,13 @@ pub(super) async fn find(table: &Table) -> Result<Option<Identity>> {
         return Err(Error::NewerVersion { path });
     }
     let log_id = item::to_text(&found, LOG_ID)?.parse::<Uuid>();
-    let log_id = LogId(log_id.map_err(|_| storage("the log's id is no UUID"))?);
+    let log_id = LogId(log_id.map_err(|_| storage("the log's id is not a UUID"))?);
     let adoption = item::to_text(&found, ADOPTION).ok().map(str::to_owned);
     Ok(Some(Identity { log_id, adoption }))
 }
 
-/// Names the log, and sets its counter, which has not moved from `before`. Whether it was this call that did: the counter
-/// of a log that has its name is never set.
+/// Names the log, and sets its counter, which has not moved from `before`. Whether it was this call that did:
+/// the counter of a log that has its name is never set.
 pub(super) async fn create(
     table: &Table,
     before: Option<Counter>,

@@ -69,8 +69,8 @@ pub(super) fn of_changeset(changeset: &Changeset, commit_id: Uuid) -> Item {
     item
 }
 
-/// What is kept of a typed stream under changeset 0, where the index by type and time finds it. Without the sort keys
-/// of the local indexes, so that it does not show up there.
+/// What is kept of a typed stream under changeset 0, where the index by type and time finds it. Without the
+/// sort keys of the local indexes, so that it does not show up there.
 pub(super) fn of_head(changeset: &Changeset, stream_type: &StreamType) -> Item {
     let mut item = key(changeset.stream_id.as_str(), 0);
     item.insert(STREAM_TYPE.to_owned(), text(stream_type.as_str()));
@@ -194,8 +194,8 @@ fn damaged(item: &Item, name: &str) -> Error {
     let shown = |name| item.get(name).map_or_else(|| "?".to_owned(), |value| format!("{value:?}"));
     let (stream_id, changeset_id) = (shown(STREAM_ID), shown(CHANGESET_ID));
     Error::Storage {
-        detail: format!("DynamoDB: the item {stream_id}, {changeset_id} has no `{name}` that can be read"),
-        source: "not as it was written".into(),
+        detail: format!("DynamoDB: the item {stream_id}, {changeset_id} has no readable `{name}`"),
+        source: "the attribute is missing or invalid".into(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Idempotency keys: each is an item of its own, written with the changeset or not at all. DynamoDB removes it when its
-//! time has come.
+//! Idempotency keys: each is an item of its own, written with the changeset or not at all. DynamoDB removes
+//! it when its time has come.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Reads of the global order.
 //!
-//! The index that enumerates it lags behind the table by moments, and its entries need not arrive in order. So what is
-//! missing below the counter is waited for, never stepped over.
+//! The index that enumerates it lags behind the table by moments, and its entries need not arrive in order.
+//! So what is missing below the counter is waited for, never stepped over.
 
 use std::time::Duration;
 

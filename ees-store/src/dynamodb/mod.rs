@@ -4,12 +4,14 @@
 //!   creates a table, [`check`] inspects one, [`adopt`] takes over one that another system has written,
 //!   [`cost`] says what one costs.
 //! - [`Indexer`] assigns checkpoints to changesets, in any process.
-//! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers idempotency keys.
-//! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where that ends;
-//!   `by_type` lists the streams of a type.
-//! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits, `sweep` finds
-//!   what was missed; a stream that is `stuck` holds up no other.
-//! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item` what it holds.
+//! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers
+//!   idempotency keys.
+//! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where
+//!   that ends; `by_type` lists the streams of a type.
+//! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits,
+//!   `sweep` finds what was missed; a stream that is `stuck` holds up no other.
+//! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item`
+//!   what it holds.
 //! - `table` makes the calls, by the rules of `calls`: retried where `error` says so.
 //!
 //! How the global order comes about: a commit writes its changeset and nothing else, so that streams don't
@@ -202,7 +204,7 @@ impl EventStore for Store {
         self.commit_after(&commit, None).await.map(|(committed, _)| committed)
     }
 
-    /// Streams go side by side: the order over all of them is given out afterwards anyway.
+    /// Streams are written concurrently: checkpoints are assigned afterwards anyway.
     async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
         let mut verdicts: Vec<_> = commits.iter().map(|_| None).collect();
         let mut streams: HashMap<StreamId, Vec<(usize, Commit)>> = HashMap::new();

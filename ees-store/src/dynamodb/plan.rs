@@ -23,8 +23,8 @@ pub struct Candidate {
     pub size_bytes: usize,
 }
 
-/// Each once, and those of a stream in its order. Where those of a stream stood they still stand: so the global order is
-/// about that in which they came.
+/// Each once, and those of a stream in its order. Where those of a stream stood they still stand: so the
+/// global order is about that in which they came.
 pub(super) fn arrange(candidates: Vec<Candidate>) -> Vec<Candidate> {
     let mut streams: HashMap<StreamId, BTreeMap<ChangesetId, usize>> = HashMap::new();
     let mut order = Vec::with_capacity(candidates.len());

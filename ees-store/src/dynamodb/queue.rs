@@ -50,8 +50,8 @@ impl Queue {
         }
     }
 
-    /// Leaves a changeset that may be stored, or be so in a moment: it is looked for at once, and once more when no attempt to
-    /// write it can be under way any longer. Never waits.
+    /// Leaves a changeset that may be stored, or be so in a moment: it is looked for at once, and once more
+    /// when no attempt to write it can be under way any longer. Never waits.
     pub(super) fn push_in_doubt(&self, candidate: Candidate) {
         if self.in_doubt.try_send((Instant::now() + ATTEMPT_MAX, candidate.clone())).is_err() {
             self.overflow.notify_one();
@@ -68,7 +68,7 @@ pub(super) async fn drain(mut worker: Worker, mut queue: Waiting, every: Duratio
     let mut waiting = Vec::new();
     while queue.waiting.recv_many(&mut waiting, BATCH_MAX).await > 0 {
         while let Err(error) = worker.index(&mut waiting).await {
-            tracing::warn!(%error, changesets = waiting.len(), "could not be indexed yet; will try again");
+            tracing::warn!(%error, changesets = waiting.len(), "failed to index changesets; will retry");
             tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
         }
     }
@@ -104,7 +104,7 @@ async fn sweep_now_and_then(table: Table, queue: Queue, overflow: Arc<Notify>, e
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the table could not be swept for what is not indexed; will try again");
+                    tracing::warn!(%error, "failed to sweep the table; will retry");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

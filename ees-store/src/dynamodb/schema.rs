@@ -55,14 +55,16 @@ impl Layout {
                 if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) =>
             {
                 return Err(Error::InvalidRequest(format!(
-                    "there is no table {table:?} in this account and region; make it with `ees dynamodb create-table`"
+                    "there is no table {table:?} in this account and region; create it with `ees dynamodb create-table`"
                 )));
             }
             Err(error) => return Err(failed(error)),
         };
         let description = answer.table.ok_or_else(|| storage("a table without a description"))?;
         Self::read(&description).map_err(|missing| {
-            Error::InvalidRequest(format!("the table {table:?} is none for an event store: it {missing}"))
+            Error::InvalidRequest(format!(
+                "the table {table:?} can't be used as an event store: it {missing}"
+            ))
         })
     }
 
@@ -108,7 +110,8 @@ impl Layout {
 /// The maximum size of events and metadata in one changeset, in bytes, in a table that [`create_table`] made.
 pub const LIMIT_BYTES: usize = limit_bytes(0, 2);
 
-/// What is left for events and metadata of a changeset that so many local indexes hold whole, and so many by its keys.
+/// What is left for events and metadata of a changeset, given how many local indexes hold it whole, and how
+/// many only its keys.
 const fn limit_bytes(whole: usize, by_keys: usize) -> usize {
     (ITEM_BYTES_MAX - KEPT_FREE_BYTES - by_keys * KEYS_BYTES_MAX) / (1 + whole) - REST_BYTES_MAX
 }
@@ -191,7 +194,7 @@ async fn wait_until_active(client: &Client, table: &str) -> Result<()> {
     let waited = client.wait_until_table_exists().table_name(table).wait(Duration::from_secs(300)).await;
     waited
         .map(drop)
-        .map_err(|error| Error::Unavailable(format!("DynamoDB: the table is not there yet: {error}")))
+        .map_err(|error| Error::Unavailable(format!("DynamoDB: the table is not active yet: {error}")))
 }
 
 async fn recover_and_expire(client: &Client, table: &str) -> Result<()> {

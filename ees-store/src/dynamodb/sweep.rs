@@ -1,7 +1,8 @@
 //! Finds changesets without a checkpoint: their indexer died, or their record was lost.
 //!
-//! No index holds them (it would cost two more writes a changeset), so the table is scanned, a megabyte a call, and what
-//! has its place is left out on the server. That reads the whole table: half a read unit for each 4 KB.
+//! No index holds them (it would cost two more writes a changeset), so the table is scanned, a megabyte a
+//! call, and what has its place is left out on the server. That reads the whole table: half a read unit for
+//! each 4 KB.
 
 use std::time::Duration;
 
@@ -44,8 +45,8 @@ pub(super) struct Part {
     pub(super) read_units: f64,
 }
 
-/// Looks at the next part of the table. What was committed this moment may not show: it will at the next time. What can't be
-/// read gets no place, where it would stop the readers of the log; it is told each time.
+/// Looks at the next part of the table. What was committed this moment may not show: it will at the next
+/// time. What can't be read gets no place, where it would stop the readers of the log; it is told each time.
 pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
     let scan = || {
         let call = table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone());
@@ -68,7 +69,7 @@ pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
             Some(Candidate { stream_id, changeset_id, size_bytes: item::size_bytes(item) })
         }
         Err(error) => {
-            tracing::error!(%error, "a changeset can't get its place in the order before it is mended");
+            tracing::error!(%error, "a changeset can't be indexed until it is repaired");
             None
         }
     };
@@ -90,7 +91,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Whether the end was not reached for so long. An end that lies ahead is another clock's, and counts by its distance.
+    /// Whether the end was not reached for so long. An end that lies ahead is another clock's, and counts by
+    /// its distance.
     pub(super) fn is_due(&self, every: Duration) -> bool {
         self.ended_at.is_none_or(|ended_at| now().abs_diff(ended_at) >= every.as_secs())
     }

@@ -1,8 +1,8 @@
 //! Gives changesets their place in the global order, in batches.
 //!
-//! One transaction moves the counter by compare-and-set and gives up to 99 changesets their places: all of it happens, or
-//! nothing. So there is no half-done state to repair, and no hole; and of two indexers that meet one finds the counter
-//! moved, looks what is left to do, and goes on.
+//! One transaction moves the counter by compare-and-set and gives up to 99 changesets their places: all of it
+//! happens, or nothing. So there is no half-done state to repair, and no hole; and of two indexers that meet
+//! one finds the counter moved, looks what is left to do, and goes on.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -32,7 +32,8 @@ pub(super) struct Worker {
     head: Option<Arc<Head>>,
     /// Where the counter was last seen. When it has moved the transaction says so, and where to.
     counter: Option<Counter>,
-    /// A changeset of each stream that has its place, and so have all before it. Never outdated: places are for ever.
+    /// A changeset of each stream that has its place, and so have all before it. Never outdated: places are
+    /// for ever.
     known: LruCache<StreamId, ChangesetId>,
     stuck: Stuck,
     /// Changesets in one batch, at most: fewer once a batch was too large.
@@ -46,8 +47,8 @@ impl Worker {
         Self { table, head, counter: None, known, stuck, batch_max: BATCH_MAX, lost: 0 }
     }
 
-    /// Indexes all of these, and what has to go before them, but for streams that are stuck. How many it were; what is left
-    /// after an error stays.
+    /// Indexes all of these, and what has to go before them, but for streams that are stuck. How many it
+    /// were; what is left after an error stays.
     pub(super) async fn index(&mut self, waiting: &mut Vec<Candidate>) -> Result<usize> {
         let deadline = Instant::now() + self.table.patience;
         let mut indexed = 0;
@@ -79,8 +80,8 @@ impl Worker {
         }
     }
 
-    /// What a batch needs indexed before it: nothing, nearly always. One call for all streams of the batch tells, and one
-    /// more for each that was left behind, however far.
+    /// What a batch needs indexed before it: nothing, nearly always. One call for all streams of the batch
+    /// tells, and one more for each that was left behind, however far.
     async fn unindexed_before(&mut self, batch: &[Candidate]) -> Result<Vec<Candidate>> {
         let known =
             |(stream, id): &(StreamId, ChangesetId)| self.known.peek(stream).is_some_and(|known| known >= id);
@@ -101,8 +102,8 @@ impl Worker {
         Ok(found)
     }
 
-    /// The changesets of a stream without a place, from this one back to one that has its place; but for those that can't be
-    /// read, at which the stream is stuck.
+    /// The changesets of a stream without a place, from this one back to one that has its place; but for
+    /// those that can't be read, at which the stream is stuck.
     async fn unindexed_up_to(&mut self, stream: &StreamId, last: ChangesetId) -> Result<Vec<Candidate>> {
         let mut found = Vec::new();
         let mut from = None;

@@ -27,7 +27,8 @@ pub(super) struct Rules {
 /// A commit's answer; and the changeset, when it was this call that stored it.
 pub(super) type Outcome = (Committed, Option<Changeset>);
 
-/// Appends one changeset, and leaves it in the queue. `known` is a tail that the stream once had, if one is at hand.
+/// Appends one changeset, and leaves it in the queue. `known` is a tail that the stream once had, if one is
+/// at hand.
 pub(super) async fn commit(
     table: &Table,
     queue: Option<&Queue>,
@@ -104,7 +105,8 @@ async fn append(
     }
 }
 
-/// Whoever has stored it may have gone before it was indexed: it is a repeat, so somebody did not get the answer.
+/// The process that stored it may have died before it was indexed: it is a retry, so somebody did not get the
+/// answer.
 fn stored_before(queue: Option<&Queue>, commit: &Commit, committed: Committed) -> Outcome {
     if let Some(queue) = queue {
         queue.push(candidate(commit, committed.changeset_id));
@@ -191,7 +193,8 @@ async fn put_all(table: &Table, actions: Vec<TransactWriteItem>) -> Result<Found
         let reason = reasons.get(at).filter(|reason| is_condition(reason))?;
         Some(reason.item.clone().unwrap_or_default())
     };
-    // The key comes first: whose commit was stored before is told so, whatever has happened to the stream since.
+    // The key comes first: whose commit was stored before is told so, whatever has happened to the stream
+    // since.
     match (of(1), of(0)) {
         (Some(marker), _) => Ok(Found::Marker(marker)),
         (None, Some(changeset)) => Ok(Found::Changeset(changeset)),

@@ -63,7 +63,8 @@ pub(super) fn is_foreign<E: DeserializeOwned>(tag: Option<&str>) -> bool {
     }
 }
 
-/// Shows the type nothing but the tag: an enum that does not know it says so before it asks for anything else.
+/// Shows the type nothing but the tag: an enum that does not know it says so before it asks for anything
+/// else.
 fn ask<E: DeserializeOwned>(tag: Option<&str>) -> Result<E, Probe> {
     let only_the_tag = tag.into_iter().map(|name| ("type", name));
     E::deserialize(MapDeserializer::<_, Probe>::new(only_the_tag))

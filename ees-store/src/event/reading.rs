@@ -82,7 +82,7 @@ impl Reading {
         };
         let old = match old {
             Ok(old) => old,
-            // Nobody knows what it is called today: whoever wants what its type has become must not miss it.
+            // Its current type is unknown: a reader of what the type has become must not miss it.
             Err(error) => {
                 let name = json::event_type(event).unwrap_or_default();
                 let is_mine = |name: &str| filter.accepts_type(Some(name)) && !is_foreign::<E>(Some(name));

@@ -56,7 +56,7 @@ impl Answer {
         Self::with_capacity(128)
     }
 
-    /// With room for so many bytes.
+    /// With room for this many bytes.
     pub(super) fn with_capacity(bytes: usize) -> Self {
         let mut text = String::with_capacity(bytes);
         text.push('{');
@@ -90,7 +90,8 @@ impl Answer {
         self
     }
 
-    /// A list: an object for each entry that `write` fills, as long as they fit. Returns the first entry that did not.
+    /// A list: an object for each entry that `write` fills, as long as they fit. Returns the first entry that
+    /// did not.
     ///
     pub(super) fn list<T>(
         &mut self,

@@ -1,4 +1,4 @@
-//! What handlers work on.
+//! What all handlers share.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use super::metrics::Metrics;
 use super::statistics_source::StatisticsSource;
 use crate::{ChangesetLog, EventStore};
 
-/// Shared by all requests.
+/// What every handler gets.
 pub(super) type App = Arc<Inner>;
 
+/// The store, and what the server adds to it.
 pub(super) struct Inner {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) log: Arc<dyn ChangesetLog>,

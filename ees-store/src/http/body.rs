@@ -13,8 +13,8 @@ use serde_json::value::RawValue;
 use super::{Limits, Problem};
 use crate::{Events, InvalidJson, Json};
 
-/// A body that is too large is still read up to this many times its limit: a client that is cut off while it sends
-/// sees a broken connection, not the answer.
+/// A body that is too large is still read up to this many times its limit: a client that is cut off while it
+/// sends sees a broken connection, not the answer.
 const DRAIN_FACTOR: usize = 4;
 
 /// Reads a body of at most [`Limits::body_bytes`], which must arrive within [`Limits::body_time`].

@@ -137,8 +137,8 @@ fn status_of(refusal: &Refusal) -> StatusCode {
     }
 }
 
-/// What the guard must know of a problem that became an answer: it counts the code, logs the detail, and writes the
-/// request's id where it belongs.
+/// What the guard must know of a problem that became an answer: it counts the code, logs the detail, and
+/// writes the request's id where it belongs.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     pub(super) code: &'static str,

@@ -131,8 +131,8 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
 }
 
-/// Whether a browser says that a page of another site sent this. Without keys, nothing else would keep such a page from
-/// writing to a server on the same machine.
+/// Whether a browser says that a page of another site sent this. Without keys, nothing else would keep such a
+/// page from writing to a server on the same machine.
 fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return false };
     let site =
@@ -140,8 +140,8 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     site.is_none_or(|site| headers.get(HOST).is_none_or(|host| !site.eq_ignore_ascii_case(host.as_bytes())))
 }
 
-/// Whether a request is one of those that may be held until something arrives: the log with `wait`, a projection with
-/// what it shall reach.
+/// Whether a request is one of those that may be held until something arrives: the log with `wait`, a
+/// projection with what it shall reach.
 fn waits(method: &Method, uri: &Uri) -> bool {
     const PARAMS: [&str; 3] = ["wait", "min_checkpoint", "changeset_id"];
     let Some(query) = uri.query().filter(|_| method == Method::GET) else { return false };

@@ -104,8 +104,8 @@ impl ApiKeys {
 
     /// Reads a comma-separated list of `SCOPES:KEY` or `SCOPES:sha256=HEX`.
     ///
-    /// `SCOPES` is one of `read`, `commit` and `admin`, or several joined by `+`; `admin` includes the others, and an
-    /// entry without scopes has all. A key is visible ASCII without a comma or a colon.
+    /// `SCOPES` is one of `read`, `commit` and `admin`, or several joined by `+`; `admin` includes the
+    /// others, and an entry without scopes has all. A key is visible ASCII without a comma or a colon.
     ///
     /// # Errors
     /// [`InvalidKeys`] names the entry that can't be read.

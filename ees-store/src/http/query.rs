@@ -13,8 +13,8 @@ use super::answer::Shape;
 
 /// The query parameters of a request.
 ///
-/// Names are exact and unknown ones are ignored. An empty value counts as absent. Of a parameter that is given
-/// several times the last one counts, unless it is one that may be repeated.
+/// Names are exact and unknown ones are ignored. An empty value counts as absent. Of a parameter that is
+/// given several times the last one counts, unless it is one that may be repeated.
 pub(super) struct Params {
     given: Vec<(String, String)>,
     escaped: bool,
@@ -76,8 +76,8 @@ impl<S: Sync> FromRequestParts<S> for Params {
 
 /// A whole number >= 0 of any length.
 ///
-/// The contract sets no upper bound: a number beyond 64 bits is one that no stream has reached, and messages and
-/// answers give it back as it came (without leading zeros).
+/// The contract sets no upper bound: a number beyond 64 bits is one that no stream has reached, and messages
+/// and answers give it back as it came (without leading zeros).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Whole(String);
 

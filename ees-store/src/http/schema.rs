@@ -1,6 +1,7 @@
 //! The shapes of bodies, for the description of the API.
 //!
-//! Answers with events are put together from stored texts (see `answer`), and the tests hold them against these.
+//! Answers with events are put together from stored texts (see `answer`), and the tests hold them against
+//! these.
 #![expect(dead_code, reason = "only their description is used")]
 
 use serde_json::Value;

@@ -114,7 +114,7 @@ impl Server {
         if tokio::time::timeout(limits.grace, finished).await.is_err() {
             tracing::warn!(
                 connections = connections.len(),
-                "cut off what did not finish within the grace period"
+                "closed connections that did not finish within the grace period"
             );
             connections.shutdown().await;
         }
@@ -131,7 +131,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Op
             Err(error) if is_of_one_connection(&error) => {}
             // Too many open files, say: to try again at once would only burn a core.
             Err(error) => {
-                tracing::error!(%error, "can't accept connections; trying again");
+                tracing::error!(%error, "failed to accept a connection; will retry");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -146,7 +146,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve_connection(stream: TcpStream, router: Router, limits: ConnectionLimits, closing: Closing) {
     // An answer goes out when it is written, not when the last one was acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
+        tracing::debug!(%error, "failed to set TCP_NODELAY");
     }
     // A peer that asks and does not read must not hold its answer in memory for ever.
     let mut stream = TimeoutStream::new(stream);

@@ -172,7 +172,8 @@ pub async fn pages_of_a_type_add_up_to_the_whole<S: Subject>() {
 /// So many that they take several pages.
 const STREAMS: u64 = 12;
 
-/// Between any two pages streams are updated, those that are still to come among them: each comes, most once, some twice.
+/// Between any two pages streams are updated, those that are still to come among them: each comes, most once,
+/// some twice.
 pub async fn a_stream_updated_between_pages_is_not_missed<S: Subject>() {
     let subject = S::new().await;
     let store = subject.store();

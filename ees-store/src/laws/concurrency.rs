@@ -100,7 +100,8 @@ pub async fn a_refused_commit_leaves_no_trace<S: Subject>() {
     assert_eq!(log[1].first_event_id.get(), 2);
 }
 
-/// Sixteen writers, one expectation: one wins, the others learn that they are outdated. By changeset and by event.
+/// Sixteen writers, one expectation: one wins, the others learn that they are outdated. By changeset and by
+/// event.
 pub async fn of_racing_commits_with_one_expectation_exactly_one_wins<S: Subject>() {
     let subject = S::new().await;
     for round in 0..10 {

@@ -31,7 +31,8 @@ fn filter(stream_types: &[&str], event_types: &[&str]) -> Filter {
     Filter { stream_types, ..Filter::event_types(event_types.iter().copied()) }
 }
 
-/// Reads with a filter from `from` to the end; every page moves on and passes over nothing it should have given.
+/// Reads with a filter from `from` to the end; every page moves on and passes over nothing it should have
+/// given.
 async fn filtered(log: &Log, from: Checkpoint, limit: usize, filter: &Filter) -> Vec<Indexed> {
     let mut read: Vec<Indexed> = vec![];
     let mut query = LogQuery::from(from, limit).with_filter(filter.clone());

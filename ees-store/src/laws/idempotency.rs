@@ -132,7 +132,8 @@ pub async fn concurrent_repeats_are_stored_once<S: Subject>() {
     whole_log(&subject.log(), 10).await;
 }
 
-/// Sixteen at once with one key and eight bodies: one body is stored, those who sent it know, the others are told.
+/// Sixteen at once with one key and eight bodies: one body is stored, those who sent it know, the others are
+/// told.
 pub async fn of_concurrent_bodies_under_one_key_one_is_stored<S: Subject>() {
     let subject = S::new().await;
     let verdicts = race((0..16).map(|writer| {

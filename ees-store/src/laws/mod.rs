@@ -1,7 +1,9 @@
-//! What every store keeps, as tests: one function a law, stamped onto a backend by [`store_laws!`](crate::store_laws).
+//! The laws that every store keeps, as tests: one function for each law, stamped onto a backend by
+//! [`store_laws!`](crate::store_laws).
 //!
-//! A backend says how it is made and reopened ([`Subject`]) and what it can't do ([`Capabilities`]). A law about
-//! something it can't do still runs: it then checks that the store says so, and does not half do it.
+//! A backend says how to create and reopen it ([`Subject`]), and what it can do ([`Capabilities`]). A law
+//! about something that it can't do still runs: it checks that the store refuses, and leaves nothing half
+//! done.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -35,10 +37,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! The crate that stamps them needs `tokio` with its features `macros` and `rt-multi-thread`.
+//! The crate with the tests needs `tokio` with the features `macros` and `rt-multi-thread`.
 //!
 //! # Panics
-//! Every law panics when it is broken, like any test.
+//! A law panics when the store breaks it, like any test.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "laws are tests: they fail by panicking")]
 
 use std::future::Future;
@@ -68,58 +70,57 @@ pub mod waiting;
 
 /// A backend under test.
 pub trait Subject: Sized {
-    /// What it can and can't do.
+    /// What the backend can do.
     const CAPABILITIES: Capabilities;
 
-    /// A new, empty store with a log of its own.
+    /// Creates a new, empty store with its own log.
     fn new() -> impl Future<Output = Self>;
 
-    /// Its write and stream side. Every call gives the same store.
+    /// Returns the store. Every call returns the same one.
     fn store(&self) -> Arc<dyn EventStore>;
 
-    /// Its global side.
+    /// Returns the store's log.
     fn log(&self) -> Arc<dyn ChangesetLog>;
 
-    /// Shuts the store down as its users would and opens the same data again, with nothing kept in memory.
+    /// Shuts the store down as its users would, and reopens the same data, with nothing kept in memory.
     ///
-    /// The laws have dropped what they got from [`store`](Self::store) and [`log`](Self::log) before.
-    /// A backend that can't reopen gives a new, empty store.
+    /// The laws drop what [`store`](Self::store) and [`log`](Self::log) returned before. A backend that can't
+    /// reopen returns a new, empty store.
     fn reopen(self) -> impl Future<Output = Self>;
 
-    /// Opens the data as a new process would find it after the present one was killed at this moment.
+    /// Opens the data as a new process would find it if this one was killed now.
     ///
-    /// Commits may be under way on handles that are still in use. What these do from now on must not reach the
-    /// store that is returned; they may fail.
-    /// A backend that can't reopen gives a new, empty store.
+    /// Commits may be in progress on handles that are still in use. They may fail, and must not reach the
+    /// returned store any more. A backend that can't reopen returns a new, empty store.
     fn crash(self) -> impl Future<Output = Self>;
 
-    /// One more store on the same log, as another process would open it, and used at the same time. `None`, which is
-    /// the default, where one process has the log to itself.
+    /// Opens another store on the same log, as another process would, for concurrent use. Default: `None`,
+    /// for a backend whose log only one process may open.
     fn beside(&self) -> impl Future<Output = Option<Self>> {
         async { None }
     }
 }
 
-/// What a backend can do, and its limit.
+/// What a backend can do, and its size limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Capabilities {
-    /// Keeps its data when it is reopened.
+    /// It keeps its data when it is reopened.
     pub reopens: bool,
-    /// Gives a changeset its place in the global order with the commit, and answers with it. Otherwise the order
-    /// is given out afterwards, and only holds within a stream.
+    /// It assigns the checkpoint with the commit, and returns it. If not, checkpoints are assigned
+    /// afterwards, and follow the order of commits only within a stream.
     pub orders_at_commit: bool,
-    /// Takes [`Commit::recorded_at`](crate::Commit::recorded_at); otherwise it refuses such a commit.
+    /// It accepts [`Commit::recorded_at`](crate::Commit::recorded_at). If not, it refuses such a commit.
     pub keeps_given_times: bool,
-    /// Lists the streams of a type; otherwise it refuses to.
+    /// It lists the streams of a type. If not, it refuses to.
     pub lists_types: bool,
-    /// Several processes may use one log at once.
+    /// Several processes may use one log concurrently.
     pub shares_log: bool,
-    /// The largest changeset, in bytes of events and metadata. At least 10,000.
+    /// The maximum size of events and metadata in one changeset, in bytes. At least 10,000.
     pub limit_bytes: usize,
 }
 
 impl Capabilities {
-    /// Everything but sharing the log, and changesets of up to 1 MiB.
+    /// Everything except sharing the log; changesets of up to 1 MiB.
     pub const ALL: Self = Self {
         reopens: true,
         orders_at_commit: true,

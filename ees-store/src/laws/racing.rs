@@ -83,8 +83,9 @@ async fn read_again_and_again(log: Log) -> Vec<Indexed> {
     known
 }
 
-/// Racing writers, and readers that follow by `next`, re-read from the start, read small pages and large ones: all
-/// see the one sequence that is there afterwards. Nothing ever appears before a position already read past.
+/// Racing writers, and readers that follow by `next`, re-read from the start, read small pages and large
+/// ones: all see the one sequence that is there afterwards. Nothing ever appears before a position already
+/// read past.
 pub async fn all_readers_see_the_same_sequence_while_writers_race<S: Subject>() {
     let subject = S::new().await;
     let writers = (0..WRITERS).map(|writer| write(subject.store(), writer).map(|()| None).boxed());

@@ -58,7 +58,8 @@ async fn everything_is_as_it_was<S: Subject>(end: End) {
     }
 }
 
-/// The streams' ends, their types and their times, the keys, and the next place in the order are all remembered.
+/// The streams' ends, their types and their times, the keys, and the next place in the order are all
+/// remembered.
 async fn it_goes_on_where_it_was<S: Subject>(end: End) {
     let subject = S::new().await;
     let ahead = crate::Timestamp::from_micros(crate::Timestamp::now().as_micros() + 3_600_000_000);
@@ -123,8 +124,8 @@ pub async fn an_empty_log_keeps_its_id<S: Subject>() {
     assert_eq!(incarnations.len(), 4, "each opening is another incarnation");
 }
 
-/// Killed in the middle of work: what was answered is there, what was not is there whole or not at all, and whoever
-/// repeats its commit under its key has it stored exactly once.
+/// Killed in the middle of work: what was answered is there, what was not is there whole or not at all, and
+/// whoever repeats its commit under its key has it stored exactly once.
 pub async fn a_store_killed_while_it_writes_loses_nothing_it_answered<S: Subject>() {
     const WRITERS: u64 = 6;
     const ENOUGH: usize = 60;

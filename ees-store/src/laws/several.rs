@@ -26,8 +26,9 @@ pub async fn a_log_is_shared_or_not_as_the_store_says<S: Subject>() {
     assert_eq!(one.log_id, other.log_id);
 }
 
-/// Writers on three stores, each with streams of its own and one they share, and readers on each: all see the one
-/// sequence that is there afterwards, without gaps, and nothing ever appears before a position already read past.
+/// Writers on three stores, each with streams of its own and one they share, and readers on each: all see the
+/// one sequence that is there afterwards, without gaps, and nothing ever appears before a position already
+/// read past.
 pub async fn all_stores_see_one_sequence_while_all_write<S: Subject>() {
     let Some((one, two)) = two::<S>().await else { return };
     let three = one.beside().await.unwrap();
@@ -66,7 +67,8 @@ pub async fn of_commits_racing_on_two_stores_exactly_one_wins<S: Subject>() {
     assert_eq!(whole_stream(&other.store(), "a").await.len(), 20);
 }
 
-/// Read your own writes, wherever you read: the stream at once, and the log too where the store orders at the commit.
+/// Read your own writes, wherever you read: the stream at once, and the log too where the store orders at the
+/// commit.
 pub async fn an_answered_commit_can_be_read_on_another_store_at_once<S: Subject>() {
     let Some((one, other)) = two::<S>().await else { return };
     for last in 0..20 {

@@ -1,8 +1,8 @@
-//! The list of laws, and the macro that makes a test of each.
+//! The list of laws, and the macro that turns each into a test.
 
-/// Stamps every law onto a backend: one `#[tokio::test]` each, in a module for each topic.
+/// Stamps every law onto a backend: one `#[tokio::test]` for each, in a module for each topic.
 ///
-/// Takes the type that is the backend's [`Subject`](crate::laws::Subject).
+/// Its argument is the backend's [`Subject`](crate::laws::Subject).
 #[macro_export]
 macro_rules! store_laws {
     ($subject:ty) => {

@@ -96,8 +96,8 @@ pub async fn the_largest_numbers_are_ordinary_bounds<S: Subject>() {
     }
 }
 
-/// A page holds as many as its limit while there are as many, says where the rest begins, and the pages together
-/// are the whole: nothing twice, nothing missing.
+/// A page holds as many as its limit while there are as many, says where the rest begins, and the pages
+/// together are the whole: nothing twice, nothing missing.
 pub async fn pages_cut_by_a_limit_add_up_to_the_whole<S: Subject>() {
     const LENGTH: u64 = 300;
     let subject = S::new().await;

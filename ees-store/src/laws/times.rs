@@ -29,8 +29,8 @@ pub async fn times_ascend_within_a_stream<S: Subject>() {
     assert!(log.iter().map(|it| &it.changeset).eq(&read));
 }
 
-/// A given time is kept to the microsecond, and pushed on where the stream's last is not before it. A store that
-/// stamps by its own clock refuses such a commit instead of dropping the time.
+/// A given time is kept to the microsecond, and pushed on where the stream's last is not before it. A store
+/// that stamps by its own clock refuses such a commit instead of dropping the time.
 pub async fn a_given_time_is_kept_or_refused<S: Subject>() {
     let subject = S::new().await;
     let store = subject.store();
@@ -70,8 +70,8 @@ pub async fn a_given_time_is_kept_or_refused<S: Subject>() {
     assert!(log.iter().map(|it| it.timestamp.as_micros()).eq(want));
 }
 
-/// After a time that lies ahead of the clock, the stream goes on a microsecond at a time; other streams do not
-/// notice.
+/// After a time that lies ahead of the clock, the stream goes on a microsecond at a time; other streams do
+/// not notice.
 pub async fn a_clock_that_went_back_does_not_turn_a_stream_round<S: Subject>() {
     if !S::CAPABILITIES.keeps_given_times {
         return a_given_time_is_kept_or_refused::<S>().await;

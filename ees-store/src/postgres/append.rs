@@ -60,7 +60,8 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
         .bind(Timestamp::now().as_micros())
 }
 
-/// The commit of a batch that needs no more than the short way: for one writer, half of the time its server takes.
+/// The commit of a batch that needs no more than the short way: for one writer, half of the time its server
+/// takes.
 fn alone<J: Waiting>(batch: &Batch<J>) -> Option<&J> {
     batch.jobs.first().filter(|job| batch.jobs.len() == 1 && job.digest().is_none())
 }

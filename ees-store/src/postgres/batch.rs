@@ -1,5 +1,5 @@
-//! Which of the waiting commits go to the database together: each stream once, as a run of commits that build on one
-//! another. Pure; what becomes of a run is the database's to say.
+//! Which of the waiting commits go to the database together: each stream once, as a run of commits that build
+//! on one another. Pure; what becomes of a run is the database's to say.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};

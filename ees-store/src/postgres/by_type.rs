@@ -1,4 +1,5 @@
-//! The streams of each type in the order of their last changesets. The functions that append keep them; this reads them.
+//! The streams of each type in the order of their last changesets. The functions that append keep them; this
+//! reads them.
 
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};

@@ -5,8 +5,8 @@ use crate::Error;
 /// What an error says of the transaction it struck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Nothing of it was stored, and the same may succeed later: a lock that was not given in time, a server that
-    /// starts, that is read-only for the moment of a failover, that has no room for one more connection.
+    /// Nothing of it was stored, and the same may succeed later: a lock that was not given in time, a server
+    /// that starts, that is read-only for the moment of a failover, that has no room for one more connection.
     NotYet,
     /// Nothing of it was stored, and it would fail again.
     Never,
@@ -53,7 +53,7 @@ pub(super) fn told(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(answer) => answer.message().to_owned(),
         sqlx::Error::Io(error) => error.to_string(),
-        sqlx::Error::PoolTimedOut => "it takes no connections".to_owned(),
+        sqlx::Error::PoolTimedOut => "it accepts no connections".to_owned(),
         other => other.to_string(),
     }
 }

@@ -11,7 +11,8 @@ use super::readers::Readers;
 
 /// The channel on which writers tell followers.
 const CHANNEL: &str = "ees_store";
-/// How often the process also polls for the end of the log: a notification may be lost, and does not pass a pooling proxy.
+/// How often the process also polls for the end of the log: a notification may be lost, and does not pass a
+/// pooling proxy.
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
 /// Commits within this time share one notification: each costs the server as much as a small commit.
@@ -22,7 +23,7 @@ pub(super) async fn poll(head: Arc<Head>, readers: Arc<Readers>) {
     loop {
         tokio::time::sleep(POLL_EVERY).await;
         if let Err(error) = readers.ask(&*head, |head, connection| Box::pin(head.look(connection))).await {
-            tracing::debug!(%error, "the end of the log can't be looked up; will try again");
+            tracing::debug!(%error, "failed to read the head of the log; will retry");
         }
     }
 }
@@ -33,7 +34,7 @@ pub(super) async fn listen(head: Arc<Head>, readers: Arc<Readers>, options: PgCo
     let own = own.connect_lazy_with(options);
     loop {
         if let Err(error) = hear(&head, &readers, &own).await {
-            tracing::debug!(%error, "not listening; polling goes on");
+            tracing::debug!(%error, "failed to listen for notifications; polling continues");
         }
         tokio::time::sleep(POLL_EVERY).await;
     }
@@ -55,8 +56,8 @@ async fn hear(
     }
 }
 
-/// Tells other processes how far this one has written, until it is dropped. On a connection of its own: commits do
-/// not wait for it, and many of them are told at once.
+/// Tells other processes how far this one has written, until it is dropped. On a connection of its own:
+/// commits do not wait for it, and many of them are told at once.
 pub(super) async fn tell(head: Arc<Head>, options: PgConnectOptions) {
     let options = options.options([("synchronous_commit", "off")]);
     let mut written = head.written();
@@ -78,7 +79,7 @@ pub(super) async fn tell(head: Arc<Head>, options: PgConnectOptions) {
                 tokio::time::sleep(TELL_EVERY).await;
             }
             Err(error) => {
-                tracing::debug!(%error, "followers could not be told; they poll");
+                tracing::debug!(%error, "failed to notify other processes; they poll");
                 tokio::time::sleep(POLL_EVERY).await;
             }
         }

@@ -46,8 +46,8 @@ impl Head {
         }
     }
 
-    /// This process has appended from here to there, under the lock. Nobody takes changesets away: a batch that begins
-    /// before the end of the last one was stored in an older state of the log.
+    /// This process has appended from here to there, under the lock. Nobody takes changesets away: a batch
+    /// that begins before the end of the last one was stored in an older state of the log.
     pub(super) fn wrote(&self, first: Checkpoint, next: Checkpoint) {
         let mut went_back = false;
         self.written.send_if_modified(|written| {
@@ -72,8 +72,8 @@ impl Head {
         });
     }
 
-    /// What a look found that began when `before` was known. A server that was started anew, or an end that lies
-    /// before what was known, may be an older state of the log.
+    /// What a look found that began when `before` was known. A server that was started anew, or an end that
+    /// lies before what was known, may be an older state of the log.
     fn found(&self, before: Checkpoint, found: &Look) {
         self.known.send_if_modified(|known| {
             let other = found.server_started != known.server_started

@@ -17,7 +17,7 @@ pub(super) async fn sweep(readers: Arc<Readers>, keep: Duration) {
         let deleted = match readers.ask(&keep, |keep, connection| Box::pin(delete(connection, *keep))).await {
             Ok(deleted) => deleted,
             Err(error) => {
-                tracing::warn!(%error, "old idempotency keys could not be removed; will try again");
+                tracing::warn!(%error, "failed to delete old idempotency keys; will retry");
                 0
             }
         };

@@ -125,8 +125,8 @@ pub struct Store {
 impl Store {
     /// Connects to a database, and creates the log if it does not exist.
     ///
-    /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
-    /// `application_name`.
+    /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`,
+    /// `sslrootcert`, `application_name`.
     ///
     /// # Errors
     /// - [`Error::InvalidRequest`] for a URL that can't be read.

@@ -145,8 +145,8 @@ impl Found {
     }
 }
 
-/// A part of the log. The running sum keeps the server from sending more than what a page can hold, and the row that
-/// shows there is more.
+/// A part of the log. The running sum keeps the server from sending more than what a page can hold, and the
+/// row that shows there is more.
 async fn part<'c>(
     connection: &'c mut PgConnection,
     from: Checkpoint,

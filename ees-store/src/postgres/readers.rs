@@ -26,8 +26,8 @@ const PING_MAX: Duration = Duration::from_secs(2);
 
 /// The connections that are idle, and the turns that lead to them.
 ///
-/// Not the driver's pool: that one asks the server whether it is there after each use, a third of what a short read
-/// takes, and does not tell a full pool from a server that is gone.
+/// Not the driver's pool: that one asks the server whether it is there after each use, a third of what a
+/// short read takes, and does not tell a full pool from a server that is gone.
 pub(super) struct Readers {
     server: Server,
     head: Arc<Head>,
@@ -70,8 +70,8 @@ impl Readers {
             .map_err(failed)
     }
 
-    /// A connection is put back only when it has answered in full: one that failed, or that was left in the middle of
-    /// an answer (whoever asked has gone), is closed.
+    /// A connection is put back only when it has answered in full: one that failed, or that was left in the
+    /// middle of an answer (the caller has gone), is closed.
     async fn ask_once<Q: Sync, T>(&self, question: &Q, how: How<Q, T>) -> sqlx::Result<T> {
         let asking = async {
             let idle = self.idle().pop();

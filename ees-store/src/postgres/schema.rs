@@ -12,7 +12,7 @@ use crate::{Error, LogId, Result};
 
 /// The table that says which steps were taken.
 const VERSIONS: &str = "ees_store.migrations";
-/// `eesstore` in ASCII: whoever migrates holds this lock.
+/// `eesstore` in ASCII: a process that migrates holds this lock.
 const MIGRATION_LOCK: i64 = 0x6565_7373_746f_7265;
 
 /// One step a version; a step that was released never changes.
@@ -28,14 +28,14 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Brings the database to this version, in one transaction that nobody else can be in. A database that is there
-/// already is only looked at: that needs no right to change it.
+/// Brings the database to this version, in one transaction that nobody else can be in. A database that is
+/// there already is only looked at: that needs no right to change it.
 pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
     let encoding: String =
         sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *connection).await.map_err(failed)?;
     if encoding != "UTF8" {
         let detail =
-            format!("its encoding is {encoding}, and texts need UTF8: create it WITH ENCODING 'UTF8'");
+            format!("its encoding is {encoding}, but ees needs UTF8: create it WITH ENCODING 'UTF8'");
         return Err(Error::Damaged { path: database(connection).await, detail });
     }
     let migrator = migrator();
@@ -53,7 +53,8 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
         .execute(&mut *tx)
         .await
         .map_err(failed)?;
-    // A session remembers that there was no such schema until it locks a table; whoever had the lock may have made it.
+    // A session remembers that there was no such schema until it locks a table; another process may have made
+    // it.
     sqlx::query("SELECT count(*) FROM pg_catalog.pg_namespace").execute(&mut *tx).await.map_err(failed)?;
     match migrator.run_direct(None, &mut *tx, false).await {
         Ok(()) => tx.commit().await.map_err(failed),
@@ -99,7 +100,7 @@ pub(super) async fn log_id(connection: &mut PgConnection) -> Result<LogId> {
         Ok(id) => Ok(LogId(id)),
         Err(_) => Err(Error::Damaged {
             path: database(connection).await,
-            detail: "its log id is no UUID".to_owned(),
+            detail: "its log id is not a UUID".to_owned(),
         }),
     }
 }

@@ -13,8 +13,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 pub(super) struct Server {
     pub(super) options: PgConnectOptions,
     /// A proxy may give every transaction another connection of the server, as the URL says by
-    /// `statement-cache-capacity=0`. The driver prepares every statement by a name, and runs it after a trip of its own:
-    /// so it takes a transaction to stay on one connection, and there the names that others have left must go.
+    /// `statement-cache-capacity=0`. The driver prepares every statement by a name, and runs it after a trip
+    /// of its own: so it takes a transaction to stay on one connection, and there the names that others have
+    /// left must go.
     pub(super) pooled: bool,
 }
 

@@ -110,7 +110,8 @@ struct Appender {
     head: Arc<Head>,
     limit_bytes: usize,
     queue: VecDeque<Job>,
-    /// So many at the front go one by one: together they failed, and none shall suffer for its neighbours.
+    /// This many at the front are stored one by one: they failed together, and none shall fail because of
+    /// another one.
     singly: usize,
     /// The pauses while the server can't take anything.
     delays: Option<ExponentialBackoff>,
@@ -147,8 +148,8 @@ impl Appender {
         }
     }
 
-    /// Waits a moment for a batch as large as the last one: under load that many are on their way, and alone nobody
-    /// waits. A timer would be five times too coarse.
+    /// Waits a moment for a batch as large as the last one: under load that many are on their way, and alone
+    /// nobody waits. A timer would be five times too coarse.
     async fn gather(&mut self, jobs: &mut mpsc::UnboundedReceiver<Job>, last: usize) {
         let until = Instant::now() + GATHER_MAX;
         while self.queue.len() < COMMITS_MAX {
@@ -160,8 +161,8 @@ impl Appender {
         }
     }
 
-    /// Stores a batch and answers its commits; those that have to be tried again are put back. Fails when that should
-    /// wait for a while.
+    /// Stores a batch and answers its commits; those that have to be tried again are put back. Fails when
+    /// that should wait for a while.
     async fn append(&mut self, batch: Batch<Job>) -> Result<(), sqlx::Error> {
         let Failed { fate, error } = match self.transaction(&batch).await {
             Ok(answer) => {
@@ -174,24 +175,24 @@ impl Appender {
         let commits = batch.jobs.len();
         match fate {
             Fate::Never if commits > 1 => {
-                tracing::error!(%error, commits, "commits could not be stored together; trying them one by one");
+                tracing::error!(%error, commits, "failed to store a batch of commits; storing them one by one");
                 self.put_back(batch.jobs);
                 self.singly = commits;
                 return Ok(());
             }
             Fate::Never => {
-                tracing::error!(%error, "a commit could not be stored");
+                tracing::error!(%error, "failed to store a commit");
                 if let Some(job) = batch.jobs.into_iter().next() {
                     let _ = job.reply.send(Err(failed(error)));
                 }
                 return Ok(());
             }
             Fate::NotYet => {
-                tracing::warn!(%error, commits, "nothing could be stored; will try again");
+                tracing::warn!(%error, commits, "failed to store commits; will retry");
                 self.put_back(batch.jobs);
             }
             Fate::Unknown => {
-                tracing::warn!(%error, commits, "the connection was lost in the middle of a commit");
+                tracing::warn!(%error, commits, "lost the connection in the middle of a commit");
                 // With a key it can be sent again, and the answer tells whether it was stored.
                 let (again, unknown) = batch.jobs.into_iter().partition(|job| job.digest.is_some());
                 self.put_back(again);
@@ -201,7 +202,7 @@ impl Appender {
         Err(error)
     }
 
-    /// A pause; whoever has waited for long enough then learns that the server is not there, and why.
+    /// Pauses; then fails the commits that have waited for too long, and says why.
     async fn wait(&mut self, error: &sqlx::Error) {
         let delays = self.delays.get_or_insert_with(|| {
             ExponentialBuilder::new()
@@ -214,7 +215,7 @@ impl Appender {
         tokio::time::sleep(delays.next().unwrap_or_default()).await;
         let (late, waiting) = self.queue.drain(..).partition(|job| job.since.elapsed() > self.patience);
         self.queue = waiting;
-        answer_all(late, &format!("PostgreSQL takes no commits: {}", told(error)));
+        answer_all(late, &format!("PostgreSQL accepts no commits: {}", told(error)));
     }
 
     fn put_back(&mut self, jobs: Vec<Job>) {
@@ -242,8 +243,8 @@ impl Appender {
         rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| answer(batch, row)).map_err(Failed::of)
     }
 
-    /// The connection of the last transaction, or a new one. One that was idle may have gone with its server: that shall
-    /// not cost a commit without a key.
+    /// The connection of the last transaction, or a new one. One that was idle may have gone with its server:
+    /// that shall not cost a commit without a key.
     async fn connect(&mut self) -> sqlx::Result<PgConnection> {
         if let Some((mut connection, used)) = self.connection.take()
             && (used.elapsed() < IDLE_MAX || in_time(connection.ping()).await.is_ok())
@@ -253,8 +254,8 @@ impl Appender {
         self.server.connect().await
     }
 
-    /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too may rest
-    /// on a neighbour's changeset in it.
+    /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too
+    /// may rest on a neighbour's changeset in it.
     fn settle(&mut self, batch: Batch<Job>, mut answer: Answer) {
         let next = answer.first.plus(answer.appended);
         self.head.wrote(answer.first, next);

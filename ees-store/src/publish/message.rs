@@ -210,7 +210,8 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// JSON without the two characters that SNS and SQS refuse. They stand in strings only, where an escape means the same.
+/// JSON without the two characters that SNS and SQS refuse. They stand in strings only, where an escape means
+/// the same.
 fn sendable(json: &str) -> Cow<'_, str> {
     if !json.contains(['\u{fffe}', '\u{ffff}']) {
         return Cow::Borrowed(json);

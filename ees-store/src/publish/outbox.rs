@@ -6,10 +6,11 @@ use super::{BATCH_BYTES_MAX, BATCH_MESSAGES_MAX, Message};
 
 /// Messages that wait to be sent, in order within each group.
 ///
-/// Of a group, one message is under way at a time. A call takes several messages, in their order, and may refuse any of them
-/// (<https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>: "the batch request can result in a combination of
-/// successful and unsuccessful actions"), which nowhere excepts those of one group. With two of a group in it the later one
-/// could get through without the earlier one, and nobody could put that right.
+/// Of a group, one message is under way at a time. A call takes several messages, in their order, and may
+/// refuse any of them (<https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>: "the batch request
+/// can result in a combination of successful and unsuccessful actions"), which nowhere excepts those of one
+/// group. With two of a group in it the later one could get through without the earlier one, and nobody could
+/// put that right.
 pub(super) struct Outbox<'a> {
     groups: Vec<VecDeque<Waiting<'a>>>,
 }
@@ -17,7 +18,7 @@ pub(super) struct Outbox<'a> {
 /// A message, and the topic it is for by its number.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting<'a> {
-    /// The changeset it is about, counted by whoever sends it.
+    /// The number of its changeset in the call.
     pub(super) number: usize,
     pub(super) topic: usize,
     pub(super) message: &'a Message,
@@ -32,7 +33,8 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Outbox<'a> {
-    /// Of each topic's messages, those of a stream keep their order; those of other topics do not wait for them.
+    /// Of each topic's messages, those of a stream keep their order; those of other topics do not wait for
+    /// them.
     pub(super) fn of(messages: impl IntoIterator<Item = Waiting<'a>>) -> Self {
         let mut groups: Vec<VecDeque<Waiting<'a>>> = Vec::new();
         let mut numbers: HashMap<(usize, &str), usize> = HashMap::new();

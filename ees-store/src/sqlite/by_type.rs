@@ -1,4 +1,5 @@
-//! The streams of each type in the order of their last changesets: kept with the changesets, read by its key alone.
+//! The streams of each type in the order of their last changesets: kept with the changesets, read by its key
+//! alone.
 
 use rusqlite::{CachedStatement, Connection, params};
 

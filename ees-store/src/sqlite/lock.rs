@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// Held as long as the log is open for writing. The operating system lets go of it when the process ends, however
-/// that happens, so a crash leaves nothing to clean up.
+/// Held as long as the log is open for writing. The operating system lets go of it when the process ends,
+/// however that happens, so a crash leaves nothing to clean up.
 ///
 /// A file of its own, because SQLite takes and drops locks on the log itself.
 pub(super) struct Lock {

@@ -53,8 +53,8 @@ use writer::Writer;
 /// # }
 /// ```
 pub struct Store {
-    /// Closed before the writer: SQLite folds the `-wal` file into the log when the last connection closes, if that one
-    /// may write.
+    /// Closed before the writer: SQLite folds the `-wal` file into the log when the last connection closes,
+    /// if that one may write.
     readers: Readers,
     writer: Writer,
     head: watch::Receiver<Checkpoint>,

@@ -150,7 +150,8 @@ fn last_changeset(connection: &Connection, stream_id: &StreamId) -> rusqlite::Re
 
 /// The changeset that holds an event; past the last one when the stream is not that far.
 ///
-/// Both numbers count without gaps, so halving finds it in a few steps, and no second index slows every commit.
+/// Both numbers count without gaps, so halving finds it in a few steps, and no second index slows every
+/// commit.
 fn changeset_holding(
     connection: &Connection,
     stream_id: &StreamId,

@@ -62,7 +62,7 @@ fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> 
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     let new = application_id == 0 && tables == 0;
     if !new && application_id != APPLICATION_ID {
-        let detail = "a SQLite file, but not one of an ees log".to_owned();
+        let detail = "a SQLite file, but not an ees log".to_owned();
         return Err(Error::Damaged { path: path.to_owned(), detail });
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
@@ -71,7 +71,8 @@ fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> 
         Durability::Normal => "NORMAL",
     };
     connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-    // Checkpoints every 40 MB instead of every 4: they stall the writer, and cost the less the more pages repeat.
+    // Checkpoints every 40 MB instead of every 4: they stall the writer, and cost the less the more pages
+    // repeat.
     connection.pragma_update(None, "wal_autocheckpoint", 10_000).map_err(failed)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     MIGRATIONS.to_latest(connection).map_err(|e| migration_error(path, e))?;
@@ -107,8 +108,10 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
 pub(super) fn log_id(connection: &Connection, path: &Path) -> Result<LogId> {
     let text: String =
         connection.query_row("SELECT log_id FROM log", [], |row| row.get(0)).map_err(|e| at_path(path, e))?;
-    let id = Uuid::parse_str(&text)
-        .map_err(|_| Error::Damaged { path: path.to_owned(), detail: "its log id is no UUID".to_owned() })?;
+    let id = Uuid::parse_str(&text).map_err(|_| Error::Damaged {
+        path: path.to_owned(),
+        detail: "its log id is not a UUID".to_owned(),
+    })?;
     Ok(LogId(id))
 }
 

@@ -101,7 +101,8 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Waits until what was accepted is on disk and the file is let go of, so that it can be opened again at once.
+    /// Waits until what was accepted is on disk and the file is let go of, so that it can be opened again at
+    /// once.
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
@@ -152,12 +153,12 @@ impl Appender {
             last_batch = batch.len();
             self.append(batch);
             if let Err(error) = self.sweeper.sweep(&self.connection) {
-                tracing::warn!(%error, "old idempotency keys could not be removed; will try again");
+                tracing::warn!(%error, "failed to delete old idempotency keys; will retry");
             }
         }
-        // So that the log is one file again, for whoever copies it.
+        // So that the log is one file again, which can be copied.
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::debug!(%error, "the write-ahead log stays beside the log");
+            tracing::debug!(%error, "failed to merge the write-ahead log into the log file");
         }
     }
 
@@ -167,7 +168,7 @@ impl Appender {
         match self.transaction(&batch) {
             Ok(verdicts) => self.answer(batch, verdicts),
             Err(error) => {
-                tracing::error!(%error, commits = batch.len(), "commits could not be stored");
+                tracing::error!(%error, commits = batch.len(), "failed to store commits");
                 self.append_singly(batch, &error);
             }
         }
@@ -185,7 +186,8 @@ impl Appender {
         }
     }
 
-    /// No verdict leaves before this: a refusal too may rest on a neighbour's changeset in the same transaction.
+    /// No verdict leaves before this: a refusal too may rest on a neighbour's changeset in the same
+    /// transaction.
     fn answer(&self, batch: Vec<Job>, verdicts: Vec<Verdict>) {
         self.publish.send_if_modified(|head| std::mem::replace(head, self.next) != self.next);
         for (job, verdict) in batch.into_iter().zip(verdicts) {
@@ -247,8 +249,8 @@ impl Appender {
     }
 }
 
-/// Waits a moment for a batch as large as the last one: under load that many are on their way, and alone nobody
-/// waits.
+/// Waits a moment for a batch as large as the last one: under load that many are on their way, and alone
+/// nobody waits.
 fn gather(queue: &Receiver<Job>, first: Job, last_batch: usize) -> Vec<Job> {
     let mut batch = Vec::with_capacity(last_batch.max(1));
     batch.push(first);

@@ -157,7 +157,8 @@ async fn a_batch_survives_the_commit_that_can_not_be_stored() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
     let store = Store::open(&path).unwrap();
-    // Stands for a row that SQLite refuses: only this stream's inserts fail, and take the transaction with them.
+    // Stands for a row that SQLite refuses: only this stream's inserts fail, and take the transaction with
+    // them.
     let meddler = rusqlite::Connection::open(&path).unwrap();
     meddler
         .execute_batch(

@@ -21,13 +21,13 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Read everything, in global order.
 ///
-/// Each changeset comes exactly once, and the order never changes once read. Go on at `next_checkpoint`, always:
-/// checkpoints may have gaps.
+/// Each changeset comes exactly once, and the order never changes once read. Go on at `next_checkpoint`,
+/// always: checkpoints may have gaps.
 #[utoipa::path(
     get, path = "/changesets", tag = "read", operation_id = "changesets",
     params(
         ("checkpoint" = Option<u64>, Query, description = "Where to begin. Default: 0."),
-        ("limit" = Option<u64>, Query, minimum = 1, description = "At most so many changesets, up to 1,000. Default: 10."),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000. Default: 10."),
         ("wait" = Option<f64>, Query, minimum = 0, maximum = 20, description = "Seconds to wait for something to \
             arrive, when there is nothing yet."),
         ("stream_type" = Option<Vec<String>>, Query, description = "Only streams of this type, or of one of several."),

@@ -26,9 +26,9 @@ const FORTHCOMING_MAX: usize = 100;
 
 /// Append a changeset to a stream.
 ///
-/// Concurrency control is never optional: say which changeset or event you believe to be the stream's last. With
-/// neither, the stream must not exist yet. Nothing is stored when the belief is outdated; the answer then brings what
-/// was appended meanwhile.
+/// Concurrency control is never optional: say which changeset or event you believe to be the stream's last.
+/// With neither, the stream must not exist yet. Nothing is stored when the belief is outdated; the answer
+/// then brings what was appended meanwhile.
 #[utoipa::path(
     post, path = "/streams/{stream_id}", tag = "commit", operation_id = "commit",
     params(
@@ -137,8 +137,8 @@ fn header<T: std::str::FromStr<Err = crate::InvalidName>>(
     text.parse().map(Some).map_err(|why: crate::InvalidName| refuse(why.to_string()))
 }
 
-/// The changesets after the expected one; by event, those that hold an event after it. None when they can't be read:
-/// the commit is refused all the same.
+/// The changesets after the expected one; by event, those that hold an event after it. None when they can't
+/// be read: the commit is refused all the same.
 async fn forthcoming(
     store: &dyn EventStore,
     stream_id: StreamId,

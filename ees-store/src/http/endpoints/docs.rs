@@ -1,4 +1,5 @@
-//! `/openapi.json` and `/docs`: the API described, from the code, and shown by this program without any network.
+//! `/openapi.json` and `/docs`: the API described, from the code, and shown by this program without any
+//! network.
 
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@ use crate::Statistics;
 
 /// How much the store holds.
 ///
-/// The read model of the statistics projection, which follows the log: `statistics_version` tells how far it got.
+/// The read model of the statistics projection, which follows the log: `statistics_version` tells how far it
+/// got.
 #[utoipa::path(
     get, path = "/streams", tag = "read", operation_id = "statistics",
     responses((status = 200, description = "Counted so far; zeros before the first run.", body = Statistics)),

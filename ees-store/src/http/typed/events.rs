@@ -17,15 +17,15 @@ use crate::{Error, EventId, StreamQuery, Timestamp, json};
 
 /// Read a stream's events.
 ///
-/// Whatever has been committed to the stream shows, also what was not committed here: the revision is the event's number in
-/// its stream.
+/// Whatever has been committed to the stream shows, also what was not committed here: the revision is the
+/// event's number in its stream.
 #[utoipa::path(
     get, path = "/typed/streams/{stream_type}/{stream_id}/events", tag = "typed", operation_id = "typed_events",
     params(
         ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
         ("stream_id" = String, Path, description = "The stream's UUID."),
         ("after-revision" = Option<u64>, Query, description = "Only later events; 0 or absent: from the beginning."),
-        ("limit" = Option<u64>, Query, minimum = 1, description = "At most so many events, up to 1,000."),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of events, up to 1,000."),
     ),
     responses((status = 200, description = "The events, oldest first.", body = EventsAnswer), Failures),
 )]

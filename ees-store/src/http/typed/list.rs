@@ -15,7 +15,8 @@ use super::schema::{Failures, StreamsAnswer};
 use super::{page_key, stream};
 use crate::{Timestamp, TypePage, TypeQuery, TypedStream};
 
-/// Pages without any stream that shows here are passed over, so many at most: the next call goes on behind them.
+/// The maximum number of pages to skip that have no stream of this contract: the next call continues after
+/// them.
 const PAGES_MAX: usize = 10;
 
 /// List the streams of a type.
@@ -28,7 +29,7 @@ const PAGES_MAX: usize = 10;
         ("updated-after" = Option<String>, Query, description = "RFC 3339: only streams that were updated then or later."),
         ("nextPageKey" = Option<String>, Query, description = "The key that the page before has ended with."),
         ("stream-next-page-key" = Option<String>, Query, description = "The same, under its other name."),
-        ("limit" = Option<u64>, Query, minimum = 1, description = "At most so many streams, up to 1,000."),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of streams, up to 1,000."),
     ),
     responses((status = 200, description = "The streams.", body = StreamsAnswer), Failures),
 )]
@@ -65,7 +66,8 @@ pub(super) async fn list(
     Ok(whole.respond(StatusCode::OK))
 }
 
-/// A page that has something, if there is something: streams whose ids are no UUIDs are none of this contract's.
+/// A page that has something, if there is something: streams whose ids are no UUIDs are none of this
+/// contract's.
 async fn page(app: &App, mut query: TypeQuery) -> Result<TypePage, Problem> {
     let mut pages = 1;
     loop {

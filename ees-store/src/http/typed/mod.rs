@@ -1,8 +1,9 @@
-//! `/typed`: the second contract, in which a stream has a type and a UUID, and an append is one event at a revision.
+//! `/typed`: the second contract, in which a stream has a type and a UUID, and an append is one event at a
+//! revision.
 //!
-//! An adapter over the same store: what is appended here is a changeset like any other, and a typed stream whose id is a UUID
-//! shows here, whoever has written it. `append` writes, `events`, `details` and `list` read; `error_response` is the form that
-//! everything takes that goes wrong under this prefix.
+//! An adapter over the same store: what is appended here is a changeset like any other, and a typed stream
+//! whose id is a UUID shows here, however it was written. `append` writes, `events`, `details` and `list`
+//! read; `error_response` is the form that everything takes that goes wrong under this prefix.
 
 mod append;
 mod body;

@@ -20,7 +20,8 @@ impl Publisher {
         let call = self.client.publish_batch().topic_arn(&self.topics[topic].arn);
         let answer = call.set_publish_batch_request_entries(Some(entries)).send().await;
         let answer = answer.map_err(|e| Refused::of_call(&e))?;
-        let lost = || Refused { about_messages: false, text: "the answer does not mention it".to_owned() };
+        let lost =
+            || Refused { about_messages: false, text: "the answer does not mention the message".to_owned() };
         let mut outcomes: Vec<Result<(), Refused>> = messages.iter().map(|_| Err(lost())).collect();
         for taken in answer.successful() {
             if let Some(outcome) = number(taken.id()).and_then(|id| outcomes.get_mut(id)) {

@@ -17,7 +17,8 @@ use super::outbox::Outbox;
 use super::{DeadLetter, DeadLetters, Message};
 use crate::{Changeset, ChangesetId, Timestamp};
 
-/// Publishes changesets and their events to FIFO topics, and notifications of typed streams to a standard one.
+/// Publishes changesets and their events to FIFO topics, and notifications of typed streams to a standard
+/// one.
 ///
 /// # Guarantees
 /// - A topic receives the messages of a stream in order: the publisher sends the next one after the topic has
@@ -27,7 +28,7 @@ use crate::{Changeset, ChangesetId, Timestamp};
 /// - If the answer to a call is lost, the publisher sends the messages again, and the topic removes the
 ///   duplicates. It must have content-based deduplication on.
 /// - The publisher and its clones remember, in memory, which messages of unfinished changesets a topic has
-///   accepted, for up to some 10,000 messages. Given the same changesets again, they continue after those.
+///   accepted, for up to some 10,000 changesets. Given the same changesets again, they continue after those.
 ///
 /// A message that a topic refuses permanently becomes a dead letter, if there is a store for them; otherwise
 /// it is an error.
@@ -216,7 +217,7 @@ impl Publisher {
                 Message::of_events(changeset).filter(|it| it.event_id() == Some(event_id)).collect()
             }
         };
-        // Whoever gave up a changeset that can't be read did not know whether it has a notification.
+        // When an unreadable changeset was given up, it was not known whether it has a notification.
         if messages.is_empty() && !is_notification {
             let error = "the changeset has no such message".to_owned();
             return Err(Unpublished { done: 0, passes: false, goes_on: false, error });

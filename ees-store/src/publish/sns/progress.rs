@@ -1,4 +1,4 @@
-//! What topics took of changesets that are not done with: whoever tries again in the same process goes on behind it.
+//! What topics have accepted of unfinished changesets: a retry in the same process continues after it.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -12,7 +12,7 @@ const REMEMBERED: usize = 10_000;
 
 /// The messages about a changeset that are for one topic, in order.
 pub(super) struct Portion {
-    /// The changeset, counted by whoever sends it.
+    /// The changeset's number in the call.
     pub(super) number: usize,
     pub(super) topic: usize,
     pub(super) messages: Vec<Message>,
@@ -30,8 +30,9 @@ impl Portion {
 
 /// How many messages of a changeset a topic took, for changesets that come again. Clones know the same.
 ///
-/// It is kept by what the messages say, so that another changeset of the same name, as of a log that was replaced, is none
-/// that was taken. What it forgets is sent again; a changeset that is done with is forgotten.
+/// It is kept by what the messages say, so that another changeset of the same name, as of a log that was
+/// replaced, is none that was taken. What it forgets is sent again; a changeset that is done with is
+/// forgotten.
 #[derive(Clone, Default)]
 pub(super) struct Progress(Arc<Mutex<Known>>);
 
@@ -46,8 +47,9 @@ struct Known {
 impl Progress {
     /// Notes in each portion what was taken of it before.
     ///
-    /// Of a topic's messages about a stream only the first ones are left out, up to the first that was not taken: so no message
-    /// is ever sent again behind which something was left out, and the order holds whatever was forgotten.
+    /// Of a topic's messages about a stream only the first ones are left out, up to the first that was not
+    /// taken: so no message is ever sent again behind which something was left out, and the order holds
+    /// whatever was forgotten.
     pub(super) fn recall<'a>(&self, portions: &mut [Portion], arn: impl Fn(usize) -> &'a str) {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stopped = HashSet::new();
@@ -66,7 +68,8 @@ impl Progress {
         }
     }
 
-    /// Remembers what was taken of changesets that come again: those from number `done` on. Forgets the others.
+    /// Remembers what was taken of changesets that come again: those from number `done` on. Forgets the
+    /// others.
     pub(super) fn note<'a>(
         &self,
         portions: &[Portion],

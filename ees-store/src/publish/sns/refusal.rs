@@ -8,8 +8,8 @@ use crate::aws::told;
 /// What a topic said no to.
 #[derive(Clone)]
 pub(super) struct Refused {
-    /// Whether it is for what the messages are; otherwise it may be otherwise the next time, if only because somebody
-    /// mends the topic or its policy.
+    /// Whether it is for what the messages are; otherwise it may be otherwise the next time, if only because
+    /// somebody mends the topic or its policy.
     pub(super) about_messages: bool,
     pub(super) text: String,
 }
@@ -38,9 +38,9 @@ impl Refused {
 
 /// Whether a message is refused for what it is.
 ///
-/// SNS has the same codes for a topic that is not what it should be: of another region or kind, or without content-based
-/// deduplication. Then every message would become a dead letter, and somebody has to mend the topic. Only the text tells them
-/// apart.
+/// SNS has the same codes for a topic that is not what it should be: of another region or kind, or without
+/// content-based deduplication. Then every message would become a dead letter, and somebody has to mend the
+/// topic. Only the text tells them apart.
 fn is_about_messages(code: &str, message: &str) -> bool {
     const CODES: [&str; 5] = [
         "InvalidParameter",

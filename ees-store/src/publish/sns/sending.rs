@@ -64,7 +64,7 @@ impl Publisher {
                     }
                     Err(failed) => {
                         let Failed { passes, error } = &failed;
-                        tracing::warn!(error, passes, "a message could not be published");
+                        tracing::warn!(error, passes, "failed to publish a message");
                         let goes_on = *passes && paces[group].wait(deadline);
                         if !goes_on {
                             paces[group] = Pace::Stopped;
@@ -80,12 +80,13 @@ impl Publisher {
         let goes_on = trouble.is_none() && some_taken;
         let Failed { passes, error } = trouble.unwrap_or_else(|| Failed {
             passes: true,
-            error: "the time was over before all messages were taken".to_owned(),
+            error: "the deadline came before all messages were published".to_owned(),
         });
         Err(Unpublished { done, passes, goes_on, error })
     }
 
-    /// What became of messages by the deadline. What nothing is said of was not taken, as far as anybody knows.
+    /// What became of messages by the deadline. What nothing is said of was not taken, as far as anybody
+    /// knows.
     async fn send_in_time(
         &self,
         batch: Batch<'_>,
@@ -129,10 +130,10 @@ impl Publisher {
     async fn bury(&self, topic: usize, message: &Message, error: String) -> Result<(), Failed> {
         let Some(dead_letters) = &self.dead_letters else { return Err(Failed { passes: false, error }) };
         let letter = DeadLetter::of(message, &self.topics[topic].arn, &error);
-        tracing::error!(stream = %message.stream_id(), changeset = %message.changeset_id(), error, "a dead letter");
+        tracing::error!(stream = %message.stream_id(), changeset = %message.changeset_id(), error, "a message became a dead letter");
         dead_letters.keep(&letter).await.map_err(|e| Failed {
             passes: true,
-            error: format!("the dead letter could not be kept: {e} (it is one because: {error})"),
+            error: format!("failed to store the dead letter: {e} (the topic refused the message: {error})"),
         })
     }
 }

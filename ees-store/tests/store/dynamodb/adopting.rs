@@ -250,7 +250,8 @@ async fn a_table_without_a_counter_gets_one() {
     }
 }
 
-/// Local indexes that hold everything leave a third of the room, and the store says so before anything is sent.
+/// Local indexes that hold everything leave a third of the room, and the store says so before anything is
+/// sent.
 #[tokio::test]
 async fn the_limit_is_that_of_the_table() {
     let (account, _) = existing().await;

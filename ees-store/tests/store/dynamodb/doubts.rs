@@ -1,5 +1,5 @@
-//! What is stored gets its place, whatever its writer heard of it. No sweep comes to its end in these tests, and no other
-//! commit brings a predecessor along.
+//! What is stored gets its place, whatever its writer heard of it. No sweep comes to its end in these tests,
+//! and no other commit brings a predecessor along.
 
 use std::time::Duration;
 

@@ -45,7 +45,8 @@ async fn a_page_ends_before_an_entry_that_stays_away() {
     assert_eq!((page.changesets.len(), page.next.get(), page.head.checkpoint.get()), (0, 0, 1));
 }
 
-/// The counter's own entry in the index is no changeset, wherever a page begins and ends, also over pages of the index.
+/// The counter's own entry in the index is no changeset, wherever a page begins and ends, also over pages of
+/// the index.
 #[tokio::test]
 async fn the_counter_is_kept_out_of_pages() {
     let account = account().await;

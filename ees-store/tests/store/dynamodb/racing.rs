@@ -89,7 +89,8 @@ async fn nothing_is_lost_or_comes_twice_while_all_are_at_work_on_a_bad_day() {
     }
 }
 
-/// Three indexers at a time, killed after any number of calls, again and again: nothing is half done, and the work goes on.
+/// Three indexers at a time, killed after any number of calls, again and again: nothing is half done, and the
+/// work goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn indexers_may_be_killed_anywhere() {
     let account = account().await;
@@ -130,7 +131,8 @@ async fn indexers_may_be_killed_anywhere() {
     is_gapless_and_ordered(&read_all(&writer, 150).await);
 }
 
-/// Eight indexers get the same changesets, each in another order: all end well, and each changeset has one place.
+/// Eight indexers get the same changesets, each in another order: all end well, and each changeset has one
+/// place.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn indexers_at_the_same_work_all_get_through() {
     let account = account().await;

@@ -51,8 +51,8 @@ fn file_in(folder: &Path) -> PathBuf {
 
 /// The files as they are at this moment, in a folder of their own.
 ///
-/// Taken again when SQLite moved the write-ahead log into the file meanwhile: a dead process leaves them as they
-/// were at one moment, not at two.
+/// Taken again when SQLite moved the write-ahead log into the file meanwhile: a dead process leaves them as
+/// they were at one moment, not at two.
 fn as_after_a_kill(folder: &Path) -> tempfile::TempDir {
     let file = file_in(folder);
     let wal = folder.join("log.db-wal");
