@@ -3,6 +3,7 @@
 //! A file is a stream; what happened to it are its events.
 
 use std::io::{BufReader, Read};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ees_store::{Commit, Events, Expectation, Json, StreamId};
@@ -65,9 +66,13 @@ pub fn expected_totals() -> Value {
 
 /// Does it once with a seed of its own, and again with others until `EES_KILL_MINUTES` are over.
 ///
+/// One test of a process at a time: they kill by the clock, and two at once leave each other too little time to get on.
+///
 /// # Panics
 /// When that is no number.
 pub fn under_fire(mut import: impl FnMut(u64)) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let minutes: u64 = std::env::var("EES_KILL_MINUTES").map_or(0, |text| text.parse().unwrap());
     let until = Instant::now() + Duration::from_secs(minutes * 60);
     loop {
