@@ -1,27 +1,28 @@
-//! Changesets that are waited for until projections are past them.
+//! Changesets that callers wait for until the projections have passed them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use ees_store::{ChangesetId, ChangesetLog, Checkpoint, Result, StreamId};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
-/// Streams that are asked after at once.
+/// The most streams that are looked up at the same time.
 const STREAMS_AT_ONCE: usize = 8;
 
-/// Changesets that somebody waits for.
+/// Changesets that callers wait for.
 ///
-/// It asks the log as little as it can. Places ascend within a stream: so whoever is past its newest changeset is past all of
-/// them, and what comes after the first one that is waited for need not be looked at. A place that is known stays.
+/// It queries the log as rarely as possible. Checkpoints ascend within a stream: a projection that has passed
+/// the newest changeset of a stream has passed all of them, and nothing after the first pending one needs a
+/// query. A known checkpoint does not change.
 pub(crate) struct PendingChangesets {
     streams: HashMap<StreamId, Waiting>,
 }
 
-/// A stream's changesets.
+/// The pending changesets of one stream.
 #[derive(Default)]
 struct Waiting {
-    /// Everything up to this one is behind the projections.
+    /// The projections have passed everything up to this changeset.
     passed: ChangesetId,
-    /// The others, with their places as far as they are known.
+    /// The others, with their checkpoints as far as they are known.
     left: BTreeMap<ChangesetId, Option<Checkpoint>>,
 }
 
@@ -34,16 +35,16 @@ impl PendingChangesets {
         Self { streams }
     }
 
-    /// Looks how far the projections are.
+    /// Updates which changesets the projections have passed.
     ///
     /// # Errors
-    /// The log can't be asked. What was learned before that is kept.
+    /// The log can't be read. What was learned before is kept.
     pub(crate) async fn look(
         &mut self,
         log: &dyn ChangesetLog,
         is_past: impl Fn(Checkpoint) -> bool + Copy + Send + Sync,
     ) -> Result<()> {
-        // Boxed: the compiler can't see yet that such a stream of calls is `Send`.
+        // Boxed: the compiler can't prove yet that such a stream of calls is `Send`.
         let looks: Vec<_> = self
             .streams
             .iter_mut()
@@ -52,12 +53,12 @@ impl PendingChangesets {
         futures::stream::iter(looks).buffer_unordered(STREAMS_AT_ONCE).try_collect().await
     }
 
-    /// Whether the projections were past this one at the last look.
+    /// Returns `true` if the projections had passed this changeset at the last look.
     pub(crate) fn is_passed(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> bool {
         self.streams.get(stream_id).is_some_and(|waiting| changeset_id <= waiting.passed)
     }
 
-    /// Of the places that are known, the first one that is waited for.
+    /// Returns the first pending checkpoint, among those that are known.
     #[cfg(any(feature = "sqs", test))]
     pub(crate) fn next_place(&self) -> Option<Checkpoint> {
         self.streams.values().filter_map(|waiting| *waiting.left.first_key_value()?.1).min()

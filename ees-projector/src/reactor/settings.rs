@@ -19,9 +19,9 @@ pub struct Settings {
     /// How many streams it acts on at the same time, each in its order. Default: 1, which keeps the order of
     /// the log.
     pub streams_at_once: usize,
-    /// The most changesets between two writes of the checkpoint; at least four times
-    /// [`streams_at_once`](Self::streams_at_once) if that is more than 1. A crash repeats at most this many,
-    /// without the effects that the ledger has as done. Default: 1.
+    /// The most changesets between two writes of the checkpoint. Default: 1. With several
+    /// [`streams_at_once`](Self::streams_at_once), at least four for each of them. A crash repeats at most this
+    /// many, without the effects that the ledger has as done.
     pub batch_changesets_max: usize,
     /// The most bytes of events and metadata in one batch. A single changeset may be larger. Default: 4 MiB.
     pub batch_bytes_max: usize,
