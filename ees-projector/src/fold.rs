@@ -164,20 +164,20 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
 
     async fn apply_batch(&self, events: &[Recorded<'_, F::Event>], tx: &mut Tx) -> Result<(), BoxError> {
         let mut rows: Vec<Touched<F::State>> = Vec::new();
-        let mut places: HashMap<F::Key, usize> = HashMap::new();
+        let mut indexes: HashMap<F::Key, usize> = HashMap::new();
         // Two keys with the same text are the same row.
         let mut texts: HashMap<String, usize> = HashMap::new();
         let mut row_of_event = Vec::with_capacity(events.len());
         for event in events {
-            row_of_event.push(self.fold.key(*event).map(|key| match places.entry(key) {
+            row_of_event.push(self.fold.key(*event).map(|key| match indexes.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
                     let key = new.key().to_string();
-                    let place = *texts.entry(key).or_insert_with_key(|key| {
+                    let index = *texts.entry(key).or_insert_with_key(|key| {
                         rows.push(Touched { key: key.clone(), state: None });
                         rows.len() - 1
                     });
-                    *new.insert(place)
+                    *new.insert(index)
                 }
             }));
         }
@@ -189,8 +189,8 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         for (row, before) in rows.iter_mut().zip(&before) {
             row.state = before.as_ref().map(|before| from_row(&self.table, before)).transpose()?;
         }
-        for (event, place) in events.iter().zip(row_of_event) {
-            if let Some(row) = place.and_then(|place| rows.get_mut(place)) {
+        for (event, index) in events.iter().zip(row_of_event) {
+            if let Some(row) = index.and_then(|index| rows.get_mut(index)) {
                 row.state = self.fold.fold(row.state.take(), *event);
             }
         }

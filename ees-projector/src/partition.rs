@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_stream_stays_in_its_slot_for_ever() {
         let slots: Vec<_> = (0..4).map(|number| Partition::of(&stream(number), SLOTS).index).collect();
-        assert_eq!(slots, KNOWN, "what is stored was dealt out so");
+        assert_eq!(slots, KNOWN, "stored partitions depend on these slots");
     }
 
     const KNOWN: [u32; 4] = [16, 71, 245, 172];

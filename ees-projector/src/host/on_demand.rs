@@ -155,15 +155,15 @@ impl OnDemand {
         &self,
         changesets: &[(StreamId, ChangesetId)],
     ) -> Result<Vec<bool>, OperateError> {
-        let mut passing = PendingChangesets::of(changesets.iter().map(|(stream_id, id)| (stream_id, *id)));
-        self.look(&mut passing).await?;
-        Ok(changesets.iter().map(|(stream_id, id)| passing.is_passed(stream_id, *id)).collect())
+        let mut pending = PendingChangesets::of(changesets.iter().map(|(stream_id, id)| (stream_id, *id)));
+        self.look(&mut pending).await?;
+        Ok(changesets.iter().map(|(stream_id, id)| pending.is_passed(stream_id, *id)).collect())
     }
 
     /// Updates which of these changesets it has passed.
-    pub(crate) async fn look(&self, passing: &mut PendingChangesets) -> Result<(), OperateError> {
+    pub(crate) async fn look(&self, pending: &mut PendingChangesets) -> Result<(), OperateError> {
         let next = self.stands_at().await?;
-        let looked = passing.look(&*self.log, |place| place < next).await;
+        let looked = pending.look(&*self.log, |checkpoint| checkpoint < next).await;
         looked.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))
     }
 

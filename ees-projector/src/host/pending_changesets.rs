@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// A stream whose changeset N is at N * 10, as far as places are given out.
+    /// A stream whose changeset N is at N * 10, as far as checkpoints are assigned.
     struct Tens {
         placed: u64,
         asked: AtomicUsize,
@@ -121,7 +121,7 @@ mod tests {
     #[async_trait]
     impl ChangesetLog for Tens {
         async fn read(&self, _: LogQuery) -> Result<LogPage> {
-            panic!("only places are asked for")
+            panic!("only locate is called")
         }
         async fn locate(&self, _: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
             self.asked.fetch_add(1, SeqCst);
@@ -129,7 +129,7 @@ mod tests {
             Ok((id <= self.placed).then(|| Checkpoint::new(id * 10)))
         }
         async fn head(&self) -> Result<LogHead> {
-            panic!("only places are asked for")
+            panic!("only locate is called")
         }
     }
 
@@ -139,10 +139,10 @@ mod tests {
         }
     }
 
-    async fn passed(passing: &mut PendingChangesets, log: &Tens, next: u64) -> Vec<u64> {
-        passing.look(log, |place| place < Checkpoint::new(next)).await.unwrap();
+    async fn passed(pending: &mut PendingChangesets, log: &Tens, next: u64) -> Vec<u64> {
+        pending.look(log, |checkpoint| checkpoint < Checkpoint::new(next)).await.unwrap();
         let stream = "a".parse().unwrap();
-        (1..=5).filter(|id| passing.is_passed(&stream, ChangesetId::new(*id))).collect()
+        (1..=5).filter(|id| pending.is_passed(&stream, ChangesetId::new(*id))).collect()
     }
 
     fn first_five() -> PendingChangesets {
@@ -152,32 +152,32 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_past_the_newest_is_past_all_and_asks_once() {
-        let (log, mut passing) = (Tens::placed(5), first_five());
-        assert_eq!(passed(&mut passing, &log, 51).await, [1, 2, 3, 4, 5]);
+        let (log, mut pending) = (Tens::placed(5), first_five());
+        assert_eq!(passed(&mut pending, &log, 51).await, [1, 2, 3, 4, 5]);
         assert_eq!(log.asked.load(SeqCst), 1);
-        assert_eq!(passing.next_place(), None);
+        assert_eq!(pending.next_place(), None);
     }
 
     #[tokio::test]
     async fn places_are_asked_for_once_each() {
-        let (log, mut passing) = (Tens::placed(5), first_five());
+        let (log, mut pending) = (Tens::placed(5), first_five());
         for next in [20, 21, 30, 35, 50] {
-            assert_eq!(passed(&mut passing, &log, next).await.len() as u64, (next - 1) / 10);
+            assert_eq!(passed(&mut pending, &log, next).await.len() as u64, (next - 1) / 10);
         }
-        assert_eq!(passing.next_place(), Some(Checkpoint::new(50)));
-        assert_eq!(passed(&mut passing, &log, 51).await, [1, 2, 3, 4, 5]);
+        assert_eq!(pending.next_place(), Some(Checkpoint::new(50)));
+        assert_eq!(passed(&mut pending, &log, 51).await, [1, 2, 3, 4, 5]);
         assert_eq!(log.asked.load(SeqCst), 5);
     }
 
     #[tokio::test]
     async fn what_has_no_place_yet_is_asked_after_again() {
-        let (log, mut passing) = (Tens::placed(2), first_five());
-        assert_eq!(passed(&mut passing, &log, 99).await, [1, 2]);
+        let (log, mut pending) = (Tens::placed(2), first_five());
+        assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);
         // The newest, those that were placed, and the first that was not.
         assert_eq!(log.asked.load(SeqCst), 4);
-        assert_eq!(passing.next_place(), None);
-        assert_eq!(passed(&mut passing, &log, 99).await, [1, 2]);
+        assert_eq!(pending.next_place(), None);
+        assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);
         assert_eq!(log.asked.load(SeqCst), 6);
-        assert_eq!(passed(&mut passing, &Tens::placed(5), 99).await, [1, 2, 3, 4, 5]);
+        assert_eq!(passed(&mut pending, &Tens::placed(5), 99).await, [1, 2, 3, 4, 5]);
     }
 }

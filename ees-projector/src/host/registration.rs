@@ -23,10 +23,14 @@ pub enum RegisterError {
     #[error("there are two projections named \"{0}\"")]
     Twice(String),
     /// Only a projection with [`Order::Stream`] can park streams.
-    #[error("\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or choose OnFailure::Pause")]
+    #[error(
+        "\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or choose OnFailure::Pause"
+    )]
     NeedsLogOrder(String),
     /// The number of partitions is not 1 to 256, or more than 1 without [`Order::Stream`].
-    #[error("\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream")]
+    #[error(
+        "\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream"
+    )]
     Partitions(String),
     /// The table of a fold is invalid.
     #[error(transparent)]

@@ -10,7 +10,7 @@ use crate::host::poll_backoff;
 use crate::worker::operations::operation::OperateError;
 
 /// The first delay of a caller that waits for a single checkpoint.
-const PLACE_AFTER_MIN: Duration = Duration::from_millis(5);
+const DELAY_MIN: Duration = Duration::from_millis(5);
 
 impl Handle {
     /// Waits until the changeset at this checkpoint is applied, parked or skipped. Use it to read your own
@@ -73,10 +73,10 @@ impl Handle {
         stream_id: &StreamId,
         changeset_id: ChangesetId,
     ) -> Result<Checkpoint, OperateError> {
-        let mut pauses = poll_backoff::pauses(PLACE_AFTER_MIN);
+        let mut pauses = poll_backoff::pauses(DELAY_MIN);
         loop {
-            if let Some(place) = self.place_of(stream_id, changeset_id).await? {
-                return Ok(place);
+            if let Some(checkpoint) = self.place_of(stream_id, changeset_id).await? {
+                return Ok(checkpoint);
             }
             tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
         }
@@ -93,18 +93,20 @@ impl Handle {
 
     /// Returns `true` if all projections have passed this checkpoint, as far as this process knows.
     #[cfg(feature = "sqs")]
-    pub(crate) fn all_are_past(&self, place: Checkpoint) -> bool {
+    pub(crate) fn all_are_past(&self, checkpoint: Checkpoint) -> bool {
         self.projections.values().all(|projection| {
             // The checkpoint of a stopped projection belongs to another log.
-            *projection.status.position().borrow() > place && projection.status.snapshot().stopped().is_none()
+            *projection.status.position().borrow() > checkpoint
+                && projection.status.snapshot().stopped().is_none()
         })
     }
 
     /// Waits until all projections have passed this checkpoint. Never returns if one of them is stopped.
     #[cfg(feature = "sqs")]
-    pub(crate) async fn when_all_are_past(&self, place: Checkpoint) {
+    pub(crate) async fn when_all_are_past(&self, checkpoint: Checkpoint) {
         for projection in self.projections.values() {
-            let reached = projection.status.position().wait_for(|position| *position > place).await.is_ok();
+            let reached =
+                projection.status.position().wait_for(|position| *position > checkpoint).await.is_ok();
             if !reached || projection.status.snapshot().stopped().is_some() {
                 return std::future::pending().await;
             }

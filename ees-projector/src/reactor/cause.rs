@@ -99,9 +99,10 @@ impl<'a, E> Cause<'a, E> {
         Error: Into<BoxError>,
     {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
-            let told =
-                format!("invalid effect name {name:?}: use 1 to {NAME_BYTES_MAX} bytes without control characters");
-            return Err(PermanentError::because(told).into());
+            let reason = format!(
+                "invalid effect name {name:?}: use 1 to {NAME_BYTES_MAX} bytes without control characters"
+            );
+            return Err(PermanentError::because(reason).into());
         }
         let id = self.id_of(name);
         let begun = self.ledger.begin(&id).await?;
@@ -114,8 +115,8 @@ impl<'a, E> Cause<'a, E> {
         let timeout = self.ledger.timeout();
         let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, acting).await {
             Ok(Ok(acted)) => acted,
-            Ok(Err(panic)) => Err(panicked(&format!("{name}: it"), &*panic)),
-            Err(_) => Err(format!("{name}: not done after {timeout:?}").into()),
+            Ok(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),
+            Err(_) => Err(format!("effect {name}: not done after {timeout:?}").into()),
         };
         let ended = acted.and_then(|result| Ok((written(name, &result)?, result)));
         let (state, result, error) = match &ended {
@@ -151,11 +152,12 @@ pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
 /// Serializes the result for the ledger. A result that can't be stored is not retried: that would repeat the
 /// effect.
 fn written<T: Serialize>(name: &str, result: &T) -> Result<Json, BoxError> {
-    let json = Json::of(result)
-        .map_err(|e| PermanentError::because(format!("effect {name}: done, but its result is not JSON: {e}")))?;
+    let json = Json::of(result).map_err(|e| {
+        PermanentError::because(format!("effect {name}: done, but its result is not JSON: {e}"))
+    })?;
     if json.as_str().len() > RESULT_BYTES_MAX {
-        let told = format!("effect {name}: done, but its result is longer than {RESULT_BYTES_MAX} bytes");
-        return Err(PermanentError::because(told).into());
+        let reason = format!("effect {name}: done, but its result is longer than {RESULT_BYTES_MAX} bytes");
+        return Err(PermanentError::because(reason).into());
     }
     Ok(json)
 }

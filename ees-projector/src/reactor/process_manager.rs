@@ -163,7 +163,8 @@ impl<E, F> CommitReactor<E, F> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(format!("{CONFLICTS_MAX} conflicts in a row: others keep appending to stream \"{stream_id}\"").into())
+        Err(format!("{CONFLICTS_MAX} conflicts in a row: others keep appending to stream \"{stream_id}\"")
+            .into())
     }
 }
 

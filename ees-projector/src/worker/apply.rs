@@ -104,7 +104,7 @@ impl<D: Database> Runner<D> {
         }
         let Some(changeset) = batch.reference(end).filter(|_| !all) else { return Ok(()) };
         if full_at == Some(end) {
-            let reason = "too many changesets of parked streams are parked; retry or skip them, then resume";
+            let reason = "too many changesets are parked; retry or skip them, then resume";
             return self.pause_at(state, &changeset, 1, reason.to_owned()).await;
         }
         let error = unreadable.map_or_else(String::new, |(_, error)| error.to_string());
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_dealt_out_to_partitions_is_not_applied_as_a_whole_too() {
+    async fn a_split_projection_is_not_applied_as_a_whole() {
         let log = Arc::new(ees_store::memory::Store::new());
         let opened = Events::parse(r#"[{"type":"opened"}]"#).unwrap();
         log.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, opened)).await.unwrap();
@@ -279,8 +279,8 @@ mod tests {
         let core = Arc::new(Core::new(names, memory::Database::new(), log, Settings::default()));
         let (state, _) = core.initialize().await.unwrap();
         let batch = Arc::new(core.fetch(Checkpoint::START, core.batch(), Duration::ZERO).await.unwrap());
-        let dealt_out = ProjectionState { split: Some(Split::into(4)), ..state.clone() };
-        let applied = core.apply(&dealt_out, &batch, 0..1, &Arc::default()).await;
+        let split = ProjectionState { split: Some(Split::into(4)), ..state.clone() };
+        let applied = core.apply(&split, &batch, 0..1, &Arc::default()).await;
         assert!(matches!(applied, Err(StepError::Fenced)), "{applied:?}");
         let moved = core.apply(&state, &batch, 0..1, &Arc::default()).await.unwrap();
         assert_eq!(moved.position.next, Checkpoint::new(1));

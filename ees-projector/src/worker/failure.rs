@@ -48,7 +48,13 @@ impl<D: Database> Runner<D> {
         let changeset = failed.as_ref().map(|(_, changeset)| changeset.clone());
         let attempts = self.note_failure(changeset.as_ref(), &message, State::Retrying);
         let at = changeset.as_ref().map(|changeset| changeset.checkpoint.get());
-        tracing::warn!(projection = name, attempts, checkpoint = at, error = message, "a step failed; retrying");
+        tracing::warn!(
+            projection = name,
+            attempts,
+            checkpoint = at,
+            error = message,
+            "a step failed; retrying"
+        );
         match self.trouble.as_mut().and_then(|trouble| trouble.delays.next()) {
             Some(delay) => delay,
             None => match failed {
@@ -118,7 +124,11 @@ impl<D: Database> Runner<D> {
                 self.core.settings.retry.delay_min
             }
             Err(error) => {
-                tracing::warn!(projection = self.core.name(), ?error, "the pause or the parked stream could not be stored; retrying");
+                tracing::warn!(
+                    projection = self.core.name(),
+                    ?error,
+                    "the pause or the parked stream could not be stored; retrying"
+                );
                 self.core.settings.retry.delay_max
             }
         }

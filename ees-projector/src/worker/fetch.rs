@@ -67,7 +67,7 @@ impl<D: Database> Core<D> {
             None if batch.next > from => {
                 let before = Checkpoint::new(batch.next.get() - 1);
                 let page = self.log.read(LogQuery::from(before, 1)).await?;
-                page.changesets.first().map(reference_to).filter(|place| place.checkpoint == before)
+                page.changesets.first().map(reference_to).filter(|last| last.checkpoint == before)
             }
             last => last,
         };

@@ -24,9 +24,9 @@ pub(crate) struct HeldState<D: Database> {
     /// The row as this worker last stored it. Effects begin only from this row. Whoever moves it holds the
     /// lock meanwhile.
     row: RwLock<ProjectionState>,
-    /// Nothing more is to be begun.
+    /// No further effect may begin.
     is_over: AtomicBool,
-    /// Why.
+    /// The reason.
     error: Mutex<Option<StepError>>,
     pub(super) end: WorkEnd,
     /// The longest time that an effect may take.

@@ -60,7 +60,7 @@ impl<D: Database> Core<D> {
             to = version,
             "new version: rebuilding in place"
         );
-        self.make_anew(&old, head.checkpoint).await
+        self.rebuild_in_place(&old, head.checkpoint).await
     }
 
     /// Returns `true` if this version runs in the standby: it is being built there, or was live and was
@@ -124,7 +124,7 @@ impl<D: Database> Core<D> {
         Ok((state, Vec::new()))
     }
 
-    async fn make_anew(
+    async fn rebuild_in_place(
         &self,
         old: &ProjectionState,
         head: Checkpoint,

@@ -56,7 +56,11 @@ impl<D: Database> Runner<D> {
             self.core.write(move |tx| async move { Ok(tx.release_lease(core.id()).await?) }.boxed());
         let released = tokio::time::timeout(RELEASE_WITHIN, release).await;
         if !matches!(released, Ok(Ok(()))) {
-            tracing::debug!(projection = self.core.name(), ?released, "the lease was not released; it expires by itself");
+            tracing::debug!(
+                projection = self.core.name(),
+                ?released,
+                "the lease was not released; it expires by itself"
+            );
         }
     }
 }

@@ -106,7 +106,11 @@ impl<D: Database> Runner<D> {
                 Err(error) => Err(error),
             };
             if let Err(error) = &retried {
-                tracing::warn!(projection = self.core.name(), ?error, "the parked streams could not be retried; retrying later");
+                tracing::warn!(
+                    projection = self.core.name(),
+                    ?error,
+                    "the parked streams could not be retried; retrying later"
+                );
                 self.state.forget();
                 self.parked.due = Some(in_future(self.core.settings.retry.delay_max));
             }

@@ -21,13 +21,13 @@ pub(super) fn judge(status: StatusCode, headers: &HeaderMap) -> Result<Status, B
     if status.is_success() {
         return Ok(Status { status: status.as_u16() });
     }
-    let told = format!("the receiver answered {status}");
+    let message = format!("the receiver answered {status}");
     if !passes(status) {
-        return Err(PermanentError::because(told).into());
+        return Err(PermanentError::because(message).into());
     }
     match headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)) {
-        Some(wait) => Err(RetryAfter { wait, error: told.into() }.into()),
-        None => Err(told.into()),
+        Some(wait) => Err(RetryAfter { wait, error: message.into() }.into()),
+        None => Err(message.into()),
     }
 }
 

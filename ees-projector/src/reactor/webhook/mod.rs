@@ -104,7 +104,11 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
                 value.set_sensitive(true);
                 self.headers.insert(header, value);
             }
-            _ => tracing::error!(reactor = self.name, header = name, "the webhook's header is left out: its name or value is invalid"),
+            _ => tracing::error!(
+                reactor = self.name,
+                header = name,
+                "the webhook's header is left out: its name or value is invalid"
+            ),
         }
         self
     }
