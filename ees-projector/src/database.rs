@@ -213,8 +213,8 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(Vec::new()) }
     }
 
-    /// Grants rights again on tables that were created again. Skips tables that no longer exist. Default: does
-    /// nothing.
+    /// Grants rights again on tables that were created again. Skips tables that no longer exist. Default:
+    /// does nothing.
     fn grant(&mut self, grants: &[Grant]) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = grants;
         async { Ok(()) }

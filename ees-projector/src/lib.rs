@@ -137,7 +137,7 @@
 //! - *Exactly once*: the worker reads and decodes a page of the log with no transaction open. Then one
 //!   transaction moves the projection's row by compare-and-set (the fence), applies the events and commits. A
 //!   crash leaves all of it or nothing. A second worker, or one that was asleep, fails at the fence before it
-//!   has written anything.
+//!   has written anything. (DynamoDB checks the fence at commit.)
 //! - *In order*: a projection reads the log in its global order. A parked stream keeps its own order, and
 //!   only projections that declare [`Order::Stream`] may park.
 //! - *Nothing is skipped silently*: a changeset that can't be applied pauses the projection or parks its

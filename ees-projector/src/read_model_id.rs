@@ -27,10 +27,11 @@ impl Slot {
     }
 }
 
-/// Identifies a read model: its projection, its slot, and, for the row of one partition, the partition's number.
+/// Identifies a read model: its projection, its slot, and, for the row of one partition, the partition's
+/// number.
 ///
-/// A database keeps two things under it: the tables and all that is parked under [`name`](Self::name), which every
-/// partition shares, and the row with the position under [`key`](Self::key).
+/// A database uses it for two things. The tables and everything that is parked have [`name`](Self::name),
+/// which all partitions share. The row with the position has [`key`](Self::key).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadModelId {
     slot: Slot,

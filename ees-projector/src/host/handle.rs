@@ -78,8 +78,8 @@ impl Handle {
         self.operate(name, Action::Resume, reason).await
     }
 
-    /// Skips one changeset until the next rebuild, and goes on: the changeset that the projection is paused
-    /// before, or the first one of a parked stream.
+    /// Skips one changeset until the next rebuild, and goes on: the next changeset of the projection, or the
+    /// first one of a parked stream.
     ///
     /// # Errors
     /// [`OperateError::NotSkippable`] for any other changeset.
@@ -121,8 +121,8 @@ impl Handle {
     /// model.
     ///
     /// # Errors
-    /// [`OperateError::AlreadyBuilding`] if a standby is being built already. [`OperateError::NotSupported`] if
-    /// the database can't build side by side.
+    /// [`OperateError::AlreadyBuilding`] if a standby is being built already. [`OperateError::NotSupported`]
+    /// if the database can't build side by side.
     pub async fn rebuild_side_by_side(
         &self,
         name: &str,
@@ -227,7 +227,7 @@ impl Handle {
     }
 
     /// Discards the effects of one changeset that are not done, for good: of the first changeset of a parked
-    /// stream, or of the changeset that the reactor is paused before. The later changesets of the stream go
+    /// stream, or of the next changeset of the reactor. The later changesets of the stream go
     /// on.
     ///
     /// # Errors

@@ -15,8 +15,8 @@ use crate::worker::processor::Processor;
 pub enum RegisterError {
     /// The name breaks a rule.
     #[error(
-        "\"{0}\" is not a valid name: use lower-case letters, digits and _, at most 48, starting with a letter, and \
-         not with ees_ or sqlite_"
+        "\"{0}\" is not a valid name: use lower-case letters, digits and _, at most 48, starting with a \
+         letter, and not with ees_ or sqlite_"
     )]
     InvalidName(String),
     /// The name is taken.
@@ -24,7 +24,8 @@ pub enum RegisterError {
     Twice(String),
     /// Only a projection with [`Order::Stream`] can park streams.
     #[error(
-        "\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or choose OnFailure::Pause"
+        "\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or choose \
+         OnFailure::Pause"
     )]
     NeedsLogOrder(String),
     /// The number of partitions is not 1 to 256, or more than 1 without [`Order::Stream`].

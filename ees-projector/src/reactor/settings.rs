@@ -20,8 +20,8 @@ pub struct Settings {
     /// the log.
     pub streams_at_once: usize,
     /// The most changesets between two writes of the checkpoint. Default: 1. With several
-    /// [`streams_at_once`](Self::streams_at_once), at least four for each of them. A crash repeats at most this
-    /// many, without the effects that the ledger has as done.
+    /// [`streams_at_once`](Self::streams_at_once), at least four for each of them. A crash repeats at most
+    /// this many, without the effects that the ledger has as done.
     pub batch_changesets_max: usize,
     /// The most bytes of events and metadata in one batch. A single changeset may be larger. Default: 4 MiB.
     pub batch_bytes_max: usize,

@@ -36,8 +36,8 @@ impl Verified {
 impl<D: Database> Core<D> {
     /// Checks that the log is still the one that was read before, and reaches at least as far.
     pub(crate) async fn verify(&self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
-        let advice = "Check that the projector reads the right log; if the log really was replaced or restored, \
-                      rebuild the projection";
+        let advice = "Check that the projector reads the right log; if the log really was replaced or \
+                      restored, rebuild the projection";
         if let Some(known) = state.log_id
             && known != head.log_id
         {
@@ -48,7 +48,8 @@ impl<D: Database> Core<D> {
         }
         if state.position.next > head.checkpoint {
             return Err(StepError::Replaced(format!(
-                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. {advice}",
+                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. \
+                 {advice}",
                 head.checkpoint, state.position.next
             )));
         }

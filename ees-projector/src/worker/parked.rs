@@ -188,7 +188,8 @@ fn retry_stream<D: Database>(
             let checkpoints = core.parked_checkpoints(&stream.stream_id).await?;
             if checkpoints.is_empty() {
                 tracing::info!(
-                    projection = core.name(), stream = %stream.stream_id, "the parked stream succeeded and is no longer parked"
+                    projection = core.name(), stream = %stream.stream_id,
+                    "the parked stream succeeded and is no longer parked"
                 );
                 return Ok(());
             }
@@ -263,7 +264,8 @@ async fn note_failed<D: Database>(
     if stream.is_given_up() {
         tracing::error!(
             projection = core.name(), stream = %stream.stream_id, changeset = changeset.changeset_id.get(),
-            error = stream.error, "the stream is given up: fix the cause and retry it, or discard the changeset's effects"
+            error = stream.error,
+            "the stream is given up: fix the cause and retry it, or discard the changeset's effects"
         );
     }
     held.change(None, move |tx| {

@@ -17,7 +17,7 @@ pub(crate) struct Operation {
 pub(crate) enum Action {
     Pause,
     Resume,
-    /// Skips one changeset: the one that the projection is paused before, or the first one of a parked
+    /// Skips one changeset: the next one of the projection, or the first one of a parked
     /// stream.
     Skip(Checkpoint),
     SetCheckpoint {
@@ -80,7 +80,8 @@ impl Action {
 pub enum OperateError {
     /// There is no projection with this name in this process.
     #[error(
-        "there is no projection \"{name}\" here; there are: {known}. Operate a projection of another process there"
+        "there is no projection \"{name}\" here; there are: {known}. Operate a projection of another process \
+         there"
     )]
     Unknown {
         /// The name in the request.
@@ -100,11 +101,11 @@ pub enum OperateError {
         /// The head of the log.
         head: Checkpoint,
     },
-    /// Only the changeset that the projection is paused before, or the first one of a parked stream, can be
+    /// Only the next changeset of the projection, or the first one of a parked stream, can be
     /// skipped.
     #[error(
-        "the changeset at checkpoint {checkpoint} is neither the next one of the projection nor the first one of a \
-         parked stream: only those can be skipped"
+        "the changeset at checkpoint {checkpoint} is neither the next one of the projection nor the first \
+         one of a parked stream: only those can be skipped"
     )]
     NotSkippable {
         /// The checkpoint in the request.
@@ -129,8 +130,9 @@ pub enum OperateError {
     NotParked,
     /// A reactor has no read model to rebuild, verify or estimate.
     #[error(
-        "\"{name}\" is a reactor and has no read model: a rebuild would repeat everything it ever did. To repeat what lies \
-         after a checkpoint, except the effects that the ledger has as done, set its checkpoint back"
+        "\"{name}\" is a reactor and has no read model: a rebuild would repeat everything it ever did. To \
+         repeat what lies after a checkpoint, except the effects that the ledger has as done, set its \
+         checkpoint back"
     )]
     IsReactor {
         /// The name of the reactor.
@@ -171,8 +173,8 @@ pub enum OperateError {
     AlreadyBuilding,
     /// Transactions of readers are open that would see half a read model after a swap.
     #[error(
-        "transactions are open that began before the standby was complete, and would see half of it: end them and try \
-         again, or use force"
+        "transactions are open that began before the standby was complete, and would see half of it: end \
+         them and try again, or use force"
     )]
     OldReaders,
     /// Another process is verifying the projection.

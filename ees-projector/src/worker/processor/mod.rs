@@ -28,8 +28,8 @@ use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::reactor::execution::Executed;
 
-/// A projection or a reactor, as its worker runs it. A reactor acts outside of a transaction; a projection writes
-/// inside of it.
+/// A projection or a reactor, as its worker runs it. A reactor acts outside of a transaction; a projection
+/// writes inside of it.
 pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     fn name(&self) -> &str;
     fn kind(&self) -> Kind;
@@ -43,8 +43,8 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     /// Returns how its parked streams are retried.
     fn retry_policy(&self) -> RetryPolicy;
 
-    /// Returns the time of the next retry of a changeset that failed `attempts` times since `since`, or `None` if its
-    /// stream is given up.
+    /// Returns the time of the next retry of a changeset that failed `attempts` times since `since`, or
+    /// `None` if its stream is given up.
     fn retry_at(
         &self,
         parking: Parking,
@@ -97,7 +97,8 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
         async { Ok(ProjectionState::new(self.version())) }.boxed()
     }
 
-    /// Returns the parked stream after its first changeset has succeeded, or `None` if there is nothing to record.
+    /// Returns the parked stream after its first changeset has succeeded, or `None` if there is nothing
+    /// to record.
     fn parked_after(&self, changeset: &ChangesetRef) -> Option<ParkedStream> {
         let _ = changeset;
         None

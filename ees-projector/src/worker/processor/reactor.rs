@@ -107,13 +107,18 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
                 Start::Beginning => state.position.next,
                 Start::At(checkpoint) if checkpoint > head.checkpoint => {
                     return Err(StepError::Setup(format!(
-                        "the reactor can't start at checkpoint {checkpoint}: the log ends before checkpoint {}",
+                        "the reactor can't start at checkpoint {checkpoint}: the log ends before checkpoint \
+                         {}",
                         head.checkpoint
                     )));
                 }
                 Start::At(checkpoint) => checkpoint,
             };
-            tracing::info!(reactor = self.reactor.name(), checkpoint = from.get(), "new reactor: starting at this checkpoint");
+            tracing::info!(
+                reactor = self.reactor.name(),
+                checkpoint = from.get(),
+                "new reactor: starting at this checkpoint"
+            );
             Ok(state.advanced(from, head.log_id, None))
         }
         .boxed()

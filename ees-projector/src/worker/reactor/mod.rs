@@ -65,7 +65,8 @@ impl<D: Database> Runner<D> {
         let parked = self.core.parked().await?;
         let Some(first) = parked.first().filter(|_| full(&parked)) else { return self.take_state().await };
         let why = format!(
-            "{} streams are parked, and no more may be parked; retry or discard some. One of them is stream \"{}\": {}",
+            "{} streams are parked, and no more may be parked; retry or discard some. One of them is stream \
+             \"{}\": {}",
             parked.len(),
             first.stream_id,
             first.error

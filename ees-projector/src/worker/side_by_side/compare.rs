@@ -41,8 +41,8 @@ impl<D: Database> Runner<D> {
                 }
             } else if let Some(pause) = found.pause {
                 return Err(StepError::Setup(format!(
-                    "the live read model is paused before checkpoint {here} ({}), so the two can't be compared at the same \
-                     checkpoint: resume it first",
+                    "the live read model is paused before checkpoint {here} ({}), so the two can't be \
+                     compared at the same checkpoint: resume it first",
                     pause.reason
                 )));
             } else {
@@ -51,8 +51,9 @@ impl<D: Database> Runner<D> {
             }
             if Instant::now() > deadline {
                 return Err(StepError::Setup(format!(
-                    "the live read model does not reach checkpoint {here}, so the two can't be compared at the same \
-                     checkpoint: is its worker running? Without verification they can still be swapped"
+                    "the live read model does not reach checkpoint {here}, so the two can't be compared at \
+                     the same checkpoint: is its worker running? Without verification they can still be \
+                     swapped"
                 )));
             }
         }
@@ -72,8 +73,8 @@ impl<D: Database> Runner<D> {
             let batch = self.core.fetch_until(state.position.next, end, changesets).await?;
             if self.process(batch).await? != Stepped::Moved {
                 return Err(StepError::Setup(format!(
-                    "the log ends before checkpoint {end}, which the live read model has reached: the log was restored to \
-                     an older state, or is another log"
+                    "the log ends before checkpoint {end}, which the live read model has reached: the log \
+                     was restored to an older state, or is another log"
                 )));
             }
             if self.stop.is_cancelled() {
