@@ -90,7 +90,7 @@ pub struct Grant {
 /// Which worker may run a read model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lease {
-    /// The database has no leases: only one process uses it.
+    /// The database has no leases: any worker may run it.
     NotNeeded,
     /// The worker that asked has the lease for the next seconds.
     Ours {

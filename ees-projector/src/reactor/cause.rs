@@ -153,7 +153,7 @@ pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
 /// effect.
 fn written<T: Serialize>(name: &str, result: &T) -> Result<Json, BoxError> {
     let json = Json::of(result).map_err(|e| {
-        PermanentError::because(format!("effect {name}: done, but its result is not JSON: {e}"))
+        PermanentError::because(format!("effect {name}: done, but its result can't be written as JSON: {e}"))
     })?;
     if json.as_str().len() > RESULT_BYTES_MAX {
         let reason = format!("effect {name}: done, but its result is longer than {RESULT_BYTES_MAX} bytes");

@@ -48,13 +48,7 @@ impl<D: Database> Runner<D> {
         let changeset = failed.as_ref().map(|(_, changeset)| changeset.clone());
         let attempts = self.note_failure(changeset.as_ref(), &message, State::Retrying);
         let at = changeset.as_ref().map(|changeset| changeset.checkpoint.get());
-        tracing::warn!(
-            projection = name,
-            attempts,
-            checkpoint = at,
-            error = message,
-            "a step failed; retrying"
-        );
+        tracing::warn!(projection = name, attempts, checkpoint = at, error = message, "a step failed");
         match self.trouble.as_mut().and_then(|trouble| trouble.delays.next()) {
             Some(delay) => delay,
             None => match failed {

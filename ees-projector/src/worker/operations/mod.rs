@@ -137,9 +137,7 @@ impl<D: Database> Runner<D> {
 
     async fn set_partitions(&mut self, count: u32, audit: AuditEntry) -> Result<(), OperateError> {
         if !D::PARTITIONS {
-            return Err(OperateError::NotSupported(
-                "only one process can use this database, so its projections can't be split into partitions",
-            ));
+            return Err(OperateError::NotSupported("this database can't split a projection into partitions"));
         }
         check_partitions(self.core.processor.order(), count)?;
         self.core.split(count, audit).await?;
