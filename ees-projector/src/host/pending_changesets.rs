@@ -173,7 +173,7 @@ mod tests {
     async fn what_has_no_place_yet_is_asked_after_again() {
         let (log, mut pending) = (Tens::placed(2), first_five());
         assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);
-        // The newest, those that were placed, and the first that was not.
+        // It asked for the newest one, those with a checkpoint, and the first one without.
         assert_eq!(log.asked.load(SeqCst), 4);
         assert_eq!(pending.next_place(), None);
         assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);

@@ -18,7 +18,6 @@
 //!
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
 //! futures of a worker nested in one another would overflow a thread's stack.
-//! futures in one another fill a thread's stack.
 
 mod apply;
 mod batch;

@@ -155,7 +155,7 @@ mod tests {
         ];
         for (before, action, after) in cases {
             let mut expected = after;
-            // Workers that slept through it find out by the epoch.
+            // A worker that was asleep fails at the fence, because the epoch rose.
             expected.position.epoch = before.position.epoch + 1;
             assert_eq!(transition(&before, &action), Ok(expected), "{action:?}");
         }
