@@ -87,8 +87,8 @@ impl<D: Database> Runner<D> {
                     state = moved;
                     self.set_state(state.clone());
                 }
-                // Blame a changeset at its own position: pass everything before it first, also what the filter or
-                // another partition leaves out.
+                // Blame a changeset at its own position: pass everything before it first, also what the filter
+                // leaves out or another partition applies.
                 Err(StepError::Failed { .. }) if end > 1 || batch.position_before(0) > batch.from => {
                     let ordinary = self.core.settings.batch_changesets_max.max(1);
                     let portion = if end > ordinary { ordinary } else { 1 };
