@@ -1,5 +1,9 @@
-//! What a read-model database must be able to do. Users meet it as [`sqlite::Database`](crate::sqlite::Database),
-//! [`postgres::Database`](crate::postgres::Database) and [`memory::Database`](crate::memory::Database).
+//! What a read-model database must provide. Implementations: [`sqlite::Database`](crate::sqlite::Database),
+//! [`postgres::Database`](crate::postgres::Database), `dynamodb::Database` (feature `dynamodb`) and
+//! [`memory::Database`](crate::memory::Database).
+//!
+//! Implement [`Database`] and [`Transaction`] to keep read models in a database of your own, and [`FoldRows`]
+//! to run folds on it.
 
 mod rows;
 
@@ -13,21 +17,22 @@ use crate::projection_state::{Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 use crate::standby::Comparison;
 
-/// A database that keeps read models: where transactions begin.
+/// A database that keeps read models. It begins transactions.
 pub trait Database: Send + Sync + 'static {
-    /// Its transactions.
+    /// The type of its transactions.
     type Tx: Transaction;
 
-    /// Begins a transaction. Waits for another writer.
+    /// Begins a transaction. Waits while another writer holds the database.
     fn begin(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send;
 
-    /// As [`begin`](Self::begin), for what must last once it is committed, even if the machine loses power: effects that
-    /// are recorded. A read model can be built anew, and need not.
+    /// Begins a transaction whose commit survives a power loss. The ledger of a reactor needs this; a read
+    /// model does not, because it can be rebuilt. Default: the same as [`begin`](Self::begin).
     fn begin_durable(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
         self.begin()
     }
 
-    /// Runs a piece of work where it does no harm: a database that blocks moves it to a thread for that.
+    /// Runs database work. A database whose calls block runs it on a thread for blocking work. Default: runs
+    /// it in place.
     fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -35,89 +40,91 @@ pub trait Database: Send + Sync + 'static {
         async move { Ok(work.await) }
     }
 
-    /// Whether a read model can be built beside another one, and swapped with it.
+    /// Whether the database can build a standby beside the live read model and swap the two. Default:
+    /// `false`.
     const SIDE_BY_SIDE: bool = false;
 
-    /// Whether several workers can share a projection's streams.
+    /// Whether several workers can share the streams of a projection. Default: `false`.
     const PARTITIONS: bool = false;
 
-    /// Whether an error is the database's and passes: a lost connection, a full disk, a lock. Such an error is tried
-    /// again for ever, and never blamed on a changeset.
+    /// Returns `true` for errors of the database that pass by themselves: a lost connection, a full disk, a
+    /// lock. The worker retries them for ever and never blames a changeset for them.
     fn is_transient(error: &(dyn Error + 'static)) -> bool;
 }
 
-/// What [`Transaction::commit`] fails with when the row is not any more where [`Transaction::replace`] was told to find it: in a
-/// database that looks only then. The worker reads the row again.
+/// The row moved: it is not at the position that [`Transaction::replace`] was given. A database that checks
+/// this only at commit returns it from [`Transaction::commit`]. The worker reads the row again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another worker moved the projection meanwhile")]
 pub struct Fenced;
 
-/// What any part of a [`Transaction`] fails with when it takes no more: the batch comes again in smaller portions. It says of a
-/// changeset what is too much.
+/// The transaction is too large for the database. Every method of a [`Transaction`] may return it. The worker
+/// retries the batch in smaller portions. The text says what is too large.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TooLarge(pub String);
 
-/// What a database says that has no room beside a read model.
-const ALONE: &str = "this read-model database can't keep one read model beside another";
+/// The answer of a database that keeps one read model of each projection.
+const ALONE: &str = "this database can't keep a standby beside the live read model";
 
-/// The row of a partition.
+/// The row of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionRow {
-    /// Which it is of.
+    /// The read model and the partition.
     pub id: ReadModelId,
-    /// Who is at work in it.
+    /// The worker that has the lease.
     pub owner: Option<String>,
-    /// The row.
+    /// The projection's state in this partition.
     pub state: ProjectionState,
 }
 
-/// A right that was given on a table.
+/// A right on a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The table, as the statement names it.
+    /// The table, as SQL names it.
     pub table: String,
-    /// The statement that gives it again.
+    /// The SQL statement that grants the right again.
     pub statement: String,
 }
 
-/// Who may be at work in a read model.
+/// Which worker may run a read model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lease {
-    /// Whoever asks: the database is one process's alone.
+    /// The database has no leases: any worker may run it.
     NotNeeded,
-    /// The worker that asked, for the next seconds.
+    /// The worker that asked has the lease for the next seconds.
     Ours {
-        /// That worker.
+        /// The id of this worker.
         worker: String,
     },
-    /// Another one, or one that is yet to take it.
+    /// Another worker has the lease, or should acquire it next.
     Elsewhere {
-        /// Who, if somebody has it.
+        /// The worker that has the lease, if any.
         worker: Option<String>,
     },
-    /// It can't be told at the moment: somebody is in the middle of a step.
+    /// Unknown at the moment, because a step is in progress. Ask again.
     Busy,
 }
 
-/// A transaction on a read-model database: the projection's tables and the framework's, changed together or not at
-/// all. Dropped without [`commit`](Transaction::commit), it leaves no trace.
+/// A transaction on a read-model database. It changes the projection's tables and the framework's rows
+/// together or not at all. Dropped without [`commit`](Transaction::commit), it changes nothing.
 pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
-    /// The projection's row, if it was ever started here.
+    /// Returns the projection's row, or `None` if the projection was never started here.
     fn load(
         &mut self,
         model: &ReadModelId,
     ) -> impl Future<Output = Result<Option<ProjectionState>, BoxError>> + Send;
 
-    /// Makes the projection's row; `false` when there is one.
+    /// Inserts the projection's row. Returns `false` if there is one already.
     fn insert(
         &mut self,
         model: &ReadModelId,
         state: &ProjectionState,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
-    /// Replaces the projection's row if it stands where it is believed to stand; `false` when it does not. A database that
-    /// finds out later lets [`commit`](Self::commit) fail with [`Fenced`].
+    /// Replaces the projection's row by compare-and-set: only if its position is `believed`. Returns `false`
+    /// otherwise. A database that checks this only at commit returns [`Fenced`] from
+    /// [`commit`](Self::commit).
     fn replace(
         &mut self,
         model: &ReadModelId,
@@ -125,11 +132,12 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         state: &ProjectionState,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
-    /// Takes the lease on the read model, or keeps it: whoever has it is at work in it. It ends by itself when it is not
-    /// kept, and is handed over when another worker's turn has come. `stays` is a worker that goes on; others take a
-    /// lease only that nobody has.
+    /// Acquires or renews the lease on the read model. A lease that is not renewed expires. The lease passes
+    /// to another worker when its turn comes. `stays` is `true` for a worker that keeps running; others
+    /// acquire the lease only if it is free.
     ///
-    /// A lease saves work that two workers would do twice; what keeps them right is [`replace`](Self::replace).
+    /// A lease only saves double work. [`replace`](Self::replace) keeps the result right. Default:
+    /// [`Lease::NotNeeded`].
     fn lease(
         &mut self,
         model: &ReadModelId,
@@ -140,7 +148,8 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(Lease::NotNeeded) }
     }
 
-    /// As [`load`](Self::load), and nobody else changes the row until the transaction ends.
+    /// Loads the row as [`load`](Self::load) does and locks it until the transaction ends. Default: the same
+    /// as [`load`](Self::load).
     fn lock(
         &mut self,
         model: &ReadModelId,
@@ -148,12 +157,13 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         self.load(model)
     }
 
-    /// From now on the transaction sees one state of the database, and only reads. Comes first in it.
+    /// Makes the transaction read-only, with one consistent view of the database. Must be its first call.
     fn snapshot(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send {
         async { Err(ALONE.into()) }
     }
 
-    /// Bytes that a read model's tables and indexes take, if the database can tell.
+    /// Returns the size of the read model's tables and indexes in bytes, or `None` if unknown. Default:
+    /// `None`.
     fn size_bytes(
         &mut self,
         model: &ReadModelId,
@@ -172,9 +182,9 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Err(ALONE.into()) }
     }
 
-    /// Lets the live read model and the one beside it exchange their tables, so that readers notice nothing, and what
-    /// is parked. Their rows are exchanged by [`replace`](Self::replace). `back` is to one that was live before: of the
-    /// rights it had then, those count that the live one has now.
+    /// Swaps the tables and the parked streams of the live read model and its standby in one step that
+    /// readers do not notice. The caller swaps the rows with [`replace`](Self::replace). `back` is `true` for
+    /// a rollback: the read model gets the rights that the live one has now, not those it had before.
     fn exchange(
         &mut self,
         live: &ReadModelId,
@@ -185,32 +195,33 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Err(ALONE.into()) }
     }
 
-    /// The transactions of others that are open at this moment: one of them may see the database as it was when it
-    /// began.
+    /// Returns the open transactions of other connections. Each may still see the database as it was when it
+    /// began. Default: none.
     fn open_transactions(&mut self) -> impl Future<Output = Result<HashSet<String>, BoxError>> + Send {
         async { Ok(HashSet::new()) }
     }
 
-    /// Removes a read model, with its row and all that is parked.
+    /// Removes a read model, its row and everything that is parked in it.
     fn discard(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = model;
         async { Err(ALONE.into()) }
     }
 
-    /// Who may read the tables of a read model.
+    /// Returns the rights on the tables of a read model. Default: none.
     fn grants(&mut self, model: &ReadModelId) -> impl Future<Output = Result<Vec<Grant>, BoxError>> + Send {
         let _ = model;
         async { Ok(Vec::new()) }
     }
 
-    /// Lets them read the tables that were made anew; those that are no more are passed over.
+    /// Grants rights again on tables that were created again. Skips tables that no longer exist. Default:
+    /// does nothing.
     fn grant(&mut self, grants: &[Grant]) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = grants;
         async { Ok(()) }
     }
 
-    /// The rows of a projection's partitions, in their order; locked, nobody else changes them until the transaction
-    /// ends.
+    /// Returns the rows of a projection's partitions, in order. `locked` locks them until the transaction
+    /// ends. Default: none.
     fn partitions(
         &mut self,
         model: &ReadModelId,
@@ -220,7 +231,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(Vec::new()) }
     }
 
-    /// Makes the row of a partition.
+    /// Inserts the row of a partition.
     fn add_partition(
         &mut self,
         partition: &ReadModelId,
@@ -230,7 +241,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Err(ALONE.into()) }
     }
 
-    /// Removes the rows of all partitions.
+    /// Removes the rows of all partitions. Default: does nothing.
     fn remove_partitions(
         &mut self,
         model: &ReadModelId,
@@ -239,7 +250,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Pauses all partitions, or lets all go on.
+    /// Pauses all partitions, or resumes all with `None`. Default: does nothing.
     fn pause_partitions(
         &mut self,
         model: &ReadModelId,
@@ -249,12 +260,12 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Gives the lease back, if this worker has it.
+    /// Releases the lease if this worker has it. Default: does nothing.
     fn release_lease(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = model;
         async { Ok(()) }
     }
 
-    /// Makes all of it last.
+    /// Commits the transaction.
     fn commit(self) -> impl Future<Output = Result<(), BoxError>> + Send;
 }

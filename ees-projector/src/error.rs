@@ -1,26 +1,27 @@
-//! Errors of users' code, and how they are told.
+//! Errors of users' code, and their text.
 
 /// Any error of a projection's or a reactor's own code.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Whether an error of this type is at the bottom of it, or is it.
+/// Returns `true` if the error, or one of its causes, has this type.
 pub(crate) fn is_caused_by<E: std::error::Error + 'static>(
     error: &(dyn std::error::Error + 'static),
 ) -> bool {
     cause_of::<E>(error).is_some()
 }
 
-/// The error of this type that is at the bottom of it, or is it.
+/// Returns the first error of this type: the error itself or one of its causes.
 pub(crate) fn cause_of<'a, E: std::error::Error + 'static>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a E> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// The longest error that is kept, in bytes: one may quote a whole document, and is stored with each attempt.
+/// The longest error text that is stored, in bytes. An error may quote a whole document, and is stored with
+/// each attempt.
 const ERROR_BYTES_MAX: usize = 4 * 1024;
 
-/// An error and what caused it, in one line.
+/// Formats an error and its causes as one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -39,7 +40,7 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// The error that a panic is.
+/// Turns a panic into an error.
 pub(crate) fn panicked(who: &str, panic: &(dyn std::any::Any + Send)) -> BoxError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -1,20 +1,20 @@
-//! What a projection is given: an event with its place, read as the type the projection asks for.
+//! The event that a projection or a reactor is given.
 
 use ees_store::{
     Changeset, ChangesetId, Checkpoint, EventId, Indexed, Json, StreamId, StreamType, Timestamp,
 };
 
-/// One event, with all that is known of it.
+/// An event in the type that the projection asks for, with its stream, its checkpoint and its changeset.
 #[derive(Debug)]
 pub struct Recorded<'a, E> {
-    /// The event as the projection's own type.
+    /// The event.
     pub event: &'a E,
-    /// Its number in its stream, from 1.
+    /// The number of the event in its stream, from 1.
     pub event_id: EventId,
     changeset: &'a Indexed,
 }
 
-// Derived, they would ask for `E: Clone`.
+// Derived, these would require `E: Clone`.
 impl<E> Clone for Recorded<'_, E> {
     fn clone(&self) -> Self {
         *self
@@ -27,52 +27,52 @@ impl<'a, E> Recorded<'a, E> {
         Self { event, event_id, changeset }
     }
 
-    /// The stream it was committed to.
+    /// Returns the id of the event's stream.
     pub fn stream_id(&self) -> &'a StreamId {
         &self.changeset.changeset.stream_id
     }
 
-    /// The number of its changeset in the stream, from 1.
+    /// Returns the number of the event's changeset in the stream, from 1.
     pub fn changeset_id(&self) -> ChangesetId {
         self.changeset.changeset_id
     }
 
-    /// The place of its changeset in the global order.
+    /// Returns the checkpoint of the event's changeset.
     pub fn checkpoint(&self) -> Checkpoint {
         self.changeset.checkpoint
     }
 
-    /// When it was committed.
+    /// Returns the time of the commit.
     pub fn timestamp(&self) -> Timestamp {
         self.changeset.timestamp
     }
 
-    /// The type of its stream.
+    /// Returns the type of the stream, if it has one.
     pub fn stream_type(&self) -> Option<&'a StreamType> {
         self.changeset.changeset.stream_type.as_ref()
     }
 
-    /// The metadata of its changeset.
+    /// Returns the metadata of the event's changeset.
     pub fn metadata(&self) -> &'a Json {
         &self.changeset.changeset.metadata
     }
 
-    /// Whether it is the first event of its changeset: for what counts changesets.
+    /// Returns `true` for the first event of a changeset. Use it to count changesets.
     pub fn begins_changeset(&self) -> bool {
         self.event_id == self.changeset.first_event_id
     }
 
-    /// The whole changeset.
+    /// Returns the whole changeset.
     pub fn changeset(&self) -> &'a Changeset {
         &self.changeset.changeset
     }
 }
 
-/// An event that is the projection's, and can't be read: the text does not fit the type.
+/// An event of a type that the projection knows, whose JSON does not fit that type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("event {event_id} can't be read: {reason}")]
 pub struct UnreadableEvent {
-    /// The event's number in its stream.
+    /// The number of the event in its stream.
     pub event_id: EventId,
     /// What does not fit, and where.
     pub reason: String,

@@ -1,4 +1,4 @@
-//! Read models without statements: a key and a pure function.
+//! Folds: read models made by a pure function, without SQL.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,13 +12,15 @@ use crate::database::FoldRows;
 use crate::read_model::{Change, InvalidTable, from_row, to_row};
 use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 
-/// A read model of rows: which row an event belongs to, and a pure function that makes the new row of the old.
+/// A read model made of a key and a pure function: the key says which row an event belongs to, the function
+/// makes the new row from the old one.
 ///
-/// The usual case, and the fastest: the rows a batch touches are loaded once, folded in memory, and the changed ones
-/// written together. Works on every database, and is tested without one.
+/// Choose it first. It is the fastest kind of projection: a batch loads the rows it touches once, folds them
+/// in memory and writes the changed ones together. It works on every database, and a test needs no database.
+/// Choose a [`Projection`] when one event changes many rows, or when you need SQL of your own.
 ///
-/// The rows are kept in a table of the fold's name: `key` (text), `state` (JSON text). A state that is queried by more
-/// than its key has columns instead: derive [`ReadModel`](crate::ReadModel) for it, and override
+/// By default, the table has the name of the fold and the columns `key` (text) and `state` (JSON text). For
+/// columns of your own, derive [`ReadModel`](crate::ReadModel) for the state and override
 /// [`table`](Fold::table).
 ///
 /// ```
@@ -50,47 +52,50 @@ use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 /// }
 /// ```
 pub trait Fold: Send + Sync + 'static {
-    /// What it sees, as for [`Projection::Event`].
+    /// The type of its events. See [`Projection::Event`].
     type Event: DeserializeOwned + Send + Sync + 'static;
-    /// What names a row; its text is the table's key.
+    /// The key of a row. Its text is the key in the table.
     type Key: Eq + Hash + Display + Send + Sync;
     /// A row.
     type State: Serialize + DeserializeOwned + Send + Sync;
 
-    /// Its name, as for [`Projection::name`]; the table is called so too unless [`table`](Fold::table) says otherwise.
+    /// Returns the name, by the rules of [`Projection::name`]. Also the name of the table, unless
+    /// [`table`](Fold::table) gives another.
     fn name(&self) -> &str;
 
-    /// Its version, as for [`Projection::version`].
+    /// Returns the version. See [`Projection::version`]. Default: 1.
     fn version(&self) -> u32 {
         1
     }
 
-    /// Where its rows are kept: a JSON document each, unless set. Asked for once.
+    /// Returns the table for the rows. Called once. Default: one JSON document for each row.
     ///
-    /// With [`#[derive(ReadModel)]`](crate::ReadModel) on the state it is `Account::table()`. With every change of the
-    /// table, raise the [`version`](Fold::version).
+    /// With [`#[derive(ReadModel)]`](crate::ReadModel) on the state, return `Account::table()`. Raise the
+    /// [`version`](Fold::version) with every change of the table.
     fn table(&self) -> Table {
         Table::document(self.name().to_owned())
     }
 
-    /// Which changesets it wants, and how it reads their events. Asked for once. Default: all changesets.
+    /// Returns which changesets it wants, and how it reads their events. Called once. Default: all
+    /// changesets.
     fn subscription(&self) -> Subscription {
         Subscription::default()
     }
 
-    /// The order it needs. [`Order::Stream`] when the key is a function of the stream id.
+    /// Returns the order that it needs. Return [`Order::Stream`] if the key depends on the stream id only.
+    /// Default: the global order.
     fn order(&self) -> Order {
         Order::Log
     }
 
-    /// The row an event belongs to, if any.
+    /// Returns the key of the row that an event belongs to, or `None` to ignore the event.
     fn key(&self, event: Recorded<'_, Self::Event>) -> Option<Self::Key>;
 
-    /// The row after the event; `None` removes it.
+    /// Returns the row after the event, or `None` to delete it.
     fn fold(&self, row: Option<Self::State>, event: Recorded<'_, Self::Event>) -> Option<Self::State>;
 }
 
-/// A fold as a projection, on every database that keeps rows.
+/// A fold as a projection, on every database that implements [`FoldRows`].
 pub(crate) struct Folded<F> {
     fold: F,
     table: Table,
@@ -101,10 +106,10 @@ impl<F: Fold> Folded<F> {
         Self { table: fold.table(), fold }
     }
 
-    /// With a table that can be one.
+    /// Checks the fold's table.
     pub(crate) fn checked(fold: F) -> Result<Self, InvalidTable> {
         let folded = Self::new(fold);
-        // A document's table is named like the fold, and refused with it.
+        // A document's table has the name of the fold, which is checked with the fold.
         if !folded.table.is_document() {
             folded.table.check()?;
         }
@@ -159,20 +164,20 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
 
     async fn apply_batch(&self, events: &[Recorded<'_, F::Event>], tx: &mut Tx) -> Result<(), BoxError> {
         let mut rows: Vec<Touched<F::State>> = Vec::new();
-        let mut places: HashMap<F::Key, usize> = HashMap::new();
-        // Two keys with one text are one row.
+        let mut indexes: HashMap<F::Key, usize> = HashMap::new();
+        // Two keys with the same text are the same row.
         let mut texts: HashMap<String, usize> = HashMap::new();
         let mut row_of_event = Vec::with_capacity(events.len());
         for event in events {
-            row_of_event.push(self.fold.key(*event).map(|key| match places.entry(key) {
+            row_of_event.push(self.fold.key(*event).map(|key| match indexes.entry(key) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(new) => {
                     let key = new.key().to_string();
-                    let place = *texts.entry(key).or_insert_with_key(|key| {
+                    let index = *texts.entry(key).or_insert_with_key(|key| {
                         rows.push(Touched { key: key.clone(), state: None });
                         rows.len() - 1
                     });
-                    *new.insert(place)
+                    *new.insert(index)
                 }
             }));
         }
@@ -184,8 +189,8 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         for (row, before) in rows.iter_mut().zip(&before) {
             row.state = before.as_ref().map(|before| from_row(&self.table, before)).transpose()?;
         }
-        for (event, place) in events.iter().zip(row_of_event) {
-            if let Some(row) = place.and_then(|place| rows.get_mut(place)) {
+        for (event, index) in events.iter().zip(row_of_event) {
+            if let Some(row) = index.and_then(|index| rows.get_mut(index)) {
                 row.state = self.fold.fold(row.state.take(), *event);
             }
         }

@@ -1,12 +1,12 @@
-//! Which streams are whose, when several workers share a projection.
+//! Which streams belong to which partition.
 
 use ees_store::{Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
 
-/// Streams are dealt out to so many slots, for ever; partitions are ranges of slots.
+/// The number of hash slots. A stream belongs to one slot for ever; a partition is a range of slots.
 pub(crate) const SLOTS: u32 = 256;
 
-/// A part of a projection's streams.
+/// One partition of a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Partition {
     pub(crate) index: u32,
@@ -14,12 +14,12 @@ pub(crate) struct Partition {
 }
 
 impl Partition {
-    /// All of so many partitions.
+    /// Returns all partitions, if there are `count`.
     pub(crate) fn all(count: u32) -> impl Iterator<Item = Self> {
         (0..count).map(move |index| Self { index, count })
     }
 
-    /// The one that a stream belongs to.
+    /// Returns the partition of a stream, if there are `count`.
     pub(crate) fn of(stream_id: &StreamId, count: u32) -> Self {
         let slot = u32::try_from(hash(stream_id.as_str().as_bytes()) % u64::from(SLOTS)).unwrap_or(0);
         Self { index: slot * count / SLOTS, count }
@@ -30,14 +30,15 @@ impl Partition {
     }
 }
 
-/// That a projection's streams are split over several rows, each with a position of its own.
+/// How a projection is split into partitions, each with a row and a position of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
-    /// Into how many partitions.
+    /// The number of partitions.
     pub count: u32,
-    /// Into how many they are to be split anew, once all have come to the barrier.
+    /// The new number of partitions, while it is being changed. It applies once all partitions are at the
+    /// barrier.
     pub next_count: Option<u32>,
-    /// Where all of them stop.
+    /// The checkpoint at which all partitions stop for that.
     pub barrier: Option<Checkpoint>,
 }
 
@@ -47,8 +48,8 @@ impl Split {
     }
 }
 
-/// FNV-1a, with its bits mixed once more (as MurmurHash3 ends): the same on every machine and in every version of this
-/// program.
+/// FNV-1a with the final mix of MurmurHash3. The result never changes, on any machine and in any version:
+/// stored partitions depend on it.
 pub(crate) fn hash(bytes: &[u8]) -> u64 {
     let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv);
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn a_stream_stays_in_its_slot_for_ever() {
         let slots: Vec<_> = (0..4).map(|number| Partition::of(&stream(number), SLOTS).index).collect();
-        assert_eq!(slots, KNOWN, "what is stored was dealt out so");
+        assert_eq!(slots, KNOWN, "stored partitions depend on these slots");
     }
 
     const KNOWN: [u32; 4] = [16, 71, 245, 172];

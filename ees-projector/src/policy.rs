@@ -5,16 +5,17 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use ees_store::Timestamp;
 
-/// How often and at which pace a failing changeset is tried before the [`OnFailure`] policy decides.
+/// How often and how fast a failing changeset is retried before the [`OnFailure`] policy decides.
 ///
-/// Exponential with jitter. Faults of a connection or a disk are tried at the same pace, but for ever.
+/// The delays grow exponentially, with jitter. Transient faults (a lost connection, a full disk) use the same
+/// delays, and are retried for ever.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retry {
-    /// How often it is tried again; 5 unless set.
+    /// How many times a changeset is retried. Default: 5.
     pub times: usize,
-    /// The first wait; 100 ms unless set.
+    /// The first delay. Default: 100 ms.
     pub delay_min: Duration,
-    /// The longest wait; 10 s unless set.
+    /// The longest delay. Default: 10 s.
     pub delay_max: Duration,
 }
 
@@ -25,12 +26,12 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The waits of a failing changeset; it has failed for good when they run out.
+    /// Returns the delays for a failing changeset. When they run out, the policy decides.
     pub(crate) fn delays(self) -> ExponentialBackoff {
         self.builder().with_max_times(self.times).build()
     }
 
-    /// The waits of a fault that is nobody's but the machine's.
+    /// Returns the delays for a transient fault. They never run out.
     pub(crate) fn delays_without_end(self) -> ExponentialBackoff {
         self.builder().without_max_times().build()
     }
@@ -44,31 +45,31 @@ impl Retry {
     }
 }
 
-/// What happens to a changeset that failed for good.
+/// What happens to a changeset that still fails after the last retry.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum OnFailure {
-    /// The projection stops before it, says which and why, and waits for an operator. Nothing is applied out of
-    /// order, nothing is lost.
+    /// Pauses the projection before the changeset until an operator resumes it. Nothing is applied out of
+    /// order and nothing is lost. The default.
     #[default]
     Pause,
-    /// Its stream waits, this changeset and all later ones in order; the other streams go on. Only for projections
-    /// that declare [`Order::Stream`](crate::Order::Stream).
+    /// Parks the stream: this changeset and all later ones of the stream wait, in order, and are retried. The
+    /// other streams go on. Only for projections with [`Order::Stream`](crate::Order::Stream).
     Park(Parking),
 }
 
-/// How streams are parked, and tried again.
+/// How streams are parked and retried.
 ///
-/// A parked changeset is kept until it is applied, skipped, or the read model is built anew, however long that takes:
-/// nothing else knows that it is missing. What bounds them is the two maxima.
+/// A parked changeset is kept until it is applied or skipped, or the read model is rebuilt, however long that
+/// takes: nothing else records that it is missing. The two maxima bound what is kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parking {
-    /// The most streams that may wait, in each partition; one more pauses it. 1,000 unless set.
+    /// The most parked streams in each partition. One more pauses the projection. Default: 1,000.
     pub streams_max: usize,
-    /// The most changesets that may wait, in each partition; one more pauses it. 100,000 unless set.
+    /// The most parked changesets in each partition. One more pauses the projection. Default: 100,000.
     pub changesets_max: u64,
-    /// How long a stream waits before it is tried again, doubled with every failure; 30 s unless set.
+    /// The delay before the first retry of a parked stream. It doubles with every failure. Default: 30 s.
     pub retry_after_min: Duration,
-    /// The longest such wait; 1 h unless set.
+    /// The longest delay. Default: 1 h.
     pub retry_after_max: Duration,
 }
 
@@ -84,20 +85,20 @@ impl Default for Parking {
 }
 
 impl Parking {
-    /// The wait after so many failures.
+    /// Returns the delay after this many failures.
     pub(crate) fn retry_after(self, attempts: u32) -> Duration {
         let doubled = self.retry_after_min.saturating_mul(2_u32.saturating_pow(attempts.min(30)));
         doubled.min(self.retry_after_max)
     }
 }
 
-/// The moment after so long.
+/// Returns the time after this delay.
 pub(crate) fn in_future(wait: Duration) -> Timestamp {
     let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(Timestamp::now().as_micros().saturating_add(micros))
 }
 
-/// The moment so long ago.
+/// Returns the time before this delay.
 pub(crate) fn in_past(ago: Duration) -> Timestamp {
     let micros = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(Timestamp::now().as_micros().saturating_sub(micros))

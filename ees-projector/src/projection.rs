@@ -1,4 +1,4 @@
-//! What users write: a read model, and how one event changes it.
+//! The trait for projections with SQL of your own.
 
 use std::future::Future;
 
@@ -9,66 +9,78 @@ use crate::event::Recorded;
 use crate::read_model_id::ReadModelId;
 use crate::subscription::Subscription;
 
-/// Which order a projection needs.
+/// The order of events that a projection depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
-    /// The global order: an event may depend on any earlier one.
+    /// The global order: an event may depend on any earlier one. The default.
     #[default]
     Log,
-    /// The order within each stream: what it writes for one stream does not depend on other streams. Such a
-    /// projection may park a stream that fails and go on with the others.
+    /// The order within each stream: what the projection writes for one stream does not depend on other
+    /// streams. Such a projection may park a failing stream and go on with the others, and may be split into
+    /// partitions.
     Stream,
 }
 
-/// A read model written with statements of your own, on the transaction that also moves the checkpoint.
+/// A read model that is written with statements of your own, in the transaction that also moves the
+/// checkpoint.
+///
+/// Choose a [`Fold`](crate::Fold) if a key and a pure function are enough: there is no SQL to write, and it
+/// is faster.
 ///
 /// `Tx` is the transaction of a read-model database: [`sqlite::Tx`](crate::sqlite::Tx),
-/// [`postgres::Tx`](crate::postgres::Tx), [`memory::Tx`](crate::memory::Tx). One projection can be written for several. When a key and a pure function
-/// will do, take a [`Fold`](crate::Fold): no statements to write, and faster.
+/// [`postgres::Tx`](crate::postgres::Tx), `dynamodb::Tx` or [`memory::Tx`](crate::memory::Tx). A projection
+/// can be written for several of them.
 ///
-/// Guarantees: events come in global order, each exactly once as far as the transaction reaches. Effects outside of
-/// it (a mail, another database) may happen more than once, and again in every rebuild: they do not belong here.
+/// # Guarantees
+/// Events arrive in the order of the log. Each one changes the database exactly once, as far as it changes it
+/// through `Tx`. Anything else (a mail, another database) may happen more than once, and again in every
+/// rebuild: use a [`Reactor`](crate::Reactor) for it.
 ///
-/// The future must not wait for anything slow: the transaction is open all the time.
+/// The transaction stays open while the future runs. Do not wait for anything slow in it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no projection onto a database with the transaction `{Tx}`",
-    note = "implement `Projection<{Tx}>` for it; a `Fold` is given to `Projector::fold` instead"
+    message = "`{Self}` is not a projection for databases with the transaction `{Tx}`",
+    note = "implement `Projection<{Tx}>` for it, or pass a `Fold` to `Projector::fold`"
 )]
 pub trait Projection<Tx: Send>: Send + Sync + 'static {
-    /// What it sees: an enum tagged with `type` (see [`read_event`](crate::read_event)), or
-    /// `Box<serde_json::value::RawValue>` for the text itself, or `serde::de::IgnoredAny` when only the place counts.
+    /// The type of its events: an enum tagged with `type` (see [`read_event`](crate::read_event)),
+    /// `Box<serde_json::value::RawValue>` for the JSON text, or `serde::de::IgnoredAny` if only the position
+    /// of the event matters.
     type Event: DeserializeOwned + Send + Sync + 'static;
 
-    /// Its name, for ever: lower-case letters, digits and `_`, at most 48, beginning with a letter.
+    /// Returns the name. It must never change. Lower-case letters, digits and `_`, at most 48, starting with
+    /// a letter.
     fn name(&self) -> &str;
 
-    /// Counts up with every change after which the read model must be built anew. A higher version than the one
-    /// stored wipes and replays when the projector starts.
+    /// Returns the version of the code. Raise it with every change that requires a rebuild. When the stored
+    /// version is lower, the projector rebuilds the read model at the start
+    /// ([`NewVersion`](crate::NewVersion)). Default: 1.
     fn version(&self) -> u32 {
         1
     }
 
-    /// Which changesets it wants, and how it reads their events. Asked for once. Default: all changesets.
+    /// Returns which changesets it wants, and how it reads their events. Called once. Default: all
+    /// changesets.
     fn subscription(&self) -> Subscription {
         Subscription::default()
     }
 
-    /// The order it needs. Default: the global order.
+    /// Returns the order that it needs. Default: the global order.
     fn order(&self) -> Order {
         Order::Log
     }
 
-    /// Return `true` if larger batches are faster, as for a fold, which writes each row once a batch. While the projection
-    /// is far behind it then gets up to [`Settings::span_changesets_max`](crate::Settings::span_changesets_max) at a time.
-    /// Default: `false`.
+    /// Returns `true` if larger batches are faster, as for a fold, which writes each row once in a batch.
+    /// While the projection is far behind, it then gets up to
+    /// [`Settings::span_changesets_max`](crate::Settings::span_changesets_max) changesets at a time. Default:
+    /// `false`.
     fn prefers_large_batches(&self) -> bool {
         false
     }
 
-    /// Makes its tables.
+    /// Creates its tables.
     fn create_tables(&self, tx: &mut Tx) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Drops its tables, all that [`create_tables`](Self::create_tables) made.
+    /// Drops all tables that [`create_tables`](Self::create_tables) creates.
     fn drop_tables(&self, tx: &mut Tx) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Changes the read model by one event.
@@ -78,8 +90,8 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
         tx: &mut Tx,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Changes the read model by many events, in order; the same as one [`apply`](Self::apply) each unless you know
-    /// something faster. When it fails, the events are applied again in smaller portions.
+    /// Changes the read model by several events, in order. When it fails, the worker applies the events again
+    /// in smaller portions. Default: calls [`apply`](Self::apply) for each event.
     fn apply_batch(
         &self,
         events: &[Recorded<'_, Self::Event>],
@@ -94,7 +106,7 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
     }
 }
 
-/// Whether a text can name a projection, on every database.
+/// Returns `true` if a text can name a projection on every database.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_lowercase())

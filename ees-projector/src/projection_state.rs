@@ -1,4 +1,4 @@
-//! The row that every projection has beside its tables: how far it got, and whether it may go on.
+//! The row that every projection has beside its tables: its position, and whether it may go on.
 
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -6,39 +6,39 @@ use serde::{Deserialize, Serialize};
 use crate::partition::Split;
 use crate::standby::Standby;
 
-/// How far a projection got. Moves by compare-and-set only.
+/// The position of a projection. It moves by compare-and-set only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The checkpoint it reads next: everything before it is applied or parked.
+    /// The checkpoint that the projection reads next. Everything before it is applied, parked or skipped.
     pub next: Checkpoint,
-    /// Counts up whenever an operator moves the position, so that a worker that slept through it finds out even when
-    /// the checkpoint is the same again.
+    /// Rises whenever an operator changes the row or another worker takes over. So an old worker fails at the
+    /// fence even at the same checkpoint.
     pub epoch: u64,
 }
 
-/// All that is stored of a projection besides its tables.
+/// Everything that is stored of a projection besides its tables and what is parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProjectionState {
-    /// The version its tables were made by.
+    /// The version of the code that made the tables.
     pub version: u32,
-    /// How far it got.
+    /// The position.
     pub position: Position,
-    /// The log it was fed from, once it was fed.
+    /// The id of the log. `None` until the first batch is applied.
     pub log_id: Option<LogId>,
-    /// The changeset it applied last: must still be there before it goes on.
+    /// The last changeset that was applied. The log must still have it before the projection goes on.
     pub last: Option<ChangesetRef>,
-    /// A rebuild is under way until this checkpoint is reached.
+    /// While a rebuild is in progress: the checkpoint at which it is complete.
     pub rebuild_until: Option<Checkpoint>,
-    /// Why it stands still, if it does.
+    /// The pause, while the projection is paused.
     pub pause: Option<Pause>,
-    /// That its streams are split over partitions, each with a row of its own.
+    /// The partitions, if the streams are split. Each has a row of its own.
     pub split: Option<Split>,
-    /// What it is for, when it is not the read model that is read.
+    /// The plan of a standby. `None` for the live read model.
     pub standby: Option<Standby>,
 }
 
 impl ProjectionState {
-    /// At the beginning, with empty tables.
+    /// Returns the state at the start of the log, with empty tables.
     pub(crate) fn new(version: u32) -> Self {
         let position = Position { next: Checkpoint::START, epoch: 0 };
         Self {
@@ -53,7 +53,7 @@ impl ProjectionState {
         }
     }
 
-    /// At the beginning again. The epoch tells workers of the old state.
+    /// Returns the state after a wipe. The epoch rises, so that workers with the old state fail at the fence.
     pub(crate) fn wiped(&self, version: u32, rebuild_until: Checkpoint) -> Self {
         let position = Position { next: Checkpoint::START, epoch: self.position.epoch + 1 };
         let rebuild_until = Some(rebuild_until).filter(|until| *until > Checkpoint::START);
@@ -66,7 +66,7 @@ impl ProjectionState {
         }
     }
 
-    /// At the beginning, as a standby. Its epochs are none that were ever used under its name.
+    /// Returns the state of a new standby. Its epoch was never used under its name before.
     pub(crate) fn standby(version: u32, rebuild_until: Checkpoint, standby: Standby) -> Self {
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         let position = Position { next: Checkpoint::START, epoch };
@@ -74,7 +74,7 @@ impl ProjectionState {
         Self { position, rebuild_until, standby: Some(standby), ..Self::new(version) }
     }
 
-    /// After the changesets before `next`.
+    /// Returns the state after all changesets before `next`.
     pub(crate) fn advanced(&self, next: Checkpoint, log_id: LogId, last: Option<ChangesetRef>) -> Self {
         Self {
             position: Position { next, ..self.position },
@@ -85,7 +85,8 @@ impl ProjectionState {
         }
     }
 
-    /// As an operator wants it: nobody who read the old row can write any more.
+    /// Returns the state after an operator's change. The epoch rises, so that nobody with the old state can
+    /// write.
     pub(crate) fn moved(&self, change: impl FnOnce(&mut Self)) -> Self {
         let mut moved = self.clone();
         moved.position.epoch += 1;
@@ -94,20 +95,20 @@ impl ProjectionState {
     }
 }
 
-/// A changeset that was applied, and its place then.
+/// A changeset and its checkpoint, as recorded when it was applied or parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangesetRef {
-    /// Its place in the global order.
+    /// The checkpoint of the changeset.
     pub checkpoint: Checkpoint,
-    /// Its stream.
+    /// The stream of the changeset.
     pub stream_id: StreamId,
-    /// Its number in the stream.
+    /// The number of the changeset in its stream.
     pub changeset_id: ChangesetId,
-    /// When it was committed: another changeset at the same place has another time.
+    /// The time of the commit. A different changeset at the same checkpoint has a different time.
     pub timestamp: Timestamp,
 }
 
-/// Why a projection stands still. It stays so, over restarts, until it is resumed.
+/// A pause of a projection. It lasts, over restarts, until an operator resumes the projection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Pause {
@@ -115,10 +116,10 @@ pub struct Pause {
     pub by: PausedBy,
     /// The operator's reason, or the error.
     pub reason: String,
-    /// Since when.
+    /// When it was paused.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub since: Timestamp,
-    /// The changeset that failed, when it was a failure.
+    /// The changeset that failed, if a failure paused it.
     pub failure: Option<FailedChangeset>,
 }
 
@@ -127,55 +128,55 @@ pub struct Pause {
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PausedBy {
-    /// Somebody, on purpose.
+    /// An operator.
     Operator,
-    /// A changeset failed again and again.
+    /// The worker, because a changeset still failed after the last retry.
     Failure,
 }
 
-/// Which changeset failed, and how often.
+/// The changeset that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct FailedChangeset {
-    /// Its place in the global order.
+    /// The checkpoint of the changeset.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
-    /// Its stream.
+    /// The stream of the changeset.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub stream_id: StreamId,
-    /// Its number in the stream.
+    /// The number of the changeset in its stream.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub changeset_id: ChangesetId,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
-/// A stream whose changesets wait, in order, because one of them failed.
+/// A parked stream: one of its changesets failed, and all later ones wait behind it, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct ParkedStream {
     /// The stream.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub stream_id: StreamId,
-    /// The first changeset that waits: the one that failed.
+    /// The first parked changeset: the one that failed.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub first: ChangesetId,
-    /// How many wait.
+    /// The number of parked changesets.
     pub changesets: u64,
-    /// How often the first was tried.
+    /// The number of attempts to apply the first one.
     pub attempts: u32,
-    /// What went wrong last.
+    /// The last error.
     pub error: String,
-    /// Since when; of a reactor, since when the first was the first.
+    /// When the stream was parked. For a reactor: since when this changeset is the first one.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub since: Timestamp,
-    /// When it is retried; `None` when it was given up, and waits for an operator.
+    /// The time of the next retry. `None` if the stream is given up and waits for an operator.
     #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
     pub retry_at: Option<Timestamp>,
 }
 
 impl ParkedStream {
-    /// A stream whose next changeset is `first`, which was not tried yet.
+    /// A stream whose first parked changeset has not been tried yet.
     pub(crate) fn fresh(stream_id: StreamId, first: ChangesetId) -> Self {
         let now = Timestamp::now();
         Self {
@@ -189,38 +190,38 @@ impl ParkedStream {
         }
     }
 
-    /// Whether it is not retried before an operator says so: a reactor's effect that was refused for good, or failed for
-    /// too long.
+    /// Returns `true` if the stream is not retried until an operator says so: a reactor reported a permanent
+    /// error, or has failed for too long.
     pub fn is_given_up(&self) -> bool {
         self.retry_at.is_none()
     }
 
-    /// [`retry_at`](Self::retry_at) as a number that databases can sort by: microseconds since 1970, and `i64::MAX` for a
-    /// stream that was given up.
+    /// Returns [`retry_at`](Self::retry_at) as a number that a database can sort by: microseconds since 1970,
+    /// or `i64::MAX` for a stream that is given up.
     pub fn due_micros(retry_at: Option<Timestamp>) -> i64 {
         retry_at.map_or(i64::MAX, Timestamp::as_micros)
     }
 
-    /// [`due_micros`](Self::due_micros), read back.
+    /// Converts a number from [`due_micros`](Self::due_micros) back.
     pub fn due_at(micros: i64) -> Option<Timestamp> {
         (micros != i64::MAX).then(|| Timestamp::from_micros(micros))
     }
 }
 
-/// Something an operator did, and why.
+/// An entry of the audit: what an operator did, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// When.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub at: Timestamp,
-    /// What: `pause`, `resume`, `skip`, `rebuild`, `set_checkpoint`, `retry`.
+    /// The action: `pause`, `resume`, `skip`, `rebuild`, `set_checkpoint`, `retry` and others.
     pub action: String,
-    /// The reason given.
+    /// The operator's reason.
     pub reason: String,
-    /// Where the projection was.
+    /// The checkpoint of the projection at that time.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
-    /// What was concerned, in words: the changeset that was skipped, the checkpoint moved to.
+    /// Details as text, such as the changeset that was skipped or the new checkpoint.
     pub detail: String,
 }

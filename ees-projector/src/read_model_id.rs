@@ -1,19 +1,19 @@
-//! Which read model of a projection, and which partition of it.
+//! The identity of a read model: projection, slot, partition.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::partition::Partition;
 
-/// The place of a read model: a projection has one that serves, and may have two more, each with a row and tables of
-/// its own.
+/// The slot of a read model. A projection has one live read model and may have two more. Each has a row and
+/// tables of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
-    /// The read model that serves.
+    /// The read model that readers use.
     Live,
     /// The standby: it is being built side by side, or was live before and follows for a rollback.
     Standby,
-    /// Built for a comparison, then thrown away.
+    /// The read model that a verification builds, compares and deletes. Nobody reads it.
     Scratch,
 }
 
@@ -27,10 +27,11 @@ impl Slot {
     }
 }
 
-/// Identifies a read model: its projection, its slot, and, for the row of one partition, the partition's number.
+/// Identifies a read model: its projection, its slot, and, for the row of one partition, the partition's
+/// number.
 ///
-/// A database keeps two things under it: the tables and all that is parked under [`name`](Self::name), which every
-/// partition shares, and the row with the position under [`key`](Self::key).
+/// A database uses it for two things. The tables and everything that is parked have [`name`](Self::name),
+/// which all partitions share. The row with the position has [`key`](Self::key).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReadModelId {
     slot: Slot,
@@ -41,18 +42,19 @@ pub struct ReadModelId {
 }
 
 impl ReadModelId {
-    /// A read model of a projection.
+    /// Identifies a read model of a projection.
     pub fn new(projection: &str, slot: Slot) -> Self {
         let name = format!("{projection}{}", slot.suffix());
         Self { slot, projection_bytes: projection.len(), name_bytes: name.len(), key: name.into() }
     }
 
-    /// The read model of a projection that serves.
+    /// Identifies the live read model of a projection.
     pub fn live(projection: &str) -> Self {
         Self::new(projection, Slot::Live)
     }
 
-    /// Reads a name as operators give it: a projection's, or that of its standby with `__standby` after it.
+    /// Parses a name as operators write it: the projection's name, with the suffix `__standby` for the
+    /// standby.
     pub(crate) fn parse(name: &str) -> Self {
         match name.strip_suffix(Slot::Standby.suffix()) {
             Some(projection) => Self::new(projection, Slot::Standby),
@@ -60,47 +62,48 @@ impl ReadModelId {
         }
     }
 
-    /// Whether a projection's name would be taken for another one's slot.
+    /// Returns `true` if the name of a projection ends like the name of a slot.
     pub(crate) fn is_reserved(projection: &str) -> bool {
-        // `__swap` is what a database may use between two renames.
+        // A database may use `__swap` between two renames.
         [Slot::Standby.suffix(), Slot::Scratch.suffix(), "__swap"]
             .iter()
             .any(|suffix| projection.ends_with(suffix))
     }
 
-    /// The same projection's read model in another slot.
+    /// Returns the id of the same projection's read model in another slot.
     #[must_use]
     pub fn with_slot(&self, slot: Slot) -> Self {
         Self::new(self.projection(), slot)
     }
 
-    /// One partition of this read model.
+    /// Returns the id of one partition of this read model.
     #[must_use]
     pub fn with_partition(&self, index: u32) -> Self {
         Self { key: format!("{}/{index}", self.name()).into(), ..self.clone() }
     }
 
-    /// This partition of this read model.
+    /// Returns the id of this partition of this read model.
     pub(crate) fn of_partition(&self, partition: Partition) -> Self {
         self.with_partition(partition.index)
     }
 
-    /// The projection's name.
+    /// Returns the name of the projection.
     pub fn projection(&self) -> &str {
         &self.key[..self.projection_bytes]
     }
 
-    /// The slot.
+    /// Returns the slot.
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// The read model's name: that of the projection, and for a slot other than the live one its suffix.
+    /// Returns the name of the read model: the projection's name, with a suffix for the standby and the
+    /// scratch slot.
     pub fn name(&self) -> &str {
         &self.key[..self.name_bytes]
     }
 
-    /// The name of the row with its position: [`name`](Self::name), and for a partition `/` and its number.
+    /// Returns the name of the row: [`name`](Self::name), and `/` with the number for a partition.
     pub fn key(&self) -> &str {
         &self.key
     }

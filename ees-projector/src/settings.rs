@@ -1,10 +1,10 @@
-//! How a projection is run.
+//! How a projection runs.
 
 use std::time::Duration;
 
 use crate::policy::{OnFailure, Parking, Retry};
 
-/// How a projection is run. Every value has a default that suits most.
+/// How a projection runs. The defaults suit most projections.
 ///
 /// ```
 /// use ees_projector::{OnFailure, Parking, Settings};
@@ -12,52 +12,57 @@ use crate::policy::{OnFailure, Parking, Retry};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// The most changesets in one transaction; 5,000 unless set.
+    /// The most changesets in one transaction. Default: 5,000.
     pub batch_changesets_max: usize,
-    /// The most bytes of events and metadata in one transaction (a single changeset may be larger); 4 MiB unless
-    /// set.
+    /// The most bytes of events and metadata in one transaction. A single changeset may be larger. Default: 4
+    /// MiB.
     pub batch_bytes_max: usize,
-    /// The most changesets in one transaction while a fold is far behind, as in a rebuild; 50,000 unless set. So many are
-    /// folded in memory and their rows written once; a crash loses that much work, and nothing else.
+    /// The most changesets in one transaction while a fold is far behind, as in a rebuild. They are folded in
+    /// memory and each row is written once. A crash repeats this much work. Default: 50,000.
     pub span_changesets_max: usize,
-    /// The most bytes of events and metadata in one transaction while a fold is far behind; 64 MiB unless set. They take
-    /// two or three times as much memory.
+    /// The most bytes of events and metadata in one transaction while a fold is far behind. They take two or
+    /// three times as much memory. Default: 64 MiB.
     pub span_bytes_max: usize,
-    /// How long it waits for news before it looks by itself; 20 s unless set, and at most.
+    /// The longest time between two reads of the log, if nothing announces new changesets. Default: 20 s.
+    /// Longer values count as 20 s.
     pub poll_interval: Duration,
-    /// The pace at which failures are tried again.
+    /// How failing changesets and transient faults are retried.
     pub retry: Retry,
-    /// What happens to a changeset that failed for good.
+    /// What happens to a changeset that still fails after the last retry. Default: the projection pauses.
     pub on_failure: OnFailure,
-    /// Into how many partitions a new projection's streams are dealt out, so that as many workers can be at work in it:
-    /// 1 unless set, up to 256. Only for projections that declare [`Order::Stream`](crate::Order::Stream), on a database
-    /// that several processes share. Later [`Handle::set_partitions`](crate::Handle::set_partitions) changes it.
+    /// The number of partitions of a new projection: this many workers can share its streams. 1 to 256.
+    /// Default: 1. More than 1 requires [`Order::Stream`](crate::Order::Stream) and a database that several
+    /// processes share. [`Handle::set_partitions`](crate::Handle::set_partitions) changes it later.
     pub partitions: u32,
-    /// What happens when the program comes with a newer version of the projection than the one that is stored.
+    /// What happens when the program has a newer version of the projection than the stored one. Default:
+    /// rebuild in place.
     pub new_version: NewVersion,
-    /// How long it is kept what operators did ([`Handle::audit`](crate::Handle::audit)); 90 days unless set. What is
-    /// older goes within the hour, a bounded number of entries at a time, as long as the projection is not paused.
+    /// How long the audit of operators' actions is kept ([`Handle::audit`](crate::Handle::audit)). Older
+    /// entries are deleted within an hour, in small portions, while the projection is not paused. Default: 90
+    /// days.
     pub keep_audit: Duration,
 }
 
-/// What happens when the program comes with a newer version of a projection than the one that is stored.
+/// What happens when the program has a newer version of a projection than the stored one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NewVersion {
-    /// The read model is wiped and built anew; readers see it grow.
+    /// Wipes the read model and replays the log. Readers see it grow. The default.
     #[default]
     InPlace,
-    /// The new version is built beside the old one, and takes its place when it has caught up; readers see the old one
-    /// until then. Only where the database can do that ([`postgres`](crate::postgres)), and in place elsewhere. As long
-    /// as a program with the old version runs as well, the old one goes on following.
+    /// Builds the new version in the standby while the live read model serves readers, then swaps. Requires a
+    /// database that can do this ([`postgres`](crate::postgres)); others rebuild in place. The old version
+    /// keeps following while a program with that version runs.
     SideBySide {
-        /// Compares the two before; when they differ, [`Handle::swap`](crate::Handle::swap) has to be asked. For a new
-        /// version that is meant to give the same rows, as one that is only faster.
+        /// Compares the two read models before the swap. If they differ, they are not swapped until an
+        /// operator calls [`Handle::swap`](crate::Handle::swap). Use it for a new version that must give the
+        /// same rows, such as a faster one.
         verify: bool,
     },
 }
 
 impl Settings {
-    /// How streams are parked and retried; by default also where a projection pauses, and what is parked was parked before.
+    /// Returns how streams are parked and retried. With `OnFailure::Pause` the defaults apply to streams that
+    /// were parked under an earlier setting.
     pub(crate) fn parking(&self) -> Parking {
         match self.on_failure {
             OnFailure::Park(parking) => parking,

@@ -1,42 +1,44 @@
-//! A read model beside the live one, and how the two compare.
+//! The standby of a projection, and how it compares with the live read model.
 
 use serde::{Deserialize, Serialize};
 
-/// What a read model beside the live one is for.
+/// The plan for a standby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Standby {
-    /// What it does.
+    /// The role of the standby.
     pub role: StandbyRole,
-    /// Whether it takes the live one's place by itself when it has caught up.
+    /// Whether it is swapped with the live read model when it has caught up.
     pub swap: bool,
-    /// Whether it is compared with the live one before.
+    /// Whether it is compared with the live read model before the swap.
     pub verify: bool,
-    /// Whether streams that are parked, here or there, are no reason to wait.
+    /// Whether it is swapped even if streams are parked in either of the two.
     pub force: bool,
-    /// Why it did not take the live one's place, if it should have.
+    /// Why it was not swapped, if it should have been.
     pub note: Option<String>,
 }
 
-/// What a read model beside the live one does.
+/// The role of a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StandbyRole {
-    /// It is built, or was and has not been live yet.
+    /// It is being built, or is complete and was never live.
     Building,
-    /// It was live before, and follows, so that a rollback loses nothing.
+    /// It was live before, and follows so that a rollback loses nothing.
     Following,
 }
 
-/// How a read model is built beside the live one.
+/// How a read model is rebuilt side by side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct SideBySide {
-    /// Compares the two at one and the same checkpoint before they are swapped; when they differ, they are not.
+    /// Compares the two read models at the same checkpoint before the swap. If they differ, they are not
+    /// swapped. Default: `false`.
     pub verify: bool,
-    /// Only builds: [`Handle::swap`](crate::Handle::swap) swaps.
+    /// Builds the standby without swapping it; [`Handle::swap`](crate::Handle::swap) swaps it later. Default:
+    /// `false`.
     pub no_swap: bool,
-    /// Swaps although streams are parked.
+    /// Swaps even if streams are parked. Default: `false`.
     pub force: bool,
 }
 
@@ -47,23 +49,24 @@ impl From<SideBySide> for Standby {
     }
 }
 
-/// Two read models at one and the same checkpoint.
+/// The result of comparing two read models at the same checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Comparison {
-    /// The checkpoint that both had reached.
+    /// The checkpoint of both.
     pub checkpoint: u64,
-    /// Rows compared, in all tables of the live one.
+    /// The number of rows compared, in all tables of the live read model.
     pub rows: u64,
-    /// What differs, in words: a table, or a row with its key. Empty when they are equal; at most 100.
+    /// The differences as text: a table, or a row with its key. At most 100. Empty if the read models are
+    /// equal.
     pub differences: Vec<String>,
 }
 
 impl Comparison {
-    /// Differences that are named.
+    /// The most differences that are listed.
     pub const DIFFERENCES_MAX: usize = 100;
 
-    /// Whether nothing differs.
+    /// Returns `true` if there are no differences.
     pub fn is_equal(&self) -> bool {
         self.differences.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What can be seen of a projection.
+//! The status of projections and reactors.
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -11,172 +11,173 @@ use crate::standby::Standby;
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It has not read its own row yet.
+    /// It has not read its row yet.
     #[default]
     Starting,
-    /// It has applied everything, and waits for more.
+    /// It has applied everything and waits for new changesets.
     Following,
-    /// It applies what it has not seen yet.
+    /// It is applying changesets and is behind the head of the log.
     CatchingUp,
-    /// It was wiped, and has not yet reached where the log ended then.
+    /// It was wiped and has not yet reached the checkpoint that was the head of the log then.
     Rebuilding,
-    /// Something failed, and is tried again.
+    /// A step failed and is retried.
     Retrying,
-    /// Not there for this program: the one that is read is another version's.
+    /// This program's version has no such read model: the live one has another version.
     Absent,
-    /// Another worker is at work in it; see the owner.
+    /// Another worker has the lease. See `owner`.
     Elsewhere,
-    /// It stands still until it is resumed.
+    /// It is paused until an operator resumes it.
     Paused,
-    /// It can't go on: the log was replaced, or its tables belong to a newer version. See the error.
+    /// It can't go on: the log was replaced, or its tables belong to a newer version. See `last_error`.
     Stopped,
 }
 
-/// What a name stands for.
+/// A projection or a reactor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// It keeps a read model, which can be built anew.
+    /// It keeps a read model, which can be rebuilt.
     #[default]
     Projection,
-    /// It acts outside of any read model, and is never replayed.
+    /// It acts outside of any read model and is never replayed.
     Reactor,
 }
 
-/// What went wrong last.
+/// The last error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Failure {
-    /// What, in words.
+    /// The error as text.
     pub message: String,
-    /// When.
+    /// When it happened.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub at: Timestamp,
-    /// How often in a row.
+    /// How many attempts have failed in a row.
     pub attempts: u32,
-    /// The changeset it failed at, if it was one.
+    /// The checkpoint of the changeset that failed, if a changeset did.
     #[cfg_attr(feature = "http", schema(value_type = Option<u64>))]
     pub checkpoint: Option<Checkpoint>,
-    /// Its stream.
+    /// The stream of that changeset.
     #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
     pub stream_id: Option<StreamId>,
-    /// Its number in the stream.
+    /// The number of that changeset in its stream.
     #[cfg_attr(feature = "http", schema(value_type = Option<u64>))]
     pub changeset_id: Option<ChangesetId>,
 }
 
-/// How far a rebuild is.
+/// The progress of a rebuild.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Rebuild {
-    /// The checkpoint at which it is done.
+    /// The checkpoint at which the rebuild is complete.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub until: Checkpoint,
-    /// 0 to 100.
+    /// The progress in percent, from 0 to 100.
     pub percent: f64,
-    /// Seconds left at the current rate, once there is one.
+    /// Estimated seconds left at the current rate, once a rate is known.
     pub seconds_left: Option<f64>,
 }
 
-/// All that can be seen of a projection.
+/// The status of a projection or a reactor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Status {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// A projection or a reactor.
     #[serde(default)]
     pub kind: Kind,
-    /// Its version; 0 for a reactor.
+    /// The version of the code. 0 for a reactor.
     pub version: u32,
     /// What it is doing.
     pub state: State,
-    /// The checkpoint it reads next.
+    /// The checkpoint that it reads next.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
-    /// The checkpoint after the newest changeset of the log, as far as known.
+    /// The last known head of the log: the checkpoint after the newest changeset.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub head: Checkpoint,
-    /// The worker that is at work in it, where several share a database.
+    /// The worker that has the lease, where several workers share the database.
     pub owner: Option<String>,
-    /// How many changesets it is behind.
+    /// The lag in changesets.
     pub lag_changesets: u64,
-    /// How many seconds ago the oldest changeset was committed that it has not applied; 0 when there is none.
+    /// The lag in seconds: the age of the oldest changeset that is not applied yet. 0 when there is none.
     pub lag_seconds: f64,
-    /// Changesets a second, over the last seconds.
+    /// Changesets per second, over the last seconds.
     pub rate: f64,
-    /// What went wrong last, until it went right again.
+    /// The last error. Cleared by the next success.
     pub last_error: Option<Failure>,
-    /// Why it is paused, if it is.
+    /// The pause, while it is paused.
     pub pause: Option<Pause>,
-    /// Streams that wait because one of their changesets failed.
+    /// The number of parked streams: one of their changesets failed.
     pub parked_streams: usize,
-    /// Of these, those that a reactor has given up on: they wait for an operator.
+    /// The number of parked streams that are given up: they are not retried until an operator says so.
+    /// Reactors only.
     #[serde(default)]
     pub given_up_streams: usize,
-    /// Of a reactor, its effects since this process began.
+    /// The effects since this process started. Reactors only.
     #[serde(default)]
     pub effects: Option<EffectCounts>,
-    /// How far the rebuild is, while there is one.
+    /// The progress of the rebuild, while there is one.
     pub rebuild: Option<Rebuild>,
-    /// The partitions, where its streams are dealt out.
+    /// The partitions, if its streams are split into partitions.
     pub partitions: Vec<PartitionStatus>,
-    /// The read model beside it, while there is one that this program can work on.
+    /// The standby, while there is one of this program's version.
     pub standby: Option<StandbyStatus>,
-    /// Why somebody should look: it is paused, stopped, or behind and not moving. `None` when all is well.
+    /// Why an operator should look: it is paused, stopped, or behind and not moving. `None` when all is well.
     pub stalled: Option<String>,
 }
 
-/// How many effects a reactor's worker saw the end of.
+/// How many effects of a reactor ended in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct EffectCounts {
-    /// Done.
+    /// Effects that were done.
     pub done: u64,
     /// Attempts that failed.
     pub failed: u64,
 }
 
-/// A part of a projection's streams, and who is at work in it.
+/// The status of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct PartitionStatus {
-    /// Which one, from 0.
+    /// The number of the partition, from 0.
     pub partition: u32,
-    /// The checkpoint it reads next.
+    /// The checkpoint that it reads next.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
-    /// The worker that is at work in it.
+    /// The worker that has the lease.
     pub owner: Option<String>,
-    /// Why it is paused, if it is.
+    /// The pause, while it is paused.
     pub pause: Option<Pause>,
 }
 
-/// A read model beside the live one.
+/// The status of a standby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct StandbyStatus {
-    /// Its version.
+    /// The version of the code that builds it.
     pub version: u32,
-    /// What it is for.
+    /// What is planned for it.
     pub plan: Standby,
     /// What it is doing.
     pub state: State,
-    /// The checkpoint it reads next.
+    /// The checkpoint that it reads next.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
-    /// Changes when it is made, when it is swapped, and when an operator or another worker takes it over: for telling
-    /// one that was made just now from the one that was there before.
+    /// Changes when the standby is created or swapped, and when an operator or another worker takes it over.
+    /// Use it to tell a new standby from an earlier one.
     pub epoch: u64,
-    /// Changesets a second, over the last seconds.
+    /// Changesets per second, over the last seconds.
     pub rate: f64,
-    /// How far it is, while it is being built.
+    /// The progress of the build, while it is being built.
     pub rebuild: Option<Rebuild>,
-    /// What went wrong last, until it went right again.
+    /// The last error. Cleared by the next success.
     pub last_error: Option<Failure>,
-    /// Why it is paused, if it is.
+    /// The pause, while it is paused.
     pub pause: Option<Pause>,
-    /// The worker that is at work in it.
+    /// The worker that has the lease.
     pub owner: Option<String>,
 }

@@ -1,10 +1,10 @@
-//! Which part of the log a projection or a reactor sees, and how it reads events.
+//! Which changesets a projection or a reactor wants, and how it reads their events.
 
 use ees_store::Filter;
 use ees_store::event::Reading;
 
-/// Which changesets a projection or a reactor wants, and how it reads their events. By default all changesets, with
-/// events of unknown types skipped.
+/// Which changesets a projection or a reactor wants, and how it reads their events. Default: all changesets;
+/// events of unknown types are skipped.
 ///
 /// ```
 /// use ees_projector::Subscription;
@@ -16,25 +16,26 @@ use ees_store::event::Reading;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Subscription {
-    /// Which changesets it wants. The filter names event types as they are called today.
+    /// Which changesets to read. The filter uses the current names of event types.
     pub filter: Filter,
-    /// How it reads events: upcasters bring old ones up to date; unknown types are skipped by default, or refused.
+    /// How to read events: the upcasters for old events, and whether unknown types are skipped (the default)
+    /// or refused.
     pub reading: Reading,
 }
 
 impl Subscription {
-    /// To the changesets that pass a filter.
+    /// Subscribes to the changesets that pass the filter.
     pub fn to(filter: Filter) -> Self {
         Self { filter, ..Self::default() }
     }
 
-    /// Reads events this way.
+    /// Sets how events are read.
     #[must_use]
     pub fn with_reading(self, reading: Reading) -> Self {
         Self { reading, ..self }
     }
 
-    /// What the log is asked for: the filter, by all names that the events have had.
+    /// Returns the filter for the log: it includes all earlier names of the event types.
     pub(crate) fn log_filter(&self) -> Filter {
         self.reading.upcasters().widened(self.filter.clone())
     }

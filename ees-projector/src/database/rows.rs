@@ -1,4 +1,5 @@
-//! What a transaction keeps besides the projection's own row.
+//! The rows that a transaction keeps besides the projection's own: parked streams, the audit, the ledger, the
+//! rows of folds.
 
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::read_model::{Change, Row, Table};
 use crate::read_model_id::ReadModelId;
 
-/// The part of a transaction that keeps what is parked.
+/// The rows of parked streams.
 pub trait ParkedRows {
-    /// Puts a changeset behind those of its stream that wait. The stream's row is made by the first.
+    /// Appends a changeset to the parked changesets of its stream. The first one inserts the stream's row.
     fn park(
         &mut self,
         model: &ReadModelId,
@@ -22,13 +23,13 @@ pub trait ParkedRows {
         retry_at: Option<Timestamp>,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// The streams that wait, those to be tried first at the front.
+    /// Returns the parked streams, sorted by the time of their next retry.
     fn parked(
         &mut self,
         model: &ReadModelId,
     ) -> impl Future<Output = Result<Vec<ParkedStream>, BoxError>> + Send;
 
-    /// The places of a stream's changesets that wait, in order, at most so many.
+    /// Returns the checkpoints of the first `limit` parked changesets of a stream, in order.
     fn parked_places(
         &mut self,
         model: &ReadModelId,
@@ -36,8 +37,8 @@ pub trait ParkedRows {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Checkpoint>, BoxError>> + Send;
 
-    /// Takes a changeset out of those that wait, and its stream when it was the last one; `false` when it was not
-    /// there.
+    /// Removes a parked changeset, and its stream's row with the last one. Returns `false` if it was not
+    /// parked.
     fn unpark(
         &mut self,
         model: &ReadModelId,
@@ -45,36 +46,36 @@ pub trait ParkedRows {
         checkpoint: Checkpoint,
     ) -> impl Future<Output = Result<bool, BoxError>> + Send;
 
-    /// Notes how a stream that waits stands: attempts, error, since when, and when it is tried again. Nothing, when none of
-    /// its changesets waits any more.
+    /// Updates a parked stream: attempts, error, since when, next retry. Does nothing if none of its
+    /// changesets is parked any more.
     fn update_parked(
         &mut self,
         model: &ReadModelId,
         stream: &ParkedStream,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Forgets all that waits.
+    /// Removes everything that is parked in the read model.
     fn clear_parked(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
-/// The part of a transaction that keeps what operators did.
+/// The rows of the audit.
 pub trait AuditRows {
-    /// Notes what an operator did.
+    /// Appends an entry to the audit.
     fn audit(
         &mut self,
         model: &ReadModelId,
         entry: &AuditEntry,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// What operators did, the newest first, at most so many.
+    /// Returns the newest `limit` entries of the audit, the newest first.
     fn audit_entries(
         &mut self,
         model: &ReadModelId,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<AuditEntry>, BoxError>> + Send;
 
-    /// Forgets what operators did before that moment, the oldest first, and what else only matters for a while; at most
-    /// so many of each. How many entries went.
+    /// Deletes audit entries older than `audit_before`, the oldest first, and other records that have
+    /// expired; at most `limit` of each kind. Returns the number of deleted entries.
     fn sweep(
         &mut self,
         model: &ReadModelId,
@@ -83,10 +84,11 @@ pub trait AuditRows {
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
 }
 
-/// The part of a transaction that keeps the ledgers of reactors.
+/// The rows of a reactor's ledger.
 pub trait LedgerRows {
-    /// Notes that an effect is begun once more, unless it is done; how it stands then. `within` is how long an attempt
-    /// lasts at most: where there is no lease, one that may be under way elsewhere makes it fail with [`Fenced`](super::Fenced).
+    /// Records a new attempt of an effect, unless the effect is done. Returns the effect as it is then.
+    /// `within` is the longest that an attempt may take. A database without leases returns
+    /// [`Fenced`](super::Fenced) while another worker's attempt may still be in progress.
     fn begin_effect(
         &mut self,
         model: &ReadModelId,
@@ -95,7 +97,7 @@ pub trait LedgerRows {
         within: Duration,
     ) -> impl Future<Output = Result<Effect, BoxError>> + Send;
 
-    /// Notes how an effect ended.
+    /// Records how an attempt ended.
     fn end_effect(
         &mut self,
         model: &ReadModelId,
@@ -103,7 +105,7 @@ pub trait LedgerRows {
         ended: &Ended,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Notes of a changeset's effects what became of those that are not done.
+    /// Sets the state of all effects of a changeset that are not done.
     fn settle_effects(
         &mut self,
         model: &ReadModelId,
@@ -112,14 +114,15 @@ pub trait LedgerRows {
         state: EffectState,
     ) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// The effects that are asked for, those begun last at the front.
+    /// Returns the effects that match, those begun last first.
     fn effects(
         &mut self,
         model: &ReadModelId,
         wanted: &EffectQuery,
     ) -> impl Future<Output = Result<Vec<Effect>, BoxError>> + Send;
 
-    /// Forgets effects that were done or discarded before that moment, at most so many. How many went.
+    /// Deletes effects that were done or discarded before this time, at most `limit`. Returns the number of
+    /// deleted effects.
     fn sweep_effects(
         &mut self,
         model: &ReadModelId,
@@ -128,22 +131,22 @@ pub trait LedgerRows {
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
 }
 
-/// A transaction that keeps the rows of folds. A key is text to whoever calls; it fits the table's key.
+/// The rows of folds. A key is given as its text, and fits the key column of the table.
 pub trait FoldRows: Transaction {
-    /// Makes the table and its indexes.
+    /// Creates the table and its indexes.
     fn create_table(&mut self, table: &Table) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// Drops the table, if there is one.
+    /// Drops the table if it exists.
     fn drop_table(&mut self, table: &Table) -> impl Future<Output = Result<(), BoxError>> + Send;
 
-    /// The rows under these keys, in their order.
+    /// Returns the rows with these keys, in the order of the keys. `None`: there is no such row.
     fn load_rows(
         &mut self,
         table: &Table,
         keys: &[&str],
     ) -> impl Future<Output = Result<Vec<Option<Row>>, BoxError>> + Send;
 
-    /// Writes these rows; of each key there is one. `None` removes the row.
+    /// Writes these rows, at most one for each key. A change without a row deletes the row.
     fn write_rows(
         &mut self,
         table: &Table,

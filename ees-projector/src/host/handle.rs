@@ -1,4 +1,4 @@
-//! The face of running projections: look at them, steer them, wait for them.
+//! The handle of running projections: look at them, operate them, wait for them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,11 @@ use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::side_by_side::estimate::Estimate;
 use crate::worker::worker_status::WorkerStatus;
 
-/// The running projections of one process. Cloning is cheap.
+/// The running projections and reactors of one process: look at them, operate them, wait for them. Cloning is
+/// cheap.
 ///
-/// A read model beside a live one is paused, resumed, and its streams retried or skipped, under the projection's name with
-/// `__standby` after it.
+/// Methods take the name of a projection. To pause, resume, retry or skip in its standby, append `__standby`
+/// to the name.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) projections: Arc<BTreeMap<String, RunningProjection>>,
@@ -30,12 +31,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The names of all projections, sorted.
+    /// Returns the names of all projections and reactors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.projections.keys().map(String::as_str)
     }
 
-    /// The status of all projections, by name.
+    /// Returns the status of all projections and reactors, sorted by name.
     pub async fn list(&self) -> Vec<Status> {
         let mut list = Vec::with_capacity(self.projections.len());
         for (name, projection) in self.projections.iter() {
@@ -44,40 +45,41 @@ impl Handle {
         list
     }
 
-    /// The status of one projection.
+    /// Returns the status of one projection.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`].
+    /// [`OperateError::Unknown`] if there is no projection of this name.
     pub async fn status(&self, name: &str) -> Result<Status, OperateError> {
         Ok(self.look(name, self.running(name)?).await)
     }
 
-    /// Lets all projections look for news now, which they also do by themselves: for whoever is told of them in another
-    /// way.
+    /// Polls the log now, for all projections. They also poll by themselves: call this when something else
+    /// announces new changesets.
     pub fn wake(&self) {
         for projection in self.projections.values() {
             projection.status.wake();
         }
     }
 
-    /// Stops a projection between two steps, until it is resumed, over restarts too.
+    /// Pauses a projection after the current step. It stays paused, over restarts, until
+    /// [`resume`](Self::resume).
     ///
     /// # Errors
-    /// Each [`OperateError`] says what to do.
+    /// See [`OperateError`]: each variant says what to do.
     pub async fn pause(&self, name: &str, reason: &str) -> Result<(), OperateError> {
         self.operate(name, Action::Pause, reason).await
     }
 
-    /// Lets a paused projection go on, and try again what it failed at.
+    /// Resumes a paused projection. It retries the changeset that failed.
     ///
     /// # Errors
-    /// Each [`OperateError`] says what to do.
+    /// See [`OperateError`]: each variant says what to do.
     pub async fn resume(&self, name: &str, reason: &str) -> Result<(), OperateError> {
         self.operate(name, Action::Resume, reason).await
     }
 
-    /// Leaves out one changeset, for ever (until the next rebuild): the one the projection stands before, or the
-    /// first of a parked stream. It goes on then.
+    /// Skips one changeset until the next rebuild, and goes on: the next changeset of the projection, or the
+    /// first one of a parked stream.
     ///
     /// # Errors
     /// [`OperateError::NotSkippable`] for any other changeset.
@@ -85,11 +87,12 @@ impl Handle {
         self.operate(name, Action::Skip(checkpoint), reason).await
     }
 
-    /// Moves a projection that stands at `believed` to `wanted`, without touching its tables: what lies between is
-    /// left out, or applied once more. For repairs by somebody who knows.
+    /// Sets the checkpoint of a projection from `believed` to `wanted` without changing its tables. The
+    /// changesets in between are left out, or applied once more. For repairs, if you know what the tables
+    /// contain.
     ///
     /// # Errors
-    /// [`OperateError::Moved`] when it stands elsewhere.
+    /// [`OperateError::Moved`] if the projection is not at `believed`.
     pub async fn set_checkpoint(
         &self,
         name: &str,
@@ -100,23 +103,26 @@ impl Handle {
         self.operate(name, Action::SetCheckpoint { believed, wanted }, reason).await
     }
 
-    /// Wipes the read model and replays the log from zero. Readers see it grow again. A crash on the way is made up
-    /// for: the wipe is one transaction, and the replay goes on where it was. A paused projection goes on.
+    /// Wipes the read model and replays the log from the start. Readers see it grow. After a crash it goes
+    /// on: the wipe is one transaction, and the replay keeps its checkpoint. Resumes a paused projection.
     ///
     /// # Errors
-    /// Each [`OperateError`] says what to do.
+    /// See [`OperateError`]: each variant says what to do.
     pub async fn rebuild(&self, name: &str, reason: &str) -> Result<(), OperateError> {
         self.operate(name, Action::Rebuild, reason).await
     }
 
-    /// Builds the read model anew beside the live one, which goes on serving and following meanwhile. When it has caught
-    /// up it takes the live one's place, in one transaction; the old one follows from then on, for a rollback. What is
-    /// planned stands in the database: a crash on the way is made up for.
+    /// Builds the read model in the standby while the live one serves readers and follows. When the standby
+    /// has caught up, it is swapped with the live read model in one transaction. The former live read model
+    /// then follows as the standby, for a [`rollback`](Self::rollback). The plan is stored, so a crash does
+    /// not lose it.
     ///
-    /// Readers that name their columns, and the schema of the projection's name, see the one or the other, whole.
+    /// Readers that name the columns, and the schema by the projection's name, always see one complete read
+    /// model.
     ///
     /// # Errors
-    /// [`OperateError`] when one is being built already, or the database has no room beside a read model.
+    /// [`OperateError::AlreadyBuilding`] if a standby is being built already. [`OperateError::NotSupported`]
+    /// if the database can't build side by side.
     pub async fn rebuild_side_by_side(
         &self,
         name: &str,
@@ -126,17 +132,17 @@ impl Handle {
         self.operate(name, Action::BuildStandby(wanted), reason).await
     }
 
-    /// Lets the read model that was built beside the live one take its place, when it did not by itself.
+    /// Swaps the standby with the live read model, if that did not happen by itself. `force` swaps even if
+    /// streams are parked or readers have old transactions open.
     ///
     /// # Errors
-    /// [`OperateError`] when there is none, or when it has parked streams or is still being built and it is not
-    /// forced.
+    /// [`OperateError::NoStandby`] if there is none. Other variants say why it can't be swapped now.
     pub async fn swap(&self, name: &str, force: bool, reason: &str) -> Result<(), OperateError> {
         self.operate_standby(name, Action::Swap { back: false, force }, reason).await
     }
 
-    /// Brings back the read model that was live before. Nothing is lost: it has followed, as long as a program with its
-    /// version runs. Another rollback takes this one back.
+    /// Swaps back to the read model that was live before. It loses nothing: that read model has followed
+    /// while a program with its version was running. A second rollback undoes the first.
     ///
     /// # Errors
     /// As for [`swap`](Self::swap).
@@ -144,63 +150,65 @@ impl Handle {
         self.operate_standby(name, Action::Swap { back: true, force }, reason).await
     }
 
-    /// Deals a projection's streams out to so many partitions, so that as many workers can be at work in it. Nothing is
-    /// rebuilt: those there are stop at one common checkpoint, and go on from there as the new ones.
+    /// Sets the number of partitions: this many workers can share the projection's streams. Nothing is
+    /// rebuilt. The partitions stop at a common checkpoint, the barrier, and the new ones go on from there.
     ///
     /// # Errors
-    /// [`OperateError`] for a projection that needs the global order, or more than 256.
+    /// [`OperateError`] if the projection needs the global order, if `count` is not 1 to 256, or if the
+    /// database does not support partitions.
     pub async fn set_partitions(&self, name: &str, count: u32, reason: &str) -> Result<(), OperateError> {
         self.operate(name, Action::SetPartitions(count), reason).await
     }
 
-    /// Throws away the read model beside the live one.
+    /// Discards the standby.
     ///
     /// # Errors
-    /// [`OperateError`] when there is none.
+    /// [`OperateError::NoStandby`] if there is none.
     pub async fn discard_standby(&self, name: &str, reason: &str) -> Result<(), OperateError> {
         self.operate_standby(name, Action::Discard, reason).await
     }
 
-    /// Builds the read model once more, aside, and compares it with the live one at one and the same checkpoint. Takes
-    /// as long as a rebuild; the live one goes on meanwhile.
+    /// Builds the read model once more in the scratch slot and compares it with the live one at the same
+    /// checkpoint. This takes as long as a rebuild. The live read model goes on meanwhile.
     ///
     /// # Errors
-    /// [`OperateError`] where the database can't, or the projection fails.
+    /// [`OperateError`] if the database can't do this, or if the projection fails.
     pub async fn verify(&self, name: &str) -> Result<Comparison, OperateError> {
         self.running(name)?.inspect.verify(Arc::new(WorkerStatus::new())).await
     }
 
-    /// Begins what [`verify`](Self::verify) does, unless it is under way already.
+    /// Starts [`verify`](Self::verify) in the background, unless a verification is in progress.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`].
+    /// [`OperateError::Unknown`] if there is no projection of this name.
     pub fn begin_verification(&self, name: &str) -> Result<(), OperateError> {
         let projection = self.running(name)?;
         projection.verifier.begin(|status| projection.inspect.verify(status));
         Ok(())
     }
 
-    /// How far the verification is that was begun last in this process, or what it found.
+    /// Returns the progress or the result of the last verification that was started in this process.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`].
+    /// [`OperateError::Unknown`] if there is no projection of this name.
     pub fn verification(&self, name: &str) -> Result<Option<Verification>, OperateError> {
         Ok(self.running(name)?.verifier.status())
     }
 
-    /// What a rebuild would take. Changes nothing.
+    /// Estimates the time and the space of a rebuild. Changes nothing.
     ///
     /// # Errors
-    /// Each [`OperateError`] says what to do.
+    /// See [`OperateError`]: each variant says what to do.
     pub async fn estimate(&self, name: &str) -> Result<Estimate, OperateError> {
         self.running(name)?.inspect.estimate().await
     }
 
-    /// Tries parked streams again now: one, or all. [`parked`](Self::parked) tells what became of them; of a reactor's
-    /// streams it does so in a while, since what they do may take long.
+    /// Retries parked streams now: one, or all with `None`. Returns after the retry of a projection's
+    /// streams. Returns at once for a reactor, whose effects may take long. [`parked`](Self::parked) shows
+    /// the result.
     ///
     /// # Errors
-    /// [`OperateError`] when no such stream is parked.
+    /// [`OperateError::NotParked`] if the stream is not parked.
     pub async fn retry_parked(
         &self,
         name: &str,
@@ -210,16 +218,17 @@ impl Handle {
         self.operate(name, Action::Retry(stream_id), reason).await
     }
 
-    /// The streams that wait because one of their changesets failed.
+    /// Returns the parked streams.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::Unavailable`].
+    /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn parked(&self, name: &str) -> Result<Vec<ParkedStream>, OperateError> {
         self.running(name)?.inspect.parked(ReadModelId::parse(name).slot()).await
     }
 
-    /// Leaves out what a changeset calls for that was not done yet, for ever: the first of a stream that waits, or the one
-    /// that the reactor stands before. What comes after it in the stream goes on.
+    /// Discards the effects of one changeset that are not done, for good: of the first changeset of a parked
+    /// stream, or of the next changeset of the reactor. The later changesets of the stream go
+    /// on.
     ///
     /// # Errors
     /// [`OperateError::NotSkippable`] for any other changeset.
@@ -235,18 +244,18 @@ impl Handle {
         self.operate(name, Action::DiscardEffects(checkpoint), reason).await
     }
 
-    /// What a reactor's ledger has, those begun last at the front.
+    /// Returns effects from a reactor's ledger, those begun last first.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::Unavailable`].
+    /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn effects(&self, name: &str, wanted: EffectQuery) -> Result<Vec<Effect>, OperateError> {
         self.running(name)?.inspect.effects(wanted).await
     }
 
-    /// What operators did with a projection and why, the newest first.
+    /// Returns the last `limit` operators' actions and their reasons, the newest first.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::Unavailable`].
+    /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn audit(&self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, OperateError> {
         self.running(name)?.inspect.audit(limit).await
     }
@@ -258,7 +267,7 @@ impl Handle {
         })
     }
 
-    /// The read model beside a live one has its name, and `__standby` after it.
+    /// Sends the action to the worker of the read model that the name stands for.
     async fn operate(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
         match ReadModelId::parse(name).slot() {
             Slot::Standby => self.operate_standby(name, action, reason).await,
@@ -286,13 +295,13 @@ impl Handle {
         projection.describe(name, self.stalled_after)
     }
 
-    /// How long ago the changeset at this checkpoint was committed.
+    /// Returns the time since the changeset at this checkpoint was committed.
     async fn age_of(&self, checkpoint: Checkpoint) -> Option<Duration> {
         let page = self.log.read(LogQuery::from(checkpoint, 1)).await.ok()?;
         page.changesets.first().map(|oldest| oldest.timestamp.elapsed())
     }
 
-    /// The status of all as of the last look, without asking anybody: at most seconds old.
+    /// Returns the last known status of all projections without a query. It is a few seconds old at most.
     #[cfg(feature = "http")]
     pub(crate) fn glance(&self) -> Vec<Status> {
         self.projections.iter().map(|(name, it)| it.describe(name, self.stalled_after)).collect()

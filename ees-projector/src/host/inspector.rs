@@ -1,4 +1,4 @@
-//! What others may read from a projection's database while its worker is at work.
+//! Queries of a projection's database that do not wait for its worker.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::worker::core::Core;
 use crate::worker::side_by_side::estimate::Estimate;
 use crate::worker::worker_status::WorkerStatus;
 
-/// Reads, beside the worker.
+/// Reads a projection's database while its worker runs.
 pub(super) struct Inspector<D: Database>(pub(super) Arc<Core<D>>);
 
 impl<D: Database> Inspect for Inspector<D> {

@@ -1,5 +1,5 @@
-//! Where projections and reactors live: in a process that stays (`projector`, looked at and steered through `handle`), or in one
-//! that is called (`on_demand`).
+//! Hosts of projections and reactors: `projector` for a process that stays, operated through `handle`;
+//! `on_demand` for a function or a job that is called.
 
 pub(crate) mod handle;
 mod inspector;

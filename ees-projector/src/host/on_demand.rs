@@ -1,4 +1,4 @@
-//! Projections and reactors for hosts that do not stay, or that are told when there is something to do.
+//! Projections and reactors for hosts that do not stay, such as functions and scheduled jobs.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,12 +24,12 @@ use crate::worker::processor::reactor::ReactorAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
-/// A projection or a reactor that works when it is told to: what AWS Lambda functions and scheduled jobs are made of.
+/// A projection or a reactor that works when it is called: for AWS Lambda functions and scheduled jobs.
 ///
-/// A process that stays takes a [`Projector`](crate::Projector) instead. Both may be at work in the same projection at
-/// once: one of the two loses each step, and changes nothing.
+/// In a process that stays, choose a [`Projector`](crate::Projector). Both may run the same projection at the
+/// same time: one of the two loses each step and changes nothing.
 ///
-/// Made once and kept over calls; calls that come at the same time wait for one another.
+/// Create it once and keep it for all calls. Concurrent calls wait for one another.
 ///
 /// ```
 /// use std::{sync::Arc, time::{Duration, Instant}};
@@ -57,10 +57,10 @@ pub struct OnDemand {
 }
 
 impl OnDemand {
-    /// A projection onto a database.
+    /// Creates one for a projection onto a database.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`] if the projection or its settings are invalid.
     pub fn projection<P, D>(
         projection: P,
         database: D,
@@ -74,10 +74,10 @@ impl OnDemand {
         Ok(Self::new(checked(ProjectionAdapter::new(projection), &settings)?, database, log, settings))
     }
 
-    /// A fold onto a database.
+    /// Creates one for a fold onto a database.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`] if the fold or its settings are invalid.
     pub fn fold<F, D>(
         fold: F,
         database: D,
@@ -92,10 +92,10 @@ impl OnDemand {
         Self::projection(Folded::checked(fold)?, database, log, settings)
     }
 
-    /// A reactor, whose position is kept in a database.
+    /// Creates one for a reactor. The database keeps its position and its ledger.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`] if the reactor or its settings are invalid.
     pub fn reactor<R, D>(
         reactor: R,
         database: D,
@@ -122,51 +122,52 @@ impl OnDemand {
         Self { name, log, worker: Mutex::new(worker) }
     }
 
-    /// Its name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Applies what is new, then returns: when there is nothing new any more, when it is paused or another worker is at
-    /// work in it, or when the deadline is near. A step that has begun is finished, so leave it a margin; of a reactor, an
-    /// [effect](crate::reactor::Cause::effect) that has begun, and no other is begun then.
+    /// Applies new changesets until there are none, the projection is paused, another worker has the lease,
+    /// or the deadline is near. A step that has begun is finished, so leave a margin before the end of the
+    /// process. A reactor finishes the [effects](crate::reactor::Cause::effect) that have begun and begins no
+    /// others.
     ///
     /// # Cancellation
-    /// Safe: what was begun leaves no trace (of a projection), or is done again (by a reactor).
+    /// Safe. An unfinished step of a projection changes nothing; a reactor repeats it.
     pub async fn drain_until(&self, deadline: Instant) -> Drained {
         self.worker.lock().await.drain_until(deadline).await
     }
 
-    /// The checkpoint it reads next, whoever took it there.
+    /// Returns the checkpoint that it reads next, whichever worker moved it there.
     ///
     /// # Errors
-    /// [`OperateError::Unavailable`] when its database can't be read.
+    /// [`OperateError::Unavailable`] if its database can't be read.
     pub async fn stands_at(&self) -> Result<Checkpoint, OperateError> {
         self.worker.lock().await.stands_at().await
     }
 
-    /// Of these changesets, which it has applied (or parked, or skipped), in their order. `false` also for one that has no
-    /// place in the log yet.
+    /// Returns, for each of these changesets, whether it is applied (or parked, or skipped), in their order.
+    /// `false` also for a changeset that has no checkpoint in the log yet.
     ///
     /// # Errors
-    /// [`OperateError::Unavailable`] when its database or the log can't be read.
+    /// [`OperateError::Unavailable`] if its database or the log can't be read.
     pub async fn has_passed(
         &self,
         changesets: &[(StreamId, ChangesetId)],
     ) -> Result<Vec<bool>, OperateError> {
-        let mut passing = PendingChangesets::of(changesets.iter().map(|(stream_id, id)| (stream_id, *id)));
-        self.look(&mut passing).await?;
-        Ok(changesets.iter().map(|(stream_id, id)| passing.is_passed(stream_id, *id)).collect())
+        let mut pending = PendingChangesets::of(changesets.iter().map(|(stream_id, id)| (stream_id, *id)));
+        self.look(&mut pending).await?;
+        Ok(changesets.iter().map(|(stream_id, id)| pending.is_passed(stream_id, *id)).collect())
     }
 
-    /// Looks which of these it is past by now.
-    pub(crate) async fn look(&self, passing: &mut PendingChangesets) -> Result<(), OperateError> {
+    /// Updates which of these changesets it has passed.
+    pub(crate) async fn look(&self, pending: &mut PendingChangesets) -> Result<(), OperateError> {
         let next = self.stands_at().await?;
-        let looked = passing.look(&*self.log, |place| place < next).await;
+        let looked = pending.look(&*self.log, |checkpoint| checkpoint < next).await;
         looked.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))
     }
 
-    /// What went wrong last, until it went right again.
+    /// Returns the last error. The next success clears it.
     pub async fn last_error(&self) -> Option<Failure> {
         self.worker.lock().await.last_error()
     }

@@ -1,27 +1,28 @@
-//! Changesets that are waited for until projections are past them.
+//! Changesets that callers wait for until the projections have passed them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use ees_store::{ChangesetId, ChangesetLog, Checkpoint, Result, StreamId};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 
-/// Streams that are asked after at once.
+/// The most streams that are looked up at the same time.
 const STREAMS_AT_ONCE: usize = 8;
 
-/// Changesets that somebody waits for.
+/// Changesets that callers wait for.
 ///
-/// It asks the log as little as it can. Places ascend within a stream: so whoever is past its newest changeset is past all of
-/// them, and what comes after the first one that is waited for need not be looked at. A place that is known stays.
+/// It queries the log as rarely as possible. Checkpoints ascend within a stream: a projection that has passed
+/// the newest changeset of a stream has passed all of them, and nothing after the first pending one needs a
+/// query. A known checkpoint does not change.
 pub(crate) struct PendingChangesets {
     streams: HashMap<StreamId, Waiting>,
 }
 
-/// A stream's changesets.
+/// The pending changesets of one stream.
 #[derive(Default)]
 struct Waiting {
-    /// Everything up to this one is behind the projections.
+    /// The projections have passed everything up to this changeset.
     passed: ChangesetId,
-    /// The others, with their places as far as they are known.
+    /// The others, with their checkpoints as far as they are known.
     left: BTreeMap<ChangesetId, Option<Checkpoint>>,
 }
 
@@ -34,16 +35,16 @@ impl PendingChangesets {
         Self { streams }
     }
 
-    /// Looks how far the projections are.
+    /// Updates which changesets the projections have passed.
     ///
     /// # Errors
-    /// The log can't be asked. What was learned before that is kept.
+    /// The log can't be read. What was learned before is kept.
     pub(crate) async fn look(
         &mut self,
         log: &dyn ChangesetLog,
         is_past: impl Fn(Checkpoint) -> bool + Copy + Send + Sync,
     ) -> Result<()> {
-        // Boxed: the compiler can't see yet that such a stream of calls is `Send`.
+        // Boxed: the compiler can't prove yet that such a stream of calls is `Send`.
         let looks: Vec<_> = self
             .streams
             .iter_mut()
@@ -52,12 +53,12 @@ impl PendingChangesets {
         futures::stream::iter(looks).buffer_unordered(STREAMS_AT_ONCE).try_collect().await
     }
 
-    /// Whether the projections were past this one at the last look.
+    /// Returns `true` if the projections had passed this changeset at the last look.
     pub(crate) fn is_passed(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> bool {
         self.streams.get(stream_id).is_some_and(|waiting| changeset_id <= waiting.passed)
     }
 
-    /// Of the places that are known, the first one that is waited for.
+    /// Returns the first pending checkpoint, among those that are known.
     #[cfg(any(feature = "sqs", test))]
     pub(crate) fn next_place(&self) -> Option<Checkpoint> {
         self.streams.values().filter_map(|waiting| *waiting.left.first_key_value()?.1).min()
@@ -111,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// A stream whose changeset N is at N * 10, as far as places are given out.
+    /// A stream whose changeset N is at N * 10, as far as checkpoints are assigned.
     struct Tens {
         placed: u64,
         asked: AtomicUsize,
@@ -120,7 +121,7 @@ mod tests {
     #[async_trait]
     impl ChangesetLog for Tens {
         async fn read(&self, _: LogQuery) -> Result<LogPage> {
-            panic!("only places are asked for")
+            panic!("only locate is called")
         }
         async fn locate(&self, _: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
             self.asked.fetch_add(1, SeqCst);
@@ -128,7 +129,7 @@ mod tests {
             Ok((id <= self.placed).then(|| Checkpoint::new(id * 10)))
         }
         async fn head(&self) -> Result<LogHead> {
-            panic!("only places are asked for")
+            panic!("only locate is called")
         }
     }
 
@@ -138,10 +139,10 @@ mod tests {
         }
     }
 
-    async fn passed(passing: &mut PendingChangesets, log: &Tens, next: u64) -> Vec<u64> {
-        passing.look(log, |place| place < Checkpoint::new(next)).await.unwrap();
+    async fn passed(pending: &mut PendingChangesets, log: &Tens, next: u64) -> Vec<u64> {
+        pending.look(log, |checkpoint| checkpoint < Checkpoint::new(next)).await.unwrap();
         let stream = "a".parse().unwrap();
-        (1..=5).filter(|id| passing.is_passed(&stream, ChangesetId::new(*id))).collect()
+        (1..=5).filter(|id| pending.is_passed(&stream, ChangesetId::new(*id))).collect()
     }
 
     fn first_five() -> PendingChangesets {
@@ -151,32 +152,32 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_past_the_newest_is_past_all_and_asks_once() {
-        let (log, mut passing) = (Tens::placed(5), first_five());
-        assert_eq!(passed(&mut passing, &log, 51).await, [1, 2, 3, 4, 5]);
+        let (log, mut pending) = (Tens::placed(5), first_five());
+        assert_eq!(passed(&mut pending, &log, 51).await, [1, 2, 3, 4, 5]);
         assert_eq!(log.asked.load(SeqCst), 1);
-        assert_eq!(passing.next_place(), None);
+        assert_eq!(pending.next_place(), None);
     }
 
     #[tokio::test]
     async fn places_are_asked_for_once_each() {
-        let (log, mut passing) = (Tens::placed(5), first_five());
+        let (log, mut pending) = (Tens::placed(5), first_five());
         for next in [20, 21, 30, 35, 50] {
-            assert_eq!(passed(&mut passing, &log, next).await.len() as u64, (next - 1) / 10);
+            assert_eq!(passed(&mut pending, &log, next).await.len() as u64, (next - 1) / 10);
         }
-        assert_eq!(passing.next_place(), Some(Checkpoint::new(50)));
-        assert_eq!(passed(&mut passing, &log, 51).await, [1, 2, 3, 4, 5]);
+        assert_eq!(pending.next_place(), Some(Checkpoint::new(50)));
+        assert_eq!(passed(&mut pending, &log, 51).await, [1, 2, 3, 4, 5]);
         assert_eq!(log.asked.load(SeqCst), 5);
     }
 
     #[tokio::test]
     async fn what_has_no_place_yet_is_asked_after_again() {
-        let (log, mut passing) = (Tens::placed(2), first_five());
-        assert_eq!(passed(&mut passing, &log, 99).await, [1, 2]);
-        // The newest, those that were placed, and the first that was not.
+        let (log, mut pending) = (Tens::placed(2), first_five());
+        assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);
+        // It asked for the newest one, those with a checkpoint, and the first one without.
         assert_eq!(log.asked.load(SeqCst), 4);
-        assert_eq!(passing.next_place(), None);
-        assert_eq!(passed(&mut passing, &log, 99).await, [1, 2]);
+        assert_eq!(pending.next_place(), None);
+        assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);
         assert_eq!(log.asked.load(SeqCst), 6);
-        assert_eq!(passed(&mut passing, &Tens::placed(5), 99).await, [1, 2, 3, 4, 5]);
+        assert_eq!(passed(&mut pending, &Tens::placed(5), 99).await, [1, 2, 3, 4, 5]);
     }
 }

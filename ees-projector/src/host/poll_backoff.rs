@@ -1,16 +1,16 @@
-//! When it is looked again whether a changeset has its place in the log by now, and is applied.
+//! The delays between looks whether a changeset has a checkpoint and is applied.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// The first pause of those who wait for many messages.
+/// The first delay of callers that wait for many messages.
 #[cfg(any(feature = "sqs", feature = "aws-lambda"))]
 pub(crate) const AFTER_MIN: Duration = Duration::from_millis(50);
 pub(crate) const AFTER_MAX: Duration = Duration::from_secs(1);
 
-/// Soon again at first, since a place is mostly given out a moment after the message that tells of the changeset, or after its
-/// commit; then ever later.
+/// Returns delays that grow: a changeset mostly gets its checkpoint a moment after its commit, or after the
+/// message about it.
 pub(crate) fn pauses(after_min: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(after_min)

@@ -1,4 +1,4 @@
-//! Several projections in one process, each at its own checkpoint.
+//! Runs several projections and reactors in one process, each with a position of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,10 @@ struct Registered {
     standby: Option<(Arc<WorkerStatus>, Spawn)>,
 }
 
-/// Projections that are fed from one log. Register them, then [`start`](Projector::start).
+/// Runs projections and reactors that read the same log. Register them, then call
+/// [`start`](Projector::start).
+///
+/// Choose it in a process that stays. In a function or a scheduled job, choose [`OnDemand`](crate::OnDemand).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -72,12 +75,13 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// A projector that reads this log: a store in the same process, or a client of one elsewhere.
+    /// Creates a projector that reads this log: a store in the same process, or a client of a remote one.
     pub fn new(log: Arc<dyn ChangesetLog>) -> Self {
         Self { log, registered: Vec::new(), stalled_after: Duration::from_secs(120) }
     }
 
-    /// A projection that is behind and has not moved for so long is reported as stalled; 2 minutes unless set.
+    /// Sets after which time a projection that is behind and does not move counts as stalled. Default: 2
+    /// minutes.
     #[must_use]
     pub fn with_stalled_after(self, stalled_after: Duration) -> Self {
         Self { stalled_after, ..self }
@@ -86,7 +90,7 @@ impl Projector {
     /// Adds a projection onto a database.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`] if the projection or its settings are invalid, or the name is taken.
     pub fn projection<P, D>(
         &mut self,
         projection: P,
@@ -100,11 +104,11 @@ impl Projector {
         self.register(checked(ProjectionAdapter::new(projection), &settings)?, database, settings)
     }
 
-    /// Adds a reactor, whose position is kept in a database: that of the read models, or any other. On PostgreSQL it has a
-    /// schema of its name, as they have.
+    /// Adds a reactor. The database keeps its position and its ledger: the database of the read models, or
+    /// any other. On PostgreSQL a reactor has a schema of its own, as read models have.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`] if the reactor or its settings are invalid, or the name is taken.
     pub fn reactor<R, D>(
         &mut self,
         reactor: R,
@@ -122,7 +126,7 @@ impl Projector {
     /// Adds a fold onto a database.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
     pub fn fold<F, D>(&mut self, fold: F, database: D, settings: Settings) -> Result<(), RegisterError>
     where
         D: Database,
@@ -152,7 +156,7 @@ impl Projector {
         Ok(())
     }
 
-    /// Lets all of them run, each by itself, until they are shut down.
+    /// Starts all of them. They run concurrently until [`Running::shut_down`].
     pub fn start(self) -> Running {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -177,7 +181,7 @@ impl Projector {
     }
 }
 
-/// Projections at work. Dropped, they stop by themselves, after the step they are at.
+/// Running projections and reactors. When this is dropped, they stop after the current step.
 pub struct Running {
     handle: Handle,
     tasks: TaskTracker,
@@ -185,12 +189,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// To look at them and steer them.
+    /// Returns the handle to look at them and operate them.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Stops all of them, each after the step it is at, and waits for that.
+    /// Stops all of them after the current step, and waits for that.
     pub async fn shut_down(self) {
         self.stop.cancel();
         self.tasks.wait().await;
@@ -203,7 +207,7 @@ impl Drop for Running {
     }
 }
 
-/// A worker on one read model, to be spawned, and what it shows of itself.
+/// Creates a worker for one read model, and the status that it shows.
 fn worker<D: Database>(core: Arc<Core<D>>) -> (Arc<WorkerStatus>, Spawn) {
     let status = Arc::new(WorkerStatus::new());
     let runner = Runner::new(core, status.clone());

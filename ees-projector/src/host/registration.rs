@@ -1,4 +1,4 @@
-//! Whether a projection or a reactor can be run as it was given.
+//! Checks a projection or a reactor before it runs.
 
 use std::sync::Arc;
 
@@ -9,31 +9,36 @@ use crate::read_model::InvalidTable;
 use crate::settings::Settings;
 use crate::worker::processor::Processor;
 
-/// A projection that can't be run as it was given.
+/// A projection, a reactor or its settings can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// The name breaks a rule.
     #[error(
-        "\"{0}\" can't name a projection: lower-case letters, digits and _, at most 48, beginning with a letter, and \
-         not with ees_ or sqlite_"
+        "\"{0}\" is not a valid name: use lower-case letters, digits and _, at most 48, starting with a \
+         letter, and not with ees_ or sqlite_"
     )]
     InvalidName(String),
-    /// There is one of this name already.
+    /// The name is taken.
     #[error("there are two projections named \"{0}\"")]
     Twice(String),
-    /// Only a projection that keeps to the order within streams can go on without one of them.
-    #[error("\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or let it pause")]
+    /// Only a projection with [`Order::Stream`] can park streams.
+    #[error(
+        "\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or choose \
+         OnFailure::Pause"
+    )]
     NeedsLogOrder(String),
-    /// The streams of a projection that needs the global order can't be dealt out; and there are 256 slots at most.
-    #[error("\"{0}\" can't have that many partitions: 1 to 256, and more than 1 only with Order::Stream")]
+    /// The number of partitions is not 1 to 256, or more than 1 without [`Order::Stream`].
+    #[error(
+        "\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream"
+    )]
     Partitions(String),
-    /// A fold's table can't be one.
+    /// The table of a fold is invalid.
     #[error(transparent)]
     InvalidTable(#[from] InvalidTable),
 }
 
-/// What is to be run, if it can be run like that.
+/// Checks a processor and its settings.
 pub(super) fn checked<Tx: Send>(
     processor: impl Processor<Tx>,
     settings: &Settings,

@@ -1,4 +1,4 @@
-//! One running projection, as others of its process see it.
+//! A running projection, as the rest of its process sees it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::worker::worker_status::WorkerStatus;
 
 pub(crate) type Inspecting<T> = BoxFuture<'static, Result<T, OperateError>>;
 
-/// What a running projection lets others read from its database.
+/// The queries of a running projection's database.
 pub(crate) trait Inspect: Send + Sync {
     fn parked(&self, slot: Slot) -> Inspecting<Vec<ParkedStream>>;
     fn audit(&self, limit: usize) -> Inspecting<Vec<AuditEntry>>;
@@ -27,19 +27,19 @@ pub(crate) trait Inspect: Send + Sync {
     fn estimate(&self) -> Inspecting<Estimate>;
 }
 
-/// One running projection, seen from outside.
+/// A running projection, as the rest of its process sees it.
 pub(crate) struct RunningProjection {
     pub(crate) kind: Kind,
     pub(crate) version: u32,
     pub(crate) status: Arc<WorkerStatus>,
     pub(crate) operations: mpsc::Sender<Operation>,
     pub(crate) inspect: Box<dyn Inspect>,
-    /// Where the database can keep one.
+    /// `None` if the database can't build side by side.
     pub(crate) standby: Option<StandbyWorker>,
     pub(crate) verifier: Verifier,
 }
 
-/// The worker on the standby.
+/// The worker of the standby.
 pub(crate) struct StandbyWorker {
     pub(crate) status: Arc<WorkerStatus>,
     pub(crate) operations: mpsc::Sender<Operation>,

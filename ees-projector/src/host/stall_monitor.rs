@@ -1,4 +1,4 @@
-//! Nobody finds out late: a projection that stands still is said in the log, again and again.
+//! Logs a warning for each stalled projection, again and again, so that an operator notices it.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::host::handle::Handle;
 
-/// How often the monitor looks.
+/// The delay between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often it repeats itself, in looks.
+/// The number of looks between two warnings about the same projection.
 const REPEAT_EVERY: u32 = 12;
 
 pub(crate) async fn watch(handle: Handle, stop: CancellationToken) {
@@ -35,7 +35,7 @@ pub(crate) async fn watch(handle: Handle, stop: CancellationToken) {
                     lag_changesets = status.lag_changesets,
                     lag_seconds = status.lag_seconds,
                     why,
-                    "the projection stands still"
+                    "the projection is stalled"
                 );
             }
             *looks += 1;

@@ -1,4 +1,4 @@
-//! How far the comparison of a read model with a rebuilt one is, or what it found.
+//! The progress and the result of verifications.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,31 +9,31 @@ use crate::status::Rebuild;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::worker_status::WorkerStatus;
 
-/// How far a verification is, or what it found.
+/// The progress or the result of a verification.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Verification {
-    /// The read model is being built once more.
+    /// The read model is being built in the scratch slot.
     Building {
-        /// The checkpoint it reads next.
+        /// The checkpoint that it reads next.
         checkpoint: u64,
-        /// How far it is.
+        /// The progress of the build.
         rebuild: Option<Rebuild>,
     },
-    /// Done: see what was found.
+    /// The comparison is complete.
     Done {
-        /// The two, at one and the same checkpoint.
+        /// The differences.
         comparison: Comparison,
     },
-    /// It could not be carried out.
+    /// The verification failed.
     Failed {
-        /// Why.
+        /// The error.
         error: String,
     },
 }
 
-/// The verification of one projection that was begun last.
+/// The last verification of one projection.
 #[derive(Default)]
 pub(crate) struct Verifier(Mutex<Option<Running>>);
 
@@ -43,7 +43,7 @@ struct Running {
 }
 
 impl Verifier {
-    /// Begins one, unless one is under way.
+    /// Starts a verification, unless one is in progress.
     pub(crate) fn begin<F>(&self, verify: impl FnOnce(Arc<WorkerStatus>) -> F)
     where
         F: Future<Output = Result<Comparison, OperateError>> + Send + 'static,
@@ -61,7 +61,7 @@ impl Verifier {
         *running = Some(begun);
     }
 
-    /// How it stands, if one was ever begun.
+    /// Returns the progress or the result, or `None` if no verification was started.
     pub(crate) fn status(&self) -> Option<Verification> {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let running = running.as_ref()?;

@@ -1,4 +1,4 @@
-//! Waiting until projections have got somewhere: for reading your own writes, and for messages that tell of a changeset.
+//! Waiting for a projection to reach a changeset: to read your own writes, and to acknowledge messages.
 
 use std::time::Duration;
 
@@ -9,14 +9,16 @@ use crate::host::handle::Handle;
 use crate::host::poll_backoff;
 use crate::worker::operations::operation::OperateError;
 
-/// The first pause of somebody who waits for a single place, and for nothing else.
-const PLACE_AFTER_MIN: Duration = Duration::from_millis(5);
+/// The first delay of a caller that waits for a single checkpoint.
+const DELAY_MIN: Duration = Duration::from_millis(5);
 
 impl Handle {
-    /// Waits until the changeset at this checkpoint is applied (or parked, or skipped): for reading your own writes.
+    /// Waits until the changeset at this checkpoint is applied, parked or skipped. Use it to read your own
+    /// writes.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::TimedOut`].
+    /// [`OperateError::Unknown`]; [`OperateError::TimedOut`] after `timeout`; [`OperateError::Failed`] if the
+    /// projection is stopped.
     pub async fn when_reached(
         &self,
         name: &str,
@@ -29,7 +31,7 @@ impl Handle {
         let late = |wanted| OperateError::TimedOut { checkpoint: *status.position().borrow(), wanted };
         let head = tokio::time::timeout_at(deadline, self.log.head()).await.map_err(|_| late(checkpoint))?;
         let head = head.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
-        // The end of the log as a checkpoint means all there is: nothing stands at it that could be applied.
+        // No changeset is at the end of the log. So this checkpoint means all changesets before it.
         let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
         let reached = position.wait_for(|position| *position >= wanted);
         let waited = match tokio::time::timeout_at(deadline, reached).await {
@@ -37,19 +39,19 @@ impl Handle {
             Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
             Err(_) => Err(late(wanted)),
         };
-        // What a stopped projection has reached belongs to another log.
+        // The checkpoint of a stopped projection belongs to another log.
         if let Some(why) = status.snapshot().stopped() {
             return Err(OperateError::Failed(why));
         }
         waited
     }
 
-    /// Waits until a stream's changeset is applied (or parked, or skipped), and before that until it is in the log: a store in
-    /// DynamoDB gives places out a moment after the commit, and a replica hears of it later.
+    /// Waits until a changeset of a stream is applied, parked or skipped. Waits first until it is in the log:
+    /// a store in DynamoDB assigns checkpoints a moment after the commit, and a replica learns of them later.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`], [`OperateError::TimedOut`]; [`OperateError::NotInLog`] when there was no such changeset up to
-    /// the end.
+    /// [`OperateError::Unknown`]; [`OperateError::NotInLog`] if the log does not have the changeset after
+    /// `timeout`; [`OperateError::TimedOut`] if it has, and it is not applied.
     pub async fn when_applied(
         &self,
         name: &str,
@@ -71,10 +73,10 @@ impl Handle {
         stream_id: &StreamId,
         changeset_id: ChangesetId,
     ) -> Result<Checkpoint, OperateError> {
-        let mut pauses = poll_backoff::pauses(PLACE_AFTER_MIN);
+        let mut pauses = poll_backoff::pauses(DELAY_MIN);
         loop {
-            if let Some(place) = self.place_of(stream_id, changeset_id).await? {
-                return Ok(place);
+            if let Some(checkpoint) = self.place_of(stream_id, changeset_id).await? {
+                return Ok(checkpoint);
             }
             tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
         }
@@ -89,20 +91,22 @@ impl Handle {
         located.map_err(|e| OperateError::Unavailable(e.to_string()))
     }
 
-    /// Whether all projections are past what stands at this checkpoint, as far as this process knows.
+    /// Returns `true` if all projections have passed this checkpoint, as far as this process knows.
     #[cfg(feature = "sqs")]
-    pub(crate) fn all_are_past(&self, place: Checkpoint) -> bool {
+    pub(crate) fn all_are_past(&self, checkpoint: Checkpoint) -> bool {
         self.projections.values().all(|projection| {
-            // What a stopped projection has reached belongs to another log.
-            *projection.status.position().borrow() > place && projection.status.snapshot().stopped().is_none()
+            // The checkpoint of a stopped projection belongs to another log.
+            *projection.status.position().borrow() > checkpoint
+                && projection.status.snapshot().stopped().is_none()
         })
     }
 
-    /// Until all projections are past what stands at this checkpoint; for ever when one of them is stopped.
+    /// Waits until all projections have passed this checkpoint. Never returns if one of them is stopped.
     #[cfg(feature = "sqs")]
-    pub(crate) async fn when_all_are_past(&self, place: Checkpoint) {
+    pub(crate) async fn when_all_are_past(&self, checkpoint: Checkpoint) {
         for projection in self.projections.values() {
-            let reached = projection.status.position().wait_for(|position| *position > place).await.is_ok();
+            let reached =
+                projection.status.position().wait_for(|position| *position > checkpoint).await.is_ok();
             if !reached || projection.status.snapshot().stopped().is_some() {
                 return std::future::pending().await;
             }

@@ -1,4 +1,4 @@
-//! What a reactor is given: an event, and names for what is done because of it.
+//! The event that a reactor is given, and the effects that it has because of it.
 
 use std::fmt;
 use std::future::Future;
@@ -21,7 +21,7 @@ const NAME_BYTES_MAX: usize = 100;
 /// The longest result of an effect, in bytes of JSON.
 const RESULT_BYTES_MAX: usize = 16 * 1024;
 
-/// An event that calls for something, with all that is known of it ([`Recorded`]).
+/// The event that a reactor is given, with its stream, its checkpoint and its changeset ([`Recorded`]).
 pub struct Cause<'a, E> {
     recorded: Recorded<'a, E>,
     reactor: &'a str,
@@ -34,7 +34,7 @@ impl<E: fmt::Debug> fmt::Debug for Cause<'_, E> {
     }
 }
 
-// Derived, they would ask for `E: Clone`.
+// Derived, these would require `E: Clone`.
 impl<E> Clone for Cause<'_, E> {
     fn clone(&self) -> Self {
         *self
@@ -54,28 +54,29 @@ impl<'a, E> Cause<'a, E> {
         Self { recorded, reactor, ledger }
     }
 
-    /// The name of the reactor.
+    /// Returns the name of the reactor.
     pub fn reactor(&self) -> &'a str {
         self.reactor
     }
 
-    /// The idempotency key of one effect of this event: the same in every repetition, and no other reactor, stream,
-    /// changeset, event or effect has it. `effect` tells the effects of one event apart, such as `"mail"`.
+    /// Returns the idempotency key of one effect of this event. It is the same in every repetition, and no
+    /// other reactor, stream, changeset, event or effect has it. `effect` names the effect, such as `"mail"`.
     ///
-    /// 64 hexadecimal digits: the SHA-256 of all five. Fit for an `Idempotency-Key`.
+    /// 64 hexadecimal digits: the SHA-256 of these five. It can be sent as `Idempotency-Key`.
     pub fn key(&self, effect: &str) -> String {
         key_of(self.reactor, &self.id_of(effect))
     }
 
-    /// Does something under a name, and records it: that it was begun, before; and how it ended, with its result, after.
+    /// Runs an effect and records it in the ledger: its start before, its end and its result after.
     ///
-    /// What the ledger has as done is not done again, however often the event comes: the recorded result is given
-    /// instead. A crash repeats what was begun and had not ended, and the ledger shows it: more than one attempt. Give
-    /// [`key`](Self::key) to whoever can tell the two apart.
+    /// An effect that the ledger has as done does not run again, however often the event arrives: the
+    /// recorded result is returned instead. A crash repeats an effect that was in progress, and the ledger
+    /// then shows more than one attempt. Pass [`key`](Self::key) to receivers that can recognize the
+    /// repetition.
     ///
-    /// It is dropped after [`Settings::effect_timeout`](super::Settings::effect_timeout), and has failed then. The result
-    /// is kept as JSON, of 16 KiB at most: an id, an answer in a few words, or `()`. An effect's name is short (100 bytes
-    /// at most) and stays the same: under another one it is another effect.
+    /// An attempt fails after [`Settings::effect_timeout`](super::Settings::effect_timeout), and its future
+    /// is dropped. The result is stored as JSON of at most 16 KiB: an id, a short answer, or `()`. The name
+    /// is at most 100 bytes and must not change: another name is another effect.
     ///
     /// ```
     /// # use ees_projector::{BoxError, reactor::Cause};
@@ -87,8 +88,9 @@ impl<'a, E> Cause<'a, E> {
     /// ```
     ///
     /// # Errors
-    /// What it failed with, that it took too long or panicked, or that the ledger could not be written. Pass it on:
-    /// whatever it is, the event comes again. [`PermanentError`] and [`RetryAfter`](super::RetryAfter) say when.
+    /// Returns the error of `act`, a time-out, a panic, or a failure to write the ledger. Return it from
+    /// [`react`](super::Reactor::react): the event arrives again. [`PermanentError`] and
+    /// [`RetryAfter`](super::RetryAfter) say when.
     pub async fn effect<T, F, Fut, Error>(&self, name: &str, act: F) -> Result<T, BoxError>
     where
         T: Serialize + DeserializeOwned + Send,
@@ -97,9 +99,10 @@ impl<'a, E> Cause<'a, E> {
         Error: Into<BoxError>,
     {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(char::is_control) {
-            let told =
-                format!("{name:?} can't name an effect: 1 to {NAME_BYTES_MAX} bytes, no control characters");
-            return Err(PermanentError::because(told).into());
+            let reason = format!(
+                "invalid effect name {name:?}: use 1 to {NAME_BYTES_MAX} bytes without control characters"
+            );
+            return Err(PermanentError::because(reason).into());
         }
         let id = self.id_of(name);
         let begun = self.ledger.begin(&id).await?;
@@ -112,8 +115,8 @@ impl<'a, E> Cause<'a, E> {
         let timeout = self.ledger.timeout();
         let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, acting).await {
             Ok(Ok(acted)) => acted,
-            Ok(Err(panic)) => Err(panicked(&format!("{name}: it"), &*panic)),
-            Err(_) => Err(format!("{name}: not done after {timeout:?}").into()),
+            Ok(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),
+            Err(_) => Err(format!("effect {name}: not done after {timeout:?}").into()),
         };
         let ended = acted.and_then(|result| Ok((written(name, &result)?, result)));
         let (state, result, error) = match &ended {
@@ -137,7 +140,7 @@ impl<'a, E> Cause<'a, E> {
 pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
     let mut hash = Sha256::new();
     for name in [reactor, id.stream_id.as_str(), &id.effect] {
-        // The length first: "a" and "bc" are not "ab" and "c".
+        // The length first: otherwise "a" and "bc" would hash like "ab" and "c".
         hash.update((name.len() as u64).to_be_bytes());
         hash.update(name);
     }
@@ -146,13 +149,15 @@ pub(super) fn key_of(reactor: &str, id: &EffectId) -> String {
     hex::encode(hash.finalize())
 }
 
-/// What an effect gave, as the ledger keeps it. What it can't keep is not tried again: that would do it once more.
+/// Serializes the result for the ledger. A result that can't be stored is not retried: that would repeat the
+/// effect.
 fn written<T: Serialize>(name: &str, result: &T) -> Result<Json, BoxError> {
-    let json = Json::of(result)
-        .map_err(|e| PermanentError::because(format!("{name}: done, but its result: {e}")))?;
+    let json = Json::of(result).map_err(|e| {
+        PermanentError::because(format!("effect {name}: done, but its result can't be written as JSON: {e}"))
+    })?;
     if json.as_str().len() > RESULT_BYTES_MAX {
-        let told = format!("{name}: done, but its result is longer than {RESULT_BYTES_MAX} bytes");
-        return Err(PermanentError::because(told).into());
+        let reason = format!("effect {name}: done, but its result is longer than {RESULT_BYTES_MAX} bytes");
+        return Err(PermanentError::because(reason).into());
     }
     Ok(json)
 }
@@ -160,7 +165,7 @@ fn written<T: Serialize>(name: &str, result: &T) -> Result<Json, BoxError> {
 fn read<T: DeserializeOwned>(name: &str, result: Option<&Json>) -> Result<T, BoxError> {
     let text = result.map_or("null", Json::as_str);
     serde_json::from_str(text)
-        .map_err(|e| format!("{name}: done before, and its result can't be read: {e}").into())
+        .map_err(|e| format!("effect {name}: its recorded result can't be read: {e}").into())
 }
 
 #[cfg(test)]

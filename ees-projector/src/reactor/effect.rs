@@ -1,75 +1,75 @@
-//! What the ledger says of an effect.
+//! Effects as the ledger records them.
 
 use ees_store::{ChangesetId, EventId, Json, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Which effect of a reactor: of this event, the one of this name.
+/// Identifies an effect of a reactor: an event and the name of the effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectId {
-    /// The event's stream.
+    /// The stream of the event.
     pub stream_id: StreamId,
-    /// The event's changeset.
+    /// The changeset of the event.
     pub changeset_id: ChangesetId,
-    /// The event's number in its stream.
+    /// The number of the event in its stream.
     pub event_id: EventId,
-    /// The effect's name, such as `mail`.
+    /// The name of the effect, such as `mail`.
     pub effect: String,
 }
 
-/// An effect as the ledger has it: whether it was done, how often it was begun, and what came of it.
+/// An effect in the ledger: its state, its attempts and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Effect {
-    /// The event's stream.
+    /// The stream of the event.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub stream_id: StreamId,
-    /// The event's changeset.
+    /// The changeset of the event.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub changeset_id: ChangesetId,
-    /// The event's number in its stream.
+    /// The number of the event in its stream.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub event_id: EventId,
-    /// The effect's name, such as `mail`.
+    /// The name of the effect, such as `mail`.
     pub effect: String,
-    /// How far it is.
+    /// The state.
     pub state: EffectState,
-    /// How often it was begun: more than once after a failure, or when a crash fell inside it.
+    /// The number of attempts. More than one after a failure, or after a crash during an attempt.
     pub attempts: u32,
-    /// When it was begun first.
+    /// The start of the first attempt.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub since: Timestamp,
-    /// When it was begun last.
+    /// The start of the last attempt.
     #[cfg_attr(feature = "http", schema(value_type = String))]
     pub began_at: Timestamp,
-    /// When the last attempt ended; `None` while it is under way, or when a crash ended it.
+    /// The end of the last attempt. `None` while it is in progress, or if a crash ended it.
     #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
     pub ended_at: Option<Timestamp>,
-    /// What the last attempt failed with.
+    /// The error of the last attempt.
     pub error: Option<String>,
-    /// What it gave, once it is done.
+    /// The result, once the effect is done.
     #[cfg_attr(feature = "http", schema(value_type = Option<Object>))]
     pub result: Option<Json>,
 }
 
-/// How far an effect is.
+/// The state of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EffectState {
-    /// Begun, and not ended: it is under way, or a crash fell inside it.
+    /// Started and not ended: it is in progress, or a crash interrupted it.
     Started,
-    /// Done; it is not done again.
+    /// Done. It is not repeated.
     Done,
-    /// Failed; it is tried again.
+    /// Failed. It is retried.
     Failed,
-    /// Given up on, until an operator has it tried again or discards it.
+    /// Its stream is given up: an operator must retry or discard it.
     Parked,
     /// An operator decided that it is not to be done.
     Discarded,
 }
 
 impl EffectState {
-    /// As it stands in the ledger.
+    /// Returns the name of the state in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -81,9 +81,9 @@ impl EffectState {
     }
 }
 
-/// A text that names no [`EffectState`].
+/// The text is not the name of an [`EffectState`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no state of an effect: started, done, failed, parked or discarded")]
+#[error("unknown state of an effect: {0:?}. Use started, done, failed, parked or discarded")]
 pub struct UnknownState(String);
 
 impl std::str::FromStr for EffectState {
@@ -96,14 +96,14 @@ impl std::str::FromStr for EffectState {
     }
 }
 
-/// Which effects to look at.
+/// Which effects to return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EffectQuery {
-    /// Only those of this stream's events.
+    /// Only effects of this stream's events. Default: all streams.
     pub stream_id: Option<StreamId>,
-    /// Only those that are that far.
+    /// Only effects in this state. Default: all states.
     pub state: Option<EffectState>,
-    /// At most so many; 100 unless set.
+    /// The most effects to return. Default: 100.
     pub limit: usize,
 }
 
@@ -113,21 +113,21 @@ impl Default for EffectQuery {
     }
 }
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// When.
+    /// When it ended.
     pub at: Timestamp,
     /// [`Done`](EffectState::Done) or [`Failed`](EffectState::Failed).
     pub state: EffectState,
-    /// Why it failed.
+    /// The error, if it failed.
     pub error: Option<String>,
-    /// What it gave.
+    /// The result, if it is done.
     pub result: Option<Json>,
 }
 
 impl EffectId {
-    /// The effect before its first attempt.
+    /// Returns the effect before its first attempt.
     pub(crate) fn first(&self, at: Timestamp) -> Effect {
         Effect {
             stream_id: self.stream_id.clone(),
@@ -146,7 +146,8 @@ impl EffectId {
 }
 
 impl Effect {
-    /// The idempotency key under which the reactor of this name does it ([`Cause::key`](super::Cause::key)).
+    /// Returns the idempotency key that a reactor with this name uses for it
+    /// ([`Cause::key`](super::Cause::key)).
     pub fn key(&self, reactor: &str) -> String {
         super::cause::key_of(
             reactor,
@@ -159,7 +160,7 @@ impl Effect {
         )
     }
 
-    /// One attempt more.
+    /// Starts another attempt.
     pub(crate) fn begin(&mut self, at: Timestamp) {
         self.state = EffectState::Started;
         self.attempts = self.attempts.saturating_add(1);
@@ -167,7 +168,8 @@ impl Effect {
         self.ended_at = None;
     }
 
-    /// What came of the attempt. What is done, given up or discarded by now stays so when an attempt fails that was slower.
+    /// Ends an attempt. A slower attempt that fails does not change an effect that is done, parked or
+    /// discarded by now.
     pub(crate) fn end(&mut self, ended: Ended) {
         let is_news = self.state == EffectState::Started || ended.state == EffectState::Done;
         if is_news && self.state != EffectState::Done {
@@ -178,7 +180,7 @@ impl Effect {
         }
     }
 
-    /// Whether nothing more is to be done.
+    /// Returns `true` if the effect will never run again.
     pub(crate) fn is_over(&self) -> bool {
         matches!(self.state, EffectState::Done | EffectState::Discarded)
     }

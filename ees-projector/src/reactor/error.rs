@@ -1,10 +1,10 @@
-//! What a reactor may end with that says more than that it failed.
+//! Errors by which a reactor says how its event is retried.
 
 use std::time::Duration;
 
 use crate::error::BoxError;
 
-/// It won't get better by being tried again: its stream waits for an operator at once.
+/// An error that no retry can mend. The stream is given up at once and waits for an operator.
 ///
 /// ```
 /// use ees_projector::{BoxError, reactor::PermanentError};
@@ -18,27 +18,28 @@ use crate::error::BoxError;
 pub struct PermanentError(#[source] pub BoxError);
 
 impl PermanentError {
-    /// For this reason.
+    /// Makes a permanent error with this reason.
     pub fn because(reason: impl Into<BoxError>) -> Self {
         Self(reason.into())
     }
 }
 
-/// Nothing went wrong: there was more to do than one batch should take the time for. What is done is noted, and the rest comes
-/// again at once. Without it, a batch that takes minutes is done again as a whole after a crash, and a shutdown waits for it.
+/// Not a failure: the reactor stopped to bound the time of one batch. What is done is recorded, and the rest
+/// follows at once. Without it, a crash would repeat a batch of several minutes as a whole, and a shutdown
+/// would wait for it.
 ///
-/// For [`Interrupted`](super::Interrupted).
+/// Used as the error of [`Interrupted`](super::Interrupted).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error("there is more to do than one batch should take the time for")]
+#[error("the batch was cut short to bound its time; the rest follows")]
 pub struct Unfinished;
 
-/// Whoever refused it has said when to ask again: it is not tried earlier.
+/// An error with the earliest time for the next attempt, as the other side asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct RetryAfter {
-    /// From now on.
+    /// The shortest delay before the next attempt.
     pub wait: Duration,
-    /// What was said.
+    /// The error.
     #[source]
     pub error: BoxError,
 }

@@ -1,4 +1,4 @@
-//! Where effects are recorded, as whoever does them sees it.
+//! The ledger, as the code that runs effects sees it.
 
 use std::time::Duration;
 
@@ -6,17 +6,18 @@ use futures::future::BoxFuture;
 
 use super::{Effect, EffectId, Ended};
 
-/// The ledger can't be written, or is another worker's by now: nothing more is to be begun.
+/// The ledger can't be written, or another worker has taken over. No further effect may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the effect can't be recorded at the moment; it is tried again")]
+#[error("the effect can't be recorded at the moment; it is retried")]
 pub(crate) struct Unrecorded;
 
-/// Where effects are recorded: beside the reactor's checkpoint.
+/// The record of a reactor's effects, in the reactor's database.
 pub(crate) trait Ledger: Send + Sync {
-    /// Notes that an effect is begun, unless it is done already; how it stands then. On disk when it comes back.
+    /// Records the start of an attempt, unless the effect is done, and returns the effect. The record is
+    /// durable when this returns.
     fn begin<'a>(&'a self, id: &'a EffectId) -> BoxFuture<'a, Result<Effect, Unrecorded>>;
-    /// Notes how it ended.
+    /// Records how the attempt ended.
     fn end<'a>(&'a self, id: &'a EffectId, ended: Ended) -> BoxFuture<'a, Result<(), Unrecorded>>;
-    /// How long an effect may take.
+    /// Returns the longest time that an effect may take.
     fn timeout(&self) -> Duration;
 }

@@ -1,4 +1,5 @@
-//! What happens outside of the read models once an event is there: a message, a webhook, a command to another stream.
+//! Reactors: code that acts outside of read models because of an event, such as a mail, a webhook or a
+//! command.
 
 mod cause;
 mod effect;
@@ -28,27 +29,30 @@ pub use error::{PermanentError, RetryAfter, Unfinished};
 pub(crate) use ledger::{Ledger, Unrecorded};
 pub use settings::{Settings, Start};
 
-/// Something that is done when an event is there, and that no transaction can take back: it reacts to what happens, and
-/// keeps no read model.
+/// Code that acts outside of a read model because of an event: it sends a mail, calls a webhook, commits to
+/// another stream.
 ///
-/// For rows in a database take a [`Fold`](crate::Fold) or a [`Projection`](crate::Projection): those change each row
-/// exactly once. What a reactor does is outside of any transaction, and so it is done *at least* once.
+/// For rows in a database, choose a [`Fold`](crate::Fold) or a [`Projection`](crate::Projection): they change
+/// each row exactly once. No transaction covers what a reactor does, so it happens *at least* once.
 ///
-/// Guarantees:
-/// - Events come in the order of their stream, and with one stream at a time, as unless
-///   [set](Settings::streams_at_once), in the order of the log.
-/// - At least once: the checkpoint moves after [`react`](Self::react) came back. What is done as an
-///   [effect](Cause::effect) is recorded in a ledger beside the checkpoint, so that a crash repeats what was in flight and
-///   nothing else, and the ledger shows it; without, it repeats up to [`Settings::batch_changesets_max`] changesets. Give
-///   [`Cause::key`] to whoever can tell a repetition by it.
-/// - It begins at the end of the log, unless [`Settings::start`] says otherwise: history is not acted upon once more.
-/// - It is never replayed: a reactor is another type than a projection, so that it can't be given to what builds read
-///   models, and [`Handle::rebuild`](crate::Handle::rebuild) refuses it.
+/// # Guarantees
+/// - Events arrive in the order of their stream. With one stream at a time, which is the
+///   [default](Settings::streams_at_once), they arrive in the order of the log.
+/// - At least once: the checkpoint moves after [`react`](Self::react) has returned. An
+///   [effect](Cause::effect) is also recorded in the ledger, beside the checkpoint. So a crash repeats only
+///   the effects that were in progress, and the ledger shows it. Without effects, a crash repeats up to
+///   [`Settings::batch_changesets_max`] changesets. Pass [`Cause::key`] to receivers that can recognize a
+///   repetition.
+/// - A new reactor starts at the end of the log by default ([`Settings::start`]): it does not act on history.
+/// - It is never replayed. A reactor has another type than a projection, so code that builds read models does
+///   not accept it, and [`Handle::rebuild`](crate::Handle::rebuild) refuses it.
 ///
-/// What fails holds up its own stream and nothing else: the changeset and all later ones of the stream wait, in their order,
-/// and the others go on. It is tried again at the pace of [`Settings::parking`], for [`Settings::give_up_after`]; then it
-/// waits for an operator ([`Handle::retry_parked`](crate::Handle::retry_parked),
-/// [`Handle::discard`](crate::Handle::discard)), and the status says so.
+/// # Failures
+/// A failing event parks its own stream and nothing else: its changeset and all later ones of the stream wait
+/// in order, and the other streams go on. The worker retries the stream with the delays of
+/// [`Settings::parking`], for [`Settings::give_up_after`]. Then the stream is given up: the status says so,
+/// and an operator retries it ([`Handle::retry_parked`](crate::Handle::retry_parked)) or discards the
+/// changeset's effects ([`Handle::discard`](crate::Handle::discard)).
 ///
 /// ```
 /// use std::sync::Arc;
@@ -87,7 +91,7 @@ pub use settings::{Settings, Start};
 /// # }
 /// ```
 ///
-/// It is no projection:
+/// A reactor is not a projection:
 ///
 /// ```compile_fail,E0277
 /// # use std::sync::Arc;
@@ -102,40 +106,46 @@ pub use settings::{Settings, Start};
 /// projector.projection(Farewell, memory::Database::new(), Settings::default());
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no reactor",
-    note = "implement `Reactor` for it; a `Projection` is given to `Projector::projection`, a `Fold` to `Projector::fold`"
+    message = "`{Self}` is not a reactor",
+    note = "implement `Reactor` for it; pass a `Projection` to `Projector::projection`, a `Fold` to `Projector::fold`"
 )]
 pub trait Reactor: Send + Sync + 'static {
-    /// What it sees, as for a [`Projection`](crate::Projection::Event).
+    /// The type of its events. See [`Projection::Event`](crate::Projection::Event).
     type Event: DeserializeOwned + Send + Sync + 'static;
 
-    /// Its name, for ever, and none that a projection has: lower-case letters, digits and `_`, at most 48, beginning with
-    /// a letter.
+    /// Returns the name. It must never change, and no projection may have it. Lower-case letters, digits and
+    /// `_`, at most 48, starting with a letter.
     fn name(&self) -> &str;
 
-    /// Which changesets it wants, and how it reads their events. Asked for once. Default: all changesets.
+    /// Returns which changesets it wants, and how it reads their events. Called once. Default: all
+    /// changesets.
     fn subscription(&self) -> Subscription {
         Subscription::default()
     }
 
-    /// Does what the event calls for.
-    ///
-    /// # Cancellation
-    /// Dropped at any await when the process ends or another worker took over; it is called again then.
-    fn react(&self, cause: Cause<'_, Self::Event>) -> impl Future<Output = Result<(), BoxError>> + Send;
-
-    /// Does what many events call for; one after the other unless you know something faster that keeps the order within
-    /// each stream.
+    /// Acts on an event.
     ///
     /// # Errors
-    /// [`Interrupted`] says how far it got; what lies before is not done again.
+    /// Any error parks the event's stream and is retried. [`PermanentError`] gives the stream up at once;
+    /// [`RetryAfter`] sets the earliest next attempt.
+    ///
+    /// # Cancellation
+    /// The future is dropped at any `.await` when the process ends or another worker takes over. It is called
+    /// again then.
+    fn react(&self, cause: Cause<'_, Self::Event>) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Acts on several events, in order. Override it only if you know a faster way that keeps the order
+    /// within each stream. Default: calls [`react`](Self::react) for each event.
+    ///
+    /// # Errors
+    /// [`Interrupted`] says how many events are done. Those are not repeated.
     fn react_batch(
         &self,
         causes: &[Cause<'_, Self::Event>],
     ) -> impl Future<Output = Result<(), Interrupted>> + Send {
         async move {
             for (done, cause) in causes.iter().enumerate() {
-                // Here, so that it is this event's fault and no other's.
+                // Caught here, so that only this event is blamed.
                 let reacted = AssertUnwindSafe(self.react(*cause)).catch_unwind().await;
                 let reacted = reacted.unwrap_or_else(|panic| Err(panicked("the reactor", &*panic)));
                 reacted.map_err(|error| Interrupted { done, error })?;
@@ -144,20 +154,20 @@ pub trait Reactor: Send + Sync + 'static {
         }
     }
 
-    /// Whether an error concerns all streams alike, and passes: the one service it talks to is away, say. Such an error holds
-    /// up the whole reactor and is tried again for ever. None is unless set: then each stream that fails waits by itself, and
-    /// those for which it works go on.
+    /// Returns `true` for errors that concern all streams alike and pass by themselves, such as an outage of
+    /// the one service that it calls. Such an error stops the whole reactor and is retried for ever. Default:
+    /// `false`, so that each failing stream is parked by itself and the others go on.
     fn is_transient(&self, error: &(dyn Error + 'static)) -> bool {
         let _ = error;
         false
     }
 }
 
-/// A batch that was not done to its end.
+/// A batch that was not completed.
 #[derive(Debug)]
 pub struct Interrupted {
-    /// So many events at its front were done, all of them.
+    /// The number of events at the start of the batch that are done.
     pub done: usize,
-    /// Why the next one was not.
+    /// Why the next event is not done.
     pub error: BoxError,
 }

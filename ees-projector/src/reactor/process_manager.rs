@@ -1,4 +1,4 @@
-//! The reactor whose effects are commits: what happened in one stream leads to something in another.
+//! Process managers: reactors whose effects are commits to other streams.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -16,11 +16,11 @@ use crate::error::BoxError;
 use crate::reactor::{Cause, PermanentError, Reactor};
 use crate::subscription::Subscription;
 
-/// How often a commit that expects nothing is tried again because others append to the stream at the same time. After that
-/// it has failed, and comes again as any effect.
+/// How often a commit without an expectation is retried because others append to the stream at the same time.
+/// After that, the effect fails and is retried like any other.
 const CONFLICTS_MAX: usize = 40;
 
-/// Events that follow from another one, and the stream they go to.
+/// Events that follow from another event, and the stream to commit them to.
 ///
 /// ```
 /// use ees_projector::process_manager::Append;
@@ -39,15 +39,15 @@ pub struct Append {
 }
 
 impl Append {
-    /// These events, onto the end of that stream, wherever it is.
+    /// Appends these events to the end of the stream.
     pub fn new(stream_id: StreamId, events: Events) -> Self {
         Self { stream_id, events, expectation: None, stream_type: None }
     }
 
-    /// As [`new`](Self::new), with events that serialize.
+    /// Like [`new`](Self::new), for events that implement `Serialize`.
     ///
     /// # Errors
-    /// [`InvalidJson`](ees_store::InvalidJson) when there are none, or one has no JSON form.
+    /// [`InvalidJson`](ees_store::InvalidJson) if there are no events, or one has no JSON form.
     pub fn of<T: serde::Serialize>(
         stream_id: StreamId,
         events: &[T],
@@ -55,32 +55,33 @@ impl Append {
         Ok(Self::new(stream_id, Events::of(events)?))
     }
 
-    /// Only if this is what the stream ends with; otherwise it is refused, and waits for an operator.
+    /// Commits only if this is the end of the stream. Otherwise the commit is refused, and the stream of the
+    /// causing event is given up.
     #[must_use]
     pub fn expecting(self, expectation: Expectation) -> Self {
         Self { expectation: Some(expectation), ..self }
     }
 
-    /// With the type of the stream, which its first commit gives it.
+    /// Sets the stream type, for the first commit of a stream.
     #[must_use]
     pub fn with_stream_type(self, stream_type: StreamType) -> Self {
         Self { stream_type: Some(stream_type), ..self }
     }
 }
 
-/// A process manager: a function from an event to the commits that follow from it, each made once.
+/// A process manager: a function from an event to the commits that follow from it. Each commit is made once.
 ///
-/// For what has to be looked up, or decided by an aggregate, write a [`Reactor`] of your own, and give the repository
-/// [`Cause::key`] as the command's key.
+/// If the decision needs a query or an aggregate, write a [`Reactor`] of your own and pass [`Cause::key`] to
+/// the repository as the idempotency key.
 ///
 /// # Guarantees
-/// - Each commit is made once: the ledger has it, and a repetition after a crash is known to the store by its idempotency key
-///   ([`Cause::key`] of `commit/0`, `commit/1`, ...), which it keeps for 7 days at least. An
-///   [expectation](Append::expecting) makes sure of it for ever.
-/// - The function must give the same commits for the same event whenever it is called, in the same order: it is called
-///   again after a crash.
-/// - Metadata says where it comes from: the `correlation_id` and the `user` of the event's changeset, and that changeset as
-///   `causation_id`, `STREAM@NUMBER`; without a correlation, it begins one.
+/// - Each commit is made once. The ledger records it, and the store recognizes a repetition after a crash by
+///   the idempotency key ([`Cause::key`] of `commit/0`, `commit/1`, ...), which it keeps for at least 7 days.
+///   An [expectation](Append::expecting) protects for longer.
+/// - The function must be deterministic: it is called again after a crash, and must return the same commits
+///   in the same order for the same event.
+/// - The metadata names the origin: `correlation_id` and `user` of the event's changeset, and that changeset
+///   as `causation_id` (`STREAM@NUMBER`). Without a `correlation_id`, it starts one.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -114,7 +115,8 @@ where
     F: Fn(&Cause<'_, E>) -> I + Send + Sync + 'static,
     I: IntoIterator<Item = Append>,
 {
-    /// A process manager of this name that commits to this store what follows from an event: an `Option`, a `Vec`.
+    /// Creates a process manager that commits to this store. `follow` returns the commits that follow from an
+    /// event, as an `Option` or a `Vec`.
     pub fn new(name: impl Into<String>, store: Arc<dyn EventStore>, follow: F) -> Self {
         let (subscription, upcasters) = Default::default();
         Self { name: name.into(), store, follow, subscription, upcasters, events: PhantomData }
@@ -122,19 +124,19 @@ where
 }
 
 impl<E, F> CommitReactor<E, F> {
-    /// Which changesets it reacts to, and how it reads their events. Default: all changesets.
+    /// Sets which changesets it reacts to, and how it reads their events. Default: all changesets.
     #[must_use]
     pub fn with_subscription(self, subscription: Subscription) -> Self {
         Self { subscription, ..self }
     }
 
-    /// Stamps the events that it commits with the version they have today.
+    /// Marks the events that it commits with the current versions of their types.
     #[must_use]
     pub fn with_upcasters(self, upcasters: Upcasters) -> Self {
         Self { upcasters, ..self }
     }
 
-    /// Commits one of them; the changeset it became.
+    /// Makes one commit and returns the id of its changeset.
     async fn commit(&self, append: Append, key: &str, metadata: Json) -> Result<ChangesetId, BoxError> {
         let Append { stream_id, events, expectation, stream_type } = append;
         let events = stamped(&self.upcasters, events)?;
@@ -161,11 +163,13 @@ impl<E, F> CommitReactor<E, F> {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(format!("others keep appending to stream \"{stream_id}\"").into())
+        Err(format!("{CONFLICTS_MAX} conflicts in a row: others keep appending to stream \"{stream_id}\"")
+            .into())
     }
 }
 
-/// A commit that expects this is refused, and told what the stream ends with: no need to read it.
+/// No stream ends like this: the store refuses the commit and returns the end of the stream. So it need not
+/// be read first.
 const END_UNKNOWN: Expectation = Expectation::LastChangeset(ChangesetId::MAX);
 
 fn after(last: u64) -> Expectation {
@@ -209,7 +213,7 @@ fn stamped(upcasters: &Upcasters, events: Events) -> Result<Events, BoxError> {
     Ok(Events::parse(&format!("[{}]", stamped.join(",")))?)
 }
 
-/// The metadata of what follows from a changeset.
+/// Returns the metadata of a commit that follows from an event.
 fn caused_by<E>(cause: &Cause<'_, E>) -> Result<Json, BoxError> {
     let name = format!("{}@{}", cause.stream_id(), cause.changeset_id());
     let of_cause: Map<String, Value> = cause.metadata().read()?;

@@ -1,4 +1,4 @@
-//! The reactor that publishes changesets and events to SNS topics.
+//! The publisher: a reactor that sends changesets and events to SNS topics.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -11,12 +11,17 @@ use crate::error::BoxError;
 use crate::reactor::{self, Cause, Interrupted, Reactor, Unfinished};
 use crate::subscription::Subscription;
 
-/// Publishes what is committed from now on, for stores that have no stream of their own as DynamoDB has.
+/// Sends changesets and events to SNS topics, starting with what is committed from now on. On DynamoDB use a
+/// function on the table's stream instead.
 ///
-/// What passes is tried again for ever and holds up what comes later; see its status. The stream of a message that a topic
-/// refuses for what it is waits, tried again for a day and then until an operator says what is to become of it, unless the
-/// [`Publisher`] has somewhere to put dead letters. A crash sends some messages again; the
-/// topics remove them by their content, within five minutes.
+/// # Guarantees
+/// At least once, in the order of each stream. A crash sends some messages again; the topics remove
+/// repetitions within five minutes by their content.
+///
+/// # Failures
+/// Transient faults are retried for ever and hold up everything after them; see its status. A message that a
+/// topic refuses because of its content parks its stream. It is retried for a day and then given up, unless
+/// the [`Publisher`] writes dead letters.
 ///
 /// ```no_run
 /// # fn example(client: aws_sdk_sns::Client, log: std::sync::Arc<dyn ees_store::ChangesetLog>) -> Result<(), Box<dyn std::error::Error>> {
@@ -35,25 +40,25 @@ pub struct Publishing {
     subscription: Subscription,
 }
 
-/// So many changesets are under way at once: messages of different streams go together.
+/// The most changesets in progress at once. Messages of different streams share a call.
 const CHANGESETS_AT_ONCE: usize = 200;
 
-/// After so long it is noted how far it got, and what went wrong, if something did.
+/// After this time, the reactor stores its checkpoint and its errors.
 const AT_ONCE_MAX: Duration = Duration::from_secs(10);
 
 impl Publishing {
-    /// A reactor of this name. Each set of topics has one of its own.
+    /// Creates a publisher with this name. Use one for each set of topics.
     pub fn new(name: impl Into<String>, publisher: Publisher) -> Self {
         Self { name: name.into(), publisher, subscription: Subscription::default() }
     }
 
-    /// Which changesets it publishes. Default: all changesets.
+    /// Sets which changesets it publishes. Default: all changesets.
     #[must_use]
     pub fn with_subscription(self, subscription: Subscription) -> Self {
         Self { subscription, ..self }
     }
 
-    /// Settings that suit it: from now on, 200 changesets at once.
+    /// Returns the settings for a publisher: start at the end of the log, 200 changesets at once.
     pub fn settings() -> reactor::Settings {
         reactor::Settings { batch_changesets_max: CHANGESETS_AT_ONCE, ..reactor::Settings::default() }
     }
@@ -75,7 +80,7 @@ impl Reactor for Publishing {
     }
 
     async fn react_batch(&self, causes: &[Cause<'_, IgnoredAny>]) -> Result<(), Interrupted> {
-        // A changeset is published whole, whichever of its events passed the filter.
+        // A changeset is published as a whole, whichever of its events passed the filter.
         let mut changesets: Vec<&Changeset> = causes.iter().map(|cause| cause.changeset()).collect();
         changesets.dedup_by(|one, other| std::ptr::eq(*one, *other));
         let Err(unpublished) = self.publisher.publish(&changesets, Instant::now() + AT_ONCE_MAX).await else {

@@ -1,4 +1,4 @@
-//! How a reactor is run.
+//! How a reactor runs.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use ees_store::{Checkpoint, Timestamp};
 
 use crate::policy::{OnFailure, Parking, Retry, in_future};
 
-/// How a reactor is run. Every value has a default that suits most.
+/// How a reactor runs. The defaults suit most reactors.
 ///
 /// ```
 /// use ees_projector::reactor::{Settings, Start};
@@ -14,42 +14,48 @@ use crate::policy::{OnFailure, Parking, Retry, in_future};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Where it begins, the first time it is started.
+    /// Where a new reactor starts. Default: at the end of the log.
     pub start: Start,
-    /// So many streams are acted upon at the same time, each in its order; 1 unless set, which is the order of the log.
+    /// How many streams it acts on at the same time, each in its order. Default: 1, which keeps the order of
+    /// the log.
     pub streams_at_once: usize,
-    /// After at most so many changesets the checkpoint is stored; 1 unless set, and at least four for each of the streams
-    /// at once. A crash repeats so many, apart from effects that the ledger has as done.
+    /// The most changesets between two writes of the checkpoint. Default: 1. With several
+    /// [`streams_at_once`](Self::streams_at_once), at least four for each of them. A crash repeats at most
+    /// this many, without the effects that the ledger has as done.
     pub batch_changesets_max: usize,
-    /// The most bytes of events and metadata in one batch (a single changeset may be larger); 4 MiB unless set.
+    /// The most bytes of events and metadata in one batch. A single changeset may be larger. Default: 4 MiB.
     pub batch_bytes_max: usize,
-    /// How long it waits for news before it looks by itself; 20 s unless set, and at most.
+    /// The longest time between two reads of the log, if nothing announces new changesets. Default: 20 s.
+    /// Longer values count as 20 s.
     pub poll_interval: Duration,
-    /// How long an [effect](super::Cause::effect) may take before it is dropped, and has failed; 30 s unless set.
+    /// The longest time that an attempt of an [effect](super::Cause::effect) may take. Then it is dropped and
+    /// has failed. Default: 30 s.
     pub effect_timeout: Duration,
-    /// The pace at which streams that failed are tried again, and how many may wait: from 1 s to 10 minutes, 1,000 streams
-    /// and 100,000 changesets unless set. When more would have to wait, the reactor holds until there is room.
+    /// The delays between retries of parked streams, and how many may be parked. When there is no room for
+    /// another, the reactor waits until there is. Default: 1 s to 10 minutes, 1,000 streams, 100,000
+    /// changesets.
     pub parking: Parking,
-    /// How long a changeset is tried again before its stream waits for an operator; 24 h unless set.
+    /// How long a failing changeset is retried before its stream is given up. Default: 24 h.
     pub give_up_after: Duration,
-    /// The pace at which faults of the log, the database and of [transient](super::Reactor::is_transient) errors are tried
-    /// again, for ever.
+    /// The delays between retries of faults of the log and the database, and of
+    /// [transient](super::Reactor::is_transient) errors. These are retried for ever.
     pub retry: Retry,
-    /// How long it is kept what was done; 30 days unless set. What waits is kept however long it takes.
+    /// How long effects are kept after they were done or discarded. Parked effects are kept for as long as
+    /// they are parked. Default: 30 days.
     pub keep_effects: Duration,
-    /// How long it is kept what operators did; 90 days unless set.
+    /// How long the audit of operators' actions is kept. Default: 90 days.
     pub keep_audit: Duration,
 }
 
-/// Where a reactor begins that was never started before. Later starts go on where it was.
+/// Where a new reactor starts. A reactor that ran before continues at its checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// At the end of the log as it is then: what lies before has been acted upon by other means, or never will be.
+    /// At the current end of the log. Earlier events are never acted on. The default.
     #[default]
     Now,
-    /// With the first changeset there is.
+    /// At the first changeset of the log.
     Beginning,
-    /// At this checkpoint; not past the end of the log.
+    /// At this checkpoint, which must not lie past the end of the log.
     At(Checkpoint),
 }
 
@@ -79,14 +85,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// When a stream is retried whose first changeset has failed so often, since then, and is not to be tried before
-    /// `earliest`; `None` when it is given up.
+    /// Returns the time of the next retry of a stream, or `None` if it is given up. Its first changeset has
+    /// failed `attempts` times since `since`, and must not be retried before `earliest` has passed.
     pub(crate) fn retry_at(&self, attempts: u32, since: Timestamp, earliest: Duration) -> Option<Timestamp> {
-        // Whoever asks for a year's patience is given up on as anybody else.
+        // A delay that a receiver asked for counts too: otherwise it could postpone the decision for ever.
         if since.elapsed().saturating_add(earliest) >= self.give_up_after {
             return None;
         }
-        // Those that failed together are not all tried together.
+        // Jitter: streams that failed together are not all retried together.
         let wait = self.parking.retry_after(attempts.saturating_sub(1)).mul_f64(0.75 + 0.5 * fastrand::f64());
         Some(in_future(wait.max(earliest)))
     }

@@ -1,4 +1,4 @@
-//! Looks for the order of crashes, cuts and second deliveries that breaks a projection.
+//! Searches for a sequence of crashes, batch boundaries and repeated deliveries that breaks a projection.
 
 use std::error::Error;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, Subscription, sqlite};
 
-/// How many different orders of accidents are tried.
+/// The number of random sequences of accidents.
 const SEEDS: u64 = 30;
 
 impl Given {
-    /// Runs a fold as [`check_projection`](Given::check_projection) runs a projection.
+    /// Checks a fold as [`check_projection`](Given::check_projection) checks a projection.
     ///
     /// # Panics
-    /// When an end differs from the others, with both side by side.
+    /// If a run ends with other rows than the undisturbed run. The message shows both side by side.
     pub async fn check_fold<F: Fold>(&self, fold: impl Fn() -> F)
     where
         sqlite::Tx: FoldRows,
@@ -35,15 +35,16 @@ impl Given {
         self.check_projection(|| Folded::new(fold())).await;
     }
 
-    /// Runs a projection over the history again and again: with batches cut at random, each delivered a second time
-    /// by a worker that was asleep, with crashes within batches, before commits and after them, and with errors after
-    /// which a batch is applied one changeset at a time. All runs must end in the same rows.
+    /// Runs a projection on the history 31 times: once undisturbed, then with random accidents. Batches have
+    /// random sizes. A worker that was asleep delivers each batch a second time. The process crashes inside
+    /// batches, before commits and after them. Errors make the worker apply a batch one changeset at a time.
+    /// All runs must end with the same rows.
     ///
-    /// What it finds: state kept outside the transaction, clocks and random numbers, a dependence on how events were
-    /// batched, rows written without the framework's transaction.
+    /// It finds state outside the transaction, clocks and random numbers, results that depend on the batch
+    /// size, and writes outside the framework's transaction.
     ///
     /// # Panics
-    /// When an end differs from the others, with both side by side.
+    /// If a run ends with other rows than the undisturbed run. The message shows both side by side.
     pub async fn check_projection<P: Projection<sqlite::Tx>>(&self, projection: impl Fn() -> P) {
         let log = self.log().await;
         let (_folder, calm) = sqlite_database();
@@ -73,7 +74,8 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
 ) {
     let mut worker = Worker::new(log, projection(), database, chance);
     loop {
-        // Mostly the worker lives on, with whatever its projection keeps in memory; sometimes it is a new process.
+        // Mostly the same worker goes on, with everything that its projection keeps in memory. Sometimes a
+        // new process starts.
         if chance.u8(0..3) == 0 {
             worker = Worker::new(log, projection(), database, chance);
         }
@@ -94,7 +96,7 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
         match stepped {
             Ok(Stepped::Idle) => return,
             Ok(Stepped::Moved) | Err(StepError::Database(_) | StepError::Fenced) => {}
-            // Planned, and only once: the next step gets past it.
+            // This error was planned, and happens once: the next step succeeds.
             Err(StepError::Failed { error, .. }) if error.contains(Stumble::MESSAGE) => {}
             Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => fail("the projection paused"),
             Err(error) => fail(&format!("the projection failed: {error:?}")),
@@ -131,11 +133,12 @@ impl Worker {
 
 /// What goes wrong in the next step, once.
 struct Accident {
-    /// The process ends after so many events of a batch.
+    /// The process crashes after this number of events of a batch.
     after_events: AtomicUsize,
-    /// The process ends after the commit, before anybody hears of it.
+    /// The process crashes after the commit, before the worker knows of it.
     after_commit: AtomicBool,
-    /// What ends the batch is an error of the projection's own: its changesets are applied one by one then.
+    /// The batch fails with an error of the projection instead of a crash. Its changesets are then applied
+    /// one by one.
     own_error: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-//! A history, and what becomes of it.
+//! A history of events, and the rows that projections make of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -16,7 +16,8 @@ use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 use crate::{Fold, Projection, Settings, memory, sqlite};
 
-/// A history: events in the order they were committed, each a changeset of its own, as (stream, event).
+/// Creates a history from (stream, event) pairs in the order of their commits. Each event is a changeset of
+/// its own.
 pub fn given<'a>(events: impl IntoIterator<Item = (&'a str, Value)>) -> Given {
     let mut history = Given { changesets: Vec::new() };
     for (stream, event) in events {
@@ -25,24 +26,24 @@ pub fn given<'a>(events: impl IntoIterator<Item = (&'a str, Value)>) -> Given {
     history
 }
 
-/// A history to run projections over.
+/// A history of changesets to run projections on. Create it with [`given`].
 #[derive(Clone, Debug)]
 pub struct Given {
     changesets: Vec<(String, Vec<Value>)>,
 }
 
 impl Given {
-    /// One more changeset, of several events.
+    /// Appends a changeset with several events.
     #[must_use]
     pub fn and(mut self, stream: &str, events: impl IntoIterator<Item = Value>) -> Self {
         self.changesets.push((stream.to_owned(), events.into_iter().collect()));
         self
     }
 
-    /// Runs a fold over the history.
+    /// Runs a fold on the history, without a database.
     ///
     /// # Panics
-    /// When an event can't be applied.
+    /// If an event can't be applied.
     pub async fn fold<F: Fold>(&self, fold: F) -> FoldOutcome<F::State> {
         let folded = Folded::new(fold);
         let table = folded.table().name.clone();
@@ -58,10 +59,10 @@ impl Given {
         FoldOutcome { rows: rows.into_iter().map(read).collect() }
     }
 
-    /// Runs a projection with statements of its own over the history, onto a real SQLite file.
+    /// Runs a projection on the history, with a SQLite file in a temporary directory.
     ///
     /// # Panics
-    /// When an event can't be applied.
+    /// If an event can't be applied.
     pub async fn projection<P: Projection<sqlite::Tx>>(&self, projection: P) -> ProjectionOutcome {
         let (folder, database) = sqlite_database();
         run(self.log().await, projection, database.clone()).await;
@@ -91,42 +92,42 @@ impl Given {
     }
 }
 
-/// The rows a fold made of a history.
+/// The rows that a fold made of a history.
 #[derive(Debug)]
 pub struct FoldOutcome<S> {
-    /// The rows by key.
+    /// The rows by the text of their key.
     pub rows: BTreeMap<String, S>,
 }
 
 impl<S: PartialEq + Debug> FoldOutcome<S> {
-    /// Checks that these are the rows, all of them.
+    /// Asserts that the fold made exactly these rows.
     ///
     /// # Panics
-    /// When they are not, with both side by side.
+    /// If it did not. The message shows both side by side.
     #[track_caller]
     pub fn expect<K: Into<String>>(&self, rows: impl IntoIterator<Item = (K, S)>) {
         let expected: BTreeMap<String, S> = rows.into_iter().map(|(key, row)| (key.into(), row)).collect();
-        assert_eq!(self.rows, expected, "the rows (left) are not the ones expected (right)");
+        assert_eq!(self.rows, expected, "the rows (left) differ from the expected ones (right)");
     }
 }
 
-/// What a projection made of a history, in a SQLite file that lives as long as this.
+/// The tables that a projection made of a history, in a SQLite file that is deleted when this is dropped.
 pub struct ProjectionOutcome {
     database: sqlite::Database,
     _folder: tempfile::TempDir,
 }
 
 impl ProjectionOutcome {
-    /// Checks that a query finds these rows, in this order.
+    /// Asserts that a query returns these rows in this order, each as a JSON array.
     ///
     /// # Panics
-    /// When it does not, with both side by side; or when the query fails.
+    /// If it does not, with both side by side in the message, or if the query fails.
     pub async fn expect(&self, query: &str, rows: impl IntoIterator<Item = Value>) {
         let expected: Vec<Value> = rows.into_iter().collect();
         let sql = query.to_owned();
         let found = self.database.read(move |connection| super::snapshot::rows(connection, &sql)).await;
         match found {
-            Ok(found) => assert_eq!(found, expected, "the rows (left) are not the ones expected (right)"),
+            Ok(found) => assert_eq!(found, expected, "the rows (left) differ from the expected ones (right)"),
             Err(error) => fail(&format!("the query failed: {error}")),
         }
     }
@@ -138,7 +139,7 @@ pub(super) fn sqlite_database() -> (tempfile::TempDir, sqlite::Database) {
         let database = sqlite::Database::open(folder.path().join("read-model.db"))?;
         Ok((folder, database))
     };
-    opened().unwrap_or_else(|error| fail(&format!("no temporary read model: {error}")))
+    opened().unwrap_or_else(|error| fail(&format!("the temporary SQLite file can't be opened: {error}")))
 }
 
 pub(super) async fn run<P, D>(log: Arc<dyn ChangesetLog>, projection: P, database: D)

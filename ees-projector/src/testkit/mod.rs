@@ -1,5 +1,5 @@
-//! Tests for projections of your own: give events, expect rows; and a check that no crash, no cut and no second
-//! delivery changes the end.
+//! A test kit for folds and projections: give events, expect rows, and check that crashes, batch boundaries
+//! and repeated deliveries don't change the result.
 //!
 //! ```
 //! # use ees_projector::{Fold, Recorded};

@@ -1,4 +1,4 @@
-//! All that a projection wrote, in a form that can be compared.
+//! Reads everything that a projection wrote, in a form that can be compared.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use serde_json::{Value, json};
 
-/// The rows a query finds, each as a JSON array.
+/// Returns the rows of a query, each as a JSON array.
 pub(super) fn rows(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Value>> {
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
@@ -27,7 +27,7 @@ pub(super) fn rows(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<V
     found.collect()
 }
 
-/// Every table that is not the framework's, with all its rows, sorted.
+/// Returns all tables except the framework's, with all their rows, sorted.
 pub(super) fn tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
     let names = rows(
         connection,

@@ -1,4 +1,4 @@
-//! A batch is applied, as a whole if it can be, while the next one is read.
+//! Applies a batch, as a whole if possible, while the next one is read.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -21,7 +21,7 @@ use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 
 impl<D: Database> Runner<D> {
-    /// Processes a batch, and reads the next one meanwhile.
+    /// Processes a batch and reads the next one at the same time.
     pub(crate) async fn process(&mut self, batch: Batch) -> Result<Stepped, StepError> {
         let state = self.take_state().await?;
         if batch.from != state.position.next {
@@ -29,7 +29,8 @@ impl<D: Database> Runner<D> {
         }
         if batch.next == batch.from {
             self.record_success(State::Following);
-            // Another worker may have been told to pause or to rebuild: the row is read again next time.
+            // An operator may have paused or rebuilt the projection through another worker: read the row
+            // again next time.
             return Ok(Stepped::Idle);
         }
         let caught_up = batch.next >= batch.head.checkpoint;
@@ -57,7 +58,7 @@ impl<D: Database> Runner<D> {
         };
         let (processed, ahead) = tokio::join!(process, read_ahead);
         if let Err(error) = processed {
-            // How far the row got is the database's to say: a commit may have gone through unanswered.
+            // A commit whose answer was lost may have succeeded: only the database knows the position.
             self.state.forget();
             return Err(error);
         }
@@ -66,7 +67,8 @@ impl<D: Database> Runner<D> {
         Ok(Stepped::Moved)
     }
 
-    /// In one transaction if it can be; else one changeset at a time, up to the one that fails.
+    /// Applies a batch in one transaction if possible; otherwise one changeset at a time, up to the one that
+    /// fails.
     async fn apply_batch(&mut self, state: ProjectionState, batch: Batch) -> Result<(), StepError> {
         let batch = Arc::new(batch);
         let parked = self.parked.streams.clone();
@@ -85,7 +87,8 @@ impl<D: Database> Runner<D> {
                     state = moved;
                     self.set_state(state.clone());
                 }
-                // One that can't be applied is where it is blamed: what lies before it is passed, whosever it is.
+                // Blame a changeset at its own position: pass everything before it first, also what the filter
+                // leaves out or another partition applies.
                 Err(StepError::Failed { .. }) if end > 1 || batch.position_before(0) > batch.from => {
                     let ordinary = self.core.settings.batch_changesets_max.max(1);
                     let portion = if end > ordinary { ordinary } else { 1 };
@@ -101,15 +104,15 @@ impl<D: Database> Runner<D> {
         }
         let Some(changeset) = batch.reference(end).filter(|_| !all) else { return Ok(()) };
         if full_at == Some(end) {
-            let reason = "too many changesets of parked streams are waiting; retry or skip them, then resume";
+            let reason = "too many changesets are parked; retry or skip them, then resume";
             return self.pause_at(state, &changeset, 1, reason.to_owned()).await;
         }
         let error = unreadable.map_or_else(String::new, |(_, error)| error.to_string());
         Err(StepError::Failed { at: state.position, changeset, error })
     }
 
-    /// In portions, which are made smaller as long as they are more than a transaction takes; and what fails one changeset at a
-    /// time, up to the one that fails.
+    /// Applies a batch in portions that shrink until they fit a transaction. A portion that fails is applied
+    /// one changeset at a time, up to the one that fails.
     fn apply_in_portions<'a>(
         &'a mut self,
         mut state: ProjectionState,
@@ -157,8 +160,8 @@ impl<D: Database> Core<D> {
         range: Range<usize>,
         parked: &Arc<HashSet<StreamId>>,
     ) -> Result<ProjectionState, StepError> {
-        // The row may have been read anew since it was looked whose work this is: by now its streams are its partitions' to
-        // apply, and nobody else's.
+        // The row may have been read again since this batch was fetched. If the projection was split
+        // meanwhile, only its partitions may apply these changesets.
         if self.is_dealt_out(from) {
             return Err(StepError::Fenced);
         }
@@ -181,7 +184,7 @@ impl<D: Database> Core<D> {
         Ok(to)
     }
 
-    /// Puts what belongs to parked streams behind what is parked of them already; the events that are left to apply.
+    /// Parks the changesets of streams that are parked already. Returns the events that are left to apply.
     async fn park_followers(
         &self,
         batch: &Batch,
@@ -204,7 +207,8 @@ impl<D: Database> Core<D> {
         Ok(events)
     }
 
-    /// Runs the projection's own code. A panic in it is its error, not the end of the worker.
+    /// Runs the projection's own code. A panic there is an error of the projection and does not end the
+    /// worker.
     pub(super) async fn apply_events(
         &self,
         batch: &Batch,
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_dealt_out_to_partitions_is_not_applied_as_a_whole_too() {
+    async fn a_split_projection_is_not_applied_as_a_whole() {
         let log = Arc::new(ees_store::memory::Store::new());
         let opened = Events::parse(r#"[{"type":"opened"}]"#).unwrap();
         log.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, opened)).await.unwrap();
@@ -275,8 +279,8 @@ mod tests {
         let core = Arc::new(Core::new(names, memory::Database::new(), log, Settings::default()));
         let (state, _) = core.initialize().await.unwrap();
         let batch = Arc::new(core.fetch(Checkpoint::START, core.batch(), Duration::ZERO).await.unwrap());
-        let dealt_out = ProjectionState { split: Some(Split::into(4)), ..state.clone() };
-        let applied = core.apply(&dealt_out, &batch, 0..1, &Arc::default()).await;
+        let split = ProjectionState { split: Some(Split::into(4)), ..state.clone() };
+        let applied = core.apply(&split, &batch, 0..1, &Arc::default()).await;
         assert!(matches!(applied, Err(StepError::Fenced)), "{applied:?}");
         let moved = core.apply(&state, &batch, 0..1, &Arc::default()).await.unwrap();
         assert_eq!(moved.position.next, Checkpoint::new(1));

@@ -1,4 +1,4 @@
-//! A page of the log, read as a projection's events before any transaction is open.
+//! A page of the log, decoded as a projection's events before any transaction is open.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -12,31 +12,31 @@ use crate::event::{Recorded, UnreadableEvent};
 use crate::projection_state::ChangesetRef;
 use crate::subscription::Subscription;
 
-/// Changesets and their events, decoded. Only the processor that decoded it knows the events' type.
+/// Changesets and their decoded events. Only the processor that decoded them knows the events' type.
 pub(crate) struct Batch {
     pub(crate) changesets: Vec<Indexed>,
     events: Vec<EventRef>,
-    /// A `Vec` of the processor's events, in step with `events`.
+    /// A `Vec` of the processor's events, parallel to `events`.
     decoded: Box<dyn Any + Send + Sync>,
-    /// By changeset, counted within the batch.
+    /// Events that can't be read, by the index of their changeset in the batch.
     pub(crate) unreadable: BTreeMap<usize, UnreadableEvent>,
-    /// The changeset before `next`, whether the filter passes it or not.
+    /// The changeset before `next`, even if the filter leaves it out.
     pub(crate) last: Option<ChangesetRef>,
-    /// Where it was read from: it is for a projection that stands there, and no other.
+    /// The checkpoint that the batch was read from. Only a projection at this checkpoint may apply it.
     pub(crate) from: Checkpoint,
-    /// Where the log goes on.
+    /// The checkpoint that comes next in the log.
     pub(crate) next: Checkpoint,
     pub(crate) head: LogHead,
 }
 
-/// An event's changeset, counted within the batch, and its number in its stream.
+/// An event's changeset, as an index in the batch, and its number in its stream.
 struct EventRef {
     changeset: usize,
     event_id: EventId,
 }
 
 impl Batch {
-    /// Decodes what was read from a checkpoint on, as events of this type.
+    /// Decodes a page of the log that was read from a checkpoint.
     pub(crate) fn decode<E>(from: Checkpoint, page: LogPage, subscription: &Subscription) -> Self
     where
         E: DeserializeOwned + Send + Sync + 'static,
@@ -70,7 +70,7 @@ impl Batch {
         }
     }
 
-    /// Some of the events, for the processor that decoded them as this type; for any other, none.
+    /// Returns some of the events, if they were decoded as this type; otherwise none.
     pub(crate) fn recorded<E: 'static>(&self, events: &[usize]) -> Vec<Recorded<'_, E>> {
         let Some(decoded) = self.decoded.downcast_ref::<Vec<E>>() else { return Vec::new() };
         let recorded = |event: &usize| {
@@ -80,29 +80,29 @@ impl Batch {
         events.iter().map(recorded).collect()
     }
 
-    /// The events of some of the changesets, counted within the batch.
+    /// Returns the range of the events of some changesets (indexes in the batch).
     pub(crate) fn events_of(&self, changesets: Range<usize>) -> Range<usize> {
         let begin = self.events.partition_point(|event| event.changeset < changesets.start);
         let end = self.events.partition_point(|event| event.changeset < changesets.end);
         begin..end
     }
 
-    /// The number of events.
+    /// Returns the number of events.
     pub(crate) fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// Which changeset an event is of, counted within the batch.
+    /// Returns the changeset of an event, as an index in the batch.
     pub(crate) fn changeset_of(&self, event: usize) -> usize {
         self.events[event].changeset
     }
 
-    /// The stream of an event.
+    /// Returns the stream of an event.
     pub(crate) fn stream_of(&self, event: usize) -> &StreamId {
         &self.changesets[self.changeset_of(event)].stream_id
     }
 
-    /// Where a projection stands that has seen the changesets before this one.
+    /// Returns the position of a projection that has passed all changesets before this one.
     pub(crate) fn position_before(&self, changeset: usize) -> Checkpoint {
         match self.changesets.get(changeset) {
             Some(entry) => entry.checkpoint,
@@ -110,7 +110,7 @@ impl Batch {
         }
     }
 
-    /// The last changeset that a projection has passed which has seen those before this one.
+    /// Returns the last changeset that a projection has passed at that position.
     pub(crate) fn passed_before(&self, changeset: usize) -> Option<ChangesetRef> {
         if changeset >= self.changesets.len() {
             return self.last.clone();
@@ -123,12 +123,12 @@ impl Batch {
     }
 }
 
-/// Reads an event; a panic in the type's own code is an event that can't be read, not the end of the worker.
+/// Decodes an event. A panic in the type's own code is an unreadable event and does not end the worker.
 fn guarded<E: DeserializeOwned>(text: &str, subscription: &Subscription) -> Result<Option<E>, String> {
     let Subscription { filter, reading } = subscription;
-    // What panicked in there left nothing half-done behind: filter and upcasters are only read.
+    // Unwind safe: the filter and the upcasters are only read.
     std::panic::catch_unwind(AssertUnwindSafe(|| reading.read(text, filter)))
-        .unwrap_or_else(|_| Err("reading it panicked".to_owned()))
+        .unwrap_or_else(|_| Err("decoding the event panicked".to_owned()))
 }
 
 pub(crate) fn reference_to(entry: &Indexed) -> ChangesetRef {

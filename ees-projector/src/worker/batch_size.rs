@@ -1,4 +1,4 @@
-//! A large part of the log at once, while a projection is far behind.
+//! Large batches (spans) while a projection is far behind.
 
 use std::time::{Duration, Instant};
 
@@ -10,48 +10,50 @@ use crate::settings::Settings;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
-/// So many ordinary batches behind is far.
+/// A projection that is behind by this many ordinary batches is far behind.
 const FAR_BATCHES: u64 = 4;
 
-/// What a step takes at best: long enough to write each row once for many events, short enough for operators to wait.
+/// The target duration of a step: long enough to write each row once for many events, short enough for
+/// operators to wait.
 const STEP: Duration = Duration::from_secs(1);
-/// A step is at most so many times as large as the one it was judged by.
+/// A span grows at most by this factor from one step to the next.
 const GROWTH_MAX: f64 = 16.0;
 
-/// Reading ends after so long with what there is: a filter may pass little, and the log may be far away.
+/// Reading a span ends after this time with what has been read: a filter may pass little, and the log may be
+/// far away.
 const READ_MAX: Duration = Duration::from_secs(1);
 
-/// How many changesets a span has, by how long the last step took.
+/// Determines the number of changesets in a span from the duration of the last step.
 #[derive(Default)]
 pub(crate) struct Pace {
     changesets: usize,
-    /// More were too much for one transaction, the last time.
+    /// The largest number that fitted a transaction, after a larger one did not.
     fits_max: Option<usize>,
 }
 
 impl Pace {
-    /// At least an ordinary batch.
+    /// Returns the number of changesets for the next span, at least an ordinary batch.
     fn changesets(&self, batch: usize) -> usize {
         self.changesets.max(batch).max(1)
     }
 
-    /// So many were more than a transaction takes.
+    /// Records that this many did not fit a transaction.
     pub(crate) fn was_too_much(&mut self, changesets: usize) {
         let half = (changesets / 2).max(1);
         self.fits_max = Some(self.fits_max.map_or(half, |max| max.min(half)));
     }
 
-    /// So many were not.
+    /// Records that this many fitted.
     pub(crate) fn was_fitting(&mut self, changesets: usize) {
         self.fits_max = self.fits_max.map(|max| max.max(changesets));
     }
 
-    /// Of so many, those that are likely to fit.
+    /// Returns how many of these are likely to fit.
     pub(crate) fn likely_to_fit(&self, changesets: usize) -> usize {
         self.fits_max.map_or(changesets, |max| max.min(changesets))
     }
 
-    /// As many as fitted the last time, and a few more: what the next ones change is not known.
+    /// Limits a portion to what fitted last time, and a little more: the next changesets may be smaller.
     fn fitting(&self, portion: Portion) -> Portion {
         let fits = self.fits_max.map_or(usize::MAX, |max| max + max.div_ceil(8));
         Portion { changesets: portion.changesets.min(fits), ..portion }
@@ -63,7 +65,7 @@ impl Pace {
     }
 }
 
-/// How much to take at once.
+/// How much to read at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portion {
     pub(crate) changesets: usize,
@@ -73,7 +75,7 @@ pub(crate) struct Portion {
 }
 
 impl<D: Database> Core<D> {
-    /// As much as suits how far behind the projection is, as far as is known, and how fast it is.
+    /// Chooses a portion by how far the projection is behind and how fast it is.
     pub(crate) fn portion(&self, state: &ProjectionState, head: Checkpoint, pace: &Pace) -> Portion {
         let settings = &self.settings;
         let behind = head.get().saturating_sub(state.position.next.get());
@@ -92,7 +94,7 @@ impl<D: Database> Core<D> {
         Portion { changesets: batch_changesets_max.max(1), bytes, is_span: false }
     }
 
-    /// Reads on while a page is there and the portion is not full: a log gives so much at a time.
+    /// Reads further pages until the portion is full: a log limits the size of a page.
     pub(crate) async fn read_on(&self, query: &LogQuery, mut page: LogPage) -> Result<LogPage, StepError> {
         let size =
             |page: &LogPage| page.changesets.iter().map(|changeset| changeset.size_bytes()).sum::<usize>();
@@ -101,7 +103,7 @@ impl<D: Database> Core<D> {
         while page.changesets.len() < query.limit
             && bytes < query.max_bytes
             && page.next < page.head.checkpoint
-            // The lease has to be kept, and somebody may want something.
+            // The lease must be renewed, and operators must not wait.
             && began.elapsed() < READ_MAX
         {
             let rest = LogQuery {
@@ -112,7 +114,7 @@ impl<D: Database> Core<D> {
                 filter: query.filter.clone(),
             };
             let more = self.log.read(rest).await?;
-            // Another incarnation may be another past: that is looked at before anything is applied.
+            // Another incarnation may be another log: check that before applying anything.
             if more.next <= page.next || more.head.incarnation != page.head.incarnation {
                 break;
             }

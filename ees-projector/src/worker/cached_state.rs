@@ -2,30 +2,30 @@
 
 use crate::projection_state::ProjectionState;
 
-/// The projection's row as its worker last saw it, or nothing when it must be read again.
+/// The projection's row as its worker last saw it, or nothing if it must be read again.
 ///
-/// To go on from the row, a worker *takes* it, and only what has succeeded puts one back: whatever fails on the way, is
-/// cancelled, or leaves the row to others, makes it read again without a word.
+/// A worker *takes* the row to go on from it, and only a success puts a row back. So after any failure or
+/// cancellation, or when others may change the row, the cache is empty and the row is read again.
 #[derive(Default)]
 pub(crate) struct CachedState(Option<ProjectionState>);
 
 impl CachedState {
-    /// A look, for what decides nothing.
+    /// Returns the row without taking it, for status only.
     pub(super) fn peek(&self) -> Option<&ProjectionState> {
         self.0.as_ref()
     }
 
-    /// Takes it out.
+    /// Takes the row out of the cache.
     pub(super) fn take(&mut self) -> Option<ProjectionState> {
         self.0.take()
     }
 
-    /// Puts back what is known to be stored.
+    /// Puts a row into the cache that is known to be stored.
     pub(super) fn put(&mut self, state: ProjectionState) {
         self.0 = Some(state);
     }
 
-    /// It may have changed: it is read again.
+    /// Empties the cache: the row may have changed.
     pub(super) fn forget(&mut self) {
         self.0 = None;
     }

@@ -1,4 +1,4 @@
-//! What a worker works with: a processor, the database it writes and the log it reads; and how it runs a transaction.
+//! What a worker works with: a processor, its database and the log; and how it runs a transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::settings::Settings;
 use crate::worker::error::StepError;
 use crate::worker::processor::Processor;
 
-/// A transaction that takes longer waits for a database that is gone.
+/// A transaction that takes longer is waiting for a database that is gone.
 const TRANSACTION_MAX: Duration = Duration::from_secs(10 * 60);
 
-/// A projection or a reactor, the database it writes and the log it reads.
+/// A projection or a reactor, the database that it writes and the log that it reads.
 pub(crate) struct Core<D: Database> {
     pub(crate) processor: Arc<dyn Processor<D::Tx>>,
     pub(crate) database: Arc<D>,
@@ -39,7 +39,7 @@ impl<D: Database> Core<D> {
         Self { processor, database: Arc::new(database), log, settings, id, partition: None }
     }
 
-    /// The same projection onto another of its read models.
+    /// Returns the core of another read model of the same projection.
     pub(crate) fn onto(&self, slot: Slot) -> Self {
         Self {
             processor: self.processor.clone(),
@@ -51,53 +51,54 @@ impl<D: Database> Core<D> {
         }
     }
 
-    /// The same read model, for some of its streams.
+    /// Returns the core of one partition of this read model.
     pub(crate) fn onto_partition(&self, partition: Partition) -> Self {
         Self { partition: Some(partition), id: self.id.of_partition(partition), ..self.onto(self.slot()) }
     }
 
-    /// Which read model it writes, and the row with its position.
+    /// Returns the id of the read model, and of the row with its position.
     pub(crate) fn id(&self) -> &ReadModelId {
         &self.id
     }
 
-    /// The read model's name; of the live one, the projection's.
+    /// Returns the name of the read model. For the live one, this is the projection's name.
     pub(crate) fn name(&self) -> &str {
         self.id.name()
     }
 
-    /// Which of the projection's read models it writes.
+    /// Returns the slot of the read model.
     pub(crate) fn slot(&self) -> Slot {
         self.id.slot()
     }
 
-    /// The read model that serves.
+    /// Returns the id of the live read model.
     pub(crate) fn live(&self) -> ReadModelId {
         self.id.with_slot(Slot::Live)
     }
 
-    /// Which of the streams it is for; all when none.
+    /// Returns its partition, or `None` if it runs all streams.
     pub(crate) fn partition(&self) -> Option<Partition> {
         self.partition
     }
 
-    /// Whether its streams are its partitions' by now, and nobody else's.
+    /// Returns `true` if the projection is split and this core is not for a partition: then only the
+    /// partitions may apply.
     pub(crate) fn is_dealt_out(&self, state: &ProjectionState) -> bool {
         state.split.is_some() && self.partition.is_none()
     }
 
-    /// Where the log ends.
+    /// Returns the head of the log.
     pub(crate) async fn head(&self) -> Result<LogHead, StepError> {
         Ok(self.log.head().await?)
     }
 
-    /// Begins a transaction for callers that hold several at once; all others take [`read`](Self::read),
+    /// Begins a transaction, for callers that hold several at once. All others use [`read`](Self::read),
     /// [`write`](Self::write) or [`transact`](Self::transact).
     pub(crate) async fn begin(&self) -> Result<D::Tx, StepError> {
         Ok(self.database.begin().await?)
     }
 
-    /// Looks something up in a transaction that changes nothing.
+    /// Runs a query in a transaction that is not committed.
     pub(crate) async fn read<T, W>(self: &Arc<Self>, work: W) -> Result<T, StepError>
     where
         T: Send + 'static,
@@ -107,7 +108,7 @@ impl<D: Database> Core<D> {
         self.run(async move { work(&mut core.begin().await?).await }).await
     }
 
-    /// Changes something in a transaction, without the fence.
+    /// Runs a transaction without the fence, and commits it.
     pub(crate) async fn write<T, W>(self: &Arc<Self>, work: W) -> Result<T, StepError>
     where
         T: Send + 'static,
@@ -123,7 +124,7 @@ impl<D: Database> Core<D> {
         .await
     }
 
-    /// As [`write`](Self::write), and on disk when it comes back.
+    /// Like [`write`](Self::write), and the commit survives a power loss.
     pub(crate) async fn write_durably<T, W>(self: &Arc<Self>, work: W) -> Result<T, StepError>
     where
         T: Send + 'static,
@@ -139,8 +140,7 @@ impl<D: Database> Core<D> {
         .await
     }
 
-    /// Runs a piece of work in one transaction: fence, work, commit. `changeset` is what is blamed for a commit that
-    /// the database refuses, if anything.
+    /// Runs one transaction: fence, work, commit. `changeset` is blamed if the database refuses the commit.
     pub(crate) async fn transact<W>(
         self: &Arc<Self>,
         from: &ProjectionState,
@@ -159,9 +159,9 @@ impl<D: Database> Core<D> {
         .await
     }
 
-    /// As [`transact`](Self::transact), from wherever another worker's steps have taken the projection since it was
-    /// `seen`, as long as nothing else has changed it. Holds the row first: a worker that makes one step after the other
-    /// would always be faster than somebody who reads the row and then compares.
+    /// Like [`transact`](Self::transact), but from the current position: other workers may have moved it
+    /// since `seen`, as long as nothing else in the row has changed. Locks the row first. Otherwise a worker
+    /// that makes one step after another would always be faster than a caller that reads and then compares.
     pub(crate) async fn transact_wherever<E, W>(
         self: &Arc<Self>,
         seen: &ProjectionState,
@@ -189,7 +189,7 @@ impl<D: Database> Core<D> {
         self.run(transaction).await?
     }
 
-    /// Runs a transaction where it does no harm to other tasks, for a bounded time.
+    /// Runs a transaction without blocking other tasks, for a limited time.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         transaction: impl Future<Output = Result<T, StepError>> + Send + 'static,
@@ -232,5 +232,5 @@ impl<D: Database> Core<D> {
 
 fn too_long() -> StepError {
     let minutes = TRANSACTION_MAX.as_secs() / 60;
-    StepError::Database(format!("the transaction was not done after {minutes} minutes").into())
+    StepError::Database(format!("the transaction did not end within {minutes} minutes").into())
 }

@@ -1,34 +1,34 @@
-//! Why a step came to nothing, and what an operator is told of it.
+//! Why a step failed, and the error that an operator gets.
 
 use crate::database::Fenced;
 use crate::error::{BoxError, chain};
 use crate::projection_state::{ChangesetRef, Position};
 use crate::worker::operations::operation::OperateError;
 
-/// Why a step came to nothing. Whatever it is, the transaction left no trace.
+/// Why a step failed. Whatever the reason, its transaction changed nothing.
 #[derive(Debug)]
 pub(crate) enum StepError {
-    /// The log could not be read.
+    /// The log can't be read.
     Log(ees_store::Error),
-    /// The log is not the one that was read before.
+    /// The log was replaced: it is not the one that was read before.
     Replaced(String),
     /// Another worker moved the projection. Read its row again.
     Fenced,
-    /// The read-model database failed. Nobody's fault, and it passes.
+    /// The read-model database failed. A transient fault, for which no changeset is blamed.
     Database(BoxError),
-    /// What a reactor talks to failed. It passes, too.
+    /// A service that a reactor calls failed. A transient fault as well.
     Outside(BoxError),
-    /// The projection, standing at this position, can't get past this changeset.
+    /// The projection at this position can't apply this changeset.
     Failed { at: Position, changeset: ChangesetRef, error: String },
-    /// As `Failed`, for more than one transaction takes: fewer changesets may fit.
+    /// Like `Failed`: these changesets don't fit one transaction. Fewer may fit.
     TooLarge { at: Position, changeset: ChangesetRef, error: String },
-    /// There is no read model here that this program could go on with; there may be one day.
+    /// This program's version has no such read model. It may have one later.
     Absent,
-    /// The projection can't start: its tables can't be made, or belong to a newer version.
+    /// The projection can't start: its tables can't be created, or belong to a newer version.
     Setup(String),
 }
 
-/// A database's error, but for the one that says who was faster.
+/// Every error of a database, except the fence.
 impl From<BoxError> for StepError {
     fn from(error: BoxError) -> Self {
         if error.is::<Fenced>() { Self::Fenced } else { Self::Database(error) }
@@ -46,7 +46,7 @@ impl From<StepError> for OperateError {
         match error {
             StepError::Log(error) => Self::Unavailable(format!("the log can't be read: {}", chain(&error))),
             StepError::Database(error) => {
-                Self::Unavailable(format!("the read model's database failed: {}", chain(&*error)))
+                Self::Unavailable(format!("the read-model database failed: {}", chain(&*error)))
             }
             StepError::Outside(error) => Self::Unavailable(chain(&*error)),
             StepError::Fenced => Self::Overtaken,

@@ -14,7 +14,7 @@ use crate::worker::error::StepError;
 use crate::worker::runner::{Runner, Trouble};
 
 impl<D: Database> Runner<D> {
-    /// Notes a failure, and says how long to wait before the next step.
+    /// Records a failure and returns the delay before the next step.
     pub(crate) async fn fail(&mut self, error: StepError) -> Duration {
         self.state.forget();
         let core = self.core.clone();
@@ -26,7 +26,7 @@ impl<D: Database> Runner<D> {
             StepError::Fenced => {
                 tracing::debug!(
                     projection = name,
-                    "another worker moved this projection; reading its row again"
+                    "another worker moved the projection; reading its row again"
                 );
                 return self.core.settings.retry.delay_min;
             }
@@ -40,7 +40,7 @@ impl<D: Database> Runner<D> {
             StepError::Log(error) if !error.is_transient() => return self.stop_with(&log_error(&error)),
             StepError::Log(error) => (None, log_error(&error)),
             StepError::Database(error) => {
-                (None, format!("the read model's database failed: {}", chain(&*error)))
+                (None, format!("the read-model database failed: {}", chain(&*error)))
             }
             StepError::Outside(error) => (None, chain(&*error)),
             StepError::Replaced(error) | StepError::Setup(error) => return self.stop_with(&error),
@@ -58,9 +58,9 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    /// Nothing will get better by itself; it looks again now and then all the same.
+    /// Stops. A retry would not help, but the worker checks again from time to time.
     fn stop_with(&mut self, error: &str) -> Duration {
-        tracing::error!(projection = self.core.name(), error, "the projection can't go on");
+        tracing::error!(projection = self.core.name(), error, "the projection is stopped");
         self.note_failure(None, error, State::Stopped);
         self.core.settings.retry.delay_max
     }
@@ -91,7 +91,7 @@ impl<D: Database> Runner<D> {
         attempts
     }
 
-    /// The changeset failed for good: the policy decides.
+    /// Lets the policy decide about a changeset that still fails after the last retry.
     async fn give_up(
         &mut self,
         at: Position,
@@ -100,7 +100,7 @@ impl<D: Database> Runner<D> {
         message: String,
     ) -> Duration {
         let result = match self.take_state().await {
-            // Another worker got past it meanwhile, or was told to do something else.
+            // Another worker has passed it meanwhile, or an operator moved the projection.
             Ok(state) if state.position != at => Err(StepError::Fenced),
             Ok(state) => match self.core.settings.on_failure {
                 OnFailure::Park(parking) => self.park(state, parking, &changeset, attempts, &message).await,
@@ -118,7 +118,11 @@ impl<D: Database> Runner<D> {
                 self.core.settings.retry.delay_min
             }
             Err(error) => {
-                tracing::warn!(projection = self.core.name(), ?error, "the failure could not be stored");
+                tracing::warn!(
+                    projection = self.core.name(),
+                    ?error,
+                    "the pause or the parked stream could not be stored; retrying"
+                );
                 self.core.settings.retry.delay_max
             }
         }
@@ -135,7 +139,7 @@ impl<D: Database> Runner<D> {
         tracing::error!(
             projection = name, checkpoint = changeset.checkpoint.get(), stream = %changeset.stream_id,
             changeset = changeset.changeset_id.get(), attempts, error = reason,
-            "the projection is paused: fix it and resume, or skip the changeset"
+            "the projection is paused: fix the cause and resume it, or skip the changeset"
         );
         let failure = FailedChangeset {
             checkpoint: changeset.checkpoint,

@@ -1,4 +1,4 @@
-//! A page of the log is read and decoded, with no transaction open.
+//! Reads and decodes a page of the log, with no transaction open.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::worker::batch_size::Portion;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
-/// A page of at least so many changesets takes long enough to decode to be felt by the other tasks of the thread.
+/// Decoding a page with this many changesets takes long enough to delay other tasks of the thread.
 const DECODED_ELSEWHERE_MIN: usize = 50;
 
 impl<D: Database> Core<D> {
-    /// Reads and decodes what comes at a checkpoint. Safe to drop at any moment.
+    /// Reads and decodes the changesets at a checkpoint. Safe to drop at any moment.
     pub(crate) async fn fetch(
         &self,
         from: Checkpoint,
@@ -32,7 +32,7 @@ impl<D: Database> Core<D> {
         self.decode(from, page).await
     }
 
-    /// As [`fetch`](Self::fetch), without waiting, and nothing at or behind `end`.
+    /// Like [`fetch`](Self::fetch), without waiting and only up to `end`, exclusive.
     pub(crate) async fn fetch_until(
         &self,
         from: Checkpoint,
@@ -50,7 +50,7 @@ impl<D: Database> Core<D> {
     }
 
     async fn decode(&self, from: Checkpoint, mut page: LogPage) -> Result<Batch, StepError> {
-        // What is left out, here or by the log, counts too when the log is compared with what it was.
+        // The last changeset identifies the log later, even if this partition or the filter leaves it out.
         let last =
             page.changesets.last().map(reference_to).filter(|last| last.checkpoint.next() == page.next);
         if let Some(partition) = self.partition() {
@@ -67,7 +67,7 @@ impl<D: Database> Core<D> {
             None if batch.next > from => {
                 let before = Checkpoint::new(batch.next.get() - 1);
                 let page = self.log.read(LogQuery::from(before, 1)).await?;
-                page.changesets.first().map(reference_to).filter(|place| place.checkpoint == before)
+                page.changesets.first().map(reference_to).filter(|last| last.checkpoint == before)
             }
             last => last,
         };

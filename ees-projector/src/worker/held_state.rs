@@ -1,4 +1,4 @@
-//! The projection's row as a worker holds it while several of its tasks write, and work goes on outside of a transaction.
+//! The projection's row while a worker does work outside of a transaction, and several of its tasks write.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -17,26 +17,26 @@ use crate::worker::error::StepError;
 use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::worker_status::WorkerStatus;
 
-/// The row, for as long as it is this worker's.
+/// The row, as long as this worker owns it.
 pub(crate) struct HeldState<D: Database> {
     core: Arc<Core<D>>,
     pub(super) status: Arc<WorkerStatus>,
-    /// As this worker has left it: what is begun elsewhere than there is begun by nobody. Whoever moves it holds it for
-    /// that long.
+    /// The row as this worker last stored it. Effects begin only from this row. Whoever moves it holds the
+    /// lock meanwhile.
     row: RwLock<ProjectionState>,
-    /// Nothing more is to be begun.
+    /// No further effect may begin.
     is_over: AtomicBool,
-    /// Why.
+    /// The reason.
     error: Mutex<Option<StepError>>,
     pub(super) end: WorkEnd,
-    /// How long what is begun may take.
+    /// The longest time that an effect may take.
     pub(super) timeout: Duration,
 }
 
-/// When a worker begins nothing more, and lets what it has begun come to its end.
+/// When a worker begins no further effects and finishes those in progress.
 pub(crate) struct WorkEnd {
     pub(crate) stop: CancellationToken,
-    /// Of a host that does not stay.
+    /// The deadline of a host that does not stay.
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -62,12 +62,12 @@ impl<D: Database> HeldState<D> {
         &self.core
     }
 
-    /// Where the projection stands.
+    /// Returns the current position.
     pub(crate) async fn position(&self) -> Position {
         self.row.read().await.position
     }
 
-    /// What came in the way, if anything did, whatever was made of it.
+    /// Returns the error that interrupted the work, if any.
     pub(crate) fn interruption(&self) -> Result<(), StepError> {
         match self.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
@@ -80,15 +80,15 @@ impl<D: Database> HeldState<D> {
         self.is_over.load(SeqCst)
     }
 
-    /// Lets nothing more begin.
+    /// Lets no further effect begin.
     pub(super) fn interrupt(&self, error: StepError) {
-        tracing::debug!(projection = self.core.name(), ?error, "nothing more is begun");
+        tracing::debug!(projection = self.core.name(), ?error, "no further effect begins");
         self.is_over.store(true, SeqCst);
         self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
-    /// Does that, and meanwhile keeps the lease where there is one. When somebody else moved the row, nothing more is begun;
-    /// what is under way may end, since whoever goes on would do it again.
+    /// Runs the work and renews the lease meanwhile. If another worker moves the row, no further effect
+    /// begins. Effects in progress may finish: the other worker would repeat them.
     pub(crate) async fn keeping_lease<T>(&self, work: impl Future<Output = T>) -> Result<T, StepError> {
         tokio::select! {
             biased;
@@ -111,7 +111,7 @@ impl<D: Database> HeldState<D> {
         }
     }
 
-    /// Changes something with the row, which other workers must look at again. `changeset` is what is blamed when the
+    /// Writes together with the row, so that other workers must read it again. `changeset` is blamed if the
     /// database refuses the commit.
     pub(crate) async fn change<W>(&self, changeset: Option<ChangesetRef>, work: W) -> Result<(), StepError>
     where
@@ -123,7 +123,7 @@ impl<D: Database> HeldState<D> {
         Ok(())
     }
 
-    /// The row as it stands, which nobody moves meanwhile.
+    /// Locks the row: nobody moves it while the guard lives.
     pub(super) async fn hold(&self) -> RwLockReadGuard<'_, ProjectionState> {
         self.row.read().await
     }

@@ -1,4 +1,4 @@
-//! How a projection begins: its row and its tables, made, found, or made anew by another version.
+//! The start of a projection: its row and its tables are created, found, or rebuilt for a new version.
 
 use ees_store::Checkpoint;
 
@@ -13,8 +13,8 @@ use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
 impl<D: Database> Core<D> {
-    /// The projection's row and what is parked. Makes both it and the tables when the projection is new, and wipes
-    /// when it has become a newer version.
+    /// Returns the projection's row and its parked streams. Creates the row and the tables of a new
+    /// projection. Wipes the read model if the program has a newer version.
     pub(crate) async fn initialize(&self) -> Result<(ProjectionState, Vec<ParkedStream>), StepError> {
         let version = self.processor.version();
         let must_be_there = self.slot() != Slot::Live || self.partition().is_some();
@@ -39,17 +39,17 @@ impl<D: Database> Core<D> {
         if self.processor.require_read_model().is_err() {
             let name = self.name();
             return Err(StepError::Setup(format!(
-                "\"{name}\" is the name of a projection, which has got somewhere: give the reactor another one"
+                "\"{name}\" is the name of a projection that has run here: give the reactor another name"
             )));
         }
-        // Asked before the transaction begins: the log may be far away.
+        // Before the transaction begins: the log may be far away.
         let head = self.log.head().await?;
         if D::SIDE_BY_SIDE && self.has_standby(&old, head.checkpoint).await? {
             return Err(StepError::Absent);
         }
         if old.version > version {
             return Err(StepError::Setup(format!(
-                "the read model was built by version {} of the projection, and this program has version {version}: \
+                "version {} of the projection built the read model, and this program has version {version}: \
                  start the newer program, or rebuild the projection",
                 old.version
             )));
@@ -58,13 +58,13 @@ impl<D: Database> Core<D> {
             projection = self.name(),
             from = old.version,
             to = version,
-            "a new version: building anew"
+            "new version: rebuilding in place"
         );
-        self.make_anew(&old, head.checkpoint).await
+        self.rebuild_in_place(&old, head.checkpoint).await
     }
 
-    /// Whether this version has a read model beside the live one: because it is built there, or because it was live
-    /// and somebody rolled it back. Begins to build it if that is wanted.
+    /// Returns `true` if this version runs in the standby: it is being built there, or was live and was
+    /// rolled back. Starts to build it if the settings say so.
     async fn has_standby(&self, live: &ProjectionState, head: Checkpoint) -> Result<bool, StepError> {
         let standby = self.onto(Slot::Standby);
         let mut tx = self.begin().await?;
@@ -73,7 +73,8 @@ impl<D: Database> Core<D> {
             return Err(StepError::Fenced);
         }
         let known = tx.load(standby.id()).await?;
-        // A newer one that is built is not pushed aside: two programs would do so in turns, for ever.
+        // Never replace a newer version that is being built: two programs would replace each other's standby
+        // for ever.
         let is_to_be = |known: &ProjectionState| {
             let is_built = known.standby.as_ref().is_some_and(|plan| plan.role == StandbyRole::Building);
             known.version == self.processor.version()
@@ -88,8 +89,8 @@ impl<D: Database> Core<D> {
         }
         if held.is_some_and(|held| held.split.is_some()) {
             return Err(StepError::Setup(
-                "the streams of the older version are dealt out to partitions, so that a new version can't be built \
-                 beside it: set their number to 1 with the old program, or rebuild in place"
+                "the older version is split into partitions, so that the new version can't be built side by \
+                 side: set the number of partitions to 1 with the old program, or rebuild in place"
                     .to_owned(),
             ));
         }
@@ -97,7 +98,7 @@ impl<D: Database> Core<D> {
             projection = self.name(),
             from = live.version,
             to = self.processor.version(),
-            "a new version: building it beside the old one"
+            "new version: building it side by side"
         );
         let plan = SideBySide { verify, ..SideBySide::default() };
         standby.make_standby(&mut tx, plan.into(), head).await?;
@@ -123,13 +124,14 @@ impl<D: Database> Core<D> {
         Ok((state, Vec::new()))
     }
 
-    async fn make_anew(
+    async fn rebuild_in_place(
         &self,
         old: &ProjectionState,
         head: Checkpoint,
     ) -> Result<(ProjectionState, Vec<ParkedStream>), StepError> {
         let mut tx = self.begin().await?;
-        // The old version may be at work, and be faster than whoever reads the row and then compares.
+        // Lock the row: the old version may be running, and would be faster than a caller that reads and then
+        // compares.
         let held = tx.lock(self.id()).await?;
         let held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
         let state = held.wiped(self.processor.version(), head);
@@ -141,9 +143,9 @@ impl<D: Database> Core<D> {
         Ok((state, Vec::new()))
     }
 
-    /// Empty tables, nothing parked.
+    /// Empties the tables and removes everything that is parked.
     pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
-        // Before the tables, as every step does.
+        // Before the tables: every step locks in this order.
         tx.partitions(self.id(), true).await?;
         let grants = tx.grants(self.id()).await?;
         self.processor.drop_tables(tx).await.map_err(setup::<D>)?;
@@ -159,7 +161,8 @@ impl<D: Database> Core<D> {
         self.processor.create_tables(tx).await.map_err(setup::<D>)
     }
 
-    /// Whether the row is that of this partition, and not of one that has its name and other streams by now.
+    /// Returns `true` if the row belongs to this partition, and not to one with the same number in another
+    /// split.
     fn is_dealt_out_as(&self, state: &ProjectionState) -> bool {
         let count = state.split.map(|split| split.count);
         self.partition().is_none_or(|partition| count == Some(partition.count))
@@ -170,5 +173,5 @@ pub(crate) fn setup<D: Database>(error: BoxError) -> StepError {
     if D::is_transient(&*error) {
         return error.into();
     }
-    StepError::Setup(format!("its tables can't be made: {}", chain(&*error)))
+    StepError::Setup(format!("the tables can't be created: {}", chain(&*error)))
 }

@@ -1,4 +1,4 @@
-//! Whether this worker may go on, where several share a read model.
+//! The lease: whether this worker may run, where several share a read model.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use crate::worker::error::StepError;
 use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::runner::Runner;
 
-/// How often it looks while somebody waits for the projection to get somewhere, which only another worker knows.
+/// How often a worker without the lease reads the row while somebody waits for the projection.
 const LOOK_SOON: Duration = Duration::from_millis(50);
-/// How long a worker that ends waits for a database that does not answer: no longer than the lease would take.
+/// How long a worker that ends waits for a database that does not answer. No longer than the lease lasts.
 const RELEASE_WITHIN: Duration = Duration::from_secs(3);
 
 impl<D: Database> Runner<D> {
-    /// Acquires the lease or renews it; whether this worker has it. The projection's row must have been loaded.
+    /// Acquires or renews the lease. Returns `true` if this worker has it. The projection's row must have
+    /// been loaded.
     pub(crate) async fn has_lease(&mut self) -> Result<bool, StepError> {
         if self.lease.is_certain(LOOK_EVERY) {
             return Ok(true);
@@ -34,18 +35,18 @@ impl<D: Database> Runner<D> {
                 true => tracing::info!(projection, "lease acquired"),
                 false => tracing::info!(projection, "lease lost to another worker"),
             }
-            // Taking it moved the epoch; and what another did meanwhile is in the row.
+            // Acquiring the lease moved the epoch, and the other worker may have moved the row.
             self.state.forget();
         }
         Ok(self.lease.is_ours())
     }
 
-    /// How long to wait before the next look.
+    /// Returns the delay before the next look at the lease.
     pub(crate) fn until_next_look(&self) -> Duration {
         if self.status.is_awaited() { LOOK_SOON } else { LOOK_EVERY }
     }
 
-    /// Lets another worker take over at once.
+    /// Releases the lease, so that another worker can take over at once.
     pub(crate) async fn release_lease(&mut self) {
         if !self.lease.release() {
             return;
@@ -55,7 +56,11 @@ impl<D: Database> Runner<D> {
             self.core.write(move |tx| async move { Ok(tx.release_lease(core.id()).await?) }.boxed());
         let released = tokio::time::timeout(RELEASE_WITHIN, release).await;
         if !matches!(released, Ok(Ok(()))) {
-            tracing::debug!(projection = self.core.name(), ?released, "the lease ends by itself");
+            tracing::debug!(
+                projection = self.core.name(),
+                ?released,
+                "the lease was not released; it expires by itself"
+            );
         }
     }
 }

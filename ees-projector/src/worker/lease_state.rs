@@ -1,17 +1,17 @@
-//! What a worker knows of the lease on its read model.
+//! What a worker knows about the lease on its read model.
 
 use std::time::{Duration, Instant};
 
 use crate::database::Lease;
 
-/// How often a worker looks who has the lease, and renews its own.
+/// How often a worker looks at the lease, and renews its own.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What a worker knows of the lease.
+/// What a worker knows about the lease.
 pub(crate) struct LeaseState {
     lease: Lease,
     looked: Option<Instant>,
-    /// Whether it goes on, or is a host that does not stay.
+    /// Whether the worker keeps running; `false` for a host that does not stay.
     pub(crate) stays: bool,
 }
 
@@ -26,18 +26,18 @@ impl LeaseState {
         matches!(self.lease, Lease::NotNeeded | Lease::Ours { .. })
     }
 
-    /// Whether to wait for news for a short time only, so that the lease is kept.
+    /// Returns `true` if waits for new changesets must be short, so that the lease is renewed in time.
     pub(crate) fn is_kept(&self) -> bool {
         matches!(self.lease, Lease::Ours { .. })
     }
 
-    /// Whether it is ours for certain, without another look.
+    /// Returns `true` if this worker has the lease for certain, without another look.
     pub(super) fn is_certain(&self, look_every: Duration) -> bool {
         self.lease == Lease::NotNeeded
             || (self.is_ours() && self.looked.is_some_and(|at| at.elapsed() < look_every))
     }
 
-    /// Notes what a look found; whether it has become ours, or another one's.
+    /// Records the result of a look. Returns `true` if the lease was acquired or lost.
     pub(super) fn note(&mut self, found: Lease) -> bool {
         let was_ours = self.is_ours();
         if found != Lease::Busy {
@@ -47,7 +47,7 @@ impl LeaseState {
         was_ours != self.is_ours()
     }
 
-    /// The worker that has it, if that is known.
+    /// Returns the worker that has the lease, if known.
     pub(super) fn owner(&self) -> Option<String> {
         match &self.lease {
             Lease::Ours { worker } => Some(worker.clone()),
@@ -56,7 +56,7 @@ impl LeaseState {
         }
     }
 
-    /// Notes that it is given back; whether there was one to give.
+    /// Records that the lease is released. Returns `true` if there was one.
     pub(super) fn release(&mut self) -> bool {
         let is_shared = matches!(self.lease, Lease::Ours { .. } | Lease::Elsewhere { .. });
         if is_shared {

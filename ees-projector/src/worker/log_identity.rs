@@ -1,4 +1,4 @@
-//! Whether the log is still the one that was read before.
+//! Checks that the log is still the one that was read before.
 
 use ees_store::{Checkpoint, Error, LogHead, LogPage, LogQuery};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::worker::batch::reference_to;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
-/// Which incarnation of the log was found to be the one that was read before.
+/// The incarnation of the log that was checked last.
 #[derive(Default)]
 pub(crate) struct Verified(Option<Uuid>);
 
@@ -34,21 +34,22 @@ impl Verified {
 }
 
 impl<D: Database> Core<D> {
-    /// Whether the log is still the one that was read before, and goes at least as far.
+    /// Checks that the log is still the one that was read before, and reaches at least as far.
     pub(crate) async fn verify(&self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
-        let advice = "Check that the projector reads the log it should; if the log really was replaced or restored, \
-                      rebuild the projection";
+        let advice = "Check that the projector reads the right log; if the log really was replaced or \
+                      restored, rebuild the projection";
         if let Some(known) = state.log_id
             && known != head.log_id
         {
             let found = head.log_id;
             return Err(StepError::Replaced(format!(
-                "this is another log ({found}) than before ({known}). {advice}"
+                "this is another log: its id is {found}, and was {known} before. {advice}"
             )));
         }
         if state.position.next > head.checkpoint {
             return Err(StepError::Replaced(format!(
-                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. {advice}",
+                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. \
+                 {advice}",
                 head.checkpoint, state.position.next
             )));
         }
@@ -61,18 +62,18 @@ impl<D: Database> Core<D> {
             return Err(late(last.checkpoint));
         }
         Err(StepError::Replaced(format!(
-            "the log went back: checkpoint {} was changeset {} of stream \"{}\", and is not any more. {advice}",
+            "the log went back: checkpoint {} was changeset {} of stream \"{}\", and now is not. {advice}",
             last.checkpoint, last.changeset_id, last.stream_id
         )))
     }
 }
 
-/// Whether the log says itself that something stands there which it does not show at the moment: an index that lags, as
-/// DynamoDB's may, and no log that went back.
+/// Returns `true` if the log itself says that a changeset is there which it does not show yet. That is an
+/// index that lags, as on DynamoDB, and not a log that went back.
 pub(crate) fn is_late(page: &LogPage, checkpoint: Checkpoint) -> bool {
     page.changesets.is_empty() && page.next <= checkpoint && checkpoint < page.head.checkpoint
 }
 
 pub(crate) fn late(checkpoint: Checkpoint) -> StepError {
-    StepError::Log(Error::Unavailable(format!("it does not show checkpoint {checkpoint} yet")))
+    StepError::Log(Error::Unavailable(format!("the log does not show checkpoint {checkpoint} yet")))
 }

@@ -1,22 +1,23 @@
-//! One projection or reactor at work.
+//! The worker: the loop that runs one projection or reactor, or one partition of it.
 //!
-//! The way of a batch: `runner` is the loop; `step` says what comes next, `fetch` reads and decodes it; `apply` applies it in one transaction
-//! of `core` (fence, work, commit) while the next batch is read. `processor` is what it is that runs: a projection or a
-//! reactor, its types hidden. `batch_size` says how much is taken at once, `log_identity` whether the log is still the one
-//! it was, `initialize` how a projection begins.
+//! The way of a batch: `runner` is the loop. `step` decides what comes next, and `fetch` reads and decodes
+//! it. `apply` applies it in one transaction of `core` (fence, work, commit) while the next batch is read.
+//! `processor` is what runs, a projection or a reactor, with its types hidden. `batch_size` decides how much
+//! is read at once, `log_identity` whether the log is still the same, `initialize` how a projection starts.
 //!
-//! What goes wrong: `error` is why a step came to nothing, `failure` what the worker does about it, `parked` the streams that
-//! wait and how they are retried.
+//! Failures: `error` says why a step failed, `failure` what the worker does then. `parked` parks streams and
+//! retries them.
 //!
-//! Who is at work: `lease` and `lease_state` where several workers share a read model, `partitions` where they share one's
-//! streams, `held_state` the row while work goes on outside of a transaction; `cached_state` what a worker remembers of it.
+//! Who may run: `lease` and `lease_state` where several workers share a read model, `partitions` where they
+//! share its streams. `held_state` is the row while work outside of a transaction is in progress;
+//! `cached_state` is the row as the worker last saw it.
 //!
-//! The wings: `reactor` acts instead of writing; `side_by_side` builds a standby, compares it and swaps it; `operations` is what
-//! operators do. `worker_status` is what others see of it, `retention` what is removed in time, `on_demand` how a host drives it
-//! that does not stay.
+//! The wings: `reactor` acts instead of writing tables. `side_by_side` builds a standby, compares it and
+//! swaps it. `operations` carries out what operators ask for. `worker_status` is what the rest of the process
+//! sees, `retention` deletes old records, `on_demand` runs the worker in hosts that do not stay.
 //!
-//! What is seldom done and large is boxed where it is made (`BoxFuture`): in a build without optimizations, all of a worker's
-//! futures in one another fill a thread's stack.
+//! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
+//! futures of a worker nested in one another would overflow a thread's stack.
 
 mod apply;
 mod batch;

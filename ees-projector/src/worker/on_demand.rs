@@ -1,4 +1,4 @@
-//! A worker that works when it is told to.
+//! A worker for hosts that do not stay.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Drained;
 use crate::worker::runner::Runner;
 
-/// A worker whose database is of no interest to the host.
+/// A worker with its database's type hidden from the host.
 pub(crate) trait OnDemandWorker: Send {
     fn drain_until(&mut self, deadline: Instant) -> BoxFuture<'_, Drained>;
-    /// How far the projection got, whoever took it there.
+    /// Returns the checkpoint that the projection reads next, whichever worker moved it there.
     fn stands_at(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
     fn last_error(&self) -> Option<Failure>;
 }
@@ -24,7 +24,8 @@ pub(crate) trait OnDemandWorker: Send {
 impl<D: Database> OnDemandWorker for Runner<D> {
     fn drain_until(&mut self, deadline: Instant) -> BoxFuture<'_, Drained> {
         async move {
-            // A call that was cut short, or another host: what is remembered may be the past.
+            // The last call may have been cut short, and other hosts may have run since: the cache may be
+            // outdated.
             self.state.forget();
             Runner::drain_until(self, deadline).await
         }

@@ -1,44 +1,44 @@
-//! What comes next, and what a step and a run came to.
+//! What comes next, and the results of a step and of a run.
 
 use crate::partition::Split;
 use crate::worker::batch::Batch;
 
-/// What there is to do.
+/// What a worker does next.
 pub(crate) enum Next {
-    /// To process this, which may be empty.
+    /// Process this batch, which may be empty.
     Batch(Batch),
-    /// Nothing, as long as it is paused.
+    /// Nothing: it is paused.
     Paused,
-    /// Nothing, as long as another worker has the lease.
+    /// Nothing: another worker has the lease.
     Elsewhere,
-    /// Nothing but to keep its partitions at work.
+    /// Run the workers of its partitions.
     Split(Split),
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stepped {
     /// The position moved.
     Moved,
-    /// There was nothing new.
+    /// There was nothing to apply.
     Idle,
     /// It is paused.
     Paused,
-    /// Another worker is at work in it.
+    /// Another worker has the lease.
     Elsewhere,
-    /// Its partitions are worked on each by itself.
+    /// Its partitions have workers of their own.
     Split(Split),
 }
 
-/// How far [`OnDemand::drain_until`](crate::OnDemand::drain_until) came.
+/// How a call of [`OnDemand::drain_until`](crate::OnDemand::drain_until) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
     /// Everything is applied.
     CaughtUp,
-    /// The projection is paused: somebody must look at it.
+    /// The projection is paused: an operator must look at it.
     Paused,
-    /// Another worker is at work in it.
+    /// Another worker has the lease.
     Elsewhere,
-    /// There is more to do, or something failed and is retried at the next run.
+    /// There is more to apply, or a step failed. Call again: the next run goes on, and retries.
     OutOfTime,
 }

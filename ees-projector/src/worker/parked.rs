@@ -1,4 +1,4 @@
-//! Streams that are parked because one of their changesets failed, and how they are retried.
+//! Parks streams with a failing changeset, and retries them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,18 +22,18 @@ use crate::worker::parked_streams::ParkedStreams;
 use crate::worker::processor::{RetryPolicy, RetryScope};
 use crate::worker::runner::Runner;
 
-/// Changesets of one stream in a portion.
+/// The most changesets of one stream that are retried before other streams get their turn.
 const RETRIED_AT_ONCE: usize = 100;
 
-/// What came of a parked changeset that was retried, and how its stream stands then.
+/// The result of a retry, with the stream as it is then.
 enum Retried {
     Succeeded(ParkedStream),
     Failed(ParkedStream),
 }
 
 impl<D: Database> Runner<D> {
-    /// Parks the changeset, with all later ones of its stream, and goes on after it. Too many, and the projection is
-    /// paused instead.
+    /// Parks the changeset and all later ones of its stream, and goes on after it. Pauses the projection
+    /// instead if there are too many.
     pub(crate) async fn park(
         &mut self,
         state: ProjectionState,
@@ -46,7 +46,7 @@ impl<D: Database> Runner<D> {
         let waiting: u64 = parked.iter().map(|stream| stream.changesets).sum();
         if parked.len() >= parking.streams_max || waiting >= parking.changesets_max {
             let reason = format!(
-                "too much is parked already ({} streams, {waiting} changesets); then came: {message}",
+                "too much is parked already ({} streams, {waiting} changesets); the next failure: {message}",
                 parked.len()
             );
             return self.pause_at(state, changeset, attempts, reason).await;
@@ -64,7 +64,7 @@ impl<D: Database> Runner<D> {
         park.await?;
         tracing::error!(
             projection = self.core.name(), checkpoint = changeset.checkpoint.get(),
-            stream = %changeset.stream_id, error = message, "the stream is parked; the others go on"
+            stream = %changeset.stream_id, error = message, "stream parked; the other streams go on"
         );
         Arc::make_mut(&mut self.parked.streams).insert(changeset.stream_id.clone());
         self.parked.due = Some(self.parked.due.map_or(retry_at, |due| due.min(retry_at)));
@@ -72,7 +72,7 @@ impl<D: Database> Runner<D> {
         Ok(())
     }
 
-    /// A changeset of a parked stream for which there is no room left among those that are parked, counted within the batch.
+    /// Returns the first changeset of a parked stream that exceeds the maximum, as an index in the batch.
     pub(crate) async fn one_too_many(&self, batch: &Batch) -> Result<Option<usize>, StepError> {
         let OnFailure::Park(parking) = self.core.settings.on_failure else { return Ok(None) };
         if self.parked.streams.is_empty() {
@@ -89,7 +89,7 @@ impl<D: Database> Runner<D> {
         Ok(more.nth(usize::try_from(room).unwrap_or(usize::MAX)))
     }
 
-    /// Retries the streams whose time has come; whether any was.
+    /// Retries the parked streams that are due. Returns `true` if there were any.
     pub(crate) fn retry_due_streams(&mut self) -> BoxFuture<'_, bool> {
         async move {
             let now = Timestamp::now();
@@ -106,7 +106,11 @@ impl<D: Database> Runner<D> {
                 Err(error) => Err(error),
             };
             if let Err(error) = &retried {
-                tracing::warn!(projection = self.core.name(), ?error, "parked streams could not be retried");
+                tracing::warn!(
+                    projection = self.core.name(),
+                    ?error,
+                    "the parked streams could not be retried; retrying later"
+                );
                 self.state.forget();
                 self.parked.due = Some(in_future(self.core.settings.retry.delay_max));
             }
@@ -115,12 +119,13 @@ impl<D: Database> Runner<D> {
         .boxed()
     }
 
-    /// As [`retry_due_streams`](Self::retry_due_streams), for as long as some are due: for hosts that do not stay.
+    /// Like [`retry_due_streams`](Self::retry_due_streams), until no more are due: for hosts that do not
+    /// stay.
     pub(crate) async fn retry_due_streams_until(&mut self, deadline: Instant) {
         while self.retry_due_streams().await && Instant::now() < deadline {}
     }
 
-    /// Whether the projection is at work, and it is this worker who does it: it may have been asleep for a while.
+    /// Returns `true` if the projection runs and this worker still has the lease: it may have been asleep.
     async fn may_retry(&mut self) -> Result<bool, StepError> {
         self.load().await?;
         if !self.has_lease().await? {
@@ -137,7 +142,7 @@ impl<D: Database> Runner<D> {
         scope: RetryScope,
     ) -> Result<(), StepError> {
         let RetryPolicy { streams_at_once, streams_max, .. } = self.core.processor.retry_policy();
-        // What is written moves the row: it is read again.
+        // The retries move the row: read it again afterwards.
         let state = self.take_state().await?;
         let mut streams = self.core.parked().await?;
         streams.retain(wanted);
@@ -147,7 +152,7 @@ impl<D: Database> Runner<D> {
         while streams.peek().is_some() {
             let together = streams.by_ref().take(streams_at_once);
             let retrying = join_all(together.map(|stream| retry_stream(&held, stream, scope)));
-            // To the end of all of them: one that can't go on must not cut off what another is doing.
+            // Wait for all of them: a failing stream must not cut off the others' work.
             let retried = held.keeping_lease(retrying).await?;
             retried.into_iter().collect::<Result<(), _>>()?;
         }
@@ -155,7 +160,7 @@ impl<D: Database> Runner<D> {
         Ok(())
     }
 
-    /// Notes which streams are parked.
+    /// Records which streams are parked.
     pub(crate) fn know_parked(&mut self, parked: Vec<ParkedStream>) {
         let given_up = parked.iter().filter(|stream| stream.is_given_up()).count();
         self.status.update(|status| status.given_up_streams = given_up);
@@ -171,7 +176,7 @@ impl<D: Database> Runner<D> {
     }
 }
 
-/// Retries a stream's changesets in order, each in a transaction that also takes it off the list.
+/// Retries a stream's changesets in order, each in one transaction that also unparks it.
 fn retry_stream<D: Database>(
     held: &HeldState<D>,
     mut stream: ParkedStream,
@@ -183,7 +188,8 @@ fn retry_stream<D: Database>(
             let checkpoints = core.parked_checkpoints(&stream.stream_id).await?;
             if checkpoints.is_empty() {
                 tracing::info!(
-                    projection = core.name(), stream = %stream.stream_id, "the parked stream got through"
+                    projection = core.name(), stream = %stream.stream_id,
+                    "the parked stream succeeded and is no longer parked"
                 );
                 return Ok(());
             }
@@ -202,7 +208,7 @@ fn retry_stream<D: Database>(
     .boxed()
 }
 
-/// Retries the first changeset of a parked stream, and takes it off the list in the same transaction.
+/// Retries the first changeset of a parked stream, and unparks it in the same transaction.
 async fn retry_changeset<D: Database>(
     held: &HeldState<D>,
     stream: &ParkedStream,
@@ -258,7 +264,8 @@ async fn note_failed<D: Database>(
     if stream.is_given_up() {
         tracing::error!(
             projection = core.name(), stream = %stream.stream_id, changeset = changeset.changeset_id.get(),
-            error = stream.error, "given up: mend it and retry, or discard the changeset"
+            error = stream.error,
+            "the stream is given up: fix the cause and retry it, or discard the changeset's effects"
         );
     }
     held.change(None, move |tx| {
@@ -276,14 +283,14 @@ async fn note_failed<D: Database>(
 }
 
 impl<D: Database> Core<D> {
-    /// The streams that are parked, those to be retried first at the front.
+    /// Returns the parked streams, sorted by the time of their next retry.
     pub(crate) async fn parked(self: &Arc<Self>) -> Result<Vec<ParkedStream>, StepError> {
         let core = self.clone();
         let parked = self.read(move |tx| async move { Ok(tx.parked(core.id()).await?) }.boxed());
         Ok(self.own(parked.await?))
     }
 
-    /// Of the streams that are parked, those this worker is for.
+    /// Returns those of the parked streams that belong to this partition.
     pub(crate) fn own(&self, mut parked: Vec<ParkedStream>) -> Vec<ParkedStream> {
         if let Some(partition) = self.partition() {
             parked.retain(|stream| partition.owns(&stream.stream_id));
@@ -291,7 +298,7 @@ impl<D: Database> Core<D> {
         parked
     }
 
-    /// A parked changeset, read again.
+    /// Reads a parked changeset from the log again.
     async fn parked_changeset(
         &self,
         stream_id: &StreamId,

@@ -1,11 +1,11 @@
-//! What a worker knows of the streams that are parked.
+//! What a worker knows about the parked streams.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use ees_store::{StreamId, Timestamp};
 
-/// The streams that are parked, and when the next one is to be retried.
+/// The parked streams, and the time of the next retry.
 #[derive(Default)]
 pub(crate) struct ParkedStreams {
     pub(crate) streams: Arc<HashSet<StreamId>>,

@@ -1,8 +1,8 @@
-//! A projection whose streams are split over several workers: each partition has a row with a position of its own, a
+//! A projection that is split into partitions. Each partition has a row with a position of its own and a
 //! lease of its own, and reads the whole log for its streams.
 //!
-//! Splitting anew: all partitions are fenced and told of one barrier, at which each stops; when all stand there, the rows
-//! are exchanged for new ones in one transaction. Nothing is rebuilt.
+//! To change the number of partitions, all of them are fenced and get a common barrier, at which each stops.
+//! When all are there, one transaction replaces their rows. Nothing is rebuilt.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
 impl ProjectionState {
-    /// A partition's row, where the projection stands.
+    /// Returns the row of a partition at the position of the projection.
     fn partition(&self, count: u32) -> Self {
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         let position = Position { epoch, ..self.position };
@@ -30,7 +30,7 @@ impl ProjectionState {
 }
 
 impl<D: Database> Core<D> {
-    /// Makes the partitions' rows as the projection's own says: none, or so many where it stands.
+    /// Inserts the partitions' rows that the projection's row asks for, at its position.
     pub(crate) async fn deal_out(&self, tx: &mut D::Tx, state: &ProjectionState) -> Result<(), StepError> {
         tx.remove_partitions(self.id()).await?;
         let Some(split) = state.split else { return Ok(()) };
@@ -41,7 +41,8 @@ impl<D: Database> Core<D> {
         Ok(())
     }
 
-    /// Splits into another number of partitions; when they are split already, once all have come to one place.
+    /// Changes the number of partitions. If there are partitions already, this happens once all of them are
+    /// at the barrier.
     pub(super) async fn split(&self, count: u32, audit: AuditEntry) -> Result<(), StepError> {
         let mut tx = self.begin().await?;
         let state = tx.lock(self.id()).await?.ok_or(StepError::Fenced)?;
@@ -72,7 +73,7 @@ impl<D: Database> Core<D> {
         Ok(tx.commit().await?)
     }
 
-    /// Splits anew, when all partitions have come to the barrier.
+    /// Replaces the partitions by the new ones, if all of them are at the barrier.
     async fn join(&self) -> Result<(), StepError> {
         let mut tx = self.begin().await?;
         let state = tx.lock(self.id()).await?.ok_or(StepError::Fenced)?;
@@ -97,14 +98,14 @@ impl<D: Database> Core<D> {
             projection = self.name(),
             checkpoint = barrier.get(),
             partitions = next_count,
-            "the streams are dealt out anew"
+            "the streams are split into partitions"
         );
         Ok(())
     }
 }
 
 impl<D: Database> Runner<D> {
-    /// There are none any more.
+    /// Stops the workers of the partitions, if the projection is no longer split.
     pub(crate) async fn forget_partitions(&mut self) {
         if self.partitions.count > 0 {
             self.partitions.stop().await;
@@ -112,7 +113,7 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    // Not in the async function that calls it: a worker's future would hold its own kind.
+    // Not inside the async function that calls it: a worker's future would contain its own type.
     fn start_partitions(&mut self, count: u32) {
         self.partitions.stop = self.stop.child_token();
         self.partitions.count = count;
@@ -126,13 +127,14 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    /// Keeps a worker for each partition, shows how they stand, and deals out anew when that is due.
+    /// Keeps a worker running for each partition, shows their status, and replaces the partitions when that
+    /// is due.
     pub(crate) async fn tend_partitions(
         &mut self,
         state: ProjectionState,
         split: Split,
     ) -> Result<(), StepError> {
-        // A host that does not stay goes through them itself.
+        // A host that does not stay runs the partitions one after the other instead.
         if self.lease.stays && self.partitions.count != split.count {
             self.partitions.stop().await;
             self.start_partitions(split.count);
@@ -144,7 +146,7 @@ impl<D: Database> Runner<D> {
             && rows.iter().all(|row| row.state.position.next == barrier)
         {
             self.core.join().await?;
-            // Read anew what came of it.
+            // The partitions were replaced: read the row again.
             return Err(StepError::Fenced);
         }
         let mut shown = state;
@@ -194,7 +196,7 @@ impl<D: Database> Runner<D> {
         Ok(())
     }
 
-    /// For hosts that do not stay: one partition after the other.
+    /// Runs the partitions one after the other, for hosts that do not stay.
     pub(crate) async fn drain_partitions(&self, split: Split, deadline: Instant) -> Drained {
         let mut drained = Drained::CaughtUp;
         for partition in Partition::all(split.count) {

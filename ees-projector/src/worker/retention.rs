@@ -1,4 +1,4 @@
-//! What is kept for a while only is removed, a bounded number of entries at a time.
+//! Deletes records that are kept for a limited time, in small portions.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 const ENTRIES_AT_ONCE: usize = 1_000;
 
 impl<D: Database> Runner<D> {
-    /// Removes what is old enough, if it is time to. For the worker that has the lease: one is enough.
+    /// Deletes old records, if it is time. Only the worker that has the lease does this.
     pub(crate) async fn sweep_if_due(&mut self) {
         if self.core.slot() != Slot::Live || self.sweep_due.is_some_and(|due| Instant::now() < due) {
             return;
@@ -25,17 +25,17 @@ impl<D: Database> Runner<D> {
             tracing::warn!(
                 projection = self.core.name(),
                 ?error,
-                "old entries could not be removed; will retry"
+                "old audit entries and effects could not be deleted; retrying later"
             );
             0
         });
-        // More may be waiting: they go after the next step.
+        // A full portion: there may be more, which are deleted after the next step.
         self.sweep_due = (removed < ENTRIES_AT_ONCE).then(|| Instant::now() + EVERY);
     }
 }
 
 impl<D: Database> Core<D> {
-    /// Removes old entries; the largest number of one kind.
+    /// Deletes old records. Returns the largest number of one kind.
     async fn sweep(self: &Arc<Self>) -> Result<usize, StepError> {
         let core = self.clone();
         let audit = self.write(move |tx| {
@@ -43,7 +43,7 @@ impl<D: Database> Core<D> {
             async move { Ok(tx.sweep(core.id(), before, ENTRIES_AT_ONCE).await?) }.boxed()
         });
         let audit = audit.await?;
-        // Apart: together they may be more than DynamoDB takes at once.
+        // In two transactions: together they may be too large for DynamoDB.
         let core = self.clone();
         let own = self.write(move |tx| {
             async move { Ok(core.processor.sweep(tx, core.id(), ENTRIES_AT_ONCE).await?) }.boxed()

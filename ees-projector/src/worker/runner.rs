@@ -1,4 +1,4 @@
-//! One projection at work: a step, then a look at what operators want, then the next step.
+//! The worker's loop: a step, then operators' requests, then the next step.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -26,31 +26,31 @@ use crate::worker::parked_streams::ParkedStreams;
 use crate::worker::partition_workers::PartitionWorkers;
 use crate::worker::worker_status::WorkerStatus;
 
-/// What a worker keeps in memory of its projection. All of it can be read again.
+/// What a worker keeps in memory about its projection. All of it can be read again.
 pub(crate) struct Runner<D: Database> {
     pub(crate) core: Arc<Core<D>>,
     pub(crate) status: Arc<WorkerStatus>,
     pub(super) state: CachedState,
     pub(super) parked: ParkedStreams,
-    /// Read while the batch before was applied.
+    /// The next batch, which was read while the last one was applied.
     pub(super) ahead: Option<Batch>,
     pub(super) verified: Verified,
     pub(super) stop: CancellationToken,
-    /// Of a host that does not stay.
+    /// The deadline of a host that does not stay.
     pub(super) deadline: Option<Instant>,
     pub(super) trouble: Option<Trouble>,
     pub(super) lease: LeaseState,
     pub(super) partitions: PartitionWorkers,
     pub(super) pace: Pace,
-    /// Transactions that were open when the standby was whole; `None` when it is not, yet.
+    /// The transactions that were open when the standby was complete. `None` until then.
     pub(super) older_readers: Option<HashSet<String>>,
-    /// When old entries are looked for; `None` at the next opportunity.
+    /// When old records are deleted next. `None`: as soon as possible.
     pub(super) sweep_due: Option<Instant>,
 }
 
-/// What fails, how often it did, and how long to wait.
+/// What fails, how often it failed, and the delays before the next attempts.
 pub(super) struct Trouble {
-    /// The changeset; `None` when it is nobody's fault.
+    /// The changeset that fails. `None` for a transient fault.
     pub(super) changeset: Option<ChangesetRef>,
     pub(super) attempts: u32,
     pub(super) delays: ExponentialBackoff,
@@ -76,7 +76,7 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    /// Follows the log until it is told to stop. Stops between steps only.
+    /// Follows the log until `stop`. Stops between steps only.
     pub(crate) async fn run(mut self, mut operations: mpsc::Receiver<Operation>, stop: CancellationToken) {
         self.stop = stop.clone();
         let status = self.status.clone();
@@ -91,7 +91,7 @@ impl<D: Database> Runner<D> {
                     continue;
                 }
                 next = self.next(wait) => next,
-                // The log may not know when it has news: asked anew, it says so at once.
+                // Read the log again: a log that does not notice new changesets by itself shows them at once.
                 () = status.woken() => {
                     self.partitions.wake();
                     continue;
@@ -102,7 +102,7 @@ impl<D: Database> Runner<D> {
                 Err(error) => Err(error),
             };
             let pause = match stepped {
-                // Another process may be told to resume it, to rebuild it, or to throw it away.
+                // An operator may resume, rebuild or discard it through another process.
                 Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
                     self.until_next_look().min(wait)
                 }
@@ -124,8 +124,8 @@ impl<D: Database> Runner<D> {
         self.release_lease().await;
     }
 
-    /// Steps until there is nothing new, the projection is paused, or the deadline is near: for hosts that do not
-    /// stay. A step that has begun is finished.
+    /// Runs steps until there is nothing new, the projection is paused, or the deadline is near: for hosts
+    /// that do not stay. A step that has begun is finished.
     pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Drained {
         self.lease.stays = false;
         self.deadline = Some(deadline);
@@ -157,15 +157,15 @@ impl<D: Database> Runner<D> {
         self.follow_up(next).await
     }
 
-    /// The projection's row as it was last seen; read, or made, when that may have changed.
+    /// Returns the projection's row: from the cache, or read (and created, if it is new).
     pub(super) async fn load(&mut self) -> Result<ProjectionState, StepError> {
         let state = self.take_state().await?;
         self.state.put(state.clone());
         Ok(state)
     }
 
-    /// As [`load`](Self::load), for who changes it: unless [`set_state`](Self::set_state) says what it has become, it is
-    /// read again.
+    /// Like [`load`](Self::load), for a caller that changes the row: it leaves the cache empty until
+    /// [`set_state`](Self::set_state) puts the new row in.
     pub(super) async fn take_state(&mut self) -> Result<ProjectionState, StepError> {
         if let Some(state) = self.state.take() {
             return Ok(state);
@@ -179,25 +179,25 @@ impl<D: Database> Runner<D> {
         Ok(state)
     }
 
-    /// The row, read again.
+    /// Reads the row again.
     pub(super) async fn reload(&mut self) -> Result<ProjectionState, StepError> {
         self.state.forget();
         self.load().await
     }
 
-    /// Notes what is stored now.
+    /// Puts the row into the cache that is stored now.
     pub(super) fn set_state(&mut self, state: ProjectionState) {
         self.show(&state);
         self.state.put(state);
     }
 
-    /// Shows the row to those who look at the worker.
+    /// Shows the row in the status.
     pub(super) fn show(&self, state: &ProjectionState) {
         self.status.set_state(state);
         self.show_parked();
     }
 
-    /// Moves the row, with some work, in one transaction. If that fails, it is read again.
+    /// Moves the row, together with some work, in one transaction. If that fails, the row is read again.
     pub(super) async fn commit<W>(
         &mut self,
         from: ProjectionState,
@@ -213,14 +213,13 @@ impl<D: Database> Runner<D> {
         Ok(())
     }
 
-    /// The row, as long as it is like this and this worker goes on, for work outside of a transaction that takes at most
-    /// `timeout` for each of its parts.
+    /// Holds the row for work outside of a transaction, each part of which takes at most `timeout`.
     pub(super) fn hold(&self, state: ProjectionState, timeout: Duration) -> HeldState<D> {
         let end = WorkEnd { stop: self.stop.clone(), deadline: self.deadline };
         HeldState::new(self.core.clone(), self.status.clone(), state, end, timeout)
     }
 
-    /// Notes that nothing stands in the way.
+    /// Records that a step succeeded: failures are over.
     pub(super) fn record_success(&mut self, state: State) {
         self.trouble = None;
         self.status.update(|status| {

@@ -1,4 +1,5 @@
-//! The one algorithm: read and decode with no transaction open; then, in one, fence, apply, commit.
+//! The one algorithm: read and decode with no transaction open; then fence, apply and commit in one
+//! transaction.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::worker::runner::Runner;
 use crate::worker::side_by_side::open_readers::LOOK_FOR_READERS_EVERY;
 
 impl<D: Database> Runner<D> {
-    /// What comes next. Safe to drop at any moment.
+    /// Decides what comes next. Safe to drop at any moment.
     pub(crate) async fn next(&mut self, wait: Duration) -> Result<Next, StepError> {
         let state = self.take_state().await?;
         if self.core.partition().is_none() {
@@ -27,7 +28,7 @@ impl<D: Database> Runner<D> {
         }
         self.state.put(state);
         let has_lease = self.has_lease().await?;
-        // Taken out: as long as others may be at work in it, it is read again the next time.
+        // Not cached: while others may run it, the row is read again the next time.
         let state = self.take_state().await?;
         if state.pause.is_some() {
             self.status.update(|status| status.state = State::Paused);
@@ -38,7 +39,7 @@ impl<D: Database> Runner<D> {
             return Ok(Next::Elsewhere);
         }
         if !self.verified.is_done() {
-            // Before any wait for news: a log that lost its end has none for a long time.
+            // Before waiting for new changesets: a log that lost its end has none for a long time.
             let head = self.core.log.head().await?;
             self.verify(&state, &head).await?;
             if head.checkpoint == state.position.next {
@@ -48,7 +49,7 @@ impl<D: Database> Runner<D> {
         let from = state.position.next;
         let barrier = state.split.and_then(|split| split.barrier);
         if barrier.is_some_and(|barrier| from >= barrier) {
-            // The worker that tends the partitions goes on when all have come here.
+            // At the barrier. The worker of the whole projection goes on when all partitions are here.
             return Ok(Next::Elsewhere);
         }
         self.state.put(state.clone());
@@ -69,7 +70,7 @@ impl<D: Database> Runner<D> {
         Ok(Next::Batch(batch))
     }
 
-    /// Carries that out.
+    /// Does what [`next`](Self::next) decided.
     pub(crate) async fn follow_up(&mut self, next: Next) -> Result<Stepped, StepError> {
         match next {
             Next::Batch(batch) => {
@@ -89,20 +90,20 @@ impl<D: Database> Runner<D> {
         Ok(())
     }
 
-    /// How much to read: one changeset while one is retried.
+    /// Returns how much to read: a single changeset while one is retried.
     fn portion(&self, state: &ProjectionState) -> Portion {
         let portion = self.core.portion(state, self.status.snapshot().head, &self.pace);
         let is_retrying = self.trouble.as_ref().is_some_and(|trouble| trouble.changeset.is_some());
         if is_retrying { Portion { changesets: 1, is_span: false, ..portion } } else { portion }
     }
 
-    /// How long to wait for news, with all that is due in between.
+    /// Limits a wait for new changesets to the next thing that is due.
     fn at_most(&self, wait: Duration) -> Duration {
         let mut wait = wait;
         if let Some(due) = self.parked.due {
             let micros = due.as_micros().saturating_sub(Timestamp::now().as_micros());
             let until_due = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
-            // Never zero: what is due was retried just now.
+            // Never zero: whatever is due was retried just now.
             wait = wait.min(until_due.max(Duration::from_millis(10)));
         }
         if self.lease.is_kept() {

@@ -1,4 +1,4 @@
-//! What a worker tells of itself while it is at work.
+//! What a worker shows of itself.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,11 +9,11 @@ use tokio::sync::{Notify, watch};
 use crate::projection_state::{Pause, ProjectionState};
 use crate::status::{EffectCounts, Failure, PartitionStatus, Rebuild, StandbyStatus, State};
 
-/// The state a worker shares with those who look at it.
+/// The status that a worker shares with the rest of its process.
 pub(crate) struct WorkerStatus {
     inner: Mutex<Inner>,
     position: watch::Sender<Checkpoint>,
-    /// Somebody has heard of news.
+    /// Signalled when somebody announces new changesets.
     news: Notify,
 }
 
@@ -25,15 +25,15 @@ pub(crate) struct Inner {
     /// The projection's row, as the worker knows it.
     pub(crate) row: Option<ProjectionState>,
     pub(crate) head: Checkpoint,
-    /// The age of the oldest changeset it has not applied, as of the last look.
+    /// The age of the oldest changeset that is not applied, as of the last look.
     pub(crate) lag: Duration,
     pub(crate) failure: Option<Failure>,
     pub(crate) parked_streams: usize,
     pub(crate) given_up_streams: usize,
     pub(crate) effects: EffectCounts,
-    /// Since when it has had something to do without moving.
+    /// Since when it has been behind without moving.
     waiting_since: Option<Instant>,
-    /// Since when nothing has gone right.
+    /// Since when all steps have failed.
     failing_since: Option<Instant>,
     rate: Rate,
 }
@@ -62,12 +62,12 @@ impl WorkerStatus {
         }
     }
 
-    /// Lets the worker look for news at once.
+    /// Lets the worker poll the log now.
     pub(crate) fn wake(&self) {
         self.news.notify_one();
     }
 
-    /// Until somebody has heard of news.
+    /// Waits for [`wake`](Self::wake).
     pub(crate) async fn woken(&self) {
         self.news.notified().await;
     }
@@ -86,7 +86,7 @@ impl WorkerStatus {
         inner.look_at_lag();
     }
 
-    /// The projection's row is known to be this.
+    /// Shows the projection's row.
     pub(crate) fn set_state(&self, state: &ProjectionState) {
         let next = state.position.next;
         {
@@ -102,7 +102,7 @@ impl WorkerStatus {
         self.position.send_if_modified(|known| std::mem::replace(known, next) != next);
     }
 
-    /// Whether somebody waits for the projection to get somewhere.
+    /// Returns `true` if somebody waits for the projection to reach a checkpoint.
     pub(crate) fn is_awaited(&self) -> bool {
         self.position.receiver_count() > 0
     }
@@ -147,13 +147,13 @@ impl Inner {
         self.head.get().saturating_sub(self.checkpoint().get())
     }
 
-    /// Why it can't go on, if so.
+    /// Returns why it is stopped, if it is.
     pub(crate) fn stopped(&self) -> Option<String> {
         let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
         (self.state == State::Stopped).then(|| format!("stopped: {error}"))
     }
 
-    /// Why somebody should look, if so.
+    /// Returns why an operator should look, if one should.
     pub(crate) fn stalled(&self, after: Duration) -> Option<String> {
         let error = self.failure.as_ref().map_or("no error", |failure| &failure.message);
         if let Some(pause) = self.pause() {
@@ -167,20 +167,20 @@ impl Inner {
         if let Some(still) = long(self.waiting_since) {
             let behind = self.lag_changesets();
             return Some(format!(
-                "{behind} changesets behind and not moving for {} s ({error})",
+                "{behind} changesets behind, and not moving for {} s ({error})",
                 still.as_secs()
             ));
         }
         if self.given_up_streams > 0 {
             return Some(format!(
-                "{} streams were given up and wait for somebody to retry or discard what failed",
+                "{} streams are given up: retry them, or discard what failed",
                 self.given_up_streams
             ));
         }
         long(self.failing_since).map(|time| format!("failing for {} s ({error})", time.as_secs()))
     }
 
-    /// It as the read model beside a live one, if it is one.
+    /// Returns the status of the standby, if this worker runs one.
     pub(crate) fn as_standby(&self) -> Option<StandbyStatus> {
         let row = self.row.as_ref().filter(|_| self.state != State::Absent)?;
         Some(StandbyStatus {
@@ -211,7 +211,7 @@ impl Inner {
     }
 }
 
-/// Changesets a second over a window of some seconds.
+/// The rate in changesets per second over the last seconds.
 #[derive(Clone)]
 struct Rate {
     window_began: Instant,

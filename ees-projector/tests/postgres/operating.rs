@@ -127,7 +127,7 @@ async fn what_can_not_be_done_beside_a_read_model_is_refused_with_a_reason() {
     bank.caught_up(&running).await;
     let handle = running.handle();
     for refused in [handle.swap("balances", false, "").await, handle.discard_standby("balances", "").await] {
-        assert!(refused.unwrap_err().to_string().contains("beside"));
+        assert!(refused.unwrap_err().to_string().contains("standby"));
     }
     let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
     handle.rebuild_side_by_side("balances", only_built, "").await.unwrap();
@@ -208,7 +208,7 @@ async fn two_verifications_at_once_end_both() {
             Ok(comparison) => assert!(comparison.is_equal(), "{comparison:?}"),
             Err(refused) => {
                 let said = refused.to_string();
-                assert!(said.contains("somebody else") || said.contains("balances__scratch"), "{said}");
+                assert!(said.contains("another process") || said.contains("balances__scratch"), "{said}");
             }
         }
     }

@@ -141,7 +141,7 @@ async fn a_schema_of_somebody_else_is_not_touched() {
     let refused = running.handle().verify("other").await.unwrap_err();
     assert!(refused.to_string().contains("schema \"other__scratch\""), "{refused}");
     let refused = running.handle().discard_standby("other", "").await.unwrap_err();
-    assert!(refused.to_string().contains("beside"), "{refused}");
+    assert!(refused.to_string().contains("standby"), "{refused}");
     running.shut_down().await;
     assert_eq!(bank.number("SELECT count(*) FROM ledger.entries WHERE theirs = 'a'").await, 1);
     assert_eq!(bank.schemas().await, ["ledger", "other", "other__scratch", "other__standby"]);

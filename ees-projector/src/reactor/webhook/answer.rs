@@ -10,24 +10,24 @@ use serde::{Deserialize, Serialize};
 use crate::error::BoxError;
 use crate::reactor::{PermanentError, RetryAfter};
 
-/// What the ledger keeps of an answer.
+/// The part of an answer that the ledger keeps.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Status {
     status: u16,
 }
 
-/// Done, to be tried again, or refused for good.
+/// Decides by the answer: done, retry, or a permanent error.
 pub(super) fn judge(status: StatusCode, headers: &HeaderMap) -> Result<Status, BoxError> {
     if status.is_success() {
         return Ok(Status { status: status.as_u16() });
     }
-    let told = format!("the receiver answered {status}");
+    let message = format!("the receiver answered {status}");
     if !passes(status) {
-        return Err(PermanentError::because(told).into());
+        return Err(PermanentError::because(message).into());
     }
     match headers.get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?)) {
-        Some(wait) => Err(RetryAfter { wait, error: told.into() }.into()),
-        None => Err(told.into()),
+        Some(wait) => Err(RetryAfter { wait, error: message.into() }.into()),
+        None => Err(message.into()),
     }
 }
 
@@ -36,14 +36,14 @@ fn passes(status: StatusCode) -> bool {
         || matches!(
             status,
             StatusCode::REQUEST_TIMEOUT
-                // What receivers say while an earlier attempt with the same key is still at work.
+                // Some receivers answer this while an earlier attempt with the same key is in progress.
                 | StatusCode::CONFLICT
                 | StatusCode::TOO_EARLY
                 | StatusCode::TOO_MANY_REQUESTS
         )
 }
 
-/// Seconds, or a date as HTTP writes it.
+/// Parses `Retry-After`: seconds, or an HTTP date.
 fn retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));

@@ -1,4 +1,4 @@
-//! What is posted.
+//! The body of a request.
 
 use ees_store::event::Upcasters;
 use ees_store::{ChangesetId, Checkpoint, EventId, Json, StreamId, StreamType, Timestamp};
@@ -7,28 +7,28 @@ use serde::{Deserialize, Serialize};
 use crate::error::BoxError;
 use crate::reactor::Cause;
 
-/// An event as it is posted, for receivers written in Rust: JSON with these members.
+/// An event as it is posted, as JSON with these members. For receivers written in Rust.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The idempotency key: the same in every repetition, and no other event's.
+    /// The idempotency key. It is the same in every repetition, and no other event has it.
     pub id: String,
-    /// The reactor that sends it.
+    /// The name of the reactor.
     pub reactor: String,
-    /// The event's stream.
+    /// The stream of the event.
     pub stream_id: StreamId,
-    /// The type of the stream, where it has one.
+    /// The type of the stream, if it has one.
     pub stream_type: Option<StreamType>,
-    /// The number of the changeset in the stream.
+    /// The number of the changeset in its stream.
     pub changeset_id: ChangesetId,
-    /// The number of the event in the stream: they come in its order.
+    /// The number of the event in its stream. Events arrive in this order.
     pub event_id: EventId,
-    /// The changeset's place in the log.
+    /// The checkpoint of the changeset in the log.
     pub checkpoint: Checkpoint,
-    /// When it was committed.
+    /// The time of the commit.
     pub timestamp: Timestamp,
     /// The event.
     pub event: Json,
-    /// The metadata of its changeset.
+    /// The metadata of the changeset.
     pub metadata: Json,
 }
 

@@ -1,4 +1,4 @@
-//! The reactor that posts events to a URL, and how whoever is there knows that they are ours.
+//! The reactor that posts events to a URL, and the signature by which a receiver trusts them.
 
 mod answer;
 mod body;
@@ -18,28 +18,29 @@ use crate::subscription::Subscription;
 pub use body::Delivery;
 pub use signature::{NotSigned, SIGNATURE, verify};
 
-/// The header with the key by which a receiver tells a repetition.
+/// The header with the idempotency key, by which a receiver recognizes a repetition.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// The effect's name in the ledger.
+/// The name of the effect in the ledger.
 const EFFECT: &str = "webhook";
-/// How long it may take to get a connection.
+/// The longest time to open a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 type When<E> = Box<dyn Fn(&Cause<'_, E>) -> bool + Send + Sync>;
 
-/// Posts each event to a URL, as JSON ([`Delivery`]), with an `Idempotency-Key`, and signed where there is a secret.
+/// Posts each event to a URL, as JSON ([`Delivery`]), with an `Idempotency-Key`, and with a signature if it
+/// has a secret.
 ///
 /// # Guarantees
-/// At least once, in the order of each stream. A receiver that is asked the same again finds the same key, which no other
-/// event and no other reactor has.
+/// At least once, in the order of each stream. A repetition has the same key, and no other event or reactor
+/// has that key.
 ///
 /// # Answers
 /// - 2xx: done. The ledger keeps the status.
-/// - 408, 409, 425, 429, 5xx, no connection, no answer within
-///   [`effect_timeout`](crate::reactor::Settings::effect_timeout): tried again, the stream in its order. Not before
-///   `Retry-After`, in seconds or as a date.
-/// - Anything else, redirects among them: it was understood and refused, and would be again. The stream waits for an operator
-///   at once.
+/// - 408, 409, 425, 429, 5xx, no connection, or no answer within
+///   [`effect_timeout`](crate::reactor::Settings::effect_timeout): the stream is parked and retried, in
+///   order, and not before `Retry-After` (seconds or a date).
+/// - Anything else, redirects included, is a permanent error: the receiver would refuse it again. The stream
+///   is given up at once and waits for an operator.
 ///
 /// ```
 /// use ees_projector::webhook::HttpReactor;
@@ -65,13 +66,13 @@ pub struct HttpReactor<E> {
 }
 
 impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
-    /// A reactor of this name that posts to this URL. `https` takes the feature `tls`.
+    /// Creates a reactor that posts to this URL. `https` requires the feature `tls`.
     pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_MAX)
-            // Shorter than a server keeps an idle connection: what is sent into one that closes is lost.
+            // Shorter than servers keep an idle connection: a request on a connection that closes is lost.
             .pool_idle_timeout(Duration::from_secs(5))
-            // Following one could send an event, and its signature, to somebody else.
+            // A redirect could send an event and its signature to somebody else.
             .redirect(redirect::Policy::none())
             .build();
         Self {
@@ -86,15 +87,16 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
         }
     }
 
-    /// Signs what is sent (see [`verify`]). Given more than once, it is signed with each: so a secret is replaced without a
-    /// moment in which the receiver knows none of them.
+    /// Signs each request (see [`verify`]). Call it several times to sign with several secrets: so a secret
+    /// can be replaced while the receiver always knows one of them.
     #[must_use]
     pub fn with_secret(mut self, secret: impl Into<String>) -> Self {
         self.secrets.push(secret.into());
         self
     }
 
-    /// Sends a header with each, such as `authorization`. One that can't be is left out, and told to the log.
+    /// Adds a header to each request, such as `authorization`. An invalid header is left out and logged as an
+    /// error.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
         match (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
@@ -102,24 +104,29 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
                 value.set_sensitive(true);
                 self.headers.insert(header, value);
             }
-            _ => tracing::error!(reactor = self.name, header = name, "no header can be like this"),
+            _ => tracing::error!(
+                reactor = self.name,
+                header = name,
+                "the webhook's header is left out: its name or value is invalid"
+            ),
         }
         self
     }
 
-    /// Sends only events for which that holds.
+    /// Posts only the events for which `wanted` returns `true`. Default: all events.
     #[must_use]
     pub fn when(self, wanted: impl Fn(&Cause<'_, E>) -> bool + Send + Sync + 'static) -> Self {
         Self { when: Some(Box::new(wanted)), ..self }
     }
 
-    /// Which changesets it posts, and how it reads their events. Default: all changesets.
+    /// Sets which changesets it posts, and how it reads their events. Default: all changesets.
     #[must_use]
     pub fn with_subscription(self, subscription: Subscription) -> Self {
         Self { subscription, ..self }
     }
 
-    /// Sends with a client of your own: with a proxy, or authorities of your own. It should follow no redirects.
+    /// Sets the HTTP client, for a proxy or certificate authorities of your own. It should not follow
+    /// redirects.
     #[must_use]
     pub fn with_client(self, client: reqwest::Client) -> Self {
         Self { client: Ok(client), ..self }

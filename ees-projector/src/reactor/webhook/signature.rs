@@ -1,4 +1,4 @@
-//! How a receiver knows that a request is ours and of now.
+//! The signature by which a receiver knows that a request is authentic and recent.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use sha2::Sha256;
 
 use crate::error::BoxError;
 
-/// The header with the signature: `t=SECONDS,v1=HEX`, with another `v1` for each secret.
+/// The header with the signature: `t=SECONDS,v1=HEX`, with one `v1` for each secret.
 pub const SIGNATURE: &str = "ees-signature";
 
-/// Why a request is not to be trusted.
+/// Why a request can't be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotSigned {
-    /// The header is no signature.
-    #[error("the header is no signature such as t=1700000000,v1=5f3a...")]
+    /// The header is not a signature.
+    #[error("the header is not a signature such as t=1700000000,v1=5f3a...")]
     Malformed,
-    /// It was signed too long ago, or the clocks are that far apart.
-    #[error("the signature is too old, or of the future")]
+    /// The signature is older than the tolerance, or the clocks differ by more than that.
+    #[error("the signature is too old, or its time lies in the future")]
     OutOfTime,
-    /// None of the signatures was made of this body with this secret.
-    #[error("the signature does not fit the body and the secret")]
+    /// No signature in the header fits this body and this secret.
+    #[error("the signature does not match the body and the secret")]
     Wrong,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn sign(secrets: &[String], body: &str) -> Result<String, BoxError> {
     let mut header = format!("t={seconds}");
     for secret in secrets {
         if secret.is_empty() {
-            return Err("the secret is empty: anybody could sign so".into());
+            return Err("the webhook's secret is empty: anybody could make that signature".into());
         }
         header.push_str(",v1=");
         header.push_str(&hex::encode(mac(secret, seconds, body.as_bytes())?.finalize().into_bytes()));
@@ -39,11 +39,12 @@ pub(super) fn sign(secrets: &[String], body: &str) -> Result<String, BoxError> {
     Ok(header)
 }
 
-/// Checks the [`SIGNATURE`] header of a request, for receivers written in Rust. `body` is what came, byte by byte, before
-/// anything has read it; `tolerance` is how old the request may be: 5 minutes, say.
+/// Checks the [`SIGNATURE`] header of a request. For receivers written in Rust. `body` is the raw body, byte
+/// by byte. `tolerance` is the largest age of a request, such as 5 minutes.
 ///
-/// In other languages: take `t` and each `v1` from the header; with the secret as key, the HMAC-SHA256 of `t`, a dot, and the
-/// body, in hexadecimal digits, is one of the `v1`, compared in constant time; and `t`, in seconds since 1970, is not long ago.
+/// In other languages: take `t` and each `v1` from the header. Compute the HMAC-SHA256 of `t`, a dot and the
+/// body, with the secret as the key, in hexadecimal digits. It must equal one of the `v1`, compared in
+/// constant time. `t` is in seconds since 1970 and must be recent.
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,9 +54,9 @@ pub(super) fn sign(secrets: &[String], body: &str) -> Result<String, BoxError> {
 /// ```
 ///
 /// # Errors
-/// [`NotSigned`]: answer 401, and do nothing.
+/// [`NotSigned`]: answer with status 401 and ignore the request.
 pub fn verify(secret: &str, header: &str, body: &[u8], tolerance: Duration) -> Result<(), NotSigned> {
-    // Anybody has that key.
+    // Anybody knows the empty key.
     if secret.is_empty() {
         return Err(NotSigned::Wrong);
     }
@@ -65,7 +66,7 @@ pub fn verify(secret: &str, header: &str, body: &[u8], tolerance: Duration) -> R
     let signatures: Vec<Vec<u8>> = parts
         .filter_map(|part| match part {
             Ok(("v1", text)) => Some(hex::decode(text).map_err(|_| NotSigned::Malformed)),
-            // Of another kind, which may come one day.
+            // Another scheme, which may exist one day.
             Ok(_) => None,
             Err(malformed) => Some(Err(malformed)),
         })

@@ -1,4 +1,4 @@
-//! What an operator changes: the row, what goes with it, and the audit, all in one transaction.
+//! Changes the row as an operator's action says, together with other rows and the audit, in one transaction.
 
 use ees_store::StreamId;
 use futures::FutureExt;
@@ -13,24 +13,24 @@ use crate::worker::operations::operation::OperateError;
 use crate::worker::operations::transition::{Transition, transition};
 use crate::worker::runner::Runner;
 
-/// What goes with a change of the row.
+/// What changes together with the row.
 #[derive(Clone)]
 pub(super) enum StateChange {
     Nothing,
-    /// The same pause, or none, for every partition.
+    /// Sets the same pause, or none, for every partition.
     Partitions(Option<Pause>),
     Wipe,
-    /// What the changeset called for is not done any more.
+    /// Discards the effects of the changeset.
     Skip(ChangesetRef),
-    /// As `Skip`, and the changeset is taken off what is parked.
+    /// Like `Skip`, and unparks the changeset.
     Unpark(ChangesetRef),
-    /// These streams are retried now, as if they had not failed for long.
+    /// Makes these streams due now, as if they had just failed.
     Due(Vec<StreamId>),
 }
 
 impl<D: Database> Runner<D> {
-    /// Changes the row as the action says, however far the worker that is at work has got since it was `seen`; with it what
-    /// goes with it, and the audit.
+    /// Changes the row as the action says, together with what belongs to it and the audit. The position may
+    /// have moved since the row was `seen`.
     pub(super) fn change<'a>(
         &'a mut self,
         seen: &'a ProjectionState,
@@ -44,7 +44,7 @@ impl<D: Database> Runner<D> {
                 action = audit.action,
                 reason = audit.reason,
                 detail = audit.detail,
-                "an operator's change"
+                "operator's action"
             );
             let core = self.core.clone();
             let changed: Result<_, OperateError> = self
@@ -70,7 +70,7 @@ impl<D: Database> Runner<D> {
 
     pub(super) async fn changed(&mut self) -> Result<(), OperateError> {
         let state = self.reload().await?;
-        // Whatever stood in the way before has to show itself again.
+        // A failure that still exists will show itself again.
         self.record_success(if state.pause.is_some() { State::Paused } else { State::CatchingUp });
         Ok(())
     }
@@ -94,7 +94,7 @@ impl<D: Database> Core<D> {
         Ok(())
     }
 
-    /// Lets streams be retried now, for as long as if they had failed just now.
+    /// Makes streams due now, and restarts the time after which they are given up.
     async fn make_due(&self, tx: &mut D::Tx, streams: &[StreamId]) -> Result<(), StepError> {
         let now = ees_store::Timestamp::now();
         for stream in tx.parked(self.id()).await? {

@@ -1,4 +1,4 @@
-//! What operators do with a projection: carried out by its own worker, between two steps.
+//! Operators' actions. The projection's own worker carries them out between two steps.
 
 mod change;
 pub(crate) mod operation;
@@ -22,9 +22,9 @@ use crate::worker::processor::RetryScope;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
-/// How often an operation is tried that another worker came before.
+/// How often an operation is tried when other workers move the projection meanwhile.
 const OVERTAKEN_MAX: usize = 50;
-/// So many streams are made due in one transaction: DynamoDB takes no more of them.
+/// The most streams that become due in one transaction: DynamoDB's limit.
 const DUE_AT_ONCE: usize = 80;
 
 impl<D: Database> Runner<D> {
@@ -39,7 +39,7 @@ impl<D: Database> Runner<D> {
                 result = self.carry_out(&action, &reason).await;
             }
             if let Err(error) = &result {
-                // What is in memory may rest on something that did not happen.
+                // The cache may contain what was never committed.
                 self.state.forget();
                 tracing::warn!(projection = self.core.name(), action = action.name(), %error, "refused");
             }
@@ -52,22 +52,22 @@ impl<D: Database> Runner<D> {
         if matches!(action, Action::Rebuild | Action::BuildStandby(_)) {
             self.core.processor.require_read_model()?;
         }
-        // A new look: another worker may have moved it since.
+        // Read again: another worker may have moved it.
         let state = match self.reload().await {
             Ok(state) => state,
-            // Whatever keeps it from starting, a rebuild may be the way out.
+            // A rebuild may be the way out of whatever prevents the start.
             Err(StepError::Setup(_)) if matches!(action, Action::Rebuild) => self.stored().await?,
-            // It may be another version's, and in the way.
+            // The row may belong to another version, and is in the way.
             Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
             Err(error) => return Err(error.into()),
         };
         let end = match action {
-            // These do not wait for a log that may be away.
+            // These work even while the log is not reachable.
             Action::Pause | Action::Discard => state.position.next,
             Action::Rebuild | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
             _ => {
                 let head = self.core.head().await?;
-                // Not onto a log that went back: that would make what was noticed look right.
+                // Not on a log that went back: a new checkpoint would hide that.
                 self.verify(&state, &head).await?;
                 head.checkpoint
             }
@@ -103,7 +103,7 @@ impl<D: Database> Runner<D> {
                     }
                     None => (Transition::Touch, self.first_parked(*checkpoint).await?),
                 };
-                let audit = audit(told(&changeset));
+                let audit = audit(describe(&changeset));
                 let also = match step {
                     Transition::SkipNext { .. } => StateChange::Skip(changeset),
                     _ => StateChange::Unpark(changeset),
@@ -137,9 +137,7 @@ impl<D: Database> Runner<D> {
 
     async fn set_partitions(&mut self, count: u32, audit: AuditEntry) -> Result<(), OperateError> {
         if !D::PARTITIONS {
-            return Err(OperateError::NotSupported(
-                "this read-model database is one process's alone: nothing to share",
-            ));
+            return Err(OperateError::NotSupported("this database can't split a projection into partitions"));
         }
         check_partitions(self.core.processor.order(), count)?;
         self.core.split(count, audit).await?;
@@ -155,7 +153,7 @@ impl<D: Database> Runner<D> {
     ) -> Result<(), OperateError> {
         if !D::SIDE_BY_SIDE {
             return Err(OperateError::NotSupported(
-                "this read-model database can't build side by side; rebuild in place",
+                "this database can't build side by side; rebuild in place",
             ));
         }
         if self.core.build_standby(wanted, until, audit).await? {
@@ -193,7 +191,7 @@ impl<D: Database> Runner<D> {
         }
         let detail = stream.map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
         if !self.core.processor.retry_policy().operator_waits {
-            // They are due, and the worker that has the lease retries them.
+            // The worker that has the lease retries them soon.
             for streams in streams.chunks(DUE_AT_ONCE) {
                 let (state, due) = (self.load().await?, StateChange::Due(streams.to_vec()));
                 self.change(&state, Transition::Touch, due, audit(detail.clone())).await?;
@@ -204,7 +202,7 @@ impl<D: Database> Runner<D> {
         Ok(self.retry_streams(|parked| is_wanted(&parked.stream_id), RetryScope::UntilTheEnd).await?)
     }
 
-    /// Lets the partition that an operation concerns carry it out.
+    /// Sends the operation to the partition that it concerns.
     async fn operate_partitions(
         &mut self,
         split: Split,
@@ -237,11 +235,11 @@ impl<D: Database> Runner<D> {
     }
 }
 
-fn told(changeset: &ChangesetRef) -> String {
+fn describe(changeset: &ChangesetRef) -> String {
     format!("changeset {} of stream \"{}\"", changeset.changeset_id, changeset.stream_id)
 }
 
-/// What the database will not do passes, or is the operator's to know.
+/// Tells transient faults from refusals, which the operator must see.
 fn refused<D: Database>(error: BoxError) -> Result<(), StepError> {
     if D::is_transient(&*error) { Err(error.into()) } else { Err(StepError::Setup(chain(&*error))) }
 }

@@ -1,23 +1,24 @@
-//! What operators may ask of a projection, and why it may be refused.
+//! Operators' actions on a projection, and why they can be refused.
 
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::oneshot;
 
 use crate::standby::SideBySide;
 
-/// A request to a worker, and where its answer goes.
+/// A request to a worker, with the channel for its answer.
 pub(crate) struct Operation {
     pub(crate) action: Action,
     pub(crate) reason: String,
     pub(crate) reply: oneshot::Sender<Result<(), OperateError>>,
 }
 
-/// What can be done with a projection.
+/// An operator's action on a projection.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Pause,
     Resume,
-    /// Leaves out one changeset: the one it stands before, or the first of a parked stream.
+    /// Skips one changeset: the next one of the projection, or the first one of a parked
+    /// stream.
     Skip(Checkpoint),
     SetCheckpoint {
         believed: Checkpoint,
@@ -25,24 +26,25 @@ pub(crate) enum Action {
     },
     Rebuild,
     BuildStandby(SideBySide),
-    /// Exchanges the standby with the live read model.
+    /// Swaps the standby with the live read model.
     Swap {
-        /// To the one that was live before; to the one that was built otherwise.
+        /// `true`: roll back to the read model that was live before. `false`: swap in the one that was built.
         back: bool,
         force: bool,
     },
-    /// Deals the streams out to so many workers.
+    /// Sets the number of partitions.
     SetPartitions(u32),
-    /// Throws the standby away.
+    /// Discards the standby.
     Discard,
-    /// Tries parked streams again: one, or all.
+    /// Retries parked streams: one, or all.
     Retry(Option<StreamId>),
-    /// As `Skip`, of a reactor: what the changeset calls for is not done.
+    /// Skips a changeset of a reactor and discards its effects.
     DiscardEffects(Checkpoint),
 }
 
 impl Action {
-    /// Whether it is about one changeset or one position: nothing that a projection in partitions has as a whole.
+    /// Returns `true` if it concerns one changeset or one position. A projection in partitions has no single
+    /// position.
     pub(crate) fn concerns_one_position(&self) -> bool {
         matches!(
             self,
@@ -76,137 +78,140 @@ impl Action {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperateError {
-    /// There is no projection of this name here.
+    /// There is no projection with this name in this process.
     #[error(
-        "there is no projection \"{name}\" here; there are: {known}. One in another process is steered there"
+        "there is no projection \"{name}\" here; there are: {known}. Operate a projection of another process \
+         there"
     )]
     Unknown {
-        /// The name asked for.
+        /// The name in the request.
         name: String,
-        /// The names there are.
+        /// The names of this process's projections.
         known: String,
     },
-    /// It stands somewhere else by now. Look again, then decide again.
-    #[error("the projection is at checkpoint {checkpoint} by now")]
+    /// The projection is at another checkpoint. Read its status again before you decide.
+    #[error("the projection is now at checkpoint {checkpoint}")]
     Moved {
-        /// Where it stands.
+        /// Its current checkpoint.
         checkpoint: Checkpoint,
     },
-    /// The checkpoint lies behind the end of the log.
+    /// The checkpoint lies past the end of the log.
     #[error("the log ends before checkpoint {head}")]
     PastHead {
-        /// Where the log ends.
+        /// The head of the log.
         head: Checkpoint,
     },
-    /// Only the changeset that the projection stands before, or the first one of a parked stream, can be skipped.
+    /// Only the next changeset of the projection, or the first one of a parked stream, can be
+    /// skipped.
     #[error(
-        "checkpoint {checkpoint} is neither the changeset the projection stands before nor the first one of a \
-         parked stream: only those can be skipped"
+        "the changeset at checkpoint {checkpoint} is neither the next one of the projection nor the first \
+         one of a parked stream: only those can be skipped"
     )]
     NotSkippable {
-        /// The checkpoint asked for.
+        /// The checkpoint in the request.
         checkpoint: Checkpoint,
     },
-    /// The log has nothing at this checkpoint.
+    /// There is no changeset at this checkpoint.
     #[error("there is no changeset at checkpoint {checkpoint}")]
     NoChangesetAt {
-        /// The checkpoint asked for.
+        /// The checkpoint in the request.
         checkpoint: Checkpoint,
     },
-    /// The log has no such changeset of this stream.
+    /// The log does not have this changeset of the stream.
     #[error("stream \"{stream_id}\" has no changeset {changeset_id} in the log")]
     NoChangeset {
         /// The stream.
         stream_id: StreamId,
-        /// The changeset asked for.
+        /// The changeset in the request.
         changeset_id: ChangesetId,
     },
-    /// No stream is parked, or not this one.
-    #[error("no such stream is parked")]
+    /// The stream is not parked, or no stream is.
+    #[error("this stream is not parked, or no stream is")]
     NotParked,
     /// A reactor has no read model to rebuild, verify or estimate.
     #[error(
-        "\"{name}\" is a reactor and has no read model: a rebuild would do again all that it ever did. Moving its \
-         checkpoint back repeats what lies after it, apart from what its ledger has as done"
+        "\"{name}\" is a reactor and has no read model: a rebuild would repeat everything it ever did. To \
+         repeat what lies after a checkpoint, except the effects that the ledger has as done, set its \
+         checkpoint back"
     )]
     IsReactor {
-        /// Its name.
+        /// The name of the reactor.
         name: String,
     },
-    /// The read-model database can't do that. The message says what it can do instead.
+    /// The database can't do this. The message says what you can do instead.
     #[error("{0}")]
     NotSupported(&'static str),
-    /// The projection is split into partitions, and this needs it whole.
-    #[error("its streams are dealt out to partitions: set their number to 1 first, which needs no rebuild")]
+    /// The projection is split into partitions, and this requires a projection that is not.
+    #[error("the projection is split into partitions: set their number to 1 first, which needs no rebuild")]
     Partitioned,
-    /// The streams of a projection with [`Order::Log`](crate::Order::Log) can't be dealt out to partitions.
-    #[error("it needs the global order (Order::Log): its streams can't be dealt out")]
+    /// A projection with [`Order::Log`](crate::Order::Log) can't be split into partitions.
+    #[error("the projection needs the global order (Order::Log), so it can't be split into partitions")]
     NeedsLogOrder,
-    /// There are 1 to 256 partitions.
-    #[error("there can be 1 to {max} partitions")]
+    /// The number of partitions must be 1 to 256.
+    #[error("the number of partitions must be 1 to {max}")]
     PartitionCount {
-        /// The most there can be.
+        /// The largest number.
         max: u32,
     },
-    /// There is no standby.
-    #[error("there is nothing beside this read model")]
+    /// The projection has no standby.
+    #[error("the projection has no standby")]
     NoStandby,
-    /// The standby was never live: `swap` swaps it, not `rollback`.
-    #[error("the one beside it was never live: `swap` lets it take the live one's place")]
+    /// The standby was never live. Use `swap` instead of `rollback`.
+    #[error("the standby was never live, so there is nothing to roll back to: use `swap` to make it live")]
     NeverLive,
-    /// The standby was live before: `rollback` brings it back, not `swap`.
-    #[error("the one beside it was live before: `rollback` brings it back")]
+    /// The standby was live before. Use `rollback` instead of `swap`.
+    #[error("the standby was live before: use `rollback` to make it live again")]
     WasLive,
-    /// Streams are parked in the standby.
-    #[error("streams are parked in it: retry or skip them, or force it")]
+    /// Streams of the standby are parked.
+    #[error("streams of the standby are parked: retry or skip them, or use force")]
     StandbyParked,
-    /// The standby is not whole yet.
-    #[error("it is still being built")]
+    /// The standby is not complete yet.
+    #[error("the standby is still being built")]
     StillBuilding,
     /// A standby is being built already.
-    #[error("one is being built beside it already: let it finish, swap it, or discard it")]
+    #[error("a standby is being built already: let it finish, swap it, or discard it")]
     AlreadyBuilding,
-    /// Transactions of readers are open that would see a half-built read model after a swap.
+    /// Transactions of readers are open that would see half a read model after a swap.
     #[error(
-        "transactions are open that began before it was built, and would see it half built: end them and try \
-         again, or force it"
+        "transactions are open that began before the standby was complete, and would see half of it: end \
+         them and try again, or use force"
     )]
     OldReaders,
-    /// Another process verifies it at the moment.
-    #[error("it is verified by somebody else at the moment; try again")]
+    /// Another process is verifying the projection.
+    #[error("another process is verifying the projection; try again later")]
     AlreadyVerifying,
-    /// The projection, or the read model beside it, was never started here.
+    /// The projection, or its standby, was never started here.
     #[error("{0}")]
     NeverStarted(&'static str),
-    /// There is no such read model for this program's version.
+    /// This program's version has no such read model.
     #[error(
-        "there is no such read model of this program's version: the live one is another version's, or none is \
-         built beside it"
+        "this program's version has no such read model: the live one has another version, or there is no \
+         standby"
     )]
     Absent,
-    /// The projection, its log or its database refuses. The message says why.
+    /// The projection, its log or its database refused it. The message says why.
     #[error("{0}")]
     Failed(String),
-    /// Other workers kept moving the projection in the meantime. Try again.
+    /// Other workers kept moving the projection meanwhile. Try again.
     #[error("other workers keep moving the projection; try again")]
     Overtaken,
-    /// It can't be done now.
+    /// It can't be done now. The message says why. Try again later.
     #[error("{0}")]
     Unavailable(String),
-    /// It did not get there in time.
-    #[error("the projection is at checkpoint {checkpoint}, and did not reach {wanted} in time")]
+    /// The projection did not reach the checkpoint in time.
+    #[error("the projection is at checkpoint {checkpoint} and did not reach {wanted} in time")]
     TimedOut {
-        /// Where it stands.
+        /// Its current checkpoint.
         checkpoint: Checkpoint,
-        /// Where it should have got to.
+        /// The checkpoint that it should have reached.
         wanted: Checkpoint,
     },
-    /// The changeset waited for did not come into the log in time: there is no such one, or it has no checkpoint yet.
-    #[error("stream \"{stream_id}\" has no changeset {changeset_id} in the log, and did not get it in time")]
+    /// The log did not get the changeset in time: it does not exist, or has no checkpoint yet.
+    #[error("stream \"{stream_id}\" has no changeset {changeset_id} in the log and did not get one in time")]
     NotInLog {
         /// The stream.
         stream_id: StreamId,
-        /// The changeset asked for.
+        /// The changeset in the request.
         changeset_id: ChangesetId,
     },
 }

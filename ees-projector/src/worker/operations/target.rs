@@ -1,4 +1,4 @@
-//! What an operator's action is about: a changeset, a row.
+//! Finds what an operator's action is about: a changeset, a row.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::worker::operations::operation::OperateError;
 use crate::worker::runner::Runner;
 
 impl<D: Database> Core<D> {
-    /// The changeset at this checkpoint, if there is one.
+    /// Returns the changeset at this checkpoint, if there is one.
     pub(super) async fn changeset_at(
         self: &Arc<Self>,
         checkpoint: Checkpoint,
@@ -26,7 +26,7 @@ impl<D: Database> Core<D> {
 }
 
 impl<D: Database> Runner<D> {
-    /// The changeset at this checkpoint, if it is the one the projection stands before.
+    /// Returns the changeset at this checkpoint, if it is the next one of the projection.
     pub(super) async fn stands_before(
         &self,
         state: &ProjectionState,
@@ -34,7 +34,7 @@ impl<D: Database> Runner<D> {
     ) -> Result<Option<ChangesetRef>, StepError> {
         let mut from = state.position.next;
         let filter = self.core.processor.subscription().log_filter();
-        // The next one it wants may lie behind some that it does not.
+        // The next changeset that passes the filter may come after some that don't.
         while from <= checkpoint {
             let query = LogQuery::from(from, 1).with_filter(filter.clone());
             let page = self.core.log.read(query).await?;
@@ -51,7 +51,7 @@ impl<D: Database> Runner<D> {
         Ok(None)
     }
 
-    /// The changeset at this checkpoint, if it is the first one of a parked stream.
+    /// Returns the changeset at this checkpoint, if it is the first one of a parked stream.
     pub(super) async fn first_parked(&self, checkpoint: Checkpoint) -> Result<ChangesetRef, OperateError> {
         let found = self.core.changeset_at(checkpoint).await?;
         let parked = self.core.parked().await?;
@@ -63,13 +63,13 @@ impl<D: Database> Runner<D> {
         found.filter(is_first).ok_or(OperateError::NotSkippable { checkpoint })
     }
 
-    /// The row as it is stored, whatever this program makes of it.
+    /// Returns the row as it is stored, even if this program can't run it.
     pub(super) async fn stored(&self) -> Result<ProjectionState, OperateError> {
         let core = self.core.clone();
         let stored = self.core.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
         let none = match self.core.slot() {
             Slot::Live => "the projection was never started here",
-            Slot::Standby | Slot::Scratch => "there is nothing beside the read model that is read",
+            Slot::Standby | Slot::Scratch => "the projection has no standby",
         };
         stored.ok_or(OperateError::NeverStarted(none))
     }

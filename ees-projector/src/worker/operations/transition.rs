@@ -1,5 +1,5 @@
-//! What an operator's action makes of a projection's row: pure, as `decide` is for commits. All that has to be looked up
-//! for it comes with the action.
+//! What an operator's action changes in a projection's row: a pure function, like `decide` for commits.
+//! Everything that must be looked up comes with the action.
 
 use ees_store::Checkpoint;
 
@@ -14,7 +14,7 @@ use crate::worker::operations::operation::OperateError;
 pub(crate) enum Transition {
     Pause(Pause),
     Resume,
-    /// Skips the changeset that the projection, which reads `from` next, stands before.
+    /// Skips the next changeset of a projection that reads from `from`.
     SkipNext {
         from: Checkpoint,
         changeset: ChangesetRef,
@@ -24,19 +24,19 @@ pub(crate) enum Transition {
         wanted: Checkpoint,
         head: Checkpoint,
     },
-    /// Wipes, and replays up to `until`.
+    /// Wipes the read model and replays the log up to `until`.
     Rebuild {
         version: u32,
         until: Checkpoint,
     },
-    /// Nothing but what goes with it: workers that believe the old state must look again.
+    /// Changes only the epoch, so that workers with the old row must read it again.
     Touch,
 }
 
-/// The row after the action.
+/// Returns the row after the action.
 ///
 /// # Errors
-/// Why it is refused.
+/// Why the action is refused.
 pub(crate) fn transition(
     state: &ProjectionState,
     action: &Transition,
@@ -67,10 +67,10 @@ pub(crate) fn transition(
     })
 }
 
-/// Whether a standby may take the live read model's place; `back` if it should be one that was live before.
+/// Checks whether a standby may be swapped with the live read model. `back`: it must have been live before.
 ///
 /// # Errors
-/// Why not.
+/// Why it must not.
 pub(crate) fn check_swap(
     standby: &ProjectionState,
     back: bool,
@@ -88,10 +88,10 @@ pub(crate) fn check_swap(
     }
 }
 
-/// Whether a projection's streams may be dealt out to so many partitions.
+/// Checks whether a projection may be split into this many partitions.
 ///
 /// # Errors
-/// Why not.
+/// Why it must not.
 pub(crate) fn check_partitions(order: Order, count: u32) -> Result<(), OperateError> {
     match order {
         Order::Log => Err(OperateError::NeedsLogOrder),
@@ -155,7 +155,7 @@ mod tests {
         ];
         for (before, action, after) in cases {
             let mut expected = after;
-            // Workers that slept through it find out by the epoch.
+            // A worker that was asleep fails at the fence, because the epoch rose.
             expected.position.epoch = before.position.epoch + 1;
             assert_eq!(transition(&before, &action), Ok(expected), "{action:?}");
         }
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_keeps_to_its_streams_is_dealt_out() {
+    fn only_a_projection_with_order_stream_is_split() {
         let cases = [
             (Order::Log, 2, Err(OperateError::NeedsLogOrder)),
             (Order::Stream, 0, Err(OperateError::PartitionCount { max: SLOTS })),

@@ -1,7 +1,7 @@
 //! What a worker runs: a projection or a reactor, behind one trait that hides their types.
 //!
-//! A worker is compiled once for each database, whatever it runs: the types of a projection's events and tables end here,
-//! at the boundary of a batch, which costs one dynamic call a batch.
+//! A worker is compiled once for each database, whatever it runs. The types of a projection's events and
+//! tables end at this trait, which costs one dynamic call for each batch.
 
 pub(crate) mod projection;
 pub(crate) mod reactor;
@@ -28,8 +28,8 @@ use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::reactor::execution::Executed;
 
-/// A projection or a reactor, as its worker runs it: what it does outside of a transaction (a reactor), then what it
-/// changes inside of one (a projection).
+/// A projection or a reactor, as its worker runs it. A reactor acts outside of a transaction; a projection
+/// writes inside of it.
 pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     fn name(&self) -> &str;
     fn kind(&self) -> Kind;
@@ -37,13 +37,14 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     fn order(&self) -> Order;
     fn subscription(&self) -> &Subscription;
 
-    /// Reads a page of the log as its events.
+    /// Decodes a page of the log as its events.
     fn decode(&self, from: Checkpoint, page: LogPage) -> Batch;
 
-    /// How its parked streams are retried.
+    /// Returns how its parked streams are retried.
     fn retry_policy(&self) -> RetryPolicy;
 
-    /// When a changeset is retried that has failed so often, since then; `None` when it is given up.
+    /// Returns the time of the next retry of a changeset that failed `attempts` times since `since`, or
+    /// `None` if its stream is given up.
     fn retry_at(
         &self,
         parking: Parking,
@@ -52,7 +53,7 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
         since: Timestamp,
     ) -> Option<Timestamp>;
 
-    /// Acts upon a batch with no transaction open, but for the streams that are parked.
+    /// Acts on a batch with no transaction open, except on parked streams.
     fn act<'a>(
         &'a self,
         batch: &'a Batch,
@@ -72,22 +73,22 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
 
     fn drop_tables<'a>(&'a self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>>;
 
-    /// Whether larger batches are faster.
+    /// Returns `true` if larger batches are faster.
     fn prefers_large_batches(&self) -> bool {
         false
     }
 
-    /// Refuses when it has no read model that could be built anew.
+    /// Returns an error if it has no read model that could be rebuilt.
     fn require_read_model(&self) -> Result<(), OperateError> {
         Ok(())
     }
 
-    /// How long what it begins outside of a transaction may take.
+    /// Returns the longest time that an effect may take.
     fn effect_timeout(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The row when it is started for the first time.
+    /// Returns the row for its first start.
     fn initial_state<'a>(
         &'a self,
         log: &'a dyn ChangesetLog,
@@ -96,13 +97,14 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
         async { Ok(ProjectionState::new(self.version())) }.boxed()
     }
 
-    /// How a parked stream stands after its first changeset has got through; `None` when nothing is to be noted.
+    /// Returns the parked stream after its first changeset has succeeded, or `None` if there is nothing
+    /// to record.
     fn parked_after(&self, changeset: &ChangesetRef) -> Option<ParkedStream> {
         let _ = changeset;
         None
     }
 
-    /// Notes that an operator has left out a changeset.
+    /// Records that an operator skipped a changeset.
     fn skipped<'a>(
         &'a self,
         tx: &'a mut Tx,
@@ -113,7 +115,7 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
         async { Ok(()) }.boxed()
     }
 
-    /// Removes old records of its own; the number removed, at most `limit`.
+    /// Deletes up to `limit` old records of its own. Returns their number.
     fn sweep<'a>(
         &'a self,
         tx: &'a mut Tx,

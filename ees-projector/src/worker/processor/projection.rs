@@ -1,4 +1,4 @@
-//! A projection as what a worker runs.
+//! The adapter that lets a worker run a projection.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ use crate::subscription::Subscription;
 use crate::worker::batch::Batch;
 use crate::worker::reactor::execution::Executed;
 
-/// A projection and what it subscribes to.
+/// A projection and its subscription.
 pub(crate) struct ProjectionAdapter<P> {
     projection: P,
     subscription: Subscription,
@@ -77,7 +77,7 @@ impl<Tx: Send + 'static, P: Projection<Tx>> Processor<Tx> for ProjectionAdapter<
         async move { self.projection.apply_batch(&batch.recorded(events), tx).await }.boxed()
     }
 
-    /// Nothing: all that it does is in the transaction.
+    /// A projection does nothing outside of the transaction.
     fn act<'a>(
         &'a self,
         batch: &'a Batch,

@@ -1,4 +1,4 @@
-//! A reactor as what a worker runs: what it does, it does before the transaction.
+//! The adapter that lets a worker run a reactor, which acts before the transaction.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -25,10 +25,11 @@ use crate::worker::operations::operation::OperateError;
 use crate::worker::reactor::effects::Effects;
 use crate::worker::reactor::execution::{Executed, execute};
 
-/// The version in a reactor's row. Those of projections count from 1: neither takes the other's row for its own.
+/// The version in a reactor's row. Versions of projections start at 1, so neither takes the other's row for
+/// its own.
 const VERSION: u32 = 0;
 
-/// A reactor and how it is run.
+/// A reactor, its subscription and its settings.
 pub(crate) struct ReactorAdapter<R> {
     reactor: R,
     subscription: Subscription,
@@ -93,7 +94,7 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         Batch::decode::<R::Event>(from, page, &self.subscription)
     }
 
-    /// Where [`Settings::start`] says.
+    /// Starts where [`Settings::start`] says.
     fn initial_state<'a>(
         &'a self,
         log: &'a dyn ChangesetLog,
@@ -106,19 +107,25 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
                 Start::Beginning => state.position.next,
                 Start::At(checkpoint) if checkpoint > head.checkpoint => {
                     return Err(StepError::Setup(format!(
-                        "it can't start at checkpoint {checkpoint}: the log ends before {}",
+                        "the reactor can't start at checkpoint {checkpoint}: the log ends before checkpoint \
+                         {}",
                         head.checkpoint
                     )));
                 }
                 Start::At(checkpoint) => checkpoint,
             };
-            tracing::info!(reactor = self.reactor.name(), checkpoint = from.get(), "a new reactor begins");
+            tracing::info!(
+                reactor = self.reactor.name(),
+                checkpoint = from.get(),
+                "new reactor: starting at this checkpoint"
+            );
             Ok(state.advanced(from, head.log_id, None))
         }
         .boxed()
     }
 
-    /// What was done outside can't be taken back, and is not done again because somebody wants a table anew.
+    /// Refuses a rebuild: effects can't be undone, and must not be repeated because an operator wants a table
+    /// rebuilt.
     fn require_read_model(&self) -> Result<(), OperateError> {
         Err(OperateError::IsReactor { name: self.reactor.name().to_owned() })
     }
@@ -127,10 +134,10 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         let streams_at_once = self.settings.streams_at_once.max(1);
         RetryPolicy {
             streams_at_once,
-            // So that what is new gets its turn in between.
+            // So that new changesets get their turn in between.
             streams_max: streams_at_once,
             scope: RetryScope::UntilTheEnd,
-            // What it does may take long.
+            // Effects may take long.
             operator_waits: false,
         }
     }
@@ -152,7 +159,7 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         execute(self, batch, parked, ledger).boxed()
     }
 
-    /// There are no tables to change.
+    /// A reactor has no tables to change.
     fn apply<'a>(
         &'a self,
         _: &'a Batch,
@@ -170,12 +177,12 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         async { Ok(()) }.boxed()
     }
 
-    /// What comes next in the stream has not failed yet.
+    /// The next changeset of the stream has not failed yet.
     fn parked_after(&self, changeset: &ChangesetRef) -> Option<ParkedStream> {
         Some(ParkedStream::fresh(changeset.stream_id.clone(), changeset.changeset_id))
     }
 
-    /// What the changeset calls for is not done any more; the stream's next changeset gets its turn.
+    /// Discards the effects of the changeset, so that the stream's next changeset gets its turn.
     fn skipped<'a>(
         &'a self,
         tx: &'a mut Tx,

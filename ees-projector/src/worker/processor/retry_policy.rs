@@ -3,10 +3,10 @@
 /// How parked streams are retried.
 pub(crate) struct RetryPolicy {
     pub(crate) streams_at_once: usize,
-    /// The most streams before others get their turn.
+    /// The most streams that are retried before new changesets get their turn.
     pub(crate) streams_max: usize,
     pub(crate) scope: RetryScope,
-    /// Whether an operator who has a stream retried waits for what comes of it.
+    /// Whether an operator's request to retry waits for the result.
     pub(crate) operator_waits: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a reactor does outside of a transaction, its events' type hidden.
+//! What a worker needs of a reactor, with its events' type hidden.
 
 use std::error::Error;
 
@@ -9,9 +9,9 @@ use crate::error::{BoxError, cause_of, is_caused_by};
 use crate::reactor::{Interrupted, Ledger, PermanentError, RetryAfter, Settings};
 use crate::worker::batch::Batch;
 
-/// What a reactor does outside of the transaction.
+/// What a worker needs of a reactor.
 pub(crate) trait Effects: Send + Sync {
-    /// Acts upon some of a batch's events.
+    /// Acts on some of a batch's events.
     fn react<'a>(
         &'a self,
         batch: &'a Batch,
@@ -19,13 +19,14 @@ pub(crate) trait Effects: Send + Sync {
         ledger: &'a dyn Ledger,
     ) -> BoxFuture<'a, Result<(), Interrupted>>;
 
-    /// How it is run.
+    /// Returns the settings.
     fn settings(&self) -> &Settings;
 
-    /// Whether an error passes by itself.
+    /// Returns `true` for an error that passes by itself.
     fn is_transient(&self, error: &(dyn Error + 'static)) -> bool;
 
-    /// When a changeset is retried that has failed so often, since then; `None` when it is given up.
+    /// Returns the time of the next retry of a changeset that failed `attempts` times since `since`, or
+    /// `None` if its stream is given up.
     fn retry_at(&self, error: &BoxError, attempts: u32, since: Timestamp) -> Option<Timestamp> {
         if is_caused_by::<PermanentError>(&**error) {
             return None;

@@ -1,4 +1,4 @@
-//! Letting a reactor act upon changesets: one stream after the other in the order of the log, or several at once.
+//! Lets a reactor act on changesets, in the order of the log or on several streams at once.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,31 +12,33 @@ use crate::worker::batch::Batch;
 use crate::worker::error::StepError;
 use crate::worker::reactor::effects::Effects;
 
-/// What came of the changesets of a batch.
+/// The result of acting on a batch.
 pub(crate) struct Executed {
-    /// So many at its front are done, but for those that failed and what follows them in their streams.
+    /// The number of changesets at the start of the batch that are done, except those that failed and the
+    /// later ones of their streams.
     pub(crate) end: usize,
     /// The streams that failed, and where.
     pub(crate) failed: BTreeMap<StreamId, FailedAt>,
-    /// Why not more, if something went wrong.
+    /// Why the batch was not completed, if it was not.
     pub(crate) error: Option<StepError>,
 }
 
 impl Executed {
-    /// Nothing was to be done outside of a transaction; what can't be read has failed.
+    /// Returns the result for a projection: it does nothing outside of a transaction, and only unreadable
+    /// events have failed.
     pub(crate) fn of_projection(batch: &Batch) -> Self {
         Self { end: batch.changesets.len(), failed: unreadable(batch, &HashSet::new()), error: None }
     }
 }
 
-/// The first changeset of a stream that failed, and why.
+/// The first changeset of a stream that failed, and its error.
 pub(crate) struct FailedAt {
     pub(crate) changeset: usize,
     pub(crate) error: BoxError,
 }
 
-/// Lets the reactor act upon a batch, but for the streams that are parked. Safe to drop: what the ledger does not have as
-/// done is done again then.
+/// Lets the reactor act on a batch, except on parked streams. Safe to drop: the effects that the ledger does
+/// not have as done are repeated.
 pub(crate) async fn execute(
     effects: &dyn Effects,
     batch: &Batch,
@@ -62,7 +64,7 @@ pub(crate) async fn execute(
     executed
 }
 
-/// What is the reactor's and can't be read is not for it to act upon, now or later.
+/// Returns the streams with unreadable events. The reactor can't act on these events, now or later.
 fn unreadable(batch: &Batch, parked: &HashSet<StreamId>) -> BTreeMap<StreamId, FailedAt> {
     let mut failed = BTreeMap::new();
     for (&changeset, error) in &batch.unreadable {
@@ -127,7 +129,7 @@ async fn several_at_once(
 }
 
 impl Executed {
-    /// Notes that a stream's events did not all go through: the stream is parked, or all wait.
+    /// Records that some events of a stream were not done: the stream is parked, or the whole reactor waits.
     fn interrupted(
         &mut self,
         events: &[usize],
@@ -142,7 +144,7 @@ impl Executed {
             self.end = self.end.min(changeset);
             return None;
         }
-        // Nothing more may be begun, in other streams neither.
+        // No further effect may begin, in other streams either.
         let is_over = is_caused_by::<Unrecorded>(&*error);
         if !is_over && !effects.is_transient(&*error) {
             let stream = batch.stream_of(events[at]).clone();

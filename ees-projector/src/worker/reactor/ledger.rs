@@ -1,4 +1,5 @@
-//! A reactor's ledger in its own database: what is begun is committed first, by the worker that holds the reactor's row.
+//! A reactor's ledger in its own database. The start of an effect is committed before the effect runs, by the
+//! worker that holds the reactor's row.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ impl<D: Database> HeldState<D> {
     }
 
     async fn begin_now(&self, id: &EffectId) -> Result<Effect, StepError> {
-        // Held until it is recorded: whoever moves the row waits for it.
+        // Held until the start is recorded: whoever moves the row waits for it.
         let row = self.hold().await;
         let (core, believed, id) = (self.core().clone(), row.position, id.clone());
         let within = self.timeout;
@@ -44,12 +45,12 @@ impl<D: Database> HeldState<D> {
     }
 
     async fn end_again_and_again(&self, id: &EffectId, ended: &Ended) -> Result<(), StepError> {
-        // It is done: a fault of the database must not be why it is done once more.
+        // The effect is done: a fault of the database must not cause a repetition.
         for delay in self.core().settings.retry.delays() {
             match self.end_now(id, ended).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    tracing::debug!(?error, "recording the end of an effect is retried");
+                    tracing::debug!(?error, "the end of an effect could not be recorded; retrying");
                     tokio::time::sleep(delay).await;
                 }
             }
@@ -65,7 +66,7 @@ impl<D: Database> Ledger for HeldState<D> {
                 return Err(Unrecorded);
             }
             if self.end.is_here() {
-                // What is done is in the ledger: whoever goes on does the rest.
+                // The ledger has what is done; the worker that took over does the rest.
                 return Err(self.unrecorded(StepError::Fenced));
             }
             self.begin_now(id).await.map_err(|error| self.unrecorded(error))

@@ -1,8 +1,8 @@
-//! What a worker does for a reactor: let it act with no transaction open, then move the position past what was done, and
-//! park the streams that failed.
+//! What a worker does for a reactor: let it act with no transaction open, then move the position past what is
+//! done and park the streams that failed.
 //!
-//! A crash between the two repeats the batch, apart from what the ledger has as done: at least once. The other way round
-//! would be at most once.
+//! A crash between the two repeats the batch, except the effects that the ledger has as done: at least once.
+//! The opposite order would be at most once.
 
 pub(crate) mod effects;
 pub(crate) mod execution;
@@ -23,19 +23,19 @@ use crate::worker::batch::Batch;
 use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
 
-/// So many changesets are parked in one transaction: each is a stream, a changeset and the effect that failed, and DynamoDB
-/// takes a hundred of them.
+/// The most changesets that are parked in one transaction. Each takes three items (stream, changeset, failed
+/// effect), and a DynamoDB transaction takes a hundred.
 const PARKED_AT_ONCE: usize = 24;
 
 impl<D: Database> Runner<D> {
-    /// Lets the reactor act upon a batch, and moves the position past what it did.
+    /// Lets the reactor act on a batch, and moves the position past what is done.
     pub(crate) async fn react(&mut self, state: ProjectionState, batch: Batch) -> Result<(), StepError> {
-        // Its streams are its partitions' to act upon by now, and nobody else's.
+        // If the reactor is split, only its partitions may act.
         if self.core.is_dealt_out(&state) {
             return Err(StepError::Fenced);
         }
         let state = self.make_room(state).await?;
-        // That may have taken long, and an operator may have been faster.
+        // Retries may have taken long, and an operator may have moved the position meanwhile.
         let has_moved = state.position.next != batch.from;
         if has_moved || state.pause.is_some() || self.core.is_dealt_out(&state) {
             return Err(StepError::Fenced);
@@ -47,8 +47,8 @@ impl<D: Database> Runner<D> {
         self.pass(state, &batch, executed).await
     }
 
-    /// As many streams are parked as may be: whoever it is that does not answer, the rest waits in the log until some have got
-    /// through.
+    /// Makes room for another parked stream. While too many are parked, the reactor waits: the rest stays in
+    /// the log until some of them succeed.
     async fn make_room(&mut self, state: ProjectionState) -> Result<ProjectionState, StepError> {
         let OnFailure::Park(parking) = self.core.settings.on_failure else { return Ok(state) };
         if self.parked.streams.is_empty() {
@@ -65,7 +65,8 @@ impl<D: Database> Runner<D> {
         let parked = self.core.parked().await?;
         let Some(first) = parked.first().filter(|_| full(&parked)) else { return self.take_state().await };
         let why = format!(
-            "{} streams are parked, and no more may be; retry or discard some. One of them: stream \"{}\": {}",
+            "{} streams are parked, and no more may be parked; retry or discard some. One of them is stream \
+             \"{}\": {}",
             parked.len(),
             first.stream_id,
             first.error
@@ -73,7 +74,7 @@ impl<D: Database> Runner<D> {
         Err(StepError::Outside(why.into()))
     }
 
-    /// Moves the position past what was done, and parks what failed and what follows it, in the order of the log.
+    /// Moves the position past what is done. Parks what failed, and what follows it, in the order of the log.
     async fn pass(
         &mut self,
         state: ProjectionState,
@@ -92,7 +93,7 @@ impl<D: Database> Runner<D> {
                 let error = chain(&*failed.error);
                 tracing::warn!(
                     reactor = self.core.name(), checkpoint = reference.checkpoint.get(),
-                    stream = %reference.stream_id, error, "the stream is parked; the others go on"
+                    stream = %reference.stream_id, error, "stream parked; the other streams go on"
                 );
                 parked.insert(reference.stream_id.clone());
                 to_park.push(ToPark { changeset: reference, error, retry_at });
@@ -143,10 +144,10 @@ impl<D: Database> Runner<D> {
     }
 }
 
-/// A changeset that is not done, with the error and the next attempt of a stream that is newly parked.
+/// A changeset that is not done, with the error and the next retry of its stream.
 struct ToPark {
     changeset: ChangesetRef,
     error: String,
-    /// `None` when it is given up.
+    /// `None` if the stream is given up.
     retry_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! A read model is built beside the live one: to be swapped with it, or only to be compared.
+//! Builds a read model side by side with the live one, to swap the two or only to compare them.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
 impl<D: Database> Core<D> {
-    /// Makes an empty read model in this slot, in place of what may be there. The caller holds the live one's row, so
-    /// that nobody swaps meanwhile.
+    /// Creates an empty read model in this slot, in place of what the slot contains. The caller has locked
+    /// the live one's row, so that nobody swaps meanwhile.
     pub(crate) async fn make_standby(
         &self,
         tx: &mut D::Tx,
@@ -36,7 +36,7 @@ impl<D: Database> Core<D> {
         self.create_tables(tx).await
     }
 
-    /// Begins to build a standby; `false` when one is being built already.
+    /// Starts to build a standby. Returns `false` if one is being built already.
     pub(crate) async fn build_standby(
         self: &Arc<Self>,
         wanted: SideBySide,
@@ -61,14 +61,16 @@ impl<D: Database> Core<D> {
         built.await
     }
 
-    /// Builds the read model once more and compares it with the live one; then throws it away. `status` shows how far
-    /// it is.
+    /// Builds the read model once more in the scratch slot, compares it with the live one and deletes it.
+    /// `status` shows the progress.
     pub(crate) async fn verify_live(
         self: Arc<Self>,
         status: Arc<WorkerStatus>,
     ) -> Result<Comparison, OperateError> {
         if !D::SIDE_BY_SIDE {
-            return Err(OperateError::NotSupported("this read-model database can't verify"));
+            return Err(OperateError::NotSupported(
+                "this database can't build a second read model, so it can't verify",
+            ));
         }
         let until = self.head().await?.checkpoint;
         let scratch = Arc::new(self.onto(Slot::Scratch));
@@ -76,7 +78,7 @@ impl<D: Database> Core<D> {
         let mut runner = Runner::new(scratch.clone(), status);
         let compared = runner.build_and_compare(until).await;
         if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
-            // What is there now is another verification's.
+            // Another verification's scratch read model is here now.
             return Err(OperateError::AlreadyVerifying);
         }
         scratch.throw_away().await?;
@@ -112,7 +114,7 @@ impl<D: Database> Runner<D> {
                 Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
                     return Err(StepError::Absent);
                 }
-                // These pass; the lease that was just taken moves the epoch as well.
+                // Transient. Acquiring the lease moves the epoch as well.
                 Err(error @ (StepError::Log(_) | StepError::Database(_) | StepError::Fenced)) => {
                     let pause = self.fail(error).await;
                     tokio::time::sleep(pause).await;
@@ -125,21 +127,21 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    /// Does what was planned for when the standby has caught up, if it has.
+    /// If the standby has caught up, does what was planned for it.
     pub(crate) async fn complete_if_due(&mut self) -> Result<(), StepError> {
         if self.core.slot() != Slot::Standby {
             return Ok(());
         }
-        // After an idle step it is to be read again; and it may have been caught up when this worker began.
+        // Not cached after an idle step. And the standby may have been complete when this worker started.
         let state = self.load().await?;
         let Some(plan) = self.is_due(&state) else {
-            // Whom a swap would wait for is asked anew when this one, or the next, is whole.
+            // Not complete: the transactions to wait for are collected again when it is.
             self.older_readers = None;
             return Ok(());
         };
         if !plan.force && !self.parked.streams.is_empty() {
             let note = format!(
-                "{} streams are parked: retry or skip those of {}, or swap by force",
+                "{} streams are parked: retry or skip those of {}, or swap with force",
                 self.parked.streams.len(),
                 self.core.name()
             );
@@ -148,7 +150,7 @@ impl<D: Database> Runner<D> {
         let core = self.core.clone();
         let live = self.core.read(move |tx| async move { Ok(tx.load(&core.live()).await?) }.boxed()).await?;
         if live.is_some_and(|live| live.version > self.core.processor.version()) {
-            return self.remain_standby("the one that is read is a newer version's by now".to_owned()).await;
+            return self.remain_standby("the live read model has a newer version by now".to_owned()).await;
         }
         if plan.verify {
             let comparison = self.compare_with_live().await?;
@@ -164,7 +166,7 @@ impl<D: Database> Runner<D> {
                 projection = self.core.name(),
                 checkpoint = comparison.checkpoint,
                 rows = comparison.rows,
-                "equal to the live one"
+                "the standby equals the live read model"
             );
         }
         if !plan.force && self.is_seen_half_built().await? {
@@ -174,21 +176,21 @@ impl<D: Database> Runner<D> {
         let audit = AuditEntry {
             at: Timestamp::now(),
             action: "swap".to_owned(),
-            reason: "it has caught up".to_owned(),
+            reason: "the standby has caught up".to_owned(),
             checkpoint: at,
             detail: String::new(),
         };
         self.swap(audit).await
     }
 
-    /// Whether the standby has caught up, and what was planned for then.
+    /// Returns the plan for the standby, if it has caught up.
     fn is_due(&self, state: &ProjectionState) -> Option<Standby> {
         let plan = state.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
         let caught_up = self.status.snapshot().state == State::Following && state.rebuild_until.is_none();
         caught_up.then_some(plan)
     }
 
-    /// It is not swapped by itself any more; the row says why.
+    /// Keeps the standby without swapping it by itself. Its row says why.
     async fn remain_standby(&mut self, note: String) -> Result<(), StepError> {
         tracing::error!(projection = self.core.name(), note, "not swapped");
         let state = self.take_state().await?;

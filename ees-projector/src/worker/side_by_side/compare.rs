@@ -1,4 +1,4 @@
-//! Two read models of a projection are compared at one and the same checkpoint.
+//! Compares two read models of a projection at the same checkpoint.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 
-/// How long the other read model may take to come to where this one stands.
+/// The longest wait for the other read model to reach this checkpoint.
 const MEET_WITHIN: Duration = Duration::from_secs(30);
 
 impl<D: Database> Runner<D> {
-    /// Compares this read model with the live one, both at one and the same checkpoint. The live one stands still for
-    /// the moment in which this one comes to where it is; the rows are compared in a snapshot, while both go on.
+    /// Compares this read model with the live one at the same checkpoint. The live one is locked only while
+    /// this one catches up to its checkpoint. The rows are compared in a snapshot while both go on.
     pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
         let (live, own) = (self.core.live(), self.core.id().clone());
         let deadline = Instant::now() + MEET_WITHIN;
@@ -41,8 +41,8 @@ impl<D: Database> Runner<D> {
                 }
             } else if let Some(pause) = found.pause {
                 return Err(StepError::Setup(format!(
-                    "the live read model is paused before checkpoint {here} ({}), so that the two can't be compared at one \
-                     place: resume it first",
+                    "the live read model is paused before checkpoint {here} ({}), so the two can't be \
+                     compared at the same checkpoint: resume it first",
                     pause.reason
                 )));
             } else {
@@ -51,19 +51,20 @@ impl<D: Database> Runner<D> {
             }
             if Instant::now() > deadline {
                 return Err(StepError::Setup(format!(
-                    "the live read model does not come to checkpoint {here}, so that the two can't be compared at one \
-                     place: is its worker running? Without verification, they can be swapped all the same"
+                    "the live read model does not reach checkpoint {here}, so the two can't be compared at \
+                     the same checkpoint: is its worker running? Without verification they can still be \
+                     swapped"
                 )));
             }
         }
     }
 
-    /// Goes on to exactly this checkpoint, unless it is past it already.
+    /// Applies changesets up to exactly this checkpoint, unless it has passed it already.
     pub(super) async fn step_to(&mut self, end: Checkpoint) -> Result<ProjectionState, StepError> {
         loop {
             let state = self.load().await?;
             if state.pause.is_some() {
-                return Err(StepError::Setup("it is paused".to_owned()));
+                return Err(StepError::Setup("the standby is paused".to_owned()));
             }
             if state.position.next >= end {
                 return Ok(state);
@@ -72,8 +73,8 @@ impl<D: Database> Runner<D> {
             let batch = self.core.fetch_until(state.position.next, end, changesets).await?;
             if self.process(batch).await? != Stepped::Moved {
                 return Err(StepError::Setup(format!(
-                    "the log ends before checkpoint {end}, which the live read model has reached: it was restored to an \
-                     older state, or is another one"
+                    "the log ends before checkpoint {end}, which the live read model has reached: the log \
+                     was restored to an older state, or is another log"
                 )));
             }
             if self.stop.is_cancelled() {
@@ -82,7 +83,7 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    /// Unless the worker is told to stop, or another one has the lease.
+    /// Fails if the worker must stop or another worker has the lease.
     async fn wait_a_moment(&mut self) -> Result<(), StepError> {
         tokio::select! {
             biased;
@@ -92,7 +93,7 @@ impl<D: Database> Runner<D> {
         if self.has_lease().await? { Ok(()) } else { Err(StepError::Fenced) }
     }
 
-    /// Waits for what takes long, so that no other worker takes over meanwhile and begins it as well.
+    /// Renews the lease during long work. Otherwise another worker would take over and start the same work.
     async fn with_lease_kept<T>(
         &mut self,
         what: impl Future<Output = Result<T, BoxError>> + Send,

@@ -1,4 +1,4 @@
-//! What a rebuild would take, measured on a sample.
+//! Estimates the cost of a rebuild from a sample.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,18 +13,19 @@ use crate::standby::SideBySide;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
-/// What a rebuild would take, as far as a sample tells: its first changesets were applied, and taken back.
+/// The estimated cost of a rebuild. The first changesets of the log were applied as a sample, and rolled
+/// back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Estimate {
-    /// Changesets to replay, those left out by a filter included.
+    /// The number of changesets to replay, including those that a filter leaves out.
     pub changesets: u64,
-    /// Changesets a second, in the sample; `None` when there was nothing to measure.
+    /// Changesets per second in the sample. `None` if the log is empty.
     pub rate: Option<f64>,
-    /// Seconds it would take at that rate.
+    /// The estimated time in seconds at that rate.
     pub seconds: Option<f64>,
-    /// Bytes that the live read model takes, indexes included, where the database can tell: so much room a rebuild side
-    /// by side needs besides.
+    /// The size of the live read model in bytes, with its indexes, if the database can tell. A rebuild side
+    /// by side needs about this much more space.
     pub read_model_bytes: Option<u64>,
 }
 
@@ -38,8 +39,7 @@ impl Estimate {
 }
 
 impl<D: Database> Core<D> {
-    /// Applies the first changesets of the log beside the live read model, takes that back, and says what all of them
-    /// would take.
+    /// Applies the first changesets of the log in a transaction, rolls it back, and extrapolates.
     pub(crate) async fn estimate(self: Arc<Self>) -> Result<Estimate, StepError> {
         let head = self.log.head().await?.checkpoint;
         if !D::SIDE_BY_SIDE {
@@ -59,7 +59,7 @@ impl<D: Database> Core<D> {
             sample.apply_events(&batch, &events, at, first, &mut tx).await?;
         }
         let seconds = (reading + began.elapsed()).as_secs_f64();
-        // Dropped: nothing of it stays.
+        // Rolled back.
         drop(tx);
         Ok(Estimate::of(head, Some((batch.next.get(), seconds)), bytes))
     }

@@ -1,7 +1,8 @@
-//! Readers whose transaction began before the standby was whole.
+//! Readers whose transaction began before the standby was complete.
 //!
-//! A transaction of the isolation level repeatable read finds the tables that have the name now, and in them the rows of
-//! the moment when it began. If the tables were exchanged meanwhile, it would see half a read model.
+//! A transaction with the isolation level repeatable read finds the tables that have the name now, and in
+//! them the rows from the time when it began. If the tables were swapped meanwhile, it would see half a read
+//! model.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,12 @@ use crate::worker::operations::operation::OperateError;
 use crate::worker::runner::Runner;
 
 pub(crate) const LOOK_FOR_READERS_EVERY: Duration = Duration::from_millis(50);
-/// How long an operator waits for such readers.
+/// The longest time that an operator's request waits for such readers.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 impl<D: Database> Runner<D> {
-    /// Whether a transaction is open that would see this read model, which is whole now, as it was before.
+    /// Returns `true` if a transaction is open that would see this read model, which is complete now, as it
+    /// was before.
     pub(super) async fn is_seen_half_built(&mut self) -> Result<bool, StepError> {
         let open = self.core.read(|tx| async move { Ok(tx.open_transactions().await?) }.boxed()).await?;
         let count = open.len();
@@ -33,7 +35,7 @@ impl<D: Database> Runner<D> {
             tracing::info!(
                 projection,
                 transactions = count,
-                "waiting for transactions that are older than it"
+                "the standby is complete; waiting for older transactions to end before the swap"
             );
         }
         Ok(true)

@@ -1,4 +1,4 @@
-//! The standby and the live read model exchange their places.
+//! Swaps the standby and the live read model.
 
 use super::require_unpartitioned;
 use crate::database::{AuditRows, Database, Transaction};
@@ -8,19 +8,19 @@ use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
 
 impl<D: Database> Runner<D> {
-    /// Takes the live one's place, which becomes the standby: in one transaction, and not before this one is as far.
+    /// Swaps this standby with the live read model, in one transaction, once both are at the same checkpoint.
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let (live, own) = (self.core.live(), self.core.id().clone());
-        // Most of the way before the live one is held.
+        // Catch up as far as possible before the live one's row is locked.
         let found = self.core.begin().await?.load(&live).await?;
-        // A live one past the end of a log that went back is what may have to be replaced.
+        // After a log went back, the live one may lie past its end. It must still be replaceable.
         let end = self.core.log.head().await?.checkpoint;
         self.step_to(require_unpartitioned(found)?.position.next.min(end)).await?;
         let mut tx = self.core.begin().await?;
         let theirs = require_unpartitioned(tx.lock(&live).await?)?;
         let end = self.core.log.head().await?.checkpoint;
         let ours = self.step_to(theirs.position.next.min(end)).await?;
-        // From here on the row is the transaction's to say.
+        // From here on the cache is outdated: the transaction changes the row.
         self.state.forget();
         let epoch = theirs.position.epoch.max(ours.position.epoch) + 1;
         let with_epoch = |state: &ProjectionState, standby: Option<Standby>| {
@@ -44,7 +44,7 @@ impl<D: Database> Runner<D> {
             checkpoint = ours.position.next.get(),
             from = theirs.version,
             to = ours.version,
-            "swapped with the standby"
+            "the standby was swapped with the live read model"
         );
         Ok(())
     }
