@@ -1,4 +1,4 @@
-//! What is parked.
+//! Parked streams and their changesets.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What is parked.
+//! Parked streams and their changesets.
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use rusqlite::params;

@@ -5,21 +5,22 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::error::BoxError;
 
-/// A transaction on a read-model file: your statements run on [`connection`](Tx::connection).
+/// A transaction on a read-model file. Your statements run on its [`connection`](Tx::connection).
 ///
-/// Statements block, and may: the framework runs all of a batch on a thread for that. Don't `await` anything slow
-/// between them, and don't end the transaction: the framework commits, and finds out.
+/// Statements may block: the framework runs the whole batch on a thread for blocking work. Don't `await`
+/// anything slow between them. Don't end the transaction either: the framework commits, and refuses a batch
+/// whose transaction was ended.
 pub struct Tx {
     connection: OwnedMutexGuard<Connection>,
     lasts: Lasts,
 }
 
-/// When what is committed survives a loss of power.
+/// When a commit is safe against a power loss.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasts {
-    /// Within seconds: until then it is gone as a whole.
+    /// Within seconds. Before that, a power loss undoes the whole transaction.
     Soon,
-    /// Once it is committed.
+    /// As soon as the commit returns.
     AtOnce,
 }
 
@@ -33,7 +34,7 @@ impl Tx {
         Ok(tx)
     }
 
-    /// The connection, inside the transaction. Prefer `prepare_cached` for what runs for every event.
+    /// The connection, inside the transaction. Use `prepare_cached` for statements that run for every event.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -59,7 +60,7 @@ impl Drop for Tx {
         if self.lasts == Lasts::AtOnce
             && let Err(error) = self.connection.pragma_update(None, "synchronous", "NORMAL")
         {
-            tracing::debug!(%error, "commits are synced more often than they must");
+            tracing::debug!(%error, "the connection could not go back to synchronous = NORMAL; its commits are slower from now on");
         }
     }
 }
