@@ -143,7 +143,7 @@ pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or the database has none"),
+        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or the database can't build one"),
     )
 )]
 pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
