@@ -1,4 +1,4 @@
-//! From a struct to its table.
+//! Generates the implementation of `ReadModel`.
 
 use std::collections::HashSet;
 
@@ -19,17 +19,24 @@ struct Column {
 
 pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
     if let Some(parameter) = input.generics.params.first() {
-        return Err(Error::new_spanned(parameter, "a read model is one table: it can't be generic"));
+        return Err(Error::new_spanned(
+            parameter,
+            "a read model is one table, so its struct can't be generic",
+        ));
     }
     let fields = match &input.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => &fields.named,
             _ => {
-                return Err(Error::new(input.ident.span(), "a column has its field's name: name the fields"));
+                return Err(Error::new(
+                    input.ident.span(),
+                    "columns are named after fields: name the fields",
+                ));
             }
         },
         _ => {
-            let say = "only a struct has columns; leave out `Fold::table` to keep this as a JSON document";
+            let say =
+                "only a struct has columns; leave out `Fold::table` to keep this type as a JSON document";
             return Err(Error::new(input.ident.span(), say));
         }
     };
@@ -40,7 +47,7 @@ pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
     Ok(expand(input, &said, &columns))
 }
 
-/// The column of a field; none when serde skips it.
+/// The column of a field; `None` when serde skips the field.
 fn column(field: &Field) -> Result<Option<Column>> {
     let Some(ident) = &field.ident else { return Ok(None) };
     let inner = optional(&field.ty);
@@ -51,7 +58,7 @@ fn column(field: &Field) -> Result<Option<Column>> {
     let ty = match column_type(field)? {
         Some(ty) => ty,
         None if serde.other_form => {
-            let say = "serde writes it in another form: say which column holds that, #[read_model(column = \"...\")]";
+            let say = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
             return Err(Error::new(ident.span(), say));
         }
         None => ColumnType::of(inner.unwrap_or(&field.ty)),
@@ -68,7 +75,7 @@ fn check_names(said: &TableAttributes, columns: &[Column]) -> Result<()> {
     let mut names = HashSet::from([key.text.as_str()]);
     for Column { name, .. } in columns {
         if name.text == key.text {
-            let say = "the key is a column of its own, filled with the fold's key: leave out the field, or rename one";
+            let say = "the key is a column of its own, which holds the fold's key: leave out this field, or rename one of the two";
             return Err(Error::new(name.span, say));
         }
         if !names.insert(&name.text) {
@@ -82,7 +89,7 @@ fn check_names(said: &TableAttributes, columns: &[Column]) -> Result<()> {
         }
         let list: Vec<&str> = index.iter().map(|column| column.text.as_str()).collect();
         if let (false, Some(first)) = (known.insert(list), index.first()) {
-            return Err(Error::new(first.span, "there is such an index already"));
+            return Err(Error::new(first.span, "this index exists already"));
         }
     }
     Ok(())

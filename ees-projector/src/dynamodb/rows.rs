@@ -84,7 +84,10 @@ impl FoldRows for Tx {
 
     async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
         if keys.len() > LOADED_MAX {
-            return Err(TooLarge(format!("it touches more than {LOADED_MAX} rows, the most that one transaction on DynamoDB loads")).into());
+            return Err(TooLarge(format!(
+                "it touches more than {LOADED_MAX} rows, the most that one transaction on DynamoDB loads"
+            ))
+            .into());
         }
         for key in keys {
             check_key(key)?;
@@ -107,9 +110,10 @@ impl FoldRows for Tx {
 fn check_key(key: &str) -> Result<(), BoxError> {
     match key.len() {
         1..=KEY_BYTES_MAX => Ok(()),
-        bytes => {
-            Err(format!("the key has {bytes} bytes; {} must have 1 to {KEY_BYTES_MAX} bytes in DynamoDB", item::KEY)
-                .into())
-        }
+        bytes => Err(format!(
+            "the key has {bytes} bytes; {} must have 1 to {KEY_BYTES_MAX} bytes in DynamoDB",
+            item::KEY
+        )
+        .into()),
     }
 }

@@ -28,17 +28,23 @@ const OF_LIVE: &[Gauge<Status>] = &[
     ("ees_projection_checkpoint", "The checkpoint that the projection reads next", |status| {
         status.checkpoint.get() as f64
     }),
-    ("ees_projection_lag_changesets", "Changesets that the projection is behind the log", |status| status.lag_changesets as f64),
-    ("ees_projection_lag_seconds", "Age of the oldest changeset that the projection has not applied", |status| {
-        status.lag_seconds
+    ("ees_projection_lag_changesets", "Changesets that the projection is behind the log", |status| {
+        status.lag_changesets as f64
     }),
+    (
+        "ees_projection_lag_seconds",
+        "Age of the oldest changeset that the projection has not applied",
+        |status| status.lag_seconds,
+    ),
     ("ees_projection_rate", "Changesets applied per second", |status| status.rate),
     ("ees_projection_attempts", "Failures in a row", |status| {
         f64::from(status.last_error.as_ref().map_or(0, |error| error.attempts))
     }),
-    ("ees_projection_parked_streams", "Streams that are parked because one of their changesets failed", |status| {
-        status.parked_streams as f64
-    }),
+    (
+        "ees_projection_parked_streams",
+        "Streams that are parked because one of their changesets failed",
+        |status| status.parked_streams as f64,
+    ),
     ("ees_projection_paused", "1 while the projection is paused or stopped", |status| is_still(status.state)),
     (
         "ees_projection_stalled",
@@ -66,19 +72,13 @@ const COUNTS: &[Gauge<EffectCounts>] = &[
 ];
 
 const OF_STANDBY: &[Gauge<StandbyStatus>] = &[
-    (
-        "ees_projection_standby_checkpoint",
-        "The checkpoint that the standby reads next",
-        |standby| standby.checkpoint.get() as f64,
-    ),
-    ("ees_projection_standby_rate", "Changesets that the standby applies per second", |standby| {
-        standby.rate
+    ("ees_projection_standby_checkpoint", "The checkpoint that the standby reads next", |standby| {
+        standby.checkpoint.get() as f64
     }),
-    (
-        "ees_projection_standby_paused",
-        "1 while the standby is paused or stopped",
-        |standby| is_still(standby.state),
-    ),
+    ("ees_projection_standby_rate", "Changesets that the standby applies per second", |standby| standby.rate),
+    ("ees_projection_standby_paused", "1 while the standby is paused or stopped", |standby| {
+        is_still(standby.state)
+    }),
 ];
 
 fn is_still(state: State) -> f64 {

@@ -102,7 +102,10 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
 
 fn given(reason: &str) -> Result<&str, Problem> {
     match reason.trim() {
-        "" => Err(Problem::bad_request("INVALID_BODY", "`reason` is missing or empty. It is recorded in the audit.")),
+        "" => Err(Problem::bad_request(
+            "INVALID_BODY",
+            "`reason` is missing or empty. It is recorded in the audit.",
+        )),
         reason => Ok(reason),
     }
 }

@@ -100,7 +100,11 @@ impl Function {
         let told = event.records.iter().filter_map(|record| match records::changeset(record) {
             Ok(changeset) => Some((record, changeset.map(|it| (it.stream_id, it.changeset_id))?)),
             Err(error) => {
-                tracing::error!(record = record.event_id, error, "a record of the table's stream can't be read; it is left out");
+                tracing::error!(
+                    record = record.event_id,
+                    error,
+                    "a record of the table's stream can't be read; it is left out"
+                );
                 None
             }
         });

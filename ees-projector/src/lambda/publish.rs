@@ -34,7 +34,11 @@ pub async fn publish_records(
                 places.push(place);
             }
             Err(error) => {
-                tracing::error!(record = record.event_id, error, "a record of the table's stream can't be read");
+                tracing::error!(
+                    record = record.event_id,
+                    error,
+                    "a record of the table's stream can't be read"
+                );
                 unreadable.push((place, error));
             }
         }

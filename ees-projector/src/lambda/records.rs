@@ -43,8 +43,8 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     if record.event_name != "INSERT" {
         return Ok(None);
     }
-    let keys: Keys =
-        serde_dynamo::from_item(record.change.keys.clone()).map_err(|e| format!("its keys can't be read: {e}"))?;
+    let keys: Keys = serde_dynamo::from_item(record.change.keys.clone())
+        .map_err(|e| format!("its keys can't be read: {e}"))?;
     if keys.stream_id.starts_with(StreamId::RESERVED_PREFIX) || keys.changeset_id == 0 {
         return Ok(None);
     }

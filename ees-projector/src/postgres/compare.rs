@@ -22,7 +22,9 @@ impl Tx {
         let (tables, others) = (self.shapes(one).await?, self.shapes(other).await?);
         let mut comparison = Comparison::default();
         for gone in others.iter().filter(|table| !tables.iter().any(|known| known.name == table.name)) {
-            comparison.differences.push(format!("table {}: only in the read model built for comparison", gone.name));
+            comparison
+                .differences
+                .push(format!("table {}: only in the read model built for comparison", gone.name));
         }
         for table in &tables {
             let Some(twin) = others.iter().find(|twin| twin.name == table.name) else {
@@ -31,8 +33,10 @@ impl Tx {
             };
             if twin.columns != table.columns {
                 let (live, built) = (table.columns.join(", "), twin.columns.join(", "));
-                let difference =
-                    format!("table {}: has the columns ({live}) in the live read model and ({built}) in the one built for comparison", table.name);
+                let difference = format!(
+                    "table {}: has the columns ({live}) in the live read model and ({built}) in the one built for comparison",
+                    table.name
+                );
                 comparison.differences.push(difference);
                 continue;
             }

@@ -50,10 +50,7 @@ pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) 
 }
 
 fn newer() -> ConnectError {
-    ConnectError::new(
-        "a newer version of ees has used this database: use that version or a later one",
-        None,
-    )
+    ConnectError::new("a newer version of ees has used this database: use that version or a later one", None)
 }
 
 /// The newest migration that was applied, if any.
@@ -65,6 +62,8 @@ async fn version(connection: &mut PgConnection) -> Result<Option<i64>, ConnectEr
     }
     match connection.list_applied_migrations(VERSIONS).await {
         Ok(applied) => Ok(applied.iter().map(|step| step.version).max()),
-        Err(other) => Err(ConnectError::new("the version of the tables of ees can't be read", Some(other.into()))),
+        Err(other) => {
+            Err(ConnectError::new("the version of the tables of ees can't be read", Some(other.into())))
+        }
     }
 }

@@ -122,7 +122,9 @@ impl Table {
         let mut names = BTreeSet::new();
         for Column { name, .. } in std::iter::once(&self.key).chain(&self.columns) {
             if !is_name(name) {
-                return refuse(format!("the column name \"{name}\" is not allowed: a name begins with a lower-case letter, has at most 48 lower-case letters, digits and _, and is not reserved"));
+                return refuse(format!(
+                    "the column name \"{name}\" is not allowed: a name begins with a lower-case letter, has at most 48 lower-case letters, digits and _, and is not reserved"
+                ));
             }
             if !names.insert(name) {
                 return refuse(format!("there are two columns named \"{name}\""));

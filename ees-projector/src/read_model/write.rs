@@ -124,7 +124,8 @@ impl SerializeStruct for Fields<'_> {
         let missing = |(column, value): &(&Column, &Value)| !column.nullable && **value == Value::Null;
         match self.columns.iter().zip(&self.row).find(missing) {
             Some((column, _)) => {
-                Err(RowError::new("the column is not nullable, but the state has no value for it").in_column(column))
+                Err(RowError::new("the column is not nullable, but the state has no value for it")
+                    .in_column(column))
             }
             None => Ok(self.row),
         }

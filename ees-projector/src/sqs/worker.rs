@@ -218,7 +218,9 @@ impl Portion {
                 match self.queue.acknowledge(&done).await {
                     Ok(()) => count(&self.counts.handled, &done),
                     // They are delivered again, and then deleted at once.
-                    Err(error) => tracing::warn!(%error, "applied messages could not be deleted; they are delivered again"),
+                    Err(error) => {
+                        tracing::warn!(%error, "applied messages could not be deleted; they are delivered again")
+                    }
                 }
             }
             if waiting.is_empty() {
