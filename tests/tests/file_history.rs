@@ -1,8 +1,8 @@
-//! The history of a real repository through the whole system: imported over HTTP while a projector follows, with the
-//! server and the projector killed at random moments, and rebuilt from zero. Every time the same files and the same
-//! totals, to the byte.
+//! Sends the history of a real repository through the whole system. It is imported over HTTP while a
+//! projector follows; the server and the projector are killed at random moments; then the read models are
+//! rebuilt. Each time the files and the totals must be the same, to the byte.
 //!
-//! `EES_KILL_MINUTES` makes the killing last longer: the history is imported again and again into new stores.
+//! `EES_KILL_MINUTES` prolongs the test: it imports the history again and again into new stores.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use ees_tests::history::{HISTORY, expected_totals, expected_tree, under_fire};
 use ees_tests::{Killed, Server, binary, example};
 
-/// A server on a folder of its own, and beside it the worker that keeps the files.
+/// A server with its own data folder, and the worker that keeps the files.
 struct World {
     server: Server,
     read_model: PathBuf,
@@ -58,7 +58,7 @@ impl World {
         assert_eq!(self.server.get_json("/streams"), expected_totals(), "{when}");
     }
 
-    /// Wipes every read model and replays the log.
+    /// Rebuilds every read model.
     fn rebuild(&self) {
         for name in ["statistics", "stream_catalogue"] {
             self.ees(&["projections", "rebuild", name, "--reason", "the test wants to see it"]);
@@ -75,7 +75,7 @@ fn imported_while_a_projector_follows() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     drop(_follower);
     world.check("after the import");
-    // Once more adds nothing.
+    // A second import adds nothing.
     assert!(world.import().status().unwrap().success());
     world.check("after importing again");
     world.rebuild();
@@ -87,18 +87,18 @@ fn imported_while_everything_is_killed_again_and_again() {
     under_fire(|seed| println!("{} kills", import_under_fire(&mut fastrand::Rng::with_seed(seed))));
 }
 
-/// How often something was killed before the import was through.
+/// Imports while processes are killed. Returns how often.
 fn import_under_fire(chance: &mut fastrand::Rng) -> u32 {
     let mut world = World::new();
     let mut follower = Killed(world.worker("follow").spawn().unwrap());
     let mut importer = Killed(world.import().spawn().unwrap());
     let mut kills = 0;
     loop {
-        // Time to do something between two kills; what is hit is left to chance.
+        // Leaves time for work between two kills. Which work is hit is random.
         std::thread::sleep(Duration::from_millis(chance.u64(20..400)));
         match finished(&mut importer.0) {
             Some(0) => break,
-            // It gave up waiting for the server: it goes on where it was.
+            // The import gave up waiting for the server. A new one continues where it was.
             Some(6) => importer = Killed(world.import().spawn().unwrap()),
             Some(other) => panic!("the import ended with {other}"),
             None => {}
@@ -120,7 +120,7 @@ fn import_under_fire(chance: &mut fastrand::Rng) -> u32 {
     kills
 }
 
-/// The code a process ended with, if it has.
+/// The exit code of a process, if it has ended.
 fn finished(child: &mut Child) -> Option<i32> {
     child.try_wait().unwrap().map(|status| status.code().unwrap())
 }
