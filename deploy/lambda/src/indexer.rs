@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::Environment;
 
-/// A sweep reads no further part of the table when less time than this is left. Reading a part and indexing its
-/// changesets may each be retried for as long as the store retries, plus one attempt.
+/// A sweep reads no further part of the table when less time than this is left. Reading a part and indexing
+/// its changesets may each be retried for as long as the store retries, plus one attempt.
 const MARGIN: Duration = Duration::from_secs(35);
 
 /// The time from the end of one sweep to the next. An hour less than a day, so that a daily schedule is not

@@ -181,7 +181,7 @@ fn of_moment(moment: Timestamp) -> String {
     format!("{:020}", moment.as_micros().max(0))
 }
 
-/// As this worker has begun it, in a writing of its own.
+/// The item of an effect, as begun by this worker, with a new write id.
 fn of_effect(effect: &Effect, worker: &str) -> Item {
     let mut item = Item::from(
         [

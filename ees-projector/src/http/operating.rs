@@ -94,7 +94,7 @@ pub(super) struct Discard {
     reason: String,
 }
 
-/// An empty body is an empty object.
+/// Parses a body. An empty one counts as an empty object.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     let text: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|e| Problem::bad_request("INVALID_BODY", e.to_string()))

@@ -167,7 +167,7 @@ impl Function {
         .await
     }
 
-    /// Serves the stream of a DynamoDB table.
+    /// Serves the stream of a DynamoDB table until the runtime ends the process.
     ///
     /// # Errors
     /// As [`serve_messages`](Self::serve_messages).
@@ -180,7 +180,7 @@ impl Function {
         .await
     }
 
-    /// Serves a schedule.
+    /// Serves a schedule until the runtime ends the process.
     ///
     /// # Errors
     /// As [`serve_messages`](Self::serve_messages).

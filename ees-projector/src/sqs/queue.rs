@@ -172,10 +172,10 @@ impl<M: Readable> Queue<M> {
         Ok(answer.messages.unwrap_or_default().into_iter().map(delivery).collect())
     }
 
-    /// Removes messages that were handled.
+    /// Deletes messages that were handled.
     ///
     /// # Errors
-    /// [`QueueError`]; what was not removed comes again.
+    /// A [`QueueError`]. Messages that were not deleted are delivered again.
     pub async fn acknowledge(&self, deliveries: &[Delivery<M>]) -> Result<(), QueueError> {
         let mut refused = Vec::new();
         for portion in deliveries.chunks(AT_ONCE as usize) {

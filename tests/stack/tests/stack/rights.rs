@@ -62,7 +62,7 @@ async fn the_policies_are_enough() {
     }
 }
 
-/// Whether the policies refused the call. AWS reports other faults of a call only later.
+/// Whether the policies allowed the call. AWS reports other faults of a call only after it has checked them.
 fn may<T, E, R>(called: Result<T, SdkError<E, R>>) -> bool
 where
     E: ProvideErrorMetadata + Error,
@@ -156,7 +156,7 @@ async fn rights(stack: &Stack) -> BTreeSet<String> {
         let resource = ["Table", "ReadModels"].iter().fold(resource, |resource, name| {
             resource.replace(&format!("/{}", stack.output(name)), &format!("/{name}"))
         });
-        // How the emulator names resources and streams.
+        // Removes what the deployment adds to the names of streams and queues.
         let resource = match (resource.split_once("/stream/2"), resource.rsplit_once('-')) {
             (Some((table, _)), _) => format!("{table}/stream"),
             (_, Some((name, _))) if action == "sqs:SendMessage" => name.to_owned(),
