@@ -1,8 +1,8 @@
-//! Sends the history of a real repository through the whole system. It is imported over HTTP while a
-//! projector follows; the server and the projector are killed at random moments; then the read models are
-//! rebuilt. Each time the files and the totals must be the same, to the byte.
+//! The history of a real repository through the whole system: imported over HTTP while a projector follows, with the
+//! server and the projector killed at random moments, and rebuilt from zero. Every time the same files and the same
+//! totals, to the byte.
 //!
-//! `EES_KILL_MINUTES` prolongs the test: it imports the history again and again into new stores.
+//! `EES_KILL_MINUTES` makes the killing last longer: the history is imported again and again into new stores.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};

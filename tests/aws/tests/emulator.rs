@@ -1,4 +1,4 @@
-//! The emulator starts on demand, and accounts are separate.
+//! The emulator is there when it is asked for, and each account is apart.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use aws_sdk_dynamodb::Client;

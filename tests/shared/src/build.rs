@@ -1,4 +1,4 @@
-//! Builds the programs under test, once.
+//! The programs under test, built once.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -9,10 +9,10 @@ use crate::workspace;
 /// The command (`ees`), or a program of functions for AWS, in the profile the tests run in: with everything, but for the
 /// benchmark only with what that measures.
 ///
-/// Builds all of them together, so that their dependencies are built once.
+/// All of them together: what they are made of is built once then.
 ///
 /// # Panics
-/// When the program can't be built.
+/// When it can't be built.
 pub fn binary(name: &str) -> PathBuf {
     if cfg!(debug_assertions) {
         let programs = ["-p", "ees", "-p", "ees-lambda", "-p", "ees-own-projection", "--bins"];
@@ -24,10 +24,10 @@ pub fn binary(name: &str) -> PathBuf {
     folder().join(name)
 }
 
-/// The example with this name.
+/// The example of that name.
 ///
 /// # Panics
-/// When the program can't be built.
+/// When it can't be built.
 pub fn example(name: &str) -> PathBuf {
     build(name, &["-p", "ees-examples", "--example", name]);
     folder().join("examples").join(name)
@@ -46,7 +46,7 @@ fn build(name: &str, what: &[&str]) {
     built.push(name.to_owned());
 }
 
-/// The folder of the profile's programs. This test is one of them, two folders down.
+/// Where the profile's programs are: this test is one of them, two folders down.
 fn folder() -> PathBuf {
     let test = std::env::current_exe().expect("the system knows what runs");
     test.ancestors().nth(2).expect("two folders up").to_owned()

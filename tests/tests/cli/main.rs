@@ -1,4 +1,4 @@
-//! The `ees` command from outside: the behaviour that scripts and people rely on.
+//! The `ees` command from outside: what scripts and people rely on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod backup;

@@ -1,9 +1,8 @@
-//! Sends the history of a real repository from eight clients to two servers on one PostgreSQL, with three
-//! workers on one set of read models, while processes are killed and frozen and connections are cut at
-//! random. Each changeset must be stored once and applied once, in one order, and the read models must be the
-//! same to the byte, also after a rebuild.
+//! The history of a real repository, from eight clients to two servers on one PostgreSQL, with three workers on one set
+//! of read models, while processes are killed and frozen and connections cut at random: each changeset is stored once and
+//! applied once, in one order, and the read models are the same to the byte, built anew as well.
 //!
-//! `EES_KILL_MINUTES` prolongs the test: it commits the history again and again to new databases.
+//! `EES_KILL_MINUTES` makes it last longer: the history is committed again and again to new databases.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,

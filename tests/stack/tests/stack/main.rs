@@ -1,4 +1,4 @@
-//! The stack of `deploy/template.yaml`, deployed to a local AWS with the functions of the current build.
+//! The stack of `deploy/template.yaml`, deployed to a local AWS with the functions as they are.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod contract;
