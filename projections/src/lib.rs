@@ -1,3 +1,5 @@
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 //! Ready-made read models for [`ees_projector`], on each of its databases.
 //!
 //! | read model | what it keeps | choose it for |
