@@ -153,7 +153,9 @@ impl Bank {
         let mut reads = 0;
         while !has_swapped(handle).await? {
             if self.total_cents().await? != before || Instant::now() > deadline {
-                return Err("a reader saw another total during the rebuild, or the rebuild took too long".into());
+                return Err(
+                    "a reader saw another total during the rebuild, or the rebuild took too long".into()
+                );
             }
             reads += 1;
         }

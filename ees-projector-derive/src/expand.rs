@@ -75,7 +75,8 @@ fn check_names(said: &TableAttributes, columns: &[Column]) -> Result<()> {
     let mut names = HashSet::from([key.text.as_str()]);
     for Column { name, .. } in columns {
         if name.text == key.text {
-            let say = "the key is a column of its own, which holds the fold's key: leave out this field, or rename one of the two";
+            let say =
+                "the key is a column of its own, with the fold's key: leave out the field, or rename one";
             return Err(Error::new(name.span, say));
         }
         if !names.insert(&name.text) {

@@ -21,7 +21,7 @@ pub(crate) fn check_struct(input: &DeriveInput) -> Result<()> {
         for other in ["tag", "untagged", "transparent", "from", "try_from", "into", "remote"] {
             if meta.path.is_ident(other) {
                 return Err(meta.error(
-                    "with this attribute serde does not write a struct with these fields, and only such a struct has columns",
+                    "with this attribute, serde does not write a struct of these fields, which columns need",
                 ));
             }
         }

@@ -211,7 +211,7 @@ impl Function {
         loop {
             let drained = self.worker.drain_until(deadline).await;
             if let Err(error) = self.worker.look(&mut passing).await {
-                tracing::warn!(projection = self.worker.name(), %error, "the progress of the projection can't be determined");
+                tracing::warn!(projection = self.worker.name(), %error, "the projection's progress is unknown");
             }
             let passed: Vec<_> =
                 changesets().map(|(stream_id, id)| passing.is_passed(stream_id, id)).collect();

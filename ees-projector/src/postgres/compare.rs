@@ -34,7 +34,7 @@ impl Tx {
             if twin.columns != table.columns {
                 let (live, built) = (table.columns.join(", "), twin.columns.join(", "));
                 let difference = format!(
-                    "table {}: has the columns ({live}) in the live read model and ({built}) in the one built for comparison",
+                    "table {}: has the columns ({live}), but the one built for comparison has ({built})",
                     table.name
                 );
                 comparison.differences.push(difference);

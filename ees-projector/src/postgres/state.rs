@@ -100,7 +100,7 @@ impl Transaction for Tx {
         if !theirs.is_empty() {
             let theirs = theirs.join(", ");
             return Err(format!(
-                "the read model can't be dropped, because objects in other schemas depend on it: {theirs}. Drop these first"
+                "objects in other schemas depend on the read model: {theirs}. Drop these first"
             )
             .into());
         }

@@ -116,14 +116,14 @@ impl Table {
         let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
         if !is_name(&self.name) {
             return refuse(
-                "a name begins with a lower-case letter, has at most 48 lower-case letters, digits and _, and is not reserved".to_owned(),
+                "the name is not allowed: use 1 to 48 lower-case letters, digits and _".to_owned(),
             );
         }
         let mut names = BTreeSet::new();
         for Column { name, .. } in std::iter::once(&self.key).chain(&self.columns) {
             if !is_name(name) {
                 return refuse(format!(
-                    "the column name \"{name}\" is not allowed: a name begins with a lower-case letter, has at most 48 lower-case letters, digits and _, and is not reserved"
+                    "the column name \"{name}\" is not allowed: use 1 to 48 lower-case letters, digits and _"
                 ));
             }
             if !names.insert(name) {

@@ -90,7 +90,7 @@ fn migration_error(path: &Path, error: rusqlite_migration::Error) -> OpenError {
     use rusqlite_migration::{Error, MigrationDefinitionError};
     let detail = match &error {
         Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
-            "the file was written by a newer version of ees: use that version, or delete the file to rebuild the read model"
+            "a newer version of ees has written the file: use that version, or delete the file to rebuild it"
                 .to_owned()
         }
         other => other.to_string(),

@@ -60,7 +60,7 @@ impl Drop for Tx {
         if self.lasts == Lasts::AtOnce
             && let Err(error) = self.connection.pragma_update(None, "synchronous", "NORMAL")
         {
-            tracing::debug!(%error, "the connection could not go back to synchronous = NORMAL; its commits are slower from now on");
+            tracing::debug!(%error, "synchronous = NORMAL could not be restored; commits are slower from now on");
         }
     }
 }

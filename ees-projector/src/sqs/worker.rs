@@ -219,7 +219,7 @@ impl Portion {
                     Ok(()) => count(&self.counts.handled, &done),
                     // They are delivered again, and then deleted at once.
                     Err(error) => {
-                        tracing::warn!(%error, "applied messages could not be deleted; they are delivered again")
+                        tracing::warn!(%error, "messages could not be deleted; they are delivered again")
                     }
                 }
             }
@@ -241,7 +241,7 @@ impl Portion {
         count(&self.counts.given_back, &waiting);
         let after = if self.stopped.is_cancelled() { Duration::ZERO } else { self.again_after };
         if let Err(error) = self.queue.give_back(&waiting, after).await {
-            tracing::debug!(%error, "messages could not be given back; they are delivered again after the visibility timeout");
+            tracing::debug!(%error, "messages could not be given back; they are delivered again later");
         }
     }
 

@@ -75,8 +75,8 @@ async fn execute(
     let mut context = Context::new().with_metadata(metadata);
     if let Some(key) = headers.get("Idempotency-Key") {
         let key = key.to_str().ok().and_then(|key| key.parse().ok());
-        context =
-            context.with_key(key.ok_or_else(|| Problem::Invalid("the Idempotency-Key is invalid".to_owned()))?);
+        context = context
+            .with_key(key.ok_or_else(|| Problem::Invalid("the Idempotency-Key is invalid".to_owned()))?);
     }
     match shop.products.execute_with(&stream, command, context).await {
         Ok(executed) => Ok(Json(executed.aggregate.state)),

@@ -91,7 +91,9 @@ impl Shop {
             (sold_out::NAME, Some(webhook)) => {
                 OnDemand::reactor(sold_out::reactor(webhook), database, log, settings)?
             }
-            (sold_out::NAME, None) => return Err("there is no webhook to call: SHOP_WEBHOOK is not set".into()),
+            (sold_out::NAME, None) => {
+                return Err("there is no webhook to call: SHOP_WEBHOOK is not set".into());
+            }
             _ => return Err(format!("there is no projection or reactor \"{name}\"").into()),
         })
     }

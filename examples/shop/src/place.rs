@@ -164,7 +164,10 @@ impl FromStr for Place {
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.to_owned())),
             #[cfg(feature = "dynamodb")]
             Some(("dynamodb", _)) => table(url),
-            _ => Err("the store must begin with sqlite:, postgres: or dynamodb:, the last two in builds with that feature".into()),
+            _ => {
+                Err("the store must begin with sqlite:, postgres: or dynamodb: (if built with that feature)"
+                    .into())
+            }
         }
     }
 }
@@ -172,8 +175,10 @@ impl FromStr for Place {
 #[cfg(feature = "dynamodb")]
 fn table(url: &str) -> Result<Place, Failure> {
     let url = url::Url::parse(url)?;
-    let table =
-        url.host_str().filter(|table| !table.is_empty()).ok_or("the table's name is missing: dynamodb://TABLE")?;
+    let table = url
+        .host_str()
+        .filter(|table| !table.is_empty())
+        .ok_or("the table's name is missing: dynamodb://TABLE")?;
     let parameter =
         |wanted| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, it)| it.into_owned());
     let (region, endpoint) = (parameter("region"), parameter("endpoint"));
