@@ -33,8 +33,8 @@ impl TableAttributes {
             })?;
         }
         let Some(key) = key else {
-            let say = "the key column is missing: add #[read_model(key = \"...\")]";
-            return Err(Error::new(input.ident.span(), say));
+            let message = "the key column is missing: add #[read_model(key = \"...\")]";
+            return Err(Error::new(input.ident.span(), message));
         };
         let table = match table {
             Some(table) => table,

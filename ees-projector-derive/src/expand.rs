@@ -35,16 +35,16 @@ pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
             }
         },
         _ => {
-            let say =
+            let message =
                 "only a struct has columns; leave out `Fold::table` to keep this type as a JSON document";
-            return Err(Error::new(input.ident.span(), say));
+            return Err(Error::new(input.ident.span(), message));
         }
     };
     check_struct(input)?;
-    let said = TableAttributes::read(input)?;
+    let attributes = TableAttributes::read(input)?;
     let columns = fields.iter().filter_map(|field| column(field).transpose()).collect::<Result<Vec<_>>>()?;
-    check_names(&said, &columns)?;
-    Ok(expand(input, &said, &columns))
+    check_names(&attributes, &columns)?;
+    Ok(expand(input, &attributes, &columns))
 }
 
 /// The column of a field; `None` when serde skips the field.
@@ -58,8 +58,8 @@ fn column(field: &Field) -> Result<Option<Column>> {
     let ty = match column_type(field)? {
         Some(ty) => ty,
         None if serde.other_form => {
-            let say = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
-            return Err(Error::new(ident.span(), say));
+            let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
+            return Err(Error::new(ident.span(), message));
         }
         None => ColumnType::of(inner.unwrap_or(&field.ty)),
     };
@@ -70,21 +70,21 @@ fn column(field: &Field) -> Result<Option<Column>> {
     Ok(Some(Column { name, ty, nullable: inner.is_some() }))
 }
 
-fn check_names(said: &TableAttributes, columns: &[Column]) -> Result<()> {
-    let (key, _) = &said.key;
+fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
+    let (key, _) = &attributes.key;
     let mut names = HashSet::from([key.text.as_str()]);
     for Column { name, .. } in columns {
         if name.text == key.text {
-            let say =
+            let message =
                 "the key is a column of its own, with the fold's key: leave out the field, or rename one";
-            return Err(Error::new(name.span, say));
+            return Err(Error::new(name.span, message));
         }
         if !names.insert(&name.text) {
             return Err(Error::new(name.span, format!("there are two columns named \"{}\"", name.text)));
         }
     }
     let mut known = HashSet::new();
-    for index in &said.indexes {
+    for index in &attributes.indexes {
         if let Some(unknown) = index.iter().find(|column| !names.contains(column.text.as_str())) {
             return Err(Error::new(unknown.span, format!("there is no column \"{}\"", unknown.text)));
         }
@@ -96,15 +96,15 @@ fn check_names(said: &TableAttributes, columns: &[Column]) -> Result<()> {
     Ok(())
 }
 
-fn expand(input: &DeriveInput, said: &TableAttributes, columns: &[Column]) -> TokenStream {
-    let (ident, table) = (&input.ident, &said.table.text);
-    let (key, key_type) = (&said.key.0.text, said.key.1.tokens());
+fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column]) -> TokenStream {
+    let (ident, table) = (&input.ident, &attributes.table.text);
+    let (key, key_type) = (&attributes.key.0.text, attributes.key.1.tokens());
     let columns = columns.iter().map(|Column { name, ty, nullable }| {
         let (name, ty) = (&name.text, ty.tokens());
         let nullable = nullable.then(|| quote!(.nullable()));
         quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
     });
-    let indexes = said.indexes.iter().map(|index| {
+    let indexes = attributes.indexes.iter().map(|index| {
         let columns = index.iter().map(|column| &column.text);
         quote!(.with_index([#(#columns),*]))
     });

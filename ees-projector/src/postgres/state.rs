@@ -96,11 +96,11 @@ impl Transaction for Tx {
         if row.execute(self.inner()).await?.rows_affected() == 0 {
             return Ok(());
         }
-        let theirs = self.dependents(model.name()).await?;
-        if !theirs.is_empty() {
-            let theirs = theirs.join(", ");
+        let dependents = self.dependents(model.name()).await?;
+        if !dependents.is_empty() {
+            let dependents = dependents.join(", ");
             return Err(format!(
-                "objects in other schemas depend on the read model: {theirs}. Drop these first"
+                "objects in other schemas depend on the read model: {dependents}. Drop these first"
             )
             .into());
         }

@@ -75,6 +75,9 @@ pub struct InvalidTable {
     detail: String,
 }
 
+const NAME_RULE: &str =
+    "a name begins with a letter, has at most 48 lower-case letters, digits and _, and is not reserved";
+
 impl Table {
     /// A table without columns. Add them by [`with_column`](Self::with_column).
     pub fn new(name: impl Into<Cow<'static, str>>, key: Column) -> Self {
@@ -115,16 +118,12 @@ impl Table {
     pub fn check(&self) -> Result<(), InvalidTable> {
         let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
         if !is_name(&self.name) {
-            return refuse(
-                "the name is not allowed: use 1 to 48 lower-case letters, digits and _".to_owned(),
-            );
+            return refuse(format!("the name is not allowed: {NAME_RULE}"));
         }
         let mut names = BTreeSet::new();
         for Column { name, .. } in std::iter::once(&self.key).chain(&self.columns) {
             if !is_name(name) {
-                return refuse(format!(
-                    "the column name \"{name}\" is not allowed: use 1 to 48 lower-case letters, digits and _"
-                ));
+                return refuse(format!("the column name \"{name}\" is not allowed: {NAME_RULE}"));
             }
             if !names.insert(name) {
                 return refuse(format!("there are two columns named \"{name}\""));

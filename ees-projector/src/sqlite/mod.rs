@@ -27,7 +27,7 @@ use crate::error::BoxError;
 /// The SQLite driver, as [`Tx::connection`] and [`Database::read`] use it.
 pub use rusqlite;
 pub use state::checkpoint;
-use tx::Lasts;
+use tx::Durability;
 pub use tx::Tx;
 
 /// A read-model database in one SQLite file. Clones share it. Choose it when one process runs the
@@ -44,7 +44,7 @@ pub struct Database {
     /// These close before the writer. SQLite merges the `-wal` file into the database when the last
     /// connection closes, if that connection may write.
     readers: Arc<BlockingMutex<Vec<Connection>>>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     writer: Arc<Mutex<Connection>>,
 }
 
@@ -74,7 +74,7 @@ impl Database {
             path: Arc::new(path),
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::default(),
-            turns: Arc::new(Semaphore::new(READERS_MAX)),
+            permits: Arc::new(Semaphore::new(READERS_MAX)),
         })
     }
 
@@ -88,9 +88,9 @@ impl Database {
         query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, rusqlite::Error> {
         let (path, readers) = (self.path.clone(), self.readers.clone());
-        let turn = self.turns.clone().acquire_owned().await;
+        let permit = self.permits.clone().acquire_owned().await;
         let work = move || {
-            let _turn = turn;
+            let _permit = permit;
             let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
             let result = query(&connection);
@@ -112,11 +112,11 @@ impl database::Database for Database {
     type Tx = Tx;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Lasts::Soon)
+        Tx::begin(self.writer.clone().lock_owned().await, Durability::Delayed)
     }
 
     async fn begin_durable(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Lasts::AtOnce)
+        Tx::begin(self.writer.clone().lock_owned().await, Durability::Immediate)
     }
 
     async fn run<T: Send + 'static>(

@@ -12,22 +12,25 @@ use crate::error::BoxError;
 /// whose transaction was ended.
 pub struct Tx {
     connection: OwnedMutexGuard<Connection>,
-    lasts: Lasts,
+    durability: Durability,
 }
 
 /// When a commit is safe against a power loss.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lasts {
+pub(super) enum Durability {
     /// Within seconds. Before that, a power loss undoes the whole transaction.
-    Soon,
+    Delayed,
     /// As soon as the commit returns.
-    AtOnce,
+    Immediate,
 }
 
 impl Tx {
-    pub(super) fn begin(connection: OwnedMutexGuard<Connection>, lasts: Lasts) -> Result<Self, BoxError> {
-        let tx = Self { connection, lasts };
-        if lasts == Lasts::AtOnce {
+    pub(super) fn begin(
+        connection: OwnedMutexGuard<Connection>,
+        durability: Durability,
+    ) -> Result<Self, BoxError> {
+        let tx = Self { connection, durability };
+        if durability == Durability::Immediate {
             tx.connection.pragma_update(None, "synchronous", "FULL")?;
         }
         tx.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -57,7 +60,7 @@ impl Drop for Tx {
         {
             tracing::warn!(%error, "a transaction could not be rolled back");
         }
-        if self.lasts == Lasts::AtOnce
+        if self.durability == Durability::Immediate
             && let Err(error) = self.connection.pragma_update(None, "synchronous", "NORMAL")
         {
             tracing::debug!(%error, "synchronous = NORMAL could not be restored; commits are slower from now on");

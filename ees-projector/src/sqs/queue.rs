@@ -76,7 +76,7 @@ impl<M> Delivery<M> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The call failed after the SDK's retries. It may succeed later.
+    /// The call failed. Try again later.
     #[error("the call to the queue failed: {0}")]
     Unavailable(String),
     /// The queue changed only some of the messages. The others are delivered again.
