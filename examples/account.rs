@@ -1,4 +1,5 @@
-//! A bank account as an aggregate: rules that hold however many clerks are at work, and a history that tells all.
+//! A bank account as an aggregate: its rules hold for any number of concurrent commands, and its history is
+//! complete.
 //!
 //! `cargo run -p ees-examples --example account`
 
@@ -35,9 +36,9 @@ enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AlreadyOpen => f.write_str("the account is open already"),
+            Self::AlreadyOpen => f.write_str("the account is already open"),
             Self::NotOpen => f.write_str("there is no such account"),
-            Self::Overdrawn { balance } => write!(f, "there are only {balance} cents"),
+            Self::Overdrawn { balance } => write!(f, "the balance is only {balance} cents"),
         }
     }
 }
@@ -82,8 +83,8 @@ impl Aggregate for Account {
     }
 }
 
-/// In the first year deposits were called `paid_in`, and counted whole euros.
-#[expect(clippy::expect_used, reason = "whether the steps fit together is known when they are written")]
+/// In the first year, deposits were called `paid_in` and had whole euros.
+#[expect(clippy::expect_used, reason = "the steps are constants")]
 static UPCASTERS: LazyLock<Upcasters> = LazyLock::new(|| {
     let euros_to_cents = |event: &mut Members| {
         let euros: u64 = event.take("euros")?;
@@ -91,7 +92,7 @@ static UPCASTERS: LazyLock<Upcasters> = LazyLock::new(|| {
     };
     Upcasters::new()
         .step(("paid_in", 1), ("deposited", 1), euros_to_cents)
-        .expect("one step contradicts nothing")
+        .expect("a single step can't contradict another")
 });
 
 impl Snapshotted for Account {
@@ -111,7 +112,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     accounts.execute_with(&ada, &AccountCommand::Open { owner: "Ada".to_owned() }, by_ada).await?;
     accounts.execute(&ada, &AccountCommand::Deposit { cents: 1_000 }).await?;
 
-    // Ten clerks, each wants 150 of the 1,000 cents: the rule holds, and four go away.
+    // Ten clerks each withdraw 150 of the 1,000 cents at the same time. The rule holds: four are refused.
     let clerks = (0..10).map(|_| {
         let (accounts, ada) = (accounts.clone(), ada.clone());
         tokio::spawn(async move { accounts.execute(&ada, &AccountCommand::Withdraw { cents: 150 }).await })
@@ -124,11 +125,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             Err(other) => return Err(other.into()),
         }
     }
-    println!("{paid} were paid, {refused} were refused");
+    println!("{paid} withdrawals were paid, {refused} were refused");
 
     let before = accounts.load_at(&ada, ChangesetId::new(2)).await?;
     if let Some(now) = accounts.load(&ada).await? {
-        println!("{} had {} cents, and has {} now", ada, before.balance, now.balance);
+        println!("{} had {} cents and now has {}", ada, before.balance, now.balance);
     }
     Ok(std::fs::remove_dir_all(data)?)
 }

@@ -1,9 +1,10 @@
-//! A table with columns in PostgreSQL: kept up to date, read with SQL, and rebuilt while it is being read.
+//! A table with columns in PostgreSQL: kept up to date, queried with SQL, and rebuilt while it is read.
 //!
 //! `cargo run -p ees-examples --example accounts_postgres`
 //!
-//! `DATABASE_URL=postgres://user@host/database` says where; without it, a PostgreSQL is started for this run and gone
-//! after it. In a database of yours the rows stay, and `psql` shows them:
+//! Set `DATABASE_URL=postgres://user@host/database` to use your own database. Without it, the example starts
+//! a PostgreSQL for this run and removes it afterwards. In your own database the rows stay, and `psql` shows
+//! them:
 //!
 //! ```text
 //! bank=> SELECT * FROM accounts.accounts;
@@ -37,7 +38,7 @@ enum AccountEvent {
     Closed,
 }
 
-/// A row: each field is a column, in the table `accounts` of the schema `accounts`.
+/// A row. Each field is a column of the table `accounts` in the schema `accounts`.
 #[derive(Debug, PartialEq, Serialize, Deserialize, ReadModel)]
 #[read_model(table = "accounts", key = "account_id", index(owner, status))]
 struct Account {
@@ -97,7 +98,7 @@ impl Fold for Accounts {
     }
 }
 
-/// The log and the read model, in one database, and a worker that keeps the one up with the other.
+/// The log and the read model in one database, and a worker that keeps the read model up to date.
 struct Bank {
     store: Arc<Store>,
     read_models: postgres::Database,
@@ -113,14 +114,15 @@ async fn app(url: &str) -> Result<Bank, Failure> {
 }
 
 impl Bank {
-    /// What belongs to opening an account is one changeset: all of it is committed, or none.
+    /// Opens an account with a first deposit. Both events are one changeset: either both are committed, or
+    /// none.
     async fn open(&self, account: StreamId, owner: &str, cents: i64) -> Result<Committed, Failure> {
         let opened = AccountEvent::Opened { owner: owner.to_owned(), at: Timestamp::now() };
         let events = Events::of(&[opened, AccountEvent::Deposited { cents }])?;
         Ok(self.store.commit(Commit::new(account, Expectation::NewStream, events)).await?)
     }
 
-    /// The open accounts of somebody, and what is on them.
+    /// The open accounts of an owner, with their balances.
     async fn accounts_of(&self, owner: &str) -> Result<Vec<(String, i64)>, Failure> {
         let query = "SELECT account_id, balance_cents FROM accounts.accounts
                      WHERE owner = $1 AND status = 'open' ORDER BY account_id";
@@ -132,7 +134,7 @@ impl Bank {
         Ok(sqlx::query_scalar(query).fetch_one(self.read_models.pool()).await?)
     }
 
-    /// Waits until the read model has what was committed: for reading one's own writes.
+    /// Waits until the read model has applied a commit, so that callers read their own writes.
     async fn when_applied(&self, committed: Option<Checkpoint>) -> Result<(), Failure> {
         if let Some(checkpoint) = committed {
             self.worker.handle().when_reached(Accounts::NAME, checkpoint, Duration::from_secs(30)).await?;
@@ -140,18 +142,20 @@ impl Bank {
         Ok(())
     }
 
-    /// Builds the table once more beside the one that is read, compares the two, and lets the new one take its place.
-    /// Returns how often it was read meanwhile.
+    /// Rebuilds the table side by side: builds a new one, compares it with the live one, and swaps. Returns
+    /// how often the table was read in the meantime.
     async fn rebuild_while_it_is_read(&self) -> Result<usize, Failure> {
         let before = self.total_cents().await?;
         let handle = self.worker.handle();
         let wanted = SideBySide { verify: true, ..SideBySide::default() };
-        handle.rebuild_side_by_side(Accounts::NAME, wanted, "to show that nobody notices").await?;
+        handle.rebuild_side_by_side(Accounts::NAME, wanted, "to show that readers don't notice").await?;
         let deadline = Instant::now() + Duration::from_secs(60);
         let mut reads = 0;
         while !has_swapped(handle).await? {
             if self.total_cents().await? != before || Instant::now() > deadline {
-                return Err("a reader noticed the rebuild, or it takes too long".into());
+                return Err(
+                    "a reader saw another total during the rebuild, or the rebuild took too long".into()
+                );
             }
             reads += 1;
         }
@@ -159,7 +163,7 @@ impl Bank {
     }
 }
 
-/// Whether the new read model is live, and the old one beside it follows, for a rollback.
+/// Whether the new read model is live, and the old one follows as the standby, for a rollback.
 async fn has_swapped(handle: &Handle) -> Result<bool, Failure> {
     let Some(standby) = handle.status(Accounts::NAME).await?.standby else { return Ok(false) };
     match standby.plan.note {
@@ -178,7 +182,7 @@ async fn main() -> Result<(), Failure> {
         }
     };
     let bank = app(&url).await?;
-    // Numbers that no earlier run has used.
+    // Account numbers that no earlier run has used.
     let first = bank.store.head().await?.checkpoint.get();
     let account = |number: u64| format!("account/{}", first + number).parse::<StreamId>();
 
@@ -193,14 +197,14 @@ async fn main() -> Result<(), Failure> {
         last = bank.open(account(number)?, "bob", 100).await?.checkpoint;
     }
     bank.when_applied(last).await?;
-    println!("there are {} cents in all", bank.total_cents().await?);
+    println!("all accounts have {} cents", bank.total_cents().await?);
     let reads = bank.rebuild_while_it_is_read().await?;
     println!(
-        "rebuilt beside itself, compared and swapped; it was read {reads} times meanwhile, always whole"
+        "rebuilt side by side, compared and swapped; read {reads} times in the meantime, always complete"
     );
 
-    bank.worker.handle().rollback(Accounts::NAME, false, "to show that it can be taken back").await?;
-    println!("rolled back: {} cents in all", bank.total_cents().await?);
+    bank.worker.handle().rollback(Accounts::NAME, false, "to show a rollback").await?;
+    println!("rolled back: all accounts have {} cents", bank.total_cents().await?);
     bank.worker.shut_down().await;
     Ok(())
 }
@@ -232,7 +236,7 @@ mod tests {
             ("account/1", account("ada", 4_200, Status::Open)),
             ("account/2", account("bob", 0, Status::Closed)),
         ]);
-        // Batches cut at random, delivered twice, crashes before and after commits: one end.
+        // The same rows after random batches, repeated deliveries, and crashes before and after commits.
         history.check_fold(|| Accounts).await;
     }
 }

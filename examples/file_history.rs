@@ -1,12 +1,13 @@
-//! A worker that follows a store over HTTP: the files of a repository, from the history of each.
+//! A worker that follows a store over HTTP. It keeps the current files of a repository, from the history of
+//! each.
 //!
-//! A file is a stream; what happened to it are its events. Start `ees serve`, then
+//! Each file is a stream, and its events are what happened to it. Start `ees serve`, then run:
 //!
-//! - `file_history follow` keeps the read model up to date until it is stopped;
-//! - `file_history tree` prints the files that exist, as `path <TAB> mode <TAB> blob`;
-//! - `file_history rebuild` wipes the read model and builds it anew.
+//! - `file_history follow`: keeps the read model up to date until it is stopped;
+//! - `file_history tree`: prints the files that exist, as `path <TAB> mode <TAB> blob`;
+//! - `file_history rebuild`: clears the read model and rebuilds it.
 //!
-//! Without a command it shows all of it in one process, on the history that comes with the repository.
+//! Without a command, it shows all of this in one process, on the history in this repository.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -39,7 +40,7 @@ struct File {
     blob: String,
 }
 
-/// The files that exist: a row a path.
+/// The files that exist: a row for each path.
 struct FileTree;
 
 impl FileTree {
@@ -73,7 +74,7 @@ impl Fold for FileTree {
 
 #[derive(Parser)]
 struct Arguments {
-    /// Where the store is.
+    /// The URL of the store.
     #[arg(long, env = "EES_URL", default_value = "http://127.0.0.1:7070")]
     url: String,
     /// The file of the read model.
@@ -87,9 +88,9 @@ struct Arguments {
 enum Command {
     /// Keep the read model up to date until stopped.
     Follow,
-    /// Print the files that exist, once everything is applied.
+    /// Apply everything, then print the files that exist.
     Tree,
-    /// Wipe the read model and build it anew.
+    /// Clear the read model and rebuild it.
     Rebuild,
 }
 
@@ -127,7 +128,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             print!("{}", tree(&read_model).await?);
         }
         Command::Rebuild => {
-            running.handle().rebuild(FileTree::NAME, "asked for on the command line").await?;
+            running.handle().rebuild(FileTree::NAME, "requested on the command line").await?;
             caught_up(&*log, &running).await?;
         }
     }
@@ -135,7 +136,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An embedded store, the real history, the read model, and the read model once more from zero.
+/// Commits the real history to an embedded store, follows it with a read model, and rebuilds that.
 async fn all_in_one() -> Result<(), Box<dyn Error>> {
     let data = std::env::temp_dir().join(format!("ees-file-history-{}", std::process::id()));
     std::fs::create_dir_all(&data)?;
@@ -148,13 +149,13 @@ async fn all_in_one() -> Result<(), Box<dyn Error>> {
     caught_up(&*store, &running).await?;
     let first = tree(&read_model).await?;
     println!("{changesets} changesets became {} files", first.lines().count());
-    running.handle().rebuild(FileTree::NAME, "to show that nothing changes").await?;
+    running.handle().rebuild(FileTree::NAME, "to show that a rebuild changes nothing").await?;
     caught_up(&*store, &running).await?;
     let same = tree(&read_model).await? == first;
-    println!("built anew from zero: {}", if same { "the same files" } else { "other files" });
+    println!("rebuilt from the start of the log: {}", if same { "the same files" } else { "other files" });
     running.shut_down().await;
     std::fs::remove_dir_all(data)?;
-    if same { Ok(()) } else { Err("the rebuild ended in other files".into()) }
+    if same { Ok(()) } else { Err("the rebuild led to other files".into()) }
 }
 
 #[derive(Deserialize)]

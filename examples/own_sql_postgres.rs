@@ -1,10 +1,10 @@
-//! A projection with SQL of its own: two tables that change together, and many events in one statement.
+//! A projection with its own SQL: two tables that change together, and many events in one statement.
 //!
 //! `cargo run -p ees-examples --example own_sql_postgres`
 //!
-//! For read models that are no rows with a key, as here: what was sold each day depends on all orders of that day, and
-//! an order that is cancelled is taken out of both tables. When each row belongs to one key, a fold is less to write
-//! and as fast: see `accounts_postgres`, which also says where `DATABASE_URL` comes in.
+//! Choose this when a read model is more than rows by key. Here, the sales of a day depend on all orders of
+//! that day, and a cancelled order is removed from both tables. When each row belongs to one key, a fold is
+//! less code and as fast: see `accounts_postgres`, which also explains `DATABASE_URL`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -24,14 +24,15 @@ enum OrderEvent {
     Cancelled,
 }
 
-/// The orders that stand, and what was sold on each day.
+/// The orders that were not cancelled, and the sales of each day.
 struct Sales;
 
 impl Sales {
     const NAME: &str = "sales";
 
-    /// Orders that were placed, in one statement, however many: each round trip to the server costs more than the row
-    /// it writes. Both tables in one, because the second is made of the rows of the first.
+    /// Inserts any number of placed orders in one statement, because a round trip to the server costs more
+    /// than the row that it writes. Both tables are in the same statement, because the second is computed
+    /// from the rows of the first.
     async fn place(&self, orders: &[Recorded<'_, OrderEvent>], tx: &mut Tx) -> Result<(), BoxError> {
         let (mut ids, mut customers, mut days, mut amounts) = (vec![], vec![], vec![], vec![]);
         for order in orders {
@@ -71,15 +72,15 @@ impl Projection<Tx> for Sales {
         Self::NAME
     }
 
-    /// Raised with every change of the tables, or of what a statement writes: rows that the old code made would stand
-    /// beside rows of the new one. Whoever starts a program with a higher version has the read model built anew, in
-    /// place or, as `app` asks for, beside the one that is read. There is no migration to write.
+    /// Raise it whenever you change the tables, or what a statement writes; otherwise rows of the old code
+    /// remain among rows of the new code. A higher version rebuilds the read model: in place, or side by side
+    /// as `app` configures it. There is no migration to write.
     fn version(&self) -> u32 {
         1
     }
 
-    /// Plain names: the projection's own schema is where statements look first, and it has one for each version that
-    /// is there.
+    /// Names have no schema: statements look first in the projection's own schema, and each version under
+    /// construction has its own.
     async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
         let statements = "
             CREATE TABLE orders (
@@ -96,7 +97,7 @@ impl Projection<Tx> for Sales {
         Ok(())
     }
 
-    /// One event. This is all that is needed.
+    /// Applies one event. This method alone would be enough.
     async fn apply(&self, event: Recorded<'_, OrderEvent>, tx: &mut Tx) -> Result<(), BoxError> {
         match event.event {
             OrderEvent::Placed { .. } => self.place(&[event], tx).await,
@@ -104,8 +105,9 @@ impl Projection<Tx> for Sales {
         }
     }
 
-    /// The same for up to 5,000 changesets at once, which makes catching up fast. The order of events still counts: an
-    /// order is cancelled after it was placed, so only those that follow one another go together.
+    /// Applies up to 5,000 changesets at once, which makes catching up fast. The order of events still
+    /// matters: an order is cancelled after it was placed, so only consecutive placed orders go into one
+    /// statement.
     async fn apply_batch(&self, events: &[Recorded<'_, OrderEvent>], tx: &mut Tx) -> Result<(), BoxError> {
         let is_placed = |event: &Recorded<'_, OrderEvent>| matches!(event.event, OrderEvent::Placed { .. });
         for run in events.chunk_by(|one, next| is_placed(one) && is_placed(next)) {
@@ -135,7 +137,7 @@ async fn app(url: &str, batch_changesets_max: usize) -> Result<Shop, BoxError> {
 }
 
 impl Shop {
-    /// Orders of a week, every tenth of them cancelled, all committed at once.
+    /// Commits the orders of a week at once, every tenth of them cancelled.
     async fn take_orders(&self, first: u64, count: u64) -> Result<(), BoxError> {
         let mut commits = Vec::new();
         for number in 0..count {
@@ -156,7 +158,8 @@ impl Shop {
         Ok(self.worker.handle().when_reached(Sales::NAME, all, Duration::from_secs(60)).await?)
     }
 
-    /// Day, orders, cents. Readers name the schema, which is called as the projection.
+    /// Day, number of orders, cents. Readers qualify table names with the schema, which has the projection's
+    /// name.
     async fn days(&self) -> Result<Vec<(String, i64, i64)>, BoxError> {
         let query = "SELECT day::text, orders, cents FROM sales.days ORDER BY day";
         Ok(sqlx::query_as(query).fetch_all(self.read_models.pool()).await?)
@@ -173,7 +176,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         }
     };
     let shop = app(&url, Settings::default().batch_changesets_max).await?;
-    // Numbers that no earlier run has used.
+    // Order numbers that no earlier run has used.
     let first = shop.store.head().await?.checkpoint.get();
     shop.take_orders(first, 1_000).await?;
     for (day, orders, cents) in shop.days().await? {
@@ -194,7 +197,7 @@ mod tests {
             let database = TestDatabase::new().await;
             let shop = app(database.url(), batch).await.unwrap();
             shop.take_orders(0, 100).await.unwrap();
-            // Once more, now that all of them are there: so that the batches are as large as they may be.
+            // Rebuilds now that the log has all orders, so that batches are as large as possible.
             shop.worker.handle().rebuild(Sales::NAME, "large batches").await.unwrap();
             let all = shop.store.head().await.unwrap().checkpoint;
             shop.worker.handle().when_reached(Sales::NAME, all, Duration::from_secs(60)).await.unwrap();

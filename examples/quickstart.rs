@@ -1,4 +1,4 @@
-//! An embedded event store, a read model of your own, and a query.
+//! An embedded event store, your own read model, and a query.
 //!
 //! `cargo run -p ees-examples --example quickstart`
 
@@ -23,7 +23,8 @@ struct Balance {
     amount: i64,
 }
 
-/// One row an account: an event's key, and the row it makes of the row before.
+/// A read model with one row for each account. `key` names the row of an event, and `fold` makes the new row
+/// from the old one.
 struct Balances;
 
 impl Fold for Balances {

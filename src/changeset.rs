@@ -4,7 +4,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use ees_store::{
-    Changeset, ChangesetId, Checkpoint, EventId, Indexed, Json, StreamId, StreamType, Timestamp, json,
+    Changeset, ChangesetId, Checkpoint, EventId, Json, LogEntry, StreamId, StreamType, Timestamp, json,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,8 @@ impl From<Changeset> for Record {
     }
 }
 
-impl From<Indexed> for Record {
-    fn from(Indexed { checkpoint, changeset }: Indexed) -> Self {
+impl From<LogEntry> for Record {
+    fn from(LogEntry { checkpoint, changeset }: LogEntry) -> Self {
         Self { checkpoint: Some(checkpoint), ..changeset.into() }
     }
 }

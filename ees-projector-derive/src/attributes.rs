@@ -1,4 +1,4 @@
-//! What `#[read_model(...)]` says of a struct and of a field.
+//! Reads `#[read_model(...)]` on a struct and on its fields.
 
 use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
@@ -26,13 +26,15 @@ impl TableAttributes {
                     indexes.push(read_index(&meta)?);
                     Ok(())
                 } else {
-                    Err(meta.error("of a struct it takes table = \"...\", key = \"...\" and index(...)"))
+                    Err(meta.error(
+                        "`read_model` on a struct takes table = \"...\", key = \"...\" and index(...)",
+                    ))
                 }
             })?;
         }
         let Some(key) = key else {
-            let say = "say which column names a row: #[read_model(key = \"...\")]";
-            return Err(Error::new(input.ident.span(), say));
+            let message = "the key column is missing: add #[read_model(key = \"...\")]";
+            return Err(Error::new(input.ident.span(), message));
         };
         let table = match table {
             Some(table) => table,
@@ -56,8 +58,8 @@ fn read_key(meta: &ParseNestedMeta<'_>) -> Result<(Name, ColumnType)> {
         ty @ (ColumnType::Text | ColumnType::BigInt | ColumnType::Uuid) if content.is_empty() => {
             Ok((name, ty))
         }
-        _ if !content.is_empty() => Err(content.error("a row is named by one column")),
-        _ => Err(Error::new(literal.span(), "a key is text, bigint or uuid")),
+        _ if !content.is_empty() => Err(content.error("the key is one column")),
+        _ => Err(Error::new(literal.span(), "the type of a key is text, bigint or uuid")),
     }
 }
 
@@ -71,7 +73,7 @@ fn read_index(meta: &ParseNestedMeta<'_>) -> Result<Vec<Name>> {
     columns.iter().map(Name::of).collect()
 }
 
-/// What a field's column holds, if it is said.
+/// The type of a field's column, if an attribute gives it.
 pub(crate) fn column_type(field: &Field) -> Result<Option<ColumnType>> {
     let mut ty = None;
     for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("read_model")) {
@@ -81,7 +83,7 @@ pub(crate) fn column_type(field: &Field) -> Result<Option<ColumnType>> {
             } else if meta.path.is_ident("column") {
                 once(&meta, &mut ty, ColumnType::named(&meta.value()?.parse()?)?)
             } else {
-                Err(meta.error("of a field it takes json and column = \"...\""))
+                Err(meta.error("`read_model` on a field takes json and column = \"...\""))
             }
         })?;
     }
@@ -91,6 +93,6 @@ pub(crate) fn column_type(field: &Field) -> Result<Option<ColumnType>> {
 fn once<T>(meta: &ParseNestedMeta<'_>, place: &mut Option<T>, value: T) -> Result<()> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(meta.error("this is said twice")),
+        Some(_) => Err(meta.error("this is given twice")),
     }
 }

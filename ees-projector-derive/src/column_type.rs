@@ -1,4 +1,4 @@
-//! What a column holds, told from the name of a field's type.
+//! The type of a column, derived from the name of a field's type.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -31,7 +31,7 @@ impl ColumnType {
         let name = literal.value();
         NAMES.iter().find(|(known, _)| *known == name).map(|(_, ty)| *ty).ok_or_else(|| {
             let known = NAMES.map(|(known, _)| known).join(", ");
-            Error::new(literal.span(), format!("a column is one of {known}"))
+            Error::new(literal.span(), format!("the type of a column is one of {known}"))
         })
     }
 
@@ -60,7 +60,7 @@ impl ColumnType {
             "bool" => Self::Boolean,
             "Timestamp" | "DateTime" => Self::Timestamp,
             "Uuid" => Self::Uuid,
-            // Serde looks through these.
+            // Serde writes these as what they contain.
             "Box" | "Arc" | "Rc" | "Cow" => inner.map_or(Self::Json, Self::of),
             _ => Self::Json,
         }
@@ -75,7 +75,7 @@ pub(crate) fn optional(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// The last part of a type's path, and the first type it is given.
+/// The last part of a type's path, and its first type argument.
 fn last_part(ty: &Type) -> Option<(String, Option<&Type>)> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last()?;

@@ -1,4 +1,4 @@
-//! From a struct to its table.
+//! Generates the implementation of `ReadModel`.
 
 use std::collections::HashSet;
 
@@ -19,28 +19,35 @@ struct Column {
 
 pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
     if let Some(parameter) = input.generics.params.first() {
-        return Err(Error::new_spanned(parameter, "a read model is one table: it can't be generic"));
+        return Err(Error::new_spanned(
+            parameter,
+            "a read model is one table, so its struct can't be generic",
+        ));
     }
     let fields = match &input.data {
         Data::Struct(data) => match &data.fields {
             Fields::Named(fields) => &fields.named,
             _ => {
-                return Err(Error::new(input.ident.span(), "a column has its field's name: name the fields"));
+                return Err(Error::new(
+                    input.ident.span(),
+                    "columns are named after fields: name the fields",
+                ));
             }
         },
         _ => {
-            let say = "only a struct has columns; leave out `Fold::table` to keep this as a JSON document";
-            return Err(Error::new(input.ident.span(), say));
+            let message =
+                "only a struct has columns; leave out `Fold::table` to keep this type as a JSON document";
+            return Err(Error::new(input.ident.span(), message));
         }
     };
     check_struct(input)?;
-    let said = TableAttributes::read(input)?;
+    let attributes = TableAttributes::read(input)?;
     let columns = fields.iter().filter_map(|field| column(field).transpose()).collect::<Result<Vec<_>>>()?;
-    check_names(&said, &columns)?;
-    Ok(expand(input, &said, &columns))
+    check_names(&attributes, &columns)?;
+    Ok(expand(input, &attributes, &columns))
 }
 
-/// The column of a field; none when serde skips it.
+/// The column of a field; `None` when serde skips the field.
 fn column(field: &Field) -> Result<Option<Column>> {
     let Some(ident) = &field.ident else { return Ok(None) };
     let inner = optional(&field.ty);
@@ -51,8 +58,8 @@ fn column(field: &Field) -> Result<Option<Column>> {
     let ty = match column_type(field)? {
         Some(ty) => ty,
         None if serde.other_form => {
-            let say = "serde writes it in another form: say which column holds that, #[read_model(column = \"...\")]";
-            return Err(Error::new(ident.span(), say));
+            let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
+            return Err(Error::new(ident.span(), message));
         }
         None => ColumnType::of(inner.unwrap_or(&field.ty)),
     };
@@ -63,40 +70,41 @@ fn column(field: &Field) -> Result<Option<Column>> {
     Ok(Some(Column { name, ty, nullable: inner.is_some() }))
 }
 
-fn check_names(said: &TableAttributes, columns: &[Column]) -> Result<()> {
-    let (key, _) = &said.key;
+fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
+    let (key, _) = &attributes.key;
     let mut names = HashSet::from([key.text.as_str()]);
     for Column { name, .. } in columns {
         if name.text == key.text {
-            let say = "the key is a column of its own, filled with the fold's key: leave out the field, or rename one";
-            return Err(Error::new(name.span, say));
+            let message =
+                "the key is a column of its own, with the fold's key: leave out the field, or rename one";
+            return Err(Error::new(name.span, message));
         }
         if !names.insert(&name.text) {
             return Err(Error::new(name.span, format!("there are two columns named \"{}\"", name.text)));
         }
     }
     let mut known = HashSet::new();
-    for index in &said.indexes {
+    for index in &attributes.indexes {
         if let Some(unknown) = index.iter().find(|column| !names.contains(column.text.as_str())) {
             return Err(Error::new(unknown.span, format!("there is no column \"{}\"", unknown.text)));
         }
         let list: Vec<&str> = index.iter().map(|column| column.text.as_str()).collect();
         if let (false, Some(first)) = (known.insert(list), index.first()) {
-            return Err(Error::new(first.span, "there is such an index already"));
+            return Err(Error::new(first.span, "this index exists already"));
         }
     }
     Ok(())
 }
 
-fn expand(input: &DeriveInput, said: &TableAttributes, columns: &[Column]) -> TokenStream {
-    let (ident, table) = (&input.ident, &said.table.text);
-    let (key, key_type) = (&said.key.0.text, said.key.1.tokens());
+fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column]) -> TokenStream {
+    let (ident, table) = (&input.ident, &attributes.table.text);
+    let (key, key_type) = (&attributes.key.0.text, attributes.key.1.tokens());
     let columns = columns.iter().map(|Column { name, ty, nullable }| {
         let (name, ty) = (&name.text, ty.tokens());
         let nullable = nullable.then(|| quote!(.nullable()));
         quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
     });
-    let indexes = said.indexes.iter().map(|index| {
+    let indexes = attributes.indexes.iter().map(|index| {
         let columns = index.iter().map(|column| &column.text);
         quote!(.with_index([#(#columns),*]))
     });

@@ -2,8 +2,9 @@
 
 //! `#[derive(ReadModel)]` for `ees-projector`, which re-exports it.
 //!
-//! `attributes` reads what is said of the table and of a field, `serde_attributes` what serde does to a field's name
-//! and form, `column_type` what a field's type holds; `expand` puts them together and checks the names.
+//! `attributes` reads `#[read_model(...)]`, `serde_attributes` reads what serde does to a field's name and
+//! form, `column_type` derives a column's type from a field's type, `name` checks names, and `expand`
+//! generates the code.
 
 mod attributes;
 mod column_type;
@@ -14,26 +15,27 @@ mod serde_attributes;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
 
-/// Makes a `ReadModel` of a struct with named fields: a column for each, named and filled as serde does.
+/// Implements `ReadModel` for a struct with named fields: each field becomes a column, named and written as
+/// serde does.
 ///
-/// Of the struct, `#[read_model(...)]`:
-/// - `key = "account_id"`: the column that names a row, text. `key(account_id = "bigint")` or `"uuid"` for another
-///   type. It is not a field.
-/// - `table = "accounts"`: the table; the struct's name in snake_case unless said.
-/// - `index(owner)`, `index(status, opened_at)`: an index over these columns; any number of them.
+/// `#[read_model(...)]` on the struct takes:
+/// - `key = "account_id"` (mandatory): the name of the key column, which identifies a row. Its type is text;
+///   write `key(account_id = "bigint")` or `"uuid"` for another type. The key is not a field.
+/// - `table = "accounts"`: the name of the table. Default: the struct's name in snake_case.
+/// - `index(owner)`, `index(status, opened_at)`: an index over these columns. Any number of indexes.
 ///
-/// Of a field, `#[read_model(...)]`:
-/// - `column = "text"` (`"bigint"`, `"double"`, `"boolean"`, `"timestamp"`, `"uuid"`, `"json"`): what it holds, where the
-///   type's name does not tell: a unit enum or a type of your own.
+/// `#[read_model(...)]` on a field takes:
+/// - `column = "text"` (or `"bigint"`, `"double"`, `"boolean"`, `"timestamp"`, `"uuid"`, `"json"`): the type
+///   of the column, for a unit enum or a type of your own.
 /// - `json`: short for `column = "json"`.
 ///
-/// Unless said, the last part of a type's name tells: `String`, `StreamId` and the like are text, integers `bigint`,
-/// `f32` and `f64` `double`, `bool` `boolean`, `Timestamp` and `DateTime` `timestamp`, `Uuid` `uuid`; an `Option` of them
-/// is nullable, and all else is JSON. What a column can't hold (a `u64` above `i64::MAX`, NaN) is refused when it is
-/// written.
+/// By default, the last part of the field's type decides: `String`, `StreamId` and the like become text,
+/// integers `bigint`, `f32` and `f64` `double`, `bool` `boolean`, `Timestamp` and `DateTime` `timestamp`,
+/// `Uuid` `uuid`, and everything else JSON. An `Option` makes the column nullable. A value that its column
+/// can't hold (a `u64` above `i64::MAX`, NaN) is refused when it is written.
 ///
-/// `Serialize` and `Deserialize` are derived beside it. `#[serde(rename)]` and `#[serde(skip)]` of a field count; what
-/// would make a row other than one column a field (`flatten`, `tag`, generics, an enum) does not compile.
+/// Derive `Serialize` and `Deserialize` too. `#[serde(rename)]` and `#[serde(skip)]` on a field are honoured.
+/// Whatever would not give one column for each field does not compile: `flatten`, `tag`, generics, an enum.
 #[proc_macro_derive(ReadModel, attributes(read_model))]
 pub fn read_model(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

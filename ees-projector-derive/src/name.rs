@@ -1,17 +1,17 @@
-//! Names of tables and columns, checked where they are written.
+//! Names of tables and columns. A wrong one is an error where it is written.
 
 use proc_macro2::Span;
 use syn::ext::IdentExt;
 use syn::{Error, Ident, LitStr, Result};
 
-/// A name that every database takes, and where it was written.
+/// A name that every database accepts, and where it is written.
 pub(crate) struct Name {
     pub(crate) text: String,
     pub(crate) span: Span,
 }
 
 impl Name {
-    /// By the rules of a projection's name.
+    /// Checks a name by the rules for a projection's name.
     pub(crate) fn new(text: String, span: Span) -> Result<Self> {
         let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let refuse =
@@ -20,13 +20,13 @@ impl Name {
             return refuse("a name begins with a lower-case letter");
         }
         if !text.bytes().all(letters) {
-            return refuse("a name is lower-case letters, digits and _");
+            return refuse("a name consists of lower-case letters, digits and _");
         }
         if text.len() > 48 {
-            return refuse("a name is at most 48 long");
+            return refuse("a name has at most 48 characters");
         }
         if text.starts_with("ees_") || text.starts_with("sqlite_") {
-            return refuse("names that begin with ees_ or sqlite_ are taken");
+            return refuse("names that begin with ees_ or sqlite_ are reserved");
         }
         Ok(Self { text, span })
     }

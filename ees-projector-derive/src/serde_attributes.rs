@@ -1,11 +1,11 @@
-//! What serde is told about a struct and a field, as far as it changes columns.
+//! Reads serde's attributes on a struct and on its fields, as far as they change columns.
 
 use syn::meta::ParseNestedMeta;
 use syn::{Attribute, DeriveInput, Expr, Field, LitStr, Result, parenthesized, token};
 
 use crate::name::Name;
 
-/// Refuses what makes serde write something else than a field for each field, under its name.
+/// Refuses attributes by which serde does not write each field under its own name.
 pub(crate) fn check_struct(input: &DeriveInput) -> Result<()> {
     each(&input.attrs, |meta| {
         if meta.path.is_ident("rename_all") {
@@ -15,16 +15,13 @@ pub(crate) fn check_struct(input: &DeriveInput) -> Result<()> {
             let rule: LitStr = meta.value()?.parse()?;
             return match rule.value().as_str() {
                 "snake_case" | "lowercase" => Ok(()),
-                _ => Err(syn::Error::new(
-                    rule.span(),
-                    "columns have lower-case names: only \"snake_case\" makes them",
-                )),
+                _ => Err(syn::Error::new(rule.span(), "columns have lower-case names: use \"snake_case\"")),
             };
         }
         for other in ["tag", "untagged", "transparent", "from", "try_from", "into", "remote"] {
             if meta.path.is_ident(other) {
                 return Err(meta.error(
-                    "with this, serde does not write a struct of these fields, and only that has columns",
+                    "with this attribute, serde does not write a struct of these fields, which columns need",
                 ));
             }
         }
@@ -32,13 +29,13 @@ pub(crate) fn check_struct(input: &DeriveInput) -> Result<()> {
     })
 }
 
-/// What serde makes of a field.
+/// What serde does to a field.
 #[derive(Default)]
 pub(crate) struct FieldAttributes {
     pub(crate) name: Option<Name>,
-    /// Neither written nor read: there is no column.
+    /// Neither written nor read: the field has no column.
     pub(crate) skipped: bool,
-    /// Written in another form than its type's.
+    /// Written in another form than that of its type.
     pub(crate) other_form: bool,
 }
 
@@ -55,14 +52,14 @@ impl FieldAttributes {
             }
             if meta.path.is_ident("flatten") {
                 return Err(meta.error(
-                    "a column can't hold several fields: write them out, or keep them as one JSON column",
+                    "a column can't hold several fields: list the fields, or keep them in one JSON column",
                 ));
             }
             if meta.path.is_ident("skip_serializing") || meta.path.is_ident("skip_deserializing") {
                 return Err(meta.error("a column is both written and read: skip both ways, or neither"));
             }
             if meta.path.is_ident("skip_serializing_if") && !optional {
-                return Err(meta.error("a column that is not an Option always holds something"));
+                return Err(meta.error("a column that is not an Option always has a value"));
             }
             read.skipped |= meta.path.is_ident("skip");
             read.other_form |=
@@ -80,7 +77,7 @@ fn each(attributes: &[Attribute], mut read: impl FnMut(ParseNestedMeta<'_>) -> R
     Ok(())
 }
 
-/// Passes over `name = ...` and `name(...)`, which are serde's to check.
+/// Skips `name = ...` and `name(...)`, which serde checks.
 fn skip_value(meta: &ParseNestedMeta<'_>) -> Result<()> {
     if meta.input.peek(token::Paren) {
         let content;

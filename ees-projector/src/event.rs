@@ -1,7 +1,7 @@
 //! The event that a projection or a reactor is given.
 
 use ees_store::{
-    Changeset, ChangesetId, Checkpoint, EventId, Indexed, Json, StreamId, StreamType, Timestamp,
+    Changeset, ChangesetId, Checkpoint, EventId, Json, LogEntry, StreamId, StreamType, Timestamp,
 };
 
 /// An event in the type that the projection asks for, with its stream, its checkpoint and its changeset.
@@ -11,7 +11,7 @@ pub struct Recorded<'a, E> {
     pub event: &'a E,
     /// The number of the event in its stream, from 1.
     pub event_id: EventId,
-    changeset: &'a Indexed,
+    changeset: &'a LogEntry,
 }
 
 // Derived, these would require `E: Clone`.
@@ -23,7 +23,7 @@ impl<E> Clone for Recorded<'_, E> {
 impl<E> Copy for Recorded<'_, E> {}
 
 impl<'a, E> Recorded<'a, E> {
-    pub(crate) fn new(event: &'a E, event_id: EventId, changeset: &'a Indexed) -> Self {
+    pub(crate) fn new(event: &'a E, event_id: EventId, changeset: &'a LogEntry) -> Self {
         Self { event, event_id, changeset }
     }
 

@@ -47,14 +47,14 @@ impl AsRef<Changeset> for Changeset {
 
 /// A changeset with its position in the global order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Indexed {
+pub struct LogEntry {
     /// Its position in the order over all streams, from 0.
     pub checkpoint: Checkpoint,
     /// The changeset.
     pub changeset: Changeset,
 }
 
-impl std::ops::Deref for Indexed {
+impl std::ops::Deref for LogEntry {
     type Target = Changeset;
     fn deref(&self) -> &Changeset {
         &self.changeset

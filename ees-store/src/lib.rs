@@ -108,7 +108,7 @@ pub mod http;
 pub mod laws;
 
 pub use by_type::{TypePage, TypePosition, TypeQuery, TypedStream};
-pub use changeset::{Changeset, Events, Indexed};
+pub use changeset::{Changeset, Events, LogEntry};
 pub use commit::{Commit, Committed, Expectation, IdempotencyKey};
 pub use decide::{Refusal, Tail};
 pub use error::{Error, Result};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{ChangesetId, Checkpoint, Filter, Indexed, Result, StreamId};
+use crate::{ChangesetId, Checkpoint, Filter, LogEntry, Result, StreamId};
 
 /// Reads all changesets of a store in one global order. Projections are built from it.
 ///
@@ -80,7 +80,7 @@ impl LogQuery {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPage {
     /// The changesets, in global order.
-    pub changesets: Vec<Indexed>,
+    pub changesets: Vec<LogEntry>,
     /// Where the next page begins: past all changesets that this page returned or filtered out.
     pub next: Checkpoint,
     /// The head of the log when the page was read.

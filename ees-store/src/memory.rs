@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::decide::{Refusal, Tail, decide};
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, IdempotencyKey,
-    Indexed, LogHead, LogId, LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange,
+    LogEntry, LogHead, LogId, LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange,
     StreamType, Timestamp, TypePage, TypePosition, TypeQuery, TypedStream,
 };
 
@@ -88,7 +88,7 @@ impl Store {
                 if full && !page.changesets.is_empty() {
                     break;
                 }
-                page.changesets.push(Indexed { checkpoint, changeset: changeset.clone() });
+                page.changesets.push(LogEntry { checkpoint, changeset: changeset.clone() });
             }
             page.next = checkpoint.next();
         }

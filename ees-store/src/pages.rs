@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 
-use crate::{Changeset, ChangesetLog, Error, EventStore, Indexed, LogPage, LogQuery, Result, StreamQuery};
+use crate::{Changeset, ChangesetLog, Error, EventStore, LogEntry, LogPage, LogQuery, Result, StreamQuery};
 
 /// How long one call of [`follow`] waits for something to arrive.
 const FOLLOW_WAIT: Duration = Duration::from_secs(20);
@@ -46,7 +46,7 @@ where
 ///
 /// # Errors
 /// The errors of [`ChangesetLog::read`]; the returned stream ends after the first one.
-pub fn log_changesets<L>(log: &L, query: LogQuery) -> impl Stream<Item = Result<Indexed>> + Send
+pub fn log_changesets<L>(log: &L, query: LogQuery) -> impl Stream<Item = Result<LogEntry>> + Send
 where
     L: ChangesetLog + ?Sized,
 {

@@ -1,15 +1,17 @@
-//! The log in four numbers.
+//! The size of the log, in four numbers.
 
 use ees_projector::{Fold, Recorded};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-/// Counts streams, changesets and events, and the longest stream.
+/// Counts streams, changesets and events, and measures the longest stream.
 ///
-/// One row, key `all`. Answers `GET /streams` of the HTTP API.
+/// Its table has one row, with the key `all`. The server's `GET /streams` returns these numbers.
+///
+/// It needs the global order, so it can't be split into partitions.
 pub struct Statistics;
 
-/// What [`Statistics`] keeps.
+/// The row of [`Statistics`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Streams with at least one changeset.
@@ -23,22 +25,22 @@ pub struct Totals {
 }
 
 impl Statistics {
-    /// Its name, and that of its table.
+    /// The name of the projection and of its table.
     pub const NAME: &str = "statistics";
     const KEY: &str = "all";
 
-    /// The totals, and the checkpoint up to which they hold (the next one to be read); all zero before the first
-    /// run.
+    /// Reads the totals from SQLite, and the checkpoint up to which they count: the one that the projection
+    /// reads next. All zero before the first run.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     #[cfg(feature = "sqlite")]
     pub async fn read(
         database: &ees_projector::sqlite::Database,
     ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
         use ees_projector::sqlite::{checkpoint, rusqlite::OptionalExtension};
         let read = database.read(|connection| {
-            // One snapshot, so that the numbers and their checkpoint belong together.
+            // Reads both from one snapshot, so that the numbers and the checkpoint fit together.
             let snapshot = connection.unchecked_transaction()?;
             let Some(version) = checkpoint(&snapshot, Self::NAME)? else { return Ok((None, None)) };
             let text: Option<String> = snapshot
@@ -55,10 +57,10 @@ impl Statistics {
 
 #[cfg(feature = "postgres")]
 impl Statistics {
-    /// As [`read`](Self::read), from PostgreSQL.
+    /// Reads the same from PostgreSQL.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn read_postgres(
         database: &ees_projector::postgres::Database,
     ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
@@ -80,10 +82,10 @@ impl Statistics {
 
 #[cfg(feature = "dynamodb")]
 impl Statistics {
-    /// As [`read`](Self::read), from DynamoDB.
+    /// Reads the same from DynamoDB.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn read_dynamodb(
         database: &ees_projector::dynamodb::Database,
     ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {

@@ -1,30 +1,33 @@
-//! Every stream there is.
+//! A list of all streams.
 
 use ees_projector::{Fold, Order, Recorded};
 use ees_store::{StreamType, Timestamp};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-/// One row a stream: its type, its length, when it began and last changed. The key is the stream id.
+/// Keeps a row for each stream: its type, its length, and the times of its first and last commit. The key is
+/// the stream id.
+///
+/// It needs only the order within each stream, so it can be split into partitions.
 pub struct StreamCatalogue;
 
-/// What [`StreamCatalogue`] keeps of a stream.
+/// The row of a stream in [`StreamCatalogue`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueEntry {
-    /// The type its first commit gave it.
+    /// The type that the first commit gave to the stream.
     pub stream_type: Option<StreamType>,
-    /// How many changesets it has.
+    /// The number of its changesets.
     pub changesets: u64,
-    /// How many events it has.
+    /// The number of its events.
     pub events: u64,
-    /// When its first changeset was committed.
+    /// The time of its first commit.
     pub first_commit: Timestamp,
-    /// When its last changeset was committed.
+    /// The time of its last commit.
     pub last_commit: Timestamp,
 }
 
 impl StreamCatalogue {
-    /// Its name, and that of its table.
+    /// The name of the projection and of its table.
     pub const NAME: &str = "stream_catalogue";
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_config::BehaviorVersion;
 use clap::Args;
 use ees_store::publish::sns::Publisher;
-use ees_store::{Changeset, ChangesetLog, Checkpoint, Indexed, LogQuery, Timestamp};
+use ees_store::{Changeset, ChangesetLog, Checkpoint, LogEntry, LogQuery, Timestamp};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let log = remote.patient_client().await?;
     let end = to.unwrap_or(Checkpoint::MAX).min(log.head().await?.checkpoint);
     let publisher = topics.publisher().await;
-    let is_selected = |indexed: &Indexed| {
+    let is_selected = |indexed: &LogEntry| {
         let at = indexed.timestamp;
         indexed.checkpoint < end
             && since.is_none_or(|since| at >= since)

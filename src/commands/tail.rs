@@ -1,7 +1,7 @@
 //! `ees tail`: print changesets in their global order, as they are committed.
 
 use clap::Args;
-use ees_store::{ChangesetLog, Checkpoint, Filter, Indexed, LogHead, LogPage, LogQuery, StreamType, pages};
+use ees_store::{ChangesetLog, Checkpoint, Filter, LogEntry, LogHead, LogPage, LogQuery, StreamType, pages};
 use futures::TryStreamExt;
 
 use crate::changeset::{Pretty, Record};
@@ -70,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
 #[derive(Default)]
 struct LogPosition {
     head: Option<LogHead>,
-    last: Option<Indexed>,
+    last: Option<LogEntry>,
 }
 
 impl LogPosition {
@@ -100,7 +100,7 @@ fn last(head: Checkpoint, count: u64) -> Checkpoint {
     Checkpoint::new(head.get().saturating_sub(count))
 }
 
-fn print(changeset: Indexed, output: &mut Output) -> Outcome {
+fn print(changeset: LogEntry, output: &mut Output) -> Outcome {
     if output.is_json() {
         return output.json(&Record::from(changeset));
     }

@@ -1,4 +1,4 @@
-//! The `ees` command, run to its end.
+//! Runs the `ees` command to its end.
 
 use std::process::{Command, Output, Stdio};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::binary;
 
-/// The command with these arguments, and none of the settings that the caller's environment may hold.
+/// The command with these arguments, without settings from the caller's environment.
 ///
 /// # Panics
 /// When it can't be built.
@@ -19,21 +19,21 @@ pub fn ees(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a command came to.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
     /// Its exit code.
     pub code: Option<i32>,
-    /// What it wrote to standard output.
+    /// Its standard output.
     pub out: String,
-    /// What it wrote to standard error.
+    /// Its standard error.
     pub err: String,
 }
 
 /// Runs a command to its end.
 ///
 /// # Panics
-/// When it can't be started, or writes something else than text.
+/// When it can't be started, or writes something other than text.
 pub fn run(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -41,27 +41,28 @@ pub fn run(command: &mut Command) -> Ran {
 }
 
 impl Ran {
-    /// Its standard output, when it succeeded.
+    /// Returns its standard output. The command must have succeeded.
     ///
     /// # Panics
-    /// When it did not.
+    /// When it failed.
     pub fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.out
     }
 
-    /// The lines of JSON of its standard output, when it succeeded.
+    /// Parses each line of its standard output as JSON. The command must have succeeded.
     ///
     /// # Panics
-    /// When it did not, or wrote something else.
+    /// When it failed, or wrote something other than JSON.
     pub fn json(self) -> Vec<Value> {
         self.ok().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// Its one line on standard error, when it failed with this code and wrote nothing else.
+    /// Returns its one line on standard error. The command must have failed with this code, and written
+    /// nothing else.
     ///
     /// # Panics
-    /// When that is not how it went.
+    /// When it ended in another way.
     pub fn failed(self, code: i32) -> String {
         let tidy = self.out.is_empty() && self.err.ends_with('\n') && self.err.lines().count() == 1;
         assert!(self.code == Some(code) && tidy, "not one line and the exit code {code}: {self:?}");

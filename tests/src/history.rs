@@ -1,6 +1,6 @@
-//! The history of a real repository, which lies in `tests/data`, and what has to come of it.
+//! The history of a real repository, in `tests/data`, and the read models that must result from it.
 //!
-//! A file is a stream; what happened to it are its events.
+//! Each file is a stream, and its events are what happened to it.
 
 use std::io::{BufReader, Read};
 use std::sync::{Mutex, PoisonError};
@@ -11,28 +11,28 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The file: a changeset a line, in the order of the repository.
+/// The file: one changeset per line, in the order of the repository.
 pub const HISTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.changesets.jsonl.gz");
 const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.tree.tsv.gz");
 
-/// A changeset of the history, as it has to be committed.
+/// A changeset of the history, as it must be committed.
 #[derive(Deserialize)]
 pub struct Line {
     /// The file's path.
     pub stream_id: StreamId,
-    /// The changesets of this file before it.
+    /// The number of earlier changesets of this file.
     pub expected_last_changeset: u64,
     /// What happened to the file.
     pub events: Json,
-    /// The commit it came with.
+    /// The commit in the repository.
     pub metadata: Json,
 }
 
 impl Line {
-    /// Its commit.
+    /// The changeset as a commit to the store.
     ///
     /// # Panics
-    /// When the file is damaged.
+    /// When the history file is damaged.
     pub fn commit(&self) -> Commit {
         let expectation = Expectation::LastChangeset(self.expected_last_changeset.into());
         let events = Events::parse(self.events.as_str()).unwrap();
@@ -43,33 +43,33 @@ impl Line {
 /// The history.
 ///
 /// # Panics
-/// When the file is damaged.
+/// When the history file is damaged.
 pub fn lines() -> Vec<Line> {
     unpacked(HISTORY).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The files there are in the end, as `path <TAB> mode <TAB> blob`, sorted.
+/// The files that exist in the end, as `path <TAB> mode <TAB> blob`, sorted.
 ///
 /// # Panics
-/// When the file is damaged.
+/// When the history file is damaged.
 pub fn expected_tree() -> String {
     unpacked(TREE)
 }
 
-/// What `GET /streams` answers in the end.
+/// The answer of `GET /streams` in the end.
 ///
 /// # Panics
-/// When the file is damaged.
+/// When the history file is damaged.
 pub fn expected_totals() -> Value {
     serde_json::from_str(include_str!("../data/axum-history.totals.json")).unwrap()
 }
 
-/// Does it once with a seed of its own, and again with others until `EES_KILL_MINUTES` are over.
+/// Runs a test with a random seed, and repeats it with other seeds until `EES_KILL_MINUTES` are over.
 ///
 /// One test of a process at a time: they kill by the clock, and two at once leave each other too little time to get on.
 ///
 /// # Panics
-/// When that is no number.
+/// When `EES_KILL_MINUTES` is not a number.
 pub fn under_fire(mut import: impl FnMut(u64)) {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

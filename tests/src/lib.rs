@@ -1,4 +1,4 @@
-//! Support for the end-to-end tests: real processes, real files, everything gone at the end.
+//! Support for the end-to-end tests: real processes, real files, and nothing left at the end.
 
 #![allow(clippy::unwrap_used, reason = "support of tests: it fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Read models in PostgreSQL that give away a changeset that was lost, applied twice, or applied out of order.
+//! Read models in PostgreSQL that reveal a changeset that was lost, applied twice, or applied out of order.
 
 use ees_projector::postgres::{Database, Tx, sqlx};
 use ees_projector::{
@@ -29,7 +29,8 @@ pub struct File {
     blob: String,
 }
 
-/// The files that exist: a row a path. Version 2 writes a blob's name in capitals, so that its rows are not version 1's.
+/// The files that exist: a row for each path. Version 2 writes the name of a blob in capitals, so that its
+/// rows differ from those of version 1.
 #[derive(Clone, Copy)]
 pub struct FileTree {
     /// 1 or 2.
@@ -37,13 +38,13 @@ pub struct FileTree {
 }
 
 impl FileTree {
-    /// Its name.
+    /// The name of the projection.
     pub const NAME: &str = "file_tree";
 
-    /// All of its rows, as they are in the expected tree.
+    /// All rows, in the form of the expected tree.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn read(database: &Database) -> sqlx::Result<String> {
         sqlx::query_scalar(
             "SELECT coalesce(string_agg(key || E'\\t' || (state->>'mode') || E'\\t' || (state->>'blob') || E'\\n', ''
@@ -81,18 +82,19 @@ impl Fold for FileTree {
     }
 }
 
-/// A row a changeset: how often it was applied, and how many were before it. Both are counted in the transaction that
-/// applies it.
+/// A row for each changeset: how often it was applied, and how many were applied before it. Both are counted
+/// in the transaction that applies it.
 pub struct Applications;
 
 impl Applications {
-    /// Its name.
+    /// The name of the projection.
     pub const NAME: &str = "applications";
 
-    /// The changesets that were applied, and those of them that were applied other than once, or not in their turn.
+    /// Returns the changesets that were applied, and those that were applied out of order or not exactly
+    /// once.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn read(database: &Database) -> sqlx::Result<(i64, Vec<i64>)> {
         sqlx::query_as(
             "SELECT count(*), coalesce(array_agg(checkpoint) FILTER (WHERE times <> 1 OR before <> checkpoint), '{}')
@@ -152,13 +154,13 @@ impl Projection<Tx> for Applications {
     }
 }
 
-/// Lets both be kept in this database; a new version of the files is built beside the old one.
+/// Registers both read models on this database. A new version of the files is built side by side.
 ///
 /// # Errors
 /// None, unless something else is registered under their names.
 pub fn register(projector: &mut Projector, database: &Database, version: u32) -> Result<(), RegisterError> {
     let settings = Settings {
-        // Many steps, so that something is under way whenever a process is killed.
+        // Small steps, so that one is running whenever a process is killed.
         batch_changesets_max: 200,
         new_version: NewVersion::SideBySide { verify: false },
         ..Settings::default()

@@ -1,4 +1,4 @@
-//! `ees serve` as a process of its own.
+//! Runs `ees serve` as a process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,23 +17,23 @@ impl Killed {
     /// Asks the process to end (SIGTERM).
     ///
     /// # Panics
-    /// When it is gone already.
+    /// When it has ended already.
     pub fn ask_to_end(&self) {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
     }
 
-    /// Freezes the process where it is (SIGSTOP): it holds what it holds, and answers nobody.
+    /// Freezes the process (SIGSTOP): it keeps its locks and connections, and does not answer.
     ///
     /// # Panics
-    /// When it is gone already.
+    /// When it has ended already.
     pub fn freeze(&self) {
         kill_process(Pid::from_child(&self.0), Signal::STOP).unwrap();
     }
 
-    /// Lets a frozen process go on (SIGCONT).
+    /// Continues a frozen process (SIGCONT).
     ///
     /// # Panics
-    /// When it is gone already.
+    /// When it has ended already.
     pub fn thaw(&self) {
         kill_process(Pid::from_child(&self.0), Signal::CONT).unwrap();
     }
@@ -41,7 +41,7 @@ impl Killed {
     /// Asks the process to end, and waits until it has.
     ///
     /// # Panics
-    /// When it is gone already.
+    /// When it has ended already.
     pub fn terminate(&mut self) -> ExitStatus {
         self.ask_to_end();
         self.0.wait().unwrap()
@@ -68,7 +68,7 @@ impl Server {
     /// Starts a server and waits until it answers.
     ///
     /// # Panics
-    /// When it does not.
+    /// When it does not answer.
     pub fn start(data: impl AsRef<Path>) -> Self {
         Self::start_with(data, &[])
     }
@@ -81,7 +81,8 @@ impl Server {
         Self::start_in(data, arguments, &[])
     }
 
-    /// Starts a server with more arguments and variables; the commands that use it get these too.
+    /// Starts a server with more arguments and environment variables. Commands that use this server get the
+    /// variables too.
     ///
     /// # Panics
     /// When it does not answer.
@@ -90,27 +91,27 @@ impl Server {
         let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let variable = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let environment: Vec<_> = environment.iter().map(variable).collect();
-        // Fixed from now on, so that it can be started again where its clients look for it.
+        // The port is fixed from now on, so that clients find the server again after a restart.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Self { process: serve(&data, port, &arguments, &environment), data, arguments, environment, port }
     }
 
-    /// Where it is.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Where its data is.
+    /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The process: another one after each start.
+    /// The process id. It changes with each start.
     pub fn process(&self) -> &Killed {
         &self.process
     }
 
-    /// The `ees` command, as it would be called by somebody who uses this server.
+    /// The `ees` command, set up to use this server.
     pub fn ees(&self, arguments: &[&str]) -> Command {
         let mut command = ees(arguments);
         command.env("EES_URL", self.url()).envs(self.environment.iter().cloned());
@@ -120,12 +121,12 @@ impl Server {
     /// Asks the server to end (SIGTERM), and waits until it has.
     ///
     /// # Panics
-    /// When it is gone already.
+    /// When it has ended already.
     pub fn stop(&mut self) -> ExitStatus {
         self.process.terminate()
     }
 
-    /// A new process on the same data and port.
+    /// Starts a new process with the same data and port.
     ///
     /// # Panics
     /// When it does not answer.
@@ -133,10 +134,10 @@ impl Server {
         self.process = serve(&self.data, self.port, &self.arguments, &self.environment);
     }
 
-    /// `kill -9`, then a new process on the same data and port.
+    /// Kills the process (SIGKILL), then starts a new one with the same data and port.
     ///
     /// # Panics
-    /// When the new one does not answer.
+    /// When the new process does not answer.
     pub fn kill_and_restart(&mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
@@ -146,7 +147,7 @@ impl Server {
     /// The JSON at a path.
     ///
     /// # Panics
-    /// When there is none.
+    /// When there is no such answer.
     pub fn get_json(&self, path: &str) -> Value {
         serde_json::from_str(&self.get_text(path)).unwrap()
     }
@@ -154,7 +155,7 @@ impl Server {
     /// The body of the answer at a path.
     ///
     /// # Panics
-    /// When there is none.
+    /// When there is no such answer.
     pub fn get_text(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();

@@ -21,10 +21,11 @@ use tower::ServiceExt;
 use crate::Environment;
 use crate::environment::given;
 
-/// Serves until the runtime ends the process.
+/// Serves the API until the runtime ends the process.
 ///
 /// # Errors
-/// The table can't be used, the keys are none, or there is no Lambda runtime around it.
+/// When the table can't be used, when the API keys can't be parsed, or when the process does not run in a
+/// Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let keys = given("EES_API_KEYS").map_or_else(|| Ok(ApiKeys::none()), |keys| keys.parse())?;
     let routes = &Routes::new(environment, environment.read_models()?, keys).await?;
@@ -33,20 +34,20 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
 
 /// The routes of the stack's API.
 pub struct Routes {
-    /// For callers whose signature API Gateway has verified.
+    /// The routes for callers whose signature API Gateway has verified.
     signed: Router,
-    /// For all others: they need a key. So nobody gets in unasked in the moment in which the stack is changed from keys to
-    /// signatures or back, when the function may be ahead of API Gateway, or behind it.
+    /// The routes for all others, who need a key. So nobody gets in without one while the stack changes from
+    /// keys to signatures or back, when the function and API Gateway may briefly differ.
     other: Router,
 }
 
 impl Routes {
-    /// The routes, with the keys of those who don't sign.
+    /// Opens the store and creates the routes. Callers who don't sign need one of the keys.
     ///
     /// # Errors
-    /// The table can't be used.
+    /// When the table can't be used.
     pub async fn new(environment: &Environment, read_models: Database, keys: ApiKeys) -> Result<Self, Error> {
-        // A function is frozen between two calls: what it would do then is left to the indexer.
+        // A function is frozen between two calls, so it leaves indexing to the indexer.
         let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
         let counted = Arc::new(Counted(read_models));
@@ -54,10 +55,10 @@ impl Routes {
         Ok(Self { signed: api().router(), other: api().with_keys(keys).router() })
     }
 
-    /// Answers what API Gateway hands over.
+    /// Answers a request from API Gateway.
     ///
     /// # Errors
-    /// None: whatever happens is an answer.
+    /// None in practice: every failure becomes a response.
     pub async fn answer(&self, event: lambda_http::Request) -> Result<Response, Error> {
         let router = if is_signed(&event) { &self.signed } else { &self.other };
         let stage = stage_of(&event);
@@ -75,7 +76,7 @@ impl Routes {
     }
 }
 
-/// Whether API Gateway has verified a signature: only then it names who has signed.
+/// Whether API Gateway has verified a signature. Only then it names the caller.
 fn is_signed(event: &lambda_http::Request) -> bool {
     match event.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.identity.user_arn.is_some(),
@@ -90,7 +91,7 @@ fn stage_of(event: &lambda_http::Request) -> Option<String> {
     }
 }
 
-/// The path as it was sent, escapes and all; the stage, which was put before it, is none of ours.
+/// The path as it was sent, with its escapes, without the stage that API Gateway puts before it.
 fn without_stage(uri: &Uri, stage: Option<&str>) -> Uri {
     let rest = stage.and_then(|stage| uri.path().strip_prefix('/')?.strip_prefix(stage));
     let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) else { return uri.clone() };
@@ -102,7 +103,7 @@ fn without_stage(uri: &Uri, stage: Option<&str>) -> Uri {
     path_and_query.map_or_else(|_| uri.clone(), Uri::from)
 }
 
-/// What the projector has counted.
+/// The statistics that the function `projector` keeps.
 struct Counted(Database);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Where everything is: the variables that the template sets.
+//! The environment variables that the template sets.
 
 use std::env;
 
@@ -6,13 +6,13 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use ees_projector::dynamodb::Database;
 use lambda_runtime::Error;
 
-/// What a function is told about the stack.
+/// The settings of a function.
 pub struct Environment {
-    /// The handler's name, which says what the function is for.
+    /// The handler's name, which is the role of the function.
     pub role: String,
     /// The region, the credentials and the endpoint.
     pub config: SdkConfig,
-    /// The table of the log.
+    /// The name of the log's table.
     pub table: String,
 }
 
@@ -20,28 +20,28 @@ impl Environment {
     /// Reads the environment.
     ///
     /// # Errors
-    /// A variable is missing; which one is said.
+    /// When a variable is missing. The message names it.
     pub async fn load() -> Result<Self, Error> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
         Ok(Self { role: variable("_HANDLER")?, config, table: variable("EES_TABLE")? })
     }
 
-    /// The table of the read models.
+    /// The database of the read models.
     ///
     /// # Errors
-    /// The variable is missing.
+    /// When `EES_READ_MODELS` is missing.
     pub fn read_models(&self) -> Result<Database, Error> {
         let client = aws_sdk_dynamodb::Client::new(&self.config);
         Ok(Database::new(client, &variable("EES_READ_MODELS")?))
     }
 }
 
-/// A variable that has to be there.
+/// A mandatory variable.
 pub(crate) fn variable(name: &str) -> Result<String, Error> {
-    given(name).ok_or_else(|| format!("the environment variable {name} is missing").into())
+    given(name).ok_or_else(|| format!("the environment variable {name} is not set").into())
 }
 
-/// A variable that may be left out, or empty.
+/// An optional variable. An empty one counts as missing.
 pub(crate) fn given(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! Gives changesets their place in the global order.
+//! Gives changesets their checkpoints.
 
 use std::time::{Duration, Instant};
 
@@ -10,18 +10,19 @@ use serde_json::{Value, json};
 
 use crate::Environment;
 
-/// So long before its time is over a sweep begins no other part: looking at one and indexing what it has may each be tried for
-/// as long as the store's patience, and an attempt more.
+/// A sweep reads no further part of the table when less time than this is left. Reading a part and indexing
+/// its changesets may each be retried for as long as the store retries, plus one attempt.
 const MARGIN: Duration = Duration::from_secs(35);
 
-/// From the end of one sweep to the next: an hour less than a day, so that a schedule of once a day does not come too early each
-/// second time.
+/// The time from the end of one sweep to the next. An hour less than a day, so that a daily schedule is not
+/// too early every second time.
 const SWEEP_EVERY: Duration = Duration::from_secs(23 * 60 * 60);
 
-/// Serves the table's stream, and a schedule for what the stream did not tell of, until the runtime ends the process.
+/// Serves the table's stream, and a schedule that sweeps for changesets that the stream missed, until the
+/// runtime ends the process.
 ///
 /// # Errors
-/// The table can't be used, or there is no Lambda runtime around it.
+/// When the table can't be used, or when the process does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let indexer = &Indexer::open(&environment.config, &environment.table).await?;
     lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
@@ -34,10 +35,11 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     .await
 }
 
-/// Indexes what a batch of records tells of. How many changesets it were.
+/// Indexes the changesets in a batch of records. Returns how many.
 ///
 /// # Errors
-/// All of the batch is to come again. What was indexed stays so: repetitions do no harm.
+/// When the batch must be delivered again. Changesets that were indexed stay indexed, and repetitions do no
+/// harm.
 pub async fn index(indexer: &Indexer, records: &Records) -> Result<usize, Error> {
     let mut candidates = Vec::with_capacity(records.records.len());
     for record in &records.records {
@@ -48,8 +50,12 @@ pub async fn index(indexer: &Indexer, records: &Records) -> Result<usize, Error>
                 changeset_id: changeset.changeset_id,
             }),
             Ok(None) => {}
-            // It must not hold up the others for ever; if it can be indexed, the sweep does it.
-            Err(error) => tracing::error!(record = record.event_id, error, "a record that can't be read"),
+            // It must not hold up the other records for ever. If it can be indexed, the sweep does it.
+            Err(error) => tracing::error!(
+                record = record.event_id,
+                error,
+                "a record of the table's stream can't be read; it is left out"
+            ),
         }
     }
     Ok(indexer.index(candidates).await?)
@@ -64,7 +70,7 @@ async fn sweep(indexer: &Indexer, until: Instant) -> Result<Value, Error> {
         indexed = swept.indexed,
         read_units = swept.read_units,
         is_done = swept.is_done,
-        "looked the table through"
+        "the sweep has read a part of the table"
     );
     Ok(
         json!({ "items": swept.items, "indexed": swept.indexed, "read_units": swept.read_units, "is_done": swept.is_done }),

@@ -1,11 +1,12 @@
 //! The functions of the stack that `deploy/template.yaml` describes.
 //!
-//! - `api` is the HTTP API behind API Gateway.
-//! - `indexer` gives changesets their place in the global order: on the table's stream, and by a sweep on a schedule.
-//! - `publisher` puts them on the topics: on the table's stream.
-//! - `projector` keeps the statistics: on a schedule.
+//! - `api` serves the HTTP API behind API Gateway.
+//! - `indexer` gives changesets their checkpoints: for each batch of the table's stream, and by a scheduled
+//!   sweep.
+//! - `publisher` publishes changesets to the topics, for each batch of the table's stream.
+//! - `projector` updates the statistics, on a schedule.
 //!
-//! `environment` says where everything is.
+//! `environment` reads the environment variables.
 
 pub mod api;
 mod environment;

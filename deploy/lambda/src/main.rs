@@ -1,4 +1,4 @@
-//! One binary, deployed as several AWS Lambda functions: its role is the name of the handler.
+//! One binary, deployed as several AWS Lambda functions. The name of the handler selects the role.
 
 use ees_lambda::{Environment, api, indexer, projector, publisher};
 use lambda_runtime::Error;
@@ -12,9 +12,9 @@ async fn main() -> Result<(), Error> {
         "indexer" => indexer::serve(&environment).await,
         "publisher" => publisher::serve(&environment).await,
         "projector" => projector::serve(&environment).await,
-        other => Err(format!(
-            "the handler \"{other}\" is none of this binary's: api, indexer, publisher, projector"
-        )
-        .into()),
+        other => {
+            Err(format!("unknown handler \"{other}\": it must be api, indexer, publisher or projector")
+                .into())
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Keeps the statistics.
+//! Updates the statistics.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use crate::Environment;
 use crate::environment::variable;
 
-/// A step that has begun is finished within that time, and how far it got is told.
+/// The time to finish a running step and to report the lag.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// Serves a schedule until the runtime ends the process.
+/// Serves the schedule until the runtime ends the process.
 ///
 /// # Errors
-/// The table can't be used, or there is no Lambda runtime around it.
+/// When the table can't be used, or when the process does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let store = Store::open_with(&environment.config, &environment.table, options).await?;
@@ -33,14 +33,14 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
         let done = function.on_schedule(deadline(&call.context, MARGIN)).await;
         let (head, next) = (log.head().await?.checkpoint, function.worker().stands_at().await?);
         let lag = head.get().saturating_sub(next.get());
-        // A line of this form becomes a metric, without a call.
+        // CloudWatch turns a log line of this form into a metric.
         println!("{}", metric(stack, function.worker().name(), lag));
         done
     }))
     .await
 }
 
-/// The embedded metric format of CloudWatch.
+/// A metric in CloudWatch's embedded metric format.
 fn metric(stack: &str, projection: &str, lag: u64) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let metrics = json!([{ "Name": "ProjectionLag", "Unit": "Count" }]);

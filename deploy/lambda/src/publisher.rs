@@ -1,4 +1,4 @@
-//! Puts changesets, events and notifications on the topics.
+//! Publishes changesets, events and notifications to the topics.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::environment::given;
 /// Serves the table's stream until the runtime ends the process.
 ///
 /// # Errors
-/// There is no Lambda runtime around it.
+/// When the process does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let mut publisher = Publisher::new(aws_sdk_sns::Client::new(&environment.config));
     if let Some(topic) = given("EES_CHANGESETS_TOPIC") {

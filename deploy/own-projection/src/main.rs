@@ -1,6 +1,7 @@
-//! A projection of your own, beside the event store's stack: the files of a history, in PostgreSQL.
+//! An example of your own projection next to the event store's stack: the current files of a file history, in
+//! PostgreSQL.
 //!
-//! The queue wakes it; what it applies comes from the log in DynamoDB. `template.yaml` is what it is deployed by.
+//! A queue wakes the function; the changesets come from the log in DynamoDB. `template.yaml` deploys it.
 
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ struct File {
     blob: String,
 }
 
-/// The files that there are: a row a path.
+/// The files that exist: a row for each path.
 struct Files;
 
 impl Fold for Files {
@@ -57,7 +58,7 @@ impl Fold for Files {
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    // The stack's indexer gives out the order.
+    // The stack's indexer gives changesets their checkpoints.
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let log = Store::open_with(&config, &std::env::var("EES_TABLE")?, options).await?;
     let database = postgres::Database::connect(&std::env::var("DATABASE_URL")?).await?;

@@ -2,7 +2,7 @@ use syn::{DeriveInput, parse_quote};
 
 use super::read_model;
 
-/// The columns and indexes that are made, without the paths.
+/// The generated columns and indexes, without paths.
 fn made(input: &DeriveInput) -> String {
     let tokens = read_model(input)
         .unwrap()
@@ -88,7 +88,7 @@ fn a_name_that_is_no_column_is_refused() {
         parse_quote! { #[read_model(key = "id")] #[serde(rename_all = "camelCase")] struct A { a: i64 } };
     is_refused(&upper, "lower-case");
     is_refused(&parse_quote! { #[read_model(key = "Id")] struct A { a: i64 } }, "lower-case");
-    is_refused(&parse_quote! { #[read_model(table = "ees_a", key = "id")] struct A { a: i64 } }, "taken");
+    is_refused(&parse_quote! { #[read_model(table = "ees_a", key = "id")] struct A { a: i64 } }, "reserved");
     is_refused(
         &parse_quote! { #[read_model(key = "id")] struct A { id: i64 } },
         "the key is a column of its own",
@@ -108,7 +108,7 @@ fn a_name_that_is_no_column_is_refused() {
 
 #[test]
 fn what_is_not_said_or_not_known_is_refused() {
-    is_refused(&parse_quote! { struct A { a: i64 } }, "say which column names a row");
+    is_refused(&parse_quote! { struct A { a: i64 } }, "the key column is missing");
     is_refused(
         &parse_quote! { #[read_model(key(id = "double"))] struct A { a: i64 } },
         "text, bigint or uuid",
@@ -119,12 +119,12 @@ fn what_is_not_said_or_not_known_is_refused() {
     );
     is_refused(
         &parse_quote! { #[read_model(key = "id", tabel = "a")] struct A { a: i64 } },
-        "of a struct it takes",
+        "on a struct takes",
     );
-    is_refused(&parse_quote! { #[read_model(key = "id", key = "b")] struct A { a: i64 } }, "said twice");
+    is_refused(&parse_quote! { #[read_model(key = "id", key = "b")] struct A { a: i64 } }, "given twice");
     let json_text =
         parse_quote! { #[read_model(key = "id")] struct A { #[read_model(json, column = "text")] a: i64 } };
-    is_refused(&json_text, "said twice");
+    is_refused(&json_text, "given twice");
     let varchar =
         parse_quote! { #[read_model(key = "id")] struct A { #[read_model(column = "varchar")] a: i64 } };
     is_refused(&varchar, "one of text, bigint");
@@ -135,5 +135,5 @@ fn what_is_not_said_or_not_known_is_refused() {
     let empty = parse_quote! {
         #[read_model(key = "id")] struct A { #[serde(skip_serializing_if = "Vec::is_empty")] a: Vec<i64> }
     };
-    is_refused(&empty, "always holds something");
+    is_refused(&empty, "always has a value");
 }

@@ -30,7 +30,7 @@ pub trait ParkedRows {
     ) -> impl Future<Output = Result<Vec<ParkedStream>, BoxError>> + Send;
 
     /// Returns the checkpoints of the first `limit` parked changesets of a stream, in order.
-    fn parked_places(
+    fn parked_checkpoints(
         &mut self,
         model: &ReadModelId,
         stream_id: &StreamId,

@@ -1,4 +1,4 @@
-//! What operators did: entries beside the projection's row, by time.
+//! The audit: what operators did. Entries are in the partition of the projection's row, ordered by time.
 
 use ees_store::{Checkpoint, Timestamp};
 use uuid::Uuid;
@@ -11,9 +11,9 @@ use crate::error::BoxError;
 use crate::projection_state::AuditEntry;
 use crate::read_model_id::ReadModelId;
 
-/// What the keys of audit entries begin with.
+/// The prefix of the keys of audit entries.
 const AUDIT: &str = "audit/";
-/// Entries of the audit that one transaction takes away.
+/// The most audit entries that one transaction deletes.
 const SWEPT_MAX: usize = 90;
 
 fn of_moment(moment: Timestamp) -> String {
@@ -63,7 +63,7 @@ impl AuditRows for Tx {
         for entry in &old {
             self.stage(&home, to_text(entry, KEY)?, None)?;
         }
-        // Rows that nobody reads any more need no transaction.
+        // Rows of dropped tables are never read again, so their deletion needs no transaction.
         let dropped = self.database.remove_dropped(limit).await?;
         Ok(if old.len() == SWEPT_MAX { limit } else { old.len().max(dropped) })
     }

@@ -27,8 +27,8 @@ mod tests {
 
     use super::*;
 
-    /// How long a table is waited for that takes connections and never answers, as one behind a connection that was silently
-    /// dropped.
+    /// How long a call to a table takes that accepts connections and never answers, as if the connection had
+    /// been dropped silently.
     async fn waited(own: Option<Duration>) -> Duration {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut config = Config::builder()

@@ -1,4 +1,4 @@
-//! Removes the rows of dropped tables: nobody finds them any more.
+//! Deletes the rows of dropped tables. Nothing reads them any more.
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 
@@ -9,13 +9,13 @@ use super::rows::DROPPED;
 use super::unprocessed::Rounds;
 use crate::error::BoxError;
 
-/// Requests in one call of `BatchWriteItem`, at most.
+/// The most requests in one call of `BatchWriteItem`.
 const REQUESTS_MAX: usize = 25;
-/// Partitions that are looked at in one go.
+/// The most dropped partitions that one sweep looks at.
 const PARTITIONS_MAX: usize = 100;
 
 impl Database {
-    /// Removes some of the items that nobody reads any more. How many it were, at most.
+    /// Deletes at most `limit` items of dropped tables. Returns how many.
     pub(super) async fn remove_dropped(&self, limit: usize) -> Result<usize, BoxError> {
         let mut removed = 0;
         for dropped in self.query(DROPPED, "", None, PARTITIONS_MAX, true).await? {
@@ -24,7 +24,7 @@ impl Database {
             if removed >= limit {
                 break;
             }
-            // Last: after a crash it is looked at again.
+            // Deleted last, so that the next sweep continues after a crash.
             self.remove(DROPPED, &[&partition]).await?;
         }
         Ok(removed)
@@ -38,7 +38,8 @@ impl Database {
             if keys.is_empty() {
                 break;
             }
-            // A parked stream's changesets, which are in a partition of their own. Few, or the projection would be paused.
+            // The changesets of a parked stream are in a partition of their own. They are few: with many, the
+            // projection would be paused.
             for key in keys.iter().filter(|_| partition.contains("/parked@")) {
                 let room = format!("{partition}/{key}");
                 while let places @ [_, ..] = &self.query(&room, "", None, REQUESTS_MAX, true).await?[..] {

@@ -1,7 +1,8 @@
-//! A reactor's ledger of effects.
+//! The ledger of effects of each reactor.
 //!
-//! An effect is an item of the partition `!NAME/effects`, by the hash of its stream, changeset, event and name. One that is over has another
-//! in `!NAME/effects-over`, by time, so that it is found when it is old enough to be forgotten.
+//! An effect is an item in the partition `!NAME/effects`. Its key has the hash of its stream, its changeset,
+//! its event and its name. A finished effect has a second item in `!NAME/effects-over`, ordered by time, by
+//! which the sweep finds it when it is old enough to be deleted.
 
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ use crate::error::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::read_model_id::ReadModelId;
 
-/// Effects that one transaction forgets: two items each.
+/// The most effects that one transaction deletes. Each has two items.
 const SWEPT_MAX: usize = 40;
-/// Effects that are read to find those that are asked for.
+/// The most effects that a query reads.
 const READ_MAX: usize = 10_000;
 
 fn ledger(name: &str) -> String {
@@ -29,12 +30,12 @@ fn over(name: &str) -> String {
     format!("!{name}/effects-over")
 }
 
-/// What the keys of a changeset's effects begin with.
+/// The prefix of the keys of a changeset's effects.
 fn of_changeset(stream_id: &StreamId, changeset_id: ChangesetId) -> String {
     format!("{}{:020}/", of_stream(stream_id), changeset_id.get())
 }
 
-/// A stream's id may be as long as a whole key.
+/// Hashed, because a stream id may be as long as a whole key.
 fn of_stream(stream_id: &StreamId) -> String {
     hex::encode(Sha256::digest(stream_id.as_str())) + "/"
 }
@@ -44,7 +45,8 @@ fn key(id: &EffectId) -> String {
 }
 
 impl LedgerRows for Tx {
-    /// There is no lease: one that another worker has begun, and that may still be under way, is left to it.
+    /// DynamoDB has no leases. An effect that another worker began, and that may still run, is left to that
+    /// worker.
     async fn begin_effect(
         &mut self,
         model: &ReadModelId,
@@ -128,12 +130,13 @@ impl LedgerRows for Tx {
         for item in &old {
             self.stage(&over(model.name()), to_text(item, KEY)?, None)?;
             let key = to_text(item, "effect")?;
-            // It may have been begun again since it was discarded.
+            // The effect may have been started again since it was discarded.
             let known = self.get(&ledger(model.name()), key).await?;
             let known = known.as_ref().map(to_effect).transpose()?.filter(Effect::is_over);
             let Some(effect) = known else { continue };
             if self.waits(model.name(), &effect).await? {
-                // Its changeset comes again: looked at again when it is as old once more.
+                // Its changeset is still parked. The sweep looks at the effect again after another full
+                // retention time.
                 self.mark_over(model.name(), key, Timestamp::now())?;
             } else {
                 self.stage(&ledger(model.name()), key, None)?;
@@ -144,13 +147,13 @@ impl LedgerRows for Tx {
 }
 
 impl Tx {
-    /// Whether the effect's changeset is among those that wait.
+    /// Whether the effect's changeset is still parked.
     async fn waits(&self, name: &str, effect: &Effect) -> Result<bool, BoxError> {
         let first = self.first_parked(name, &effect.stream_id).await?;
         Ok(first.is_some_and(|first| first <= effect.changeset_id))
     }
 
-    /// An effect as it is by now, unless somebody else has written it meanwhile; who began it stays.
+    /// Writes an effect, unless somebody else has written it in the meantime. The worker that began it stays.
     fn write_effect(
         &mut self,
         name: &str,
@@ -166,7 +169,7 @@ impl Tx {
         self.stage_if(&ledger(name), key, Some(item), Some(unchanged))
     }
 
-    /// Puts an effect among those that are over, as of this moment.
+    /// Adds an effect to the finished ones, with this time.
     fn mark_over(&mut self, name: &str, key: &str, since: Timestamp) -> Result<(), BoxError> {
         let marker = Item::from([("effect".to_owned(), text(key))]);
         let moment = format!("{}/{}", of_moment(since), Uuid::new_v4().simple());
@@ -178,7 +181,7 @@ fn of_moment(moment: Timestamp) -> String {
     format!("{:020}", moment.as_micros().max(0))
 }
 
-/// As this worker has begun it, in a writing of its own.
+/// The item of an effect, as begun by this worker, with a new write id.
 fn of_effect(effect: &Effect, worker: &str) -> Item {
     let mut item = Item::from(
         [

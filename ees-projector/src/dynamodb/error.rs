@@ -1,4 +1,4 @@
-//! What DynamoDB said, and whether it passes.
+//! Errors of DynamoDB, and which of them are transient.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
@@ -8,7 +8,7 @@ use ees_store::aws::told;
 use crate::database::{Fenced, TooLarge};
 use crate::error::BoxError;
 
-/// What DynamoDB refused, or did not answer.
+/// A call that DynamoDB refused or did not answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("DynamoDB: {detail}")]
 pub struct Error {
@@ -17,7 +17,8 @@ pub struct Error {
 }
 
 impl Error {
-    /// Whether the same may succeed later: it throttles, it fails, it can't be reached.
+    /// Whether the error is transient, so that the same call may succeed later: throttling, a fault of
+    /// DynamoDB, no connection, missing rights or a missing table.
     pub fn passes(&self) -> bool {
         self.passes
     }
@@ -37,17 +38,17 @@ impl Error {
         Self { detail: told(&error), passes }
     }
 
-    /// What is in the table is not what this program wrote there.
+    /// An item does not have the form in which this program writes it.
     pub(super) fn damaged(what: &str) -> Self {
         Self { detail: format!("an item of the read models is damaged: {what}"), passes: false }
     }
 
     pub(super) fn unprocessed() -> Self {
-        Self { detail: "it left keys of a batch unread, again and again".to_owned(), passes: true }
+        Self { detail: "it left requests of a batch unprocessed after all retries".to_owned(), passes: true }
     }
 }
 
-/// Codes of a refusal that is not for good. Rights and tables are mended by people: that passes, too.
+/// Error codes that are transient. Missing rights and tables count too: people can fix them.
 fn passes(code: &str) -> bool {
     matches!(
         code,
@@ -67,22 +68,22 @@ fn passes(code: &str) -> bool {
     )
 }
 
-/// Why several items could not be read as they are at one moment.
+/// The error of a transaction that reads several items.
 pub(super) fn unread(error: SdkError<TransactGetItemsError>) -> Error {
     if let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
         let codes = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-        // A projection that writes just then: its transaction is over in a moment.
+        // A projection may be writing these items. Its transaction ends in a moment.
         let passes = codes.filter(|code| *code != "None").all(passes);
         return Error { detail: told(&error), passes };
     }
     Error::of(error)
 }
 
-/// Why a transaction did not go through.
+/// The error of a transaction that writes.
 pub(super) fn cancelled(error: SdkError<TransactWriteItemsError>) -> BoxError {
     if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
         let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
-        // Whoever else is at work in the projection has moved its row, or is about to.
+        // Another worker has moved the projection's row, or is about to.
         if codes().any(|code| matches!(code, "ConditionalCheckFailed" | "TransactionConflict")) {
             return Fenced.into();
         }

@@ -1,4 +1,4 @@
-//! What the table holds, attribute by attribute.
+//! The items of the table, and their attributes.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,19 @@ use super::error::Error;
 use crate::error::BoxError;
 use crate::read_model::{Column, ColumnType, Row, Table, Value};
 
-/// An item, or its key.
+/// The attributes of an item, or of its key.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// The partition key: which table of a read model, as [`Database::partition`](super::Database::partition) tells.
+/// The partition key. It names a table of a read model, as
+/// [`Database::partition`](super::Database::partition) returns it.
 pub const PARTITION: &str = "ees_partition";
-/// The sort key: which row. No column can have either name.
+/// The sort key: the key of a row. No column can have the name of either key.
 pub const KEY: &str = "ees_key";
 
-/// Attributes of a projection's row that conditions are about: the checkpoint it reads next, and its epoch.
+/// Attributes of a projection's row that conditions check: the checkpoint that it reads next, and its epoch.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const EPOCH: &str = "epoch";
-/// Which writing of it this is: whoever writes the next one has seen it.
+/// Changes with every write of an effect. The condition of the next write compares it.
 pub(super) const WRITING: &str = "writing";
 
 pub(super) fn key(partition: &str, key: &str) -> Item {
@@ -48,12 +49,12 @@ pub(super) fn to_number<N: std::str::FromStr>(item: &Item, name: &str) -> Result
     found.and_then(|number| number.parse().ok()).ok_or_else(|| Error::damaged(name))
 }
 
-/// As [`to_number`], of an attribute that may be absent.
+/// As [`to_number`], for an attribute that may be absent.
 pub(super) fn to_number_if<N: std::str::FromStr>(item: &Item, name: &str) -> Result<Option<N>, Error> {
     item.contains_key(name).then(|| to_number(item, name)).transpose()
 }
 
-/// A row without its key. What is nothing is absent.
+/// A row without its key. NULL values are absent.
 pub(super) fn of_row(table: &Table, row: Row) -> Result<Item, BoxError> {
     let mut item = Item::with_capacity(row.len() + 2);
     for (column, value) in table.columns.iter().zip(row) {
@@ -69,12 +70,12 @@ pub(super) fn of_row(table: &Table, row: Row) -> Result<Item, BoxError> {
     Ok(item)
 }
 
-/// DynamoDB's numbers end where those of a computer go on.
+/// DynamoDB's numbers have a smaller range than `f64`.
 fn within_range(column: &Column, float: f64) -> Result<String, BoxError> {
     let size = float.abs();
     if size != 0.0 && !(1e-130..1e126).contains(&size) {
         let name = &column.name;
-        return Err(format!("column {name}: {float:e} is outside of what DynamoDB's numbers hold").into());
+        return Err(format!("column {name}: {float:e} is outside the range of numbers in DynamoDB").into());
     }
     Ok(format!("{float:e}"))
 }
@@ -99,7 +100,7 @@ fn to_value(column: &Column, item: &Item) -> Result<Value, Error> {
     })
 }
 
-/// What DynamoDB counts towards the size of an item, and of a transaction; a little more.
+/// The size that DynamoDB counts for an item and a transaction, rounded up a little.
 pub(super) fn size_bytes(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum()
 }

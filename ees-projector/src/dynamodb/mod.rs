@@ -1,9 +1,11 @@
-//! Read models in a DynamoDB table: nothing to run, for projections in Lambda functions above all.
+//! Read models in a DynamoDB table. There is no server to run; meant above all for projections in Lambda
+//! functions.
 //!
-//! - [`Database`] is a table, made by [`create_table`]; any number of projections share it, and any number of hosts.
-//! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) stages its writes.
-//! - `state` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
-//!   reactors; `rows` the tables of folds; `dropped` removes what nobody reads any more; `item` says what an item holds.
+//! - [`Database`] is one table, created by [`create_table`]. Any number of projections and hosts share it.
+//! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) stages its writes there.
+//! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
+//!   `effects` the ledgers of reactors, `rows` the tables of folds; `dropped` deletes the rows of dropped
+//!   tables; `item` has the attributes.
 
 mod audit;
 mod client;
@@ -29,7 +31,7 @@ use ees_store::Checkpoint;
 use crate::database;
 use crate::error::BoxError;
 
-/// The driver, for [`Item`]s, [`Database::client`] and [`Tx::write`].
+/// The AWS SDK for DynamoDB, as [`Item`]s, [`Database::client`] and [`Tx::write`] use it.
 pub use aws_sdk_dynamodb;
 pub use error::Error;
 pub use item::{Item, KEY, PARTITION};
@@ -38,32 +40,37 @@ pub use tx::Tx;
 
 use item::to_text;
 
-/// The most items that a transaction changes, the projection's own row among them. DynamoDB's limit.
+/// The most items that a transaction changes, the projection's row among them. DynamoDB's limit.
 pub const ACTIONS_MAX: usize = 100;
-/// The most bytes that a transaction writes: DynamoDB's 4 MB, and something for what it counts besides.
+/// The most bytes that a transaction writes: DynamoDB's 4 MB, less a reserve for what it counts besides the
+/// items.
 const BYTES_MAX: usize = 4_000_000 - 100 * 256;
-/// Tries of a read that is overtaken by a rebuild.
+/// How often a read is tried that rebuilds interrupt.
 const READS_MAX: usize = 5;
 
-/// A table of read models. Clones share the connections.
+/// A DynamoDB table of read models. Clones share the connections.
 ///
 /// # Guarantees
-/// A batch's rows and the projection's position change in one transaction: each changeset is applied once, whichever host is at
-/// work, and however many. There is no lease: of two hosts that work at the same moment one loses its step and changes nothing.
+/// The rows of a batch and the projection's position change in one transaction. So each changeset is applied
+/// once, whichever and however many hosts run the projection. There are no leases: when two hosts run the
+/// same step, one of them loses it and changes nothing.
 ///
 /// # Limits
-/// A transaction changes at most [100 items](ACTIONS_MAX) and 4 MB. A batch that would change more is cut into smaller portions,
-/// whose size is remembered; a single changeset that would pauses the projection, which says so. A row has at most 400 KB, a
-/// key 1 to 1,024 bytes. A fold reads the rows it changes, and pays for each.
+/// A transaction changes at most [100 items](ACTIONS_MAX) and 4 MB. A larger batch is split into smaller
+/// portions, and their size is remembered. A single changeset that is too large pauses the projection, with
+/// an error that says so. A row has at most 400 KB, a key 1 to 1,024 bytes. A fold reads the rows that it
+/// changes, and each read costs.
 ///
-/// The rows of a table share a partition: some hundred rows a second are written to one, until DynamoDB splits it by itself.
+/// The rows of a table share a partition. It takes some hundred writes a second, until DynamoDB splits it by
+/// itself.
 ///
-/// A rebuild happens in place: readers see it grow. Rows that were dropped are removed afterwards.
+/// A rebuild happens in place: readers see the read model grow from empty. The old rows are deleted
+/// afterwards.
 ///
 /// # Reading
-/// [`document`](Self::document) gives a row of a fold. For queries of your own, [`partition`](Self::partition) is the value of
-/// [`PARTITION`] that a table's rows have at this moment, [`KEY`] is the row's key, and the other attributes are the columns
-/// (`state`, as JSON text, of a fold without).
+/// [`document`](Self::document) returns a row of a fold. For your own queries: [`partition`](Self::partition)
+/// returns the value of [`PARTITION`] that a table's rows have at this moment, [`KEY`] is the key of a row,
+/// and the other attributes are its columns. A fold without columns has one, `state`, as JSON text.
 ///
 /// ```no_run
 /// use ees_projector::dynamodb::{Database, create_table};
@@ -80,15 +87,15 @@ const READS_MAX: usize = 5;
 pub struct Database {
     client: Client,
     table: Arc<str>,
-    /// Who this process is, as far as reactors are concerned.
+    /// The id of this process in the ledgers of reactors.
     worker: Arc<str>,
 }
 
 impl Database {
-    /// The read models in this table. Nothing is read yet.
+    /// The read models in this table. Makes no call yet.
     ///
-    /// The client's own retries should be on, as they are unless switched off. An attempt of a call has 5 s, unless the client
-    /// says otherwise.
+    /// Leave the client's retries on, as they are by default. An attempt of a call may take 5 s, unless the
+    /// client has an attempt timeout of its own.
     pub fn new(client: Client, table: &str) -> Self {
         Self {
             client: client::bounded(client),
@@ -97,24 +104,26 @@ impl Database {
         }
     }
 
-    /// The client, for queries of your own.
+    /// The client, for your own queries.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The partition that holds a table's rows at this moment; a rebuild moves them to another.
+    /// The partition that holds a table's rows at this moment. A rebuild moves them to another one, so ask
+    /// again before each query.
     ///
     /// # Errors
-    /// [`Error`].
+    /// An [`Error`].
     pub async fn partition(&self, table: &str) -> Result<String, Error> {
         rows::partition(table, self.get(rows::GENERATIONS, table).await?.as_ref())
     }
 
-    /// A row of a fold that has no columns, and the checkpoint up to which it holds (the next one to be read), both of one
-    /// moment. [`Checkpoint::START`] when the projection was never started here.
+    /// A row of a fold without columns, and the checkpoint that the projection reads next, both from the same
+    /// moment. The checkpoint is [`Checkpoint::START`] when the projection was never started in this table.
     ///
     /// # Errors
-    /// [`Error`], or what is in the way of reading the state.
+    /// An [`Error`], or the error of decoding the state. Also when the projection was rebuilt during each of
+    /// 5 reads.
     pub async fn document<S: serde::de::DeserializeOwned>(
         &self,
         projection: &str,
@@ -133,16 +142,16 @@ impl Database {
             let state = row.as_ref().map(|row| to_text(row, "state")).transpose()?;
             return Ok((state.map(serde_json::from_str).transpose()?, checkpoint));
         }
-        Err(format!("\"{projection}\" is rebuilt again and again").into())
+        Err(format!("\"{projection}\" was rebuilt during each of {READS_MAX} reads; try again").into())
     }
 
-    /// An item as it is at this moment.
+    /// Reads one item, consistently.
     async fn get(&self, partition: &str, key: &str) -> Result<Option<Item>, Error> {
         let call = self.client.get_item().table_name(&*self.table).set_key(Some(item::key(partition, key)));
         Ok(Box::pin(call.consistent_read(true).send()).await.map_err(Error::of)?.item)
     }
 
-    /// Several items as they are at one moment.
+    /// Reads several items as of the same moment.
     async fn get_together<const N: usize>(
         &self,
         keys: [(&str, &str); N],
@@ -158,7 +167,8 @@ impl Database {
         Ok(std::array::from_fn(|_| found.next().and_then(|answer| answer.item).filter(|it| !it.is_empty())))
     }
 
-    /// Items of a partition whose keys begin so, and lie before `until`, in the order of their keys or from the last one on.
+    /// Items of a partition whose keys begin with `begin` and are not beyond `until`, ascending or descending
+    /// by key.
     async fn query(
         &self,
         partition: &str,

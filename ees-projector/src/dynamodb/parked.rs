@@ -1,5 +1,5 @@
-//! What is parked. A stream is an item of a table of the projection's own, and each of its changesets one of the stream's
-//! partition.
+//! Parked streams and their changesets. A stream is an item of a table that belongs to the projection; each
+//! of its changesets is an item of a partition that belongs to the stream.
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 
@@ -10,12 +10,12 @@ use crate::error::BoxError;
 use crate::projection_state::{ChangesetRef, ParkedStream};
 use crate::read_model_id::ReadModelId;
 
-/// The table of a projection's parked streams, as far as generations are concerned.
+/// The table of a projection's parked streams. It has a generation, as tables of folds have.
 fn parking(name: &str) -> String {
     format!("{name}/parked")
 }
 
-/// Where a parked stream's changesets are.
+/// The partition of a parked stream's changesets.
 fn waiting_room(parked: &str, stream_id: &StreamId) -> String {
     format!("{parked}/{stream_id}")
 }
@@ -43,7 +43,7 @@ impl ParkedRows for Tx {
             Some(mut stream) => {
                 let changesets: u64 = to_number(&stream, "changesets")?;
                 stream.insert("changesets".to_owned(), number(changesets + 1));
-                // The checkpoint may have been moved back over it.
+                // An operator may have moved the checkpoint back before the first parked changeset.
                 let first: u64 = to_number(&stream, "first")?;
                 stream.insert("first".to_owned(), number(first.min(changeset.changeset_id.get())));
                 stream
@@ -80,7 +80,7 @@ impl ParkedRows for Tx {
         Ok(streams)
     }
 
-    async fn parked_places(
+    async fn parked_checkpoints(
         &mut self,
         model: &ReadModelId,
         stream_id: &StreamId,
@@ -134,7 +134,7 @@ impl ParkedRows for Tx {
 }
 
 impl Tx {
-    /// The first changeset of a stream that waits, if it does.
+    /// The first parked changeset of a stream, if the stream is parked.
     pub(super) async fn first_parked(
         &self,
         name: &str,

@@ -1,7 +1,7 @@
-//! The tables of folds, and the generations by which a table is dropped in one write.
+//! The tables of folds, and generations, which drop a whole table in one write.
 //!
-//! A transaction can't remove more than 100 items. So the rows of a table are in a partition named by the table and a number;
-//! to drop them is to count the number up, and to note the old partition for the sweep.
+//! A transaction can't delete more than 100 items. So the partition of a table's rows is named by the table
+//! and a generation. Dropping the table increments the generation, and notes the old partition for the sweep.
 
 use super::Tx;
 use super::item::{self, Item, number, of_row, to_number, to_row};
@@ -9,25 +9,26 @@ use crate::database::{FoldRows, TooLarge};
 use crate::error::BoxError;
 use crate::read_model::{Change, Row, Table};
 
-/// The partition with the generation of each table that was ever dropped.
+/// The partition with the generation of each table that was dropped at least once.
 pub(super) const GENERATIONS: &str = "!!generations";
-/// The partition with the names of those whose items nobody reads any more.
+/// The partition that lists the partitions of dropped tables.
 pub(super) const DROPPED: &str = "!!dropped";
 const GENERATION: &str = "generation";
 
-/// What DynamoDB takes for a sort key.
+/// The most bytes of a sort key in DynamoDB.
 const KEY_BYTES_MAX: usize = 1_024;
-/// Rows that are loaded for one transaction, at most: more than it may change, since some stay as they are.
+/// The most rows that one transaction loads. More than it may change, since some rows stay unchanged.
 const LOADED_MAX: usize = 1_000;
 
-/// The partition of a table, by its generation's item.
+/// The partition of a table, from the item with its generation.
 pub(super) fn partition(table: &str, generation: Option<&Item>) -> Result<String, super::Error> {
     let generation: u64 = generation.map_or(Ok(0), |item| to_number(item, GENERATION))?;
     Ok(format!("{table}@{generation}"))
 }
 
 impl Tx {
-    /// Where the rows of a table are: no transaction that drops it meanwhile leaves this one to commit.
+    /// The partition of a table's rows. If another transaction drops the table in the meantime, this one
+    /// can't commit.
     pub(super) async fn partition_of(&self, table: &str) -> Result<String, BoxError> {
         Ok(partition(table, self.get(GENERATIONS, table).await?.as_ref())?)
     }
@@ -41,32 +42,32 @@ impl Tx {
         self.stage(DROPPED, &partition, Some(Item::new()))
     }
 
-    /// A row of a table of the projection's own, as it will be after this transaction, with its keys.
+    /// Reads a row of one of the projection's own tables, with its keys and with this transaction's changes.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn row(&mut self, table: &str, key: &str) -> Result<Option<Item>, BoxError> {
         let partition = self.partition_of(table).await?;
         self.get(&partition, key).await
     }
 
-    /// Writes a row, or removes it. Attributes are named as you like, but for [`PARTITION`](super::PARTITION) and
-    /// [`KEY`](super::KEY).
+    /// Writes a row, or deletes it if `row` is `None`. Attributes may have any name except
+    /// [`PARTITION`](super::PARTITION) and [`KEY`](super::KEY).
     ///
     /// # Errors
-    /// The key is empty or over 1,024 bytes; or there is no room in the transaction: pass the error on, and the batch comes
-    /// again in smaller portions.
+    /// When the key is empty or longer than 1,024 bytes. When the transaction has no room: return the error,
+    /// and the batch is retried in smaller portions.
     pub async fn write_row(&mut self, table: &str, key: &str, row: Option<Item>) -> Result<(), BoxError> {
         check_key(key)?;
         let partition = self.partition_of(table).await?;
         self.stage(&partition, key, row)
     }
 
-    /// Removes all rows of a table, however many: what [`drop_tables`](crate::Projection::drop_tables) is made of. There is
-    /// nothing to create.
+    /// Deletes all rows of a table, however many. Call it in [`drop_tables`](crate::Projection::drop_tables).
+    /// Tables need no creation.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn clear(&mut self, table: &str) -> Result<(), BoxError> {
         self.next_generation(table).await
     }
@@ -83,7 +84,10 @@ impl FoldRows for Tx {
 
     async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
         if keys.len() > LOADED_MAX {
-            return Err(TooLarge(format!("it touches more than {LOADED_MAX} rows")).into());
+            return Err(TooLarge(format!(
+                "it touches more than {LOADED_MAX} rows, the most that one transaction on DynamoDB loads"
+            ))
+            .into());
         }
         for key in keys {
             check_key(key)?;
@@ -106,9 +110,10 @@ impl FoldRows for Tx {
 fn check_key(key: &str) -> Result<(), BoxError> {
     match key.len() {
         1..=KEY_BYTES_MAX => Ok(()),
-        bytes => {
-            Err(format!("a key of {bytes} bytes: DynamoDB takes 1 to {KEY_BYTES_MAX}, as {}", item::KEY)
-                .into())
-        }
+        bytes => Err(format!(
+            "the key has {bytes} bytes; {} must have 1 to {KEY_BYTES_MAX} bytes in DynamoDB",
+            item::KEY
+        )
+        .into()),
     }
 }

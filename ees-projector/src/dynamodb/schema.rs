@@ -1,4 +1,4 @@
-//! What the table looks like.
+//! The form of the table.
 
 use std::time::Duration;
 
@@ -12,11 +12,12 @@ use super::error::Error;
 use super::item::{KEY, PARTITION};
 use crate::error::BoxError;
 
-/// Makes a table for a [`Database`](super::Database), with on-demand billing, and waits for it. Whether it was made; one that is
-/// there stays as it is. In a template: two keys of type `S`, `ees_partition` (HASH) and `ees_key` (RANGE).
+/// Creates a table for a [`Database`](super::Database), with on-demand billing, and waits up to 5 minutes
+/// until it is ready. Returns whether it created the table; an existing table stays as it is. In a template,
+/// declare two keys of type `S`: `ees_partition` (HASH) and `ees_key` (RANGE).
 ///
 /// # Errors
-/// [`Error`], or that it takes too long.
+/// An [`Error`], or that the table was not ready in time.
 pub async fn create_table(client: &Client, table: &str) -> Result<bool, BoxError> {
     let mut create = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
     for (name, kind) in [(PARTITION, KeyType::Hash), (KEY, KeyType::Range)] {

@@ -1,4 +1,4 @@
-//! The projections' rows: each is the item `control` of the partition `!NAME`.
+//! The projections' rows. Each is the item `control` in the partition `!NAME`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
@@ -13,7 +13,7 @@ use crate::read_model_id::ReadModelId;
 /// The key of a projection's row.
 pub(super) const CONTROL: &str = "control";
 
-/// The partition of a projection's row. No table's rows are in one that begins so.
+/// The partition of a projection's row. No table's partition begins with `!`.
 pub(super) fn home(name: &str) -> String {
     format!("!{name}")
 }
@@ -31,7 +31,7 @@ impl Transaction for Tx {
         Ok(true)
     }
 
-    /// Sure only after the commit: which is refused if the row stands elsewhere by then.
+    /// Always returns `true`: only the commit checks the position, and fails if the row has moved.
     async fn replace(
         &mut self,
         model: &ReadModelId,
@@ -96,7 +96,7 @@ fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
     })
 }
 
-/// The checkpoint that a projection reads next, by its row.
+/// The checkpoint that a projection reads next, from its row.
 pub(super) fn checkpoint(state: &Item) -> Result<Checkpoint, super::Error> {
     item::to_number(state, CHECKPOINT).map(Checkpoint::new)
 }

@@ -1,4 +1,4 @@
-//! A transaction that is a buffer: it is written when it is committed, whole or not at all.
+//! A transaction that is a buffer. The commit writes it, whole or not at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,37 +13,37 @@ use crate::database::TooLarge;
 use crate::error::BoxError;
 use crate::projection_state::Position;
 
-/// Keys in one call of `BatchGetItem`, at most.
+/// The most keys in one call of `BatchGetItem`.
 const KEYS_MAX: usize = 100;
 
-/// A transaction on a table of read models.
+/// A transaction on a DynamoDB table of read models.
 ///
-/// Nothing is written before the commit, which is one `TransactWriteItems`: at most 100 items and 4 MB, the projection's own
-/// row among them. What was staged is what this transaction reads again; what it has read may have changed meanwhile, in which
-/// case the projection's row has, too, and the commit is refused.
+/// Nothing is written before the commit, which is one `TransactWriteItems`: at most 100 items and 4 MB, the
+/// projection's row among them. Reads see the staged writes of this transaction. If somebody else changes in
+/// the meantime what this transaction has read, the projection's row has changed too, and the commit fails.
 pub struct Tx {
     pub(super) database: Database,
     staged: BTreeMap<Key, Staged>,
-    /// The caller's own, onto whatever table.
+    /// Writes of the projection itself, to any table.
     others: Vec<TransactWriteItem>,
     bytes: usize,
 }
 
-/// Partition and sort key.
+/// Partition key and sort key.
 type Key = (String, String);
 
 struct Staged {
-    /// The whole item; `None` removes it.
+    /// The whole item; `None` deletes it.
     item: Option<Item>,
     condition: Option<Condition>,
 }
 
-/// What must hold of the item that is replaced.
+/// What must be true of the stored item, or the commit fails.
 #[derive(Clone, Copy)]
 pub(super) enum Condition {
     Absent,
     StandsAt(Position),
-    /// Of an effect: that nobody has written it since.
+    /// Of an effect: nobody has written it since it was read.
     IsWriting(Uuid),
 }
 
@@ -52,17 +52,18 @@ impl Tx {
         Self { database, staged: BTreeMap::new(), others: Vec::new(), bytes: 0 }
     }
 
-    /// Adds a write of your own, onto a table of your own, to the transaction. It takes one of the 100 places, its item may not
-    /// be written twice, and a condition that does not hold is taken for another worker's doing: the batch is tried again.
+    /// Adds your own write to any table to the transaction. It counts towards the 100 items, and an item may
+    /// be written once only. A condition that does not hold is treated as a conflict with another worker: the
+    /// batch is retried.
     ///
     /// # Errors
-    /// When there is no room: pass the error on, and the batch comes again in smaller portions.
+    /// When the transaction has no room: return the error, and the batch is retried in smaller portions.
     pub fn write(&mut self, action: TransactWriteItem) -> Result<(), BoxError> {
         self.others.push(action);
         self.check_room()
     }
 
-    /// An item as it is at this moment, or will be after this transaction.
+    /// Reads an item, with the staged writes of this transaction.
     pub(super) async fn get(&self, partition: &str, key: &str) -> Result<Option<Item>, BoxError> {
         if let Some(staged) = self.staged.get(&(partition.to_owned(), key.to_owned())) {
             return Ok(staged.item.clone());
@@ -70,14 +71,14 @@ impl Tx {
         Ok(self.database.get(partition, key).await?)
     }
 
-    /// Many items of one partition, in the order of their keys.
+    /// Reads many items of one partition, in the order of `keys`.
     pub(super) async fn get_all(
         &self,
         partition: &str,
         keys: &[&str],
     ) -> Result<Vec<Option<Item>>, BoxError> {
         let staged = |key: &str| self.staged.get(&(partition.to_owned(), key.to_owned()));
-        // A batch may name a key once only.
+        // A batch may contain each key once only.
         let asked: BTreeSet<_> = keys.iter().copied().filter(|key| staged(key).is_none()).collect();
         let asked = Vec::from_iter(asked);
         let mut found = BTreeMap::new();
@@ -109,7 +110,7 @@ impl Tx {
         Ok((found, left))
     }
 
-    /// What is staged in a partition: the item, or that it goes.
+    /// The staged writes in a partition: the key and the item, or `None` for a deletion.
     pub(super) fn staged_in<'a>(
         &'a self,
         partition: &'a str,
@@ -119,12 +120,12 @@ impl Tx {
         of_partition.map(|((_, key), staged)| (key.as_str(), staged.item.as_ref()))
     }
 
-    /// Items of a partition in the order of their keys, what is staged included.
+    /// Items of a partition, ascending by key, with the staged writes.
     pub(super) async fn query(&self, partition: &str, limit: usize) -> Result<Vec<Item>, BoxError> {
         self.query_between(partition, "", None, limit, true).await
     }
 
-    /// As [`Database::query`](super::Database::query), what is staged included.
+    /// As [`Database::query`](super::Database::query), with the staged writes.
     pub(super) async fn query_between(
         &self,
         partition: &str,
@@ -151,12 +152,12 @@ impl Tx {
         Ok(if ascending { items.take(limit).collect() } else { items.rev().take(limit).collect() })
     }
 
-    /// Writes an item, or removes it.
+    /// Stages the write of an item, or its deletion.
     pub(super) fn stage(&mut self, partition: &str, key: &str, item: Option<Item>) -> Result<(), BoxError> {
         self.stage_if(partition, key, item, None)
     }
 
-    /// As [`stage`](Self::stage), if that holds of it; of an item that was staged before, what had to hold then.
+    /// As [`stage`](Self::stage), with a condition. An item that was staged before keeps its first condition.
     pub(super) fn stage_if(
         &mut self,
         partition: &str,
@@ -200,7 +201,7 @@ impl Tx {
         if actions.is_empty() {
             return Ok(());
         }
-        // A repeat whose first answer was lost is recognised by its token.
+        // DynamoDB recognizes a repeated call by its token, if the first answer was lost.
         let call = database.client.transact_write_items().client_request_token(Uuid::new_v4().to_string());
         Box::pin(call.set_transact_items(Some(actions)).send()).await.map(drop).map_err(cancelled)
     }

@@ -1,4 +1,4 @@
-//! Batches that DynamoDB carries out in part: what it leaves comes again.
+//! Retries the requests that DynamoDB leaves unprocessed in a batch.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use super::error::Error;
 
-/// The pause after a round in which nothing was done; the next ones are longer, until so many were in vain.
+/// The pause after a round without progress. It grows with each such round; after the eighth, the batch
+/// fails.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 const ROUNDS_MAX: usize = 8;
 
-/// The rounds in which a batch is carried out.
+/// The rounds of one batch.
 pub(super) struct Rounds(ExponentialBackoff);
 
 impl Rounds {
@@ -19,10 +20,11 @@ impl Rounds {
         Self(pauses().build())
     }
 
-    /// After a round that began with so many and left so many: waits, if nothing was done.
+    /// Ends a round that began with `before` requests and left `left` unprocessed. Pauses if there was no
+    /// progress.
     ///
     /// # Errors
-    /// That it came to nothing again and again.
+    /// When too many rounds made no progress.
     pub(super) async fn next(&mut self, before: usize, left: usize) -> Result<(), Error> {
         if left == before {
             let pause = self.0.next().ok_or_else(Error::unprocessed)?;
@@ -32,7 +34,7 @@ impl Rounds {
     }
 }
 
-/// The pauses between tries that may come to something, as long as there is hope.
+/// The pauses between retries.
 pub(super) fn pauses() -> ExponentialBuilder {
     let pauses = ExponentialBuilder::new().with_min_delay(PAUSE_MIN).with_max_delay(PAUSE_MAX);
     pauses.with_max_times(ROUNDS_MAX).with_jitter()

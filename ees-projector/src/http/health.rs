@@ -1,4 +1,4 @@
-//! What `/health/ready` says of projections.
+//! The projections' part of `/health/ready`.
 
 use async_trait::async_trait;
 use ees_store::http::HealthCheck;
@@ -14,12 +14,12 @@ impl HealthCheck for Projections {
     }
 }
 
-/// Without the error itself: this is told to anybody who asks.
+/// Leaves out the error itself: anybody can ask for readiness.
 fn describe(status: &Status) -> String {
     let Status { name, checkpoint, lag_changesets, .. } = status;
     let how = match status.state {
         State::Following | State::CatchingUp if status.given_up_streams > 0 => {
-            "waits with streams that were given up"
+            "has streams that were given up"
         }
         State::Paused => "is paused",
         State::Stopped => "is stopped",

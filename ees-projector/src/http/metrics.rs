@@ -1,4 +1,4 @@
-//! What Prometheus is told of projections, as of the moment it asks.
+//! The projections' metrics for Prometheus, collected at each scrape.
 
 use std::fmt;
 
@@ -21,64 +21,64 @@ impl fmt::Debug for Projections {
     }
 }
 
-/// A name, what it means, and how it is read off.
+/// The name of a metric, its help text, and its value.
 type Gauge<T> = (&'static str, &'static str, fn(&T) -> f64);
 
 const OF_LIVE: &[Gauge<Status>] = &[
-    ("ees_projection_checkpoint", "The checkpoint the projection reads next", |status| {
+    ("ees_projection_checkpoint", "The checkpoint that the projection reads next", |status| {
         status.checkpoint.get() as f64
     }),
-    ("ees_projection_lag_changesets", "Changesets it is behind", |status| status.lag_changesets as f64),
-    ("ees_projection_lag_seconds", "Age of the oldest changeset it has not applied", |status| {
-        status.lag_seconds
+    ("ees_projection_lag_changesets", "Changesets that the projection is behind the log", |status| {
+        status.lag_changesets as f64
     }),
-    ("ees_projection_rate", "Changesets a second", |status| status.rate),
+    (
+        "ees_projection_lag_seconds",
+        "Age of the oldest changeset that the projection has not applied",
+        |status| status.lag_seconds,
+    ),
+    ("ees_projection_rate", "Changesets applied per second", |status| status.rate),
     ("ees_projection_attempts", "Failures in a row", |status| {
         f64::from(status.last_error.as_ref().map_or(0, |error| error.attempts))
     }),
-    ("ees_projection_parked_streams", "Streams that wait because one of their changesets failed", |status| {
-        status.parked_streams as f64
-    }),
-    ("ees_projection_paused", "1 while it is paused or stopped", |status| is_still(status.state)),
+    (
+        "ees_projection_parked_streams",
+        "Streams that are parked because one of their changesets failed",
+        |status| status.parked_streams as f64,
+    ),
+    ("ees_projection_paused", "1 while the projection is paused or stopped", |status| is_still(status.state)),
     (
         "ees_projection_stalled",
-        "1 while somebody should look: paused, stopped, or behind and not moving",
+        "1 while the projection needs attention: paused, stopped, or behind and not moving",
         |status| f64::from(u8::from(status.stalled.is_some())),
     ),
 ];
 
 const OF_REACTOR: &[Gauge<Status>] = &[
-    ("ees_reactor_waiting_streams", "Streams that wait because an effect failed", |status| {
+    ("ees_reactor_waiting_streams", "Streams that are parked because an effect failed", |status| {
         status.parked_streams as f64
     }),
     (
         "ees_reactor_given_up_streams",
-        "Of these, those that wait for somebody to retry or discard",
+        "Of the parked streams, those that are not retried any more: an operator must retry or discard them",
         |status| status.given_up_streams as f64,
     ),
 ];
 
 const COUNTS: &[Gauge<EffectCounts>] = &[
-    ("ees_reactor_effects_done", "Effects done since this process began", |effects| effects.done as f64),
-    ("ees_reactor_effects_failed", "Attempts that failed since this process began", |effects| {
+    ("ees_reactor_effects_done", "Effects done since this process started", |effects| effects.done as f64),
+    ("ees_reactor_effects_failed", "Attempts of effects that failed since this process started", |effects| {
         effects.failed as f64
     }),
 ];
 
 const OF_STANDBY: &[Gauge<StandbyStatus>] = &[
-    (
-        "ees_projection_standby_checkpoint",
-        "The checkpoint the read model beside the live one reads next",
-        |standby| standby.checkpoint.get() as f64,
-    ),
-    ("ees_projection_standby_rate", "Changesets a second of the read model beside the live one", |standby| {
-        standby.rate
+    ("ees_projection_standby_checkpoint", "The checkpoint that the standby reads next", |standby| {
+        standby.checkpoint.get() as f64
     }),
-    (
-        "ees_projection_standby_paused",
-        "1 while the read model beside the live one is paused or stopped",
-        |standby| is_still(standby.state),
-    ),
+    ("ees_projection_standby_rate", "Changesets that the standby applies per second", |standby| standby.rate),
+    ("ees_projection_standby_paused", "1 while the standby is paused or stopped", |standby| {
+        is_still(standby.state)
+    }),
 ];
 
 fn is_still(state: State) -> f64 {

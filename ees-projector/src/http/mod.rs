@@ -1,4 +1,4 @@
-//! The control surface over HTTP: `/projections`, metrics and readiness, added to the store's API.
+//! Operating projections over HTTP: adds `/projections`, metrics and readiness to the store's API.
 //!
 //! ```
 //! use ees_projector::{Projector, http};
@@ -27,8 +27,12 @@ use utoipa_axum::routes;
 
 use crate::Handle;
 
-/// Adds to a store's API: the routes under `/projections` (to look and wait: scope read; to steer: scope admin),
-/// the projections' metrics, and what `/health/ready` says of a projection that stands still.
+/// Adds the projections to a store's API:
+///
+/// - the routes under `/projections`: reading and waiting need the scope read, operating needs the scope
+///   admin;
+/// - the projections' metrics;
+/// - the projections' part of `/health/ready`, which reports stalled projections.
 #[must_use]
 pub fn install(mut api: Api, handle: Handle) -> Api {
     metrics::register(api.registry(), &handle);

@@ -1,5 +1,5 @@
-//! To steer projections. Every call wants a reason where something is lost, keeps it in the audit, and answers with
-//! the status.
+//! The endpoints that operate projections. A reason is mandatory where something is lost. Every call is
+//! recorded in the audit with its reason, and returns the status of the projection.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -18,67 +18,68 @@ type Answer = Result<Json<Status>, Problem>;
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct Why {
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     reason: String,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct Anew {
-    /// Builds it beside the live one, which goes on until the new one takes its place.
+    /// Builds a new read model while the live one serves readers, and then swaps them.
     side_by_side: bool,
-    /// With `side_by_side`: compares the two before; when they differ, they are not swapped.
+    /// With `side_by_side`: compares the two read models before the swap, and does not swap when they differ.
     verify: bool,
-    /// With `side_by_side`: only builds; `swap` swaps.
+    /// With `side_by_side`: builds only. Swap later by `POST .../swap`.
     no_swap: bool,
-    /// With `side_by_side`: swaps although streams are parked.
+    /// With `side_by_side`: swaps even when streams are parked.
     force: bool,
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     reason: String,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct Exchange {
-    /// Although streams are parked, or it is still being built.
+    /// Swaps even when streams are parked, or when the standby is still catching up.
     force: bool,
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     reason: String,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Partitions {
-    /// How many: 1 to 256.
+    /// The number of partitions: 1 to 256.
     count: u32,
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     #[serde(default)]
     reason: String,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Skip {
-    /// The changeset: the one the projection stands before, or the first of a parked stream.
+    /// The checkpoint of the changeset: the one that the projection is paused before, or the first one of a
+    /// parked stream.
     checkpoint: u64,
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     reason: String,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Move {
-    /// Where the projection stands now.
+    /// The checkpoint that the projection reads next now.
     from: u64,
-    /// Where it shall stand.
+    /// The checkpoint that it should read next.
     to: u64,
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     reason: String,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct Retry {
-    /// The stream; all that are parked unless given.
+    /// The stream. Default: all parked streams.
     stream_id: Option<String>,
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     reason: String,
 }
 
@@ -86,13 +87,14 @@ pub(super) struct Retry {
 pub(super) struct Discard {
     /// The stream.
     stream_id: String,
-    /// Its changeset: the first that waits, or the one that the reactor stands before.
+    /// The number of the changeset in its stream: the first parked one, or the one that the reactor is paused
+    /// before.
     changeset_id: u64,
-    /// Why; kept in the audit.
+    /// The reason. Recorded in the audit.
     reason: String,
 }
 
-/// An empty body is an empty object.
+/// Parses a body. An empty one counts as an empty object.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
     let text: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|e| Problem::bad_request("INVALID_BODY", e.to_string()))
@@ -100,7 +102,10 @@ fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
 
 fn given(reason: &str) -> Result<&str, Problem> {
     match reason.trim() {
-        "" => Err(Problem::bad_request("INVALID_BODY", "`reason` must say why: it is kept in the audit.")),
+        "" => Err(Problem::bad_request(
+            "INVALID_BODY",
+            "`reason` is missing or empty. It is recorded in the audit.",
+        )),
         reason => Ok(reason),
     }
 }
@@ -109,7 +114,7 @@ async fn now(handle: &Handle, name: &str) -> Answer {
     Ok(Json(handle.status(name).await?))
 }
 
-/// Stops a projection between two steps, until it is resumed.
+/// Pauses a projection between two steps, until it is resumed.
 #[utoipa::path(
     post, path = "/projections/{name}/pause", tag = "Projections", params(("name" = String, Path)),
     request_body = Why,
@@ -120,7 +125,7 @@ pub(super) async fn pause(State(handle): State<Handle>, Path(name): Path<String>
     now(&handle, &name).await
 }
 
-/// Lets a paused projection go on, and try again what it failed at.
+/// Resumes a paused projection. It retries what failed.
 #[utoipa::path(
     post, path = "/projections/{name}/resume", tag = "Projections", params(("name" = String, Path)),
     request_body = Why,
@@ -131,14 +136,17 @@ pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String
     now(&handle, &name).await
 }
 
-/// Wipes the read model and replays the log from zero; or builds it anew beside the live one.
+/// Rebuilds the read model, in place or side by side.
+///
+/// In place, it clears the read model and replays the log from the start; readers see it grow. Side by side,
+/// the live read model serves readers until the new one replaces it.
 #[utoipa::path(
     post, path = "/projections/{name}/rebuild", tag = "Projections", params(("name" = String, Path)),
     request_body = Anew,
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: one is being built beside it already, or can't be"),
+        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or the database can't build one"),
     )
 )]
 pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -151,14 +159,16 @@ pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<Strin
     now(&handle, &name).await
 }
 
-/// Lets the read model that was built beside the live one take its place.
+/// Makes the standby the live read model.
+///
+/// The old live read model becomes the standby and follows, for a rollback.
 #[utoipa::path(
     post, path = "/projections/{name}/swap", tag = "Projections", params(("name" = String, Path)),
     request_body = Exchange,
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: there is none, or it is not ready"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready"),
     )
 )]
 pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -167,14 +177,14 @@ pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>,
     now(&handle, &name).await
 }
 
-/// Brings back the read model that was live before.
+/// Makes the read model live again that was live before.
 #[utoipa::path(
     post, path = "/projections/{name}/rollback", tag = "Projections", params(("name" = String, Path)),
     request_body = Exchange,
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: there is none, or it is not ready"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready"),
     )
 )]
 pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -183,15 +193,15 @@ pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<Stri
     now(&handle, &name).await
 }
 
-/// Deals the projection's streams out to so many workers. Nothing is rebuilt.
+/// Splits the projection's streams into partitions. Nothing is rebuilt.
 #[utoipa::path(
     post, path = "/projections/{name}/partitions", tag = "Projections", params(("name" = String, Path)),
     request_body = Partitions,
     responses(
         (status = 200, body = Status),
-        (status = 400, description = "`INVALID_BODY`: no count"),
+        (status = 400, description = "`INVALID_BODY`: the count is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: it needs the global order, or the count is out of range"),
+        (status = 409, description = "`NOT_POSSIBLE`: the projection needs the global order, or the count is out of range"),
     )
 )]
 pub(super) async fn partitions(
@@ -204,14 +214,14 @@ pub(super) async fn partitions(
     now(&handle, &name).await
 }
 
-/// Throws away the read model beside the live one.
+/// Discards the standby.
 #[utoipa::path(
     post, path = "/projections/{name}/discard", tag = "Projections", params(("name" = String, Path)),
     request_body = Why,
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: there is none"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no standby"),
     )
 )]
 pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -219,7 +229,9 @@ pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<Strin
     now(&handle, &name).await
 }
 
-/// Begins to build the read model once more, aside, and to compare it with the live one. `GET` tells how far it is.
+/// Begins to build the read model once more and to compare it with the live one.
+///
+/// `GET` on the same path returns the progress and the result.
 #[utoipa::path(
     post, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
     responses((status = 202, body = Verification), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
@@ -232,15 +244,15 @@ pub(super) async fn verify(
     Ok((StatusCode::ACCEPTED, Json(handle.verification(&name)?)))
 }
 
-/// Leaves out one changeset, and goes on.
+/// Skips one changeset, until the next rebuild.
 #[utoipa::path(
     post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path)),
     request_body = Skip,
     responses(
         (status = 200, body = Status),
-        (status = 400, description = "`INVALID_BODY`: no checkpoint, or no reason"),
+        (status = 400, description = "`INVALID_BODY`: the checkpoint or the reason is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: it is not the changeset that can be skipped"),
+        (status = 409, description = "`NOT_POSSIBLE`: this changeset can't be skipped now"),
     )
 )]
 pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -249,7 +261,9 @@ pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>,
     now(&handle, &name).await
 }
 
-/// Moves a projection without touching its tables: what lies between is left out, or applied once more.
+/// Moves a projection's checkpoint without changing its tables.
+///
+/// The changesets in between are skipped, or applied a second time.
 #[utoipa::path(
     post, path = "/projections/{name}/checkpoint", tag = "Projections", params(("name" = String, Path)),
     request_body = Move,
@@ -257,7 +271,7 @@ pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>,
         (status = 200, body = Status),
         (status = 400, description = "`INVALID_BODY`: a member is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`PROJECTION_MOVED`: it stands elsewhere by now"),
+        (status = 409, description = "`PROJECTION_MOVED`: the projection is at another checkpoint by now"),
     )
 )]
 pub(super) async fn checkpoint(
@@ -270,7 +284,7 @@ pub(super) async fn checkpoint(
     now(&handle, &name).await
 }
 
-/// Tries parked streams again now.
+/// Retries parked streams now.
 #[utoipa::path(
     post, path = "/projections/{name}/retry", tag = "Projections", params(("name" = String, Path)),
     request_body = Retry,
@@ -287,7 +301,7 @@ pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>
     now(&handle, &name).await
 }
 
-/// Leaves out what a changeset calls for that a reactor has not done yet, and lets its stream go on.
+/// Discards the open effects of one changeset of a reactor, and lets its stream go on.
 #[utoipa::path(
     post, path = "/projections/{name}/effects/discard", tag = "Projections", params(("name" = String, Path)),
     request_body = Discard,
@@ -295,7 +309,7 @@ pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>
         (status = 200, body = Status),
         (status = 400, description = "`INVALID_BODY`: a member is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: it is not the changeset that can be discarded"),
+        (status = 409, description = "`NOT_POSSIBLE`: this changeset can't be discarded now"),
     )
 )]
 pub(super) async fn discard_effects(

@@ -1,4 +1,4 @@
-//! Where an operator's refused wish becomes an answer.
+//! Turns a refused operation into an HTTP error.
 
 use axum::http::StatusCode;
 use ees_store::http::Problem;
@@ -14,14 +14,14 @@ impl From<OperateError> for Problem {
             OperateError::TimedOut { .. } | OperateError::NotInLog { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message)
             }
-            // What a driver said is for the log.
+            // The driver's message is for the log only.
             OperateError::Unavailable(_) | OperateError::Overtaken => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "UNAVAILABLE",
                 "The projection can't do that now. Try again in a moment.",
             )
             .hiding(message),
-            // It can't be done as things stand.
+            // The operation is not possible in the current state.
             _ => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
         }
     }

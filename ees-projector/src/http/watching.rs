@@ -1,4 +1,4 @@
-//! To look at projections, and to wait for one's own write.
+//! The endpoints that show projections, and wait until a write is applied.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::operating::stream;
 use crate::reactor::{Effect, EffectQuery, EffectState};
 use crate::{AuditEntry, Estimate, Handle, OperateError, ParkedStream, Status, Verification};
 
-/// Seconds a caller waits unless it says otherwise.
+/// Default wait of a caller, in seconds.
 const TIMEOUT_SECONDS: f64 = 10.0;
-/// Seconds a caller may wait.
+/// Longest wait of a caller, in seconds.
 const TIMEOUT_SECONDS_MAX: f64 = 60.0;
-/// Entries of the audit in one answer.
+/// The most audit entries in one answer.
 const AUDIT_ENTRIES_MAX: usize = 1_000;
-/// Effects in one answer.
+/// The most effects in one answer.
 const EFFECTS_MAX: usize = 1_000;
 
 #[derive(Serialize, ToSchema)]
@@ -36,25 +36,27 @@ pub(super) async fn list(State(handle): State<Handle>) -> Json<Projections> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
-    /// Wait until the changeset at this checkpoint is applied: the `Ees-Checkpoint` of a commit.
+    /// Waits until the changeset at this checkpoint is applied. Use the `Ees-Checkpoint` of a commit.
     min_checkpoint: Option<u64>,
-    /// Wait until a changeset of this stream is applied, with `changeset_id`.
+    /// Waits until a changeset of this stream is applied. Needs `changeset_id`.
     stream_id: Option<String>,
     /// The number of the changeset in `stream_id`.
     changeset_id: Option<u64>,
-    /// How many seconds to wait at most: 10 unless given, up to 60.
+    /// The longest wait in seconds, 0 to 60. Default: 10.
     timeout: Option<f64>,
 }
 
-/// One projection; with parameters, once it has applied what they name.
+/// The status of one projection.
+///
+/// With parameters, answers when the projection has applied the changeset that they name.
 #[utoipa::path(
     get, path = "/projections/{name}", tag = "Projections", params(("name" = String, Path), Wait),
     responses(
         (status = 200, body = Status),
-        (status = 400, description = "`INVALID_WAIT`: the parameters don't fit together"),
+        (status = 400, description = "`INVALID_WAIT`: the parameters are invalid or contradict each other"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: the projection is stopped"),
-        (status = 504, description = "`TIMEOUT`: it did not get there in time, or there is no such changeset"),
+        (status = 504, description = "`TIMEOUT`: the changeset was not applied in time, or does not exist"),
     )
 )]
 pub(super) async fn status(
@@ -66,7 +68,7 @@ pub(super) async fn status(
     let Query(wait) = query.map_err(|e| Problem::bad_request("INVALID_WAIT", e.body_text()))?;
     let seconds = wait.timeout.unwrap_or(TIMEOUT_SECONDS);
     if !(0.0..=TIMEOUT_SECONDS_MAX).contains(&seconds) {
-        let message = format!("`timeout` has to be between 0 and {TIMEOUT_SECONDS_MAX} seconds.");
+        let message = format!("`timeout` must be between 0 and {TIMEOUT_SECONDS_MAX} seconds.");
         return Err(Problem::bad_request("INVALID_WAIT", message));
     }
     let timeout = Duration::from_secs_f64(seconds);
@@ -102,7 +104,7 @@ pub(super) struct Parked {
     parked: Vec<ParkedStream>,
 }
 
-/// The streams that wait because one of their changesets failed, those to be tried first at the front.
+/// The parked streams, in the order in which they are retried.
 #[utoipa::path(
     get, path = "/projections/{name}/parked", tag = "Projections", params(("name" = String, Path)),
     responses((status = 200, body = Parked), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
@@ -117,11 +119,11 @@ pub(super) async fn parked(
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
-    /// Only those of this stream's events.
+    /// Only effects of events of this stream.
     stream_id: Option<String>,
-    /// Only those that are `started`, `done`, `failed`, `parked` or `discarded`.
+    /// Only effects in this state: `started`, `done`, `failed`, `parked` or `discarded`.
     state: Option<String>,
-    /// How many: 100 unless given, up to 1,000.
+    /// The most effects to return, up to 1,000. Default: 100.
     limit: Option<usize>,
 }
 
@@ -130,12 +132,12 @@ pub(super) struct Effects {
     effects: Vec<Effect>,
 }
 
-/// What a reactor's ledger has, those begun last at the front.
+/// The effects in a reactor's ledger, the latest start first.
 #[utoipa::path(
     get, path = "/projections/{name}/effects", tag = "Projections", params(("name" = String, Path), Which),
     responses(
         (status = 200, body = Effects),
-        (status = 400, description = "`INVALID_QUERY`: no such state"),
+        (status = 400, description = "`INVALID_QUERY`: the state is unknown"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
     )
 )]
@@ -159,7 +161,7 @@ pub(super) struct Audit {
     audit: Vec<AuditEntry>,
 }
 
-/// What operators did with a projection and why, the newest first.
+/// The audit: what operators did to a projection and why, newest first.
 #[utoipa::path(
     get, path = "/projections/{name}/audit", tag = "Projections", params(("name" = String, Path)),
     responses((status = 200, body = Audit), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
@@ -171,7 +173,7 @@ pub(super) async fn audit(
     Ok(Json(Audit { audit: handle.audit(&name, AUDIT_ENTRIES_MAX).await? }))
 }
 
-/// How far the verification is that was begun last at this server, or what it found; `null` when there was none.
+/// The progress or the result of the last verification on this server; `null` when there was none.
 #[utoipa::path(
     get, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
     responses((status = 200, body = Option<Verification>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
@@ -183,7 +185,7 @@ pub(super) async fn verification(
     Ok(Json(handle.verification(&name)?))
 }
 
-/// What a rebuild would take.
+/// The estimated time and space of a rebuild.
 #[utoipa::path(
     get, path = "/projections/{name}/estimate", tag = "Projections", params(("name" = String, Path)),
     responses((status = 200, body = Estimate), (status = 404, description = "`PROJECTION_NOT_FOUND`"))

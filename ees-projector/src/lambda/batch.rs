@@ -1,15 +1,15 @@
-//! Which items of a batch are reported failed: pure.
+//! Decides which items of a batch are reported as failed. Pure.
 
-/// One item of a batch: its name, and what may not overtake it.
+/// One item of a batch.
 pub(super) struct Item<'a> {
     pub(super) id: &'a str,
-    /// Items of one group come in order; one without a group is by itself.
+    /// Items of one group keep their order. An item without a group is independent.
     pub(super) group: Option<&'a str>,
     pub(super) done: bool,
 }
 
-/// The names of those that have to come again: what is not done, and whatever follows it in its group, done or not. Only so
-/// the queue gives the group again in order.
+/// The ids of the items that must be delivered again: each item that is not done, and every later item of its
+/// group, done or not. Only then the queue delivers the group again in order.
 pub(super) fn failed<'a>(items: &[Item<'a>]) -> Vec<&'a str> {
     let mut held: Vec<&str> = Vec::new();
     let mut failed = Vec::new();

@@ -1,4 +1,4 @@
-//! A projection or a reactor as a function.
+//! A projection or a reactor as an AWS Lambda function.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,9 +18,11 @@ use crate::host::pending_changesets::PendingChangesets;
 use crate::host::poll_backoff;
 use crate::worker::outcome::Drained;
 
-/// A projection or a reactor that an AWS Lambda function runs.
+/// A projection or a reactor that runs in an AWS Lambda function. Choose it when no process stays to run a
+/// `Projector`.
 ///
-/// Another host, such as a worker, may be at work on the same projection: each step is made by one of them.
+/// Other hosts may run the same projection at the same time: the database lets only one of them commit each
+/// step.
 ///
 /// ```no_run
 /// # use std::sync::Arc;
@@ -44,39 +46,40 @@ pub struct Function {
     margin: Duration,
 }
 
-/// What a call on a schedule came to; the function's answer.
+/// The result of a scheduled call. The function returns it as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Scheduled {
-    /// The projection.
+    /// The name of the projection.
     pub name: String,
     /// How it ended: `CaughtUp`, `OutOfTime`, ...
     pub drained: String,
-    /// What went wrong last, if it did not go right again.
+    /// The last error, if nothing has succeeded since.
     pub error: Option<String>,
 }
 
 impl Function {
-    /// A function that ends its work 2 s before its time is over.
+    /// A function that stops 2 s before its timeout.
     pub fn new(worker: OnDemand) -> Self {
         Self { worker, margin: Duration::from_secs(2) }
     }
 
-    /// Ends its work so long before its time is over. A step that has begun is finished: the margin should be longer than one
-    /// takes.
+    /// Sets how long before its timeout the function stops. A running step is finished, so the margin should
+    /// be longer than a step takes. Default: 2 s.
     #[must_use]
     pub fn with_margin(self, margin: Duration) -> Self {
         Self { margin, ..self }
     }
 
-    /// The projection or reactor itself.
+    /// The projection or reactor that the function runs.
     pub fn worker(&self) -> &OnDemand {
         &self.worker
     }
 
-    /// Applies what is new, and says which messages the projection is not past by then.
+    /// Applies new changesets until the projection is past all messages, or until the deadline. Reports the
+    /// messages that it is not past as failed, so that the queue delivers them again.
     ///
-    /// One that is none of the store's is reported failed too, so that the queue's redrive policy takes it away; and so is
-    /// everything that follows a failure in its message group.
+    /// A message that is not from the store is reported as failed too, so that the queue's redrive policy
+    /// removes it. So is every later message of the same message group.
     pub async fn on_messages(&self, event: &SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let places: Vec<_> = event.records.iter().map(|record| place_in(record.body.as_deref())).collect();
         let passed = self.passed(&places, deadline).await;
@@ -90,13 +93,18 @@ impl Function {
         response
     }
 
-    /// Applies what is new, and says which record is the first that the projection is not past by then: that one and all later
-    /// ones come again. One that can't be read would not be readable the next time either: it is told, and holds up nothing.
+    /// Applies new changesets until the projection is past all records, or until the deadline. Reports the
+    /// first record that it is not past: that one and all later ones are delivered again. An unreadable
+    /// record would stay unreadable, so it is logged as an error and does not hold up the others.
     pub async fn on_records(&self, event: &Records, deadline: Instant) -> DynamoDbEventResponse {
         let told = event.records.iter().filter_map(|record| match records::changeset(record) {
             Ok(changeset) => Some((record, changeset.map(|it| (it.stream_id, it.changeset_id))?)),
             Err(error) => {
-                tracing::error!(record = record.event_id, error, "a record that can't be read");
+                tracing::error!(
+                    record = record.event_id,
+                    error,
+                    "a record of the table's stream can't be read; it is left out"
+                );
                 None
             }
         });
@@ -109,16 +117,17 @@ impl Function {
         response
     }
 
-    /// Applies what is new, as far as the time goes.
+    /// Applies new changesets until the projection has caught up, or until the deadline.
     ///
     /// # Errors
-    /// What keeps the projection from going on, so that the function's alarms notice it.
+    /// When the projection is paused, or when it is out of time after an error. The function then fails, so
+    /// that its alarms notice.
     pub async fn on_schedule(&self, deadline: Instant) -> Result<Scheduled, Error> {
         let drained = self.worker.drain_until(deadline).await;
         let error = self.worker.last_error().await.map(|failure| failure.message);
         match (drained, error) {
             (Drained::Paused, error) => {
-                let why = error.unwrap_or_else(|| "somebody has to resume it".to_owned());
+                let why = error.unwrap_or_else(|| "an operator paused it, and must resume it".to_owned());
                 Err(format!("\"{}\" is paused: {why}", self.worker.name()).into())
             }
             (Drained::OutOfTime, Some(error)) => Err(format!("\"{}\": {error}", self.worker.name()).into()),
@@ -129,11 +138,11 @@ impl Function {
         }
     }
 
-    /// What [`serve_messages`](Self::serve_messages) makes of a call: messages of a queue are answered by
-    /// [`on_messages`](Self::on_messages), a call without any by [`on_schedule`](Self::on_schedule).
+    /// Handles a call as [`serve_messages`](Self::serve_messages) does: a call with messages of a queue goes
+    /// to [`on_messages`](Self::on_messages), any other call to [`on_schedule`](Self::on_schedule).
     ///
     /// # Errors
-    /// Those of the schedule; that the messages are no event of SQS.
+    /// The errors of [`on_schedule`](Self::on_schedule), or that the records are not an event of SQS.
     pub async fn on_messages_or_schedule(&self, call: Value, deadline: Instant) -> Result<Value, Error> {
         if call.get("Records").is_none() {
             return Ok(serde_json::to_value(self.on_schedule(deadline).await?)?);
@@ -141,13 +150,14 @@ impl Function {
         Ok(serde_json::to_value(self.on_messages(&serde_json::from_value(call)?, deadline).await)?)
     }
 
-    /// Serves a queue, until the runtime ends the process: the one line of `main`.
+    /// Serves a queue until the runtime ends the process. This is the one line of `main`.
     ///
-    /// A schedule may call the same function, and should, each minute or so: it applies what no message told of, and tries again
-    /// what a reactor failed at. The log is the truth; a queue may lose a message to its dead letters.
+    /// Let a schedule call the same function too, about once a minute: it applies changesets for which no
+    /// message arrived, and retries what a reactor failed at. The log is the truth; a queue may move a
+    /// message to its dead-letter queue.
     ///
     /// # Errors
-    /// When there is no Lambda runtime around it.
+    /// When the process does not run in a Lambda runtime.
     pub async fn serve_messages(self) -> Result<(), Error> {
         let this = &self;
         lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
@@ -157,7 +167,7 @@ impl Function {
         .await
     }
 
-    /// Serves the stream of a DynamoDB table.
+    /// Serves the stream of a DynamoDB table until the runtime ends the process.
     ///
     /// # Errors
     /// As [`serve_messages`](Self::serve_messages).
@@ -170,7 +180,7 @@ impl Function {
         .await
     }
 
-    /// Serves a schedule.
+    /// Serves a schedule until the runtime ends the process.
     ///
     /// # Errors
     /// As [`serve_messages`](Self::serve_messages).
@@ -186,7 +196,7 @@ impl Function {
         deadline(context, self.margin)
     }
 
-    /// Whether the projection got past each of these places; never for one that is none.
+    /// Whether the projection is past each of these changesets; `false` for a message without one.
     async fn passed(&self, places: &[Option<(StreamId, ChangesetId)>], deadline: Instant) -> Vec<bool> {
         let wanted: Vec<_> = places.iter().flatten().cloned().collect();
         let reached = self.reached(&wanted, deadline).await;
@@ -201,7 +211,7 @@ impl Function {
         loop {
             let drained = self.worker.drain_until(deadline).await;
             if let Err(error) = self.worker.look(&mut passing).await {
-                tracing::warn!(projection = self.worker.name(), %error, "how far it got can't be told");
+                tracing::warn!(projection = self.worker.name(), %error, "the projection's progress is unknown");
             }
             let passed: Vec<_> =
                 changesets().map(|(stream_id, id)| passing.is_passed(stream_id, id)).collect();
@@ -210,13 +220,14 @@ impl Function {
             if all || drained == Drained::Paused || Instant::now() + pause >= deadline {
                 return passed;
             }
-            // Their places in the log may be given out a moment after them; or another host is at work.
+            // The changesets may get their checkpoints a moment later, or another host may run the
+            // projection.
             tokio::time::sleep(pause).await;
         }
     }
 }
 
-/// When a function has to be done: so long before Lambda ends it.
+/// The time at which a function must stop: `margin` before Lambda ends it.
 pub fn deadline(context: &Context, margin: Duration) -> Instant {
     let left = context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     Instant::now() + left.saturating_sub(margin)
@@ -226,7 +237,7 @@ fn place_in(body: Option<&str>) -> Option<(StreamId, ChangesetId)> {
     match Received::read(body.unwrap_or_default()) {
         Ok(message) => Some((message.stream_id().clone(), message.changeset_id())),
         Err(error) => {
-            tracing::warn!(%error, "a message that is none of ours");
+            tracing::warn!(%error, "a message is not from the store; the queue's redrive policy removes it");
             None
         }
     }

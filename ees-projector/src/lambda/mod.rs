@@ -1,12 +1,17 @@
 //! Projections, reactors and the publisher as AWS Lambda functions.
 //!
-//! A function is made of an [`OnDemand`](crate::OnDemand) and one line of `main`: [`Function::serve_messages`] for a queue,
-//! [`Function::serve_records`] for the stream of a DynamoDB table, [`Function::serve_schedule`] for a timer. Each of them has a
-//! handler of its own beside it, for tests and for runtimes of your own. `publish_records` (feature `sns`) puts a table's
-//! changesets on topics. [`notifications()`] are what a function of yours gets from a queue with notifications of typed streams.
+//! A function is an [`OnDemand`](crate::OnDemand) and one line of `main`:
 //!
-//! Messages and records say that something is there; what is applied comes from the log. A function for a queue or a stream
-//! goes well with one on a schedule, which finds what no message told of.
+//! - [`Function::serve_messages`] for a queue,
+//! - [`Function::serve_records`] for the stream of a DynamoDB table,
+//! - [`Function::serve_schedule`] for a schedule.
+//!
+//! Each has a handler (`on_...`) that tests and other runtimes can call. `publish_records` (feature `sns`)
+//! publishes a table's changesets to topics. [`notifications()`] reads the notifications of typed streams
+//! from a queue.
+//!
+//! Messages and records only say that something is new; the changesets come from the log. Combine a function
+//! for a queue or a stream with a schedule, which finds changesets for which no message arrived.
 //!
 //! The event source mapping must have `ReportBatchItemFailures` among its `FunctionResponseTypes`.
 

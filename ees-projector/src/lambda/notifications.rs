@@ -1,18 +1,18 @@
-//! Notifications of typed streams, from the event of a function for a queue.
+//! Notifications of typed streams, read from the event of a queue.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use ees_store::publish::{Notification, UnreadableMessage};
 
-/// A message that a function was called with.
+/// A message of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notified {
-    /// The queue's own name for it.
+    /// The id that the queue gave to the message.
     pub message_id: String,
-    /// What it says, if it is one of ours.
+    /// The notification, or why the message is none.
     pub message: Result<Notification, UnreadableMessage>,
 }
 
-/// The notifications of a call, raw or in the envelope of SNS.
+/// Reads the notifications of a call, delivered raw or in the envelope of SNS.
 pub fn notifications(event: &SqsEvent) -> Vec<Notified> {
     let notified = event.records.iter().map(|record| Notified {
         message_id: record.message_id.clone().unwrap_or_default(),
@@ -21,10 +21,11 @@ pub fn notifications(event: &SqsEvent) -> Vec<Notified> {
     notified.collect()
 }
 
-/// Acknowledges all messages of a call but these: they come again. The function's answer.
+/// Acknowledges all messages of a call except the failed ones, which are delivered again. Return the result
+/// from the function.
 ///
-/// The event source mapping must have `ReportBatchItemFailures` among its `FunctionResponseTypes`. Name those that can't be
-/// read too, so that the queue's redrive policy takes them away.
+/// The event source mapping must have `ReportBatchItemFailures` among its `FunctionResponseTypes`. Report
+/// unreadable messages as failed too, so that the queue's redrive policy removes them.
 ///
 /// ```
 /// use ees_projector::lambda::{acknowledge_all_but, notifications};

@@ -1,4 +1,4 @@
-//! The publisher of a DynamoDB store: from the table's stream to the topics.
+//! The publisher of a DynamoDB store: publishes from the table's stream to the topics.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,15 @@ use serde::Deserialize;
 use super::function::deadline;
 use super::records;
 
-/// Publishes the changesets that a table's stream tells of, in its order.
+/// Publishes the changesets in a batch of the table's stream, in order.
 ///
-/// What passes is tried again until the deadline; then the first record that is not done with is reported, so that it and all
-/// later ones come again. What a topic refuses for what it is goes to the [`Publisher`]'s dead letters; without, it holds up its
-/// shard until the mapping's retries are over.
+/// Transient errors are retried until the deadline. Then the first record that is not published is reported,
+/// and it and all later ones are delivered again. When a topic refuses a message because of its content, the
+/// message goes to the [`Publisher`]'s dead letters. Without dead letters, it holds up its shard until the
+/// mapping's retries are used up.
 ///
-/// A record of a changeset that can't be read, as of an item that somebody wrote by hand, will not be readable the next time
-/// either: it becomes a dead letter for each topic if it can be named and there is somewhere to put it, and is said in the logs
-/// in any case.
+/// An unreadable record (somebody wrote the item by hand) would stay unreadable. It is logged as an error. If
+/// its keys can be read and there is a place for dead letters, it also becomes a dead letter for each topic.
 pub async fn publish_records(
     publisher: &Publisher,
     event: &Records,
@@ -34,7 +34,11 @@ pub async fn publish_records(
                 places.push(place);
             }
             Err(error) => {
-                tracing::error!(record = record.event_id, error, "a record that can't be read");
+                tracing::error!(
+                    record = record.event_id,
+                    error,
+                    "a record of the table's stream can't be read"
+                );
                 unreadable.push((place, error));
             }
         }
@@ -42,21 +46,21 @@ pub async fn publish_records(
     let mut failed = None;
     if let Err(unpublished) = publisher.publish(&changesets, deadline).await {
         if unpublished.goes_on {
-            tracing::info!("more than fits the time: the next call goes on");
+            tracing::info!("the time is over; the next call publishes the rest");
         } else {
             tracing::error!(error = %unpublished, "changesets could not be published");
         }
-        // Without a place all of them come again.
+        // Without an index, all records are delivered again.
         failed = Some(places.get(unpublished.done).copied().unwrap_or(0));
     }
     for (place, error) in unreadable {
-        // What lies behind a failure comes again, and its letter is written then.
+        // Records after a failure are delivered again, and their dead letters are written then.
         if failed.is_some_and(|failed| failed < place) {
             break;
         }
         let given_up = give_up(publisher, &event.records[place], &error);
         let given_up = tokio::time::timeout_at(deadline.into(), given_up).await;
-        if let Err(error) = given_up.unwrap_or_else(|_| Err("no answer in time".into())) {
+        if let Err(error) = given_up.unwrap_or_else(|_| Err("no answer before the deadline".into())) {
             tracing::error!(error, "a dead letter could not be kept");
             failed = Some(place);
             break;
@@ -69,14 +73,14 @@ pub async fn publish_records(
     response
 }
 
-/// Which changeset a record is about: its keys.
+/// The keys of a record, which identify its changeset.
 #[derive(Deserialize)]
 struct Named {
     stream_id: String,
     changeset_id: u64,
 }
 
-/// Leaves letters about a record that can't be read, as far as it says which it is.
+/// Writes dead letters for an unreadable record, if its keys can be read.
 async fn give_up(publisher: &Publisher, record: &EventRecord, error: &str) -> Result<(), String> {
     let Ok(Named { stream_id, changeset_id }) = serde_dynamo::from_item(record.change.keys.clone()) else {
         return Ok(());
@@ -87,17 +91,17 @@ async fn give_up(publisher: &Publisher, record: &EventRecord, error: &str) -> Re
         tracing::error!(
             stream = stream_id,
             changeset = changeset_id,
-            "will not be published: it can't be read"
+            "a changeset will not be published, because its record can't be read"
         );
     }
     Ok(())
 }
 
-/// Serves the stream of a table, until the runtime ends the process: the one line of `main`. Ends its work 2 s before its
-/// time is over.
+/// Serves the stream of a table until the runtime ends the process. This is the one line of `main`. Stops 2 s
+/// before the function's timeout.
 ///
 /// # Errors
-/// When there is no Lambda runtime around it.
+/// When the process does not run in a Lambda runtime.
 pub async fn serve_publisher(publisher: Publisher) -> Result<(), Error> {
     let publisher = &publisher;
     lambda_runtime::run(service_fn(|call: LambdaEvent<Records>| async move {

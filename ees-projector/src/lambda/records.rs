@@ -1,11 +1,11 @@
-//! The records of a DynamoDB table's stream, as changesets.
+//! Reads changesets from the records of a DynamoDB table's stream.
 
 use aws_lambda_events::dynamodb::EventRecord;
 use aws_lambda_events::streams::DynamoDbBatchItemFailure;
 use ees_store::{Changeset, Events, Json, StreamId, StreamType, Timestamp};
 use serde::Deserialize;
 
-/// A changeset's item, as far as it matters.
+/// The attributes of a changeset's item that are needed here.
 #[derive(Deserialize)]
 struct Item {
     stream_id: String,
@@ -26,24 +26,25 @@ struct Keys {
     changeset_id: u64,
 }
 
-/// From this record on, all come again. Without a number all of the batch do.
+/// Reports a record as failed: it and all later ones are delivered again. Without a sequence number, the
+/// whole batch is.
 pub(super) fn failure(sequence_number: Option<String>) -> DynamoDbBatchItemFailure {
     let mut failure = DynamoDbBatchItemFailure::default();
     failure.item_identifier = Some(sequence_number.unwrap_or_default());
     failure
 }
 
-/// The changeset that a record tells of. `None` for all else: what is the store's own, and items that were changed or
-/// removed, as by giving them a place in the log.
+/// The changeset that a record inserts. `None` for all other records: the store's own items, and items that
+/// were changed or deleted, such as a changeset that got its checkpoint.
 ///
 /// # Errors
-/// Why an item that should be a changeset is none.
+/// Why an item that should be a changeset can't be read.
 pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     if record.event_name != "INSERT" {
         return Ok(None);
     }
-    let keys: Keys =
-        serde_dynamo::from_item(record.change.keys.clone()).map_err(|e| format!("no keys: {e}"))?;
+    let keys: Keys = serde_dynamo::from_item(record.change.keys.clone())
+        .map_err(|e| format!("its keys can't be read: {e}"))?;
     if keys.stream_id.starts_with(StreamId::RESERVED_PREFIX) || keys.changeset_id == 0 {
         return Ok(None);
     }
@@ -53,7 +54,7 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
     let events = Events::parse(&item.events).map_err(|e| invalid(&e))?;
     if item.first_event_id.checked_add(events.count()) != item.last_event_id.checked_add(1) {
         let (count, first, last) = (events.count(), item.first_event_id, item.last_event_id);
-        return Err(format!("its {count} events are numbered from {first} to {last}"));
+        return Err(format!("it has {count} events, but their ids are {first} to {last}"));
     }
     Ok(Some(Changeset {
         stream_id: item.stream_id.parse().map_err(|e| invalid(&e))?,
@@ -95,7 +96,7 @@ mod tests {
         changeset(&serde_json::from_value(record).unwrap())
     }
 
-    /// What lacks any of it would stop the readers of the log where it stands.
+    /// An item that lacks any of these attributes would stop the readers of the log.
     #[test]
     fn a_changeset_is_one_with_all_that_readers_of_the_log_need() {
         assert_eq!(read("none", None).unwrap().unwrap().last_event_id().get(), 2);

@@ -185,7 +185,7 @@ struct Kept {
 async fn kept<S: Subject>(subject: &S, name: &str) -> Kept {
     let mut tx = begin(subject).await;
     let parked = tx.parked(&ReadModelId::live(name)).await.unwrap();
-    let places = tx.parked_places(&ReadModelId::live(name), &stream(), 10).await.unwrap();
+    let places = tx.parked_checkpoints(&ReadModelId::live(name), &stream(), 10).await.unwrap();
     let audit = tx.audit_entries(&ReadModelId::live(name), 10).await.unwrap();
     let effects = tx.effects(&ReadModelId::live(name), &EffectQuery::default()).await.unwrap();
     Kept {

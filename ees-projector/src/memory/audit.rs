@@ -1,4 +1,4 @@
-//! What operators did.
+//! The audit: what operators did.
 
 use ees_store::Timestamp;
 

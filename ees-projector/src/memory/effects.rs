@@ -1,4 +1,4 @@
-//! A reactor's ledger of effects.
+//! The ledger of effects of each reactor.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::error::BoxError;
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
 use crate::read_model_id::ReadModelId;
 
-/// The ledgers of all reactors: by reactor, and what names an effect of it.
+/// The ledgers of all reactors. The key is the reactor's name and the parts that identify the effect.
 pub(super) type Effects = BTreeMap<(String, StreamId, ChangesetId, EventId, String), Effect>;
 
 fn key(name: &str, id: &EffectId) -> (String, StreamId, ChangesetId, EventId, String) {

@@ -1,4 +1,4 @@
-//! Read models in memory, for tests: the same promises, nothing on disk.
+//! Read models in memory, for tests. They keep the same promises, but nothing is stored on disk.
 
 mod audit;
 mod effects;
@@ -17,11 +17,12 @@ use crate::error::BoxError;
 use crate::projection_state::{AuditEntry, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 
-/// Rows by key, as text; those of a fold as JSON: the state, or an object of the columns.
+/// The rows of a table by key, as text. A row of a fold is JSON: its state, or an object of its columns.
 pub type Rows = BTreeMap<String, String>;
 
-/// A read-model database in memory. Clones share one state. One transaction at a time, and each begins with a copy:
-/// for tests.
+/// A read-model database in memory, for tests. Clones share one state.
+///
+/// One transaction runs at a time. Each begins by copying the whole state, so large read models are slow.
 #[derive(Clone, Default)]
 pub struct Database {
     state: Arc<Mutex<State>>,
@@ -42,7 +43,7 @@ impl Database {
         Self::default()
     }
 
-    /// A table as it is now; empty when there is none.
+    /// The current rows of a table; empty when there is no such table.
     pub async fn rows(&self, table: &str) -> Rows {
         self.state.lock().await.tables.get(table).cloned().unwrap_or_default()
     }
@@ -55,12 +56,12 @@ pub struct Tx {
 }
 
 impl Tx {
-    /// A table, made if there is none.
+    /// The rows of a table. Creates the table if it does not exist.
     pub fn table(&mut self, name: &str) -> &mut Rows {
         self.state.tables.entry(name.to_owned()).or_default()
     }
 
-    /// Drops a table, if there is one.
+    /// Drops a table if it exists.
     pub fn drop_table(&mut self, name: &str) {
         self.state.tables.remove(name);
     }

@@ -1,4 +1,4 @@
-//! What is parked.
+//! Parked streams and their changesets.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ impl ParkedRows for Tx {
         Ok(streams)
     }
 
-    async fn parked_places(
+    async fn parked_checkpoints(
         &mut self,
         model: &ReadModelId,
         stream_id: &StreamId,

@@ -1,4 +1,4 @@
-//! The tables of folds: a key, and JSON text.
+//! The tables of folds: JSON text by key.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

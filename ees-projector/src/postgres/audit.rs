@@ -1,4 +1,4 @@
-//! What operators did.
+//! The audit: what operators did.
 
 use ees_store::{Checkpoint, Timestamp};
 use sqlx::Row;
@@ -58,7 +58,7 @@ impl AuditRows for Tx {
         limit: usize,
     ) -> Result<usize, BoxError> {
         self.forget_gone_workers(limit).await?;
-        // The oldest by number, so that a look at nothing but young ones stays short.
+        // Reads the oldest rows by id, so that a sweep that finds only young rows stays short.
         let deleted = sqlx::query(
             "DELETE FROM ees.audit WHERE id IN (
                 SELECT id FROM (SELECT id, at FROM ees.audit WHERE projection = $1 ORDER BY id LIMIT $3) oldest

@@ -1,4 +1,4 @@
-//! Many new rows at once, by COPY.
+//! Writes many new rows by COPY.
 
 use std::fmt::Write;
 
@@ -7,14 +7,14 @@ use super::sql::names;
 use crate::error::BoxError;
 use crate::read_model::{Row, Table, Value};
 
-/// From so many rows on, COPY is faster than arrays.
+/// From this number of rows on, COPY is faster than arrays.
 pub(super) const ROWS_MIN: usize = 2_000;
-/// Bytes sent at once.
+/// Bytes in one message of COPY.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 impl Tx {
-    /// Adds rows that are not there yet. One that is there all the same fails the batch; its changesets are then applied
-    /// one at a time, and find it.
+    /// Inserts rows whose keys are new. If one exists after all, the batch fails; its changesets are then
+    /// applied one at a time, and load that row.
     pub(super) async fn copy_rows(&mut self, table: &Table, rows: &[(&str, &Row)]) -> Result<(), BoxError> {
         let columns = names(table).collect::<Vec<_>>().join(", ");
         let sql = format!("COPY {} ({columns}) FROM STDIN", self.qualified(&table.name));
@@ -38,7 +38,7 @@ impl Tx {
     }
 }
 
-/// A value as COPY's text format has it.
+/// Writes a value in the text format of COPY.
 fn push(chunk: &mut String, value: &Value) {
     // Writing to a `String` can't fail.
     let _ = match value {

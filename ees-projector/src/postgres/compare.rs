@@ -1,4 +1,4 @@
-//! What differs between two schemas that should hold the same.
+//! Compares the tables of two schemas that should be equal.
 
 use sqlx::AssertSqlSafe;
 
@@ -10,28 +10,33 @@ use crate::standby::Comparison;
 /// A table of a read model.
 struct Shape {
     name: String,
-    /// The columns with their types, in their order.
+    /// The columns with their types, in order.
     columns: Vec<String>,
     key: Vec<String>,
 }
 
 impl Tx {
-    /// Counts and hashes first, which is one pass over each table; only where these differ, row by row.
+    /// Compares counts and hashes first, in one pass over each table. Compares row by row only where these
+    /// differ.
     pub(super) async fn differences(&mut self, one: &str, other: &str) -> Result<Comparison, BoxError> {
         let (tables, others) = (self.shapes(one).await?, self.shapes(other).await?);
         let mut comparison = Comparison::default();
         for gone in others.iter().filter(|table| !tables.iter().any(|known| known.name == table.name)) {
-            comparison.differences.push(format!("table {}: only in the one that was built", gone.name));
+            comparison
+                .differences
+                .push(format!("table {}: only in the read model built for comparison", gone.name));
         }
         for table in &tables {
             let Some(twin) = others.iter().find(|twin| twin.name == table.name) else {
-                comparison.differences.push(format!("table {}: only in the live one", table.name));
+                comparison.differences.push(format!("table {}: only in the live read model", table.name));
                 continue;
             };
             if twin.columns != table.columns {
                 let (live, built) = (table.columns.join(", "), twin.columns.join(", "));
-                let difference =
-                    format!("table {}: has ({live}), and in the one that was built ({built})", table.name);
+                let difference = format!(
+                    "table {}: has the columns ({live}), but the one built for comparison has ({built})",
+                    table.name
+                );
                 comparison.differences.push(difference);
                 continue;
             }
@@ -64,7 +69,7 @@ impl Tx {
         Ok(shapes.into_iter().map(|(name, columns, key)| Shape { name, columns, key }).collect())
     }
 
-    /// The rows of a table: how many, and the sum of their hashes, whatever their order.
+    /// The number of rows of a table, and the sum of their hashes, which does not depend on their order.
     async fn sum(&mut self, schema: &str, table: &str) -> Result<(i64, String), BoxError> {
         let sum = format!(
             "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {}.{} t",
@@ -83,7 +88,7 @@ impl Tx {
     ) -> Result<Vec<String>, BoxError> {
         let name = quoted(&table.name);
         let (live, built) = (format!("{}.{name}", quoted(one)), format!("{}.{name}", quoted(other)));
-        // Without a key, a row is its own.
+        // In a table without a key, the whole row is the key.
         let key = |alias: &str| match table.key.as_slice() {
             [] => format!("{alias}::text"),
             [only] => format!("{alias}.{}::text", quoted(only)),
@@ -112,14 +117,14 @@ impl Tx {
             match what.as_str() {
                 "extra" => format!("table {name}: extra row {key}: {live}"),
                 "missing" => format!("table {name}: missing row {key}: {built}"),
-                _ => format!("table {name}: changed row {key}: {live}, and should be {built}"),
+                _ => format!("table {name}: changed row {key}: {live}, expected {built}"),
             }
         };
         Ok(rows.into_iter().map(words).collect())
     }
 }
 
-/// Enough of a row to know it by.
+/// The beginning of a row, enough to recognize it.
 fn shortened(row: &str) -> String {
     const CHARS_MAX: usize = 200;
     match row.char_indices().nth(CHARS_MAX) {

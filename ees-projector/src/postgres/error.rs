@@ -1,16 +1,16 @@
-//! Which of PostgreSQL's errors pass, and are nobody's fault.
+//! Which errors of PostgreSQL are transient: they pass by themselves and are not the fault of a changeset.
 
 use std::error::Error;
 use std::io::ErrorKind;
 
-/// Whether an error is the database's and passes: a lost connection, a lock, a failover, no room.
+/// Whether an error is transient: a lost connection, a lock, a failover, a full disk.
 pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<sqlx::Error>() {
             return of_driver(error);
         }
-        // An error type that is transparent for the driver's shows only what is below it.
+        // A `#[error(transparent)]` wrapper around a driver error exposes only that error's source.
         if let Some(error) = error.downcast_ref::<sqlx::postgres::PgDatabaseError>() {
             return of_code(error.code());
         }
@@ -22,7 +22,7 @@ pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Any other may be the projection's own: a file that is not there, a text that can't be unpacked.
+/// Other I/O errors may come from the projection itself: a missing file, text that can't be decompressed.
 fn of_connection(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -49,8 +49,8 @@ fn of_driver(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Connections, rolled back transactions, resources, operators and the system; a lock that was not given in time; a
-/// read-only server; a transaction that was ended for being idle.
+/// SQLSTATE classes: connections, rolled back transactions, resources, operators, system errors. Also a lock
+/// timeout, a read-only server, and a transaction that was ended because it was idle.
 fn of_code(code: &str) -> bool {
     ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
         || ["55P03", "25006", "25P03"].contains(&code)

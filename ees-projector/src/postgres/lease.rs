@@ -1,4 +1,5 @@
-//! Who is at work in which read model: a lease in its row, and the workers that could have it.
+//! Leases: which worker runs which read model. A lease is kept in the read model's row; a table lists the
+//! workers that could have it.
 
 use sqlx::Row;
 
@@ -7,12 +8,12 @@ use crate::database::Lease;
 use crate::error::BoxError;
 use crate::partition::hash;
 
-/// A lease that is not renewed ends after so many seconds; a worker that does not show up for as long is gone.
+/// Seconds after which a lease ends that is not renewed, and after which a worker counts as gone.
 pub(super) const LEASE_SECONDS: f64 = 5.0;
 
 impl Tx {
-    /// Every worker comes to the same result from the same rows, so that they hand over to one another without asking:
-    /// the projections are dealt out to those that are there.
+    /// Takes or renews the lease, or leaves it to another worker. Every worker computes from the same rows
+    /// whose turn it is, so they hand leases over without messages.
     pub(super) async fn take_turns(
         &mut self,
         name: &str,
@@ -55,7 +56,8 @@ impl Tx {
         }
     }
 
-    /// Taking it from another moves the epoch: whatever that one still does is refused.
+    /// A worker that takes the lease from another raises the epoch, so that the fence refuses what the other
+    /// still writes.
     async fn keep(&mut self, name: &str, epochs: i64) -> Result<(), BoxError> {
         let me = self.worker.clone();
         sqlx::query(
@@ -90,7 +92,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Those of projections that nobody works on any more: of the others, whoever shows up removes them.
+    /// Deletes workers that were not seen for ten times the lease. This clears projections that no worker
+    /// runs any more; otherwise each worker does it when it reports.
     pub(super) async fn forget_gone_workers(&mut self, limit: usize) -> Result<(), BoxError> {
         sqlx::query(
             "DELETE FROM ees.workers WHERE (projection, id) IN (
@@ -105,7 +108,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Another worker may take over at once, and does not wait for this one's turn any more.
+    /// Releases the lease and removes this worker, so that another worker can take over at once.
     pub(super) async fn leave(&mut self, name: &str) -> Result<(), BoxError> {
         self.give_back(name).await?;
         let me = self.worker.clone();
@@ -130,8 +133,9 @@ impl Tx {
     }
 }
 
-/// Whose turn it is. Another worker more or less moves as few as can be: each has a rank for each name, and the highest
-/// of those that are there counts (rendezvous hashing, Thaler and Ravishankar 1996).
+/// Which worker should have the lease. Each worker has a rank for each name, and the highest rank wins
+/// (rendezvous hashing, Thaler and Ravishankar 1996). When a worker comes or goes, as few leases as possible
+/// move.
 fn turn<'a>(name: &str, workers: &'a [String]) -> Option<&'a String> {
     workers.iter().max_by_key(|worker| rank(name, worker))
 }

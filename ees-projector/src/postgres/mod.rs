@@ -1,9 +1,10 @@
 //! Read models in PostgreSQL.
 //!
-//! - [`Database`] is where they are: each in a schema of its own, named after its projection.
-//! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
-//! - `state` keeps the projections' rows, in the schema `ees`; `parked` what is parked; `audit` what operators did; `effects`
-//!   the ledgers of reactors; `rows` the tables of folds.
+//! - [`Database`] is one database. Each projection has a schema of its own in it, named after the projection.
+//! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
+//! - The modules: `state` keeps the projections' rows, in the schema `ees`; `lease` decides which worker
+//!   runs; `parked` keeps the parked streams, `audit` the audit, `effects` the ledgers of reactors, `rows`
+//!   the tables of folds; `schemas` swaps schemas, `compare` finds differences.
 
 mod audit;
 mod bulk;
@@ -31,7 +32,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use crate::database;
 use crate::error::BoxError;
 
-/// The driver, for [`Tx::connection`] and [`Database::pool`].
+/// The PostgreSQL driver, as [`Tx::connection`] and [`Database::pool`] use it.
 pub use sqlx;
 pub use state::checkpoint;
 pub use tx::Tx;
@@ -39,8 +40,9 @@ pub use tx::Tx;
 /// Settings of a [`Database`].
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The most connections this process opens; 10 unless set, and at least 4. A projection takes one for each step,
-    /// and up to three while it is swapped or compared; with fewer than that, they take turns.
+    /// The most connections that this process opens. Default: 10; at least 4 are used. A projection needs one
+    /// for each step, and up to three while it is swapped or compared. When all are in use, steps wait for
+    /// one.
     pub connections: u32,
 }
 
@@ -50,28 +52,30 @@ impl Default for Options {
     }
 }
 
-/// A lock that is not given in time is tried for again. A transaction in which nothing happens for so long is ended: its
-/// worker is frozen, and another one waits for its row.
+/// A lock that is not granted within 5 s is tried again. PostgreSQL ends a transaction that is idle for 10 s:
+/// its worker is frozen, and another worker waits for the row.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
-/// The same through a proxy that gives each transaction another session. The driver names its statements even when it
-/// does not keep them, and other clients have left statements of the same names.
+/// The same through a proxy that gives each transaction another session. The driver names its statements even
+/// when it does not keep them, and other clients may have left statements of the same names.
 const BEGIN_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL; SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
-/// What a swap takes: one that holds the live read model, one that steps, one that compares, one that waits.
+/// What a swap needs: one connection that holds the live read model, one that steps, one that compares, and
+/// one that waits.
 const CONNECTIONS_MIN: u32 = 4;
-/// A connection that was idle for so long may have gone with its server.
+/// A connection that was idle for longer is checked before its use: the server may be gone.
 const IDLE_MAX: Duration = Duration::from_secs(1);
-/// How long such a connection may take to answer.
+/// How long that check may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// How long a step waits for one of the connections.
+/// How long a step waits for a free connection.
 const TURN_MAX: Duration = Duration::from_secs(30);
 
-/// A read-model database in PostgreSQL. Clones share its connections.
+/// A read-model database in PostgreSQL. Clones share its connections. Choose it when several processes run
+/// the projections, for rebuilds side by side, and for partitions.
 ///
-/// Each projection has a schema of its own, named after it, in which its tables lie; rows and checkpoint change in one
-/// transaction. Several processes may run the same projections: each is at work in one of them at a time, by a lease
-/// that another takes over within seconds.
+/// Each projection has a schema of its own, named after it, with its tables. Rows and position change in one
+/// transaction. Several processes may have the same projections: a lease lets one of them run each projection
+/// at a time, and another takes over within seconds when that one is gone.
 ///
-/// PostgreSQL 15 or later. The user needs the right to create schemas in the database.
+/// It needs PostgreSQL 15 or later, and a user with the right to create schemas in the database.
 ///
 /// ```no_run
 /// use ees_projector::postgres::Database;
@@ -87,7 +91,7 @@ pub struct Database {
     begin: &'static str,
 }
 
-/// A read-model database that can't be used. The message says why, and what to do.
+/// A read-model database that can't be used. The message says why and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("the read-model database: {detail}")]
 pub struct ConnectError {
@@ -109,20 +113,22 @@ impl From<sqlx::Error> for ConnectError {
 }
 
 impl Database {
-    /// Connects, and makes the framework's tables if there are none.
+    /// Connects. Creates the framework's tables, or migrates them to this version.
     ///
-    /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`, `sslrootcert`,
-    /// `application_name`. Through a proxy that pools transactions, add `statement-cache-capacity=0`, unless it keeps
-    /// prepared statements apart itself (pgbouncer from 1.21 on, with `max_prepared_statements`). Queries of your own on
-    /// [`pool`](Self::pool) then belong into a transaction, with `persistent(false)`.
+    /// The URL is `postgres://user:password@host:port/database`, with the usual parameters: `sslmode`,
+    /// `sslrootcert`, `application_name`. Add `statement-cache-capacity=0` for a proxy that pools
+    /// transactions, unless the proxy keeps prepared statements apart itself (pgbouncer from 1.21 on, with
+    /// `max_prepared_statements`). Then run your own queries on [`pool`](Self::pool) in a transaction, with
+    /// `persistent(false)`.
     ///
     /// # Errors
-    /// [`ConnectError`] when the server can't be reached, or the database is of a newer version of ees.
+    /// Returns a [`ConnectError`] when the server can't be reached within 30 s, or when a newer version of
+    /// ees has used the database.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Self::connect_with(url, Options::default()).await
     }
 
-    /// Connects with settings of your own.
+    /// Connects with other settings than the default.
     ///
     /// # Errors
     /// As for [`Database::connect`].
@@ -147,19 +153,20 @@ impl Database {
         Ok(Self { pool, worker: worker_id().into(), begin })
     }
 
-    /// The connections, for queries of your own. Name the schema: `SELECT ... FROM balances.balances`.
+    /// The connections, for your own queries. Qualify table names with the schema: `SELECT ... FROM
+    /// balances.balances`.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 }
 
-/// Whether anybody is at the other end. Whoever was asked before may have been given up on: the driver alone would wait
-/// for that answer for as long as the system keeps a connection that leads nowhere.
+/// Whether the connection still works. Its last query may have been abandoned; the driver alone would wait
+/// for that answer for as long as the system keeps a dead connection.
 async fn answers(connection: &mut PgConnection) -> bool {
     tokio::time::timeout(ANSWER_MAX, connection.ping()).await.is_ok_and(|answer| answer.is_ok())
 }
 
-/// Says where a worker is, and is unlike any other's.
+/// A unique id that says where the worker runs: host, process id, random part.
 fn worker_id() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "host" } else { host.trim() };

@@ -1,4 +1,4 @@
-//! What is parked.
+//! Parked streams and their changesets.
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use sqlx::Row;
@@ -50,7 +50,7 @@ impl ParkedRows for Tx {
         rows.iter().map(parked_stream).collect()
     }
 
-    async fn parked_places(
+    async fn parked_checkpoints(
         &mut self,
         model: &ReadModelId,
         stream_id: &StreamId,

@@ -1,4 +1,4 @@
-//! Statements that are sent together: one round trip for many.
+//! Queued statements: many are sent in one round trip.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -7,10 +7,10 @@ use super::Tx;
 use crate::error::BoxError;
 use crate::read_model::Value;
 
-/// So many statements are sent at once.
+/// The most statements in one round trip.
 const STATEMENTS_MAX: usize = 1_000;
 
-/// Statements that wait, each as a number of a text and its arguments.
+/// Queued statements, each as the number of its text and its arguments.
 #[derive(Default)]
 pub(super) struct Queue {
     texts: Vec<String>,
@@ -20,12 +20,14 @@ pub(super) struct Queue {
 }
 
 impl Tx {
-    /// Lets a statement run with others, in one round trip for many: five times as fast as one by one. In the order in
-    /// which they were queued, at the latest when the batch is over, before it is committed; when one fails, all of the
-    /// batch does, and its changesets are applied one at a time.
+    /// Queues a statement, so that many run in one round trip. This is about five times as fast as running
+    /// them one by one. Queued statements run in order: when 1,000 are queued, at [`flush`](Tx::flush), and
+    /// before the batch commits. When one fails, the whole batch fails, and its changesets are applied one at
+    /// a time.
     ///
-    /// Arguments are `$1`, `$2`, … as ever; a text that is to be of another type is cast in the statement (`$2::uuid`).
-    /// The statement gives nothing back. What must be read after it waits for [`flush`](Tx::flush).
+    /// Arguments are `$1`, `$2`, … as usual. Cast a text that should have another type in the statement
+    /// (`$2::uuid`). A queued statement returns nothing. Call [`flush`](Tx::flush) before you read what it
+    /// has written.
     ///
     /// ```
     /// # async fn apply(tx: &mut ees_projector::postgres::Tx) -> Result<(), ees_projector::BoxError> {
@@ -36,7 +38,7 @@ impl Tx {
     /// ```
     ///
     /// # Errors
-    /// The database's, of any statement that was queued.
+    /// An error of the database, from any queued statement.
     pub async fn queue(
         &mut self,
         statement: &'static str,
@@ -46,10 +48,10 @@ impl Tx {
         if self.queued.which.len() >= STATEMENTS_MAX { self.flush().await } else { Ok(()) }
     }
 
-    /// Runs what is queued.
+    /// Runs the queued statements.
     ///
     /// # Errors
-    /// The database's, of any statement that was queued.
+    /// An error of the database, from any queued statement.
     pub async fn flush(&mut self) -> Result<(), BoxError> {
         let Queue { texts, which, arguments, .. } = std::mem::take(&mut self.queued);
         if which.is_empty() {
@@ -71,7 +73,7 @@ impl Queue {
     }
 
     fn push(&mut self, statement: &'static str, arguments: &[Value]) {
-        // Of the same kinds, the same text will do.
+        // Arguments of the same kinds share one text.
         let kinds: Vec<u8> = arguments.iter().map(kind).collect();
         let number = *self.numbers.entry((statement, kinds)).or_insert_with(|| {
             self.texts.push(with_arguments(statement, arguments));
@@ -103,7 +105,7 @@ fn cast(value: &Value) -> &'static str {
     }
 }
 
-/// The statement with its arguments taken from one array, each cast to its type; `NULL` has none.
+/// Rewrites a statement to take its arguments from one array, each cast to its type. NULL needs no cast.
 fn with_arguments(statement: &str, arguments: &[Value]) -> String {
     let mut text = String::with_capacity(statement.len() + 32);
     let mut rest = statement;
@@ -129,12 +131,13 @@ fn with_arguments(statement: &str, arguments: &[Value]) -> String {
     text + rest
 }
 
-/// How many bytes here are a text, a name, a comment, or no argument in another way; 0 for an argument.
+/// The number of bytes to copy unchanged: a string, a quoted name, a comment, or a character that begins none
+/// of them; 0 for an argument.
 fn untouched(text: &str) -> usize {
     let through =
         |end: &str, from: usize| text[from..].find(end).map_or(text.len(), |at| from + at + end.len());
     match text.as_bytes() {
-        // A doubled quote ends one text and begins the next: the same.
+        // A doubled quote ends one string and begins the next, which has the same effect here.
         [b'\'', ..] => through("'", 1),
         [b'"', ..] => through("\"", 1),
         [b'-', b'-', ..] => through("\n", 2),
@@ -150,7 +153,7 @@ fn untouched(text: &str) -> usize {
     }
 }
 
-/// Values as PostgreSQL writes an array of texts.
+/// The values as a PostgreSQL literal of type `text[]`.
 fn array(values: &[Value]) -> String {
     let mut text = String::from("{");
     for (n, value) in values.iter().enumerate() {

@@ -1,6 +1,6 @@
-//! The tables of folds: a key, and a column for each of the table's.
+//! The tables of folds: a key column, and a column for each column of the table.
 //!
-//! One statement loads the rows a batch touches, one writes those that changed, one removes those that went.
+//! One statement loads the rows that a batch touches, one writes the changed rows, and one deletes.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -67,7 +67,7 @@ impl FoldRows for Tx {
         if !known.is_empty() && !table.columns.is_empty() {
             let updated = self.write_all(update_sql(&name, table), table, &known).await?;
             if updated < known.len() as u64 {
-                // Somebody removed some of them.
+                // Somebody else has deleted some of the rows.
                 self.write_all(upsert_sql(&name, table), table, &known).await?;
             }
         }
@@ -80,7 +80,7 @@ impl FoldRows for Tx {
 }
 
 impl Tx {
-    /// One statement for all rows, with an array for each column.
+    /// Writes all rows in one statement, with an array for each column.
     async fn write_all(
         &mut self,
         sql: String,
@@ -101,10 +101,10 @@ fn create_sql(name: &str, table: &Table) -> String {
     let mut sql = format!("CREATE TABLE {name} ({key} {} PRIMARY KEY", type_sql(table.key.ty));
     for column in &table.columns {
         let null = if column.nullable { "" } else { " NOT NULL" };
-        // Writing to a `String` can't fail; so below.
+        // Writing to a `String` can't fail. The same holds below.
         let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
     }
-    // Room for rows to change in their place, which saves the indexes a write.
+    // Leaves room to update rows in place, which saves writes to the indexes.
     sql.push_str(") WITH (fillfactor = 70);");
     for index in &table.indexes {
         let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
@@ -121,12 +121,12 @@ fn type_sql(ty: ColumnType) -> &'static str {
         ColumnType::Boolean => "boolean",
         ColumnType::Timestamp => "timestamptz",
         ColumnType::Uuid => "uuid",
-        // Keeps the text as it is; `jsonb` would not.
+        // `json` keeps the text unchanged; `jsonb` does not.
         ColumnType::Json => "json",
     }
 }
 
-/// The type a value travels as: what is text to serde is cast by the server.
+/// The type in which a value is sent. The server casts what serde writes as text.
 fn wire_type(ty: ColumnType) -> &'static str {
     match ty {
         ColumnType::BigInt => "bigint",
@@ -177,7 +177,7 @@ fn upsert_sql(name: &str, table: &Table) -> String {
     )
 }
 
-/// Half of what an upsert costs: no insertion is tried first.
+/// Costs half as much as an upsert, which tries to insert first.
 fn update_sql(name: &str, table: &Table) -> String {
     let (mut arrays, mut aliases, mut sets) = ("$1::text[]".to_owned(), "k".to_owned(), Vec::new());
     for (n, column) in table.columns.iter().enumerate() {
@@ -195,7 +195,7 @@ fn update_sql(name: &str, table: &Table) -> String {
 
 type Bound<'q> = Query<'q, Postgres, PgArguments>;
 
-/// One column of all rows, as one array.
+/// Binds one column of all rows as an array.
 fn bind_column<'q>(query: Bound<'q>, column: &Column, values: impl Iterator<Item = &'q Value>) -> Bound<'q> {
     match wire_type(column.ty) {
         "bigint" => query.bind(values.map(whole).collect::<Vec<Option<i64>>>()),

@@ -1,16 +1,16 @@
-//! The framework's tables in a read-model database, by version, in the schema `ees`.
+//! The framework's tables in a read-model database, in the schema `ees`, and their migrations.
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Connection, PgConnection, SqlSafeStr};
 
 use super::ConnectError;
 
-/// The table that says which steps were taken.
+/// The table of the migrations that were applied.
 const VERSIONS: &str = "ees.migrations";
-/// `eesproje` in ASCII: whoever migrates holds this lock.
+/// `eesproje` in ASCII. A migration holds this advisory lock.
 const MIGRATION_LOCK: i64 = 0x6565_7370_726f_6a65;
 
-/// One step a version; a step that was released never changes.
+/// One migration for each version. A released migration never changes.
 fn migrator() -> Migrator {
     let step = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -21,12 +21,13 @@ fn migrator() -> Migrator {
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees");
-    // Its own lock belongs to a session, and a pooling proxy may give every statement another one.
+    // The migrator's own lock belongs to a session, but a pooling proxy may run each statement in another
+    // one.
     migrator.set_locking(false);
     migrator
 }
 
-/// Brings the database to this version, in one transaction that nobody else can be in.
+/// Migrates the database to this version, in one transaction that excludes other migrations.
 pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) -> Result<(), ConnectError> {
     let migrator = migrator();
     let newest = migrator.iter().map(|step| step.version).max();
@@ -37,24 +38,22 @@ pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) 
         _ => {}
     }
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *tx).await?;
-    // A session remembers that there was no such schema until it locks a table; whoever had the lock may have made it.
+    // The session caches that the schema did not exist until it locks a table. The previous holder of the
+    // lock may have created it.
     sqlx::query("SELECT count(*) FROM pg_catalog.pg_namespace").execute(&mut *tx).await?;
     match migrator.run_direct(None, &mut *tx, false).await {
         Ok(()) => Ok(tx.commit().await?),
         Err(MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => Err(newer()),
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(error.into()),
-        Err(other) => Err(ConnectError::new("its tables could not be prepared", Some(other.into()))),
+        Err(other) => Err(ConnectError::new("the tables of ees could not be migrated", Some(other.into()))),
     }
 }
 
 fn newer() -> ConnectError {
-    ConnectError::new(
-        "the database was used by a newer version of ees; use that version or a later one",
-        None,
-    )
+    ConnectError::new("a newer version of ees has used this database: use that version or a later one", None)
 }
 
-/// The newest step taken, if any was.
+/// The newest migration that was applied, if any.
 async fn version(connection: &mut PgConnection) -> Result<Option<i64>, ConnectError> {
     let there: Option<String> =
         sqlx::query_scalar("SELECT to_regclass('ees.migrations')::text").fetch_one(&mut *connection).await?;
@@ -63,6 +62,8 @@ async fn version(connection: &mut PgConnection) -> Result<Option<i64>, ConnectEr
     }
     match connection.list_applied_migrations(VERSIONS).await {
         Ok(applied) => Ok(applied.iter().map(|step| step.version).max()),
-        Err(other) => Err(ConnectError::new("its version can't be read", Some(other.into()))),
+        Err(other) => {
+            Err(ConnectError::new("the version of the tables of ees can't be read", Some(other.into())))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Schemas that change places, and the rights on what is in them.
+//! Swaps schemas, and copies the rights on their tables.
 
 use sqlx::AssertSqlSafe;
 
@@ -8,8 +8,8 @@ use crate::database::Grant;
 use crate::error::BoxError;
 
 impl Tx {
-    /// Readers resolve a name when they plan, and plan again when a schema was renamed: they find the one or the other,
-    /// never neither. Renaming locks no table.
+    /// Renaming a schema locks no table. Readers resolve a name when they plan, and plan again after a
+    /// rename, so they always find one of the two schemas.
     pub(super) async fn swap_schemas(
         &mut self,
         live: &str,
@@ -29,7 +29,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes back what was granted in a schema on what the other one has too.
+    /// Revokes the rights in `standby` on everything that `live` has too.
     async fn revoke_what_both_have(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
         let revokes: Vec<String> = sqlx::query_scalar(
             "SELECT format('REVOKE ALL ON SCHEMA %I FROM %s', n.nspname,
@@ -68,7 +68,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Views and foreign keys in other schemas, which would go with this one.
+    /// Views and foreign keys in other schemas that depend on this schema and would be dropped with it.
     pub(super) async fn dependents(&mut self, schema: &str) -> Result<Vec<String>, BoxError> {
         let dependents = sqlx::query_scalar(
             "SELECT DISTINCT format('%I.%I', their.nspname, v.relname)
@@ -89,12 +89,12 @@ impl Tx {
         Ok(dependents.bind(schema).fetch_all(self.inner()).await?)
     }
 
-    /// The rights on the tables of a schema, and on the schema.
+    /// The rights on a schema and on its tables.
     pub(super) async fn grants_in(&mut self, schema: &str) -> Result<Vec<Grant>, BoxError> {
         self.grants_of(schema, schema).await
     }
 
-    /// The rights in one schema, as statements that give them in another.
+    /// The rights in one schema, as statements that grant them in another.
     async fn grants_of(&mut self, from: &str, to: &str) -> Result<Vec<Grant>, BoxError> {
         let grants: Vec<(String, String)> = sqlx::query_as(
             "SELECT $2 AS relation, format('GRANT %s ON SCHEMA %s TO %s', a.privilege_type, $2,
@@ -134,7 +134,7 @@ impl Tx {
         Ok(grants.into_iter().map(|(table, statement)| Grant { table, statement }).collect())
     }
 
-    /// Tables that are not there any more are passed over.
+    /// Grants rights again. Leaves out tables that no longer exist.
     pub(super) async fn grant_again(&mut self, grants: &[Grant]) -> Result<(), BoxError> {
         for Grant { table, statement } in grants {
             let there: bool =

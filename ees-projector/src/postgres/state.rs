@@ -38,7 +38,7 @@ impl Transaction for Tx {
     }
 
     async fn snapshot(&mut self) -> Result<(), BoxError> {
-        // A new transaction, because what it began with may have looked at the database already.
+        // Begins a new transaction: the current one may have read from the database already.
         let anew = "COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;
             SET LOCAL idle_in_transaction_session_timeout = '10s'";
         sqlx::raw_sql(anew).execute(self.inner()).await?;
@@ -62,7 +62,7 @@ impl Transaction for Tx {
     }
 
     async fn open_transactions(&mut self) -> Result<HashSet<String>, BoxError> {
-        // Of sessions of other users one may not see more than that there is a transaction.
+        // Sessions of other users show only that they have a transaction.
         let open: Vec<String> = sqlx::query_scalar(
             "SELECT l.virtualtransaction FROM pg_locks l JOIN pg_stat_activity a USING (pid)
              WHERE l.locktype = 'virtualxid' AND a.datname = current_database() AND a.usesysid IS NOT NULL
@@ -80,7 +80,7 @@ impl Transaction for Tx {
         back: bool,
     ) -> Result<(), BoxError> {
         self.swap_schemas(live.name(), standby.name(), back).await?;
-        // Whoever had the one may not be able to work on the other.
+        // A worker that had the lease of one read model may not be able to run the other.
         sqlx::query("UPDATE ees.projections SET owner = NULL, leased_until = NULL WHERE name IN ($1, $2)")
             .bind(live.name())
             .bind(standby.name())
@@ -89,18 +89,18 @@ impl Transaction for Tx {
         self.swap_parked(live.name(), standby.name()).await
     }
 
-    /// The row first, as every step does, so that the two wait for one another. Without a row, a schema of that name is
-    /// somebody else's.
+    /// Deletes the row first, as every step writes it first, so that the two wait for each other. Without a
+    /// row, a schema of that name belongs to somebody else and stays.
     async fn discard(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
         let row = sqlx::query("DELETE FROM ees.projections WHERE name = $1").bind(model.name());
         if row.execute(self.inner()).await?.rows_affected() == 0 {
             return Ok(());
         }
-        let theirs = self.dependents(model.name()).await?;
-        if !theirs.is_empty() {
-            let theirs = theirs.join(", ");
+        let dependents = self.dependents(model.name()).await?;
+        if !dependents.is_empty() {
+            let dependents = dependents.join(", ");
             return Err(format!(
-                "it can't be dropped, because of {theirs}, made by others: drop these first"
+                "objects in other schemas depend on the read model: {dependents}. Drop these first"
             )
             .into());
         }
@@ -118,7 +118,7 @@ impl Transaction for Tx {
         self.grant_again(grants).await
     }
 
-    /// Makes the schema as well.
+    /// Also creates the schema.
     async fn insert(&mut self, model: &ReadModelId, state: &ProjectionState) -> Result<bool, BoxError> {
         let inserted = sqlx::query(
             "INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)
@@ -131,7 +131,7 @@ impl Transaction for Tx {
         let make = AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\""));
         sqlx::raw_sql(make).execute(self.inner()).await.map_err(|error| match error.as_database_error() {
             Some(answer) if answer.code().as_deref() == Some(DUPLICATE_SCHEMA) => BoxError::from(format!(
-                "the database has a schema \"{schema}\" already, which no projection has made: rename or drop it, or \
+                "the database already has a schema \"{schema}\" that no projection created: rename or drop it, or \
                  give the projection another name"
             )),
             _ => error.into(),
@@ -139,7 +139,7 @@ impl Transaction for Tx {
         self.replace(model, Position { next: Checkpoint::START, epoch: 0 }, state).await
     }
 
-    /// Steps into the schema as well.
+    /// Also sets the search path to the schema.
     async fn replace(
         &mut self,
         model: &ReadModelId,
@@ -231,7 +231,7 @@ impl Transaction for Tx {
     }
 
     async fn pause_partitions(&mut self, model: &ReadModelId, pause: Option<&Pause>) -> Result<(), BoxError> {
-        // In the order in which all take them.
+        // Locks the rows in the order that every transaction uses.
         self.partitions(model, true).await?;
         sqlx::query("UPDATE ees.projections SET pause = $2, epoch = epoch + 1 WHERE starts_with(name, $1)")
             .bind(format!("{}/", model.name()))
@@ -280,12 +280,12 @@ fn state(row: &PgRow) -> Result<ProjectionState, BoxError> {
     })
 }
 
-/// The checkpoint a projection reads next, as of the same moment as other queries in the same transaction (of the
-/// isolation level `REPEATABLE READ`); `None` when it was never started here. For read models that show how fresh they
-/// are.
+/// The checkpoint that a projection reads next; `None` when the projection was never started in this
+/// database. Use it in a transaction of isolation level `REPEATABLE READ` with your own queries, to show how
+/// fresh the read model is: both then come from the same moment.
 ///
 /// # Errors
-/// The database's.
+/// An error of the database.
 pub async fn checkpoint(connection: &mut sqlx::PgConnection, name: &str) -> sqlx::Result<Option<Checkpoint>> {
     let place = sqlx::query_scalar(
         "SELECT coalesce((SELECT min(p.checkpoint) FROM ees.projections p WHERE starts_with(p.name, $1 || '/')), checkpoint)

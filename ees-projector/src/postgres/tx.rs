@@ -1,4 +1,4 @@
-//! A transaction, inside the schema of one read model.
+//! A transaction in the schema of one read model.
 
 use std::sync::Arc;
 
@@ -8,24 +8,25 @@ use super::queue::Queue;
 use super::sql::quoted;
 use crate::error::BoxError;
 
-/// The transaction has failed: it takes no more statements.
+/// SQLSTATE of a statement in a transaction that has failed.
 const FAILED: &str = "25P02";
 
-/// A transaction on a read-model database: your statements run on [`connection`](Tx::connection).
+/// A transaction on a read-model database. Your statements run on its [`connection`](Tx::connection).
 ///
-/// They name the read model's tables plainly: the search path is its schema, then `public`. Don't `await` anything but
-/// the database between them, and don't end the transaction: the framework commits.
+/// Name your tables without a schema: the search path is the read model's schema, then `public`. Don't
+/// `await` anything but the database between your statements. Don't end the transaction: the framework
+/// commits, and refuses a batch whose transaction was ended.
 pub struct Tx {
     inner: sqlx::Transaction<'static, Postgres>,
-    /// Where the read model's tables lie, once it is known which one it is.
+    /// The schema of the read model, once the transaction has entered it.
     schema: Option<Arc<str>>,
-    /// Who this process is.
+    /// The id of this process's worker.
     pub(super) worker: Arc<str>,
-    /// The transaction's id, once it has entered a read model.
+    /// The id of the transaction, once it has entered a read model.
     id: Option<String>,
-    /// Whether the projection has run statements of its own.
+    /// Whether the projection has used the connection.
     lent: bool,
-    /// Statements that wait to be sent together.
+    /// Queued statements.
     pub(super) queued: Queue,
 }
 
@@ -39,7 +40,7 @@ impl Tx {
         self.id = Some(id);
     }
 
-    /// A table's name with its schema, so that a plan made for one read model is never used for another.
+    /// A table's name with its schema. A cached plan for one read model is then never used for another.
     pub(super) fn qualified(&self, table: &str) -> String {
         match &self.schema {
             Some(schema) => format!("{}.{}", quoted(schema), quoted(table)),
@@ -47,7 +48,8 @@ impl Tx {
         }
     }
 
-    /// The connection, inside the transaction. What was [queued](Tx::queue) has not run yet: see [`flush`](Tx::flush).
+    /// The connection, inside the transaction. [Queued](Tx::queue) statements may not have run yet: see
+    /// [`flush`](Tx::flush).
     pub fn connection(&mut self) -> &mut PgConnection {
         self.lent = true;
         &mut self.inner
@@ -68,8 +70,8 @@ impl Tx {
         Ok(self.inner.commit().await?)
     }
 
-    /// Whether the projection has left the transaction as it was. PostgreSQL answers the COMMIT of one that has failed by
-    /// a rollback, and that of one that is over by a warning: neither is an error.
+    /// Checks that the projection has not ended or broken the transaction. PostgreSQL answers the COMMIT of a
+    /// failed transaction by a rollback, and that of an ended one by a warning: neither is an error.
     async fn is_whole(&mut self) -> Result<(), BoxError> {
         let asked = sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned()::text");
         let id: Result<Option<String>, sqlx::Error> = asked.fetch_one(&mut *self.inner).await;
@@ -79,7 +81,7 @@ impl Tx {
                 Err("the projection ended the framework's transaction: it must not COMMIT or ROLLBACK".into())
             }
             Err(error) if error.as_database_error().and_then(|e| e.code()).as_deref() == Some(FAILED) => {
-                Err("a statement failed and the projection went on: it must return the error, or run the \
+                Err("a statement failed, but the projection continued: it must return the error, or run the \
                      statement in a savepoint"
                     .into())
             }

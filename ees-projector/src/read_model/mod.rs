@@ -1,9 +1,10 @@
-//! The tables of folds: which columns there are, and what a row holds.
+//! The tables of folds: their columns, and how a state becomes a row.
 //!
-//! Most users need [`ReadModel`] and [`Table`] only; a [`database`](crate::database) of your own also sees the rest.
+//! Most users need only [`ReadModel`] and [`Table`]. A [`database`](crate::database) of your own uses the
+//! other types too.
 //!
-//! `table` says which columns there are, `value` what one of them holds; `write` makes a row of a state and `read` a
-//! state of a row, both through serde.
+//! The modules: `table` has the columns, `value` what a column of a row holds, `write` turns a state into a
+//! row, and `read` a row into a state, both through serde.
 
 mod read;
 mod table;
@@ -18,12 +19,12 @@ pub(crate) use write::to_row;
 pub use table::{Column, ColumnType, Index, InvalidTable, Table};
 pub use value::{Change, Row, Value};
 
-/// A fold's state that has columns: one a field.
+/// A fold's state with columns: one for each field.
 ///
-/// For a state that is queried by other things than its key, or by programs that want columns. Any other state is
-/// kept as one JSON document ([`Table::document`]), which needs no more than serde.
+/// Choose it for a state that you query by more than its key, or that other programs read with SQL. Without
+/// it, a fold keeps its state as one JSON document ([`Table::document`]), which needs serde only.
 ///
-/// Derived, with the feature `derive` (on unless switched off), and given to the fold:
+/// Derive it (feature `derive`, on by default), and return its table from the fold:
 ///
 /// ```
 /// use ees_projector::{Fold, ReadModel, Recorded, Table};
@@ -88,16 +89,16 @@ pub use value::{Change, Row, Value};
 /// # }
 /// ```
 ///
-/// Written by hand it returns a [`Table`] whose columns have the names that serde gives the fields.
+/// An implementation by hand returns a [`Table`] whose columns have the names that serde gives to the fields.
 ///
 /// # Errors
-/// A state that does not fit its table (a `u64` above `i64::MAX`, a number that is none, text in a `bigint` column)
-/// fails the event that made it: the projection pauses or parks, and says which column.
+/// A state may not fit its table: a `u64` above `i64::MAX`, NaN, text in a `bigint` column. The event that
+/// made it then fails: the projection pauses or parks the stream, and the error names the column.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no columns",
     note = "derive `ReadModel` for it, or leave out `Fold::table` to keep it as a JSON document"
 )]
 pub trait ReadModel {
-    /// Its table.
+    /// The table of this state.
     fn table() -> Table;
 }

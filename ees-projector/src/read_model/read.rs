@@ -1,4 +1,4 @@
-//! From a row to the state it was made of.
+//! Turns a row back into the state that it was made from.
 
 use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
 use serde::de::{
@@ -9,7 +9,7 @@ use serde::forward_to_deserialize_any;
 use super::table::{Column, Table};
 use super::value::{RowError, Value};
 
-/// The state that a row was made of.
+/// The state that a row was made from.
 pub(crate) fn from_row<S: DeserializeOwned>(table: &Table, row: &[Value]) -> Result<S, RowError> {
     let read = match row {
         [Value::Json(text)] if table.is_document() => serde_json::from_str(text).map_err(RowError::new),
@@ -18,7 +18,7 @@ pub(crate) fn from_row<S: DeserializeOwned>(table: &Table, row: &[Value]) -> Res
     read.map_err(|error| error.of(table))
 }
 
-/// A row as a struct: a field for each column.
+/// Presents a row to serde as a struct with a field for each column.
 struct Columns<'de> {
     columns: &'de [Column],
     row: &'de [Value],
@@ -61,7 +61,7 @@ impl<'de> MapAccess<'de> for Columns<'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, RowError> {
         let Some((column, value)) = self.value.take() else {
-            return Err(RowError::new("a value before its name"));
+            return Err(RowError::new("serde asked for a value before its name"));
         };
         read(value, seed).map_err(|error| error.in_column(column))
     }
@@ -75,7 +75,7 @@ fn read<'de, V: DeserializeSeed<'de>>(value: &'de Value, seed: V) -> Result<V::V
     Ok(read)
 }
 
-/// One value that is not JSON.
+/// Presents a value that is not JSON to serde.
 struct Cell<'de>(&'de Value);
 
 impl<'de> Deserializer<'de> for Cell<'de> {
@@ -124,7 +124,7 @@ impl<'de> Deserializer<'de> for Cell<'de> {
     }
 }
 
-/// A unit variant by its name.
+/// Presents a unit variant to serde, by its name.
 struct Variant<'de>(&'de str);
 
 impl<'de> EnumAccess<'de> for Variant<'de> {

@@ -1,4 +1,4 @@
-//! A table: its name, what names a row, and what a row holds.
+//! A table: its name, its key, its columns and its indexes.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -6,20 +6,21 @@ use std::collections::BTreeSet;
 use super::value::RowError;
 use crate::projection::is_name;
 
-/// The table of a fold, as [`Fold::table`](crate::Fold::table) gives it.
+/// The table of a fold, as [`Fold::table`](crate::Fold::table) returns it.
 ///
-/// A table belongs to one fold: it is made, wiped and dropped with it. When it changes in any way, raise the fold's
-/// version, so that it is built anew; a table of an old name stays, and is yours to drop.
+/// A table belongs to one fold, which creates, clears and drops it. When you change the table in any way,
+/// raise the fold's version, so that the read model is rebuilt. When you rename the table, the old one stays:
+/// drop it yourself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Table {
-    /// Its name, by the rules of [`Projection::name`](crate::Projection::name).
+    /// Its name. The rules of [`Projection::name`](crate::Projection::name) hold.
     pub name: Cow<'static, str>,
-    /// What names a row.
+    /// The key column. It identifies a row.
     pub key: Column,
-    /// What a row holds, without the key.
+    /// The other columns.
     pub columns: Vec<Column>,
-    /// What rows are found by, other than the key.
+    /// The indexes besides the primary key.
     pub indexes: Vec<Index>,
     document: bool,
 }
@@ -28,45 +29,45 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Column {
-    /// Its name, by the rules of a table's name; that of the field as serde writes it.
+    /// Its name: the name that serde gives to the field. The rules for table names hold.
     pub name: Cow<'static, str>,
-    /// What it holds.
+    /// The type of its values.
     pub ty: ColumnType,
-    /// Whether it may hold nothing: the field is an `Option`.
+    /// Whether it may be NULL: the field is an `Option`.
     pub nullable: bool,
 }
 
-/// What a [`Column`] holds. Every database has these, each in its own way.
+/// The type of a [`Column`]. Every database has these types, each in its own form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ColumnType {
-    /// Text; also a unit variant of an enum, by its name.
+    /// Text. Also a unit variant of an enum, as its name.
     Text,
-    /// A whole number, as an `i64` can hold it.
+    /// A whole number in the range of an `i64`.
     BigInt,
-    /// An `f64` that is a number: neither NaN nor infinite.
+    /// A finite `f64`: neither NaN nor infinite.
     Double,
-    /// True or false.
+    /// `true` or `false`.
     Boolean,
-    /// A moment that serde writes as RFC 3339 text, such as [`ees_store::Timestamp`]. Text on SQLite;
-    /// `timestamptz` on PostgreSQL, which has microseconds and no finer.
+    /// A time that serde writes as RFC 3339 text, such as [`ees_store::Timestamp`]. Text on SQLite,
+    /// `timestamptz` on PostgreSQL, which keeps microseconds.
     Timestamp,
-    /// A UUID that serde writes as text, in lower case and with hyphens. Text on SQLite.
+    /// A UUID that serde writes as text, in lower case with hyphens. Text on SQLite.
     Uuid,
-    /// Anything else that serde can write, as JSON text.
+    /// Any other value that serde can write, as JSON text.
     Json,
 }
 
-/// An index of a [`Table`]. Not unique: rows of one batch are written one after the other, and may pass through states
-/// that a unique index would refuse.
+/// An index of a [`Table`]. It is never unique: the rows of a batch are written one after the other, and a
+/// unique index could refuse a state in between.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Index {
-    /// The columns, the most significant first.
+    /// Its columns, the most significant first.
     pub columns: Vec<Cow<'static, str>>,
 }
 
-/// A table that no database could have. The message says why.
+/// A table definition that is invalid. The message says why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("table \"{table}\": {detail}")]
 pub struct InvalidTable {
@@ -74,53 +75,55 @@ pub struct InvalidTable {
     detail: String,
 }
 
+const NAME_RULE: &str =
+    "a name begins with a letter, has at most 48 lower-case letters, digits and _, and is not reserved";
+
 impl Table {
-    /// A table without columns yet.
+    /// A table without columns. Add them by [`with_column`](Self::with_column).
     pub fn new(name: impl Into<Cow<'static, str>>, key: Column) -> Self {
         Self { name: name.into(), key, columns: Vec::new(), indexes: Vec::new(), document: false }
     }
 
-    /// A table that keeps each state whole: `key` (text), `state` (JSON). For any state that serde can write.
+    /// A table with the columns `key` (text) and `state` (JSON), which keeps each state as one JSON document.
+    /// Choose it for any state that serde can write. Default of [`Fold::table`](crate::Fold::table).
     pub fn document(name: impl Into<Cow<'static, str>>) -> Self {
         let table = Self::new(name, Column::new("key", ColumnType::Text));
         Self { document: true, ..table.with_column(Column::new("state", ColumnType::Json)) }
     }
 
-    /// The table with one more column.
+    /// Adds a column.
     #[must_use]
     pub fn with_column(mut self, column: Column) -> Self {
         self.columns.push(column);
         self
     }
 
-    /// The table with one more index, over columns that it has.
+    /// Adds an index over columns of the table.
     #[must_use]
     pub fn with_index<C: Into<Cow<'static, str>>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.indexes.push(Index { columns: columns.into_iter().map(Into::into).collect() });
         self
     }
 
-    /// Whether its one column is the whole state.
+    /// Whether the table keeps each state as one JSON document.
     pub fn is_document(&self) -> bool {
         self.document
     }
 
-    /// Whether every database could have it.
+    /// Checks that every database accepts the table.
     ///
     /// # Errors
-    /// [`InvalidTable`]: a name breaks a rule or is there twice, an index is over a column that is not there, or the
-    /// key is of a type that can't name rows.
+    /// Returns [`InvalidTable`] when a name breaks a rule or occurs twice, when an index names an unknown
+    /// column or none, or when the key is nullable or has a type other than text, bigint or uuid.
     pub fn check(&self) -> Result<(), InvalidTable> {
         let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
         if !is_name(&self.name) {
-            return refuse(
-                "the name is not lower-case letters, digits and _, or too long, or reserved".to_owned(),
-            );
+            return refuse(format!("the name is not allowed: {NAME_RULE}"));
         }
         let mut names = BTreeSet::new();
         for Column { name, .. } in std::iter::once(&self.key).chain(&self.columns) {
             if !is_name(name) {
-                return refuse(format!("the column name \"{name}\" is not lower-case letters, digits and _"));
+                return refuse(format!("the column name \"{name}\" is not allowed: {NAME_RULE}"));
             }
             if !names.insert(name) {
                 return refuse(format!("there are two columns named \"{name}\""));
@@ -132,16 +135,16 @@ impl Table {
             return refuse("the key must be text, bigint or uuid, and not nullable".to_owned());
         }
         match self.indexes.iter().flat_map(|index| &index.columns).find(|name| !names.contains(name)) {
-            Some(name) => refuse(format!("an index is over \"{name}\", which is no column")),
+            Some(name) => refuse(format!("an index names \"{name}\", but there is no such column")),
             None if self.indexes.iter().any(|index| index.columns.is_empty()) => {
-                refuse("an index is over no column".to_owned())
+                refuse("an index has no columns".to_owned())
             }
             None => Ok(()),
         }
     }
 
-    /// Whether this text can be a row's key. One row has one text: were `7` and `07` both taken, they would be two rows
-    /// to the fold and one to the database.
+    /// Checks that a text can be the key of a row. Each key has one text only: if both `7` and `07` were
+    /// accepted, they would be two rows for the fold and one row in the database.
     pub(crate) fn check_key(&self, key: &str) -> Result<(), RowError> {
         let fits = match self.key.ty {
             ColumnType::BigInt => key.parse().is_ok_and(|number: i64| number.to_string() == key),
@@ -157,12 +160,12 @@ impl Table {
 }
 
 impl Column {
-    /// A column that always holds something.
+    /// A column that is not nullable.
     pub fn new(name: impl Into<Cow<'static, str>>, ty: ColumnType) -> Self {
         Self { name: name.into(), ty, nullable: false }
     }
 
-    /// The column that may hold nothing.
+    /// Makes the column nullable.
     #[must_use]
     pub fn nullable(self) -> Self {
         Self { nullable: true, ..self }

@@ -205,7 +205,9 @@ fn a_state_that_does_not_fit_its_table_is_refused_by_name() {
     assert!(
         refusal(&|| to_row(&table, &Wrong { amount: [5] })).contains("a tuple does not fit a BigInt column")
     );
-    assert!(refusal(&|| to_row(&table, &Wrong { amount: None::<i64> })).contains("it is not nullable"));
+    assert!(
+        refusal(&|| to_row(&table, &Wrong { amount: None::<i64> })).contains("the column is not nullable")
+    );
     assert!(refusal(&|| to_row(&table, &5)).contains("the state is a number"));
     assert!(refusal(&|| to_row(&table, &account())).contains("no column for the field owner"));
 }

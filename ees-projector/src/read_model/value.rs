@@ -1,25 +1,25 @@
-//! What a column of a row holds.
+//! The values of a row.
 
 use std::fmt::{self, Display};
 
 use super::table::{Column, Table};
 
-/// What one column of a row holds.
+/// The value of one column of a row.
 ///
-/// Comparable, so that only rows that changed are written.
+/// Values can be compared, so that only changed rows are written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Nothing, in a column that is nullable.
+    /// NULL, in a nullable column.
     Null,
-    /// Of a `Boolean` column.
+    /// For a `Boolean` column.
     Bool(bool),
-    /// Of a `BigInt` column.
+    /// For a `BigInt` column.
     Int(i64),
-    /// Of a `Double` column; a number.
+    /// For a `Double` column. Always finite.
     Float(f64),
-    /// Of a `Text`, `Timestamp` or `Uuid` column.
+    /// For a `Text`, `Timestamp` or `Uuid` column.
     Text(String),
-    /// Of a `Json` column, as JSON text.
+    /// For a `Json` column, as JSON text.
     Json(String),
 }
 
@@ -59,17 +59,17 @@ impl<T: Into<Self>> From<Option<T>> for Value {
     }
 }
 
-/// A row without its key: a value for each of the table's columns, in their order.
+/// A row without its key: one value for each of the table's columns, in their order.
 pub type Row = Vec<Value>;
 
-/// What becomes of a row.
+/// A change of one row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The text of its key.
+    /// The key, as text.
     pub key: String,
-    /// Whether it was there when it was loaded.
+    /// Whether the row existed when it was loaded.
     pub existed: bool,
-    /// What it is now; `None` removes it.
+    /// The new row; `None` deletes it.
     pub row: Option<Row>,
 }
 

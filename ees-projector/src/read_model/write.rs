@@ -1,4 +1,4 @@
-//! From a state to its row.
+//! Turns a state into its row.
 
 use std::fmt::Display;
 
@@ -17,7 +17,7 @@ pub(crate) fn to_row<S: Serialize>(table: &Table, state: &S) -> Result<Row, RowE
     row.map_err(|error| error.of(table))
 }
 
-/// Refuses what a serializer has no place for, each by what it is.
+/// Refuses the types that a serializer can't take. The error names the type.
 macro_rules! refused {
     ($($what:literal: $method:ident $(<$t:ident>)? ($($argument:ty),*) -> $ok:ty;)+) => {
         $(fn $method $(<$t: ?Sized + Serialize>)? (self, $(_: $argument),*) -> Result<$ok, RowError> {
@@ -26,13 +26,13 @@ macro_rules! refused {
     };
 }
 
-/// A struct as a row: a column for each field.
+/// Writes a struct as a row: a column for each field.
 struct Columns<'a>(&'a [Column]);
 
 impl Columns<'_> {
     fn refuse(&self, what: &str) -> RowError {
         RowError::new(format_args!(
-            "the state is {what}, and only a struct has columns: keep it as a document"
+            "the state is {what}, and only a struct has columns: keep the state as a document (`Table::document`)"
         ))
     }
 }
@@ -92,7 +92,7 @@ impl<'a> Serializer for Columns<'a> {
 
 struct Fields<'a> {
     columns: &'a [Column],
-    /// Where the next field goes when the columns are in the order of the fields, as they are when derived.
+    /// The index of the next column, if the columns are in the order of the fields. Derived tables are.
     next: usize,
     row: Row,
 }
@@ -124,7 +124,8 @@ impl SerializeStruct for Fields<'_> {
         let missing = |(column, value): &(&Column, &Value)| !column.nullable && **value == Value::Null;
         match self.columns.iter().zip(&self.row).find(missing) {
             Some((column, _)) => {
-                Err(RowError::new("it is not nullable, and there is nothing for it").in_column(column))
+                Err(RowError::new("the column is not nullable, but the state has no value for it")
+                    .in_column(column))
             }
             None => Ok(self.row),
         }
@@ -136,17 +137,17 @@ fn write<T: ?Sized + Serialize>(column: &Column, field: &T) -> Result<Value, Row
         return field.serialize(Cell(column.ty));
     }
     let text = serde_json::to_string(field).map_err(RowError::new)?;
-    // As in JSON itself, nothing and a null are one.
+    // NULL and a JSON `null` are the same here.
     Ok(if column.nullable && text == "null" { Value::Null } else { Value::Json(text) })
 }
 
-/// One field that is not JSON.
+/// Writes a field that is not JSON.
 struct Cell(ColumnType);
 
 impl Cell {
     fn refuse(&self, what: &str) -> RowError {
         RowError::new(format_args!(
-            "{what} does not fit a {:?} column; #[read_model(json)] takes everything",
+            "{what} does not fit a {:?} column; a column with #[read_model(json)] takes any value",
             self.0
         ))
     }
@@ -209,7 +210,7 @@ impl Serializer for Cell {
 
     fn serialize_f64(self, number: f64) -> Result<Value, RowError> {
         match self.0 {
-            // Not every database keeps these: one would read back as nothing.
+            // Not every database stores these: some would read back as NULL.
             ColumnType::Double if !number.is_finite() => {
                 Err(RowError::new(format_args!("{number} is no number")))
             }

@@ -1,4 +1,4 @@
-//! What operators did.
+//! The audit: what operators did.
 
 use ees_store::{Checkpoint, Timestamp};
 use rusqlite::params;
@@ -56,7 +56,7 @@ impl AuditRows for Tx {
         audit_before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
-        // The oldest by number, so that a look at nothing but young ones stays short.
+        // Reads the oldest rows by id, so that a sweep that finds only young rows stays short.
         let mut delete = self.connection().prepare_cached(
             "DELETE FROM ees_audit WHERE id IN (
                 SELECT id FROM (SELECT id, at FROM ees_audit WHERE projection = ?1 ORDER BY id LIMIT ?3) WHERE at < ?2

@@ -1,4 +1,4 @@
-//! A reactor's ledger of effects.
+//! The ledger of effects of each reactor.
 
 use std::time::Duration;
 

@@ -1,9 +1,10 @@
 //! Read models in SQLite files.
 //!
-//! - [`Database`] is one file; give each projection its own, so that they don't wait for each other.
-//! - [`Tx`] is its transaction, on which a [`Projection`](crate::Projection) runs its statements.
-//! - `state` keeps the projections' rows; `parked` what is parked; `audit` what operators did; `effects` the ledgers of
-//!   reactors; `rows` the tables of folds.
+//! - [`Database`] is one file. Give each projection its own file, so that projections don't wait for each
+//!   other.
+//! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
+//! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
+//!   `effects` the ledgers of reactors, `rows` the tables of folds.
 
 mod audit;
 mod effects;
@@ -23,31 +24,34 @@ use tokio::sync::{Mutex, Semaphore};
 use crate::database;
 use crate::error::BoxError;
 
-/// The driver, for [`Tx::connection`] and [`Database::read`].
+/// The SQLite driver, as [`Tx::connection`] and [`Database::read`] use it.
 pub use rusqlite;
 pub use state::checkpoint;
-use tx::Lasts;
+use tx::Durability;
 pub use tx::Tx;
 
-/// A read-model database in one SQLite file. Clones share it.
+/// A read-model database in one SQLite file. Clones share it. Choose it when one process runs the
+/// projections; for several processes, use PostgreSQL or DynamoDB.
 ///
-/// One transaction writes at a time, also between processes; reads run beside it. The file is in WAL mode and synced
-/// at checkpoints, not at every commit: after a loss of power the last batches may be gone, rows and checkpoint
-/// together, and are applied again. What a reactor's ledger has is synced at every commit.
+/// One transaction writes at a time, also across processes. Reads run at the same time as a write.
+///
+/// The file is in WAL mode. SQLite syncs it at its checkpoints, not at every commit. After a power loss the
+/// last batches may be missing: their rows and the projection's position together, so the worker applies them
+/// again. Entries of a reactor's ledger are synced at every commit.
 #[derive(Clone)]
 pub struct Database {
     path: Arc<PathBuf>,
-    /// Closed before the writer: SQLite folds the `-wal` file into the database when the last connection closes, if
-    /// that one may write.
+    /// These close before the writer. SQLite merges the `-wal` file into the database when the last
+    /// connection closes, if that connection may write.
     readers: Arc<BlockingMutex<Vec<Connection>>>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     writer: Arc<Mutex<Connection>>,
 }
 
-/// Queries at once.
+/// The most queries that run at the same time.
 const READERS_MAX: usize = 8;
 
-/// A read-model file that can't be used. The message says why, and what to do.
+/// A read-model file that can't be used. The message says why and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {detail}")]
 pub struct OpenError {
@@ -58,10 +62,11 @@ pub struct OpenError {
 }
 
 impl Database {
-    /// Opens the file, and makes it if there is none.
+    /// Opens the file. Creates it if it does not exist.
     ///
     /// # Errors
-    /// [`OpenError`] when the file can't be written, is no SQLite file, or is of a newer version of ees.
+    /// Returns an [`OpenError`] when the file can't be written, is not a SQLite file, or was written by a
+    /// newer version of ees.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let writer = schema::open(&path)?;
@@ -69,33 +74,33 @@ impl Database {
             path: Arc::new(path),
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::default(),
-            turns: Arc::new(Semaphore::new(READERS_MAX)),
+            permits: Arc::new(Semaphore::new(READERS_MAX)),
         })
     }
 
-    /// Queries the read model, on a connection that only reads and a thread where that may take its time. It sees
-    /// whole batches only.
+    /// Runs a query on the read model. The closure gets a read-only connection, and runs on a thread that may
+    /// block. It sees complete batches only. At most 8 queries run at the same time; the others wait.
     ///
     /// # Errors
-    /// What the closure fails with, or the database.
+    /// The error of the closure, or of opening the file.
     pub async fn read<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, rusqlite::Error> {
         let (path, readers) = (self.path.clone(), self.readers.clone());
-        let turn = self.turns.clone().acquire_owned().await;
+        let permit = self.permits.clone().acquire_owned().await;
         let work = move || {
-            let _turn = turn;
+            let _permit = permit;
             let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
             let result = query(&connection);
-            // One left inside a transaction would see an old state for ever.
+            // A connection that is still inside a transaction would see the same old state for ever.
             if result.is_ok() && connection.is_autocommit() {
                 readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }
             result
         };
-        // A panic in the closure is the caller's; so is being cut off by the end of the runtime.
+        // A panic in the closure goes to the caller. The other error means that the runtime is shutting down.
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| match e.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(rusqlite::Error::InvalidQuery),
@@ -107,11 +112,11 @@ impl database::Database for Database {
     type Tx = Tx;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Lasts::Soon)
+        Tx::begin(self.writer.clone().lock_owned().await, Durability::Delayed)
     }
 
     async fn begin_durable(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Lasts::AtOnce)
+        Tx::begin(self.writer.clone().lock_owned().await, Durability::Immediate)
     }
 
     async fn run<T: Send + 'static>(
@@ -128,7 +133,7 @@ impl database::Database for Database {
             if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
                 return error.sqlite_error_code().is_some_and(passes);
             }
-            // An error type that is transparent for rusqlite's shows only what is below it.
+            // A `#[error(transparent)]` wrapper around a rusqlite error exposes only that error's source.
             if let Some(error) = error.downcast_ref::<rusqlite::ffi::Error>() {
                 return passes(error.code);
             }

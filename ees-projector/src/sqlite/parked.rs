@@ -1,4 +1,4 @@
-//! What is parked.
+//! Parked streams and their changesets.
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use rusqlite::params;
@@ -67,7 +67,7 @@ impl ParkedRows for Tx {
         Ok(streams)
     }
 
-    async fn parked_places(
+    async fn parked_checkpoints(
         &mut self,
         model: &ReadModelId,
         stream_id: &StreamId,

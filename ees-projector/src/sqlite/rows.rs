@@ -1,7 +1,7 @@
-//! The tables of folds: a key, and a column for each of the table's.
+//! The tables of folds: a key column, and a column for each column of the table.
 //!
-//! A prepared statement for each row: within one process there is no round trip to save, and it beats building one
-//! large statement (docs/decisions/0004).
+//! Each row is written by a prepared statement. Within one process there is no round trip to save, and this
+//! is faster than one large statement (docs/decisions/0004).
 
 use std::fmt::Write;
 
@@ -49,7 +49,7 @@ fn create_sql(table: &Table) -> String {
     let mut sql = format!("CREATE TABLE {name} ({key} {} PRIMARY KEY", type_sql(table.key.ty));
     for column in &table.columns {
         let null = if column.nullable { "" } else { " NOT NULL" };
-        // Writing to a `String` can't fail; so below.
+        // Writing to a `String` can't fail. The same holds below.
         let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
     }
     sql.push_str(") STRICT, WITHOUT ROWID;");
@@ -130,7 +130,7 @@ fn write(upsert: &mut Statement<'_>, key: &str, row: &[Value]) -> rusqlite::Resu
     upsert.raw_execute()
 }
 
-/// A value as SQLite takes it, without a copy.
+/// Binds a value without copying it.
 struct Bound<'a>(&'a Value);
 
 impl ToSql for Bound<'_> {

@@ -1,4 +1,4 @@
-//! The framework's tables in a read-model file, by version.
+//! The framework's tables in a read-model file, and their migrations.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use rusqlite_migration::{M, Migrations};
 
 use super::OpenError;
 
-/// One step a version; a step that was released never changes.
+/// One migration for each version. A released migration never changes.
 const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS)];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
@@ -90,7 +90,7 @@ fn migration_error(path: &Path, error: rusqlite_migration::Error) -> OpenError {
     use rusqlite_migration::{Error, MigrationDefinitionError};
     let detail = match &error {
         Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead) => {
-            "written by a newer version of ees; use that version, or delete the file to build it anew"
+            "a newer version of ees has written the file: use that version, or delete the file to rebuild it"
                 .to_owned()
         }
         other => other.to_string(),

@@ -93,11 +93,12 @@ fn state(row: &Row<'_>) -> Result<ProjectionState, BoxError> {
     })
 }
 
-/// The checkpoint a projection reads next, as of the same moment as other queries in the same transaction; `None`
-/// when it was never started here. For read models that show how fresh they are.
+/// The checkpoint that a projection reads next; `None` when the projection was never started on this file.
+/// Use it in a read transaction with your own queries, to show how fresh the read model is: both then come
+/// from the same moment.
 ///
 /// # Errors
-/// The database's.
+/// An error of the database.
 pub fn checkpoint(connection: &rusqlite::Connection, name: &str) -> rusqlite::Result<Option<Checkpoint>> {
     let mut statement =
         connection.prepare_cached("SELECT checkpoint FROM ees_projections WHERE name = ?1")?;

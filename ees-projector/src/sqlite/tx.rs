@@ -5,35 +5,39 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::error::BoxError;
 
-/// A transaction on a read-model file: your statements run on [`connection`](Tx::connection).
+/// A transaction on a read-model file. Your statements run on its [`connection`](Tx::connection).
 ///
-/// Statements block, and may: the framework runs all of a batch on a thread for that. Don't `await` anything slow
-/// between them, and don't end the transaction: the framework commits, and finds out.
+/// Statements may block: the framework runs the whole batch on a thread for blocking work. Don't `await`
+/// anything slow between them. Don't end the transaction either: the framework commits, and refuses a batch
+/// whose transaction was ended.
 pub struct Tx {
     connection: OwnedMutexGuard<Connection>,
-    lasts: Lasts,
+    durability: Durability,
 }
 
-/// When what is committed survives a loss of power.
+/// When a commit is safe against a power loss.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lasts {
-    /// Within seconds: until then it is gone as a whole.
-    Soon,
-    /// Once it is committed.
-    AtOnce,
+pub(super) enum Durability {
+    /// Within seconds. Before that, a power loss undoes the whole transaction.
+    Delayed,
+    /// As soon as the commit returns.
+    Immediate,
 }
 
 impl Tx {
-    pub(super) fn begin(connection: OwnedMutexGuard<Connection>, lasts: Lasts) -> Result<Self, BoxError> {
-        let tx = Self { connection, lasts };
-        if lasts == Lasts::AtOnce {
+    pub(super) fn begin(
+        connection: OwnedMutexGuard<Connection>,
+        durability: Durability,
+    ) -> Result<Self, BoxError> {
+        let tx = Self { connection, durability };
+        if durability == Durability::Immediate {
             tx.connection.pragma_update(None, "synchronous", "FULL")?;
         }
         tx.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         Ok(tx)
     }
 
-    /// The connection, inside the transaction. Prefer `prepare_cached` for what runs for every event.
+    /// The connection, inside the transaction. Use `prepare_cached` for statements that run for every event.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -56,10 +60,10 @@ impl Drop for Tx {
         {
             tracing::warn!(%error, "a transaction could not be rolled back");
         }
-        if self.lasts == Lasts::AtOnce
+        if self.durability == Durability::Immediate
             && let Err(error) = self.connection.pragma_update(None, "synchronous", "NORMAL")
         {
-            tracing::debug!(%error, "commits are synced more often than they must");
+            tracing::debug!(%error, "synchronous = NORMAL could not be restored; commits are slower from now on");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How long a call may take.
+//! The time limit of a call.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use ees_store::aws::{ATTEMPT_MAX, bounded_attempts};
 #[derive(Clone)]
 pub(super) struct Bounded {
     client: Client,
-    /// Whether the limit is its own, and holds for all calls.
+    /// Whether the client has a limit of its own, which then holds for all calls.
     own: bool,
 }
 
@@ -27,8 +27,8 @@ impl Bounded {
         &self.client
     }
 
-    /// For a call that waits so long on purpose, and is not made again: whoever receives does so over and over, and wants to
-    /// hear in between whether to stop.
+    /// The configuration of a call that waits for messages, and is not retried: the receiver calls again
+    /// anyway, and wants to check in between whether to stop.
     pub(super) fn waiting(&self, wait: Duration) -> config::Builder {
         let once = Config::builder().retry_config(RetryConfig::disabled());
         if self.own {
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
     use crate::sqs::Queue;
 
-    /// A queue that takes connections and never answers, as one behind a connection that was silently dropped.
+    /// A queue that accepts connections and never answers, as if the connection had been dropped silently.
     async fn silent(timeouts: Option<TimeoutConfig>, retries: RetryConfig) -> (Queue, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -64,7 +64,7 @@ mod tests {
         (Queue::new(Client::from_conf(config.build()), format!("{url}/1/mine")), listener)
     }
 
-    /// How long a queue is waited for that never answers.
+    /// How long a receive takes on a queue that never answers.
     async fn waited(timeouts: Option<TimeoutConfig>, wait: u64) -> Duration {
         let (queue, _listener) = silent(timeouts, RetryConfig::standard()).await;
         let began = Instant::now();

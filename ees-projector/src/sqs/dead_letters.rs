@@ -1,4 +1,4 @@
-//! A queue for what could not be published, and the way back.
+//! A queue for dead letters: messages that a topic refused.
 
 use std::time::Duration;
 
@@ -9,43 +9,44 @@ use super::queue::unavailable;
 use super::{Delivery, Queue, QueueError};
 use crate::error::BoxError;
 
-/// An SQS queue, standard or FIFO, that keeps dead letters: each as JSON.
+/// An SQS queue, standard or FIFO, that keeps dead letters as JSON.
 ///
-/// What is in it names the changeset and the topic; whoever puts it back reads the changeset from the store
-/// (`ees dead-letters redrive`).
+/// A dead letter names its changeset and topic. `ees dead-letters redrive` reads the changeset from the store
+/// and publishes it again.
 #[derive(Clone)]
 pub struct DeadLetterQueue(Queue);
 
-/// A dead letter that was taken out of the queue for a while.
+/// A dead letter that is hidden from others for a while.
 #[derive(Clone, Debug)]
 pub struct WaitingLetter {
-    /// What it says; `None` when something else was put there.
+    /// The dead letter; `None` when the message in the queue is something else.
     pub letter: Option<DeadLetter>,
     delivery: Delivery,
 }
 
 impl WaitingLetter {
-    /// The queue's own name for it: the same whenever it is taken.
+    /// The id that the queue gave to the message. It stays the same.
     pub fn id(&self) -> &str {
         self.delivery.id()
     }
 
-    /// The text as it is in the queue.
+    /// The text of the message.
     pub fn body(&self) -> &str {
         &self.delivery.body
     }
 }
 
 impl DeadLetterQueue {
-    /// The queue at this URL.
+    /// The queue at this URL. A name that ends in `.fifo` is a FIFO queue.
     pub fn new(client: aws_sdk_sqs::Client, url: impl Into<String>) -> Self {
         Self(Queue::new(client, url).with_wait(Duration::from_secs(1)))
     }
 
-    /// The next letters, at most 10, which nobody else sees for 30 s; none when none are left.
+    /// Takes the next letters, at most 10, and hides them from others for 30 s. Waits 1 s for letters;
+    /// returns none when the queue is empty.
     ///
     /// # Errors
-    /// [`QueueError::Unavailable`].
+    /// Returns [`QueueError::Unavailable`] when the call fails.
     pub async fn take(&self) -> Result<Vec<WaitingLetter>, QueueError> {
         let deliveries = self.0.receive().await?.into_iter();
         let letter = |delivery: Delivery| WaitingLetter {
@@ -55,18 +56,18 @@ impl DeadLetterQueue {
         Ok(deliveries.map(letter).collect())
     }
 
-    /// Removes a letter that was put back, or that nobody wants.
+    /// Deletes a letter that was published again, or that nobody needs.
     ///
     /// # Errors
-    /// [`QueueError`]; it is there again after 30 s.
+    /// A [`QueueError`]. The letter is visible again after 30 s.
     pub async fn remove(&self, letter: &WaitingLetter) -> Result<(), QueueError> {
         self.0.acknowledge(std::slice::from_ref(&letter.delivery)).await
     }
 
-    /// Leaves a letter in the queue.
+    /// Makes a letter visible to others again at once.
     ///
     /// # Errors
-    /// [`QueueError`]; it is there again after 30 s.
+    /// A [`QueueError`]. The letter is visible again after 30 s.
     pub async fn leave(&self, letter: &WaitingLetter) -> Result<(), QueueError> {
         self.0.give_back(std::slice::from_ref(&letter.delivery), Duration::ZERO).await
     }
@@ -78,7 +79,7 @@ impl DeadLetters for DeadLetterQueue {
         let call = self.0.client().send_message().queue_url(self.0.url());
         let call = call.message_body(serde_json::to_string(letter)?);
         let call = if self.0.url().ends_with(".fifo") {
-            // Each letter by itself: one that stays does not hold up the others.
+            // Each letter has a group of its own, so that a letter that stays does not hold up the others.
             let id = uuid::Uuid::new_v4().to_string();
             call.message_group_id(&id).message_deduplication_id(&id)
         } else {

@@ -1,10 +1,10 @@
-//! Messages in SQS queues: as wake-ups for projections, or for whoever wants the messages themselves.
+//! SQS queues: messages that wake projections, and messages for your own programs.
 //!
-//! - [`Worker`] wakes the projections of this process when a message says that something is new, and deletes the message
-//!   once they are past it.
-//! - [`Queue`] receives, converts and acknowledges, for programs that are no projection: changesets and events, or, made by
-//!   [`Queue::of_notifications`], notifications of typed streams.
-//! - [`DeadLetterQueue`] keeps what could not be published.
+//! - [`Worker`] wakes the projections of this process when a message says that something is new. It deletes
+//!   the message when they have applied its changeset.
+//! - [`Queue`] receives, converts and acknowledges messages for programs that are not projections: changesets
+//!   and events, or notifications of typed streams ([`Queue::of_notifications`]).
+//! - [`DeadLetterQueue`] keeps messages that could not be published.
 
 mod client;
 mod dead_letters;

@@ -1,4 +1,4 @@
-//! Receiving, converting, acknowledging.
+//! Receives, converts and acknowledges messages.
 
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -13,16 +13,17 @@ use ees_store::publish::{Notification, Readable, Received, UnreadableMessage};
 
 use super::client::Bounded;
 
-/// A queue takes and gives so many messages at once.
+/// The most messages in one call to a queue.
 const AT_ONCE: i32 = 10;
 
-/// A queue that is subscribed to a store's topics. Cloning is cheap.
+/// A queue that is subscribed to a store's topics. Cloning it is cheap.
 ///
-/// Subscriptions may deliver raw or in the envelope of SNS; both topics may go to one queue.
+/// Subscriptions may deliver raw or in the envelope of SNS. One queue may be subscribed to both the
+/// changesets topic and the events topic.
 ///
-/// A message stays in the queue until it is acknowledged: what is not, comes again when its visibility timeout is over. It
-/// may come more than once in any case. In a FIFO queue the messages of a stream come in order, the next ones when those
-/// before are acknowledged.
+/// A message stays in the queue until it is acknowledged. Until then, it is delivered again when its
+/// visibility timeout is over. A message may arrive more than once in any case. A FIFO queue delivers the
+/// messages of a stream in order; the next ones come when the earlier ones are acknowledged.
 ///
 /// ```no_run
 /// # async fn example(client: aws_sdk_sqs::Client) -> Result<(), ees_projector::sqs::QueueError> {
@@ -51,46 +52,49 @@ pub struct Queue<M = Received> {
     of: PhantomData<fn() -> M>,
 }
 
-/// A message that was delivered, and is invisible to others for a while.
+/// A delivered message. It is hidden from others until its visibility timeout is over.
 #[derive(Clone, Debug)]
 pub struct Delivery<M = Received> {
-    /// What it says, if it is one of ours.
+    /// The content, or why the message is not from the store.
     pub message: Result<M, UnreadableMessage>,
-    /// The text as it came.
+    /// The text of the message.
     pub body: String,
-    /// How often it was delivered by now, as far as the queue knows.
+    /// How often the message was delivered, this time included. SQS counts approximately.
     pub times: u32,
     id: String,
     receipt: String,
 }
 
 impl<M> Delivery<M> {
-    /// The queue's own name for the message.
+    /// The id that the queue gave to the message.
     pub fn id(&self) -> &str {
         &self.id
     }
 }
 
-/// A queue that did not do what was asked.
+/// A call to a queue that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The call failed. The SDK has tried it again already; later it may succeed.
-    #[error("the queue can't be used: {0}")]
+    /// The call failed. Try again later.
+    #[error("the call to the queue failed: {0}")]
     Unavailable(String),
-    /// The queue took some of the messages only. The others come again.
-    #[error("{count} messages were not changed; the first: {error}")]
+    /// The queue changed only some of the messages. The others are delivered again.
+    #[error("the queue refused to change {count} messages; the first because: {error}")]
     Partly {
-        /// How many were not.
+        /// How many messages were not changed.
         count: usize,
-        /// Why the first was not.
+        /// Why the first of them was not changed.
         error: String,
     },
 }
 
 impl Queue {
-    /// The queue at this URL, subscribed to changesets or events. Waits 5 s for messages, and has them invisible for 30 s. An
-    /// attempt of a call has 5 s, and as long as it waits for messages, unless the client says otherwise.
+    /// The queue at this URL, subscribed to changesets or events.
+    ///
+    /// A receive waits 5 s for messages, and hides them from others for 30 s. An attempt of any other call
+    /// may take 5 s, and of a receive 5 s more than it waits, unless the client has an attempt timeout of its
+    /// own.
     pub fn new(client: Client, url: impl Into<String>) -> Self {
         Self::at(client, url.into())
     }
@@ -120,43 +124,43 @@ impl Queue<Notification> {
 
 impl<M: Readable> Queue<M> {
     fn at(client: Client, url: String) -> Self {
-        // Long enough to cost little (some 500,000 calls a month, while nothing comes), and short enough to be waited for when a
-        // process ends.
+        // Long enough to cost little (about 500,000 calls a month on an empty queue), and short enough to
+        // wait for when a process ends.
         let (wait, visibility) = (Duration::from_secs(5), Duration::from_secs(30));
         Self { client: Bounded::new(client), url, wait, visibility, of: PhantomData }
     }
 
-    /// Waits so long for messages when there are none; whole seconds, rounded up, 20 at most.
+    /// Sets how long a receive waits for messages. Whole seconds, rounded up; at most 20. Default: 5 s.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
         let rounded_up = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
         Self { wait: rounded_up.min(Duration::from_secs(20)), ..self }
     }
 
-    /// Keeps what was delivered from others for so long, unless it is [extended](Self::extend); whole seconds, at least 1,
-    /// 12 hours at most.
+    /// Sets how long delivered messages are hidden from others, unless they are [extended](Self::extend).
+    /// Whole seconds, 1 s to 12 hours. Default: 30 s.
     #[must_use]
     pub fn with_visibility(self, visibility: Duration) -> Self {
         Self { visibility: visibility.max(Duration::from_secs(1)), ..self }
     }
 
-    /// Whether a receive waits for messages at all.
+    /// Whether a receive waits for messages.
     pub(super) fn waits(&self) -> bool {
         !self.wait.is_zero()
     }
 
-    /// How long what was delivered is kept from others.
+    /// How long delivered messages are hidden from others.
     pub fn visibility(&self) -> Duration {
         self.visibility
     }
 
-    /// The next messages, at most 10; none when none came in time. Asked for once: what fails is for the next call.
+    /// Receives the next messages, at most 10; none when none arrived in time. Does not retry: call it again.
     ///
     /// # Errors
-    /// [`QueueError::Unavailable`].
+    /// Returns [`QueueError::Unavailable`] when the call fails.
     ///
     /// # Cancellation
-    /// What was under way comes again after the visibility timeout.
+    /// Messages that were being delivered are delivered again after the visibility timeout.
     pub async fn receive(&self) -> Result<Vec<Delivery<M>>, QueueError> {
         let wait = self.wait;
         let call = self.client().receive_message().queue_url(&self.url).max_number_of_messages(AT_ONCE);
@@ -168,10 +172,10 @@ impl<M: Readable> Queue<M> {
         Ok(answer.messages.unwrap_or_default().into_iter().map(delivery).collect())
     }
 
-    /// Removes messages that were handled.
+    /// Deletes messages that were handled.
     ///
     /// # Errors
-    /// [`QueueError`]; what was not removed comes again.
+    /// A [`QueueError`]. Messages that were not deleted are delivered again.
     pub async fn acknowledge(&self, deliveries: &[Delivery<M>]) -> Result<(), QueueError> {
         let mut refused = Vec::new();
         for portion in deliveries.chunks(AT_ONCE as usize) {
@@ -188,18 +192,18 @@ impl<M: Readable> Queue<M> {
         all_changed(&refused)
     }
 
-    /// Keeps messages from others for another visibility timeout, from now on.
+    /// Hides messages from others for another visibility timeout, from now on.
     ///
     /// # Errors
-    /// [`QueueError`].
+    /// A [`QueueError`].
     pub async fn extend(&self, deliveries: &[Delivery<M>]) -> Result<(), QueueError> {
         self.invisible_for(deliveries, self.visibility).await
     }
 
-    /// Lets messages come again after so long, at once if it is zero.
+    /// Makes messages visible again after this time; at once if it is zero. Whole seconds, at most 12 hours.
     ///
     /// # Errors
-    /// [`QueueError`]; what was not changed comes again after its visibility timeout.
+    /// A [`QueueError`]. Messages that were not changed are delivered again after their visibility timeout.
     pub async fn give_back(&self, deliveries: &[Delivery<M>], after: Duration) -> Result<(), QueueError> {
         self.invisible_for(deliveries, after).await
     }
@@ -259,7 +263,7 @@ where
     QueueError::Unavailable(told(&error))
 }
 
-/// Only a missing member fails, and none is.
+/// Only a missing member fails, and every member is set.
 fn unbuilt(error: &aws_sdk_sqs::error::BuildError) -> QueueError {
     QueueError::Unavailable(error.to_string())
 }

@@ -1,4 +1,5 @@
-//! Messages as wake-ups: they say "look", and the log says what is there.
+//! Wakes projections by messages. A message only says that something is new; the changesets come from the
+//! log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,19 +16,21 @@ use crate::Handle;
 use crate::host::pending_changesets::PendingChangesets;
 use crate::host::poll_backoff;
 
-/// Portions of messages that are waited for at once, of 10 at most.
+/// The most portions of messages in work at the same time. A portion has at most 10 messages.
 const PORTIONS_AT_ONCE: usize = 20;
-/// The wait after a receive that failed, or that gave nothing and did not wait itself.
+/// The pause after a receive that failed, or that returned nothing without waiting.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Wakes the projections of this process when a queue's message says that something is new.
 ///
-/// What is applied comes from the log, never from a message: messages that are lost, repeated or out of order change
-/// nothing, and the projections go on looking by themselves as well. A message is deleted once all of them are past its
-/// changeset. One that they do not get to in time (its changeset has no place in the log yet, or a projection is paused) comes
-/// again; after so many times the queue's redrive policy takes it away, which loses nothing.
+/// Changesets come from the log, never from a message. So lost, repeated or reordered messages change
+/// nothing, and the projections look for news by themselves as well.
 ///
-/// A message that is none of the store's is counted and left alone, for the redrive policy.
+/// A message is deleted when all projections have applied its changeset. When they don't in time (the
+/// changeset has no checkpoint yet, or a projection is paused), the message is delivered again. After some
+/// deliveries the queue's redrive policy removes it, which loses nothing.
+///
+/// A message that is not from the store is counted and left to the redrive policy.
 ///
 /// ```no_run
 /// # async fn example(running: ees_projector::Running, client: aws_sdk_sqs::Client) {
@@ -47,16 +50,16 @@ pub struct Worker {
     counts: Arc<Counted>,
 }
 
-/// How many messages there were since the worker was made.
+/// How many messages a worker has handled since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Delivered.
+    /// Messages that were received.
     pub received: u64,
-    /// Deleted, because the projections are past them.
+    /// Messages that were deleted, because all projections have applied their changesets.
     pub handled: u64,
-    /// Left to come again, because they were not in time.
+    /// Messages that are delivered again, because the projections did not apply them in time.
     pub given_back: u64,
-    /// None of the store's, left to the redrive policy.
+    /// Messages that are not from the store. The redrive policy removes them.
     pub unreadable: u64,
 }
 
@@ -69,25 +72,26 @@ struct Counted {
 }
 
 impl Worker {
-    /// A worker for all projections of this handle.
+    /// A worker that wakes all projections of this handle.
     pub fn new(queue: Queue, handle: Handle) -> Self {
         let (within, again_after) = (Duration::from_secs(60), Duration::from_secs(30));
         Self { queue, handle, within, again_after, counts: Arc::default() }
     }
 
-    /// How long a message waits for the projections to get past its changeset; 60 s unless set.
+    /// Sets how long to wait until the projections have applied a message's changeset. Default: 60 s.
     #[must_use]
     pub fn with_patience(self, within: Duration) -> Self {
         Self { within, ..self }
     }
 
-    /// After how long a message comes again that waited in vain; 30 s unless set. Whole seconds.
+    /// Sets after how long a message is delivered again that was not applied in time. Whole seconds. Default:
+    /// 30 s.
     #[must_use]
     pub fn with_again_after(self, again_after: Duration) -> Self {
         Self { again_after, ..self }
     }
 
-    /// How many messages there were.
+    /// The numbers of messages so far.
     pub fn counts(&self) -> Counts {
         let Counted { received, handled, given_back, unreadable } = &*self.counts;
         Counts {
@@ -98,19 +102,20 @@ impl Worker {
         }
     }
 
-    /// Receives until it is told to stop; then gives back at once what was not handled.
+    /// Receives messages until `stop` completes. Then makes unfinished messages visible again at once, and
+    /// returns.
     ///
-    /// A receive that has begun then is not cut off, since the queue would hide what it gives away at that moment for the
-    /// visibility timeout, from a FIFO queue everything behind it too. So the end takes up to the queue's
-    /// [wait](Queue::with_wait): for a process that is given less time than that, shorten it.
+    /// It does not cancel a running receive: the queue would hide the messages of that receive for the
+    /// visibility timeout, and in a FIFO queue everything behind them. So the end takes up to the queue's
+    /// [wait](Queue::with_wait). Shorten that wait for a process that must end sooner.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let (tasks, stopped) = (TaskTracker::new(), CancellationToken::new());
-        // Whoever drops this: what is under way ends, and gives back what it has.
+        // When this future is dropped, running portions end and give their messages back.
         let _ending = stopped.clone().drop_guard();
         let room = Arc::new(Semaphore::new(PORTIONS_AT_ONCE));
         let mut stop = std::pin::pin!(stop);
         while !stopped.is_cancelled() {
-            // Not more than are waited for: what is in the queue is safe there.
+            // Receives no more than can be in work: other messages stay safely in the queue.
             let permit = tokio::select! {
                 biased;
                 () = &mut stop => break,
@@ -121,7 +126,8 @@ impl Worker {
                 biased;
                 () = &mut stop => {
                     let last = receiving.await;
-                    // Not before: it would get what is given back.
+                    // Cancelled only after the receive, which would otherwise get the messages that are given
+                    // back.
                     stopped.cancel();
                     last
                 }
@@ -139,7 +145,7 @@ impl Worker {
                 _ if stopped.is_cancelled() => {}
                 other => {
                     if let Err(error) = other {
-                        tracing::warn!(%error, "the queue's messages can't be received");
+                        tracing::warn!(%error, "messages can't be received from the queue; retrying");
                     }
                     tokio::select! {
                         biased;
@@ -167,7 +173,7 @@ impl Worker {
     }
 }
 
-/// Messages that came together.
+/// Messages that were received together.
 struct Portion {
     queue: Queue,
     handle: Handle,
@@ -185,7 +191,7 @@ impl Portion {
         };
         count(&self.counts.received, &self.deliveries);
         self.handle.wake();
-        // What came too late is left for others as it is.
+        // When the worker has stopped, all messages are given back unread.
         let is_kept = |delivery: &Delivery| delivery.message.is_ok() || self.stopped.is_cancelled();
         let (mut waiting, unreadable): (Vec<_>, Vec<_>) = self.deliveries.iter().cloned().partition(is_kept);
         for delivery in &unreadable {
@@ -194,7 +200,7 @@ impl Portion {
                 id = delivery.id(),
                 times = delivery.times,
                 error,
-                "a message that is none of ours"
+                "a message is not from the store; the queue's redrive policy removes it"
             );
         }
         count(&self.counts.unreadable, &unreadable);
@@ -211,14 +217,16 @@ impl Portion {
             if !done.is_empty() {
                 match self.queue.acknowledge(&done).await {
                     Ok(()) => count(&self.counts.handled, &done),
-                    // They come again, and are done with at once then.
-                    Err(error) => tracing::warn!(%error, "handled messages could not be deleted"),
+                    // They are delivered again, and then deleted at once.
+                    Err(error) => {
+                        tracing::warn!(%error, "messages could not be deleted; they are delivered again")
+                    }
                 }
             }
             if waiting.is_empty() {
                 break;
             }
-            // Before the queue takes them for lost.
+            // Extends the messages before the queue delivers them again.
             if Instant::now() >= extend_at {
                 self.extend(&waiting).await;
                 extend_at = Instant::now() + self.queue.visibility() / 2;
@@ -233,12 +241,12 @@ impl Portion {
         count(&self.counts.given_back, &waiting);
         let after = if self.stopped.is_cancelled() { Duration::ZERO } else { self.again_after };
         if let Err(error) = self.queue.give_back(&waiting, after).await {
-            tracing::debug!(%error, "messages come again later than they could");
+            tracing::debug!(%error, "messages could not be given back; they are delivered again later");
         }
     }
 
-    /// Looks how far the projections are; whether the log has answered. Nothing but the end or what the messages need cuts it
-    /// off: a log that is slow would be asked the same again.
+    /// Checks how far the projections are. Returns whether the log has answered. Only the stop or the
+    /// deadline cancels the call: a slow log would be asked the same again.
     async fn look(&self, passing: &mut PendingChangesets, until: Instant) -> bool {
         let known = passing.next_place();
         let looking = passing.look(&*self.handle.log, |place| self.handle.all_are_past(place));
@@ -249,16 +257,16 @@ impl Portion {
         };
         let is_answered = matches!(looked, Ok(Ok(())));
         if let Ok(Err(error)) = looked {
-            tracing::debug!(%error, "the log can't be asked");
+            tracing::debug!(%error, "the log did not answer; retrying");
         }
-        // When they were woken last, the log did not have it yet.
+        // Wakes the projections again: the log did not have the changeset before.
         if passing.next_place().is_some_and(|place| Some(place) != known) {
             self.handle.wake();
         }
         is_answered
     }
 
-    /// Until the projections are past this place, or until that moment.
+    /// Waits until the projections are past this checkpoint, or until that time.
     async fn wait(&self, place: Option<Checkpoint>, until: Instant) {
         let progress = async {
             match place {
@@ -276,7 +284,7 @@ impl Portion {
 
     async fn extend(&self, waiting: &[Delivery]) {
         if let Err(error) = self.queue.extend(waiting).await {
-            tracing::debug!(%error, "some messages may come to another worker as well");
+            tracing::debug!(%error, "messages could not be extended; another worker may receive them too");
         }
     }
 }

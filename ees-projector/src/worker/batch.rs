@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 
-use ees_store::{Checkpoint, EventId, Indexed, LogHead, LogPage, StreamId};
+use ees_store::{Checkpoint, EventId, LogEntry, LogHead, LogPage, StreamId};
 use serde::de::DeserializeOwned;
 
 use crate::event::{Recorded, UnreadableEvent};
@@ -14,7 +14,7 @@ use crate::subscription::Subscription;
 
 /// Changesets and their decoded events. Only the processor that decoded them knows the events' type.
 pub(crate) struct Batch {
-    pub(crate) changesets: Vec<Indexed>,
+    pub(crate) changesets: Vec<LogEntry>,
     events: Vec<EventRef>,
     /// A `Vec` of the processor's events, parallel to `events`.
     decoded: Box<dyn Any + Send + Sync>,
@@ -131,7 +131,7 @@ fn guarded<E: DeserializeOwned>(text: &str, subscription: &Subscription) -> Resu
         .unwrap_or_else(|_| Err("decoding the event panicked".to_owned()))
 }
 
-pub(crate) fn reference_to(entry: &Indexed) -> ChangesetRef {
+pub(crate) fn reference_to(entry: &LogEntry) -> ChangesetRef {
     ChangesetRef {
         checkpoint: entry.checkpoint,
         stream_id: entry.stream_id.clone(),

@@ -322,7 +322,7 @@ impl<D: Database> Core<D> {
     ) -> Result<Vec<Checkpoint>, StepError> {
         let (core, stream_id) = (self.clone(), stream_id.clone());
         let parked = self.read(move |tx| {
-            async move { Ok(tx.parked_places(core.id(), &stream_id, RETRIED_AT_ONCE).await?) }.boxed()
+            async move { Ok(tx.parked_checkpoints(core.id(), &stream_id, RETRIED_AT_ONCE).await?) }.boxed()
         });
         parked.await
     }

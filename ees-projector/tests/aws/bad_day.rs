@@ -8,7 +8,7 @@ use ees_projector::{BoxError, OnDemand, Projection, Projector, Recorded, Retry, 
 use ees_projector::{dynamodb, sqlite};
 use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store};
 use ees_store::{
-    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Indexed, LogQuery, StreamQuery,
+    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, LogEntry, LogQuery, StreamQuery,
 };
 use ees_test_aws::{Account, Faults, LocalAws};
 use fastrand::Rng;
@@ -172,7 +172,7 @@ async fn call(day: Day, mut rng: Rng) {
 }
 
 /// The log on a good day: without gaps, each stream in its order, everything that was committed, once.
-async fn whole_log(day: &Day) -> Vec<Indexed> {
+async fn whole_log(day: &Day) -> Vec<LogEntry> {
     let good = day.store(&Faults::none()).await;
     let log = good.read(LogQuery::from(Checkpoint::START, 1_000)).await.unwrap().changesets;
     let mut ends = BTreeMap::<&str, u64>::new();
@@ -193,8 +193,8 @@ async fn whole_log(day: &Day) -> Vec<Indexed> {
 }
 
 /// Each event with its place, in the order of the log.
-fn texts(log: &[Indexed]) -> Vec<(u64, String)> {
-    let of = |it: &Indexed| {
+fn texts(log: &[LogEntry]) -> Vec<(u64, String)> {
+    let of = |it: &LogEntry| {
         let texts = it.events.iter().map(|text| serde_json::from_str(text).unwrap());
         texts.map(|text| (it.checkpoint.get(), text)).collect::<Vec<_>>()
     };

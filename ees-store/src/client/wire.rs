@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    Changeset, ChangesetId, Checkpoint, EventId, Events, Indexed, Json, LogHead, LogId, LogPage, StreamId,
+    Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, LogHead, LogId, LogPage, StreamId,
     StreamPage, StreamType, Timestamp, json,
 };
 
@@ -104,7 +104,7 @@ struct Placed<'a> {
 }
 
 impl<'a> Placed<'a> {
-    fn indexed(self) -> Indexed {
+    fn indexed(self) -> LogEntry {
         let entry: Entry<'a> = Entry {
             changeset_id: self.changeset_id,
             first_event_id: self.first_event_id,
@@ -113,7 +113,10 @@ impl<'a> Placed<'a> {
             events: self.events,
             metadata: self.metadata,
         };
-        Indexed { checkpoint: self.checkpoint, changeset: entry.changeset(StreamId::stored(&self.stream_id)) }
+        LogEntry {
+            checkpoint: self.checkpoint,
+            changeset: entry.changeset(StreamId::stored(&self.stream_id)),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, Result, StreamId, StreamType,
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Json, LogEntry, Result, StreamId, StreamType,
     Tail, Timestamp, TypedStream,
 };
 
@@ -119,9 +119,9 @@ pub(super) fn to_sound_changeset(item: &Item) -> Result<Changeset> {
     Ok(changeset)
 }
 
-pub(super) fn to_indexed(item: &Item) -> Result<Indexed> {
+pub(super) fn to_indexed(item: &Item) -> Result<LogEntry> {
     let checkpoint = place(item).ok_or_else(|| damaged(item, PAGE))?;
-    Ok(Indexed { checkpoint, changeset: to_changeset(item)? })
+    Ok(LogEntry { checkpoint, changeset: to_changeset(item)? })
 }
 
 pub(super) fn to_tail(item: &Item) -> Result<Tail> {

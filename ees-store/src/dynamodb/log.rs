@@ -12,7 +12,7 @@ use super::head::Head;
 use super::holes::Holes;
 use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, page_of};
 use super::table::{Table, names, values};
-use crate::{Checkpoint, Indexed, LogPage, LogQuery, Result};
+use crate::{Checkpoint, LogEntry, LogPage, LogQuery, Result};
 
 /// How long a late entry is waited for before a page ends in front of it.
 const LATE_MAX: Duration = Duration::from_secs(2);
@@ -136,7 +136,7 @@ impl Late {
 struct Found<'a> {
     query: &'a LogQuery,
     holes: &'a Holes,
-    changesets: Vec<Indexed>,
+    changesets: Vec<LogEntry>,
     next: Checkpoint,
     bytes: usize,
     seen: usize,

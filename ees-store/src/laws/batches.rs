@@ -57,7 +57,7 @@ pub async fn commits_in_order_stand_in_the_order_given<S: Subject>() {
     .await;
     let log = whole_log(&subject.log(), usize::try_from(WRITERS * COMMITS).unwrap()).await;
     for (writer, answers) in answers.iter().enumerate() {
-        let own = |it: &&crate::Indexed| it.stream_id.as_str().starts_with(&format!("w{writer}/"));
+        let own = |it: &&crate::LogEntry| it.stream_id.as_str().starts_with(&format!("w{writer}/"));
         let stored: Vec<[u64; 1]> =
             log.iter().filter(own).map(|it| it.events.as_json().read().unwrap()).collect();
         if S::CAPABILITIES.orders_at_commit {

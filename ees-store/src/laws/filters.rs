@@ -2,10 +2,10 @@
 
 use super::Subject;
 use super::steps::{Log, commit_after, first, whole_log};
-use crate::{Checkpoint, Filter, Indexed, LogQuery};
+use crate::{Checkpoint, Filter, LogEntry, LogQuery};
 
 /// Streams of two types and of none, events of several types, written so that each filter has work.
-async fn a_mixed_log<S: Subject>() -> (S, Vec<Indexed>) {
+async fn a_mixed_log<S: Subject>() -> (S, Vec<LogEntry>) {
     let subject = S::new().await;
     let store = subject.store();
     let types = [Some("account"), None, Some("order"), Some("account/ä & co")];
@@ -33,8 +33,8 @@ fn filter(stream_types: &[&str], event_types: &[&str]) -> Filter {
 
 /// Reads with a filter from `from` to the end; every page moves on and passes over nothing it should have
 /// given.
-async fn filtered(log: &Log, from: Checkpoint, limit: usize, filter: &Filter) -> Vec<Indexed> {
-    let mut read: Vec<Indexed> = vec![];
+async fn filtered(log: &Log, from: Checkpoint, limit: usize, filter: &Filter) -> Vec<LogEntry> {
+    let mut read: Vec<LogEntry> = vec![];
     let mut query = LogQuery::from(from, limit).with_filter(filter.clone());
     loop {
         let page = log.read(query.clone()).await.unwrap();

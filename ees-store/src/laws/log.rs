@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 
 use super::Subject;
 use super::steps::{append, append_many, prompt, whole_log, whole_stream};
-use crate::{ChangesetId, Checkpoint, Indexed, LogQuery, pages};
+use crate::{ChangesetId, Checkpoint, LogEntry, LogQuery, pages};
 
 /// An empty log is at its start, and reading it is no error.
 pub async fn an_empty_log_ends_at_its_start<S: Subject>() {
@@ -87,7 +87,7 @@ pub async fn pages_cut_by_bytes_add_up_to_the_whole<S: Subject>() {
     }
     let whole = whole_log(&log, 30).await;
     for max_bytes in [0, 1, 500, 2_000, 10_000] {
-        let mut read: Vec<Indexed> = vec![];
+        let mut read: Vec<LogEntry> = vec![];
         let mut query = LogQuery { max_bytes, ..LogQuery::from(Checkpoint::START, 1_000) };
         while read.len() < whole.len() {
             let page = log.read(query.clone()).await.unwrap();
@@ -112,7 +112,7 @@ pub async fn a_log_of_many_megabytes_reads_whole<S: Subject>() {
     }
     whole_log(&log, 40).await;
     let query = LogQuery { max_bytes: usize::MAX, ..LogQuery::from(Checkpoint::START, usize::MAX) };
-    let read: Vec<Indexed> = pages::log_changesets(&*log, query).try_collect().await.unwrap();
+    let read: Vec<LogEntry> = pages::log_changesets(&*log, query).try_collect().await.unwrap();
     let ids: HashSet<_> = read.iter().map(|it| &it.stream_id).collect();
     assert_eq!((read.len(), ids.len()), (40, 40));
 }

@@ -8,7 +8,7 @@ use futures::FutureExt;
 
 use super::Subject;
 use super::steps::{Log, Store, WAIT, append, append_many, race, stream, whole_log, whole_stream};
-use crate::{Checkpoint, Error, Indexed, LogQuery, StreamQuery};
+use crate::{Checkpoint, Error, LogEntry, LogQuery, StreamQuery};
 
 pub(super) const WRITERS: u64 = 8;
 const COMMITS: u64 = 25;
@@ -45,8 +45,8 @@ async fn whole_length(store: &Store, name: &str) -> u64 {
 }
 
 /// Follows the log by each page's `next` until it has seen everything.
-pub(super) async fn follow(log: Log, limit: usize, max_bytes: usize) -> Vec<Indexed> {
-    let mut read: Vec<Indexed> = vec![];
+pub(super) async fn follow(log: Log, limit: usize, max_bytes: usize) -> Vec<LogEntry> {
+    let mut read: Vec<LogEntry> = vec![];
     let mut query = LogQuery { max_bytes, ..LogQuery::from(Checkpoint::START, limit).with_wait(WAIT) };
     let mut head = Checkpoint::START;
     while read.len() < TOTAL {
@@ -61,8 +61,8 @@ pub(super) async fn follow(log: Log, limit: usize, max_bytes: usize) -> Vec<Inde
 }
 
 /// Reads the log from the start, again and again: what was read before is always there, unchanged, in front.
-async fn read_again_and_again(log: Log) -> Vec<Indexed> {
-    let mut known: Vec<Indexed> = vec![];
+async fn read_again_and_again(log: Log) -> Vec<LogEntry> {
+    let mut known: Vec<LogEntry> = vec![];
     while known.len() < TOTAL {
         let mut read = vec![];
         let mut from = Checkpoint::START;
@@ -101,7 +101,7 @@ pub async fn all_readers_see_the_same_sequence_while_writers_race<S: Subject>() 
     each_changeset_is_there_once_and_ascends(&whole);
 }
 
-fn each_changeset_is_there_once_and_ascends(whole: &[Indexed]) {
+fn each_changeset_is_there_once_and_ascends(whole: &[LogEntry]) {
     let mut ends: HashMap<&str, (u64, u64)> = HashMap::new();
     for it in whole {
         let (changeset, event) = ends.entry(it.stream_id.as_str()).or_default();

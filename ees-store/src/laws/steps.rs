@@ -10,7 +10,7 @@ use tokio::sync::Barrier;
 
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, Events,
-    Expectation, Indexed, LogQuery, Refusal, StreamId, StreamQuery, pages,
+    Expectation, LogEntry, LogQuery, Refusal, StreamId, StreamQuery, pages,
 };
 
 /// The longest wait that every store takes; longer than [`PROMPT`], so that a missed wake-up shows.
@@ -85,7 +85,7 @@ pub(super) async fn is_missing(store: &Store, stream_name: &str) -> bool {
 }
 
 /// The log once it holds so many changesets: numbered from 0 without gaps, and nothing besides.
-pub(super) async fn whole_log(log: &Log, count: usize) -> Vec<Indexed> {
+pub(super) async fn whole_log(log: &Log, count: usize) -> Vec<LogEntry> {
     let mut all = Vec::new();
     let mut from = Checkpoint::START;
     while all.len() < count {
@@ -103,7 +103,7 @@ pub(super) async fn whole_log(log: &Log, count: usize) -> Vec<Indexed> {
 }
 
 /// A commit's stream, number and events: enough to tell changesets apart.
-pub(super) fn labels(changesets: &[Indexed]) -> Vec<String> {
+pub(super) fn labels(changesets: &[LogEntry]) -> Vec<String> {
     changesets
         .iter()
         .map(|it| format!("{} {} {}", it.stream_id, it.changeset_id, it.events.as_json()))

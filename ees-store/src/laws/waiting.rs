@@ -9,13 +9,13 @@ use futures::future::{Either, join, join_all, select};
 
 use super::Subject;
 use super::steps::{Log, WAIT, append, first, prompt, race, whole_log};
-use crate::{Checkpoint, Filter, Indexed, LogQuery};
+use crate::{Checkpoint, Filter, LogEntry, LogQuery};
 
 fn from(checkpoint: u64) -> LogQuery {
     LogQuery::from(Checkpoint::new(checkpoint), 100).with_wait(WAIT)
 }
 
-fn places(changesets: &[Indexed]) -> Vec<u64> {
+fn places(changesets: &[LogEntry]) -> Vec<u64> {
     changesets.iter().map(|it| it.checkpoint.get()).collect()
 }
 
@@ -116,7 +116,7 @@ pub async fn a_waiting_reader_with_a_filter_gets_what_passes<S: Subject>() {
         store.commit(first("wanted", r#"[{"type":"wanted"}]"#)).await.unwrap();
         None
     };
-    let found: Vec<Option<Indexed>> = prompt(race([reader.boxed(), writer.boxed()])).await;
+    let found: Vec<Option<LogEntry>> = prompt(race([reader.boxed(), writer.boxed()])).await;
     assert_eq!(found[0].as_ref().map(|it| it.checkpoint.get()), Some(20));
 }
 

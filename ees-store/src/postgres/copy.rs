@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 
 use super::sql::unsigned;
 use crate::{
-    Changeset, ChangesetId, Checkpoint, EventId, Events, Indexed, Json, StreamId, StreamType, Timestamp,
+    Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, StreamId, StreamType, Timestamp,
 };
 
 /// The signature, the flags and the length of an extension that nobody uses.
@@ -18,7 +18,7 @@ const HEADER_BYTES: usize = 19;
 pub(super) async fn changesets<'c>(
     connection: &'c mut PgConnection,
     query: &str,
-) -> sqlx::Result<BoxStream<'c, sqlx::Result<Indexed>>> {
+) -> sqlx::Result<BoxStream<'c, sqlx::Result<LogEntry>>> {
     let tuples = connection.copy_out_raw(&format!("COPY ({query}) TO STDOUT (FORMAT binary)")).await?;
     let mut header = HEADER_BYTES;
     let changesets = tuples.try_filter_map(move |bytes| {
@@ -34,7 +34,7 @@ struct Tuple<'a>(&'a [u8]);
 
 impl<'a> Tuple<'a> {
     /// `None` at the end of all.
-    fn changeset(mut self) -> sqlx::Result<Option<Indexed>> {
+    fn changeset(mut self) -> sqlx::Result<Option<LogEntry>> {
         if i16::from_be_bytes(self.array()?) < 0 {
             return Ok(None);
         }
@@ -49,7 +49,7 @@ impl<'a> Tuple<'a> {
         let metadata = Json::stored(self.text()?);
         let changeset =
             Changeset { stream_id, changeset_id, first_event_id, events, metadata, timestamp, stream_type };
-        Ok(Some(Indexed { checkpoint, changeset }))
+        Ok(Some(LogEntry { checkpoint, changeset }))
     }
 
     fn array<const N: usize>(&mut self) -> sqlx::Result<[u8; N]> {

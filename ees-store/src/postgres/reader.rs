@@ -13,7 +13,7 @@ use super::head::Head;
 use super::readers::Readers;
 use super::sql::{signed, unsigned};
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Filter, Indexed, Json, LogHead, LogPage,
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Filter, Json, LogEntry, LogHead, LogPage,
     LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp,
 };
 
@@ -32,10 +32,10 @@ const NUMBER_MAX: i64 = i64::MAX - 10_000;
 /// What a changeset costs in memory besides its texts, about.
 const OVERHEAD_BYTES: usize = 256;
 
-fn changeset(row: &PgRow) -> sqlx::Result<Indexed> {
+fn changeset(row: &PgRow) -> sqlx::Result<LogEntry> {
     let number = |column: usize| -> sqlx::Result<u64> { row.try_get(column).map(unsigned) };
     let text = |column: usize| -> sqlx::Result<&str> { row.try_get(column) };
-    Ok(Indexed {
+    Ok(LogEntry {
         checkpoint: Checkpoint::new(number(0)?),
         changeset: Changeset {
             changeset_id: ChangesetId::new(number(1)?),
@@ -71,7 +71,7 @@ async fn plain(
     connection: &mut PgConnection,
     query: &LogQuery,
     head: &Head,
-) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
+) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
     let to = query.from.plus(query.limit.max(1) as u64);
     let end = head.at_least(Checkpoint::START).checkpoint.min(to);
     let long = end.get().saturating_sub(query.from.get()) >= LONG_ROWS;
@@ -86,7 +86,7 @@ async fn filtered(
     connection: &mut PgConnection,
     query: &LogQuery,
     end: Checkpoint,
-) -> sqlx::Result<(Vec<Indexed>, Checkpoint)> {
+) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
     let types_any = query.filter.stream_types.is_empty();
     let mut found = Found::default();
     let mut next = query.from;
@@ -104,7 +104,7 @@ async fn filtered(
 /// What a read found so far.
 #[derive(Default)]
 struct Found {
-    changesets: Vec<Indexed>,
+    changesets: Vec<LogEntry>,
     bytes: usize,
     seen_bytes: usize,
 }
@@ -154,7 +154,7 @@ async fn part<'c>(
     filter: &'c Filter,
     bytes_max: usize,
     long: bool,
-) -> sqlx::Result<BoxStream<'c, sqlx::Result<Indexed>>> {
+) -> sqlx::Result<BoxStream<'c, sqlx::Result<LogEntry>>> {
     let (from, to) = (signed(from.get()), signed(to.get()));
     let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
     if long {
@@ -211,7 +211,7 @@ async fn part_of_stream(readers: &Readers, query: &StreamQuery) -> Result<Stream
     let mut page = StreamPage::default();
     let mut bytes = 0;
     for row in &rows {
-        let Indexed { changeset, .. } = changeset(row).map_err(failed)?;
+        let LogEntry { changeset, .. } = changeset(row).map_err(failed)?;
         bytes += changeset.size_bytes() + OVERHEAD_BYTES;
         let full = page.changesets.len() >= rows_max || bytes > query.max_bytes;
         if full && !page.changesets.is_empty() {

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::error::Failure;
 use super::schema;
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Indexed, Json, LogQuery, Result, StreamId,
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Json, LogEntry, LogQuery, Result, StreamId,
     StreamPage, StreamQuery, StreamRange, StreamType, Timestamp,
 };
 
@@ -60,9 +60,9 @@ impl Readers {
 const COLUMNS: &str = "checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, \
                        events, metadata";
 
-fn changeset(row: &Row<'_>) -> rusqlite::Result<Indexed> {
+fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
     let text = |column| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
-    Ok(Indexed {
+    Ok(LogEntry {
         checkpoint: Checkpoint::new(row.get(0)?),
         changeset: Changeset {
             stream_id: StreamId::stored(text(1)?),
@@ -77,11 +77,11 @@ fn changeset(row: &Row<'_>) -> rusqlite::Result<Indexed> {
 }
 
 /// A page of the log, and where to go on.
-pub(super) fn log(connection: &Connection, query: &LogQuery) -> Result<(Vec<Indexed>, Checkpoint), Failure> {
+pub(super) fn log(connection: &Connection, query: &LogQuery) -> Result<(Vec<LogEntry>, Checkpoint), Failure> {
     let sql = format!("SELECT {COLUMNS} FROM changesets WHERE checkpoint >= ?1 ORDER BY checkpoint");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([query.from.get()])?;
-    let mut found: Vec<Indexed> = Vec::with_capacity(query.limit.min(1_000));
+    let mut found: Vec<LogEntry> = Vec::with_capacity(query.limit.min(1_000));
     let mut next = query.from;
     let mut bytes = 0;
     let (mut passed_over, mut passed_bytes) = (0, 0);
@@ -129,7 +129,7 @@ pub(super) fn stream(connection: &Connection, query: StreamQuery) -> Result<Stre
     let mut page = StreamPage::default();
     let mut bytes = 0;
     while let Some(row) = rows.next()? {
-        let Indexed { changeset, .. } = changeset(row)?;
+        let LogEntry { changeset, .. } = changeset(row)?;
         bytes += changeset.size_bytes() + OVERHEAD_BYTES;
         let full = page.changesets.len() >= query.limit || bytes > query.max_bytes;
         if full && !page.changesets.is_empty() {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use ees_store::decide::decide;
 use ees_store::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventId, EventStore, Events,
-    IdempotencyKey, Indexed, Json, LogHead, LogId, LogPage, LogQuery, Refusal, Result, StreamId, StreamPage,
+    IdempotencyKey, Json, LogEntry, LogHead, LogId, LogPage, LogQuery, Refusal, Result, StreamId, StreamPage,
     StreamQuery, StreamRange, StreamType, Tail, Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -204,7 +204,7 @@ impl Inner {
                 if !room.takes(changeset) && !page.changesets.is_empty() {
                     break;
                 }
-                page.changesets.push(Indexed { checkpoint, changeset: changeset.clone() });
+                page.changesets.push(LogEntry { checkpoint, changeset: changeset.clone() });
             }
             page.next = checkpoint.next();
         }

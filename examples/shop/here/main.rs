@@ -1,4 +1,4 @@
-//! `just shop`: all of it on this machine, with somebody who is told of what is sold out, until Ctrl-C.
+//! `just shop`: the whole shop on this machine, with a receiver for its webhook, until Ctrl-C.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use shop::sold_out::Webhook;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// What both sides know. Yours comes from the environment, not from the code.
+/// The secret that both sides share. Take yours from the environment, not from the code.
 const SECRET: &str = "for this machine only";
 
 #[tokio::main]
@@ -28,23 +28,23 @@ async fn main() -> Result<(), Failure> {
         Shop::new(somewhere.place()?.open().await?, Some(Webhook { url, secret: Some(SECRET.to_owned()) }));
     let front = match Front::listen("127.0.0.1:8080", "127.0.0.1:7070").await {
         Ok(front) => front,
-        // Something else is there already.
+        // Another program listens on these ports already.
         Err(_) => Front::listen("127.0.0.1:0", "127.0.0.1:0").await?,
     };
     let (customers, operators) = front.addresses()?;
-    println!("everything is in {}, and gone when this ends", somewhere.name());
+    println!("the data is in {} and is deleted when this ends", somewhere.name());
     println!("{}", to_try(customers, operators));
     front.serve(&shop).await
 }
 
-/// A place for this once.
+/// A temporary place for this run.
 enum Somewhere {
     Postgres(TestDatabase),
     Sqlite(TempDir),
 }
 
 impl Somewhere {
-    /// A PostgreSQL of our own, or files where there is none to be had.
+    /// A private PostgreSQL, or files where PostgreSQL is not installed.
     async fn find() -> Result<Self, Failure> {
         match tokio::spawn(TestDatabase::new()).await {
             Ok(database) => Ok(Self::Postgres(database)),
@@ -67,7 +67,7 @@ impl Somewhere {
     }
 }
 
-/// Somebody who is told, and prints it. Where they are.
+/// Starts a receiver that prints each webhook call. Returns its URL.
 async fn receiver() -> Result<String, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/sold-out", listener.local_addr()?);
@@ -76,7 +76,7 @@ async fn receiver() -> Result<String, Failure> {
     Ok(url)
 }
 
-/// What it is told, if it is the shop that tells.
+/// Prints a call, if its signature shows that it is from the shop.
 async fn told(headers: HeaderMap, body: String) -> StatusCode {
     let header =
         |name: &'static str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -84,7 +84,7 @@ async fn told(headers: HeaderMap, body: String) -> StatusCode {
     if verify(SECRET, signature, body.as_bytes(), Duration::from_secs(300)).is_err() {
         return StatusCode::UNAUTHORIZED;
     }
-    println!("the webhook was told, under the key {key:.12}...: {body}");
+    println!("the webhook received, with the key {key:.12}...: {body}");
     StatusCode::NO_CONTENT
 }
 
@@ -101,7 +101,7 @@ try, in another terminal:
 and, as an operator:
   curl http://{operators}/streams/purchase-order%2Flamp%2F4/events
   curl http://{operators}/projections
-  curl --json '{{\"reason\": \"to see that nobody is told again\"}}' http://{operators}/projections/products/rebuild
+  curl --json '{{\"reason\": \"to see that the webhook is not called again\"}}' http://{operators}/projections/products/rebuild
 it stays open until you press Ctrl-C"
     )
 }

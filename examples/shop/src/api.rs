@@ -1,4 +1,4 @@
-//! The routes.
+//! The routes of the shop.
 
 use std::num::NonZeroU32;
 
@@ -18,7 +18,7 @@ use crate::products::{Listed, Wanted};
 
 type Answer<T> = Result<Json<T>, Problem>;
 
-/// The shop as a router: behind a socket, behind API Gateway, or called by a test.
+/// The shop as a router. It works behind a socket, behind API Gateway, or called by a test.
 pub fn app(shop: Shop) -> Router {
     Router::new()
         .route("/products", get(list))
@@ -29,7 +29,7 @@ pub fn app(shop: Shop) -> Router {
         .with_state(shop)
 }
 
-/// What came in.
+/// The body of a restock.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Delivery {
@@ -45,7 +45,7 @@ async fn restock(
     execute(&shop, &name, &ProductCommand::Restock { count }, &headers, Metadata::new()).await
 }
 
-/// Who wants one.
+/// The body of a reservation.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Buyer {
@@ -62,7 +62,8 @@ async fn reserve(
     execute(&shop, &name, &ProductCommand::Reserve { buyer }, &headers, metadata).await
 }
 
-/// Carries a command out, once for each `Idempotency-Key`: a caller whose answer was lost asks again under the same one.
+/// Executes a command, once for each `Idempotency-Key`: a caller that lost the answer sends the same key
+/// again.
 async fn execute(
     shop: &Shop,
     name: &str,
@@ -74,8 +75,8 @@ async fn execute(
     let mut context = Context::new().with_metadata(metadata);
     if let Some(key) = headers.get("Idempotency-Key") {
         let key = key.to_str().ok().and_then(|key| key.parse().ok());
-        context =
-            context.with_key(key.ok_or_else(|| Problem::Invalid("that is no Idempotency-Key".to_owned()))?);
+        context = context
+            .with_key(key.ok_or_else(|| Problem::Invalid("the Idempotency-Key is invalid".to_owned()))?);
     }
     match shop.products.execute_with(&stream, command, context).await {
         Ok(executed) => Ok(Json(executed.aggregate.state)),
@@ -84,7 +85,7 @@ async fn execute(
     }
 }
 
-/// A product as it is at this moment: from its stream, which the list follows a moment later.
+/// The current state of a product, from its stream. The list follows a moment later.
 async fn product(State(shop): State<Shop>, Path(name): Path<String>) -> Answer<Product> {
     load(&shop, &stream(&name)?).await
 }
@@ -94,12 +95,12 @@ async fn load(shop: &Shop, stream: &StreamId) -> Answer<Product> {
     Ok(Json(loaded.state))
 }
 
-/// A page of products: `?status=sold_out`, `?after=NAME` for the next one.
+/// A page of products: `?status=sold_out` filters, `?after=NAME` returns the next page.
 async fn list(State(shop): State<Shop>, Query(wanted): Query<Wanted>) -> Answer<Vec<Listed>> {
     shop.place.read_models.products(wanted).await.map(Json).map_err(Problem::Busy)
 }
 
-/// Which events to show.
+/// The query for events.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Since {
@@ -107,14 +108,14 @@ struct Since {
     from: u64,
 }
 
-/// Changesets on a page of events.
+/// The number of changesets on a page of events.
 const PAGE: usize = 100;
 
-/// What happened to a product.
+/// A page of a product's events.
 #[derive(Serialize)]
 struct Events {
     events: Vec<Happened>,
-    /// Where the next page begins, if there is one.
+    /// The first changeset of the next page, if there is one.
     next: Option<u64>,
 }
 
@@ -122,7 +123,7 @@ struct Events {
 struct Happened {
     event_id: u64,
     at: Timestamp,
-    /// As it is stored.
+    /// The event as it is stored.
     event: Box<RawValue>,
 }
 

@@ -1,4 +1,4 @@
-//! The parts, put together.
+//! Connects the parts of the shop.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use crate::products::Products;
 use crate::sold_out::{self, Webhook};
 use crate::{Failure, purchasing};
 
-/// The shop, ready to take commands and to answer. Clones share everything.
+/// The shop, ready to execute commands and answer queries. Clones share everything.
 #[derive(Clone)]
 pub struct Shop {
-    /// Who carries out commands.
+    /// Executes commands on products.
     pub products: Repository<Product>,
-    /// Where everything is kept.
+    /// The opened databases.
     pub place: Opened,
     webhook: Option<Webhook>,
 }
 
 impl Shop {
-    /// The shop in a place, and whom it tells of what is sold out.
+    /// A shop in this place, which calls this webhook when a product is sold out.
     pub fn new(place: Opened, webhook: Option<Webhook>) -> Self {
         let products = Repository::of(place.store.clone(), place.log.clone());
         Self { products, place, webhook }
     }
 
-    /// Starts what follows the events: the list, and the reactors. For a process that stays.
+    /// Starts the list of products and the reactors, in a process that stays.
     ///
     /// # Errors
-    /// A file that can't be opened.
+    /// When a file can't be opened.
     pub fn start(&self) -> Result<Running, Failure> {
         let mut projector = Projector::new(self.place.log.clone());
         match &self.place.read_models {
@@ -66,10 +66,10 @@ impl Shop {
         Ok(())
     }
 
-    /// One of those that follow the events, for a process that does not stay.
+    /// One of them by its name, for a process that does not stay.
     ///
     /// # Errors
-    /// There is none of that name, or a file can't be opened.
+    /// When there is none of that name, or when a file can't be opened.
     pub fn on_demand(&self, name: &str) -> Result<OnDemand, Failure> {
         match &self.place.read_models {
             ReadModels::Sqlite { folder, .. } => self.one(name, open_file(folder, name)?),
@@ -91,15 +91,17 @@ impl Shop {
             (sold_out::NAME, Some(webhook)) => {
                 OnDemand::reactor(sold_out::reactor(webhook), database, log, settings)?
             }
-            (sold_out::NAME, None) => return Err("there is nobody to tell: SHOP_WEBHOOK is not set".into()),
-            _ => return Err(format!("\"{name}\" follows no events here").into()),
+            (sold_out::NAME, None) => {
+                return Err("there is no webhook to call: SHOP_WEBHOOK is not set".into());
+            }
+            _ => return Err(format!("there is no projection or reactor \"{name}\"").into()),
         })
     }
 }
 
-/// Reactors have been with the shop from its first event: there is no history that they must not act upon.
+/// The reactors exist since the shop's first event, so they may act on the whole history.
 fn acting() -> reactor::Settings {
-    // Less than a function is given.
+    // Shorter than the timeout of a function.
     let effect_timeout = Duration::from_secs(10);
     reactor::Settings { start: Start::Beginning, effect_timeout, ..reactor::Settings::default() }
 }

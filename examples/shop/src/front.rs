@@ -10,17 +10,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::assembly::Shop;
 use crate::{Failure, api};
 
-/// Two sockets, on which nobody is answered yet.
+/// Two bound sockets that accept no requests yet.
 pub struct Front {
     customers: Server,
     operators: Server,
 }
 
 impl Front {
-    /// Listens on two addresses; with port 0 the system chooses one.
+    /// Listens on two addresses. For port 0, the system chooses a port.
     ///
     /// # Errors
-    /// An address is taken, or not this machine's.
+    /// When an address is in use, or does not belong to this machine.
     pub async fn listen(customers: &str, operators: &str) -> Result<Self, Failure> {
         let bind = async |address: &str| {
             let bound = Server::bind(address).await;
@@ -29,18 +29,19 @@ impl Front {
         Ok(Self { customers: bind(customers).await?, operators: bind(operators).await? })
     }
 
-    /// Where customers and operators are answered.
+    /// The addresses for customers and for operators.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// When the system does not return an address.
     pub fn addresses(&self) -> Result<(SocketAddr, SocketAddr), Failure> {
         Ok((self.customers.local_addr()?, self.operators.local_addr()?))
     }
 
-    /// Answers, and lets everything follow the events, until Ctrl-C or SIGTERM; then finishes what is under way.
+    /// Serves requests and runs the list and the reactors, until Ctrl-C or SIGTERM. Then finishes requests
+    /// and running work.
     ///
     /// # Errors
-    /// The shop can't start.
+    /// When the shop can't start.
     pub async fn serve(self, shop: &Shop) -> Result<(), Failure> {
         let running = shop.start()?;
         tokio::join!(
@@ -52,7 +53,8 @@ impl Front {
     }
 }
 
-/// What operators need, and customers must not see: the log, and what follows it (`ees projections --url ...`, `ees tail`).
+/// The routes for operators, which customers must not reach: the log, the projections and the reactors (`ees
+/// projections --url ...`, `ees tail`).
 fn operators(shop: &Shop, running: &Running) -> Router {
     let api = Api::new(shop.place.store.clone(), shop.place.log.clone());
     ees_projector::http::install(api, running.handle().clone()).router()

@@ -1,15 +1,15 @@
-//! The shop as AWS Lambda functions: one program, whose role is the name of the handler.
+//! The shop as AWS Lambda functions: one program. The name of the handler selects the role.
 
 use ees_projector::lambda::Function;
 
 use crate::api::app;
 use crate::assembly::Shop;
 
-/// Serves the role until the runtime ends the process: `api` behind API Gateway; `products`, `purchasing` and `sold_out` each
-/// with a queue that wakes it.
+/// Serves a role until the runtime ends the process: `api` behind API Gateway; `products`, `purchasing` or
+/// `sold_out`, each woken by a queue of its own.
 ///
 /// # Errors
-/// There is no such role, or no Lambda runtime around it.
+/// When there is no such role, or when the process does not run in a Lambda runtime.
 pub async fn serve(shop: Shop, role: &str) -> Result<(), lambda_http::Error> {
     match role {
         "api" => lambda_http::run(app(shop)).await,

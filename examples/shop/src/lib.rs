@@ -1,15 +1,16 @@
-//! A shop on `ees`: what is sold, who gets the last one, who is told, and who orders more.
+//! A shop on `ees`: it sells products, refuses buyers when a product is sold out, calls a webhook, and orders
+//! more.
 //!
-//! In the order in which an application is thought up:
-//! - [`product`]: the rules. What can happen to a product, and when a buyer is refused. Pure.
-//! - [`products`]: the list of products, as rows that are kept up with the events.
-//! - [`sold_out`]: somebody else's system is told when a product is sold out.
-//! - [`purchasing`]: when a product is sold out, more of it is ordered.
-//! - [`place`]: where all of it is kept: SQLite, PostgreSQL or DynamoDB, by a URL.
-//! - [`assembly`]: these parts, put together.
-//! - [`api`]: the routes, and [`problem`] what they answer when something is wrong.
-//! - [`front`]: the shop behind sockets.
-//! - `lambda` (a feature): the same as AWS Lambda functions.
+//! The modules, in the order in which one would design them:
+//! - [`product`]: the rules. What can happen to a product, and when a buyer is refused. No I/O.
+//! - [`products`]: the list of products, a read model.
+//! - [`sold_out`]: a reactor that calls a webhook when a product is sold out.
+//! - [`purchasing`]: a process manager that orders more when a product is sold out.
+//! - [`place`]: where the data is kept: SQLite, PostgreSQL or DynamoDB, given by a URL.
+//! - [`assembly`]: connects these parts.
+//! - [`api`]: the routes. [`problem`]: their error responses.
+//! - [`front`]: serves the shop on sockets.
+//! - `lambda` (a feature): serves the shop as AWS Lambda functions.
 
 pub mod api;
 pub mod assembly;
@@ -23,5 +24,5 @@ pub mod products;
 pub mod purchasing;
 pub mod sold_out;
 
-/// What keeps the shop from starting; for people.
+/// An error that keeps the shop from starting, for people to read.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

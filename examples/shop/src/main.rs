@@ -1,4 +1,4 @@
-//! The shop as a server, or, where AWS Lambda starts it, as a function.
+//! The shop as a server, or as a function when AWS Lambda starts it.
 
 use clap::Parser;
 use shop::Failure;
@@ -10,19 +10,21 @@ use shop::sold_out::Webhook;
 /// A shop: POST /products/NAME/restock and /reserve, GET /products, /products/NAME and /products/NAME/events
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen
+    /// The address for customers
     #[arg(long, env = "SHOP_LISTEN", default_value = "127.0.0.1:8080")]
     listen: String,
-    /// Where operators find the log, the read model and the reactors (`ees projections --url http://...`): nobody else's business
+    /// The address for operators: the log, the read model and the reactors (`ees projections --url
+    /// http://...`). Keep it private
     #[arg(long, env = "SHOP_OPERATORS", default_value = "127.0.0.1:7070")]
     operators: String,
-    /// Where everything is kept: sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE or dynamodb://TABLE?region=REGION
+    /// Where the data is kept: sqlite:FILE, postgres://USER:PASSWORD@HOST/DATABASE or
+    /// dynamodb://TABLE?region=REGION
     #[arg(long, env = "SHOP_STORE", default_value = "sqlite:shop-data/log.db", hide_env_values = true)]
     store: String,
-    /// Who is told of what is sold out; nobody unless given
+    /// The webhook to call when a product is sold out. Default: none
     #[arg(long, env = "SHOP_WEBHOOK", value_name = "URL")]
     webhook: Option<String>,
-    /// What those messages are signed with
+    /// The secret that signs the webhook's calls
     #[arg(long, env = "SHOP_WEBHOOK_SECRET", hide_env_values = true, requires = "webhook")]
     webhook_secret: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Where the shop keeps everything, by a URL; nothing else of the shop knows which it is.
+//! Where the shop keeps its data, given by a URL. Only this module knows the databases.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,65 +12,67 @@ use ees_store::{ChangesetLog, EventStore};
 use crate::Failure;
 use crate::products::{self, Listed, Products, Wanted};
 
-/// A place: `sqlite:FILE`, `postgres://USER@HOST/DATABASE`, `dynamodb://TABLE?region=REGION&endpoint=URL`.
+/// A place for the data: `sqlite:FILE`, `postgres://USER@HOST/DATABASE`,
+/// `dynamodb://TABLE?region=REGION&endpoint=URL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The log in this file, the read models beside it.
+    /// The log in this file, the read models in the same folder.
     Sqlite(PathBuf),
-    /// All in one database.
+    /// Everything in one database.
     #[cfg(feature = "postgres")]
     Postgres(String),
-    /// The log in this table, the read models in another, `TABLE-read-models`. What is not said comes from the environment.
+    /// The log in this table, the read models in the table `TABLE-read-models`. Missing settings come from
+    /// the environment.
     #[cfg(feature = "dynamodb")]
     DynamoDb {
         /// The table of the log.
         table: String,
         /// The region.
         region: Option<String>,
-        /// Another endpoint than that of AWS.
+        /// An endpoint other than that of AWS.
         endpoint: Option<String>,
     },
 }
 
-/// A place in use.
+/// The opened databases of a place.
 #[derive(Clone)]
 pub struct Opened {
-    /// Streams: what commands are carried out on.
+    /// The store, on whose streams commands are executed.
     pub store: Arc<dyn EventStore>,
-    /// The order of everything: what read models and reactors follow.
+    /// The log, which read models and reactors follow.
     pub log: Arc<dyn ChangesetLog>,
-    /// What is read.
+    /// The read models.
     pub read_models: ReadModels,
 }
 
-/// Where rows are, and how far reactors got.
+/// The databases of the read models and of the reactors' positions.
 #[derive(Clone)]
 pub enum ReadModels {
-    /// Files, so that those who write don't wait for one another.
+    /// A file for each projection and reactor, so that they don't wait for each other's writes.
     Sqlite {
-        /// That of the list, which is read too.
+        /// The file of the list of products.
         products: sqlite::Database,
-        /// Where the others are.
+        /// The folder of the other files.
         folder: PathBuf,
     },
-    /// A database.
+    /// A PostgreSQL database.
     #[cfg(feature = "postgres")]
     Postgres(ees_projector::postgres::Database),
-    /// A table.
+    /// A DynamoDB table.
     #[cfg(feature = "dynamodb")]
     DynamoDb {
-        /// The table, as projections see it.
+        /// The table as a read-model database.
         database: ees_projector::dynamodb::Database,
-        /// Its name.
+        /// The table's name.
         table: String,
     },
 }
 
 impl Place {
-    /// Opens the place, and makes what is not there yet.
+    /// Opens the databases. Creates those that do not exist.
     ///
     /// # Errors
-    /// What is in the way; the message says what to do.
+    /// When a database can't be opened. The message says what to do.
     pub async fn open(&self) -> Result<Opened, Failure> {
         match self {
             Self::Sqlite(file) => {
@@ -107,17 +109,16 @@ impl Opened {
         Self { store: store.clone(), log: store, read_models }
     }
 
-    /// Opens tables of DynamoDB with a configuration of the caller's, and makes them if they are not there.
+    /// Opens tables of DynamoDB with the caller's configuration. Creates those that do not exist.
     ///
     /// # Errors
-    /// What is in the way.
+    /// When a table can't be opened or created.
     #[cfg(feature = "dynamodb")]
     pub async fn in_dynamodb(config: &SdkConfig, table: &str) -> Result<Self, Failure> {
         use ees_store::dynamodb::{Indexing, Options, Store, create_table};
         let client = ees_projector::dynamodb::aws_sdk_dynamodb::Client::new(config);
         let rows = format!("{table}-read-models");
-        // A function is frozen between two calls: giving out the order is left to the indexer of the stack, whose tables
-        // these are.
+        // A function is frozen between two calls, so it leaves indexing to the stack's indexer.
         let options = match std::env::var_os("AWS_LAMBDA_FUNCTION_NAME") {
             Some(_) => Options { indexing: Indexing::Elsewhere, ..Options::default() },
             None => {
@@ -133,10 +134,10 @@ impl Opened {
 }
 
 impl ReadModels {
-    /// The products that are wanted, by name.
+    /// The wanted products, ordered by name.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn products(&self, wanted: Wanted) -> Result<Vec<Listed>, Failure> {
         match self {
             Self::Sqlite { products, .. } => products::sqlite::list(products, wanted).await,
@@ -148,7 +149,7 @@ impl ReadModels {
     }
 }
 
-/// A file for one projection or reactor.
+/// The file of one projection or reactor.
 pub(crate) fn open_file(folder: &Path, name: &str) -> Result<sqlite::Database, Failure> {
     Ok(sqlite::Database::open(folder.join(format!("{name}.db")))?)
 }
@@ -163,7 +164,10 @@ impl FromStr for Place {
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.to_owned())),
             #[cfg(feature = "dynamodb")]
             Some(("dynamodb", _)) => table(url),
-            _ => Err("a place begins with sqlite:, postgres: or dynamodb:, the last two in builds with that feature".into()),
+            _ => {
+                Err("the store must begin with sqlite:, postgres: or dynamodb: (if built with that feature)"
+                    .into())
+            }
         }
     }
 }
@@ -171,8 +175,10 @@ impl FromStr for Place {
 #[cfg(feature = "dynamodb")]
 fn table(url: &str) -> Result<Place, Failure> {
     let url = url::Url::parse(url)?;
-    let table =
-        url.host_str().filter(|table| !table.is_empty()).ok_or("dynamodb:// and the name of a table")?;
+    let table = url
+        .host_str()
+        .filter(|table| !table.is_empty())
+        .ok_or("the table's name is missing: dynamodb://TABLE")?;
     let parameter =
         |wanted| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, it)| it.into_owned());
     let (region, endpoint) = (parameter("region"), parameter("endpoint"));

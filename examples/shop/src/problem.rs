@@ -1,4 +1,4 @@
-//! What goes wrong, as answers: the one place where errors become status codes.
+//! The one place where errors become status codes.
 
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
@@ -10,19 +10,20 @@ use serde_json::json;
 use crate::Failure;
 use crate::product::Refusal;
 
-/// Why a request is not answered as asked.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// The rules are against it.
+    /// The rules refuse it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It can't be right.
+    /// The request is invalid.
     #[error("{0}")]
     Invalid(String),
-    /// Not now: too many want the same, or the database is away. To be tried again, under the same `Idempotency-Key`.
+    /// Too many callers want the same product, or the database is not reachable. Retry with the same
+    /// `Idempotency-Key`.
     #[error("try again in a moment")]
     Busy(#[source] Failure),
-    /// A fault of ours; the cause is for the log only.
+    /// A fault of the shop. The cause goes to the log only.
     #[error("something went wrong")]
     Internal(#[source] Failure),
 }
@@ -64,7 +65,7 @@ impl IntoResponse for Problem {
             Self::Refused(Refusal::SoldOut) => (StatusCode::CONFLICT, "SOLD_OUT"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
             Self::Busy(why) => {
-                tracing::warn!(error = why, "busy");
+                tracing::warn!(error = why, "a request was refused as busy");
                 (StatusCode::SERVICE_UNAVAILABLE, "BUSY")
             }
             Self::Internal(why) => {

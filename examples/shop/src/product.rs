@@ -1,4 +1,4 @@
-//! The rules of a product. Each has a stream: `product/` and its name.
+//! The rules of a product. Its stream is `product/NAME`.
 
 use std::num::NonZeroU32;
 
@@ -10,52 +10,52 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ProductEvent {
-    /// So many came in.
+    /// Items arrived.
     Restocked {
-        /// How many.
+        /// The number of items.
         count: NonZeroU32,
     },
-    /// One of them belongs to somebody.
+    /// An item was reserved.
     Reserved {
-        /// Who that is.
+        /// The buyer.
         buyer: String,
     },
-    /// That was the last one. Follows from `Reserved`, in the same changeset: whoever reacts to it need not count.
+    /// The last item was reserved. In the same changeset as its `Reserved`, so that reactors need not count.
     SoldOut,
 }
 
-/// What is asked of a product.
+/// A command to a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProductCommand {
-    /// Put so many on the shelf.
+    /// Add items to the stock.
     Restock {
-        /// How many.
+        /// The number of items.
         count: NonZeroU32,
     },
-    /// Put one aside for somebody.
+    /// Reserve an item.
     Reserve {
-        /// Who that is.
+        /// The buyer.
         buyer: String,
     },
 }
 
-/// Why a product refuses.
+/// Why a product refuses a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It was never in stock.
+    /// It was never restocked.
     #[error("there is no such product")]
     Unknown,
-    /// Others were faster.
+    /// No item is left.
     #[error("it is sold out")]
     SoldOut,
 }
 
-/// A product as its events have made it.
+/// The state of a product.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Product {
-    /// On the shelf.
+    /// Items in stock.
     pub in_stock: u64,
-    /// Put aside, ever.
+    /// Items reserved so far.
     pub reserved: u64,
 }
 
@@ -92,16 +92,17 @@ impl Aggregate for Product {
     }
 }
 
-/// The longest name of a product, in bytes: other streams are named after it, and have names that are no longer than 1,024.
+/// The longest name of a product, in bytes. Ids of other streams contain it, and an id has at most 1,024
+/// bytes.
 pub const NAME_BYTES_MAX: usize = 200;
 
-/// The stream of a product; none when that can't be its name.
+/// The stream of a product; `None` when the name is not allowed.
 pub fn stream_of(name: &str) -> Option<StreamId> {
     let is_name = (1..=NAME_BYTES_MAX).contains(&name.len());
     StreamId::new(&format!("product/{name}")).ok().filter(|_| is_name)
 }
 
-/// The product whose stream it is.
+/// The name of the product that the stream belongs to.
 pub fn name_of(stream: &StreamId) -> Option<&str> {
     stream.as_str().strip_prefix("product/")
 }

@@ -1,4 +1,4 @@
-//! More of what is sold out is ordered: a process manager, whose effects are commits to other streams.
+//! Orders more of a product that is sold out: a process manager, whose effects are commits to other streams.
 
 use std::sync::Arc;
 
@@ -10,32 +10,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::product::{self, ProductEvent};
 
-/// What happens to a purchase order. Each has a stream of its own.
+/// What happens to a purchase order. Each order has a stream of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum PurchaseEvent {
-    /// So many are wanted.
+    /// Items were ordered.
     Ordered {
-        /// Of which product.
+        /// The product.
         product: String,
-        /// How many.
+        /// The number of items.
         count: u32,
     },
 }
 
-/// The reactor's name.
+/// The name of the reactor.
 pub const NAME: &str = "purchasing";
 
-/// So many are ordered each time.
+/// The number of items in each order.
 pub const COUNT: u32 = 50;
 
-/// Orders, once for each time that a product is sold out.
+/// The reactor. It orders once each time that a product is sold out.
 pub fn reactor(store: Arc<dyn EventStore>) -> impl Reactor {
     CommitReactor::new(NAME, store, order)
         .with_subscription(Subscription::to(Filter::event_types(["sold_out"])))
 }
 
-/// What follows from an event: the first changeset of an order that is named after it, so that there can't be two.
+/// The commit that follows from an event: the first changeset of an order. The order is named after the
+/// event, so it can't be made twice.
 fn order(cause: &Cause<'_, ProductEvent>) -> Option<Append> {
     let (ProductEvent::SoldOut, Some(product)) = (cause.event, product::name_of(cause.stream_id())) else {
         return None;

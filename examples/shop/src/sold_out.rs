@@ -1,4 +1,4 @@
-//! Somebody else's system is told when a product is sold out.
+//! Calls a webhook when a product is sold out.
 
 use ees_projector::Subscription;
 use ees_projector::webhook::HttpReactor;
@@ -6,24 +6,24 @@ use ees_store::Filter;
 
 use crate::product::ProductEvent;
 
-/// Whom to tell.
+/// The webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
-    /// Where to; with `http://` or `https://`.
+    /// The URL, with `http://` or `https://`.
     pub url: String,
-    /// What the messages are signed with, for the receiver to check.
+    /// The secret that signs the calls. The receiver checks the signature.
     pub secret: Option<String>,
 }
 
-/// The reactor's name.
+/// The name of the reactor.
 pub const NAME: &str = "sold_out";
 
-/// Tells, once for each time that a product is sold out: again until it was taken, always under the same `Idempotency-Key`, and
-/// never when a read model is rebuilt.
+/// The reactor. It calls the webhook each time that a product is sold out, and retries until the call
+/// succeeds, always with the same `Idempotency-Key`. A rebuild of a read model does not call it again.
 pub fn reactor(webhook: &Webhook) -> HttpReactor<ProductEvent> {
     let reactor = HttpReactor::new(NAME, &webhook.url)
         .with_subscription(Subscription::to(Filter::event_types(["sold_out"])))
-        // A changeset comes whole.
+        // The filter selects whole changesets, which also have the event `reserved`.
         .when(|cause| *cause.event == ProductEvent::SoldOut);
     match &webhook.secret {
         Some(secret) => reactor.with_secret(secret),

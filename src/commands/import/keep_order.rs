@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ees_store::decide::{Tail, decide};
 use ees_store::{
-    ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Expectation, Indexed, LogQuery,
+    ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Expectation, LogEntry, LogQuery,
     StreamId, pages,
 };
 use futures::{Stream, TryStreamExt};
@@ -68,7 +68,7 @@ pub(super) async fn import(
 }
 
 /// The changesets that the store had before the import.
-type Stored<'a> = Pin<Box<dyn Stream<Item = ees_store::Result<Indexed>> + Send + 'a>>;
+type Stored<'a> = Pin<Box<dyn Stream<Item = ees_store::Result<LogEntry>> + Send + 'a>>;
 
 struct OrderedImport<'a> {
     store: Arc<dyn EventStore>,
@@ -195,7 +195,7 @@ impl<'a> OrderedImport<'a> {
 }
 
 /// Fails if the store has another changeset in place of the line.
-fn check_same(record: &Record, stored: Indexed) -> Outcome {
+fn check_same(record: &Record, stored: LogEntry) -> Outcome {
     let checkpoint = stored.checkpoint;
     let stored = Record { checkpoint: None, ..stored.into() };
     if stored == *record {

@@ -1,8 +1,8 @@
-//! The whole stack on this machine, until it is interrupted: `just deploy-local`.
+//! Runs the whole stack on this machine until it is interrupted: `just deploy-local`.
 
 use ees_test_aws::{Account, Stack};
 
-/// Callers send it: the emulator can't tell who has signed.
+/// The API key that callers send. The emulator can't tell who signed a request.
 const KEY: &str = "local";
 
 #[tokio::main]

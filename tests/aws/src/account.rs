@@ -14,7 +14,7 @@ use crate::{Faults, emulator};
 /// The emulator that all tests share.
 pub struct LocalAws;
 
-/// An account that nobody else has: a test sees only what it made itself.
+/// An account for one test, which sees only what it made itself.
 #[derive(Clone, Debug)]
 pub struct Account {
     id: String,
@@ -25,7 +25,7 @@ impl LocalAws {
     /// A fresh, empty account. Starts the emulator if this is the first.
     ///
     /// # Panics
-    /// When it can't be installed or does not start; the message says why.
+    /// When the emulator can't be installed or does not start. The message says why.
     pub async fn account() -> Account {
         match tokio::task::spawn_blocking(emulator::shared).await {
             Ok(emulator) => emulator.account(),
@@ -37,7 +37,7 @@ impl LocalAws {
 impl Account {
     pub(crate) const REGION: &'static str = "eu-central-1";
 
-    /// The account of those who say nothing: no test's, since all would share it, but one for trying things out.
+    /// The account of requests without an access key. For trying things out only: tests would share it.
     ///
     /// # Panics
     /// As for [`LocalAws::account`].
@@ -49,22 +49,23 @@ impl Account {
         Self { id: fastrand::u64(100_000_000_000..1_000_000_000_000).to_string(), endpoint }
     }
 
-    /// Its number, twelve digits. The emulator tells accounts apart by the access key, which is the same text.
+    /// The account number, 12 digits. The emulator tells accounts apart by the access key, which is the same
+    /// text.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// Where the emulator answers: `http://127.0.0.1:PORT`.
+    /// The URL of the emulator: `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The region of everything in it.
+    /// The region of all resources.
     pub fn region(&self) -> &'static str {
         Self::REGION
     }
 
-    /// The variables that make a program of its own (an `ees`, a script) use this account.
+    /// The environment variables by which another program (`ees`, a script) uses this account.
     pub fn environment(&self) -> [(&'static str, &str); 4] {
         [
             ("AWS_ENDPOINT_URL", &self.endpoint),
@@ -74,12 +75,12 @@ impl Account {
         ]
     }
 
-    /// What every client of the SDK is made from.
+    /// The configuration for clients of the SDK.
     pub fn sdk_config(&self) -> SdkConfig {
         config(&self.endpoint, Credentials::new(&self.id, "test", None, None, "test"))
     }
 
-    /// The same, with a plan of faults before the network.
+    /// The same configuration, with a plan of faults between the SDK and the network.
     pub fn sdk_config_with(&self, faults: &Faults) -> SdkConfig {
         self.sdk_config().into_builder().http_client(Connector::client(faults.clone())).build()
     }

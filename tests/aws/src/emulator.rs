@@ -1,4 +1,4 @@
-//! The emulators that all tests of a run share, whichever process they are in.
+//! The emulators that all tests of a run share, in whichever process they run.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -14,19 +14,19 @@ use ees_test_shared::target;
 
 use crate::{Account, venv};
 
-/// Plenty, on a machine that is busy with other tests.
+/// Long enough on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An emulator, by where it is.
+/// An emulator, known by its address.
 pub(crate) struct Emulator(Place);
 
-/// The shared emulator that lets everybody do everything, as long as this process lives.
+/// The shared emulator that allows everything. It lives at least as long as this process.
 pub(crate) fn shared() -> &'static Emulator {
     static JOINED: OnceLock<(Emulator, File)> = OnceLock::new();
     &JOINED.get_or_init(|| Emulator::join("aws", false)).0
 }
 
-/// The one that looks at signatures and policies.
+/// The emulator that verifies signatures and enforces policies.
 pub(crate) fn guarded() -> &'static Emulator {
     static JOINED: OnceLock<(Emulator, File)> = OnceLock::new();
     &JOINED.get_or_init(|| Emulator::join("aws-guarded", true)).0
@@ -75,7 +75,7 @@ impl Emulator {
     }
 }
 
-/// Starts the emulator, and the keeper which removes it when nobody has the file of users locked.
+/// Starts the emulator, and the keeper that removes it when no process holds the lock on the file of users.
 #[expect(clippy::zombie_processes, reason = "the keeper outlives this process, whose end it waits for")]
 fn start(Place { folder, port }: &Place, guarded: bool, users: &Path, lock: File) {
     let mut keeper = server::keeper(include_str!("keeper.sh"));

@@ -1,4 +1,4 @@
-//! Accounts in which signatures and policies count.
+//! Accounts that verify signatures and enforce policies.
 
 use std::process::Command;
 
@@ -11,17 +11,17 @@ use crate::account::{Account, LocalAws, config};
 use crate::{Stack, emulator, venv};
 
 impl LocalAws {
-    /// A fresh, empty account on another emulator, one that verifies signatures and enforces the policies of users and roles.
-    /// The account itself is root, and may do everything there, too.
+    /// A fresh, empty account on another emulator, which verifies signatures and enforces the policies of
+    /// users and roles. The account itself is root, and may do everything there too.
     ///
     /// # Panics
-    /// When the emulator can't be installed or does not start; the message says why.
+    /// When the emulator can't be installed or does not start. The message says why.
     pub async fn guarded_account() -> Account {
         unblocked(|| emulator::guarded().account()).await
     }
 }
 
-/// Somebody in an account, who may do what policies say.
+/// A user or role in an account, with the rights that its policies give.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Identity {
     #[serde(skip)]
@@ -35,7 +35,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What every client of the SDK is made from.
+    /// The configuration for clients of the SDK.
     pub fn sdk_config(&self) -> SdkConfig {
         let expiry = None;
         let credentials =
@@ -43,7 +43,7 @@ impl Identity {
         config(&self.endpoint, credentials)
     }
 
-    /// The variables that make a program of its own act as this identity.
+    /// The environment variables by which another program acts as this identity.
     pub fn environment(&self) -> Vec<(&'static str, &str)> {
         let mut variables = vec![
             ("AWS_ENDPOINT_URL", &*self.endpoint),
@@ -55,7 +55,7 @@ impl Identity {
         variables
     }
 
-    /// The same access key with a secret that is not its own.
+    /// The same access key with a wrong secret.
     #[must_use]
     pub fn with_wrong_secret(self) -> Self {
         Self { secret: "wrong".to_owned(), ..self }
@@ -63,39 +63,39 @@ impl Identity {
 }
 
 impl Account {
-    /// A new user, who may do what this policy says.
+    /// Creates a user with the rights of this policy.
     ///
     /// # Panics
-    /// When it can't be made.
+    /// When the user can't be created.
     pub async fn user(&self, policy: &str) -> Identity {
         let name = format!("user-{:08x}", fastrand::u32(..));
         identity(self, vec!["user".to_owned(), name, policy.to_owned()]).await
     }
 }
 
-/// Something that a role may do.
+/// A right of a role.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Right {
     /// The role, by its name in the template.
     pub role: String,
-    /// Such as `sns:Publish`.
+    /// The action, such as `sns:Publish`.
     pub action: String,
-    /// The ARN of what it may be done to.
+    /// The ARN of the resource.
     pub resource: String,
-    /// When.
+    /// The condition, if there is one.
     pub condition: Option<serde_json::Value>,
 }
 
 impl Stack {
-    /// What its roles may do, as it was deployed.
+    /// The rights of the stack's roles, as deployed.
     ///
     /// # Panics
-    /// When it can't be asked.
+    /// When the rights can't be read.
     pub async fn rights(&self) -> Vec<Right> {
         told(self.account(), include_str!("rights.py"), vec![self.name().to_owned()]).await
     }
 
-    /// Somebody who has taken on a role of the stack, by its name in the template.
+    /// Assumes a role of the stack, by its name in the template.
     ///
     /// # Panics
     /// When there is no such role.
@@ -109,7 +109,7 @@ async fn identity(account: &Account, arguments: Vec<String>) -> Identity {
     Identity { endpoint: account.endpoint().to_owned(), ..identity }
 }
 
-/// What a script prints that acts as the account itself.
+/// Runs a script as the account itself, and parses its output.
 async fn told<T: DeserializeOwned + Send + 'static>(
     account: &Account,
     script: &'static str,

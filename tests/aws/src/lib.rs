@@ -1,6 +1,6 @@
-//! A local AWS for tests, and nothing left of it afterwards.
+//! A local AWS for tests, which leaves nothing behind.
 //!
-//! [`LocalAws::account`] is what a test wants: an account of its own, on an emulator which all tests share.
+//! Most tests need [`LocalAws::account`]: an account of their own, on an emulator that all tests share.
 //!
 //! ```no_run
 //! # async fn test() {
@@ -9,22 +9,23 @@
 //! # }
 //! ```
 //!
-//! The emulator is kinder than AWS: it never throttles, never finds two transactions in conflict, leaves nothing
-//! unprocessed, has no lag in its indexes, and loses no answer. [`Faults`] puts that back, by a plan that a seed fixes.
+//! The emulator is kinder than AWS: it never throttles, never lets two transactions conflict, leaves nothing
+//! unprocessed, has no lag in its indexes, and loses no answer. [`Faults`] adds these, by a plan that a seed
+//! determines.
 //!
-//! It lets everybody do everything. [`LocalAws::guarded_account`] is on another one, which verifies signatures and enforces
-//! policies.
+//! It allows everything. [`LocalAws::guarded_account`] uses another emulator, which verifies signatures and
+//! enforces policies.
 //!
 //! [`Stack`] deploys `deploy/template.yaml` there, with functions that are built for it.
 //!
 //! # The shared emulator
-//! The first test that needs it installs `ministack` into `target/aws-venv` (needs `python3` and the network, once) and
-//! starts it, below `target/aws`; all processes of a run (`cargo nextest` has one for each test) find it there. It ends
-//! some 8 seconds after the last process that used it, however that ended, and everything in it with it. It listens on
-//! 127.0.0.1 only.
+//! The first test that needs it installs `ministack` into `target/aws-venv` (this needs `python3`, and the
+//! network once), and starts it in `target/aws`. All processes of a run find it there (`cargo nextest` has
+//! one for each test). About 8 seconds after the last process that used it has ended, in whatever way, the
+//! emulator ends and everything in it is deleted. It listens on 127.0.0.1 only.
 //!
-//! It is no place to measure speed, and a query costs it time for every item of the partition: keep those under a
-//! thousand.
+//! Don't measure speed with it. A query costs it time for every item of the partition, so keep partitions
+//! below a thousand items.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "support of tests: it fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! A template of SAM, deployed to an account.
+//! Deploys a SAM template to an account.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use ees_test_shared::{binary, target, workspace};
 use crate::account::Account;
 use crate::venv;
 
-/// A stack that was deployed, with functions that run. It goes with its account.
+/// A deployed stack with running functions. It is deleted with its account.
 #[derive(Clone, Debug)]
 pub struct Stack {
     account: Account,
@@ -20,15 +20,16 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Deploys the event store: `deploy/template.yaml`, with the functions as they are built now, for callers who sign.
+    /// Deploys the event store for callers who sign: `deploy/template.yaml`, with the functions of the
+    /// current build.
     ///
     /// # Panics
-    /// When it does not build, or can't be deployed; the message says why.
+    /// When the functions don't build or the stack can't be deployed. The message says why.
     pub async fn event_store(account: &Account) -> Self {
         Self::event_store_with(account, Vec::new()).await
     }
 
-    /// As [`event_store`](Self::event_store), for callers who send this key.
+    /// Deploys the event store for callers who send this key.
     ///
     /// # Panics
     /// As for [`event_store`](Self::event_store).
@@ -42,7 +43,7 @@ impl Stack {
         Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters).await
     }
 
-    /// Deploys the example of a projection of one's own beside it, onto a database of PostgreSQL.
+    /// Deploys the example of your own projection next to it, on a PostgreSQL database.
     ///
     /// # Panics
     /// As for [`event_store`](Self::event_store).
@@ -74,7 +75,7 @@ impl Stack {
         }
     }
 
-    /// The account it is in.
+    /// The account of the stack.
     pub fn account(&self) -> &Account {
         &self.account
     }
@@ -83,23 +84,24 @@ impl Stack {
         self.name
     }
 
-    /// An output of the template.
+    /// The value of an output of the template.
     ///
     /// # Panics
-    /// When it has none of that name.
+    /// When there is no output of that name.
     pub fn output(&self, name: &str) -> &str {
         &self.outputs[name]
     }
 
-    /// The header `Authorization` of a signed request, as far as the emulator looks at it: the key of an account's owner, whose
-    /// signature it does not verify. Without, it asks the account of everybody.
+    /// The `Authorization` header of a signed request, as far as the emulator reads it: the access key of the
+    /// account's owner. It does not verify the signature. Without the header, it uses the account of requests
+    /// without an access key.
     pub fn authorization(&self) -> String {
         let scope =
             format!("{}/20260101/{}/execute-api/aws4_request", self.account.id(), self.account.region());
         format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0")
     }
 
-    /// Where the emulator answers for the API Gateway.
+    /// The URL at which the emulator serves the API.
     ///
     /// # Panics
     /// When the stack has no `ApiEndpoint`.
@@ -128,11 +130,11 @@ fn deploy(
     serde_json::from_slice(&deployed.stdout).expect("the outputs, as JSON")
 }
 
-/// A program of functions, stripped: the emulator copies it.
+/// A binary of functions, stripped, because the emulator copies it.
 fn program(name: &str) -> PathBuf {
     let built = binary(name);
     fs::create_dir_all(target().join("aws")).expect("target is writable");
-    // Several tests of one process, and several processes, may be at it.
+    // Several tests of one process, and several processes, may do this at the same time.
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     let call = CALLS.fetch_add(1, Relaxed);
     let stripping = target().join(format!("aws/{name}-{}-{call}", std::process::id()));

@@ -1,4 +1,4 @@
-//! Where the emulator is installed.
+//! The Python environment of the emulator.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,16 +6,16 @@ use std::process::Command;
 
 use ees_test_shared::target;
 
-/// The emulator, and what makes it understand SAM templates.
+/// The emulator, and the package by which it understands SAM templates.
 const PACKAGES: [&str; 2] = ["ministack==1.5.33", "aws-sam-translator==1.115.0"];
 
-/// The environment that holds it, which is made if there is none yet, by one process at a time.
+/// The folder of the environment. One process at a time creates it if it does not exist.
 pub(crate) fn folder() -> PathBuf {
     fs::create_dir_all(target()).expect("target can be created");
     let folder = target().join("aws-venv");
     let lock = File::create(target().join("aws-venv.lock")).expect("target can be written");
     lock.lock().expect("files can be locked");
-    // Written last: an installation that was killed, or was of other versions, is done again.
+    // Written last: an installation that was killed, or that has other versions, is repeated.
     let installed = folder.join("installed");
     if fs::read_to_string(&installed).ok().as_deref() != Some(&PACKAGES.join(" ")) {
         install(&folder);

@@ -1,4 +1,4 @@
-//! Loading one aggregate: of a short stream, and of a long one without and with a snapshot.
+//! Loads one aggregate: from a short stream, and from a long one without and with a snapshot.
 
 use std::convert::Infallible;
 use std::ops::Range;
@@ -43,7 +43,7 @@ impl Snapshotted for Account {
     const SCHEMA: &'static str = "1";
 }
 
-/// Events since the snapshot: below what another one is taken after.
+/// Events since the snapshot: fewer than cause another one.
 const SINCE: u64 = 98;
 
 pub(crate) async fn measure(short: bool, report: &mut Report) {

@@ -1,4 +1,5 @@
-//! Over HTTP: commits on 64 connections that stay open, and reading everything. Server and load share the machine.
+//! Over HTTP: commits on 64 open connections, and reading everything. The server and the load share the
+//! machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,4 +1,4 @@
-//! From the call of commit to the row being there for readers.
+//! The time from the call of commit until readers see the row.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

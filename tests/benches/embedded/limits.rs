@@ -1,4 +1,4 @@
-//! What SQLite itself can do here, with nothing around it.
+//! The limits of SQLite itself on this machine.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,11 +10,11 @@ use crate::shared::report::{Report, timed};
 use crate::shared::workload::{EVENTS_AN_APPEND, Workload};
 
 pub(crate) struct Limits {
-    /// One append a transaction, events/s.
+    /// One append per transaction, events/s.
     pub(crate) singly: f64,
-    /// A thousand appends a transaction, events/s.
+    /// A thousand appends per transaction, events/s.
     pub(crate) by_thousand: f64,
-    /// Events folded in memory and written every 5,000, events/s.
+    /// Events folded in memory and written after every 5,000, events/s.
     pub(crate) fold: f64,
     /// Rows read one by one, events/s.
     pub(crate) scan: f64,

@@ -1,7 +1,8 @@
-//! The embedded system at work, beside the limits of the same disk and machine in the same run.
+//! Measures the embedded system, next to the limits of the same disk and machine in the same run.
 //!
-//! Workload W: events of about 200 bytes in 10,000 streams, two an append; 100,000 of them, or a tenth with
-//! `--short`. Every acknowledged commit is on disk. Run it on a quiet machine: `cargo bench -p ees-tests`.
+//! Workload W: 100,000 events of about 200 bytes in 10,000 streams, two events per append; a tenth of them
+//! with `--short`. Every acknowledged commit is on disk. Run it on a quiet machine: `cargo bench -p
+//! ees-tests`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

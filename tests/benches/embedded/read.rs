@@ -1,4 +1,4 @@
-//! Reading everything, and building read models from it.
+//! Reads the whole log, and builds read models from it.
 
 use std::sync::Arc;
 

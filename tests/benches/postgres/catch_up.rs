@@ -1,4 +1,4 @@
-//! Read models built from the whole log, in the same server.
+//! Builds read models from the whole log, on the same server.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: 
     own_sql(workload, databases, singly, report).await;
 }
 
-/// A tenth of the log: each event is a round trip.
+/// Only a tenth of the log, because each event is a round trip.
 async fn own_sql(workload: &Workload, databases: &Databases, limit: f64, report: &mut Report) {
     let workload = Workload { appends: workload.appends.min(10_000), ..*workload };
     for (queued, what, aim) in [

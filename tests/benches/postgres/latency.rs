@@ -1,4 +1,4 @@
-//! From the call of commit to the row being there for readers.
+//! The time from the call of commit until readers see the row.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ pub(crate) async fn measure(databases: &Databases, report: &mut Report) {
     follow(databases, false, "append to visible, follower elsewhere", report).await;
 }
 
-/// One append at a time; the follower shares the writer's store, or has another one, as in another process.
+/// One append at a time. The follower shares the writer's store, or has another one, as a second process
+/// would.
 async fn follow(databases: &Databases, same_store: bool, what: &str, report: &mut Report) {
     let url = databases.fresh().await;
     let store = Arc::new(Store::connect(&url).await.unwrap());

@@ -1,10 +1,10 @@
-//! The store and the read models in PostgreSQL, beside what PostgreSQL itself can do, on the same disk and machine in
-//! the same run.
+//! Measures the store and the read models in PostgreSQL, next to the limits of PostgreSQL itself, on the same
+//! disk and machine in the same run.
 //!
-//! Workload W: events of about 200 bytes in 10,000 streams, two an append; 100,000 of them, or a tenth with `--short`.
-//! With `--tenfold` all of it again with ten times the events, each rate beside that of the smaller workload; with
-//! `--only append|fold|read|latency` a part. Every acknowledged commit is on disk. Run it on a quiet machine:
-//! `cargo bench -p ees-tests --bench postgres`.
+//! Workload W: 100,000 events of about 200 bytes in 10,000 streams, two events per append; a tenth of them
+//! with `--short`. `--tenfold` measures everything again with ten times the events, and prints each rate next
+//! to that of the smaller workload. `--only append|fold|read|latency` measures a part. Every acknowledged
+//! commit is on disk. Run it on a quiet machine: `cargo bench -p ees-tests --bench postgres`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Several store processes on one log: this program again, as a writer.
+//! Several store processes on one log. A writer process is this program again.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -20,8 +20,8 @@ pub(crate) fn is_writer(arguments: &[String]) -> bool {
     arguments.get(1).is_some_and(|argument| argument == WRITER)
 }
 
-/// Appends the whole workload in each of the processes, to streams of their own; from the word to begin until the last
-/// is done.
+/// Appends the whole workload in each of the processes, to separate streams. Measures from the start signal
+/// until the last process is done.
 pub(crate) async fn append_in(processes: u64, url: &str, workload: &Workload) -> Duration {
     let mut writers: Vec<Writer> =
         (0..processes).map(|number| Writer::start(number, url, workload)).collect();
@@ -65,7 +65,7 @@ impl Writer {
     }
 }
 
-/// The other side: connects, says so, waits for the word, appends, says so.
+/// The writer process: connects and reports that, waits for the start signal, appends, and reports that.
 pub(crate) async fn write(arguments: &[String]) {
     let number = |at: usize| arguments[at].parse::<u64>().unwrap();
     let workload = Workload { appends: number(3), streams: number(4), first_stream: number(5) };

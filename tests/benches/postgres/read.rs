@@ -1,4 +1,4 @@
-//! Reading streams of a hundred events, and the same of streams that are long.
+//! Reads streams of a hundred events, and a hundred events of longer streams.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,7 +47,7 @@ async fn filled(workload: &Workload, databases: &Databases) -> (Arc<dyn EventSto
     (store, url)
 }
 
-/// The streams in turn, and of each the hundred events at a place that jumps.
+/// Reads each stream in turn: a hundred events, at a position that jumps.
 async fn read(store: &Arc<dyn EventStore>, workload: &Workload, clients: u64, reads: u64) -> Duration {
     let next = Arc::new(AtomicU64::new(0));
     let workload = *workload;

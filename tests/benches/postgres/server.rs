@@ -12,7 +12,7 @@ pub(crate) struct Databases {
 }
 
 impl Databases {
-    /// Its durable settings are PostgreSQL's own; memory is what an operator would give it.
+    /// Keeps PostgreSQL's default settings for durability, and sets memory as an operator would.
     pub(crate) async fn start(short: bool) -> Self {
         let server = Server::start().await;
         let databases = Self { server, made: AtomicUsize::new(0) };
@@ -42,13 +42,13 @@ impl Databases {
         databases
     }
 
-    /// The address of a fresh database.
+    /// The URL of a fresh database.
     pub(crate) async fn fresh(&self) -> String {
         let name = format!("bench_{}", self.made.fetch_add(1, Relaxed));
         let mut connection = self.connect("postgres").await;
         let create = AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE template0"));
         sqlx::raw_sql(create).execute(&mut connection).await.unwrap();
-        // What earlier measurements left to be written is not this one's burden.
+        // Writes what earlier measurements left, so that it does not slow down this one.
         sqlx::raw_sql("CHECKPOINT").execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
         self.server.url(&name)
@@ -59,14 +59,14 @@ impl Databases {
     }
 }
 
-/// A store's tables, and none of its processes' tasks.
+/// Creates a store's tables without starting its tasks.
 pub(crate) async fn with_tables(databases: &Databases) -> PgConnection {
     let url = databases.fresh().await;
     drop(Store::connect(&url).await.unwrap());
     PgConnection::connect(&url).await.unwrap()
 }
 
-/// What autovacuum would do in the minutes after a load.
+/// Does what autovacuum would do in the minutes after a load.
 pub(crate) async fn settle(url: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::raw_sql("VACUUM ANALYZE").execute(&mut connection).await.unwrap();

@@ -1,4 +1,4 @@
-//! Appends through the library: writers side by side, each waiting for its own verdict.
+//! Appends through the library: parallel writers, each waiting for its own verdict.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,8 +14,8 @@ pub(crate) struct Appended {
     pub(crate) waits: Vec<Duration>,
 }
 
-/// Each append once; a stream's appends follow each other, because the writers share one counter and a stream
-/// comes round only after all others.
+/// Sends each append once. The appends of a stream keep their order, because the writers share one counter,
+/// and a stream recurs only after all others.
 pub(crate) async fn append(
     store: &Arc<dyn EventStore>,
     workload: &Workload,
@@ -50,7 +50,7 @@ pub(crate) async fn append(
     Appended { took: begun.elapsed(), waits }
 }
 
-/// The whole workload, quickly, for measurements of other things.
+/// Appends the whole workload quickly, to prepare other measurements.
 pub(crate) async fn fill(store: &dyn EventStore, workload: &Workload) {
     const TOGETHER: usize = 500;
     for from in (0..workload.appends).step_by(TOGETHER) {

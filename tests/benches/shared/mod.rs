@@ -1,5 +1,5 @@
-//! What the benchmarks of all backends share: the workload, the load generators, the read models, the report.
-//! Each benchmark is a program of its own and uses the greater part of it.
+//! Shared by the benchmarks of all backends: the workload, the load generators, the read models, the report.
+//! Each benchmark is a program of its own and uses most of it.
 #![allow(dead_code, reason = "no benchmark uses all of it")]
 
 pub(crate) mod append;

@@ -1,4 +1,4 @@
-//! Reading everything, and the read models that are built from it.
+//! Reads the whole log, and has the read models that are built from it.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ struct Deposited {
     amount: i64,
 }
 
-/// What the events of an append deposit.
+/// The amount that the events of an append deposit.
 pub(crate) fn amounts(events: &str) -> Vec<i64> {
     let events: Vec<Deposited> = serde_json::from_str(events).unwrap();
     events.iter().map(|event| event.amount).collect()
@@ -54,7 +54,7 @@ impl Fold for Balances {
     }
 }
 
-/// Everything there is, page by page.
+/// Reads the whole log, page by page.
 pub(crate) struct Enumerated {
     pub(crate) events: u64,
     pub(crate) end: Checkpoint,
@@ -75,7 +75,7 @@ pub(crate) async fn enumerate(log: &dyn ChangesetLog, changesets_a_page: usize) 
     }
 }
 
-/// How long it takes until a projection has caught up.
+/// The time until a projection has caught up.
 pub(crate) async fn catch_up(projector: Projector, name: &str, head: Checkpoint) -> Duration {
     let begun = Instant::now();
     let running = projector.start();

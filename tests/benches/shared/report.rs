@@ -1,4 +1,4 @@
-//! One line a figure: what was reached, of what is possible here, and what was aimed at.
+//! Prints one line for each figure: the measured value, the limit on this machine, and the target.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Report {
     printed_head: bool,
     rates: HashMap<String, f64>,
-    /// Those of a smaller workload.
+    /// The figures of the smaller workload.
     smaller: HashMap<String, f64>,
 }
 
@@ -43,7 +43,7 @@ impl Report {
         );
     }
 
-    /// What comes now is of a larger workload, and printed beside what came before.
+    /// From now on, figures are of a larger workload, and are printed next to the earlier ones.
     pub(crate) fn grow(&mut self) {
         self.smaller = std::mem::take(&mut self.rates);
     }

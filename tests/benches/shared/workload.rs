@@ -6,7 +6,7 @@ use ees_store::{Commit, Events, Expectation, StreamId};
 pub(crate) struct Workload {
     pub(crate) appends: u64,
     pub(crate) streams: u64,
-    /// The number of the first stream: processes side by side have streams of their own.
+    /// The number of the first stream: parallel processes have separate streams.
     pub(crate) first_stream: u64,
 }
 
@@ -17,7 +17,7 @@ impl Workload {
         self.appends * EVENTS_AN_APPEND
     }
 
-    /// The `n`th append: the streams take turns, in an order that jumps.
+    /// The `n`th append. The streams alternate, in an order that jumps.
     pub(crate) fn stream(&self, n: u64) -> (StreamId, u64) {
         let stream = (n % self.streams).wrapping_mul(7_919) % self.streams;
         (format!("account-{:08}", self.first_stream + stream).parse().unwrap(), n / self.streams)

@@ -1,10 +1,10 @@
-//! Who PostgreSQL runs as: it refuses root.
+//! The user that PostgreSQL runs as, because it refuses to run as root.
 
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The user that servers run as: oneself, or an unprivileged one if oneself is root.
+/// The user that servers run as: the current user, or an unprivileged one if that is root.
 #[derive(Clone, Copy)]
 pub(crate) struct Account(Option<(u32, u32)>);
 
@@ -20,7 +20,7 @@ impl Account {
         ))
     }
 
-    /// The words that go before a command so that it runs as this user.
+    /// The prefix of a command that makes it run as this user.
     pub(crate) fn prefix(self) -> Vec<String> {
         let Some((user, group)) = self.0 else { return Vec::new() };
         vec!["setpriv".into(), format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".into()]
@@ -35,14 +35,14 @@ impl Account {
         command
     }
 
-    /// Hands a file or folder over to this user.
+    /// Gives a file or folder to this user.
     pub(crate) fn own(self, path: &Path) {
         if let Some((user, group)) = self.0 {
             chown(path, Some(user), Some(group)).expect("root may give away its files");
         }
     }
 
-    /// The folder, or the temporary one if this user can't enter it (it may be below `/root`).
+    /// The folder, or the temporary folder if this user can't enter it (it may be below `/root`).
     pub(crate) fn reachable(self, folder: PathBuf) -> PathBuf {
         let mut test = self.command(Path::new("test"));
         test.arg("-x").arg(&folder).stderr(Stdio::null());

@@ -1,4 +1,4 @@
-//! pgbouncer before a server.
+//! pgbouncer in front of a server.
 
 use std::fs::{self, File};
 use std::net::TcpStream;
@@ -16,21 +16,21 @@ use crate::account::Account;
 use crate::cluster::{PATIENCE, new_folder};
 use crate::unblocked;
 
-/// pgbouncer as many operate it: connections to the server are handed out for one transaction at a time, so that
-/// nothing of a session (advisory locks, `LISTEN`, `SET`, prepared statements by name) can be relied on.
+/// pgbouncer in the mode that many use: it assigns connections to the server for one transaction at a time.
+/// So nothing that belongs to a session (advisory locks, `LISTEN`, `SET`, prepared statements by name) works.
 ///
-/// Gone when this is dropped, or its process dies.
+/// It ends when this is dropped or when the process dies.
 pub struct Bouncer {
     keeper: Child,
     url: String,
 }
 
-/// Ends pgbouncer when the other end of the standard input is closed, and removes its folder.
+/// Ends pgbouncer and removes its folder when the other end of the standard input is closed.
 const KEEPER: &str = "folder=$1; shift; \"$@\" & cat >/dev/null; kill -KILL $!; rm -rf \"$folder\"";
 
 impl Bouncer {
-    /// Starts a pgbouncer before the server of this address; `None`, with a word on standard error, if the machine has
-    /// no `pgbouncer`.
+    /// Starts a pgbouncer in front of the server with this URL. Returns `None`, with a message on standard
+    /// error, if the machine has no `pgbouncer`.
     ///
     /// # Panics
     /// When it does not start.
@@ -47,7 +47,7 @@ impl Bouncer {
 
 impl Drop for Bouncer {
     fn drop(&mut self) {
-        // Closes the keeper's standard input first, which tells it to clean up.
+        // Closes the keeper's standard input first, so that it cleans up.
         let _ = self.keeper.wait();
     }
 }
@@ -84,19 +84,19 @@ fn start(mut url: Url) -> Option<Bouncer> {
 }
 
 fn program() -> Option<PathBuf> {
-    // Debian has it where only root looks.
+    // Debian installs it in a folder that only root's path contains.
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&paths).chain([PathBuf::from("/usr/sbin")]);
     folders.map(|folder| folder.join("pgbouncer")).find(|program| program.is_file())
 }
 
-/// `extra_float_digits` is what sqlx sends with each connection, and pgbouncer doesn't know.
+/// sqlx sends `extra_float_digits` with each connection, and pgbouncer doesn't know it.
 fn configuration(url: &Url, port: u16) -> String {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().replace('\'', "''");
     let host = decoded(url.host_str().unwrap_or("127.0.0.1"));
     let upstream_port = url.port().unwrap_or(5432);
     let user = decoded(url.username());
-    // It takes an empty password for a syntax error.
+    // An empty password is a syntax error for pgbouncer.
     let password = url.password().map(|text| format!(" password='{}'", decoded(text))).unwrap_or_default();
     format!(
         "[databases]\n\

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of our own: its folder, its port, and the keeper that removes it.
+//! A private PostgreSQL server: its folder, its port, and the keeper that removes it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -13,22 +13,22 @@ use ees_test_shared::target;
 use crate::account::Account;
 use crate::programs;
 
-/// Plenty, on a machine that is busy with other tests.
+/// Long enough on a machine that is busy with other tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server, by where it is.
+/// A server, known by its address.
 pub(crate) struct Cluster(pub(crate) Place);
 
 impl Cluster {
-    /// A new folder and a free port; nothing runs yet.
+    /// Reserves a new folder and a free port. Nothing runs yet.
     pub(crate) fn reserve() -> Self {
-        // Before there is anything to clean up: it fails where there is no PostgreSQL.
+        // First, while there is nothing to clean up: it fails where PostgreSQL is missing.
         programs::folder();
         Self(Place { folder: new_folder(Account::find()), port: free_port() })
     }
 
-    /// Starts the server, and the keeper which removes both when its users are gone: those that have locked the file,
-    /// or else whoever has the other end of `input`.
+    /// Starts the server and the keeper, which removes both when the users are gone: the processes that have
+    /// locked the file, or else the holder of the other end of `input`.
     pub(crate) fn start(&self, users: Option<&Path>, input: Stdio) -> Child {
         let Place { folder, port } = &self.0;
         let mut keeper = server::keeper(include_str!("keeper.sh"));
@@ -55,7 +55,7 @@ impl Cluster {
         fs::read_to_string(self.0.folder.join("log")).unwrap_or_else(|error| error.to_string())
     }
 
-    /// Runs `pg_ctl`, waiting for what it does; whether it did.
+    /// Runs `pg_ctl` and waits until it is done. Returns whether it succeeded.
     pub(crate) fn control(&self, arguments: &[&str]) -> bool {
         let mut control = Account::find().command(&programs::folder().join("pg_ctl"));
         control.current_dir(&self.0.folder).args(["-D", "data", "-l", "log", "-w"]).args(arguments);
@@ -64,7 +64,7 @@ impl Cluster {
     }
 }
 
-/// A new folder, which the server may write.
+/// A new folder that the server may write to.
 pub(crate) fn new_folder(account: Account) -> PathBuf {
     let parent = target().join("postgres");
     fs::create_dir_all(&parent).expect("target can be created");

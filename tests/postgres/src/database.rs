@@ -8,20 +8,20 @@ use url::Url;
 
 use crate::{programs, shared, unblocked};
 
-/// A fresh, empty database, which is dropped with this, whoever is still connected.
+/// A fresh, empty database. It is dropped with this value, even if clients are still connected.
 pub struct TestDatabase {
     psql: PathBuf,
-    /// Where databases are created and dropped.
+    /// The server on which databases are created and dropped.
     server: String,
     name: String,
     url: String,
 }
 
 impl TestDatabase {
-    /// Creates a database on the shared server, which is started if this is the first.
+    /// Creates a database on the shared server. Starts the server if this is the first one.
     ///
     /// # Panics
-    /// When there is no PostgreSQL to be had; the message says what was tried.
+    /// When no PostgreSQL can be found or installed. The message says what was tried.
     pub async fn new() -> Self {
         unblocked(Self::new_blocking).await
     }
@@ -45,12 +45,12 @@ impl TestDatabase {
         database
     }
 
-    /// Where it is: `postgres://user@host:port/name`.
+    /// The URL: `postgres://user@host:port/name`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Its name, which no other database on the server has.
+    /// The name, unique on the server.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -83,7 +83,8 @@ impl TestDatabase {
 }
 
 impl Drop for TestDatabase {
-    /// Does not wait: dropping a database takes a checkpoint. It is done also when this process ends before.
+    /// Does not wait, because dropping a database takes a checkpoint. The database is dropped even if this
+    /// process ends before.
     fn drop(&mut self) {
         let mut drop = self.run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
         drop.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());

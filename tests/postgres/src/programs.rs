@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are.
+//! Finds PostgreSQL's programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,14 +20,14 @@ pub(crate) fn folder() -> &'static Path {
     })
 }
 
-/// `psql`, for a server that is there already: so it need not come with a server.
+/// `psql`, for a server that exists already. It may be installed without a server.
 pub(crate) fn psql() -> PathBuf {
     let is_installed =
         Command::new("psql").arg("--version").output().is_ok_and(|output| output.status.success());
     if is_installed { PathBuf::from("psql") } else { folder().join("psql") }
 }
 
-/// Whether a server can be made from what is there (often it is just the client).
+/// Whether the folder has the programs of a server. Often only the client is installed.
 fn is_complete(folder: &Path) -> bool {
     ["initdb", "pg_ctl", "postgres"].iter().all(|program| folder.join(program).is_file())
 }

@@ -1,4 +1,4 @@
-//! A server which a test may mistreat.
+//! A server that a test may stop and kill.
 
 use std::fs;
 use std::process::{Child, Stdio};
@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::cluster::{Cluster, PATIENCE};
 use crate::unblocked;
 
-/// A server of the test's own, always a private one: to stop, restart and kill it. It is gone when this is dropped, or
-/// its process dies.
+/// A private server for one test, which may stop, restart and kill it. It ends when this is dropped or when
+/// the process dies.
 ///
-/// It takes a second or two to start: a test that does none of this is better off with a [`TestDatabase`].
+/// It takes a second or two to start, so a test that does none of this should use a [`TestDatabase`].
 ///
 /// [`TestDatabase`]: crate::TestDatabase
 pub struct Server {
@@ -26,7 +26,7 @@ impl Server {
     /// Starts a server, and waits until it answers.
     ///
     /// # Panics
-    /// When there is no PostgreSQL to be had; the message says what was tried.
+    /// When no PostgreSQL can be found or installed. The message says what was tried.
     pub async fn start() -> Self {
         unblocked(|| {
             let cluster = Arc::new(Cluster::reserve());
@@ -38,20 +38,21 @@ impl Server {
         .await
     }
 
-    /// Where a database of this server is; `postgres` is there from the beginning. Stays the same over restarts.
+    /// The URL of a database of this server. The database `postgres` exists from the beginning. The URL stays
+    /// the same over restarts.
     pub fn url(&self, database: &str) -> String {
         self.cluster.url(database)
     }
 
-    /// What the server has logged since it was first started.
+    /// The server's log since its first start.
     pub fn log(&self) -> String {
         self.cluster.log()
     }
 
-    /// Stops the server in good order, as an administrator would (`pg_ctl -m fast stop`): clients are disconnected.
+    /// Stops the server as an administrator would (`pg_ctl -m fast stop`), which disconnects clients.
     ///
     /// # Panics
-    /// When it does not stop, or has been already.
+    /// When it does not stop, or does not run.
     pub async fn stop(&self) {
         self.control(&["-m", "fast", "stop"]).await;
     }
@@ -59,12 +60,12 @@ impl Server {
     /// Stops the server and starts it again.
     ///
     /// # Panics
-    /// When it does not.
+    /// When it does not stop or start.
     pub async fn restart(&self) {
         self.control(&["-m", "fast", "restart"]).await;
     }
 
-    /// Kills the server (SIGKILL of its first process; the others see that, and end as well).
+    /// Kills the server: SIGKILL of its first process, which the other processes notice and end.
     ///
     /// # Panics
     /// When it does not run.
@@ -83,7 +84,7 @@ impl Server {
         let cluster = self.cluster.clone();
         let start = move || {
             let deadline = Instant::now() + PATIENCE;
-            // What is left of a killed server may need a moment to be gone.
+            // The remains of a killed server may need a moment to end.
             while !cluster.control(&["start"]) {
                 assert!(Instant::now() < deadline, "the server does not start: {}", cluster.log());
                 sleep(Duration::from_millis(100));
@@ -101,7 +102,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Closes the keeper's standard input first, which tells it to clean up.
+        // Closes the keeper's standard input first, so that it cleans up.
         let _ = self.keeper.wait();
     }
 }

@@ -8,7 +8,7 @@ use ees_test_shared::{server, target};
 
 use crate::cluster::Cluster;
 
-/// The shared server, as long as this process lives.
+/// The shared server. It lives at least as long as this process.
 pub(crate) fn cluster() -> &'static Cluster {
     static JOINED: OnceLock<(Cluster, File)> = OnceLock::new();
     let (cluster, _lock) = JOINED.get_or_init(|| {

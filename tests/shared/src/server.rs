@@ -1,8 +1,8 @@
-//! A server that all tests of a run share, whichever process they are in.
+//! A server that all tests of a run share, in whichever process they run.
 //!
-//! It is run by a *keeper*: a script of its own process, which so lives on when tests are killed, and which removes every
-//! trace of the server some 8 seconds after the last process that used it, however that ended. The system's locks on files
-//! say who uses it.
+//! A *keeper* runs it: a script in its own process, so it survives tests that are killed. It removes every
+//! trace of the server about 8 seconds after the last process that used it has ended, in whatever way. File
+//! locks of the system show who uses it.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -11,22 +11,24 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a keeper's script begins with: the function `wait_for_users_to_leave`, which looks at the file `$users`.
+/// The beginning of a keeper's script: the function `wait_for_users_to_leave`, which watches the file
+/// `$users`.
 const USERS: &str = include_str!("users.sh");
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// A folder of its own.
+    /// Its folder.
     pub folder: PathBuf,
-    /// Where it listens, on 127.0.0.1.
+    /// Its port on 127.0.0.1.
     pub port: u16,
 }
 
-/// Finds the server of this folder, or starts it. It lives as long as anybody has the file that comes with it.
+/// Finds the server of this folder, or starts it. It lives while any process holds the file that is returned
+/// with it.
 ///
-/// `reserve` makes a place for it; `start` starts a [`keeper`], which is given the file of those who use it, and whose
-/// standard input has to be the file that `start` is given.
+/// `reserve` chooses its folder and port. `start` starts a [`keeper`] with the file of users, and must pass
+/// on the file that it gets as the keeper's standard input.
 ///
 /// # Panics
 /// When files can't be written or locked.
@@ -37,14 +39,14 @@ pub fn join(
 ) -> (Place, File) {
     fs::create_dir_all(parent).expect("target can be created");
     let path_of_users = parent.join("users.lock");
-    // Waits while a keeper is removing the last one.
+    // Waits while a keeper removes the previous server.
     let users = open(&path_of_users);
     users.lock_shared().expect("files can be locked");
 
     let starting = open(&parent.join("start.lock"));
     starting.lock().expect("files can be locked");
     let record = parent.join("server");
-    // The keeper has it locked: so it is known whether it lives, whatever else a crash may have left.
+    // The keeper holds this lock, so the lock tells whether it lives, whatever a crash has left.
     let keeper = open(&parent.join("keeper.lock"));
     let place = match keeper.try_lock() {
         Err(TryLockError::WouldBlock) => read(&record).expect("who started the keeper wrote the record"),
@@ -63,8 +65,8 @@ pub fn join(
     (place, users)
 }
 
-/// The keeper with this script, which finds the function `wait_for_users_to_leave`. Signals to the tests (Ctrl-C) are not
-/// for it.
+/// The command that runs a keeper with this script, which may call `wait_for_users_to_leave`. Signals to the
+/// tests (Ctrl-C) don't reach it.
 pub fn keeper(script: &str) -> Command {
     let mut keeper = Command::new("sh");
     keeper.args(["-c", &format!("{USERS}\n{script}"), "keeper"]);
@@ -72,7 +74,7 @@ pub fn keeper(script: &str) -> Command {
     keeper
 }
 
-/// A folder that nobody else has, not even one that was left by a killed process of the same id.
+/// A new folder with a unique name, even if a killed process with the same id has left one.
 ///
 /// # Panics
 /// When it can't be created.
@@ -87,7 +89,8 @@ pub fn new_folder(parent: &Path, name: &str) -> PathBuf {
     }
 }
 
-/// A port which is free, and remains so: from below the range which the system takes for outgoing connections.
+/// A port that is free and stays free: it is below the range from which the system takes ports for outgoing
+/// connections.
 pub fn free_port() -> u16 {
     loop {
         let port = fastrand::u16(20_000..32_000);

@@ -1,4 +1,4 @@
-//! A worker on the read models of the file history in PostgreSQL, until it is stopped.
+//! Runs the read models of the file history in PostgreSQL, until it is stopped.
 
 use std::error::Error;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ees_tests::history::{HISTORY, expected_totals, expected_tree, under_fire};
 use ees_tests::{Killed, Server, binary, example};
 
-/// A server on a folder of its own, and beside it the worker that keeps the files.
+/// A server with its own data folder, and the worker that keeps the files.
 struct World {
     server: Server,
     read_model: PathBuf,
@@ -57,7 +57,7 @@ impl World {
         assert_eq!(self.server.get_json("/streams"), expected_totals(), "{when}");
     }
 
-    /// Wipes every read model and replays the log.
+    /// Rebuilds every read model.
     fn rebuild(&self) {
         for name in ["statistics", "stream_catalogue"] {
             self.ees(&["projections", "rebuild", name, "--reason", "the test wants to see it"]);
@@ -74,7 +74,7 @@ fn imported_while_a_projector_follows() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     drop(_follower);
     world.check("after the import");
-    // Once more adds nothing.
+    // A second import adds nothing.
     assert!(world.import().status().unwrap().success());
     world.check("after importing again");
     world.rebuild();
@@ -86,18 +86,18 @@ fn imported_while_everything_is_killed_again_and_again() {
     under_fire(|seed| println!("{} kills", import_under_fire(&mut fastrand::Rng::with_seed(seed))));
 }
 
-/// How often something was killed before the import was through.
+/// Imports while processes are killed. Returns how often.
 fn import_under_fire(chance: &mut fastrand::Rng) -> u32 {
     let mut world = World::new();
     let mut follower = Killed(world.worker("follow").spawn().unwrap());
     let mut importer = Killed(world.import().spawn().unwrap());
     let mut kills = 0;
     loop {
-        // Time to do something between two kills; what is hit is left to chance.
+        // Leaves time for work between two kills. Which work is hit is random.
         std::thread::sleep(Duration::from_millis(chance.u64(20..400)));
         match finished(&mut importer.0) {
             Some(0) => break,
-            // It gave up waiting for the server: it goes on where it was.
+            // The import gave up waiting for the server. A new one continues where it was.
             Some(6) => importer = Killed(world.import().spawn().unwrap()),
             Some(other) => panic!("the import ended with {other}"),
             None => {}
@@ -119,7 +119,7 @@ fn import_under_fire(chance: &mut fastrand::Rng) -> u32 {
     kills
 }
 
-/// The code a process ended with, if it has.
+/// The exit code of a process, if it has ended.
 fn finished(child: &mut Child) -> Option<i32> {
     child.try_wait().unwrap().map(|status| status.code().unwrap())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ees_store::client::{Client, Statistics};
 use ees_store::{
-    Changeset, ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Filter, Indexed,
+    Changeset, ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Filter, LogEntry,
     LogQuery, StreamQuery, memory, pages,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -58,7 +58,7 @@ async fn pages_are_turned_by_themselves() {
     let stream = StreamQuery::all("a".parse().unwrap()).with_limit(400);
     let stream: Vec<Changeset> = pages::stream_changesets(&client, stream).try_collect().await.unwrap();
     let log = LogQuery::from(Checkpoint::START, usize::MAX);
-    let log: Vec<Indexed> = pages::log_changesets(&client, log).try_collect().await.unwrap();
+    let log: Vec<LogEntry> = pages::log_changesets(&client, log).try_collect().await.unwrap();
     assert_eq!(log.len(), 2_500);
     assert!(log.iter().map(|it| &it.changeset).eq(&stream));
 }

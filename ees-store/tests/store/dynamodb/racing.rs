@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_store::dynamodb::{Indexer, Store};
-use ees_store::{ChangesetLog, Checkpoint, EventStore, Indexed, LogQuery, StreamQuery};
+use ees_store::{ChangesetLog, Checkpoint, EventStore, LogEntry, LogQuery, StreamQuery};
 use ees_test_aws::{Account, Faults};
 use futures::future::join_all;
 
@@ -48,7 +48,7 @@ async fn length(store: &Store, stream: &str) -> u64 {
     page.map_or(0, |page| page.changesets.len() as u64)
 }
 
-async fn follow(log: Arc<Store>) -> Vec<Indexed> {
+async fn follow(log: Arc<Store>) -> Vec<LogEntry> {
     let mut read = Vec::new();
     let mut from = Checkpoint::START;
     while read.len() < TOTAL {

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store, create_table};
 use ees_store::{
-    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Indexed, LogQuery,
+    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogEntry, LogQuery,
 };
 use ees_test_aws::{Account, Faults, LocalAws};
 
@@ -57,7 +57,7 @@ pub(crate) fn candidate(stream: &str, id: u64) -> Candidate {
 }
 
 /// The log as far as it goes, without waiting for what is not indexed.
-pub(crate) async fn read(log: &Store) -> Vec<Indexed> {
+pub(crate) async fn read(log: &Store) -> Vec<LogEntry> {
     let mut read = Vec::new();
     let mut from = Checkpoint::START;
     loop {
@@ -71,7 +71,7 @@ pub(crate) async fn read(log: &Store) -> Vec<Indexed> {
 }
 
 /// The log once it holds so many changesets.
-pub(crate) async fn read_all(log: &Store, count: usize) -> Vec<Indexed> {
+pub(crate) async fn read_all(log: &Store, count: usize) -> Vec<LogEntry> {
     let mut read = Vec::new();
     let mut from = Checkpoint::START;
     while read.len() < count {
@@ -85,12 +85,12 @@ pub(crate) async fn read_all(log: &Store, count: usize) -> Vec<Indexed> {
 }
 
 /// Places, streams and numbers: `0 a1`.
-pub(crate) fn labels(log: &[Indexed]) -> Vec<String> {
+pub(crate) fn labels(log: &[LogEntry]) -> Vec<String> {
     log.iter().map(|it| format!("{} {}{}", it.checkpoint, it.stream_id, it.changeset_id)).collect()
 }
 
 /// From 0 without gaps; each stream from 1, in its order, nothing twice.
-pub(crate) fn is_gapless_and_ordered(log: &[Indexed]) {
+pub(crate) fn is_gapless_and_ordered(log: &[LogEntry]) {
     let mut ends: HashMap<&str, (u64, u64)> = HashMap::new();
     for (at, it) in (0..).zip(log) {
         assert_eq!(it.checkpoint.get(), at, "places count from 0 without gaps");

@@ -64,7 +64,7 @@ impl ParkedRows for Tx {
         Ok(streams)
     }
 
-    async fn parked_places(
+    async fn parked_checkpoints(
         &mut self,
         model: &ReadModelId,
         stream_id: &StreamId,

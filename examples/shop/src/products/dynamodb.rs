@@ -1,7 +1,8 @@
-//! Products found in DynamoDB.
+//! Finds products in DynamoDB.
 //!
-//! All rows of a read model are in one partition, in the order of their keys. One status is found by looking at the others too:
-//! well for thousands of products; for more, keep a second read model whose keys begin with the status.
+//! All rows of a read model are in one partition, ordered by key. A query for one status reads the other rows
+//! too. That is fine for thousands of products; for more, add a second read model whose keys begin with the
+//! status.
 
 use ees_projector::dynamodb::aws_sdk_dynamodb::types::AttributeValue;
 use ees_projector::dynamodb::{Database, Item, KEY, PARTITION};
@@ -33,7 +34,7 @@ pub(crate) async fn list(database: &Database, table: &str, wanted: Wanted) -> Re
         }
         let page = Box::pin(query.set_exclusive_start_key(from).send()).await?;
         for item in page.items() {
-            listed.push(of_item(item).ok_or("a row of the products is damaged")?);
+            listed.push(of_item(item).ok_or("a row of the products can't be read")?);
         }
         from = page.last_evaluated_key;
         if from.is_none() || listed.len() >= Wanted::PAGE {

@@ -1,7 +1,7 @@
-//! The list of products: a read model, with a row for each.
+//! The list of products: a read model with a row for each product.
 //!
-//! One struct for every database: columns in SQLite and PostgreSQL, attributes in DynamoDB. How rows are found again is each
-//! database's own business, and a file here.
+//! One struct serves every database: it becomes columns in SQLite and PostgreSQL, attributes in DynamoDB. The
+//! queries differ, so each database has a file here.
 
 #[cfg(feature = "dynamodb")]
 pub(crate) mod dynamodb;
@@ -15,31 +15,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::product::{self, ProductEvent};
 
-/// A row; the product's name is its key.
+/// A row. Its key is the product's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ReadModel)]
 #[read_model(table = "products", key = "product", index(status, product))]
 pub struct Row {
-    /// On the shelf.
+    /// Items in stock.
     pub in_stock: u64,
-    /// Put aside, ever.
+    /// Items reserved so far.
     pub reserved: u64,
-    /// Whether there is any left.
+    /// Whether an item is left.
     #[read_model(column = "text")]
     pub status: Status,
 }
 
-/// Whether there is any left.
+/// Whether an item is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// There is.
+    /// An item is left.
     InStock,
-    /// There is not.
+    /// No item is left.
     SoldOut,
 }
 
 impl Status {
-    /// As the column holds it.
+    /// The text in the column.
     fn as_str(self) -> &'static str {
         match self {
             Self::InStock => "in_stock",
@@ -48,11 +48,11 @@ impl Status {
     }
 }
 
-/// Keeps the rows up with the events.
+/// The projection that keeps the rows.
 pub struct Products;
 
 impl Products {
-    /// Its name, and that of its table.
+    /// The name of the projection and of its table.
     pub const NAME: &str = "products";
 }
 
@@ -84,7 +84,7 @@ impl Fold for Products {
                 let in_stock = row.in_stock + u64::from(count.get());
                 Row { in_stock, status: Status::InStock, ..row }
             }
-            // There can't be a reservation of nothing; a row is no place to find out.
+            // The rules exclude a reservation without stock, and a read model does not check them again.
             ProductEvent::Reserved { .. } => {
                 Row { in_stock: row.in_stock.saturating_sub(1), reserved: row.reserved + 1, ..row }
             }
@@ -93,31 +93,31 @@ impl Fold for Products {
     }
 }
 
-/// Which products to list.
+/// The query for products.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// Those of this status only.
+    /// Only products with this status.
     pub status: Option<Status>,
-    /// Those that come after this name, which is the last one of the page before.
+    /// Only products after this name, which is the last one of the previous page.
     pub after: Option<String>,
 }
 
 impl Wanted {
-    /// Products on a page.
+    /// The number of products on a page.
     pub const PAGE: usize = 100;
 }
 
 /// A product in the list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Its name.
+    /// The product's name.
     pub product: String,
-    /// On the shelf.
+    /// Items in stock.
     pub in_stock: i64,
-    /// Put aside, ever.
+    /// Items reserved so far.
     pub reserved: i64,
-    /// Whether there is any left.
+    /// Whether an item is left.
     pub status: String,
 }
 
@@ -140,7 +140,7 @@ mod tests {
             ("chair", Row { in_stock: 0, reserved: 1, status: Status::SoldOut }),
             ("lamp", Row { in_stock: 1, reserved: 1, status: Status::InStock }),
         ]);
-        // Batches cut at random, delivered twice, crashes before and after commits: one end.
+        // The same rows after random batches, repeated deliveries, and crashes before and after commits.
         history.check_fold(|| Products).await;
     }
 }

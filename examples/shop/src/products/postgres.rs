@@ -1,11 +1,11 @@
-//! Products found in PostgreSQL.
+//! Finds products in PostgreSQL.
 
 use ees_projector::postgres::{Database, sqlx};
 
 use super::{Listed, Wanted};
 use crate::Failure;
 
-/// Readers name the schema, which is called as the projection.
+/// Readers qualify table names with the schema, which has the projection's name.
 const QUERY: &str = "SELECT product, in_stock, reserved, status FROM products.products
                      WHERE ($1::text IS NULL OR status = $1) AND product > $2 ORDER BY product LIMIT $3";
 

@@ -1,4 +1,4 @@
-//! Products found in SQLite.
+//! Finds products in SQLite.
 
 use ees_projector::sqlite::Database;
 

@@ -1,4 +1,4 @@
-//! What customers are told.
+//! The answers to customers.
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ async fn an_answer_says_what_is_wrong() {
 #[tokio::test]
 async fn the_events_of_a_product_are_shown_as_they_are_stored() {
     let open = sqlite().await;
-    // Its name is its own, whatever is in it.
+    // A name may contain a slash.
     open.restock("lamp%2Fred", 1).await;
     assert_eq!(open.reserve("lamp%2Fred").await, 200);
     let (_, all) = open.get("/products/lamp%2Fred/events").await;

@@ -1,4 +1,4 @@
-//! More buyers than there is to buy.
+//! More buyers than items.
 
 use std::iter::repeat_n;
 
@@ -10,7 +10,8 @@ use shop::place::Place;
 
 use crate::opened::{Open, open, post_to};
 
-/// So many at the same moment: how many got one. The others are told that it is sold out, and none anything else.
+/// Sends one buyer to each shop at the same time. Returns how many got an item; all others must be told that
+/// it is sold out.
 async fn served(shops: impl Iterator<Item = Shop>) -> usize {
     let buyers = shops.enumerate().map(|(buyer, shop)| {
         let body = json!({ "buyer": format!("buyer {buyer}") });
@@ -37,15 +38,15 @@ pub(crate) async fn fifty_of_two_hundred_buyers_get_one(open: Open) {
     everything_follows_once(open).await;
 }
 
-/// The list, the webhook and the purchase order say so, each once.
+/// The list, the webhook and the purchase order follow, each once.
 async fn everything_follows_once(open: Open) {
     open.when_listed("/products?status=sold_out", json!([listed("lamp", 50)])).await;
     assert_eq!(open.told.when(1).await, ["product/lamp"]);
-    // Restocked once, reserved fifty times, and then it was sold out.
+    // Events: one restock, fifty reservations, and `SoldOut`, which is event 52.
     let ordered = json!({ "type": "ordered", "product": "lamp", "count": 50 });
     assert_eq!(open.ordered("purchase-order/lamp/52").await, [ordered]);
     assert_eq!(open.get("/products/lamp").await, (200, json!({ "in_stock": 0, "reserved": 50 })));
-    // Had anybody been told twice, it would have been before this.
+    // A second call for the lamp would have come before this one.
     open.restock("chair", 1).await;
     assert_eq!(open.reserve("chair").await, 200);
     assert_eq!(open.told.when(2).await, ["product/lamp", "product/chair"]);

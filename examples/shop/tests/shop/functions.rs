@@ -1,4 +1,4 @@
-//! The shop without a process that stays.
+//! The shop as functions, without a process that stays.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 use crate::opened::sqlite;
 
-/// As a REST API of API Gateway hands a request over.
+/// A request as a REST API of API Gateway delivers it.
 fn event(path: &str, body: &str) -> String {
     json!({
         "resource": "/{proxy+}", "path": path, "httpMethod": "POST",
@@ -31,7 +31,7 @@ fn event(path: &str, body: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_shop_works_as_functions() {
     let open = sqlite().await;
-    // Nothing runs by itself any more.
+    // From here on, nothing runs in the background.
     open.running.shut_down().await;
     for (path, body) in
         [("/products/lamp/restock", r#"{"count": 1}"#), ("/products/lamp/reserve", r#"{"buyer": "ada"}"#)]

@@ -1,4 +1,4 @@
-//! What the shop promises, in each of its places.
+//! The promises of the shop, on each database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answers;

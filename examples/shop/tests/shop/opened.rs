@@ -1,4 +1,4 @@
-//! A shop in a place of its own, somebody whom it tells, and customers who know its routes only.
+//! A running shop with its own databases, a webhook receiver, and a client that knows the routes only.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ use shop::sold_out::Webhook;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 
-/// A shop that is open.
+/// A running shop.
 pub(crate) struct Open {
     pub(crate) shop: Shop,
     pub(crate) running: Running,
@@ -28,7 +28,7 @@ pub(crate) struct Open {
     pub(crate) kept: Kept,
 }
 
-/// What has to live as long as the shop.
+/// What must live as long as the shop.
 pub(crate) type Kept = Box<dyn Any + Send + Sync>;
 
 pub(crate) async fn sqlite() -> Open {
@@ -70,17 +70,17 @@ impl Open {
         assert_eq!(status, 200, "{body}");
     }
 
-    /// One buyer; the status of the answer.
+    /// Reserves an item for one buyer. Returns the status code.
     pub(crate) async fn reserve(&self, product: &str) -> u16 {
         self.post(&format!("/products/{product}/reserve"), json!({ "buyer": "ada" })).await.0
     }
 
-    /// Waits until the list says so.
+    /// Waits until the list is as wanted.
     pub(crate) async fn when_listed(&self, path: &str, wanted: Value) {
         eventually(async || self.get(path).await.1, |found| *found == wanted).await;
     }
 
-    /// The events of a purchase order, once it is there.
+    /// Waits for a purchase order, and returns its events.
     pub(crate) async fn ordered(&self, order: &str) -> Vec<Value> {
         let query = StreamQuery::all(order.parse().unwrap());
         let store: &dyn EventStore = &*self.shop.place.store;
@@ -114,7 +114,7 @@ async fn call(shop: &Shop, request: Request<Body>) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap_or_default())
 }
 
-/// Somebody else's system.
+/// The receiver of the webhook.
 #[derive(Clone)]
 pub(crate) struct Told {
     pub(crate) webhook: Webhook,
@@ -136,19 +136,19 @@ impl Told {
         told
     }
 
-    /// The streams that it was told of so far, in order.
+    /// The streams that the calls so far were about, in order.
     pub(crate) fn of(&self) -> Vec<String> {
         let messages = self.messages.lock().unwrap();
         messages.iter().map(|(_, body)| body["stream_id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until it was told so often, or more.
+    /// Waits for at least this number of calls.
     pub(crate) async fn when(&self, times: usize) -> Vec<String> {
         eventually(async || self.of(), |of| of.len() >= times).await
     }
 }
 
-/// Asks until the answer is right; shows the last one when that takes too long.
+/// Asks until the answer is right. When that takes too long, fails with the last answer.
 async fn eventually<T: std::fmt::Debug>(ask: impl AsyncFn() -> T, is_right: impl Fn(&T) -> bool) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {

@@ -1,4 +1,4 @@
-//! History is looked at again, and not acted upon again.
+//! A rebuild reads the history again, but reactors do not act on it again.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) async fn a_rebuild_tells_nobody_again(open: Open) {
     let names: Vec<_> = handle.names().map(str::to_owned).collect();
     assert_eq!(names, ["products", "purchasing", "sold_out"]);
     for name in names {
-        // What acts can't be rebuilt at all.
+        // A reactor can't be rebuilt.
         let rebuilt = handle.rebuild(&name, "to see that nobody is told again").await;
         assert_eq!(rebuilt.is_ok(), name == Products::NAME, "{name}: {rebuilt:?}");
     }
@@ -28,7 +28,7 @@ pub(crate) async fn a_rebuild_tells_nobody_again(open: Open) {
     let lamp = json!({ "product": "lamp", "in_stock": 0, "reserved": 1, "status": "sold_out" });
     open.when_listed("/products", json!([lamp])).await;
 
-    // Had anybody been told again, it would have been before this.
+    // A second call for the lamp would have come before this one.
     open.restock("chair", 1).await;
     assert_eq!(open.reserve("chair").await, 200);
     assert_eq!(open.told.when(2).await, ["product/lamp", "product/chair"]);

@@ -1,11 +1,11 @@
-//! What AWS answers to a call that it refuses.
+//! The answers of AWS to calls that it refuses.
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
-/// Too many calls.
+/// Refused because of too many calls.
 pub(super) fn throttled(operation: &str, actions: usize) -> HttpResponse {
     match operation {
         "TransactWriteItems" => {
@@ -20,7 +20,7 @@ pub(super) fn throttled(operation: &str, actions: usize) -> HttpResponse {
     }
 }
 
-/// Another transaction has one of the items.
+/// Refused because another transaction writes one of the items.
 pub(super) fn conflict(operation: &str, actions: usize) -> HttpResponse {
     if operation == "TransactWriteItems" {
         return cancelled(actions, &[0], "TransactionConflict", "Transaction is ongoing for the item");
@@ -28,24 +28,24 @@ pub(super) fn conflict(operation: &str, actions: usize) -> HttpResponse {
     refusal(400, "TransactionConflictException", "Transaction is ongoing for the item")
 }
 
-/// These actions of a transaction are on streams that take no more.
+/// Refused because these actions of a transaction write to full streams.
 pub(super) fn full(actions: usize, full: &[usize]) -> HttpResponse {
     cancelled(actions, full, "ItemCollectionSizeLimitExceeded", "Collection size exceeded.")
 }
 
-/// AWS itself failed.
+/// An internal error of AWS.
 pub(super) fn failed() -> HttpResponse {
     refusal(500, "InternalServerError", "Internal server error")
 }
 
-/// An answer that stands for another one, with the same status.
+/// An answer with this status and body, in place of the original.
 pub(super) fn instead(status: StatusCode, body: &Value) -> HttpResponse {
     let mut response = HttpResponse::new(status, SdkBody::from(body.to_string()));
     response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
     response
 }
 
-/// It was about `these` of the actions.
+/// A cancelled transaction. `these` actions were the reason.
 fn cancelled(actions: usize, these: &[usize], code: &str, message: &str) -> HttpResponse {
     let mut reasons = vec![json!({ "Code": "None" }); actions.max(1)];
     for &at in these {

@@ -1,24 +1,24 @@
-//! How many calls there were.
+//! Counts calls.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Counts what went to AWS, by operation (`PutItem`, `Query`...): each attempt, whatever became of it.
+/// Counts the attempts of calls to AWS by operation (`PutItem`, `Query`...), whether they succeed or not.
 #[derive(Default)]
 pub struct Calls(Mutex<BTreeMap<String, usize>>);
 
 impl Calls {
-    /// All of them.
+    /// All attempts.
     pub fn total(&self) -> usize {
         self.counts().values().sum()
     }
 
-    /// Those of one operation.
+    /// The attempts of one operation.
     pub fn of(&self, operation: &str) -> usize {
         self.counts().get(operation).copied().unwrap_or(0)
     }
 
-    /// What was counted since the last time this was asked for.
+    /// The attempts since the last call of this method.
     pub fn take(&self) -> BTreeMap<String, usize> {
         std::mem::take(&mut *self.counts())
     }

@@ -1,4 +1,4 @@
-//! Between the SDK and the network.
+//! The HTTP layer between the SDK and the network.
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{Fate, Faults, Moment, answers};
 
-/// Carries a plan of faults out.
+/// Executes a plan of faults.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     network: SharedHttpClient,
@@ -112,7 +112,7 @@ impl Connection {
                 }
                 Ok(answers::instead(status, &answer))
             }
-            // Only global indexes are read without consistency here.
+            // In these tests only global indexes are read without consistency.
             "Query" if !body["IndexName"].is_null() && body["ConsistentRead"] != true => {
                 let (status, mut answer) = self.answer(request).await?;
                 if let Some(items) = answer["Items"].as_array_mut() {
@@ -125,7 +125,7 @@ impl Connection {
         }
     }
 
-    /// The whole answer, so that what was asked for has been done.
+    /// Reads the whole answer, so that the call has been executed.
     async fn answer(
         &self,
         request: HttpRequest,
@@ -137,7 +137,8 @@ impl Connection {
     }
 }
 
-/// Whether it is one of DynamoDB, and which: the services of today name it in a header, SNS in a form.
+/// The operation of a request, and whether it is one of DynamoDB. Newer services name it in a header, SNS in
+/// a form.
 fn operation(request: &HttpRequest) -> (bool, String) {
     let target = request.headers().get("x-amz-target").and_then(|target| target.split_once('.'));
     if let Some((service, operation)) = target {
@@ -148,12 +149,12 @@ fn operation(request: &HttpRequest) -> (bool, String) {
     (false, action.unwrap_or_default().to_owned())
 }
 
-/// How many answers a transaction gets.
+/// The number of actions of a transaction.
 fn actions(body: &Value) -> usize {
     body["TransactItems"].as_array().map_or(0, Vec::len)
 }
 
-/// A request for the first half of the keys, one at least, and what is left of it.
+/// Splits a request: one for the first half of the keys, at least one, and the rest.
 fn halves(mut body: Value) -> (Value, Value) {
     let mut rest = Value::Object(serde_json::Map::new());
     for (table, request) in body["RequestItems"].as_object_mut().into_iter().flatten() {

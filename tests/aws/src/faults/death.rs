@@ -1,4 +1,4 @@
-//! A process that dies in the middle of its work: at each of its calls, one after the other.
+//! Lets a process die in the middle of its work, at each of its calls in turn.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,19 +8,19 @@ use tokio::sync::watch;
 
 use super::Faults;
 
-/// Worlds in which something dies at the same time.
+/// The number of worlds that run at the same time.
 const WORLDS_AT_ONCE: usize = 8;
 
-/// When a process dies, as seen from a call of it.
+/// When a process dies, relative to one of its calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The call never leaves.
+    /// Before the call leaves.
     BeforeTheCall,
-    /// What was asked for is done, and the answer has come, but nobody is there any more.
+    /// After the call was executed and its answer has arrived, before the process uses it.
     AfterTheAnswer,
 }
 
-/// What is to come, and whether it has.
+/// The planned death, and whether it has happened.
 pub(super) struct Death {
     at: Option<(usize, Moment)>,
     calls: AtomicUsize,
@@ -36,34 +36,34 @@ impl Death {
         self.at
     }
 
-    /// Counts a call; when in it the process dies, if it does.
+    /// Counts a call. Returns when the process dies in it, if it does.
     pub(super) fn next_call(&self) -> Option<Moment> {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         self.at.and_then(|(at, moment)| (at == call).then_some(moment))
     }
 
-    /// Tells whoever watches, and never returns.
+    /// Reports the death, and never returns.
     pub(super) async fn come(&self) -> ! {
         self.is_dead.send_replace(true);
         match pending::<std::convert::Infallible>().await {}
     }
 
     async fn watch(&self) {
-        // The sender is our own, so waiting can't fail.
+        // We hold the sender, so waiting can't fail.
         let _ = self.is_dead.subscribe().wait_for(|is_dead| *is_dead).await;
     }
 }
 
 impl Faults {
-    /// Lets whoever makes this call (counted from 0, of all services) die in it. Only
-    /// [`unless_it_dies`](Self::unless_it_dies) sees to it that nothing goes on.
+    /// Lets the process die in the call with this number, counted from 0 over all services. Run the work in
+    /// [`unless_it_dies`](Self::unless_it_dies), which stops everything at the death.
     #[must_use]
     pub fn dying_at(self, call: usize, moment: Moment) -> Self {
         self.with_death(Some((call, moment)))
     }
 
-    /// Does this work, unless the plan has it die: then it is dropped where it is, no call leaves any more, and those that had
-    /// left are over.
+    /// Runs the work until it ends or dies. When it dies, it is dropped, no further call leaves, and the
+    /// calls that had left have ended.
     pub async fn unless_it_dies<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let done = tokio::select! {
             biased;
@@ -77,13 +77,15 @@ impl Faults {
     }
 }
 
-/// Has work die at each of its calls, before it leaves and after its answer, each time in a world of its own, and then done
-/// again: the world has to be as if it had been done once. How often it died.
+/// Lets the work die at each of its calls, before the call leaves and after its answer, each time in a new
+/// world. Then runs it again and checks the world, which must be as if the work had run once. Returns the
+/// number of deaths.
 ///
-/// The work makes whatever a process of its own would make, clients above all, and is told the plan for them.
+/// The work must create everything itself that a new process would create, above all its clients, from the
+/// plan that it gets.
 ///
 /// # Panics
-/// When the work does, or what looks at the world afterwards.
+/// When the work or the check panics.
 pub async fn dying_at_each_call<W>(
     world: impl AsyncFn() -> W,
     work: impl AsyncFn(&W, &Faults),

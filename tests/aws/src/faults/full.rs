@@ -1,4 +1,4 @@
-//! An item that takes no more: it is as large as one can be, or its stream is.
+//! Full items: the item has its maximum size, or its stream has.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::Faults;
 
-/// Stream and number of what takes no more.
+/// The stream and the number of each full changeset.
 #[derive(Default)]
 pub(super) struct Full(Mutex<Vec<(String, String)>>);
 
 impl Full {
-    /// Which actions of a transaction would update such an item.
+    /// The actions of a transaction that would update a full item.
     pub(super) fn actions(&self, transaction: &Value) -> Vec<usize> {
         let full = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |action: &Value| {
@@ -26,7 +26,7 @@ impl Full {
 }
 
 impl Faults {
-    /// From now on a transaction that updates this changeset is cancelled, as one of a stream of 10 GB would be.
+    /// From now on, transactions that update this changeset are cancelled, as for a stream of 10 GB.
     pub fn fill(&self, stream_id: &str, changeset_id: u64) {
         let mut full = self.0.full.0.lock().unwrap_or_else(PoisonError::into_inner);
         full.push((stream_id.to_owned(), changeset_id.to_string()));

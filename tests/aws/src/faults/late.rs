@@ -1,15 +1,15 @@
-//! Entries of a global index that are written, but not to be seen yet.
+//! Entries of a global index that are written but not visible yet.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-/// When each entry that a query came across appears.
+/// When each entry that a query has found becomes visible.
 #[derive(Default)]
 pub(super) struct Late(HashMap<u64, Instant>);
 
 impl Late {
-    /// Whether an entry is still kept back; `lag` says for how long one is that is new.
+    /// Whether an entry is still hidden. `lag` returns how long a new entry is hidden.
     pub(super) fn hides(&mut self, entry: &str, lag: impl FnOnce() -> Option<Duration>) -> bool {
         let mut hasher = DefaultHasher::new();
         entry.hash(&mut hasher);

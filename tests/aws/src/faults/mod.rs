@@ -1,13 +1,13 @@
-//! What AWS does and the emulator doesn't.
+//! Faults that AWS has and the emulator doesn't.
 //!
-//! - [`Faults`] is the plan: what happens, how often, in which order.
-//! - `connector` stands between the SDK and the network, and carries it out.
-//! - `answers` are the answers of AWS to calls that it refuses.
-//! - `late` keeps new index entries back for a while.
+//! - [`Faults`] is the plan: which faults happen, how often, in which order.
+//! - `connector` sits between the SDK and the network, and executes the plan.
+//! - `answers` has the answers of AWS to calls that it refuses.
+//! - `late` hides new index entries for a while.
 //! - `death` ends a process in the middle of a call.
-//! - `full` is an item that takes no more.
-//! - `silence` keeps answers back for good.
-//! - [`Calls`] counts what went through.
+//! - `full` has items that take no more.
+//! - `silence` withholds answers for ever.
+//! - [`Calls`] counts attempts.
 
 mod answers;
 mod calls;
@@ -33,8 +33,8 @@ use full::Full;
 use late::Late;
 use silence::Silence;
 
-/// A plan of faults, which a seed fixes; clones share it. Carried out in the SDK's own HTTP layer, so that its retries
-/// and its error types are those of production.
+/// A plan of faults, determined by a seed. Clones share it. It runs in the SDK's own HTTP layer, so the SDK's
+/// retries and errors are those of production.
 ///
 /// ```no_run
 /// # async fn test() {
@@ -44,7 +44,7 @@ use silence::Silence;
 /// # }
 /// ```
 ///
-/// Odds are from 0 (never) to 1 (always), for each attempt of each call.
+/// Probabilities are from 0 (never) to 1 (always), for each attempt of each call.
 #[derive(Clone)]
 pub struct Faults(Arc<Shared>);
 
@@ -74,31 +74,31 @@ struct Odds {
     late_max: Duration,
 }
 
-/// What becomes of one attempt.
+/// What happens to one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Served,
     Throttled,
     Conflict,
     Failed,
-    /// Carried out, but the connection breaks before the answer.
+    /// Executed, but the connection breaks before the answer.
     Lost,
     /// The connection breaks before the request.
     Unreached,
 }
 
 impl Faults {
-    /// No faults at all: for counting calls.
+    /// A plan without faults, to count calls.
     pub fn none() -> Self {
         Self::with(0, Odds::default())
     }
 
-    /// No faults yet; add those you want.
+    /// A plan without faults yet: add those that you want.
     pub fn seeded(seed: u64) -> Self {
         Self::with(seed, Odds::default())
     }
 
-    /// A bad day: everything that can happen does, at a rate at which work still gets done.
+    /// A bad day: every fault happens, at a rate at which work still succeeds.
     pub fn everything(seed: u64) -> Self {
         Self::with(
             seed,
@@ -117,67 +117,68 @@ impl Faults {
         )
     }
 
-    /// Calls that are refused as too many.
+    /// Refuses calls as too many.
     #[must_use]
     pub fn throttled(self, odds: f64) -> Self {
         self.having(|it| it.throttled = odds)
     }
 
-    /// Writes that are refused because of another transaction on the same item.
+    /// Refuses writes because of another transaction on the same item.
     #[must_use]
     pub fn conflicting(self, odds: f64) -> Self {
         self.having(|it| it.conflict = odds)
     }
 
-    /// Calls that are answered with an internal error, and not carried out.
+    /// Answers calls with an internal error, without executing them.
     #[must_use]
     pub fn failing(self, odds: f64) -> Self {
         self.having(|it| it.failed = odds)
     }
 
-    /// Calls that are carried out, and their answer lost.
+    /// Executes calls, and loses their answers.
     #[must_use]
     pub fn lost(self, odds: f64) -> Self {
         self.having(|it| it.lost = odds)
     }
 
-    /// Calls that never arrive.
+    /// Lets calls never arrive.
     #[must_use]
     pub fn unreached(self, odds: f64) -> Self {
         self.having(|it| it.unreached = odds)
     }
 
-    /// Calls that take so much longer, before or after they are carried out.
+    /// Delays calls, before or after they are executed.
     #[must_use]
     pub fn delayed(self, odds: f64, at_most: Duration) -> Self {
         self.having(|it| (it.delayed, it.delay_max) = (odds, at_most))
     }
 
-    /// `BatchGetItem` that leaves a part of its keys unprocessed.
+    /// Lets `BatchGetItem` leave a part of its keys unprocessed.
     #[must_use]
     pub fn unprocessed(self, odds: f64) -> Self {
         self.having(|it| it.unprocessed = odds)
     }
 
-    /// Entries of a global index that do not show up before this long after a query has first found them.
+    /// Hides entries of a global index for this long after a query has first found them.
     #[must_use]
     pub fn late(self, odds: f64, at_most: Duration) -> Self {
         self.having(|it| (it.late, it.late_max) = (odds, at_most))
     }
 
-    /// What went through, faults included.
+    /// The attempts so far, faults included.
     pub fn calls(&self) -> &Calls {
         &self.0.calls
     }
 
-    /// As if the process had been killed: from now on no call leaves it. Returns when those that had left are over.
+    /// Acts as if the process had been killed: from now on no call leaves it. Returns when the calls that had
+    /// left have ended.
     pub async fn cut_off(&self) {
         self.0.cut_off.store(true, Ordering::SeqCst);
-        // The sender is our own, so waiting can't fail.
+        // We hold the sender, so waiting can't fail.
         let _ = self.0.under_way.subscribe().wait_for(|&calls| calls == 0).await;
     }
 
-    /// Lets a call leave; it is under way as long as the result is kept.
+    /// Lets a call leave. It counts as running while the result is kept.
     fn leave(&self) -> Option<UnderWay> {
         self.0.under_way.send_modify(|calls| *calls += 1);
         let under_way = UnderWay(self.0.clone());
@@ -238,7 +239,7 @@ impl Faults {
         Fate::Served
     }
 
-    /// How much longer than usual to take.
+    /// The extra time that a call takes.
     fn delay(&self) -> Duration {
         let Odds { delayed, delay_max, .. } = self.0.odds;
         self.roll(|rng| if rng.f64() < delayed { delay_max.mul_f64(rng.f64()) } else { Duration::ZERO })
@@ -248,7 +249,7 @@ impl Faults {
         self.roll(|rng| rng.f64() < self.0.odds.unprocessed)
     }
 
-    /// Whether this entry of a global index is not there yet.
+    /// Whether this entry of a global index is still hidden.
     fn is_late(&self, entry: &str) -> bool {
         let Odds { late, late_max, .. } = self.0.odds;
         if late == 0.0 {
@@ -259,7 +260,7 @@ impl Faults {
     }
 }
 
-/// A call on its way.
+/// A running call.
 struct UnderWay(Arc<Shared>);
 
 impl Drop for UnderWay {

@@ -17,7 +17,7 @@ fn key(name: &str) -> KeySchemaElement {
     KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap()
 }
 
-/// A table of things, with an index by colour.
+/// Creates a table of things, with an index by colour.
 async fn account() -> Account {
     let account = LocalAws::account().await;
     let client = Client::new(&account.sdk_config());
@@ -34,7 +34,7 @@ async fn account() -> Account {
     account
 }
 
-/// Without the SDK's own retries: what happens is seen.
+/// A client without the SDK's retries, so that each fault is visible.
 fn client(account: &Account, faults: &Faults) -> Client {
     let config = account.sdk_config_with(faults).into_builder().retry_config(RetryConfig::disabled()).build();
     Client::new(&config)
@@ -126,7 +126,7 @@ async fn keys_are_left_unprocessed_and_can_be_asked_for_again() {
     assert!(rest.unprocessed_keys().unwrap().is_empty());
 }
 
-/// The same seed, the same faults in the same order.
+/// The same seed gives the same faults in the same order.
 #[tokio::test]
 async fn a_seed_fixes_what_happens() {
     let account = account().await;

@@ -7,9 +7,9 @@ use crate::shared::report::{Report, timed_async};
 use crate::shared::workload::Workload;
 
 pub(crate) struct Appends {
-    /// One append a transaction, events/s.
+    /// One append per transaction, events/s.
     pub(crate) singly: f64,
-    /// 64 appends a transaction, in one statement, events/s.
+    /// 64 appends per transaction, in one statement, events/s.
     pub(crate) by_64: f64,
 }
 

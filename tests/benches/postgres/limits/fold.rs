@@ -1,4 +1,4 @@
-//! Read models built by plain statements, the log read from PostgreSQL too.
+//! Builds read models by plain statements, and reads the log from PostgreSQL too.
 
 use std::collections::HashMap;
 
@@ -11,9 +11,9 @@ use crate::shared::report::{Report, timed_async};
 use crate::shared::workload::{EVENTS_AN_APPEND, Workload};
 
 pub(crate) struct Folds {
-    /// A write for 5,000 events, events/s.
+    /// One write for 5,000 events, events/s.
     pub(crate) by_5_000: f64,
-    /// A statement for each event, a thousand in a transaction, events/s.
+    /// One statement for each event, a thousand events per transaction, events/s.
     pub(crate) singly: f64,
 }
 
@@ -103,7 +103,7 @@ async fn fold_all(url: &str) {
         let mut rows = pool.copy_out_raw(copy).await.unwrap();
         let mut first = true;
         while let Some(row) = rows.try_next().await.unwrap() {
-            // The header comes before the first row, in its message or in one of its own.
+            // The header comes before the first row, in the same message or in one of its own.
             let row = if std::mem::take(&mut first) { &row[19..] } else { &row[..] };
             let Some((stream, rest)) = row.get(2..).and_then(field) else { continue };
             let (events, _) = field(rest).unwrap();

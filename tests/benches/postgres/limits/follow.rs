@@ -1,4 +1,4 @@
-//! From an insert to a row of a read model, through nothing but NOTIFY.
+//! The time from an insert to a row of a read model, by NOTIFY alone.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,8 @@ use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
-/// Appends one at a time, each once the follower has the one before; how long each took to be visible.
+/// Appends one at a time, each after the follower has the one before. Returns how long each took to become
+/// visible.
 pub(crate) async fn follower(url: &str, appends: u64) -> Vec<Duration> {
     let mut writer = PgConnection::connect(url).await.unwrap();
     let make = "CREATE TABLE log (checkpoint bigint PRIMARY KEY, events text NOT NULL);

@@ -1,4 +1,4 @@
-//! What PostgreSQL itself can do here, with nothing around it.
+//! The limits of PostgreSQL itself on this machine.
 
 mod append;
 mod fold;

@@ -1,4 +1,4 @@
-//! The log and streams, read by plain statements.
+//! Reads the log and streams by plain statements.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,7 +27,7 @@ pub(crate) async fn scan(workload: &Workload, url: &str, report: &mut Report) ->
     report.rate("limit: scan, row by row", workload.events(), took, None, None)
 }
 
-/// One row of text that holds a stream's events: what `clients` read of these a second.
+/// A stream's events as one row of text. Returns how many of these rows `clients` read per second.
 pub(crate) async fn streams(url: &str, ids: &Arc<Vec<String>>, clients: u64, reads: u64) -> Duration {
     let pool = PgPoolOptions::new().max_connections(clients as u32).connect(url).await.unwrap();
     let next = Arc::new(AtomicU64::new(0));

@@ -33,7 +33,7 @@ impl Api {
         told(self.call(Method::POST, path, Some(body)).await).await
     }
 
-    /// The log, once it has so many changesets.
+    /// Waits until the log has this number of changesets, and returns it.
     async fn log_of(&self, count: usize) -> Value {
         let deadline = Instant::now() + LONG;
         loop {
@@ -60,7 +60,7 @@ async fn the_contract_holds_behind_api_gateway() {
     let api = Api { client: Client::new(), url: stack.url(), authorization: stack.authorization() };
     let opened = r#"{"events":[{"type":"opened","n":1.0},2],"metadata":{"by":"\u0000"}}"#;
 
-    // Commit.
+    // Commits.
     assert_eq!(api.post("/streams/a", opened).await, (200, json!({"stream_id": "a", "changeset_id": 1})));
     let second = "/streams/a?expected_last_changeset=1";
     let committed = json!({"stream_id": "a", "changeset_id": 2});
@@ -89,7 +89,7 @@ async fn the_contract_holds_behind_api_gateway() {
         assert_eq!((answered, &problem["error"]), (status, &json!(code)), "{path} {body}: {problem}");
     }
 
-    // Read a stream; every token comes back as it was sent.
+    // Reads a stream. Every token comes back as it was sent.
     let text = api.call(Method::GET, "/streams/a/changesets?to=1", None).await.text().await.unwrap();
     assert!(text.contains(r#""events":[{"type":"opened","n":1.0},2],"metadata":{"by":"\u0000"}"#), "{text}");
     let events = json!({"stream_id": "a", "events": [{"id": 2, "data": 2}, {"id": 3, "data": 3}]});
@@ -105,14 +105,14 @@ async fn the_contract_holds_behind_api_gateway() {
         assert_eq!((answered, &problem["error"]), (status, &json!(code)), "{path}: {problem}");
     }
 
-    // The log, once the indexer has given out the places.
+    // Reads the log, after the indexer has given the checkpoints.
     let page = api.log_of(2).await;
     assert_eq!((&page["next_checkpoint"], &page["limit"]), (&json!(2), &json!(10)));
     assert_eq!(page["changesets"][1]["changeset_id"], 2);
     let (_, rest) = api.get("/changesets?checkpoint=1&limit=1").await;
     assert_eq!((rest["changesets"].as_array().unwrap().len(), &rest["next_checkpoint"]), (1, &json!(2)));
 
-    // What is besides.
+    // Other routes.
     assert_eq!(api.get("/nowhere").await, (404, json!({"message": "Invalid endpoint"})));
     assert_eq!(api.get("/version").await.0, 200);
     assert_eq!(api.get("/health/ready").await.0, 200);

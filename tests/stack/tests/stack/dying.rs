@@ -1,4 +1,5 @@
-//! An indexer that dies at each of its calls: what it was told comes again, and in the end all is as if nothing had happened.
+//! An indexer that dies at each of its calls. Its records are delivered again, and the result is as if it had
+//! never died.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,8 @@ use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectatio
 use ees_test_aws::{Account, Faults, LocalAws, dying_at_each_call};
 use serde_json::{Value, json};
 
-/// The changesets of a table, of which the stream of the table tells out of order, one of them twice, and of one not at all.
+/// The changesets of a table. The table's stream delivers them out of order, one of them twice, and one not
+/// at all.
 const COMMITTED: [(&str, u64); 6] = [("a", 1), ("a", 2), ("b", 1), ("a", 3), ("b", 2), ("c", 1)];
 const TOLD: [(&str, u64); 6] = [("b", 1), ("a", 2), ("c", 1), ("a", 3), ("b", 2), ("b", 1)];
 
@@ -45,7 +47,7 @@ async fn table() -> Account {
     account
 }
 
-/// Without gaps, each stream in its order, nothing twice, nothing left out.
+/// Checks the log: no gaps, each stream in order, nothing twice, nothing missing.
 async fn is_right(account: &Account, when: &str) {
     let page = open(account).await.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap();
     assert_eq!(page.head.checkpoint.get(), COMMITTED.len() as u64, "{when}");

@@ -1,4 +1,4 @@
-//! What the emulator can't route: the handler is given the events of API Gateway themselves.
+//! Calls the handler with crafted events of API Gateway, for requests that the emulator can't route.
 
 use axum::body::to_bytes;
 use ees_lambda::Environment;
@@ -20,10 +20,10 @@ async fn routes(keys: ApiKeys) -> Routes {
     Routes::new(&environment, Database::new(client, "read-models"), keys).await.unwrap()
 }
 
-/// Who has signed, as API Gateway says once it has verified that.
+/// The signer, as API Gateway adds it after it has verified the signature.
 const SIGNED: &str = r#","userArn":"arn:aws:iam::123456789012:user/ada""#;
 
-/// An event as a REST API of API Gateway hands it over: the path is as it was sent, the query is decoded.
+/// An event as a REST API of API Gateway delivers it: the path is as it was sent, the query is decoded.
 fn event(method: &str, path: &str, query: &[(&str, &str)], body: Option<&str>) -> String {
     let values = |(name, value): &(&str, &str)| ((*name).to_owned(), json!([value]));
     let query: serde_json::Map<_, _> = query.iter().map(values).collect();
@@ -125,7 +125,7 @@ async fn whose_signature_was_verified_needs_no_key() {
 #[tokio::test]
 async fn an_answer_fits_what_lambda_carries() {
     let routes = routes(ApiKeys::none()).await;
-    // Of this an answer has twice as much, escaped.
+    // In an answer, this is twice as long because of escapes.
     let events = format!("{{\"events\":[{}]}}", vec!["\"\""; 100_000].join(","));
     for last in 0..10 {
         let expected = [("expected_last_changeset", &*last.to_string())];

@@ -1,4 +1,5 @@
-//! A real history, or its beginning, imported through the API: counted, published, and projected.
+//! Imports a real history, or its beginning, through the API, and checks statistics, messages and
+//! projections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,10 +22,11 @@ use tokio::sync::oneshot;
 
 use crate::support::{LONG, Subscriber, Told};
 
-/// Unless `EES_STACK_CHANGESETS` says how many, or `all`: the emulator takes some thirty a second.
+/// Default of `EES_STACK_CHANGESETS` (a number, or `all`). The emulator takes about thirty changesets per
+/// second.
 const CHANGESETS: usize = 300;
 
-/// The history as far as it is taken.
+/// The part of the history that the test uses.
 struct History {
     streams: BTreeMap<StreamId, Vec<Line>>,
     changesets: usize,
@@ -33,7 +35,7 @@ struct History {
 }
 
 impl History {
-    /// The emulator splits a path at what stands for a slash in it, so that there is none in these names.
+    /// Stream names have no slash, because the emulator splits a path at an escaped slash.
     fn taken() -> Self {
         let mut lines = lines();
         let in_all = lines.len();
@@ -51,7 +53,7 @@ impl History {
         Self { streams, changesets, events, is_whole: changesets == in_all }
     }
 
-    /// Far longer than it takes, the emulator being what it is.
+    /// A timeout that is far longer than needed, because the emulator is slow.
     fn long(&self) -> Duration {
         LONG.mul_f64((self.changesets as f64 / CHANGESETS as f64).max(1.0))
     }
@@ -60,7 +62,7 @@ impl History {
         Checkpoint::new(self.changesets as u64)
     }
 
-    /// The files there are in the end, their modes and their blobs.
+    /// The files that exist in the end, with their modes and blobs.
     fn tree(&self) -> Tree {
         let last = |lines: &Vec<Line>| lines.iter().flat_map(events_of).next_back();
         let file = |event: &Value| Some((text(event, "mode")?, text(event, "blob")?));
@@ -76,7 +78,7 @@ impl History {
         tree
     }
 
-    /// What `GET /streams` answers in the end.
+    /// The answer of `GET /streams` in the end.
     fn totals(&self) -> Value {
         let longest = self.streams.values().map(Vec::len).max().unwrap();
         let totals = json!({
@@ -103,7 +105,7 @@ fn events_of(line: &Line) -> Vec<Value> {
     line.events.read().unwrap()
 }
 
-/// The last event of each file, and how many were applied.
+/// Keeps the last event of each file, and how many were applied.
 struct LastEvents;
 
 impl Fold for LastEvents {
@@ -122,7 +124,7 @@ impl Fold for LastEvents {
     }
 }
 
-/// The files that there are: a row a path.
+/// The files that exist: a row for each path.
 struct FileTree;
 
 impl Fold for FileTree {
@@ -144,7 +146,7 @@ impl Fold for FileTree {
     }
 }
 
-/// By a client that tries again what a gateway answers for a function that was lost: there are thousands of calls.
+/// Uses a client that retries when the gateway reports a lost function, because there are thousands of calls.
 async fn import(store: &Client, streams: &BTreeMap<StreamId, Vec<Line>>) {
     let import = async |lines: &Vec<Line>| {
         for Line { stream_id, expected_last_changeset, events, metadata } in lines {
@@ -157,7 +159,7 @@ async fn import(store: &Client, streams: &BTreeMap<StreamId, Vec<Line>>) {
     futures::stream::iter(streams.values().map(import)).buffer_unordered(8).collect::<()>().await;
 }
 
-/// The rows of the function, once it has applied all.
+/// Waits until the function has applied everything, and returns its rows.
 async fn tree_of_function(database: &postgres::Database, history: &History) -> Tree {
     let deadline = Instant::now() + history.long();
     loop {
@@ -176,7 +178,7 @@ async fn tree_of_function(database: &postgres::Database, history: &History) -> T
     }
 }
 
-/// All rows of the worker.
+/// Returns all rows of the worker.
 async fn tree_of_worker(database: &dynamodb::Database, stack: &Stack) -> Tree {
     let partition = AttributeValue::S(database.partition("file_tree").await.unwrap());
     let query = database.client().query().table_name(stack.output("ReadModels")).consistent_read(true);
@@ -191,7 +193,7 @@ async fn tree_of_worker(database: &dynamodb::Database, stack: &Stack) -> Tree {
     rows.iter().map(file).collect()
 }
 
-/// What `GET /streams` answers, once it counts all of it.
+/// Waits until `GET /streams` counts everything, and returns its answer.
 async fn statistics(stack: &Stack, history: &History) -> Value {
     let deadline = Instant::now() + history.long();
     loop {
@@ -214,11 +216,11 @@ async fn a_history_is_counted_published_and_projected() {
     let events = Subscriber::of(&stack, "EventsTopic", "events").await;
     let wake_ups = Subscriber::of(&stack, "EventsTopic", "wake-ups").await;
 
-    // A projection of one's own as a function: woken by a queue, onto PostgreSQL.
+    // Your own projection as a function, woken by a queue, in PostgreSQL.
     let postgres = TestDatabase::new().await;
     stack.own_projection(postgres.url()).await;
 
-    // Others in a worker: woken by a queue, onto DynamoDB.
+    // Other projections in a worker, woken by a queue, in DynamoDB.
     let config = account.sdk_config();
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let log = Arc::new(Store::open_with(&config, stack.output("Table"), options).await.unwrap());
@@ -249,7 +251,7 @@ async fn a_history_is_counted_published_and_projected() {
     passed("received");
     each_came_once_and_in_order(&history, &told, &told_events);
 
-    // The rows, each event applied once.
+    // Checks the rows: each event was applied once.
     for name in ["last_events", "file_tree"] {
         running.handle().when_reached(name, history.end(), history.long()).await.unwrap();
         passed(name);
@@ -265,7 +267,7 @@ async fn a_history_is_counted_published_and_projected() {
     assert_eq!(tree_of_function(&files, &history).await, tree);
     passed("projected");
 
-    // Exact, by the function that runs each minute.
+    // The statistics are exact. A scheduled function updates them every minute.
     assert_eq!(statistics(&stack, &history).await, history.totals());
     passed("counted");
     println!("{} files, {}", tree.len(), history.totals());
@@ -274,7 +276,7 @@ async fn a_history_is_counted_published_and_projected() {
     running.shut_down().await;
 }
 
-/// Every changeset and every event once, in the order of its stream.
+/// Checks that every changeset and event arrived once, in the order of its stream.
 fn each_came_once_and_in_order(history: &History, told: &Told, told_events: &Told) {
     for (stream_id, lines) in &history.streams {
         let id = |line: &Line| line.expected_last_changeset + 1;

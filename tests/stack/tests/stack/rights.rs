@@ -1,7 +1,7 @@
-//! What each function may do, on an emulator that enforces policies: enough, and no more.
+//! The rights of each function, on an emulator that enforces policies: sufficient, and no more.
 //!
-//! It does not enforce everything: not the conditions on keys (`dynamodb:LeadingKeys`), no rights of reading a stream, of writing
-//! logs and traces. For these the policies themselves are looked at.
+//! The emulator does not enforce everything: not the conditions on keys (`dynamodb:LeadingKeys`), nor the
+//! rights to read a stream or to write logs and traces. For these, the test reads the policies themselves.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -28,7 +28,7 @@ async fn the_policies_are_enough() {
     let postgres = TestDatabase::new().await;
     stack.own_projection(postgres.url()).await;
 
-    // Each form of a commit: with a key and without, with a type and without.
+    // Tries each form of a commit: with and without a key, with and without a type.
     let ada = account.user(CALLER).await.sdk_config();
     let store = Client::builder(&stack.url()).with_sigv4(&ada).build().unwrap();
     for last in 0..COMMITS {
@@ -43,7 +43,7 @@ async fn the_policies_are_enough() {
     let plain = plain.header("Authorization", stack.authorization()).body(r#"{"events":[1]}"#);
     assert_eq!(plain.send().await.unwrap().status(), 200);
 
-    // Published; applied by the function that a queue wakes; counted by the one that is called each minute.
+    // Checks publishing, the function that a queue wakes, and the function that runs every minute.
     let all = 2 * COMMITS + 1;
     let told = subscriber.receive(usize::try_from(all).unwrap(), LONG).await;
     assert_eq!((told["typed"].len(), told["untyped"].len(), told["plain"].len()), (5, 5, 1));
@@ -62,7 +62,7 @@ async fn the_policies_are_enough() {
     }
 }
 
-/// Whether it was the policies that were in the way; anything else that is wrong with a call comes later.
+/// Whether the policies allowed the call. AWS reports other faults of a call only after it has checked them.
 fn may<T, E, R>(called: Result<T, SdkError<E, R>>) -> bool
 where
     E: ProvideErrorMetadata + Error,
@@ -71,7 +71,7 @@ where
     !called.is_err_and(|error| error.code().is_some_and(|code| NO.contains(&code)))
 }
 
-/// What somebody may do to the stack, tried.
+/// Tries actions on the stack as an identity.
 async fn tried(stack: &Stack, who: &Identity) -> Vec<(&'static str, bool)> {
     let (text, number) = (|it: &str| AttributeValue::S(it.into()), |it: &str| AttributeValue::N(it.into()));
     let config = who.sdk_config();
@@ -116,7 +116,7 @@ async fn tried(stack: &Stack, who: &Identity) -> Vec<(&'static str, bool)> {
 async fn a_function_is_refused_what_it_does_not_need() {
     let account = LocalAws::guarded_account().await;
     let stack = Stack::event_store(&account).await;
-    // Deployed for its role only.
+    // Deployed only for its role.
     let own = stack.own_projection("postgres://nowhere").await;
     for (stack_of_role, role, rights) in [
         (&own, "ProjectionRole", &["read the log", "read the log by its order"][..]),
@@ -125,7 +125,7 @@ async fn a_function_is_refused_what_it_does_not_need() {
             "ApiRole",
             &["read the log", "read the log by its order", "write to the log", "read a row"][..],
         ),
-        // The two write what is the store's own, by a condition that the emulator takes for true.
+        // These two write the store's own items, by a condition that the emulator always takes as true.
         (&stack, "IndexerRole", &["read the log", "write to the log", "change the log"]),
         (
             &stack,
@@ -149,14 +149,14 @@ async fn a_function_is_refused_what_it_does_not_need() {
     assert_eq!(rights(&stack).await, listed());
 }
 
-/// All that the policies say, each right a line: what the emulator does not enforce, too.
+/// All rights of the policies, one per line, including those that the emulator does not enforce.
 async fn rights(stack: &Stack) -> BTreeSet<String> {
     let shown = |right: ees_test_aws::Right| {
         let ees_test_aws::Right { role, action, resource, condition } = right;
         let resource = ["Table", "ReadModels"].iter().fold(resource, |resource, name| {
             resource.replace(&format!("/{}", stack.output(name)), &format!("/{name}"))
         });
-        // What the emulator makes of a name, and of a stream's.
+        // Removes what the deployment adds to the names of streams and queues.
         let resource = match (resource.split_once("/stream/2"), resource.rsplit_once('-')) {
             (Some((table, _)), _) => format!("{table}/stream"),
             (_, Some((name, _))) if action == "sqs:SendMessage" => name.to_owned(),
@@ -169,7 +169,7 @@ async fn rights(stack: &Stack) -> BTreeSet<String> {
         });
         format!("{role} {action} {resource}{}", when.unwrap_or_default())
     };
-    // The emulator was given one right more, for what is `sns:Publish` on AWS.
+    // The emulator needs one more right for what is `sns:Publish` on AWS.
     stack.rights().await.into_iter().filter(|right| right.action != "sns:PublishBatch").map(shown).collect()
 }
 
@@ -204,7 +204,7 @@ ProjectorRole logs: CreateLogStream PutLogEvents | /aws/lambda/ees-projector";
         let (who, actions) = what.split_once(": ").unwrap();
         all.extend(actions.split(' ').map(|action| format!("{who}:{action} {resource}")));
     }
-    // Traces have no resources that a policy could name.
+    // A policy can't name resources for traces.
     for role in ["ApiRole", "IndexerRole", "PublisherRole", "ProjectorRole"] {
         for action in ["PutTraceSegments", "PutTelemetryRecords"] {
             all.insert(format!("{role} xray:{action} *"));

@@ -1,4 +1,4 @@
-//! Calls that the client signs. The emulator verifies them with code of its own.
+//! Calls that the client signs. The emulator verifies them with its own code.
 
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
@@ -36,13 +36,13 @@ async fn a_signed_call_gets_through_whatever_is_in_it() {
     let page = store.read_stream(query).await.unwrap();
     assert_eq!(page.changesets[0].events.as_json(), commit.events.as_json());
 
-    // The routes on which the server waits.
+    // Routes that wait on the server.
     let mut followed = pin!(pages::follow(&store, LogQuery::from(Checkpoint::START, 10)));
     assert_eq!(followed.next().await.unwrap().unwrap().changesets[0].stream_id, commit.stream_id);
     assert_eq!(store.head().await.unwrap().checkpoint.get(), 1);
     store.statistics().await.unwrap();
 
-    // The command.
+    // The `ees` command.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.jsonl");
     std::fs::write(&file, "{\"stream_id\":\"b\",\"events\":[1]}\n{\"stream_id\":\"b\",\"events\":[2]}\n")

@@ -9,18 +9,18 @@ use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, Policy, QueueArn};
 use ees_test_aws::Stack;
 use serde_json::{Value, json};
 
-/// Far longer than anything here takes.
+/// A timeout that is far longer than anything here takes.
 pub(crate) const LONG: Duration = Duration::from_secs(90);
 
-/// The policy of somebody who may call the API, and do nothing else.
+/// A policy that allows calls to the API and nothing else.
 pub(crate) const CALLER: &str = r#"{"Version": "2012-10-17", "Statement": {
     "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "arn:aws:execute-api:*:*:*"
 }}"#;
 
-/// Messages by stream, in the order they came.
+/// Messages by stream, in the order of arrival.
 pub(crate) type Told = BTreeMap<String, Vec<Value>>;
 
-/// A queue of a subscriber.
+/// A subscriber's queue.
 pub(crate) struct Subscriber {
     pub(crate) url: String,
     pub(crate) client: aws_sdk_sqs::Client,
@@ -33,7 +33,7 @@ impl Subscriber {
         Self::subscribed(stack, topic, create, None).await
     }
 
-    /// A standard queue that gets the notifications that pass the filter.
+    /// Creates a standard queue for the notifications that pass the filter.
     pub(crate) async fn of_notifications(stack: &Stack, name: &str, filter: &str) -> Self {
         let client = aws_sdk_sqs::Client::new(&stack.account().sdk_config());
         let create = client.create_queue().queue_name(name);
@@ -66,8 +66,8 @@ impl Subscriber {
         Self { url, client }
     }
 
-    /// All messages, once there are so many. What the queue gives out again, since it was not deleted in time, is one message:
-    /// the topic would have made it another.
+    /// Waits for this number of messages, and returns them. A message that the queue delivers again, because
+    /// it was not deleted in time, counts once; a second message from the topic counts.
     pub(crate) async fn receive(&self, count: usize, within: Duration) -> Told {
         let deadline = Instant::now() + within;
         let mut streams = Told::new();

@@ -36,7 +36,7 @@ async fn a_typed_commit_is_notified_to_those_who_ask_for_its_type() {
     let (status, conflict) = call(&stack, Method::PUT, &second, &json!({"event": event})).await;
     assert_eq!((status, conflict["requestId"].is_string()), (409, true), "{conflict}");
 
-    // The API lists it, once the index has it.
+    // The API lists the stream when the index has it.
     let deadline = Instant::now() + LONG;
     loop {
         let (status, page) = call(&stack, Method::GET, "/typed/streams/account", &Value::Null).await;

@@ -23,11 +23,11 @@ fn a_copy_made_during_commits_is_whole_and_can_be_restored() {
             run(world.ees(&["backup", "--data"]).arg(&data).arg(&copy)).ok();
             changesets(&copy)
         };
-        // Until one was made in the middle of it.
+        // Repeats until a backup was made during the import.
         std::iter::repeat_with(backup).find(|made| *made > 1 || imported.load(Ordering::Relaxed)).unwrap()
     });
     assert!((2..=8_300).contains(&made), "{made}");
-    // What makes the copy the older one for certain.
+    // One more commit, so that the copy is certainly older.
     world.run(&["commit", "last", "--event", "1", "--wait-for", "statistics"]).ok();
     world.run(&["projections", "status", "stream_catalogue", "--min-checkpoint", "8300"]).ok();
 
@@ -52,7 +52,7 @@ fn a_copy_made_during_commits_is_whole_and_can_be_restored() {
     );
     assert_eq!(world.get_json("/health/ready")["status"], "ready");
     world.run(&["read", "last"]).failed(5);
-    // And on it goes.
+    // The import continues.
     world.run(&["import", HISTORY]).ok();
     world.run(&["projections", "status", "statistics", "--min-checkpoint", "8299"]).ok();
     assert_eq!(world.get_json("/streams")["total_changesets"], 8_300);

@@ -22,7 +22,7 @@ fn a_second_run_of_the_same_file_adds_nothing() {
     let said = world.run(&["import", HISTORY]).ok();
     assert!(said.starts_with("0 changesets imported, 8299 already in the store, "), "{said}");
 
-    // Its keys are forgotten one day. What is stored is not.
+    // The import's keys expire; stored changesets don't.
     let mut world = world;
     assert!(world.server.stop().success());
     let log = rusqlite::Connection::open(world.data().join("log.db")).unwrap();

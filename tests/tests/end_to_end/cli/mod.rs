@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use ees_tests::{Ran, Server, run};
 use tempfile::TempDir;
 
-/// A server, and a folder for all that a test needs.
+/// A server, and a folder for the files of a test.
 struct World {
     server: Server,
     folder: TempDir,
@@ -33,7 +33,7 @@ impl World {
         run(self.server.ees(arguments).current_dir(self.folder.path()))
     }
 
-    /// A new file.
+    /// Writes a new file.
     fn file(&self, name: &str, content: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         std::fs::write(&path, content).unwrap();

@@ -6,7 +6,7 @@ use super::World;
 
 const HISTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.changesets.jsonl.gz");
 
-/// A log with some of everything, exported.
+/// Exports a log that has every kind of changeset.
 fn exported(world: &World) -> Vec<String> {
     world.run(&["import", HISTORY]).ok();
     world

@@ -1,4 +1,4 @@
-//! Read models in PostgreSQL that can't be written, as somebody meets it who operates them from the command line.
+//! Read models in PostgreSQL that can't be written, operated from the command line.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use ees_test_postgres::TestDatabase;
 use ees_tests::{Ran, Server, run};
 use serde_json::{Value, json};
 
-/// More than all tries of a failing changeset take.
+/// Longer than all retries of a failing changeset.
 const LONG: Duration = Duration::from_secs(90);
 
 fn ees(server: &Server, arguments: &[&str]) -> Ran {
@@ -27,7 +27,7 @@ fn change(database: &TestDatabase, sql: &str) {
     assert!(psql.status.success(), "{psql:?}");
 }
 
-/// How many changesets of a stream the catalogue knows.
+/// The number of a stream's changesets in the catalogue.
 fn catalogued(database: &TestDatabase, stream: &str) -> String {
     let psql = database.psql(&format!(
         "COPY (SELECT state->>'changesets' FROM stream_catalogue.stream_catalogue WHERE key = '{stream}') TO STDOUT"
@@ -55,7 +55,7 @@ fn what_can_not_be_applied_stops_one_read_model_or_parks_a_stream_and_is_made_up
         commit(&server, stream, expected);
     }
 
-    // The one that parks goes on with all other streams.
+    // The projection that parks continues with all other streams.
     let all = ["projections", "status", "stream_catalogue", "--min-checkpoint", "7", "--timeout", "60"];
     ees(&server, &all).ok();
     assert_eq!(["poisoned", "sound", "new"].map(|stream| catalogued(&database, stream)), ["1", "3", "1"]);
@@ -68,7 +68,7 @@ fn what_can_not_be_applied_stops_one_read_model_or_parks_a_stream_and_is_made_up
     );
     assert!(parked[0]["error"].as_str().unwrap().contains("poison"));
 
-    // The one that pauses stands before the changeset, and says so.
+    // The projection that pauses stops before the changeset, and reports it.
     let deadline = Instant::now() + LONG;
     while status(&server, "statistics")["state"] != "paused" {
         assert!(Instant::now() < deadline, "{}", status(&server, "statistics"));
@@ -81,7 +81,7 @@ fn what_can_not_be_applied_stops_one_read_model_or_parks_a_stream_and_is_made_up
     let line = list.lines().find(|line| line.starts_with("statistics")).unwrap();
     assert!(line.contains("paused") && line.contains("enough"), "{list}");
 
-    // Not before it is mended: and then in order, and nothing is missing.
+    // The parked changesets are applied after the repair, in order and completely.
     ees(&server, &["projections", "parked", "stream_catalogue", "--retry"]).ok();
     assert_eq!(catalogued(&database, "poisoned"), "1");
     change(

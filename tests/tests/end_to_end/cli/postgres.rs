@@ -8,7 +8,7 @@ use ees_test_postgres::TestDatabase;
 use ees_tests::{Killed, Server, ees, run};
 use serde_json::json;
 
-/// The address with a password, unless it has one.
+/// Adds a password to the URL, if it has none.
 fn with_password(url: &str) -> String {
     let has_one = url.matches(':').count() > 2;
     if has_one { url.to_owned() } else { url.replacen('@', ":secret@", 1) }
@@ -109,7 +109,7 @@ fn a_store_that_can_not_be_opened_is_told_without_the_password() {
 fn the_password_is_not_in_the_log_and_not_in_the_hints() {
     let database = TestDatabase::new_blocking();
     let folder = tempfile::tempdir().unwrap();
-    // The server trusts whoever connects; a given one may not, and knows another password.
+    // The private server accepts any password. A given server may not, and the URL then has its own.
     let url = with_password(database.url());
     for format in ["text", "json"] {
         let mut command =

@@ -177,7 +177,7 @@ fn what_is_kept_for_a_while_goes_when_that_is_over() {
         assert!(Instant::now() < deadline, "the audit is still there");
         thread::sleep(Duration::from_millis(10));
     }
-    // The key is forgotten: it is a commit like any other, and expects what is not so any more.
+    // The key has expired, so the commit is an ordinary one, and its expectation is outdated.
     run(&mut server.ees(&again)).failed(4);
     let refused = run(ees(&["serve", "--keep-keys", "7"]).current_dir(folder.path())).failed(2);
     assert!(refused.contains("7d"), "{refused}");

@@ -1,4 +1,4 @@
-//! What has to be so in the end.
+//! The checks at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use ees_projector::postgres::Database;
 use ees_projector::{Projector, Running};
 use ees_store::client::Client;
-use ees_store::{ChangesetLog, Indexed, LogQuery, StreamId, pages, postgres};
+use ees_store::{ChangesetLog, LogEntry, LogQuery, StreamId, pages, postgres};
 use ees_tests::history::{self, expected_totals, expected_tree};
 use ees_tests::read_models::{Applications, FileTree, register};
 use futures::TryStreamExt;
@@ -15,11 +15,11 @@ use futures::TryStreamExt;
 use super::clients::Acknowledged;
 use super::world::World;
 
-/// Far longer than anything here takes.
+/// A timeout that is far longer than anything here takes.
 pub const LONG: Duration = Duration::from_secs(120);
 
-/// All that was acknowledged is in the log, where it was said to be, and nothing else; in one order without holes,
-/// which is the same whoever reads it.
+/// Checks the log: it has all acknowledged changesets at their acknowledged checkpoints and nothing else,
+/// without gaps, and every reader sees the same order.
 pub async fn log(world: &World, acknowledged: &Acknowledged) {
     let log = postgres::Store::connect(world.database.url()).await.unwrap();
     let changesets = whole(&log).await;
@@ -32,7 +32,7 @@ pub async fn log(world: &World, acknowledged: &Acknowledged) {
         .collect();
     assert!(found == *acknowledged, "what is in the log is not what was acknowledged");
 
-    let mut streams = BTreeMap::<&StreamId, Vec<&Indexed>>::new();
+    let mut streams = BTreeMap::<&StreamId, Vec<&LogEntry>>::new();
     for changeset in &changesets {
         streams.entry(&changeset.stream_id).or_default().push(changeset);
     }
@@ -47,12 +47,12 @@ pub async fn log(world: &World, acknowledged: &Acknowledged) {
     }
 }
 
-async fn whole(log: &dyn ChangesetLog) -> Vec<Indexed> {
+async fn whole(log: &dyn ChangesetLog) -> Vec<LogEntry> {
     pages::log_changesets(log, LogQuery::from(0.into(), 1_000)).try_collect().await.unwrap()
 }
 
-/// The files and the totals are those of the repository, each changeset was applied once and in its turn, and whatever
-/// is built anew is the same.
+/// Checks the read models: the files and totals are those of the repository, each changeset was applied once
+/// and in order, and rebuilds give the same.
 pub async fn read_models(world: &World) {
     let database = Database::connect(world.database.url()).await.unwrap();
     let operator = operator(&database, world.database.url()).await;
@@ -78,7 +78,7 @@ pub async fn read_models(world: &World) {
     }
 }
 
-/// One more worker, through which the read models are steered.
+/// Starts another worker, through which the test operates the read models.
 pub async fn operator(database: &Database, log: &str) -> Running {
     let mut projector = Projector::new(Arc::new(postgres::Store::connect(log).await.unwrap()));
     register(&mut projector, database, 1).unwrap();

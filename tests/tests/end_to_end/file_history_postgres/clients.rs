@@ -1,4 +1,4 @@
-//! Eight clients that commit the history, each the files that are its own.
+//! Eight clients that commit the history. Each commits its own share of the files.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,16 +11,16 @@ use ees_tests::history;
 use tokio::task::JoinSet;
 
 const CLIENTS: u64 = 8;
-/// Far longer than any commit takes, whatever is killed meanwhile.
+/// Longer than any commit takes, whatever is killed in the meantime.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The place of every changeset that was acknowledged.
+/// The checkpoint of every acknowledged changeset.
 pub type Acknowledged = BTreeMap<(StreamId, ChangesetId), Checkpoint>;
 
 pub struct Clients(JoinSet<Acknowledged>);
 
 impl Clients {
-    /// All that was acknowledged: the whole history.
+    /// Waits until the whole history is acknowledged.
     pub async fn acknowledged(self) -> Acknowledged {
         self.0.join_all().await.into_iter().flatten().collect()
     }
@@ -39,9 +39,9 @@ pub fn start(urls: Vec<String>, chance: &mut fastrand::Rng) -> Clients {
     Clients(shares.into_iter().map(|share| commit_all(share, urls.clone(), chance.fork())).collect())
 }
 
-/// Each commit is sent, to one server or the other, until it is answered.
+/// Sends each commit to one server or the other, until it is answered.
 async fn commit_all(share: Vec<Commit>, urls: Arc<[String]>, mut chance: fastrand::Rng) -> Acknowledged {
-    // A frozen server answers nobody: not to be waited for long.
+    // Short timeouts, because a frozen server does not answer.
     let client =
         |url: &String| Client::builder(url).timeout(Duration::from_millis(500)).retries(0).build().unwrap();
     let servers: Vec<Client> = urls.iter().map(client).collect();

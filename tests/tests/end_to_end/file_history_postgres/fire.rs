@@ -1,4 +1,4 @@
-//! What happens to the processes, at random.
+//! Kills and freezes processes at random.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio::task::JoinHandle;
 
 use super::world::World;
 
-/// What it is aimed at.
+/// The targets.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Aim {
     /// Servers, workers, and the connections to the database.
     Everything,
-    /// Workers: nobody else notices.
+    /// Workers only, which clients don't notice.
     Workers,
 }
 
@@ -32,7 +32,7 @@ pub struct Fire {
 }
 
 impl Fire {
-    /// The world as it is then, with all of it at work again.
+    /// Stops, and returns the world with all processes running again.
     pub async fn cease(self) -> (World, Hits) {
         self.cease.store(true, SeqCst);
         self.shooting.await.unwrap()
@@ -51,14 +51,14 @@ pub fn open(mut world: World, aim: Aim, mut chance: fastrand::Rng) -> Fire {
 
 fn shoot(world: &mut World, aim: Aim, chance: &mut fastrand::Rng, ceased: &AtomicBool) -> Hits {
     let mut hits = Hits::default();
-    // Until when each is frozen.
+    // The end of each frozen time.
     let mut frozen = BTreeMap::<usize, Instant>::new();
     let servers = if aim == Aim::Everything { world.servers.len() } else { 0 };
     while !ceased.load(SeqCst) {
-        // Time to do something between two hits; what is hit is left to chance.
+        // Leaves time for work between two hits. Which work is hit is random.
         std::thread::sleep(Duration::from_millis(match aim {
             Aim::Everything => chance.u64(50..350),
-            // Each time, another one has to wait until the lease is over.
+            // After each hit, another worker must wait until the lease ends.
             Aim::Workers => chance.u64(50..1_000),
         }));
         frozen.retain(|victim, until| {
@@ -99,7 +99,7 @@ fn shoot(world: &mut World, aim: Aim, chance: &mut fastrand::Rng, ceased: &Atomi
     hits
 }
 
-/// Mostly short; at times longer than a lease lasts without being kept.
+/// Mostly short, but sometimes longer than a lease that is not renewed.
 fn how_long(chance: &mut fastrand::Rng) -> Duration {
     let millis = if chance.u8(..4) == 0 { 5_500..8_000 } else { 50..2_000 };
     Duration::from_millis(chance.u64(millis))

@@ -1,4 +1,4 @@
-//! A new version beside the old one, and back, while readers read and the workers are killed.
+//! A new version side by side with the old one, and a rollback, while readers read and workers are killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -16,14 +16,14 @@ use super::world::{Worker, World};
 
 const READERS: usize = 3;
 
-/// What readers saw, how often.
+/// How often readers saw which version.
 #[derive(Debug, Default)]
 struct Seen {
     old: u32,
     new: u32,
 }
 
-/// No reader gets an error, or rows that are not all of one version.
+/// Checks that no reader gets an error, or rows of two versions.
 pub async fn a_new_version_and_back(mut world: World, mut chance: fastrand::Rng) {
     let url = world.database.url().to_owned();
     let database = Database::connect(&url).await.unwrap();
@@ -42,7 +42,7 @@ pub async fn a_new_version_and_back(mut world: World, mut chance: fastrand::Rng)
     until(async || {
         match operator.handle().rollback(FileTree::NAME, false, "to see the old one again").await {
             Ok(()) => true,
-            // A frozen worker holds its row for some seconds.
+            // A frozen worker locks its row for some seconds.
             Err(OperateError::Unavailable(_) | OperateError::Overtaken) => false,
             Err(refused) => panic!("{refused}"),
         }
@@ -68,7 +68,7 @@ fn new_tree() -> String {
     lines.collect()
 }
 
-/// Reads all rows again and again, as somebody would who knows nothing of versions.
+/// Reads all rows again and again, as a client that knows nothing of versions.
 async fn poll(url: String, stop: Arc<AtomicBool>) -> Seen {
     let database = Database::connect(&url).await.unwrap();
     let (old, new) = (expected_tree(), new_tree());

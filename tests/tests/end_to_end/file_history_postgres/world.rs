@@ -1,4 +1,4 @@
-//! The processes, and where they are.
+//! The processes and their addresses.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ pub struct World {
     _folder: TempDir,
 }
 
-/// A process that keeps the read models.
+/// A process that runs the read models.
 pub struct Worker {
     pub process: Killed,
     log: String,
@@ -23,18 +23,18 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker that reads the log there: in PostgreSQL, or from a server.
+    /// Starts a worker that reads the log from PostgreSQL or from a server.
     pub fn start(log: &str, read_models: &str, version: u32) -> Self {
         let process = spawn(log, read_models, version);
         Self { process, log: log.to_owned(), read_models: read_models.to_owned(), version }
     }
 
-    /// Another process in the place of this one.
+    /// Replaces the process by a new one.
     pub fn kill_and_restart(&mut self) {
         self.process = spawn(&self.log, &self.read_models, self.version);
     }
 
-    /// As a supervisor would: a worker that could not connect when it was started has ended.
+    /// Restarts a worker that has ended because it could not connect at its start, as a supervisor would.
     pub fn restart_if_ended(&mut self) {
         if self.process.0.try_wait().unwrap().is_some() {
             self.kill_and_restart();
@@ -68,7 +68,7 @@ impl World {
         run(&mut self.servers[server].ees(arguments))
     }
 
-    /// Runs a statement that gives one value.
+    /// Runs a statement that returns one value.
     pub fn query(&self, sql: &str) -> String {
         let output = self.database.psql(&format!("COPY ({sql}) TO STDOUT"));
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,4 @@
-//! A table in DynamoDB: made, looked at, served.
+//! A store in DynamoDB: creating its table, inspecting it, serving it.
 
 use ees_test_aws::{Account, LocalAws};
 use ees_tests::{Ran, Server, ees, run};

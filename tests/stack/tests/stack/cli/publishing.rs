@@ -1,4 +1,4 @@
-//! What a server publishes, and what becomes of what no topic takes.
+//! What a server publishes, and what happens to messages that a topic refuses.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ impl Topic {
         Self { arn, queue, sqs }
     }
 
-    /// The next message, taken out.
+    /// Receives and deletes the next message.
     async fn next(&self) -> Value {
         let deadline = Instant::now() + LONG;
         loop {
@@ -49,7 +49,7 @@ impl Topic {
     }
 }
 
-/// A server that publishes has begun to when its reactor stands at the end of the log.
+/// A server publishes from the moment when its reactor has reached the end of the log.
 fn wait_until_following(server: &Server, name: &str) {
     let deadline = Instant::now() + LONG;
     loop {
@@ -92,7 +92,7 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
         json!({"stream_id": "a", "changeset_id": 2, "event_id": 2, "data": news})
     );
 
-    // A part of the log once more, for who missed it.
+    // Publishes a part of the log again, for a subscriber that missed it.
     let again =
         ["publish", "--from", "1", "--to", "2", "--changesets", &changesets.arn, "--events", &events.arn];
     let told = run(server.ees(&again).arg("--json")).json();
