@@ -69,7 +69,4 @@ pub use ees_projections as projections;
 pub use ees_projector as projector;
 pub use ees_store as store;
 
-/// Compiles the code in the README.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-pub struct Readme;
+pub mod guide;

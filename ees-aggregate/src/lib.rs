@@ -91,3 +91,8 @@ pub use execute::Executed;
 pub use loaded::Loaded;
 pub use repository::Repository;
 pub use snapshots::Snapshotted;
+
+/// Compiles the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

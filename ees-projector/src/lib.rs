@@ -239,3 +239,8 @@ pub use subscription::Subscription;
 pub use worker::operations::operation::OperateError;
 pub use worker::outcome::Drained;
 pub use worker::side_by_side::estimate::Estimate;
+
+/// Compiles the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -119,3 +119,8 @@ pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+
+/// Compiles the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -80,3 +80,8 @@ mod stream_catalogue;
 
 pub use statistics::{Statistics, Totals};
 pub use stream_catalogue::{CatalogueEntry, StreamCatalogue};
+
+/// Compiles the code in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
