@@ -18,9 +18,11 @@ pub(super) struct Bounded {
 impl Bounded {
     pub(super) fn new(client: Client) -> Self {
         let given = client.config().timeout_config();
-        let own = given.is_some_and(|given| given.operation_attempt_timeout().is_some());
-        let config = client.config().to_builder().timeout_config(bounded_attempts(given));
-        Self { client: Client::from_conf(config.build()), own }
+        if given.is_some_and(|given| given.operation_attempt_timeout().is_some()) {
+            return Self { client, own: true };
+        }
+        let config = client.config().to_builder().timeout_config(bounded_attempts(given)).build();
+        Self { client: Client::from_conf(config), own: false }
     }
 
     pub(super) fn client(&self) -> &Client {

@@ -219,7 +219,7 @@ impl Portion {
                     Ok(()) => count(&self.counts.handled, &done),
                     // They are delivered again, and then deleted at once.
                     Err(error) => {
-                        tracing::warn!(%error, "messages could not be deleted; they are delivered again")
+                        tracing::warn!(%error, "messages could not be deleted; they are delivered again");
                     }
                 }
             }

@@ -48,12 +48,12 @@ impl Given {
     pub async fn check_projection<P: Projection<sqlite::Tx>>(&self, projection: impl Fn() -> P) {
         let log = self.log().await;
         let (_folder, calm) = sqlite_database();
-        run(log.clone(), projection(), calm.clone()).await;
+        Box::pin(run(log.clone(), projection(), calm.clone())).await;
         let expected = calm.read(tables).await;
         for seed in 0..SEEDS {
             let (_folder, database) = sqlite_database();
             let mut chance = fastrand::Rng::with_seed(seed);
-            run_with_accidents(&log, &projection, &database, &mut chance).await;
+            Box::pin(run_with_accidents(&log, &projection, &database, &mut chance)).await;
             match (&expected, database.read(tables).await) {
                 (Ok(expected), Ok(found)) => assert_eq!(
                     found, *expected,

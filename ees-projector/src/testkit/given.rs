@@ -48,7 +48,7 @@ impl Given {
         let folded = Folded::new(fold);
         let table = folded.table().name.clone();
         let database = memory::Database::new();
-        run(self.log().await, folded, database.clone()).await;
+        Box::pin(run(self.log().await, folded, database.clone())).await;
         let rows = database.rows(&table).await;
         let read = |(key, text): (String, String)| match serde_json::from_str(&text) {
             Ok(state) => (key, state),
@@ -65,7 +65,7 @@ impl Given {
     /// If an event can't be applied.
     pub async fn projection<P: Projection<sqlite::Tx>>(&self, projection: P) -> ProjectionOutcome {
         let (folder, database) = sqlite_database();
-        run(self.log().await, projection, database.clone()).await;
+        Box::pin(run(self.log().await, projection, database.clone())).await;
         ProjectionOutcome { database, _folder: folder }
     }
 

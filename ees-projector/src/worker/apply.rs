@@ -50,8 +50,8 @@ impl<D: Database> Runner<D> {
         let process = async {
             let (changesets, began) = (batch.changesets.len(), Instant::now());
             let processed = match self.core.processor.kind() {
-                Kind::Projection => self.apply_batch(state, batch).await,
-                Kind::Reactor => self.react(state, batch).await,
+                Kind::Projection => self.apply_batch(state, batch).boxed().await,
+                Kind::Reactor => self.react(state, batch).boxed().await,
             };
             self.pace.took(changesets, began.elapsed());
             processed

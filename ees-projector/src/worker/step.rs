@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ees_store::{LogHead, Timestamp};
+use futures::FutureExt;
 
 use crate::database::Database;
 use crate::projection_state::ProjectionState;
@@ -75,7 +76,7 @@ impl<D: Database> Runner<D> {
         match next {
             Next::Batch(batch) => {
                 let stepped = self.process(batch).await?;
-                self.complete_if_due().await?;
+                self.complete_if_due().boxed().await?;
                 Ok(stepped)
             }
             Next::Paused => Ok(Stepped::Paused),
