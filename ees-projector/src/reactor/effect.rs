@@ -127,8 +127,8 @@ pub struct Ended {
 }
 
 impl EffectId {
-    /// Returns the effect before its first attempt.
-    pub(crate) fn first(&self, at: Timestamp) -> Effect {
+    /// Returns the effect before its first attempt. For [backends](crate::database::LedgerRows).
+    pub fn first(&self, at: Timestamp) -> Effect {
         Effect {
             stream_id: self.stream_id.clone(),
             changeset_id: self.changeset_id,
@@ -160,8 +160,8 @@ impl Effect {
         )
     }
 
-    /// Starts another attempt.
-    pub(crate) fn begin(&mut self, at: Timestamp) {
+    /// Starts another attempt. For [backends](crate::database::LedgerRows).
+    pub fn begin(&mut self, at: Timestamp) {
         self.state = EffectState::Started;
         self.attempts = self.attempts.saturating_add(1);
         self.began_at = at;
@@ -169,8 +169,8 @@ impl Effect {
     }
 
     /// Ends an attempt. A slower attempt that fails does not change an effect that is done, parked or
-    /// discarded by now.
-    pub(crate) fn end(&mut self, ended: Ended) {
+    /// discarded by now. For [backends](crate::database::LedgerRows).
+    pub fn end(&mut self, ended: Ended) {
         let is_news = self.state == EffectState::Started || ended.state == EffectState::Done;
         if is_news && self.state != EffectState::Done {
             self.state = ended.state;
@@ -181,13 +181,14 @@ impl Effect {
     }
 
     /// Returns `true` if the effect will never run again.
-    pub(crate) fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         matches!(self.state, EffectState::Done | EffectState::Discarded)
     }
 }
 
 impl EffectQuery {
-    pub(crate) fn wants(&self, effect: &Effect) -> bool {
+    /// Returns `true` if the query asks for this effect. For [backends](crate::database::LedgerRows).
+    pub fn wants(&self, effect: &Effect) -> bool {
         self.stream_id.as_ref().is_none_or(|stream| *stream == effect.stream_id)
             && self.state.is_none_or(|state| state == effect.state)
     }

@@ -13,6 +13,7 @@ use crate::error::{BoxError, chain};
 use crate::policy::{OnFailure, Parking, in_future};
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
 use crate::reactor::{EffectState, Unfinished};
+use crate::status::Kind;
 use crate::worker::batch::{Batch, reference_to};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -153,7 +154,11 @@ impl<D: Database> Runner<D> {
             let together = streams.by_ref().take(streams_at_once);
             let retrying = join_all(together.map(|stream| retry_stream(&held, stream, scope)));
             // Wait for all of them: a failing stream must not cut off the others' work.
-            let retried = held.keeping_lease(retrying).await?;
+            let retried = match self.core.processor.kind() {
+                // Each changeset is applied where the projection then stands: another worker's steps do no harm.
+                Kind::Projection if !self.lease.is_kept() => retrying.await,
+                Kind::Projection | Kind::Reactor => held.keeping_lease(retrying).await?,
+            };
             retried.into_iter().collect::<Result<(), _>>()?;
         }
         self.load().await?;

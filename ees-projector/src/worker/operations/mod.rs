@@ -175,7 +175,9 @@ impl<D: Database> Runner<D> {
             }
             .boxed()
         });
-        Ok(discard.await?)
+        discard.await?;
+        self.state.forget();
+        Ok(())
     }
 
     async fn retry(

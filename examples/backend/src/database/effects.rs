@@ -47,24 +47,9 @@ impl LedgerRows for Tx {
         _: Duration,
     ) -> Result<Effect, BoxError> {
         let known = self.effect(&of(model.name(), id))?;
-        let mut effect = known.unwrap_or_else(|| Effect {
-            stream_id: id.stream_id.clone(),
-            changeset_id: id.changeset_id,
-            event_id: id.event_id,
-            effect: id.effect.clone(),
-            state: EffectState::Started,
-            attempts: 0,
-            since: at,
-            began_at: at,
-            ended_at: None,
-            error: None,
-            result: None,
-        });
+        let mut effect = known.unwrap_or_else(|| id.first(at));
         if effect.state != EffectState::Done {
-            effect.state = EffectState::Started;
-            effect.attempts = effect.attempts.saturating_add(1);
-            effect.began_at = at;
-            effect.ended_at = None;
+            effect.begin(at);
             self.put_effect(of(model.name(), id), effect.clone())?;
         }
         Ok(effect)
@@ -77,13 +62,7 @@ impl LedgerRows for Tx {
         ended: &Ended,
     ) -> Result<(), BoxError> {
         let Some(mut effect) = self.effect(&of(model.name(), id))? else { return Ok(()) };
-        // What is over, or given up, stays so when a slower attempt fails.
-        let is_news = effect.state == EffectState::Started || ended.state == EffectState::Done;
-        if !is_news || effect.state == EffectState::Done {
-            return Ok(());
-        }
-        let Ended { at, state, error, result } = ended.clone();
-        (effect.ended_at, effect.state, effect.error, effect.result) = (Some(at), state, error, result);
+        effect.end(ended.clone());
         self.put_effect(of(model.name(), id), effect)
     }
 
@@ -105,10 +84,7 @@ impl LedgerRows for Tx {
 
     async fn effects(&mut self, model: &ReadModelId, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
         let effects = self.effects_under(&["effect", model.name()])?.into_iter().map(|(_, effect)| effect);
-        let mut effects: Vec<Effect> = effects
-            .filter(|effect| wanted.stream_id.as_ref().is_none_or(|stream| *stream == effect.stream_id))
-            .filter(|effect| wanted.state.is_none_or(|state| state == effect.state))
-            .collect();
+        let mut effects: Vec<Effect> = effects.filter(|effect| wanted.wants(effect)).collect();
         effects.sort_by_key(|effect| Reverse(effect.began_at));
         effects.truncate(wanted.limit);
         Ok(effects)
@@ -122,8 +98,7 @@ impl LedgerRows for Tx {
     ) -> Result<usize, BoxError> {
         let mut gone = 0;
         for (key, effect) in self.effects_under(&["effect", model.name()])? {
-            let is_over = matches!(effect.state, EffectState::Done | EffectState::Discarded);
-            if gone == limit || !is_over || effect.began_at >= before {
+            if gone == limit || !effect.is_over() || effect.began_at >= before {
                 continue;
             }
             // Of a changeset that waits, what is done must be known when it comes again.
