@@ -165,6 +165,7 @@
 //! | `sqs` | | [`sqs`]: projections that SQS messages wake, and a client for the messages |
 //! | `aws-lambda` | | [`lambda`]: projections and the publisher as AWS Lambda functions |
 //! | `testkit` | | [`testkit`]: tests for folds and projections |
+//! | `laws` | | [`laws`]: the tests that a read-model database of your own must pass |
 
 // For what `#[derive(ReadModel)]` expands to inside of this crate.
 #[cfg(feature = "laws")]

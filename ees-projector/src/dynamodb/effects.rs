@@ -57,7 +57,7 @@ impl LedgerRows for Tx {
         let (ledger, key) = (ledger(model.name()), key(id));
         let me = &*self.database.worker;
         let (mut effect, condition) = match self.get(&ledger, &key).await? {
-            None => (id.first(at), Condition::Absent),
+            None => (id.unstarted(at), Condition::Absent),
             Some(item) => {
                 let effect = to_effect(&item)?;
                 let elsewhere = to_text(&item, "worker")? != me;
@@ -70,7 +70,7 @@ impl LedgerRows for Tx {
                 (effect, Condition::IsWriting(to_text(&item, WRITING)?.parse()?))
             }
         };
-        effect.begin(at);
+        effect.record_begin(at);
         let item = of_effect(&effect, me);
         self.stage_if(&ledger, &key, Some(item), Some(condition))?;
         Ok(effect)
@@ -85,7 +85,7 @@ impl LedgerRows for Tx {
         let (ledger, key) = (ledger(model.name()), key(id));
         let Some(before) = self.get(&ledger, &key).await? else { return Ok(()) };
         let mut effect = to_effect(&before)?;
-        effect.end(ended.clone());
+        effect.record_end(ended.clone());
         self.write_effect(model.name(), &key, &before, &effect)
     }
 

@@ -13,7 +13,7 @@ use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::standby::{Comparison, SideBySide};
-use crate::status::Status;
+use crate::status::{Kind, Status};
 use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::side_by_side::estimate::Estimate;
 use crate::worker::worker_status::WorkerStatus;
@@ -276,9 +276,13 @@ impl Handle {
     }
 
     async fn operate_standby(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
-        match &self.running(name)?.standby {
+        let projection = self.running(name)?;
+        match &projection.standby {
             Some(standby) => ask(&standby.operations, action, reason).await,
-            None => Err(OperateError::NoStandby),
+            None if projection.kind == Kind::Reactor => {
+                Err(OperateError::IsReactor { name: name.to_owned() })
+            }
+            None => Err(OperateError::NotSupported("this read-model database can't keep a standby")),
         }
     }
 

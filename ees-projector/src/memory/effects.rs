@@ -26,9 +26,9 @@ impl LedgerRows for Tx {
         at: Timestamp,
         _: Duration,
     ) -> Result<Effect, BoxError> {
-        let effect = self.state.effects.entry(key(model.name(), id)).or_insert_with(|| id.first(at));
+        let effect = self.state.effects.entry(key(model.name(), id)).or_insert_with(|| id.unstarted(at));
         if effect.state != EffectState::Done {
-            effect.begin(at);
+            effect.record_begin(at);
         }
         Ok(effect.clone())
     }
@@ -40,7 +40,7 @@ impl LedgerRows for Tx {
         ended: &Ended,
     ) -> Result<(), BoxError> {
         if let Some(effect) = self.state.effects.get_mut(&key(model.name(), id)) {
-            effect.end(ended.clone());
+            effect.record_end(ended.clone());
         }
         Ok(())
     }

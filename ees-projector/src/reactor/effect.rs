@@ -128,7 +128,7 @@ pub struct Ended {
 
 impl EffectId {
     /// Returns the effect before its first attempt. For [backends](crate::database::LedgerRows).
-    pub fn first(&self, at: Timestamp) -> Effect {
+    pub fn unstarted(&self, at: Timestamp) -> Effect {
         Effect {
             stream_id: self.stream_id.clone(),
             changeset_id: self.changeset_id,
@@ -161,7 +161,7 @@ impl Effect {
     }
 
     /// Starts another attempt. For [backends](crate::database::LedgerRows).
-    pub fn begin(&mut self, at: Timestamp) {
+    pub fn record_begin(&mut self, at: Timestamp) {
         self.state = EffectState::Started;
         self.attempts = self.attempts.saturating_add(1);
         self.began_at = at;
@@ -170,7 +170,7 @@ impl Effect {
 
     /// Ends an attempt. A slower attempt that fails does not change an effect that is done, parked or
     /// discarded by now. For [backends](crate::database::LedgerRows).
-    pub fn end(&mut self, ended: Ended) {
+    pub fn record_end(&mut self, ended: Ended) {
         let is_news = self.state == EffectState::Started || ended.state == EffectState::Done;
         if is_news && self.state != EffectState::Done {
             self.state = ended.state;

@@ -70,9 +70,13 @@ impl Batch {
         }
     }
 
-    /// Returns some of the events, if they were decoded as this type; otherwise none.
+    /// Returns some of the events, as the type that they were decoded as.
     pub(crate) fn recorded<E: 'static>(&self, events: &[usize]) -> Vec<Recorded<'_, E>> {
-        let Some(decoded) = self.decoded.downcast_ref::<Vec<E>>() else { return Vec::new() };
+        #[expect(
+            clippy::expect_used,
+            reason = "a core has one processor, which decodes and reads its batches"
+        )]
+        let decoded = self.decoded.downcast_ref::<Vec<E>>().expect("events of another type");
         let recorded = |event: &usize| {
             let EventRef { changeset, event_id } = &self.events[*event];
             Recorded::new(&decoded[*event], *event_id, &self.changesets[*changeset])

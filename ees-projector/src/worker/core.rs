@@ -92,8 +92,9 @@ impl<D: Database> Core<D> {
         Ok(self.log.head().await?)
     }
 
-    /// Begins a transaction, for callers that hold several at once. All others use [`read`](Self::read),
-    /// [`write`](Self::write) or [`transact`](Self::transact).
+    /// Begins a transaction, for work that holds several at once or runs inside [`run`](Self::run) already, and
+    /// for databases with partitions or a standby, none of which blocks a thread. Everything else uses
+    /// [`read`](Self::read), [`write`](Self::write) or [`transact`](Self::transact).
     pub(crate) async fn begin(&self) -> Result<D::Tx, StepError> {
         Ok(self.database.begin().await?)
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
+use crate::status::Kind;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::lease_state::LOOK_EVERY;
@@ -101,7 +102,15 @@ impl<D: Database> HeldState<D> {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let row = self.row.read().await;
-            let kept = self.core.transact(&row, row.clone(), None, |_| async { Ok(()) }.boxed()).await;
+            let kept = match self.core.processor.kind() {
+                // It is applied wherever the projection then is: another worker's steps do no harm.
+                Kind::Projection => {
+                    let same = |found: &ProjectionState| Ok::<_, StepError>(found.clone());
+                    self.core.transact_wherever(&row, same, None, nothing).await.map(drop)
+                }
+                // What another worker has passed, it has acted upon.
+                Kind::Reactor => self.core.transact(&row, row.clone(), None, nothing).await,
+            };
             drop(row);
             if let Err(StepError::Fenced) = kept {
                 self.interrupt(StepError::Fenced);
@@ -123,8 +132,24 @@ impl<D: Database> HeldState<D> {
         Ok(())
     }
 
+    /// Changes something beside the row, which stays as it is: other workers go on.
+    pub(crate) async fn note<W>(&self, work: W) -> Result<(), StepError>
+    where
+        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
+    {
+        let mut row = self.row.write().await;
+        let same = |found: &ProjectionState| Ok::<_, StepError>(found.clone());
+        *row = self.core.transact_wherever(&row, same, None, work).await?;
+        Ok(())
+    }
+
     /// Locks the row: nobody moves it while the guard lives.
     pub(super) async fn hold(&self) -> RwLockReadGuard<'_, ProjectionState> {
         self.row.read().await
     }
+}
+
+/// No work: a transaction that only keeps the lease.
+fn nothing<Tx>(_: &mut Tx) -> BoxFuture<'_, Result<(), StepError>> {
+    async { Ok(()) }.boxed()
 }

@@ -9,6 +9,7 @@ use crate::projection_state::{ParkedStream, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::settings::NewVersion;
 use crate::standby::{SideBySide, StandbyRole};
+use crate::status::Kind;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
@@ -36,7 +37,7 @@ impl<D: Database> Core<D> {
         if must_be_there {
             return Err(StepError::Absent);
         }
-        if self.processor.require_read_model().is_err() {
+        if self.processor.kind() == Kind::Reactor {
             let name = self.name();
             return Err(StepError::Setup(format!(
                 "\"{name}\" is the name of a projection that has run here: give the reactor another name"

@@ -120,10 +120,11 @@ impl<D: Database> Runner<D> {
         .boxed()
     }
 
-    /// Like [`retry_due_streams`](Self::retry_due_streams), until no more are due: for hosts that do not
-    /// stay.
+    /// Like [`retry_due_streams`](Self::retry_due_streams), for hosts that do not stay: a reactor, which
+    /// retries a few streams at a time, goes on until no more are due.
     pub(crate) async fn retry_due_streams_until(&mut self, deadline: Instant) {
-        while self.retry_due_streams().await && Instant::now() < deadline {}
+        let is_done_in_one = self.core.processor.retry_policy().streams_max == usize::MAX;
+        while self.retry_due_streams().await && !is_done_in_one && Instant::now() < deadline {}
     }
 
     /// Returns `true` if the projection runs and this worker still has the lease: it may have been asleep.
@@ -154,11 +155,7 @@ impl<D: Database> Runner<D> {
             let together = streams.by_ref().take(streams_at_once);
             let retrying = join_all(together.map(|stream| retry_stream(&held, stream, scope)));
             // Wait for all of them: a failing stream must not cut off the others' work.
-            let retried = match self.core.processor.kind() {
-                // Each changeset is applied where the projection then stands: another worker's steps do no harm.
-                Kind::Projection if !self.lease.is_kept() => retrying.await,
-                Kind::Projection | Kind::Reactor => held.keeping_lease(retrying).await?,
-            };
+            let retried = held.keeping_lease(retrying).await?;
             retried.into_iter().collect::<Result<(), _>>()?;
         }
         self.load().await?;
@@ -239,7 +236,9 @@ async fn retry_changeset<D: Database>(
     }
     let next = core.processor.parked_after(&changeset);
     let (worker, at, parked, after) = (core.clone(), held.position().await, changeset.clone(), next.clone());
-    let applied = held.change(Some(changeset), move |tx| {
+    // What a reactor has done is done, also if the database refuses to say so.
+    let blamed = (core.processor.kind() == Kind::Projection).then_some(changeset);
+    let applied = held.change(blamed, move |tx| {
         async move {
             if !tx.unpark(worker.id(), &parked.stream_id, parked.checkpoint).await? {
                 return Err(StepError::Fenced);
@@ -273,7 +272,7 @@ async fn note_failed<D: Database>(
             "the stream is given up: fix the cause and retry it, or discard the changeset's effects"
         );
     }
-    held.change(None, move |tx| {
+    held.note(move |tx| {
         async move {
             tx.update_parked(core.id(), &stream).await?;
             if stream.is_given_up() {

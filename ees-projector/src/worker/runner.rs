@@ -173,7 +173,7 @@ impl<D: Database> Runner<D> {
         self.ahead = None;
         self.verified.forget();
         let core = self.core.clone();
-        let (state, parked) = self.core.run(async move { core.initialize().await }).await?;
+        let (state, parked) = self.core.database.run(async move { core.initialize().await }).await??;
         self.know_parked(parked);
         self.show(&state);
         Ok(state)

@@ -39,6 +39,7 @@ impl<D: Database> Runner<D> {
             self.record_success(State::Elsewhere);
             return Ok(Next::Elsewhere);
         }
+        self.state.put(state.clone());
         if !self.verified.is_done() {
             // Before waiting for new changesets: a log that lost its end has none for a long time.
             let head = self.core.log.head().await?;
@@ -51,9 +52,9 @@ impl<D: Database> Runner<D> {
         let barrier = state.split.and_then(|split| split.barrier);
         if barrier.is_some_and(|barrier| from >= barrier) {
             // At the barrier. The worker of the whole projection goes on when all partitions are here.
+            self.state.forget();
             return Ok(Next::Elsewhere);
         }
-        self.state.put(state.clone());
         let batch = match (self.ahead.take(), barrier) {
             (_, Some(barrier)) => {
                 self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?

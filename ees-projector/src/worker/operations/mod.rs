@@ -52,6 +52,11 @@ impl<D: Database> Runner<D> {
         if matches!(action, Action::Rebuild | Action::BuildStandby(_)) {
             self.core.processor.require_read_model()?;
         }
+        if matches!(action, Action::BuildStandby(_)) && !D::SIDE_BY_SIDE {
+            return Err(OperateError::NotSupported(
+                "this database can't build side by side; rebuild in place",
+            ));
+        }
         // Read again: another worker may have moved it.
         let state = match self.reload().await {
             Ok(state) => state,
@@ -59,11 +64,17 @@ impl<D: Database> Runner<D> {
             Err(StepError::Setup(_)) if matches!(action, Action::Rebuild) => self.stored().await?,
             // The row may belong to another version, and is in the way.
             Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
+            // Another version's standby can't be swapped by this program, and none by any.
+            Err(StepError::Absent) if matches!(action, Action::Swap { .. }) => {
+                return Err(self.stored().await.err().unwrap_or(OperateError::Absent));
+            }
             Err(error) => return Err(error.into()),
         };
         let end = match action {
             // These work even while the log is not reachable.
             Action::Pause | Action::Discard => state.position.next,
+            // Split into partitions, it is refused in any case.
+            Action::BuildStandby(_) if state.split.is_some() => state.position.next,
             Action::Rebuild | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
             _ => {
                 let head = self.core.head().await?;
@@ -151,11 +162,6 @@ impl<D: Database> Runner<D> {
         until: Checkpoint,
         audit: AuditEntry,
     ) -> Result<(), OperateError> {
-        if !D::SIDE_BY_SIDE {
-            return Err(OperateError::NotSupported(
-                "this database can't build side by side; rebuild in place",
-            ));
-        }
         if self.core.build_standby(wanted, until, audit).await? {
             Ok(())
         } else {

@@ -74,7 +74,7 @@ impl Action {
     }
 }
 
-/// Why an operator's request was refused. Nothing was changed.
+/// Why an operator's request was refused. Nothing was changed, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperateError {
@@ -180,22 +180,25 @@ pub enum OperateError {
     /// Another process is verifying the projection.
     #[error("another process is verifying the projection; try again later")]
     AlreadyVerifying,
-    /// The projection, or its standby, was never started here.
-    #[error("{0}")]
-    NeverStarted(&'static str),
+    /// The projection was never started here.
+    #[error("the projection was never started here")]
+    NeverStarted,
     /// This program's version has no such read model.
     #[error(
         "this program's version has no such read model: the live one has another version, or there is no \
          standby"
     )]
     Absent,
-    /// The projection, its log or its database refused it. The message says why.
+    /// The projection, its log or its database refused it. The message says why. Parked streams that were
+    /// retried before stay applied.
     #[error("{0}")]
     Failed(String),
-    /// Other workers kept moving the projection meanwhile. Try again.
+    /// Other workers kept moving the projection meanwhile. Try again. Parked streams that were retried before
+    /// stay applied.
     #[error("other workers keep moving the projection; try again")]
     Overtaken,
-    /// It can't be done now. The message says why. Try again later.
+    /// It can't be done now. The message says why. Look at the status, then try again: if the database did
+    /// not answer a commit, the change may have been made.
     #[error("{0}")]
     Unavailable(String),
     /// The projection did not reach the checkpoint in time.

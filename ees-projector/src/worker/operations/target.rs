@@ -67,10 +67,9 @@ impl<D: Database> Runner<D> {
     pub(super) async fn stored(&self) -> Result<ProjectionState, OperateError> {
         let core = self.core.clone();
         let stored = self.core.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
-        let none = match self.core.slot() {
-            Slot::Live => "the projection was never started here",
-            Slot::Standby | Slot::Scratch => "the projection has no standby",
-        };
-        stored.ok_or(OperateError::NeverStarted(none))
+        stored.ok_or(match self.core.slot() {
+            Slot::Live => OperateError::NeverStarted,
+            Slot::Standby | Slot::Scratch => OperateError::NoStandby,
+        })
     }
 }

@@ -47,9 +47,9 @@ impl LedgerRows for Tx {
         _: Duration,
     ) -> Result<Effect, BoxError> {
         let known = self.effect(&of(model.name(), id))?;
-        let mut effect = known.unwrap_or_else(|| id.first(at));
+        let mut effect = known.unwrap_or_else(|| id.unstarted(at));
         if effect.state != EffectState::Done {
-            effect.begin(at);
+            effect.record_begin(at);
             self.put_effect(of(model.name(), id), effect.clone())?;
         }
         Ok(effect)
@@ -62,7 +62,7 @@ impl LedgerRows for Tx {
         ended: &Ended,
     ) -> Result<(), BoxError> {
         let Some(mut effect) = self.effect(&of(model.name(), id))? else { return Ok(()) };
-        effect.end(ended.clone());
+        effect.record_end(ended.clone());
         self.put_effect(of(model.name(), id), effect)
     }
 
