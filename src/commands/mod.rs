@@ -4,7 +4,7 @@
 //! 1. Write `src/commands/NAME.rs`: a struct `Arguments` (its doc comment is the text of `--help`) and a
 //!    function `run`.
 //! 2. Add it to this file: a `mod` line, a variant of [`Command`] and a match arm in [`Command::run`].
-//! 3. Add a test in `tests/tests/cli/`.
+//! 3. Add a test in `tests/tests/end_to_end/cli/`.
 //!
 //! A sub-command imports neither this file nor `arguments.rs`: they import it.
 

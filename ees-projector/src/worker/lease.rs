@@ -31,9 +31,10 @@ impl<D: Database> Runner<D> {
         self.status.update(|status| status.owner = owner);
         if changed {
             let projection = self.core.id().key();
-            match self.lease.is_ours() {
-                true => tracing::info!(projection, "lease acquired"),
-                false => tracing::info!(projection, "lease lost to another worker"),
+            if self.lease.is_kept() {
+                tracing::info!(projection, "lease acquired");
+            } else if !self.lease.is_ours() {
+                tracing::info!(projection, "lease lost to another worker");
             }
             // Acquiring the lease moved the epoch, and the other worker may have moved the row.
             self.state.forget();
