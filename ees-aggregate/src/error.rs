@@ -32,7 +32,7 @@ pub enum Error {
     },
     /// The stream does not have that changeset yet.
     #[error("stream {stream_id} has no changeset {asked}: its last one is {last}")]
-    NotThere {
+    AheadOfStream {
         /// The stream.
         stream_id: StreamId,
         /// The requested changeset.

@@ -144,7 +144,7 @@ impl<A: Aggregate> Repository<A> {
     /// one, it is the default.
     ///
     /// # Errors
-    /// [`Error::NotThere`] when the stream does not have that changeset.
+    /// [`Error::AheadOfStream`] when the stream does not have that changeset.
     pub async fn load_at(&self, id: &StreamId, changeset_id: ChangesetId) -> Result<Loaded<A>, Error> {
         if changeset_id == ChangesetId::NONE {
             return Ok(Loaded::new(id.clone()));
@@ -152,7 +152,7 @@ impl<A: Aggregate> Repository<A> {
         let loaded = self.hydrator().up_to(id, Some(changeset_id)).await?.loaded;
         if loaded.changeset_id < changeset_id {
             let (asked, last) = (changeset_id, loaded.changeset_id);
-            return Err(Error::NotThere { stream_id: id.clone(), asked, last });
+            return Err(Error::AheadOfStream { stream_id: id.clone(), asked, last });
         }
         Ok(loaded)
     }

@@ -51,9 +51,9 @@ pub(crate) async fn an_aggregate_can_be_loaded_as_it_was(store: Arc<Rigged>) {
         assert_eq!((then.left, then.changeset_id.get()), (left, at));
     }
     let ahead = stocks.load_at(&of, ChangesetId::new(4)).await.unwrap_err();
-    assert!(matches!(ahead, Error::NotThere { last, .. } if last == ChangesetId::new(3)), "{ahead}");
+    assert!(matches!(ahead, Error::AheadOfStream { last, .. } if last == ChangesetId::new(3)), "{ahead}");
     let missing = stocks.load_at(&id("stock/2"), ChangesetId::new(1)).await.unwrap_err();
-    assert!(matches!(missing, Error::NotThere { last: ChangesetId::NONE, .. }), "{missing}");
+    assert!(matches!(missing, Error::AheadOfStream { last: ChangesetId::NONE, .. }), "{missing}");
 }
 
 pub(crate) async fn all_aggregates_of_a_type_are_loaded_once_each(store: Arc<Rigged>) {
