@@ -7,6 +7,7 @@
 //! row, and `read` a row into a state, both through serde.
 
 mod read;
+mod row_error;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::row_error::RowError;
 use super::table::{Column, Table};
-use super::value::{RowError, Value};
+use super::value::Value;
 
 /// The state that a row was made from.
 pub(crate) fn from_row<S: DeserializeOwned>(table: &Table, row: &[Value]) -> Result<S, RowError> {
@@ -15,7 +16,7 @@ pub(crate) fn from_row<S: DeserializeOwned>(table: &Table, row: &[Value]) -> Res
         [Value::Json(text)] if table.is_document() => serde_json::from_str(text).map_err(RowError::new),
         _ => S::deserialize(Columns { columns: &table.columns, row, value: None }),
     };
-    read.map_err(|error| error.of(table))
+    read.map_err(|error| error.of_table(&table.name))
 }
 
 /// Presents a row to serde as a struct with a field for each column.
@@ -63,7 +64,7 @@ impl<'de> MapAccess<'de> for Columns<'de> {
         let Some((column, value)) = self.value.take() else {
             return Err(RowError::new("serde asked for a value before its name"));
         };
-        read(value, seed).map_err(|error| error.in_column(column))
+        read(value, seed).map_err(|error| error.in_column(&column.name))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::value::RowError;
+use super::row_error::RowError;
 use crate::projection::is_name;
 
 /// The table of a fold, as [`Fold::table`](crate::Fold::table) returns it.
@@ -154,7 +154,7 @@ impl Table {
         if fits {
             Ok(())
         } else {
-            Err(RowError::new(format!("{key:?} is no {:?} key", self.key.ty)).of(self))
+            Err(RowError::new(format!("{key:?} is no {:?} key", self.key.ty)).of_table(&self.name))
         }
     }
 }

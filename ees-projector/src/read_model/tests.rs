@@ -197,7 +197,7 @@ fn a_state_that_does_not_fit_its_table_is_refused_by_name() {
     let table = Table::new("wrong", Column::new("key", ColumnType::Text))
         .with_column(Column::new("amount", ColumnType::BigInt));
     let refusal =
-        |state: &dyn Fn() -> Result<super::Row, super::value::RowError>| state().unwrap_err().to_string();
+        |state: &dyn Fn() -> Result<super::Row, super::row_error::RowError>| state().unwrap_err().to_string();
     assert!(
         refusal(&|| to_row(&table, &Wrong { amount: "5" }))
             .starts_with("column wrong.amount: text does not fit")

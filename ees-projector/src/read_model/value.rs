@@ -1,9 +1,5 @@
 //! The values of a row.
 
-use std::fmt::{self, Display};
-
-use super::table::{Column, Table};
-
 /// The value of one column of a row.
 ///
 /// Values can be compared, so that only changed rows are written.
@@ -71,50 +67,4 @@ pub struct Change {
     pub existed: bool,
     /// The new row; `None` deletes it.
     pub row: Option<Row>,
-}
-
-/// A state that does not fit its table, or a row that does not fit the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RowError {
-    table: String,
-    column: Option<String>,
-    detail: String,
-}
-
-impl RowError {
-    pub(super) fn new(detail: impl Display) -> Self {
-        Self { table: String::new(), column: None, detail: detail.to_string() }
-    }
-
-    pub(super) fn in_column(self, column: &Column) -> Self {
-        Self { column: Some(column.name.to_string()), ..self }
-    }
-
-    pub(super) fn of(self, table: &Table) -> Self {
-        Self { table: table.name.to_string(), ..self }
-    }
-}
-
-impl Display for RowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { table, column, detail } = self;
-        match column {
-            Some(column) => write!(f, "column {table}.{column}: {detail}"),
-            None => write!(f, "table {table}: {detail}"),
-        }
-    }
-}
-
-impl std::error::Error for RowError {}
-
-impl serde::ser::Error for RowError {
-    fn custom<T: Display>(detail: T) -> Self {
-        Self::new(detail)
-    }
-}
-
-impl serde::de::Error for RowError {
-    fn custom<T: Display>(detail: T) -> Self {
-        Self::new(detail)
-    }
 }

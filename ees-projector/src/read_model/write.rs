@@ -4,8 +4,9 @@ use std::fmt::Display;
 
 use serde::ser::{Impossible, Serialize, SerializeStruct, Serializer};
 
+use super::row_error::RowError;
 use super::table::{Column, ColumnType, Table};
-use super::value::{Row, RowError, Value};
+use super::value::{Row, Value};
 
 /// The row of a state.
 pub(crate) fn to_row<S: Serialize>(table: &Table, state: &S) -> Result<Row, RowError> {
@@ -14,7 +15,7 @@ pub(crate) fn to_row<S: Serialize>(table: &Table, state: &S) -> Result<Row, RowE
     } else {
         state.serialize(Columns(&table.columns))
     };
-    row.map_err(|error| error.of(table))
+    row.map_err(|error| error.of_table(&table.name))
 }
 
 /// Refuses the types that a serializer can't take. The error names the type.
@@ -115,7 +116,7 @@ impl SerializeStruct for Fields<'_> {
         let Some((place, column, value)) = found else {
             return Err(RowError::new(format_args!("there is no column for the field {name}")));
         };
-        *value = write(column, field).map_err(|error| error.in_column(column))?;
+        *value = write(column, field).map_err(|error| error.in_column(&column.name))?;
         self.next = place + 1;
         Ok(())
     }
@@ -125,7 +126,7 @@ impl SerializeStruct for Fields<'_> {
         match self.columns.iter().zip(&self.row).find(missing) {
             Some((column, _)) => {
                 Err(RowError::new("the column is not nullable, but the state has no value for it")
-                    .in_column(column))
+                    .in_column(&column.name))
             }
             None => Ok(self.row),
         }
