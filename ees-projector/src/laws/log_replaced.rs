@@ -127,7 +127,7 @@ pub async fn a_rebuild_takes_the_new_log<S: Subject>() {
     let bench = exchanged::<S>(log_with(&["a", "b"]).await).await;
     stopped(&bench).await;
     bench.handle().rebuild("journal", "restored from a backup").await.unwrap();
-    // Whoever waits for the rebuild looks right away.
+    // A caller that waits for the rebuild looks at once.
     assert_ne!(bench.handle().status("journal").await.unwrap().state, State::Stopped);
     bench.caught_up().await;
     assert_eq!(bench.texts("s").await.unwrap(), "a b");

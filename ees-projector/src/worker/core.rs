@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::{ChangesetLog, LogHead};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::database::{Database, Fenced, TooLarge, Transaction};
@@ -116,13 +117,7 @@ impl<D: Database> Core<D> {
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<T, StepError>> + Send + 'static,
     {
         let core = self.clone();
-        self.run(async move {
-            let mut tx = core.begin().await?;
-            let done = work(&mut tx).await?;
-            tx.commit().await?;
-            Ok(done)
-        })
-        .await
+        self.run(async move { work_and_commit(core.begin().await?, work).await }).await
     }
 
     /// Like [`write`](Self::write), and the commit survives a power loss.
@@ -132,13 +127,7 @@ impl<D: Database> Core<D> {
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<T, StepError>> + Send + 'static,
     {
         let core = self.clone();
-        self.run(async move {
-            let mut tx = core.database.begin_durable().await?;
-            let done = work(&mut tx).await?;
-            tx.commit().await?;
-            Ok(done)
-        })
-        .await
+        self.run(async move { work_and_commit(core.database.begin_durable().await?, work).await }).await
     }
 
     /// Runs one transaction: fence, work, commit. `changeset` is blamed if the database refuses the commit.
@@ -229,6 +218,21 @@ impl<D: Database> Core<D> {
             (Err(error), _) => Err(error.into()),
         }
     }
+}
+
+async fn work_and_commit<Tx, T, W>(mut tx: Tx, work: W) -> Result<T, StepError>
+where
+    Tx: Transaction,
+    W: for<'a> FnOnce(&'a mut Tx) -> BoxFuture<'a, Result<T, StepError>> + Send,
+{
+    let done = work(&mut tx).await?;
+    tx.commit().await?;
+    Ok(done)
+}
+
+/// No work: a transaction that changes nothing but the row.
+pub(crate) fn no_work<Tx>(_: &mut Tx) -> BoxFuture<'_, Result<(), StepError>> {
+    async { Ok(()) }.boxed()
 }
 
 fn too_long() -> StepError {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use ees_store::Timestamp;
-use futures::FutureExt;
 
 use crate::database::Database;
 use crate::error::chain;
 use crate::policy::OnFailure;
 use crate::projection_state::{ChangesetRef, FailedChangeset, Pause, PausedBy, Position, ProjectionState};
 use crate::status::{Failure, State};
+use crate::worker::core::no_work;
 use crate::worker::error::StepError;
 use crate::worker::runner::{Runner, Trouble};
 
@@ -149,7 +149,7 @@ impl<D: Database> Runner<D> {
         };
         let pause = Pause { by: PausedBy::Failure, reason, since: Timestamp::now(), failure: Some(failure) };
         let paused = state.moved(|state| state.pause = Some(pause));
-        self.commit(state, paused, |_| async { Ok(()) }.boxed()).await
+        self.commit(state, paused, no_work).await
     }
 }
 

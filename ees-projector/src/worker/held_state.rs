@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::database::Database;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::status::Kind;
-use crate::worker::core::Core;
+use crate::worker::core::{Core, no_work};
 use crate::worker::error::StepError;
 use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::worker_status::WorkerStatus;
@@ -106,10 +105,10 @@ impl<D: Database> HeldState<D> {
                 // It is applied wherever the projection then is: another worker's steps do no harm.
                 Kind::Projection => {
                     let same = |found: &ProjectionState| Ok::<_, StepError>(found.clone());
-                    self.core.transact_wherever(&row, same, None, nothing).await.map(drop)
+                    self.core.transact_wherever(&row, same, None, no_work).await.map(drop)
                 }
                 // What another worker has passed, it has acted upon.
-                Kind::Reactor => self.core.transact(&row, row.clone(), None, nothing).await,
+                Kind::Reactor => self.core.transact(&row, row.clone(), None, no_work).await,
             };
             drop(row);
             if let Err(StepError::Fenced) = kept {
@@ -147,9 +146,4 @@ impl<D: Database> HeldState<D> {
     pub(super) async fn hold(&self) -> RwLockReadGuard<'_, ProjectionState> {
         self.row.read().await
     }
-}
-
-/// No work: a transaction that only keeps the lease.
-fn nothing<Tx>(_: &mut Tx) -> BoxFuture<'_, Result<(), StepError>> {
-    async { Ok(()) }.boxed()
 }

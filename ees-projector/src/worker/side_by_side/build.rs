@@ -11,7 +11,7 @@ use crate::projection_state::{AuditEntry, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
 use crate::status::State;
-use crate::worker::core::Core;
+use crate::worker::core::{Core, no_work};
 use crate::worker::error::StepError;
 use crate::worker::initialize::setup;
 use crate::worker::operations::operation::OperateError;
@@ -200,6 +200,6 @@ impl<D: Database> Runner<D> {
                 standby.note = Some(note);
             }
         });
-        self.commit(state, moved, |_| async { Ok(()) }.boxed()).await
+        self.commit(state, moved, no_work).await
     }
 }
