@@ -214,6 +214,8 @@ pub use ees_store::event::{Reading, read_event};
 pub use error::BoxError;
 pub use event::{Recorded, UnreadableEvent};
 pub use fold::Fold;
+#[doc(hidden)]
+pub use host::compiled::compiled;
 pub use host::handle::Handle;
 pub use host::on_demand::OnDemand;
 pub use host::projector::{Projector, Running};

@@ -174,7 +174,7 @@ impl Handle {
     /// # Errors
     /// [`OperateError`] if the database can't do this, or if the projection fails.
     pub async fn verify(&self, name: &str) -> Result<Comparison, OperateError> {
-        self.running(name)?.inspect.verify(Arc::new(WorkerStatus::new())).await
+        self.running(name)?.workers.verify(Arc::new(WorkerStatus::new())).await
     }
 
     /// Starts [`verify`](Self::verify) in the background, unless a verification is in progress.
@@ -183,7 +183,7 @@ impl Handle {
     /// [`OperateError::Unknown`] if there is no projection of this name.
     pub fn begin_verification(&self, name: &str) -> Result<(), OperateError> {
         let projection = self.running(name)?;
-        projection.verifier.begin(|status| projection.inspect.verify(status));
+        projection.verifier.begin(|status| projection.workers.verify(status));
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl Handle {
     /// # Errors
     /// See [`OperateError`]: each variant says what to do.
     pub async fn estimate(&self, name: &str) -> Result<Estimate, OperateError> {
-        self.running(name)?.inspect.estimate().await
+        self.running(name)?.workers.estimate().await
     }
 
     /// Retries parked streams now: one, or all with `None`. Returns after the retry of a projection's
@@ -223,7 +223,7 @@ impl Handle {
     /// # Errors
     /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn parked(&self, name: &str) -> Result<Vec<ParkedStream>, OperateError> {
-        self.running(name)?.inspect.parked(ReadModelId::parse(name).slot()).await
+        self.running(name)?.workers.parked(ReadModelId::parse(name).slot()).await
     }
 
     /// Discards the effects of one changeset that are not done, for good: of the first changeset of a parked
@@ -249,7 +249,7 @@ impl Handle {
     /// # Errors
     /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn effects(&self, name: &str, wanted: EffectQuery) -> Result<Vec<Effect>, OperateError> {
-        self.running(name)?.inspect.effects(wanted).await
+        self.running(name)?.workers.effects(wanted).await
     }
 
     /// Returns the last `limit` operators' actions and their reasons, the newest first.
@@ -257,7 +257,7 @@ impl Handle {
     /// # Errors
     /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn audit(&self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, OperateError> {
-        self.running(name)?.inspect.audit(limit).await
+        self.running(name)?.workers.audit(limit).await
     }
 
     pub(crate) fn running(&self, name: &str) -> Result<&RunningProjection, OperateError> {

@@ -1,8 +1,8 @@
 //! Hosts of projections and reactors: `projector` for a process that stays, operated through `handle`;
 //! `on_demand` for a function or a job that is called.
 
+pub(crate) mod compiled;
 pub(crate) mod handle;
-mod inspector;
 pub(crate) mod on_demand;
 pub(crate) mod pending_changesets;
 pub(crate) mod poll_backoff;

@@ -21,8 +21,7 @@ use crate::worker::outcome::Drained;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
-use crate::worker::runner::Runner;
-use crate::worker::worker_status::WorkerStatus;
+use crate::worker::workers::workers;
 
 /// A projection or a reactor that works when it is called: for AWS Lambda functions and scheduled jobs.
 ///
@@ -117,8 +116,7 @@ impl OnDemand {
         settings: Settings,
     ) -> Self {
         let name = processor.name().to_owned();
-        let core = Arc::new(Core::new(processor, database, log.clone(), settings));
-        let worker: Box<dyn OnDemandWorker> = Box::new(Runner::new(core, Arc::new(WorkerStatus::new())));
+        let worker = workers(Core::new(processor, database, log.clone(), settings)).on_demand();
         Self { name, log, worker: Mutex::new(worker) }
     }
 

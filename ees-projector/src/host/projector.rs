@@ -10,9 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
-use super::inspector::Inspector;
 use super::registration::{RegisterError, checked};
-use super::running_projection::{Inspect, RunningProjection, StandbyWorker};
+use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
 use crate::database::{Database, FoldRows};
@@ -23,23 +22,17 @@ use crate::read_model_id::Slot;
 use crate::settings::Settings;
 use crate::status::Kind;
 use crate::worker::core::Core;
-use crate::worker::operations::operation::Operation;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
-use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
-
-type Spawn = Box<dyn FnOnce(&TaskTracker, CancellationToken, mpsc::Receiver<Operation>) + Send>;
+use crate::worker::workers::{Workers, workers};
 
 struct Registered {
     name: String,
     kind: Kind,
     version: u32,
-    status: Arc<WorkerStatus>,
-    inspect: Box<dyn Inspect>,
-    spawn: Spawn,
-    standby: Option<(Arc<WorkerStatus>, Spawn)>,
+    workers: Arc<dyn Workers>,
 }
 
 /// Runs projections and reactors that read the same log. Register them, then call
@@ -146,13 +139,8 @@ impl Projector {
         if self.registered.iter().any(|known| known.name == name) {
             return Err(RegisterError::Twice(name));
         }
-        let core = Arc::new(Core::new(processor, database, self.log.clone(), settings));
-        let (status, spawn) = worker(core.clone());
-        // A reactor has no read model, and so no standby.
-        let has_standby = D::SIDE_BY_SIDE && kind == Kind::Projection;
-        let standby = has_standby.then(|| worker(Arc::new(core.onto(Slot::Standby))));
-        let inspect = Box::new(Inspector(core));
-        self.registered.push(Registered { name, kind, version, status, inspect, spawn, standby });
+        let workers = workers(Core::new(processor, database, self.log.clone(), settings));
+        self.registered.push(Registered { name, kind, version, workers });
         Ok(())
     }
 
@@ -161,16 +149,21 @@ impl Projector {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let mut projections = BTreeMap::new();
-        let begin = |spawn: Spawn| {
+        let begin = |workers: &dyn Workers, slot| {
+            let status = Arc::new(WorkerStatus::new());
             let (operations, queue) = mpsc::channel(16);
-            spawn(&tasks, stop.clone(), queue);
-            operations
+            tasks.spawn(workers.run(slot, status.clone(), queue, stop.clone()));
+            (status, operations)
         };
-        for Registered { name, kind, version, status, inspect, spawn, standby } in self.registered {
-            let standby = standby.map(|(status, spawn)| StandbyWorker { status, operations: begin(spawn) });
-            let (operations, verifier) = (begin(spawn), Verifier::default());
+        for Registered { name, kind, version, workers } in self.registered {
+            let standby = workers.has_standby().then(|| {
+                let (status, operations) = begin(&*workers, Slot::Standby);
+                StandbyWorker { status, operations }
+            });
+            let (status, operations) = begin(&*workers, Slot::Live);
+            let verifier = Verifier::default();
             let projection =
-                RunningProjection { kind, version, status, operations, inspect, standby, verifier };
+                RunningProjection { kind, version, status, operations, workers, standby, verifier };
             projections.insert(name, projection);
         }
         let projections = Arc::new(projections);
@@ -205,14 +198,4 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
     }
-}
-
-/// Creates a worker for one read model, and the status that it shows.
-fn worker<D: Database>(core: Arc<Core<D>>) -> (Arc<WorkerStatus>, Spawn) {
-    let status = Arc::new(WorkerStatus::new());
-    let runner = Runner::new(core, status.clone());
-    let spawn: Spawn = Box::new(move |tasks, stop, operations| {
-        tasks.spawn(runner.run(operations, stop));
-    });
-    (status, spawn)
 }

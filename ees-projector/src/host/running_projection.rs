@@ -3,29 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::verification::Verifier;
-use crate::projection_state::{AuditEntry, ParkedStream};
-use crate::reactor::{Effect, EffectQuery};
-use crate::read_model_id::Slot;
-use crate::standby::Comparison;
 use crate::status::{Kind, Status};
-use crate::worker::operations::operation::{OperateError, Operation};
-use crate::worker::side_by_side::estimate::Estimate;
+use crate::worker::operations::operation::Operation;
 use crate::worker::worker_status::WorkerStatus;
-
-pub(crate) type Inspecting<T> = BoxFuture<'static, Result<T, OperateError>>;
-
-/// The queries of a running projection's database.
-pub(crate) trait Inspect: Send + Sync {
-    fn parked(&self, slot: Slot) -> Inspecting<Vec<ParkedStream>>;
-    fn audit(&self, limit: usize) -> Inspecting<Vec<AuditEntry>>;
-    fn effects(&self, wanted: EffectQuery) -> Inspecting<Vec<Effect>>;
-    fn verify(&self, progress: Arc<WorkerStatus>) -> Inspecting<Comparison>;
-    fn estimate(&self) -> Inspecting<Estimate>;
-}
+use crate::worker::workers::Workers;
 
 /// A running projection, as the rest of its process sees it.
 pub(crate) struct RunningProjection {
@@ -33,7 +17,7 @@ pub(crate) struct RunningProjection {
     pub(crate) version: u32,
     pub(crate) status: Arc<WorkerStatus>,
     pub(crate) operations: mpsc::Sender<Operation>,
-    pub(crate) inspect: Box<dyn Inspect>,
+    pub(crate) workers: Arc<dyn Workers>,
     /// `None` if the database can't build side by side.
     pub(crate) standby: Option<StandbyWorker>,
     pub(crate) verifier: Verifier,

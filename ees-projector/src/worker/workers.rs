@@ -1,0 +1,123 @@
+//! The workers of one projection or reactor, as its host sees them: without the types of its database.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{AuditRows, Database, LedgerRows};
+use crate::projection_state::{AuditEntry, ParkedStream};
+use crate::reactor::{Effect, EffectQuery};
+use crate::read_model_id::Slot;
+use crate::standby::Comparison;
+use crate::worker::core::Core;
+use crate::worker::on_demand::OnDemandWorker;
+use crate::worker::operations::operation::{OperateError, Operation};
+use crate::worker::runner::Runner;
+use crate::worker::side_by_side::estimate::Estimate;
+use crate::worker::worker_status::WorkerStatus;
+
+/// The answer of a query that does not wait for the worker.
+pub(crate) type Answer<T> = BoxFuture<'static, Result<T, OperateError>>;
+
+/// Runs the workers of one projection or reactor, and reads its database while they run.
+pub(crate) trait Workers: Send + Sync {
+    /// Returns `true` if it can have a standby.
+    fn has_standby(&self) -> bool;
+    /// Runs the worker of a slot until `stop`.
+    fn run(
+        &self,
+        slot: Slot,
+        status: Arc<WorkerStatus>,
+        operations: mpsc::Receiver<Operation>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, ()>;
+    /// Creates a worker for a host that does not stay.
+    fn on_demand(&self) -> Box<dyn OnDemandWorker>;
+    fn parked(&self, slot: Slot) -> Answer<Vec<ParkedStream>>;
+    fn audit(&self, limit: usize) -> Answer<Vec<AuditEntry>>;
+    fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
+    fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
+    fn estimate(&self) -> Answer<Estimate>;
+}
+
+/// Returns the workers of a core.
+pub(crate) fn workers<D: Database>(core: Core<D>) -> Arc<dyn Workers> {
+    Arc::new(WorkersOf(Arc::new(core)))
+}
+
+struct WorkersOf<D: Database>(Arc<Core<D>>);
+
+impl<D: Database> WorkersOf<D> {
+    fn core(&self, slot: Slot) -> Arc<Core<D>> {
+        if slot == self.0.slot() { self.0.clone() } else { Arc::new(self.0.onto(slot)) }
+    }
+}
+
+impl<D: Database> Workers for WorkersOf<D> {
+    fn has_standby(&self) -> bool {
+        // A reactor has no read model, and so no standby.
+        D::SIDE_BY_SIDE && self.0.processor.require_read_model().is_ok()
+    }
+
+    fn run(
+        &self,
+        slot: Slot,
+        status: Arc<WorkerStatus>,
+        operations: mpsc::Receiver<Operation>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        Runner::new(self.core(slot), status).run(operations, stop).boxed()
+    }
+
+    fn on_demand(&self) -> Box<dyn OnDemandWorker> {
+        Box::new(Runner::new(self.0.clone(), Arc::new(WorkerStatus::new())))
+    }
+
+    fn parked(&self, slot: Slot) -> Answer<Vec<ParkedStream>> {
+        let core = self.core(slot);
+        async move { Ok(core.parked().await?) }.boxed()
+    }
+
+    fn audit(&self, limit: usize) -> Answer<Vec<AuditEntry>> {
+        let core = self.0.clone();
+        async move {
+            let reader = core.clone();
+            let read =
+                core.read(move |tx| async move { Ok(tx.audit_entries(reader.id(), limit).await?) }.boxed());
+            Ok(read.await?)
+        }
+        .boxed()
+    }
+
+    fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>> {
+        let core = self.0.clone();
+        async move {
+            let reader = core.clone();
+            let read =
+                core.read(move |tx| async move { Ok(tx.effects(reader.id(), &wanted).await?) }.boxed());
+            Ok(read.await?)
+        }
+        .boxed()
+    }
+
+    fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison> {
+        let core = self.0.clone();
+        async move {
+            core.processor.require_read_model()?;
+            core.verify_live(progress).await
+        }
+        .boxed()
+    }
+
+    fn estimate(&self) -> Answer<Estimate> {
+        let core = self.0.clone();
+        async move {
+            core.processor.require_read_model()?;
+            Ok(core.estimate().await?)
+        }
+        .boxed()
+    }
+}
