@@ -65,7 +65,7 @@ pub struct Fenced;
 pub struct TooLarge(pub String);
 
 /// The answer of a database that keeps one read model of each projection.
-const ALONE: &str = "this database can't keep a standby beside the live read model";
+const NO_STANDBY: &str = "this database can't keep a standby beside the live read model";
 
 /// The row of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
 
     /// Makes the transaction read-only, with one consistent view of the database. Must be its first call.
     fn snapshot(&mut self) -> impl Future<Output = Result<(), BoxError>> + Send {
-        async { Err(ALONE.into()) }
+        async { Err(NO_STANDBY.into()) }
     }
 
     /// Returns the size of the read model's tables and indexes in bytes, or `None` if unknown. Default:
@@ -179,7 +179,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         other: &ReadModelId,
     ) -> impl Future<Output = Result<Comparison, BoxError>> + Send {
         let _ = (one, other);
-        async { Err(ALONE.into()) }
+        async { Err(NO_STANDBY.into()) }
     }
 
     /// Swaps the tables and the parked streams of the live read model and its standby in one step that
@@ -192,7 +192,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         back: bool,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = (live, standby, back);
-        async { Err(ALONE.into()) }
+        async { Err(NO_STANDBY.into()) }
     }
 
     /// Returns the open transactions of other connections. Each may still see the database as it was when it
@@ -204,7 +204,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     /// Removes a read model, its row and everything that is parked in it.
     fn discard(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = model;
-        async { Err(ALONE.into()) }
+        async { Err(NO_STANDBY.into()) }
     }
 
     /// Returns the rights on the tables of a read model. Default: none.
@@ -238,7 +238,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         state: &ProjectionState,
     ) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = (partition, state);
-        async { Err(ALONE.into()) }
+        async { Err(NO_STANDBY.into()) }
     }
 
     /// Removes the rows of all partitions. Default: does nothing.

@@ -3,8 +3,8 @@
 use ees_store::{Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
 
-/// The number of hash slots. A stream belongs to one slot for ever; a partition is a range of slots.
-pub(crate) const SLOTS: u32 = 256;
+/// The number of buckets. A stream belongs to one bucket for ever; a partition is a range of buckets.
+pub(crate) const BUCKETS: u32 = 256;
 
 /// One partition of a projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ impl Partition {
 
     /// Returns the partition of a stream, if there are `count`.
     pub(crate) fn of(stream_id: &StreamId, count: u32) -> Self {
-        let slot = u32::try_from(hash(stream_id.as_str().as_bytes()) % u64::from(SLOTS)).unwrap_or(0);
-        Self { index: slot * count / SLOTS, count }
+        let bucket = u32::try_from(hash(stream_id.as_str().as_bytes()) % u64::from(BUCKETS)).unwrap_or(0);
+        Self { index: bucket * count / BUCKETS, count }
     }
 
     pub(crate) fn owns(self, stream_id: &StreamId) -> bool {
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn every_stream_belongs_to_one_partition_and_all_get_some() {
-        for count in [1, 2, 3, 7, 16, SLOTS] {
+        for count in [1, 2, 3, 7, 16, BUCKETS] {
             let mut shares = vec![0; count as usize];
             for number in 0..20_000 {
                 let owners: Vec<_> = Partition::all(count).filter(|it| it.owns(&stream(number))).collect();
@@ -83,8 +83,8 @@ mod tests {
 
     #[test]
     fn a_stream_stays_in_its_slot_for_ever() {
-        let slots: Vec<_> = (0..4).map(|number| Partition::of(&stream(number), SLOTS).index).collect();
-        assert_eq!(slots, KNOWN, "stored partitions depend on these slots");
+        let buckets: Vec<_> = (0..4).map(|number| Partition::of(&stream(number), BUCKETS).index).collect();
+        assert_eq!(buckets, KNOWN, "stored partitions depend on these slots");
     }
 
     const KNOWN: [u32; 4] = [16, 71, 245, 172];

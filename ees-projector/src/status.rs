@@ -69,6 +69,7 @@ pub struct Failure {
 /// The progress of a rebuild.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[non_exhaustive]
 pub struct Rebuild {
     /// The checkpoint at which the rebuild is complete.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
@@ -82,6 +83,7 @@ pub struct Rebuild {
 /// The status of a projection or a reactor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[non_exhaustive]
 pub struct Status {
     /// The name.
     pub name: String,
@@ -132,6 +134,7 @@ pub struct Status {
 /// How many effects of a reactor ended in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[non_exhaustive]
 pub struct EffectCounts {
     /// Effects that were done.
     pub done: u64,
@@ -142,6 +145,7 @@ pub struct EffectCounts {
 /// The status of one partition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[non_exhaustive]
 pub struct PartitionStatus {
     /// The number of the partition, from 0.
     pub partition: u32,
@@ -157,6 +161,7 @@ pub struct PartitionStatus {
 /// The status of a standby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+#[non_exhaustive]
 pub struct StandbyStatus {
     /// The version of the code that builds it.
     pub version: u32,

@@ -59,7 +59,7 @@ pub(crate) fn status_text(status: &Status) -> String {
         };
         add("parked", format!("{} streams{given_up}", status.parked_streams));
     }
-    if let Some(EffectCounts { done, failed }) = status.effects {
+    if let Some(EffectCounts { done, failed, .. }) = status.effects {
         add("effects", format!("{done} done, {failed} failed attempts since the worker started"));
     }
     if let Some(error) = &status.last_error {

@@ -31,7 +31,7 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let (log, function) = (&log, &Function::new(statistics));
     lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
         let done = function.on_schedule(deadline(&call.context, MARGIN)).await;
-        let (head, next) = (log.head().await?.checkpoint, function.worker().stands_at().await?);
+        let (head, next) = (log.head().await?.checkpoint, function.worker().checkpoint().await?);
         let lag = head.get().saturating_sub(next.get());
         // CloudWatch turns a log line of this form into a metric.
         println!("{}", metric(stack, function.worker().name(), lag));

@@ -132,7 +132,7 @@ impl Database {
         for _ in 0..READS_MAX {
             let partition = self.partition(projection).await?;
             let home = state::home(projection);
-            let keys = [(&*home, state::CONTROL), (rows::GENERATIONS, projection), (&*partition, key)];
+            let keys = [(&*home, state::STATE), (rows::GENERATIONS, projection), (&*partition, key)];
             let found = (|| self.get_together(keys)).retry(unprocessed::pauses()).when(Error::passes).await?;
             let [state, generation, row] = found;
             if rows::partition(projection, generation.as_ref())? != partition {

@@ -35,8 +35,8 @@ impl ParkedRows for Tx {
         let parked = self.partition_of(&parking(model.name())).await?;
         let stream_id = changeset.stream_id.as_str();
         let room = waiting_room(&parked, &changeset.stream_id);
-        let place = of_checkpoint(changeset.checkpoint);
-        if self.get(&room, &place).await?.is_some() {
+        let key = of_checkpoint(changeset.checkpoint);
+        if self.get(&room, &key).await?.is_some() {
             return Ok(());
         }
         let stream = match self.get(&parked, stream_id).await? {
@@ -59,7 +59,7 @@ impl ParkedRows for Tx {
         };
         self.stage(&parked, stream_id, Some(stream))?;
         let waiting = item_of([("changeset_id", number(changeset.changeset_id.get()))]);
-        self.stage(&room, &place, Some(waiting))
+        self.stage(&room, &key, Some(waiting))
     }
 
     async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
@@ -87,8 +87,8 @@ impl ParkedRows for Tx {
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
         let room = waiting_room(&self.partition_of(&parking(model.name())).await?, stream_id);
-        let places = self.query(&room, limit).await?;
-        places.iter().map(|place| Ok(Checkpoint::new(to_text(place, KEY)?.parse()?))).collect()
+        let waiting = self.query(&room, limit).await?;
+        waiting.iter().map(|item| Ok(Checkpoint::new(to_text(item, KEY)?.parse()?))).collect()
     }
 
     async fn unpark(
@@ -99,11 +99,11 @@ impl ParkedRows for Tx {
     ) -> Result<bool, BoxError> {
         let parked = self.partition_of(&parking(model.name())).await?;
         let room = waiting_room(&parked, stream_id);
-        let place = of_checkpoint(checkpoint);
-        if self.get(&room, &place).await?.is_none() {
+        let key = of_checkpoint(checkpoint);
+        if self.get(&room, &key).await?.is_none() {
             return Ok(false);
         }
-        self.stage(&room, &place, None)?;
+        self.stage(&room, &key, None)?;
         let next = self.query(&room, 1).await?;
         let stream = match (self.get(&parked, stream_id.as_str()).await?, next.first()) {
             (Some(mut stream), Some(next)) => {

@@ -11,7 +11,7 @@ use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 
 /// The key of a projection's row.
-pub(super) const CONTROL: &str = "control";
+pub(super) const STATE: &str = "control";
 
 /// The partition of a projection's row. No table's partition begins with `!`.
 pub(super) fn home(name: &str) -> String {
@@ -20,14 +20,14 @@ pub(super) fn home(name: &str) -> String {
 
 impl Transaction for Tx {
     async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
-        self.get(&home(model.key()), CONTROL).await?.as_ref().map(to_state).transpose()
+        self.get(&home(model.key()), STATE).await?.as_ref().map(to_state).transpose()
     }
 
     async fn insert(&mut self, model: &ReadModelId, state: &ProjectionState) -> Result<bool, BoxError> {
         if self.load(model).await?.is_some() {
             return Ok(false);
         }
-        self.stage_if(&home(model.key()), CONTROL, Some(of_state(state)?), Some(Condition::Absent))?;
+        self.stage_if(&home(model.key()), STATE, Some(of_state(state)?), Some(Condition::Absent))?;
         Ok(true)
     }
 
@@ -39,7 +39,7 @@ impl Transaction for Tx {
         state: &ProjectionState,
     ) -> Result<bool, BoxError> {
         let condition = Some(Condition::StandsAt(believed));
-        self.stage_if(&home(model.key()), CONTROL, Some(of_state(state)?), condition)?;
+        self.stage_if(&home(model.key()), STATE, Some(of_state(state)?), condition)?;
         Ok(true)
     }
 

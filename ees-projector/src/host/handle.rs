@@ -232,7 +232,7 @@ impl Handle {
     ///
     /// # Errors
     /// [`OperateError::NotSkippable`] for any other changeset.
-    pub async fn discard(
+    pub async fn discard_effects(
         &self,
         name: &str,
         stream_id: &StreamId,
@@ -240,7 +240,7 @@ impl Handle {
         reason: &str,
     ) -> Result<(), OperateError> {
         let none = || OperateError::NoChangeset { stream_id: stream_id.clone(), changeset_id };
-        let checkpoint = self.place_of(stream_id, changeset_id).await?.ok_or_else(none)?;
+        let checkpoint = self.checkpoint_of(stream_id, changeset_id).await?.ok_or_else(none)?;
         self.operate(name, Action::DiscardEffects(checkpoint), reason).await
     }
 

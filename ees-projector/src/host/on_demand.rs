@@ -140,8 +140,8 @@ impl OnDemand {
     ///
     /// # Errors
     /// [`OperateError::Unavailable`] if its database can't be read.
-    pub async fn stands_at(&self) -> Result<Checkpoint, OperateError> {
-        self.worker.lock().await.stands_at().await
+    pub async fn checkpoint(&self) -> Result<Checkpoint, OperateError> {
+        self.worker.lock().await.checkpoint().await
     }
 
     /// Returns, for each of these changesets, whether it is applied (or parked, or skipped), in their order.
@@ -160,7 +160,7 @@ impl OnDemand {
 
     /// Updates which of these changesets it has passed.
     pub(crate) async fn look(&self, pending: &mut PendingChangesets) -> Result<(), OperateError> {
-        let next = self.stands_at().await?;
+        let next = self.checkpoint().await?;
         let looked = pending.look(&*self.log, |checkpoint| checkpoint < next).await;
         looked.map_err(|e| OperateError::Unavailable(format!("the log can't be read: {e}")))
     }

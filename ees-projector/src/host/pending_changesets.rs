@@ -60,7 +60,7 @@ impl PendingChangesets {
 
     /// Returns the first pending checkpoint, among those that are known.
     #[cfg(any(feature = "sqs", test))]
-    pub(crate) fn next_place(&self) -> Option<Checkpoint> {
+    pub(crate) fn next_checkpoint(&self) -> Option<Checkpoint> {
         self.streams.values().filter_map(|waiting| *waiting.left.first_key_value()?.1).min()
     }
 }
@@ -114,7 +114,7 @@ mod tests {
 
     /// A stream whose changeset N is at N * 10, as far as checkpoints are assigned.
     struct Tens {
-        placed: u64,
+        in_log: u64,
         asked: AtomicUsize,
     }
 
@@ -126,7 +126,7 @@ mod tests {
         async fn locate(&self, _: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
             self.asked.fetch_add(1, SeqCst);
             let id = changeset_id.get();
-            Ok((id <= self.placed).then(|| Checkpoint::new(id * 10)))
+            Ok((id <= self.in_log).then(|| Checkpoint::new(id * 10)))
         }
         async fn head(&self) -> Result<LogHead> {
             panic!("only locate is called")
@@ -134,8 +134,8 @@ mod tests {
     }
 
     impl Tens {
-        fn placed(placed: u64) -> Self {
-            Self { placed, asked: AtomicUsize::new(0) }
+        fn in_log(in_log: u64) -> Self {
+            Self { in_log, asked: AtomicUsize::new(0) }
         }
     }
 
@@ -152,32 +152,32 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_past_the_newest_is_past_all_and_asks_once() {
-        let (log, mut pending) = (Tens::placed(5), first_five());
+        let (log, mut pending) = (Tens::in_log(5), first_five());
         assert_eq!(passed(&mut pending, &log, 51).await, [1, 2, 3, 4, 5]);
         assert_eq!(log.asked.load(SeqCst), 1);
-        assert_eq!(pending.next_place(), None);
+        assert_eq!(pending.next_checkpoint(), None);
     }
 
     #[tokio::test]
-    async fn places_are_asked_for_once_each() {
-        let (log, mut pending) = (Tens::placed(5), first_five());
+    async fn each_checkpoint_is_asked_for_once() {
+        let (log, mut pending) = (Tens::in_log(5), first_five());
         for next in [20, 21, 30, 35, 50] {
             assert_eq!(passed(&mut pending, &log, next).await.len() as u64, (next - 1) / 10);
         }
-        assert_eq!(pending.next_place(), Some(Checkpoint::new(50)));
+        assert_eq!(pending.next_checkpoint(), Some(Checkpoint::new(50)));
         assert_eq!(passed(&mut pending, &log, 51).await, [1, 2, 3, 4, 5]);
         assert_eq!(log.asked.load(SeqCst), 5);
     }
 
     #[tokio::test]
-    async fn what_has_no_place_yet_is_asked_after_again() {
-        let (log, mut pending) = (Tens::placed(2), first_five());
+    async fn a_changeset_without_a_checkpoint_is_asked_for_again() {
+        let (log, mut pending) = (Tens::in_log(2), first_five());
         assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);
         // It asked for the newest one, those with a checkpoint, and the first one without.
         assert_eq!(log.asked.load(SeqCst), 4);
-        assert_eq!(pending.next_place(), None);
+        assert_eq!(pending.next_checkpoint(), None);
         assert_eq!(passed(&mut pending, &log, 99).await, [1, 2]);
         assert_eq!(log.asked.load(SeqCst), 6);
-        assert_eq!(passed(&mut pending, &Tens::placed(5), 99).await, [1, 2, 3, 4, 5]);
+        assert_eq!(passed(&mut pending, &Tens::in_log(5), 99).await, [1, 2, 3, 4, 5]);
     }
 }

@@ -137,7 +137,7 @@ impl Projector {
     ) -> Result<(), RegisterError> {
         let (name, kind, version) = (processor.name().to_owned(), processor.kind(), processor.version());
         if self.registered.iter().any(|known| known.name == name) {
-            return Err(RegisterError::Twice(name));
+            return Err(RegisterError::NameTaken(name));
         }
         let workers = workers(Core::new(processor, database, self.log.clone(), settings));
         self.registered.push(Registered { name, kind, version, workers });

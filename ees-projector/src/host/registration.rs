@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::partition::SLOTS;
+use crate::partition::BUCKETS;
 use crate::policy::OnFailure;
 use crate::projection::{Order, is_name};
 use crate::read_model::InvalidTable;
@@ -21,7 +21,7 @@ pub enum RegisterError {
     InvalidName(String),
     /// The name is taken.
     #[error("there are two projections named \"{0}\"")]
-    Twice(String),
+    NameTaken(String),
     /// Only a projection with [`Order::Stream`] can park streams.
     #[error(
         "\"{0}\" can't park streams: it needs the global order. Declare Order::Stream, or choose \
@@ -51,7 +51,7 @@ pub(super) fn checked<Tx: Send>(
         return Err(RegisterError::NeedsLogOrder(name));
     }
     let partitions = settings.partitions;
-    if !(1..=SLOTS).contains(&partitions) || (partitions > 1 && order != Order::Stream) {
+    if !(1..=BUCKETS).contains(&partitions) || (partitions > 1 && order != Order::Stream) {
         return Err(RegisterError::Partitions(name));
     }
     Ok(Arc::new(processor))

@@ -61,28 +61,28 @@ impl Handle {
     ) -> Result<(), OperateError> {
         self.running(name)?;
         let deadline = Instant::now() + timeout;
-        let placed = self.when_placed(stream_id, changeset_id);
-        let checkpoint = tokio::time::timeout_at(deadline, placed)
+        let in_log = self.when_in_log(stream_id, changeset_id);
+        let checkpoint = tokio::time::timeout_at(deadline, in_log)
             .await
             .map_err(|_| OperateError::NotInLog { stream_id: stream_id.clone(), changeset_id })??;
         self.when_reached(name, checkpoint, deadline - Instant::now()).await
     }
 
-    async fn when_placed(
+    async fn when_in_log(
         &self,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
     ) -> Result<Checkpoint, OperateError> {
         let mut pauses = poll_backoff::pauses(DELAY_MIN);
         loop {
-            if let Some(checkpoint) = self.place_of(stream_id, changeset_id).await? {
+            if let Some(checkpoint) = self.checkpoint_of(stream_id, changeset_id).await? {
                 return Ok(checkpoint);
             }
             tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
         }
     }
 
-    pub(crate) async fn place_of(
+    pub(crate) async fn checkpoint_of(
         &self,
         stream_id: &StreamId,
         changeset_id: ChangesetId,

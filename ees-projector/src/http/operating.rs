@@ -319,7 +319,7 @@ pub(super) async fn discard_effects(
 ) -> Answer {
     let Discard { stream_id, changeset_id, reason } = read(&body)?;
     let (stream_id, changeset_id) = (stream(&stream_id)?, ChangesetId::new(changeset_id));
-    handle.discard(&name, &stream_id, changeset_id, given(&reason)?).await?;
+    handle.discard_effects(&name, &stream_id, changeset_id, given(&reason)?).await?;
     now(&handle, &name).await
 }
 

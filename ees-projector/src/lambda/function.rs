@@ -81,8 +81,9 @@ impl Function {
     /// A message that is not from the store is reported as failed too, so that the queue's redrive policy
     /// removes it. So is every later message of the same message group.
     pub async fn on_messages(&self, event: &SqsEvent, deadline: Instant) -> SqsBatchResponse {
-        let places: Vec<_> = event.records.iter().map(|record| place_in(record.body.as_deref())).collect();
-        let passed = self.passed(&places, deadline).await;
+        let wanted_changesets: Vec<_> =
+            event.records.iter().map(|record| changeset_in(record.body.as_deref())).collect();
+        let passed = self.passed(&wanted_changesets, deadline).await;
         let items = event.records.iter().zip(&passed).map(|(record, done)| Item {
             id: record.message_id.as_deref().unwrap_or_default(),
             group: record.attributes.get("MessageGroupId").map(String::as_str),
@@ -108,8 +109,8 @@ impl Function {
                 None
             }
         });
-        let (told, places): (Vec<_>, Vec<_>) = told.unzip();
-        let reached = self.reached(&places, deadline).await;
+        let (told, wanted_changesets): (Vec<_>, Vec<_>) = told.unzip();
+        let reached = self.reached(&wanted_changesets, deadline).await;
         let mut response = DynamoDbEventResponse::default();
         if let Some((record, _)) = told.iter().zip(reached).find(|(_, done)| !done) {
             response.batch_item_failures.push(records::failure(record.change.sequence_number.clone()));
@@ -197,24 +198,31 @@ impl Function {
     }
 
     /// Whether the projection is past each of these changesets; `false` for a message without one.
-    async fn passed(&self, places: &[Option<(StreamId, ChangesetId)>], deadline: Instant) -> Vec<bool> {
-        let wanted: Vec<_> = places.iter().flatten().cloned().collect();
+    async fn passed(
+        &self,
+        wanted_changesets: &[Option<(StreamId, ChangesetId)>],
+        deadline: Instant,
+    ) -> Vec<bool> {
+        let wanted: Vec<_> = wanted_changesets.iter().flatten().cloned().collect();
         let reached = self.reached(&wanted, deadline).await;
         let mut reached = reached.into_iter();
-        places.iter().map(|place| place.is_some() && reached.next().unwrap_or(false)).collect()
+        wanted_changesets
+            .iter()
+            .map(|changeset| changeset.is_some() && reached.next().unwrap_or(false))
+            .collect()
     }
 
     async fn reached(&self, wanted: &[(StreamId, ChangesetId)], deadline: Instant) -> Vec<bool> {
         let changesets = || wanted.iter().map(|(stream_id, id)| (stream_id, *id));
-        let mut passing = PendingChangesets::of(changesets());
+        let mut pending = PendingChangesets::of(changesets());
         let mut pauses = poll_backoff::pauses(poll_backoff::AFTER_MIN);
         loop {
             let drained = self.worker.drain_until(deadline).await;
-            if let Err(error) = self.worker.look(&mut passing).await {
+            if let Err(error) = self.worker.look(&mut pending).await {
                 tracing::warn!(projection = self.worker.name(), %error, "the projection's progress is unknown");
             }
             let passed: Vec<_> =
-                changesets().map(|(stream_id, id)| passing.is_passed(stream_id, id)).collect();
+                changesets().map(|(stream_id, id)| pending.is_passed(stream_id, id)).collect();
             let all = passed.iter().all(|passed| *passed);
             let pause = pauses.next().unwrap_or(poll_backoff::AFTER_MAX);
             if all || drained == Drained::Paused || Instant::now() + pause >= deadline {
@@ -233,7 +241,7 @@ pub fn deadline(context: &Context, margin: Duration) -> Instant {
     Instant::now() + left.saturating_sub(margin)
 }
 
-fn place_in(body: Option<&str>) -> Option<(StreamId, ChangesetId)> {
+fn changeset_in(body: Option<&str>) -> Option<(StreamId, ChangesetId)> {
     match Received::read(body.unwrap_or_default()) {
         Ok(message) => Some((message.stream_id().clone(), message.changeset_id())),
         Err(error) => {

@@ -288,7 +288,7 @@ pub async fn what_fails_is_tried_again_by_itself_and_given_up_in_the_end<S: Subj
     assert!(given_up.stalled.unwrap().contains("given up"));
     assert!(running.handle().parked("clerk").await.unwrap()[0].is_given_up());
     let parked = &effects(&subject, "a").await[2];
-    assert!(parked.state == EffectState::Parked && parked.attempts > 1, "{parked:?}");
+    assert!(parked.state == EffectState::GivenUp && parked.attempts > 1, "{parked:?}");
     clerk.mend();
     running.handle().retry_parked("clerk", Some("a".parse().unwrap()), "mended").await.unwrap();
     let well = status_when(&running, |status| status.parked_streams == 0).await;
@@ -305,12 +305,12 @@ pub async fn what_is_refused_waits_for_an_operator_who_can_discard_it<S: Subject
     let running = start(&log, &subject, &clerk, hasty());
     status_when(&running, |status| status.given_up_streams == 1).await;
     caught_up(&running, &log).await;
-    assert_eq!(effects(&subject, "a").await[1].state, EffectState::Parked);
+    assert_eq!(effects(&subject, "a").await[1].state, EffectState::GivenUp);
     clerk.mend();
     let a: StreamId = "a".parse().unwrap();
-    let later = running.handle().discard("clerk", &a, 2.into(), "not this one").await;
+    let later = running.handle().discard_effects("clerk", &a, 2.into(), "not this one").await;
     assert!(later.is_err(), "only the first one can be discarded");
-    running.handle().discard("clerk", &a, 1.into(), "moved away").await.unwrap();
+    running.handle().discard_effects("clerk", &a, 1.into(), "moved away").await.unwrap();
     status_when(&running, |status| status.parked_streams == 0).await;
     assert_eq!(clerk.done_for("a"), ["letter a one", "letter a two", "copy a two"]);
     let discarded = EffectQuery { state: Some(EffectState::Discarded), ..EffectQuery::default() };
@@ -333,8 +333,12 @@ pub async fn what_is_given_up_behind_many_effects_is_so_in_the_ledger<S: Subject
         let wanted = EffectQuery { state: Some(state), ..EffectQuery::default() };
         running.handle().effects("clerk", wanted).await.unwrap()
     };
-    assert_eq!(states(&in_state(EffectState::Parked).await), [("letter", EffectState::Parked, 1)]);
-    running.handle().discard("clerk", &"a".parse().unwrap(), 1.into(), "no such address").await.unwrap();
+    assert_eq!(states(&in_state(EffectState::GivenUp).await), [("letter", EffectState::GivenUp, 1)]);
+    running
+        .handle()
+        .discard_effects("clerk", &"a".parse().unwrap(), 1.into(), "no such address")
+        .await
+        .unwrap();
     assert_eq!(states(&in_state(EffectState::Discarded).await), [("letter", EffectState::Discarded, 1)]);
     assert_eq!(in_state(EffectState::Done).await.len(), 90);
     running.shut_down().await;
@@ -414,7 +418,7 @@ pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<S: Subject
 }
 
 /// A worker whose row was moved by another begins no further effect on what it knew.
-pub async fn whoever_lost_its_turn_begins_nothing_more<S: Subject>() {
+pub async fn a_worker_without_the_lease_begins_no_more_effects<S: Subject>() {
     let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     log.append("a", &note("one")).await;
     // Long enough for it to be noticed meanwhile: what is under way comes to its end all the same.

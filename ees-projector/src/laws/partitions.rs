@@ -12,7 +12,7 @@ pub async fn partitions_are_offered_as_the_database_says<S: Subject>() {
 
 /// Each stream belongs to one partition, so each event is applied once and in order; the number of partitions can
 /// change. Where the database has none, one worker applies all streams, and a change is refused.
-pub async fn each_event_is_applied_once_however_streams_are_dealt_out<S: Subject>() {
+pub async fn each_event_is_applied_once_with_any_number_of_partitions<S: Subject>() {
     let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     let split = Settings { partitions: 4, ..settings() };
     let workers = [(), ()].map(|()| start(&log, &subject, &Journal::new(), split));

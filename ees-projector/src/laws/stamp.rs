@@ -29,7 +29,7 @@ macro_rules! database_laws {
                 a_panic_is_the_fault_of_its_own_stream
                 nobody_is_asked_before_the_time_that_was_said
                 several_streams_are_acted_upon_at_once_each_in_its_order
-                whoever_lost_its_turn_begins_nothing_more
+                a_worker_without_the_lease_begins_no_more_effects
                 a_host_begins_nothing_after_its_deadline
                 what_was_done_long_ago_is_forgotten_and_what_waits_is_not
             }
@@ -118,7 +118,7 @@ macro_rules! database_laws {
             }
             partitions {
                 partitions_are_offered_as_the_database_says
-                each_event_is_applied_once_however_streams_are_dealt_out
+                each_event_is_applied_once_with_any_number_of_partitions
             }
         }
     };

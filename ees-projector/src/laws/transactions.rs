@@ -177,7 +177,7 @@ pub async fn of_racing_moves_one_commits<S: Subject>() {
 #[derive(Debug, PartialEq)]
 struct Kept {
     parked: Vec<(StreamId, u64)>,
-    places: Vec<u64>,
+    checkpoints: Vec<u64>,
     audit: Vec<String>,
     effects: Vec<String>,
 }
@@ -185,12 +185,12 @@ struct Kept {
 async fn kept<S: Subject>(subject: &S, name: &str) -> Kept {
     let mut tx = begin(subject).await;
     let parked = tx.parked(&ReadModelId::live(name)).await.unwrap();
-    let places = tx.parked_checkpoints(&ReadModelId::live(name), &stream(), 10).await.unwrap();
+    let checkpoints = tx.parked_checkpoints(&ReadModelId::live(name), &stream(), 10).await.unwrap();
     let audit = tx.audit_entries(&ReadModelId::live(name), 10).await.unwrap();
     let effects = tx.effects(&ReadModelId::live(name), &EffectQuery::default()).await.unwrap();
     Kept {
         parked: parked.into_iter().map(|stream| (stream.stream_id, stream.changesets)).collect(),
-        places: places.into_iter().map(Checkpoint::get).collect(),
+        checkpoints: checkpoints.into_iter().map(Checkpoint::get).collect(),
         audit: audit.into_iter().map(|entry| entry.reason).collect(),
         effects: effects.into_iter().map(|effect| effect.effect).collect(),
     }
@@ -246,7 +246,7 @@ pub async fn each_name_has_its_own<S: Subject>() {
     }
     let all_of = |name: &str| Kept {
         parked: vec![(stream(), 2)],
-        places: vec![41, 43],
+        checkpoints: vec![41, 43],
         audit: vec![format!("lunch of {name}")],
         effects: vec![format!("mail of {name}")],
     };
@@ -257,7 +257,7 @@ pub async fn each_name_has_its_own<S: Subject>() {
     assert!(!tx.unpark(&ReadModelId::live("journal"), &stream(), Checkpoint::new(41)).await.unwrap());
     tx.commit().await.unwrap();
     assert!(moved(&subject.database(), "journal", START, &whole_row()).await.unwrap());
-    let left = Kept { parked: vec![], places: vec![], audit: vec![], ..all_of("journal") };
+    let left = Kept { parked: vec![], checkpoints: vec![], audit: vec![], ..all_of("journal") };
     assert_eq!(kept(&*subject, "journal").await, left);
     assert_eq!(kept(&*subject, "journal_2").await, all_of("journal_2"));
     assert_eq!(stored(&*subject, "journal_2").await, Some(at(0, 0)));

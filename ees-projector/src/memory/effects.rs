@@ -79,8 +79,9 @@ impl LedgerRows for Tx {
         let State { effects, parked, .. } = &mut self.state;
         let waits = |effect: &Effect| {
             let waiting = parked.get(&(model.name().to_owned(), effect.stream_id.clone()));
-            waiting
-                .is_some_and(|it| it.places.values().any(|place| place.changeset_id == effect.changeset_id))
+            waiting.is_some_and(|it| {
+                it.checkpoints.values().any(|checkpoint| checkpoint.changeset_id == effect.changeset_id)
+            })
         };
         let count = effects.len();
         let mut left = limit;

@@ -13,7 +13,7 @@ use crate::read_model_id::ReadModelId;
 #[derive(Clone)]
 pub(super) struct Waiting {
     stream: ParkedStream,
-    pub(super) places: BTreeMap<Checkpoint, ChangesetRef>,
+    pub(super) checkpoints: BTreeMap<Checkpoint, ChangesetRef>,
 }
 
 impl ParkedRows for Tx {
@@ -35,9 +35,9 @@ impl ParkedRows for Tx {
                 since: Timestamp::now(),
                 retry_at,
             },
-            places: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
         });
-        waiting.places.insert(changeset.checkpoint, changeset.clone());
+        waiting.checkpoints.insert(changeset.checkpoint, changeset.clone());
         Ok(())
     }
 
@@ -45,10 +45,10 @@ impl ParkedRows for Tx {
         let of_this = self.state.parked.iter().filter(|((projection, _), _)| projection == model.name());
         let mut streams: Vec<_> = of_this
             .filter_map(|(_, waiting)| {
-                let first = waiting.places.values().next()?.changeset_id;
+                let first = waiting.checkpoints.values().next()?.changeset_id;
                 Some(ParkedStream {
                     first,
-                    changesets: waiting.places.len() as u64,
+                    changesets: waiting.checkpoints.len() as u64,
                     ..waiting.stream.clone()
                 })
             })
@@ -64,7 +64,9 @@ impl ParkedRows for Tx {
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
         let waiting = self.state.parked.get(&(model.name().to_owned(), stream_id.clone()));
-        Ok(waiting.map(|waiting| waiting.places.keys().take(limit).copied().collect()).unwrap_or_default())
+        Ok(waiting
+            .map(|waiting| waiting.checkpoints.keys().take(limit).copied().collect())
+            .unwrap_or_default())
     }
 
     async fn unpark(
@@ -75,8 +77,8 @@ impl ParkedRows for Tx {
     ) -> Result<bool, BoxError> {
         let key = (model.name().to_owned(), stream_id.clone());
         let Some(waiting) = self.state.parked.get_mut(&key) else { return Ok(false) };
-        let there = waiting.places.remove(&checkpoint).is_some();
-        if waiting.places.is_empty() {
+        let there = waiting.checkpoints.remove(&checkpoint).is_some();
+        if waiting.checkpoints.is_empty() {
             self.state.parked.remove(&key);
         }
         Ok(there)

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn projections_are_dealt_out_and_few_move_when_a_worker_goes() {
+    fn workers_share_projections_and_few_move_when_a_worker_goes() {
         let mut workers: Vec<String> = (0..4).map(|number| format!("host:{number}:abc")).collect();
         let names: Vec<String> = (0..400).map(|number| format!("projection_{number}")).collect();
         let before: Vec<_> = names.iter().map(|name| turn(name, &workers).unwrap().clone()).collect();

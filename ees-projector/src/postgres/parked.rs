@@ -56,7 +56,7 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
-        let places: Vec<i64> = sqlx::query_scalar(
+        let checkpoints: Vec<i64> = sqlx::query_scalar(
             "SELECT checkpoint FROM ees.parked_changesets WHERE projection = $1 AND stream_id = $2
              ORDER BY checkpoint LIMIT $3",
         )
@@ -65,7 +65,7 @@ impl ParkedRows for Tx {
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(self.inner())
         .await?;
-        Ok(places.into_iter().map(|place| Checkpoint::new(unsigned(place))).collect())
+        Ok(checkpoints.into_iter().map(|checkpoint| Checkpoint::new(unsigned(checkpoint))).collect())
     }
 
     async fn unpark(

@@ -55,6 +55,7 @@ pub struct Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EffectState {
     /// Started and not ended: it is in progress, or a crash interrupted it.
     Started,
@@ -62,8 +63,9 @@ pub enum EffectState {
     Done,
     /// Failed. It is retried.
     Failed,
-    /// Its stream is given up: an operator must retry or discard it.
-    Parked,
+    /// Its stream is given up: an operator must retry or discard it. Written as `parked`.
+    #[serde(rename = "parked")]
+    GivenUp,
     /// An operator decided that it is not to be done.
     Discarded,
 }
@@ -75,7 +77,7 @@ impl EffectState {
             Self::Started => "started",
             Self::Done => "done",
             Self::Failed => "failed",
-            Self::Parked => "parked",
+            Self::GivenUp => "parked",
             Self::Discarded => "discarded",
         }
     }
@@ -89,7 +91,7 @@ pub struct UnknownState(String);
 impl std::str::FromStr for EffectState {
     type Err = UnknownState;
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        [Self::Started, Self::Done, Self::Failed, Self::Parked, Self::Discarded]
+        [Self::Started, Self::Done, Self::Failed, Self::GivenUp, Self::Discarded]
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| UnknownState(text.to_owned()))

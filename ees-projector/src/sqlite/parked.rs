@@ -77,12 +77,12 @@ impl ParkedRows for Tx {
             "SELECT checkpoint FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2
              ORDER BY checkpoint LIMIT ?3",
         )?;
-        let places = statement
+        let checkpoints = statement
             .query_map(params![model.name(), stream_id.as_str(), limit], |row| {
                 row.get(0).map(Checkpoint::new)
             })?
             .collect::<Result<_, _>>()?;
-        Ok(places)
+        Ok(checkpoints)
     }
 
     async fn unpark(

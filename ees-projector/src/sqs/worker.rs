@@ -204,13 +204,13 @@ impl Portion {
             );
         }
         count(&self.counts.unreadable, &unreadable);
-        let mut passing = PendingChangesets::of(waiting.iter().filter_map(changeset));
+        let mut pending = PendingChangesets::of(waiting.iter().filter_map(changeset));
         let mut extend_at = Instant::now() + self.queue.visibility() / 2;
         let mut pauses = poll_backoff::pauses(poll_backoff::AFTER_MIN);
         while !waiting.is_empty() && !self.stopped.is_cancelled() && Instant::now() < self.deadline {
-            let is_answered = self.look(&mut passing, extend_at.min(self.deadline)).await;
+            let is_answered = self.look(&mut pending, extend_at.min(self.deadline)).await;
             let is_passed = |delivery: &Delivery| {
-                changeset(delivery).is_some_and(|(stream_id, id)| passing.is_passed(stream_id, id))
+                changeset(delivery).is_some_and(|(stream_id, id)| pending.is_passed(stream_id, id))
             };
             let (done, left): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_passed);
             waiting = left;
@@ -233,7 +233,7 @@ impl Portion {
             }
             let pause = pauses.next().unwrap_or(poll_backoff::AFTER_MAX);
             let until = (Instant::now() + pause).min(extend_at).min(self.deadline);
-            self.wait(passing.next_place().filter(|_| is_answered), until).await;
+            self.wait(pending.next_checkpoint().filter(|_| is_answered), until).await;
         }
         if waiting.is_empty() {
             return;
@@ -247,9 +247,9 @@ impl Portion {
 
     /// Checks how far the projections are. Returns whether the log has answered. Only the stop or the
     /// deadline cancels the call: a slow log would be asked the same again.
-    async fn look(&self, passing: &mut PendingChangesets, until: Instant) -> bool {
-        let known = passing.next_place();
-        let looking = passing.look(&*self.handle.log, |place| self.handle.all_are_past(place));
+    async fn look(&self, pending: &mut PendingChangesets, until: Instant) -> bool {
+        let known = pending.next_checkpoint();
+        let looking = pending.look(&*self.handle.log, |checkpoint| self.handle.all_are_past(checkpoint));
         let looked = tokio::select! {
             biased;
             () = self.stopped.cancelled() => return false,
@@ -260,17 +260,17 @@ impl Portion {
             tracing::debug!(%error, "the log did not answer; retrying");
         }
         // Wakes the projections again: the log did not have the changeset before.
-        if passing.next_place().is_some_and(|place| Some(place) != known) {
+        if pending.next_checkpoint().is_some_and(|checkpoint| Some(checkpoint) != known) {
             self.handle.wake();
         }
         is_answered
     }
 
     /// Waits until the projections are past this checkpoint, or until that time.
-    async fn wait(&self, place: Option<Checkpoint>, until: Instant) {
+    async fn wait(&self, checkpoint: Option<Checkpoint>, until: Instant) {
         let progress = async {
-            match place {
-                Some(place) => self.handle.when_all_are_past(place).await,
+            match checkpoint {
+                Some(checkpoint) => self.handle.when_all_are_past(checkpoint).await,
                 None => std::future::pending().await,
             }
         };

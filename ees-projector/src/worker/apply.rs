@@ -162,7 +162,7 @@ impl<D: Database> Core<D> {
     ) -> Result<ProjectionState, StepError> {
         // The row may have been read again since this batch was fetched. If the projection was split
         // meanwhile, only its partitions may apply these changesets.
-        if self.is_dealt_out(from) {
+        if self.is_left_to_partitions(from) {
             return Err(StepError::Fenced);
         }
         let to = from.advanced(

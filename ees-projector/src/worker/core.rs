@@ -84,7 +84,7 @@ impl<D: Database> Core<D> {
 
     /// Returns `true` if the projection is split and this core is not for a partition: then only the
     /// partitions may apply.
-    pub(crate) fn is_dealt_out(&self, state: &ProjectionState) -> bool {
+    pub(crate) fn is_left_to_partitions(&self, state: &ProjectionState) -> bool {
         state.split.is_some() && self.partition.is_none()
     }
 

@@ -27,7 +27,7 @@ impl<D: Database> Core<D> {
                 let state = self.processor.initial_state(&*self.log).await?;
                 return self.make(state).await;
             }
-            Some(state) if state.version == version && self.is_dealt_out_as(&state) => {
+            Some(state) if state.version == version && self.has_the_partitions_of(&state) => {
                 let parked = tx.parked(self.id()).await?;
                 return Ok((state, self.own(parked)));
             }
@@ -120,7 +120,7 @@ impl<D: Database> Core<D> {
             return Err(StepError::Fenced);
         }
         self.create_tables(&mut tx).await?;
-        self.deal_out(&mut tx, &state).await?;
+        self.create_partitions(&mut tx, &state).await?;
         tx.commit().await?;
         Ok((state, Vec::new()))
     }
@@ -152,7 +152,7 @@ impl<D: Database> Core<D> {
         self.processor.drop_tables(tx).await.map_err(setup::<D>)?;
         self.create_tables(tx).await?;
         if let Some(state) = tx.load(self.id()).await? {
-            self.deal_out(tx, &state).await?;
+            self.create_partitions(tx, &state).await?;
         }
         tx.grant(&grants).await?;
         Ok(tx.clear_parked(self.id()).await?)
@@ -164,7 +164,7 @@ impl<D: Database> Core<D> {
 
     /// Returns `true` if the row belongs to this partition, and not to one with the same number in another
     /// split.
-    fn is_dealt_out_as(&self, state: &ProjectionState) -> bool {
+    fn has_the_partitions_of(&self, state: &ProjectionState) -> bool {
         let count = state.split.map(|split| split.count);
         self.partition().is_none_or(|partition| count == Some(partition.count))
     }

@@ -17,7 +17,7 @@ use crate::worker::runner::Runner;
 pub(crate) trait OnDemandWorker: Send {
     fn drain_until(&mut self, deadline: Instant) -> BoxFuture<'_, Drained>;
     /// Returns the checkpoint that the projection reads next, whichever worker moved it there.
-    fn stands_at(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
+    fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
     fn last_error(&self) -> Option<Failure>;
 }
 
@@ -32,7 +32,7 @@ impl<D: Database> OnDemandWorker for Runner<D> {
         .boxed()
     }
 
-    fn stands_at(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>> {
+    fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>> {
         async move { Ok(self.position().await?) }.boxed()
     }
 

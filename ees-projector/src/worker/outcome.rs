@@ -32,6 +32,7 @@ pub(crate) enum Stepped {
 
 /// How a call of [`OnDemand::drain_until`](crate::OnDemand::drain_until) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Drained {
     /// Everything is applied.
     CaughtUp,

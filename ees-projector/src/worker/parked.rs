@@ -134,7 +134,7 @@ impl<D: Database> Runner<D> {
             return Ok(false);
         }
         let state = self.load().await?;
-        Ok(state.pause.is_none() && !self.core.is_dealt_out(&state))
+        Ok(state.pause.is_none() && !self.core.is_left_to_partitions(&state))
     }
 
     /// Retries some of the parked streams, each in its own order.
@@ -277,7 +277,7 @@ async fn note_failed<D: Database>(
             tx.update_parked(core.id(), &stream).await?;
             if stream.is_given_up() {
                 let ChangesetRef { stream_id, changeset_id, .. } = &changeset;
-                tx.settle_effects(core.id(), stream_id, *changeset_id, EffectState::Parked).await?;
+                tx.settle_effects(core.id(), stream_id, *changeset_id, EffectState::GivenUp).await?;
             }
             Ok(())
         }

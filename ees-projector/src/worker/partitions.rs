@@ -31,7 +31,11 @@ impl ProjectionState {
 
 impl<D: Database> Core<D> {
     /// Inserts the partitions' rows that the projection's row asks for, at its position.
-    pub(crate) async fn deal_out(&self, tx: &mut D::Tx, state: &ProjectionState) -> Result<(), StepError> {
+    pub(crate) async fn create_partitions(
+        &self,
+        tx: &mut D::Tx,
+        state: &ProjectionState,
+    ) -> Result<(), StepError> {
         tx.remove_partitions(self.id()).await?;
         let Some(split) = state.split else { return Ok(()) };
         for partition in Partition::all(split.count) {
@@ -62,7 +66,7 @@ impl<D: Database> Core<D> {
             }
             _ => {
                 let to = state.moved(|state| state.split = (count > 1).then(|| Split::into(count)));
-                self.deal_out(&mut tx, &to).await?;
+                self.create_partitions(&mut tx, &to).await?;
                 to
             }
         };
@@ -89,7 +93,7 @@ impl<D: Database> Core<D> {
             state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
             state.split = next_count.filter(|count| *count > 1).map(Split::into);
         });
-        self.deal_out(&mut tx, &to).await?;
+        self.create_partitions(&mut tx, &to).await?;
         if !tx.replace(self.id(), state.position, &to).await? {
             return Err(StepError::Fenced);
         }

@@ -161,7 +161,7 @@ async fn call(day: Day, mut rng: Rng) {
         let life = Duration::from_millis(rng.u64(10..400));
         let lived = tokio::time::timeout(life, async {
             tokio::join!(by_stream.drain_until(deadline), applied.drain_until(deadline));
-            (by_stream.stands_at().await, applied.stands_at().await)
+            (by_stream.checkpoint().await, applied.checkpoint().await)
         });
         let end = Checkpoint::new(TOTAL);
         if lived.await.is_ok_and(|(one, other)| one == Ok(end) && other == Ok(end)) {

@@ -126,7 +126,7 @@ async fn what_is_refused_waits_for_an_operator_and_holds_up_no_other() {
     let given_up = async || handle.status("hook").await.unwrap().given_up_streams == 1;
     until("it is given up", given_up).await;
     until("the other goes on", async || receiver.texts().len() == 2).await;
-    let parked = EffectQuery { state: Some(EffectState::Parked), ..EffectQuery::default() };
+    let parked = EffectQuery { state: Some(EffectState::GivenUp), ..EffectQuery::default() };
     let parked = handle.effects("hook", parked).await.unwrap();
     assert!(parked[0].error.as_ref().unwrap().contains("422"), "{parked:?}");
     handle.retry_parked("hook", None, "they have mended it").await.unwrap();

@@ -107,7 +107,7 @@ impl<D: Database> Runner<D> {
                 self.change(&state, Transition::Resume, also, audit(String::new())).await
             }
             Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
-                let (step, changeset) = match self.stands_before(&state, *checkpoint).await? {
+                let (step, changeset) = match self.is_next(&state, *checkpoint).await? {
                     Some(changeset) => {
                         let from = state.position.next;
                         (Transition::SkipNext { from, changeset: changeset.clone() }, changeset)

@@ -27,7 +27,7 @@ impl<D: Database> Core<D> {
 
 impl<D: Database> Runner<D> {
     /// Returns the changeset at this checkpoint, if it is the next one of the projection.
-    pub(super) async fn stands_before(
+    pub(super) async fn is_next(
         &self,
         state: &ProjectionState,
         checkpoint: Checkpoint,

@@ -3,7 +3,7 @@
 
 use ees_store::Checkpoint;
 
-use crate::partition::SLOTS;
+use crate::partition::BUCKETS;
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, Pause, ProjectionState};
 use crate::standby::StandbyRole;
@@ -95,7 +95,9 @@ pub(crate) fn check_swap(
 pub(crate) fn check_partitions(order: Order, count: u32) -> Result<(), OperateError> {
     match order {
         Order::Log => Err(OperateError::NeedsLogOrder),
-        Order::Stream if !(1..=SLOTS).contains(&count) => Err(OperateError::PartitionCount { max: SLOTS }),
+        Order::Stream if !(1..=BUCKETS).contains(&count) => {
+            Err(OperateError::PartitionCount { max: BUCKETS })
+        }
         Order::Stream => Ok(()),
     }
 }
@@ -204,9 +206,9 @@ mod tests {
     fn only_a_projection_with_order_stream_is_split() {
         let cases = [
             (Order::Log, 2, Err(OperateError::NeedsLogOrder)),
-            (Order::Stream, 0, Err(OperateError::PartitionCount { max: SLOTS })),
-            (Order::Stream, SLOTS + 1, Err(OperateError::PartitionCount { max: SLOTS })),
-            (Order::Stream, SLOTS, Ok(())),
+            (Order::Stream, 0, Err(OperateError::PartitionCount { max: BUCKETS })),
+            (Order::Stream, BUCKETS + 1, Err(OperateError::PartitionCount { max: BUCKETS })),
+            (Order::Stream, BUCKETS, Ok(())),
         ];
         for (order, count, expected) in cases {
             assert_eq!(check_partitions(order, count), expected, "{order:?} {count}");

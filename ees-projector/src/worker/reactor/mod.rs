@@ -31,13 +31,13 @@ impl<D: Database> Runner<D> {
     /// Lets the reactor act on a batch, and moves the position past what is done.
     pub(crate) async fn react(&mut self, state: ProjectionState, batch: Batch) -> Result<(), StepError> {
         // If the reactor is split, only its partitions may act.
-        if self.core.is_dealt_out(&state) {
+        if self.core.is_left_to_partitions(&state) {
             return Err(StepError::Fenced);
         }
         let state = self.make_room(state).await?;
         // Retries may have taken long, and an operator may have moved the position meanwhile.
         let has_moved = state.position.next != batch.from;
-        if has_moved || state.pause.is_some() || self.core.is_dealt_out(&state) {
+        if has_moved || state.pause.is_some() || self.core.is_left_to_partitions(&state) {
             return Err(StepError::Fenced);
         }
         let processor = self.core.processor.clone();
@@ -130,7 +130,7 @@ impl<D: Database> Runner<D> {
                     tx.park(core.id(), changeset, error, *retry_at).await?;
                     if retry_at.is_none() {
                         let ChangesetRef { stream_id, changeset_id, .. } = changeset;
-                        tx.settle_effects(core.id(), stream_id, *changeset_id, EffectState::Parked).await?;
+                        tx.settle_effects(core.id(), stream_id, *changeset_id, EffectState::GivenUp).await?;
                     }
                 }
                 Ok(())

@@ -10,7 +10,7 @@ fn stream(name: &str, stream_id: &StreamId) -> Key {
     key(["parked stream", name, stream_id.as_str()])
 }
 
-fn place(name: &str, stream_id: &StreamId, checkpoint: Checkpoint) -> Key {
+fn key_of(name: &str, stream_id: &StreamId, checkpoint: Checkpoint) -> Key {
     key(["parked", name, stream_id.as_str(), &padded(checkpoint.get())])
 }
 
@@ -21,8 +21,8 @@ impl Tx {
         name: &str,
         stream_id: &StreamId,
     ) -> Result<Vec<(Checkpoint, ChangesetId)>, BoxError> {
-        let places = self.list(&["parked", name, stream_id.as_str()])?;
-        Ok(places.into_iter().map(|(_, place)| place).collect())
+        let checkpoints = self.list(&["parked", name, stream_id.as_str()])?;
+        Ok(checkpoints.into_iter().map(|(_, checkpoint)| checkpoint).collect())
     }
 }
 
@@ -35,7 +35,7 @@ impl ParkedRows for Tx {
         retry_at: Option<Timestamp>,
     ) -> Result<(), BoxError> {
         let ChangesetRef { checkpoint, stream_id, changeset_id, .. } = changeset;
-        self.put(place(model.name(), stream_id, *checkpoint), &(checkpoint, changeset_id))?;
+        self.put(key_of(model.name(), stream_id, *checkpoint), &(checkpoint, changeset_id))?;
         let key = stream(model.name(), stream_id);
         if self.get::<ParkedStream>(&key)?.is_some() {
             return Ok(());
@@ -81,10 +81,10 @@ impl ParkedRows for Tx {
         checkpoint: Checkpoint,
     ) -> Result<bool, BoxError> {
         let waiting = self.waiting(model.name(), stream_id)?;
-        if !waiting.iter().any(|(place, _)| *place == checkpoint) {
+        if !waiting.iter().any(|(parked, _)| *parked == checkpoint) {
             return Ok(false);
         }
-        self.remove(place(model.name(), stream_id, checkpoint));
+        self.remove(key_of(model.name(), stream_id, checkpoint));
         if waiting.len() == 1 {
             self.remove(stream(model.name(), stream_id));
         }
@@ -102,7 +102,7 @@ impl ParkedRows for Tx {
     async fn clear_parked(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
         for (_, parked) in self.list::<ParkedStream>(&["parked stream", model.name()])? {
             for (checkpoint, _) in self.waiting(model.name(), &parked.stream_id)? {
-                self.remove(place(model.name(), &parked.stream_id, checkpoint));
+                self.remove(key_of(model.name(), &parked.stream_id, checkpoint));
             }
             self.remove(stream(model.name(), &parked.stream_id));
         }
