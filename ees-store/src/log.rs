@@ -16,6 +16,7 @@ use crate::{ChangesetId, Checkpoint, Filter, LogEntry, Result, StreamId};
 /// Each is a law in [`laws`](crate::laws):
 /// - The order never changes once it was read.
 /// - No changeset ever appears before the [`next`](LogPage::next) of a page that was read.
+/// - The head is never before the [`next`](LogPage::next) of a page that was read, in whatever process.
 /// - Within a stream, checkpoints ascend.
 #[async_trait]
 pub trait ChangesetLog: Send + Sync + 'static {
@@ -77,14 +78,30 @@ impl LogQuery {
 }
 
 /// One page of the log.
+///
+/// A page without a filter that is empty has reached the head: what follows does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogPage {
     /// The changesets, in global order.
     pub changesets: Vec<LogEntry>,
     /// Where the next page begins: past all changesets that this page returned or filtered out.
     pub next: Checkpoint,
-    /// The head of the log when the page was read.
+    /// The head of the log when the page was read: at least [`next`](Self::next), unless the query began
+    /// after the head.
     pub head: LogHead,
+}
+
+impl LogPage {
+    /// The page of a query that began at `from`.
+    ///
+    /// What was read is in the log. So the head is at least `next`, although `head` may be older than the
+    /// page.
+    pub fn new(from: Checkpoint, changesets: Vec<LogEntry>, next: Checkpoint, head: LogHead) -> Self {
+        let read_to = if next > from { next } else { Checkpoint::START };
+        let head = LogHead { checkpoint: head.checkpoint.max(read_to), ..head };
+        Self { changesets, next, head }
+    }
 }
 
 /// The identity of a log, and where it ends.

@@ -78,21 +78,21 @@ impl Store {
         let state = self.state();
         let head = Checkpoint::new(state.log.len() as u64);
         let from = usize::try_from(query.from.get()).unwrap_or(usize::MAX);
-        let mut page = LogPage { changesets: Vec::new(), next: query.from, head: self.log_head(head) };
+        let (mut changesets, mut next) = (Vec::new(), query.from);
         let mut bytes = 0;
         for (at, changeset) in state.log.iter().enumerate().skip(from) {
             let checkpoint = Checkpoint::new(at as u64);
             if query.filter.accepts(changeset) {
                 bytes += changeset.size_bytes();
-                let full = page.changesets.len() >= query.limit || bytes > query.max_bytes;
-                if full && !page.changesets.is_empty() {
+                let full = changesets.len() >= query.limit || bytes > query.max_bytes;
+                if full && !changesets.is_empty() {
                     break;
                 }
-                page.changesets.push(LogEntry { checkpoint, changeset: changeset.clone() });
+                changesets.push(LogEntry { checkpoint, changeset: changeset.clone() });
             }
-            page.next = checkpoint.next();
+            next = checkpoint.next();
         }
-        page
+        LogPage::new(query.from, changesets, next, self.log_head(head))
     }
 }
 

@@ -64,7 +64,7 @@ impl Client {
         let call = Call::get(path_of(query, wait)).waiting(wait);
         let answer = self.transport.send(call).await?;
         let read: OfLog<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
-        let mut page = read.page();
+        let mut page = read.page(query.from);
         let fit = fitting(page.changesets.iter().map(|it| &it.changeset), query.limit, query.max_bytes);
         if let Some(first_left) = page.changesets.get(fit) {
             page.next = first_left.checkpoint;

@@ -51,9 +51,10 @@ impl OfLog<'_> {
         LogHead { checkpoint: self.head, log_id: self.log_id, incarnation: self.incarnation }
     }
 
-    pub(super) fn page(self) -> LogPage {
+    /// The page of a query that began at `from`.
+    pub(super) fn page(self, from: Checkpoint) -> LogPage {
         let (head, next) = (self.head(), self.next_checkpoint);
-        LogPage { changesets: self.changesets.into_iter().map(Placed::indexed).collect(), next, head }
+        LogPage::new(from, self.changesets.into_iter().map(Placed::indexed).collect(), next, head)
     }
 }
 

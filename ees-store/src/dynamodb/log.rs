@@ -85,7 +85,7 @@ impl Reader<'_> {
                 break;
             }
         }
-        Ok(LogPage { changesets: found.changesets, next: found.next, head })
+        Ok(LogPage::new(query.from, found.changesets, found.next, head))
     }
 
     /// What the index has from one place to before another, both on one page; and whether that is all.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 
 use super::Subject;
-use super::steps::{append, append_many, prompt, whole_log, whole_stream};
+use super::steps::{WAIT, append, append_many, prompt, whole_log, whole_stream};
 use crate::{ChangesetId, Checkpoint, LogEntry, LogQuery, pages};
 
 /// An empty log is at its start, and reading it is no error.
@@ -155,5 +155,39 @@ pub async fn each_changeset_is_located<S: Subject>() {
     for (name, id) in [("a", 0), ("a", 4), ("b/x", 3), ("none", 1), ("b", 1), ("a", ChangesetId::MAX.get())] {
         let place = log.locate(&name.parse().unwrap(), ChangesetId::new(id)).await.unwrap();
         assert_eq!(place, None, "{name} {id}");
+    }
+}
+
+/// What was deleted does not hold a reader up, however much it is: a page that is empty has reached the head.
+pub async fn an_empty_page_has_reached_the_head<S: Subject>() {
+    const LENGTH: u64 = 30;
+    for (erased, left) in [(5..25, 10), (0..12, 18), (18..30, 18)] {
+        let subject = S::new().await;
+        let log = subject.log();
+        append_many(&subject.store(), "a", LENGTH).await;
+        let mut whole = whole_log(&log, usize::try_from(LENGTH).unwrap()).await;
+        if !subject.erase(erased.clone()).await {
+            return;
+        }
+        whole.retain(|it| !erased.contains(&it.checkpoint.get()));
+        assert_eq!(whole.len(), left);
+        for limit in [1, 3, 7, 100] {
+            let mut read = vec![];
+            let mut query = LogQuery::from(Checkpoint::START, limit);
+            loop {
+                let page = log.read(query.clone()).await.unwrap();
+                if page.changesets.is_empty() {
+                    assert_eq!(page.next, page.head.checkpoint, "nothing comes after an empty page");
+                    break;
+                }
+                assert!(page.head.checkpoint >= page.next && page.next > query.from);
+                read.extend(page.changesets);
+                query.from = page.next;
+            }
+            assert_eq!(read, whole, "{limit} at a time, without {erased:?}");
+        }
+        append(&subject.store(), "b", 0, "[1]").await;
+        let page = log.read(LogQuery::from(Checkpoint::new(LENGTH), 1).with_wait(WAIT)).await.unwrap();
+        assert_eq!(page.changesets[0].checkpoint.get(), LENGTH, "its place was never another's");
     }
 }

@@ -44,6 +44,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "laws are tests: they fail by panicking")]
 
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::{ChangesetLog, EventStore};
@@ -98,6 +99,14 @@ pub trait Subject: Sized {
     /// for a backend whose log only one process may open.
     fn beside(&self) -> impl Future<Output = Option<Self>> {
         async { None }
+    }
+
+    /// Deletes the changesets at these checkpoints, as an administrator would by hand while the store is in
+    /// use, and returns `true`. Default: `false`, for a backend whose data nobody else reaches, or that can't
+    /// tell what was deleted from what is late.
+    fn erase(&self, checkpoints: Range<u64>) -> impl Future<Output = bool> {
+        let _ = checkpoints;
+        async { false }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt;
 
@@ -187,6 +188,39 @@ pub async fn an_answered_commit_can_be_read_at_once<S: Subject>() {
     }))
     .await;
     whole_log(&subject.log(), TOTAL).await;
+}
+
+/// Follows the log with short waits and none, asking these handles in turn, until it has seen everything: no
+/// page, and no head, is behind what was read already.
+pub(super) async fn follow_in_turn(logs: Vec<Log>, wait: Duration) {
+    let mut seen = 0;
+    let mut query = LogQuery::from(Checkpoint::START, 20).with_wait(wait);
+    for log in logs.iter().cycle() {
+        if seen == TOTAL {
+            return;
+        }
+        let page = log.read(query.clone()).await.unwrap();
+        let head = page.head.checkpoint;
+        assert!(head >= page.next, "a page up to {} with the head at {head}", page.next);
+        seen += page.changesets.len();
+        query.from = page.next;
+        let head = log.head().await.unwrap().checkpoint;
+        assert!(head >= query.from, "the head at {head} after a page up to {}", query.from);
+        if page.changesets.is_empty() {
+            // Leaves the machine to the writers.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// In every page the head is at least where the next one begins, and stays so: a reader that saw less would
+/// take the log for an older state of itself.
+pub async fn no_page_ends_behind_its_head<S: Subject>() {
+    let subject = S::new().await;
+    let writers = (0..WRITERS).map(|writer| write(subject.store(), writer).boxed());
+    let readers =
+        [0, 2].map(|millis| follow_in_turn(vec![subject.log()], Duration::from_millis(millis)).boxed());
+    race(writers.chain(readers)).await;
 }
 
 /// Locating and reading agree while the log grows.

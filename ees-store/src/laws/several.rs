@@ -1,9 +1,11 @@
 //! Several stores on one log at once, as several processes would have them.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 
 use super::Subject;
-use super::racing::{follow, write};
+use super::racing::{TOTAL, WRITERS, follow, follow_in_turn, write};
 use super::steps::{
     PROMPT, WAIT, append, append_many, commit_after, first, prompt, race, refused, stream, whole_log,
     whole_stream,
@@ -33,7 +35,7 @@ pub async fn all_stores_see_one_sequence_while_all_write<S: Subject>() {
     let Some((one, two)) = two::<S>().await else { return };
     let three = one.beside().await.unwrap();
     let stores = [one.store(), two.store(), three.store()];
-    let writers = (0..super::racing::WRITERS).map(|writer| {
+    let writers = (0..WRITERS).map(|writer| {
         let store = stores[usize::try_from(writer).unwrap() % stores.len()].clone();
         write(store, writer).map(|()| None).boxed()
     });
@@ -42,7 +44,7 @@ pub async fn all_stores_see_one_sequence_while_all_write<S: Subject>() {
             .map(|(limit, max_bytes)| follow(log.clone(), limit, max_bytes).map(Some).boxed())
     });
     let seen = race(writers.chain(readers)).await;
-    let whole = whole_log(&two.log(), super::racing::TOTAL).await;
+    let whole = whole_log(&two.log(), TOTAL).await;
     for sequence in seen.into_iter().flatten() {
         assert!(sequence == whole, "a reader saw another sequence:\n{sequence:?}\nnot\n{whole:?}");
     }
@@ -82,6 +84,20 @@ pub async fn an_answered_commit_can_be_read_on_another_store_at_once<S: Subject>
         assert_eq!(other.log().head().await.unwrap().checkpoint.get(), last + 1);
     }
     whole_log(&other.log(), 20).await;
+}
+
+/// Also where one store has read what another one has not heard of yet: as behind a load balancer, and as a
+/// projection that moves from one process to the next.
+pub async fn no_page_ends_behind_its_head_whichever_store_is_asked<S: Subject>() {
+    let Some((one, two)) = two::<S>().await else { return };
+    let stores = [one.store(), two.store()];
+    let writers = (0..WRITERS).map(|writer| {
+        let store = stores[usize::try_from(writer).unwrap() % stores.len()].clone();
+        write(store, writer).boxed()
+    });
+    let readers = [0, 2]
+        .map(|millis| follow_in_turn(vec![one.log(), two.log()], Duration::from_millis(millis)).boxed());
+    race(writers.chain(readers)).await;
 }
 
 /// Nothing that one store remembers makes it accept what another has outdated.

@@ -51,6 +51,7 @@ macro_rules! store_laws {
                 reading_at_or_past_the_end_gives_nothing
                 a_page_with_something_in_it_does_not_wait
                 each_changeset_is_located
+                an_empty_page_has_reached_the_head
             }
             filters {
                 a_filter_gives_exactly_what_passes_it
@@ -76,6 +77,7 @@ macro_rules! store_laws {
                 a_stream_read_while_it_grows_has_no_gaps
                 a_stream_begins_with_its_first_changeset
                 an_answered_commit_can_be_read_at_once
+                no_page_ends_behind_its_head
                 changesets_are_located_where_they_are_read
             }
             idempotency {
@@ -138,6 +140,7 @@ macro_rules! store_laws {
                 all_stores_see_one_sequence_while_all_write
                 of_commits_racing_on_two_stores_exactly_one_wins
                 an_answered_commit_can_be_read_on_another_store_at_once
+                no_page_ends_behind_its_head_whichever_store_is_asked
                 an_expectation_outdated_elsewhere_is_refused
                 a_key_is_known_to_every_store
                 a_waiting_reader_wakes_for_another_stores_commit

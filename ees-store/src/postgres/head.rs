@@ -5,7 +5,7 @@ use sqlx::postgres::PgConnection;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::{Checkpoint, Error, LogHead, LogId, Result};
+use crate::{Checkpoint, Error, LogEntry, LogHead, LogId, LogPage, Result};
 
 /// What is known of the log's end. Shared by all who read and write.
 pub(super) struct Head {
@@ -36,14 +36,19 @@ impl Head {
         Ok(Self { known: watch::Sender::new(known), written: watch::Sender::new(checkpoint) })
     }
 
-    /// The log's end, at least this far.
-    pub(super) fn at_least(&self, checkpoint: Checkpoint) -> LogHead {
-        let known = *self.known.borrow();
-        LogHead {
-            checkpoint: known.checkpoint.max(checkpoint),
-            log_id: known.log_id,
-            incarnation: known.incarnation,
+    /// The log's end, as far as it is known.
+    pub(super) fn known(&self) -> LogHead {
+        let Known { checkpoint, log_id, incarnation, .. } = *self.known.borrow();
+        LogHead { checkpoint, log_id, incarnation }
+    }
+
+    /// The page of a query that began at `from`. A read sees what others append before this process hears of
+    /// it. From then on it is known, so that no later head is behind it.
+    pub(super) fn page(&self, from: Checkpoint, changesets: Vec<LogEntry>, next: Checkpoint) -> LogPage {
+        if next > from {
+            self.reached(next);
         }
+        LogPage::new(from, changesets, next, self.known())
     }
 
     /// This process has appended from here to there, under the lock. Nobody takes changesets away: a batch
@@ -95,7 +100,7 @@ impl Head {
         let Known { checkpoint: before, log_id, .. } = *self.known.borrow();
         let found = look(connection, log_id).await?;
         self.found(before, &found);
-        Ok(self.at_least(found.checkpoint))
+        Ok(self.known())
     }
 
     /// How far this process has written, for those who tell others.

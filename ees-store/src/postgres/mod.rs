@@ -211,10 +211,10 @@ impl ChangesetLog for Store {
         if page.next > query.from || query.wait.is_zero() {
             return Ok(page);
         }
-        match tokio::time::timeout(query.wait, self.head.wait_past(query.from)).await {
-            Ok(arrived) => arrived?,
-            Err(_) => return Ok(page),
+        if let Ok(arrived) = tokio::time::timeout(query.wait, self.head.wait_past(query.from)).await {
+            arrived?;
         }
+        // Also when nothing arrived: others may have seen more by now than the page from before the wait.
         reader::log(&self.readers, &self.head, &query).await
     }
 

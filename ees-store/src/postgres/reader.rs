@@ -1,6 +1,7 @@
 //! Reads, on a pool of connections: each sees what was committed when it began.
 
 use std::fmt::Display;
+use std::ops::Range;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -55,28 +56,49 @@ pub(super) async fn log(readers: &Readers, head: &Head, query: &LogQuery) -> Res
     let page = readers.ask(&question, |(query, head), connection| {
         Box::pin(async move {
             if query.filter.is_all() {
-                return plain(connection, query, head).await;
+                plain(connection, query, head).await
+            } else {
+                filtered(connection, query, head).await
             }
-            let end = head.look(connection).await?.checkpoint;
-            filtered(connection, query, end).await
         })
     });
     let (changesets, next) = page.await?;
-    // What was asked for past the end says nothing of where the end is.
-    let read_up_to = if next > query.from { next } else { Checkpoint::START };
-    Ok(LogPage { changesets, next, head: head.at_least(read_up_to) })
+    Ok(head.page(query.from, changesets, next))
 }
 
+/// Without a filter. An empty page has reached the end, so the end is looked up before a page is empty.
 async fn plain(
     connection: &mut PgConnection,
     query: &LogQuery,
     head: &Head,
 ) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
-    let to = query.from.plus(query.limit.max(1) as u64);
-    let end = head.at_least(Checkpoint::START).checkpoint.min(to);
-    let long = end.get().saturating_sub(query.from.get()) >= LONG_ROWS;
+    let known = head.known().checkpoint;
+    if query.from < known {
+        let (changesets, next) = next_rows(connection, query, known).await?;
+        if !changesets.is_empty() {
+            return Ok((changesets, next));
+        }
+    }
+    let end = head.look(connection).await?.checkpoint;
+    if end <= query.from {
+        return Ok((Vec::new(), query.from));
+    }
+    let (changesets, next) = next_rows(connection, query, end).await?;
+    // What is missing up to the end was deleted: nothing else takes its place.
+    let next = if changesets.is_empty() { end } else { next };
+    Ok((changesets, next))
+}
+
+/// The rows that come next, however far away they are.
+async fn next_rows(
+    connection: &mut PgConnection,
+    query: &LogQuery,
+    end: Checkpoint,
+) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
+    let rows_max = query.limit.max(1) as u64;
+    let long = end.get().saturating_sub(query.from.get()).min(rows_max) >= LONG_ROWS;
     let mut found = Found::default();
-    let cut = found.add(connection, query.from, to, query, long).await?;
+    let cut = found.add(connection, query.from..Checkpoint::MAX, rows_max, query, long).await?;
     let next = found.changesets.last().map_or(query.from, |last| last.checkpoint.next());
     Ok((found.changesets, cut.unwrap_or(next)))
 }
@@ -85,15 +107,16 @@ async fn plain(
 async fn filtered(
     connection: &mut PgConnection,
     query: &LogQuery,
-    end: Checkpoint,
+    head: &Head,
 ) -> sqlx::Result<(Vec<LogEntry>, Checkpoint)> {
+    let end = head.look(connection).await?.checkpoint;
     let types_any = query.filter.stream_types.is_empty();
     let mut found = Found::default();
     let mut next = query.from;
     let scan_end = query.from.plus(SCAN_ROWS_MAX).min(end);
     while next < scan_end && found.seen_bytes < SCAN_BYTES_MAX {
         let to = next.plus(CHUNK_ROWS).min(scan_end);
-        if let Some(cut) = found.add(connection, next, to, query, types_any).await? {
+        if let Some(cut) = found.add(connection, next..to, CHUNK_ROWS, query, types_any).await? {
             return Ok((found.changesets, cut));
         }
         next = to;
@@ -114,13 +137,13 @@ impl Found {
     async fn add(
         &mut self,
         connection: &mut PgConnection,
-        from: Checkpoint,
-        to: Checkpoint,
+        places: Range<Checkpoint>,
+        rows_max: u64,
         query: &LogQuery,
         long: bool,
     ) -> sqlx::Result<Option<Checkpoint>> {
         let bytes_max = if query.filter.event_types.is_empty() { query.max_bytes } else { SCAN_BYTES_MAX };
-        let mut rows = part(connection, from, to, &query.filter, bytes_max, long).await?;
+        let mut rows = part(connection, places, rows_max, &query.filter, bytes_max, long).await?;
         let mut cut = None;
         let mut read = 0;
         while let Some(indexed) = rows.try_next().await? {
@@ -149,35 +172,42 @@ impl Found {
 /// row that shows there is more.
 async fn part<'c>(
     connection: &'c mut PgConnection,
-    from: Checkpoint,
-    to: Checkpoint,
+    places: Range<Checkpoint>,
+    rows_max: u64,
     filter: &'c Filter,
     bytes_max: usize,
     long: bool,
 ) -> sqlx::Result<BoxStream<'c, sqlx::Result<LogEntry>>> {
-    let (from, to) = (signed(from.get()), signed(to.get()));
+    let (from, to, rows_max) = (signed(places.start.get()), signed(places.end.get()), signed(rows_max));
     let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
     if long {
-        return copy::changesets(connection, &part_of_log(from, to, "true", bytes_max)).await;
+        return copy::changesets(connection, &part_of_log(from, to, "true", rows_max, bytes_max)).await;
     }
     let types = &filter.stream_types;
     let types: Option<Vec<&str>> =
         (!types.is_empty()).then(|| types.iter().map(StreamType::as_str).collect());
-    let sql = part_of_log("$1", "$2", "$3::text[] IS NULL OR stream_type = ANY ($3)", "$4");
-    let rows =
-        sqlx::query(AssertSqlSafe(sql)).bind(from).bind(to).bind(types).bind(bytes_max).fetch(connection);
-    Ok(rows.and_then(|row| std::future::ready(changeset(&row))).boxed())
+    let sql = part_of_log("$1", "$2", "$3::text[] IS NULL OR stream_type = ANY ($3)", "$4", "$5");
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(from).bind(to).bind(types).bind(rows_max).bind(bytes_max);
+    Ok(rows.fetch(connection).and_then(|row| std::future::ready(changeset(&row))).boxed())
 }
 
 /// What is not a number is a place for one.
-fn part_of_log(from: impl Display, to: impl Display, types: &str, bytes_max: impl Display) -> String {
+fn part_of_log(
+    from: impl Display,
+    to: impl Display,
+    types: &str,
+    rows_max: impl Display,
+    bytes_max: impl Display,
+) -> String {
     format!(
         "SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata
          FROM (
              SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
                  OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
-             FROM ees_store.changesets
-             WHERE checkpoint >= {from} AND checkpoint < {to} AND ({types})
+             FROM (
+                 SELECT * FROM ees_store.changesets
+                 WHERE checkpoint >= {from} AND checkpoint < {to} AND ({types}) ORDER BY checkpoint LIMIT {rows_max}
+             ) part
          ) page
          WHERE before IS NULL OR before <= {bytes_max} ORDER BY checkpoint"
     )

@@ -3,6 +3,7 @@
 //! - [`Store`] opens the file and implements both traits; [`Options`] are its settings.
 //! - `writer` is the only thread that appends: concurrent commits share a transaction and an fsync.
 //! - `reader` is a pool of connections that see the last committed state.
+//! - `head` knows where the log ends.
 //! - `by_type` keeps the streams of each type in the order of their last changesets.
 //! - `schema` is what the file holds, by version; `lock` keeps a second writing process out.
 //! - [`backup`] backs up a log while it is in use.
@@ -10,6 +11,7 @@
 mod backup;
 mod by_type;
 mod error;
+mod head;
 mod keys;
 mod lock;
 mod options;
@@ -20,15 +22,14 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::{
-    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, LogHead, LogId, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, LogHead, LogPage, LogQuery, Result,
+    StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use backup::backup;
+use head::Head;
 use lock::Lock;
 pub use options::{Durability, Options};
 use reader::Readers;
@@ -57,9 +58,7 @@ pub struct Store {
     /// if that one may write.
     readers: Readers,
     writer: Writer,
-    head: watch::Receiver<Checkpoint>,
-    log_id: LogId,
-    incarnation: Uuid,
+    head: Head,
     limit_bytes: usize,
 }
 
@@ -85,19 +84,8 @@ impl Store {
         let log_id = schema::log_id(&connection, &path)?;
         let readers = Readers::new(path.clone(), options.readers);
         let writer = Writer::start(connection, lock, &path, options)?;
-        let head = writer.head();
-        let incarnation = Uuid::new_v4();
-        Ok(Self { readers, writer, head, log_id, incarnation, limit_bytes: options.limit_bytes })
-    }
-
-    fn log_head(&self, at_least: Checkpoint) -> LogHead {
-        let checkpoint = at_least.max(*self.head.borrow());
-        LogHead { checkpoint, log_id: self.log_id, incarnation: self.incarnation }
-    }
-
-    async fn read_now(&self, query: LogQuery) -> Result<LogPage> {
-        let (changesets, next) = self.readers.run(move |connection| reader::log(connection, &query)).await?;
-        Ok(LogPage { changesets, next, head: self.log_head(next) })
+        let head = Head::new(log_id, writer.written());
+        Ok(Self { readers, writer, head, limit_bytes: options.limit_bytes })
     }
 }
 
@@ -143,21 +131,19 @@ impl EventStore for Store {
 #[async_trait]
 impl ChangesetLog for Store {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
-        let mut head = self.head.clone();
-        if *head.borrow_and_update() <= query.from {
+        let from = query.from;
+        if self.head.known().checkpoint <= from {
             if query.wait.is_zero() {
-                return Ok(LogPage {
-                    changesets: Vec::new(),
-                    next: query.from,
-                    head: self.log_head(Checkpoint::START),
-                });
+                return Ok(self.head.page(from, Vec::new(), from));
             }
-            let arrived = head.wait_for(|&head| head > query.from);
-            if let Ok(Err(_)) = tokio::time::timeout(query.wait, arrived).await {
-                return Err(writer::gone());
+            if let Ok(arrived) = tokio::time::timeout(query.wait, self.head.wait_past(from)).await {
+                arrived?;
             }
         }
-        self.read_now(query).await
+        let end = self.head.known().checkpoint;
+        let (changesets, next) =
+            self.readers.run(move |connection| reader::log(connection, &query, end)).await?;
+        Ok(self.head.page(from, changesets, next))
     }
 
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
@@ -167,10 +153,8 @@ impl ChangesetLog for Store {
 
     async fn head(&self) -> Result<LogHead> {
         // Both sides, so that a store that can't answer says so.
-        if self.head.has_changed().is_err() {
-            return Err(writer::gone());
-        }
-        let head = self.readers.run(schema::head).await?;
-        Ok(self.log_head(head))
+        self.head.is_growing()?;
+        let end = self.readers.run(schema::head).await?;
+        Ok(self.head.reached(end))
     }
 }

@@ -76,8 +76,12 @@ fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
     })
 }
 
-/// A page of the log, and where to go on.
-pub(super) fn log(connection: &Connection, query: &LogQuery) -> Result<(Vec<LogEntry>, Checkpoint), Failure> {
+/// A page of a log that reaches at least to `end`, and where to go on.
+pub(super) fn log(
+    connection: &Connection,
+    query: &LogQuery,
+    end: Checkpoint,
+) -> Result<(Vec<LogEntry>, Checkpoint), Failure> {
     let sql = format!("SELECT {COLUMNS} FROM changesets WHERE checkpoint >= ?1 ORDER BY checkpoint");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([query.from.get()])?;
@@ -86,7 +90,11 @@ pub(super) fn log(connection: &Connection, query: &LogQuery) -> Result<(Vec<LogE
     let mut bytes = 0;
     let (mut passed_over, mut passed_bytes) = (0, 0);
     while found.len() < query.limit.max(1) && passed_over < SCAN_ROWS_MAX && passed_bytes < SCAN_BYTES_MAX {
-        let Some(row) = rows.next()? else { break };
+        let Some(row) = rows.next()? else {
+            // What is missing before the end was deleted: nothing else takes its place.
+            next = next.max(end);
+            break;
+        };
         let indexed = changeset(row)?;
         let checkpoint = indexed.checkpoint;
         if !query.filter.is_all() && !query.filter.accepts(&indexed) {

@@ -35,7 +35,7 @@ const TAILS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 pub(super) struct Writer {
     jobs: Option<Sender<Job>>,
     room: Arc<Semaphore>,
-    head: watch::Receiver<Checkpoint>,
+    written: watch::Receiver<Checkpoint>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -63,7 +63,7 @@ impl Writer {
     pub(super) fn start(connection: Connection, lock: Lock, path: &Path, options: Options) -> Result<Self> {
         let next = schema::head(&connection).map_err(|failure| failure.at(path))?;
         let (jobs, queue) = channel();
-        let (publish, head) = watch::channel(next);
+        let (publish, written) = watch::channel(next);
         let mut appender = Appender {
             connection,
             next,
@@ -82,11 +82,12 @@ impl Writer {
                 source: Box::new(e),
             })?;
         let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX));
-        Ok(Self { jobs: Some(jobs), room, head, thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), room, written, thread: Some(thread) })
     }
 
-    pub(super) fn head(&self) -> watch::Receiver<Checkpoint> {
-        self.head.clone()
+    /// How far the writer has written.
+    pub(super) fn written(&self) -> watch::Receiver<Checkpoint> {
+        self.written.clone()
     }
 
     /// Puts a commit into the queue; waits while the queue is full.

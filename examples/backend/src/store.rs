@@ -195,20 +195,20 @@ impl Inner {
 
     fn read(&self, query: &LogQuery) -> LogPage {
         let state = self.state();
-        let mut page = LogPage { changesets: Vec::new(), next: query.from, head: self.log_head(&state) };
+        let (mut changesets, mut next) = (Vec::new(), query.from);
         let mut room = Room { count: query.limit, bytes: query.max_bytes };
         let from = usize::try_from(query.from.get()).unwrap_or(usize::MAX);
         for (place, changeset) in state.log.iter().enumerate().skip(from) {
             let checkpoint = Checkpoint::new(place as u64);
             if query.filter.accepts(changeset) {
-                if !room.takes(changeset) && !page.changesets.is_empty() {
+                if !room.takes(changeset) && !changesets.is_empty() {
                     break;
                 }
-                page.changesets.push(LogEntry { checkpoint, changeset: changeset.clone() });
+                changesets.push(LogEntry { checkpoint, changeset: changeset.clone() });
             }
-            page.next = checkpoint.next();
+            next = checkpoint.next();
         }
-        page
+        LogPage::new(query.from, changesets, next, self.log_head(&state))
     }
 }
 

@@ -49,6 +49,7 @@ mod memory {
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
+    use std::ops::Range;
     use std::sync::Arc;
 
     use ees_store::client::Client;
@@ -98,7 +99,77 @@ mod sqlite {
         async fn crash(self) -> Self {
             self.reopen().await
         }
+
+        async fn erase(&self, checkpoints: Range<u64>) -> bool {
+            crate::laws::sqlite::erase(&self.folder.path().join("log.db"), checkpoints);
+            true
+        }
     }
 
     ees_store::store_laws!(Remote);
+}
+
+#[cfg(feature = "postgres")]
+mod postgres {
+    use std::sync::Arc;
+
+    use ees_store::client::Client;
+    use ees_store::laws::{Capabilities, Subject, several};
+    use ees_store::{ChangesetLog, EventStore, postgres};
+    use ees_test_postgres::TestDatabase;
+
+    use crate::client::serving::Served;
+
+    /// One of several servers on one database.
+    struct Remote {
+        client: Arc<Client>,
+        _served: Served<postgres::Store>,
+        database: Arc<TestDatabase>,
+    }
+
+    impl Remote {
+        async fn open(database: Arc<TestDatabase>) -> Self {
+            let store = postgres::Store::connect(database.url()).await.unwrap();
+            let served = Served::with(store, |api| api).await;
+            Self { client: Arc::new(Client::new(&served.url()).unwrap()), _served: served, database }
+        }
+    }
+
+    impl Subject for Remote {
+        const CAPABILITIES: Capabilities = Capabilities {
+            keeps_given_times: false,
+            lists_types: false,
+            shares_log: true,
+            ..Capabilities::ALL
+        };
+
+        async fn new() -> Self {
+            Self::open(Arc::new(TestDatabase::new().await)).await
+        }
+
+        fn store(&self) -> Arc<dyn EventStore> {
+            self.client.clone()
+        }
+
+        fn log(&self) -> Arc<dyn ChangesetLog> {
+            self.client.clone()
+        }
+
+        async fn reopen(self) -> Self {
+            Self::open(self.database).await
+        }
+
+        async fn crash(self) -> Self {
+            self.reopen().await
+        }
+
+        async fn beside(&self) -> Option<Self> {
+            Some(Self::open(self.database.clone()).await)
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_page_ends_behind_its_head_whichever_server_is_asked() {
+        several::no_page_ends_behind_its_head_whichever_store_is_asked::<Remote>().await;
+    }
 }

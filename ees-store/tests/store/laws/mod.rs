@@ -3,4 +3,4 @@
 mod dynamodb;
 mod memory;
 mod postgres;
-mod sqlite;
+pub(crate) mod sqlite;

@@ -1,5 +1,6 @@
 //! The store in PostgreSQL keeps the laws, also with several stores on one log, and through pgbouncer.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ees_store::laws::{Capabilities, Subject};
@@ -72,6 +73,15 @@ impl<const POOLED: bool> Subject for Postgres<POOLED> {
 
     async fn beside(&self) -> Option<Self> {
         Some(Self::open(self.database.clone(), self.bouncer.clone(), self.name.clone()).await)
+    }
+
+    async fn erase(&self, Range { start, end }: Range<u64>) -> bool {
+        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
+        let sql =
+            format!("DELETE FROM ees_store.changesets WHERE checkpoint >= {start} AND checkpoint < {end}");
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        assert_eq!(done.rows_affected(), end - start);
+        true
     }
 }
 
