@@ -1,12 +1,17 @@
 //! A changeset as sub-commands print and export it: a line of JSON, or coloured text.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 use ees_store::{
-    Changeset, ChangesetId, Checkpoint, EventId, Json, LogEntry, StreamId, StreamType, Timestamp, json,
+    Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, Quarantined, StreamId, StreamType,
+    Timestamp, json,
 };
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::exit::Outcome;
 
 /// A changeset as a line of JSON. Has a checkpoint if it was read from the log, not from its stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) checkpoint: Option<Checkpoint>,
+    #[serde(deserialize_with = "adopted_id")]
     pub(crate) stream_id: StreamId,
     pub(crate) changeset_id: ChangesetId,
     pub(crate) first_event_id: EventId,
@@ -22,10 +28,69 @@ pub(crate) struct Record {
     pub(crate) stream_type: Option<StreamType>,
     pub(crate) events: Json,
     pub(crate) metadata: Json,
+    /// The number of events, where `events` does not show it: another system has stored them, or they can't be
+    /// read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event_count: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) quarantined: Option<Held>,
+}
+
+/// What a store holds of a changeset that can't be read. Two of them are the same whatever the reason: it
+/// depends on who looks.
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Held {
+    reason: String,
+    events: String,
+    metadata: String,
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.events, &self.metadata) == (&other.events, &other.metadata)
+    }
+}
+
+/// What an export has is imported, also an id that another system gave.
+fn adopted_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StreamId, D::Error> {
+    let text = Cow::<str>::deserialize(deserializer)?;
+    StreamId::adopted(&text).map_err(D::Error::custom)
+}
+
+impl Record {
+    /// The changeset's events, as its store has them.
+    pub(crate) fn events(&self) -> Outcome<Events> {
+        match (&self.quarantined, self.event_count) {
+            (Some(Held { reason, events, metadata }), count) => {
+                let quarantined = Quarantined::new(reason, events, metadata);
+                Ok(Events::quarantine(quarantined, count.unwrap_or_default()))
+            }
+            (None, Some(count)) => Ok(Events::adopted(self.events.clone(), count)),
+            (None, None) if self.events.as_str() == "[]" => Ok(Events::adopted(self.events.clone(), 0)),
+            (None, None) => Ok(Events::parse(self.events.as_str())?),
+        }
+    }
+
+    /// The record without what depends on the store that it was read from.
+    pub(crate) fn content(mut self) -> Self {
+        self.checkpoint = None;
+        if let Some(held) = &mut self.quarantined {
+            held.reason.clear();
+        }
+        self
+    }
 }
 
 impl From<Changeset> for Record {
     fn from(changeset: Changeset) -> Self {
+        let quarantined = changeset.events.quarantined().map(|quarantined| Held {
+            reason: quarantined.reason().to_owned(),
+            events: quarantined.events().to_owned(),
+            metadata: quarantined.metadata().to_owned(),
+        });
+        let events = changeset.events.as_json().cloned().unwrap_or_else(|_| Json::empty_array());
+        let is_counted = quarantined.is_none() && events.as_str().starts_with('[');
         Self {
             checkpoint: None,
             stream_id: changeset.stream_id,
@@ -33,8 +98,10 @@ impl From<Changeset> for Record {
             first_event_id: changeset.first_event_id,
             timestamp: changeset.timestamp,
             stream_type: changeset.stream_type,
-            events: changeset.events.as_json().clone(),
+            event_count: (!is_counted).then(|| changeset.events.count()),
+            events,
             metadata: changeset.metadata,
+            quarantined,
         }
     }
 }
@@ -48,6 +115,7 @@ impl From<LogEntry> for Record {
 const DIM: Style = Style::new().dimmed();
 const STREAM: Style = Style::new().bold();
 const TYPE: Style = AnsiColor::Cyan.on_default();
+const QUARANTINED: Style = AnsiColor::Red.on_default();
 
 /// A changeset as text: a line with its ids, then a line for each event.
 pub(crate) struct Pretty<'a> {
@@ -66,8 +134,14 @@ impl fmt::Display for Pretty<'_> {
             write!(f, " {DIM}of type{DIM:#} {TYPE}{stream_type}{TYPE:#}")?;
         }
         write!(f, " {DIM}{timestamp}{DIM:#}")?;
-        for (id, event) in self.changeset.numbered_events() {
-            write!(f, "\n       {}", PrettyEvent { id, event })?;
+        match self.changeset.numbered_events() {
+            Ok(mut events) => {
+                events.try_for_each(|(id, event)| write!(f, "\n       {}", PrettyEvent { id, event }))?;
+            }
+            Err(quarantined) => {
+                let (reason, events) = (Printable(quarantined.reason()), Printable(quarantined.events()));
+                write!(f, "\n       {QUARANTINED}quarantined{QUARANTINED:#}: {reason}: {events}")?;
+            }
         }
         if metadata.as_str() != "{}" {
             write!(f, "\n       {DIM}metadata {}{DIM:#}", Printable(metadata.as_str()))?;

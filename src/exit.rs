@@ -20,7 +20,7 @@ Exit codes:
   6  the server is unreachable or temporarily unavailable
   7  not authorized
   8  timed out
-  9  the verification found differences";
+  9  the verification found differences, or the check faults";
 
 /// The kinds of failure. The numbers are for scripts: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

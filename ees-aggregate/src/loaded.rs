@@ -53,12 +53,13 @@ impl<A: Aggregate> Loaded<A> {
             return Err(Error::WrongType { stream_id, found: other.clone(), wanted: A::TYPE });
         }
         let all = Filter::default();
-        for (event_id, text) in changeset.numbered_events() {
-            let read = reading.read::<A::Event>(text, &all).map_err(|reason| Error::Unreadable {
-                stream_id: self.stream_id.clone(),
-                event_id,
-                reason,
-            })?;
+        let unreadable = |event_id, reason| {
+            let stream_id = changeset.stream_id.clone();
+            Error::Unreadable { stream_id, event_id, reason }
+        };
+        let events = changeset.numbered_events();
+        for (event_id, text) in events.map_err(|it| unreadable(changeset.first_event_id, it.to_string()))? {
+            let read = reading.read::<A::Event>(text, &all).map_err(|reason| unreadable(event_id, reason))?;
             if let Some(event) = read {
                 self.state.apply(&event);
             }

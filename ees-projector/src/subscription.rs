@@ -21,12 +21,25 @@ pub struct Subscription {
     /// How to read events: the upcasters for old events, and whether unknown types are skipped (the default)
     /// or refused.
     pub reading: Reading,
+    /// Whether each changeset is given once, instead of its events: see
+    /// [`to_whole_changesets`](Self::to_whole_changesets).
+    pub whole_changesets: bool,
 }
 
 impl Subscription {
     /// Subscribes to the changesets that pass the filter.
     pub fn to(filter: Filter) -> Self {
         Self { filter, ..Self::default() }
+    }
+
+    /// Subscribes to whole changesets: each is given once, whatever it holds. The event is read from `null`
+    /// (`IgnoredAny` or `()` can be), and [`Recorded::changeset`](crate::Recorded::changeset) is the changeset.
+    ///
+    /// So changesets are given that hold no event, because another system has stored them, and quarantined
+    /// ones.
+    #[must_use]
+    pub fn to_whole_changesets(self) -> Self {
+        Self { whole_changesets: true, ..self }
     }
 
     /// Sets how events are read.

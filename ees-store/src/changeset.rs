@@ -1,7 +1,7 @@
 //! What one commit appended to one stream.
 
 use crate::json::{self, Json};
-use crate::{ChangesetId, Checkpoint, EventId, StreamId, StreamType, Timestamp};
+use crate::{ChangesetId, Checkpoint, EventId, Quarantined, StreamId, StreamType, Timestamp};
 
 /// What one commit appended to one stream: one or more events, and metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,17 +25,25 @@ pub struct Changeset {
 impl Changeset {
     /// The number of its last event in the stream.
     pub fn last_event_id(&self) -> EventId {
-        EventId::new(self.first_event_id.get() + self.events.count() - 1)
+        EventId::new(self.first_event_id.get().saturating_add(self.events.count()).saturating_sub(1))
     }
 
     /// Its events, each with its number in the stream.
-    pub fn numbered_events(&self) -> impl Iterator<Item = (EventId, &str)> {
-        (self.first_event_id.get()..).map(EventId::new).zip(self.events.iter())
+    ///
+    /// # Errors
+    /// [`Quarantined`] when the changeset can't be read.
+    pub fn numbered_events(&self) -> Result<impl Iterator<Item = (EventId, &str)>, Quarantined> {
+        Ok((self.first_event_id.get()..).map(EventId::new).zip(self.events.iter()?))
+    }
+
+    /// The text of its metadata as it is stored: JSON, unless the changeset can't be read.
+    pub fn metadata_as_stored(&self) -> &str {
+        self.events.quarantined().map_or(self.metadata.as_str(), Quarantined::metadata)
     }
 
     /// The size of its events and metadata in bytes, as stored.
     pub fn size_bytes(&self) -> usize {
-        self.events.as_json().as_str().len() + self.metadata.as_str().len()
+        self.events.as_stored().len() + self.metadata.as_str().len()
     }
 }
 
@@ -61,17 +69,17 @@ impl std::ops::Deref for LogEntry {
     }
 }
 
-/// The events of one changeset: at least one, each any JSON.
+/// The events of one changeset: at least one, each any JSON. Or the reason why they can't be read.
 ///
 /// ```
 /// use ees_store::Events;
 /// let events = Events::parse(r#"[{"type": "opened"}, 7]"#)?;
-/// assert_eq!(events.iter().collect::<Vec<_>>(), [r#"{"type":"opened"}"#, "7"]);
-/// # Ok::<(), ees_store::InvalidJson>(())
+/// assert_eq!(events.iter()?.collect::<Vec<_>>(), [r#"{"type":"opened"}"#, "7"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Events {
-    array: Json,
+    body: Result<Json, Quarantined>,
     count: u64,
 }
 
@@ -106,28 +114,62 @@ impl Events {
         if count == 0 {
             return refuse("`events` must hold at least one event");
         }
-        Ok(Self { array, count })
+        Ok(Self { body: Ok(array), count })
     }
 
     /// Events that were checked and counted before they were stored.
     #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb", feature = "client"))]
     pub(crate) fn stored(array: &str, count: u64) -> Self {
-        Self { array: Json::stored(array), count }
+        Self { body: Ok(Json::stored(array)), count }
     }
 
-    /// The number of events; at least one.
+    /// What another system has stored: any JSON, with the number of events that it counted there. What is not
+    /// an array holds no event that can be read.
+    ///
+    /// For importing a log. A store accepts it from a program, but not over HTTP.
+    pub fn adopted(json: Json, count: u64) -> Self {
+        Self { body: Ok(json), count }
+    }
+
+    /// Events that can't be read, and their number as far as it is known.
+    ///
+    /// For importing a log, and for a backend of your own.
+    pub fn quarantine(quarantined: Quarantined, count: u64) -> Self {
+        Self { body: Err(quarantined), count }
+    }
+
+    /// The number of events: at least one, unless another system has stored them.
     pub fn count(&self) -> u64 {
         self.count
     }
 
+    /// Why they can't be read; `None` if they can.
+    pub fn quarantined(&self) -> Option<&Quarantined> {
+        self.body.as_ref().err()
+    }
+
     /// The JSON array.
-    pub fn as_json(&self) -> &Json {
-        &self.array
+    ///
+    /// # Errors
+    /// [`Quarantined`] when they can't be read.
+    pub fn as_json(&self) -> Result<&Json, Quarantined> {
+        self.body.as_ref().map_err(Clone::clone)
+    }
+
+    /// The text as it is stored: JSON, unless they can't be read.
+    pub fn as_stored(&self) -> &str {
+        match &self.body {
+            Ok(json) => json.as_str(),
+            Err(quarantined) => quarantined.events(),
+        }
     }
 
     /// The JSON text of each event, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        json::elements(self.array.as_str())
+    ///
+    /// # Errors
+    /// [`Quarantined`] when they can't be read.
+    pub fn iter(&self) -> Result<impl Iterator<Item = &str>, Quarantined> {
+        Ok(json::elements(self.as_json()?.as_str()))
     }
 }
 
@@ -141,7 +183,7 @@ mod tests {
             assert!(Events::parse(bad).is_err(), "{bad}");
         }
         let events = Events::parse(" [ 1 , [2,3] ] ").unwrap();
-        assert_eq!((events.count(), events.as_json().as_str()), (2, "[1,[2,3]]"));
+        assert_eq!((events.count(), events.as_stored()), (2, "[1,[2,3]]"));
     }
 
     #[test]

@@ -61,6 +61,17 @@ impl StreamId {
         }
     }
 
+    /// An id that another system gave: any non-empty text that is not the store's own. For importing a log.
+    ///
+    /// # Errors
+    /// [`InvalidName`] when it is empty or reserved.
+    pub fn adopted(text: &str) -> Result<Self, InvalidName> {
+        if text.is_empty() || text.starts_with(Self::RESERVED_PREFIX) {
+            return Self::new(text);
+        }
+        Ok(Self(text.into()))
+    }
+
     /// An id that was checked before it was stored.
     #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb", feature = "client"))]
     pub(crate) fn stored(text: &str) -> Self {

@@ -66,6 +66,11 @@ impl Json {
         Self(text.into())
     }
 
+    /// `[]`.
+    pub fn empty_array() -> Self {
+        Self("[]".into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -30,7 +30,7 @@
 //! let account = store.read_stream(StreamQuery::all("account/42".parse()?)).await?;
 //! assert_eq!(account.changesets.len(), 2);
 //! let page = store.read(LogQuery::from(Checkpoint::START, 100)).await?;
-//! assert_eq!(page.changesets[1].events.iter().next(), Some(r#"{"type":"deposited","cents":500}"#));
+//! assert_eq!(page.changesets[1].events.iter()?.next(), Some(r#"{"type":"deposited","cents":500}"#));
 //! # Ok(())
 //! # }
 //! ```
@@ -85,6 +85,7 @@ pub mod json;
 mod log;
 pub mod pages;
 pub mod publish;
+mod quarantine;
 mod statistics;
 mod store;
 mod timestamp;
@@ -116,6 +117,7 @@ pub use filter::Filter;
 pub use id::{ChangesetId, Checkpoint, EventId, InvalidName, StreamId, StreamType};
 pub use json::{InvalidJson, Json};
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
+pub use quarantine::Quarantined;
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -1,6 +1,6 @@
 //! The size of the log, in four numbers.
 
-use ees_projector::{Fold, Recorded};
+use ees_projector::{Fold, Recorded, Subscription};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -103,26 +103,31 @@ impl Fold for Statistics {
         Self::NAME
     }
 
+    /// Also changesets without events, and those that can't be read: they are counted too.
+    fn subscription(&self) -> Subscription {
+        Subscription::default().to_whole_changesets()
+    }
+
     fn key(&self, _: Recorded<'_, IgnoredAny>) -> Option<&'static str> {
         Some(Self::KEY)
     }
 
-    fn fold(&self, totals: Option<Totals>, event: Recorded<'_, IgnoredAny>) -> Option<Totals> {
-        let mut totals = totals.unwrap_or_default();
-        totals.total_events += 1;
-        if event.begins_changeset() {
-            let length = event.changeset_id().get();
-            totals.total_changesets += 1;
-            totals.total_streams += u64::from(length == 1);
-            totals.max_stream_length = totals.max_stream_length.max(length);
-        }
-        Some(totals)
+    fn fold(&self, totals: Option<Totals>, recorded: Recorded<'_, IgnoredAny>) -> Option<Totals> {
+        let totals = totals.unwrap_or_default();
+        let length = recorded.changeset_id().get();
+        Some(Totals {
+            total_streams: totals.total_streams + u64::from(length == 1),
+            total_changesets: totals.total_changesets + 1,
+            total_events: totals.total_events + recorded.changeset().events.count(),
+            max_stream_length: totals.max_stream_length.max(length),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use ees_projector::testkit::given;
+    use ees_store::{Events, Json, Quarantined};
     use serde_json::json;
 
     use super::*;
@@ -132,6 +137,20 @@ mod tests {
         let three = || [json!(1), json!({"type": "x"}), json!(null)];
         let history = given([]).and("a", three()).and("b", three()).and("a", three());
         let totals = Totals { total_streams: 2, total_changesets: 3, total_events: 9, max_stream_length: 2 };
+        history.fold(Statistics).await.expect([("all", totals)]);
+        history.check_fold(|| Statistics).await;
+    }
+
+    #[tokio::test]
+    async fn a_changeset_without_readable_events_is_a_changeset() {
+        let adopted = |text: &str, count| Events::adopted(Json::parse(text).unwrap(), count);
+        let quarantined = Events::quarantine(Quarantined::new("not JSON", "[NaN]", "{}"), 1);
+        let history = given([("a", json!(1))])
+            .and_stored("a", adopted("[]", 0))
+            .and_stored("a", quarantined)
+            .and_stored("object", adopted(r#"{"x":1,"y":2}"#, 2))
+            .and_stored("text", adopted("\"abc\"", 3));
+        let totals = Totals { total_streams: 3, total_changesets: 5, total_events: 7, max_stream_length: 3 };
         history.fold(Statistics).await.expect([("all", totals)]);
         history.check_fold(|| Statistics).await;
     }

@@ -1,6 +1,6 @@
 //! A list of all streams.
 
-use ees_projector::{Fold, Order, Recorded};
+use ees_projector::{Fold, Order, Recorded, Subscription};
 use ees_store::{StreamType, Timestamp};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,11 @@ impl Fold for StreamCatalogue {
         Order::Stream
     }
 
+    /// Also changesets without events, and those that can't be read: their streams are listed too.
+    fn subscription(&self) -> Subscription {
+        Subscription::default().to_whole_changesets()
+    }
+
     fn key(&self, event: Recorded<'_, IgnoredAny>) -> Option<String> {
         Some(event.stream_id().to_string())
     }
@@ -53,7 +58,7 @@ impl Fold for StreamCatalogue {
         Some(CatalogueEntry {
             stream_type: event.stream_type().cloned(),
             changesets: event.changeset_id().get(),
-            events: event.event_id.get(),
+            events: event.changeset().last_event_id().get(),
             first_commit,
             last_commit: event.timestamp(),
         })

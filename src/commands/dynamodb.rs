@@ -38,7 +38,13 @@ enum Command {
         unprotected: bool,
     },
     /// Check that a table has what a store requires, and what it should have
-    Check(Table),
+    Check {
+        #[command(flatten)]
+        table: Table,
+        /// Read the whole table, too (half a read unit for 4 KB), and list the changesets that can't be read
+        #[arg(long)]
+        bodies: bool,
+    },
     /// Show what 1,000 changesets cost in calls and capacity units, by operation
     Cost {
         /// The size of a changeset's events and metadata in bytes
@@ -81,7 +87,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
             create_for_read_models(table.into(), output).await
         }
         Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
-        Command::Check(table) => check(table.into(), output).await,
+        Command::Check { table, bodies } => check(table.into(), bodies, output).await,
         Command::Cost { bytes, whole_copies } => cost(bytes, whole_copies, output),
         Command::Adopt(table) => adopt(table.into(), output).await,
         Command::Sweep(table) => sweep(table.into(), output).await,
@@ -102,7 +108,7 @@ async fn create_for_read_models(table: DynamoDbTable, output: &mut Output) -> Ou
     output.either(&json!({ "table": table.name, "made": created }), format!("{}: {result}", table.name))
 }
 
-async fn check(table: DynamoDbTable, output: &mut Output) -> Outcome {
+async fn check(table: DynamoDbTable, bodies: bool, output: &mut Output) -> Outcome {
     let checks = dynamodb::check(&table.sdk_config().await, &table.name).await.map_err(table_failure)?;
     for check in &checks {
         let dynamodb::Check { what, is_well, detail } = check;
@@ -112,7 +118,27 @@ async fn check(table: DynamoDbTable, output: &mut Output) -> Outcome {
             format!("{mark}  {what}: {detail}"),
         )?;
     }
-    Ok(())
+    if bodies { check_bodies(table, output).await } else { Ok(()) }
+}
+
+async fn check_bodies(table: DynamoDbTable, output: &mut Output) -> Outcome {
+    let mut quarantined = Vec::new();
+    let config = table.sdk_config().await;
+    let changesets = dynamodb::check_bodies(&config, &table.name, |changeset, why| {
+        quarantined.push((changeset.stream_id.clone(), changeset.changeset_id, why.reason().to_owned()));
+    });
+    let changesets = changesets.await.map_err(table_failure)?;
+    for (stream_id, changeset_id, reason) in &quarantined {
+        output.either(
+            &json!({ "stream_id": stream_id, "changeset_id": changeset_id, "quarantined": reason }),
+            format!("check  changeset {changeset_id} of stream {stream_id:?} is quarantined: {reason}"),
+        )?;
+    }
+    let count = quarantined.len();
+    output.either(
+        &json!({ "what": "bodies", "is_well": count == 0, "detail": format!("{count} of {changesets} are quarantined") }),
+        format!("{}  bodies: {count} of {changesets} are quarantined", if count == 0 { "ok   " } else { "check" }),
+    )
 }
 
 fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
@@ -140,16 +166,17 @@ async fn adopt(table: DynamoDbTable, output: &mut Output) -> Outcome {
         changesets = now;
     });
     let adopted = adopted.await.map_err(table_failure)?;
-    let dynamodb::Adopted { is_known, changesets, head, holes, indexed, calls, read_units } = adopted;
+    let dynamodb::Adopted { is_known, changesets, head, holes, quarantined, indexed, calls, read_units } = adopted;
     let result = if is_known { "already adopted" } else { "adopted" };
     output.either(
         &json!({
             "table": table.name, "is_known": is_known, "changesets": changesets, "head": head, "holes": holes,
-            "indexed": indexed, "calls": calls, "read_units": read_units,
+            "quarantined": quarantined, "indexed": indexed, "calls": calls, "read_units": read_units,
         }),
         format!(
-            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {indexed} changesets \
-             had no checkpoint and have one now\n  {calls} calls, {read_units} read units",
+            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {quarantined} changesets \
+             can't be read, and are quarantined\n  {indexed} changesets had no checkpoint and have one now\n  \
+             {calls} calls, {read_units} read units",
             table.name
         ),
     )

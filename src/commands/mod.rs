@@ -10,6 +10,7 @@
 
 mod api_key;
 mod backup;
+mod check;
 mod commit;
 mod completions;
 #[cfg(feature = "sns")]
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Import(import::Arguments),
     Export(export::Arguments),
     Backup(backup::Arguments),
+    Check(check::Arguments),
     Projections(projections::Arguments),
     Effects(effects::Arguments),
     #[cfg(feature = "sns")]
@@ -69,6 +71,7 @@ impl Command {
             Self::Import(arguments) => Box::pin(import::run(arguments, output)).await,
             Self::Export(arguments) => export::run(arguments, output).await,
             Self::Backup(arguments) => backup::run(&arguments, output),
+            Self::Check(arguments) => check::run(arguments, output).await,
             Self::Projections(arguments) => projections::run(arguments, output).await,
             Self::Effects(arguments) => effects::run(arguments, output).await,
             #[cfg(feature = "sns")]

@@ -75,7 +75,10 @@ async fn events(client: &Client, arguments: Arguments, output: &mut Output) -> O
         && let Some(changeset) = changesets.try_next().await?
     {
         let selected = |id: &EventId| *id >= first && last.is_none_or(|last| *id <= last);
-        for (id, event) in changeset.numbered_events().filter(|(id, _)| selected(id)).take(left) {
+        let at = || format!("changeset {} of stream \"{}\"", changeset.changeset_id, changeset.stream_id);
+        let numbered = changeset.numbered_events();
+        let numbered = numbered.map_err(|quarantined| Failure::bad_input(quarantined).at(at()))?;
+        for (id, event) in numbered.filter(|(id, _)| selected(id)).take(left) {
             left -= 1;
             if output.is_json() {
                 let data: &RawValue = serde_json::from_str(event).map_err(Failure::other)?;

@@ -125,7 +125,7 @@ fn seal(key: &Key, schema: &str, at: &Changeset, state: &str) -> [u8; 32] {
         key.aggregate,
         schema,
         at.stream_id.as_str(),
-        at.events.as_json().as_str(),
+        at.events.as_stored(),
         at.metadata.as_str(),
         state,
     ];

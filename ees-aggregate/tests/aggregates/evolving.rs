@@ -26,7 +26,7 @@ pub(crate) async fn new_events_say_which_version_they_are(store: Arc<Rigged>) {
     wallets.execute(&of, &WalletEvent::Opened { owner: "ada".to_owned() }).await.unwrap();
     wallets.execute(&of, &WalletEvent::Deposited { cents: 7 }).await.unwrap();
     let page = store.read_stream(StreamQuery::all(of.clone())).await.unwrap();
-    let stored: Vec<_> = page.changesets.iter().map(|it| it.events.as_json().as_str()).collect();
+    let stored: Vec<_> = page.changesets.iter().map(|it| it.events.as_stored()).collect();
     let expected =
         [r#"[{"type":"opened","owner":"ada"}]"#, r#"[{"version":2,"type":"deposited","cents":7}]"#];
     assert_eq!(stored, expected);

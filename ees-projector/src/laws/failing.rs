@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use ees_store::Checkpoint;
 
 use super::Subject;
-use super::support::{ChangingLog, Journal, fresh, note, settings, start};
-use crate::{PausedBy, State};
+use super::support::{ChangingLog, Journal, fresh, note, parking, settings, start};
+use crate::{Parking, PausedBy, State};
 
 /// A changeset that fails pauses the projection before it, with the reason; it goes on when resumed.
 pub async fn a_failing_changeset_pauses_the_projection_before_it<S: Subject>() {
@@ -93,4 +93,36 @@ pub async fn what_a_failing_batch_wrote_does_not_stay<S: Subject>() {
     bench.paused().await;
     // The journal writes before it fails.
     assert_eq!(bench.subject.table("journal").await.len(), 0);
+}
+
+/// A changeset that nobody can read is a failure, and an operator may skip it.
+pub async fn a_quarantined_changeset_is_a_failure_until_it_is_skipped<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    log.append("s", &note("1")).await;
+    let place = log.append_quarantined("s", 2).await;
+    log.append("s", &note("3")).await;
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    let status = bench.paused().await;
+    assert_eq!(status.checkpoint, place);
+    let reason = status.pause.unwrap().reason;
+    assert!(reason.contains("quarantined") && reason.contains("told to be"), "{reason}");
+    bench.handle().skip("journal", place, "lost").await.unwrap();
+    bench.handle().resume("journal", "skipped").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("s").await.unwrap(), "1 3");
+}
+
+/// Where failures park, only the stream of a quarantined changeset waits.
+pub async fn a_quarantined_changeset_parks_its_stream<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    log.append("s", &note("1")).await;
+    log.append_quarantined("s", 2).await;
+    log.append("s", &note("3")).await;
+    log.append("other", &note("4")).await;
+    let bench = start(&log, &subject, &Journal::new(), parking(Parking::default()));
+    bench.caught_up().await;
+    assert_eq!((bench.texts("s").await.unwrap(), bench.texts("other").await.unwrap()), ("1".into(), "4".into()));
+    let parked = bench.handle().parked("journal").await.unwrap();
+    assert_eq!((parked.len(), parked[0].stream_id.as_str(), parked[0].changesets), (1, "s", 2));
+    assert!(parked[0].error.contains("quarantined"), "{}", parked[0].error);
 }

@@ -39,6 +39,8 @@ macro_rules! database_laws {
                 an_unreadable_event_is_a_failure_not_a_skip
                 a_panic_is_a_failure
                 what_a_failing_batch_wrote_does_not_stay
+                a_quarantined_changeset_is_a_failure_until_it_is_skipped
+                a_quarantined_changeset_parks_its_stream
             }
             log_replaced {
                 another_log_is_noticed_before_anything_is_applied

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Filter, LogHead, LogPage,
-    LogQuery, Result, StreamId, StreamQuery, memory,
+    LogQuery, Quarantined, Result, StreamId, StreamQuery, memory,
 };
 use serde::Deserialize;
 
@@ -45,6 +45,15 @@ impl ChangingLog {
     /// Appends one event to a stream, whatever its length; its place.
     pub(super) async fn append(&self, stream: &str, event: &str) -> Checkpoint {
         append(&self.store(), stream, event).await
+    }
+
+    /// Appends a changeset with this number that nobody can read; its place.
+    pub(super) async fn append_quarantined(&self, stream: &str, changeset_id: u64) -> Checkpoint {
+        let quarantined = Quarantined::new("it was told to be", "[NaN]", "{}");
+        let events = Events::quarantine(quarantined, 1);
+        let expectation = Expectation::LastChangeset((changeset_id - 1).into());
+        let commit = Commit::new(stream.parse().unwrap(), expectation, events);
+        self.store().commit(commit).await.unwrap().checkpoint.unwrap()
     }
 }
 

@@ -206,7 +206,7 @@ where
 }
 
 fn stamped(upcasters: &Upcasters, events: Events) -> Result<Events, BoxError> {
-    let stamped: Vec<Cow<'_, str>> = events.iter().map(|event| upcasters.stamped(event)).collect();
+    let stamped: Vec<Cow<'_, str>> = events.iter()?.map(|event| upcasters.stamped(event)).collect();
     if stamped.iter().all(|event| matches!(event, Cow::Borrowed(_))) {
         return Ok(events);
     }

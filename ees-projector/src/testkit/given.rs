@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, StreamId, memory as store};
+use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, InvalidJson, StreamId, memory as store};
 use serde_json::Value;
 
 use crate::database::Database;
@@ -29,14 +29,23 @@ pub fn given<'a>(events: impl IntoIterator<Item = (&'a str, Value)>) -> Given {
 /// A history of changesets to run projections on. Create it with [`given`].
 #[derive(Clone, Debug)]
 pub struct Given {
-    changesets: Vec<(String, Vec<Value>)>,
+    changesets: Vec<(String, Result<Events, InvalidJson>)>,
 }
 
 impl Given {
     /// Appends a changeset with several events.
     #[must_use]
     pub fn and(mut self, stream: &str, events: impl IntoIterator<Item = Value>) -> Self {
-        self.changesets.push((stream.to_owned(), events.into_iter().collect()));
+        let events: Vec<Value> = events.into_iter().collect();
+        self.changesets.push((stream.to_owned(), Events::of(&events)));
+        self
+    }
+
+    /// Appends a changeset that a store may hold, but would not take from a client: see [`Events::adopted`] and
+    /// [`Events::quarantine`].
+    #[must_use]
+    pub fn and_stored(mut self, stream: &str, events: Events) -> Self {
+        self.changesets.push((stream.to_owned(), Ok(events)));
         self
     }
 
@@ -76,7 +85,7 @@ impl Given {
             let last = last.entry(stream).or_default();
             let commit = || -> Result<Commit, Box<dyn std::error::Error>> {
                 let expectation = Expectation::LastChangeset((*last).into());
-                Ok(Commit::new(StreamId::new(stream)?, expectation, Events::of(events)?))
+                Ok(Commit::new(StreamId::new(stream)?, expectation, events.clone()?))
             };
             match commit() {
                 Ok(commit) => {

@@ -45,7 +45,28 @@ impl Batch {
         let mut decoded = Vec::<E>::with_capacity(page.changesets.len());
         let mut unreadable = BTreeMap::new();
         for (changeset, entry) in page.changesets.iter().enumerate() {
-            for (event_id, text) in entry.numbered_events() {
+            if subscription.whole_changesets {
+                let event_id = entry.first_event_id;
+                match serde_json::from_str("null") {
+                    Ok(event) => {
+                        events.push(EventRef { changeset, event_id });
+                        decoded.push(event);
+                    }
+                    Err(error) => {
+                        unreadable.insert(changeset, UnreadableEvent { event_id, reason: error.to_string() });
+                    }
+                }
+                continue;
+            }
+            let numbered = match entry.numbered_events() {
+                Ok(numbered) => numbered,
+                Err(quarantined) => {
+                    let event_id = entry.first_event_id;
+                    unreadable.insert(changeset, UnreadableEvent { event_id, reason: quarantined.to_string() });
+                    continue;
+                }
+            };
+            for (event_id, text) in numbered {
                 match guarded(text, subscription) {
                     Ok(Some(event)) => {
                         events.push(EventRef { changeset, event_id });
@@ -129,7 +150,7 @@ impl Batch {
 
 /// Decodes an event. A panic in the type's own code is an unreadable event and does not end the worker.
 fn guarded<E: DeserializeOwned>(text: &str, subscription: &Subscription) -> Result<Option<E>, String> {
-    let Subscription { filter, reading } = subscription;
+    let Subscription { filter, reading, .. } = subscription;
     // Unwind safe: the filter and the upcasters are only read.
     std::panic::catch_unwind(AssertUnwindSafe(|| reading.read(text, filter)))
         .unwrap_or_else(|_| Err("decoding the event panicked".to_owned()))

@@ -195,7 +195,7 @@ async fn whole_log(day: &Day) -> Vec<LogEntry> {
 /// Each event with its place, in the order of the log.
 fn texts(log: &[LogEntry]) -> Vec<(u64, String)> {
     let of = |it: &LogEntry| {
-        let texts = it.events.iter().map(|text| serde_json::from_str(text).unwrap());
+        let texts = it.events.iter().unwrap().map(|text| serde_json::from_str(text).unwrap());
         texts.map(|text| (it.checkpoint.get(), text)).collect::<Vec<_>>()
     };
     log.iter().flat_map(of).collect()
@@ -226,7 +226,7 @@ async fn everything_at_once(seed: u64) {
     let log = whole_log(&day).await;
     let mut streams = BTreeMap::<String, u64>::new();
     for it in &log {
-        *streams.entry(it.stream_id.to_string()).or_default() += it.events.iter().count() as u64;
+        *streams.entry(it.stream_id.to_string()).or_default() += it.events.iter().unwrap().count() as u64;
     }
     for (stream, events) in streams {
         let (applied, next) =

@@ -58,7 +58,7 @@ fn messages(changesets: &[Changeset]) -> SqsEvent {
     let record = |(number, changeset): (usize, &Changeset)| {
         json!({
             "messageId": number.to_string(), "receiptHandle": "r", "md5OfBody": "",
-            "body": Message::of_changeset(changeset).body(),
+            "body": Message::of_changeset(changeset).unwrap().body(),
             "attributes": {"MessageGroupId": group_id(&changeset.stream_id), "ApproximateReceiveCount": "1"},
             "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "eu-central-1", "eventSourceARN": "arn",
         })
@@ -176,7 +176,7 @@ impl Desk {
         let rows = sqlite::Database::open(folder.path().join("rows.db")).unwrap();
         let queue = bus.queue("mine", &[]).await;
         for (number, changeset) in all(&log).await.iter().enumerate() {
-            let message = Message::of_changeset(changeset);
+            let message = Message::of_changeset(changeset).unwrap();
             let send = bus.sqs.send_message().queue_url(&queue).message_body(message.body());
             let send = send.message_group_id(message.group_id()).message_deduplication_id(number.to_string());
             send.send().await.unwrap();

@@ -193,7 +193,7 @@ pub fn messages(bodies: &[(&str, String)]) -> SqsEvent {
 }
 
 pub fn message_of(changeset: &Changeset) -> (&str, String) {
-    (changeset.stream_id.as_str(), Message::of_changeset(changeset).body().to_owned())
+    (changeset.stream_id.as_str(), Message::of_changeset(changeset).unwrap().body().to_owned())
 }
 
 pub fn failures(response: &SqsBatchResponse) -> Vec<&str> {
@@ -225,7 +225,7 @@ pub fn item_of(changeset: &Changeset) -> Value {
     let number = |number: u64| json!({"N": number.to_string()});
     json!({
         "stream_id": {"S": changeset.stream_id}, "changeset_id": number(changeset.changeset_id.get()),
-        "events": {"S": changeset.events.as_json().as_str()}, "metadata": {"S": changeset.metadata.as_str()},
+        "events": {"S": changeset.events.as_stored()}, "metadata": {"S": changeset.metadata.as_str()},
         "timestamp": {"S": Timestamp::now().to_string()},
         "first_event_id": number(changeset.first_event_id.get()),
         "last_event_id": number(changeset.last_event_id().get()),

@@ -57,7 +57,8 @@ fn call_of(commit: &Commit) -> Result<Call> {
         encoded(commit.stream_id.as_str()),
         commit.expectation.number()
     );
-    let body = format!("{{\"events\":{},\"metadata\":{}}}", commit.events.as_json(), commit.metadata);
+    let events = commit.events.as_json().map_err(|error| Error::InvalidRequest(error.to_string()))?;
+    let body = format!("{{\"events\":{events},\"metadata\":{}}}", commit.metadata);
     // Without a key of its own it still gets one: then it is safe to send again.
     let key = commit.idempotency_key.clone().unwrap_or_else(IdempotencyKey::random);
     let call = Call::post(path, body)

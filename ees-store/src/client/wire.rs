@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, LogHead, LogId, LogPage, StreamId,
-    StreamPage, StreamType, Timestamp, json,
+    Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, LogHead, LogId, LogPage,
+    Quarantined, StreamId, StreamPage, StreamType, Timestamp, json,
 };
 
 /// What a commit is answered with.
@@ -69,17 +69,26 @@ struct Entry<'a> {
     events: &'a RawValue,
     #[serde(borrow)]
     metadata: &'a RawValue,
+    event_count: Option<u64>,
+    quarantined: Option<Held>,
 }
 
 impl Entry<'_> {
     /// What the server has checked is not checked again: its answers are valid JSON without white space.
     fn changeset(self, stream_id: StreamId) -> Changeset {
-        let events = self.events.get();
+        let text = self.events.get();
+        let count = self.event_count.unwrap_or_else(|| json::elements(text).count() as u64);
+        let events = match self.quarantined {
+            Some(Held { reason, events, metadata }) => {
+                Events::quarantine(Quarantined::new(reason, events, metadata), count)
+            }
+            None => Events::stored(text, count),
+        };
         Changeset {
             stream_id,
             changeset_id: self.changeset_id,
             first_event_id: self.first_event_id,
-            events: Events::stored(events, json::elements(events).count() as u64),
+            events,
             metadata: Json::stored(self.metadata.get()),
             timestamp: self.timestamp,
             stream_type: self.stream_type.map(|Name(name)| StreamType::stored(&name)),
@@ -102,6 +111,8 @@ struct Placed<'a> {
     events: &'a RawValue,
     #[serde(borrow)]
     metadata: &'a RawValue,
+    event_count: Option<u64>,
+    quarantined: Option<Held>,
 }
 
 impl<'a> Placed<'a> {
@@ -113,12 +124,22 @@ impl<'a> Placed<'a> {
             stream_type: self.stream_type,
             events: self.events,
             metadata: self.metadata,
+            event_count: self.event_count,
+            quarantined: self.quarantined,
         };
         LogEntry {
             checkpoint: self.checkpoint,
             changeset: entry.changeset(StreamId::stored(&self.stream_id)),
         }
     }
+}
+
+/// A changeset that the store can't read.
+#[derive(Deserialize)]
+struct Held {
+    reason: String,
+    events: String,
+    metadata: String,
 }
 
 /// Borrowed where it can be, which serde does not do for a `Cow` within an `Option`.

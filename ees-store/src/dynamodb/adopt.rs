@@ -11,9 +11,9 @@ use uuid::Uuid;
 use super::counter::{self, Counter};
 use super::error::failed;
 use super::holes::Seen;
-use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, number, text};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID, number, text};
 use super::options::Options;
-use super::table::{Table, names};
+use super::table::Table;
 use super::worker::Worker;
 use super::{identity, sweep};
 use crate::{Checkpoint, Error, Result};
@@ -26,6 +26,7 @@ const IS_SCANNED: &str = "is_scanned";
 /// Where the order ended when the scan began.
 const ENDED_AT: &str = "ended_at";
 const CHANGESETS: &str = "changesets";
+const QUARANTINED: &str = "quarantined";
 const SEEN: &str = "seen";
 const PIECES: &str = "pieces";
 const RUN: &str = "run";
@@ -45,6 +46,9 @@ pub struct Adopted {
     pub head: Checkpoint,
     /// The number of checkpoints before `head` without a changeset.
     pub holes: u64,
+    /// The number of changesets that can't be read: readers get them as quarantined. `ees dynamodb check
+    /// --bodies` names them. Not counted again in a table that was adopted before.
+    pub quarantined: u64,
     /// The number of changesets that had no checkpoint, and got one from `head` on.
     pub indexed: u64,
     /// The number of calls to DynamoDB.
@@ -119,6 +123,7 @@ struct Scan {
     seen: Seen,
     from: Option<Item>,
     changesets: u64,
+    quarantined: u64,
     is_done: bool,
     ended_at: Checkpoint,
 }
@@ -132,6 +137,7 @@ impl Scan {
             seen: Seen::default(),
             from: None,
             changesets: 0,
+            quarantined: 0,
             is_done: false,
             ended_at,
         };
@@ -162,7 +168,8 @@ impl Scan {
             _ => None,
         };
         let is_done = progress.contains_key(IS_SCANNED);
-        Ok(Some(Self { run: run.to_owned(), seen, from, changesets, is_done, ended_at }))
+        let quarantined = item::to_number(progress, QUARANTINED).unwrap_or(0);
+        Ok(Some(Self { run: run.to_owned(), seen, from, changesets, quarantined, is_done, ended_at }))
     }
 
     async fn finish(
@@ -179,24 +186,24 @@ impl Scan {
             }
         }
         done.changesets = self.changesets;
+        done.quarantined = self.quarantined;
         Ok(())
     }
 
     async fn part(&mut self, table: &Table, done: &mut Adopted) -> Result<()> {
         let scan = || {
             let call = table.client.scan().table_name(&*table.name).consistent_read(true);
-            let call = call.projection_expression("#s, #c, #p, #i").set_expression_attribute_names(names([
-                ("#s", STREAM_ID),
-                ("#c", CHANGESET_ID),
-                ("#p", PAGE),
-                ("#i", PAGE_ITEM),
-            ]));
             let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
             call.set_exclusive_start_key(self.from.clone()).send()
         };
         let answer = table.call(scan).await.map_err(failed)?;
         for found in answer.items().iter().filter(|item| !item::is_reserved(item)) {
             self.changesets += 1;
+            if let Some(quarantined) = item::to_changeset(found)?.events.quarantined() {
+                self.quarantined += 1;
+                let (stream_id, changeset_id) = (&found[STREAM_ID], &found[CHANGESET_ID]);
+                tracing::warn!(?stream_id, ?changeset_id, why = quarantined.reason(), "a changeset is quarantined");
+            }
             if let Some(place) = item::place(found) {
                 self.seen.mark(place);
             }
@@ -219,6 +226,7 @@ impl Scan {
         }
         let mut progress = self.saved_as(0);
         progress.insert(PIECES.to_owned(), number(pieces));
+        progress.insert(QUARANTINED.to_owned(), number(self.quarantined));
         progress.insert(ENDED_AT.to_owned(), number(self.ended_at.get()));
         if let Some(from) = &self.from {
             progress.insert(AT_STREAM.to_owned(), text(item::to_text(from, STREAM_ID)?));

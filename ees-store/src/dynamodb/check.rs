@@ -4,10 +4,13 @@ use aws_sdk_dynamodb::types::StreamViewType;
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::client;
-use super::item::{EXPIRES_AT, STREAM_TYPE, UPDATED_AT};
+use super::error::failed;
+use super::item::{self, EXPIRES_AT, STREAM_TYPE, UPDATED_AT};
+use super::options::Options;
 use super::schema::Layout;
-use crate::Result;
+use super::table::Table;
 use crate::aws::told;
+use crate::{Changeset, Quarantined, Result};
 
 /// One check of a table, as `ees dynamodb check` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,35 @@ pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>>
     checks.push(expiry(client, table).await);
     checks.push(recovery(client, table).await);
     Ok(checks)
+}
+
+/// Reads the whole table, at half a read unit for 4 KB, and gives every changeset that can't be read to `told`.
+/// Returns the number of changesets that it has read.
+///
+/// # Errors
+/// As for [`check`].
+pub async fn check_bodies(
+    config: impl Into<Config>,
+    table: &str,
+    mut told: impl FnMut(&Changeset, &Quarantined) + Send,
+) -> Result<u64> {
+    let (table, _) = Table::find(config, table, Options::default().patience).await?;
+    let (mut from, mut changesets) = (None, 0);
+    loop {
+        let scan = || table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone()).send();
+        let answer = table.call(scan).await.map_err(failed)?;
+        for found in answer.items().iter().filter(|item| !item::is_reserved(item)) {
+            let changeset = item::to_changeset(found)?;
+            changesets += 1;
+            if let Some(quarantined) = changeset.events.quarantined() {
+                told(&changeset, quarantined);
+            }
+        }
+        from = answer.last_evaluated_key;
+        if from.is_none() {
+            return Ok(changesets);
+        }
+    }
 }
 
 async fn expiry(client: &Client, table: &str) -> Check {

@@ -1,16 +1,15 @@
 //! What the table holds, attribute by attribute.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::quarantine::StoredBody;
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Json, LogEntry, Result, StreamId, StreamType,
-    Tail, Timestamp, TypedStream,
+    Changeset, ChangesetId, Checkpoint, Error, EventId, LogEntry, Result, StreamId, StreamType, Tail,
+    Timestamp, TypedStream,
 };
 
 /// An item, or its key.
@@ -57,8 +56,8 @@ pub(super) fn key(stream_id: &str, changeset_id: u64) -> Item {
 
 pub(super) fn of_changeset(changeset: &Changeset, commit_id: Uuid) -> Item {
     let mut item = key(changeset.stream_id.as_str(), changeset.changeset_id.get());
-    item.insert(EVENTS.to_owned(), text(changeset.events.as_json().as_str()));
-    item.insert(METADATA.to_owned(), text(changeset.metadata.as_str()));
+    item.insert(EVENTS.to_owned(), text(changeset.events.as_stored()));
+    item.insert(METADATA.to_owned(), text(changeset.metadata_as_stored()));
     item.insert(TIMESTAMP.to_owned(), text(changeset.timestamp.to_string()));
     item.insert(FIRST_EVENT_ID.to_owned(), number(changeset.first_event_id.get()));
     item.insert(LAST_EVENT_ID.to_owned(), number(changeset.last_event_id().get()));
@@ -94,29 +93,37 @@ pub(super) fn to_head(item: &Item) -> Result<TypedStream> {
     })
 }
 
+/// A changeset, readable or not: another system may have written it, or somebody by hand.
 pub(super) fn to_changeset(item: &Item) -> Result<Changeset> {
-    let (first, last) = (to_number(item, FIRST_EVENT_ID)?, to_number(item, LAST_EVENT_ID)?);
+    let text = |name| to_text(item, name).unwrap_or_default();
+    let number = |name| to_number(item, name).unwrap_or_default();
+    let first = number(FIRST_EVENT_ID);
+    let body = StoredBody {
+        events: text(EVENTS).as_bytes(),
+        metadata: text(METADATA).as_bytes(),
+        count: number(LAST_EVENT_ID).saturating_add(1).saturating_sub(first),
+    };
+    let timestamp = to_timestamp(item);
+    let lacks = [
+        (EVENTS, to_text(item, EVENTS).is_err()),
+        (METADATA, to_text(item, METADATA).is_err()),
+        (TIMESTAMP, timestamp.is_err()),
+        (FIRST_EVENT_ID, to_number(item, FIRST_EVENT_ID).is_err()),
+        (LAST_EVENT_ID, to_number(item, LAST_EVENT_ID).is_err()),
+    ];
+    let (events, metadata) = match lacks.into_iter().find(|(_, lacks)| *lacks) {
+        None => body.read(),
+        Some((name, _)) => body.quarantined(format!("it has no readable `{name}`")),
+    };
     Ok(Changeset {
         stream_id: StreamId::stored(to_text(item, STREAM_ID)?),
         changeset_id: ChangesetId::new(to_number(item, CHANGESET_ID)?),
         first_event_id: EventId::new(first),
-        events: Events::stored(&to_json(item, EVENTS)?, last.saturating_add(1).saturating_sub(first)),
-        metadata: Json::stored(&to_json(item, METADATA)?),
-        timestamp: to_timestamp(item)?,
+        events,
+        metadata,
+        timestamp: timestamp.unwrap_or_default(),
         stream_type: to_stream_type(item),
     })
-}
-
-/// As [`to_changeset`], of an item that somebody may have written by hand: all of it is looked at.
-pub(super) fn to_sound_changeset(item: &Item) -> Result<Changeset> {
-    let changeset = to_changeset(item)?;
-    let events: Vec<&RawValue> =
-        serde_json::from_str(to_text(item, EVENTS)?).map_err(|_| damaged(item, EVENTS))?;
-    if events.len() as u64 != changeset.events.count() {
-        return Err(damaged(item, LAST_EVENT_ID));
-    }
-    serde_json::from_str::<&RawValue>(to_text(item, METADATA)?).map_err(|_| damaged(item, METADATA))?;
-    Ok(changeset)
 }
 
 pub(super) fn to_indexed(item: &Item) -> Result<LogEntry> {
@@ -171,17 +178,6 @@ pub(super) fn to_text<'a>(item: &'a Item, name: &str) -> Result<&'a str> {
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| damaged(item, name))
 }
 
-/// What this store has written is compact; other systems leave spaces between tokens, which must not survive.
-fn to_json<'a>(item: &'a Item, name: &str) -> Result<Cow<'a, str>> {
-    let written = to_text(item, name)?;
-    if item.contains_key(COMMIT_ID) {
-        return Ok(Cow::Borrowed(written));
-    }
-    let valid: &RawValue = serde_json::from_str(written).map_err(|_| damaged(item, name))?;
-    let compact = Json::from_valid(valid.get(), usize::MAX).map_err(|_| damaged(item, name))?;
-    Ok(Cow::Owned(compact.as_str().to_owned()))
-}
-
 fn to_stream_type(item: &Item) -> Option<StreamType> {
     to_text(item, STREAM_TYPE).ok().map(StreamType::stored)
 }
@@ -202,6 +198,7 @@ fn damaged(item: &Item, name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Events, Json};
 
     #[test]
     fn what_is_written_reads_back_and_is_as_large_as_it_says() {

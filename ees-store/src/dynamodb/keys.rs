@@ -57,6 +57,6 @@ pub(super) async fn repeat(table: &Table, commit: &Commit) -> Result<Option<Comm
 
 /// No JSON text holds the zero byte between the two.
 fn digest(commit: &Commit) -> Vec<u8> {
-    let hash = Sha256::new_with_prefix(commit.events.as_json().as_str());
+    let hash = Sha256::new_with_prefix(commit.events.as_stored());
     hash.chain_update([0]).chain_update(commit.metadata().as_str()).finalize().to_vec()
 }

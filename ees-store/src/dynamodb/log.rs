@@ -63,21 +63,15 @@ impl Reader<'_> {
         };
         let mut found = Found::new(query, self.holes);
         let mut late = Late::default();
-        'read: while found.next < head.checkpoint && !found.is_full() {
+        while found.next < head.checkpoint && !found.is_full() {
             let to = found.part_end().min(head.checkpoint);
             let before = found.next;
             let (items, is_all) = self.part(before, to).await?;
             let mut is_short = is_all;
             for item in items {
-                match found.take(&item) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        is_short = true;
-                        break;
-                    }
-                    // What is before it can be had.
-                    Err(_) if found.next > query.from => break 'read,
-                    Err(error) => return Err(error),
+                if !found.take(&item)? {
+                    is_short = true;
+                    break;
                 }
             }
             let is_late = is_short && !found.is_full() && found.next < to;

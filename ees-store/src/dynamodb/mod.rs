@@ -58,7 +58,7 @@ use crate::{
 };
 
 pub use adopt::{Adopted, adopt};
-pub use check::{Check, check};
+pub use check::{Check, check, check_bodies};
 pub use cost::{Cost, cost};
 pub use indexer::Indexer;
 pub use options::{Indexing, Options};

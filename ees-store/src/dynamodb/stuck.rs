@@ -1,7 +1,6 @@
 //! Streams that can't go on in the global order. They must not hold up the others.
 //!
-//! DynamoDB does not update an item that would become too large, nor one of a stream that has reached 10 GB;
-//! and an item that can't be read, as of somebody who wrote it by hand, would stop every reader of the log.
+//! DynamoDB does not update an item that would become too large, nor one of a stream that has reached 10 GB.
 //! Such a changeset can't get its place, and so none after it in its stream can.
 
 use std::num::NonZeroUsize;
@@ -33,9 +32,9 @@ impl Stuck {
             %stream_id,
             %changeset_id,
             why,
-            "a changeset can't be indexed, and so neither can later ones of its stream; other streams continue. If the item \
-             can't be read, repair it. If it is full, or its stream has reached 10 GB, commit to another stream and make \
-             room in this one. The next sweep, in an hour or in a new process, retries"
+            "a changeset can't be indexed, and so neither can later ones of its stream; other streams continue. The item is \
+             full, or its stream has reached 10 GB: commit to another stream and make room in this one. The next sweep, in \
+             an hour or in a new process, retries"
         );
         let found = self.0.get_or_insert_mut(stream_id.clone(), || (*changeset_id, Instant::now()));
         found.0 = found.0.min(*changeset_id);

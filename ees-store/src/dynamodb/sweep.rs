@@ -12,7 +12,7 @@ use super::error::failed;
 use super::item::{self, CHANGESET_ID, Item, PAGE, STREAM_ID};
 use super::plan::Candidate;
 use super::table::{Table, names, values};
-use crate::{Changeset, Result, StreamId, Timestamp};
+use crate::{ChangesetId, Result, StreamId, Timestamp};
 
 /// Where a sweep that was cut short goes on, for the next one.
 const POSITION: &str = "!!!RESERVED:SWEEP!!!";
@@ -46,7 +46,7 @@ pub(super) struct Part {
 }
 
 /// Looks at the next part of the table. What was committed this moment may not show: it will at the next
-/// time. What can't be read gets no place, where it would stop the readers of the log; it is told each time.
+/// time.
 pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
     let scan = || {
         let call = table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone());
@@ -64,20 +64,19 @@ pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
         call.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
     };
     let answer = table.call(scan).await.map_err(failed)?;
-    let candidate = |item: &Item| match item::to_sound_changeset(item) {
-        Ok(Changeset { stream_id, changeset_id, .. }) => {
-            Some(Candidate { stream_id, changeset_id, size_bytes: item::size_bytes(item) })
-        }
-        Err(error) => {
-            tracing::error!(%error, "a changeset can't be indexed until it is repaired");
-            None
-        }
-    };
     Ok(Part {
-        found: answer.items.iter().flatten().filter_map(candidate).collect(),
+        found: answer.items.iter().flatten().map(candidate).collect::<Result<_>>()?,
         next: answer.last_evaluated_key,
         items: u64::try_from(answer.scanned_count).unwrap_or(0),
         read_units: answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap_or(0.0),
+    })
+}
+
+fn candidate(item: &Item) -> Result<Candidate> {
+    Ok(Candidate {
+        stream_id: StreamId::stored(item::to_text(item, STREAM_ID)?),
+        changeset_id: ChangesetId::new(item::to_number(item, CHANGESET_ID)?),
+        size_bytes: item::size_bytes(item),
     })
 }
 

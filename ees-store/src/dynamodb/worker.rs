@@ -102,8 +102,7 @@ impl Worker {
         Ok(found)
     }
 
-    /// The changesets of a stream without a place, from this one back to one that has its place; but for
-    /// those that can't be read, at which the stream is stuck.
+    /// The changesets of a stream without a place, from this one back to one that has its place.
     async fn unindexed_up_to(&mut self, stream: &StreamId, last: ChangesetId) -> Result<Vec<Candidate>> {
         let mut found = Vec::new();
         let mut from = None;
@@ -128,11 +127,7 @@ impl Worker {
                     return Ok(found);
                 }
                 let size_bytes = item::size_bytes(item);
-                let candidate = Candidate { stream_id: stream.clone(), changeset_id, size_bytes };
-                match item::to_sound_changeset(item) {
-                    Ok(_) => found.push(candidate),
-                    Err(error) => self.stuck.add(&candidate, &error.to_string()),
-                }
+                found.push(Candidate { stream_id: stream.clone(), changeset_id, size_bytes });
             }
             from = answer.last_evaluated_key;
             if from.is_none() {

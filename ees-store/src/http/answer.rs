@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::{Changeset, ChangesetId, StreamPage, json};
+use crate::{Changeset, ChangesetId, EventId, Json, Quarantined, StreamPage, json};
 
 /// Bytes of an answer with a list: what does not fit is left for the next call.
 pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -137,9 +137,16 @@ impl Answer {
     /// What every changeset has, and where it stands if `positions` are wanted.
     pub(super) fn changeset(&mut self, changeset: &Changeset, positions: bool) {
         self.number("changeset_id", changeset.changeset_id.get());
-        self.json("events", changeset.events.as_json().as_str());
+        let events = changeset.events.as_json().map_or("[]", Json::as_str);
+        self.json("events", events);
         self.json("metadata", changeset.metadata.as_str());
+        if let Some(quarantined) = changeset.events.quarantined() {
+            self.json("quarantined", &held(quarantined));
+        }
         if positions {
+            if changeset.events.quarantined().is_some() || !events.starts_with('[') {
+                self.number("event_count", changeset.events.count());
+            }
             self.text("timestamp", &changeset.timestamp.to_string());
             self.number("first_event_id", changeset.first_event_id.get());
             match &changeset.stream_type {
@@ -172,6 +179,29 @@ impl Answer {
             self.text.push(',');
         }
     }
+}
+
+/// The events of a changeset in a range. One entry, with the last of the numbers, stands for all events of a
+/// changeset that can't be read.
+pub(super) fn events_within(
+    changeset: &Changeset,
+    from: EventId,
+    to: Option<EventId>,
+) -> impl Iterator<Item = (EventId, Result<&str, &Quarantined>)> {
+    let within = move |id: EventId| id >= from && to.is_none_or(|to| id <= to);
+    let last = changeset.last_event_id().max(from);
+    let last = to.map_or(last, |to| last.min(to));
+    let held = changeset.events.quarantined().map(|quarantined| (last, Err(quarantined)));
+    let events = changeset.numbered_events().into_iter().flatten().map(|(id, event)| (id, Ok(event)));
+    events.filter(move |(id, _)| within(*id)).chain(held)
+}
+
+/// What the store holds of a changeset that can't be read, and why.
+pub(super) fn held(quarantined: &Quarantined) -> String {
+    let mut held = Answer::new();
+    held.text("reason", quarantined.reason());
+    held.text("events", quarantined.events()).text("metadata", quarantined.metadata());
+    held.into_text()
 }
 
 /// An answer that is JSON already.

@@ -30,6 +30,7 @@ mod limits;
 mod metrics;
 mod paging;
 mod path;
+mod quarantine_watch;
 mod query;
 mod schema;
 mod server;
@@ -48,6 +49,7 @@ pub use error_response::Problem;
 pub use health_check::HealthCheck;
 pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
+pub use quarantine_watch::QuarantineWatch;
 pub use query::EscapedAnswer;
 pub use server::{ConnectionLimits, Server};
 pub use statistics_source::StatisticsSource;
@@ -112,6 +114,15 @@ impl Api {
     pub fn with_health(mut self, check: Arc<dyn HealthCheck>) -> Self {
         self.inner.health.push(check);
         self
+    }
+
+    /// Reports the quarantined changesets that readers of this log have found: in `/health/ready`, and as the
+    /// metric `ees_quarantined_changesets`.
+    #[must_use]
+    pub fn with_quarantine(mut self, watch: Arc<QuarantineWatch>) -> Self {
+        let help = "Quarantined changesets that were read since the process started";
+        self.inner.registry.register("ees_quarantined_changesets", help, watch.count());
+        self.with_health(watch)
     }
 
     /// Adds routes and their description. If there are keys, each route needs one with this scope.

@@ -46,6 +46,24 @@ pub(super) struct Changeset {
     first_event_id: Option<u64>,
     /// The stream's type, or null. With `include=position`.
     stream_type: Option<String>,
+    /// The number of its events, where `events` does not show it. With `include=position`.
+    #[schema(nullable = false)]
+    event_count: Option<u64>,
+    /// Only of a changeset that can't be read: then `events` is empty.
+    #[schema(nullable = false)]
+    quarantined: Option<Quarantined>,
+}
+
+/// What the store holds of a changeset that can't be read, and why it can't be.
+#[derive(ToSchema)]
+#[schema(example = json!({"reason": "its `events` are not JSON: expected value at line 1 column 2", "events": "[NaN]",
+    "metadata": "{}"}))]
+pub(super) struct Quarantined {
+    reason: String,
+    /// The text of its events, as the store holds it.
+    events: String,
+    /// The text of its metadata, as the store holds it.
+    metadata: String,
 }
 
 /// A part of a stream.
@@ -68,6 +86,9 @@ pub(super) struct NumberedEvent {
     /// Its number in the stream, from 1, without gaps.
     id: u64,
     data: Value,
+    /// Only of a changeset that can't be read: this entry stands for all of its events, and `data` is null.
+    #[schema(nullable = false)]
+    quarantined: Option<Quarantined>,
 }
 
 /// A part of a stream, event by event.

@@ -139,7 +139,7 @@ pub async fn of_racing_first_commits_exactly_one_wins<S: Subject>() {
         let stored: Vec<_> = whole_stream(&subject.store(), &name)
             .await
             .iter()
-            .map(|it| it.events.as_json().to_string())
+            .map(|it| it.events.as_json().unwrap().to_string())
             .collect();
         assert_eq!(stored, winners.iter().map(|writer| format!("[{writer}]")).collect::<Vec<_>>());
         assert_eq!(winners.len(), 1);
@@ -177,7 +177,7 @@ pub async fn writers_that_try_again_all_get_in<S: Subject>() {
     let stored = whole_stream(&subject.store(), "a").await;
     let mut given: Vec<Vec<u64>> = vec![vec![]; usize::try_from(WRITERS).unwrap()];
     for (before, changeset) in stored.iter().enumerate() {
-        let [(writer, number, seen)]: [(usize, u64, usize); 1] = changeset.events.as_json().read().unwrap();
+        let [(writer, number, seen)]: [(usize, u64, usize); 1] = changeset.events.as_json().unwrap().read().unwrap();
         assert_eq!(seen, before, "the writer had seen everything before its changeset");
         given[writer].push(number);
     }

@@ -39,7 +39,7 @@ pub async fn two_stores_are_two_histories<S: Subject>() {
     append(&other.store(), "a", 0, "[2]").await;
     whole_log(&one.log(), 1).await;
     let read = whole_log(&other.log(), 1).await;
-    assert_eq!(read[0].events.as_json().as_str(), "[2]");
+    assert_eq!(read[0].events.as_stored(), "[2]");
 }
 
 /// The log holds what the streams hold, member for member.

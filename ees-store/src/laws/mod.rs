@@ -47,7 +47,7 @@ use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{ChangesetLog, EventStore};
+use crate::{ChangesetId, ChangesetLog, EventStore, StreamId};
 
 pub mod batches;
 pub mod by_type;
@@ -58,6 +58,7 @@ pub mod idempotency;
 pub mod log;
 pub mod names;
 pub mod order;
+pub mod quarantine;
 pub mod racing;
 pub mod reopening;
 pub mod several;
@@ -108,6 +109,12 @@ pub trait Subject: Sized {
         let _ = checkpoints;
         async { false }
     }
+
+    /// Replaces the text of a changeset's events in the storage, as somebody with access to it could: not by a
+    /// commit. Returns `false` if the backend's storage can't hold another text. Default: `false`.
+    fn replace_events(&self, _: &StreamId, _: ChangesetId, _: &str) -> impl Future<Output = bool> {
+        async { false }
+    }
 }
 
 /// What a backend can do, and its size limit.
@@ -122,6 +129,8 @@ pub struct Capabilities {
     pub keeps_given_times: bool,
     /// It lists the streams of a type. If not, it refuses to.
     pub lists_types: bool,
+    /// It keeps a checksum of each changeset, and notices when the storage has changed it.
+    pub keeps_checksums: bool,
     /// Several processes may use one log concurrently.
     pub shares_log: bool,
     /// The maximum size of events and metadata in one changeset, in bytes. At least 10,000.
@@ -129,12 +138,13 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Everything except sharing the log; changesets of up to 1 MiB.
+    /// Everything except checksums and sharing the log; changesets of up to 1 MiB.
     pub const ALL: Self = Self {
         reopens: true,
         orders_at_commit: true,
         keeps_given_times: true,
         lists_types: true,
+        keeps_checksums: false,
         shares_log: false,
         limit_bytes: 1024 * 1024,
     };

@@ -67,6 +67,11 @@ macro_rules! store_laws {
                 a_waiting_reader_with_a_filter_gets_what_passes
                 a_dropped_wait_does_no_harm
             }
+            quarantine {
+                what_can_not_be_read_is_quarantined_at_its_place
+                what_is_repaired_is_read_again
+                a_body_that_has_changed_is_quarantined
+            }
             order {
                 the_order_is_that_of_the_commits
                 a_commit_is_answered_with_its_place

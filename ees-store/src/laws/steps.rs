@@ -106,7 +106,7 @@ pub(super) async fn whole_log(log: &Log, count: usize) -> Vec<LogEntry> {
 pub(super) fn labels(changesets: &[LogEntry]) -> Vec<String> {
     changesets
         .iter()
-        .map(|it| format!("{} {} {}", it.stream_id, it.changeset_id, it.events.as_json()))
+        .map(|it| format!("{} {} {}", it.stream_id, it.changeset_id, it.events.as_stored()))
         .collect()
 }
 

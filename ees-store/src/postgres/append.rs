@@ -9,7 +9,8 @@ use sqlx::{Postgres, Row};
 use super::batch::{Batch, Place, Waiting};
 use super::sql::{signed, unsigned};
 use crate::decide::{Refusal, Tail};
-use crate::{ChangesetId, Checkpoint, Committed, EventId, Expectation, StreamType, Timestamp};
+use crate::quarantine::checksum;
+use crate::{ChangesetId, Checkpoint, Commit, Committed, EventId, Expectation, StreamType, Timestamp};
 
 /// What the database made of a batch.
 pub(super) struct Answer {
@@ -38,12 +39,14 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
     let runs: Vec<i32> =
         batch.places.iter().map(|place| i32::try_from(place.run + 1).unwrap_or(i32::MAX)).collect();
     let counts: Vec<i64> = batch.jobs.iter().map(|job| signed(job.commit().events.count())).collect();
-    let events: Vec<&str> = batch.jobs.iter().map(|job| job.commit().events.as_json().as_str()).collect();
-    let metadata: Vec<&str> = batch.jobs.iter().map(|job| job.commit().metadata.as_str()).collect();
+    let events: Vec<&str> = batch.jobs.iter().map(|job| job.commit().events.as_stored()).collect();
+    let metadata: Vec<&str> = batch.jobs.iter().map(|job| job.commit().metadata_as_stored()).collect();
+    let checksums: Vec<i64> = batch.jobs.iter().map(|job| checksum_of(job.commit())).collect();
     let keyed = batch.jobs.iter().any(|job| job.digest().is_some());
     let keys: Vec<Option<[u8; 32]>> =
         if keyed { batch.jobs.iter().map(|job| job.digest()).collect() } else { Vec::new() };
-    sqlx::query("SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
+    let append = "SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    sqlx::query(append)
         .bind(streams)
         .bind(expected)
         .bind(by_event)
@@ -55,6 +58,7 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
         .bind(of_place(|place| place.time.as_micros()))
         .bind(events)
         .bind(metadata)
+        .bind(checksums)
         .bind(keys)
         .bind(batch.all_or_none)
         .bind(Timestamp::now().as_micros())
@@ -68,15 +72,20 @@ fn alone<J: Waiting>(batch: &Batch<J>) -> Option<&J> {
 
 fn call_for_one<J: Waiting>(job: &J, time: Timestamp) -> Query<'_, Postgres, PgArguments> {
     let commit = job.commit();
-    sqlx::query("SELECT * FROM ees_store.append_one($1, $2, $3, $4, $5, $6, $7, $8)")
+    sqlx::query("SELECT * FROM ees_store.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9)")
         .bind(commit.stream_id.as_str())
         .bind(signed(commit.expectation.number()))
         .bind(matches!(commit.expectation, Expectation::LastEvent(_)))
         .bind(commit.stream_type.as_ref().map(StreamType::as_str))
         .bind(signed(commit.events.count()))
         .bind(time.as_micros())
-        .bind(commit.events.as_json().as_str())
-        .bind(commit.metadata.as_str())
+        .bind(commit.events.as_stored())
+        .bind(commit.metadata_as_stored())
+        .bind(checksum_of(commit))
+}
+
+fn checksum_of(commit: &Commit) -> i64 {
+    checksum(&commit.stream_id, &commit.events, &commit.metadata)
 }
 
 /// What was answered to the call for a batch.

@@ -7,9 +7,8 @@ use futures::{StreamExt, TryStreamExt};
 use sqlx::postgres::PgConnection;
 
 use super::sql::unsigned;
-use crate::{
-    Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, StreamId, StreamType, Timestamp,
-};
+use crate::quarantine::StoredBody;
+use crate::{Changeset, ChangesetId, Checkpoint, EventId, LogEntry, StreamId, StreamType, Timestamp};
 
 /// The signature, the flags and the length of an extension that nobody uses.
 const HEADER_BYTES: usize = 19;
@@ -45,8 +44,10 @@ impl<'a> Tuple<'a> {
         let timestamp = Timestamp::from_micros(self.signed()?);
         let stream_id = StreamId::stored(self.text()?);
         let stream_type = self.field()?.map(text).transpose()?.map(StreamType::stored);
-        let events = Events::stored(self.text()?, event_count);
-        let metadata = Json::stored(self.text()?);
+        let (events, metadata) = (self.text()?.as_bytes(), self.text()?.as_bytes());
+        let checksum = self.field()?.map(number).transpose()?;
+        let body = StoredBody { events, metadata, count: event_count };
+        let (events, metadata) = body.read_checked(stream_id.as_str(), checksum);
         let changeset =
             Changeset { stream_id, changeset_id, first_event_id, events, metadata, timestamp, stream_type };
         Ok(Some(LogEntry { checkpoint, changeset }))
@@ -67,8 +68,7 @@ impl<'a> Tuple<'a> {
     }
 
     fn signed(&mut self) -> sqlx::Result<i64> {
-        let field = self.field()?.ok_or_else(broken)?;
-        Ok(i64::from_be_bytes(field.try_into().map_err(|_| broken())?))
+        number(self.field()?.ok_or_else(broken)?)
     }
 
     fn number(&mut self) -> sqlx::Result<u64> {
@@ -78,6 +78,10 @@ impl<'a> Tuple<'a> {
     fn text(&mut self) -> sqlx::Result<&'a str> {
         text(self.field()?.ok_or_else(broken)?)
     }
+}
+
+fn number(bytes: &[u8]) -> sqlx::Result<i64> {
+    Ok(i64::from_be_bytes(bytes.try_into().map_err(|_| broken())?))
 }
 
 fn text(bytes: &[u8]) -> sqlx::Result<&str> {

@@ -13,9 +13,10 @@ use super::error::failed;
 use super::head::Head;
 use super::readers::Readers;
 use super::sql::{signed, unsigned};
+use crate::quarantine::StoredBody;
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Filter, Json, LogEntry, LogHead, LogPage,
-    LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp,
+    Changeset, ChangesetId, Checkpoint, Error, EventId, Filter, LogEntry, LogHead, LogPage, LogQuery, Result,
+    StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp,
 };
 
 /// Rows a filtered read looks at before it answers, whatever it found.
@@ -36,6 +37,8 @@ const OVERHEAD_BYTES: usize = 256;
 fn changeset(row: &PgRow) -> sqlx::Result<LogEntry> {
     let number = |column: usize| -> sqlx::Result<u64> { row.try_get(column).map(unsigned) };
     let text = |column: usize| -> sqlx::Result<&str> { row.try_get(column) };
+    let body = StoredBody { events: text(7)?.as_bytes(), metadata: text(8)?.as_bytes(), count: number(3)? };
+    let (events, metadata) = body.read_checked(text(5)?, row.try_get(9)?);
     Ok(LogEntry {
         checkpoint: Checkpoint::new(number(0)?),
         changeset: Changeset {
@@ -43,8 +46,8 @@ fn changeset(row: &PgRow) -> sqlx::Result<LogEntry> {
             first_event_id: EventId::new(number(2)?),
             timestamp: Timestamp::from_micros(row.try_get(4)?),
             stream_id: StreamId::stored(text(5)?),
-            events: Events::stored(text(7)?, number(3)?),
-            metadata: Json::stored(text(8)?),
+            events,
+            metadata,
             stream_type: row.try_get::<Option<&str>, _>(6)?.map(StreamType::stored),
         },
     })
@@ -200,7 +203,7 @@ fn part_of_log(
     bytes_max: impl Display,
 ) -> String {
     format!(
-        "SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata
+        "SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum
          FROM (
              SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
                  OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
@@ -270,7 +273,7 @@ async fn rows_of_stream(connection: &mut PgConnection, query: &StreamQuery) -> s
 
 /// One more than the page may hold, so that its end is known for one.
 const CHANGESETS_OF_STREAM: &str = "
-    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata
+    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum
     FROM (
         SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
@@ -285,7 +288,7 @@ const EVENTS_OF_STREAM: &str = "
         SELECT greatest(ees_store.changeset_holding($1, $2), 1) AS first,
                CASE WHEN $3::bigint IS NOT NULL THEN ees_store.changeset_holding($1, $3) END AS last
     )
-    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata
+    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum
     FROM (
         SELECT c.*, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha224};
 use uuid::Uuid;
 
 use super::BATCH_BYTES_MAX;
-use crate::{Changeset, ChangesetId, EventId, StreamId, json};
+use crate::{Changeset, ChangesetId, EventId, Quarantined, StreamId, json};
 
 /// A message about a changeset or an event, or a notification about a typed stream.
 ///
@@ -19,9 +19,9 @@ use crate::{Changeset, ChangesetId, EventId, StreamId, json};
 /// #     events: Events::parse(r#"[{"type": "opened"}]"#)?, metadata: Json::parse("{}")?,
 /// #     timestamp: Timestamp::from_micros(0), stream_type: None,
 /// # };
-/// let message = Message::of_changeset(&changeset);
+/// let message = Message::of_changeset(&changeset)?;
 /// assert_eq!(message.body(), r#"{"stream_id":"account/42","changeset_id":1,"events":[{"type":"opened"}],"metadata":{}}"#);
-/// let event = Message::of_events(&changeset).next();
+/// let event = Message::of_events(&changeset)?.next();
 /// assert_eq!(event.unwrap().body(), r#"{"stream_id":"account/42","changeset_id":1,"event_id":1,"data":{"type":"opened"}}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -49,23 +49,29 @@ impl Message {
     ///
     /// A message larger than [`BATCH_BYTES_MAX`], attributes included, has no `events` and `metadata`, but
     /// `"truncated":true`: the subscriber reads the changeset from the store.
-    pub fn of_changeset(changeset: &Changeset) -> Self {
-        let types = changeset.events.iter().filter_map(json::event_type);
+    ///
+    /// # Errors
+    /// [`Quarantined`] when the changeset can't be read.
+    pub fn of_changeset(changeset: &Changeset) -> Result<Self, Quarantined> {
+        let types = changeset.events.iter()?.filter_map(json::event_type);
         let place = format!(
             r#"{{"stream_id":{},"changeset_id":{}"#,
             quoted(changeset.stream_id.as_str()),
             changeset.changeset_id
         );
         let content =
-            format!(r#","events":{},"metadata":{}"#, changeset.events.as_json(), changeset.metadata);
-        Self::of(changeset, None, types, &place, &content)
+            format!(r#","events":{},"metadata":{}"#, changeset.events.as_json()?, changeset.metadata);
+        Ok(Self::of(changeset, None, types, &place, &content))
     }
 
     /// The messages about a changeset's events, in order.
     ///
     /// A message that is too large has no `data`, but `"truncated":true`.
-    pub fn of_events(changeset: &Changeset) -> impl Iterator<Item = Self> {
-        changeset.numbered_events().map(|(event_id, event)| {
+    ///
+    /// # Errors
+    /// [`Quarantined`] when the changeset can't be read.
+    pub fn of_events(changeset: &Changeset) -> Result<impl Iterator<Item = Self>, Quarantined> {
+        Ok(changeset.numbered_events()?.map(|(event_id, event)| {
             let place = format!(
                 r#"{{"stream_id":{},"changeset_id":{},"event_id":{event_id}"#,
                 quoted(changeset.stream_id.as_str()),
@@ -73,7 +79,7 @@ impl Message {
             );
             let content = format!(r#","data":{event}"#);
             Self::of(changeset, Some(event_id), json::event_type(event).into_iter(), &place, &content)
-        })
+        }))
     }
 
     /// The notification, for a standard topic, about the revision of a typed stream whose id is a UUID;
@@ -244,7 +250,7 @@ mod tests {
     fn a_changeset_is_sent_as_it_was_committed() {
         let changeset =
             changeset("a \"b\"/ü", r#"[{"b":1.0,"a":1e400},7,"\ud800"]"#, r#"{"by":"ada","by":"eve"}"#);
-        let message = Message::of_changeset(&changeset);
+        let message = Message::of_changeset(&changeset).unwrap();
         assert_eq!(
             message.body(),
             r#"{"stream_id":"a \"b\"/ü","changeset_id":3,"events":[{"b":1.0,"a":1e400},7,"\ud800"],"metadata":{"by":"ada","by":"eve"}}"#
@@ -255,7 +261,7 @@ mod tests {
     #[test]
     fn each_event_is_sent_with_its_number_in_the_stream() {
         let changeset = changeset("a", r#"[{"type":"x"},[1,2]]"#, "{}");
-        let events: Vec<_> = Message::of_events(&changeset).collect();
+        let events: Vec<_> = Message::of_events(&changeset).unwrap().collect();
         assert_eq!(
             events[0].body(),
             r#"{"stream_id":"a","changeset_id":3,"event_id":7,"data":{"type":"x"}}"#
@@ -285,14 +291,14 @@ mod tests {
     fn the_group_is_the_hash_of_the_stream_id() {
         let group = |id: &str| group_id(&id.parse().unwrap());
         assert_eq!(group("abc"), "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7");
-        assert_eq!(Message::of_changeset(&changeset("abc", "[1]", "{}")).group_id(), group("abc"));
+        assert_eq!(Message::of_changeset(&changeset("abc", "[1]", "{}")).unwrap().group_id(), group("abc"));
     }
 
     #[test]
     fn a_subscription_can_filter_by_the_types() {
         let mut changeset = changeset("a", r#"[{"type":"x"},{"type":"y"},{"type":"x"},{"type":7},5]"#, "{}");
         changeset.stream_type = Some(StreamType::new("account").unwrap());
-        let message = Message::of_changeset(&changeset);
+        let message = Message::of_changeset(&changeset).unwrap();
         let expected =
             [("stream_type", "String", "account"), ("event_types", "String.Array", r#"["x","y"]"#)];
         assert_eq!(attributes_of(&message), expected);
@@ -303,7 +309,7 @@ mod tests {
         let mut changeset =
             changeset("a\u{fffe}", "[{\"type\":\"\u{ffff}\"},\"\\\\\u{ffff}\"]", "{\"\u{fffe}\":1}");
         changeset.stream_type = Some(StreamType::new("t\u{ffff}").unwrap());
-        let message = Message::of_changeset(&changeset);
+        let message = Message::of_changeset(&changeset).unwrap();
         assert_eq!(
             message.body(),
             r#"{"stream_id":"a\ufffe","changeset_id":3,"events":[{"type":"\uffff"},"\\\uffff"],"metadata":{"\ufffe":1}}"#
@@ -324,22 +330,22 @@ mod tests {
         let sized = |padding: usize| {
             changeset("a", &format!(r#"[{{"type":"x","text":"{}"}}]"#, "-".repeat(padding)), "{}")
         };
-        padding += BATCH_BYTES_MAX - Message::of_changeset(&sized(padding)).size_bytes();
-        let whole = Message::of_changeset(&sized(padding));
+        padding += BATCH_BYTES_MAX - Message::of_changeset(&sized(padding)).unwrap().size_bytes();
+        let whole = Message::of_changeset(&sized(padding)).unwrap();
         assert_eq!((whole.size_bytes(), BATCH_BYTES_MAX), (262_144, 262_144));
         assert!(whole.body().contains("events"));
-        let cut = Message::of_changeset(&sized(padding + 1));
+        let cut = Message::of_changeset(&sized(padding + 1)).unwrap();
         assert_eq!(cut.body(), r#"{"stream_id":"a","changeset_id":3,"truncated":true}"#);
         assert_eq!(attributes_of(&cut), attributes_of(&whole), "and still found by a filter");
 
-        let cut = Message::of_events(&sized(BATCH_BYTES_MAX)).next().unwrap();
+        let cut = Message::of_events(&sized(BATCH_BYTES_MAX)).unwrap().next().unwrap();
         assert_eq!(cut.body(), r#"{"stream_id":"a","changeset_id":3,"event_id":7,"truncated":true}"#);
     }
 
     #[test]
     fn more_types_than_fit_are_not_sent() {
         let events: Vec<_> = (0..3_000).map(|n| format!(r#"{{"type":"{n:0100}"}}"#)).collect();
-        let message = Message::of_changeset(&changeset("a", &format!("[{}]", events.join(",")), "{}"));
+        let message = Message::of_changeset(&changeset("a", &format!("[{}]", events.join(",")), "{}")).unwrap();
         assert_eq!(message.body(), r#"{"stream_id":"a","changeset_id":3,"truncated":true}"#);
         assert_eq!(attributes_of(&message), []);
     }

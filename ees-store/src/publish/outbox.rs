@@ -105,7 +105,7 @@ mod tests {
             metadata: Json::parse("{}").unwrap(),
             timestamp: Timestamp::from_micros(0),
             stream_type: None,
-        })
+        }).unwrap()
     }
 
     fn shown(batches: &[Batch<'_>]) -> Vec<String> {

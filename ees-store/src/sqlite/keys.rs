@@ -16,7 +16,7 @@ pub(super) fn repeat(
         "SELECT checkpoint, changeset_id, events = ?2 AND metadata = ?3
          FROM idempotency_keys JOIN changesets USING (checkpoint) WHERE key_digest = ?1",
     )?;
-    let wanted = params![digest, commit.events.as_json().as_str(), commit.metadata.as_str()];
+    let wanted = params![digest, commit.events.as_stored(), commit.metadata.as_str()];
     find.query_row(wanted, |row| {
         let same: bool = row.get(2)?;
         if !same {

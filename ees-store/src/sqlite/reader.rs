@@ -8,9 +8,10 @@ use tokio::sync::Semaphore;
 
 use super::error::Failure;
 use super::schema;
+use crate::quarantine::StoredBody;
 use crate::{
-    Changeset, ChangesetId, Checkpoint, Error, EventId, Events, Json, LogEntry, LogQuery, Result, StreamId,
-    StreamPage, StreamQuery, StreamRange, StreamType, Timestamp,
+    Changeset, ChangesetId, Checkpoint, Error, EventId, LogEntry, LogQuery, Result, StreamId, StreamPage,
+    StreamQuery, StreamRange, StreamType, Timestamp,
 };
 
 /// Rows a filtered read looks at before it answers, whatever it found.
@@ -58,20 +59,26 @@ impl Readers {
 }
 
 const COLUMNS: &str = "checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, \
-                       events, metadata";
+                       events, metadata, checksum";
 
+/// A row that somebody has damaged is read too: its body says what can't be.
 fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
-    let text = |column| -> rusqlite::Result<&str> { Ok(row.get_ref(column)?.as_str()?) };
+    let number = |column| -> rusqlite::Result<u64> { Ok(row.get::<_, i64>(column)?.try_into().unwrap_or(0)) };
+    let bytes = |column| -> rusqlite::Result<&[u8]> { Ok(row.get_ref(column)?.as_bytes()?) };
+    let stream_id = String::from_utf8_lossy(bytes(1)?);
+    let stream_type = row.get_ref(6)?.as_bytes_or_null()?.map(String::from_utf8_lossy);
+    let body = StoredBody { events: bytes(7)?, metadata: bytes(8)?, count: number(4)? };
+    let (events, metadata) = body.read_checked(&stream_id, row.get(9)?);
     Ok(LogEntry {
-        checkpoint: Checkpoint::new(row.get(0)?),
+        checkpoint: Checkpoint::new(number(0)?),
         changeset: Changeset {
-            stream_id: StreamId::stored(text(1)?),
-            changeset_id: ChangesetId::new(row.get(2)?),
-            first_event_id: EventId::new(row.get(3)?),
-            events: Events::stored(text(7)?, row.get(4)?),
-            metadata: Json::stored(text(8)?),
+            stream_id: StreamId::stored(&stream_id),
+            changeset_id: ChangesetId::new(number(2)?),
+            first_event_id: EventId::new(number(3)?),
+            events,
+            metadata,
             timestamp: Timestamp::from_micros(row.get(5)?),
-            stream_type: row.get_ref(6)?.as_str_or_null()?.map(StreamType::stored),
+            stream_type: stream_type.map(|name| StreamType::stored(&name)),
         },
     })
 }

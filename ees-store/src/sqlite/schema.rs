@@ -15,8 +15,10 @@ use crate::{Checkpoint, Error, LogId, Result};
 const APPLICATION_ID: i32 = 0x6565_736c;
 
 /// One step a version; a step that was released never changes.
-const STEPS: &[M<'_>] = &[M::up(
-    "CREATE TABLE changesets (
+const STEPS: &[M<'_>] = &[M::up(LOG), M::up("ALTER TABLE changesets ADD COLUMN checksum INTEGER")];
+
+const LOG: &str = "
+    CREATE TABLE changesets (
         checkpoint     INTEGER PRIMARY KEY,
         stream_id      TEXT NOT NULL,
         changeset_id   INTEGER NOT NULL,
@@ -41,8 +43,7 @@ const STEPS: &[M<'_>] = &[M::up(
         event_id     INTEGER NOT NULL,
         PRIMARY KEY (stream_type, updated_at, stream_id)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE log (log_id TEXT NOT NULL) STRICT;",
-)];
+    CREATE TABLE log (log_id TEXT NOT NULL) STRICT;";
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 /// Opens the writing connection and brings the file to this version.

@@ -17,6 +17,7 @@ use super::keys::{self, Sweeper};
 use super::lock::Lock;
 use super::{Options, schema};
 use crate::decide::{Refusal, Tail, decide};
+use crate::quarantine::checksum;
 use crate::{
     Changeset, ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Result, StreamId, StreamType,
     Timestamp,
@@ -215,7 +216,7 @@ impl Appender {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO changesets (checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp,
-                stream_type, events, metadata) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                stream_type, events, metadata, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
         let mut mover = Mover::prepare(connection)?;
         let mut verdicts = Vec::with_capacity(batch.len());
@@ -282,8 +283,9 @@ fn store(
         changeset.events.count(),
         changeset.timestamp.as_micros(),
         changeset.stream_type.as_ref().map(StreamType::as_str),
-        changeset.events.as_json().as_str(),
-        changeset.metadata.as_str(),
+        changeset.events.as_stored(),
+        changeset.metadata_as_stored(),
+        checksum(&changeset.stream_id, &changeset.events, &changeset.metadata),
     ])?;
     Ok(())
 }

@@ -179,7 +179,7 @@ impl Inner {
             stream_id: changeset.stream_id.clone(),
             changeset_id: changeset.changeset_id,
             first_event_id: changeset.first_event_id,
-            events: changeset.events.as_json().clone(),
+            events: changeset.events.as_json().map_err(|e| Error::InvalidRequest(e.to_string()))?.clone(),
             metadata: changeset.metadata.clone(),
             timestamp: changeset.timestamp,
             stream_type: changeset.stream_type.clone(),

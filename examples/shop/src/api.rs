@@ -136,7 +136,8 @@ async fn events(
     let page = shop.place.store.read_stream(query).await?;
     let mut events = Vec::new();
     for changeset in &page.changesets {
-        let wanted = changeset.numbered_events().filter(|(event_id, _)| event_id.get() >= from);
+        let numbered = changeset.numbered_events().map_err(|e| Problem::Internal(e.into()))?;
+        let wanted = numbered.filter(|(event_id, _)| event_id.get() >= from);
         for (event_id, text) in wanted {
             let event = RawValue::from_string(text.to_owned()).map_err(|e| Problem::Internal(e.into()))?;
             events.push(Happened { event_id: event_id.get(), at: changeset.timestamp, event });

@@ -25,6 +25,9 @@ struct Wire {
     _first_event_id: IgnoredAny,
     #[serde(default, rename = "timestamp")]
     _timestamp: IgnoredAny,
+    // Of changesets that a commit can't make.
+    event_count: Option<IgnoredAny>,
+    quarantined: Option<IgnoredAny>,
 }
 
 /// A line, ready to commit as soon as its position in the stream is known.
@@ -37,6 +40,12 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn parse(line: &str) -> Outcome<Self> {
         let wire: Wire = serde_json::from_str(line).map_err(Failure::bad_input)?;
+        if wire.quarantined.or(wire.event_count).is_some() {
+            return Err(Failure::bad_input(
+                "a server takes no changeset that another system has made, or that can't be read; write the \
+                 whole export into a new store with `ees import --keep-order`",
+            ));
+        }
         let events = Events::parse(wire.events.as_str())?;
         let mut commit = Commit::new(wire.stream_id, Expectation::NewStream, events);
         if let Some(metadata) = wire.metadata {
@@ -71,7 +80,7 @@ impl Entry {
             .chain_update(ordinal.to_be_bytes())
             .chain_update(format!(
                 "{{{expected}\"events\":{},\"metadata\":{}}}",
-                commit.events.as_json(),
+                commit.events.as_stored(),
                 commit.metadata()
             ));
         hex::encode(hash.finalize())
@@ -127,6 +136,8 @@ mod tests {
             r#"{"stream_id":"a","events":[1],"metadata":[]}"#,
             r#"{"stream_id":"a","events":[1],"expected_last_changset":1}"#,
             r#"{"stream_id":"a","events":[1]} {}"#,
+            r#"{"stream_id":"a","events":{},"event_count":2}"#,
+            r#"{"stream_id":"a","events":[],"quarantined":{"reason":"","events":"[NaN]","metadata":"{}"}}"#,
         ] {
             assert!(Entry::parse(bad).is_err(), "{bad}");
         }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use ees_store::decide::{Tail, decide};
 use ees_store::{
-    ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Expectation, LogEntry, LogQuery,
-    StreamId, pages,
+    ChangesetLog, Checkpoint, Commit, Committed, EventStore, Expectation, LogEntry, LogQuery, StreamId,
+    pages,
 };
 use futures::{Stream, TryStreamExt};
 use sha2::{Digest, Sha256};
@@ -31,6 +31,7 @@ pub(super) async fn import(
     mut lines: Lines,
     backend: &Backend,
     retention: Retention,
+    renumber: bool,
     output: &Output,
 ) -> Outcome<Counts> {
     if *backend == Backend::Memory {
@@ -46,7 +47,7 @@ pub(super) async fn import(
     let Opened { store, log } = backend.open(retention).await?;
     let progress = Progress::of_bytes(lines.length(), output);
     let started = Instant::now();
-    let mut import = OrderedImport::new(store, &*log);
+    let mut import = OrderedImport::new(store, &*log, renumber);
     while let Some(line) = lines.next()? {
         let bytes_read = line.bytes_read;
         import.add(line).await?;
@@ -79,13 +80,15 @@ struct OrderedImport<'a> {
     chunk_bytes: usize,
     /// The checkpoint that the next line must have, if it has one.
     next_checkpoint: Checkpoint,
+    /// Whether a line may have a later one.
+    renumber: bool,
     head: Checkpoint,
     counts: Counts,
     fingerprint: Fingerprint,
 }
 
 impl<'a> OrderedImport<'a> {
-    fn new(store: Arc<dyn EventStore>, log: &'a dyn ChangesetLog) -> Self {
+    fn new(store: Arc<dyn EventStore>, log: &'a dyn ChangesetLog, renumber: bool) -> Self {
         let all = LogQuery::from(Checkpoint::START, CHUNK);
         Self {
             store,
@@ -94,6 +97,7 @@ impl<'a> OrderedImport<'a> {
             chunk: Vec::with_capacity(CHUNK),
             chunk_bytes: 0,
             next_checkpoint: Checkpoint::START,
+            renumber,
             head: Checkpoint::START,
             counts: Counts { imported: 0, already_there: 0 },
             fingerprint: Fingerprint::default(),
@@ -105,7 +109,7 @@ impl<'a> OrderedImport<'a> {
         let parsed = serde_json::from_str(&text).map_err(Failure::bad_input);
         let record: Record = parsed.map_err(|failure| failure.at(&location))?;
         self.check_checkpoint(&record).map_err(|failure| failure.at(&location))?;
-        let record = Record { checkpoint: None, ..record };
+        let record = record.content();
         let commit = self.follow(&record).map_err(|failure| failure.at(&location))?;
         self.fingerprint.add(&record)?;
         if let Some(stored) = &mut self.stored {
@@ -124,9 +128,11 @@ impl<'a> OrderedImport<'a> {
     /// Fails if lines are missing or in another order.
     fn check_checkpoint(&mut self, record: &Record) -> Outcome {
         let Some(checkpoint) = record.checkpoint else { return Ok(()) };
-        if checkpoint != self.next_checkpoint {
+        let is_gap = checkpoint > self.next_checkpoint;
+        if checkpoint < self.next_checkpoint || is_gap && !self.renumber {
+            let advice = if is_gap { ". If the log itself has such gaps, add --renumber" } else { "" };
             return Err(Failure::bad_input(format!(
-                "expected checkpoint {}, found {checkpoint}: lines are missing or in the wrong order",
+                "expected checkpoint {}, found {checkpoint}: lines are missing or in the wrong order{advice}",
                 self.next_checkpoint
             )));
         }
@@ -154,11 +160,13 @@ impl<'a> OrderedImport<'a> {
     /// otherwise.
     fn follow(&mut self, record: &Record) -> Outcome<Commit> {
         let last = record.changeset_id.get().saturating_sub(1);
-        let events = Events::parse(record.events.as_str())?;
-        let mut commit =
-            Commit::new(record.stream_id.clone(), Expectation::LastChangeset(last.into()), events)
-                .with_metadata(record.metadata.clone())?
-                .with_recorded_at(record.timestamp);
+        let mut commit = Commit::imported(
+            record.stream_id.clone(),
+            Expectation::LastChangeset(last.into()),
+            record.events()?,
+            record.metadata.clone(),
+            record.timestamp,
+        );
         commit.stream_type.clone_from(&record.stream_type);
 
         let tail = self.tails.entry(record.stream_id.clone()).or_default();
@@ -167,7 +175,7 @@ impl<'a> OrderedImport<'a> {
             Failure::bad_input(format!("the line cannot follow the lines before it: {refusal}"))
         })?;
         *tail = Tail::after(&changeset);
-        let expected = Record::from(changeset);
+        let expected = Record::from(changeset).content();
         if expected != *record {
             return Err(Failure::bad_input(format!(
                 "to follow the stream's lines before it, the line must have changeset_id {}, first_event_id \
@@ -197,7 +205,7 @@ impl<'a> OrderedImport<'a> {
 /// Fails if the store has another changeset in place of the line.
 fn check_same(record: &Record, stored: LogEntry) -> Outcome {
     let checkpoint = stored.checkpoint;
-    let stored = Record { checkpoint: None, ..stored.into() };
+    let stored = Record::from(stored).content();
     if stored == *record {
         return Ok(());
     }
@@ -235,7 +243,7 @@ impl Fingerprint {
         let mut changesets = Box::pin(pages::log_changesets(log, all));
         for _ in 0..count {
             let Some(changeset) = changesets.try_next().await? else { break };
-            fingerprint.add(&Record { checkpoint: None, ..changeset.into() })?;
+            fingerprint.add(&Record::from(changeset).content())?;
         }
         Ok(fingerprint)
     }

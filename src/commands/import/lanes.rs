@@ -161,7 +161,7 @@ impl Shared {
         if stored.events == commit.events && stored.metadata == *commit.metadata() {
             return Ok(expected);
         }
-        let events: String = stored.events.as_json().as_str().chars().take(200).collect();
+        let events: String = stored.events.as_stored().chars().take(200).collect();
         let detail = format!(
             "the store has changeset {expected} of stream \"{}\" with different content: {events}",
             commit.stream_id

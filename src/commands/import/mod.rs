@@ -27,7 +27,8 @@ use lines::Lines;
 /// what is missing, and nothing twice.
 ///
 /// With --keep-order, the file must come from `ees export`. It becomes a new log with the same global order,
-/// timestamps and types, written directly into a store that no server has open.
+/// timestamps and types, written directly into a store that no server has open. Only so can changesets be
+/// moved that another system has made and a server would not take, and those that can't be read.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The file, or - for standard input
@@ -35,6 +36,10 @@ pub(crate) struct Arguments {
     /// Move a whole log: write an export directly into --store or --data
     #[arg(long)]
     keep_order: bool,
+    /// Accept an export whose log has checkpoints without a changeset, as a table that was adopted has. The
+    /// changesets keep their order, and get checkpoints without gaps
+    #[arg(long, requires = "keep_order")]
+    renumber: bool,
     #[command(flatten)]
     location: StoreLocation,
     #[command(flatten)]
@@ -54,7 +59,8 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let started = Instant::now();
     let lines = Lines::open(&arguments.file)?;
     let Counts { imported, already_there } = if arguments.keep_order {
-        keep_order::import(lines, &arguments.location.backend()?, arguments.retention, output).await?
+        let Arguments { location, retention, renumber, .. } = arguments;
+        keep_order::import(lines, &location.backend()?, retention, renumber, output).await?
     } else {
         lanes::import(lines, arguments.remote.patient_client().await?, output).await?
     };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::Projector;
-use ees_store::http::{Api, ApiKeys, Server};
+use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server};
 
 use crate::backend::Opened;
 use crate::exit::{Failure, Outcome};
@@ -84,6 +84,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
 
     let backend = location.backend()?;
     let Opened { store, log } = backend.open(retention).await?;
+    let log = Arc::new(QuarantineWatch::new(log));
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &location.data).await?;
     let mut projector = Projector::new(log.clone());
     read_models.register(&mut projector, keep_audit)?;
@@ -91,7 +92,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();
 
-    let api = Api::new(store.clone(), log).with_statistics(Arc::new(read_models.statistics()));
+    let api = Api::new(store.clone(), log.clone()).with_quarantine(log).with_statistics(Arc::new(read_models.statistics()));
     let api = ees_projector::http::install(api, running.handle().clone());
     let api = match api_keys {
         Some(keys) => api.with_keys(keys),

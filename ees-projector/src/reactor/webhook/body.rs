@@ -33,7 +33,7 @@ pub struct Delivery {
 }
 
 pub(super) fn of<E>(cause: &Cause<'_, E>, key: &str, upcasters: &Upcasters) -> Result<String, BoxError> {
-    let mut events = cause.changeset().numbered_events();
+    let mut events = cause.changeset().numbered_events()?;
     let (_, event) = events.find(|(id, _)| *id == cause.event_id).ok_or("the changeset has no such event")?;
     let delivery = Delivery {
         id: key.to_owned(),

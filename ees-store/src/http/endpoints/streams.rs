@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::super::answer::Answer;
+use super::super::answer::{Answer, events_within, held};
 use super::super::app::App;
 use super::super::path::StreamPath;
 use super::super::query::{Params, Whole};
 use super::super::schema::{Error as ErrorAnswer, StreamChangesets, StreamEvents};
 use super::super::{Problem, paging};
-use crate::{Changeset, ChangesetId, Checkpoint, EventId, StreamId, StreamPage, StreamQuery};
+use crate::{ChangesetId, Checkpoint, EventId, StreamId, StreamPage, StreamQuery};
 
 const CHANGESET_PARAMS: &str = "INVALID_CHANGESET_FILTERING_PARAMS";
 const EVENT_PARAMS: &str = "INVALID_EVENT_FILTERING_PARAMS";
@@ -119,13 +119,15 @@ async fn read_events(app: &App, stream_id: StreamId, params: &Params) -> Result<
     let query = StreamQuery::events(stream_id.clone(), from, to).with_limit(limit);
     let page = app.store.read_stream(query).await?;
 
-    let within = |id: EventId| id >= from && to.is_none_or(|to| id <= to);
-    let mut events =
-        page.changesets.iter().flat_map(Changeset::numbered_events).filter(|(id, _)| within(*id));
+    let mut events = page.changesets.iter().flat_map(|changeset| events_within(changeset, from, to));
     let mut answer = Answer::with_capacity(paging::capacity(&page.changesets)).measured_as(params.shape());
     answer.text("stream_id", stream_id.as_str());
     let left = answer.list("events", events.by_ref().take(limit), |entry, (id, data)| {
-        entry.number("id", id.get()).json("data", data);
+        entry.number("id", id.get());
+        match data {
+            Ok(data) => entry.json("data", data),
+            Err(quarantined) => entry.json("data", "null").json("quarantined", &held(quarantined)),
+        };
     });
     let next = left.or_else(|| events.next()).map(|(id, _)| id);
     if let Some(next) = next.or_else(|| after(&page)) {

@@ -6,14 +6,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::super::answer::Answer;
+use super::super::answer::{Answer, events_within, held};
 use super::super::app::App;
 use super::super::query::{Params, Whole};
 use super::super::{Problem, paging};
 use super::error_response::{bad, no_such_stream};
 use super::path::StreamPath;
 use super::schema::{EventsAnswer, Failures};
-use crate::{Error, EventId, StreamQuery, Timestamp, json};
+use crate::{Error, EventId, Quarantined, StreamQuery, Timestamp, json};
 
 /// Read a stream's events.
 ///
@@ -52,16 +52,16 @@ pub(super) async fn events(
         return Err(no_such_stream());
     }
 
-    let all = page.changesets.iter().flat_map(|changeset| {
-        changeset.numbered_events().map(move |(revision, event)| (revision, event, changeset.timestamp))
+    let mut events = page.changesets.iter().flat_map(|changeset| {
+        let events = events_within(changeset, after.next(), None);
+        events.map(move |(revision, event)| (revision, event, changeset.timestamp))
     });
-    let mut events = all.filter(|(revision, ..)| *revision > after);
     let mut last = None;
     let capacity = paging::capacity(&page.changesets);
     let mut answer = Answer::with_capacity(capacity).measured_as(params.shape());
     let wanted = events.by_ref().take(limit).inspect(|(revision, ..)| last = Some(*revision));
     let left = answer.list("events", wanted, |entry, (revision, event, created_at)| {
-        write_event(entry, stream_id.as_str(), *revision, event, *created_at);
+        write_event(entry, stream_id.as_str(), *revision, *event, *created_at);
     });
     // What was left is read, and not given.
     let last = match &left {
@@ -76,7 +76,16 @@ pub(super) async fn events(
     Ok(whole.respond(StatusCode::OK))
 }
 
-fn write_event(entry: &mut Answer, stream_id: &str, revision: EventId, event: &str, created_at: Timestamp) {
+fn write_event(
+    entry: &mut Answer,
+    stream_id: &str,
+    revision: EventId,
+    event: Result<&str, &Quarantined>,
+    created_at: Timestamp,
+) {
+    // A reader that does not know this type of event must not go on as if there was none.
+    let quarantined = event.err().map(|it| format!(r#"{{"type":"quarantined","payload":{}}}"#, quoted(&held(it))));
+    let event = quarantined.as_deref().or(event.ok()).unwrap_or_default();
     // Texts are passed on as they were written, escapes and all.
     let text = |name| json::member(event, name).filter(|member| member.starts_with('"'));
     let payload = text("payload").map_or_else(|| Cow::Owned(quoted(event)), Cow::Borrowed);

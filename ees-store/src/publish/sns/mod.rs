@@ -15,7 +15,7 @@ use aws_sdk_sns::Client;
 use self::progress::{Portion, Progress};
 use super::outbox::Outbox;
 use super::{DeadLetter, DeadLetters, Message};
-use crate::{Changeset, ChangesetId, Timestamp};
+use crate::{Changeset, ChangesetId, Quarantined, Timestamp};
 
 /// Publishes changesets and their events to FIFO topics, and notifications of typed streams to a standard
 /// one.
@@ -70,12 +70,12 @@ enum Of {
 }
 
 impl Of {
-    fn messages(self, changeset: &Changeset) -> Vec<Message> {
-        match self {
-            Self::Changesets => vec![Message::of_changeset(changeset)],
-            Self::Events => Message::of_events(changeset).collect(),
+    fn messages(self, changeset: &Changeset) -> Result<Vec<Message>, Quarantined> {
+        Ok(match self {
+            Self::Changesets => vec![Message::of_changeset(changeset)?],
+            Self::Events => Message::of_events(changeset)?.collect(),
             Self::Notifications => Message::of_notification(changeset).into_iter().collect(),
-        }
+        })
     }
 }
 
@@ -92,6 +92,11 @@ pub struct Unpublished {
     pub goes_on: bool,
     /// The topic's error.
     pub error: String,
+}
+
+/// It has no message, and will have none until it is repaired.
+fn refused(quarantined: Quarantined) -> Unpublished {
+    Unpublished { done: 0, passes: false, goes_on: false, error: quarantined.to_string() }
 }
 
 impl Publisher {
@@ -152,10 +157,49 @@ impl Publisher {
         changesets: &[C],
         deadline: Instant,
     ) -> Result<(), Unpublished> {
+        let mut done = 0;
+        while let Some(next) = changesets.get(done) {
+            if let Some(quarantined) = next.as_ref().events.quarantined() {
+                self.leave_out(next.as_ref(), quarantined, done).await?;
+                done += 1;
+                continue;
+            }
+            let is_readable = |it: &&C| it.as_ref().events.quarantined().is_none();
+            let end = done + changesets[done..].iter().take_while(is_readable).count();
+            let published = self.publish_readable(&changesets[done..end], deadline).await;
+            published.map_err(|unpublished| Unpublished { done: done + unpublished.done, ..unpublished })?;
+            done = end;
+        }
+        Ok(())
+    }
+
+    /// Stores dead letters about a quarantined changeset; without a place for them, an operator has to act.
+    async fn leave_out(
+        &self,
+        changeset: &Changeset,
+        quarantined: &Quarantined,
+        done: usize,
+    ) -> Result<(), Unpublished> {
+        let Changeset { stream_id, changeset_id, .. } = changeset;
+        let error = format!("changeset {changeset_id} of stream {stream_id}: {quarantined}");
+        match self.give_up(stream_id.as_str(), *changeset_id, &error).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unpublished { done, passes: false, goes_on: false, error }),
+            Err(failed) => {
+                Err(Unpublished { done, passes: true, goes_on: false, error: format!("{error}: {failed}") })
+            }
+        }
+    }
+
+    async fn publish_readable<C: AsRef<Changeset>>(
+        &self,
+        changesets: &[C],
+        deadline: Instant,
+    ) -> Result<(), Unpublished> {
         let mut portions = Vec::new();
         for (number, changeset) in changesets.iter().enumerate() {
             for (topic, Topic { of, .. }) in self.topics.iter().enumerate() {
-                let messages = of.messages(changeset.as_ref());
+                let messages = of.messages(changeset.as_ref()).map_err(refused)?;
                 portions.push(Portion { number, topic, messages, taken: 0 });
             }
         }
@@ -213,10 +257,10 @@ impl Publisher {
             None if is_notification => Of::Notifications.messages(changeset),
             None if letter.each_event => Of::Events.messages(changeset),
             None => Of::Changesets.messages(changeset),
-            Some(event_id) => {
-                Message::of_events(changeset).filter(|it| it.event_id() == Some(event_id)).collect()
-            }
+            Some(event_id) => Message::of_events(changeset)
+                .map(|messages| messages.filter(|it| it.event_id() == Some(event_id)).collect()),
         };
+        let messages = messages.map_err(refused)?;
         // When an unreadable changeset was given up, it was not known whether it has a notification.
         if messages.is_empty() && !is_notification {
             let error = "the changeset has no such message".to_owned();

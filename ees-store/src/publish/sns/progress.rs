@@ -132,7 +132,7 @@ mod tests {
             timestamp: Timestamp::from_micros(0),
             stream_type: None,
         };
-        Portion { number, topic: 0, messages: Message::of_events(&changeset).collect(), taken: 0 }
+        Portion { number, topic: 0, messages: Message::of_events(&changeset).unwrap().collect(), taken: 0 }
     }
 
     fn arn(topic: usize) -> &'static str {

@@ -54,9 +54,10 @@ mod sqlite {
 
     use ees_store::client::Client;
     use ees_store::laws::{Capabilities, Subject};
-    use ees_store::{ChangesetLog, EventStore, sqlite};
+    use ees_store::{ChangesetId, ChangesetLog, EventStore, StreamId, sqlite};
 
     use crate::client::serving::Served;
+    use crate::laws::replace_events;
 
     struct Remote {
         client: Arc<Client>,
@@ -74,7 +75,7 @@ mod sqlite {
 
     impl Subject for Remote {
         const CAPABILITIES: Capabilities =
-            Capabilities { keeps_given_times: false, lists_types: false, ..Capabilities::ALL };
+            Capabilities { keeps_given_times: false, lists_types: false, keeps_checksums: true, ..Capabilities::ALL };
 
         async fn new() -> Self {
             Self::open(tempfile::tempdir().unwrap()).await
@@ -86,6 +87,11 @@ mod sqlite {
 
         fn log(&self) -> Arc<dyn ChangesetLog> {
             self.client.clone()
+        }
+
+        async fn replace_events(&self, stream_id: &StreamId, id: ChangesetId, events: &str) -> bool {
+            replace_events(&self.folder.path().join("log.db"), stream_id, id, events);
+            true
         }
 
         async fn reopen(self) -> Self {

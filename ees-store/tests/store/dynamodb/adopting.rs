@@ -142,7 +142,7 @@ async fn an_adopted_table_keeps_its_order_and_its_holes_and_goes_on() {
         store.read(LogQuery::from(Checkpoint::new(10), 1).with_wait(super::support::WAIT)).await.unwrap();
     assert_eq!(page.next, Checkpoint::new(11));
     let a = store.read_stream(StreamQuery::all("a".parse().unwrap())).await.unwrap().changesets;
-    assert_eq!(a[0].events.iter().collect::<Vec<_>>(), [r#"{"type":"a"}"#, "7"]);
+    assert_eq!(a[0].events.iter().unwrap().collect::<Vec<_>>(), [r#"{"type":"a"}"#, "7"]);
     assert_eq!((a[0].timestamp.to_string().as_str(), a.len()), ("2021-04-05T06:07:08.000009Z", 4));
     assert!(a[3].timestamp > a[2].timestamp);
     let by_event = StreamQuery::events("a".parse().unwrap(), 4.into(), Some(5.into()));

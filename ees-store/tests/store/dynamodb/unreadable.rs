@@ -1,15 +1,13 @@
-//! Items that somebody has written or mended by hand, and not well.
+//! Items that another system has written, or somebody by hand, and not well.
 
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use ees_store::dynamodb::Indexer;
-use ees_store::{ChangesetLog, Checkpoint, LogQuery};
 use ees_test_aws::{Account, Faults};
 
 use super::support::{
-    TABLE, account, append, candidate, client, committing, get, indexer, is_gapless_and_ordered, labels,
-    read, s, store,
+    TABLE, account, append, client, committing, get, indexer, is_gapless_and_ordered, labels, read, s,
 };
 
 const NEEDED: [&str; 5] = ["events", "metadata", "timestamp", "first_event_id", "last_event_id"];
@@ -36,9 +34,9 @@ async fn sweep(indexer: &Indexer) -> u64 {
     swept.indexed
 }
 
-/// In the log it would stop everybody.
+/// In the log it stops nobody, and its stream goes on behind it.
 #[tokio::test]
-async fn what_can_not_be_read_gets_no_place_until_it_is_mended() {
+async fn what_can_not_be_read_gets_its_place_and_is_quarantined_until_it_is_repaired() {
     let account = account().await;
     let writer = committing(&account, &Faults::none()).await;
     append(&writer, "sound", 0).await;
@@ -49,60 +47,65 @@ async fn what_can_not_be_read_gets_no_place_until_it_is_mended() {
         }
         sound.push(set(&account, name, 2, name, None).await);
     }
-    let swept = sweep(&indexer(&account, &Faults::none()).await).await;
-    assert_eq!(swept, 6, "what stands before it, and the other stream");
-    // What comes after it waits, also when it is told by its record.
-    let told = indexer(&account, &Faults::none()).await;
-    let third = NEEDED.iter().map(|stream| candidate(stream, 3)).chain([candidate("sound", 1)]).collect();
-    assert_eq!(told.index(third).await.unwrap(), 0);
+    assert_eq!(sweep(&indexer(&account, &Faults::none()).await).await, 16);
     let log = read(&writer).await;
-    assert_eq!(log.len(), 6);
-    is_gapless_and_ordered(&log);
+    for entry in &log {
+        let quarantined = entry.events.quarantined().map(|it| it.reason().to_owned());
+        let expected = (entry.stream_id.as_str() != "sound" && entry.changeset_id.get() == 2)
+            .then(|| format!("it has no readable `{}`", entry.stream_id));
+        assert_eq!(quarantined, expected, "{entry:?}");
+    }
 
     for (name, value) in NEEDED.iter().zip(sound) {
         set(&account, name, 2, name, value).await;
     }
-    assert_eq!(sweep(&indexer(&account, &Faults::none()).await).await, 10);
-    let log = read(&writer).await;
-    assert_eq!(log.len(), 16);
-    is_gapless_and_ordered(&log);
+    let repaired = read(&writer).await;
+    is_gapless_and_ordered(&repaired);
+    assert_eq!(labels(&repaired), labels(&log));
+    assert!(repaired.iter().all(|entry| entry.events.quarantined().is_none()));
 }
 
 #[tokio::test]
-async fn what_contradicts_itself_gets_no_place() {
+async fn what_contradicts_itself_is_quarantined_with_its_text() {
     let account = account().await;
     let writer = committing(&account, &Faults::none()).await;
-    for (name, value) in [
-        ("events", s("[1, 2]")),
-        ("events", s("[1")),
-        ("events", s("{}")),
-        ("metadata", s("{")),
-        ("timestamp", s("yesterday")),
-        ("last_event_id", AttributeValue::N(u64::MAX.to_string())),
-    ] {
-        let stream = format!("{name} {value:?}");
-        append(&writer, &stream, 0).await;
-        set(&account, &stream, 1, name, Some(value)).await;
+    let contradictions = [
+        ("events", s("[1, 2]"), "2 events, but numbers for 1"),
+        ("events", s("[1"), "`events` are not JSON"),
+        ("events", s("[NaN]"), "`events` are not JSON"),
+        ("events", AttributeValue::N("7".to_owned()), "no readable `events`"),
+        ("metadata", s("{"), "`metadata` are not JSON"),
+        ("timestamp", s("yesterday"), "no readable `timestamp`"),
+        ("last_event_id", AttributeValue::N(u64::MAX.to_string()), "1 events, but numbers for"),
+    ];
+    for (number, (name, value, _)) in contradictions.iter().enumerate() {
+        append(&writer, &number.to_string(), 0).await;
+        set(&account, &number.to_string(), 1, name, Some(value.clone())).await;
     }
-    assert_eq!(sweep(&indexer(&account, &Faults::none()).await).await, 0);
+    assert_eq!(sweep(&indexer(&account, &Faults::none()).await).await, 7);
+    for entry in read(&writer).await {
+        let (name, value, reason) = &contradictions[entry.stream_id.as_str().parse::<usize>().unwrap()];
+        let quarantined = entry.events.quarantined().unwrap();
+        assert!(quarantined.reason().contains(reason), "{quarantined}");
+        if *name == "events" {
+            assert_eq!(Some(quarantined.events()), value.as_s().ok().map(String::as_str).or(Some("")));
+        }
+    }
 }
 
-/// Broken after it got its place.
+/// What the other system accepts, and lists as it is.
 #[tokio::test]
-async fn what_stands_before_an_item_that_can_not_be_read_is_read_and_the_item_is_named() {
+async fn what_is_json_but_no_list_of_events_is_read_as_it_is() {
     let account = account().await;
     let writer = committing(&account, &Faults::none()).await;
-    for stream in ["a", "b", "broken", "c"] {
+    for (stream, events, last) in [("none", "[ ]", 0), ("object", "{\"a\": 1, \"b\": 2}", 2), ("text", "\"abc\"", 3)] {
         append(&writer, stream, 0).await;
+        set(&account, stream, 1, "events", Some(s(events))).await;
+        set(&account, stream, 1, "last_event_id", Some(AttributeValue::N(last.to_string()))).await;
     }
-    let all = ["a", "b", "broken", "c"].map(|stream| candidate(stream, 1)).into();
-    indexer(&account, &Faults::none()).await.index(all).await.unwrap();
-    let sound = set(&account, "broken", 1, "timestamp", None).await;
-    let reader = store(&account, &Faults::none()).await;
-    let page = reader.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
-    assert_eq!((labels(&page.changesets), page.next.get()), (vec!["0 a1".to_owned(), "1 b1".to_owned()], 2));
-    let error = reader.read(LogQuery::from(page.next, 10)).await.unwrap_err().to_string();
-    assert!(error.contains("broken") && error.contains("`timestamp`"), "{error}");
-    set(&account, "broken", 1, "timestamp", sound).await;
-    assert_eq!(labels(&read(&reader).await), ["0 a1", "1 b1", "2 broken1", "3 c1"]);
+    sweep(&indexer(&account, &Faults::none()).await).await;
+    let mut read = read(&writer).await;
+    read.sort_by_key(|entry| entry.stream_id.clone());
+    let read: Vec<_> = read.iter().map(|it| (it.events.as_json().unwrap().as_str(), it.events.count())).collect();
+    assert_eq!(read, [("[]", 0), ("{\"a\":1,\"b\":2}", 2), ("\"abc\"", 3)]);
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use ees_store::dynamodb::{LIMIT_BYTES, Store, create_table};
 use ees_store::laws::{Capabilities, Subject};
-use ees_store::{ChangesetLog, EventStore};
+use ees_store::{ChangesetId, ChangesetLog, EventStore, StreamId};
 use ees_test_aws::{Account, Faults, LocalAws};
 
 const TABLE: &str = "log";
@@ -62,6 +64,16 @@ impl<const UNKIND: bool> Subject for DynamoDb<UNKIND> {
 
     async fn beside(&self) -> Option<Self> {
         Some(Self::open(self.account.clone()).await)
+    }
+
+    async fn replace_events(&self, stream_id: &StreamId, changeset_id: ChangesetId, events: &str) -> bool {
+        let client = Client::new(&self.account.sdk_config());
+        let replace = client.update_item().table_name(TABLE).update_expression("SET events = :e");
+        let replace = replace.key("stream_id", AttributeValue::S(stream_id.to_string()));
+        let replace = replace.key("changeset_id", AttributeValue::N(changeset_id.to_string()));
+        let replace = replace.condition_expression("attribute_exists(events)");
+        replace.expression_attribute_values(":e", AttributeValue::S(events.to_owned())).send().await.unwrap();
+        true
     }
 }
 

@@ -4,3 +4,5 @@ mod dynamodb;
 mod memory;
 mod postgres;
 pub(crate) mod sqlite;
+
+pub(crate) use sqlite::replace_events;

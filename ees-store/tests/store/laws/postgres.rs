@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ees_store::laws::{Capabilities, Subject};
 use ees_store::postgres::Store;
-use ees_store::{ChangesetLog, EventStore};
+use ees_store::{ChangesetId, ChangesetLog, EventStore, StreamId};
 use ees_test_postgres::{Bouncer, TestDatabase};
 use sqlx::{Connection, PgConnection};
 
@@ -30,7 +30,8 @@ impl<const POOLED: bool> Postgres<POOLED> {
 }
 
 impl<const POOLED: bool> Subject for Postgres<POOLED> {
-    const CAPABILITIES: Capabilities = Capabilities { shares_log: true, ..Capabilities::ALL };
+    const CAPABILITIES: Capabilities = 
+        Capabilities { keeps_checksums: true, shares_log: true, ..Capabilities::ALL };
 
     async fn new() -> Self {
         let database = TestDatabase::new().await;
@@ -81,6 +82,16 @@ impl<const POOLED: bool> Subject for Postgres<POOLED> {
             format!("DELETE FROM ees_store.changesets WHERE checkpoint >= {start} AND checkpoint < {end}");
         let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         assert_eq!(done.rows_affected(), end - start);
+        true
+    }
+
+    async fn replace_events(&self, stream_id: &StreamId, changeset_id: ChangesetId, events: &str) -> bool {
+        let url = self.database.url().replace(self.database.name(), &self.name);
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let replace = "UPDATE ees_store.changesets SET events = $1 WHERE stream_id = $2 AND changeset_id = $3";
+        let id = i64::try_from(changeset_id.get()).unwrap();
+        let replace = sqlx::query(replace).bind(events).bind(stream_id.as_str()).bind(id);
+        assert_eq!(replace.execute(&mut connection).await.unwrap().rows_affected(), 1);
         true
     }
 }

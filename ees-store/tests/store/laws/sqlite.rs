@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ees_store::laws::{Capabilities, Subject};
 use ees_store::sqlite::Store;
-use ees_store::{ChangesetLog, EventStore};
+use ees_store::{ChangesetId, ChangesetLog, EventStore, StreamId};
 
 struct Sqlite {
     folder: tempfile::TempDir,
@@ -21,7 +21,7 @@ impl Sqlite {
 }
 
 impl Subject for Sqlite {
-    const CAPABILITIES: Capabilities = Capabilities::ALL;
+    const CAPABILITIES: Capabilities = Capabilities { keeps_checksums: true, ..Capabilities::ALL };
 
     async fn new() -> Self {
         Self::open(tempfile::tempdir().unwrap())
@@ -49,6 +49,11 @@ impl Subject for Sqlite {
         erase(&file_in(self.folder.path()), checkpoints);
         true
     }
+
+    async fn replace_events(&self, stream_id: &StreamId, changeset_id: ChangesetId, events: &str) -> bool {
+        replace_events(&file_in(self.folder.path()), stream_id, changeset_id, events);
+        true
+    }
 }
 
 /// Deletes changesets by hand.
@@ -56,6 +61,15 @@ pub(crate) fn erase(file: &Path, Range { start, end }: Range<u64>) {
     let connection = rusqlite::Connection::open(file).unwrap();
     let sql = "DELETE FROM changesets WHERE checkpoint >= ?1 AND checkpoint < ?2";
     assert_eq!(connection.execute(sql, [start, end]).unwrap() as u64, end - start);
+}
+
+/// As somebody with the `sqlite3` command.
+pub(crate) fn replace_events(path: &Path, stream_id: &StreamId, changeset_id: ChangesetId, events: &str) {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let replace = "UPDATE changesets SET events = ?1 WHERE stream_id = ?2 AND changeset_id = ?3";
+    let given = rusqlite::params![events, stream_id.as_str(), changeset_id.get()];
+    assert_eq!(connection.execute(replace, given).unwrap(), 1);
 }
 
 fn file_in(folder: &Path) -> PathBuf {

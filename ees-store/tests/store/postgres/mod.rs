@@ -37,7 +37,7 @@ async fn numbers(store: &Store, stream: &str) -> Vec<u64> {
     loop {
         let page = store.read_stream(query).await.unwrap();
         numbers.extend(page.changesets.iter().map(|changeset| {
-            let text = changeset.events.as_json().as_str();
+            let text = changeset.events.as_stored();
             text.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap()
         }));
         let Some(next) = page.next else { return numbers };

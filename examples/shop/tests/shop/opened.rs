@@ -88,7 +88,7 @@ impl Open {
         let changesets = page.unwrap().changesets;
         changesets
             .iter()
-            .flat_map(|it| it.events.iter())
+            .flat_map(|it| it.events.iter().unwrap())
             .map(|it| serde_json::from_str(it).unwrap())
             .collect()
     }

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use ees_tests::{Ran, Server, ees, run};
+use serde_json::{Value, json};
 
 use super::World;
 
@@ -81,4 +82,64 @@ fn lines_that_do_not_follow_each_other_are_refused_before_they_are_stored() {
         let refused = keep_order(&file, &world.folder.path().join("moved")).failed(3);
         assert!(refused.contains(&format!("bad.jsonl:{number}: ")), "{refused}");
     }
+}
+
+/// Lines as an adopted table is exported.
+fn adopted() -> Vec<Value> {
+    let line = |checkpoint: u64, stream: &str, id: u64, first_event: u64, more: Value| {
+        let mut line = json!({
+            "checkpoint": checkpoint, "stream_id": stream, "changeset_id": id, "first_event_id": first_event,
+            "timestamp": format!("2021-04-05T06:07:08.00000{id}Z"), "events": [], "metadata": {},
+        });
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        line
+    };
+    let held = |events| json!({"reason": "not JSON", "events": events, "metadata": "{}"});
+    vec![
+        line(0, "a\nb", 1, 1, json!({"events": [1], "metadata": null})),
+        line(1, "..", 1, 1, json!({})),
+        line(3, &"long".repeat(300), 1, 1, json!({"events": {"a": 1, "b": 2}, "event_count": 2})),
+        line(4, "a\nb", 2, 2, json!({"events": "text", "event_count": 4})),
+        line(5, "q", 1, 1, json!({"event_count": 1, "quarantined": held("[NaN]")})),
+        // Its checksum was another one.
+        line(9, "q", 2, 2, json!({"event_count": 1, "quarantined": held("[1]")})),
+        line(10, "q", 3, 3, json!({"events": [3]})),
+    ]
+}
+
+#[test]
+fn what_only_adoption_lets_in_moves_too() {
+    let world = World::new();
+    let mut lines = adopted();
+    let text = lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+    let file = world.file("adopted.jsonl", &text);
+    let data = world.folder.path().join("moved");
+    let refused = keep_order(&file, &data).failed(3);
+    assert!(refused.contains("adopted.jsonl:3: ") && refused.contains("--renumber"), "{refused}");
+    let renumbered = || run(ees(&["import", "--keep-order", "--renumber", "--json", "--data"]).arg(&data).arg(&file));
+    // What stood before the line that was refused may be stored.
+    let (imported, already_there) = counts(renumbered());
+    assert_eq!(imported + already_there, 7);
+    assert_eq!(counts(renumbered()), (0, 7));
+
+    let moved = Server::start(&data);
+    let exported = run(&mut moved.ees(&["export", "-"])).ok();
+    let mut exported: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (place, line) in lines.iter_mut().enumerate() {
+        line["checkpoint"] = place.into();
+    }
+    for line in lines.iter_mut().chain(&mut exported) {
+        if let Some(held) = line.get_mut("quarantined") {
+            assert!(held["reason"].as_str().is_some_and(|reason| !reason.is_empty()));
+            held["reason"] = Value::Null;
+        }
+    }
+    assert_eq!(exported, lines);
+
+    // A server takes none of it, and says how it can be done.
+    let refused = run(moved.ees(&["import"]).arg(world.file("q.jsonl", &lines[4].to_string()))).failed(3);
+    assert!(refused.contains("--keep-order"), "{refused}");
+    let checked = run(&mut moved.ees(&["check"]));
+    assert_eq!(checked.code, Some(9), "{checked:?}");
+    assert!(checked.out.contains("checkpoint 4, changeset 1 of stream \"q\": ") && checked.err.contains("2 faults"));
 }

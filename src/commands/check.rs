@@ -1,0 +1,154 @@
+//! `ees check`: read the whole log, and prove what a log promises.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use ees_store::client::Client;
+use ees_store::decide::Tail;
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, EventStore, LogEntry, LogQuery, StreamId, StreamQuery, pages,
+};
+use futures::TryStreamExt;
+use serde_json::json;
+
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::remote::Remote;
+
+/// Changesets read by one call.
+const PAGE: usize = 1_000;
+
+/// Read the whole log, and check what it promises
+///
+/// Every changeset can be read and is as it was stored (by its checksum, on SQLite and PostgreSQL). The
+/// checkpoints ascend without gaps. The changesets and events of each stream are numbered without gaps, their
+/// times ascend, and the stream ends where the log says. Prints what is wrong, and then exits with 9.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Accept checkpoints without a changeset, as in a table that was adopted from another system
+    #[arg(long)]
+    allow_gaps: bool,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(crate) async fn run(Arguments { allow_gaps, remote }: Arguments, output: &mut Output) -> Outcome {
+    let client = remote.patient_client().await?;
+    let mut check = Check { next: Checkpoint::START, tails: HashMap::new(), allow_gaps, changesets: 0, faults: 0 };
+    let end = client.head().await?.checkpoint;
+    let progress = Progress::of_changesets(end.get(), output);
+    let mut log = Box::pin(pages::log_changesets(&client, LogQuery::from(Checkpoint::START, PAGE)));
+    while let Some(entry) = log.try_next().await? {
+        if entry.checkpoint >= end {
+            break;
+        }
+        progress.at(entry.checkpoint.next().get());
+        check.entry(&entry, output)?;
+    }
+    check.gap(end, output)?;
+    check.ends(&client, output).await?;
+    let Check { tails, changesets, faults, .. } = check;
+    let streams = tails.len();
+    output.either(
+        &json!({ "changesets": changesets, "streams": streams, "faults": faults }),
+        format!("{changesets} changesets of {streams} streams checked, {faults} faults"),
+    )?;
+    if faults > 0 { Err(Failure::differs(format!("the log has {faults} faults"))) } else { Ok(()) }
+}
+
+struct Check {
+    next: Checkpoint,
+    tails: HashMap<StreamId, Tail>,
+    allow_gaps: bool,
+    changesets: u64,
+    faults: u64,
+}
+
+impl Check {
+    fn entry(&mut self, entry: &LogEntry, output: &mut Output) -> Outcome {
+        self.changesets += 1;
+        self.gap(entry.checkpoint, output)?;
+        self.next = entry.checkpoint.next();
+        if let Some(quarantined) = entry.events.quarantined() {
+            self.fault(entry, quarantined, output)?;
+        }
+        let before = self.tails.get(&entry.stream_id).cloned().unwrap_or_default();
+        let (changeset_id, first_event_id) = (before.last_changeset.next(), before.last_event.next());
+        if entry.changeset_id != changeset_id {
+            let what = format!("changeset {changeset_id} of the stream should be here, or is missing");
+            self.fault(entry, what, output)?;
+        } else if entry.first_event_id != first_event_id {
+            let what = format!("its first event has number {}, not {first_event_id}", entry.first_event_id);
+            self.fault(entry, what, output)?;
+        }
+        if before.exists() && entry.timestamp <= before.last_timestamp {
+            let what = format!("its time {} is not after {}", entry.timestamp, before.last_timestamp);
+            self.fault(entry, what, output)?;
+        }
+        if before.exists() && entry.stream_type != before.stream_type {
+            self.fault(entry, "it has another stream type than the changeset before it", output)?;
+        }
+        self.tails.insert(entry.stream_id.clone(), Tail::after(&entry.changeset));
+        Ok(())
+    }
+
+    /// There is nothing from the last changeset up to this checkpoint.
+    fn gap(&mut self, to: Checkpoint, output: &mut Output) -> Outcome {
+        if to <= self.next || self.allow_gaps {
+            return Ok(());
+        }
+        self.faults += 1;
+        let (from, last) = (self.next, to.get() - 1);
+        output.either(
+            &json!({ "checkpoint": from, "last_checkpoint": last, "fault": "no changeset" }),
+            format!("checkpoints {from} to {last}: no changeset (with --allow-gaps, that is right)"),
+        )
+    }
+
+    /// Every stream ends with the changeset that is its last one in the log, unless it has grown meanwhile.
+    async fn ends(&mut self, client: &Client, output: &mut Output) -> Outcome {
+        for (stream_id, tail) in std::mem::take(&mut self.tails) {
+            let last = tail.last_changeset;
+            // An id that another system gave may be none that a server takes.
+            if StreamId::new(stream_id.as_str()).is_ok() {
+                let query = StreamQuery::changesets(stream_id.clone(), last, None).with_limit(1);
+                let found = client.read_stream(query).await?.changesets.first().map(|it| it.changeset_id);
+                if found != Some(last) {
+                    self.wrong_end(&stream_id, last, found, output)?;
+                }
+            }
+            self.tails.insert(stream_id, tail);
+        }
+        Ok(())
+    }
+
+    fn wrong_end(
+        &mut self,
+        stream_id: &StreamId,
+        last: ChangesetId,
+        found: Option<ChangesetId>,
+        output: &mut Output,
+    ) -> Outcome {
+        self.faults += 1;
+        let read = found.map_or_else(|| "nothing".to_owned(), |id| format!("changeset {id}"));
+        let fault = format!("ends with changeset {last} in the log, and with {read} when it is read by itself");
+        output.either(
+            &json!({ "stream_id": stream_id, "fault": fault }),
+            format!("stream {:?} {fault}", stream_id.as_str()),
+        )
+    }
+
+    fn fault(&mut self, entry: &LogEntry, what: impl std::fmt::Display, output: &mut Output) -> Outcome {
+        self.faults += 1;
+        let LogEntry { checkpoint, changeset } = entry;
+        let (stream_id, changeset_id) = (&changeset.stream_id, changeset.changeset_id);
+        output.either(
+            &json!({
+                "checkpoint": checkpoint, "stream_id": stream_id, "changeset_id": changeset_id,
+                "fault": what.to_string(),
+            }),
+            format!("checkpoint {checkpoint}, changeset {changeset_id} of stream {:?}: {what}", stream_id.as_str()),
+        )
+    }
+}
