@@ -17,7 +17,7 @@ use ees_projector::{
     memory,
 };
 use ees_store::client::Client;
-use ees_store::http::{Api, ApiKeys, Server};
+use ees_store::http::{Api, ApiKeys, Limits, Server};
 use ees_store::{Commit, Error, EventStore, Events, Expectation, StreamId, memory as store};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -74,10 +74,15 @@ impl World {
     }
 
     async fn of(store: Arc<store::Store>, running: Running, keys: Option<&str>) -> Self {
-        let mut api = Api::new(store.clone(), store.clone());
-        if let Some(keys) = keys {
-            api = api.with_keys(ApiKeys::parse(keys).unwrap());
-        }
+        Self::built(store, running, |api| match keys {
+            Some(keys) => api.with_keys(ApiKeys::parse(keys).unwrap()),
+            None => api,
+        })
+        .await
+    }
+
+    async fn built(store: Arc<store::Store>, running: Running, build: impl FnOnce(Api) -> Api) -> Self {
+        let api = build(Api::new(store.clone(), store.clone()));
         let router = http::install(api, running.handle().clone()).router();
         let server = Server::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", server.local_addr().unwrap());
@@ -162,6 +167,31 @@ async fn a_writer_waits_for_its_own_write() {
     }
     // The end of the log as a checkpoint: all there is.
     assert_eq!(world.get("/projections/pausing?min_checkpoint=3").await["checkpoint"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_a_projection_keeps_no_other_request_out() {
+    let store = Arc::new(store::Store::new());
+    let mut projector = Projector::new(store.clone());
+    let projection = Fragile { name: "pausing", broken: Arc::default() };
+    projector.projection(projection, memory::Database::new(), Settings::default()).unwrap();
+    // Room for the other wait that shows that the first one has begun.
+    let limits = Limits { requests: 2, waiting_requests: 1, ..Limits::default() };
+    let world = World::built(store, projector.start(), |api| api.with_limits(limits)).await;
+    for wait in ["min_checkpoint=7", "min%5Fcheckpoint=7", "stream%5Fid=a&changeset%5fid=1"] {
+        let held = world.client("none");
+        let path = format!("/projections/pausing?{wait}&timeout=20");
+        // Tried again when the other wait below was there first.
+        let held = tokio::spawn(async move { while held.get_json::<Value>(&path).await.is_err() {} });
+        let other = "/projections/pausing?min_checkpoint=7&timeout=0";
+        let until = async |full: bool| while world.refused_get(other).await.contains("overloaded") != full {};
+        tokio::time::timeout(Duration::from_secs(20), until(true)).await.expect("the wait has begun");
+        for _ in 0..2 {
+            assert_eq!(world.get("/projections").await["projections"].as_array().unwrap().len(), 1);
+        }
+        held.abort();
+        tokio::time::timeout(Duration::from_secs(20), until(false)).await.expect("the wait has ended");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

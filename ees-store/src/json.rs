@@ -179,19 +179,52 @@ pub fn indent(text: &str) -> String {
     out
 }
 
-/// The size of compact JSON once it is indented, at this depth, by this measure of its parts.
+/// Indents compact JSON, unless it has more bytes than this then, by this measure of its parts.
+///
+/// Each line of a value that nests deep has hundreds of spaces: one megabyte can become hundreds.
 #[cfg(feature = "http")]
-pub(crate) fn indented_len(text: &str, depth: usize, measure: fn(&str) -> usize) -> usize {
-    struct Count(usize, fn(&str) -> usize);
-    impl fmt::Write for Count {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            self.0 += (self.1)(text);
-            Ok(())
-        }
+pub(crate) fn indent_within(text: &str, bytes_max: usize, measure: fn(&str) -> usize) -> Option<String> {
+    let mut out = Bounded { to: String::new(), left: bytes_max, measure };
+    indent_into(&mut out, text, 0).ok().map(|()| out.to)
+}
+
+/// The size of compact JSON once it is indented, at this depth, by this measure of its parts; `None` when it is
+/// larger than this.
+#[cfg(feature = "http")]
+pub(crate) fn indented_len(
+    text: &str,
+    depth: usize,
+    bytes_max: usize,
+    measure: fn(&str) -> usize,
+) -> Option<usize> {
+    let mut count = Bounded { to: Nowhere, left: bytes_max, measure };
+    indent_into(&mut count, text, depth).ok().map(|()| bytes_max - count.left)
+}
+
+/// Writes on until a limit.
+#[cfg(feature = "http")]
+struct Bounded<W> {
+    to: W,
+    left: usize,
+    measure: fn(&str) -> usize,
+}
+
+#[cfg(feature = "http")]
+impl<W: fmt::Write> fmt::Write for Bounded<W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.checked_sub((self.measure)(text)).ok_or(fmt::Error)?;
+        self.to.write_str(text)
     }
-    let mut count = Count(0, measure);
-    let _ = indent_into(&mut count, text, depth);
-    count.0
+}
+
+#[cfg(feature = "http")]
+struct Nowhere;
+
+#[cfg(feature = "http")]
+impl fmt::Write for Nowhere {
+    fn write_str(&mut self, _: &str) -> fmt::Result {
+        Ok(())
+    }
 }
 
 fn indent_into(out: &mut impl fmt::Write, text: &str, mut depth: usize) -> fmt::Result {

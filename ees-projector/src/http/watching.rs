@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use ees_store::http::{Closing, Problem};
+use ees_store::http::{Admission, Closing, Problem};
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -61,6 +61,7 @@ pub(super) struct Wait {
 )]
 pub(super) async fn status(
     State(handle): State<Handle>,
+    admission: Admission,
     closing: Closing,
     Path(name): Path<String>,
     query: Result<Query<Wait>, axum::extract::rejection::QueryRejection>,
@@ -72,6 +73,9 @@ pub(super) async fn status(
         return Err(Problem::bad_request("INVALID_WAIT", message));
     }
     let timeout = Duration::from_secs_f64(seconds);
+    if wait.min_checkpoint.is_some() || wait.stream_id.is_some() || wait.changeset_id.is_some() {
+        admission.waits(timeout)?;
+    }
     let waited = async {
         match (wait.min_checkpoint, wait.stream_id, wait.changeset_id) {
             (None, None, None) => Ok(()),

@@ -34,10 +34,22 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Bytes that an entry of a list has in the end.
+    /// Bytes that an entry of a list has in the end; more than [`BYTES_MAX`] where it is never that long.
     fn len_of(self, entry: &str) -> usize {
-        let measure = if self.escaped { escaped_len } else { str::len };
-        if self.pretty { json::indented_len(entry, LIST_DEPTH, measure) } else { measure(entry) }
+        if self.pretty {
+            json::indented_len(entry, LIST_DEPTH, BYTES_MAX, self.measure()).unwrap_or(BYTES_MAX + 1)
+        } else {
+            self.measure()(entry)
+        }
+    }
+
+    /// An answer in this shape. One that would grow beyond [`BYTES_MAX`] is not indented.
+    pub(super) fn apply(self, json: &str) -> Option<String> {
+        if self.pretty { json::indent_within(json, BYTES_MAX, self.measure()) } else { None }
+    }
+
+    fn measure(self) -> fn(&str) -> usize {
+        if self.escaped { escaped_len } else { str::len }
     }
 }
 
@@ -111,7 +123,7 @@ impl Answer {
             write(self, &entry);
             self.text.push('}');
             let written = &self.text[before..];
-            added += self.shape.len_of(written) - written.len();
+            added += self.shape.len_of(written).saturating_sub(written.len());
             if self.text.len() + added + TAIL_BYTES > BYTES_MAX && before > first {
                 self.text.truncate(before);
                 left = Some(entry);

@@ -10,7 +10,7 @@ use hyper::body::Body as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Limits, Problem};
+use super::{Admission, Limits, Problem};
 use crate::{Events, InvalidJson, Json};
 
 /// A body that is too large is still read up to this many times its limit: a client that is cut off while it
@@ -18,14 +18,16 @@ use crate::{Events, InvalidJson, Json};
 const DRAIN_FACTOR: usize = 4;
 
 /// Reads a body of at most [`Limits::body_bytes`], which must arrive within [`Limits::body_time`].
-pub(super) async fn read(body: Body, limits: &Limits) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes)).await {
-        Ok(read) => read,
-        Err(_) => Err(too_slow(limits.body_time)),
-    }
+///
+/// The time for the answer begins when it is there.
+pub(super) async fn read(body: Body, limits: &Limits, admission: &Admission) -> Result<Bytes, Problem> {
+    admission.restart_after(limits.body_time);
+    let read = tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes, admission)).await;
+    admission.restart_after(Duration::ZERO);
+    read.unwrap_or_else(|_| Err(too_slow(limits.body_time)))
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+async fn collect(mut body: Body, limit: usize, admission: &Admission) -> Result<Bytes, Problem> {
     let drain = limit.saturating_mul(DRAIN_FACTOR);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > drain {
@@ -40,6 +42,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
         if size > drain {
             break;
         }
+        admission.take_body(size.min(limit))?;
         if size > limit {
             kept.clear();
         } else if kept.is_empty() {

@@ -53,6 +53,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
     }
 
+    /// 503: the answer was not ready in time.
+    pub(super) fn late() -> Self {
+        let message =
+            "The server could not answer in time. Try again in a moment, with the same idempotency key.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
+    }
+
     /// Adds an error, with its causes, for the log only.
     #[must_use]
     pub fn hiding(self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

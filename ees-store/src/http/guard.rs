@@ -15,9 +15,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
+use super::admission::{Admission, Rooms};
 use super::error_response::{Told, internal_answer};
 use super::keys::{ApiKeys, Scope, Scopes};
 use super::metrics::Metrics;
@@ -29,28 +29,21 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) struct Guard {
     keys: Option<ApiKeys>,
-    requests: Semaphore,
-    waiting_requests: Semaphore,
+    rooms: Arc<Rooms>,
     metrics: Metrics,
     ids: RequestIds,
 }
 
 impl Guard {
     pub(super) fn new(keys: Option<ApiKeys>, limits: &Limits, metrics: Metrics) -> Self {
-        Self {
-            keys,
-            requests: Semaphore::new(limits.requests),
-            waiting_requests: Semaphore::new(limits.waiting_requests),
-            metrics,
-            ids: RequestIds::new(),
-        }
+        Self { keys, rooms: Rooms::new(limits), metrics, ids: RequestIds::new() }
     }
 
     /// Lets a request in: its key is known, and there is room for it.
-    fn admit(&self, request: &mut Request) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+    fn admit(&self, request: &mut Request) -> Result<Admission, Problem> {
         // A server that is busy or locked is still alive: its health is told to everybody, always.
         if endpoints::health::is_path(request.uri().path()) {
-            return Ok(None);
+            return Ok(self.rooms.admit_always());
         }
         if let Some(keys) = &self.keys {
             let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
@@ -60,9 +53,7 @@ impl Guard {
         {
             return Err(Problem::cross_origin());
         }
-        let room =
-            if waits(request.method(), request.uri()) { &self.waiting_requests } else { &self.requests };
-        room.try_acquire().map(Some).map_err(|_| Problem::overloaded())
+        self.rooms.admit()
     }
 }
 
@@ -77,23 +68,30 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
 
-    // The permit is kept until the answer is in its final form.
-    let (_permit, answered) = match guard.admit(&mut request) {
-        Ok(permit) => {
-            let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-            let answered = answered.unwrap_or_else(|panic| {
-                Problem::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
-            });
-            (permit, answered)
+    let (admission, answered) = match guard.admit(&mut request) {
+        Ok(admission) => {
+            request.extensions_mut().insert(admission.clone());
+            let answered = answer(request, next, &admission).await;
+            (Some(admission), answered)
         }
         Err(problem) => (None, problem.into_response()),
     };
-    let (told, mut response) = tell(answered, &id);
+    let (mut told, mut response) = tell(answered, &id);
     if is_typed {
         response = typed::in_its_form(response, told.as_ref(), &id);
     }
     if pretty {
         response = indented(response).await;
+    }
+    if let Some(admission) = admission {
+        response = match admission.keep_until_sent(response).await {
+            Ok(response) => response,
+            Err(problem) => {
+                let (problem, response) = tell(problem.into_response(), &id);
+                told = problem;
+                if is_typed { typed::in_its_form(response, told.as_ref(), &id) } else { response }
+            }
+        };
     }
     response.headers_mut().insert(REQUEST_ID, id);
 
@@ -102,6 +100,16 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     }
     guard.metrics.answered(route, response.status().as_u16(), started.elapsed());
     response
+}
+
+/// The answer of the endpoint, or that it failed or took too long.
+async fn answer(request: Request, next: Next, admission: &Admission) -> Response {
+    tokio::select! {
+        answered = AssertUnwindSafe(next.run(request)).catch_unwind() => answered.unwrap_or_else(|panic| {
+            Problem::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
+        }),
+        () = admission.expired() => Problem::late().into_response(),
+    }
 }
 
 /// Logs what the caller must not see, under the request's id, and puts that id into the answer.
@@ -138,14 +146,6 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     let site =
         origin.as_bytes().splitn(2, |byte| *byte == b':').nth(1).and_then(|rest| rest.strip_prefix(b"//"));
     site.is_none_or(|site| headers.get(HOST).is_none_or(|host| !site.eq_ignore_ascii_case(host.as_bytes())))
-}
-
-/// Whether a request is one of those that may be held until something arrives: the log with `wait`, a
-/// projection with what it shall reach.
-fn waits(method: &Method, uri: &Uri) -> bool {
-    const PARAMS: [&str; 3] = ["wait", "min_checkpoint", "changeset_id"];
-    let Some(query) = uri.query().filter(|_| method == Method::GET) else { return false };
-    PARAMS.iter().any(|name| query.contains(name) && Params::of(uri).get(name).is_some())
 }
 
 fn wants_pretty(uri: &Uri) -> bool {

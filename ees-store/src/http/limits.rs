@@ -16,10 +16,19 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The maximum time for a commit's body to arrive. Default: 30 seconds.
     pub body_time: Duration,
+    /// The maximum time for an answer, without the time that the body takes to arrive and the request waits for
+    /// something; then the answer is 503. Default: 20 seconds.
+    pub answer_time: Duration,
     /// The maximum number of concurrent requests, without waiting ones. Default: 1,024.
     pub requests: usize,
     /// The maximum number of concurrent requests that wait for something (`wait=SECONDS`). Default: 256.
     pub waiting_requests: usize,
+    /// The maximum size of the bodies of all concurrent requests together, in bytes; beyond it, requests with a
+    /// body are refused with 503. Default: 256 MiB, and at least 8 bodies of the maximum size.
+    pub bodies_bytes: usize,
+    /// The maximum size of the answers that are being sent, in bytes; beyond it, larger answers are replaced by
+    /// 503. Default: 256 MiB.
+    pub answers_bytes: usize,
 }
 
 impl Limits {
@@ -27,11 +36,15 @@ impl Limits {
     ///
     /// A body may be four times as long, because white space is not stored.
     pub fn for_changesets_of(limit_bytes: usize) -> Self {
+        let body_bytes = limit_bytes.saturating_mul(4).saturating_add(64 * 1024);
         Self {
-            body_bytes: limit_bytes.saturating_mul(4).saturating_add(64 * 1024),
+            body_bytes,
             body_time: Duration::from_secs(30),
+            answer_time: Duration::from_secs(20),
             requests: 1_024,
             waiting_requests: 256,
+            bodies_bytes: body_bytes.saturating_mul(8).max(256 * 1024 * 1024),
+            answers_bytes: 256 * 1024 * 1024,
         }
     }
 }

@@ -16,6 +16,7 @@
 //! body and status of every error ([`Problem`]). `typed` is a second, smaller contract over the same store,
 //! with its own `error_response`.
 
+mod admission;
 mod answer;
 mod app;
 mod body;
@@ -44,6 +45,7 @@ use axum::middleware::from_fn_with_state;
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
+pub use admission::Admission;
 pub use closing::Closing;
 pub use error_response::Problem;
 pub use health_check::HealthCheck;

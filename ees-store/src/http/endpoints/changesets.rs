@@ -10,7 +10,7 @@ use super::super::answer::Answer;
 use super::super::app::App;
 use super::super::query::{Params, Whole};
 use super::super::schema::{Error as ErrorAnswer, LogAnswer};
-use super::super::{Closing, Problem, paging};
+use super::super::{Admission, Closing, Problem, paging};
 use crate::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamType};
 
 /// Changesets of a page when no limit is given.
@@ -47,6 +47,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 pub(super) async fn changesets(
     State(app): State<App>,
     params: Params,
+    admission: Admission,
     closing: Closing,
 ) -> Result<Response, Problem> {
     let checkpoint = checkpoint(&params)?;
@@ -54,6 +55,9 @@ pub(super) async fn changesets(
     let wait = wait(&params)?;
     let filter = filter(&params)?;
     let positions = paging::positions(&params)?;
+    if !wait.is_zero() {
+        admission.waits(wait)?;
+    }
     let query = LogQuery::from(Checkpoint::new(checkpoint.get()), limit).with_wait(wait).with_filter(filter);
     let page = read(&*app.log, query, &closing).await?;
     Ok(answer(&params, &checkpoint, limit, &page, positions))

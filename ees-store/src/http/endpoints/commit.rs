@@ -11,7 +11,7 @@ use super::super::keys::{Scope, Scopes};
 use super::super::path::StreamPath;
 use super::super::query::{Params, Whole};
 use super::super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
-use super::super::{Problem, body};
+use super::super::{Admission, Problem, body};
 use crate::{
     ChangesetId, Commit, Committed, Error, EventId, EventStore, Expectation, Refusal, StreamId, StreamPage,
     StreamQuery,
@@ -58,10 +58,13 @@ pub(super) async fn commit(
     State(app): State<App>,
     StreamPath(stream_id): StreamPath,
     params: Params,
+    admission: Admission,
     request: Request,
 ) -> Result<Response, Problem> {
     let about = stream_id.clone();
-    append(&app, stream_id, &params, request).await.map_err(|problem| problem.about(about.as_str()))
+    append(&app, stream_id, &params, &admission, request)
+        .await
+        .map_err(|problem| problem.about(about.as_str()))
 }
 
 /// Checks in the order of the contract: the expectation, the headers, the body, the state of the stream.
@@ -69,6 +72,7 @@ async fn append(
     app: &App,
     stream_id: StreamId,
     params: &Params,
+    admission: &Admission,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (expectation, given) = expectation(params)?;
@@ -77,7 +81,7 @@ async fn append(
     let may_read = parts.extensions.get::<Scopes>().is_none_or(|scopes| scopes.allow(Scope::Read));
     let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
     let stream_type = header(&parts.headers, "Stream-Type")?;
-    let (events, metadata) = body::parse(&body::read(body, &app.limits).await?)?;
+    let (events, metadata) = body::parse(&body::read(body, &app.limits, admission).await?)?;
 
     let mut commit = Commit::new(stream_id.clone(), expectation, events);
     commit.metadata = metadata.unwrap_or(commit.metadata);

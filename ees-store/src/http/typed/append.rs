@@ -5,9 +5,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use uuid::Uuid;
 
-use super::super::Problem;
 use super::super::app::App;
-use super::super::body as whole_body;
+use super::super::{Admission, Problem, body as whole_body};
 use super::body::new_event;
 use super::error_response::{no_such_stream, wrong_revision};
 use super::path::{RevisionPath, StreamPath, TypePath};
@@ -32,9 +31,10 @@ pub(super) const NEXT_PATH: &str = "/typed/streams/{stream_type}/{stream_id}/eve
 pub(super) async fn new(
     State(app): State<App>,
     TypePath(stream_type): TypePath,
+    admission: Admission,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = whole_body::read(request.into_body(), &app.limits).await?;
+    let body = whole_body::read(request.into_body(), &app.limits, &admission).await?;
     let events = new_event(&body, "initialEvent")?;
     let stream_id = StreamId::new(&Uuid::new_v4().to_string()).map_err(Problem::internal)?;
     let commit = Commit::new(stream_id.clone(), Expectation::NewStream, events);
@@ -60,9 +60,10 @@ pub(super) async fn next(
     State(app): State<App>,
     StreamPath(stream_type, stream_id): StreamPath,
     RevisionPath(revision): RevisionPath,
+    admission: Admission,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = whole_body::read(request.into_body(), &app.limits).await?;
+    let body = whole_body::read(request.into_body(), &app.limits, &admission).await?;
     let events = new_event(&body, "event")?;
     // At 0 there is no stream yet, and nobody but us gives it its id.
     if revision > EventId::new(1) {

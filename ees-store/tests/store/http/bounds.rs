@@ -50,7 +50,7 @@ async fn a_body_of_unknown_length_is_limited_too() {
     let store = Arc::new(memory::Store::new());
     let server = TestServer::with(store, |api| api.with_limits(small_bodies())).await;
     let chunked = |chunks: usize| {
-        let head = "POST /streams/s HTTP/1.1\r\nHost: test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let head = "POST /streams/s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
         let chunk = format!("64\r\n{}\r\n", " ".repeat(100));
         format!("{head}e\r\n{{\"events\":[1]}}\r\n{}0\r\n\r\n", chunk.repeat(chunks))
     };
@@ -99,8 +99,7 @@ async fn more_requests_than_the_limit_are_turned_away_and_health_is_not() {
         assert_eq!(answer.header("retry-after"), Some("1"));
         assert_eq!(server.get("/health/live").await.status, 200);
         assert_eq!(server.get("/health/ready").await.status, 200);
-        assert_eq!(server.get("/changesets?wait=0.01").await.status, 200);
-        store.arrival().await;
+        server.get("/changesets?wait=0.01").await.refuses_like(503, "OVERLOADED", "Try again");
         store.open();
     });
     assert_eq!(committed.status, 200);
@@ -122,11 +121,45 @@ async fn requests_that_wait_are_counted_apart() {
 }
 
 #[tokio::test]
+async fn a_request_that_waits_keeps_no_commit_out_however_it_is_written() {
+    for (method, target) in [
+        ("GET", "/changesets?wait=20"),
+        ("HEAD", "/changesets?wait=20"),
+        ("GET", "/changesets?w%61it=20"),
+        ("GET", "/changesets?%77%61%69%74=20"),
+        ("GET", "/changesets?wait=&wait=2%30"),
+    ] {
+        let store = Arc::new(Gated::new());
+        let limits = Limits { requests: 1, waiting_requests: 1, ..Limits::default() };
+        let server = TestServer::with(store.clone(), |api| api.with_limits(limits)).await;
+        store.open();
+        let (page, ()) = tokio::join!(server.send(method, target, &[], b""), async {
+            store.arrival().await;
+            server.commit("/streams/s", "[1]").await;
+        });
+        assert_eq!(page.status, 200, "{method} {target}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_ready_in_time_is_a_503() {
+    let store = Arc::new(Gated::new());
+    let limits = Limits { answer_time: Duration::from_millis(50), requests: 1, ..Limits::default() };
+    let server = TestServer::with(store.clone(), |api| api.with_limits(limits)).await;
+    let answer = server.post("/streams/s", "{\"events\":[1]}").await;
+    answer.refuses_like(503, "UNAVAILABLE", "in time");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    // Its place is free again, and waiting is no slowness.
+    let page = server.get("/changesets?wait=0.2").await;
+    assert_eq!(page.numbers("changesets", "checkpoint"), [0; 0]);
+}
+
+#[tokio::test]
 async fn connections_beyond_the_limit_wait_for_their_turn() {
     let limits = ConnectionLimits { connections: 1, ..ConnectionLimits::default() };
     let server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
     let mut first = TcpStream::connect(server.address()).await.unwrap();
-    first.write_all(b"GET /version HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+    first.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     assert!(first.read(&mut [0; 1_024]).await.unwrap() > 0);
     let mut second = Box::pin(server.get("/version"));
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
@@ -188,7 +221,7 @@ async fn one_connection_carries_many_requests() {
         for at in 0..3 {
             let body = "{\"events\":[1]}";
             let head = format!(
-                "POST /streams/s{at} HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n",
+                "POST /streams/s{at} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
                 body.len()
             );
             connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
@@ -238,4 +271,68 @@ async fn a_peer_that_does_not_read_its_answers_is_cut_off() {
     deaf.write_all(&many).await.unwrap();
     server.stop();
     server.stopped().await;
+}
+
+/// Asks for large pages without reading them, until the sockets' buffers are full and one answer is stuck.
+async fn deaf_client(server: &TestServer) -> TcpStream {
+    for n in 0..4 {
+        server.commit(&format!("/streams/s{n}"), &format!("[\"{}\"]", "x".repeat(1_000_000))).await;
+    }
+    let mut deaf = TcpStream::connect(server.address()).await.unwrap();
+    let page = b"GET /changesets?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    deaf.write_all(&page.repeat(20)).await.unwrap();
+    deaf
+}
+
+/// Asks until the answer has this status.
+async fn answered_with(server: &TestServer, target: &str, status: u16) {
+    let asking = async { while server.get(target).await.status != status {} };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the status changes");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_keeps_its_place_until_it_is_gone() {
+    let limits = Limits { requests: 1, ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let deaf = deaf_client(&server).await;
+    answered_with(&server, "/version", 503).await;
+    // It stays so: the answer that is stuck has the only place.
+    server.get("/version").await.refuses_like(503, "OVERLOADED", "Try again");
+    drop(deaf);
+    answered_with(&server, "/version", 200).await;
+}
+
+#[tokio::test]
+async fn answers_under_way_have_a_budget_of_bytes_that_small_ones_do_not_need() {
+    let limits = Limits { answers_bytes: 5 * 1024 * 1024, ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let deaf = deaf_client(&server).await;
+    answered_with(&server, "/changesets", 503).await;
+    server.get("/changesets").await.refuses_like(503, "OVERLOADED", "Try again");
+    server.commit("/streams/t", "[1]").await;
+    drop(deaf);
+    answered_with(&server, "/changesets", 200).await;
+}
+
+#[tokio::test]
+async fn bodies_under_way_have_a_budget_of_bytes() {
+    let limits = Limits { bodies_bytes: 64 * 1024, ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let body = format!("{{\"events\":[\"{}\"]}}", "x".repeat(60_000));
+    let whole = request("POST", "/streams/s", &[], body.as_bytes());
+    let mut slow = TcpStream::connect(server.address()).await.unwrap();
+    slow.write_all(&whole[..whole.len() - 1]).await.unwrap();
+    let mut refused = server.post("/streams/t", &body).await;
+    let mut at = 0;
+    while refused.status == 200 && at < 1_000 {
+        at += 1;
+        refused = server.post(&format!("/streams/t{at}"), &body).await;
+    }
+    refused.refuses_like(503, "OVERLOADED", "Try again");
+    server.commit("/streams/small", "[1]").await;
+    slow.write_all(&whole[whole.len() - 1..]).await.unwrap();
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(Answer::read(&answer).status, 200);
+    assert_eq!(server.post("/streams/u", &body).await.status, 200);
 }

@@ -135,9 +135,9 @@ async fn without_keys_everything_is_open() {
 #[tokio::test]
 async fn without_keys_a_page_of_another_site_can_not_write() {
     let server = TestServer::over(memory::Store::new()).await;
-    let own = [("Origin", "http://test")];
+    let own = [("Origin", "http://localhost")];
     assert_eq!(server.send("POST", "/streams/own", &own, COMMIT).await.status, 200);
-    for elsewhere in ["http://evil.example", "https://test.evil.example", "null", "http://test:8080"] {
+    for elsewhere in ["http://evil.example", "https://test.evil.example", "null", "http://localhost:8080"] {
         let answer = server.send("POST", "/streams/s", &[("Origin", elsewhere)], COMMIT).await;
         assert_eq!((answer.status, answer.json()["error"].as_str()), (403, Some("FORBIDDEN")), "{elsewhere}");
     }

@@ -1,0 +1,218 @@
+//! The place that a request has among those under way, and the time that it may take.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::{Limits, Problem};
+
+/// Bytes under way are counted in units of this many. Bodies and answers of less are bounded by the number of
+/// requests.
+const UNIT_BYTES: usize = 16 * 1024;
+
+/// Room for requests of each kind, for their bodies, and for their answers. What one kind takes, no other kind lacks.
+pub(super) struct Rooms {
+    requests: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    bodies: Budget,
+    answers: Budget,
+    time: Duration,
+}
+
+impl Rooms {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            requests: Arc::new(Semaphore::new(limits.requests)),
+            waiting: Arc::new(Semaphore::new(limits.waiting_requests)),
+            bodies: Budget::of(limits.bodies_bytes),
+            answers: Budget::of(limits.answers_bytes),
+            time: limits.answer_time,
+        })
+    }
+
+    /// Lets a request in, if there is room for it.
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Problem> {
+        let permit = self.requests.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
+        Ok(self.place(Some(permit)))
+    }
+
+    /// Lets a request in, whatever else is under way.
+    pub(super) fn admit_always(self: &Arc<Self>) -> Admission {
+        self.place(None)
+    }
+
+    fn place(self: &Arc<Self>, permit: Option<OwnedSemaphorePermit>) -> Admission {
+        let deadline = Mutex::new(Instant::now() + self.time);
+        let permit = Mutex::new(permit);
+        Admission(Some(Arc::new(Place { rooms: self.clone(), permit, body: Mutex::default(), deadline })))
+    }
+}
+
+/// Bytes that may be under way, in units.
+struct Budget {
+    units: usize,
+    left: Arc<Semaphore>,
+}
+
+impl Budget {
+    fn of(bytes: usize) -> Self {
+        let units = (bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        Self { units, left: Arc::new(Semaphore::new(units)) }
+    }
+
+    /// Takes units; all of them for what is larger than the budget, which then is under way alone.
+    fn take(&self, units: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let units = u32::try_from(units.min(self.units)).map_err(|_| Problem::overloaded())?;
+        self.left.clone().try_acquire_many_owned(units).map_err(|_| Problem::overloaded())
+    }
+}
+
+/// The place of a request among those under way, kept until its answer is sent.
+///
+/// It is an axum extractor. A handler that is about to wait for something says so with [`waits`](Self::waits).
+/// Outside of an [`Api`](super::Api)'s router nothing is limited.
+///
+/// ```
+/// use std::time::Duration;
+/// use ees_store::http::{Admission, Problem};
+/// async fn wait_for_news(admission: Admission) -> Result<&'static str, Problem> {
+///     admission.waits(Duration::from_secs(20))?;
+///     tokio::time::sleep(Duration::from_secs(20)).await;
+///     Ok("nothing new")
+/// }
+/// # let _ = wait_for_news;
+/// ```
+#[derive(Clone)]
+pub struct Admission(Option<Arc<Place>>);
+
+struct Place {
+    rooms: Arc<Rooms>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+    /// The body's share of the bytes under way.
+    body: Mutex<Option<OwnedSemaphorePermit>>,
+    deadline: Mutex<Instant>,
+}
+
+/// An answer with what it takes up until it is sent: the last part of it that is written drops this.
+struct Held {
+    bytes: Bytes,
+    _admission: Admission,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Admission {
+    /// Says that the request waits for something from now on, for at most this time.
+    ///
+    /// It leaves its place to others and takes one among those that wait, so that waiting requests never keep
+    /// others out. Its time for the answer begins after the wait.
+    ///
+    /// # Errors
+    /// 503 when [`Limits::waiting_requests`] wait already.
+    pub fn waits(&self, time: Duration) -> Result<(), Problem> {
+        let Some(place) = &self.0 else { return Ok(()) };
+        let permit = place.rooms.waiting.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
+        *locked(&place.permit) = Some(permit);
+        self.restart_after(time);
+        Ok(())
+    }
+
+    /// Begins the time for the answer once more, after this time.
+    pub(super) fn restart_after(&self, time: Duration) {
+        if let Some(place) = &self.0 {
+            *locked(&place.deadline) = Instant::now() + time + place.rooms.time;
+        }
+    }
+
+    /// Takes room for the body of the request, of which there are this many bytes by now.
+    pub(super) fn take_body(&self, bytes: usize) -> Result<(), Problem> {
+        let Some(place) = &self.0 else { return Ok(()) };
+        let mut share = locked(&place.body);
+        let wanted = units(bytes).min(place.rooms.bodies.units);
+        let more = wanted.saturating_sub(share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if more == 0 {
+            return Ok(());
+        }
+        let more = place.rooms.bodies.take(more)?;
+        match &mut *share {
+            Some(share) => share.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+
+    /// Keeps the place until the answer is sent. Its bytes count as under way until then.
+    ///
+    /// Fails when there is no room for them: then the answer is dropped.
+    pub(super) async fn keep_until_sent(self, response: Response) -> Result<Response, Problem> {
+        let Some(place) = &self.0 else { return Ok(response) };
+        let (parts, body) = response.into_parts();
+        let Some(size) = body.size_hint().exact() else {
+            // An answer that is made while it is sent.
+            let body = body.map_frame(move |frame| {
+                let _ = &self;
+                frame
+            });
+            return Ok(Response::from_parts(parts, Body::new(body)));
+        };
+        let share = match units(usize::try_from(size).unwrap_or(usize::MAX)) {
+            0 => None,
+            units => Some(place.rooms.answers.take(units)?),
+        };
+        let bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
+        if bytes.is_empty() {
+            return Ok(Response::from_parts(parts, Body::empty()));
+        }
+        let held = Bytes::from_owner(Held { bytes, _admission: self, _share: share });
+        Ok(Response::from_parts(parts, Body::from(held)))
+    }
+
+    /// Waits until the time for the answer is over.
+    pub(super) async fn expired(&self) {
+        let Some(place) = &self.0 else { return std::future::pending().await };
+        loop {
+            let deadline = *locked(&place.deadline);
+            if deadline <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    }
+}
+
+fn units(bytes: usize) -> usize {
+    bytes / UNIT_BYTES
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Admission")
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Admission {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or(Self(None)))
+    }
+}
