@@ -15,6 +15,10 @@ use crate::database::FoldRows;
 use crate::error::BoxError;
 use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
 
+/// Percent of a page that is filled at first. It leaves room to update rows in place, which saves writes to the
+/// indexes.
+pub(super) const FILL_FACTOR: u8 = 70;
+
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
         let sql = create_sql(&self.qualified(&table.name), table);
@@ -104,8 +108,7 @@ fn create_sql(name: &str, table: &Table) -> String {
         // Writing to a `String` can't fail. The same holds below.
         let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
     }
-    // Leaves room to update rows in place, which saves writes to the indexes.
-    sql.push_str(") WITH (fillfactor = 70);");
+    let _ = write!(sql, ") WITH (fillfactor = {FILL_FACTOR});");
     for index in &table.indexes {
         let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
         let _ = write!(sql, "CREATE INDEX ON {name} ({});", columns.join(", "));

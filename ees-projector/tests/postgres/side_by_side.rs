@@ -141,28 +141,6 @@ async fn a_changed_a_missing_and_an_extra_row_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_made_onto_an_old_read_model_is_not_dropped_with_it() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
-    bank.run("CREATE VIEW public.rich AS SELECT key FROM balances.balances").await;
-    let swapped = |status: &ees_projector::Status| {
-        status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
-    };
-    running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await.unwrap();
-    bank.status_when(&running, swapped).await;
-    let refused = running.handle().discard_standby("balances", "").await.unwrap_err().to_string();
-    assert!(refused.contains("public.rich"), "{refused}");
-    let again = running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await;
-    assert!(again.unwrap_err().to_string().contains("public.rich"));
-    assert_eq!(bank.number("SELECT count(*) FROM public.rich").await, 5, "it is as it was");
-    bank.run("DROP VIEW public.rich").await;
-    running.handle().discard_standby("balances", "").await.unwrap();
-    running.shut_down().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_read_model_beside_the_live_one_is_steered_by_its_own_name() {
     let bank = Bank::new().await;
     bank.deposit_to_many(5).await;
