@@ -145,9 +145,9 @@ fn keys_sql(table: &Table) -> String {
 
 fn select_sql(name: &str, table: &Table) -> String {
     let key = quoted(&table.key.name);
-    let mut columns = format!("{key}::text");
+    let mut columns = format!("t.{key}::text");
     for column in &table.columns {
-        let name = quoted(&column.name);
+        let name = format!("t.{}", quoted(&column.name));
         let _ = match column.ty {
             ColumnType::Timestamp => {
                 write!(columns, ", to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
@@ -156,26 +156,26 @@ fn select_sql(name: &str, table: &Table) -> String {
             _ => write!(columns, ", {name}"),
         };
     }
-    format!("SELECT {columns} FROM {name} WHERE {key} = ANY ({})", keys_sql(table))
+    format!("SELECT {columns} FROM {name} t WHERE t.{key} = ANY ({})", keys_sql(table))
 }
 
 fn upsert_sql(name: &str, table: &Table) -> String {
     let key = quoted(&table.key.name);
     let (mut columns, mut arrays) = (key.clone(), "$1::text[]".to_owned());
-    let (mut aliases, mut values) = ("k".to_owned(), format!("k::{}", type_sql(table.key.ty)));
+    let (mut aliases, mut values) = ("k".to_owned(), format!("r.k::{}", type_sql(table.key.ty)));
     let mut sets = Vec::new();
     for (n, column) in table.columns.iter().enumerate() {
         let quoted = quoted(&column.name);
         let _ = write!(columns, ", {quoted}");
         let _ = write!(arrays, ", ${}::{}[]", n + 2, wire_type(column.ty));
         let _ = write!(aliases, ", c{n}");
-        let _ = write!(values, ", c{n}::{}", type_sql(column.ty));
+        let _ = write!(values, ", r.c{n}::{}", type_sql(column.ty));
         sets.push(format!("{quoted} = excluded.{quoted}"));
     }
     let change =
         if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
     format!(
-        "INSERT INTO {name} ({columns}) SELECT {values} FROM unnest({arrays}) AS r ({aliases})
+        "INSERT INTO {name} AS t ({columns}) SELECT {values} FROM unnest({arrays}) AS r ({aliases})
          ON CONFLICT ({key}) DO {change}"
     )
 }
@@ -186,10 +186,10 @@ fn update_sql(name: &str, table: &Table) -> String {
     for (n, column) in table.columns.iter().enumerate() {
         let _ = write!(arrays, ", ${}::{}[]", n + 2, wire_type(column.ty));
         let _ = write!(aliases, ", c{n}");
-        sets.push(format!("{} = c{n}::{}", quoted(&column.name), type_sql(column.ty)));
+        sets.push(format!("{} = r.c{n}::{}", quoted(&column.name), type_sql(column.ty)));
     }
     format!(
-        "UPDATE {name} AS t SET {} FROM unnest({arrays}) AS r ({aliases}) WHERE t.{} = k::{}",
+        "UPDATE {name} AS t SET {} FROM unnest({arrays}) AS r ({aliases}) WHERE t.{} = r.k::{}",
         sets.join(", "),
         quoted(&table.key.name),
         type_sql(table.key.ty)
