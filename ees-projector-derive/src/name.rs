@@ -28,6 +28,9 @@ impl Name {
         if text.starts_with("ees_") || text.starts_with("sqlite_") {
             return refuse("names that begin with ees_ or sqlite_ are reserved");
         }
+        if ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"].contains(&text.as_str()) {
+            return refuse("every table of PostgreSQL has a column of this name");
+        }
         Ok(Self { text, span })
     }
 
@@ -71,7 +74,8 @@ mod tests {
     fn a_name_that_some_database_would_not_take_is_refused() {
         let takes = |name: &str| Name::new(name.to_owned(), Span::call_site()).is_ok();
         assert!(takes("accounts_2"));
-        for name in ["", "Accounts", "2accounts", "_accounts", "a b", "a\"b", "größe", "ees_log", "sqlite_x"]
+        for name in
+            ["", "Accounts", "2accounts", "_accounts", "a b", "a\"b", "größe", "ees_log", "sqlite_x", "ctid"]
         {
             assert!(!takes(name), "{name:?}");
         }

@@ -78,12 +78,21 @@ pub struct PartitionRow {
     pub state: ProjectionState,
 }
 
-/// A right on a table.
+/// What administrators attached to the tables of a read model, and what they added.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attachments {
+    /// Rights, comments, policies and the like.
+    pub statements: Vec<Attachment>,
+    /// The names of all tables, columns, indexes, triggers and so on, sorted.
+    pub objects: Vec<String>,
+}
+
+/// Something that is attached to a table: a right, a comment, a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// The table, as SQL names it.
-    pub table: String,
-    /// The SQL statement that grants the right again.
+pub struct Attachment {
+    /// The SQL expression that says whether the statement applies to the table as it is now.
+    pub condition: String,
+    /// The SQL statement that attaches it again.
     pub statement: String,
 }
 
@@ -183,8 +192,9 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
     }
 
     /// Swaps the tables and the parked streams of the live read model and its standby in one step that
-    /// readers do not notice. The caller swaps the rows with [`replace`](Self::replace). `back` is `true` for
-    /// a rollback: the read model gets the rights that the live one has now, not those it had before.
+    /// readers do not notice. The caller swaps the rows with [`replace`](Self::replace). What administrators
+    /// attached to the live one goes over to the other. `back` is `true` for a rollback: the read model gets
+    /// what the live one has now, not what it had before.
     fn exchange(
         &mut self,
         live: &ReadModelId,
@@ -207,17 +217,35 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Err(NO_STANDBY.into()) }
     }
 
-    /// Returns the rights on the tables of a read model. Default: none.
-    fn grants(&mut self, model: &ReadModelId) -> impl Future<Output = Result<Vec<Grant>, BoxError>> + Send {
+    /// Returns what administrators attached to the tables of a read model. Default: nothing.
+    fn attachments(
+        &mut self,
+        model: &ReadModelId,
+    ) -> impl Future<Output = Result<Attachments, BoxError>> + Send {
         let _ = model;
+        async { Ok(Attachments::default()) }
+    }
+
+    /// Attaches it again to tables that were created again. Skips tables that no longer exist. Returns the
+    /// objects that no longer exist. Default: does nothing.
+    fn attach(
+        &mut self,
+        model: &ReadModelId,
+        attachments: &Attachments,
+    ) -> impl Future<Output = Result<Vec<String>, BoxError>> + Send {
+        let _ = (model, attachments);
         async { Ok(Vec::new()) }
     }
 
-    /// Grants rights again on tables that were created again. Skips tables that no longer exist. Default:
-    /// does nothing.
-    fn grant(&mut self, grants: &[Grant]) -> impl Future<Output = Result<(), BoxError>> + Send {
-        let _ = grants;
-        async { Ok(()) }
+    /// Returns what a swap would leave behind: what others added to the live read model or made to depend on
+    /// it, and the standby does not have. Default: nothing.
+    fn left_behind(
+        &mut self,
+        live: &ReadModelId,
+        standby: &ReadModelId,
+    ) -> impl Future<Output = Result<Vec<String>, BoxError>> + Send {
+        let _ = (live, standby);
+        async { Ok(Vec::new()) }
     }
 
     /// Returns the rows of a projection's partitions, in order. `locked` locks them until the transaction

@@ -109,8 +109,8 @@ impl<F: Fold> Folded<F> {
     /// Checks the fold's table.
     pub(crate) fn checked(fold: F) -> Result<Self, InvalidTable> {
         let folded = Self::new(fold);
-        // A document's table has the name of the fold, which is checked with the fold.
-        if !folded.table.is_document() {
+        // The name of the fold is checked with the fold.
+        if !folded.table.is_document() || folded.table.name != folded.fold.name() {
             folded.table.check()?;
         }
         Ok(folded)

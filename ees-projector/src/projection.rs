@@ -106,7 +106,7 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
     }
 }
 
-/// Returns `true` if a text can name a projection on every database.
+/// Returns `true` if a text can name a table on every database.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_lowercase())
@@ -114,5 +114,12 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.len() <= 48
         && !text.starts_with("ees_")
         && !text.starts_with("sqlite_")
+}
+
+/// Returns `true` if a text can name a projection on every database: PostgreSQL gives each a schema.
+pub(crate) fn is_projection_name(text: &str) -> bool {
+    is_name(text)
+        && !["ees", "public", "information_schema"].contains(&text)
+        && !text.starts_with("pg_")
         && !ReadModelId::is_reserved(text)
 }

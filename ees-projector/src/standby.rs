@@ -16,6 +16,10 @@ pub struct Standby {
     pub force: bool,
     /// Why it was not swapped, if it should have been.
     pub note: Option<String>,
+    /// What a swap leaves behind: what others added to the live read model (an index, a trigger) or made to
+    /// depend on it (a view, a function), and the standby does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<String>,
 }
 
 /// The role of a standby.
@@ -45,7 +49,14 @@ pub struct SideBySide {
 impl From<SideBySide> for Standby {
     fn from(wanted: SideBySide) -> Self {
         let SideBySide { verify, no_swap, force } = wanted;
-        Self { role: StandbyRole::Building, swap: !no_swap, verify, force, note: None }
+        Self {
+            role: StandbyRole::Building,
+            swap: !no_swap,
+            verify,
+            force,
+            note: None,
+            left_behind: Vec::new(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::partition::BUCKETS;
 use crate::policy::OnFailure;
-use crate::projection::{Order, is_name};
+use crate::projection::{Order, is_projection_name};
 use crate::read_model::InvalidTable;
 use crate::settings::Settings;
 use crate::worker::processor::Processor;
@@ -16,7 +16,8 @@ pub enum RegisterError {
     /// The name breaks a rule.
     #[error(
         "\"{0}\" is not a valid name: use lower-case letters, digits and _, at most 48, starting with a \
-         letter, and not with ees_ or sqlite_"
+         letter; not one that begins with ees_, sqlite_ or pg_, ends like the name of a standby, or is the \
+         name of a schema that every PostgreSQL database has (public, information_schema, ees)"
     )]
     InvalidName(String),
     /// The name is taken.
@@ -44,7 +45,7 @@ pub(super) fn checked<Tx: Send>(
     settings: &Settings,
 ) -> Result<Arc<dyn Processor<Tx>>, RegisterError> {
     let (name, order) = (processor.name().to_owned(), processor.order());
-    if !is_name(&name) {
+    if !is_projection_name(&name) {
         return Err(RegisterError::InvalidName(name));
     }
     if matches!(settings.on_failure, OnFailure::Park(_)) && order != Order::Stream {

@@ -50,6 +50,10 @@ macro_rules! database_laws {
                 what_a_filter_left_out_counts_too
                 a_rebuild_takes_the_new_log
             }
+            naming {
+                names_that_statements_use_themselves_work_everywhere
+                names_that_a_database_can_not_take_are_refused_at_once
+            }
             parking {
                 a_failing_stream_waits_and_the_others_go_on
                 a_parked_stream_gets_through_in_order

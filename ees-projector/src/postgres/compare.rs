@@ -72,7 +72,7 @@ impl Tx {
     /// The number of rows of a table, and the sum of their hashes, which does not depend on their order.
     async fn sum(&mut self, schema: &str, table: &str) -> Result<(i64, String), BoxError> {
         let sum = format!(
-            "SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM {}.{} t",
+            "SELECT count(*), coalesce(sum(hashtextextended(ROW(t.*)::text, 0)::numeric), 0)::text FROM {}.{} t",
             quoted(schema),
             quoted(table)
         );
@@ -88,26 +88,25 @@ impl Tx {
     ) -> Result<Vec<String>, BoxError> {
         let name = quoted(&table.name);
         let (live, built) = (format!("{}.{name}", quoted(one)), format!("{}.{name}", quoted(other)));
-        // In a table without a key, the whole row is the key.
-        let key = |alias: &str| match table.key.as_slice() {
-            [] => format!("{alias}::text"),
-            [only] => format!("{alias}.{}::text", quoted(only)),
+        // Written as `t.column` and `t.*`: a plain `t` would be a column of that name. In a table without a key,
+        // the whole row is the key.
+        let key = match table.key.as_slice() {
+            [] => "ROW(t.*)::text".to_owned(),
+            [only] => format!("t.{}::text", quoted(only)),
             many => {
                 let columns: Vec<String> =
-                    many.iter().map(|column| format!("{alias}.{}", quoted(column))).collect();
+                    many.iter().map(|column| format!("t.{}", quoted(column))).collect();
                 format!("ROW({})::text", columns.join(", "))
             }
         };
+        let rows = "string_agg(ROW(t.*)::text, ' ' ORDER BY ROW(t.*)::text) AS rows";
         let sql = format!(
             "SELECT coalesce(a.key, b.key),
                 CASE WHEN b.key IS NULL THEN 'extra' WHEN a.key IS NULL THEN 'missing' ELSE 'changed' END,
                 coalesce(a.rows, ''), coalesce(b.rows, '')
-             FROM (SELECT {} AS key, string_agg(t::text, ' ' ORDER BY t::text) AS rows FROM {live} t GROUP BY 1) a
-             FULL JOIN (SELECT {} AS key, string_agg(t::text, ' ' ORDER BY t::text) AS rows FROM {built} t GROUP BY 1) b
-                 ON a.key = b.key
-             WHERE a.rows IS DISTINCT FROM b.rows ORDER BY 1 LIMIT {limit}",
-            key("t"),
-            key("t"),
+             FROM (SELECT {key} AS key, {rows} FROM {live} t GROUP BY 1) a
+             FULL JOIN (SELECT {key} AS key, {rows} FROM {built} t GROUP BY 1) b ON a.key = b.key
+             WHERE a.rows IS DISTINCT FROM b.rows ORDER BY 1 LIMIT {limit}"
         );
         let rows: Vec<(String, String, String, String)> =
             sqlx::query_as(AssertSqlSafe(sql)).fetch_all(self.inner()).await?;

@@ -4,8 +4,10 @@
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
 //! - The modules: `state` keeps the projections' rows, in the schema `ees`; `lease` decides which worker
 //!   runs; `parked` keeps the parked streams, `audit` the audit, `effects` the ledgers of reactors, `rows`
-//!   the tables of folds; `schemas` swaps schemas, `compare` finds differences.
+//!   the tables of folds; `schemas` swaps schemas, `attachments` carries over what administrators attached,
+//!   `compare` finds differences.
 
+mod attachments;
 mod audit;
 mod bulk;
 mod compare;

@@ -15,6 +15,10 @@ use crate::database::FoldRows;
 use crate::error::BoxError;
 use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
 
+/// Percent of a page that is filled at first. It leaves room to update rows in place, which saves writes to the
+/// indexes.
+pub(super) const FILL_FACTOR: u8 = 70;
+
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
         let sql = create_sql(&self.qualified(&table.name), table);
@@ -104,8 +108,7 @@ fn create_sql(name: &str, table: &Table) -> String {
         // Writing to a `String` can't fail. The same holds below.
         let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
     }
-    // Leaves room to update rows in place, which saves writes to the indexes.
-    sql.push_str(") WITH (fillfactor = 70);");
+    let _ = write!(sql, ") WITH (fillfactor = {FILL_FACTOR});");
     for index in &table.indexes {
         let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
         let _ = write!(sql, "CREATE INDEX ON {name} ({});", columns.join(", "));
@@ -142,9 +145,9 @@ fn keys_sql(table: &Table) -> String {
 
 fn select_sql(name: &str, table: &Table) -> String {
     let key = quoted(&table.key.name);
-    let mut columns = format!("{key}::text");
+    let mut columns = format!("t.{key}::text");
     for column in &table.columns {
-        let name = quoted(&column.name);
+        let name = format!("t.{}", quoted(&column.name));
         let _ = match column.ty {
             ColumnType::Timestamp => {
                 write!(columns, ", to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
@@ -153,26 +156,26 @@ fn select_sql(name: &str, table: &Table) -> String {
             _ => write!(columns, ", {name}"),
         };
     }
-    format!("SELECT {columns} FROM {name} WHERE {key} = ANY ({})", keys_sql(table))
+    format!("SELECT {columns} FROM {name} t WHERE t.{key} = ANY ({})", keys_sql(table))
 }
 
 fn upsert_sql(name: &str, table: &Table) -> String {
     let key = quoted(&table.key.name);
     let (mut columns, mut arrays) = (key.clone(), "$1::text[]".to_owned());
-    let (mut aliases, mut values) = ("k".to_owned(), format!("k::{}", type_sql(table.key.ty)));
+    let (mut aliases, mut values) = ("k".to_owned(), format!("r.k::{}", type_sql(table.key.ty)));
     let mut sets = Vec::new();
     for (n, column) in table.columns.iter().enumerate() {
         let quoted = quoted(&column.name);
         let _ = write!(columns, ", {quoted}");
         let _ = write!(arrays, ", ${}::{}[]", n + 2, wire_type(column.ty));
         let _ = write!(aliases, ", c{n}");
-        let _ = write!(values, ", c{n}::{}", type_sql(column.ty));
+        let _ = write!(values, ", r.c{n}::{}", type_sql(column.ty));
         sets.push(format!("{quoted} = excluded.{quoted}"));
     }
     let change =
         if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
     format!(
-        "INSERT INTO {name} ({columns}) SELECT {values} FROM unnest({arrays}) AS r ({aliases})
+        "INSERT INTO {name} AS t ({columns}) SELECT {values} FROM unnest({arrays}) AS r ({aliases})
          ON CONFLICT ({key}) DO {change}"
     )
 }
@@ -183,10 +186,10 @@ fn update_sql(name: &str, table: &Table) -> String {
     for (n, column) in table.columns.iter().enumerate() {
         let _ = write!(arrays, ", ${}::{}[]", n + 2, wire_type(column.ty));
         let _ = write!(aliases, ", c{n}");
-        sets.push(format!("{} = c{n}::{}", quoted(&column.name), type_sql(column.ty)));
+        sets.push(format!("{} = r.c{n}::{}", quoted(&column.name), type_sql(column.ty)));
     }
     format!(
-        "UPDATE {name} AS t SET {} FROM unnest({arrays}) AS r ({aliases}) WHERE t.{} = k::{}",
+        "UPDATE {name} AS t SET {} FROM unnest({arrays}) AS r ({aliases}) WHERE t.{} = r.k::{}",
         sets.join(", "),
         quoted(&table.key.name),
         type_sql(table.key.ty)

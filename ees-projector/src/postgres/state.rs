@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Tx;
 use super::lease::LEASE_SECONDS;
 use super::sql::{signed, unsigned};
-use crate::database::{Grant, Lease, ParkedRows, PartitionRow, Transaction};
+use crate::database::{Attachments, Lease, ParkedRows, PartitionRow, Transaction};
 use crate::error::BoxError;
 use crate::projection_state::{ChangesetRef, Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
@@ -96,11 +96,13 @@ impl Transaction for Tx {
         if row.execute(self.inner()).await?.rows_affected() == 0 {
             return Ok(());
         }
+        self.lock_tables(model.name()).await?;
         let dependents = self.dependents(model.name()).await?;
         if !dependents.is_empty() {
-            let dependents = dependents.join(", ");
+            let (dependents, schema) = (dependents.join(", "), model.name());
             return Err(format!(
-                "objects in other schemas depend on the read model: {dependents}. Drop these first"
+                "other objects depend on the read model in the schema \"{schema}\" and would be dropped with it: \
+                 {dependents}. Drop these first, or create them again so that they use the live read model"
             )
             .into());
         }
@@ -110,12 +112,25 @@ impl Transaction for Tx {
         self.clear_parked(model).await
     }
 
-    async fn grants(&mut self, model: &ReadModelId) -> Result<Vec<Grant>, BoxError> {
-        self.grants_in(model.name()).await
+    async fn attachments(&mut self, model: &ReadModelId) -> Result<Attachments, BoxError> {
+        self.attachments_in(model.name()).await
     }
 
-    async fn grant(&mut self, grants: &[Grant]) -> Result<(), BoxError> {
-        self.grant_again(grants).await
+    async fn attach(&mut self, model: &ReadModelId, them: &Attachments) -> Result<Vec<String>, BoxError> {
+        self.attach_to(model.name(), &them.statements).await?;
+        let there = self.objects(model.name()).await?;
+        Ok(them.objects.iter().filter(|object| there.binary_search(object).is_err()).cloned().collect())
+    }
+
+    async fn left_behind(
+        &mut self,
+        live: &ReadModelId,
+        standby: &ReadModelId,
+    ) -> Result<Vec<String>, BoxError> {
+        let mut objects = self.dependents(live.name()).await?;
+        objects.retain(|object| !object.starts_with("publication "));
+        objects.extend(self.objects_missing(live.name(), standby.name()).await?);
+        Ok(objects)
     }
 
     /// Also creates the schema.

@@ -14,7 +14,8 @@ use crate::projection::is_name;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Table {
-    /// Its name. The rules of [`Projection::name`](crate::Projection::name) hold.
+    /// Its name: lower-case letters, digits and `_`, at most 48, starting with a letter, and not with `ees_` or
+    /// `sqlite_`.
     pub name: Cow<'static, str>,
     /// The key column. It identifies a row.
     pub key: Column,
@@ -29,7 +30,8 @@ pub struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Column {
-    /// Its name: the name that serde gives to the field. The rules for table names hold.
+    /// Its name: the name that serde gives to the field. The rules for table names hold, and the names of
+    /// PostgreSQL's own columns are taken (`ctid`, `xmin`, `xmax`, `cmin`, `cmax`, `tableoid`).
     pub name: Cow<'static, str>,
     /// The type of its values.
     pub ty: ColumnType,
@@ -78,6 +80,9 @@ pub struct InvalidTable {
 const NAME_RULE: &str =
     "a name begins with a letter, has at most 48 lower-case letters, digits and _, and is not reserved";
 
+/// The columns that each table of PostgreSQL has by itself.
+const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"];
+
 impl Table {
     /// A table without columns. Add them by [`with_column`](Self::with_column).
     pub fn new(name: impl Into<Cow<'static, str>>, key: Column) -> Self {
@@ -114,7 +119,7 @@ impl Table {
     ///
     /// # Errors
     /// Returns [`InvalidTable`] when a name breaks a rule or occurs twice, when an index names an unknown
-    /// column or none, or when the key is nullable or has a type other than text, bigint or uuid.
+    /// column or none or occurs twice, or when the key is nullable or has a type other than text, bigint or uuid.
     pub fn check(&self) -> Result<(), InvalidTable> {
         let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
         if !is_name(&self.name) {
@@ -125,6 +130,11 @@ impl Table {
             if !is_name(name) {
                 return refuse(format!("the column name \"{name}\" is not allowed: {NAME_RULE}"));
             }
+            if SYSTEM_COLUMNS.contains(&&**name) {
+                return refuse(format!(
+                    "the column name \"{name}\" is taken: every table of PostgreSQL has one"
+                ));
+            }
             if !names.insert(name) {
                 return refuse(format!("there are two columns named \"{name}\""));
             }
@@ -133,6 +143,10 @@ impl Table {
             || !matches!(self.key.ty, ColumnType::Text | ColumnType::BigInt | ColumnType::Uuid)
         {
             return refuse("the key must be text, bigint or uuid, and not nullable".to_owned());
+        }
+        let mut indexes = BTreeSet::new();
+        if let Some(twice) = self.indexes.iter().find(|index| !indexes.insert(&index.columns)) {
+            return refuse(format!("there are two indexes over ({})", twice.columns.join(", ")));
         }
         match self.indexes.iter().flat_map(|index| &index.columns).find(|name| !names.contains(name)) {
             Some(name) => refuse(format!("an index names \"{name}\", but there is no such column")),

@@ -54,7 +54,8 @@ fn create_sql(table: &Table) -> String {
     }
     sql.push_str(") STRICT, WITHOUT ROWID;");
     for index in &table.indexes {
-        let label = quoted(&format!("{}__{}", table.name, index.columns.join("__")));
+        // With a character that no name has, so that it is not the name of another table or index.
+        let label = quoted(&format!("{}.{}", table.name, index.columns.join(".")));
         let columns: Vec<String> = index.columns.iter().map(|column| quoted(column)).collect();
         let _ = write!(sql, "CREATE INDEX {label} ON {name} ({});", columns.join(", "));
     }
@@ -86,7 +87,7 @@ fn upsert_sql(table: &Table) -> String {
     }
     let change =
         if sets.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", sets.join(", ")) };
-    format!("INSERT INTO {name} ({columns}) VALUES ({places}) ON CONFLICT ({key}) DO {change}")
+    format!("INSERT INTO {name} AS t ({columns}) VALUES ({places}) ON CONFLICT ({key}) DO {change}")
 }
 
 fn delete_sql(table: &Table) -> String {
@@ -178,7 +179,7 @@ mod tests {
             ["account_id TEXT 1 1", "order INTEGER 1 0", "rate REAL 0 0"]
         );
         let indexes = "SELECT name FROM pragma_index_list('accounts') WHERE origin = 'c' ORDER BY name";
-        assert_eq!(list(indexes).await.unwrap(), ["accounts__order__rate", "accounts__rate"]);
+        assert_eq!(list(indexes).await.unwrap(), ["accounts.order.rate", "accounts.rate"]);
     }
 
     #[tokio::test]

@@ -148,13 +148,21 @@ impl<D: Database> Core<D> {
     pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
         // Before the tables: every step locks in this order.
         tx.partitions(self.id(), true).await?;
-        let grants = tx.grants(self.id()).await?;
+        let attachments = tx.attachments(self.id()).await?;
         self.processor.drop_tables(tx).await.map_err(setup::<D>)?;
         self.create_tables(tx).await?;
         if let Some(state) = tx.load(self.id()).await? {
             self.create_partitions(tx, &state).await?;
         }
-        tx.grant(&grants).await?;
+        let lost = tx.attach(self.id(), &attachments).await.map_err(setup::<D>)?;
+        if !lost.is_empty() {
+            let (projection, lost) = (self.name(), lost.join(", "));
+            tracing::warn!(
+                projection,
+                lost,
+                "the rebuilt tables no longer have what others added to the old ones"
+            );
+        }
         Ok(tx.clear_parked(self.id()).await?)
     }
 

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use ees_projector::{NewVersion, Settings, SideBySide, StandbyRole};
+use ees_projector::postgres::Tx;
+use ees_projector::{
+    BoxError, NewVersion, Projection, Projector, Recorded, Settings, SideBySide, StandbyRole,
+};
 
-use crate::support::{Balances, Bank};
+use crate::support::{Balances, Bank, LONG};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_side_by_side_ends_in_the_same_rows_and_keeps_the_old_ones_for_a_rollback() {
@@ -140,25 +143,69 @@ async fn a_changed_a_missing_and_an_extra_row_are_found() {
     running.shut_down().await;
 }
 
+/// Keeps tables that have only the names of their columns in common with aliases.
+struct Hostile;
+
+const HOSTILE: &[&str] = &["t", "a", "Upper\"quoted", "größe", "select"];
+
+impl Projection<Tx> for Hostile {
+    type Event = serde::de::IgnoredAny;
+
+    fn name(&self) -> &str {
+        "hostile"
+    }
+    async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        for table in HOSTILE {
+            let table = table.replace('"', "\"\"");
+            let sql = format!(
+                "CREATE TABLE \"{table}\" (t text, a text, b text, key text, rows text, live text,
+                    \"Upper\" text, \"quo\"\"te\" text, \"größe\" text, {long} text, PRIMARY KEY (t, \"quo\"\"te\"));
+                 INSERT INTO \"{table}\" VALUES ('1', '1', '1', '1', '1', '1', '1', '1', '1', '1');
+                 CREATE TABLE \"{table} without key\" (t text, a text);
+                 INSERT INTO \"{table} without key\" VALUES ('1', '1'), ('1', '2')",
+                long = "l".repeat(63)
+            );
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(tx.connection()).await?;
+        }
+        Ok(())
+    }
+    async fn drop_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+    async fn apply(&self, _: Recorded<'_, Self::Event>, _: &mut Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_made_onto_an_old_read_model_is_not_dropped_with_it() {
+async fn every_column_is_compared_whatever_tables_and_columns_are_called() {
     let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
-    bank.run("CREATE VIEW public.rich AS SELECT key FROM balances.balances").await;
-    let swapped = |status: &ees_projector::Status| {
-        status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
-    };
-    running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await.unwrap();
-    bank.status_when(&running, swapped).await;
-    let refused = running.handle().discard_standby("balances", "").await.unwrap_err().to_string();
-    assert!(refused.contains("public.rich"), "{refused}");
-    let again = running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await;
-    assert!(again.unwrap_err().to_string().contains("public.rich"));
-    assert_eq!(bank.number("SELECT count(*) FROM public.rich").await, 5, "it is as it was");
-    bank.run("DROP VIEW public.rich").await;
-    running.handle().discard_standby("balances", "").await.unwrap();
+    let last = bank.deposit("account-1", 1).await;
+    let mut projector = Projector::new(bank.log.clone());
+    projector.projection(Hostile, bank.connect().await, Settings::default()).unwrap();
+    let running = projector.start();
+    running.handle().when_reached("hostile", last, LONG).await.unwrap();
+    let equal = running.handle().verify("hostile").await.unwrap();
+    assert_eq!((equal.rows, equal.differences), (15, vec![]));
+    for column in ["a", "b", "key", "rows", "live", "\"Upper\"", "\"größe\""] {
+        bank.run(&format!(
+            "UPDATE hostile.t SET {column} = '2'; UPDATE hostile.\"größe\" SET {column} = '2'"
+        ))
+        .await;
+        let found = running.handle().verify("hostile").await.unwrap().differences;
+        assert_eq!(found.len(), 2, "{column}: {found:?}");
+        assert!(found.iter().all(|it| it.contains("changed row (1,1)")), "{column}: {found:?}");
+        bank.run(&format!(
+            "UPDATE hostile.t SET {column} = '1'; UPDATE hostile.\"größe\" SET {column} = '1'"
+        ))
+        .await;
+    }
+    bank.run("UPDATE hostile.\"t without key\" SET a = '3' WHERE a = '2'").await;
+    assert_eq!(
+        running.handle().verify("hostile").await.unwrap().differences.len(),
+        2,
+        "one extra, one missing"
+    );
     running.shut_down().await;
 }
 

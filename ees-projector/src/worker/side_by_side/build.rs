@@ -28,12 +28,28 @@ impl<D: Database> Core<D> {
         standby: Standby,
         until: Checkpoint,
     ) -> Result<(), StepError> {
-        let state = ProjectionState::standby(self.processor.version(), until, standby);
+        let mut state = ProjectionState::standby(self.processor.version(), until, standby);
         tx.discard(self.id()).await.map_err(setup::<D>)?;
         if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
-        self.create_tables(tx).await
+        self.create_tables(tx).await?;
+        if self.slot() != Slot::Standby {
+            return Ok(());
+        }
+        let left_behind = tx.left_behind(&self.live(), self.id()).await?;
+        if left_behind.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(
+            projection = self.name(),
+            left_behind = left_behind.join(", "),
+            "a swap will leave this behind"
+        );
+        if let Some(plan) = &mut state.standby {
+            plan.left_behind = left_behind;
+        }
+        if tx.replace(self.id(), state.position, &state).await? { Ok(()) } else { Err(StepError::Fenced) }
     }
 
     /// Starts to build a standby. Returns `false` if one is being built already.
@@ -86,8 +102,7 @@ impl<D: Database> Core<D> {
     }
 
     async fn make_scratch(self: &Arc<Self>, scratch: Arc<Self>, until: Checkpoint) -> Result<(), StepError> {
-        let plan =
-            Standby { role: StandbyRole::Building, swap: false, verify: true, force: false, note: None };
+        let plan = SideBySide { verify: true, no_swap: true, force: false }.into();
         let core = self.clone();
         let made = self.write(move |tx| {
             async move {

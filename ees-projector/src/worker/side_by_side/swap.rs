@@ -2,14 +2,15 @@
 
 use super::require_unpartitioned;
 use crate::database::{AuditRows, Database, Transaction};
+use crate::error::{BoxError, chain};
 use crate::projection_state::{AuditEntry, ProjectionState};
-use crate::standby::{Standby, StandbyRole};
+use crate::standby::{SideBySide, Standby, StandbyRole};
 use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
 
 impl<D: Database> Runner<D> {
     /// Swaps this standby with the live read model, in one transaction, once both are at the same checkpoint.
-    pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
+    pub(crate) async fn swap(&mut self, mut audit: AuditEntry) -> Result<(), StepError> {
         let (live, own) = (self.core.live(), self.core.id().clone());
         // Catch up as far as possible before the live one's row is locked.
         let found = self.core.begin().await?.load(&live).await?;
@@ -28,15 +29,23 @@ impl<D: Database> Runner<D> {
             state.position.epoch = epoch;
             state
         };
-        let following =
-            Standby { role: StandbyRole::Following, swap: false, verify: false, force: false, note: None };
+        let following = Standby {
+            role: StandbyRole::Following,
+            ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
+        };
         let is_replaced = tx.replace(&own, ours.position, &with_epoch(&theirs, Some(following))).await?
             && tx.replace(&live, theirs.position, &with_epoch(&ours, None)).await?;
         if !is_replaced {
             return Err(StepError::Fenced);
         }
         let back = ours.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
-        tx.exchange(&live, &own, back).await?;
+        let left_behind = tx.left_behind(&live, &own).await?;
+        tx.exchange(&live, &own, back).await.map_err(not_swapped::<D>)?;
+        if !left_behind.is_empty() {
+            let left_behind = left_behind.join(", ");
+            tracing::warn!(projection = live.name(), left_behind, "the former live read model keeps this");
+            audit.detail = format!("left behind: {left_behind}");
+        }
         tx.audit(&live, &audit).await?;
         tx.commit().await?;
         tracing::info!(
@@ -48,4 +57,11 @@ impl<D: Database> Runner<D> {
         );
         Ok(())
     }
+}
+
+fn not_swapped<D: Database>(error: BoxError) -> StepError {
+    if D::is_transient(&*error) {
+        return error.into();
+    }
+    StepError::Setup(format!("the standby can't be swapped: {}", chain(&*error)))
 }

@@ -1,0 +1,270 @@
+//! What administrators attach to a read model's schema and tables, and how it gets to the tables that take
+//! their place: rights, comments, policies, statistics targets, storage parameters, replica identities and
+//! memberships in publications.
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::Tx;
+use super::rows::FILL_FACTOR;
+use super::sql::quoted;
+use crate::database::{Attachment, Attachments};
+use crate::error::{BoxError, chain};
+
+/// Selects the condition and the statement of each attachment of the schema `$1`, for the schema with the
+/// quoted name `$2`. `$3` replaces what the other schema has of its own, `$4` is
+/// the storage parameter that every table of a fold has, `$5` is whether the schemas are two.
+const ATTACHMENTS: &str = "
+    WITH relation AS (
+        SELECT c.*, format('%s.%I', $2, c.relname) AS target,
+            format('to_regclass(%L)', format('%s.%I', $2, c.relname)) AS found,
+            CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                WHEN 'i' THEN 'INDEX' WHEN 'I' THEN 'INDEX' ELSE 'TABLE' END AS kind
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'i', 'I')
+    ), attribute AS (
+        SELECT a.*, r.target, r.found, r.relowner, format(
+            'EXISTS (SELECT FROM pg_attribute WHERE attrelid = %s AND attname = %L AND NOT attisdropped AND ',
+            r.found, a.attname) AS held
+        FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
+        WHERE r.relkind IN ('r', 'p', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+    ), granted AS (
+        SELECT 10 AS place, 'true' AS condition, 'SCHEMA ' || $2 AS what, '' AS part, a.*
+        FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = $1 AND a.grantee <> n.nspowner
+        UNION ALL
+        SELECT 11, r.found || ' IS NOT NULL', CASE r.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || r.target, '', a.*
+        FROM relation r, aclexplode(r.relacl) a WHERE a.grantee <> r.relowner
+        UNION ALL
+        SELECT 11, t.held || 'true)', 'TABLE ' || t.target, format(' (%I)', t.attname), a.*
+        FROM attribute t, aclexplode(t.attacl) a WHERE a.grantee <> t.relowner
+    )
+    SELECT place, condition, format('GRANT %s%s ON %s TO %s%s', privilege_type, part, what,
+        CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+        CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) AS statement
+    FROM granted
+    UNION ALL
+    SELECT 12, 'true', format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %s GRANT %s ON %s TO %s',
+            pg_get_userbyid(d.defaclrole), $2, a.privilege_type,
+            CASE d.defaclobjtype WHEN 'S' THEN 'SEQUENCES' ELSE 'TABLES' END,
+            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+            || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+    FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
+    WHERE n.nspname = $1 AND d.defaclobjtype IN ('r', 'S') AND pg_has_role(d.defaclrole, 'MEMBER')
+    UNION ALL
+    SELECT 20, format('%s OR obj_description(to_regnamespace(%L), ''pg_namespace'') IS NULL', $3::text, $2),
+        format('COMMENT ON SCHEMA %s IS %L', $2, obj_description(n.oid, 'pg_namespace'))
+    FROM pg_namespace n WHERE n.nspname = $1 AND obj_description(n.oid, 'pg_namespace') IS NOT NULL
+    UNION ALL
+    SELECT 21, format('%s IS NOT NULL AND (%s OR obj_description(%1$s, ''pg_class'') IS NULL)', found, $3::text),
+        format('COMMENT ON %s %s IS %L', kind, target, obj_description(oid, 'pg_class'))
+    FROM relation WHERE obj_description(oid, 'pg_class') IS NOT NULL
+    UNION ALL
+    SELECT 22, format('%s(%s OR col_description(attrelid, attnum) IS NULL))', held, $3::text),
+        format('COMMENT ON COLUMN %s.%I IS %L', target, attname, col_description(attrelid, attnum))
+    FROM attribute WHERE col_description(attrelid, attnum) IS NOT NULL
+    UNION ALL
+    SELECT 30, format('%s IS NOT NULL', found), format('ALTER TABLE %s %s ROW LEVEL SECURITY', target, change)
+    FROM relation, LATERAL (VALUES ('ENABLE', relrowsecurity), ('FORCE', relforcerowsecurity),
+        ('DISABLE', $3 AND NOT relrowsecurity), ('NO FORCE', $3 AND NOT relforcerowsecurity)) changes (change, wanted)
+    WHERE relkind IN ('r', 'p') AND wanted
+    UNION ALL
+    SELECT 31, format('%s IS NOT NULL AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = %1$s AND polname = %L)',
+            r.found, p.polname),
+        format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, r.target,
+            CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+            CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE'
+                WHEN 'd' THEN 'DELETE' ELSE 'ALL' END,
+            (SELECT string_agg(CASE role WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(role)) END, ', ')
+                FROM unnest(p.polroles) role))
+            || coalesce(' USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
+            || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', '')
+    FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
+    UNION ALL
+    SELECT 40, format('%s(%s OR coalesce(attstattarget, -1) < 0))', held, $3::text),
+        format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', target, attname, attstattarget)
+    FROM attribute WHERE attstattarget >= 0
+    UNION ALL
+    SELECT 41, format('%s(%s OR attoptions IS NULL))', held, $3::text),
+        format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', target, attname, array_to_string(attoptions, ', '))
+    FROM attribute WHERE attoptions IS NOT NULL
+    UNION ALL
+    SELECT 42, format('%s IS NOT NULL AND (%s OR NOT EXISTS (SELECT FROM pg_class c, unnest(c.reloptions) has
+            WHERE c.oid = %1$s AND starts_with(has, %L) AND has <> %L))', found, $3::text, split_part(given, '=', 1) || '=', $4),
+        format('ALTER %s %s SET (%I = %L)', kind, target, split_part(given, '=', 1), substr(given, strpos(given, '=') + 1))
+    FROM relation, unnest(reloptions) given WHERE relkind IN ('r', 'p', 'm', 'i', 'I') AND given <> $4
+    UNION ALL
+    SELECT 43, format('%s IS NOT NULL', r.found), format('ALTER TABLE %s SET (toast.%I = %L)', r.target,
+            split_part(given, '=', 1), substr(given, strpos(given, '=') + 1))
+    FROM relation r JOIN pg_class t ON t.oid = r.reltoastrelid, unnest(t.reloptions) given
+    UNION ALL
+    SELECT 44, format('EXISTS (SELECT FROM pg_class WHERE oid = %s AND (%s OR relreplident = ''d''))', r.found, $3::text)
+            || CASE WHEN i.oid IS NULL THEN ''
+                ELSE format(' AND to_regclass(%L) IS NOT NULL', format('%s.%I', $2, i.relname)) END,
+        format('ALTER TABLE %s REPLICA IDENTITY ', r.target) || CASE r.relreplident WHEN 'f' THEN 'FULL'
+            WHEN 'n' THEN 'NOTHING' ELSE format('USING INDEX %I', i.relname) END
+    FROM relation r
+    LEFT JOIN pg_index x ON x.indrelid = r.oid AND x.indisreplident AND r.relreplident = 'i'
+    LEFT JOIN pg_class i ON i.oid = x.indexrelid
+    WHERE r.relkind IN ('r', 'p') AND r.relreplident <> 'd' AND (r.relreplident <> 'i' OR i.oid IS NOT NULL)
+    UNION ALL
+    SELECT 50, format('%s IS NOT NULL', r.found), format('ALTER PUBLICATION %I DROP TABLE %I.%I', p.pubname, $1, r.relname)
+    FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid JOIN relation r ON r.oid = m.prrelid
+    WHERE pg_has_role(p.pubowner, 'USAGE') AND $5
+    UNION ALL
+    SELECT 51, format('%s IS NOT NULL AND NOT EXISTS (SELECT FROM pg_publication_rel m JOIN pg_publication p
+            ON p.oid = m.prpubid WHERE m.prrelid = %1$s AND p.pubname = %L)', r.found, p.pubname),
+        format('ALTER PUBLICATION %I ADD TABLE %s', p.pubname, r.target)
+            || coalesce(' (' || (SELECT string_agg(quote_ident(a.attname), ', ') FROM unnest(m.prattrs::int2[]) number
+                JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum = number) || ')', '')
+            || coalesce(' WHERE (' || pg_get_expr(m.prqual, m.prrelid) || ')', '')
+    FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid JOIN relation r ON r.oid = m.prrelid
+    WHERE pg_has_role(p.pubowner, 'USAGE')
+    UNION ALL
+    SELECT 52, 'true', format('ALTER PUBLICATION %I %s TABLES IN SCHEMA %s', p.pubname, change, place)
+    FROM pg_publication p JOIN pg_publication_namespace m ON m.pnpubid = p.oid
+    JOIN pg_namespace n ON n.oid = m.pnnspid,
+        LATERAL (VALUES ('DROP', quote_ident($1)), ('ADD', $2)) changes (change, place)
+    WHERE n.nspname = $1 AND $5 AND pg_has_role(p.pubowner, 'USAGE')
+        AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+    ORDER BY 1, 3 DESC";
+
+/// Selects the name of everything in the schema `$1`, without the schema.
+const OBJECTS: &str = "
+    WITH relation AS (
+        SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1
+    )
+    SELECT format('%s %I', CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
+        WHEN 'i' THEN 'index' WHEN 'I' THEN 'index' WHEN 'c' THEN 'type' WHEN 'f' THEN 'foreign table' ELSE 'table' END, relname)
+    FROM relation WHERE relkind <> 't'
+    UNION
+    SELECT format('column %I.%I', r.relname, a.attname) FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
+    WHERE r.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT format('trigger %I of %I', t.tgname, r.relname) FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
+    WHERE NOT t.tgisinternal
+    UNION
+    SELECT format('rule %I of %I', w.rulename, r.relname) FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid
+    WHERE w.rulename <> '_RETURN'
+    UNION
+    SELECT format('constraint %I of %I', k.conname, r.relname) FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid
+    WHERE k.contype IN ('c', 'f')
+    UNION
+    SELECT format('statistics %I', s.stxname) FROM pg_statistic_ext s JOIN relation r ON r.oid = s.stxrelid
+    UNION
+    SELECT format('function %I(%s)', p.proname, pg_get_function_identity_arguments(p.oid))
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = $1
+    UNION
+    SELECT format('type %I', t.typname) FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
+    WHERE n.nspname = $1 AND t.typtype IN ('d', 'e', 'r')
+    UNION
+    SELECT format('the place in publication %I, which belongs to %I', p.pubname, pg_get_userbyid(p.pubowner))
+    FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid JOIN relation r ON r.oid = m.prrelid
+    WHERE NOT pg_has_role(p.pubowner, 'USAGE')
+    ORDER BY 1";
+
+impl Tx {
+    /// What is attached to one schema and its tables, as statements that attach it to another.
+    pub(super) async fn attachments_of(
+        &mut self,
+        from: &str,
+        to: &str,
+        replaces: bool,
+    ) -> Result<Vec<Attachment>, BoxError> {
+        // Expressions name the other tables of the read model without a schema.
+        self.search(from).await?;
+        let rows = sqlx::query(ATTACHMENTS).bind(from).bind(quoted(to)).bind(replaces);
+        let rows =
+            rows.bind(format!("fillfactor={FILL_FACTOR}")).bind(from != to).fetch_all(self.inner()).await?;
+        rows.iter()
+            .map(|row| Ok(Attachment { condition: row.try_get(1)?, statement: row.try_get(2)? }))
+            .collect()
+    }
+
+    pub(super) async fn attach_to(
+        &mut self,
+        schema: &str,
+        attachments: &[Attachment],
+    ) -> Result<(), BoxError> {
+        self.search(schema).await?;
+        for Attachment { condition, statement } in attachments {
+            let ask = AssertSqlSafe(format!("SELECT coalesce({condition}, false)"));
+            if sqlx::query_scalar(ask).fetch_one(self.inner()).await? {
+                let attach = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(self.inner());
+                attach.await.map_err(|error| failed(statement, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is attached to a schema's tables, and what is in it, before the tables are made again.
+    pub(super) async fn attachments_in(&mut self, schema: &str) -> Result<Attachments, BoxError> {
+        let statements = self.attachments_of(schema, schema, false).await?;
+        Ok(Attachments { statements, objects: self.objects(schema).await? })
+    }
+
+    /// What is in the schema `from` and not in the schema `to`.
+    pub(super) async fn objects_missing(&mut self, from: &str, to: &str) -> Result<Vec<String>, BoxError> {
+        let (mut objects, there) = (self.objects(from).await?, self.objects(to).await?);
+        objects.retain(|object| there.binary_search(object).is_err());
+        Ok(objects)
+    }
+
+    /// The names of everything in the schema, sorted.
+    pub(super) async fn objects(&mut self, schema: &str) -> Result<Vec<String>, BoxError> {
+        let mut objects: Vec<String> =
+            sqlx::query_scalar(OBJECTS).bind(schema).fetch_all(self.inner()).await?;
+        objects.sort_unstable();
+        Ok(objects)
+    }
+
+    /// Takes the rights and policies in `standby` away from everything that `live` has too.
+    pub(super) async fn detach_what_both_have(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
+        let detach: Vec<String> = sqlx::query_scalar(
+            "WITH common AS (
+                SELECT c.* FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+                    AND EXISTS (SELECT FROM pg_class o JOIN pg_namespace s ON s.oid = o.relnamespace
+                        WHERE s.nspname = $1 AND o.relname = c.relname AND o.relkind = c.relkind)
+             )
+             SELECT format('REVOKE ALL ON SCHEMA %I FROM %s CASCADE', n.nspname,
+                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = $2 AND a.grantee <> n.nspowner
+             UNION
+             SELECT format('REVOKE ALL ON %s %I.%I FROM %s CASCADE',
+                    CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, $2, c.relname,
+                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+             FROM common c,
+                LATERAL (SELECT grantee FROM aclexplode(c.relacl) UNION
+                    SELECT x.grantee FROM pg_attribute t, aclexplode(t.attacl) x WHERE t.attrelid = c.oid) a
+             WHERE a.grantee <> c.relowner
+             UNION
+             SELECT format('DROP POLICY %I ON %I.%I', p.polname, $2, c.relname)
+             FROM common c JOIN pg_policy p ON p.polrelid = c.oid",
+        )
+        .bind(live)
+        .bind(standby)
+        .fetch_all(self.inner())
+        .await?;
+        for detach in detach {
+            sqlx::raw_sql(AssertSqlSafe(detach)).execute(self.inner()).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the search path to a schema, and then `public`, until the transaction ends.
+    async fn search(&mut self, schema: &str) -> Result<(), BoxError> {
+        let set = sqlx::query("SELECT set_config('search_path', $1, true)");
+        set.bind(format!("{}, public", quoted(schema))).execute(self.inner()).await?;
+        Ok(())
+    }
+}
+
+fn failed(statement: &str, error: sqlx::Error) -> BoxError {
+    if super::error::passes(&error) {
+        return error.into();
+    }
+    format!(
+        "what is attached to the live read model can't be carried over by \"{statement}\": {}",
+        chain(&error)
+    )
+    .into()
+}

@@ -1,0 +1,235 @@
+//! What others made of a read model, attached to it, or made to depend on it.
+
+use ees_projector::{Settings, SideBySide, StandbyRole, Status};
+
+use crate::support::{Balances, Bank};
+
+fn follows(status: &Status) -> bool {
+    status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
+}
+
+/// What a user makes, how the refusal names it, a number that it must still give, and how it goes.
+const LEANING: &[(&str, &str, &str, &str)] = &[
+    (
+        "CREATE VIEW public.rich AS SELECT key FROM balances.balances",
+        "view public.rich",
+        "SELECT count(*) FROM public.rich",
+        "DROP VIEW public.rich",
+    ),
+    (
+        "CREATE MATERIALIZED VIEW public.kept AS SELECT key FROM balances.balances",
+        "materialized view public.kept",
+        "SELECT count(*) FROM public.kept",
+        "DROP MATERIALIZED VIEW public.kept",
+    ),
+    (
+        "CREATE FUNCTION public.every() RETURNS SETOF balances.balances LANGUAGE sql AS 'SELECT * FROM balances.balances'",
+        "function public.every()",
+        "SELECT count(*) FROM public.every()",
+        "DROP FUNCTION public.every",
+    ),
+    (
+        "CREATE FUNCTION public.many() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM balances.balances; END",
+        "function public.many()",
+        "SELECT public.many()",
+        "DROP FUNCTION public.many",
+    ),
+    (
+        "CREATE TABLE public.notes (note text, about balances.balances);
+         INSERT INTO public.notes SELECT 'n', b FROM balances.balances b",
+        "table column public.notes.about",
+        "SELECT count((about).key) FROM public.notes",
+        "DROP TABLE public.notes",
+    ),
+    (
+        "CREATE TABLE public.lists (of balances.balances[]); INSERT INTO public.lists SELECT array_agg(b) FROM balances.balances b",
+        "table column public.lists.of",
+        "SELECT array_length(l.of, 1) FROM public.lists l",
+        "DROP TABLE public.lists",
+    ),
+    (
+        "CREATE TABLE public.orders (account text CONSTRAINT owned REFERENCES balances.balances)",
+        "table constraint owned on public.orders",
+        "SELECT 5 FROM pg_constraint WHERE conname = 'owned'",
+        "DROP TABLE public.orders",
+    ),
+    (
+        "CREATE STATISTICS public.together (dependencies) ON key, (state->>'amount') FROM balances.balances",
+        "statistics object public.together",
+        "SELECT 5 FROM pg_statistic_ext WHERE stxname = 'together'",
+        "DROP STATISTICS public.together",
+    ),
+    (
+        "CREATE TABLE public.more () INHERITS (balances.balances)",
+        "table public.more",
+        "SELECT count(*) + 5 FROM public.more",
+        "DROP TABLE public.more",
+    ),
+    (
+        "CREATE FUNCTION public.shown(balances.balances) RETURNS text LANGUAGE sql RETURN ($1).key;
+         CREATE CAST (balances.balances AS text) WITH FUNCTION public.shown(balances.balances)",
+        "cast ",
+        "SELECT 5 FROM pg_cast WHERE castfunc = 'public.shown(balances__standby.balances)'::regprocedure",
+        "DROP FUNCTION public.shown CASCADE",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_leans_on_a_read_model_is_dropped_with_it() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    for (make, ..) in LEANING {
+        bank.run(make).await;
+    }
+    running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await.unwrap();
+    bank.status_when(&running, follows).await;
+    // The membership of a table that is not live any more: somebody wants it.
+    bank.run("CREATE PUBLICATION former FOR TABLE balances__standby.balances").await;
+    let discard = || async { running.handle().discard_standby("balances", "").await };
+    let again =
+        || async { running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await };
+    for refused in [discard().await, again().await] {
+        let refused = refused.unwrap_err().to_string();
+        for name in LEANING
+            .iter()
+            .map(|(_, name, ..)| *name)
+            .chain(["balances__standby.balances in publication former"])
+        {
+            assert!(refused.contains(name), "{name} is not in: {refused}");
+        }
+        for part in ["_pkey", "pg_toast", "default acl"] {
+            assert!(!refused.contains(part), "a part of the read model itself: {refused}");
+        }
+    }
+    for (_, name, count, drop) in LEANING {
+        let count = bank.number(&format!("SELECT ({count})::bigint")).await;
+        assert_eq!(count, 5, "{name} is as it was");
+        assert!(discard().await.unwrap_err().to_string().contains(name), "{name}");
+        bank.run(drop).await;
+    }
+    discard().await.unwrap_err();
+    bank.run("DROP PUBLICATION former").await;
+    discard().await.unwrap();
+    running.shut_down().await;
+}
+
+/// What an administrator attaches, and a query that gives 1 where the live read model has it.
+const ATTACHED: &[(&str, &str)] = &[
+    (
+        "COMMENT ON SCHEMA balances IS 'it''s all'",
+        "SELECT count(*) FROM pg_namespace WHERE nspname = 'balances' AND obj_description(oid, 'pg_namespace') = 'it''s all'",
+    ),
+    (
+        "COMMENT ON TABLE balances.balances IS 'by account'",
+        "SELECT (obj_description('balances.balances'::regclass, 'pg_class') = 'by account')::int::bigint",
+    ),
+    (
+        "COMMENT ON COLUMN balances.balances.state IS 'in cents'",
+        "SELECT (col_description('balances.balances'::regclass, 2) = 'in cents')::int::bigint",
+    ),
+    (
+        "ALTER TABLE balances.balances ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY own ON balances.balances FOR SELECT TO PUBLIC
+            USING (key = current_setting('app.account', true) AND EXISTS (SELECT FROM balances.balances b WHERE b.key = 'x'))",
+        "SELECT count(*) FROM pg_policy p JOIN pg_class c ON c.oid = polrelid
+         WHERE c.oid = 'balances.balances'::regclass AND polname = 'own' AND relrowsecurity AND polcmd = 'r'
+            AND (SELECT count(*) FROM pg_policies WHERE schemaname = 'balances' AND qual LIKE '%FROM balances.balances b%') = 1",
+    ),
+    (
+        "ALTER TABLE balances.balances ALTER COLUMN key SET STATISTICS 500, ALTER COLUMN key SET (n_distinct = -1)",
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'balances.balances'::regclass AND attstattarget = 500
+            AND attoptions = '{n_distinct=-1}'",
+    ),
+    (
+        "ALTER TABLE balances.balances SET (autovacuum_vacuum_scale_factor = 0.01, fillfactor = 90, toast.autovacuum_enabled = false)",
+        "SELECT count(*) FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid
+         WHERE c.oid = 'balances.balances'::regclass AND c.reloptions @> '{autovacuum_vacuum_scale_factor=0.01,fillfactor=90}'
+            AND t.reloptions @> '{autovacuum_enabled=false}'",
+    ),
+    (
+        "ALTER TABLE balances.balances REPLICA IDENTITY USING INDEX balances_pkey",
+        "SELECT count(*) FROM pg_class WHERE oid = 'balances.balances'::regclass AND relreplident = 'i'",
+    ),
+    (
+        "CREATE PUBLICATION part FOR TABLE balances.balances (key, state) WHERE (key <> 'secret')",
+        "SELECT count(*) FROM pg_publication_tables WHERE pubname = 'part' AND schemaname = 'balances'
+            AND attnames = '{key,state}' AND rowfilter LIKE '%secret%'",
+    ),
+    (
+        "CREATE PUBLICATION whole FOR TABLES IN SCHEMA balances",
+        "SELECT count(*) FROM pg_publication_tables WHERE pubname = 'whole' AND schemaname = 'balances'",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_administrators_attach_stays_with_the_live_read_model() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    for (attach, _) in ATTACHED {
+        bank.run(attach).await;
+    }
+    let check = |when: &'static str| {
+        let bank = &bank;
+        async move {
+            for (attach, query) in ATTACHED {
+                assert_eq!(bank.number(query).await, 1, "{when}: {attach}");
+            }
+            let elsewhere = "SELECT count(*) FROM pg_publication_tables WHERE schemaname <> 'balances'";
+            assert_eq!(bank.number(elsewhere).await, 0, "{when}: the standby is in no publication");
+        }
+    };
+    check("at first").await;
+    running.handle().rebuild("balances", "").await.unwrap();
+    bank.caught_up(&running).await;
+    check("rebuilt in place").await;
+    for when in ["swapped", "swapped again"] {
+        let before = bank.number("SELECT count(*) FROM ees.audit WHERE action = 'swap'").await;
+        running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await.unwrap();
+        crate::support::until(when, crate::support::LONG, || async {
+            bank.number("SELECT count(*) FROM ees.audit WHERE action = 'swap'").await > before
+        })
+        .await;
+        check(when).await;
+    }
+    bank.run("DROP POLICY own ON balances.balances; CREATE POLICY own ON balances.balances FOR SELECT USING (false)").await;
+    running.handle().rollback("balances", false, "back").await.unwrap();
+    let closed = "SELECT count(*) FROM pg_policies WHERE schemaname = 'balances' AND qual = 'false'";
+    assert_eq!(bank.number(closed).await, 1, "the live one's policy holds after a rollback");
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_swap_leaves_behind_is_said_before_it() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    bank.run(
+        "CREATE INDEX by_amount ON balances.balances ((state->>'amount'));
+         ALTER TABLE balances.balances ADD COLUMN hint text;
+         CREATE FUNCTION public.noticed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+         CREATE TRIGGER noticed AFTER INSERT ON balances.balances FOR EACH ROW EXECUTE FUNCTION public.noticed();
+         CREATE VIEW balances.names AS SELECT key FROM balances.balances;
+         CREATE VIEW public.rich AS SELECT key FROM balances.balances",
+    )
+    .await;
+    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+    running.handle().rebuild_side_by_side("balances", only_built, "").await.unwrap();
+    let status = bank.status_when(&running, |status| status.standby.is_some()).await;
+    let expected = [
+        "view public.rich",
+        "column balances.hint",
+        "index by_amount",
+        "trigger noticed of balances",
+        "view names",
+    ];
+    assert_eq!(status.standby.unwrap().plan.left_behind, expected);
+    running.handle().swap("balances", false, "").await.unwrap();
+    let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
+    assert!(expected.iter().all(|what| audit.detail.contains(what)), "{}", audit.detail);
+    running.shut_down().await;
+}
