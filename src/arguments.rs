@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
 use crate::config;
 use crate::exit::{self, Failure};
+use crate::features;
 use crate::logging::LogFormat;
 
 /// An event store with projections.
@@ -18,7 +19,7 @@ use crate::logging::LogFormat;
 /// can set every setting with a flag, with an environment variable, or in ees.toml under the flag's name. A
 /// flag overrides the environment, and the environment overrides the file.
 #[derive(Parser)]
-#[command(name = "ees", version, after_help = exit::HELP, max_term_width = 110, arg_required_else_help = false)]
+#[command(name = "ees", version, after_help = exit::HELP, max_term_width = 110, arg_required_else_help = false, override_usage = "ees [OPTIONS] [COMMAND]")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) general: General,
@@ -67,8 +68,21 @@ impl From<clap::Error> for ReadError {
     fn from(error: clap::Error) -> Self {
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Self::HelpRequested(error),
-            _ => Self::Invalid(Failure::command_line(&error)),
+            _ => {
+                let missing = unknown_option(&error).and_then(features::missing_option);
+                Self::Invalid(missing.unwrap_or_else(|| Failure::command_line(&error)))
+            }
         }
+    }
+}
+
+/// The name of the option that an error is about, if no such option is known.
+fn unknown_option(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(name) if error.kind() == ErrorKind::UnknownArgument => {
+            Some(name.trim_start_matches('-').split('=').next().unwrap_or_default())
+        }
+        _ => None,
     }
 }
 

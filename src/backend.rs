@@ -13,6 +13,8 @@ use ees_store::{ChangesetLog, EventStore, memory, sqlite};
 #[cfg(feature = "dynamodb")]
 use crate::dynamodb_table::DynamoDbTable;
 use crate::exit::{Failure, Outcome};
+#[cfg(not(all(feature = "dynamodb", feature = "postgres")))]
+use crate::features;
 use crate::retention::Retention;
 
 /// A kind of store and its address.
@@ -80,32 +82,35 @@ pub(crate) fn create_folder(folder: &Path) -> Outcome {
     if folder.as_os_str().is_empty() {
         return Ok(());
     }
+    if folder.is_file() {
+        let message = format!("{} is a file, and a folder is needed", folder.display());
+        let hint = "the log is in FOLDER/log.db; `--store sqlite:FILE` opens a log of another name";
+        return Err(Failure::usage(message).with_hint(hint));
+    }
     std::fs::create_dir_all(folder).map_err(|e| Failure::file(folder.display(), &e))
 }
 
 impl FromStr for Backend {
-    type Err = String;
+    type Err = Failure;
 
-    fn from_str(url: &str) -> Result<Self, String> {
+    fn from_str(url: &str) -> Outcome<Self> {
         match url.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("sqlite", "")) => {
-                Err("`sqlite:` needs the path of the log file, such as sqlite:data/log.db".to_owned())
+                Err(Failure::usage("`sqlite:` needs the path of the log file, such as sqlite:data/log.db"))
             }
             Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
             #[cfg(feature = "postgres")]
             Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.to_owned())),
             #[cfg(not(feature = "postgres"))]
-            Some(("postgres" | "postgresql", _)) => {
-                Err("this build does not support PostgreSQL; build it with `--features postgres`".to_owned())
-            }
+            Some(("postgres" | "postgresql", _)) => Err(features::missing("PostgreSQL", "postgres")),
             #[cfg(feature = "dynamodb")]
-            Some(("dynamodb", _)) => Ok(Self::DynamoDb(url.parse()?)),
+            Some(("dynamodb", _)) => Ok(Self::DynamoDb(url.parse().map_err(|e: String| Failure::usage(e))?)),
             #[cfg(not(feature = "dynamodb"))]
-            Some(("dynamodb", _)) => {
-                Err("this build does not support DynamoDB; build it with `--features dynamodb`".to_owned())
-            }
-            _ => Err("the URL must begin with `sqlite:`, `postgres:`, `dynamodb:` or `memory:`".to_owned()),
+            Some(("dynamodb", _)) => Err(features::missing("DynamoDB", "dynamodb")),
+            _ => Err(Failure::usage(
+                "the URL must begin with `sqlite:`, `postgres:`, `dynamodb:` or `memory:`",
+            )),
         }
     }
 }
@@ -133,17 +138,19 @@ impl std::fmt::Display for Backend {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(all(feature = "dynamodb", feature = "postgres")))]
+    use crate::exit::Exit;
 
     #[test]
     fn a_url_selects_the_store() {
-        assert_eq!("memory:".parse(), Ok(Backend::Memory));
-        assert_eq!("sqlite:/a/b.db".parse(), Ok(Backend::Sqlite("/a/b.db".into())));
+        assert_eq!("memory:".parse::<Backend>().unwrap(), Backend::Memory);
+        assert_eq!("sqlite:/a/b.db".parse::<Backend>().unwrap(), Backend::Sqlite("/a/b.db".into()));
         #[cfg(not(feature = "postgres"))]
-        assert!("postgres://host/db".parse::<Backend>().unwrap_err().contains("--features postgres"));
+        assert_eq!("postgres://host/db".parse::<Backend>().unwrap_err().exit(), Exit::NotPossibleHere);
         #[cfg(not(feature = "dynamodb"))]
-        assert!("dynamodb://table".parse::<Backend>().unwrap_err().contains("--features dynamodb"));
+        assert_eq!("dynamodb://table".parse::<Backend>().unwrap_err().exit(), Exit::NotPossibleHere);
         for (url, expected) in [("sqlite:", "path"), ("/a/b.db", "sqlite:")] {
-            let error = url.parse::<Backend>().unwrap_err();
+            let error = format!("{:?}", url.parse::<Backend>().unwrap_err());
             assert!(error.contains(expected), "{error}");
         }
     }

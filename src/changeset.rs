@@ -13,6 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::exit::Outcome;
 
+use crate::printable::Printable;
+
 /// A changeset as a line of JSON. Has a checkpoint if it was read from the log, not from its stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -166,20 +168,6 @@ impl fmt::Display for PrettyEvent<'_> {
     }
 }
 
-/// Untrusted text on a terminal. Control characters are escaped, so that they cannot control it.
-struct Printable<'a>(&'a str);
-
-impl fmt::Display for Printable<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for piece in self.0.split_inclusive(char::is_control) {
-            let text = piece.trim_end_matches(char::is_control);
-            f.write_str(text)?;
-            piece[text.len()..].chars().try_for_each(|control| write!(f, "\\u{:04x}", u32::from(control)))?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +177,5 @@ mod tests {
         let event = "{\"type\":\"\\u001b[2J\",\"a\":\"\u{7f}b\u{9b}\"}";
         let shown = PrettyEvent { id: EventId::new(1), event }.to_string();
         assert!(shown.contains("\\u001b[2J") && shown.ends_with("\"a\":\"\\u007fb\\u009b\"}"), "{shown}");
-        assert_eq!(Printable("no control").to_string(), "no control");
     }
 }

@@ -9,6 +9,7 @@ use clap::{Arg, Command};
 use toml::{Table, Value};
 
 use crate::exit::{Failure, Outcome};
+use crate::{features, hint};
 
 /// Read by default.
 const DEFAULT_FILE: &str = "ees.toml";
@@ -32,11 +33,15 @@ fn with_text(command: Command, text: &str) -> Outcome<Command> {
     let mut known = BTreeSet::new();
     names(&command, &mut known);
     if let Some(unknown) = table.keys().find(|key| !known.contains(key.as_str())) {
-        let known: Vec<_> = known.iter().map(String::as_str).collect();
-        return Err(Failure::usage(format!(
-            "unknown setting {unknown:?}; the settings are: {}",
-            known.join(", ")
-        )));
+        if let Some(missing) = features::missing_option(unknown) {
+            return Err(missing);
+        }
+        let known = || known.iter().map(String::as_str);
+        let similar = hint::similar(unknown, known());
+        let similar = similar.map(|name| format!("did you mean {name:?}? ")).unwrap_or_default();
+        let all = known().collect::<Vec<_>>().join(", ");
+        return Err(Failure::usage(format!("unknown setting {unknown:?}"))
+            .with_hint(format!("{similar}the settings are: {all}")));
     }
     let mut defaults = Table::new();
     for (key, value) in table {
@@ -127,6 +132,7 @@ mod tests {
     fn an_error_names_what_is_wrong_in_the_file() {
         for (file, named) in [
             ("lsten = 'x'", "\"lsten\""),
+            ("lsten = 'x'", "did you mean \"listen\"?"),
             ("once = 'x'", "\"once\""),
             ("listen = {}", "\"listen\""),
             ("a = 1\nb = = 2", "line 2"),

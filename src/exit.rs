@@ -1,12 +1,18 @@
 //! How the command ends: an exit code for each kind of failure, and one line on standard error.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
+use ees_store::client::CallError;
 use ees_store::{Error, InvalidJson};
 use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::hint;
+use crate::printable::Printable;
 
 /// Shown below every `--help`.
 pub(crate) const HELP: &str = "\
@@ -20,7 +26,10 @@ Exit codes:
   6  the server is unreachable or temporarily unavailable
   7  not authorized
   8  timed out
-  9  the verification found differences, or the check faults";
+  9  the verification found differences, or the check faults
+ 10  committed or started, but what was to follow failed
+ 11  not possible here: it needs another build or another database
+130  interrupted";
 
 /// The kinds of failure. The numbers are for scripts: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +45,11 @@ pub(crate) enum Exit {
     Unauthorized = 7,
     TimedOut = 8,
     Differs = 9,
+    /// Something is stored or goes on, but the rest of the sub-command failed.
+    Unfinished = 10,
+    NotPossibleHere = 11,
+    /// By Ctrl-C: 128 and the number of the signal, as shells have it.
+    Interrupted = 130,
 }
 
 /// Why a sub-command failed.
@@ -44,15 +58,31 @@ pub(crate) struct Failure {
     exit: Exit,
     /// A stable name. `--json` prints it.
     code: Cow<'static, str>,
-    /// What happened and what to do. Printed as one line.
+    /// What happened. Printed as one line, with the hint.
     message: String,
+    /// What to do or to type next.
+    hint: Option<String>,
+    /// What else the server said, for `--json`.
+    members: BTreeMap<String, Box<RawValue>>,
 }
 
 pub(crate) type Outcome<T = ()> = Result<T, Failure>;
 
 impl Failure {
     pub(crate) fn new(exit: Exit, code: &'static str, message: impl Display) -> Self {
-        Self { exit, code: code.into(), message: message.to_string() }
+        Self {
+            exit,
+            code: code.into(),
+            message: message.to_string(),
+            hint: hint::of(code).map(ToOwned::to_owned),
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// The server's code, and the hint that belongs to it.
+    fn with_code(self, code: String) -> Self {
+        let hint = hint::of(&code).map(ToOwned::to_owned).or(self.hint);
+        Self { code: code.into(), hint, ..self }
     }
 
     pub(crate) fn other(message: impl Display) -> Self {
@@ -86,6 +116,11 @@ impl Failure {
         Self::new(Exit::Other, "FILE", format!("standard output: {error}"))
     }
 
+    /// It needs another build or another database.
+    pub(crate) fn not_possible_here(message: impl Display) -> Self {
+        Self::new(Exit::NotPossibleHere, "NOT_POSSIBLE_HERE", message)
+    }
+
     /// The command line is invalid. Shortens clap's paragraphs to one line.
     pub(crate) fn command_line(error: &clap::Error) -> Self {
         let rendered = error.render().to_string();
@@ -101,9 +136,39 @@ impl Failure {
         Self { message: format!("{location}: {}", self.message), ..self }
     }
 
-    /// Appends advice, or more details.
+    /// Appends more details.
     pub(crate) fn with_detail(self, detail: impl Display) -> Self {
         Self { message: format!("{}; {detail}", self.message), ..self }
+    }
+
+    /// Says what to do or to type next.
+    pub(crate) fn with_hint(self, hint: impl Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+
+    /// Adds a member to what `--json` prints.
+    pub(crate) fn with_member(mut self, name: &str, value: &impl Serialize) -> Self {
+        // The values are numbers and texts, which serialize.
+        if let Ok(value) = serde_json::value::to_raw_value(value) {
+            self.members.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// It happened after something was stored or started: `done` says what.
+    pub(crate) fn after(self, done: impl Display) -> Self {
+        if self.exit == Exit::OutputClosed {
+            return self;
+        }
+        Self { exit: Exit::Unfinished, message: format!("{done}, but {}", self.message), ..self }
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        &self.code
     }
 
     /// Prints it on standard error, as text or as JSON.
@@ -112,12 +177,22 @@ impl Failure {
         struct Report<'a> {
             error: &'a str,
             message: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            hint: Option<&'a str>,
+            #[serde(flatten)]
+            members: &'a BTreeMap<String, Box<RawValue>>,
         }
-        let report = Report { error: &self.code, message: &self.message };
+        let Self { code, message, members, .. } = self;
+        let hint = self.hint.as_deref();
+        let report = Report { error: code, message, hint, members };
         match serde_json::to_string(&report) {
             _ if self.exit == Exit::OutputClosed => {}
             Ok(report) if json => eprintln!("{report}"),
-            _ => anstream::eprintln!("{ERROR}error:{ERROR:#} {}", self.message.replace('\n', " ")),
+            _ => {
+                let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                let line = format!("{}{hint}", message.trim_end_matches('.')).replace('\n', " ");
+                anstream::eprintln!("{ERROR}error:{ERROR:#} {}", Printable(&line));
+            }
         }
         ExitCode::from(self.exit as u8)
     }
@@ -133,17 +208,34 @@ impl From<Error> for Failure {
             Error::InvalidRequest(_) => Exit::BadInput,
             Error::Overloaded | Error::Unavailable(_) => Exit::Unavailable,
             Error::Unauthorized | Error::Forbidden(_) => Exit::Unauthorized,
+            Error::Answered { code, .. } if code == "NOT_SUPPORTED" => Exit::NotPossibleHere,
             Error::Answered { status: 404, .. } => Exit::NotFound,
             Error::Answered { status: 409, .. } => Exit::Refused,
             Error::Answered { status: 504, .. } => Exit::TimedOut,
             _ => Exit::Other,
         };
-        let message = error.to_string();
-        let code = match error {
-            Error::Answered { code, .. } => code.into(),
-            other => other.code().into(),
+        let failure = Self::new(exit, error.code(), &error);
+        match error {
+            Error::Answered { code, .. } => failure.with_code(code),
+            Error::StreamNotFound(stream_id) => failure.with_member("stream_id", &stream_id),
+            _ => failure,
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(CallError { error, body, .. }: CallError) -> Self {
+        let failure = Self::from(error);
+        let Some(Ok(mut members)) = body.map(|body| body.read::<BTreeMap<String, Box<RawValue>>>()) else {
+            return failure;
         };
-        Self { exit, code, message }
+        members.remove("message");
+        let code = members.remove("error").and_then(|code| serde_json::from_str::<String>(code.get()).ok());
+        let failure = Self { members, ..failure };
+        match code {
+            Some(code) => failure.with_code(code),
+            None => failure,
+        }
     }
 }
 

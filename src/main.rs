@@ -11,8 +11,12 @@ mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb_table;
 mod exit;
+mod features;
+mod hint;
 mod logging;
 mod output;
+mod plural;
+mod printable;
 mod progress;
 mod projection;
 mod remote;
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
         }
         Err(ReadError::Invalid(failure)) => return failure.report(line.iter().any(|word| word == "--json")),
     };
-    let json = arguments.general.json;
+    // A sub-command that this build lacks takes `--json` for one of its own arguments.
+    let json = arguments.general.json || line.iter().any(|word| word == "--json");
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
@@ -54,6 +59,11 @@ fn run(Arguments { general, command }: Arguments) -> Outcome {
     let mut output = Output::new(general.json);
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|e| Failure::other(format!("cannot start the asynchronous runtime: {e}")))?;
-    runtime.block_on(command.run(&mut output, general.log_format, Arguments::command()))?;
+    let ran = runtime.block_on(command.run(&mut output, general.log_format, Arguments::command()));
+    if ran.is_err() {
+        // A thread may be waiting for its input.
+        runtime.shutdown_background();
+    }
+    ran?;
     output.flush()
 }

@@ -1,8 +1,9 @@
 //! A progress bar with rate and remaining time, on a terminal only.
 
+use std::fmt;
 use std::io::IsTerminal;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::output::Output;
 
@@ -12,7 +13,7 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// Counts changesets up to `count`.
     pub(crate) fn of_changesets(count: u64, output: &Output) -> Self {
-        Self::new(Some(count), "{bar:40} {pos}/{len} changesets, {per_sec}, {eta} left", output)
+        Self::new(Some(count), "{bar:40} {pos}/{len} changesets, {rate}/s, {eta} left", output)
     }
 
     /// Counts bytes of a file, whose length may be unknown. [`Progress::message`] adds what became of them.
@@ -31,7 +32,7 @@ impl Progress {
         let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         // The templates are constants; if one were invalid, the default bar would do.
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("rate", rate));
         }
         Self(bar)
     }
@@ -50,6 +51,12 @@ impl Progress {
             self.0.set_message(message());
         }
     }
+}
+
+/// Changesets a second, without a fraction.
+fn rate(state: &ProgressState, out: &mut dyn fmt::Write) {
+    // Writing to the bar's own text does not fail.
+    let _ = write!(out, "{:.0}", state.per_sec());
 }
 
 impl Drop for Progress {

@@ -22,7 +22,7 @@ pub(crate) struct StoreLocation {
 impl StoreLocation {
     pub(crate) fn backend(&self) -> Outcome<Backend> {
         match &self.store {
-            Some(url) => url.parse().map_err(|e: String| Failure::usage(format!("--store: {e}"))),
+            Some(url) => url.parse().map_err(|failure: Failure| failure.at("--store")),
             None => Ok(Backend::Sqlite(self.data.join("log.db"))),
         }
     }

@@ -13,7 +13,8 @@ use crate::store_location::StoreLocation;
 
 /// Copy the log into a new file, while it is in use
 ///
-/// For a store in a SQLite file. Use pg_dump for a store in PostgreSQL.
+/// For a store in a SQLite file. Use pg_dump for a store in PostgreSQL, and point-in-time recovery in
+/// DynamoDB.
 ///
 /// The copy is complete, consistent and compact: the log as it was when the copy started.
 ///
@@ -40,14 +41,20 @@ pub(crate) fn run(arguments: &Arguments, output: &mut Output) -> Outcome {
         Backend::Sqlite(path) => path,
         #[cfg(feature = "postgres")]
         Backend::Postgres(_) => {
-            return Err(Failure::usage("use pg_dump --schema=ees_store to copy a store in PostgreSQL"));
+            return Err(Failure::not_possible_here(
+                "use pg_dump --schema=ees_store to copy a store in PostgreSQL",
+            ));
         }
         #[cfg(feature = "dynamodb")]
         Backend::DynamoDb(_) => {
-            return Err(Failure::usage("use point-in-time recovery to back up a table in DynamoDB"));
+            return Err(Failure::not_possible_here(
+                "use point-in-time recovery to back up a table in DynamoDB",
+            ));
         }
         Backend::Memory => {
-            return Err(Failure::usage("a store in memory has no file; use --data or --store sqlite:PATH"));
+            return Err(Failure::not_possible_here(
+                "a store in memory has no file; use --data or --store sqlite:PATH",
+            ));
         }
     };
     sqlite::backup(&log, target)?;

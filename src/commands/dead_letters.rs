@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
+use crate::plural::counted;
 use crate::remote::Remote;
 
 /// How long a topic may take.
@@ -113,7 +114,7 @@ async fn redrive(
         }
     }
     if !failed.is_empty() {
-        let message = format!("{} letters were not published and are still in the queue", failed.len());
+        let message = format!("{} not published and still in the queue", counted(failed.len(), "letter"));
         return Err(Failure::new(Exit::Refused, "DEAD_LETTERS", message));
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! `ees effects`: the effects of the server's reactors, done and waiting.
 
 use clap::{Args, Subcommand};
+use ees_projector::Kind;
 use ees_projector::reactor::{Effect, EffectState};
 use ees_store::{ChangesetId, StreamId};
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use crate::exit::Outcome;
 use crate::output::Output;
-use crate::projection::{ProjectionClient, encoded, operate, parked_text};
+use crate::projection::{For, ProjectionClient, encoded, operate, parked_text};
 use crate::remote::Remote;
 use crate::table::table;
 
@@ -89,22 +90,29 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             if let Some(state) = state {
                 query += &format!("&state={}", state.as_str());
             }
-            let reactor = ProjectionClient::new(remote.client().await?, name);
+            let reactor = reactor(&remote, name).await?;
             let Effects { effects } = reactor.get(&query).await?;
             output.either(&json!({"effects": effects}), effects_text(&effects))
         }
         Command::Waiting { name, remote } => {
-            let parked = ProjectionClient::new(remote.client().await?, name).parked().await?;
+            let parked = reactor(&remote, name).await?.parked().await?;
             output.either(&json!({"parked": parked}), parked_text(&parked))
         }
         Command::Retry { name, stream, reason, remote } => {
-            operate(&remote, name, "retry", json!({"stream_id": stream, "reason": reason}), output).await
+            let body = json!({"stream_id": stream, "reason": reason});
+            operate(&remote, name, For::Only(Kind::Reactor), "retry", body, output).await
         }
         Command::Discard { name, stream, changeset, reason, remote } => {
             let body = json!({"stream_id": stream, "changeset_id": changeset, "reason": reason});
-            operate(&remote, name, "effects/discard", body, output).await
+            operate(&remote, name, For::Only(Kind::Reactor), "effects/discard", body, output).await
         }
     }
+}
+
+async fn reactor(remote: &Remote, name: String) -> Outcome<ProjectionClient> {
+    let reactor = ProjectionClient::new(remote.client().await?, name);
+    reactor.check_is(Kind::Reactor).await?;
+    Ok(reactor)
 }
 
 fn effects_text(effects: &[Effect]) -> String {

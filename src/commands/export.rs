@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::changeset::Record;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
+use crate::plural::counted;
 use crate::progress::Progress;
 use crate::remote::Remote;
 
@@ -60,7 +61,10 @@ pub(crate) async fn run(Arguments { file, remote }: Arguments, output: &mut Outp
     plain.flush().map_err(failed)?;
     drop(plain);
     partial.finish().map_err(failed)?;
-    output.either(&Summary { exported, file: &file }, format!("{exported} changesets exported to {file}"))
+    output.either(
+        &Summary { exported, file: &file },
+        format!("{} exported to {file}", counted(exported, "changeset")),
+    )
 }
 
 /// Writes the log up to its present end. Returns the number of changesets.

@@ -26,6 +26,8 @@ mod publish;
 mod read;
 mod serve;
 mod tail;
+#[cfg(any(test, not(all(feature = "dynamodb", feature = "sns"))))]
+mod unavailable;
 
 use clap::Subcommand;
 
@@ -47,10 +49,19 @@ pub(crate) enum Command {
     Effects(effects::Arguments),
     #[cfg(feature = "sns")]
     Publish(publish::Arguments),
+    /// Publish a part of the log again (needs the feature `sns`)
+    #[cfg(not(feature = "sns"))]
+    Publish(unavailable::Arguments),
     #[cfg(feature = "sns")]
     DeadLetters(dead_letters::Arguments),
+    /// Show the messages that a topic rejected, and redrive them (needs the feature `sns`)
+    #[cfg(not(feature = "sns"))]
+    DeadLetters(unavailable::Arguments),
     #[cfg(feature = "dynamodb")]
     Dynamodb(dynamodb::Arguments),
+    /// Create, check or adopt a table in DynamoDB (needs the feature `dynamodb`)
+    #[cfg(not(feature = "dynamodb"))]
+    Dynamodb(unavailable::Arguments),
     ApiKey(api_key::Arguments),
     Completions(completions::Arguments),
 }
@@ -80,6 +91,12 @@ impl Command {
             Self::DeadLetters(arguments) => Box::pin(dead_letters::run(arguments, output)).await,
             #[cfg(feature = "dynamodb")]
             Self::Dynamodb(arguments) => Box::pin(dynamodb::run(arguments, output)).await,
+            #[cfg(not(feature = "sns"))]
+            Self::Publish(_) => Err(unavailable::failure("publish", "sns")),
+            #[cfg(not(feature = "sns"))]
+            Self::DeadLetters(_) => Err(unavailable::failure("dead-letters", "sns")),
+            #[cfg(not(feature = "dynamodb"))]
+            Self::Dynamodb(_) => Err(unavailable::failure("dynamodb", "dynamodb")),
             Self::ApiKey(arguments) => api_key::run(&arguments, output),
             Self::Completions(arguments) => completions::run(&arguments, command_line),
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
+use crate::plural::counted;
 use crate::progress::Progress;
 use crate::remote::Remote;
 
@@ -86,8 +87,10 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         let selected: Vec<&Changeset> =
             page.changesets.iter().filter(|it| is_selected(it)).map(|it| &it.changeset).collect();
         publish(&publisher, &selected).await.map_err(|failure| {
+            let published = counted(published, "changeset");
             failure
-                .with_detail(format!("{published} changesets were published; continue with `--from {next}`"))
+                .with_detail(format!("{published} published"))
+                .with_hint(format!("continue with `--from {next}`"))
         })?;
         published += selected.len() as u64;
         next = page.next.min(end);
@@ -96,7 +99,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     drop(progress);
     output.either(
         &Summary { published, next },
-        format!("{published} changesets published, up to checkpoint {next}"),
+        format!("{} published; checkpoint {next} is next", counted(published, "changeset")),
     )
 }
 

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use ees_projector::{ParkedStream, Status};
-use ees_store::client::Client;
+use ees_projector::{Kind, ParkedStream, State, Status};
+use ees_store::client::{CallError, Client};
 use ees_store::{ChangesetId, Checkpoint, Error, StreamId};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::exit::Outcome;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::hint;
 
 /// The longest wait of one call. A longer wait takes several calls.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -32,6 +33,11 @@ pub(crate) enum Until {
 }
 
 #[derive(Deserialize)]
+struct Projections {
+    projections: Vec<Status>,
+}
+
+#[derive(Deserialize)]
 struct Parked {
     parked: Vec<ParkedStream>,
 }
@@ -41,8 +47,62 @@ impl ProjectionClient {
         Self { client, name }
     }
 
+    /// All projections and reactors of the server.
+    pub(crate) async fn all(client: &Client) -> Outcome<Vec<Status>> {
+        let Projections { projections } = client.get_json("/projections").await?;
+        Ok(projections)
+    }
+
     pub(crate) async fn status(&self) -> Outcome<Status> {
-        Ok(self.client.get_json(&self.path("")).await?)
+        self.explained(self.client.get_json(&self.path("")).await).await
+    }
+
+    /// Fails if nothing is applied at present, and nothing will be unless somebody does something about it.
+    pub(crate) async fn check_is_running(&self) -> Outcome {
+        let Status { name, state, stalled, .. } = self.status().await?;
+        let state = match state {
+            State::Paused => "paused",
+            State::Stopped => "stopped",
+            _ => return Ok(()),
+        };
+        let why = stalled.map(|why| format!(": {why}")).unwrap_or_default();
+        Err(Failure::new(Exit::Refused, "NOT_POSSIBLE", format!("\"{name}\" is {state}{why}"))
+            .with_hint(format!("`ees projections status {name}` shows why; or leave out --wait-for")))
+    }
+
+    /// Fails if this is a projection where a reactor is needed, or the other way round.
+    pub(crate) async fn check_is(&self, wanted: Kind) -> Outcome {
+        let Status { name, kind, .. } = self.status().await?;
+        if kind == wanted {
+            return Ok(());
+        }
+        let (code, what, shown) = match kind {
+            Kind::Projection => {
+                ("NOT_A_REACTOR", "a projection and has no effects", format!("ees projections status {name}"))
+            }
+            Kind::Reactor => {
+                ("NOT_A_PROJECTION", "a reactor and has no read model", format!("ees effects list {name}"))
+            }
+        };
+        let failure = Failure::new(Exit::Refused, code, format!("\"{name}\" is {what}"));
+        let names = names(&Self::all(&self.client).await?);
+        Err(failure.with_hint(format!("`{shown}` shows it; {names}")))
+    }
+
+    /// Adds the names that there are where there is no such name.
+    async fn explained<T>(&self, answer: Result<T, CallError>) -> Outcome<T> {
+        let failure = match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => Failure::from(error),
+        };
+        if failure.code() != "PROJECTION_NOT_FOUND" {
+            return Err(failure);
+        }
+        // Without the names, the failure itself still says what is wrong.
+        let Ok(all) = Self::all(&self.client).await else { return Err(failure) };
+        let similar = hint::similar(&self.name, all.iter().map(|status| status.name.as_str()));
+        let similar = similar.map(|name| format!("did you mean \"{name}\"? ")).unwrap_or_default();
+        Err(failure.with_hint(format!("{similar}{}", names(&all))))
     }
 
     /// The status once the projection has reached `until`. Fails with exit code 8 if that takes longer than
@@ -60,8 +120,8 @@ impl ProjectionClient {
             let wait = left.min(WAIT_MAX);
             let path = self.path(&format!("?{query}&timeout={:.3}", wait.as_secs_f64()));
             match self.client.get_json_after(&path, wait).await {
-                Err(Error::Answered { status: 504, .. }) if left > WAIT_MAX => {}
-                answer => return Ok(answer?),
+                Err(CallError { error: Error::Answered { status: 504, .. }, .. }) if left > WAIT_MAX => {}
+                answer => return self.explained(answer).await,
             }
         }
     }
@@ -73,17 +133,31 @@ impl ProjectionClient {
 
     /// Reads `/projections/NAME/RESOURCE`.
     pub(crate) async fn get<T: DeserializeOwned>(&self, resource: &str) -> Outcome<T> {
-        Ok(self.client.get_json(&self.path(&format!("/{resource}"))).await?)
+        self.explained(self.client.get_json(&self.path(&format!("/{resource}"))).await).await
     }
 
     /// Posts to `/projections/NAME/ACTION`.
     pub(crate) async fn post<T: DeserializeOwned>(&self, action: &str, body: &Value) -> Outcome<T> {
-        Ok(self.client.post_json(&self.path(&format!("/{action}")), body).await?)
+        self.explained(self.client.post_json(&self.path(&format!("/{action}")), body).await).await
     }
 
     fn path(&self, rest: &str) -> String {
         format!("/projections/{}{rest}", encoded(&self.name))
     }
+}
+
+/// `projections: a, b; reactors: c`.
+fn names(all: &[Status]) -> String {
+    let of = |kind, what: &str| {
+        let names: Vec<_> =
+            all.iter().filter(|status| status.kind == kind).map(|status| status.name.as_str()).collect();
+        if names.is_empty() {
+            format!("there are no {what} here")
+        } else {
+            format!("{what}: {}", names.join(", "))
+        }
+    };
+    format!("{}; {}", of(Kind::Projection, "projections"), of(Kind::Reactor, "reactors"))
 }
 
 /// As a part of a path or a query.

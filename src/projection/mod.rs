@@ -5,5 +5,5 @@ mod operate;
 mod text;
 
 pub(crate) use client::{POLL_INTERVAL, ProjectionClient, Until, encoded};
-pub(crate) use operate::operate;
-pub(crate) use text::{parked_text, projections_text, status_text};
+pub(crate) use operate::{For, operate};
+pub(crate) use text::{audit_text, parked_text, projections_text, status_text};

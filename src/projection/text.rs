@@ -1,7 +1,10 @@
 //! Projections and reactors as text.
 
-use ees_projector::{EffectCounts, Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status};
+use ees_projector::{
+    AuditEntry, EffectCounts, Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status,
+};
 
+use crate::plural::counted;
 use crate::table::{fields, table};
 
 pub(crate) fn projections_text(projections: &[Status]) -> String {
@@ -18,7 +21,7 @@ pub(crate) fn projections_text(projections: &[Status]) -> String {
             error(status).unwrap_or_default(),
         ]
     });
-    let head = ["NAME", "VERSION", "STATE", "CHECKPOINT", "LAG", "LAG TIME", "RATE", "PARKED", "ERROR"];
+    let head = ["NAME", "VERSION", "STATE", "NEXT", "LAG", "LAG TIME", "RATE", "PARKED", "ERROR"];
     table(head, rows)
 }
 
@@ -38,8 +41,8 @@ pub(crate) fn status_text(status: &Status) -> String {
         Kind::Reactor => add("reactor", status.name.clone()),
     }
     add("state", state(status));
-    add("checkpoint", format!("{} of {}", status.checkpoint, status.head));
-    add("lag", format!("{} changesets, {:.1} s", status.lag_changesets, status.lag_seconds));
+    add("checkpoint", position(status));
+    add("lag", format!("{}, {:.1} s", counted(status.lag_changesets, "changeset"), status.lag_seconds));
     add("rate", format!("{:.0} changesets/s", status.rate));
     if let Some(owner) = &status.owner {
         add("worker", owner.clone());
@@ -47,7 +50,7 @@ pub(crate) fn status_text(status: &Status) -> String {
     for it in &status.partitions {
         let owner = it.owner.as_deref().unwrap_or("no worker");
         let paused = if it.pause.is_some() { ", paused" } else { "" };
-        add("partition", format!("{}: checkpoint {}, {owner}{paused}", it.partition, it.checkpoint));
+        add("partition", format!("{}: checkpoint {} is next, {owner}{paused}", it.partition, it.checkpoint));
     }
     if let Some(standby) = &status.standby {
         add("standby", standby_text(standby));
@@ -57,10 +60,13 @@ pub(crate) fn status_text(status: &Status) -> String {
             0 => String::new(),
             count => format!(", {count} given up"),
         };
-        add("parked", format!("{} streams{given_up}", status.parked_streams));
+        add("parked", format!("{}{given_up}", counted(status.parked_streams, "stream")));
     }
     if let Some(EffectCounts { done, failed, .. }) = status.effects {
-        add("effects", format!("{done} done, {failed} failed attempts since the worker started"));
+        add(
+            "effects",
+            format!("{done} done, {} since the worker started", counted(failed, "failed attempt")),
+        );
     }
     if let Some(error) = &status.last_error {
         let mut text = format!("{} (attempt {}, {})", error.message, error.attempts, error.at);
@@ -75,8 +81,11 @@ pub(crate) fn status_text(status: &Status) -> String {
         let mut text = format!("since {}: {}", pause.since, pause.reason);
         if let Some(failed) = &pause.failure {
             text += &format!(
-                "\nat checkpoint {}: changeset {} of stream {}, {} attempts",
-                failed.checkpoint, failed.changeset_id, failed.stream_id, failed.attempts
+                "\nat checkpoint {}: changeset {} of stream {}, {}",
+                failed.checkpoint,
+                failed.changeset_id,
+                failed.stream_id,
+                counted(failed.attempts, "attempt")
             );
         }
         add("paused", text);
@@ -96,7 +105,7 @@ fn standby_text(standby: &StandbyStatus) -> String {
     };
     let state = state_of(standby.state, standby.rebuild.as_ref());
     let mut text =
-        format!("version {version} {role}\n{state}, checkpoint {checkpoint}, {rate:.0} changesets/s");
+        format!("version {version} {role}\n{state}, checkpoint {checkpoint} is next, {rate:.0} changesets/s");
     if let Some(note) = &plan.note {
         text += &format!("\nnot swapped: {note}");
     }
@@ -139,10 +148,36 @@ fn state_of(state: State, rebuild: Option<&Rebuild>) -> String {
         State::Paused => "paused",
         State::Stopped => "stopped",
     };
-    match rebuild {
-        Some(rebuild) => format!("{name} {:.0}%", rebuild.percent),
-        None => name.to_owned(),
+    // Rounded down: what is not finished is not at 100%.
+    match (rebuild, state) {
+        (Some(rebuild), State::Rebuilding) => format!("{name} {:.0}%", rebuild.percent.floor()),
+        (Some(rebuild), _) => format!("{name}, rebuild at {:.0}%", rebuild.percent.min(99.0).floor()),
+        (None, _) => name.to_owned(),
     }
+}
+
+/// The checkpoint that is applied next, and the last one that the log has.
+fn position(Status { checkpoint, head, .. }: &Status) -> String {
+    match head.get().checked_sub(1) {
+        None => format!("{checkpoint} is next; the log is empty"),
+        Some(last) => format!("{checkpoint} is next; the log ends at {last}"),
+    }
+}
+
+pub(crate) fn audit_text(audit: &[AuditEntry]) -> String {
+    if audit.is_empty() {
+        return "no operator has changed anything".to_owned();
+    }
+    let rows = audit.iter().map(|it| {
+        [
+            it.at.to_string(),
+            it.action.clone(),
+            it.checkpoint.to_string(),
+            it.detail.clone(),
+            it.reason.clone(),
+        ]
+    });
+    table(["TIME", "ACTION", "CHECKPOINT", "DETAIL", "REASON"], rows)
 }
 
 fn error(status: &Status) -> Option<String> {

@@ -22,6 +22,14 @@ impl Killed {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
     }
 
+    /// Interrupts the process (SIGINT), as Ctrl-C does.
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
+    }
+
     /// Freezes the process (SIGSTOP): it keeps its locks and connections, and does not answer.
     ///
     /// # Panics

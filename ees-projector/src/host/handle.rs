@@ -7,7 +7,7 @@ use std::time::Duration;
 use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::running_projection::RunningProjection;
+use super::running_projection::{RunningProjection, StandbyWorker};
 use super::verification::Verification;
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery};
@@ -180,9 +180,11 @@ impl Handle {
     /// Starts [`verify`](Self::verify) in the background, unless a verification is in progress.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`] if there is no projection of this name.
+    /// [`OperateError::Unknown`] if there is no projection of this name, [`OperateError::IsReactor`] if it is
+    /// a reactor, [`OperateError::NotSupported`] if its database can't build a second read model.
     pub fn begin_verification(&self, name: &str) -> Result<(), OperateError> {
         let projection = self.running(name)?;
+        standby_of(name, projection)?;
         projection.verifier.begin(|status| projection.workers.verify(status));
         Ok(())
     }
@@ -276,14 +278,7 @@ impl Handle {
     }
 
     async fn operate_standby(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
-        let projection = self.running(name)?;
-        match &projection.standby {
-            Some(standby) => ask(&standby.operations, action, reason).await,
-            None if projection.kind == Kind::Reactor => {
-                Err(OperateError::IsReactor { name: name.to_owned() })
-            }
-            None => Err(OperateError::NotSupported("this read-model database can't keep a standby")),
-        }
+        ask(&standby_of(name, self.running(name)?)?.operations, action, reason).await
     }
 
     async fn look(&self, name: &str, projection: &RunningProjection) -> Status {
@@ -309,6 +304,15 @@ impl Handle {
     #[cfg(feature = "http")]
     pub(crate) fn glance(&self) -> Vec<Status> {
         self.projections.iter().map(|(name, it)| it.describe(name, self.stalled_after)).collect()
+    }
+}
+
+/// Returns the worker of the projection's standby. A projection has one if its database can keep one.
+fn standby_of<'a>(name: &str, projection: &'a RunningProjection) -> Result<&'a StandbyWorker, OperateError> {
+    match &projection.standby {
+        Some(standby) => Ok(standby),
+        None if projection.kind == Kind::Reactor => Err(OperateError::IsReactor { name: name.to_owned() }),
+        None => Err(OperateError::NotSupported("this read-model database can't keep a standby")),
     }
 }
 

@@ -146,7 +146,7 @@ pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or the database can't build one"),
+        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already; `NOT_SUPPORTED`: the database can't build one"),
     )
 )]
 pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -168,7 +168,7 @@ pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<Strin
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready; `NOT_SUPPORTED`: the database can't keep one"),
     )
 )]
 pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -184,7 +184,7 @@ pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>,
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready; `NOT_SUPPORTED`: the database can't keep one"),
     )
 )]
 pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -201,7 +201,7 @@ pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<Stri
         (status = 200, body = Status),
         (status = 400, description = "`INVALID_BODY`: the count is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: the projection needs the global order, or the count is out of range"),
+        (status = 409, description = "`NOT_POSSIBLE`: the projection needs the global order, or the count is out of range; `NOT_SUPPORTED`: the database can't split a projection"),
     )
 )]
 pub(super) async fn partitions(
@@ -221,7 +221,7 @@ pub(super) async fn partitions(
     responses(
         (status = 200, body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: there is no standby"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no standby; `NOT_SUPPORTED`: the database can't keep one"),
     )
 )]
 pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
@@ -234,7 +234,11 @@ pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<Strin
 /// `GET` on the same path returns the progress and the result.
 #[utoipa::path(
     post, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
-    responses((status = 202, body = Verification), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    responses(
+        (status = 202, body = Verification),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_SUPPORTED`: the database can't build a second read model"),
+    )
 )]
 pub(super) async fn verify(
     State(handle): State<Handle>,

@@ -21,6 +21,8 @@ impl From<OperateError> for Problem {
                 "The projection can't do that now. Try again in a moment.",
             )
             .hiding(message),
+            // Never, on this database.
+            OperateError::NotSupported(_) => Self::new(StatusCode::CONFLICT, "NOT_SUPPORTED", message),
             // The operation is not possible in the current state.
             _ => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
         }

@@ -36,6 +36,8 @@ pub async fn a_read_model_is_swapped_and_back_or_that_is_refused<S: Subject>() {
         assert!(matches!(begun, Err(OperateError::NotSupported(_))), "{begun:?}");
         let verified = bench.handle().verify("journal").await;
         assert!(matches!(verified, Err(OperateError::NotSupported(_))), "{verified:?}");
+        let begun = bench.handle().begin_verification("journal");
+        assert!(matches!(begun, Err(OperateError::NotSupported(_))), "{begun:?}");
         let status = bench.status_when(|status| status.state == State::Following).await;
         assert!(status.standby.is_none());
         assert_eq!(subject.table("journal").await, before);

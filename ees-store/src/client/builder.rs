@@ -1,5 +1,6 @@
 //! The settings of a client.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
@@ -7,6 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect;
 
 use super::Client;
+use super::retry::{OnRetry, Retry, RetryLimits};
 #[cfg(feature = "sigv4")]
 use super::sigv4::{Signer, is_api_gateway};
 use super::transport::Transport;
@@ -32,6 +34,8 @@ pub struct Builder {
     connect_timeout: Duration,
     timeout: Duration,
     retries: usize,
+    retry_for: Option<Duration>,
+    on_retry: Option<OnRetry>,
     #[cfg(feature = "sigv4")]
     sigv4: Option<aws_types::SdkConfig>,
 }
@@ -44,6 +48,8 @@ impl Builder {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(30),
             retries: 4,
+            retry_for: None,
+            on_retry: None,
             #[cfg(feature = "sigv4")]
             sigv4: None,
         }
@@ -108,6 +114,19 @@ impl Builder {
         Self { retries, ..self }
     }
 
+    /// The maximum time for which a call is retried, counted from its first attempt. By default, only the
+    /// number of retries limits it.
+    #[must_use]
+    pub fn retry_for(self, retry_for: Duration) -> Self {
+        Self { retry_for: Some(retry_for), ..self }
+    }
+
+    /// Calls this before each pause, such as to tell a person what the program is waiting for.
+    #[must_use]
+    pub fn on_retry(self, on_retry: impl Fn(&Retry<'_>) + Send + Sync + 'static) -> Self {
+        Self { on_retry: Some(Arc::new(on_retry)), ..self }
+    }
+
     /// Builds the client. It connects with the first call.
     ///
     /// # Errors
@@ -133,7 +152,8 @@ impl Builder {
             .with_max_times(self.retries);
         #[cfg(feature = "sigv4")]
         let signer = self.signer(&url)?;
-        let transport = Transport::new(http, url, self.timeout, backoff);
+        let limits = RetryLimits { backoff, retry_for: self.retry_for, on_retry: self.on_retry };
+        let transport = Transport::new(http, url, self.timeout, limits);
         #[cfg(feature = "sigv4")]
         let transport = transport.signed_by(signer);
         Ok(Client { transport })
@@ -169,6 +189,8 @@ fn checked(url: &str) -> Result<String> {
     let refuse = |why: &str| Err(Error::InvalidRequest(format!("{url:?} is not the URL of a server: {why}")));
     let parsed = match reqwest::Url::parse(url) {
         Ok(parsed) => parsed,
+        // No scheme, so not even an error about one.
+        Err(_) if !url.contains("://") => return refuse("it must begin with http:// or https://"),
         Err(e) => return refuse(&e.to_string()),
     };
     if !parsed.username().is_empty() || parsed.password().is_some() {
@@ -204,7 +226,8 @@ mod tests {
         }
         for (given, why) in [
             ("localhost:8080", "http://"),
-            ("", "relative URL"),
+            ("", "http://"),
+            ("127.0.0.1:8080", "http://"),
             ("ftp://host", "http://"),
             ("http://host?x=1", "query"),
             ("http://host:99999", "port"),

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use async_trait::async_trait;
 use reqwest::header::HeaderValue;
 
-use super::Client;
-use super::transport::{Call, Failure, encoded};
+use super::transport::{Call, Failure, Transport, encoded};
 use super::wire::{OfStream, Stored, fitting};
+use super::{CallResult, Client};
 use crate::{
     Commit, Committed, Error, EventStore, Expectation, IdempotencyKey, Result, StreamPage, StreamQuery,
     StreamRange,
@@ -19,15 +19,7 @@ pub(super) const LIMIT_MAX: usize = 1_000;
 #[async_trait]
 impl EventStore for Client {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        let call = call_of(&commit)?;
-        let answer = match self.transport.send(call).await {
-            Ok(answer) => answer,
-            Err(Failure::Problem(problem)) => return Err(problem.into_commit_error(&commit)),
-            Err(broken) => return Err(broken.into()),
-        };
-        let stored: Stored = self.transport.parsed(serde_json::from_slice(&answer.body))?;
-        let place = answer.headers.get("Ees-Checkpoint").and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(Committed { changeset_id: stored.changeset_id, checkpoint: place })
+        Ok(self::commit(&self.transport, &commit).await?)
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
@@ -41,6 +33,17 @@ impl EventStore for Client {
         }
         Ok(page)
     }
+}
+
+pub(super) async fn commit(transport: &Transport, commit: &Commit) -> CallResult<Committed> {
+    let answer = match transport.send(call_of(commit)?).await {
+        Ok(answer) => answer,
+        Err(Failure::Problem(problem)) => return Err(problem.into_commit_call_error(commit)),
+        Err(broken) => return Err(broken.into()),
+    };
+    let stored: Stored = transport.parsed(serde_json::from_slice(&answer.body))?;
+    let place = answer.headers.get("Ees-Checkpoint").and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Committed { changeset_id: stored.changeset_id, checkpoint: place })
 }
 
 fn call_of(commit: &Commit) -> Result<Call> {

@@ -5,10 +5,12 @@
 //! clock does.
 
 mod builder;
+mod call_error;
 mod events;
 mod gateway;
 mod log;
 mod problem;
+mod retry;
 #[cfg(feature = "sigv4")]
 mod sigv4;
 mod transport;
@@ -21,10 +23,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use builder::Builder;
+pub use call_error::{CallError, CallResult};
+pub use retry::Retry;
 use transport::{Call, Transport};
 
 pub use crate::Statistics;
-use crate::{Error, Result};
+use crate::{Commit, Committed, Error, Result};
 
 /// A client of a remote store, over HTTP. Cloning is cheap, and clones share their connections.
 ///
@@ -76,7 +80,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get_json`].
-    pub async fn statistics(&self) -> Result<Statistics> {
+    pub async fn statistics(&self) -> CallResult<Statistics> {
         self.get_json("/streams").await
     }
 
@@ -84,7 +88,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get_json`].
-    pub async fn version(&self) -> Result<String> {
+    pub async fn version(&self) -> CallResult<String> {
         #[derive(Deserialize)]
         struct Version {
             version: String,
@@ -93,13 +97,22 @@ impl Client {
         Ok(version)
     }
 
+    /// Commits as [`EventStore::commit`](crate::EventStore::commit) does, and keeps the answer to a commit
+    /// that is refused: a conflict lists the changesets that came first.
+    ///
+    /// # Errors
+    /// As [`EventStore::commit`](crate::EventStore::commit).
+    pub async fn try_commit(&self, commit: &Commit) -> CallResult<Committed> {
+        events::commit(&self.transport, commit).await
+    }
+
     /// Gets any endpoint. `path` begins with a slash, is percent-encoded, and may have a query.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the server can't be reached; [`Error::InvalidRequest`] when the answer is
     /// not a `T`; otherwise the error in the server's answer, as [`Error::Answered`] if it is none of a
     /// store's own.
-    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> CallResult<T> {
         self.get_json_after(path, Duration::ZERO).await
     }
 
@@ -107,23 +120,23 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get_json`].
-    pub async fn get_json_after<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T> {
+    pub async fn get_json_after<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> CallResult<T> {
         let answer = self.transport.send(Call::get(path).waiting(wait)).await?;
-        self.transport.parsed(serde_json::from_slice(&answer.body))
+        Ok(self.transport.parsed(serde_json::from_slice(&answer.body))?)
     }
 
     /// Posts to any endpoint. It does not retry once the request may have arrived.
     ///
     /// # Errors
     /// As [`Client::get_json`]; also [`Error::InvalidRequest`] when the body can't be serialized as JSON.
-    pub async fn post_json<B, T>(&self, path: &str, body: &B) -> Result<T>
+    pub async fn post_json<B, T>(&self, path: &str, body: &B) -> CallResult<T>
     where
         B: Serialize + Sync + ?Sized,
         T: DeserializeOwned,
     {
         let body = serde_json::to_vec(body).map_err(|e| Error::InvalidRequest(e.to_string()))?;
         let answer = self.transport.send(Call::post(path, body)).await?;
-        self.transport.parsed(serde_json::from_slice(&answer.body))
+        Ok(self.transport.parsed(serde_json::from_slice(&answer.body))?)
     }
 }
 

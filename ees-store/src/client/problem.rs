@@ -6,8 +6,11 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
+use serde_json::value::RawValue;
+
+use super::CallError;
 use super::gateway::Gateway;
-use crate::{Commit, Error, Refusal, StreamId};
+use crate::{Commit, Error, Json, Refusal, StreamId};
 
 /// An answer other than the one that was asked for.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub(super) struct Problem {
     /// What the server said, or, where it said nothing, what it answered.
     pub(super) message: String,
     stream_id: Option<String>,
+    /// The whole answer, where it is JSON.
+    body: Option<Json>,
     /// The pause the server asks for.
     pub(super) retry_after: Option<Duration>,
     /// What AWS said no to, before the request came to the server.
@@ -38,6 +43,8 @@ struct Body {
 impl Problem {
     pub(super) fn read(url: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         // Whatever stands in between may answer with anything at all.
+        let json = serde_json::from_slice::<&RawValue>(body).ok();
+        let json = json.and_then(|raw| Json::from_valid(raw.get(), usize::MAX).ok());
         let body: Body = serde_json::from_slice(body).unwrap_or_default();
         let answered = || match body.request_id {
             Some(id) => format!("{url} answered {status}; its log says more under the request id {id}"),
@@ -55,6 +62,7 @@ impl Problem {
             code: body.error.unwrap_or_default(),
             message,
             stream_id: body.stream_id,
+            body: json,
             retry_after,
             #[cfg(feature = "sigv4")]
             gateway,
@@ -93,6 +101,18 @@ impl Problem {
             }
             _ => Error::InvalidRequest(self.message),
         }
+    }
+
+    /// The error with the whole answer.
+    pub(super) fn into_call_error(mut self) -> CallError {
+        let body = self.body.take();
+        CallError { error: self.into_error(), body }
+    }
+
+    /// The error of a commit, with the whole answer.
+    pub(super) fn into_commit_call_error(mut self, commit: &Commit) -> CallError {
+        let body = self.body.take();
+        CallError { error: self.into_commit_error(commit), body }
     }
 
     /// The error of a commit: a refusal says again what the server's own said. What was asked is known here;

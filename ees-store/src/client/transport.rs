@@ -1,15 +1,17 @@
 //! Sending a request until it is answered, or until it is no use.
 
 use std::error::Error as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use backon::{ExponentialBuilder, Retryable};
+use backon::Retryable;
 use bytes::Bytes;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
 
+use super::CallError;
 use super::problem::Problem;
+use super::retry::{Retry, RetryLimits};
 #[cfg(feature = "sigv4")]
 use super::sigv4::{Signer, Unsigned};
 use crate::{Error, Result};
@@ -31,7 +33,7 @@ pub(super) struct Transport {
     http: reqwest::Client,
     url: String,
     timeout: Duration,
-    backoff: ExponentialBuilder,
+    limits: RetryLimits,
     #[cfg(feature = "sigv4")]
     signer: Option<Signer>,
 }
@@ -99,29 +101,30 @@ pub(super) enum Failure {
     Unsigned(String),
 }
 
-impl From<Failure> for Error {
+impl From<Failure> for CallError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Broken { why, .. } => Self::Unavailable(why),
-            Failure::Problem(problem) => problem.into_error(),
+            Failure::Broken { why, .. } => Error::Unavailable(why).into(),
+            Failure::Problem(problem) => problem.into_call_error(),
             #[cfg(feature = "sigv4")]
-            Failure::Unsigned(why) => Self::Forbidden(why),
+            Failure::Unsigned(why) => Error::Forbidden(why).into(),
         }
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        CallError::from(failure).error
+    }
+}
+
 impl Transport {
-    pub(super) fn new(
-        http: reqwest::Client,
-        url: String,
-        timeout: Duration,
-        backoff: ExponentialBuilder,
-    ) -> Self {
+    pub(super) fn new(http: reqwest::Client, url: String, timeout: Duration, limits: RetryLimits) -> Self {
         Self {
             http,
             url,
             timeout,
-            backoff,
+            limits,
             #[cfg(feature = "sigv4")]
             signer: None,
         }
@@ -139,19 +142,23 @@ impl Transport {
 
     /// Sends a call, again if need be and if that is safe.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, Failure> {
+        let started = Instant::now();
         (|| self.send_once(&call))
-            .retry(self.backoff)
+            .retry(self.limits.backoff)
             .when(|failure| match failure {
                 Failure::Broken { unsent, .. } => *unsent || call.repeatable,
                 Failure::Problem(problem) => call.repeatable && problem.passes(),
                 #[cfg(feature = "sigv4")]
                 Failure::Unsigned(_) => false,
             })
-            .adjust(|failure, pause| match failure {
-                Failure::Problem(Problem { retry_after: Some(asked), .. }) => {
-                    pause.map(|pause| pause.max((*asked).min(RETRY_AFTER_MAX)))
-                }
-                _ => pause,
+            .adjust(|failure, pause| {
+                let pause = match failure {
+                    Failure::Problem(Problem { retry_after: Some(asked), .. }) => {
+                        pause.map(|pause| pause.max((*asked).min(RETRY_AFTER_MAX)))
+                    }
+                    _ => pause,
+                };
+                self.limits.admitted(pause?, started.elapsed())
             })
             .notify(|failure, pause| {
                 let why = match failure {
@@ -160,6 +167,7 @@ impl Transport {
                     Failure::Unsigned(why) => why,
                 };
                 tracing::debug!(url = self.url, path = call.path, ?pause, why, "retrying");
+                self.limits.report(&Retry { why, pause, elapsed: started.elapsed() });
             })
             .await
     }

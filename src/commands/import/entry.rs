@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
+use super::lines::LineLocation;
 use crate::exit::{Failure, Outcome};
 
 /// The JSON of a line.
@@ -38,8 +39,12 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn parse(line: &str) -> Outcome<Self> {
-        let wire: Wire = serde_json::from_str(line).map_err(Failure::bad_input)?;
+    pub(super) fn parse(line: &str, location: &LineLocation) -> Outcome<Self> {
+        let wire: Wire = serde_json::from_str(line).map_err(|error| location.not_readable(&error))?;
+        Self::of(wire).map_err(|failure| failure.at(location))
+    }
+
+    fn of(wire: Wire) -> Outcome<Self> {
         if wire.quarantined.or(wire.event_count).is_some() {
             return Err(Failure::bad_input(
                 "a server takes no changeset that another system has made, or that can't be read; write the \
@@ -91,8 +96,12 @@ impl Entry {
 mod tests {
     use super::*;
 
+    fn parse(line: &str) -> Outcome<Entry> {
+        Entry::parse(line, &LineLocation { file: "f".into(), number: 1 })
+    }
+
     fn key(line: &str, ordinal: u64) -> String {
-        Entry::parse(line).unwrap().key(ordinal)
+        parse(line).unwrap().key(ordinal)
     }
 
     #[test]
@@ -115,7 +124,7 @@ mod tests {
     #[test]
     fn a_line_follows_the_one_before_by_default() {
         let expectation = |line: &str| {
-            let commit = Entry::parse(line).unwrap().commit(3, ChangesetId::new(2)).unwrap();
+            let commit = parse(line).unwrap().commit(3, ChangesetId::new(2)).unwrap();
             commit.expectation
         };
         let last = |id| Expectation::LastChangeset(ChangesetId::new(id));
@@ -127,7 +136,7 @@ mod tests {
     fn a_line_of_an_export_is_valid_and_a_misspelt_one_is_not() {
         let exported = r#"{"checkpoint":0,"stream_id":"a","changeset_id":1,"first_event_id":1,
             "timestamp":"2026-11-21T09:30:00.000001Z","events":[1],"metadata":{}}"#;
-        assert!(Entry::parse(exported).is_ok());
+        assert!(parse(exported).is_ok());
         for bad in [
             "{",
             r#"{"stream_id":"a"}"#,
@@ -139,7 +148,7 @@ mod tests {
             r#"{"stream_id":"a","events":{},"event_count":2}"#,
             r#"{"stream_id":"a","events":[],"quarantined":{"reason":"","events":"[NaN]","metadata":"{}"}}"#,
         ] {
-            assert!(Entry::parse(bad).is_err(), "{bad}");
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -14,6 +14,7 @@ use futures::{Stream, TryStreamExt};
 use sha2::{Digest, Sha256};
 
 use super::counts::Counts;
+use super::interrupted::interrupted;
 use super::lines::{Line, LineLocation, Lines};
 use crate::backend::{Backend, Opened};
 use crate::changeset::Record;
@@ -35,11 +36,13 @@ pub(super) async fn import(
     output: &Output,
 ) -> Outcome<Counts> {
     if *backend == Backend::Memory {
-        return Err(Failure::usage("a store in memory would be lost at the end; use --data or --store"));
+        return Err(Failure::not_possible_here(
+            "a store in memory would be lost at the end; use --data or --store",
+        ));
     }
     #[cfg(feature = "dynamodb")]
     if matches!(backend, Backend::DynamoDb(_)) {
-        return Err(Failure::usage(
+        return Err(Failure::not_possible_here(
             "a store in DynamoDB assigns the global order afterwards; use `ees import` with a server \
              instead, which keeps the order of each stream",
         ));
@@ -48,17 +51,16 @@ pub(super) async fn import(
     let progress = Progress::of_bytes(lines.length(), output);
     let started = Instant::now();
     let mut import = OrderedImport::new(store, &*log, renumber);
-    while let Some(line) = lines.next()? {
-        let bytes_read = line.bytes_read;
-        import.add(line).await?;
-        if import.chunk.len() >= CHUNK || import.chunk_bytes >= CHUNK_BYTES {
-            import.store_chunk().await?;
-        }
-        progress.advance(bytes_read);
-        progress.message(|| import.counts.progress(started.elapsed()));
+    let read = tokio::select! {
+        read = import.read(&mut lines, |bytes_read, counts| {
+            progress.advance(bytes_read);
+            progress.message(|| counts.progress(started.elapsed()));
+        }) => read,
+        interrupted = interrupted() => Err(interrupted),
+    };
+    if let Err(failure) = read {
+        return Err(import.counts.broken_off(failure));
     }
-    import.store_chunk().await?;
-    import.check_end().await?;
     let OrderedImport { counts, fingerprint, .. } = import;
     if fingerprint != Fingerprint::of(&*log, counts.imported + counts.already_there).await? {
         return Err(Failure::other(format!(
@@ -104,10 +106,23 @@ impl<'a> OrderedImport<'a> {
         }
     }
 
+    /// Imports all lines, and reports each one.
+    async fn read(&mut self, lines: &mut Lines, report: impl Fn(u64, Counts)) -> Outcome {
+        while let Some(line) = lines.next()? {
+            let bytes_read = line.bytes_read;
+            self.add(line).await?;
+            if self.chunk.len() >= CHUNK || self.chunk_bytes >= CHUNK_BYTES {
+                self.store_chunk().await?;
+            }
+            report(bytes_read, self.counts);
+        }
+        self.store_chunk().await?;
+        self.check_end().await
+    }
+
     /// Compares a line with the store's changeset, or adds it to the chunk if the store has none.
     async fn add(&mut self, Line { location, text, .. }: Line) -> Outcome {
-        let parsed = serde_json::from_str(&text).map_err(Failure::bad_input);
-        let record: Record = parsed.map_err(|failure| failure.at(&location))?;
+        let record: Record = serde_json::from_str(&text).map_err(|error| location.not_readable(&error))?;
         self.check_checkpoint(&record).map_err(|failure| failure.at(&location))?;
         let record = record.content();
         let commit = self.follow(&record).map_err(|failure| failure.at(&location))?;

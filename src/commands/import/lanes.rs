@@ -14,11 +14,12 @@ use ees_store::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::counts::Counts;
 use super::entry::Entry;
+use super::interrupted::interrupted;
 use super::lines::{LineLocation, Lines};
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
@@ -44,6 +45,8 @@ struct Shared {
     read_ahead: Arc<Semaphore>,
     imported: AtomicU64,
     already_there: AtomicU64,
+    /// Whether the lanes should stop, although there may be more lines.
+    interrupted: watch::Sender<bool>,
     /// The failure with the lowest line number.
     failure: Mutex<Option<(u64, Failure)>>,
     progress: Progress,
@@ -57,6 +60,7 @@ pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Out
         read_ahead: Arc::new(Semaphore::new(READ_AHEAD_KIB)),
         imported: AtomicU64::new(0),
         already_there: AtomicU64::new(0),
+        interrupted: watch::Sender::new(false),
         failure: Mutex::new(None),
         progress: Progress::of_bytes(lines.length(), output),
         started: Instant::now(),
@@ -69,16 +73,22 @@ pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Out
         tasks.spawn(shared.clone().run_lane(queue));
     }
     let feeder = shared.clone();
-    let fed = tokio::task::spawn_blocking(move || feeder.feed(lines, &lanes)).await;
-    tasks.join_all().await;
+    let mut feeding = tokio::task::spawn_blocking(move || feeder.feed(lines, &lanes));
+    let mut fed = Ok(());
+    tokio::select! {
+        () = async {
+            fed = (&mut feeding).await;
+            while tasks.join_next().await.is_some() {}
+        } => {}
+        interrupted = interrupted() => shared.interrupt(interrupted),
+    }
+    // After an interruption, what is in flight is stored and counted.
+    while tasks.join_next().await.is_some() {}
     fed.map_err(Failure::other)?;
     let counts = shared.counts();
     match shared.failure().take() {
         None => Ok(counts),
-        Some((_, failure)) => Err(failure.with_detail(format!(
-            "{} lines are stored; run it again to add the rest",
-            counts.imported + counts.already_there
-        ))),
+        Some((_, failure)) => Err(counts.broken_off(failure)),
     }
 }
 
@@ -94,9 +104,9 @@ impl Shared {
                 Err(failure) => return self.fail(u64::MAX, failure),
             };
             let location = line.location;
-            let entry = match Entry::parse(&line.text) {
+            let entry = match Entry::parse(&line.text, &location) {
                 Ok(entry) => entry,
-                Err(failure) => return self.fail(location.number, failure.at(&location)),
+                Err(failure) => return self.fail(location.number, failure),
             };
             let kib = u32::try_from((entry.size_bytes() / 1024 + 1).min(READ_AHEAD_KIB)).unwrap_or(u32::MAX);
             // The semaphore closes when a line fails: no line after it is committed.
@@ -113,7 +123,14 @@ impl Shared {
     async fn run_lane(self: Arc<Self>, mut queue: UnboundedReceiver<Queued>) {
         // For each stream, the number of its lines so far and the changeset of the last one.
         let mut streams = HashMap::<StreamId, (u64, ChangesetId)>::new();
-        while let Some(Queued { entry, location, bytes_read, _permit }) = queue.recv().await {
+        let mut interrupted = self.interrupted.subscribe();
+        loop {
+            let queued = tokio::select! {
+                biased;
+                _ = interrupted.wait_for(|interrupted| *interrupted) => return,
+                queued = queue.recv() => queued,
+            };
+            let Some(Queued { entry, location, bytes_read, _permit }) = queued else { return };
             if self.has_failed_before(location.number) {
                 continue;
             }
@@ -176,6 +193,12 @@ impl Shared {
         if first.as_ref().is_none_or(|(first, _)| line < *first) {
             *first = Some((line, failure));
         }
+    }
+
+    /// Stops the reader and the lanes. The reader may be waiting for its input for ever.
+    fn interrupt(&self, failure: Failure) {
+        self.fail(0, failure);
+        self.interrupted.send_replace(true);
     }
 
     fn has_failed_before(&self, line: u64) -> bool {

@@ -16,6 +16,9 @@ const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The first bytes of a gzip file.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 pub(super) struct Lines {
     name: Arc<str>,
     reader: Box<dyn BufRead + Send>,
@@ -42,6 +45,17 @@ pub(super) struct LineLocation {
 impl fmt::Display for LineLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.number)
+    }
+}
+
+impl LineLocation {
+    /// The line is not the JSON that was expected. Names one position, that in the file.
+    pub(super) fn not_readable(&self, error: &serde_json::Error) -> Failure {
+        let text = error.to_string();
+        let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+        // No column is known for a value that was read before.
+        let column = if error.column() > 0 { format!(":{}", error.column()) } else { String::new() };
+        Failure::bad_input(what).at(format!("{self}{column}"))
     }
 }
 
@@ -86,8 +100,11 @@ impl Lines {
                 let mib = LINE_BYTES_MAX / 1024 / 1024;
                 return Err(Failure::bad_input(format!("the line is longer than {mib} MiB")).at(&location));
             }
-            let text = String::from_utf8(bytes)
+            let mut text = String::from_utf8(bytes)
                 .map_err(|_| Failure::bad_input("the line is not UTF-8 text").at(&location))?;
+            if location.number == 1 && text.starts_with(BYTE_ORDER_MARK) {
+                text.drain(..BYTE_ORDER_MARK.len_utf8());
+            }
             if !text.trim().is_empty() {
                 return Ok(Some(Line {
                     location,
@@ -138,6 +155,19 @@ mod tests {
         let lines = all(plain).unwrap();
         assert_eq!(lines, [(1, "{}".to_owned()), (4, "[1]".to_owned()), (5, "7".to_owned())]);
         assert_eq!(all(&gzipped.finish().unwrap()).unwrap(), lines);
+    }
+
+    #[test]
+    fn a_byte_order_mark_at_the_start_is_skipped() {
+        assert_eq!(all(b"\xef\xbb\xbf{}\n7").unwrap(), [(1, "{}".to_owned()), (2, "7".to_owned())]);
+        assert_eq!(all(b"7\n\xef\xbb\xbf{}").unwrap()[1].1, "\u{feff}{}");
+    }
+
+    #[test]
+    fn an_error_names_one_position() {
+        let error = serde_json::from_str::<u8>("  \"x\"").unwrap_err();
+        let told = format!("{:?}", LineLocation { file: "f".into(), number: 7 }.not_readable(&error));
+        assert!(told.contains("f:7:5: invalid type") && !told.contains("at line"), "{told}");
     }
 
     #[test]

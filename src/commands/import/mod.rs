@@ -2,6 +2,7 @@
 
 mod counts;
 mod entry;
+mod interrupted;
 mod keep_order;
 mod lanes;
 mod lines;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use crate::exit::Outcome;
 use crate::output::Output;
+use crate::plural::counted;
 use crate::remote::Remote;
 use crate::retention::Retention;
 use crate::store_location::StoreLocation;
@@ -65,7 +67,9 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         lanes::import(lines, arguments.remote.patient_client().await?, output).await?
     };
     let elapsed = started.elapsed().as_secs_f64();
-    let text =
-        format!("{imported} changesets imported, {already_there} already in the store, {elapsed:.1} s");
+    let text = format!(
+        "{} imported, {already_there} already in the store, {elapsed:.1} s",
+        counted(imported, "changeset")
+    );
     output.either(&Summary { imported, already_there, seconds: elapsed }, text)
 }

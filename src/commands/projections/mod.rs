@@ -5,15 +5,18 @@ mod verify;
 
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand};
-use ees_projector::Status;
+use ees_projector::{AuditEntry, Kind, Status};
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::exit::Outcome;
 use crate::output::Output;
-use crate::projection::{ProjectionClient, Until, operate, parked_text, projections_text, status_text};
+use crate::projection::{
+    For, ProjectionClient, Until, audit_text, operate, parked_text, projections_text, status_text,
+};
 use crate::remote::Remote;
 use crate::values::seconds;
 
@@ -34,15 +37,25 @@ enum Command {
     },
     /// Show one projection, now or after it has reached a checkpoint or a changeset
     Status(StatusArguments),
+    /// List what operators did to a projection or a reactor, and why, newest first
+    Audit {
+        /// The projection or reactor
+        name: String,
+        /// The maximum number of entries
+        #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(1..=1000).map(usize::from))]
+        limit: usize,
+        #[command(flatten)]
+        remote: Remote,
+    },
     Rebuild(rebuild::Arguments),
     Verify(verify::Arguments),
-    /// Swap the standby read model with the live one
+    /// Swap the standby read model with the live one (PostgreSQL)
     Swap(SwapArguments),
-    /// Make the previous read model live again. It has stayed up to date, so nothing is lost
+    /// Make the previous read model live again (PostgreSQL). It has stayed up to date, so nothing is lost
     Rollback(SwapArguments),
-    /// Discard the standby read model
+    /// Discard the standby read model (PostgreSQL)
     Discard(OperationArguments),
-    /// Divide the streams of a projection among several workers, without a rebuild
+    /// Divide the streams of a projection among several workers, without a rebuild (PostgreSQL)
     Partition {
         /// The projection
         name: String,
@@ -135,39 +148,50 @@ struct SwapArguments {
 }
 
 #[derive(Deserialize)]
-struct Projections {
-    projections: Vec<Status>,
+struct Audit {
+    audit: Vec<AuditEntry>,
 }
 
 pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -> Outcome {
+    const PROJECTION: For = For::Only(Kind::Projection);
     match command {
         Command::List { remote } => {
-            let Projections { projections } = remote.client().await?.get_json("/projections").await?;
+            let projections = ProjectionClient::all(&remote.client().await?).await?;
             output.either(&json!({"projections": projections}), projections_text(&projections))
         }
         Command::Status(arguments) => status(arguments, output).await,
+        Command::Audit { name, limit, remote } => {
+            let Audit { mut audit } =
+                ProjectionClient::new(remote.client().await?, name).get("audit").await?;
+            audit.truncate(limit);
+            output.either(&json!({"audit": audit}), audit_text(&audit))
+        }
         Command::Rebuild(arguments) => rebuild::run(arguments, output).await,
         Command::Verify(arguments) => verify::run(arguments, output).await,
         Command::Swap(SwapArguments { name, force, reason, remote }) => {
-            operate(&remote, name, "swap", json!({"force": force, "reason": reason}), output).await
+            let body = json!({"force": force, "reason": reason});
+            operate(&remote, name, PROJECTION, "swap", body, output).await
         }
         Command::Rollback(SwapArguments { name, force, reason, remote }) => {
-            operate(&remote, name, "rollback", json!({"force": force, "reason": reason}), output).await
+            let body = json!({"force": force, "reason": reason});
+            operate(&remote, name, PROJECTION, "rollback", body, output).await
         }
         Command::Discard(OperationArguments { name, reason, remote }) => {
-            operate(&remote, name, "discard", json!({"reason": reason}), output).await
+            operate(&remote, name, PROJECTION, "discard", json!({"reason": reason}), output).await
         }
         Command::Partition { name, count, reason, remote } => {
-            operate(&remote, name, "partitions", json!({"count": count, "reason": reason}), output).await
+            let body = json!({"count": count, "reason": reason});
+            operate(&remote, name, For::Any, "partitions", body, output).await
         }
         Command::Pause(OperationArguments { name, reason, remote }) => {
-            operate(&remote, name, "pause", json!({"reason": reason}), output).await
+            operate(&remote, name, For::Any, "pause", json!({"reason": reason}), output).await
         }
         Command::Resume(OperationArguments { name, reason, remote }) => {
-            operate(&remote, name, "resume", json!({"reason": reason}), output).await
+            operate(&remote, name, For::Any, "resume", json!({"reason": reason}), output).await
         }
         Command::Skip { name, checkpoint, reason, remote } => {
-            operate(&remote, name, "skip", json!({"checkpoint": checkpoint, "reason": reason}), output).await
+            let body = json!({"checkpoint": checkpoint, "reason": reason});
+            operate(&remote, name, For::Any, "skip", body, output).await
         }
         Command::Parked { name, retry, stream, reason, remote } => {
             let projection = ProjectionClient::new(remote.client().await?, name);
@@ -175,7 +199,10 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
                 let _: Status =
                     projection.post("retry", &json!({"stream_id": stream, "reason": reason})).await?;
             }
-            let mut parked = projection.parked().await?;
+            let mut parked = projection
+                .parked()
+                .await
+                .map_err(|failure| if retry { failure.after("the streams were retried") } else { failure })?;
             parked.retain(|it| stream.as_ref().is_none_or(|stream| *stream == it.stream_id));
             output.either(&json!({"parked": parked}), parked_text(&parked))
         }

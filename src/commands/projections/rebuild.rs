@@ -1,16 +1,18 @@
 //! `ees projections rebuild`: replay the log from zero, in place or side by side, and show the progress.
 
 use clap::Args;
-use ees_projector::{Estimate, StandbyRole, StandbyStatus, State, Status};
+use ees_projector::{Estimate, Kind, StandbyRole, StandbyStatus, State, Status};
 use serde_json::json;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
+use crate::plural::counted;
 use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient, status_text};
 use crate::remote::Remote;
 
-/// Clear the read model and replay the log from the start; with --side-by-side, build a new one first
+/// Clear the read model and replay the log from the start; with --side-by-side (PostgreSQL), build a new one
+/// first
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection
@@ -45,6 +47,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let Arguments { name, side_by_side, verify, no_swap, force, dry_run, reason, no_wait, remote } =
         arguments;
     let projection = ProjectionClient::new(remote.patient_client().await?, name);
+    projection.check_is(Kind::Projection).await?;
     if dry_run {
         let estimate: Estimate = projection.get("estimate").await?;
         return output.either(&estimate, estimate_text(&estimate, side_by_side));
@@ -63,7 +66,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
 }
 
 fn estimate_text(estimate: &Estimate, side_by_side: bool) -> String {
-    let mut lines = vec![format!("{} changesets to replay", estimate.changesets)];
+    let mut lines = vec![format!("{} to replay", counted(estimate.changesets, "changeset"))];
     if let (Some(rate), Some(seconds)) = (estimate.rate, estimate.seconds) {
         lines.push(format!(
             "about {seconds:.0} s, at {rate:.0} changesets/s as measured on the first changesets"
@@ -90,7 +93,7 @@ async fn until_rebuilt(
         }
         progress.at(status.checkpoint.get());
         tokio::time::sleep(POLL_INTERVAL).await;
-        status = projection.status().await?;
+        status = projection.status().await.map_err(not_seen)?;
     }
     Ok(status)
 }
@@ -115,7 +118,7 @@ async fn until_swapped(
             }
         }
         tokio::time::sleep(POLL_INTERVAL).await;
-        status = projection.status().await?;
+        status = projection.status().await.map_err(not_seen)?;
     }
 }
 
@@ -131,4 +134,9 @@ fn is_settled(standby: &StandbyStatus, name: &str) -> Outcome<bool> {
         StandbyRole::Following => true,
         StandbyRole::Building => !standby.plan.swap && standby.rebuild.is_none(),
     })
+}
+
+/// The server is not reached any more.
+fn not_seen(failure: Failure) -> Failure {
+    failure.after("the rebuild goes on in the server")
 }

@@ -1,16 +1,18 @@
 //! `ees projections verify`: compare a read model with one that is rebuilt from the log.
 
 use clap::Args;
-use ees_projector::{Comparison, Verification};
+use ees_projector::{Comparison, Kind, Verification};
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
+use crate::plural::counted;
 use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient};
 use crate::remote::Remote;
 
-/// Rebuild the read model separately and compare it with the live one. Exits with code 9 if they differ
+/// Rebuild the read model separately and compare it with the live one (PostgreSQL). Exits with code 9 if they
+/// differ
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection
@@ -21,10 +23,12 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(Arguments { name, remote }: Arguments, output: &mut Output) -> Outcome {
     let projection = ProjectionClient::new(remote.patient_client().await?, name.clone());
+    projection.check_is(Kind::Projection).await?;
     let _: Value = projection.post("verification", &json!({})).await?;
     let mut progress = None;
     let comparison: Comparison = loop {
-        match projection.get("verification").await? {
+        let seen = projection.get("verification").await;
+        match seen.map_err(|failure| failure.after("the verification goes on in the server"))? {
             Some(Verification::Done { comparison }) => break comparison,
             Some(Verification::Failed { error }) => {
                 return Err(Failure::other(format!("cannot verify {name}: {error}")));
@@ -42,13 +46,14 @@ pub(super) async fn run(Arguments { name, remote }: Arguments, output: &mut Outp
     };
     drop(progress);
     let Comparison { checkpoint, rows, differences } = &comparison;
-    let mut lines = vec![format!("compared {rows} rows at checkpoint {checkpoint}")];
+    let mut lines = vec![format!("compared {} at checkpoint {checkpoint}", counted(*rows, "row"))];
     lines.extend(differences.iter().cloned());
     output.either(&comparison, lines.join("\n"))?;
     match differences.len() {
         0 => Ok(()),
         count => Err(Failure::differs(format!(
-            "the read model of {name} does not match the log: {count} differences{}",
+            "the read model of {name} does not match the log: {}{}",
+            counted(count, "difference"),
             if count == Comparison::DIFFERENCES_MAX { " or more" } else { "" }
         ))),
     }

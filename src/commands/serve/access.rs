@@ -1,5 +1,6 @@
 //! Where the server listens, and who can call it.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use crate::exit::{Failure, Outcome};
@@ -22,8 +23,14 @@ pub(super) enum Callers {
 /// Resolves the address. Refuses one that other machines can reach, unless there are keys or `insecure_bind`
 /// is set.
 pub(super) async fn access(listen: &str, keys: bool, insecure_bind: bool) -> Outcome<Access> {
-    let found = tokio::net::lookup_host(listen).await;
-    let addresses: Vec<_> = found.map_err(|e| Failure::usage(format!("--listen {listen}: {e}")))?.collect();
+    let address = with_host(listen);
+    let found = tokio::net::lookup_host(&*address).await;
+    let addresses: Vec<_> = found
+        .map_err(|e| {
+            Failure::usage(format!("--listen {listen}: {e}"))
+                .with_hint("give an address and a port, such as 127.0.0.1:7070, or a port alone")
+        })?
+        .collect();
     let loopback = addresses.iter().all(|address| address.ip().is_loopback());
     let callers = match (keys, loopback) {
         (true, _) => Callers::WithKey,
@@ -37,6 +44,14 @@ pub(super) async fn access(listen: &str, keys: bool, insecure_bind: bool) -> Out
         }
     };
     Ok(Access { addresses, callers })
+}
+
+/// A port alone is one of this machine.
+fn with_host(listen: &str) -> Cow<'_, str> {
+    match listen.parse::<u16>() {
+        Ok(port) => format!("127.0.0.1:{port}").into(),
+        Err(_) => listen.into(),
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +68,7 @@ mod tests {
         assert_eq!(callers("[::]:0", false, false).await, None);
         assert_eq!(callers("0.0.0.0:0", false, true).await, Some(Callers::Everyone));
         assert_eq!(callers("0.0.0.0:0", true, false).await, Some(Callers::WithKey));
+        assert_eq!(callers("0", false, false).await, Some(Callers::ThisMachine));
         assert_eq!(callers("nonsense", true, false).await, None);
     }
 }

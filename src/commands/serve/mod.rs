@@ -7,7 +7,7 @@ mod publish;
 mod read_models;
 mod signals;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use read_models::ReadModels;
 /// accepted requests are finished; a second one stops it immediately.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// The address to listen on. With port 0, the system chooses a port
+    /// The address to listen on, or a port of 127.0.0.1. With port 0, the system chooses a port
     #[arg(long, env = "EES_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
     listen: String,
     #[command(flatten)]
@@ -109,7 +109,16 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
 }
 
 async fn bind(listen: &str, addresses: &[SocketAddr]) -> Outcome<Server> {
-    Server::bind(addresses).await.map_err(|e| Failure::other(format!("cannot listen on {listen}: {e}")))
+    Server::bind(addresses).await.map_err(|error| {
+        let failure = Failure::other(format!("cannot listen on {listen}: {error}"));
+        match error.kind() {
+            ErrorKind::AddrInUse => failure.with_hint(
+                "another process listens there, perhaps another `ees`: stop it, or choose another port with \
+                 --listen",
+            ),
+            _ => failure.with_hint("choose another address with --listen"),
+        }
+    })
 }
 
 /// Prints the only line on standard output. The server accepts connections from now on.

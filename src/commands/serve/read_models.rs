@@ -47,7 +47,7 @@ impl ReadModels {
     /// `data`.
     pub(super) async fn open(url: Option<&str>, backend: &Backend, data: &Path) -> Outcome<Self> {
         let chosen: Option<Backend> = match url {
-            Some(url) => Some(url.parse().map_err(|e| Failure::usage(format!("--read-models: {e}")))?),
+            Some(url) => Some(url.parse().map_err(|failure: Failure| failure.at("--read-models"))?),
             None => None,
         };
         match chosen.as_ref().unwrap_or(backend) {

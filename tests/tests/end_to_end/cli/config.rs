@@ -40,8 +40,12 @@ fn a_server_takes_its_settings_from_a_file() {
 #[test]
 fn a_file_that_can_not_be_right_is_told_in_one_line() {
     let world = World::new();
-    for (content, told) in [("urll = 'x'", "\"urll\""), ("url = ", "line 1"), ("url = 1979-05-27", "\"url\"")]
-    {
+    for (content, told) in [
+        ("urll = 'x'", "\"urll\""),
+        ("urll = 'x'", "did you mean \"url\"?"),
+        ("url = ", "line 1"),
+        ("url = 1979-05-27", "\"url\""),
+    ] {
         let file = world.file("bad.toml", content);
         let said = world.run(&["read", "a", "--config", file.to_str().unwrap()]).failed(2);
         assert!(said.contains("bad.toml") && said.contains(told), "{said}");

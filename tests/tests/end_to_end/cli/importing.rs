@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use ees_tests::{Ran, run};
+use ees_tests::{Killed, Ran, run};
 use serde_json::{Value, json};
 
 use super::World;
@@ -75,7 +75,11 @@ fn a_bad_line_stops_it_and_nothing_after_it_is_stored() {
         let file = world.file("lines.jsonl", &[&good(1), &good(2), "", bad, &good(5)].join("\n"));
         let said = world.run(&["import", file.to_str().unwrap()]).failed(3);
         assert!(
-            said.contains("lines.jsonl:4: ") && said.contains(told) && said.contains("2 lines are stored"),
+            said.contains("lines.jsonl:4:") && said.contains(told) && said.contains("2 lines are stored"),
+            "{said}"
+        );
+        assert!(
+            said.contains("mend the line and run the import again") && !said.contains("line 1"),
             "{said}"
         );
         world.run(&["read", &format!("{told}-2")]).ok();
@@ -109,4 +113,35 @@ fn many_lines_of_one_stream_keep_their_order_beside_others() {
     run(&mut world.ees(&["import", file.to_str().unwrap()])).ok();
     let one = world.run(&["read", "one", "--json"]).json();
     assert!(one.iter().enumerate().all(|(n, changeset)| changeset["events"] == json!([n])));
+}
+
+#[test]
+fn an_interrupted_import_says_how_much_is_stored() {
+    let world = World::new();
+    let mut command = world.ees(&["import", "-", "--json"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut import = Killed(command.spawn().unwrap());
+    let mut lines = import.0.stdin.take().unwrap();
+    for stream in ["a", "b"] {
+        writeln!(lines, "{}", json!({"stream_id": stream, "events": [1]})).unwrap();
+    }
+    // Each line is committed as soon as it is read. The import waits for more of them.
+    while world.get_json("/changesets")["next_checkpoint"] != 2 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    import.interrupt();
+    assert_eq!(import.0.wait().unwrap().code(), Some(130));
+    let mut told = String::new();
+    import.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["error"], &told["stored"]), (&json!("INTERRUPTED"), &json!(2)), "{told}");
+    drop(lines);
+}
+
+#[test]
+fn a_byte_order_mark_at_the_start_is_skipped() {
+    let world = World::new();
+    let file = world.file("windows.jsonl", "\u{feff}{\"stream_id\":\"a\",\"events\":[1]}\r\n");
+    let said = world.run(&["import", file.to_str().unwrap()]).ok();
+    assert!(said.starts_with("1 changeset imported, "), "{said}");
 }

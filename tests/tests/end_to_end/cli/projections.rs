@@ -27,7 +27,7 @@ fn a_paused_projection_stands_still_over_restarts_until_it_is_resumed() {
     world.server.kill_and_restart();
     let status = world.run(&["projections", "status", "statistics"]).ok();
     assert!(
-        status.contains("paused") && status.contains("lunch") && status.contains("1 changesets"),
+        status.contains("paused") && status.contains("lunch") && status.contains("1 changeset,"),
         "{status}"
     );
     let waiting = ["projections", "status", "statistics", "--stream", "a", "--changeset", "1"];
@@ -49,7 +49,7 @@ fn a_rebuild_ends_where_it_began() {
     let done = world.run(&["projections", "rebuild", "statistics", "--reason", "to see it", "--json"]);
     assert_eq!(done.json()[0]["checkpoint"], 5);
     assert_eq!(world.get_json("/streams"), before);
-    let audit = world.get_json("/projections/statistics/audit");
+    let audit = world.run(&["projections", "audit", "statistics", "--json"]).json().remove(0);
     assert_eq!(
         (&audit["audit"][0]["action"], &audit["audit"][0]["reason"]),
         (&json!("rebuild"), &json!("to see it"))
@@ -62,4 +62,29 @@ fn what_is_not_parked_can_not_be_tried_again() {
     assert_eq!(world.run(&["projections", "parked", "stream_catalogue"]).ok(), "no stream is parked\n");
     world.run(&["projections", "parked", "stream_catalogue", "--retry"]).failed(4);
     world.run(&["projections", "skip", "stream_catalogue", "0"]).failed(2);
+}
+
+#[test]
+fn the_audit_lists_what_was_done_and_why() {
+    let world = World::new();
+    assert_eq!(world.run(&["projections", "audit", "statistics"]).ok(), "no operator has changed anything\n");
+    world.run(&["projections", "pause", "statistics", "--reason", "lunch \u{1b}[2J"]).ok();
+    world.run(&["projections", "resume", "statistics", "--reason", "done"]).ok();
+    let text = world.run(&["projections", "audit", "statistics"]).ok();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("TIME") && lines.len() == 3, "{text}");
+    assert!(lines[1].contains("resume") && lines[1].ends_with("done"), "{text}");
+    assert!(lines[2].contains("pause") && lines[2].ends_with("lunch \\u001b[2J"), "{text}");
+    let newest = world.run(&["projections", "audit", "statistics", "--limit", "1", "--json"]).json();
+    assert_eq!(newest[0]["audit"].as_array().unwrap().len(), 1);
+    assert_eq!(newest[0]["audit"][0]["action"], "resume");
+}
+
+#[test]
+fn a_status_says_which_checkpoint_is_next_and_which_is_the_last() {
+    let world = World::new();
+    let status = || world.run(&["projections", "status", "statistics"]).ok();
+    assert!(status().contains("0 is next; the log is empty"), "{}", status());
+    world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
+    assert!(status().contains("1 is next; the log ends at 0"), "{}", status());
 }

@@ -135,7 +135,16 @@ fn a_second_server_is_told_that_the_log_is_in_use() {
     assert!(told.contains("log.db") && told.contains("process"), "{told}");
     let taken = world.url().replace("http://", "");
     let told = run(&mut ees(&["serve", "--listen", &taken, "--store", "memory:"])).failed(1);
-    assert!(told.contains(&taken), "{told}");
+    assert!(told.contains(&taken) && told.contains("--listen"), "{told}");
+    let port = taken.rsplit_once(':').unwrap().1;
+    let told = run(&mut ees(&["serve", "--listen", port, "--store", "memory:"])).failed(1);
+    assert!(told.contains("another process listens there"), "a port alone is one of this machine: {told}");
+    let told = run(&mut ees(&["serve", "--listen", "localhost", "--store", "memory:"])).failed(2);
+    assert!(told.contains("127.0.0.1:7070"), "{told}");
+    let file = world.file("log.db", "");
+    let told =
+        run(&mut ees(&["serve", "--listen", "127.0.0.1:0", "--data", file.to_str().unwrap()])).failed(2);
+    assert!(told.contains("is a file") && told.contains("sqlite:FILE"), "{told}");
 }
 
 #[test]

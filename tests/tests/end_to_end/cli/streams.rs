@@ -55,7 +55,16 @@ fn each_kind_of_failure_has_its_exit_code_and_one_line() {
         (&["commit", "", "--event", "1"], 2, "empty"),
         (&["read", "nothing"], 5, "nothing"),
         (&["read", "a", "--url", "http://127.0.0.1:1"], 6, "http://127.0.0.1:1"),
-        (&["read", "a", "--url", "nonsense"], 2, "nonsense"),
+        (&["read", "a", "--url", "nonsense"], 2, "http://"),
+        (&["read", "a", "--url", "127.0.0.1:1"], 6, "http://127.0.0.1:1"),
+        (&["projections", "verify", "statistics"], 11, "database"),
+        (&["projections", "rebuild", "statistics", "--side-by-side"], 11, "database"),
+        (&["projections", "swap", "statistics"], 11, "database"),
+        (&["projections", "partition", "stream_catalogue", "2"], 11, "database"),
+        (&["backup", "copy.db", "--store", "memory:"], 11, "memory"),
+        (&["effects", "list", "statistics"], 4, "is a projection and has no effects"),
+        (&["effects", "retry", "statistics"], 4, "is a projection"),
+        (&["effects", "list", "statistcs"], 5, "statistics"),
         (&["projections", "status", "nothing"], 5, "statistics"),
         (&["projections", "status", "statistics", "--min-checkpoint", "99", "--timeout", "0.1"], 8, "99"),
         (&["projections", "skip", "statistics", "0", "--reason", "x"], 4, "skipped"),
@@ -80,9 +89,108 @@ fn a_commit_can_wait_until_it_is_to_be_seen() {
         world.run(&["commit", &stream, "--event", "1", "--wait-for", "statistics"]).ok();
         assert_eq!(world.get_json("/streams")["total_streams"], n);
     }
-    let nobody = world.run(&["commit", "b", "--event", "1", "--wait-for", "nobody"]);
-    assert_eq!(nobody.code, Some(5));
-    assert!(nobody.out.contains("changeset 1"), "it is stored all the same: {nobody:?}");
+}
+
+#[test]
+fn a_wait_that_can_not_succeed_is_refused_before_the_commit() {
+    let world = World::new();
+    world.run(&["projections", "pause", "stream_catalogue", "--reason", "lunch"]).ok();
+    for (name, code, told) in
+        [("statistic", 5, "did you mean \"statistics\"?"), ("stream_catalogue", 4, "is paused")]
+    {
+        let said = world.run(&["commit", "a", "--event", "1", "--wait-for", name]).failed(code);
+        assert!(said.contains("nothing was committed") && said.contains(told), "{said}");
+    }
+    world.run(&["read", "a"]).failed(5);
+}
+
+#[test]
+fn a_wait_that_fails_after_the_commit_says_that_the_commit_is_stored() {
+    let world = World::new();
+    // While somebody else writes into its read model, the projection applies nothing.
+    let read_model = rusqlite::Connection::open(world.data().join("read-models/statistics.db")).unwrap();
+    read_model.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let line = ["commit", "a", "--event", "1", "--wait-for", "statistics", "--timeout", "0.1"];
+    let stored = world.run(&line);
+    assert_eq!(
+        (stored.code, stored.out.as_str()),
+        (Some(10), "a: changeset 1, checkpoint 0\n"),
+        "{stored:?}"
+    );
+    assert!(stored.err.contains("committed as changeset 1 of \"a\", but "), "{stored:?}");
+    let stored = world.run(&[&line[..], &["--expected-last-changeset", "1", "--json"]].concat());
+    let told: serde_json::Value = serde_json::from_str(&stored.err).unwrap();
+    assert_eq!((stored.code, &told["error"]), (Some(10), &json!("TIMEOUT")));
+    assert_eq!(
+        (&told["stream_id"], &told["changeset_id"], &told["checkpoint"]),
+        (&json!("a"), &json!(2), &json!(1))
+    );
+}
+
+#[test]
+fn a_conflict_says_where_the_stream_ends_and_what_to_type_next() {
+    let world = World::new();
+    for last in ["0", "1"] {
+        let line = ["commit", "a b", "--event", "1", "--event", "2", "--expected-last-changeset", last];
+        world.run(&line).ok();
+    }
+    let said = world.run(&["commit", "a b", "--event", "3"]).failed(4);
+    for told in [
+        "(0) is outdated",
+        "ends with changeset 2 (event 4)",
+        "`ees read \"a b\" --from 1`",
+        "commit with --expected-last-changeset 2",
+    ] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let said = world.run(&["commit", "a b", "--event", "3", "--expected-last-event", "1"]).failed(4);
+    assert!(said.contains("`ees read \"a b\" --events --from 2`"), "{said}");
+    assert!(said.contains("commit with --expected-last-event 4"), "{said}");
+    let said = world.run(&["commit", "a b", "--event", "3", "--expected-last-changeset", "9"]).failed(4);
+    assert!(said.contains("commit with --expected-last-changeset 2"), "{said}");
+
+    let number = r#"{"n":1.0,"n":2e4}"#;
+    world.run(&["commit", "c", "--event", number]).ok();
+    let told = world.run(&["commit", "c", "--event", "3", "--json"]).failed(4);
+    assert!(told.contains(&format!(r#""events":[{number}]"#)), "token for token: {told}");
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["error"], "OPTIMISTIC_CONCURRENCY_EXCEPTION");
+    assert_eq!(
+        (&told["stream_id"], &told["forthcoming_changesets"][0]["changeset_id"]),
+        (&json!("c"), &json!(1))
+    );
+    assert!(told["hint"].as_str().unwrap().contains("--expected-last-changeset 1"), "{told}");
+}
+
+#[test]
+fn a_server_that_is_down_is_waited_for_and_that_is_said() {
+    let mut world = World::new();
+    world.run(&["commit", "a", "--event", "1"]).ok();
+    world.server.stop();
+    for line in [
+        &["tail", "--no-follow"][..],
+        &["export", "-"],
+        &["import", "-"],
+        &["projections", "rebuild", "statistics"],
+        &["projections", "verify", "statistics"],
+    ] {
+        let mut waiting = world.ees(line);
+        let mut waiting = Killed(waiting.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+        let mut told = String::new();
+        BufReader::new(waiting.0.stderr.take().unwrap()).read_line(&mut told).unwrap();
+        assert!(told.starts_with("waiting for the server for 30 s, until "), "{line:?}: {told}");
+        assert!(told.contains(&world.url()), "{line:?}: {told}");
+    }
+    let mut waiting = world.ees(&["tail", "--since-start", "--no-follow"]);
+    let mut waiting = waiting.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut err = BufReader::new(waiting.stderr.take().unwrap());
+    err.read_line(&mut String::new()).unwrap();
+    world.server.start_again();
+    let ended = waiting.wait_with_output().unwrap();
+    let mut more = String::new();
+    err.read_line(&mut more).unwrap();
+    assert!(ended.status.success() && more.is_empty(), "one line for each outage: {more}");
+    assert!(String::from_utf8(ended.stdout).unwrap().contains("a changeset 1"));
 }
 
 #[test]
@@ -135,8 +243,20 @@ fn whoever_stops_reading_is_not_told_about_it() {
 fn help_and_completions_name_every_command() {
     let help = run(&mut ees(&["--help"])).ok();
     let completions = run(&mut ees(&["completions", "bash"])).ok();
-    for name in ["serve", "commit", "read", "tail", "import", "export", "backup", "projections", "api-key"] {
-        assert!(help.contains(name) && completions.contains(name), "{name}");
+    for name in [
+        "serve",
+        "commit",
+        "read",
+        "tail",
+        "import",
+        "export",
+        "backup",
+        "projections",
+        "api-key",
+        "[COMMAND]",
+    ] {
+        let in_completions = name.starts_with('[') || completions.contains(name);
+        assert!(help.contains(name) && in_completions, "{name}");
     }
     assert!(help.contains("Exit codes"));
     assert_eq!(run(&mut ees(&["--version"])).ok(), concat!("ees ", env!("CARGO_PKG_VERSION"), "\n"));

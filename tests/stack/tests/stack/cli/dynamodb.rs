@@ -83,7 +83,7 @@ async fn an_order_that_is_to_be_kept_is_refused() {
     let file = folder.path().join("log.jsonl");
     std::fs::write(&file, "").unwrap();
     let import = ["import", "--keep-order", "--store", "dynamodb://log", file.to_str().unwrap()];
-    assert!(in_account(&account, &import).failed(2).contains("afterwards"));
+    assert!(in_account(&account, &import).failed(11).contains("afterwards"));
 }
 
 #[test]

@@ -80,7 +80,9 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
     let server = Server::start_in(folder.path().join("data"), &arguments, &account.environment());
     for name in ["publish_changesets", "publish_events"] {
         wait_until_following(&server, name);
-        run(&mut server.ees(&["projections", "rebuild", name])).failed(4);
+        let told = run(&mut server.ees(&["projections", "rebuild", name])).failed(4);
+        assert!(told.contains("is a reactor") && told.contains("projections: statistics"), "{told}");
+        run(&mut server.ees(&["effects", "list", name])).ok();
     }
     let next = ["commit", "a", "--event", r#"{"type":"news"}"#, "--expected-last-changeset", "1"];
     run(&mut server.ees(&next)).ok();
@@ -102,7 +104,7 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
     assert_eq!(changesets.next().await, whole);
     assert_eq!(events.next().await["data"], history);
     let none = ["publish", "--since", "2100-01-01T00:00:00Z", "--events", &events.arn];
-    assert!(run(&mut server.ees(&none)).ok().contains("0 changesets published, up to checkpoint 3"));
+    assert!(run(&mut server.ees(&none)).ok().contains("0 changesets published; checkpoint 3 is next"));
     assert!(run(&mut server.ees(&["publish"])).failed(2).contains("--changesets"));
     let nowhere = format!("{}x.fifo", changesets.arn);
     let told = run(&mut server.ees(&["publish", "--changesets", &nowhere])).failed(6);

@@ -1,11 +1,12 @@
 //! `ees commit`: append events to a stream.
 
+mod refusal;
+
 use std::time::Duration;
 
 use clap::Args;
 use ees_store::{
-    ChangesetId, Checkpoint, Commit, EventId, EventStore, Events, Expectation, IdempotencyKey, Json,
-    StreamId, StreamType,
+    ChangesetId, Checkpoint, Commit, EventId, Events, Expectation, IdempotencyKey, Json, StreamId, StreamType,
 };
 use serde::Serialize;
 
@@ -45,7 +46,8 @@ pub(crate) struct Arguments {
     /// [default: a random key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<IdempotencyKey>,
-    /// Wait until this projection has applied the commit
+    /// Wait until this projection has applied the commit. Exits with code 10 if the commit is stored and the
+    /// wait fails
     #[arg(long, value_name = "PROJECTION")]
     wait_for: Option<String>,
     /// The longest time to wait
@@ -67,8 +69,16 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let client = arguments.remote.client().await?;
     let (wait_for, timeout) = (arguments.wait_for.clone(), arguments.timeout);
     let commit = commit_of(arguments)?;
-    let stream_id = commit.stream_id.clone();
-    let stored = client.commit(commit).await?;
+    let projection = wait_for.map(|name| ProjectionClient::new(client.clone(), name));
+    if let Some(projection) = &projection {
+        let checked = projection.check_is_running().await;
+        checked.map_err(|failure| failure.with_detail("nothing was committed"))?;
+    }
+    let stored = match client.try_commit(&commit).await {
+        Ok(stored) => stored,
+        Err(error) => return Err(refusal::failure(&client, &commit, error).await),
+    };
+    let stream_id = commit.stream_id;
 
     let (changeset_id, checkpoint) = (stored.changeset_id, stored.checkpoint);
     let at = checkpoint.map(|checkpoint| format!(", checkpoint {checkpoint}")).unwrap_or_default();
@@ -76,11 +86,17 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     output.either(&Summary { stream_id: &stream_id, changeset_id, checkpoint }, text)?;
     // Printed before the wait: the commit is stored even if the wait fails.
     output.flush()?;
-    if let Some(projection) = wait_for {
-        let until = checkpoint.map_or(Until::Changeset { stream_id, changeset_id }, Until::Checkpoint);
-        ProjectionClient::new(client, projection).status_at(&until, timeout).await?;
+    let Some(projection) = projection else { return Ok(()) };
+    let until = checkpoint
+        .map_or_else(|| Until::Changeset { stream_id: stream_id.clone(), changeset_id }, Until::Checkpoint);
+    match projection.status_at(&until, timeout).await {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(failure
+            .after(format!("committed as changeset {changeset_id} of \"{stream_id}\""))
+            .with_member("stream_id", &stream_id)
+            .with_member("changeset_id", &changeset_id)
+            .with_member("checkpoint", &checkpoint)),
     }
-    Ok(())
 }
 
 fn commit_of(arguments: Arguments) -> Outcome<Commit> {

@@ -1,0 +1,27 @@
+//! Features of the crate: what needs one that this build lacks is told which one.
+
+use std::fmt::Display;
+
+use crate::exit::Failure;
+
+/// The options of a feature, and whether this build has it.
+const OPTIONS: [(&str, &str, bool); 5] = [
+    ("sigv4", "sigv4", cfg!(feature = "sigv4")),
+    ("publish-changesets", "sns", cfg!(feature = "sns")),
+    ("publish-events", "sns", cfg!(feature = "sns")),
+    ("publish-notifications", "sns", cfg!(feature = "sns")),
+    ("publish-dead-letters", "sns", cfg!(feature = "sns")),
+];
+
+/// Why `what` is not possible in this build.
+pub(crate) fn missing(what: impl Display, feature: &str) -> Failure {
+    let message = format!("{what} needs the feature `{feature}`, which this build of ees does not have");
+    let hint = format!("build it with `cargo install --locked --path . --features {feature}`");
+    Failure::not_possible_here(message).with_hint(hint)
+}
+
+/// The failure for an option (its name without dashes) of a feature that this build lacks.
+pub(crate) fn missing_option(name: &str) -> Option<Failure> {
+    let (name, feature, _) = OPTIONS.into_iter().find(|(known, _, is_here)| *known == name && !is_here)?;
+    Some(missing(format!("--{name}"), feature))
+}
