@@ -5,8 +5,10 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
     Projection, ProjectionType, ScalarAttributeType,
 };
-use ees_store::dynamodb::{Store, adopt, check};
-use ees_store::{ChangesetLog, Checkpoint, Error, EventStore, LogQuery, StreamQuery};
+use ees_store::dynamodb::{Store, adopt, check, check_bodies};
+use ees_store::{
+    Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogQuery, Quarantined, StreamQuery,
+};
 use ees_test_aws::{Account, Faults, LocalAws};
 
 use super::support::{Item, append, commit, get, item, labels, n, read, s};
@@ -147,6 +149,37 @@ async fn an_adopted_table_keeps_its_order_and_its_holes_and_goes_on() {
     assert!(a[3].timestamp > a[2].timestamp);
     let by_event = StreamQuery::events("a".parse().unwrap(), 4.into(), Some(5.into()));
     assert_eq!(store.read_stream(by_event).await.unwrap().changesets.len(), 2);
+}
+
+/// The other system stores what its parser makes of a body: `1e999` becomes `Infinity`.
+#[tokio::test]
+async fn what_can_not_be_read_is_reported_and_readable_as_quarantined() {
+    let (account, client) = existing().await;
+    for (stream, id, place) in [("b", 1, Some(2)), ("c", 1, None)] {
+        let mut broken = changeset(stream, id, place);
+        broken.insert("events".to_owned(), s("[{\"n\": Infinity}, NaN]"));
+        put(&client, broken).await;
+    }
+    let mut found = Vec::new();
+    let told = |changeset: &Changeset, why: &Quarantined| {
+        found.push((changeset.stream_id.to_string(), changeset.changeset_id.get(), why.reason().to_owned()));
+    };
+    assert_eq!(check_bodies(&account.sdk_config(), TABLE, told).await.unwrap(), 7);
+    found.sort();
+    assert!(found.iter().all(|(.., why)| why.contains("`events` are not JSON")), "{found:?}");
+    assert_eq!(found.iter().map(|(stream, ..)| stream.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+
+    let adopted = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    assert_eq!((adopted.changesets, adopted.quarantined, adopted.indexed), (7, 2, 3));
+    let store = open(&account, &Faults::none()).await;
+    let log = read(&store).await;
+    assert_eq!(labels(&log)[..4], ["0 a1", "2 b1", "3 b2", "6 a3"]);
+    let mut quarantined: Vec<_> =
+        log.iter().filter(|it| it.events.quarantined().is_some()).map(|it| it.stream_id.as_str()).collect();
+    quarantined.sort_unstable();
+    assert_eq!(quarantined, ["b", "c"]);
+    // Its stream goes on: the numbers are there.
+    store.commit(commit("c", 1, "[1]")).await.unwrap();
 }
 
 /// Pages are as large as asked for, holes or not, and a filtered reader gets over them.

@@ -66,7 +66,7 @@ fn references(value: &Value) -> Vec<&str> {
 }
 
 /// An answer has all members that its schema requires, and none that the schema does not know.
-fn assert_described(api: &Value, schema: &Value, answer: &Value) {
+pub(super) fn assert_described(api: &Value, schema: &Value, answer: &Value) {
     if let Some(reference) = schema["$ref"].as_str() {
         return assert_described(api, api.pointer(&reference[1..]).unwrap(), answer);
     }

@@ -7,6 +7,7 @@ mod docs;
 mod gate;
 mod keys;
 mod operation;
+mod quarantined;
 mod statistics;
 mod streams;
 mod support;
