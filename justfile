@@ -29,14 +29,31 @@ features:
     lint ees tls
     lint ees-example-shop ""
 
-# Builds the documentation; a broken link is an error.
+# Builds the documentation; a broken link is an error. Also as the projects of users build it: each crate with the
+# features that they chose, where a link to something that is not there would be a warning of theirs.
 docs:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features --locked
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export RUSTDOCFLAGS="-D warnings"
+    cargo doc --workspace --no-deps --all-features --locked
+    document() { cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
+    for features in "" sqlite postgres dynamodb http client sns; do document ees-store "$features"; done
+    for features in "" sqlite postgres; do document ees-aggregate "$features"; done
+    for features in "" sqlite,derive postgres dynamodb http webhook aws-lambda testkit,laws; do document ees-projector "$features"; done
+    document ees-projections sqlite
+    document ees ""
 
-# Checks licences, bans and sources of what we depend on.
+# Checks licences, bans and sources of what we depend on; also its known faults, where their database can be had.
 deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
     cargo fetch --locked
     cargo deny --offline --all-features check licenses bans sources
+    if timeout 120 cargo deny fetch db; then
+        cargo deny --offline --all-features check advisories
+    else
+        echo "advisories were NOT checked: https://github.com/RustSec/advisory-db can't be fetched from here"
+    fi
 
 # Runs every test.
 test:

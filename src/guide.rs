@@ -48,3 +48,54 @@ pub mod limits {}
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The derive crate can't depend on the crate that its README is about.
+#[cfg(doctest)]
+#[doc = include_str!("../ees-projector-derive/README.md")]
+mod derive_readme {}
+
+#[cfg(test)]
+mod tests {
+    const PAGES: [(&str, &str); 16] = [
+        ("README.md", include_str!("../README.md")),
+        ("ees-projector-derive/README.md", include_str!("../ees-projector-derive/README.md")),
+        ("aggregates.md", include_str!("../docs/aggregates.md")),
+        ("aws.md", include_str!("../docs/aws.md")),
+        ("backends.md", include_str!("../docs/backends.md")),
+        ("dynamodb.md", include_str!("../docs/dynamodb.md")),
+        ("error-handling.md", include_str!("../docs/error-handling.md")),
+        ("guarantees.md", include_str!("../docs/guarantees.md")),
+        ("limits.md", include_str!("../docs/limits.md")),
+        ("operating.md", include_str!("../docs/operating.md")),
+        ("projections.md", include_str!("../docs/projections.md")),
+        ("reactors.md", include_str!("../docs/reactors.md")),
+        ("rebuilding.md", include_str!("../docs/rebuilding.md")),
+        ("running.md", include_str!("../docs/running.md")),
+        ("several-workers.md", include_str!("../docs/several-workers.md")),
+        ("typed-streams.md", include_str!("../docs/typed-streams.md")),
+    ];
+
+    /// A reader copies a block into a file: it must not rely on lines that only rustdoc sees.
+    #[test]
+    fn each_block_of_code_compiles_as_it_is_printed() {
+        for (page, text) in PAGES {
+            let mut language = None;
+            for line in text.lines() {
+                match (line.strip_prefix("```"), language) {
+                    (Some(opened), None) => {
+                        let is_compiled =
+                            !opened.starts_with("rust") || matches!(opened, "rust" | "rust,no_run");
+                        assert!(is_compiled, "{page}: {opened}");
+                        language = Some(opened);
+                    }
+                    (Some(_), Some(_)) => language = None,
+                    (None, Some(opened)) if opened.starts_with("rust") => {
+                        let is_hidden = line.trim() == "#" || line.trim_start().starts_with("# ");
+                        assert!(!is_hidden, "{page}: {line}");
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}

@@ -15,7 +15,7 @@ use crate::{Aggregate, Error, Loaded};
 
 /// Loads aggregates of one type, and executes commands on them.
 ///
-/// It works over any store, including [`ees_store::client::Client`]. Cloning is cheap. Create one for each
+/// It works over any store, including `ees_store::client::Client`. Cloning is cheap. Create one for each
 /// process and clone it: then conflicting commands on a stream take turns.
 ///
 /// A decision is committed only if the stream still is as it was when the decision was made, over any number

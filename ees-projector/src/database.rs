@@ -1,5 +1,5 @@
-//! What a read-model database must provide. Implementations: [`sqlite::Database`](crate::sqlite::Database),
-//! [`postgres::Database`](crate::postgres::Database), `dynamodb::Database` (feature `dynamodb`) and
+//! What a read-model database must provide. Implementations: `sqlite::Database`,
+//! `postgres::Database`, `dynamodb::Database` (feature `dynamodb`) and
 //! [`memory::Database`](crate::memory::Database).
 //!
 //! Implement [`Database`] and [`Transaction`] to keep read models in a database of your own, and [`FoldRows`]

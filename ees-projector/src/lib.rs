@@ -10,7 +10,7 @@
 //! # A first projection
 //!
 //! A fold needs a key and a pure function. The key says which row an event belongs to; the function makes the
-//! new row from the old one. The [`testkit`] runs it on a history, without a server and without a database.
+//! new row from the old one. The `testkit` runs it on a history, without a server and without a database.
 //!
 //! ```
 //! use ees_projector::testkit::given;
@@ -104,16 +104,16 @@
 //! - [`Projection`]: one event changes many rows, or you need SQL of your own. It writes in the transaction
 //!   that also moves the position.
 //! - [`Reactor`]: something must happen outside of the database, such as a mail or a call of another system.
-//!   At least once, recorded in a ledger, and never in a rebuild. Ready-made: [`webhook::HttpReactor`] posts
+//!   At least once, recorded in a ledger, and never in a rebuild. Ready-made: `webhook::HttpReactor` posts
 //!   events to a URL, [`process_manager::CommitReactor`] commits what follows from an event to another
-//!   stream, [`publisher::Publishing`] sends changesets and events to SNS topics.
+//!   stream, `publisher::Publishing` sends changesets and events to SNS topics.
 //!
 //! # Which database?
 //!
-//! - [`sqlite::Database`]: a file. For one process.
-//! - [`postgres::Database`]: a schema for each read model. For any number of processes; the only one that
+//! - `sqlite::Database`: a file. For one process.
+//! - `postgres::Database`: a schema for each read model. For any number of processes; the only one that
 //!   rebuilds side by side, swaps and rolls back, and splits a projection into partitions.
-//! - [`dynamodb::Database`]: a DynamoDB table. For functions.
+//! - `dynamodb::Database`: a DynamoDB table. For functions.
 //! - [`memory::Database`]: for tests.
 //! - A database of your own: implement the traits in [`database`].
 //!
@@ -121,8 +121,8 @@
 //!
 //! - [`Projector`] runs projections and reactors in a process that stays. Each has a position of its own.
 //! - [`OnDemand`] runs one when it is called, until there is nothing new or the time is over.
-//! - [`lambda::Function`] makes an AWS Lambda function of that, for a queue, a table's stream or a schedule.
-//! - [`sqs::Worker`] wakes the projections of a process when a message announces new changesets.
+//! - `lambda::Function` makes an AWS Lambda function of that, for a queue, a table's stream or a schedule.
+//! - `sqs::Worker` wakes the projections of a process when a message announces new changesets.
 //!
 //! [`Settings`] has the batch sizes, the retries, what happens to a changeset that can't be applied
 //! ([`OnFailure`]: pause the projection, or park the stream) and what a new version does ([`NewVersion`]).
@@ -131,7 +131,7 @@
 //!
 //! [`Handle`] shows the [`Status`] of each projection, waits until it has applied a changeset, and carries
 //! out what operators ask for: pause, resume, skip, retry, rebuild, swap, roll back, verify.
-//! [`http::install`] adds the same to the HTTP API of a store, under `/projections`, with metrics and
+//! `http::install` adds the same to the HTTP API of a store, under `/projections`, with metrics and
 //! readiness.
 //!
 //! # Where each guarantee comes from
@@ -154,18 +154,18 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `sqlite` | yes | [`sqlite`]: read models in SQLite files |
+//! | `sqlite` | yes | `sqlite`: read models in SQLite files |
 //! | `derive` | yes | `#[derive(ReadModel)]`: a fold's state as columns |
-//! | `postgres` | | [`postgres`]: read models in PostgreSQL |
-//! | `dynamodb` | | [`dynamodb`]: read models in a DynamoDB table |
+//! | `postgres` | | `postgres`: read models in PostgreSQL |
+//! | `dynamodb` | | `dynamodb`: read models in a DynamoDB table |
 //! | `tls` | | TLS to PostgreSQL and to webhooks |
-//! | `http` | | [`http`]: the routes under `/projections` |
-//! | `webhook` | | [`webhook`]: the reactor that posts events to a URL |
-//! | `sns` | | [`publisher`]: the reactor that sends changesets and events to SNS topics |
-//! | `sqs` | | [`sqs`]: projections that SQS messages wake, and a client for the messages |
-//! | `aws-lambda` | | [`lambda`]: projections and the publisher as AWS Lambda functions |
-//! | `testkit` | | [`testkit`]: tests for folds and projections |
-//! | `laws` | | [`laws`]: the tests that a read-model database of your own must pass |
+//! | `http` | | `http`: the routes under `/projections` |
+//! | `webhook` | | `webhook`: the reactor that posts events to a URL |
+//! | `sns` | | `publisher`: the reactor that sends changesets and events to SNS topics |
+//! | `sqs` | | `sqs`: projections that SQS messages wake, and a client for the messages |
+//! | `aws-lambda` | | `lambda`: projections and the publisher as AWS Lambda functions |
+//! | `testkit` | | `testkit`: tests for folds and projections |
+//! | `laws` | | `laws`: the tests that a read-model database of your own must pass |
 
 // For what `#[derive(ReadModel)]` expands to inside of this crate.
 #[cfg(feature = "laws")]

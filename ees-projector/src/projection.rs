@@ -27,8 +27,8 @@ pub enum Order {
 /// Choose a [`Fold`](crate::Fold) if a key and a pure function are enough: there is no SQL to write, and it
 /// is faster.
 ///
-/// `Tx` is the transaction of a read-model database: [`sqlite::Tx`](crate::sqlite::Tx),
-/// [`postgres::Tx`](crate::postgres::Tx), `dynamodb::Tx` or [`memory::Tx`](crate::memory::Tx). A projection
+/// `Tx` is the transaction of a read-model database: `sqlite::Tx`,
+/// `postgres::Tx`, `dynamodb::Tx` or [`memory::Tx`](crate::memory::Tx). A projection
 /// can be written for several of them.
 ///
 /// # Guarantees

@@ -50,7 +50,7 @@ pub enum NewVersion {
     #[default]
     InPlace,
     /// Builds the new version in the standby while the live read model serves readers, then swaps. Requires a
-    /// database that can do this ([`postgres`](crate::postgres)); others rebuild in place. The old version
+    /// database that can do this (`postgres`); others rebuild in place. The old version
     /// keeps following while a program with that version runs.
     SideBySide {
         /// Compares the two read models before the swap. If they differ, they are not swapped until an

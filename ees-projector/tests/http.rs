@@ -347,9 +347,15 @@ async fn looking_needs_read_and_steering_needs_admin() {
     let world = World::new(Some("read:reader,admin:boss,commit:writer")).await;
     let (reader, boss, writer) = (world.client("reader"), world.client("boss"), world.client("writer"));
     reader.get_json::<Value>("/projections").await.unwrap();
-    assert!(matches!(writer.get_json::<Value>("/projections").await, Err(Error::Forbidden(_))));
+    assert!(matches!(
+        writer.get_json::<Value>("/projections").await.map_err(Error::from),
+        Err(Error::Forbidden(_))
+    ));
     let pause = "/projections/pausing/pause";
-    assert!(matches!(reader.post_json::<_, Value>(pause, &json!({})).await, Err(Error::Forbidden(_))));
+    assert!(matches!(
+        reader.post_json::<_, Value>(pause, &json!({})).await.map_err(Error::from),
+        Err(Error::Forbidden(_))
+    ));
     boss.post_json::<_, Value>(pause, &json!({})).await.unwrap();
 }
 
@@ -385,4 +391,54 @@ async fn text_of(url: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     answer
+}
+
+#[tokio::test]
+async fn a_process_serves_its_projections_and_nothing_else_in_one_line() {
+    let store = Arc::new(store::Store::new());
+    let mut projector = Projector::new(store.clone());
+    let sound = Fragile { name: "sound", broken: Arc::default() };
+    projector.projection(sound, memory::Database::new(), Settings::default()).unwrap();
+    let running = projector.start();
+    let address = running.serve("127.0.0.1:0").await.unwrap();
+    let client = Client::builder(&format!("http://{address}")).retries(0).build().unwrap();
+
+    let all: Value = client.get_json("/projections").await.unwrap();
+    assert_eq!(all["projections"][0]["name"], "sound");
+    let paused: Value =
+        client.post_json("/projections/sound/pause", &json!({"reason": "lunch"})).await.unwrap();
+    assert_eq!(paused["state"], "paused");
+    let health: Value = client.get_json("/health/ready").await.unwrap();
+    assert_eq!(health["status"], "degraded");
+    let metrics = client.get_json::<Value>("/metrics").await.unwrap_err().to_string();
+    assert!(metrics.contains("does not answer as ees does"), "text, not JSON: {metrics}");
+    for path in [
+        "/changesets",
+        "/streams",
+        "/streams/a/events",
+        "/openapi.json",
+        "/docs",
+        "/version",
+        "/projectionsx",
+    ] {
+        let nothing = client.get_json::<Value>(path).await.unwrap_err();
+        assert_eq!(nothing.to_string(), "Invalid endpoint", "{path}");
+    }
+    let events = json!({"events": [1]});
+    let refused = client.post_json::<_, Value>("/streams/a", &events).await.unwrap_err();
+    assert_eq!(refused.to_string(), "Invalid endpoint");
+
+    let open = running.serve("0.0.0.0:0").await.unwrap_err().to_string();
+    assert!(open.contains("serve_with_keys"), "{open}");
+    let keys = ApiKeys::parse("read:reader,admin:operator").unwrap();
+    let address = running.serve_with_keys("127.0.0.1:0", keys).await.unwrap();
+    let with =
+        |key: &str| Client::builder(&format!("http://{address}")).api_key(key).retries(0).build().unwrap();
+    assert!(with("none").get_json::<Value>("/projections").await.is_err());
+    with("reader").get_json::<Value>("/projections").await.unwrap();
+    assert!(with("reader").post_json::<_, Value>("/projections/sound/resume", &json!({})).await.is_err());
+    with("operator").post_json::<_, Value>("/projections/sound/resume", &json!({})).await.unwrap();
+
+    running.shut_down().await;
+    assert!(with("reader").get_json::<Value>("/projections").await.is_err(), "it ends with the projections");
 }

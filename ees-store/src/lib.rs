@@ -39,7 +39,7 @@
 //!
 //! | store | choose it for | feature |
 //! |---|---|---|
-//! | [`sqlite::Store`] | one machine: an embedded file, nothing to install | `sqlite` (default) |
+//! | `sqlite::Store` | one machine: an embedded file, nothing to install | `sqlite` (default) |
 //! | `postgres::Store` | several machines, or a PostgreSQL that you run already | `postgres` |
 //! | `dynamodb::Store` | serverless applications on AWS | `dynamodb` |
 //! | `client::Client` | a store behind the HTTP API of another process | `client`; `sigv4` for API Gateway |

@@ -13,7 +13,7 @@ use crate::{ChangesetId, Checkpoint, Filter, LogEntry, Result, StreamId};
 /// Object-safe: use it as `Arc<dyn ChangesetLog>`.
 ///
 /// # Guarantees
-/// Each is a law in [`laws`](crate::laws):
+/// Each is a law in `laws`:
 /// - The order never changes once it was read.
 /// - No changeset ever appears before the [`next`](LogPage::next) of a page that was read.
 /// - The head is never before the [`next`](LogPage::next) of a page that was read, in whatever process.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A store in memory, for tests. Its content is lost when it is dropped; for all other uses choose
-/// [`sqlite::Store`](crate::sqlite::Store).
+/// `sqlite::Store`.
 ///
 /// It keeps idempotency keys for ever.
 pub struct Store {

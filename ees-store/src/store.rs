@@ -11,7 +11,7 @@ use crate::{
 /// Object-safe: use it as `Arc<dyn EventStore>`.
 ///
 /// # Guarantees
-/// Each is a law in [`laws`](crate::laws):
+/// Each is a law in `laws`:
 /// - An acknowledged commit is durable.
 /// - Of two commits with the same expectation, one wins.
 /// - The changesets and events of a stream are numbered from 1 without gaps.

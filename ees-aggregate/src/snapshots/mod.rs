@@ -6,8 +6,8 @@
 //! files whenever no process has them open.
 //!
 //! - [`memory::Snapshots`] is for tests, and for a process that loads the same streams repeatedly.
-//! - [`sqlite::Snapshots`] is a file, for an embedded store or a client of a remote one.
-//! - [`postgres::Snapshots`] is a table, in the store's database or any other.
+//! - `sqlite::Snapshots` is a file, for an embedded store or a client of a remote one.
+//! - `postgres::Snapshots` is a table, in the store's database or any other.
 //!
 //! Implement the trait [`Snapshots`] to store them elsewhere.
 

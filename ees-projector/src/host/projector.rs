@@ -7,6 +7,8 @@ use std::time::Duration;
 use ees_store::ChangesetLog;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+#[cfg(feature = "http")]
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
@@ -185,6 +187,15 @@ impl Running {
     /// Returns the handle to look at them and operate them.
     pub fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// Runs a task beside them. It should end when the future that it is given completes.
+    #[cfg(feature = "http")]
+    pub(crate) fn run<F>(&self, task: impl FnOnce(WaitForCancellationFutureOwned) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.tasks.spawn(task(self.stop.clone().cancelled_owned()));
     }
 
     /// Stops all of them after the current step, and waits for that.

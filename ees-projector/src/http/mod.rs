@@ -1,4 +1,7 @@
-//! Operating projections over HTTP: adds `/projections`, metrics and readiness to the store's API.
+//! Operating projections over HTTP.
+//!
+//! [`Running::serve`](crate::Running::serve) serves the projections of a process by themselves. Here is how to
+//! add `/projections`, metrics and readiness to a store's API:
 //!
 //! ```
 //! use ees_projector::{Projector, http};
@@ -17,6 +20,7 @@ mod health;
 mod metrics;
 mod operating;
 mod problem;
+mod serve;
 mod watching;
 
 use std::sync::Arc;

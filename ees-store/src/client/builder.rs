@@ -8,6 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect;
 
 use super::Client;
+use super::base_contract::StreamEnds;
 use super::retry::{OnRetry, Retry, RetryLimits};
 #[cfg(feature = "sigv4")]
 use super::sigv4::{Signer, is_api_gateway};
@@ -156,7 +157,7 @@ impl Builder {
         let transport = Transport::new(http, url, self.timeout, limits);
         #[cfg(feature = "sigv4")]
         let transport = transport.signed_by(signer);
-        Ok(Client { transport })
+        Ok(Client { transport, ends: StreamEnds::default() })
     }
 
     #[cfg(feature = "sigv4")]

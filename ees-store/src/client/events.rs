@@ -25,7 +25,10 @@ impl EventStore for Client {
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
         let answer = self.transport.send(Call::get(path_of(&query))).await?;
         let read: OfStream<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
-        let mut page = read.page(&query.stream_id);
+        let mut page = match read.page(&query.stream_id) {
+            Ok(page) => page,
+            Err(found) => self.base_server().of_stream(&query, found).await?,
+        };
         let fit = fitting(page.changesets.iter(), query.limit, query.max_bytes);
         if let Some(first_left) = page.changesets.get(fit) {
             page.next = Some(first_left.changeset_id);

@@ -54,7 +54,13 @@ impl ChangesetLog for Client {
     async fn head(&self) -> Result<LogHead> {
         // Nothing is that far: the page is empty and tells the head.
         let query = LogQuery::from(Checkpoint::MAX, 1);
-        Ok(self.read_once(&query, Duration::ZERO).await?.head)
+        let path = path_of(&query, Duration::ZERO);
+        let answer = self.transport.send(Call::get(path)).await?;
+        let read: OfLog<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
+        match read.page(query.from) {
+            Ok(page) => Ok(page.head),
+            Err(_) => self.base_server().head().await,
+        }
     }
 }
 
@@ -64,7 +70,11 @@ impl Client {
         let call = Call::get(path_of(query, wait)).waiting(wait);
         let answer = self.transport.send(call).await?;
         let read: OfLog<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
-        let mut page = read.page(query.from);
+        let next = read.next_checkpoint;
+        let mut page = match read.page(query.from) {
+            Ok(page) => page,
+            Err(found) => self.base_server().of_log(query, next, found, wait).await?,
+        };
         let fit = fitting(page.changesets.iter().map(|it| &it.changeset), query.limit, query.max_bytes);
         if let Some(first_left) = page.changesets.get(fit) {
             page.next = first_left.checkpoint;

@@ -3,7 +3,12 @@
 //! [`Client`] is an [`EventStore`](crate::EventStore) and a [`ChangesetLog`](crate::ChangesetLog) like the
 //! stores themselves. It keeps the same laws, except that it can't set the time of a commit: the server's
 //! clock does.
+//!
+//! It also reads from a server of another make that speaks the base contract, which tells neither times nor
+//! stream types: the times of changesets then begin in 1970. A stream whose beginning was not read costs
+//! further calls, which count its events. Commits are not protected against repetition there.
 
+mod base_contract;
 mod builder;
 mod call_error;
 mod events;
@@ -22,6 +27,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use base_contract::{BaseServer, StreamEnds};
 pub use builder::Builder;
 pub use call_error::{CallError, CallResult};
 pub use retry::Retry;
@@ -58,6 +64,7 @@ use crate::{Commit, Committed, Error, Result};
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,
+    ends: StreamEnds,
 }
 
 impl Client {
@@ -74,6 +81,10 @@ impl Client {
     /// Builds a client with an API key, or with other timeouts or retries than the default.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
+    }
+
+    fn base_server(&self) -> BaseServer<'_> {
+        BaseServer { transport: &self.transport, ends: &self.ends }
     }
 
     /// Returns how much the store holds, as far as the server has counted.

@@ -27,11 +27,15 @@ pub(super) struct OfStream<'a> {
     pub(super) last_checkpoint: Option<Checkpoint>,
 }
 
-impl OfStream<'_> {
-    pub(super) fn page(self, stream_id: &StreamId) -> StreamPage {
-        let changesets =
-            self.changesets.into_iter().map(|entry| entry.changeset(stream_id.clone())).collect();
-        StreamPage { changesets, next: self.next }
+impl<'a> OfStream<'a> {
+    /// The page, or what a server of the base contract tells.
+    pub(super) fn page(self, stream_id: &StreamId) -> Result<StreamPage, Vec<Unplaced<'a>>> {
+        let changesets: Result<_, _> =
+            self.changesets.iter().map(|entry| entry.changeset(stream_id.clone())).collect();
+        match changesets {
+            Ok(changesets) => Ok(StreamPage { changesets, next: self.next }),
+            Err(NoPosition) => Err(self.changesets.into_iter().map(Entry::unplaced).collect()),
+        }
     }
 }
 
@@ -40,29 +44,47 @@ impl OfStream<'_> {
 pub(super) struct OfLog<'a> {
     #[serde(borrow)]
     changesets: Vec<Placed<'a>>,
-    next_checkpoint: Checkpoint,
-    head: Checkpoint,
-    log_id: LogId,
-    incarnation: Uuid,
+    pub(super) next_checkpoint: Checkpoint,
+    head: Option<Checkpoint>,
+    log_id: Option<LogId>,
+    incarnation: Option<Uuid>,
 }
 
-impl OfLog<'_> {
-    pub(super) fn head(&self) -> LogHead {
-        LogHead { checkpoint: self.head, log_id: self.log_id, incarnation: self.incarnation }
-    }
+/// What a server of the base contract tells of a part of the log.
+pub(super) type BasePage<'a> = Vec<(Checkpoint, StreamId, Unplaced<'a>)>;
 
-    /// The page of a query that began at `from`.
-    pub(super) fn page(self, from: Checkpoint) -> LogPage {
-        let (head, next) = (self.head(), self.next_checkpoint);
-        LogPage::new(from, self.changesets.into_iter().map(Placed::indexed).collect(), next, head)
+impl<'a> OfLog<'a> {
+    /// The page of a query that began at `from`, or what a server of the base contract tells.
+    pub(super) fn page(self, from: Checkpoint) -> Result<LogPage, BasePage<'a>> {
+        let changesets: Result<_, _> = self.changesets.iter().map(Placed::entry).collect();
+        match (self.head, self.log_id, self.incarnation, changesets) {
+            (Some(checkpoint), Some(log_id), Some(incarnation), Ok(changesets)) => {
+                let head = LogHead { checkpoint, log_id, incarnation };
+                Ok(LogPage::new(from, changesets, self.next_checkpoint, head))
+            }
+            _ => Err(self.changesets.into_iter().map(Placed::unplaced).collect()),
+        }
     }
 }
+
+/// A changeset as the base contract has it.
+#[derive(Deserialize)]
+pub(super) struct Unplaced<'a> {
+    pub(super) changeset_id: ChangesetId,
+    #[serde(borrow)]
+    pub(super) events: &'a RawValue,
+    #[serde(borrow)]
+    pub(super) metadata: &'a RawValue,
+}
+
+/// The server tells no positions.
+struct NoPosition;
 
 #[derive(Deserialize)]
 struct Entry<'a> {
     changeset_id: ChangesetId,
-    first_event_id: EventId,
-    timestamp: Timestamp,
+    first_event_id: Option<EventId>,
+    timestamp: Option<Timestamp>,
     #[serde(borrow)]
     stream_type: Option<Name<'a>>,
     #[serde(borrow)]
@@ -73,26 +95,33 @@ struct Entry<'a> {
     quarantined: Option<Held>,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
     /// What the server has checked is not checked again: its answers are valid JSON without white space.
-    fn changeset(self, stream_id: StreamId) -> Changeset {
+    fn changeset(&self, stream_id: StreamId) -> Result<Changeset, NoPosition> {
+        let (Some(first_event_id), Some(timestamp)) = (self.first_event_id, self.timestamp) else {
+            return Err(NoPosition);
+        };
         let text = self.events.get();
         let count = self.event_count.unwrap_or_else(|| json::elements(text).count() as u64);
-        let events = match self.quarantined {
+        let events = match self.quarantined.clone() {
             Some(Held { reason, events, metadata }) => {
                 Events::quarantine(Quarantined::new(reason, events, metadata), count)
             }
             None => Events::stored(text, count),
         };
-        Changeset {
+        Ok(Changeset {
             stream_id,
             changeset_id: self.changeset_id,
-            first_event_id: self.first_event_id,
+            first_event_id,
             events,
             metadata: Json::stored(self.metadata.get()),
-            timestamp: self.timestamp,
-            stream_type: self.stream_type.map(|Name(name)| StreamType::stored(&name)),
-        }
+            timestamp,
+            stream_type: self.stream_type.as_ref().map(|Name(name)| StreamType::stored(name)),
+        })
+    }
+
+    fn unplaced(self) -> Unplaced<'a> {
+        Unplaced { changeset_id: self.changeset_id, events: self.events, metadata: self.metadata }
     }
 }
 
@@ -103,8 +132,8 @@ struct Placed<'a> {
     #[serde(borrow)]
     stream_id: Cow<'a, str>,
     changeset_id: ChangesetId,
-    first_event_id: EventId,
-    timestamp: Timestamp,
+    first_event_id: Option<EventId>,
+    timestamp: Option<Timestamp>,
     #[serde(borrow)]
     stream_type: Option<Name<'a>>,
     #[serde(borrow)]
@@ -116,26 +145,30 @@ struct Placed<'a> {
 }
 
 impl<'a> Placed<'a> {
-    fn indexed(self) -> LogEntry {
-        let entry: Entry<'a> = Entry {
+    fn entry(&self) -> Result<LogEntry, NoPosition> {
+        let entry = Entry {
             changeset_id: self.changeset_id,
             first_event_id: self.first_event_id,
             timestamp: self.timestamp,
-            stream_type: self.stream_type,
+            stream_type: self.stream_type.clone(),
             events: self.events,
             metadata: self.metadata,
             event_count: self.event_count,
-            quarantined: self.quarantined,
+            quarantined: self.quarantined.clone(),
         };
-        LogEntry {
-            checkpoint: self.checkpoint,
-            changeset: entry.changeset(StreamId::stored(&self.stream_id)),
-        }
+        let changeset = entry.changeset(StreamId::stored(&self.stream_id))?;
+        Ok(LogEntry { checkpoint: self.checkpoint, changeset })
+    }
+
+    fn unplaced(self) -> (Checkpoint, StreamId, Unplaced<'a>) {
+        let unplaced =
+            Unplaced { changeset_id: self.changeset_id, events: self.events, metadata: self.metadata };
+        (self.checkpoint, StreamId::stored(&self.stream_id), unplaced)
     }
 }
 
 /// A changeset that the store can't read.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Held {
     reason: String,
     events: String,
@@ -143,7 +176,7 @@ struct Held {
 }
 
 /// Borrowed where it can be, which serde does not do for a `Cow` within an `Option`.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// How many of the first changesets fit a page with these limits on their number and bytes; at least one.

@@ -80,7 +80,7 @@ const STREAMS_AT_ONCE: usize = 16;
 /// An event store in a DynamoDB table.
 ///
 /// Choose it for serverless applications on AWS, and for more writes than one database takes; on a machine of
-/// your own, [`sqlite`](crate::sqlite) and [`postgres`](crate::postgres) are faster and cheaper. Any number
+/// your own, `sqlite` and `postgres` are faster and cheaper. Any number
 /// of processes may use one table concurrently. [`create_table`] creates the table; [`adopt`] takes over one
 /// of another system.
 ///

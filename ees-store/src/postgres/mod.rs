@@ -49,7 +49,7 @@ use writer::Writer;
 /// An event store in a PostgreSQL database, in the schema `ees_store`. PostgreSQL 15 or later, encoding UTF8.
 ///
 /// Choose it for several machines, or if you run PostgreSQL already; on a single machine
-/// [`sqlite`](crate::sqlite) is simpler. Any number of processes may write to one log concurrently. Events
+/// `sqlite` is simpler. Any number of processes may write to one log concurrently. Events
 /// and metadata are stored as text, verbatim.
 ///
 /// # Guarantees

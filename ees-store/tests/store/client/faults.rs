@@ -1,10 +1,12 @@
 //! Broken connections, busy servers, and servers that are none.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ees_store::client::Client;
 use ees_store::{
-    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, LogQuery, StreamQuery, memory,
+    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, LogQuery, Refusal, StreamQuery,
+    memory,
 };
 use serde_json::Value;
 
@@ -111,7 +113,7 @@ async fn a_post_that_may_have_arrived_is_not_sent_again() {
         let proxy = Proxy::new(served.address, [turn]).await;
         let client = Client::new(&proxy.url()).unwrap();
         let error = client.post_json::<_, Value>("/streams/a", &Value::Null).await.unwrap_err();
-        assert!(matches!(error, Error::Unavailable(_)), "{error}");
+        assert!(matches!(error.error, Error::Unavailable(_)), "{error}");
         assert_eq!(proxy.requests(), 1);
     }
 }
@@ -123,7 +125,7 @@ async fn a_server_that_is_down_is_named() {
     for error in [
         client.commit(commit()).await.unwrap_err(),
         client.head().await.unwrap_err(),
-        client.post_json::<_, Value>("/x", &Value::Null).await.unwrap_err(),
+        client.post_json::<_, Value>("/x", &Value::Null).await.unwrap_err().into(),
     ] {
         assert!(
             matches!(&error, Error::Unavailable(why) if why.contains(&url) && why.contains("refused")),
@@ -140,7 +142,10 @@ async fn a_server_that_does_not_answer_is_given_up_in_time() {
     let timeout = Duration::from_millis(100);
     let client = Client::builder(&proxy.url()).timeout(timeout).retries(0).build().unwrap();
     let error = client.version().await.unwrap_err();
-    assert!(matches!(&error, Error::Unavailable(why) if why.contains("no answer within 100ms")), "{error}");
+    assert!(
+        matches!(&error.error, Error::Unavailable(why) if why.contains("no answer within 100ms")),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -165,4 +170,36 @@ async fn a_server_of_something_else_is_noticed() {
     );
     let error = client.commit(commit()).await.unwrap_err();
     assert!(matches!(&error, Error::InvalidRequest(why) if why.contains("301")), "{error}");
+}
+
+#[tokio::test]
+async fn each_retry_is_reported_until_the_time_for_retries_is_over() {
+    let url = nowhere().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let limit = Duration::from_millis(1_500);
+    let builder = Client::builder(&url).retries(usize::MAX).retry_for(limit);
+    let reported = seen.clone();
+    let builder = builder.on_retry(move |retry| {
+        assert!(retry.why.contains("refused") && retry.elapsed + retry.pause <= limit, "{retry:?}");
+        reported.lock().unwrap().push(retry.elapsed);
+    });
+    let started = Instant::now();
+    let error = builder.build().unwrap().version().await.unwrap_err();
+    assert!(error.error.is_transient() && error.body.is_none(), "{error}");
+    assert!(started.elapsed() < limit + Duration::from_secs(1));
+    let seen = seen.lock().unwrap();
+    assert!(!seen.is_empty() && seen.is_sorted(), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_the_whole_answer() {
+    let served = Served::new().await;
+    let client = Client::new(&served.url()).unwrap();
+    client.commit(commit()).await.unwrap();
+    let refused = client.try_commit(&commit()).await.unwrap_err();
+    assert!(matches!(refused.error, Error::Refused(Refusal::Conflict { .. })), "{refused}");
+    let body: Value = refused.body.unwrap().read().unwrap();
+    assert_eq!(body["forthcoming_changesets"][0]["changeset_id"], 1);
+    let missing = client.get_json::<Value>("/streams/none/events").await.unwrap_err();
+    assert_eq!(missing.body.unwrap().read::<Value>().unwrap()["stream_id"], "none");
 }

@@ -1,5 +1,6 @@
 //! The HTTP client, against real servers and broken connections.
 
+mod base_contract;
 mod faults;
 mod laws;
 mod proxy;

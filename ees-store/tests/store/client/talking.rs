@@ -45,7 +45,7 @@ async fn the_rest_of_the_api_is_within_reach() {
     let page: Value = client.get_json("/changesets?limit=1").await.unwrap();
     assert_eq!(page["next_checkpoint"], 1);
     let nowhere = client.get_json::<Value>("/nowhere").await.unwrap_err();
-    assert!(matches!(&nowhere, Error::InvalidRequest(why) if why == "Invalid endpoint"), "{nowhere}");
+    assert!(matches!(&nowhere.error, Error::InvalidRequest(why) if why == "Invalid endpoint"), "{nowhere}");
 }
 
 #[tokio::test]
