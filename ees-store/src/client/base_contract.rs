@@ -45,7 +45,7 @@ impl StreamEnds {
         if ends.len() >= STREAMS_MAX {
             ends.clear();
         }
-        let next = changeset.first_event_id.plus(changeset.numbered_events().count() as u64);
+        let next = changeset.first_event_id.plus(changeset.events.count());
         ends.insert(changeset.stream_id.clone(), (changeset.changeset_id, next));
     }
 }

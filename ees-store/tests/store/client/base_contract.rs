@@ -42,7 +42,7 @@ async fn served() -> (Arc<memory::Store>, Client) {
 
 /// What the base contract tells of a changeset, and what follows from it.
 fn told(it: &Changeset) -> (String, u64, u64, String, String) {
-    let events = it.events.as_json().to_string();
+    let events = it.events.as_stored().to_owned();
     let (id, first) = (it.changeset_id.get(), it.first_event_id.get());
     (it.stream_id.to_string(), id, first, events, it.metadata.to_string())
 }
