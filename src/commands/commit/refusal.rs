@@ -75,7 +75,7 @@ async fn tail(client: &Client, commit: &Commit, error: &CallError) -> Option<Tai
     let from_there = StreamQuery::changesets(commit.stream_id.clone(), listed, None);
     let page = client.read_stream(from_there).await.ok()?;
     let last = page.changesets.last()?;
-    let events = u64::try_from(last.numbered_events().count()).ok()?;
+    let events = last.events.count();
     Some(Tail {
         changeset: last.changeset_id,
         event: EventId::new((last.first_event_id.get() + events).saturating_sub(1)),
