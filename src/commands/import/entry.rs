@@ -17,11 +17,11 @@ struct Wire {
     events: Json,
     metadata: Option<Json>,
     stream_type: Option<StreamType>,
+    /// An export has it. It is checked, so that a line that is missing, doubled or moved is noticed.
+    changeset_id: Option<ChangesetId>,
     // An export has these too. They are ignored: the store assigns new ones.
     #[serde(default, rename = "checkpoint")]
     _checkpoint: IgnoredAny,
-    #[serde(default, rename = "changeset_id")]
-    _changeset_id: IgnoredAny,
     #[serde(default, rename = "first_event_id")]
     _first_event_id: IgnoredAny,
     #[serde(default, rename = "timestamp")]
@@ -36,6 +36,8 @@ pub(super) struct Entry {
     commit: Commit,
     /// The expectation in the line itself.
     expected: Option<ChangesetId>,
+    /// The changeset that the line was when it was exported.
+    exported: Option<ChangesetId>,
 }
 
 impl Entry {
@@ -57,7 +59,7 @@ impl Entry {
             commit = commit.with_metadata(metadata)?;
         }
         commit.stream_type = wire.stream_type;
-        Ok(Self { commit, expected: wire.expected_last_changeset })
+        Ok(Self { commit, expected: wire.expected_last_changeset, exported: wire.changeset_id })
     }
 
     pub(super) fn stream_id(&self) -> &StreamId {
@@ -71,14 +73,38 @@ impl Entry {
     /// The commit of the stream's line number `ordinal`. The line before became the changeset `last`.
     pub(super) fn commit(self, ordinal: u64, last: ChangesetId) -> Outcome<Commit> {
         let key = self.key(ordinal).parse::<IdempotencyKey>().map_err(Failure::bad_input)?;
-        let expectation = Expectation::LastChangeset(self.expected.unwrap_or(last));
+        let follows = self.follows(ordinal, last)?;
+        let expectation = Expectation::LastChangeset(follows);
         Ok(self.commit.expecting(expectation).with_idempotency_key(key))
+    }
+
+    /// The changeset that the line must follow.
+    fn follows(&self, ordinal: u64, last: ChangesetId) -> Outcome<ChangesetId> {
+        let before = self.exported.map(|id| ChangesetId::new(id.get().saturating_sub(1)));
+        match (self.expected, before) {
+            (expected, None) => Ok(expected.unwrap_or(last)),
+            // The first line of a stream tells where the export of the stream begins.
+            (None, Some(before)) if ordinal == 1 => Ok(before),
+            (expected, Some(before)) => {
+                let follows = expected.unwrap_or(last);
+                if before == follows && self.exported.is_some_and(|id| id.get() > 0) {
+                    return Ok(follows);
+                }
+                Err(Failure::bad_input(format!(
+                    "the line is changeset {} of stream \"{}\", and follows changeset {follows}: lines are \
+                     missing, doubled or out of order. Export the log again; or leave out \"changeset_id\" to \
+                     commit the lines as new changesets, one after the other",
+                    before.next(),
+                    self.commit.stream_id,
+                )))
+            }
+        }
     }
 
     /// Deterministic: the same line gets the same key in every run. Different lines get different keys, even
     /// if they differ only in their expectation.
     fn key(&self, ordinal: u64) -> String {
-        let Self { commit, expected } = self;
+        let Self { commit, expected, .. } = self;
         let expected = expected.map(|id| format!("\"expected_last_changeset\":{id},")).unwrap_or_default();
         let hash = Sha256::new_with_prefix(commit.stream_id.as_str())
             .chain_update([0])
@@ -130,6 +156,20 @@ mod tests {
         let last = |id| Expectation::LastChangeset(ChangesetId::new(id));
         assert_eq!(expectation(r#"{"stream_id":"a","events":[1]}"#), last(2));
         assert_eq!(expectation(r#"{"stream_id":"a","events":[1],"expected_last_changeset":7}"#), last(7));
+    }
+
+    #[test]
+    fn lines_of_an_export_that_are_missing_doubled_or_moved_are_refused() {
+        let line =
+            |id: u64| parse(&format!(r#"{{"stream_id":"a","events":[1],"changeset_id":{id}}}"#)).unwrap();
+        let follows =
+            |id, ordinal, last| line(id).follows(ordinal, ChangesetId::new(last)).map(ChangesetId::get);
+        assert_eq!(follows(1, 1, 0).ok(), Some(0));
+        assert_eq!(follows(5, 1, 0).ok(), Some(4), "the export begins in the middle of the stream");
+        assert_eq!(follows(3, 3, 2).ok(), Some(2));
+        for (id, ordinal, last) in [(2, 3, 2), (4, 3, 2), (1, 3, 2), (0, 2, 0)] {
+            assert!(follows(id, ordinal, last).is_err(), "{id} after {last}");
+        }
     }
 
     #[test]

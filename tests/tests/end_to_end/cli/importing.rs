@@ -145,3 +145,17 @@ fn a_byte_order_mark_at_the_start_is_skipped() {
     let said = world.run(&["import", file.to_str().unwrap()]).ok();
     assert!(said.starts_with("1 changeset imported, "), "{said}");
 }
+
+#[test]
+fn a_changed_export_is_refused_at_the_line_that_does_not_follow() {
+    let line = |id: u64| json!({"stream_id": "a", "events": [id], "changeset_id": id}).to_string();
+    for (ids, stored) in [(&[1, 2, 2, 3][..], 2), (&[1, 3], 1), (&[1, 3, 2], 1)] {
+        let world = World::new();
+        let lines: Vec<_> = ids.iter().map(|id| line(*id)).collect();
+        let file = world.file("export.jsonl", &lines.join("\n"));
+        let said = world.run(&["import", file.to_str().unwrap()]).failed(3);
+        let at = format!("export.jsonl:{}: ", stored + 1);
+        assert!(said.contains(&at) && said.contains("missing, doubled or out of order"), "{said}");
+        assert_eq!(world.run(&["read", "a", "--json"]).json().len(), stored, "{ids:?}");
+    }
+}
