@@ -20,7 +20,10 @@ fn migrator() -> Migrator {
     let step = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    let mut migrator = Migrator::with_migrations(vec![step(1, "log", include_str!("0001_log.sql"))]);
+    let mut migrator = Migrator::with_migrations(vec![
+        step(1, "log", include_str!("0001_log.sql")),
+        step(2, "times", include_str!("0002_times.sql")),
+    ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees_store");
     // Its own lock belongs to a session, and a pooling proxy may give every statement another one.
