@@ -159,3 +159,25 @@ async fn a_proxy_that_pools_transactions_does_no_harm() {
         worker.shut_down().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_cancelled_while_it_begins_is_left_to_nobody() {
+    let bank = Bank::new().await;
+    let database = Database::connect(bank.url()).await.unwrap();
+    let pool = database.pool();
+    let cancelling = (0..8).map(|_| async move {
+        for _ in 0..40 {
+            let patience = Duration::from_micros(fastrand::u64(1..2_000));
+            let _ = tokio::time::timeout(patience, pool.begin_with("BEGIN READ ONLY")).await;
+        }
+    });
+    futures::future::join_all(cancelling).await;
+    // Whatever connection it gets, a step can write.
+    let steps = (0..10).map(|_| async {
+        let mut tx = pool.begin_with("BEGIN READ WRITE").await.unwrap();
+        let how: String = sqlx::query_scalar("SHOW transaction_read_only").fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(how, "off");
+        tx.commit().await.unwrap();
+    });
+    futures::future::join_all(steps).await;
+}
