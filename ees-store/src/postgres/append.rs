@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Postgres, Row};
+use sqlx::{AssertSqlSafe, Postgres, Row};
 
 use super::batch::{Batch, Place, Waiting};
-use super::sql::{signed, unsigned};
+use super::sql::{NOW, signed, unsigned};
 use crate::decide::{Refusal, Tail};
 use crate::{ChangesetId, Checkpoint, Committed, EventId, Expectation, StreamType, Timestamp};
 
@@ -43,7 +43,8 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
     let keyed = batch.jobs.iter().any(|job| job.digest().is_some());
     let keys: Vec<Option<[u8; 32]>> =
         if keyed { batch.jobs.iter().map(|job| job.digest()).collect() } else { Vec::new() };
-    sqlx::query("SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
+    let parameters = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13";
+    sqlx::query(AssertSqlSafe(format!("SELECT * FROM ees_store.append({parameters}, {NOW})")))
         .bind(streams)
         .bind(expected)
         .bind(by_event)
@@ -57,7 +58,6 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
         .bind(metadata)
         .bind(keys)
         .bind(batch.all_or_none)
-        .bind(Timestamp::now().as_micros())
 }
 
 /// The commit of a batch that needs no more than the short way: for one writer, half of the time its server

@@ -1,6 +1,6 @@
 //! Reads, on connections of their own: each sees the last committed state and never waits for the writer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -23,13 +23,21 @@ const OVERHEAD_BYTES: usize = 256;
 /// Connections that read, opened as they are needed.
 pub(super) struct Readers {
     path: PathBuf,
+    open: fn(&Path) -> Result<Connection>,
     idle: Arc<Mutex<Vec<Connection>>>,
     turns: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf, at_once: usize) -> Self {
-        Self { path, idle: Arc::default(), turns: Arc::new(Semaphore::new(at_once.max(1))) }
+        let turns = Arc::new(Semaphore::new(at_once.max(1)));
+        Self { path, open: schema::open_reader, idle: Arc::default(), turns }
+    }
+
+    /// One connection, where there is room for no other.
+    pub(super) fn alone(path: PathBuf, connection: Connection) -> Self {
+        let idle = Arc::new(Mutex::new(vec![connection]));
+        Self { path, open: schema::open_alone, idle, turns: Arc::new(Semaphore::new(1)) }
     }
 
     /// Runs a read on a thread where blocking is allowed.
@@ -40,12 +48,12 @@ impl Readers {
         let gone = || Error::Unavailable("it is shutting down".to_owned());
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| gone())?;
         let idle = self.idle.clone();
-        let path = self.path.clone();
+        let (path, open) = (self.path.clone(), self.open);
         let work = move || {
             // Kept by the work itself: who asked may have gone, and the read still runs.
             let _turn = turn;
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
+            let connection = kept.map_or_else(|| open(&path), Ok)?;
             let result = read(&connection);
             // A connection that failed may be why; the next read opens another.
             if !matches!(result, Err(Failure::Sqlite(_))) {
