@@ -13,7 +13,7 @@ use ees_store::{ChangesetLog, EventStore, memory, sqlite};
 use crate::data_folder;
 #[cfg(feature = "dynamodb")]
 use crate::dynamodb_table::DynamoDbTable;
-use crate::exit::{Failure, Outcome};
+use crate::exit::Outcome;
 use crate::retention::Retention;
 
 /// A kind of store and its address.

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::error::at_path;
-use super::file::{beside, check_not_lost, failed, for_its_owner};
+use super::file::{beside, check_not_lost, failed, for_its_owner, resolve};
 use super::schema;
 use crate::{Error, Result};
 
@@ -27,6 +27,7 @@ pub fn backup(log: &Path, target: &Path) -> Result<()> {
     if !log.exists() {
         return Err(Error::InvalidRequest(format!("there is no log at {}", log.display())));
     }
+    let log = &resolve(log)?;
     check_not_lost(log)?;
     let connection = schema::open_reader(log)?;
     schema::log_id(&connection, log)?;

@@ -109,7 +109,8 @@ impl OpenFiles {
                 Err(error) => return Err(failed(&path, error)),
             }
         }
-        Ok(Self { files, log_bytes: AtomicU64::new(0) })
+        let bytes = fs::metadata(log).map_err(|error| failed(log, error))?.len();
+        Ok(Self { files, log_bytes: AtomicU64::new(bytes) })
     }
 
     /// Fails when somebody has taken a file away: what is written now would be lost with it.

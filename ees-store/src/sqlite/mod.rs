@@ -102,7 +102,7 @@ impl Store {
     fn writing(path: PathBuf, lock: Lock, connection: Connection, options: Options) -> Result<Self> {
         let log_id = schema::log_id(&connection, &path)?;
         let files = Arc::new(OpenFiles::of(&path)?);
-        let readers = Readers::new(path.clone(), options.readers);
+        let readers = Readers::new(path.clone(), files.clone(), options.readers);
         let writer = Writer::start(connection, lock, files.clone(), &path, options)?;
         let head = Head::new(log_id, writer.written(), Some(files));
         Ok(Self { readers, writer, head, limit_bytes: options.limit_bytes })

@@ -248,6 +248,9 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
             assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains(name)), "{name}: {told:?}");
         }
         assert!(store.head().await.is_err());
+        // Nothing was read before, so a read needs a connection: none leads to other files.
+        let told = store.read(LogQuery::from(Checkpoint::START, 10)).await;
+        assert!(told.is_err(), "{name}: {told:?}");
     }
 }
 
