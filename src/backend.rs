@@ -10,6 +10,7 @@ use ees_store::dynamodb;
 use ees_store::postgres;
 use ees_store::{ChangesetLog, EventStore, memory, sqlite};
 
+use crate::data_folder;
 #[cfg(feature = "dynamodb")]
 use crate::dynamodb_table::DynamoDbTable;
 use crate::exit::{Failure, Outcome};
@@ -47,7 +48,7 @@ impl Backend {
     pub(crate) async fn open(&self, Retention { keep_keys }: Retention) -> Outcome<Opened> {
         match self {
             Self::Sqlite(path) => {
-                create_folder(path.parent().unwrap_or(Path::new("")))?;
+                data_folder::create(path.parent().unwrap_or(Path::new("")))?;
                 let options = sqlite::Options { keep_keys, ..sqlite::Options::default() };
                 Ok(Opened::of(sqlite::Store::open_with(path, options)?))
             }
@@ -76,18 +77,6 @@ impl Backend {
             Self::Memory => Ok(Opened::of(memory::Store::new())),
         }
     }
-}
-
-pub(crate) fn create_folder(folder: &Path) -> Outcome {
-    if folder.as_os_str().is_empty() {
-        return Ok(());
-    }
-    if folder.is_file() {
-        let message = format!("{} is a file, and a folder is needed", folder.display());
-        let hint = "the log is in FOLDER/log.db; `--store sqlite:FILE` opens a log of another name";
-        return Err(Failure::usage(message).with_hint(hint));
-    }
-    std::fs::create_dir_all(folder).map_err(|e| Failure::file(folder.display(), &e))
 }
 
 impl FromStr for Backend {

@@ -8,6 +8,7 @@ mod backend;
 mod changeset;
 mod commands;
 mod config;
+mod data_folder;
 #[cfg(feature = "dynamodb")]
 mod dynamodb_table;
 mod exit;

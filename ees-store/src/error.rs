@@ -25,8 +25,8 @@ pub enum Error {
     /// The store has reached its limit of concurrent work. Retry later.
     #[error("the store is overloaded; try again in a moment")]
     Overloaded,
-    /// The store can't be reached, or is shutting down. It is unknown whether a commit was stored: retry it
-    /// with the same idempotency key.
+    /// The store can't be reached, can't take anything (a full disk, a lock that another program holds), or is
+    /// shutting down. It is unknown whether a commit was stored: retry it with the same idempotency key.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
     /// A server refused a call to another endpoint than the store's, such as one that operates a projection.
@@ -54,6 +54,19 @@ pub enum Error {
         /// The process that has it open, if known: ` by process 42`.
         by: String,
     },
+    /// The log's file is missing or empty, but its last commits are there, in the file beside it. Nothing was
+    /// changed.
+    #[error(
+        "{path} is missing or empty, but {beside} holds commits of that log, and they would be lost; copy \
+         {beside} to a safe place, then put {path} back or restore a backup; to begin a new log, move {beside} \
+         away"
+    )]
+    LogMissing {
+        /// The log's file.
+        path: PathBuf,
+        /// The file that holds commits.
+        beside: PathBuf,
+    },
     /// The file was written by a newer version of ees. Upgrade this program.
     #[error("{path} was written by a newer version of ees; use that version or a later one")]
     NewerVersion {
@@ -68,7 +81,7 @@ pub enum Error {
         /// What was found.
         detail: String,
     },
-    /// The underlying storage failed: a full disk, a missing permission, a lost connection.
+    /// The underlying storage failed: a missing permission, a wrong password, an error that has no other kind.
     #[error("the storage failed: {detail}")]
     Storage {
         /// What the store was doing, and what went wrong.
@@ -92,6 +105,7 @@ impl Error {
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Forbidden(_) => "FORBIDDEN",
             Self::AlreadyOpen { .. } => "ALREADY_OPEN",
+            Self::LogMissing { .. } => "LOG_MISSING",
             Self::NewerVersion { .. } => "NEWER_VERSION",
             Self::Damaged { .. } => "DAMAGED",
             Self::Storage { .. } => "STORAGE",

@@ -82,6 +82,8 @@ pub mod event;
 mod filter;
 mod id;
 pub mod json;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod key_ages;
 mod log;
 pub mod pages;
 pub mod publish;

@@ -4,9 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use jiff::fmt::temporal::Pieces;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A time in whole microseconds, UTC.
+/// A time in whole microseconds, UTC, of a year from 1 to 9999.
 ///
 /// Displayed as RFC 3339 with six fractional digits, identically on every backend:
 /// `2026-11-21T09:30:00.000001Z`.
@@ -41,10 +44,10 @@ impl Timestamp {
         text.parse().or_else(|error| format!("{text}Z").parse().map_err(|_| error))
     }
 
-    /// The earliest and the latest moment: the years -9999 and 9999.
-    const RANGE: (i64, i64) = (-377_705_023_201_000_000, 253_402_207_199_999_999);
+    /// The earliest and the latest moment: 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z.
+    const RANGE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
-    /// The time this many microseconds after 1970-01-01T00:00:00Z, clamped to the years -9999 to 9999.
+    /// The time this many microseconds after 1970-01-01T00:00:00Z, clamped to the years 1 to 9999.
     pub const fn from_micros(micros: i64) -> Self {
         let (earliest, latest) = Self::RANGE;
         if micros < earliest {
@@ -74,26 +77,38 @@ impl Timestamp {
     }
 }
 
+/// Where microseconds are counted from. With dates, and not with jiff's own moments: those end before the year
+/// 9999 does, so that they have a date in every time zone.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(moment) => write!(f, "{moment:.6}"),
+        match EPOCH.checked_add(SignedDuration::from_micros(self.0)) {
+            Ok(moment) => write!(f, "{moment:.6}Z"),
             Err(_) => write!(f, "{}us", self.0),
         }
     }
 }
 
-/// A text that is not an RFC 3339 time.
+/// A text that is not an RFC 3339 time, or is one of another year than 1 to 9999.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an RFC 3339 time such as 2026-11-21T09:30:00.000001Z")]
+#[error("{0:?} is not an RFC 3339 time such as 2026-11-21T09:30:00.000001Z, of a year from 0001 to 9999")]
 pub struct InvalidTimestamp(String);
 
 impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        let moment: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp(text.to_owned()))?;
-        Ok(Self(moment.as_microsecond()))
+        let (earliest, latest) = Self::RANGE;
+        let micros = micros(text).filter(|micros| (earliest..=latest).contains(micros));
+        micros.map(Self).ok_or_else(|| InvalidTimestamp(text.to_owned()))
     }
+}
+
+fn micros(text: &str) -> Option<i64> {
+    let pieces = Pieces::parse(text).ok()?;
+    let moment = pieces.date().to_datetime(pieces.time()?);
+    let offset = SignedDuration::from_secs(pieces.to_numeric_offset()?.seconds().into());
+    i64::try_from((moment.duration_since(EPOCH) - offset).as_micros()).ok()
 }
 
 impl Serialize for Timestamp {
@@ -118,6 +133,37 @@ mod tests {
         for micros in [i64::MIN, i64::MAX, 1_795_253_400_000_000_000] {
             let time = Timestamp::from_micros(micros);
             assert_eq!(time.to_string().parse(), Ok(time));
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_moment_are_read_and_none_beyond() {
+        let (earliest, latest) = Timestamp::RANGE;
+        for (text, micros) in [
+            ("0001-01-01T00:00:00Z", earliest),
+            ("0001-01-01T02:00:00+02:00", earliest),
+            ("9999-12-31T23:59:59Z", latest - 999_999),
+            ("9999-12-31T23:59:59.999999Z", latest),
+            ("9999-12-31T21:59:59.999999-02:00", latest),
+        ] {
+            assert_eq!(text.parse(), Ok(Timestamp(micros)), "{text}");
+            assert_eq!(Timestamp(micros).to_string().parse(), Ok(Timestamp(micros)), "{text}");
+        }
+        assert_eq!(Timestamp(earliest).to_string(), "0001-01-01T00:00:00.000000Z");
+        assert_eq!(Timestamp(latest).to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp(latest).next(), Timestamp(latest));
+        for text in [
+            "0001-01-01T00:00:00+00:01",
+            "0000-12-31T23:59:59Z",
+            "-000001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-00:01",
+            "10000-01-01T00:00:00Z",
+            "+010000-01-01T00:00:00Z",
+            "2021-04-05",
+            "2021-04-05T06:07:08",
+        ] {
+            let error = text.parse::<Timestamp>().unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("9999"), "{error}");
         }
     }
 

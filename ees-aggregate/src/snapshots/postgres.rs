@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ees_store::ChangesetId;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Postgres, Transaction};
+use sqlx::{ConnectOptions, Postgres, Row, Transaction};
 
 use super::{BoxError, Key, Snapshot};
 
@@ -66,6 +66,14 @@ impl Snapshots {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(Duration::from_secs(5))
+            // A caller that is cancelled while it begins a transaction leaves it open, and the driver does not
+            // know of it. Within a transaction its time is that of an earlier statement.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    let is_alone = sqlx::raw_sql("SELECT transaction_timestamp() = statement_timestamp()");
+                    is_alone.fetch_one(connection).await?.try_get(0)
+                })
+            })
             .connect_with(options)
             .await?;
         let snapshots = Self { pool, begin: if pooled { BEGIN_POOLED } else { BEGIN } };

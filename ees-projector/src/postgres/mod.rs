@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
 use crate::database;
 use crate::error::BoxError;
@@ -150,7 +150,7 @@ impl Database {
             .before_acquire(|connection, meta| {
                 Box::pin(async move { Ok(meta.idle_for < IDLE_MAX || answers(connection).await) })
             })
-            .after_release(|connection, _| Box::pin(async move { Ok(answers(connection).await) }))
+            .after_release(|connection, _| Box::pin(async move { Ok(is_idle(connection).await) }))
             .connect_lazy_with(server);
         Ok(Self { pool, worker: worker_id().into(), begin })
     }
@@ -160,6 +160,16 @@ impl Database {
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
+}
+
+/// Whether the connection works and is in no transaction, so that others can have it. A caller that is cancelled
+/// while it begins one leaves it open, and the driver does not know of it: in the next hands it would refuse to
+/// begin, or be read-only.
+async fn is_idle(connection: &mut PgConnection) -> bool {
+    // Within a transaction its time is that of an earlier statement, or no statement is answered at all.
+    let is_alone = sqlx::raw_sql("SELECT transaction_timestamp() = statement_timestamp()");
+    let answer = tokio::time::timeout(ANSWER_MAX, is_alone.fetch_one(connection)).await;
+    answer.is_ok_and(|row| row.and_then(|row| row.try_get(0)).unwrap_or(false))
 }
 
 /// Whether the connection still works. Its last query may have been abandoned; the driver alone would wait

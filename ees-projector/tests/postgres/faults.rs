@@ -7,6 +7,8 @@ use ees_projector::postgres::Database;
 use ees_projector::{Projector, Running, Settings, SideBySide, StandbyRole, State};
 use ees_store::{ChangesetLog, memory};
 use ees_test_postgres::{Bouncer, Server};
+use futures::FutureExt;
+use futures::future::join_all;
 use sqlx::Connection;
 
 use crate::support::{Balances, Bank, LONG, append, hasty, status_of, until};
@@ -157,5 +159,26 @@ async fn a_proxy_that_pools_transactions_does_no_harm() {
     assert_eq!(bank.total(&bank.connect().await).await, 202);
     for worker in workers {
         worker.shut_down().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_cancelled_while_it_begins_is_left_to_nobody() {
+    let bank = Bank::new().await;
+    let database = bank.connect().await;
+    let pool = database.pool();
+    let cancelling = (0..8).map(|_| async move {
+        for _ in 0..20 {
+            let mut connection = pool.acquire().await.unwrap();
+            // Sent, and not waited for.
+            assert!(connection.begin_with("BEGIN READ ONLY").now_or_never().is_none());
+        }
+    });
+    join_all(cancelling).await;
+    let connections = join_all((0..8).map(|_| async { pool.acquire().await.unwrap() })).await;
+    for mut connection in connections {
+        let how = sqlx::query_scalar("SHOW transaction_read_only").fetch_one(&mut *connection);
+        let how: String = how.await.unwrap();
+        assert_eq!(how, "off", "it is in no transaction of another one");
     }
 }

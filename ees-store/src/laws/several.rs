@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::FutureExt;
 
 use super::Subject;
-use super::racing::{TOTAL, WRITERS, follow, follow_in_turn, write};
+use super::racing::{TOTAL, WRITERS, few_writers, follow, follow_in_turn, write};
 use super::steps::{
     PROMPT, WAIT, append, append_many, commit_after, first, prompt, race, refused, stream, whole_log,
     whole_stream,
@@ -91,12 +91,14 @@ pub async fn an_answered_commit_can_be_read_on_another_store_at_once<S: Subject>
 pub async fn no_page_ends_behind_its_head_whichever_store_is_asked<S: Subject>() {
     let Some((one, two)) = two::<S>().await else { return };
     let stores = [one.store(), two.store()];
-    let writers = (0..WRITERS).map(|writer| {
+    let (writers, total) = few_writers::<S>();
+    let writers = (0..writers).map(|writer| {
         let store = stores[usize::try_from(writer).unwrap() % stores.len()].clone();
         write(store, writer).boxed()
     });
-    let readers = [0, 2]
-        .map(|millis| follow_in_turn(vec![one.log(), two.log()], Duration::from_millis(millis)).boxed());
+    let readers = [0, 2].map(|millis| {
+        follow_in_turn(vec![one.log(), two.log()], Duration::from_millis(millis), total).boxed()
+    });
     race(writers.chain(readers)).await;
 }
 

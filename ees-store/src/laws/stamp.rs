@@ -111,6 +111,7 @@ macro_rules! store_laws {
                 times_ascend_within_a_stream
                 a_given_time_is_kept_or_refused
                 a_clock_that_went_back_does_not_turn_a_stream_round
+                the_first_and_the_last_moment_are_kept
             }
             types {
                 a_stream_keeps_the_type_of_its_first_commit

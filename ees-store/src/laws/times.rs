@@ -86,3 +86,27 @@ pub async fn a_clock_that_went_back_does_not_turn_a_stream_round<S: Subject>() {
     assert_eq!(of_a, [ahead, ahead + 1]);
     assert!(whole_stream(&store, "b").await[0].timestamp.as_micros() < ahead);
 }
+
+/// The first and the last moment that can be written, which users take for "never" and "for ever", are times
+/// like others.
+pub async fn the_first_and_the_last_moment_are_kept<S: Subject>() {
+    if !S::CAPABILITIES.keeps_given_times {
+        return a_given_time_is_kept_or_refused::<S>().await;
+    }
+    let subject = S::new().await;
+    let store = subject.store();
+    let moments =
+        ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.000000Z", "9999-12-31T23:59:59.999999Z"];
+    for (last, text) in (0..).zip(moments) {
+        let given = text.parse().unwrap();
+        store.commit(commit_after("a", last, "[1]").with_recorded_at(given)).await.unwrap();
+        let beside = first(&format!("b{last}"), "[1]").with_idempotency_key("key".parse().unwrap());
+        store.commit(beside.with_recorded_at(given)).await.unwrap();
+    }
+    let log = whole_log(&subject.log(), 2 * moments.len()).await;
+    for it in log {
+        let at =
+            it.stream_id.as_str().strip_prefix('b').map_or(it.changeset_id.get() - 1, |n| n.parse().unwrap());
+        assert_eq!(it.timestamp.to_string(), moments[usize::try_from(at).unwrap()], "{}", it.stream_id);
+    }
+}

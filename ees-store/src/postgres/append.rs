@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{Postgres, Row};
+use sqlx::{AssertSqlSafe, Postgres, Row};
 
 use super::batch::{Batch, Place, Waiting};
-use super::sql::{signed, unsigned};
+use super::sql::{NOW, signed, unsigned};
 use crate::decide::{Refusal, Tail};
 use crate::quarantine::checksum;
 use crate::{ChangesetId, Checkpoint, Commit, Committed, EventId, Expectation, StreamType, Timestamp};
@@ -45,9 +45,8 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
     let keyed = batch.jobs.iter().any(|job| job.digest().is_some());
     let keys: Vec<Option<[u8; 32]>> =
         if keyed { batch.jobs.iter().map(|job| job.digest()).collect() } else { Vec::new() };
-    let append =
-        "SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-    sqlx::query(append)
+    let parameters = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14";
+    sqlx::query(AssertSqlSafe(format!("SELECT * FROM ees_store.append({parameters}, {NOW})")))
         .bind(streams)
         .bind(expected)
         .bind(by_event)
@@ -62,7 +61,6 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
         .bind(checksums)
         .bind(keys)
         .bind(batch.all_or_none)
-        .bind(Timestamp::now().as_micros())
 }
 
 /// The commit of a batch that needs no more than the short way: for one writer, half of the time its server

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Options {
     /// The maximum size of events and metadata in one changeset, in bytes. Default: 1 MiB.
     pub limit_bytes: usize,
-    /// The minimum time that idempotency keys are kept. Default: 7 days.
+    /// The minimum time that idempotency keys are kept, by the database's clock. Default: 7 days.
     pub keep_keys: Duration,
     /// The maximum number of connections that read. Default: 8. Three more write, listen and notify.
     pub readers: u32,

@@ -22,7 +22,8 @@ fn migrator() -> Migrator {
     };
     let mut migrator = Migrator::with_migrations(vec![
         step(1, "log", include_str!("0001_log.sql")),
-        step(2, "checksums", include_str!("0002_checksums.sql")),
+        step(2, "times", include_str!("0002_times.sql")),
+        step(3, "checksums", include_str!("0003_checksums.sql")),
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees_store");

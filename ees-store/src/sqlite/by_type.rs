@@ -80,12 +80,12 @@ pub(super) fn page(connection: &Connection, query: &TypeQuery) -> Result<TypePag
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::{Durability, schema};
+    use crate::sqlite::{Options, schema};
 
     #[test]
     fn a_page_is_found_by_its_key_and_nothing_is_sorted() {
         let folder = tempfile::tempdir().unwrap();
-        let connection = schema::open(&folder.path().join("log.db"), Durability::Normal).unwrap();
+        let connection = schema::open(&folder.path().join("log.db"), Options::default()).unwrap();
         let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {PAGE}")).unwrap();
         let steps = explain.query_map(params!["account", 0, "", 10], |row| row.get::<_, String>(3)).unwrap();
         let steps: Vec<_> = steps.map(Result::unwrap).collect();

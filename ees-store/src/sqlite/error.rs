@@ -12,6 +12,12 @@ pub(super) fn at_path(path: &Path, error: rusqlite::Error) -> Error {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             Error::Damaged { path: path.to_owned(), detail: error.to_string() }
         }
+        // It passes when somebody makes room, or lets go.
+        Some(ErrorCode::DiskFull) => Error::Unavailable(format!("{}: the disk is full", path.display())),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Error::Unavailable(format!("{}: another program has locked it", path.display()))
+        }
+        Some(ErrorCode::SystemIoFailure) => Error::Unavailable(format!("{}: {error}", path.display())),
         _ => Error::Storage { detail: format!("{}: {error}", path.display()), source: Box::new(error) },
     }
 }

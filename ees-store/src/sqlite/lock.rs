@@ -1,9 +1,10 @@
 //! One writing process a log.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::file::{FileId, beside, failed, for_its_owner};
 use crate::{Error, Result};
 
 /// Held as long as the log is open for writing. The operating system lets go of it when the process ends,
@@ -11,23 +12,16 @@ use crate::{Error, Result};
 ///
 /// A file of its own, because SQLite takes and drops locks on the log itself.
 pub(super) struct Lock {
-    _file: File,
+    log: PathBuf,
+    path: PathBuf,
+    file: File,
 }
 
 impl Lock {
     pub(super) fn take(log: &Path) -> Result<Self> {
-        let path = beside(log);
-        let failed = |e: std::io::Error| Error::Storage {
-            detail: format!("{}: {e}", path.display()),
-            source: Box::new(e),
-        };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
+        let path = beside(log, ".lock");
+        let opened = for_its_owner().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(|error| failed(&path, error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -36,16 +30,23 @@ impl Lock {
                 let by = if known { format!(" by process {}", pid.trim()) } else { String::new() };
                 return Err(Error::AlreadyOpen { path: log.to_owned(), by });
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => return Err(failed(&path, error)),
         }
-        file.set_len(0).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        // Only to tell others who it is: a full disk is no reason to have no lock.
+        if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+            tracing::debug!(%error, "failed to write the process id into {}", path.display());
+        }
+        Ok(Self { log: log.to_owned(), path, file })
     }
-}
 
-fn beside(log: &Path) -> PathBuf {
-    let mut name = log.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
+    /// Takes the lock again if its file was removed: another process would not find it. Fails when one has
+    /// opened the log since.
+    pub(super) fn keep(&mut self) -> Result<()> {
+        let found = std::fs::metadata(&self.path).map(|found| FileId::of(&found));
+        let own = self.file.metadata().map(|own| FileId::of(&own));
+        if !matches!((found, own), (Ok(found), Ok(own)) if found == own) {
+            *self = Self::take(&self.log)?;
+        }
+        Ok(())
+    }
 }

@@ -5,12 +5,14 @@
 //! - `reader` is a pool of connections that see the last committed state.
 //! - `head` knows where the log ends.
 //! - `by_type` keeps the streams of each type in the order of their last changesets.
-//! - `schema` is what the file holds, by version; `lock` keeps a second writing process out.
+//! - `schema` is what the file holds, by version; `file` looks after the file itself, and `lock` keeps a second
+//!   writing process out.
 //! - [`backup`] backs up a log while it is in use.
 
 mod backup;
 mod by_type;
 mod error;
+mod file;
 mod head;
 mod keys;
 mod lock;
@@ -20,15 +22,18 @@ mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 
 use crate::{
-    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, LogHead, LogPage, LogQuery, Result,
-    StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
+    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use backup::backup;
+use file::OpenFiles;
 use head::Head;
 use lock::Lock;
 pub use options::{Durability, Options};
@@ -65,10 +70,12 @@ pub struct Store {
 impl Store {
     /// Opens the log in this file, and creates it if it does not exist.
     ///
+    /// On a disk that is full it can be read, but takes no commits until it is opened again.
+    ///
     /// # Errors
-    /// [`Error::AlreadyOpen`](crate::Error::AlreadyOpen), [`NewerVersion`](crate::Error::NewerVersion),
-    /// [`Damaged`](crate::Error::Damaged) or [`Storage`](crate::Error::Storage), each with the path of the
-    /// file.
+    /// [`Error::AlreadyOpen`], [`LogMissing`](Error::LogMissing), [`NewerVersion`](Error::NewerVersion),
+    /// [`Damaged`](Error::Damaged), [`Unavailable`](Error::Unavailable) when another program has locked it, or
+    /// [`Storage`](Error::Storage), each with the path of the file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, Options::default())
     }
@@ -78,13 +85,43 @@ impl Store {
     /// # Errors
     /// As for [`Store::open`].
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
-        let path: PathBuf = path.as_ref().to_owned();
+        let path = file::resolve(path.as_ref())?;
         let lock = Lock::take(&path)?;
-        let connection = schema::open(&path, options.durability)?;
+        file::check_not_lost(&path)?;
+        file::create(&path)?;
+        match schema::open(&path, options) {
+            Ok(connection) => Self::writing(path, lock, connection, options),
+            Err(Error::Unavailable(why)) => match schema::open_alone(&path) {
+                Ok(connection) => Self::reading(path, lock, connection, options, why),
+                Err(_) => Err(Error::Unavailable(why)),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn writing(path: PathBuf, lock: Lock, connection: Connection, options: Options) -> Result<Self> {
         let log_id = schema::log_id(&connection, &path)?;
-        let readers = Readers::new(path.clone(), options.readers);
-        let writer = Writer::start(connection, lock, &path, options)?;
-        let head = Head::new(log_id, writer.written());
+        let files = Arc::new(OpenFiles::of(&path)?);
+        let readers = Readers::new(path.clone(), files.clone(), options.readers);
+        let writer = Writer::start(connection, lock, files.clone(), &path, options)?;
+        let head = Head::new(log_id, writer.written(), Some(files));
+        Ok(Self { readers, writer, head, limit_bytes: options.limit_bytes })
+    }
+
+    /// For as long as there is no room to write.
+    fn reading(
+        path: PathBuf,
+        lock: Lock,
+        connection: Connection,
+        options: Options,
+        why: String,
+    ) -> Result<Self> {
+        tracing::error!("{why}; the log can be read, but takes no commits until it is opened again");
+        let log_id = schema::log_id(&connection, &path)?;
+        let next = schema::head(&connection).map_err(|failure| failure.at(&path))?;
+        let readers = Readers::alone(path, connection);
+        let writer = Writer::refusing(next, lock, format!("{why}, when the log was opened; open it again"));
+        let head = Head::new(log_id, writer.written(), None);
         Ok(Self { readers, writer, head, limit_bytes: options.limit_bytes })
     }
 }
@@ -153,8 +190,47 @@ impl ChangesetLog for Store {
 
     async fn head(&self) -> Result<LogHead> {
         // Both sides, so that a store that can't answer says so.
-        self.head.is_growing()?;
+        self.head.check_grows()?;
         let end = self.readers.run(schema::head).await?;
         Ok(self.head.reached(end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Events, Expectation};
+
+    /// A limit on the file stands for the disk: SQLite reports the same.
+    #[tokio::test]
+    async fn on_a_full_disk_commits_are_to_be_retried_and_reads_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let lock = Lock::take(&path).unwrap();
+        let connection = schema::open(&path, Options::default()).unwrap();
+        connection.pragma_update(None, "max_page_count", 60).unwrap();
+        let store = Store::writing(path.clone(), lock, connection, Options::default()).unwrap();
+        let commit = |number: u64| {
+            let events = Events::parse(&format!("[\"{}\"]", "x".repeat(20_000))).unwrap();
+            Commit::new(format!("s{number}").parse().unwrap(), Expectation::NewStream, events)
+        };
+        let mut stored = 0;
+        let error = loop {
+            match store.commit(commit(stored)).await {
+                Ok(_) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(&error, Error::Unavailable(why) if why.contains("full")), "{error}");
+        assert!(stored > 0 && matches!(store.head().await, Err(Error::Unavailable(_))), "{stored}");
+        let page = store.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap();
+        assert_eq!(page.changesets.len() as u64, stored);
+
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("DELETE FROM changesets WHERE checkpoint < 3").unwrap();
+        while store.head().await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        store.commit(commit(stored)).await.unwrap();
     }
 }

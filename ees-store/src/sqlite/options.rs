@@ -24,6 +24,8 @@ pub struct Options {
     pub keep_keys: Duration,
     /// The maximum number of concurrent reads. Default: 4.
     pub readers: usize,
+    /// How long a call waits for a lock that another program holds before it fails. Default: 10 seconds.
+    pub patience: Duration,
 }
 
 impl Default for Options {
@@ -33,6 +35,7 @@ impl Default for Options {
             limit_bytes: 1024 * 1024,
             keep_keys: Duration::from_secs(7 * 24 * 60 * 60),
             readers: 4,
+            patience: Duration::from_secs(10),
         }
     }
 }

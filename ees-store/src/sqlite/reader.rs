@@ -1,12 +1,13 @@
 //! Reads, on connections of their own: each sees the last committed state and never waits for the writer.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::Semaphore;
 
 use super::error::Failure;
+use super::file::OpenFiles;
 use super::schema;
 use crate::quarantine::StoredBody;
 use crate::{
@@ -24,13 +25,23 @@ const OVERHEAD_BYTES: usize = 256;
 /// Connections that read, opened as they are needed.
 pub(super) struct Readers {
     path: PathBuf,
+    open: fn(&Path) -> Result<Connection>,
+    /// No new connection leads to other files than the old ones.
+    files: Option<Arc<OpenFiles>>,
     idle: Arc<Mutex<Vec<Connection>>>,
     turns: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, at_once: usize) -> Self {
-        Self { path, idle: Arc::default(), turns: Arc::new(Semaphore::new(at_once.max(1))) }
+    pub(super) fn new(path: PathBuf, files: Arc<OpenFiles>, at_once: usize) -> Self {
+        let turns = Arc::new(Semaphore::new(at_once.max(1)));
+        Self { path, open: schema::open_reader, files: Some(files), idle: Arc::default(), turns }
+    }
+
+    /// One connection, where there is room for no other.
+    pub(super) fn alone(path: PathBuf, connection: Connection) -> Self {
+        let idle = Arc::new(Mutex::new(vec![connection]));
+        Self { path, open: schema::open_alone, files: None, idle, turns: Arc::new(Semaphore::new(1)) }
     }
 
     /// Runs a read on a thread where blocking is allowed.
@@ -41,12 +52,22 @@ impl Readers {
         let gone = || Error::Unavailable("it is shutting down".to_owned());
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| gone())?;
         let idle = self.idle.clone();
-        let path = self.path.clone();
+        let (path, open, files) = (self.path.clone(), self.open, self.files.clone());
         let work = move || {
             // Kept by the work itself: who asked may have gone, and the read still runs.
             let _turn = turn;
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
+            let connection = match kept {
+                Some(connection) => connection,
+                None => {
+                    // Before, because SQLite deletes the commits beside an empty log.
+                    let check = || files.as_ref().map_or(Ok(()), |files| files.check());
+                    check().map_err(Error::Unavailable)?;
+                    let connection = open(&path)?;
+                    check().map_err(Error::Unavailable)?;
+                    connection
+                }
+            };
             let result = read(&connection);
             // A connection that failed may be why; the next read opens another.
             if !matches!(result, Err(Failure::Sqlite(_))) {

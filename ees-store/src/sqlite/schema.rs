@@ -8,7 +8,7 @@ use rusqlite_migration::{M, Migrations};
 use uuid::Uuid;
 
 use super::error::{Failure, at_path};
-use super::options::Durability;
+use super::options::{Durability, Options};
 use crate::{Checkpoint, Error, LogId, Result};
 
 /// `eesl`: tells an ees log from any other SQLite file.
@@ -47,16 +47,41 @@ const LOG: &str = "
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 /// Opens the writing connection and brings the file to this version.
-pub(super) fn open(path: &Path, durability: Durability) -> Result<Connection> {
+pub(super) fn open(path: &Path, options: Options) -> Result<Connection> {
     let mut connection = Connection::open(path).map_err(|e| at_path(path, e))?;
-    prepare(&mut connection, path, durability)?;
+    prepare(&mut connection, path, options)?;
     Ok(connection)
 }
 
-fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> Result<()> {
+fn prepare(connection: &mut Connection, path: &Path, options: Options) -> Result<()> {
     let failed = |e| at_path(path, e);
-    connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
+    connection.busy_timeout(options.patience).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(32);
+    let new = is_new(connection, path)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    let synchronous = match options.durability {
+        Durability::Full => "FULL",
+        Durability::Normal => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
+    // Checkpoints every 40 MB instead of every 4: they stall the writer, and cost the less the more pages
+    // repeat.
+    connection.pragma_update(None, "wal_autocheckpoint", 10_000).map_err(failed)?;
+    if new {
+        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    }
+    // What is up to date is not written to: a log on a full disk opens too.
+    if !is_current(connection).map_err(failed)? {
+        MIGRATIONS.to_latest(connection).map_err(|e| migration_error(path, e))?;
+    }
+    let name = "INSERT INTO log (log_id) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM log)";
+    connection.execute(name, [Uuid::new_v4().to_string()]).map_err(failed)?;
+    Ok(())
+}
+
+/// Whether there is nothing in the file yet; fails when it is not ours.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool> {
+    let failed = |e| at_path(path, e);
     let application_id: i32 =
         connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     let tables: i64 =
@@ -66,24 +91,12 @@ fn prepare(connection: &mut Connection, path: &Path, durability: Durability) -> 
         let detail = "a SQLite file, but not an ees log".to_owned();
         return Err(Error::Damaged { path: path.to_owned(), detail });
     }
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    let synchronous = match durability {
-        Durability::Full => "FULL",
-        Durability::Normal => "NORMAL",
-    };
-    connection.pragma_update(None, "synchronous", synchronous).map_err(failed)?;
-    // Checkpoints every 40 MB instead of every 4: they stall the writer, and cost the less the more pages
-    // repeat.
-    connection.pragma_update(None, "wal_autocheckpoint", 10_000).map_err(failed)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
-    MIGRATIONS.to_latest(connection).map_err(|e| migration_error(path, e))?;
-    connection
-        .execute(
-            "INSERT INTO log (log_id) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM log)",
-            [Uuid::new_v4().to_string()],
-        )
-        .map_err(failed)?;
-    Ok(())
+    Ok(new)
+}
+
+fn is_current(connection: &Connection) -> rusqlite::Result<bool> {
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(version == STEPS.len())
 }
 
 fn migration_error(path: &Path, error: rusqlite_migration::Error) -> Error {
@@ -103,6 +116,21 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, flags).map_err(|e| at_path(path, e))?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(|e| at_path(path, e))?;
     connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Opens the only connection, which takes no room on the disk: what SQLite else shares through a file it keeps
+/// in memory. It is for reading a log of this version.
+pub(super) fn open_alone(path: &Path) -> Result<Connection> {
+    let failed = |e| at_path(path, e);
+    let connection = Connection::open(path).map_err(failed)?;
+    connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    if is_new(&connection, path)? || !is_current(&connection).map_err(failed)? {
+        let why = format!("{}: it has to be brought to this version first", path.display());
+        return Err(Error::Unavailable(why));
+    }
     Ok(connection)
 }
 

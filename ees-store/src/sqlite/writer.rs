@@ -8,12 +8,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::by_type::Mover;
-use super::error::failed;
-use super::keys::{self, Sweeper};
+use super::error::{at_path, failed};
+use super::file::OpenFiles;
+use super::head::Written;
+use super::keys::Keys;
 use super::lock::Lock;
 use super::{Options, schema};
 use crate::decide::{Refusal, Tail, decide};
@@ -27,6 +29,8 @@ use crate::{
 const BATCH_COMMITS_MAX: usize = 1_024;
 /// How long a batch may wait to become as large as the last one.
 const GATHER_MAX: Duration = Duration::from_micros(200);
+/// How often the writer tries whether the file takes something again.
+const TRY_EVERY: Duration = Duration::from_secs(1);
 /// KiB of commits that may wait for the writer; more wait outside, unqueued.
 const QUEUE_KIB_MAX: usize = 64 * 1024;
 /// Tails of the streams written last, kept in memory: about 10 MB.
@@ -36,8 +40,10 @@ const TAILS_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
 pub(super) struct Writer {
     jobs: Option<Sender<Job>>,
     room: Arc<Semaphore>,
-    written: watch::Receiver<Checkpoint>,
+    written: watch::Receiver<Written>,
     thread: Option<JoinHandle<()>>,
+    /// What a thread owns, where there is none.
+    _kept: Option<(watch::Sender<Written>, Lock)>,
 }
 
 struct Job {
@@ -47,33 +53,39 @@ struct Job {
 }
 
 /// A commit that has its place in the queue.
-pub(super) struct Submitted(oneshot::Receiver<Result<Committed>>);
+pub(super) struct Submitted {
+    reply: oneshot::Receiver<Result<Committed>>,
+    written: watch::Receiver<Written>,
+}
 
 impl Submitted {
     pub(super) async fn verdict(self) -> Result<Committed> {
-        self.0.await.unwrap_or_else(|_| Err(gone()))
+        self.reply.await.unwrap_or_else(|_| Err(self.written.borrow().refusal()))
     }
 }
 
-/// The writer is not there: the store is being closed, or the writer failed.
-pub(super) fn gone() -> Error {
-    Error::Unavailable("its writer has stopped".to_owned())
-}
-
 impl Writer {
-    pub(super) fn start(connection: Connection, lock: Lock, path: &Path, options: Options) -> Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        lock: Lock,
+        files: Arc<OpenFiles>,
+        path: &Path,
+        options: Options,
+    ) -> Result<Self> {
         let next = schema::head(&connection).map_err(|failure| failure.at(path))?;
+        let keys = Keys::open(&connection, options.keep_keys).map_err(|error| at_path(path, error))?;
         let (jobs, queue) = channel();
-        let (publish, written) = watch::channel(next);
+        let (publish, written) = watch::channel(Written { next, trouble: None });
         let mut appender = Appender {
             connection,
             next,
             tails: LruCache::new(TAILS_MAX),
             limit_bytes: options.limit_bytes,
-            sweeper: Sweeper::new(options.keep_keys),
+            keys,
             publish,
             path: path.to_owned(),
-            _lock: lock,
+            files,
+            lock,
         };
         let thread = std::thread::Builder::new()
             .name("ees-writer".to_owned())
@@ -83,22 +95,30 @@ impl Writer {
                 source: Box::new(e),
             })?;
         let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX));
-        Ok(Self { jobs: Some(jobs), room, written, thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), room, written, thread: Some(thread), _kept: None })
+    }
+
+    /// Takes no commits, and says why.
+    pub(super) fn refusing(next: Checkpoint, lock: Lock, why: String) -> Self {
+        let (publish, written) = watch::channel(Written { next, trouble: Some(why.into()) });
+        let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX));
+        Self { jobs: None, room, written, thread: None, _kept: Some((publish, lock)) }
     }
 
     /// How far the writer has written.
-    pub(super) fn written(&self) -> watch::Receiver<Checkpoint> {
+    pub(super) fn written(&self) -> watch::Receiver<Written> {
         self.written.clone()
     }
 
     /// Puts a commit into the queue; waits while the queue is full.
     pub(super) async fn submit(&self, commit: Commit) -> Result<Submitted> {
         let kib = u32::try_from((commit.size_bytes() / 1024 + 1).min(QUEUE_KIB_MAX)).unwrap_or(u32::MAX);
+        let gone = || self.written.borrow().refusal();
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
         let (reply, verdict) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         jobs.send(Job { commit, reply, _room: room }).map_err(|_| gone())?;
-        Ok(Submitted(verdict))
+        Ok(Submitted { reply: verdict, written: self.written.clone() })
     }
 }
 
@@ -120,10 +140,11 @@ struct Appender {
     next: Checkpoint,
     tails: LruCache<StreamId, Tail>,
     limit_bytes: usize,
-    sweeper: Sweeper,
-    publish: watch::Sender<Checkpoint>,
+    keys: Keys,
+    publish: watch::Sender<Written>,
     path: PathBuf,
-    _lock: Lock,
+    files: Arc<OpenFiles>,
+    lock: Lock,
 }
 
 /// Whether any other transaction would fail for the same reason.
@@ -145,16 +166,28 @@ fn is_of_the_file(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// What went wrong, without the words for its kind.
+fn told(error: &Error) -> Arc<str> {
+    match error {
+        Error::Unavailable(why) => why.as_str().into(),
+        other => other.to_string().into(),
+    }
+}
+
 type Verdict = Result<Committed, Refusal>;
 
 impl Appender {
     fn run(&mut self, queue: &Receiver<Job>) {
         let mut last_batch = 1;
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = self.next_job(queue) {
             let batch = gather(queue, first, last_batch);
             last_batch = batch.len();
-            self.append(batch);
-            if let Err(error) = self.sweeper.sweep(&self.connection) {
+            if let Err(lost) = self.append(batch) {
+                tracing::error!("{lost}");
+                // Those who wait are told by what was published.
+                return;
+            }
+            if let Err(error) = self.keys.sweep(&self.connection) {
                 tracing::warn!(%error, "failed to delete old idempotency keys; will retry");
             }
         }
@@ -164,55 +197,98 @@ impl Appender {
         }
     }
 
+    /// Waits for a commit. While none can be stored, tries whether that is over.
+    fn next_job(&mut self, queue: &Receiver<Job>) -> Option<Job> {
+        while self.publish.borrow().trouble.is_some() {
+            match queue.recv_timeout(TRY_EVERY) {
+                Ok(job) => return Some(job),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {
+                    let trouble = self.try_to_write().err();
+                    self.publish(trouble.map(|error| failed(&self.path, &error)).as_ref());
+                }
+            }
+        }
+        queue.recv().ok()
+    }
+
+    /// Writes what is there already.
+    fn try_to_write(&mut self) -> rusqlite::Result<()> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tx.execute("UPDATE log SET log_id = log_id", [])?;
+        tx.commit()
+    }
+
     /// Stores a batch and answers each of its commits. When the batch fails as a whole, each commit gets a
-    /// transaction of its own, so that it does not suffer for its neighbours.
-    fn append(&mut self, batch: Vec<Job>) {
+    /// transaction of its own, so that it does not suffer for its neighbours. Fails when the log is lost.
+    fn append(&mut self, batch: Vec<Job>) -> Result<(), Error> {
+        self.check_own()?;
         match self.transaction(&batch) {
             Ok(verdicts) => self.answer(batch, verdicts),
             Err(error) => {
                 tracing::error!(%error, commits = batch.len(), "failed to store commits");
-                self.append_singly(batch, &error);
+                self.append_singly(batch, &error)
             }
         }
     }
 
-    fn append_singly(&mut self, batch: Vec<Job>, error: &rusqlite::Error) {
+    /// Fails when another process has the log by now, or a file of it was taken away.
+    fn check_own(&mut self) -> Result<(), Error> {
+        let own = self.lock.keep().and_then(|()| self.files.check().map_err(Error::Unavailable));
+        own.inspect_err(|lost| self.publish.send_modify(|written| written.trouble = Some(told(lost))))
+    }
+
+    fn append_singly(&mut self, batch: Vec<Job>, error: &rusqlite::Error) -> Result<(), Error> {
         if batch.len() > 1 && !is_of_the_file(error) {
-            for job in batch {
-                self.append(vec![job]);
-            }
-        } else {
-            for job in batch {
-                let _ = job.reply.send(Err(failed(&self.path, error)));
-            }
+            return batch.into_iter().try_for_each(|job| self.append(vec![job]));
         }
+        if is_of_the_file(error) {
+            self.publish(Some(&failed(&self.path, error)));
+        }
+        for job in batch {
+            let _ = job.reply.send(Err(failed(&self.path, error)));
+        }
+        Ok(())
     }
 
     /// No verdict leaves before this: a refusal too may rest on a neighbour's changeset in the same
-    /// transaction.
-    fn answer(&self, batch: Vec<Job>, verdicts: Vec<Verdict>) {
-        self.publish.send_if_modified(|head| std::mem::replace(head, self.next) != self.next);
+    /// transaction. And none leaves when the transaction went into a file that others don't find any more.
+    fn answer(&mut self, batch: Vec<Job>, verdicts: Vec<Verdict>) -> Result<(), Error> {
+        self.check_own()?;
+        self.publish(None);
         for (job, verdict) in batch.into_iter().zip(verdicts) {
             let _ = job.reply.send(verdict.map_err(Error::from));
         }
+        Ok(())
+    }
+
+    /// Says how far the log goes, and why it does not go on.
+    fn publish(&self, trouble: Option<&Error>) {
+        let trouble = trouble.map(told);
+        self.publish.send_if_modified(|written| {
+            let is_news = written.next != self.next || written.trouble != trouble;
+            *written = Written { next: self.next, trouble };
+            is_news
+        });
     }
 
     fn transaction(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Verdict>> {
         let before = self.next;
         let result = self.try_transaction(batch);
         if result.is_err() {
-            // What was decided rests on changesets that are not there.
-            self.tails.clear();
-            self.next = before;
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
+            // What was decided rests on changesets that are not there. And others may be, which a process wrote
+            // that has the log no more.
+            self.tails.clear();
+            self.next = schema::head(&self.connection).map_or(before, |next| next.max(before));
         }
         result
     }
 
     fn try_transaction(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Verdict>> {
-        let Self { connection, next, tails, limit_bytes, .. } = self;
+        let Self { connection, next, tails, limit_bytes, keys, .. } = self;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO changesets (checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp,
@@ -223,7 +299,7 @@ impl Appender {
         for Job { commit, .. } in batch {
             let digest = commit.idempotency_key.as_ref().map(|key| key.digest(&commit.stream_id));
             if let Some(digest) = &digest
-                && let Some(verdict) = keys::repeat(connection, commit, digest)?
+                && let Some(verdict) = keys.repeat(connection, commit, digest)?
             {
                 verdicts.push(verdict);
                 continue;
@@ -237,7 +313,7 @@ impl Appender {
                     store(&mut insert, *next, &changeset)?;
                     mover.appended(tail, &changeset)?;
                     if let Some(digest) = &digest {
-                        keys::insert(connection, digest, *next)?;
+                        keys.insert(connection, digest, *next)?;
                     }
                     *tail = Tail::after(&changeset);
                     let checkpoint = Some(*next);

@@ -126,6 +126,285 @@ async fn a_backup_of_a_log_in_use_is_that_log() {
     assert_eq!(repeat.checkpoint, Some(Checkpoint::START));
 }
 
+#[tokio::test]
+async fn a_backup_replaces_deletes_and_follows_nothing_that_it_did_not_make() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let store = Store::open(at("log.db")).unwrap();
+    store.commit(commit("a")).await.unwrap();
+    std::fs::write(at("copy.db.unfinished"), "somebody else's").unwrap();
+    let told = backup(&at("log.db"), &at("copy.db")).unwrap_err();
+    assert!(matches!(&told, Error::InvalidRequest(why) if why.contains("copy.db.unfinished")), "{told}");
+    assert_eq!(std::fs::read(at("copy.db.unfinished")).unwrap(), b"somebody else's");
+    assert!(!at("copy.db").exists());
+    #[cfg(unix)]
+    for (link, leads_to) in [("link.db", "elsewhere.db"), ("link.db.unfinished", "elsewhere.db")] {
+        std::os::unix::fs::symlink(at(leads_to), at(link)).unwrap();
+        let told = backup(&at("log.db"), &at("link.db")).unwrap_err();
+        assert!(matches!(&told, Error::InvalidRequest(why) if why.contains(link)), "{told}");
+        assert!(!at(leads_to).exists() && at(link).is_symlink());
+        std::fs::remove_file(at(link)).unwrap();
+    }
+    backup(&at("log.db"), &at("link.db")).unwrap();
+    assert!(!at("link.db.unfinished").exists());
+    assert!(backup(&at("log.db"), &at("missing/copy.db")).is_err());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_and_its_backups_are_their_owners() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("log.db")).unwrap();
+    store.commit(commit("a")).await.unwrap();
+    backup(&folder.path().join("log.db"), &folder.path().join("copy.db")).unwrap();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{entry:?}");
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["copy.db", "log.db", "log.db-shm", "log.db-wal", "log.db.lock"]);
+}
+
+/// The files that a killed process leaves: the commits are in the write-ahead log.
+async fn killed() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path().join("log.db")).unwrap();
+    commit_many(&store, 20).await;
+    let after = tempfile::tempdir().unwrap();
+    for name in ["log.db", "log.db-wal"] {
+        std::fs::copy(folder.path().join(name), after.path().join(name)).unwrap();
+    }
+    after
+}
+
+#[tokio::test]
+async fn a_log_whose_commits_are_there_is_not_begun_anew() {
+    let folder = killed().await;
+    let (log, wal) = (folder.path().join("log.db"), folder.path().join("log.db-wal"));
+    let (kept, commits) = (std::fs::read(&log).unwrap(), std::fs::read(&wal).unwrap());
+    for empty in [false, true] {
+        match empty {
+            false => std::fs::remove_file(&log).unwrap(),
+            true => std::fs::write(&log, "").unwrap(),
+        }
+        let mut told = vec![opening_fails(&log)];
+        if empty {
+            told.push(backup(&log, &folder.path().join("copy.db")).unwrap_err());
+        }
+        for error in told {
+            assert!(matches!(error, Error::LogMissing { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("log.db ") && text.contains("log.db-wal"), "{text}");
+        }
+        assert_eq!(std::fs::read(&wal).unwrap(), commits, "nothing was changed");
+        assert_eq!(log.exists(), empty);
+    }
+    std::fs::write(&log, kept).unwrap();
+    let store = Store::open(&log).unwrap();
+    assert_eq!(store.head().await.unwrap().checkpoint.get(), 20);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_that_leads_nowhere_is_no_place_for_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("log.db");
+    std::os::unix::fs::symlink(folder.path().join("not-mounted/log.db"), &link).unwrap();
+    let told = opening_fails(&link).to_string();
+    assert!(told.contains("log.db") && told.contains("symbolic link"), "{told}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
+    type Take = fn(&Path);
+    let rename = |path: &Path| std::fs::rename(path, path.with_extension("away")).unwrap();
+    let replace = |path: &Path| {
+        let content = std::fs::read(path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        std::fs::write(path, content).unwrap();
+    };
+    let takes: [(&str, Take); 6] = [
+        ("log.db", |path| std::fs::remove_file(path).unwrap()),
+        ("log.db", rename),
+        ("log.db", replace),
+        ("log.db", |path| std::fs::File::options().write(true).open(path).unwrap().set_len(0).unwrap()),
+        ("log.db-wal", |path| std::fs::remove_file(path).unwrap()),
+        ("log.db-shm", |path| std::fs::remove_file(path).unwrap()),
+    ];
+    for (name, take) in takes {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("log.db")).unwrap();
+        commit_many(&store, 3).await;
+        take(&folder.path().join(name));
+        let ready = store.head().await;
+        assert!(matches!(&ready, Err(Error::Unavailable(why)) if why.contains(name)), "{name}: {ready:?}");
+        for stream in ["a", "b"] {
+            let told = store.commit(commit(stream)).await;
+            assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains(name)), "{name}: {told:?}");
+        }
+        assert!(store.head().await.is_err());
+        // Nothing was read before, so a read needs a connection: none leads to other files.
+        let told = store.read(LogQuery::from(Checkpoint::START, 10)).await;
+        assert!(told.is_err(), "{name}: {told:?}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_lock_holds_through_links_and_although_its_file_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = Store::open(&path).unwrap();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let folder_link = folder.path().join("again");
+    std::os::unix::fs::symlink(folder.path(), &folder_link).unwrap();
+    for path in [link, folder_link.join("log.db")] {
+        assert!(matches!(opening_fails(&path), Error::AlreadyOpen { .. }));
+    }
+
+    let lock = folder.path().join("log.db.lock");
+    std::fs::remove_file(&lock).unwrap();
+    store.commit(commit("a")).await.unwrap();
+    assert!(matches!(opening_fails(&path), Error::AlreadyOpen { .. }), "it was taken again");
+    // Another one is faster.
+    std::fs::remove_file(&lock).unwrap();
+    let other = Store::open(&path).unwrap();
+    let told = store.commit(commit("b")).await;
+    assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("already open")), "{told:?}");
+    assert!(store.head().await.is_err());
+    other.commit(commit("c")).await.unwrap();
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !holds().await {
+        assert!(std::time::Instant::now() < deadline, "it does not come true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn while_another_program_has_the_log_locked_commits_are_to_be_retried_and_reads_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let options = Options { patience: Duration::from_millis(50), ..Options::default() };
+    let store = Store::open_with(&path, options).unwrap();
+    commit_many(&store, 3).await;
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let told = store.commit(commit("a")).await;
+    assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("locked")), "{told:?}");
+    assert!(matches!(store.head().await, Err(Error::Unavailable(_))), "not ready");
+    assert_eq!(store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap().changesets.len(), 3);
+    other.execute_batch("ROLLBACK").unwrap();
+    until("it is ready again, without a commit", async || store.head().await.is_ok()).await;
+    store.commit(commit("a")).await.unwrap();
+}
+
+/// A file system of 4 MB. Only an administrator can make one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mount = ["-t", "tmpfs", "-o", "size=4m", "tmpfs"];
+        let mounted = std::process::Command::new("mount").args(mount).arg(folder.path()).output();
+        mounted.is_ok_and(|mounted| mounted.status.success()).then_some(Self(folder))
+    }
+
+    /// Writes until nothing fits any more.
+    fn fill(&self) {
+        let mut hog =
+            std::fs::File::options().append(true).create(true).open(self.0.path().join("hog")).unwrap();
+        for size in [4_096, 1] {
+            while std::io::Write::write_all(&mut hog, &vec![b'x'; size]).is_ok() {}
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_commits_are_to_be_retried_and_everything_can_be_read_also_after_a_restart() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: only an administrator can make a small disk");
+        return;
+    };
+    let path = disk.0.path().join("log.db");
+    let large = |stream: &str| {
+        let events = Events::parse(&format!("[\"{}\"]", "x".repeat(200_000))).unwrap();
+        Commit::new(stream.parse().unwrap(), Expectation::NewStream, events)
+    };
+    let store = Store::open(&path).unwrap();
+    commit_many(&store, 50).await;
+    disk.fill();
+    let told = store.commit(large("a")).await;
+    assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("full")), "{told:?}");
+    assert!(matches!(store.head().await, Err(Error::Unavailable(_))), "not ready");
+    let everything = store.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap().changesets;
+    assert_eq!(everything.len(), 50);
+
+    drop(store);
+    for round in 0..2 {
+        disk.fill();
+        let store = Store::open(&path).unwrap();
+        let page = store.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap();
+        assert_eq!(page.changesets, everything, "round {round}");
+        let told = store.commit(large("a")).await;
+        assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("full")), "{told:?}");
+        assert!(matches!(store.head().await, Err(Error::Unavailable(_))), "not ready");
+        assert_eq!(store.tail(&"stream-7".parse().unwrap()).await.unwrap().last_changeset.get(), 1);
+    }
+    std::fs::remove_file(disk.0.path().join("hog")).unwrap();
+    let store = Store::open(&path).unwrap();
+    store.commit(large("a")).await.unwrap();
+    disk.fill();
+    while store.commit(large(&format!("b{}", fastrand::u64(..)))).await.is_ok() {}
+    std::fs::remove_file(disk.0.path().join("hog")).unwrap();
+    until("it is ready again, without a commit", async || store.head().await.is_ok()).await;
+    store.commit(large("c")).await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_from_the_future_keep_no_old_key_from_being_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = Store::open(&path).unwrap();
+    commit_many(&store, 2_500).await;
+    let old = |name: &str| commit(name).with_idempotency_key(IdempotencyKey::new("k").unwrap());
+    store.commit(old("old")).await.unwrap();
+    store.commit(old("young")).await.unwrap();
+    drop(store);
+    let meddler = rusqlite::Connection::open(&path).unwrap();
+    // In front, from a clock that is a year ahead; behind them one that is older than a week.
+    meddler
+        .execute_batch(
+            "INSERT INTO idempotency_keys (checkpoint, key_digest, stored_at)
+                 SELECT checkpoint, CAST('key ' || checkpoint AS BLOB), timestamp + 31536000000000 FROM changesets
+                 WHERE checkpoint < 2500;
+             UPDATE idempotency_keys SET stored_at = stored_at - 691200000000 WHERE checkpoint = 2500",
+        )
+        .unwrap();
+    let store = Store::open(&path).unwrap();
+    // A part of the keys is looked at behind each batch.
+    for number in 0..5 {
+        store.commit(commit(&format!("more-{number}"))).await.unwrap();
+    }
+    let kept = "SELECT count(*) FROM idempotency_keys WHERE checkpoint = ?1";
+    let kept = |at: u64| meddler.query_row(kept, [at], |row| row.get::<_, u64>(0)).unwrap();
+    assert_eq!((kept(2_500), kept(2_501)), (0, 1));
+}
+
 async fn commit_many_more(store: &Store) {
     for n in 0..10 {
         store.commit(commit(&format!("later-{n}"))).await.unwrap();

@@ -83,6 +83,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let address = server.local_addr().map_err(Failure::other)?;
 
     let backend = location.backend()?;
+    ReadModels::check_log_is_there(read_models.as_deref(), &backend, &location.data)?;
     let Opened { store, log } = backend.open(retention).await?;
     let log = Arc::new(QuarantineWatch::new(log));
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &location.data).await?;

@@ -17,7 +17,8 @@ use ees_store::http::StatisticsSource;
 use ees_store::{Checkpoint, Error, Statistics};
 use tempfile::TempDir;
 
-use crate::backend::{Backend, create_folder};
+use crate::backend::Backend;
+use crate::data_folder;
 #[cfg(feature = "dynamodb")]
 use crate::dynamodb_table::DynamoDbTable;
 #[cfg(feature = "dynamodb")]
@@ -71,8 +72,18 @@ impl ReadModels {
         }
     }
 
+    /// Fails when there are read models of a log in a file, and the log is not there.
+    pub(super) fn check_log_is_there(url: Option<&str>, backend: &Backend, data: &Path) -> Outcome {
+        let Backend::Sqlite(log) = backend else { return Ok(()) };
+        match url.map(str::parse) {
+            None => data_folder::check_log_is_there(log, &data.join("read-models")),
+            Some(Ok(Backend::Sqlite(folder))) => data_folder::check_log_is_there(log, &folder),
+            Some(_) => Ok(()),
+        }
+    }
+
     fn in_files(folder: &Path, temporary: Option<TempDir>) -> Outcome<Self> {
-        create_folder(folder)?;
+        data_folder::create(folder)?;
         let open =
             |name: &str| sqlite::Database::open(folder.join(format!("{name}.db"))).map_err(Failure::other);
         Ok(Self::Sqlite {

@@ -44,3 +44,22 @@ async fn they_are_kept_for_as_long_as_it_was_set() {
     let _sweeping = Store::connect_with(database.url(), options).await.unwrap();
     until("none is left", async || kept(&mut administrator).await == 0).await;
 }
+
+#[tokio::test]
+async fn keys_from_the_future_keep_no_old_key_from_being_forgotten() {
+    let database = TestDatabase::new().await;
+    let store = Store::connect(database.url()).await.unwrap();
+    for number in 0..2 {
+        store.commit(keyed("a", number, number)).await.unwrap();
+    }
+    let mut administrator = administrator(database.url()).await;
+    // In front, from a clock that is a year ahead; behind them one that is older than a week.
+    let meddle = "INSERT INTO ees_store.idempotency_keys
+            SELECT -n, sha256(n::text::bytea), (extract(epoch FROM now()) * 1000000)::bigint + 31536000000000
+            FROM generate_series(1, 2500) n;
+        UPDATE ees_store.idempotency_keys SET stored_at = stored_at - 691200000000 WHERE checkpoint = 0";
+    run(&mut administrator, meddle).await;
+    let _sweeping = Store::connect(database.url()).await.unwrap();
+    until("the old one is gone", async || kept(&mut administrator).await == 2_501).await;
+    assert_eq!(store.commit(keyed("a", 1, 1)).await.unwrap().changeset_id.get(), 2, "a repeat");
+}

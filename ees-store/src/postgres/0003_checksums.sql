@@ -78,7 +78,7 @@ BEGIN
                last_changeset[c.run] + 1 + c.nth,
                last_event[c.run] + 1 + c.events_before,
                c.event_count,
-               least(greatest(c.time, last_time[c.run] + 1 + c.nth), 253402207199999999),
+               least(greatest(c.time, last_time[c.run] + 1 + c.nth), 253402300799999999),
                run_stream[c.run],
                CASE WHEN typed THEN known_type[c.run] END,
                c.events,
@@ -165,7 +165,7 @@ BEGIN
     INSERT INTO ees_store.changesets (checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id,
                                       stream_type, events, metadata, checksum)
         VALUES (first_checkpoint, last_changeset + 1, last_event + 1, count,
-                least(greatest(at, last_time + 1), 253402207199999999), stream, known_type, events, metadata,
+                least(greatest(at, last_time + 1), 253402300799999999), stream, known_type, events, metadata,
                 checksum);
     IF known_type IS NULL THEN
         RETURN;
@@ -175,6 +175,6 @@ BEGIN
             WHERE s.stream_type = known_type AND s.updated_at = last_time AND s.stream_id = stream;
     END IF;
     INSERT INTO ees_store.typed_streams (updated_at, changeset_id, event_id, stream_type, stream_id)
-        VALUES (least(greatest(at, last_time + 1), 253402207199999999), last_changeset + 1, last_event + count,
+        VALUES (least(greatest(at, last_time + 1), 253402300799999999), last_changeset + 1, last_event + count,
                 known_type, stream);
 END $$;

@@ -1,0 +1,139 @@
+//! The log's file and those beside it: that they are created for their owner alone, that none is created where
+//! one is lost, and that they are still the ones that were opened.
+
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::{Error, Result};
+
+/// A write-ahead log of this size has a header, and no commit.
+const WAL_HEADER_BYTES: u64 = 32;
+
+/// Where the log really is, so that all links to it lead to the same lock.
+pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
+    let resolved = match path.canonicalize() {
+        Err(error) if error.kind() == ErrorKind::NotFound => parent_of(path).and_then(|parent| {
+            let name = path.file_name().ok_or(error)?;
+            if path.is_symlink() {
+                return Err(io::Error::other("it is a symbolic link that leads nowhere"));
+            }
+            Ok(parent.join(name))
+        }),
+        resolved => resolved,
+    };
+    resolved.map_err(|error| failed(path, error))
+}
+
+fn parent_of(path: &Path) -> io::Result<PathBuf> {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).canonicalize()
+}
+
+/// The file of this name with an ending of its own.
+pub(super) fn beside(log: &Path, ending: &str) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// An error of the file system, with the file that it is about.
+pub(super) fn failed(path: &Path, error: io::Error) -> Error {
+    let detail = format!("{}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Unavailable(detail),
+        _ => Error::Storage { detail, source: Box::new(error) },
+    }
+}
+
+/// Fails when the log is missing although its commits are there. SQLite would delete them.
+pub(super) fn check_not_lost(log: &Path) -> Result<()> {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    let wal = beside(log, "-wal");
+    if size(log) == 0 && size(&wal) > WAL_HEADER_BYTES {
+        return Err(Error::LogMissing { path: log.to_owned(), beside: wal });
+    }
+    Ok(())
+}
+
+/// Creates the log's file where there is none. SQLite gives the files beside it the same rights.
+pub(super) fn create(log: &Path) -> Result<()> {
+    match for_its_owner().write(true).create_new(true).open(log) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(log, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Opens files that only their owner may read, when it creates them.
+pub(super) fn for_its_owner() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Which file something is, whatever its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId(#[cfg(unix)] (u64, u64));
+
+impl FileId {
+    pub(super) fn of(found: &Metadata) -> Self {
+        #[cfg(unix)]
+        return Self((
+            std::os::unix::fs::MetadataExt::dev(found),
+            std::os::unix::fs::MetadataExt::ino(found),
+        ));
+        #[cfg(not(unix))]
+        {
+            let _ = found;
+            Self()
+        }
+    }
+}
+
+/// The files of a log that is open. They are looked at by their names: to open and close one would end SQLite's
+/// own locks on it.
+pub(super) struct OpenFiles {
+    files: Vec<(PathBuf, FileId)>,
+    /// How large the log was. It only grows.
+    log_bytes: AtomicU64,
+}
+
+impl OpenFiles {
+    /// The files of a log that a connection has open.
+    pub(super) fn of(log: &Path) -> Result<Self> {
+        let mut files = Vec::new();
+        for path in [log.to_owned(), beside(log, "-wal"), beside(log, "-shm")] {
+            match fs::metadata(&path) {
+                Ok(found) => files.push((path, FileId::of(&found))),
+                Err(error) => return Err(failed(&path, error)),
+            }
+        }
+        let bytes = fs::metadata(log).map_err(|error| failed(log, error))?.len();
+        Ok(Self { files, log_bytes: AtomicU64::new(bytes) })
+    }
+
+    /// Fails when somebody has taken a file away: what is written now would be lost with it.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (number, (path, known)) in self.files.iter().enumerate() {
+            let what = match fs::metadata(path) {
+                Ok(found) if FileId::of(&found) != *known => "was replaced".to_owned(),
+                Ok(found) if number == 0 && found.len() < self.grown(found.len()) => "was cut off".to_owned(),
+                Ok(_) => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound => "was removed or renamed".to_owned(),
+                Err(error) => format!("can't be looked at ({error})"),
+            };
+            return Err(format!(
+                "{} {what} while it was in use, so commits would be lost; stop this process, put the files of \
+                 the log back or restore a backup, and start again",
+                path.display()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The largest size so far.
+    fn grown(&self, bytes: u64) -> u64 {
+        self.log_bytes.fetch_max(bytes, Ordering::Relaxed).max(bytes)
+    }
+}
