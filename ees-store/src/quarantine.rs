@@ -73,13 +73,16 @@ impl StoredBody<'_> {
                 (Events::stored(events, self.count), Json::stored(metadata))
             }
             _ if checksum == QUARANTINED => self.quarantined("it was so when it was imported".to_owned()),
-            _ => self.quarantined(format!("its checksum is {found:08x}, but was {checksum:08x} when it was stored")),
+            _ => self.quarantined(format!(
+                "its checksum is {found:08x}, but was {checksum:08x} when it was stored"
+            )),
         }
     }
 
     fn parsed(&self) -> Result<(Json, Json), String> {
         let json = |name: &str, bytes: &[u8]| {
-            let text = str::from_utf8(bytes).map_err(|error| format!("its `{name}` are not UTF-8: {error}"))?;
+            let text =
+                str::from_utf8(bytes).map_err(|error| format!("its `{name}` are not UTF-8: {error}"))?;
             let raw: &serde_json::value::RawValue =
                 serde_json::from_str(text).map_err(|error| format!("its `{name}` are not JSON: {error}"))?;
             Json::from_valid(raw.get(), usize::MAX).map_err(|error| error.to_string())
@@ -95,7 +98,8 @@ impl StoredBody<'_> {
     }
 
     pub(crate) fn quarantined(&self, reason: String) -> (Events, Json) {
-        let (events, metadata) = (String::from_utf8_lossy(self.events), String::from_utf8_lossy(self.metadata));
+        let (events, metadata) =
+            (String::from_utf8_lossy(self.events), String::from_utf8_lossy(self.metadata));
         let readable = Json::parse(&metadata).ok();
         let events = Events::quarantine(Quarantined::new(reason, events, metadata), self.count);
         (events, readable.unwrap_or_else(|| Json::stored("{}")))
@@ -151,7 +155,10 @@ mod tests {
             let (read, readable) = body(events, metadata, count).read();
             let quarantined = read.quarantined().unwrap();
             assert!(quarantined.reason().contains(reason), "{quarantined}");
-            assert_eq!((quarantined.events(), quarantined.metadata(), read.count()), (events, metadata, count));
+            assert_eq!(
+                (quarantined.events(), quarantined.metadata(), read.count()),
+                (events, metadata, count)
+            );
             assert_eq!(readable.as_str(), "{}");
             assert!(read.iter().is_err() && read.as_json().is_err());
         }

@@ -35,7 +35,8 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(Arguments { allow_gaps, remote }: Arguments, output: &mut Output) -> Outcome {
     let client = remote.patient_client().await?;
-    let mut check = Check { next: Checkpoint::START, tails: HashMap::new(), allow_gaps, changesets: 0, faults: 0 };
+    let mut check =
+        Check { next: Checkpoint::START, tails: HashMap::new(), allow_gaps, changesets: 0, faults: 0 };
     let end = client.head().await?.checkpoint;
     let progress = Progress::of_changesets(end.get(), output);
     let mut log = Box::pin(pages::log_changesets(&client, LogQuery::from(Checkpoint::START, PAGE)));
@@ -132,7 +133,8 @@ impl Check {
     ) -> Outcome {
         self.faults += 1;
         let read = found.map_or_else(|| "nothing".to_owned(), |id| format!("changeset {id}"));
-        let fault = format!("ends with changeset {last} in the log, and with {read} when it is read by itself");
+        let fault =
+            format!("ends with changeset {last} in the log, and with {read} when it is read by itself");
         output.either(
             &json!({ "stream_id": stream_id, "fault": fault }),
             format!("stream {:?} {fault}", stream_id.as_str()),
@@ -148,7 +150,10 @@ impl Check {
                 "checkpoint": checkpoint, "stream_id": stream_id, "changeset_id": changeset_id,
                 "fault": what.to_string(),
             }),
-            format!("checkpoint {checkpoint}, changeset {changeset_id} of stream {:?}: {what}", stream_id.as_str()),
+            format!(
+                "checkpoint {checkpoint}, changeset {changeset_id} of stream {:?}: {what}",
+                stream_id.as_str()
+            ),
         )
     }
 }

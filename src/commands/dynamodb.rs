@@ -166,7 +166,8 @@ async fn adopt(table: DynamoDbTable, output: &mut Output) -> Outcome {
         changesets = now;
     });
     let adopted = adopted.await.map_err(table_failure)?;
-    let dynamodb::Adopted { is_known, changesets, head, holes, quarantined, indexed, calls, read_units } = adopted;
+    let dynamodb::Adopted { is_known, changesets, head, holes, quarantined, indexed, calls, read_units } =
+        adopted;
     let result = if is_known { "already adopted" } else { "adopted" };
     output.either(
         &json!({

@@ -121,14 +121,8 @@ async fn in_time<T, E: Display>(
 
 fn seal(key: &Key, schema: &str, at: &Changeset, state: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let texts = [
-        key.aggregate,
-        schema,
-        at.stream_id.as_str(),
-        at.events.as_stored(),
-        at.metadata.as_str(),
-        state,
-    ];
+    let texts =
+        [key.aggregate, schema, at.stream_id.as_str(), at.events.as_stored(), at.metadata.as_str(), state];
     for text in texts {
         // The length first: "a" and "bc" are not "ab" and "c".
         hash.update((text.len() as u64).to_be_bytes());

@@ -121,7 +121,10 @@ pub async fn a_quarantined_changeset_parks_its_stream<S: Subject>() {
     log.append("other", &note("4")).await;
     let bench = start(&log, &subject, &Journal::new(), parking(Parking::default()));
     bench.caught_up().await;
-    assert_eq!((bench.texts("s").await.unwrap(), bench.texts("other").await.unwrap()), ("1".into(), "4".into()));
+    assert_eq!(
+        (bench.texts("s").await.unwrap(), bench.texts("other").await.unwrap()),
+        ("1".into(), "4".into())
+    );
     let parked = bench.handle().parked("journal").await.unwrap();
     assert_eq!((parked.len(), parked[0].stream_id.as_str(), parked[0].changesets), (1, "s", 2));
     assert!(parked[0].error.contains("quarantined"), "{}", parked[0].error);

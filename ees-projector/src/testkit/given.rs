@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, InvalidJson, StreamId, memory as store};
+use ees_store::{
+    ChangesetLog, Commit, EventStore, Events, Expectation, InvalidJson, StreamId, memory as store,
+};
 use serde_json::Value;
 
 use crate::database::Database;

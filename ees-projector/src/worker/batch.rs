@@ -62,7 +62,8 @@ impl Batch {
                 Ok(numbered) => numbered,
                 Err(quarantined) => {
                     let event_id = entry.first_event_id;
-                    unreadable.insert(changeset, UnreadableEvent { event_id, reason: quarantined.to_string() });
+                    unreadable
+                        .insert(changeset, UnreadableEvent { event_id, reason: quarantined.to_string() });
                     continue;
                 }
             };

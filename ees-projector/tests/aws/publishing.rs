@@ -47,7 +47,11 @@ fn by_stream(bodies: impl IntoIterator<Item = String>) -> BTreeMap<String, Vec<S
 
 fn expected(changesets: &[Changeset]) -> (Vec<String>, Vec<String>) {
     let whole = changesets.iter().map(|it| Message::of_changeset(it).unwrap().body().to_owned()).collect();
-    let events = changesets.iter().flat_map(|it| Message::of_events(it).unwrap()).map(|it| it.body().to_owned()).collect();
+    let events = changesets
+        .iter()
+        .flat_map(|it| Message::of_events(it).unwrap())
+        .map(|it| it.body().to_owned())
+        .collect();
     (whole, events)
 }
 

@@ -157,7 +157,8 @@ async fn a_record_that_can_not_be_read_becomes_a_dead_letter_and_does_not_hold_u
         publisher.redrive(letter, &mended, Instant::now() + LONG).await.unwrap();
     }
     assert_eq!(bus.bodies(&queue, 1).await, [whole("b", 1, "1,2")]);
-    let each: Vec<_> = Message::of_events(&mended).unwrap().map(|message| message.body().to_owned()).collect();
+    let each: Vec<_> =
+        Message::of_events(&mended).unwrap().map(|message| message.body().to_owned()).collect();
     assert_eq!(bus.bodies(&events, 2).await, each);
 }
 

@@ -202,7 +202,12 @@ impl Scan {
             if let Some(quarantined) = item::to_changeset(found)?.events.quarantined() {
                 self.quarantined += 1;
                 let (stream_id, changeset_id) = (&found[STREAM_ID], &found[CHANGESET_ID]);
-                tracing::warn!(?stream_id, ?changeset_id, why = quarantined.reason(), "a changeset is quarantined");
+                tracing::warn!(
+                    ?stream_id,
+                    ?changeset_id,
+                    why = quarantined.reason(),
+                    "a changeset is quarantined"
+                );
             }
             if let Some(place) = item::place(found) {
                 self.seen.mark(place);

@@ -87,7 +87,8 @@ pub async fn check_bodies(
     let (table, _) = Table::find(config, table, Options::default().patience).await?;
     let (mut from, mut changesets) = (None, 0);
     loop {
-        let scan = || table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone()).send();
+        let scan =
+            || table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone()).send();
         let answer = table.call(scan).await.map_err(failed)?;
         for found in answer.items().iter().filter(|item| !item::is_reserved(item)) {
             let changeset = item::to_changeset(found)?;

@@ -24,10 +24,7 @@ pub async fn commits_in_order_get_each_their_own_verdict<S: Subject>() {
     let (outdated, not_there) = ("OPTIMISTIC_CONCURRENCY_EXCEPTION", "INVALID_EXPECTED_CHANGESET_ID");
     assert_eq!(verdicts, [Ok(1), Err(outdated), Ok(2), Err(not_there), Ok(1), Err(outdated), Ok(3)]);
     let stored = whole_stream(&store, "a").await;
-    assert_eq!(
-        stored.iter().map(|it| it.events.as_stored()).collect::<Vec<_>>(),
-        ["[1]", "[2,3]", "[4]"]
-    );
+    assert_eq!(stored.iter().map(|it| it.events.as_stored()).collect::<Vec<_>>(), ["[1]", "[2,3]", "[4]"]);
     assert_eq!(whole_stream(&store, "b").await.len(), 1);
 }
 

@@ -177,7 +177,8 @@ pub async fn writers_that_try_again_all_get_in<S: Subject>() {
     let stored = whole_stream(&subject.store(), "a").await;
     let mut given: Vec<Vec<u64>> = vec![vec![]; usize::try_from(WRITERS).unwrap()];
     for (before, changeset) in stored.iter().enumerate() {
-        let [(writer, number, seen)]: [(usize, u64, usize); 1] = changeset.events.as_json().unwrap().read().unwrap();
+        let [(writer, number, seen)]: [(usize, u64, usize); 1] =
+            changeset.events.as_json().unwrap().read().unwrap();
         assert_eq!(seen, before, "the writer had seen everything before its changeset");
         given[writer].push(number);
     }

@@ -90,8 +90,7 @@ pub async fn every_id_is_a_stream_of_its_own<S: Subject>() {
     }
     for (number, name) in names.iter().enumerate() {
         let read = whole_stream(&store, name).await;
-        let seen: Vec<_> =
-            read.iter().map(|it| (it.stream_id.as_str(), it.events.as_stored())).collect();
+        let seen: Vec<_> = read.iter().map(|it| (it.stream_id.as_str(), it.events.as_stored())).collect();
         assert_eq!(seen, [(name.as_str(), format!("[{number}]").as_str())]);
         store.commit(commit_after(name, 1, "[\"second\"]")).await.unwrap();
     }

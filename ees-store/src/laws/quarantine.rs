@@ -67,7 +67,10 @@ pub async fn what_can_not_be_read_is_quarantined_at_its_place<S: Subject>() {
         assert_eq!((page.changesets.len(), page.next), (0, 4.into()));
 
         let read = whole_stream(&store, "a").await;
-        assert_eq!(read.iter().map(|it| it.events.quarantined().is_some()).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(
+            read.iter().map(|it| it.events.quarantined().is_some()).collect::<Vec<_>>(),
+            [false, true, false]
+        );
         let of_event = StreamQuery::events(stream("a"), EventId::new(2), Some(EventId::new(2)));
         assert_eq!(part_of_stream(&store, of_event).await, read[1..2]);
         assert_eq!(log.locate(&damaged.0, damaged.1).await.unwrap(), Some(1.into()));

@@ -45,7 +45,8 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
     let keyed = batch.jobs.iter().any(|job| job.digest().is_some());
     let keys: Vec<Option<[u8; 32]>> =
         if keyed { batch.jobs.iter().map(|job| job.digest()).collect() } else { Vec::new() };
-    let append = "SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    let append =
+        "SELECT * FROM ees_store.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     sqlx::query(append)
         .bind(streams)
         .bind(expected)

@@ -345,7 +345,8 @@ mod tests {
     #[test]
     fn more_types_than_fit_are_not_sent() {
         let events: Vec<_> = (0..3_000).map(|n| format!(r#"{{"type":"{n:0100}"}}"#)).collect();
-        let message = Message::of_changeset(&changeset("a", &format!("[{}]", events.join(",")), "{}")).unwrap();
+        let message =
+            Message::of_changeset(&changeset("a", &format!("[{}]", events.join(",")), "{}")).unwrap();
         assert_eq!(message.body(), r#"{"stream_id":"a","changeset_id":3,"truncated":true}"#);
         assert_eq!(attributes_of(&message), []);
     }

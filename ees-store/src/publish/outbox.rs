@@ -105,7 +105,8 @@ mod tests {
             metadata: Json::parse("{}").unwrap(),
             timestamp: Timestamp::from_micros(0),
             stream_type: None,
-        }).unwrap()
+        })
+        .unwrap()
     }
 
     fn shown(batches: &[Batch<'_>]) -> Vec<String> {

@@ -195,7 +195,8 @@ mod tests {
         };
         assert_eq!((stream_id, changeset_id), (sent.stream_id.clone(), sent.changeset_id));
         assert_eq!(content, Some((sent.events.clone(), sent.metadata.clone())));
-        let events: Vec<_> = Message::of_events(&sent).unwrap().map(|it| Received::read(it.body()).unwrap()).collect();
+        let events: Vec<_> =
+            Message::of_events(&sent).unwrap().map(|it| Received::read(it.body()).unwrap()).collect();
         let Received::Event { event_id, data, .. } = &events[0] else { panic!("no event") };
         assert_eq!((event_id.get(), data.as_ref().unwrap().as_str()), (7, "null"));
     }
@@ -204,7 +205,10 @@ mod tests {
     fn what_was_too_large_is_received_as_a_reference() {
         let sent = changeset("a", &format!("[\"{}\"]", "-".repeat(300_000)));
         let read = |message: &Message| Received::read(message.body()).unwrap();
-        assert!(matches!(read(&Message::of_changeset(&sent).unwrap()), Received::Changeset { content: None, .. }));
+        assert!(matches!(
+            read(&Message::of_changeset(&sent).unwrap()),
+            Received::Changeset { content: None, .. }
+        ));
         let event = Message::of_events(&sent).unwrap().next().unwrap();
         assert!(matches!(read(&event), Received::Event { data: None, .. }));
     }

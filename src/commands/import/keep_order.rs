@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use ees_store::decide::{Tail, decide};
 use ees_store::{
-    ChangesetLog, Checkpoint, Commit, Committed, EventStore, Expectation, LogEntry, LogQuery, StreamId,
-    pages,
+    ChangesetLog, Checkpoint, Commit, Committed, EventStore, Expectation, LogEntry, LogQuery, StreamId, pages,
 };
 use futures::{Stream, TryStreamExt};
 use sha2::{Digest, Sha256};

@@ -92,7 +92,9 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();
 
-    let api = Api::new(store.clone(), log.clone()).with_quarantine(log).with_statistics(Arc::new(read_models.statistics()));
+    let api = Api::new(store.clone(), log.clone())
+        .with_quarantine(log)
+        .with_statistics(Arc::new(read_models.statistics()));
     let api = ees_projector::http::install(api, running.handle().clone());
     let api = match api_keys {
         Some(keys) => api.with_keys(keys),

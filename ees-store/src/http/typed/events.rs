@@ -84,7 +84,8 @@ fn write_event(
     created_at: Timestamp,
 ) {
     // A reader that does not know this type of event must not go on as if there was none.
-    let quarantined = event.err().map(|it| format!(r#"{{"type":"quarantined","payload":{}}}"#, quoted(&held(it))));
+    let quarantined =
+        event.err().map(|it| format!(r#"{{"type":"quarantined","payload":{}}}"#, quoted(&held(it))));
     let event = quarantined.as_deref().or(event.ok()).unwrap_or_default();
     // Texts are passed on as they were written, escapes and all.
     let text = |name| json::member(event, name).filter(|member| member.starts_with('"'));

@@ -73,8 +73,12 @@ mod sqlite {
     }
 
     impl Subject for Remote {
-        const CAPABILITIES: Capabilities =
-            Capabilities { keeps_given_times: false, lists_types: false, keeps_checksums: true, ..Capabilities::ALL };
+        const CAPABILITIES: Capabilities = Capabilities {
+            keeps_given_times: false,
+            lists_types: false,
+            keeps_checksums: true,
+            ..Capabilities::ALL
+        };
 
         async fn new() -> Self {
             Self::open(tempfile::tempdir().unwrap()).await

@@ -6,9 +6,7 @@ use aws_sdk_dynamodb::types::{
     Projection, ProjectionType, ScalarAttributeType,
 };
 use ees_store::dynamodb::{Store, adopt, check, check_bodies};
-use ees_store::{
-    Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogQuery, Quarantined, StreamQuery,
-};
+use ees_store::{Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogQuery, Quarantined, StreamQuery};
 use ees_test_aws::{Account, Faults, LocalAws};
 
 use super::support::{Item, append, commit, get, item, labels, n, read, s};

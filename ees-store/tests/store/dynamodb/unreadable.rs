@@ -98,7 +98,9 @@ async fn what_contradicts_itself_is_quarantined_with_its_text() {
 async fn what_is_json_but_no_list_of_events_is_read_as_it_is() {
     let account = account().await;
     let writer = committing(&account, &Faults::none()).await;
-    for (stream, events, last) in [("none", "[ ]", 0), ("object", "{\"a\": 1, \"b\": 2}", 2), ("text", "\"abc\"", 3)] {
+    for (stream, events, last) in
+        [("none", "[ ]", 0), ("object", "{\"a\": 1, \"b\": 2}", 2), ("text", "\"abc\"", 3)]
+    {
         append(&writer, stream, 0).await;
         set(&account, stream, 1, "events", Some(s(events))).await;
         set(&account, stream, 1, "last_event_id", Some(AttributeValue::N(last.to_string()))).await;
@@ -106,6 +108,7 @@ async fn what_is_json_but_no_list_of_events_is_read_as_it_is() {
     sweep(&indexer(&account, &Faults::none()).await).await;
     let mut read = read(&writer).await;
     read.sort_by_key(|entry| entry.stream_id.clone());
-    let read: Vec<_> = read.iter().map(|it| (it.events.as_json().unwrap().as_str(), it.events.count())).collect();
+    let read: Vec<_> =
+        read.iter().map(|it| (it.events.as_json().unwrap().as_str(), it.events.count())).collect();
     assert_eq!(read, [("[]", 0), ("{\"a\":1,\"b\":2}", 2), ("\"abc\"", 3)]);
 }

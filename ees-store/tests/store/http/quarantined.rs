@@ -17,9 +17,11 @@ const TYPED: &str = "6f1c2b9e-04d7-4bd6-a2a0-0d8a1e6cbd28";
 async fn store(stream: &str) -> Arc<memory::Store> {
     let store = memory::Store::new();
     let held = Quarantined::new("its `events` are not JSON", "[NaN,\"\u{1}\"]", "{\"a\":1}");
-    for (last, events) in
-        [(0, Events::parse("[1]").unwrap()), (1, Events::quarantine(held, 2)), (2, Events::parse("[4]").unwrap())]
-    {
+    for (last, events) in [
+        (0, Events::parse("[1]").unwrap()),
+        (1, Events::quarantine(held, 2)),
+        (2, Events::parse("[4]").unwrap()),
+    ] {
         let commit = Commit::new(stream.parse().unwrap(), Expectation::LastChangeset(last.into()), events);
         store.commit(commit.with_stream_type("t".parse().unwrap())).await.unwrap();
     }
@@ -35,10 +37,10 @@ async fn a_changeset_that_can_not_be_read_is_listed_with_its_text_and_the_reason
     let mut placed = one.clone();
     placed["stream_id"] = "s".into();
     placed["checkpoint"] = 1.into();
-    server.get("/changesets?checkpoint=1&limit=1").await.is(
-        200,
-        &json!({"checkpoint": 1, "limit": 1, "changesets": [placed], "next_checkpoint": 2}),
-    );
+    server
+        .get("/changesets?checkpoint=1&limit=1")
+        .await
+        .is(200, &json!({"checkpoint": 1, "limit": 1, "changesets": [placed], "next_checkpoint": 2}));
     let changesets = server.get("/streams/s/changesets?from=2&to=2").await;
     changesets.is(200, &json!({"stream_id": "s", "changesets": [one]}));
     let positions = server.get("/changesets?include=position").await.json();

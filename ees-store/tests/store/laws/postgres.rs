@@ -29,7 +29,7 @@ impl<const POOLED: bool> Postgres<POOLED> {
 }
 
 impl<const POOLED: bool> Subject for Postgres<POOLED> {
-    const CAPABILITIES: Capabilities = 
+    const CAPABILITIES: Capabilities =
         Capabilities { keeps_checksums: true, shares_log: true, ..Capabilities::ALL };
 
     async fn new() -> Self {
@@ -78,7 +78,8 @@ impl<const POOLED: bool> Subject for Postgres<POOLED> {
     async fn replace_events(&self, stream_id: &StreamId, changeset_id: ChangesetId, events: &str) -> bool {
         let url = self.database.url().replace(self.database.name(), &self.name);
         let mut connection = PgConnection::connect(&url).await.unwrap();
-        let replace = "UPDATE ees_store.changesets SET events = $1 WHERE stream_id = $2 AND changeset_id = $3";
+        let replace =
+            "UPDATE ees_store.changesets SET events = $1 WHERE stream_id = $2 AND changeset_id = $3";
         let id = i64::try_from(changeset_id.get()).unwrap();
         let replace = sqlx::query(replace).bind(events).bind(stream_id.as_str()).bind(id);
         assert_eq!(replace.execute(&mut connection).await.unwrap().rows_affected(), 1);

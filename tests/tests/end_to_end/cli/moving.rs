@@ -116,7 +116,8 @@ fn what_only_adoption_lets_in_moves_too() {
     let data = world.folder.path().join("moved");
     let refused = keep_order(&file, &data).failed(3);
     assert!(refused.contains("adopted.jsonl:3: ") && refused.contains("--renumber"), "{refused}");
-    let renumbered = || run(ees(&["import", "--keep-order", "--renumber", "--json", "--data"]).arg(&data).arg(&file));
+    let renumbered =
+        || run(ees(&["import", "--keep-order", "--renumber", "--json", "--data"]).arg(&data).arg(&file));
     // What stood before the line that was refused may be stored.
     let (imported, already_there) = counts(renumbered());
     assert_eq!(imported + already_there, 7);
@@ -141,5 +142,8 @@ fn what_only_adoption_lets_in_moves_too() {
     assert!(refused.contains("--keep-order"), "{refused}");
     let checked = run(&mut moved.ees(&["check"]));
     assert_eq!(checked.code, Some(9), "{checked:?}");
-    assert!(checked.out.contains("checkpoint 4, changeset 1 of stream \"q\": ") && checked.err.contains("2 faults"));
+    assert!(
+        checked.out.contains("checkpoint 4, changeset 1 of stream \"q\": ")
+            && checked.err.contains("2 faults")
+    );
 }

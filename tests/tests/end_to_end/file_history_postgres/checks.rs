@@ -40,7 +40,10 @@ pub async fn log(world: &World, acknowledged: &Acknowledged) {
         let stream = &streams[&line.stream_id];
         let changeset = stream[usize::try_from(line.expected_last_changeset).unwrap()];
         assert_eq!(changeset.changeset_id.get(), line.expected_last_changeset + 1);
-        assert_eq!((changeset.events.as_json().unwrap(), &changeset.metadata), (&line.events, &line.metadata));
+        assert_eq!(
+            (changeset.events.as_json().unwrap(), &changeset.metadata),
+            (&line.events, &line.metadata)
+        );
     }
     for url in world.urls() {
         assert!(whole(&Client::new(&url).unwrap()).await == changesets, "{url} gives another order");
