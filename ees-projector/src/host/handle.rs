@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId};
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use super::running_projection::{RunningProjection, StandbyWorker};
@@ -289,15 +289,17 @@ impl Handle {
         let lag = if behind { self.age_of(checkpoint).await } else { Some(Duration::ZERO) };
         projection.status.update(|status| {
             status.head = head;
-            status.lag = lag.unwrap_or(status.lag);
+            status.lag = lag.unwrap_or_default();
         });
         projection.describe(name, self.stalled_after)
     }
 
-    /// Returns the time since the changeset at this checkpoint was committed.
+    /// Returns the time since the changeset at this checkpoint was committed, if the log can say.
     async fn age_of(&self, checkpoint: Checkpoint) -> Option<Duration> {
         let page = self.log.read(LogQuery::from(checkpoint, 1)).await.ok()?;
-        page.changesets.first().map(|oldest| oldest.timestamp.elapsed())
+        // A quarantined changeset may have no time.
+        let oldest = page.changesets.first().filter(|oldest| oldest.timestamp != Timestamp::default());
+        oldest.map(|oldest| oldest.timestamp.elapsed())
     }
 
     /// Returns the last known status of all projections without a query. It is a few seconds old at most.

@@ -42,7 +42,7 @@ impl RunningProjection {
             checkpoint: seen.checkpoint(),
             head: seen.head,
             lag_changesets: seen.lag_changesets(),
-            lag_seconds: seen.lag.as_secs_f64(),
+            lag_seconds: seen.lag().as_secs_f64(),
             rate: seen.rate(),
             rebuild: seen.rebuild(),
             stalled,

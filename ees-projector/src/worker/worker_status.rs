@@ -25,7 +25,7 @@ pub(crate) struct Inner {
     /// The projection's row, as the worker knows it.
     pub(crate) row: Option<ProjectionState>,
     pub(crate) head: Checkpoint,
-    /// The age of the oldest changeset that is not applied, as of the last look.
+    /// The age of the oldest changeset that is not applied, as of the last look that found it.
     pub(crate) lag: Duration,
     pub(crate) failure: Option<Failure>,
     pub(crate) parked_streams: usize,
@@ -145,6 +145,12 @@ impl Inner {
 
     pub(crate) fn lag_changesets(&self) -> u64 {
         self.head.get().saturating_sub(self.checkpoint().get())
+    }
+
+    /// Returns the age of the oldest changeset that is not applied: at least the time that it has been waited
+    /// for, also where the log can't give it.
+    pub(crate) fn lag(&self) -> Duration {
+        self.lag.max(self.waiting_since.map_or(Duration::ZERO, |since| since.elapsed()))
     }
 
     /// Returns why it is stopped, if it is.
