@@ -9,6 +9,7 @@ mod keys;
 mod operation;
 mod statistics;
 mod streams;
+mod strict;
 mod support;
 mod tokens;
 mod typed;
