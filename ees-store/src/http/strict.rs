@@ -52,12 +52,10 @@ impl KnownParameters {
         match params.names().find(|name| *name != EVERYWHERE && !known.contains(name)) {
             None => Ok(()),
             Some(name) => {
-                let message = format!(
-                    "The query parameter \"{}\" is unknown here. {}",
-                    shortened(name),
-                    instead(name, &known)
-                );
-                Err(Problem::bad_request("UNKNOWN_PARAMETER", message))
+                let (name, instead) = (shortened(name), instead(name, &known));
+                let message = format!("The query parameter \"{name}\" is unknown here. {instead}");
+                let problem = Problem::bad_request("UNKNOWN_PARAMETER", message);
+                Err(problem.naming(name, format!("is unknown. {instead}")))
             }
         }
     }
