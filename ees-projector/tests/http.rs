@@ -386,7 +386,7 @@ async fn a_projector_follows_a_store_elsewhere() {
 async fn text_of(url: &str, path: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -441,4 +441,75 @@ async fn a_process_serves_its_projections_and_nothing_else_in_one_line() {
 
     running.shut_down().await;
     assert!(with("reader").get_json::<Value>("/projections").await.is_err(), "it ends with the projections");
+}
+
+/// Every operation on projections that the description has: its method and a path for it.
+async fn operations(world: &World) -> Vec<(String, String)> {
+    let api = world.get("/openapi.json").await;
+    let paths = api["paths"].as_object().unwrap().iter().filter(|(path, _)| path.starts_with("/projections"));
+    let of_path = |(path, operations): (&String, &Value)| {
+        let path = path.replace("{name}", "pausing");
+        let methods = operations.as_object().unwrap().keys().cloned();
+        methods.map(move |method| (method, path.clone())).collect::<Vec<_>>()
+    };
+    let operations: Vec<_> = paths.flat_map(of_path).collect();
+    assert!(operations.len() > 15, "{operations:?}");
+    operations
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_endpoint_refuses_what_it_does_not_know() {
+    let world = World::new(None).await;
+    for (method, path) in operations(&world).await {
+        let with_query = format!("{path}?nonsense=1");
+        let refused = match method.as_str() {
+            "get" => world.refused_get(&with_query).await,
+            _ => {
+                let body = world.refused(&path, json!({"nonsense": 1})).await;
+                assert!(body.contains("unknown member \"nonsense\""), "{path}: {body}");
+                world.refused(&with_query, json!({})).await
+            }
+        };
+        assert!(refused.contains("\"nonsense\" is unknown here"), "{method} {path}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_is_an_object_and_a_reason_is_short() {
+    let world = World::new(None).await;
+    for (path, body, told) in [
+        ("checkpoint", json!([50, 10, "x"]), "must be a JSON object"),
+        ("pause", json!(["x"]), "must be a JSON object"),
+        ("pause", json!({"reason": "x".repeat(1_025)}), "has 1025 bytes; the limit is 1024"),
+        ("skip", json!({"checkpoint": 0, "reason": "x".repeat(1_025)}), "the limit is 1024"),
+        ("pause", json!({"reason": "x".repeat(70_000)}), "the server's limit is 65536"),
+        ("rebuild", json!({"side_by_sid": true}), "Did you mean \"side_by_side\"?"),
+    ] {
+        let refused = world.refused(&format!("/projections/pausing/{path}"), body).await;
+        assert!(refused.contains(told), "{path}: {refused}");
+    }
+    assert_eq!(world.get("/projections/pausing/audit").await, json!({"audit": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_comes_in_pages() {
+    let world = World::new(None).await;
+    let client = world.client("none");
+    for at in 0..5 {
+        let body = json!({"reason": at.to_string()});
+        client.post_json::<_, Value>("/projections/parking/pause", &body).await.unwrap();
+    }
+    let mut reasons = Vec::new();
+    let mut skip = Some(json!(0));
+    while let Some(from) = skip {
+        let page = world.get(&format!("/projections/parking/audit?limit=2&skip={from}")).await;
+        let entries = page["audit"].as_array().unwrap();
+        assert!((1..=2).contains(&entries.len()), "{page}");
+        reasons.extend(entries.iter().map(|entry| entry["reason"].as_str().unwrap().to_owned()));
+        skip = page.get("next").cloned();
+    }
+    assert_eq!(reasons, ["4", "3", "2", "1", "0"]);
+    for wrong in ["limit=0", "limit=x", "skip=-1", "skip=100001"] {
+        world.refused_get(&format!("/projections/parking/audit?{wrong}")).await;
+    }
 }

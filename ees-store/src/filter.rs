@@ -1,5 +1,7 @@
 //! Which changesets a reader of the log wants.
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 
 use crate::event::types_of;
@@ -66,5 +68,29 @@ impl Filter {
     pub fn accepts_type(&self, event_type: Option<&str>) -> bool {
         self.event_types.is_empty()
             || event_type.is_some_and(|name| self.event_types.iter().any(|wanted| wanted == name))
+    }
+
+    /// The filter for a scan: each event costs the same, however many names the filter has.
+    pub(crate) fn matcher(&self) -> Matcher<'_> {
+        Matcher {
+            stream_types: self.stream_types.iter().map(StreamType::as_str).collect(),
+            event_types: self.event_types.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// A filter as a scan uses it.
+pub(crate) struct Matcher<'a> {
+    stream_types: HashSet<&'a str>,
+    event_types: HashSet<&'a str>,
+}
+
+impl Matcher<'_> {
+    /// Returns whether the filter accepts a changeset.
+    pub(crate) fn accepts(&self, changeset: &Changeset) -> bool {
+        let is_wanted = |event| json::event_type(event).is_some_and(|name| self.event_types.contains(&*name));
+        let stream_type = changeset.stream_type.as_ref().map(StreamType::as_str);
+        (self.stream_types.is_empty() || stream_type.is_some_and(|name| self.stream_types.contains(name)))
+            && (self.event_types.is_empty() || changeset.events.iter().any(is_wanted))
     }
 }

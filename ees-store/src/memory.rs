@@ -79,10 +79,11 @@ impl Store {
         let head = Checkpoint::new(state.log.len() as u64);
         let from = usize::try_from(query.from.get()).unwrap_or(usize::MAX);
         let (mut changesets, mut next) = (Vec::new(), query.from);
+        let filter = query.filter.matcher();
         let mut bytes = 0;
         for (at, changeset) in state.log.iter().enumerate().skip(from) {
             let checkpoint = Checkpoint::new(at as u64);
-            if query.filter.accepts(changeset) {
+            if filter.accepts(changeset) {
                 bytes += changeset.size_bytes();
                 let full = changesets.len() >= query.limit || bytes > query.max_bytes;
                 if full && !changesets.is_empty() {

@@ -52,7 +52,7 @@ impl Routes {
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
         let counted = Arc::new(Counted(read_models));
         let api = || Api::new(store.clone(), store.clone()).with_statistics(counted.clone());
-        Ok(Self { signed: api().router(), other: api().with_keys(keys).router() })
+        Ok(Self { signed: api().for_any_host().router(), other: api().with_keys(keys).router() })
     }
 
     /// Answers a request from API Gateway.

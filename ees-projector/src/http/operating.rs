@@ -2,23 +2,28 @@
 //! recorded in the audit with its reason, and returns the status of the projection.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use ees_store::http::Problem;
+use ees_store::http::{JsonBody, Problem};
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::{Handle, SideBySide, Status, Verification};
 
+/// Bytes of a reason at most.
+const REASON_BYTES_MAX: usize = 1_024;
+
 type Answer = Result<Json<Status>, Problem>;
+
+/// No members.
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub(super) struct Why {
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     reason: String,
 }
 
@@ -33,7 +38,7 @@ pub(super) struct Anew {
     no_swap: bool,
     /// With `side_by_side`: swaps even when streams are parked.
     force: bool,
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     reason: String,
 }
 
@@ -42,7 +47,7 @@ pub(super) struct Anew {
 pub(super) struct Exchange {
     /// Swaps even when streams are parked, or when the standby is still catching up.
     force: bool,
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     reason: String,
 }
 
@@ -50,7 +55,7 @@ pub(super) struct Exchange {
 pub(super) struct Partitions {
     /// The number of partitions: 1 to 256.
     count: u32,
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     #[serde(default)]
     reason: String,
 }
@@ -60,7 +65,7 @@ pub(super) struct Skip {
     /// The checkpoint of the changeset: the one that the projection is paused before, or the first one of a
     /// parked stream.
     checkpoint: u64,
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     reason: String,
 }
 
@@ -70,7 +75,7 @@ pub(super) struct Move {
     from: u64,
     /// The checkpoint that it should read next.
     to: u64,
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     reason: String,
 }
 
@@ -79,7 +84,7 @@ pub(super) struct Move {
 pub(super) struct Retry {
     /// The stream. Default: all parked streams.
     stream_id: Option<String>,
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     reason: String,
 }
 
@@ -90,24 +95,28 @@ pub(super) struct Discard {
     /// The number of the changeset in its stream: the first parked one, or the one that the reactor is paused
     /// before.
     changeset_id: u64,
-    /// The reason. Recorded in the audit.
+    /// The reason, up to 1,024 bytes. Recorded in the audit.
     reason: String,
 }
 
-/// Parses a body. An empty one counts as an empty object.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Problem> {
-    let text: &[u8] = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    serde_json::from_slice(text).map_err(|e| Problem::bad_request("INVALID_BODY", e.to_string()))
-}
-
+/// A reason that is mandatory.
 fn given(reason: &str) -> Result<&str, Problem> {
-    match reason.trim() {
+    match within(reason)?.trim() {
         "" => Err(Problem::bad_request(
             "INVALID_BODY",
             "`reason` is missing or empty. It is recorded in the audit.",
         )),
         reason => Ok(reason),
     }
+}
+
+/// A reason that fits the audit.
+fn within(reason: &str) -> Result<&str, Problem> {
+    if reason.len() <= REASON_BYTES_MAX {
+        return Ok(reason);
+    }
+    let message = format!("`reason` has {} bytes; the limit is {REASON_BYTES_MAX}.", reason.len());
+    Err(Problem::bad_request("INVALID_BODY", message))
 }
 
 async fn now(handle: &Handle, name: &str) -> Answer {
@@ -118,10 +127,14 @@ async fn now(handle: &Handle, name: &str) -> Answer {
 #[utoipa::path(
     post, path = "/projections/{name}/pause", tag = "Projections", params(("name" = String, Path)),
     request_body = Why,
-    responses((status = 200, body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    responses((status = 200, description = "The status of the projection now.", body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
-pub(super) async fn pause(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    handle.pause(&name, &read::<Why>(&body)?.reason).await?;
+pub(super) async fn pause(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Why { reason }): JsonBody<Why>,
+) -> Answer {
+    handle.pause(&name, within(&reason)?).await?;
     now(&handle, &name).await
 }
 
@@ -129,10 +142,14 @@ pub(super) async fn pause(State(handle): State<Handle>, Path(name): Path<String>
 #[utoipa::path(
     post, path = "/projections/{name}/resume", tag = "Projections", params(("name" = String, Path)),
     request_body = Why,
-    responses((status = 200, body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    responses((status = 200, description = "The status of the projection now.", body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
-pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    handle.resume(&name, &read::<Why>(&body)?.reason).await?;
+pub(super) async fn resume(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Why { reason }): JsonBody<Why>,
+) -> Answer {
+    handle.resume(&name, within(&reason)?).await?;
     now(&handle, &name).await
 }
 
@@ -144,17 +161,20 @@ pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String
     post, path = "/projections/{name}/rebuild", tag = "Projections", params(("name" = String, Path)),
     request_body = Anew,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already; `NOT_SUPPORTED`: the database can't build one"),
     )
 )]
-pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let Anew { side_by_side, verify, no_swap, force, reason } = read(&body)?;
+pub(super) async fn rebuild(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Anew { side_by_side, verify, no_swap, force, reason }): JsonBody<Anew>,
+) -> Answer {
     if side_by_side {
-        handle.rebuild_side_by_side(&name, SideBySide { verify, no_swap, force }, &reason).await?;
+        handle.rebuild_side_by_side(&name, SideBySide { verify, no_swap, force }, within(&reason)?).await?;
     } else {
-        handle.rebuild(&name, &reason).await?;
+        handle.rebuild(&name, within(&reason)?).await?;
     }
     now(&handle, &name).await
 }
@@ -166,14 +186,17 @@ pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<Strin
     post, path = "/projections/{name}/swap", tag = "Projections", params(("name" = String, Path)),
     request_body = Exchange,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready; `NOT_SUPPORTED`: the database can't keep one"),
     )
 )]
-pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let Exchange { force, reason } = read(&body)?;
-    handle.swap(&name, force, &reason).await?;
+pub(super) async fn swap(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Exchange { force, reason }): JsonBody<Exchange>,
+) -> Answer {
+    handle.swap(&name, force, within(&reason)?).await?;
     now(&handle, &name).await
 }
 
@@ -182,14 +205,17 @@ pub(super) async fn swap(State(handle): State<Handle>, Path(name): Path<String>,
     post, path = "/projections/{name}/rollback", tag = "Projections", params(("name" = String, Path)),
     request_body = Exchange,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: there is no standby, or it is not ready; `NOT_SUPPORTED`: the database can't keep one"),
     )
 )]
-pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let Exchange { force, reason } = read(&body)?;
-    handle.rollback(&name, force, &reason).await?;
+pub(super) async fn rollback(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Exchange { force, reason }): JsonBody<Exchange>,
+) -> Answer {
+    handle.rollback(&name, force, within(&reason)?).await?;
     now(&handle, &name).await
 }
 
@@ -198,7 +224,7 @@ pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<Stri
     post, path = "/projections/{name}/partitions", tag = "Projections", params(("name" = String, Path)),
     request_body = Partitions,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 400, description = "`INVALID_BODY`: the count is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: the projection needs the global order, or the count is out of range; `NOT_SUPPORTED`: the database can't split a projection"),
@@ -207,10 +233,9 @@ pub(super) async fn rollback(State(handle): State<Handle>, Path(name): Path<Stri
 pub(super) async fn partitions(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    body: Bytes,
+    JsonBody(Partitions { count, reason }): JsonBody<Partitions>,
 ) -> Answer {
-    let Partitions { count, reason } = read(&body)?;
-    handle.set_partitions(&name, count, &reason).await?;
+    handle.set_partitions(&name, count, within(&reason)?).await?;
     now(&handle, &name).await
 }
 
@@ -219,13 +244,17 @@ pub(super) async fn partitions(
     post, path = "/projections/{name}/discard", tag = "Projections", params(("name" = String, Path)),
     request_body = Why,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: there is no standby; `NOT_SUPPORTED`: the database can't keep one"),
     )
 )]
-pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    handle.discard_standby(&name, &read::<Why>(&body)?.reason).await?;
+pub(super) async fn discard(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Why { reason }): JsonBody<Why>,
+) -> Answer {
+    handle.discard_standby(&name, within(&reason)?).await?;
     now(&handle, &name).await
 }
 
@@ -235,7 +264,7 @@ pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<Strin
 #[utoipa::path(
     post, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
     responses(
-        (status = 202, body = Verification),
+        (status = 202, description = "It has begun. `GET` on the same path tells how far it is.", body = Verification),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_SUPPORTED`: the database can't build a second read model"),
     )
@@ -243,6 +272,7 @@ pub(super) async fn discard(State(handle): State<Handle>, Path(name): Path<Strin
 pub(super) async fn verify(
     State(handle): State<Handle>,
     Path(name): Path<String>,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
 ) -> Result<(StatusCode, Json<Option<Verification>>), Problem> {
     handle.begin_verification(&name)?;
     Ok((StatusCode::ACCEPTED, Json(handle.verification(&name)?)))
@@ -253,14 +283,17 @@ pub(super) async fn verify(
     post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path)),
     request_body = Skip,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 400, description = "`INVALID_BODY`: the checkpoint or the reason is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: this changeset can't be skipped now"),
     )
 )]
-pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let Skip { checkpoint, reason } = read(&body)?;
+pub(super) async fn skip(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Skip { checkpoint, reason }): JsonBody<Skip>,
+) -> Answer {
     handle.skip(&name, Checkpoint::new(checkpoint), given(&reason)?).await?;
     now(&handle, &name).await
 }
@@ -272,7 +305,7 @@ pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>,
     post, path = "/projections/{name}/checkpoint", tag = "Projections", params(("name" = String, Path)),
     request_body = Move,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 400, description = "`INVALID_BODY`: a member is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`PROJECTION_MOVED`: the projection is at another checkpoint by now"),
@@ -281,9 +314,8 @@ pub(super) async fn skip(State(handle): State<Handle>, Path(name): Path<String>,
 pub(super) async fn checkpoint(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    body: Bytes,
+    JsonBody(Move { from, to, reason }): JsonBody<Move>,
 ) -> Answer {
-    let Move { from, to, reason } = read(&body)?;
     handle.set_checkpoint(&name, Checkpoint::new(from), Checkpoint::new(to), given(&reason)?).await?;
     now(&handle, &name).await
 }
@@ -293,15 +325,18 @@ pub(super) async fn checkpoint(
     post, path = "/projections/{name}/retry", tag = "Projections", params(("name" = String, Path)),
     request_body = Retry,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: no such stream is parked"),
     )
 )]
-pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let Retry { stream_id, reason } = read(&body)?;
+pub(super) async fn retry(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(Retry { stream_id, reason }): JsonBody<Retry>,
+) -> Answer {
     let stream_id = stream_id.map(|text| stream(&text)).transpose()?;
-    handle.retry_parked(&name, stream_id, &reason).await?;
+    handle.retry_parked(&name, stream_id, within(&reason)?).await?;
     now(&handle, &name).await
 }
 
@@ -310,7 +345,7 @@ pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>
     post, path = "/projections/{name}/effects/discard", tag = "Projections", params(("name" = String, Path)),
     request_body = Discard,
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status of the projection now.", body = Status),
         (status = 400, description = "`INVALID_BODY`: a member is missing"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: this changeset can't be discarded now"),
@@ -319,9 +354,8 @@ pub(super) async fn retry(State(handle): State<Handle>, Path(name): Path<String>
 pub(super) async fn discard_effects(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    body: Bytes,
+    JsonBody(Discard { stream_id, changeset_id, reason }): JsonBody<Discard>,
 ) -> Answer {
-    let Discard { stream_id, changeset_id, reason } = read(&body)?;
     let (stream_id, changeset_id) = (stream(&stream_id)?, ChangesetId::new(changeset_id));
     handle.discard_effects(&name, &stream_id, changeset_id, given(&reason)?).await?;
     now(&handle, &name).await

@@ -17,8 +17,12 @@ use crate::{AuditEntry, Estimate, Handle, OperateError, ParkedStream, Status, Ve
 const TIMEOUT_SECONDS: f64 = 10.0;
 /// Longest wait of a caller, in seconds.
 const TIMEOUT_SECONDS_MAX: f64 = 60.0;
+/// Audit entries in one answer when no limit is given.
+const AUDIT_ENTRIES: usize = 100;
 /// The most audit entries in one answer.
 const AUDIT_ENTRIES_MAX: usize = 1_000;
+/// The most audit entries to leave out before a page.
+const AUDIT_SKIP_MAX: usize = 100_000;
 /// The most effects in one answer.
 const EFFECTS_MAX: usize = 1_000;
 
@@ -28,7 +32,7 @@ pub(super) struct Projections {
 }
 
 /// All projections of this server, by name.
-#[utoipa::path(get, path = "/projections", tag = "Projections", responses((status = 200, body = Projections)))]
+#[utoipa::path(get, path = "/projections", tag = "Projections", responses((status = 200, description = "The projections.", body = Projections)))]
 pub(super) async fn list(State(handle): State<Handle>) -> Json<Projections> {
     Json(Projections { projections: handle.list().await })
 }
@@ -52,7 +56,7 @@ pub(super) struct Wait {
 #[utoipa::path(
     get, path = "/projections/{name}", tag = "Projections", params(("name" = String, Path), Wait),
     responses(
-        (status = 200, body = Status),
+        (status = 200, description = "The status.", body = Status),
         (status = 400, description = "`INVALID_WAIT`: the parameters are invalid or contradict each other"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: the projection is stopped"),
@@ -111,7 +115,7 @@ pub(super) struct Parked {
 /// The parked streams, in the order in which they are retried.
 #[utoipa::path(
     get, path = "/projections/{name}/parked", tag = "Projections", params(("name" = String, Path)),
-    responses((status = 200, body = Parked), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    responses((status = 200, description = "The parked streams.", body = Parked), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn parked(
     State(handle): State<Handle>,
@@ -140,7 +144,7 @@ pub(super) struct Effects {
 #[utoipa::path(
     get, path = "/projections/{name}/effects", tag = "Projections", params(("name" = String, Path), Which),
     responses(
-        (status = 200, body = Effects),
+        (status = 200, description = "The effects.", body = Effects),
         (status = 400, description = "`INVALID_QUERY`: the state is unknown"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
     )
@@ -160,27 +164,58 @@ pub(super) async fn effects(
     Ok(Json(Effects { effects: handle.effects(&name, wanted).await? }))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditPage {
+    /// The most entries to return, up to 1,000. Default: 100.
+    #[param(minimum = 1)]
+    limit: Option<usize>,
+    /// The number of entries to leave out, from the newest on: the `next` of the page before. Default: 0.
+    skip: Option<usize>,
+}
+
 #[derive(Serialize, ToSchema)]
 pub(super) struct Audit {
     audit: Vec<AuditEntry>,
+    /// What to `skip` for the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<usize>,
 }
 
 /// The audit: what operators did to a projection and why, newest first.
 #[utoipa::path(
-    get, path = "/projections/{name}/audit", tag = "Projections", params(("name" = String, Path)),
-    responses((status = 200, body = Audit), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    get, path = "/projections/{name}/audit", tag = "Projections", params(("name" = String, Path), AuditPage),
+    responses(
+        (status = 200, description = "A page of the audit.", body = Audit),
+        (status = 400, description = "`INVALID_QUERY`: not a number, or too large"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+    )
 )]
 pub(super) async fn audit(
     State(handle): State<Handle>,
     Path(name): Path<String>,
+    query: Result<Query<AuditPage>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Audit>, Problem> {
-    Ok(Json(Audit { audit: handle.audit(&name, AUDIT_ENTRIES_MAX).await? }))
+    let invalid = |why: String| Problem::bad_request("INVALID_QUERY", why);
+    let Query(AuditPage { limit, skip }) = query.map_err(|e| invalid(e.body_text()))?;
+    let (limit, skip) = (limit.unwrap_or(AUDIT_ENTRIES), skip.unwrap_or(0));
+    if limit == 0 || skip > AUDIT_SKIP_MAX {
+        return Err(invalid(format!("`limit` must be 1 or more, and `skip` {AUDIT_SKIP_MAX} at most.")));
+    }
+    let end = skip + limit.min(AUDIT_ENTRIES_MAX);
+    // One more tells whether there is a next page.
+    let mut audit = handle.audit(&name, end + 1).await?;
+    let next = (audit.len() > end).then_some(end);
+    audit.truncate(end);
+    audit.drain(..skip.min(audit.len()));
+    Ok(Json(Audit { audit, next }))
 }
 
 /// The progress or the result of the last verification on this server; `null` when there was none.
 #[utoipa::path(
     get, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
-    responses((status = 200, body = Option<Verification>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    responses((status = 200, description = "The verification, or `null`.", body = Option<Verification>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn verification(
     State(handle): State<Handle>,
@@ -192,7 +227,7 @@ pub(super) async fn verification(
 /// The estimated time and space of a rebuild.
 #[utoipa::path(
     get, path = "/projections/{name}/estimate", tag = "Projections", params(("name" = String, Path)),
-    responses((status = 200, body = Estimate), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+    responses((status = 200, description = "The estimate.", body = Estimate), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn estimate(
     State(handle): State<Handle>,

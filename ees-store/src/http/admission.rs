@@ -26,7 +26,7 @@ pub(super) struct Rooms {
     waiting: Arc<Semaphore>,
     bodies: Budget,
     answers: Budget,
-    time: Duration,
+    limits: Limits,
 }
 
 impl Rooms {
@@ -36,7 +36,7 @@ impl Rooms {
             waiting: Arc::new(Semaphore::new(limits.waiting_requests)),
             bodies: Budget::of(limits.bodies_bytes),
             answers: Budget::of(limits.answers_bytes),
-            time: limits.answer_time,
+            limits: *limits,
         })
     }
 
@@ -52,7 +52,7 @@ impl Rooms {
     }
 
     fn place(self: &Arc<Self>, permit: Option<OwnedSemaphorePermit>) -> Admission {
-        let deadline = Mutex::new(Instant::now() + self.time);
+        let deadline = Mutex::new(Instant::now() + self.limits.answer_time);
         let permit = Mutex::new(permit);
         Admission(Some(Arc::new(Place { rooms: self.clone(), permit, body: Mutex::default(), deadline })))
     }
@@ -132,10 +132,15 @@ impl Admission {
         Ok(())
     }
 
+    /// The limits on requests.
+    pub(super) fn limits(&self) -> Limits {
+        self.0.as_ref().map_or_else(Limits::default, |place| place.rooms.limits)
+    }
+
     /// Begins the time for the answer once more, after this time.
     pub(super) fn restart_after(&self, time: Duration) {
         if let Some(place) = &self.0 {
-            *locked(&place.deadline) = Instant::now() + time + place.rooms.time;
+            *locked(&place.deadline) = Instant::now() + time + place.rooms.limits.answer_time;
         }
     }
 

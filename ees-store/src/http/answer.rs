@@ -43,9 +43,9 @@ impl Shape {
         }
     }
 
-    /// An answer in this shape. One that would grow beyond [`BYTES_MAX`] is not indented.
-    pub(super) fn apply(self, json: &str) -> Option<String> {
-        if self.pretty { json::indent_within(json, BYTES_MAX, self.measure()) } else { None }
+    /// An answer with line breaks, unless it grows beyond [`BYTES_MAX`] by them.
+    pub(super) fn indent(self, json: &str) -> Option<String> {
+        json::indent_within(json, BYTES_MAX, self.measure())
     }
 
     fn measure(self) -> fn(&str) -> usize {

@@ -17,7 +17,7 @@ pub(super) type App = Arc<Inner>;
 pub(super) struct Inner {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) log: Arc<dyn ChangesetLog>,
-    pub(super) statistics: Arc<dyn StatisticsSource>,
+    pub(super) statistics: Option<Arc<dyn StatisticsSource>>,
     pub(super) health: Vec<Arc<dyn HealthCheck>>,
     pub(super) limits: Limits,
     pub(super) registry: Registry,

@@ -10,7 +10,7 @@ use hyper::body::Body as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Admission, Limits, Problem};
+use super::{Admission, Limits, Problem, strict};
 use crate::{Events, InvalidJson, Json};
 
 /// A body that is too large is still read up to this many times its limit: a client that is cut off while it
@@ -67,8 +67,8 @@ fn too_slow(limit: Duration) -> Problem {
     Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message)
 }
 
-/// Members that are not named here are passed over.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct CommitBody<'a> {
     #[serde(borrow)]
     events: &'a RawValue,
@@ -89,8 +89,12 @@ pub(super) fn parse(body: &[u8]) -> Result<(Events, Option<Json>), Problem> {
     if !text.trim_ascii_start().starts_with(['{']) && serde_json::from_str::<&RawValue>(text).is_ok() {
         return Err(refuse("The body must be a JSON object with the member `events`.".to_owned()));
     }
-    let body: CommitBody<'_> =
-        serde_json::from_str(text).map_err(|e| refuse(format!("The body is not valid: {e}.")))?;
+    let body: CommitBody<'_> = serde_json::from_str(text).map_err(|why| {
+        refuse(match strict::unknown_member(text, &["events", "metadata"]) {
+            Some((name, instead)) => format!("The body has the unknown member \"{name}\". {instead}"),
+            None => format!("The body is not valid: {why}."),
+        })
+    })?;
     let refuse_part = |part: &RawValue, InvalidJson(why)| refuse(format!("{why}, at {}.", place(text, part)));
     let events = Events::from_valid(body.events.get()).map_err(|why| refuse_part(body.events, why))?;
     let Some(metadata) = body.metadata else { return Ok((events, None)) };
@@ -121,8 +125,7 @@ mod tests {
 
     #[test]
     fn events_and_metadata_are_taken_as_they_were_written() {
-        let body =
-            "{\"x\": [{}], \"metadata\": {\"a\": 1.0, \"a\": 1e400},\n \"events\": [ \"\\ud800\", 2 ]}";
+        let body = "{ \"metadata\": {\"a\": 1.0, \"a\": 1e400},\n \"events\": [ \"\\ud800\", 2 ]}";
         let (events, metadata) = parse(body.as_bytes()).unwrap();
         assert_eq!(events.as_stored(), "[\"\\ud800\",2]");
         assert_eq!(metadata.unwrap().as_str(), "{\"a\":1.0,\"a\":1e400}");
@@ -136,6 +139,11 @@ mod tests {
             ("{", "EOF", "line 1 column 1"),
             ("{}", "missing field `events`", "line 1 column 2"),
             ("[[1]]", "must be a JSON object", ""),
+            (
+                "{\"events\": [1], \"meta\": {}}",
+                "unknown member \\\"meta\\\". Did you mean \\\"metadata\\\"?",
+                "",
+            ),
             ("7", "must be a JSON object", ""),
             ("{\n \"events\": 7}", "`events` must be an array", "line 2 column 12"),
             ("{\"events\": []}", "at least one event", "line 1 column 12"),

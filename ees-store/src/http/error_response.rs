@@ -21,6 +21,8 @@ pub struct Problem {
     forthcoming: Option<Box<StreamPage>>,
     shape: Shape,
     detail: Option<String>,
+    /// The member of the request that is wrong, and why.
+    member: Option<Box<(String, String)>>,
 }
 
 impl Problem {
@@ -34,6 +36,7 @@ impl Problem {
             forthcoming: None,
             shape: Shape::default(),
             detail: None,
+            member: None,
         }
     }
 
@@ -73,6 +76,11 @@ impl Problem {
     #[must_use]
     pub fn about(self, stream_id: impl Into<String>) -> Self {
         Self { stream_id: Some(stream_id.into()), ..self }
+    }
+
+    /// Names the member of the request that is wrong.
+    pub(super) fn naming(self, member: &str, why: String) -> Self {
+        Self { member: Some(Box::new((member.to_owned(), why))), ..self }
     }
 
     pub(super) fn missing_stream_id() -> Self {
@@ -151,6 +159,7 @@ pub(super) struct Told {
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) detail: Option<String>,
+    pub(super) member: Option<Box<(String, String)>>,
 }
 
 impl IntoResponse for Problem {
@@ -180,6 +189,7 @@ impl IntoResponse for Problem {
             code: self.code,
             message: self.message,
             detail: self.detail,
+            member: self.member,
         });
         response
     }

@@ -9,49 +9,79 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt as _;
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use uuid::Uuid;
 
+use super::access_log::{AccessLog, Line};
 use super::admission::{Admission, Rooms};
+use super::answer::Shape;
 use super::error_response::{Told, internal_answer};
+use super::hosts::{self, Hosts};
 use super::keys::{ApiKeys, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
+use super::strict::KnownParameters;
 use super::{Limits, Problem, endpoints, typed};
-use crate::json;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) struct Guard {
-    keys: Option<ApiKeys>,
+    callers: Callers,
     rooms: Arc<Rooms>,
+    known: KnownParameters,
     metrics: Metrics,
     ids: RequestIds,
+    access_log: AccessLog,
+}
+
+/// Who may call.
+pub(super) struct Callers {
+    pub(super) keys: Option<ApiKeys>,
+    /// The names under which a server without keys answers.
+    pub(super) hosts: Hosts,
+    /// Whether the description of the API is there for everybody.
+    pub(super) docs: bool,
 }
 
 impl Guard {
-    pub(super) fn new(keys: Option<ApiKeys>, limits: &Limits, metrics: Metrics) -> Self {
-        Self { keys, rooms: Rooms::new(limits), metrics, ids: RequestIds::new() }
+    pub(super) fn new(callers: Callers, limits: &Limits, known: KnownParameters, metrics: Metrics) -> Self {
+        Self {
+            callers,
+            rooms: Rooms::new(limits),
+            known,
+            metrics,
+            ids: RequestIds::new(),
+            access_log: AccessLog::new(),
+        }
     }
 
     /// Lets a request in: its key is known, and there is room for it.
     fn admit(&self, request: &mut Request) -> Result<Admission, Problem> {
+        hosts::check_single(request)?;
         // A server that is busy or locked is still alive: its health is told to everybody, always.
         if endpoints::health::is_path(request.uri().path()) {
             return Ok(self.rooms.admit_always());
         }
-        if let Some(keys) = &self.keys {
-            let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
-            request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
-        } else if matches!(*request.method(), Method::POST | Method::PUT)
-            && comes_from_elsewhere(request.headers())
-        {
-            return Err(Problem::cross_origin());
+        let Callers { keys, hosts, docs } = &self.callers;
+        match keys {
+            Some(_) if *docs && endpoints::docs::is_path(request.uri().path()) => {}
+            Some(keys) => {
+                let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
+                request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
+            }
+            None => {
+                hosts.check(request)?;
+                let writes = matches!(*request.method(), Method::POST | Method::PUT);
+                if writes && comes_from_elsewhere(request.headers()) {
+                    return Err(Problem::cross_origin());
+                }
+            }
         }
         self.rooms.admit()
     }
@@ -63,15 +93,21 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let _in_flight = guard.metrics.begin();
     let is_typed = typed::is_path(request.uri().path());
     let id = if is_typed { uuid_of(request.headers()) } else { guard.ids.of(request.headers()) };
-    let pretty = wants_pretty(request.uri());
+    let params = Params::of_request(&request);
+    let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
 
     let (admission, answered) = match guard.admit(&mut request) {
         Ok(admission) => {
-            request.extensions_mut().insert(admission.clone());
-            let answered = answer(request, next, &admission).await;
+            let answered = match guard.known.check(request.method(), route, &params) {
+                Ok(()) => {
+                    request.extensions_mut().insert(admission.clone());
+                    in_json(answer(request, next, &admission).await).await
+                }
+                Err(problem) => problem.into_response(),
+            };
             (Some(admission), answered)
         }
         Err(problem) => (None, problem.into_response()),
@@ -80,8 +116,8 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     if is_typed {
         response = typed::in_its_form(response, told.as_ref(), &id);
     }
-    if pretty {
-        response = indented(response).await;
+    if params.wants_pretty() {
+        response = indented(response, params.shape()).await;
     }
     if let Some(admission) = admission {
         response = match admission.keep_until_sent(response).await {
@@ -93,12 +129,16 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
             }
         };
     }
-    response.headers_mut().insert(REQUEST_ID, id);
+    response.headers_mut().insert(REQUEST_ID, id.clone());
 
+    let (status, time) = (response.status(), started.elapsed());
+    let code = told.map_or("OK", |told| told.code);
     if commits {
-        guard.metrics.committed(told.map_or("OK", |told| told.code));
+        guard.metrics.committed(code);
     }
-    guard.metrics.answered(route, response.status().as_u16(), started.elapsed());
+    guard.metrics.answered(route, status.as_u16(), time);
+    let bytes = response.body().size_hint().exact();
+    guard.access_log.write(&Line { method: &method, route, status, time, request_id: &id, bytes, code });
     response
 }
 
@@ -148,22 +188,33 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     site.is_none_or(|site| headers.get(HOST).is_none_or(|host| !site.eq_ignore_ascii_case(host.as_bytes())))
 }
 
-fn wants_pretty(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| query.contains("pp")) && Params::of(uri).wants_pretty()
-}
-
-/// A JSON answer with line breaks; any other as it is.
-async fn indented(response: Response) -> Response {
-    if response.headers().get(CONTENT_TYPE).is_none_or(|of| !of.as_bytes().starts_with(b"application/json")) {
+/// A JSON answer with line breaks, if it stays within bounds with them; any other as it is.
+async fn indented(response: Response, shape: Shape) -> Response {
+    if !is(&response, "application/json") {
         return response;
     }
     let (mut parts, body) = response.into_parts();
     let text = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    parts.headers.remove(axum::http::header::CONTENT_LENGTH);
-    match std::str::from_utf8(&text) {
-        Ok(json) => Response::from_parts(parts, Body::from(json::indent(json))),
-        Err(_) => Response::from_parts(parts, Body::from(text)),
+    parts.headers.remove(CONTENT_LENGTH);
+    let indented = std::str::from_utf8(&text).ok().and_then(|json| shape.indent(json));
+    Response::from_parts(parts, indented.map_or_else(|| Body::from(text), Body::from))
+}
+
+/// What a library has refused in a sentence of plain text, as an error of this API.
+async fn in_json(response: Response) -> Response {
+    let status = response.status();
+    let is_refusal = status.is_client_error() && response.extensions().get::<Told>().is_none();
+    if !is_refusal || !is(&response, "text/plain") {
+        return response;
     }
+    let text = response.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+    let message = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
+    Problem::new(status, "INVALID_REQUEST", message).into_response()
+}
+
+fn is(response: &Response, content_type: &str) -> bool {
+    let given = response.headers().get(CONTENT_TYPE);
+    given.is_some_and(|given| given.as_bytes().starts_with(content_type.as_bytes()))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {

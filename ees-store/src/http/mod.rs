@@ -16,16 +16,20 @@
 //! body and status of every error ([`Problem`]). `typed` is a second, smaller contract over the same store,
 //! with its own `error_response`.
 
+mod access_log;
 mod admission;
 mod answer;
 mod app;
 mod body;
 mod closing;
+mod connections;
 mod description;
 mod endpoints;
 mod error_response;
 mod guard;
 mod health_check;
+mod hosts;
+mod json_body;
 mod keys;
 mod limits;
 mod metrics;
@@ -36,6 +40,7 @@ mod query;
 mod schema;
 mod server;
 mod statistics_source;
+mod strict;
 mod typed;
 
 use std::sync::Arc;
@@ -49,6 +54,7 @@ pub use admission::Admission;
 pub use closing::Closing;
 pub use error_response::Problem;
 pub use health_check::HealthCheck;
+pub use json_body::JsonBody;
 pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
 pub use quarantine_watch::QuarantineWatch;
@@ -59,8 +65,10 @@ pub use statistics_source::StatisticsSource;
 pub use crate::Statistics;
 use crate::{ChangesetLog, EventStore};
 use app::{App, Inner};
-use guard::Guard;
+use guard::{Callers, Guard};
+use hosts::Hosts;
 use metrics::Metrics;
+use strict::KnownParameters;
 
 /// Builds the router of a store's API.
 ///
@@ -68,7 +76,7 @@ use metrics::Metrics;
 /// address only.
 pub struct Api {
     inner: Inner,
-    keys: Option<ApiKeys>,
+    callers: Callers,
     extensions: Vec<(Scope, OpenApiRouter)>,
 }
 
@@ -78,29 +86,47 @@ impl Api {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let limits = Limits::for_changesets_of(store.limit_bytes());
-        let inner = Inner {
-            store,
-            log,
-            statistics: Arc::new(statistics_source::NotCounted),
-            health: Vec::new(),
-            limits,
-            registry,
-            metrics,
-        };
-        Self { inner, keys: None, extensions: Vec::new() }
+        let inner = Inner { store, log, statistics: None, health: Vec::new(), limits, registry, metrics };
+        let callers = Callers { keys: None, hosts: Hosts::default(), docs: true };
+        Self { inner, callers, extensions: Vec::new() }
     }
 
-    /// Sets the read model for `GET /streams`. Default: none; the endpoint answers zeros.
+    /// Sets the read model for `GET /streams`. Default: none; the endpoint answers 404.
     #[must_use]
     pub fn with_statistics(mut self, statistics: Arc<dyn StatisticsSource>) -> Self {
-        self.inner.statistics = statistics;
+        self.inner.statistics = Some(statistics);
         self
     }
 
-    /// Requires one of these keys for every call, except health checks. Default: no keys.
+    /// Requires one of these keys for every call, except health checks and the description of the API. Default:
+    /// no keys.
     #[must_use]
     pub fn with_keys(mut self, keys: ApiKeys) -> Self {
-        self.keys = Some(keys);
+        self.callers.keys = Some(keys);
+        self
+    }
+
+    /// Sets the names under which a server without keys answers, besides the loopback names. Default: none.
+    ///
+    /// The `Host` of a request names it, so that a page of another site can't reach this server by giving its
+    /// own name the address 127.0.0.1. With keys, every name is accepted.
+    #[must_use]
+    pub fn with_hosts<T: Into<String>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.callers.hosts = Hosts::Named(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Answers under every name, also without keys: for a server whose callers are known otherwise.
+    #[must_use]
+    pub fn for_any_host(mut self) -> Self {
+        self.callers.hosts = Hosts::Any;
+        self
+    }
+
+    /// Leaves out `/docs` and `/openapi.json`. Default: they are there, and need no key.
+    #[must_use]
+    pub fn without_docs(mut self) -> Self {
+        self.callers.docs = false;
         self
     }
 
@@ -130,7 +156,8 @@ impl Api {
     /// Adds routes and their description. If there are keys, each route needs one with this scope.
     ///
     /// Call it once for each scope. What applies to the store's own routes applies to these too: limits,
-    /// request ids, metrics, `pp=true`. Return errors as [`Problem`].
+    /// request ids, metrics, `pp=true`. Return errors as [`Problem`], and read bodies with [`JsonBody`]. A query
+    /// parameter that the description of a route does not name is refused.
     ///
     /// # Panics
     /// [`router`](Self::router) panics if a path and method exist already.
@@ -148,8 +175,8 @@ impl Api {
     /// Builds the router. [`Server`] serves it, with limits on connections; anything else that serves an axum
     /// router can serve it too.
     pub fn router(self) -> Router {
-        let Self { inner, keys, extensions } = self;
-        let guard = Arc::new(Guard::new(keys.clone(), &inner.limits, inner.metrics.clone()));
+        let Self { inner, callers, extensions } = self;
+        let (limits, metrics) = (inner.limits, inner.metrics.clone());
         let app = App::new(inner);
         let mut all = OpenApiRouter::with_openapi(description::description())
             .merge(endpoints::public_routes().merge(typed::public_routes()).with_state(app.clone()));
@@ -158,7 +185,7 @@ impl Api {
             (Scope::Commit, endpoints::commit_routes().merge(typed::commit_routes())),
         ];
         let needing = needing.map(|(scope, routes)| (scope, routes.with_state(app.clone())));
-        let demand = |scope: Scope, routes: OpenApiRouter| match keys {
+        let demand = |scope: Scope, routes: OpenApiRouter| match &callers.keys {
             Some(_) => routes.route_layer(from_fn_with_state(scope, guard::demand)),
             None => routes,
         };
@@ -167,8 +194,11 @@ impl Api {
             all = all.merge(demand(scope, routes));
         }
         let (router, openapi) = all.split_for_parts();
+        let known = KnownParameters::of(&openapi);
+        let docs = if callers.docs { endpoints::docs::routes(openapi) } else { Router::new() };
+        let guard = Arc::new(Guard::new(callers, &limits, known, metrics));
         router
-            .merge(demand(Scope::Read, endpoints::docs::routes(openapi).into()))
+            .merge(docs)
             .fallback(async || Problem::no_such_endpoint())
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
             .layer(from_fn_with_state(guard, guard::guard))

@@ -11,7 +11,7 @@ pub(super) const LIMIT_MAX: usize = 1_000;
 pub(super) fn limit(params: &Params) -> Result<Option<usize>, Problem> {
     let refuse = |text: &str| {
         let what = "is an invalid limit value. Expected an integer value greater than 0.";
-        Problem::bad_request("INVALID_LIMIT", format!("\"{text}\" {what}"))
+        Problem::bad_request("INVALID_LIMIT", format!("\"{text}\" {what}")).naming("limit", what.to_owned())
     };
     match params.whole("limit").map_err(refuse)? {
         Some(limit) if limit.is_zero() => Err(refuse(params.get("limit").unwrap_or("0"))),

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::fmt;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::Uri;
 use axum::http::request::Parts;
 
@@ -13,7 +13,7 @@ use super::answer::Shape;
 
 /// The query parameters of a request.
 ///
-/// Names are exact and unknown ones are ignored. An empty value counts as absent. Of a parameter that is
+/// Names are exact; `strict` refuses unknown ones. An empty value counts as absent. Of a parameter that is
 /// given several times the last one counts, unless it is one that may be repeated.
 pub(super) struct Params {
     given: Vec<(String, String)>,
@@ -26,9 +26,24 @@ pub(super) struct Params {
 pub struct EscapedAnswer;
 
 impl Params {
-    pub(super) fn of(uri: &Uri) -> Self {
+    /// The parameters, and how the answer is carried.
+    pub(super) fn of_request(request: &Request) -> Self {
+        let escaped = request.extensions().get::<EscapedAnswer>().is_some();
+        Self { escaped, ..Self::of(request.uri()) }
+    }
+
+    fn of(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or("");
         Self { given: form_urlencoded::parse(query.as_bytes()).map(owned).collect(), escaped: false }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
+    /// The names that were given.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.given.iter().map(|(name, _)| name.as_str())
     }
 
     /// The value of a parameter.

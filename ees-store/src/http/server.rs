@@ -1,26 +1,33 @@
 //! The accept loop, with limits on connections and a graceful shutdown.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use super::Closing;
+use super::connections::{Answering, Asking, Busy, Connections, Place};
+
+/// How long a connection that makes room for another may take to end.
+const PARTING_TIME: Duration = Duration::from_millis(500);
 
 /// Limits on connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +37,8 @@ pub struct ConnectionLimits {
     /// The maximum time that a client may read nothing of its answer; then the server closes the connection.
     /// Default: 30 seconds.
     pub answer_time: Duration,
-    /// The maximum number of connections; more wait to be accepted. Default: 4,096.
+    /// The maximum number of connections. For a further one, the connection that has been idle longest is
+    /// closed; where each has a request under way, it waits. Default: 4,096.
     pub connections: usize,
     /// The maximum time for requests in progress to finish when the server stops. Default: 30 seconds.
     pub grace: Duration,
@@ -92,20 +100,22 @@ impl Server {
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) {
         let Self { listener, limits } = self;
         let closing = Closing::new();
-        let room = Arc::new(Semaphore::new(limits.connections));
+        let places = Connections::new(limits.connections);
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                (stream, permit) = accept(&listener, &room) => {
-                    let connection = serve_connection(stream, router.clone(), limits, closing.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+        {
+            // Kept while connections end: it may have accepted one that has no place so far.
+            let mut next = pin!(accept(&listener, &places));
+            loop {
+                tokio::select! {
+                    () = &mut shutdown => break,
+                    (stream, place) = &mut next => {
+                        let router = router.clone();
+                        connections.spawn(serve_connection(stream, place, router, limits, closing.clone()));
+                        next.set(accept(&listener, &places));
+                    }
+                    Some(_) = connections.join_next() => {}
                 }
-                Some(_) = connections.join_next() => {}
             }
         }
         drop(listener);
@@ -121,13 +131,11 @@ impl Server {
     }
 }
 
-/// The next connection, once there is room for one.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // Never closed, so there always is a permit.
-    let permit = Arc::clone(room).acquire_owned().await.ok();
+/// The next connection, once there is room for it.
+async fn accept(listener: &TcpListener, places: &Arc<Connections>) -> (TcpStream, Arc<Place>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, _)) => return (stream, places.enter().await),
             Err(error) if is_of_one_connection(&error) => {}
             // Too many open files, say: to try again at once would only burn a core.
             Err(error) => {
@@ -143,7 +151,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, limits: ConnectionLimits, closing: Closing) {
+async fn serve_connection(
+    stream: TcpStream,
+    place: Arc<Place>,
+    router: Router,
+    limits: ConnectionLimits,
+    closing: Closing,
+) {
     // An answer goes out when it is written, not when the last one was acknowledged.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "failed to set TCP_NODELAY");
@@ -152,9 +166,10 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: ConnectionL
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.answer_time));
     let shutting_down = closing.clone();
+    let working = place.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(closing.clone());
-        router.clone().oneshot(request.map(Body::new))
+        answer(router.clone(), request, working.begins_to_work())
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -168,8 +183,35 @@ async fn serve_connection(stream: TcpStream, router: Router, limits: ConnectionL
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = place.closed() => {
+            connection.as_mut().graceful_shutdown();
+            if place.is_unused() {
+                return;
+            }
+            match tokio::time::timeout(PARTING_TIME, &mut connection).await {
+                Ok(ended) => ended,
+                // It has sent a part of a head.
+                Err(_) if place.is_idle() => Ok(()),
+                Err(_) => connection.await,
+            }
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// The answer to a request. It says so when the connection ends with it.
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    busy: Busy,
+) -> Result<Response<Answering<Body>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let (body, read) = Asking::new(body);
+    let mut response = router.oneshot(Request::from_parts(parts, Body::new(body))).await?;
+    if !read.load(Ordering::Relaxed) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Answering { body, _busy: busy }))
 }

@@ -13,13 +13,3 @@ pub trait StatisticsSource: Send + Sync + 'static {
     /// When the read model can't be read.
     async fn statistics(&self) -> Result<Statistics>;
 }
-
-/// What a server without a statistics projection tells.
-pub(super) struct NotCounted;
-
-#[async_trait]
-impl StatisticsSource for NotCounted {
-    async fn statistics(&self) -> Result<Statistics> {
-        Ok(Statistics::default())
-    }
-}

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -27,6 +28,8 @@ const LONG_ROWS: u64 = 200;
 const CHUNK_ROWS: u64 = 1_000;
 /// Bytes a filtered read looks at before it answers.
 const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a filtered read looks before it answers: who asked may have gone.
+const SCAN_TIME_MAX: Duration = Duration::from_secs(1);
 /// Changesets in one page of a stream, at most.
 const STREAM_ROWS_MAX: usize = 1_000;
 /// No stream is longer; leaves room to count on.
@@ -117,7 +120,11 @@ async fn filtered(
     let mut found = Found::default();
     let mut next = query.from;
     let scan_end = query.from.plus(SCAN_ROWS_MAX).min(end);
-    while next < scan_end && found.seen_bytes < SCAN_BYTES_MAX {
+    let started = Instant::now();
+    while next < scan_end
+        && found.seen_bytes < SCAN_BYTES_MAX
+        && (next == query.from || started.elapsed() < SCAN_TIME_MAX)
+    {
         let to = next.plus(CHUNK_ROWS).min(scan_end);
         if let Some(cut) = found.add(connection, next..to, CHUNK_ROWS, query, types_any).await? {
             return Ok((found.changesets, cut));
@@ -147,12 +154,13 @@ impl Found {
     ) -> sqlx::Result<Option<Checkpoint>> {
         let bytes_max = if query.filter.event_types.is_empty() { query.max_bytes } else { SCAN_BYTES_MAX };
         let mut rows = part(connection, places, rows_max, &query.filter, bytes_max, long).await?;
+        let filter = query.filter.matcher();
         let mut cut = None;
         let mut read = 0;
         while let Some(indexed) = rows.try_next().await? {
             let checkpoint = indexed.checkpoint;
             read += indexed.size_bytes() + OVERHEAD_BYTES;
-            if cut.is_none() && query.filter.accepts(&indexed) {
+            if cut.is_none() && filter.accepts(&indexed) {
                 let bytes = self.bytes + indexed.size_bytes() + OVERHEAD_BYTES;
                 let full = self.changesets.len() >= query.limit.max(1) || bytes > query.max_bytes;
                 if full && !self.changesets.is_empty() {

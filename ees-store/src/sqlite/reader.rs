@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::Semaphore;
@@ -19,6 +20,8 @@ use crate::{
 const SCAN_ROWS_MAX: usize = 10_000;
 /// Bytes a filtered read looks at before it answers.
 const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a filtered read looks before it answers: who asked may have gone.
+const SCAN_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a changeset costs in memory besides its texts, about.
 const OVERHEAD_BYTES: usize = 256;
 
@@ -117,7 +120,11 @@ pub(super) fn log(
     let mut next = query.from;
     let mut bytes = 0;
     let (mut passed_over, mut passed_bytes) = (0, 0);
-    while found.len() < query.limit.max(1) && passed_over < SCAN_ROWS_MAX && passed_bytes < SCAN_BYTES_MAX {
+    let (filter, started) = (query.filter.matcher(), Instant::now());
+    let in_bounds = |rows, bytes| {
+        rows < SCAN_ROWS_MAX && bytes < SCAN_BYTES_MAX && (rows == 0 || started.elapsed() < SCAN_TIME_MAX)
+    };
+    while found.len() < query.limit.max(1) && in_bounds(passed_over, passed_bytes) {
         let Some(row) = rows.next()? else {
             // What is missing before the end was deleted: nothing else takes its place.
             next = next.max(end);
@@ -125,7 +132,7 @@ pub(super) fn log(
         };
         let indexed = changeset(row)?;
         let checkpoint = indexed.checkpoint;
-        if !query.filter.is_all() && !query.filter.accepts(&indexed) {
+        if !query.filter.is_all() && !filter.accepts(&indexed) {
             passed_over += 1;
             passed_bytes += indexed.size_bytes();
         } else {

@@ -23,6 +23,7 @@ use crate::logging::LogFormat;
 use crate::retention::Retention;
 use crate::store_location::StoreLocation;
 use crate::values::duration;
+use access::Callers;
 use read_models::ReadModels;
 
 /// Serve the store, its HTTP API and the built-in projections (the default sub-command)
@@ -65,6 +66,13 @@ pub(crate) struct Arguments {
     /// Accept connections from other machines even without API keys
     #[arg(long, env = "EES_INSECURE_BIND", value_parser = BoolishValueParser::new())]
     insecure_bind: bool,
+    /// Without API keys: the names, besides localhost, under which clients on this machine call the server,
+    /// separated by commas
+    #[arg(long, env = "EES_HOSTS", value_name = "NAMES", value_delimiter = ',')]
+    hosts: Vec<String>,
+    /// Do not serve /docs and /openapi.json, which are there without an API key
+    #[arg(long, env = "EES_NO_DOCS", value_parser = BoolishValueParser::new())]
+    no_docs: bool,
     #[cfg(feature = "sns")]
     #[command(flatten)]
     publish: publish::Publish,
@@ -73,6 +81,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
     let Arguments { listen, location, read_models, retention, keep_audit, api_keys, insecure_bind, .. } =
         arguments;
+    let (hosts, no_docs) = (arguments.hosts, arguments.no_docs);
     let api_keys: Option<ApiKeys> = match api_keys {
         Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
         None => None,
@@ -97,10 +106,12 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
         .with_quarantine(log)
         .with_statistics(Arc::new(read_models.statistics()));
     let api = ees_projector::http::install(api, running.handle().clone());
-    let api = match api_keys {
-        Some(keys) => api.with_keys(keys),
-        None => api,
+    let api = match (access.callers, api_keys) {
+        (Callers::Everyone, _) => api.for_any_host(),
+        (_, Some(keys)) => api.with_keys(keys),
+        (_, None) => api.with_hosts(hosts),
     };
+    let api = if no_docs { api.without_docs() } else { api };
     hints::show(address, backend, &access, log_format);
     announce(address)?;
     server.serve(api.router(), stop_requested).await;

@@ -16,6 +16,9 @@ use crate::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamType};
 /// Changesets of a page when no limit is given.
 const LIMIT: usize = 10;
 
+/// The names of each kind that a filter may have.
+const FILTER_NAMES_MAX: usize = 1_000;
+
 /// The longest that a request is held.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
@@ -30,9 +33,9 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000. Default: 10."),
         ("wait" = Option<f64>, Query, minimum = 0, maximum = 20, description = "Seconds to wait for something to \
             arrive, when there is nothing yet."),
-        ("stream_type" = Option<Vec<String>>, Query, description = "Only streams of this type, or of one of several."),
+        ("stream_type" = Option<Vec<String>>, Query, description = "Only streams of this type, or of one of several; up to 1,000."),
         ("event_type" = Option<Vec<String>>, Query, description = "Only changesets with an event whose `type` member \
-            is this, or one of several."),
+            is this, or one of several; up to 1,000."),
         ("include" = Option<String>, Query, description = "`position`: where and when each changeset was stored, and \
             the log's head and name."),
         ("pp" = Option<bool>, Query, description = "`true`: with line breaks."),
@@ -122,6 +125,14 @@ fn wait(params: &Params) -> Result<Duration, Problem> {
 }
 
 fn filter(params: &Params) -> Result<Filter, Problem> {
+    for name in ["stream_type", "event_type"] {
+        let count = params.all(name).count();
+        if count > FILTER_NAMES_MAX {
+            let message =
+                format!("The filter has {count} values of {name}; the limit is {FILTER_NAMES_MAX}.");
+            return Err(Problem::bad_request("INVALID_FILTER", message));
+        }
+    }
     let stream_types = params.all("stream_type").map(StreamType::new).collect::<Result<_, _>>();
     Ok(Filter {
         stream_types: stream_types.map_err(|why| Problem::bad_request("INVALID_FILTER", why.to_string()))?,

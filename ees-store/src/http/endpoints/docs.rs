@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use axum::extract::Path;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -13,6 +16,18 @@ use utoipa_swagger_ui::{Config, serve};
 
 use super::super::Problem;
 use super::super::answer::Answer;
+
+/// Headers for pages that a browser shows: not within a page of another site, and not as another type.
+const SHOWN_AS_IT_IS: [(HeaderName, &str); 3] = [
+    (X_FRAME_OPTIONS, "DENY"),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"),
+];
+
+/// Whether a path is one of the description's.
+pub(in super::super) fn is_path(path: &str) -> bool {
+    matches!(path, "/openapi.json" | "/docs") || path.starts_with("/docs/")
+}
 
 /// The description, and the page that shows it.
 pub(in super::super) fn routes(openapi: utoipa::openapi::OpenApi) -> Router {
@@ -28,6 +43,12 @@ pub(in super::super) fn routes(openapi: utoipa::openapi::OpenApi) -> Router {
         .route("/docs", get(async || Redirect::to("docs/")))
         .route("/docs/", get(asset.clone()))
         .route("/docs/{*path}", get(asset))
+        .layer(map_response(async |mut response: Response| {
+            for (name, value) in SHOWN_AS_IT_IS {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
+            response
+        }))
 }
 
 fn asset(path: &str, page: Arc<Config<'static>>) -> Result<Response, Problem> {

@@ -7,13 +7,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures::future::join_all;
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use super::super::answer::Answer;
 use super::super::app::App;
 use super::super::typed;
 
-/// How long the store may take to tell its head before it counts as away.
+/// How long the store may take to tell its head before it counts as away, and all checks together.
 pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
 
 /// Whether the server may be given requests.
@@ -72,9 +73,14 @@ pub(super) async fn live() -> Response {
     ),
 )]
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
-    let code = match tokio::time::timeout(STORE_TIME, app.log.head()).await {
+    let deadline = Instant::now() + STORE_TIME;
+    let code = match timeout_at(deadline, app.log.head()).await {
         Ok(Ok(_)) => {
-            let reasons = join_all(app.health.iter().map(|check| check.problems())).await.concat();
+            let late = || vec!["a check did not end in time: its database may be locked or busy".to_owned()];
+            let checks = app.health.iter().map(|check| timeout_at(deadline, check.problems()));
+            let reasons =
+                join_all(checks).await.into_iter().flat_map(|reasons| reasons.unwrap_or_else(|_| late()));
+            let reasons: Vec<_> = reasons.collect();
             return if reasons.is_empty() { Readiness::Ready } else { Readiness::Degraded { reasons } };
         }
         Ok(Err(error)) => {

@@ -1,9 +1,12 @@
 //! The response to every error of this contract: its status and body.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use serde_json::json;
 
 use super::super::Problem;
 use super::super::answer::Answer;
@@ -11,7 +14,7 @@ use super::super::error_response::Told;
 
 /// 400, for a member of the request that can't be right.
 pub(super) fn bad(member: &str, why: impl std::fmt::Display) -> Problem {
-    Problem::bad_request("INVALID_REQUEST", format!("{member} {why}"))
+    Problem::bad_request("INVALID_REQUEST", format!("{member} {why}")).naming(member, why.to_string())
 }
 
 /// 404: no such stream, or it has another type.
@@ -26,35 +29,49 @@ pub(super) fn wrong_revision(revision: u64) -> Problem {
 }
 
 /// An answer of this server, told as this contract does. Whatever is no error stays as it is.
+///
+/// `details` is what clients of this contract look into: the members that are wrong, or null.
 pub(in super::super) fn in_its_form(response: Response, told: Option<&Told>, id: &HeaderValue) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
     }
-    let details = match told {
-        // There are no idempotency keys here.
-        Some(_) if status == StatusCode::SERVICE_UNAVAILABLE => {
-            "The store can't answer now. What was being written may be there: look before you write it again."
-        }
-        Some(told) if status != StatusCode::INTERNAL_SERVER_ERROR => told.message.as_str(),
-        _ => "The server's log says more, under this id.",
-    };
     let mut answer = Answer::new();
-    answer.text("message", message(status));
+    answer.text("message", &message(status, told));
     answer.text("requestId", id.to_str().unwrap_or_default());
-    answer.text("details", details);
+    match told {
+        Some(told) if status == StatusCode::BAD_REQUEST => answer.json("details", &messages(told)),
+        _ => answer.json("details", "null"),
+    };
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Response::from_parts(parts, Body::from(answer.into_text()))
 }
 
-fn message(status: StatusCode) -> &'static str {
+fn message(status: StatusCode, told: Option<&Told>) -> Cow<'static, str> {
     match status {
-        StatusCode::CONFLICT => "Trying to write based on invalid state. Refetch and try again.",
-        StatusCode::NOT_FOUND => "Requested resource not found",
-        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong",
-        StatusCode::SERVICE_UNAVAILABLE => "Not available at the moment",
-        other => other.canonical_reason().unwrap_or("Invalid request"),
+        StatusCode::CONFLICT => "Trying to write based on invalid state. Refetch and try again.".into(),
+        StatusCode::NOT_FOUND => "Requested resource not found".into(),
+        StatusCode::INTERNAL_SERVER_ERROR => "Something went wrong".into(),
+        // There are no idempotency keys here.
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "Not available at the moment. What was being written may be there: look before you write it again.".into()
+        }
+        other => match (other.canonical_reason().unwrap_or("Invalid request"), told) {
+            (reason, Some(told)) if other != StatusCode::BAD_REQUEST => {
+                format!("{reason}: {}", told.message).into()
+            }
+            (reason, _) => reason.into(),
+        },
     }
+}
+
+/// `{"messages": {"initialEvent.eventType": ["required"]}}`
+fn messages(told: &Told) -> String {
+    let (member, why) = match told.member.as_deref() {
+        Some((member, why)) => (member.as_str(), why.as_str()),
+        None => ("request", told.message.as_str()),
+    };
+    json!({"messages": {member: [why]}}).to_string()
 }

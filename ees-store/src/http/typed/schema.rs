@@ -113,13 +113,22 @@ pub(super) struct Liveness {
 /// What went wrong.
 #[derive(ToSchema)]
 #[schema(as = TypedError, rename_all = "camelCase", example = json!({"message": "Bad Request",
-    "requestId": "0c5b1d5c-9b5e-4d0a-8c53-7d0a6a5f3d11", "details": "payload of event is required"}))]
+    "requestId": "0c5b1d5c-9b5e-4d0a-8c53-7d0a6a5f3d11", "details": {"messages": {"event.payload": ["required"]}}}))]
 pub(in super::super) struct Error {
     message: String,
     /// The server's log has the same.
     #[schema(format = "uuid")]
     request_id: String,
-    details: String,
+    /// With 400: what is wrong with the request. Otherwise null.
+    details: Option<Details>,
+}
+
+/// What is wrong with a request.
+#[derive(ToSchema)]
+#[schema(as = TypedErrorDetails)]
+pub(in super::super) struct Details {
+    /// By member or parameter.
+    messages: std::collections::BTreeMap<String, Vec<String>>,
 }
 
 /// What any call may fail with.

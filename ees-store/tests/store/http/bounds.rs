@@ -154,17 +154,80 @@ async fn an_answer_that_is_not_ready_in_time_is_a_503() {
     assert_eq!(page.numbers("changesets", "checkpoint"), [0; 0]);
 }
 
+/// Sends a request and reads its answer; the connection stays open.
+async fn kept_open(server: &TestServer) -> TcpStream {
+    let mut connection = TcpStream::connect(server.address()).await.unwrap();
+    connection.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert!(connection.read(&mut [0; 1_024]).await.unwrap() > 0);
+    connection
+}
+
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_their_turn() {
+async fn idle_connections_make_room_for_others_the_longest_idle_first() {
+    let limits = ConnectionLimits { connections: 3, ..ConnectionLimits::default() };
+    let server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
+    let silent = TcpStream::connect(server.address()).await.unwrap();
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        kept.push(kept_open(&server).await);
+    }
+    assert_eq!(server.get("/health/live").await.status, 200);
+    for mut closed in kept.drain(..18).chain([silent]) {
+        let end = tokio::time::timeout(Duration::from_secs(10), closed.read(&mut [0; 16])).await;
+        assert_eq!(end.expect("it is closed").unwrap(), 0);
+    }
+    let last = kept.last_mut().unwrap();
+    last.write_all(&request("GET", "/version", &[], b"")).await.unwrap();
+    assert!(last.read(&mut [0; 1_024]).await.unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_half_a_head_makes_room_too() {
     let limits = ConnectionLimits { connections: 1, ..ConnectionLimits::default() };
     let server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
-    let mut first = TcpStream::connect(server.address()).await.unwrap();
-    first.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    assert!(first.read(&mut [0; 1_024]).await.unwrap() > 0);
+    let mut slow = TcpStream::connect(server.address()).await.unwrap();
+    slow.write_all(b"GET /version HTTP/1.1\r\nHost:").await.unwrap();
+    let other = tokio::time::timeout(Duration::from_secs(10), server.get("/health/live")).await;
+    assert_eq!(other.expect("there is room").status, 200);
+}
+
+#[tokio::test]
+async fn where_each_connection_works_others_wait_for_their_turn() {
+    let limits = ConnectionLimits { connections: 1, ..ConnectionLimits::default() };
+    let store = Arc::new(Gated::new());
+    let server = TestServer::limited(store.clone(), limits, |api| api).await;
     let mut second = Box::pin(server.get("/version"));
-    assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
-    drop(first);
+    let (committed, ()) = tokio::join!(server.post("/streams/s", "{\"events\":[1]}"), async {
+        store.arrival().await;
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
+        store.open();
+    });
+    assert_eq!(committed.status, 200);
     assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_says_when_its_connection_ends() {
+    let limits = Limits { body_bytes: 1_000, body_time: Duration::from_millis(50), ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let head = |length: usize| {
+        format!("POST /streams/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
+    };
+    for (request, status) in [
+        // It does not arrive; it is too large to be read to its end; nobody reads it.
+        (format!("{}{{", head(14)), 408),
+        (head(1_000_000), 413),
+        (head(20).replace("/streams/s", "/nowhere"), 404),
+    ] {
+        let answer = Answer::read(&exchange_part(server.address(), request.as_bytes()).await);
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{request}");
+    }
+    let mut connection = TcpStream::connect(server.address()).await.unwrap();
+    connection.write_all(format!("{}{{\"events\":[1]}}", head(14)).as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4_096];
+    let read = connection.read(&mut answer).await.unwrap();
+    let answer = Answer::read(&answer[..read]);
+    assert_eq!((answer.status, answer.header("connection")), (200, None));
 }
 
 #[tokio::test]
@@ -250,6 +313,30 @@ async fn an_answer_that_will_be_indented_is_cut_by_what_it_will_be() {
             server.get("/changesets?limit=1000").await.json()["changesets"].as_array().unwrap().len(),
             20
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_changeset_that_grows_a_hundredfold_by_indentation_comes_without_it() {
+    on_every_store(async |server| {
+        // Indented, each number takes 512 bytes: 60 MB.
+        let event = format!("{}{}1{}", "[".repeat(126), "1,".repeat(120_000), "]".repeat(126));
+        let committed = server.post("/streams/s", &format!("{{\"events\":[{event}]}}")).await;
+        assert_eq!(committed.status, 200, "{}", committed.text());
+        let conflict = server.post("/streams/s?pp=true", "{\"events\":[1]}").await;
+        assert_eq!(conflict.status, 409);
+        for answer in [
+            server.get("/changesets?pp=true").await,
+            server.get("/streams/s/changesets?pp=true").await,
+            server.get("/streams/s/events?pp=true").await,
+            conflict,
+        ] {
+            assert!(answer.body.len() < 1024 * 1024, "{}", answer.body.len());
+            assert!(answer.text().contains(&event));
+        }
+        let small = server.get("/changesets?pp=true&checkpoint=1").await;
+        assert!(small.text().starts_with("{\n    \"checkpoint\": 1"), "{}", small.text());
     })
     .await;
 }

@@ -216,3 +216,22 @@ async fn positions_and_the_head_are_told_when_asked_for() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_filter_has_a_bounded_number_of_names() {
+    on_every_store(async |server| {
+        server.commit("/streams/s", r#"[{"type":"t999"}]"#).await;
+        server.commit("/streams/t", r#"[{"type":"other"}]"#).await;
+        let names = |name: &str, count: usize| {
+            (0..count).map(|at| format!("{name}=t{at}")).collect::<Vec<_>>().join("&")
+        };
+        let page = server.get(&format!("/changesets?{}", names("event_type", 1_000))).await;
+        assert_eq!(page.numbers("changesets", "checkpoint"), [0]);
+        for name in ["event_type", "stream_type"] {
+            let refused = server.get(&format!("/changesets?{}", names(name, 1_001))).await;
+            let message = format!("The filter has 1001 values of {name}; the limit is 1000.");
+            refused.refuses(400, "INVALID_FILTER", &message);
+        }
+    })
+    .await;
+}

@@ -25,7 +25,7 @@ async fn a_commit_is_answered_with_its_stream_and_number_and_nothing_else() {
 async fn without_an_expectation_the_stream_must_be_new() {
     on_every_store(async |server| {
         for (stream, query) in
-            [("a", ""), ("b", "?expected_last_changeset="), ("c", "?expected_last_event=&x=1"), ("d", "?")]
+            [("a", ""), ("b", "?expected_last_changeset="), ("c", "?expected_last_event=&pp=x"), ("d", "?")]
         {
             let target = format!("/streams/{stream}{query}");
             assert_eq!(server.post(&target, EVENTS).await.status, 200, "{target}");
@@ -103,7 +103,9 @@ async fn only_one_expectation_can_be_given() {
 async fn of_a_repeated_parameter_the_last_one_counts() {
     on_every_store(async |server| {
         server.commit("/streams/s?expected_last_changeset=7&expected_last_changeset=0", "[1]").await;
-        server.commit("/streams/s?EXPECTED_LAST_CHANGESET=9&expected_last_changeset=1", "[1]").await;
+        let other = "/streams/s?EXPECTED_LAST_CHANGESET=9&expected_last_changeset=1";
+        let refused = server.post(other, EVENTS).await;
+        refused.refuses_like(400, "UNKNOWN_PARAMETER", "Did you mean \"expected_last_changeset\"?");
     })
     .await;
 }

@@ -47,6 +47,9 @@ async fn every_route_is_described() {
         }
         assert_eq!(paths["/streams/{stream_id}"]["post"]["security"], json!([{"api_key": ["commit"]}, {}]));
         assert_eq!(paths["/health/live"]["get"]["security"], json!([{}]));
+        // What "Authorize" on the page asks for.
+        let scheme = &api["components"]["securitySchemes"]["api_key"];
+        assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
         for reference in references(&api) {
             assert!(api.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
         }
@@ -176,6 +179,11 @@ async fn the_page_needs_no_network() {
                 && start.text().contains("\"validatorUrl\": \"none\"")
         );
         assert!(!start.text().contains("://"), "{}", start.text());
+        for shown in [&redirect, &page, &start, &server.get("/openapi.json").await] {
+            assert_eq!(shown.header("x-frame-options"), Some("DENY"));
+            assert_eq!(shown.header("x-content-type-options"), Some("nosniff"));
+            assert_eq!(shown.header("content-security-policy"), Some("frame-ancestors 'none'"));
+        }
     })
     .await;
 }

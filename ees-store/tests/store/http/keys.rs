@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use ees_store::http::{ApiKeys, Scope};
+use ees_store::http::{Api, ApiKeys, Scope};
 use ees_store::memory;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::support::TestServer;
+use super::support::{Answer, TestServer, exchange, request};
 
 const COMMIT: &[u8] = br#"{"events":[1]}"#;
 
@@ -38,7 +38,7 @@ async fn server() -> TestServer {
     .await
 }
 
-const CALLS: [(&str, &str, Scope); 11] = [
+const CALLS: [(&str, &str, Scope); 9] = [
     ("GET", "/streams", Scope::Read),
     ("GET", "/streams/", Scope::Read),
     ("GET", "/streams/s/changesets", Scope::Read),
@@ -46,8 +46,6 @@ const CALLS: [(&str, &str, Scope); 11] = [
     ("GET", "/changesets", Scope::Read),
     ("GET", "/version", Scope::Read),
     ("GET", "/metrics", Scope::Read),
-    ("GET", "/openapi.json", Scope::Read),
-    ("GET", "/docs/", Scope::Read),
     ("GET", "/thing", Scope::Read),
     ("POST", "/thing", Scope::Admin),
 ];
@@ -81,7 +79,7 @@ async fn each_call_needs_a_key_with_its_scope() {
 }
 
 #[tokio::test]
-async fn without_a_known_key_nothing_is_told_but_health() {
+async fn without_a_known_key_nothing_is_told_but_health_and_the_description() {
     let server = server().await;
     for authorization in [
         "",
@@ -115,6 +113,73 @@ async fn without_a_known_key_nothing_is_told_but_health() {
     assert_eq!(server.get("/health/live").await.status, 200);
     assert_eq!(server.get("/health/ready").await.status, 200);
     assert_eq!(server.get("/health/other").await.status, 401);
+    for target in ["/openapi.json", "/docs", "/docs/", "/docs/swagger-ui.css"] {
+        assert!(matches!(server.get(target).await.status, 200 | 303), "{target}");
+    }
+    assert_eq!(server.get("/docs/../version").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_description_can_be_left_out() {
+    let with_keys = |api: Api| api.with_keys(ApiKeys::parse("read:r").unwrap()).without_docs();
+    let server = TestServer::with(Arc::new(memory::Store::new()), with_keys).await;
+    for target in ["/openapi.json", "/docs", "/docs/"] {
+        assert_eq!(server.get(target).await.status, 401, "{target}");
+        let with_key = server.send("GET", target, &[("Authorization", "Bearer r")], b"").await;
+        assert_eq!(with_key.status, 404, "{target}");
+    }
+}
+
+/// Sends a request with these lines instead of the `Host` that every other test sends.
+async fn for_host(server: &TestServer, method: &str, target: &str, host: &str) -> Answer {
+    let whole = request(method, target, &[], b"{\"events\":[1]}");
+    let whole = String::from_utf8(whole).unwrap().replace("Host: localhost\r\n", host);
+    exchange(server.address(), whole.as_bytes()).await
+}
+
+#[tokio::test]
+async fn without_keys_only_names_of_this_machine_are_answered() {
+    let evil = [
+        "Host: evil.example\r\n",
+        "Host: evil.example:80\r\n",
+        "Host: localhost.evil.example\r\n",
+        "Host: \r\n",
+    ];
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_hosts(["ees.test"])).await;
+    for host in evil {
+        for (method, target) in [
+            ("GET", "/changesets"),
+            ("POST", "/streams/s"),
+            ("GET", "/docs/"),
+            ("GET", "/nowhere"),
+            ("GET", "/metrics"),
+        ] {
+            let answer = for_host(&server, method, target, host).await;
+            answer.refuses_like(421, "UNKNOWN_HOST", "`hosts`");
+        }
+        assert_eq!(for_host(&server, "GET", "/health/live", host).await.status, 200);
+    }
+    let elsewhere = for_host(&server, "GET", "http://evil.example/changesets", "Host: localhost\r\n").await;
+    assert_eq!(elsewhere.status, 421);
+    for host in ["Host: 127.0.0.1:7070\r\n", "Host: [::1]\r\n", "Host: ees.test:1\r\n", ""] {
+        assert_eq!(for_host(&server, "GET", "/changesets", host).await.status, 200, "{host}");
+    }
+    let open = TestServer::with(Arc::new(memory::Store::new()), Api::for_any_host).await;
+    let keys = |api: Api| api.with_keys(ApiKeys::parse("read:r").unwrap());
+    let with_keys = TestServer::with(Arc::new(memory::Store::new()), keys).await;
+    for host in evil {
+        assert_eq!(for_host(&open, "GET", "/changesets", host).await.status, 200);
+        assert_eq!(for_host(&with_keys, "GET", "/changesets", host).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_two_hosts_is_refused() {
+    let server = TestServer::with(Arc::new(memory::Store::new()), Api::for_any_host).await;
+    let twice = "Host: localhost\r\nHost: localhost\r\n";
+    for target in ["/changesets", "/health/live"] {
+        for_host(&server, "GET", target, twice).await.refuses_like(400, "INVALID_HEADER", "Host");
+    }
 }
 
 #[tokio::test]

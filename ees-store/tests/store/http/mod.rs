@@ -10,6 +10,7 @@ mod operation;
 mod quarantined;
 mod statistics;
 mod streams;
+mod strict;
 mod support;
 mod tokens;
 mod typed;

@@ -1,8 +1,10 @@
 //! Version, health, metrics, request ids, and what is not there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use axum::extract::Path;
 use axum::routing::get;
 use ees_store::http::{HealthCheck, Scope};
 use ees_store::{Error, memory};
@@ -179,6 +181,91 @@ async fn a_stalled_read_model_is_told_but_the_server_stays_ready() {
         TestServer::with(Arc::new(memory::Store::new()), |api| api.with_health(Arc::new(Paused))).await;
     let reasons = ["the projection statistics is paused"];
     server.get("/health/ready").await.is(200, &json!({"status": "degraded", "reasons": reasons}));
+}
+
+#[tokio::test]
+async fn readiness_is_told_in_two_seconds_whatever_hangs() {
+    struct Hanging;
+
+    #[async_trait]
+    impl HealthCheck for Hanging {
+        async fn problems(&self) -> Vec<String> {
+            std::future::pending().await
+        }
+    }
+
+    let store = Arc::new(memory::Store::new());
+    let server = TestServer::with(store, |api| api.with_health(Arc::new(Hanging))).await;
+    let started = Instant::now();
+    let answer = server.get("/health/ready").await;
+    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("degraded")));
+    assert!(answer.text().contains("a check did not end in time"), "{}", answer.text());
+    assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+/// What this process logs of requests.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn every_request_has_one_log_line_without_its_contents() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("ees_store::http::access_log=debug")
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    // For all threads: other tests log, too, and this is the only one that reads.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let server = TestServer::over(memory::Store::new()).await;
+    let headers = |id| [("X-Request-Id", id), ("Authorization", "Bearer hidden-key")];
+    let body = br#"{"events":["hidden-event"]}"#;
+    server.send("POST", "/streams/hidden-stream?expected_last_event=", &headers("id-1"), body).await;
+    server.send("POST", "/streams/hidden-stream", &headers("id-2"), body).await;
+    server.send("GET", "/hidden-path?hidden-query=1", &headers("id-3"), b"").await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    for (id, level, parts) in [
+        ("id-1", "DEBUG", ["method=POST", "route=\"/streams/{stream_id}\"", "status=200", "bytes=46"]),
+        (
+            "id-2",
+            "INFO",
+            ["method=POST", "status=409", "code=\"OPTIMISTIC_CONCURRENCY_EXCEPTION\"", "bytes="],
+        ),
+        ("id-3", "INFO", ["method=GET", "route=\"none\"", "status=404", "milliseconds="]),
+    ] {
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(&format!("\"{id}\""))).collect();
+        assert_eq!(lines.len(), 1, "{text}");
+        assert!(lines[0].contains(level) && parts.iter().all(|part| lines[0].contains(part)), "{}", lines[0]);
+    }
+    assert!(!text.contains("hidden"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_library_refuses_is_json_too() {
+    async fn number(Path(number): Path<u64>) -> String {
+        number.to_string()
+    }
+    let routes = OpenApiRouter::new().route("/number/{number}", get(number));
+    let server =
+        TestServer::with(Arc::new(memory::Store::new()), |api| api.with_routes(Scope::Read, routes)).await;
+    assert_eq!(server.get("/number/7").await.text(), "7");
+    for target in ["/number/x", "/number/%FF"] {
+        let answer = server.get(target).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("INVALID_REQUEST")));
+        assert!(!answer.json()["message"].as_str().unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

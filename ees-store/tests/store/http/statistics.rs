@@ -52,10 +52,10 @@ async fn statistics_are_what_the_read_model_counted() {
 }
 
 #[tokio::test]
-async fn before_anything_was_counted_there_are_zeros() {
+async fn where_nothing_is_counted_no_zeros_are_told() {
     on_every_store(async |server| {
         server.commit("/streams/a", "[1]").await;
-        server.get("/streams").await.is(200, &answer([0, 0, 0, 0, 0]));
+        server.get("/streams").await.refuses_like(404, "STATISTICS_NOT_FOUND", "no statistics projection");
     })
     .await;
 }

@@ -44,7 +44,8 @@ fn asked_twice_it_does_not_wait_for_what_was_accepted() {
     BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let mut caller =
         TcpStream::connect(line.trim_end().strip_prefix("listening on http://").unwrap()).unwrap();
-    let head = "POST /streams/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    let head =
+        "POST /streams/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
     caller.write_all(head.as_bytes()).unwrap();
     BufReader::new(caller.try_clone().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("100 Continue"), "it waits for the body: {line}");
