@@ -73,8 +73,9 @@ impl ReadModels {
 
     fn in_files(folder: &Path, temporary: Option<TempDir>) -> Outcome<Self> {
         create_folder(folder)?;
-        let open =
-            |name: &str| sqlite::Database::open(folder.join(format!("{name}.db"))).map_err(Failure::other);
+        let open = |name: &str| {
+            sqlite::Database::open_or_set_aside(folder.join(format!("{name}.db"))).map_err(Failure::other)
+        };
         Ok(Self::Sqlite {
             statistics: open(ees_projections::Statistics::NAME)?,
             stream_catalogue: open(StreamCatalogue::NAME)?,
