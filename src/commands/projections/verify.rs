@@ -41,8 +41,11 @@ pub(super) async fn run(Arguments { name, remote }: Arguments, output: &mut Outp
         tokio::time::sleep(POLL_INTERVAL).await;
     };
     drop(progress);
-    let Comparison { checkpoint, rows, differences } = &comparison;
+    let Comparison { checkpoint, rows, parked_streams, differences } = &comparison;
     let mut lines = vec![format!("compared {rows} rows at checkpoint {checkpoint}")];
+    if *parked_streams > 0 {
+        lines.push(format!("parked streams: {parked_streams}. Their rows are behind, and may differ"));
+    }
     lines.extend(differences.iter().cloned());
     output.either(&comparison, lines.join("\n"))?;
     match differences.len() {

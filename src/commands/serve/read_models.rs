@@ -186,10 +186,13 @@ impl StatisticsReader {
 #[async_trait]
 impl StatisticsSource for StatisticsReader {
     async fn statistics(&self) -> ees_store::Result<Statistics> {
-        let (totals, version) = self
-            .read()
-            .await
-            .map_err(|source| Error::Storage { detail: "cannot read the statistics".to_owned(), source })?;
+        let (totals, version) = self.read().await.map_err(|source| {
+            #[cfg(feature = "postgres")]
+            if postgres::is_missing_right(&*source) {
+                return Error::Forbidden("the server has no right to read the statistics".to_owned());
+            }
+            Error::Storage { detail: "cannot read the statistics".to_owned(), source }
+        })?;
         Ok(Statistics {
             total_streams: totals.total_streams,
             total_changesets: totals.total_changesets,
