@@ -23,21 +23,49 @@ const ERROR_BYTES_MAX: usize = 4 * 1024;
 
 /// Formats an error and its causes as one line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
+    let mut text = String::new();
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let explained = explained(error);
+        // It has said everything.
+        cause = if explained.is_some() { None } else { error.source() };
+        let this = explained.unwrap_or_else(|| error.to_string());
+        if text.is_empty() {
+            text = this;
+        } else if !text.contains(&this) {
             text.push_str(": ");
-            text.push_str(&cause_text);
+            text.push_str(&this);
         }
-        source = cause.source();
     }
     if text.len() > ERROR_BYTES_MAX {
         text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
         text.push_str(" ...");
     }
     text
+}
+
+/// The text of an error whose own text lacks what an operator needs.
+fn explained(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    #[cfg(feature = "postgres")]
+    let explained = crate::postgres::explained(error);
+    #[cfg(not(feature = "postgres"))]
+    let explained = {
+        let _ = error;
+        None
+    };
+    explained
+}
+
+/// Returns `true` if a database says that its user has not the right to do this.
+pub(crate) fn is_missing_right(error: &(dyn std::error::Error + 'static)) -> bool {
+    #[cfg(feature = "postgres")]
+    let is_missing = crate::postgres::is_missing_right(error);
+    #[cfg(not(feature = "postgres"))]
+    let is_missing = {
+        let _ = error;
+        false
+    };
+    is_missing
 }
 
 /// Turns a panic into an error.

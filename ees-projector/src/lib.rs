@@ -174,6 +174,7 @@ extern crate self as ees_projector;
 pub mod database;
 mod error;
 mod event;
+mod event_enum;
 mod fold;
 mod host;
 #[cfg(feature = "laws")]
@@ -237,7 +238,9 @@ pub use read_model::{ReadModel, Table};
 pub use read_model_id::{ReadModelId, Slot};
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
-pub use status::{EffectCounts, Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status};
+pub use status::{
+    EffectCounts, EventCounts, Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status,
+};
 pub use subscription::Subscription;
 pub use worker::operations::operation::OperateError;
 pub use worker::outcome::Drained;

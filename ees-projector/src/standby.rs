@@ -68,6 +68,9 @@ pub struct Comparison {
     pub checkpoint: u64,
     /// The number of rows compared, in all tables of the live read model.
     pub rows: u64,
+    /// The number of streams that are parked in the live read model. Their rows are behind, and may differ.
+    #[serde(default)]
+    pub parked_streams: u64,
     /// The differences as text: a table, or a row with its key. At most 100. Empty if the read models are
     /// equal.
     pub differences: Vec<String>,

@@ -118,6 +118,10 @@ pub struct Status {
     /// Reactors only.
     #[serde(default)]
     pub given_up_streams: usize,
+    /// What was made of the events, since this process started. Where none is recognized, the event type or the
+    /// filter is wrong.
+    #[serde(default)]
+    pub events: EventCounts,
     /// The effects since this process started. Reactors only.
     #[serde(default)]
     pub effects: Option<EffectCounts>,
@@ -129,6 +133,18 @@ pub struct Status {
     pub standby: Option<StandbyStatus>,
     /// Why an operator should look: it is paused, stopped, or behind and not moving. `None` when all is well.
     pub stalled: Option<String>,
+}
+
+/// What a projection or a reactor made of the events that it read in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct EventCounts {
+    /// Events that it knows, in batches that were applied.
+    pub recognized: u64,
+    /// Events that it passed over as somebody else's. Changesets that the filter leaves out are not counted.
+    pub passed_over: u64,
+    /// Events of its types that could not be read.
+    pub unreadable: u64,
 }
 
 /// How many effects of a reactor ended in this process.

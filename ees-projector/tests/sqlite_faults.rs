@@ -108,3 +108,48 @@ async fn a_projection_that_ends_the_transaction_is_told_so() {
     let status = status_when(&running, |status| status.last_error.is_some()).await;
     assert!(status.last_error.unwrap().message.contains("must not COMMIT"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_set_aside_and_its_projection_rebuilt() {
+    fn garbage(_: Vec<u8>) -> Vec<u8> {
+        b"this is no database, although it is as long as one might be".repeat(100)
+    }
+    fn truncated(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    }
+    fn overwritten(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes[100..].fill(0xA5);
+        bytes
+    }
+    let damages: [(&str, fn(Vec<u8>) -> Vec<u8>); 3] =
+        [("garbage", garbage), ("truncated", truncated), ("overwritten", overwritten)];
+    let writer = Writer::default();
+    for (name, damage) in damages {
+        let (running, database, store) = running(&writer, Duration::from_millis(1)).await;
+        commit(&store, "a").await;
+        status_when(&running, |status| status.checkpoint.get() == 1).await;
+        let file = database.read(|db| Ok(db.path().map(std::path::PathBuf::from))).await.unwrap().unwrap();
+        running.shut_down().await;
+        drop(database);
+        std::fs::write(&file, damage(std::fs::read(&file).unwrap())).unwrap();
+        let damaged = std::fs::read(&file).unwrap();
+
+        let refused = Database::open(&file).err().unwrap().to_string();
+        assert!(refused.contains("damaged") && refused.contains("delete it to rebuild"), "{name}: {refused}");
+        let database = Database::open_or_set_aside(&file).unwrap();
+        let aside = std::fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        let aside = aside.filter(|path| path.to_str().unwrap().contains(".db.damaged-")).collect::<Vec<_>>();
+        assert!(aside.iter().any(|path| std::fs::read(path).unwrap() == damaged), "{name}: {aside:?}");
+        let mut projector = Projector::new(store.clone());
+        projector.projection(writer.clone(), database.clone(), Settings::default()).unwrap();
+        let again = projector.start();
+        status_when(&again, |status| status.checkpoint.get() == 1).await;
+        assert_eq!(rows(&database).await, 1, "{name}");
+        again.shut_down().await;
+        drop(database);
+        Database::open_or_set_aside(&file).unwrap();
+        let set_aside = std::fs::read_dir(file.parent().unwrap()).unwrap().count();
+        assert!(set_aside <= aside.len() + 3, "{name}: what is sound stays where it is");
+    }
+}

@@ -55,6 +55,10 @@ impl Statistics {
     }
 }
 
+/// SQLSTATE of a table that does not exist.
+#[cfg(feature = "postgres")]
+const UNDEFINED_TABLE: &str = "42P01";
+
 #[cfg(feature = "postgres")]
 impl Statistics {
     /// Reads the same from PostgreSQL.
@@ -64,19 +68,31 @@ impl Statistics {
     pub async fn read_postgres(
         database: &ees_projector::postgres::Database,
     ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
-        use ees_projector::postgres::{checkpoint, sqlx};
-        let mut snapshot =
-            database.pool().begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
-        let Some(version) = checkpoint(&mut snapshot, Self::NAME).await? else {
-            return Ok(Default::default());
-        };
-        let text: Option<String> =
-            sqlx::query_scalar("SELECT state::text FROM statistics.statistics WHERE key = $1")
-                .bind(Self::KEY)
-                .fetch_optional(&mut *snapshot)
-                .await?;
+        use ees_projector::postgres::sqlx;
+        // One statement, and the position of the read model that the row is from: a swap may exchange the tables
+        // between the moment when the name is looked up and the one that the statement sees.
+        let found: Option<(i64, Option<String>)> = sqlx::query_as(
+            "SELECT coalesce((SELECT min(o.checkpoint) FROM ees.projections o WHERE starts_with(o.name, p.name || '/')),
+                p.checkpoint), t.state
+             FROM ees.projections p
+             LEFT JOIN (SELECT s.state::text, n.nspname FROM statistics.statistics s
+                JOIN pg_class c ON c.oid = s.tableoid JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE s.key = $1) t ON true
+             WHERE p.name = coalesce(t.nspname, $2)",
+        )
+        .bind(Self::KEY)
+        .bind(Self::NAME)
+        .fetch_optional(database.pool())
+        .await
+        .or_else(|error| match error.as_database_error().and_then(|answer| answer.code()) {
+            // It was never started here.
+            Some(code) if code == UNDEFINED_TABLE => Ok(None),
+            _ => Err(error),
+        })?;
+        let Some((checkpoint, text)) = found else { return Ok(Default::default()) };
         let totals = text.as_deref().map(serde_json::from_str).transpose()?;
-        Ok((totals.unwrap_or_default(), version))
+        let checkpoint = u64::try_from(checkpoint).unwrap_or(0);
+        Ok((totals.unwrap_or_default(), checkpoint.into()))
     }
 }
 

@@ -84,6 +84,7 @@ macro_rules! snapshot_laws {
 snapshot_laws! {
     a_long_stream_is_read_from_its_snapshot_on,
     with_snapshots_every_state_is_the_same_as_without,
+    numbers_come_back_from_a_snapshot_as_they_were,
     a_snapshot_of_another_schema_is_not_used_and_replaced,
     a_snapshot_past_the_end_is_not_used,
     a_snapshot_of_another_past_is_not_used,

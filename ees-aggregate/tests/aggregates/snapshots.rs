@@ -88,6 +88,48 @@ pub(crate) async fn with_snapshots_every_state_is_the_same_as_without(place: Arc
     }
 }
 
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Weighed {
+    Weighed { grams: f64 },
+}
+
+/// A sum that is never exact.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Scale {
+    grams: f64,
+    large: u128,
+}
+
+impl Aggregate for Scale {
+    const TYPE: &'static str = "scale";
+    type Event = Weighed;
+    type Command = f64;
+    type Error = SoldOut;
+    fn apply(&mut self, Weighed::Weighed { grams }: &Weighed) {
+        self.grams += grams;
+        self.large += u128::from(u64::MAX);
+    }
+    fn decide(&self, grams: &f64) -> Result<Vec<Weighed>, SoldOut> {
+        Ok(vec![Weighed::Weighed { grams: *grams }])
+    }
+}
+
+impl Snapshotted for Scale {
+    const SCHEMA: &'static str = "1";
+}
+
+pub(crate) async fn numbers_come_back_from_a_snapshot_as_they_were(place: Arc<dyn Snapshots>) {
+    let store = rigged();
+    let plain = Repository::<Scale>::new(store.clone());
+    let scales = Repository::<Scale>::new(store.clone()).with_snapshots(place).with_snapshots_after(1);
+    let of = id("scale/1");
+    for n in 1..40 {
+        scales.execute(&of, &(123.45 * f64::from(n) / 7.0)).await.unwrap();
+        assert_eq!(scales.load(&of).await.unwrap(), plain.load(&of).await.unwrap(), "after {n}");
+    }
+}
+
 /// The same streams, with a state of another form.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counted {

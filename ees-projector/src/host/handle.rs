@@ -18,6 +18,11 @@ use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::side_by_side::estimate::Estimate;
 use crate::worker::worker_status::WorkerStatus;
 
+/// How often an operation looks whether the partitions are those that it asked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long an operation waits until a worker shows what the operation did.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+
 /// The running projections and reactors of one process: look at them, operate them, wait for them. Cloning is
 /// cheap.
 ///
@@ -152,12 +157,23 @@ impl Handle {
 
     /// Sets the number of partitions: this many workers can share the projection's streams. Nothing is
     /// rebuilt. The partitions stop at a common checkpoint, the barrier, and the new ones go on from there.
+    /// Returns when they do, or after 10 s, if a partition is paused or far behind.
     ///
     /// # Errors
     /// [`OperateError`] if the projection needs the global order, if `count` is not 1 to 256, or if the
     /// database does not support partitions.
     pub async fn set_partitions(&self, name: &str, count: u32, reason: &str) -> Result<(), OperateError> {
-        self.operate(name, Action::SetPartitions(count), reason).await
+        self.operate(name, Action::SetPartitions(count), reason).await?;
+        let projection = self.running(name)?;
+        let wanted = if count > 1 { count as usize } else { 0 };
+        let shown = async {
+            while projection.status.snapshot().partitions.len() != wanted {
+                ask(&projection.operations, Action::Look, "").await?;
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(SHOWN_WITHIN, shown).await.unwrap_or(Ok(()))
     }
 
     /// Discards the standby.
@@ -273,12 +289,17 @@ impl Handle {
     async fn operate(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
         match ReadModelId::parse(name).slot() {
             Slot::Standby => self.operate_standby(name, action, reason).await,
-            _ => ask(&self.running(name)?.operations, action, reason).await,
+            _ => {
+                let projection = self.running(name)?;
+                carry_out(projection, &projection.operations, action, reason).await
+            }
         }
     }
 
     async fn operate_standby(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
-        ask(&standby_of(name, self.running(name)?)?.operations, action, reason).await
+        let projection = self.running(name)?;
+        let standby = standby_of(name, projection)?;
+        carry_out(projection, &standby.operations, action, reason).await
     }
 
     async fn look(&self, name: &str, projection: &RunningProjection) -> Status {
@@ -316,6 +337,23 @@ fn standby_of<'a>(name: &str, projection: &'a RunningProjection) -> Result<&'a S
         None if projection.kind == Kind::Reactor => Err(OperateError::IsReactor { name: name.to_owned() }),
         None => Err(OperateError::NotSupported("this read-model database can't keep a standby")),
     }
+}
+
+/// Lets a worker carry out an action, and waits until the status of the projection shows it.
+async fn carry_out(
+    projection: &RunningProjection,
+    operations: &mpsc::Sender<Operation>,
+    action: Action,
+    reason: &str,
+) -> Result<(), OperateError> {
+    let changes_both = action.changes_both();
+    ask(operations, action, reason).await?;
+    if changes_both && let Some(standby) = &projection.standby {
+        // A worker in the middle of a long step shows it after that.
+        let both = [&projection.operations, &standby.operations].map(|it| ask(it, Action::Look, ""));
+        let _ = tokio::time::timeout(SHOWN_WITHIN, futures::future::join_all(both)).await;
+    }
+    Ok(())
 }
 
 async fn ask(operations: &mpsc::Sender<Operation>, action: Action, reason: &str) -> Result<(), OperateError> {

@@ -1,6 +1,8 @@
 //! Checks a projection or a reactor before it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+
+use serde::Deserialize;
 
 use crate::partition::BUCKETS;
 use crate::policy::OnFailure;
@@ -34,6 +36,14 @@ pub enum RegisterError {
         "\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream"
     )]
     Partitions(String),
+    /// The event type does not tell events apart by their `type`.
+    #[error("the events of \"{projection}\" can't be told apart: {reason}")]
+    Untagged {
+        /// The name of the projection or the reactor.
+        projection: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// The table of a fold is invalid.
     #[error(transparent)]
     InvalidTable(#[from] InvalidTable),
@@ -55,5 +65,40 @@ pub(super) fn checked<Tx: Send>(
     if !(1..=BUCKETS).contains(&partitions) || (partitions > 1 && order != Order::Stream) {
         return Err(RegisterError::Partitions(name));
     }
+    warn_of_odd_numbers();
+    if let Some(reason) = processor.objection() {
+        return Err(RegisterError::Untagged { projection: name, reason });
+    }
     Ok(Arc::new(processor))
+}
+
+/// Warns once if a crate of this program turns on `arbitrary_precision` of serde_json.
+fn warn_of_odd_numbers() {
+    static ASKED: Once = Once::new();
+    ASKED.call_once(|| {
+        if !reads_floats_of_events() {
+            tracing::warn!(
+                "a crate of this program turns on the feature `arbitrary_precision` of serde_json: events with \
+                 numbers that are not whole can't be read as a tagged enum"
+            );
+        }
+    });
+}
+
+fn reads_floats_of_events() -> bool {
+    #[derive(Deserialize)]
+    #[serde(tag = "type")]
+    enum Probe {
+        Measured { value: f64 },
+    }
+    let read = serde_json::from_str(r#"{"type":"Measured","value":0.5}"#);
+    read.is_ok_and(|Probe::Measured { value }| value == 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_build_reads_floats_of_events() {
+        assert!(super::reads_floats_of_events());
+    }
 }

@@ -36,6 +36,21 @@ const OF_LIVE: &[Gauge<Status>] = &[
         "Age of the oldest changeset that the projection has not applied",
         |status| status.lag_seconds,
     ),
+    (
+        "ees_projection_events_recognized",
+        "Events that were the projection's since this process started",
+        |status| status.events.recognized as f64,
+    ),
+    (
+        "ees_projection_events_passed_over",
+        "Events that were somebody else's since this process started",
+        |status| status.events.passed_over as f64,
+    ),
+    (
+        "ees_projection_events_unreadable",
+        "Events of the projection's types that could not be read since this process started",
+        |status| status.events.unreadable as f64,
+    ),
     ("ees_projection_rate", "Changesets applied per second", |status| status.rate),
     ("ees_projection_attempts", "Failures in a row", |status| {
         f64::from(status.last_error.as_ref().map_or(0, |error| error.attempts))

@@ -14,6 +14,12 @@ impl From<OperateError> for Problem {
             OperateError::TimedOut { .. } | OperateError::NotInLog { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message)
             }
+            OperateError::NotAuthorized(_) => Self::new(
+                StatusCode::FORBIDDEN,
+                "NOT_AUTHORIZED",
+                "The projection has not the right to do that in its read-model database.",
+            )
+            .hiding(message),
             // The driver's message is for the log only.
             OperateError::Unavailable(_) | OperateError::Overtaken => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

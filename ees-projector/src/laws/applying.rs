@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ees_store::{Checkpoint, Filter};
+use serde::Deserialize;
 
 use super::Subject;
 use super::support::{ChangingLog, Journal, fresh, note, settings, start};
-use crate::{Drained, OnDemand, Settings, State};
+use crate::database::FoldRows;
+use crate::{
+    BoxError, Drained, EventCounts, OnDemand, Projection, Projector, Recorded, RegisterError, Settings, State,
+};
 
 fn small_batches() -> Settings {
     Settings { batch_changesets_max: 7, ..settings() }
@@ -80,6 +84,56 @@ pub async fn events_of_others_are_passed_over<S: Subject>() {
     let bench = start(&log, &subject, &Journal::new(), settings());
     bench.caught_up().await;
     assert_eq!(bench.texts("s").await.unwrap(), "mine");
+}
+
+/// What was made of the events is counted: recognized, passed over as somebody else's, unreadable.
+pub async fn events_are_counted_by_what_became_of_them<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    for event in [note("a"), r#"{"type":"shipped"}"#.to_owned(), note("b"), "7".to_owned()] {
+        log.append("s", &event).await;
+    }
+    bench.caught_up().await;
+    let counted = |recognized, passed_over, unreadable| EventCounts { recognized, passed_over, unreadable };
+    let status = bench.status_when(|status| status.events.passed_over == 2).await;
+    assert_eq!(status.events, counted(2, 2, 0));
+    log.append("s", r#"{"type":"noted","text":7}"#).await;
+    let status = bench.paused().await;
+    assert_eq!(status.events, counted(2, 2, 1));
+    bench.handle().skip("journal", status.checkpoint, "broken").await.unwrap();
+    log.append("s", &note("c")).await;
+    bench.handle().resume("journal", "").await.ok();
+    bench.caught_up().await;
+    bench.status_when(|status| status.events == counted(3, 2, 1)).await;
+}
+
+/// An event enum that is not tagged with `type` is refused when the projection is registered.
+pub async fn an_event_enum_that_is_not_tagged_is_refused_at_once<S: Subject>() {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "never read")]
+    enum ByName {
+        Noted { text: String },
+    }
+    struct Untagged;
+    impl<Tx: FoldRows> Projection<Tx> for Untagged {
+        type Event = ByName;
+        fn name(&self) -> &str {
+            "journal"
+        }
+        async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn drop_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+        async fn apply(&self, _: Recorded<'_, ByName>, _: &mut Tx) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+    let mut projector = Projector::new(ChangingLog::new());
+    let refusal = projector.projection(Untagged, fresh::<S>().await.database(), settings()).unwrap_err();
+    assert!(matches!(&refusal, RegisterError::Untagged { .. }), "{refusal}");
+    assert!(refusal.to_string().contains("#[serde(tag = \"type\")]"), "{refusal}");
 }
 
 /// What a filter leaves out is not even read, and the position moves past it.

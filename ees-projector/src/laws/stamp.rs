@@ -13,6 +13,8 @@ macro_rules! database_laws {
                 two_workers_on_one_projection_apply_each_event_once
                 a_worker_that_starts_again_goes_on_where_it_was
                 events_of_others_are_passed_over
+                events_are_counted_by_what_became_of_them
+                an_event_enum_that_is_not_tagged_is_refused_at_once
                 a_filter_moves_past_what_it_leaves_out
                 a_newer_version_builds_anew
                 an_older_version_does_not_touch_newer_tables
@@ -102,6 +104,7 @@ macro_rules! database_laws {
                 rows_are_written_changed_and_removed
                 columns_and_documents_end_in_the_same_states
                 a_rebuild_makes_the_same_columns
+                sums_of_floats_do_not_depend_on_how_batches_are_cut
                 a_key_that_does_not_fit_pauses_the_projection
                 a_table_that_can_not_be_is_refused_at_once
             }

@@ -205,6 +205,90 @@ pub async fn a_rebuild_makes_the_same_columns<S: Subject>() {
     assert_eq!(accounts(&subject, &keys).await, before);
 }
 
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize, ReadModel)]
+#[read_model(table = "sums", key = "account")]
+struct Sum {
+    sum: f64,
+    mean: f64,
+    /// Beyond what a float holds exactly.
+    count: i64,
+    #[read_model(json)]
+    parts: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Measured {
+    Measured { value: f64, count: i64 },
+}
+
+#[derive(Clone, Copy)]
+struct Sums {
+    name: &'static str,
+    typed: bool,
+}
+
+impl Fold for Sums {
+    type Event = Measured;
+    type Key = String;
+    type State = Sum;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn table(&self) -> Table {
+        if self.typed { Sum::table() } else { Table::document(self.name) }
+    }
+    fn key(&self, event: Recorded<'_, Measured>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<Sum>, event: Recorded<'_, Measured>) -> Option<Sum> {
+        let Measured::Measured { value, count } = event.event;
+        let mut row = row.unwrap_or_default();
+        row.sum += value;
+        row.count += count;
+        row.mean = row.sum / row.count as f64;
+        row.parts.push(row.sum);
+        Some(row)
+    }
+}
+
+/// Numbers are read back as they were written: sums of floats are the same, however the log is cut into batches.
+pub async fn sums_of_floats_do_not_depend_on_how_batches_are_cut<S: Subject>() {
+    let log = ChangingLog::new();
+    let streams: Vec<String> = (0..5).map(|n| format!("m{n}")).collect();
+    for n in 0..60_u64 {
+        let value = if n % 7 == 0 { 9_007_199_254_740_991.0 } else { 123.45 * n as f64 / 7.0 };
+        let event = serde_json::json!({"type": "measured", "value": value, "count": (1_i64 << 53) + 1});
+        log.append(&streams[n as usize % 5], &event.to_string()).await;
+    }
+    let keys: Vec<&str> = streams.iter().map(String::as_str).collect();
+    let mut seen = Vec::new();
+    for batch in [1, 7, 1_000] {
+        let subject = fresh::<S>().await;
+        let (typed, documents) = (Sums { name: "sums", typed: true }, Sums { name: "papers", typed: false });
+        let mut projector = Projector::new(log.clone());
+        let settings =
+            Settings { batch_changesets_max: batch, span_changesets_max: batch, ..Settings::default() };
+        projector.fold(typed, subject.database(), settings).unwrap();
+        projector.fold(documents, subject.database(), settings).unwrap();
+        let running = projector.start();
+        caught_up(&log, &running, typed.name).await;
+        caught_up(&log, &running, documents.name).await;
+        let columns = rows(&subject, typed.name, &Sum::table(), &keys).await;
+        let papers = subject.table(documents.name).await;
+        for (key, row) in keys.iter().zip(&columns) {
+            let paper: Sum = serde_json::from_str(&papers[*key]).unwrap();
+            let row = row.as_ref().unwrap();
+            assert_eq!(row[..2], [Value::Float(paper.sum), Value::Float(paper.mean)], "{key}");
+        }
+        running.shut_down().await;
+        seen.push((columns, papers));
+    }
+    assert_eq!(seen[0], seen[2], "batches of one, and one batch");
+    assert_eq!(seen[0], seen[1], "batches of one, and of seven");
+}
+
 #[derive(Serialize, Deserialize, ReadModel)]
 #[read_model(key(number = "bigint"))]
 struct Numbered {

@@ -1,7 +1,10 @@
-//! Which errors of PostgreSQL are transient: they pass by themselves and are not the fault of a changeset.
+//! Which errors of PostgreSQL are transient: they pass by themselves and are not the fault of a changeset. And
+//! what they say.
 
 use std::error::Error;
 use std::io::ErrorKind;
+
+use sqlx::postgres::PgDatabaseError;
 
 /// Whether an error is transient: a lost connection, a lock, a failover, a full disk.
 pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
@@ -20,6 +23,54 @@ pub(super) fn passes(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// SQLSTATE of an object that others depend on.
+const DEPENDED_ON: &str = "2BP01";
+/// SQLSTATE of a prepared statement that exists already, or does not.
+const STATEMENT_NAMES: [&str; 2] = ["42P05", "26000"];
+/// SQLSTATE of a right that the user does not have.
+const NO_RIGHT: &str = "42501";
+
+/// Returns `true` if the error, or one of its causes, says that the user has not the right to do this.
+pub fn is_missing_right(error: &(dyn Error + 'static)) -> bool {
+    of_server(error).is_some_and(|answer| answer.code() == NO_RIGHT)
+}
+
+/// The text of an error of the server, without the line of PostgreSQL's own source, and with what the message
+/// alone does not say.
+pub(crate) fn explained(error: &(dyn Error + 'static)) -> Option<String> {
+    let answer = match error.downcast_ref::<sqlx::Error>() {
+        Some(sqlx::Error::Database(answer)) => answer.try_downcast_ref()?,
+        _ => error.downcast_ref::<PgDatabaseError>()?,
+    };
+    let message = answer.message();
+    Some(match (answer.code(), answer.detail()) {
+        // The detail names the objects.
+        (DEPENDED_ON, Some(detail)) => format!("{message}: {}", detail.replace('\n', "; ")),
+        (code, _) if STATEMENT_NAMES.contains(&code) => format!(
+            "{message}. A proxy seems to pool transactions: add `statement-cache-capacity=0` to the URL, or let \
+             pgbouncer (1.21 or newer) keep prepared statements apart with `max_prepared_statements`"
+        ),
+        _ => message.to_owned(),
+    })
+}
+
+/// The answer of the server that is the error, or one of its causes.
+fn of_server<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PgDatabaseError> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        match error.downcast_ref::<sqlx::Error>() {
+            Some(sqlx::Error::Database(answer)) => return answer.try_downcast_ref(),
+            _ => {
+                if let Some(answer) = error.downcast_ref::<PgDatabaseError>() {
+                    return Some(answer);
+                }
+            }
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// Other I/O errors may come from the projection itself: a missing file, text that can't be decompressed.
@@ -59,6 +110,12 @@ fn of_code(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_errors_are_left_to_themselves() {
+        assert_eq!(explained(&sqlx::Error::RowNotFound), None);
+        assert!(!is_missing_right(&std::io::Error::from(ErrorKind::PermissionDenied)));
+    }
 
     #[test]
     fn what_a_statement_does_wrong_does_not_pass() {

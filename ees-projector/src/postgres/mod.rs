@@ -32,12 +32,15 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
 use crate::database;
-use crate::error::BoxError;
+use crate::error::{BoxError, chain};
 
 /// The PostgreSQL driver, as [`Tx::connection`] and [`Database::pool`] use it.
 pub use sqlx;
 pub use state::checkpoint;
 pub use tx::Tx;
+
+pub(crate) use error::explained;
+pub use error::is_missing_right;
 
 /// Settings of a [`Database`].
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +113,7 @@ impl ConnectError {
 
 impl From<sqlx::Error> for ConnectError {
     fn from(error: sqlx::Error) -> Self {
-        Self { detail: error.to_string(), source: Some(error.into()) }
+        Self { detail: chain(&error), source: Some(error.into()) }
     }
 }
 

@@ -297,7 +297,8 @@ fn state(row: &PgRow) -> Result<ProjectionState, BoxError> {
 
 /// The checkpoint that a projection reads next; `None` when the projection was never started in this
 /// database. Use it in a transaction of isolation level `REPEATABLE READ` with your own queries, to show how
-/// fresh the read model is: both then come from the same moment.
+/// fresh the read model is: both then come from the same moment, unless a swap comes between them. The guide on
+/// rebuilding has a query that is exact also then.
 ///
 /// # Errors
 /// An error of the database.

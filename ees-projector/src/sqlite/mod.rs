@@ -7,6 +7,7 @@
 //!   `effects` the ledgers of reactors, `rows` the tables of folds.
 
 mod audit;
+mod damage;
 mod effects;
 mod parked;
 mod rows;
@@ -70,12 +71,44 @@ impl Database {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let writer = schema::open(&path)?;
-        Ok(Self {
+        Ok(Self::of(path, writer))
+    }
+
+    /// Opens the file like [`open`](Self::open). If it is damaged, or not a SQLite file, renames it to
+    /// `NAME.damaged-SECONDS`, warns in the log, and creates a new one: the projections in it are then rebuilt.
+    ///
+    /// Only for files with nothing but read models. The ledger of a reactor can't be made again.
+    ///
+    /// # Errors
+    /// Returns an [`OpenError`] when the file can't be written or renamed, or was written by a newer version of
+    /// ees.
+    pub fn open_or_set_aside(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let writer = match schema::open(&path) {
+            Err(error) if error.source.as_deref().is_some_and(|source| damage::is_damage(source)) => {
+                let aside = damage::set_aside(&path).map_err(|failed| OpenError {
+                    detail: format!("it is damaged ({}), and can't be renamed: {failed}", error.detail),
+                    ..error
+                })?;
+                tracing::warn!(
+                    file = %path.display(),
+                    set_aside = %aside.display(),
+                    "the read-model file is damaged: it was set aside, and its projections are rebuilt"
+                );
+                schema::open(&path)?
+            }
+            opened => opened?,
+        };
+        Ok(Self::of(path, writer))
+    }
+
+    fn of(path: PathBuf, writer: Connection) -> Self {
+        Self {
             path: Arc::new(path),
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::default(),
             permits: Arc::new(Semaphore::new(READERS_MAX)),
-        })
+        }
     }
 
     /// Runs a query on the read model. The closure gets a read-only connection, and runs on a thread that may

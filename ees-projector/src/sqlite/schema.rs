@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
-use super::OpenError;
+use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
 const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS)];
@@ -69,13 +69,20 @@ const EFFECTS: &str = "CREATE TABLE ees_effects (
     CREATE INDEX ees_effects_by_time ON ees_effects (reactor, began_at);";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
-    let failed = |e: rusqlite::Error| refuse(path, e.to_string(), e);
+    let failed = |e: rusqlite::Error| match damage::is_damage(&e) {
+        true => {
+            let what = "delete it to rebuild the projections in it. The ledger of a reactor can't be rebuilt";
+            refuse(path, format!("the file is damaged: {e}. Restore it from a backup, or {what}"), e)
+        }
+        false => refuse(path, e.to_string(), e),
+    };
     let mut connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(Duration::from_secs(10)).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     MIGRATIONS.to_latest(&mut connection).map_err(|e| migration_error(path, e))?;
+    damage::look_into(&connection).map_err(failed)?;
     Ok(connection)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ees_store::ChangesetLog;
 
-use super::given::{Given, fail, run, sqlite_database};
+use super::given::{Given, fail, sqlite_database};
 use super::snapshot::tables;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
@@ -27,7 +27,7 @@ impl Given {
     /// Checks a fold as [`check_projection`](Given::check_projection) checks a projection.
     ///
     /// # Panics
-    /// If a run ends with other rows than the undisturbed run. The message shows both side by side.
+    /// As for [`check_projection`](Given::check_projection).
     pub async fn check_fold<F: Fold>(&self, fold: impl Fn() -> F)
     where
         sqlite::Tx: FoldRows,
@@ -44,11 +44,12 @@ impl Given {
     /// size, and writes outside the framework's transaction.
     ///
     /// # Panics
-    /// If a run ends with other rows than the undisturbed run. The message shows both side by side.
+    /// If a run ends with other rows than the undisturbed run. The message shows both side by side. If the
+    /// projection recognizes no event.
     pub async fn check_projection<P: Projection<sqlite::Tx>>(&self, projection: impl Fn() -> P) {
         let log = self.log().await;
         let (_folder, calm) = sqlite_database();
-        Box::pin(run(log.clone(), projection(), calm.clone())).await;
+        Box::pin(self.run(log.clone(), projection(), calm.clone())).await;
         let expected = calm.read(tables).await;
         for seed in 0..SEEDS {
             let (_folder, database) = sqlite_database();
@@ -273,10 +274,11 @@ impl Database for FragileDatabase {
 mod tests {
     use std::sync::Mutex;
 
+    use serde::{Deserialize, Serialize};
     use serde_json::{Value, json};
 
     use crate::testkit::given;
-    use crate::{BoxError, Projection, Recorded, sqlite};
+    use crate::{BoxError, Fold, Projection, Recorded, sqlite};
 
     /// Counts in memory what it should count in its table.
     #[derive(Default)]
@@ -311,5 +313,53 @@ mod tests {
     async fn a_projection_that_keeps_its_state_in_memory_is_found_out() {
         let history = given((0..40).map(|n| ("s", json!(n))));
         history.check_projection(Forgetful::default).await;
+    }
+
+    /// Sums up numbers that are not exact, or too large, for a careless reader.
+    struct Numbers;
+
+    #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+    struct Sums {
+        float: f64,
+        beyond_floats: i64,
+        beyond_integers: u128,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(tag = "type", rename_all = "snake_case")]
+    enum Counted {
+        Counted { float: f64, whole: i64 },
+    }
+
+    impl Fold for Numbers {
+        type Event = Counted;
+        type Key = String;
+        type State = Sums;
+        fn name(&self) -> &str {
+            "numbers"
+        }
+        fn key(&self, event: Recorded<'_, Counted>) -> Option<String> {
+            Some(event.stream_id().to_string())
+        }
+        fn fold(&self, row: Option<Sums>, event: Recorded<'_, Counted>) -> Option<Sums> {
+            let Counted::Counted { float, whole } = event.event;
+            let mut row = row.unwrap_or_default();
+            row.float += float;
+            row.beyond_floats += whole;
+            row.beyond_integers += u128::from(u64::MAX) + u128::from(whole.unsigned_abs());
+            Some(row)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pure_fold_of_numbers_passes() {
+        let whole = (1_i64 << 53) + 1;
+        let history = given((0..40).map(|n| {
+            (["a", "b", "c"][n % 3], json!({"type": "counted", "float": 123.45 * n as f64, "whole": whole}))
+        }));
+        history.check_fold(|| Numbers).await;
+        let rows = history.fold(Numbers).await.rows;
+        assert_eq!(rows["b"].beyond_floats, 13 * whole);
+        assert_eq!(rows["b"].beyond_integers, 13 * (u128::from(u64::MAX) + whole.unsigned_abs() as u128));
     }
 }

@@ -13,6 +13,7 @@ use crate::database::Database;
 use crate::fold::Folded;
 use crate::worker::core::Core;
 use crate::worker::outcome::Stepped;
+use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
@@ -21,7 +22,7 @@ use crate::{Fold, Projection, Settings, memory, sqlite};
 /// Creates a history from (stream, event) pairs in the order of their commits. Each event is a changeset of
 /// its own.
 pub fn given<'a>(events: impl IntoIterator<Item = (&'a str, Value)>) -> Given {
-    let mut history = Given { changesets: Vec::new() };
+    let mut history = Given { changesets: Vec::new(), may_be_foreign: false };
     for (stream, event) in events {
         history = history.and(stream, [event]);
     }
@@ -32,6 +33,7 @@ pub fn given<'a>(events: impl IntoIterator<Item = (&'a str, Value)>) -> Given {
 #[derive(Clone, Debug)]
 pub struct Given {
     changesets: Vec<(String, Result<Events, InvalidJson>)>,
+    may_be_foreign: bool,
 }
 
 impl Given {
@@ -51,15 +53,22 @@ impl Given {
         self
     }
 
+    /// Allows that a projection recognizes none of the events. By default, that fails the test: a wrong
+    /// `rename_all` or a filter with a typo would look like a history without consequences.
+    #[must_use]
+    pub fn allowing_foreign_events_only(self) -> Self {
+        Self { may_be_foreign: true, ..self }
+    }
+
     /// Runs a fold on the history, without a database.
     ///
     /// # Panics
-    /// If an event can't be applied.
+    /// If an event can't be applied, or if the fold recognizes none.
     pub async fn fold<F: Fold>(&self, fold: F) -> FoldOutcome<F::State> {
         let folded = Folded::new(fold);
         let table = folded.table().name.clone();
         let database = memory::Database::new();
-        Box::pin(run(self.log().await, folded, database.clone())).await;
+        Box::pin(self.run(self.log().await, folded, database.clone())).await;
         let rows = database.rows(&table).await;
         let read = |(key, text): (String, String)| match serde_json::from_str(&text) {
             Ok(state) => (key, state),
@@ -73,10 +82,10 @@ impl Given {
     /// Runs a projection on the history, with a SQLite file in a temporary directory.
     ///
     /// # Panics
-    /// If an event can't be applied.
+    /// If an event can't be applied, or if the projection recognizes none.
     pub async fn projection<P: Projection<sqlite::Tx>>(&self, projection: P) -> ProjectionOutcome {
         let (folder, database) = sqlite_database();
-        Box::pin(run(self.log().await, projection, database.clone())).await;
+        Box::pin(self.run(self.log().await, projection, database.clone())).await;
         ProjectionOutcome { database, _folder: folder }
     }
 
@@ -153,19 +162,33 @@ pub(super) fn sqlite_database() -> (tempfile::TempDir, sqlite::Database) {
     opened().unwrap_or_else(|error| fail(&format!("the temporary SQLite file can't be opened: {error}")))
 }
 
-pub(super) async fn run<P, D>(log: Arc<dyn ChangesetLog>, projection: P, database: D)
-where
-    D: Database,
-    P: Projection<D::Tx>,
-{
-    let core =
-        Arc::new(Core::new(Arc::new(ProjectionAdapter::new(projection)), database, log, Settings::default()));
-    let mut runner = Runner::new(core, Arc::new(WorkerStatus::new()));
-    loop {
-        match runner.step().await {
-            Ok(Stepped::Moved) => {}
-            Ok(_) => return,
-            Err(error) => fail(&format!("the projection failed: {error:?}")),
+impl Given {
+    /// Runs a projection on the log of this history, up to its end.
+    pub(super) async fn run<P, D>(&self, log: Arc<dyn ChangesetLog>, projection: P, database: D)
+    where
+        D: Database,
+        P: Projection<D::Tx>,
+    {
+        let processor: Arc<dyn Processor<D::Tx>> = Arc::new(ProjectionAdapter::new(projection));
+        if let Some(reason) = processor.objection() {
+            fail(&format!("the events can't be told apart: {reason}"));
+        }
+        let core = Arc::new(Core::new(processor.clone(), database, log, Settings::default()));
+        let mut runner = Runner::new(core, Arc::new(WorkerStatus::new()));
+        loop {
+            match runner.step().await {
+                Ok(Stepped::Moved) => {}
+                Ok(_) => break,
+                Err(error) => fail(&format!("the projection failed: {error:?}")),
+            }
+        }
+        let events = runner.status.snapshot().events;
+        if !self.may_be_foreign && !self.changesets.is_empty() && !events.has_recognized() {
+            let why = events.explain(processor.event_types());
+            fail(&format!(
+                "no event of the history was recognized: {why}. If that is right, say \
+                 `given(..).allowing_foreign_events_only()`"
+            ));
         }
     }
 }

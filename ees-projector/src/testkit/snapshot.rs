@@ -37,7 +37,10 @@ pub(super) fn tables(connection: &Connection) -> rusqlite::Result<BTreeMap<Strin
     let mut tables = BTreeMap::new();
     for name in names.iter().filter_map(|row| row[0].as_str()) {
         let mut found: Vec<String> =
-            rows(connection, &format!("SELECT * FROM \"{name}\""))?.iter().map(Value::to_string).collect();
+            rows(connection, &format!("SELECT * FROM \"{}\"", name.replace('"', "\"\"")))?
+                .iter()
+                .map(Value::to_string)
+                .collect();
         found.sort();
         tables.insert(name.to_owned(), found);
     }

@@ -17,6 +17,7 @@ use crate::status::{Kind, State};
 use crate::worker::batch::Batch;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
+use crate::worker::event_tally::EventTally;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 
@@ -47,6 +48,7 @@ impl<D: Database> Runner<D> {
                 () = stop.cancelled() => None,
             }
         };
+        let tally = batch.tally.clone();
         let process = async {
             let (changesets, began) = (batch.changesets.len(), Instant::now());
             let processed = match self.core.processor.kind() {
@@ -58,13 +60,32 @@ impl<D: Database> Runner<D> {
         };
         let (processed, ahead) = tokio::join!(process, read_ahead);
         if let Err(error) = processed {
+            // The batch is read again, and counted when it is applied; the first unreadable event is why it is not.
+            let stops_here = tally.counts.unreadable > 0 && self.trouble.is_none();
+            self.count(EventTally::of_unreadable(u64::from(stops_here)));
             // A commit whose answer was lost may have succeeded: only the database knows the position.
             self.state.forget();
             return Err(error);
         }
+        self.count(tally);
         self.ahead = ahead.filter(|ahead| ahead.next > next);
         self.record_success(if caught_up { State::Following } else { State::CatchingUp });
         Ok(Stepped::Moved)
+    }
+
+    /// Counts the events of a batch. Warns once if there were many, and none was the projection's.
+    fn count(&self, batch: EventTally) {
+        let mut warning = None;
+        self.status.update(|status| {
+            status.events.add(batch);
+            // A partition may have no stream with events of the projection.
+            if self.core.partition().is_none() && status.events.should_warn() {
+                warning = Some(status.events.explain(self.core.processor.event_types()));
+            }
+        });
+        if let Some(warning) = warning {
+            tracing::warn!(projection = self.core.name(), "no event was recognized so far: {warning}");
+        }
     }
 
     /// Applies a batch in one transaction if possible; otherwise one changeset at a time, up to the one that

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::event::{Recorded, UnreadableEvent};
 use crate::projection_state::ChangesetRef;
 use crate::subscription::Subscription;
+use crate::worker::event_tally::EventTally;
 
 /// Changesets and their decoded events. Only the processor that decoded them knows the events' type.
 pub(crate) struct Batch {
@@ -20,6 +21,8 @@ pub(crate) struct Batch {
     decoded: Box<dyn Any + Send + Sync>,
     /// Events that can't be read, by the index of their changeset in the batch.
     pub(crate) unreadable: BTreeMap<usize, UnreadableEvent>,
+    /// What was made of the events.
+    pub(crate) tally: EventTally,
     /// The changeset before `next`, even if the filter leaves it out.
     pub(crate) last: Option<ChangesetRef>,
     /// The checkpoint that the batch was read from. Only a projection at this checkpoint may apply it.
@@ -44,6 +47,9 @@ impl Batch {
         let mut events = Vec::with_capacity(page.changesets.len());
         let mut decoded = Vec::<E>::with_capacity(page.changesets.len());
         let mut unreadable = BTreeMap::new();
+        let passed = page.next.get().saturating_sub(from.get());
+        let mut tally = EventTally::default();
+        tally.left_out = passed.saturating_sub(page.changesets.len() as u64);
         for (changeset, entry) in page.changesets.iter().enumerate() {
             if subscription.whole_changesets {
                 let event_id = entry.first_event_id;
@@ -73,16 +79,19 @@ impl Batch {
                         events.push(EventRef { changeset, event_id });
                         decoded.push(event);
                     }
-                    Ok(None) => {}
+                    Ok(None) => tally.pass_over(text),
                     Err(reason) => {
+                        tally.counts.unreadable += 1;
                         unreadable.entry(changeset).or_insert(UnreadableEvent { event_id, reason });
                     }
                 }
             }
         }
+        tally.counts.recognized = events.len() as u64;
         Self {
             changesets: page.changesets,
             events,
+            tally,
             decoded: Box::new(decoded),
             unreadable,
             last: None,

@@ -1,7 +1,7 @@
 //! Why a step failed, and the error that an operator gets.
 
 use crate::database::Fenced;
-use crate::error::{BoxError, chain};
+use crate::error::{BoxError, chain, is_missing_right};
 use crate::projection_state::{ChangesetRef, Position};
 use crate::worker::operations::operation::OperateError;
 
@@ -45,6 +45,7 @@ impl From<StepError> for OperateError {
     fn from(error: StepError) -> Self {
         match error {
             StepError::Log(error) => Self::Unavailable(format!("the log can't be read: {}", chain(&error))),
+            StepError::Database(error) if is_missing_right(&*error) => Self::NotAuthorized(chain(&*error)),
             StepError::Database(error) => {
                 Self::Unavailable(format!("the read-model database failed: {}", chain(&*error)))
             }

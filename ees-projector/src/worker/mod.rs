@@ -26,6 +26,7 @@ mod batch_size;
 mod cached_state;
 pub(crate) mod core;
 pub(crate) mod error;
+pub(crate) mod event_tally;
 mod failure;
 mod fetch;
 mod held_state;

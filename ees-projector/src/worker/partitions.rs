@@ -16,6 +16,7 @@ use crate::projection_state::{AuditEntry, Position, ProjectionState};
 use crate::status::{PartitionStatus, State};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
+use crate::worker::event_tally::EventTally;
 use crate::worker::outcome::Drained;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
@@ -186,6 +187,10 @@ impl<D: Database> Runner<D> {
                 status.failure = failing.failure;
             });
         }
+        let mut events = EventTally::default();
+        for status in &self.partitions.statuses {
+            events.add(status.snapshot().events);
+        }
         let partitions = rows.iter().enumerate().map(|(index, row)| PartitionStatus {
             partition: u32::try_from(index).unwrap_or(u32::MAX),
             checkpoint: row.state.position.next,
@@ -196,6 +201,7 @@ impl<D: Database> Runner<D> {
         self.status.update(|status| {
             status.head = head.checkpoint;
             status.partitions = partitions;
+            status.events = events;
         });
         Ok(())
     }

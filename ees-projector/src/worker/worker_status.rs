@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::projection_state::{Pause, ProjectionState};
 use crate::status::{EffectCounts, Failure, PartitionStatus, Rebuild, StandbyStatus, State};
+use crate::worker::event_tally::EventTally;
 
 /// The status that a worker shares with the rest of its process.
 pub(crate) struct WorkerStatus {
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) parked_streams: usize,
     pub(crate) given_up_streams: usize,
     pub(crate) effects: EffectCounts,
+    pub(crate) events: EventTally,
     /// Since when it has been behind without moving.
     waiting_since: Option<Instant>,
     /// Since when all steps have failed.
@@ -51,6 +53,7 @@ impl WorkerStatus {
             parked_streams: 0,
             given_up_streams: 0,
             effects: EffectCounts::default(),
+            events: EventTally::default(),
             waiting_since: None,
             failing_since: None,
             rate: Rate::default(),

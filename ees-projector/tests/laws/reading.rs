@@ -1,5 +1,7 @@
 //! How a projection sees events: by their names of today, and unknown ones skipped or refused.
 
+use std::panic::AssertUnwindSafe;
+
 use std::sync::LazyLock;
 
 use ees_projector::Subscription;
@@ -7,6 +9,7 @@ use ees_projector::testkit::given;
 use ees_projector::{Fold, Reading, Recorded};
 use ees_store::Filter;
 use ees_store::event::{Unknown, Upcasters};
+use futures::FutureExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -75,6 +78,21 @@ async fn a_filter_by_names_of_today_lets_old_events_pass() {
     let wallets = || Wallets { filter: filter.clone(), unknown: Unknown::Refuse };
     given(of_all_ages()).fold(wallets()).await.expect([("a", 130), ("b", 200)]);
     given(of_all_ages()).check_fold(wallets).await;
+}
+
+#[tokio::test]
+async fn a_history_that_a_fold_does_not_recognize_fails_the_test_unless_it_may() {
+    let history = || given([("a", json!({"type": "Deposited", "cents": 1})), ("a", json!({"cents": 1}))]);
+    let wallets = || Wallets { filter: Filter::default(), unknown: Unknown::Skip };
+    let fold = AssertUnwindSafe(async { drop(history().fold(wallets()).await) }).catch_unwind().await;
+    let check = AssertUnwindSafe(async { history().check_fold(wallets).await }).catch_unwind().await;
+    for panicked in [fold, check] {
+        let text = panicked.unwrap_err().downcast::<String>().unwrap();
+        assert!(text.contains("types seen: (no type), Deposited; types known: deposited"), "{text}");
+    }
+    let allowed = history().allowing_foreign_events_only();
+    allowed.fold(wallets()).await.expect::<String>([]);
+    allowed.check_fold(wallets).await;
 }
 
 #[tokio::test]

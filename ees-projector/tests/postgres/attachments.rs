@@ -1,6 +1,6 @@
 //! What others made of a read model, attached to it, or made to depend on it.
 
-use ees_projector::{Settings, SideBySide, StandbyRole, Status};
+use ees_projector::{OnFailure, Parking, Settings, SideBySide, StandbyRole, Status};
 
 use crate::support::{Balances, Bank};
 
@@ -231,5 +231,45 @@ async fn what_a_swap_leaves_behind_is_said_before_it() {
     running.handle().swap("balances", false, "").await.unwrap();
     let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
     assert!(expected.iter().all(|what| audit.detail.contains(what)), "{}", audit.detail);
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_prevents_a_rebuild_in_place_is_named() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    bank.run("CREATE VIEW public.rich AS SELECT key FROM balances.balances").await;
+    let refused = running.handle().rebuild("balances", "").await.unwrap_err().to_string();
+    assert!(refused.contains("view rich depends on table") && !refused.contains("at line"), "{refused}");
+    assert_eq!(bank.number("SELECT count(*) FROM public.rich").await, 5);
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_says_that_streams_are_parked() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    crate::support::append(&bank.log, "account-1", r#"{"type":"deposited","amount":"much"}"#).await;
+    let parks = Settings { on_failure: OnFailure::Park(Parking::default()), ..crate::support::hasty() };
+    let running = bank.start(Balances::default(), parks).await;
+    bank.caught_up(&running).await;
+    let refused = running.handle().verify("balances").await.unwrap_err().to_string();
+    assert!(refused.starts_with("streams are parked (1)") && refused.contains("expected i64"), "{refused}");
+    running.shut_down().await;
+
+    // One that the code could apply by now.
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    bank.run(
+        "INSERT INTO ees.parked_streams VALUES ('balances', 'account-1', 1, 'e', 1, 9000000000000000);
+         INSERT INTO ees.parked_changesets VALUES ('balances', 'account-1', 1, 1)",
+    )
+    .await;
+    let verified = running.handle().verify("balances").await.unwrap();
+    assert_eq!((verified.parked_streams, verified.rows), (1, 5));
     running.shut_down().await;
 }

@@ -17,6 +17,7 @@ mod poison;
 mod processes;
 mod queue;
 mod readers;
+mod saying;
 mod side_by_side;
 mod support;
 mod sweeping;

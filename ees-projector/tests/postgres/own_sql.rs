@@ -13,6 +13,8 @@ enum Slip {
     IgnoresAnError,
     /// One ends the transaction.
     Commits,
+    /// Two of the same name, as two clients of one pooling proxy would prepare them.
+    PreparesTwice,
 }
 
 /// Names its tables plainly, and uses what others made in `public`.
@@ -54,7 +56,11 @@ impl Projection<Tx> for Ledger {
             Slip::None => return Ok(()),
             Slip::IgnoresAnError => "SELECT 1 / 0",
             Slip::Commits => "COMMIT",
+            Slip::PreparesTwice => "PREPARE s AS SELECT 1; PREPARE s AS SELECT 1",
         };
+        if self.slip == Slip::PreparesTwice {
+            sqlx::raw_sql(slip).execute(tx.connection()).await?;
+        }
         let _ = sqlx::raw_sql(slip).execute(tx.connection()).await;
         Ok(())
     }
@@ -177,5 +183,17 @@ async fn a_transaction_that_the_projection_ends_is_a_failure() {
     };
     let said = tokio::time::timeout(LONG, said).await.unwrap();
     assert!(said.contains("ended the framework's transaction"), "{said}");
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn colliding_prepared_statements_name_the_parameter() {
+    let bank = bank().await;
+    let running = start(&bank, &[Ledger { slip: Slip::PreparesTwice, ..SOUND }]).await;
+    bank.deposit("account-1", 5).await;
+    let status = status_of(&running, "ledger", |status| status.state == State::Paused).await;
+    let reason = status.pause.unwrap().reason;
+    assert!(reason.contains("statement-cache-capacity=0"), "{reason}");
+    assert!(!reason.contains("at line"), "PostgreSQL's own source line: {reason}");
     running.shut_down().await;
 }

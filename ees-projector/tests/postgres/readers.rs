@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use ees_projector::{NewVersion, Settings, SideBySide, StandbyRole, Status};
+use ees_projector::postgres::Database;
+use ees_projector::{NewVersion, OperateError, Projector, Settings, SideBySide, StandbyRole, Status};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection};
 use tokio::task::JoinHandle;
@@ -126,6 +127,95 @@ async fn rights_survive_a_rebuild_in_place_a_swap_and_a_rollback() {
     for role in [reads, counts, later] {
         role.remove().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_right_is_no_outage() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    running.shut_down().await;
+    let poor = Role::new(&bank, "poor").await;
+    bank.run(&format!(
+        "GRANT USAGE ON SCHEMA ees TO {0}; GRANT SELECT ON ALL TABLES IN SCHEMA ees TO {0}",
+        poor.name
+    ))
+    .await;
+    let url = format!("postgres://{}@{}", poor.name, bank.url().split_once('@').unwrap().1);
+    let mut projector = Projector::new(bank.log.clone());
+    let database = Database::connect(&url).await.unwrap();
+    projector.fold(Balances::default(), database, Settings::default()).unwrap();
+    let running = projector.start();
+    let refused = running.handle().pause("balances", "").await.unwrap_err();
+    assert!(
+        matches!(&refused, OperateError::NotAuthorized(why) if why.contains("permission denied")),
+        "{refused:?}"
+    );
+    running.shut_down().await;
+    poor.remove().await;
+}
+
+/// Total, checkpoint and version of the tables that a name has found, asked in one statement.
+const WITH_POSITION: &str =
+    "SELECT coalesce(sum((b.state->>'amount')::bigint), 0)::bigint, min(p.checkpoint), min(p.version)
+    FROM balances.balances b
+    JOIN pg_class c ON c.oid = b.tableoid JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN ees.projections p ON p.name = n.nspname";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_and_their_position_are_of_one_read_model_at_every_moment_of_a_swap() {
+    let bank = Arc::new(Bank::new().await);
+    bank.deposit_to_many(20).await;
+    let old = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&old).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let watching: Vec<_> = ["BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ"]
+        .into_iter()
+        .map(|isolation| {
+            let (bank, stop) = (bank.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut connection = PgConnection::connect(bank.url()).await.unwrap();
+                let mut seen = 0;
+                while !stop.load(SeqCst) {
+                    let mut tx = connection.begin_with(isolation).await.unwrap();
+                    for _ in 0..3 {
+                        let (total, checkpoint, version): (i64, i64, i64) =
+                            sqlx::query_as(WITH_POSITION).fetch_one(&mut *tx).await.unwrap();
+                        // Each changeset gives 1; in version 2, it gives 2.
+                        assert_eq!(total, checkpoint * version, "{isolation} {version}");
+                        seen += 1;
+                    }
+                    tx.commit().await.unwrap();
+                }
+                seen
+            })
+        })
+        .collect();
+    let depositing = tokio::spawn({
+        let (bank, stop) = (bank.clone(), stop.clone());
+        async move {
+            while !stop.load(SeqCst) {
+                bank.deposit("account-1", 1).await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    });
+    let beside = NewVersion::SideBySide { verify: false };
+    let settings = Settings { new_version: beside, ..Settings::default() };
+    let new = bank.start(Balances { version: 2, bonus: 1, ..Balances::default() }, settings).await;
+    bank.status_when(&old, follows).await;
+    for _ in 0..4 {
+        old.handle().rollback("balances", true, "back").await.unwrap();
+        new.handle().rollback("balances", true, "and forth").await.unwrap();
+    }
+    stop.store(true, SeqCst);
+    depositing.await.unwrap();
+    for watching in watching {
+        assert!(watching.await.unwrap() > 20);
+    }
+    old.shut_down().await;
+    new.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

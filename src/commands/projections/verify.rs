@@ -45,8 +45,12 @@ pub(super) async fn run(Arguments { name, remote }: Arguments, output: &mut Outp
         tokio::time::sleep(POLL_INTERVAL).await;
     };
     drop(progress);
-    let Comparison { checkpoint, rows, differences } = &comparison;
+    let Comparison { checkpoint, rows, parked_streams, differences } = &comparison;
     let mut lines = vec![format!("compared {} at checkpoint {checkpoint}", counted(*rows, "row"))];
+    if *parked_streams > 0 {
+        let parked = counted(*parked_streams, "stream");
+        lines.push(format!("parked: {parked}. Their rows are behind, and may differ"));
+    }
     lines.extend(differences.iter().cloned());
     output.either(&comparison, lines.join("\n"))?;
     match differences.len() {

@@ -84,8 +84,9 @@ impl ReadModels {
 
     fn in_files(folder: &Path, temporary: Option<TempDir>) -> Outcome<Self> {
         data_folder::create(folder)?;
-        let open =
-            |name: &str| sqlite::Database::open(folder.join(format!("{name}.db"))).map_err(Failure::other);
+        let open = |name: &str| {
+            sqlite::Database::open_or_set_aside(folder.join(format!("{name}.db"))).map_err(Failure::other)
+        };
         Ok(Self::Sqlite {
             statistics: open(ees_projections::Statistics::NAME)?,
             stream_catalogue: open(StreamCatalogue::NAME)?,
@@ -196,10 +197,13 @@ impl StatisticsReader {
 #[async_trait]
 impl StatisticsSource for StatisticsReader {
     async fn statistics(&self) -> ees_store::Result<Statistics> {
-        let (totals, version) = self
-            .read()
-            .await
-            .map_err(|source| Error::Storage { detail: "cannot read the statistics".to_owned(), source })?;
+        let (totals, version) = self.read().await.map_err(|source| {
+            #[cfg(feature = "postgres")]
+            if postgres::is_missing_right(&*source) {
+                return Error::Forbidden("the server has no right to read the statistics".to_owned());
+            }
+            Error::Storage { detail: "cannot read the statistics".to_owned(), source }
+        })?;
         Ok(Statistics {
             total_streams: totals.total_streams,
             total_changesets: totals.total_changesets,

@@ -17,6 +17,7 @@ use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
 use crate::standby::SideBySide;
+use crate::status::State;
 use crate::worker::error::StepError;
 use crate::worker::processor::RetryScope;
 use crate::worker::runner::Runner;
@@ -31,6 +32,11 @@ impl<D: Database> Runner<D> {
     pub(crate) fn operate(&mut self, operation: Operation) -> BoxFuture<'_, ()> {
         async move {
             let Operation { action, reason, reply } = operation;
+            if matches!(action, Action::Look) {
+                self.look_again().await;
+                let _ = reply.send(Ok(()));
+                return;
+            }
             let mut result = self.carry_out(&action, &reason).await;
             for _ in 0..OVERTAKEN_MAX {
                 if result != Err(OperateError::Overtaken) {
@@ -46,6 +52,31 @@ impl<D: Database> Runner<D> {
             let _ = reply.send(result);
         }
         .boxed()
+    }
+
+    /// Shows the row as it is stored now, so that the status of the projection is the one after an operation.
+    async fn look_again(&mut self) {
+        let state = match self.reload().await {
+            Ok(state) => state,
+            // Shown at the next step, unless it passes.
+            Err(error) => {
+                self.fail(error).await;
+                return;
+            }
+        };
+        let is_paused = state.pause.is_some();
+        self.status.update(|status| match status.state {
+            _ if is_paused => status.state = State::Paused,
+            State::Paused | State::Absent | State::Starting => status.state = State::CatchingUp,
+            _ => {}
+        });
+        let shown = match state.split {
+            Some(split) => self.tend_partitions(state, split).await,
+            None => Ok(self.forget_partitions().await),
+        };
+        if let Err(error) = shown {
+            self.fail(error).await;
+        }
     }
 
     async fn carry_out(&mut self, action: &Action, reason: &str) -> Result<(), OperateError> {
@@ -142,6 +173,7 @@ impl<D: Database> Runner<D> {
                 Ok(self.swap(audit(String::new())).await?)
             }
             Action::Discard => self.discard(audit(String::new())).await,
+            Action::Look => Ok(()),
             Action::Retry(stream) => self.retry(&state, stream.as_ref(), audit).await,
         }
     }

@@ -40,6 +40,8 @@ pub(crate) enum Action {
     Retry(Option<StreamId>),
     /// Skips a changeset of a reactor and discards its effects.
     DiscardEffects(Checkpoint),
+    /// Reads the row again, which another worker's operation has changed. Not an operator's.
+    Look,
 }
 
 impl Action {
@@ -56,6 +58,11 @@ impl Action {
         )
     }
 
+    /// Whether it changes the row of the other read model of the projection as well.
+    pub(crate) fn changes_both(&self) -> bool {
+        matches!(self, Self::BuildStandby(_) | Self::Swap { .. } | Self::Discard)
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Pause => "pause",
@@ -70,6 +77,7 @@ impl Action {
             Self::Discard => "discard",
             Self::Retry(_) => "retry",
             Self::DiscardEffects(_) => "discard_effects",
+            Self::Look => "look",
         }
     }
 }
@@ -197,6 +205,9 @@ pub enum OperateError {
     /// stay applied.
     #[error("other workers keep moving the projection; try again")]
     Overtaken,
+    /// The user of the read-model database has not the right to do it. Nothing was changed.
+    #[error("the read-model database does not allow it: {0}")]
+    NotAuthorized(String),
     /// It can't be done now. The message says why. Look at the status, then try again: if the database did
     /// not answer a commit, the change may have been made.
     #[error("{0}")]

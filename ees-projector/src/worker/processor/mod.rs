@@ -37,6 +37,12 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     fn order(&self) -> Order;
     fn subscription(&self) -> &Subscription;
 
+    /// Returns the event types that it knows; `None` if it takes every event.
+    fn event_types(&self) -> Option<&'static [&'static str]>;
+
+    /// Returns why its event type can't be used, if that is so.
+    fn objection(&self) -> Option<String>;
+
     /// Decodes a page of the log as its events.
     fn decode(&self, from: Checkpoint, page: LogPage) -> Batch;
 

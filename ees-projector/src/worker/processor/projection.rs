@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use ees_store::event::types_of;
 use ees_store::{Checkpoint, LogPage, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::{Processor, RetryPolicy, RetryScope};
 use crate::error::BoxError;
+use crate::event_enum::objection_to;
 use crate::policy::{Parking, in_future};
 use crate::projection::{Order, Projection};
 use crate::reactor::Ledger;
@@ -54,6 +56,14 @@ impl<Tx: Send + 'static, P: Projection<Tx>> Processor<Tx> for ProjectionAdapter<
 
     fn prefers_large_batches(&self) -> bool {
         self.projection.prefers_large_batches()
+    }
+
+    fn event_types(&self) -> Option<&'static [&'static str]> {
+        types_of::<P::Event>()
+    }
+
+    fn objection(&self) -> Option<String> {
+        objection_to::<P::Event>(!self.subscription.filter.event_types.is_empty())
     }
 
     fn decode(&self, from: Checkpoint, page: LogPage) -> Batch {

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use ees_store::event::types_of;
 use ees_store::{ChangesetLog, Checkpoint, LogPage, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,6 +13,7 @@ use futures::future::BoxFuture;
 use super::{Processor, RetryPolicy, RetryScope};
 use crate::database::Transaction;
 use crate::error::{BoxError, panicked};
+use crate::event_enum::objection_to;
 use crate::policy::{Parking, in_past};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
@@ -88,6 +90,14 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
 
     fn subscription(&self) -> &Subscription {
         &self.subscription
+    }
+
+    fn event_types(&self) -> Option<&'static [&'static str]> {
+        types_of::<R::Event>()
+    }
+
+    fn objection(&self) -> Option<String> {
+        objection_to::<R::Event>(!self.subscription.filter.event_types.is_empty())
     }
 
     fn decode(&self, from: Checkpoint, page: LogPage) -> Batch {

@@ -98,7 +98,14 @@ impl<D: Database> Core<D> {
             return Err(OperateError::AlreadyVerifying);
         }
         scratch.throw_away().await?;
-        Ok(compared?)
+        let parked_streams = u64::try_from(self.parked().await?.len()).unwrap_or(u64::MAX);
+        match compared {
+            Err(StepError::Failed { error, .. }) if parked_streams > 0 => Err(OperateError::Failed(format!(
+                "streams are parked ({parked_streams}), and the read model that is built for comparison fails where they \
+                 did: correct the code and retry them first. {error}"
+            ))),
+            compared => Ok(Comparison { parked_streams, ..compared? }),
+        }
     }
 
     async fn make_scratch(self: &Arc<Self>, scratch: Arc<Self>, until: Checkpoint) -> Result<(), StepError> {
