@@ -25,3 +25,30 @@ pub(crate) fn missing_option(name: &str) -> Option<Failure> {
     let (name, feature, _) = OPTIONS.into_iter().find(|(known, _, is_here)| *known == name && !is_here)?;
     Some(missing(format!("--{name}"), feature))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    fn has_option(command: &Command, name: &str) -> bool {
+        command.get_arguments().any(|argument| argument.get_long() == Some(name))
+            || command.get_subcommands().any(|sub| has_option(sub, name))
+    }
+
+    #[test]
+    fn an_option_is_either_here_or_its_feature_is_named() {
+        let command = Arguments::command();
+        for (name, feature, is_here) in OPTIONS {
+            assert_eq!(has_option(&command, name), is_here, "--{name}");
+            let told = missing_option(name).map(|failure| format!("{failure:?}"));
+            assert_eq!(told.is_none(), is_here, "--{name}");
+            assert!(told.is_none_or(|told| told.contains(feature)), "--{name}");
+        }
+        assert!(missing_option("no-such-option").is_none());
+        let told = format!("{:?}", missing("--x", "sns"));
+        assert!(told.contains("--x needs the feature `sns`") && told.contains("--features sns"), "{told}");
+    }
+}

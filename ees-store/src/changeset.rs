@@ -176,6 +176,7 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Commit, Expectation};
 
     #[test]
     fn events_are_a_list_of_at_least_one() {
@@ -190,6 +191,15 @@ mod tests {
     fn each_event_may_nest_as_deep_as_json_may() {
         let nested = |depth: usize| format!("[{}{}]", "[".repeat(depth), "]".repeat(depth));
         assert!(Events::parse(&nested(128)).is_ok());
-        assert!(Events::parse(&nested(129)).is_err());
+        let told = Events::parse(&nested(129)).unwrap_err().to_string();
+        assert_eq!(
+            told, "the JSON nests 129 levels deep; 128 are allowed",
+            "the list around them does not count"
+        );
+        let metadata = format!("{{\"a\":{}}}", nested(127));
+        let metadata: Json = serde_json::from_str(&metadata).unwrap();
+        let commit = Commit::new("a".parse().unwrap(), Expectation::NewStream, Events::parse("[1]").unwrap());
+        let told = commit.with_metadata(metadata).unwrap_err().to_string();
+        assert_eq!(told, "the JSON nests 129 levels deep; 128 are allowed");
     }
 }

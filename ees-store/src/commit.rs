@@ -143,8 +143,10 @@ impl Commit {
     /// Sets the metadata. Default: `{}`.
     ///
     /// # Errors
-    /// [`InvalidJson`](crate::InvalidJson) when it is not a JSON object.
+    /// [`InvalidJson`](crate::InvalidJson) when it is not a JSON object, or nests deeper than
+    /// [`Json::DEPTH_MAX`].
     pub fn with_metadata(self, metadata: Json) -> Result<Self, crate::InvalidJson> {
+        metadata.check_depth(Json::DEPTH_MAX)?;
         if !metadata.as_str().starts_with('{') {
             return Err(crate::InvalidJson("`metadata` must be an object".to_owned()));
         }

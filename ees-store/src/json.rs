@@ -55,10 +55,13 @@ impl Json {
     /// `text` is known to be valid JSON.
     pub(crate) fn from_valid(text: &str, depth_max: usize) -> Result<Self, InvalidJson> {
         let (compact, depth) = compact(text);
-        if depth > depth_max {
-            return Err(InvalidJson(format!("the JSON nests {depth} levels deep; {depth_max} are allowed")));
-        }
+        within(depth, depth_max)?;
         Ok(Self(compact.into()))
+    }
+
+    /// A value that was read within another one may nest deeper than it may by itself.
+    pub(crate) fn check_depth(&self, depth_max: usize) -> Result<(), InvalidJson> {
+        within(compact(&self.0).1, depth_max)
     }
 
     /// A text that was checked before it was stored.
@@ -107,8 +110,18 @@ impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
         // Room for the list around the events: their own depth is checked where they are committed.
-        Self::from_valid(raw.get(), Self::DEPTH_MAX + 2).map_err(serde::de::Error::custom)
+        Self::from_valid(raw.get(), Self::DEPTH_MAX + 1).map_err(serde::de::Error::custom)
     }
+}
+
+/// Levels around a value that is checked with others don't count in the message.
+fn within(depth: usize, depth_max: usize) -> Result<(), InvalidJson> {
+    if depth <= depth_max {
+        return Ok(());
+    }
+    let around = depth_max.saturating_sub(Json::DEPTH_MAX);
+    let (depth, allowed) = (depth - around, depth_max - around);
+    Err(InvalidJson(format!("the JSON nests {depth} levels deep; {allowed} are allowed")))
 }
 
 /// Valid JSON without the white space between tokens, and how deep it nests.

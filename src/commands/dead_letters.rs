@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
+use crate::printable::Printable;
 use crate::remote::Remote;
 
 /// How long a topic may take.
@@ -71,7 +72,7 @@ async fn list(queue: &DeadLetterQueue, output: &mut Output) -> Outcome {
                 Some(known) => output.either(known, text(known))?,
                 None => output.either(
                     &json!({"unreadable": letter.body()}),
-                    format!("unreadable: {}", letter.body()),
+                    format!("unreadable: {}", Printable(letter.body())),
                 )?,
             }
         }
@@ -98,7 +99,7 @@ async fn redrive(
         for letter in &waiting {
             let published = match &letter.letter {
                 Some(known) => publish(known, publisher, store).await.map(|()| text(known)),
-                None => Err(format!("unreadable: {}", letter.body())),
+                None => Err(format!("unreadable: {}", Printable(letter.body()))),
             };
             match published {
                 Ok(text) => {
@@ -137,7 +138,10 @@ async fn publish(letter: &DeadLetter, publisher: &Publisher, store: &Client) -> 
 fn text(letter: &DeadLetter) -> String {
     let DeadLetter { topic_arn, stream_id, changeset_id, event_id, error, at, .. } = letter;
     let event = event_id.map(|event| format!(", event {event}")).unwrap_or_default();
-    format!("stream \"{stream_id}\", changeset {changeset_id}{event}, for {topic_arn}, since {at}: {error}")
+    let text = format!(
+        "stream \"{stream_id}\", changeset {changeset_id}{event}, for {topic_arn}, since {at}: {error}"
+    );
+    Printable(&text).to_string()
 }
 
 fn unavailable(error: QueueError) -> Failure {

@@ -184,3 +184,23 @@ fn error(status: &Status) -> Option<String> {
     let error = status.last_error.as_ref().map(|error| &error.message);
     status.stalled.as_ref().or(error).cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use ees_store::Checkpoint;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_finished_is_not_at_100_percent() {
+        let rebuild = |percent| Rebuild { until: Checkpoint::new(1_000), percent, seconds_left: None };
+        for (state, percent, text) in [
+            (State::Rebuilding, 99.9, "rebuilding 99%"),
+            (State::Paused, 100.0, "paused, rebuild at 99%"),
+            (State::Paused, 45.6, "paused, rebuild at 45%"),
+        ] {
+            assert_eq!(state_of(state, Some(&rebuild(percent))), text);
+        }
+        assert_eq!(state_of(State::Paused, None), "paused");
+    }
+}

@@ -161,8 +161,8 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
         }
         Command::Status(arguments) => status(arguments, output).await,
         Command::Audit { name, limit, remote } => {
-            let Audit { mut audit } =
-                ProjectionClient::new(remote.client().await?, name).get("audit").await?;
+            let projection = ProjectionClient::new(remote.client().await?, name);
+            let Audit { mut audit } = projection.get(&format!("audit?limit={limit}")).await?;
             audit.truncate(limit);
             output.either(&json!({"audit": audit}), audit_text(&audit))
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
+use crate::printable::Printable;
 use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient};
 use crate::remote::Remote;
@@ -51,7 +52,7 @@ pub(super) async fn run(Arguments { name, remote }: Arguments, output: &mut Outp
         let parked = counted(*parked_streams, "stream");
         lines.push(format!("parked: {parked}. Their rows are behind, and may differ"));
     }
-    lines.extend(differences.iter().cloned());
+    lines.extend(differences.iter().map(|difference| Printable(difference).to_string()));
     output.either(&comparison, lines.join("\n"))?;
     match differences.len() {
         0 => Ok(()),

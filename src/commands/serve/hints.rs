@@ -36,9 +36,9 @@ data:    {store}
 access:  {callers}
 docs:    {url}/docs
 try:
-  curl{key} {url}/streams/account-42 -d '{{\"events\": [{{\"type\": \"opened\", \"owner\": \"ada\"}}]}}'
-  curl{key} '{url}/streams/account-42/events?pp=true'
-  curl{key} {url}/streams"
+  curl -w '\\n'{key} {url}/streams/account-42 -d '{{\"events\": [{{\"type\": \"opened\", \"owner\": \"ada\"}}]}}'
+  curl -w '\\n'{key} '{url}/streams/account-42/events?pp=true'
+  curl -w '\\n'{key} {url}/streams"
     );
 }
 

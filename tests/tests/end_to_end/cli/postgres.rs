@@ -131,7 +131,7 @@ fn the_password_is_not_in_the_log_and_not_in_the_hints() {
 #[test]
 fn a_backup_is_left_to_pg_dump() {
     let database = TestDatabase::new_blocking();
-    let told = run(&mut ees(&["backup", "copy.db", "--store", database.url()])).failed(2);
+    let told = run(&mut ees(&["backup", "copy.db", "--store", database.url()])).failed(11);
     assert!(told.contains("pg_dump"), "{told}");
 }
 

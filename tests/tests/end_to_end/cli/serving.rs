@@ -29,7 +29,8 @@ fn it_prints_one_line_and_ends_cleanly_when_asked() {
     let mut hints = String::new();
     server.0.stderr.take().unwrap().read_to_string(&mut hints).unwrap();
     let data = folder.path().join("data");
-    for told in [data.to_str().unwrap(), "only this machine", &format!("{url}/docs"), &format!("curl {url}")]
+    for told in
+        [data.to_str().unwrap(), "only this machine", &format!("{url}/docs"), &format!("curl -w '\\n' {url}")]
     {
         assert!(hints.contains(told), "{told} is not in {hints}");
     }
