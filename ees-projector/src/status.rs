@@ -69,7 +69,6 @@ pub struct Failure {
 /// The progress of a rebuild.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
-#[non_exhaustive]
 pub struct Rebuild {
     /// The checkpoint at which the rebuild is complete.
     #[cfg_attr(feature = "http", schema(value_type = u64))]

@@ -91,6 +91,7 @@ impl Matcher<'_> {
         let is_wanted = |event| json::event_type(event).is_some_and(|name| self.event_types.contains(&*name));
         let stream_type = changeset.stream_type.as_ref().map(StreamType::as_str);
         (self.stream_types.is_empty() || stream_type.is_some_and(|name| self.stream_types.contains(name)))
-            && (self.event_types.is_empty() || changeset.events.iter().any(is_wanted))
+            && (self.event_types.is_empty()
+                || changeset.events.iter().map_or(true, |mut events| events.any(is_wanted)))
     }
 }
