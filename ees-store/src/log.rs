@@ -97,9 +97,10 @@ impl LogPage {
     ///
     /// What was read is in the log. So the head is at least `next`, although `head` may be older than the
     /// page.
-    pub fn new(from: Checkpoint, changesets: Vec<LogEntry>, next: Checkpoint, head: LogHead) -> Self {
-        let read_to = if next > from { next } else { Checkpoint::START };
-        let head = LogHead { checkpoint: head.checkpoint.max(read_to), ..head };
+    pub fn new(from: Checkpoint, changesets: Vec<LogEntry>, next: Checkpoint, mut head: LogHead) -> Self {
+        if next > from {
+            head.checkpoint = head.checkpoint.max(next);
+        }
         Self { changesets, next, head }
     }
 }

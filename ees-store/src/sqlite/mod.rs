@@ -90,20 +90,20 @@ impl Store {
         file::check_not_lost(&path)?;
         file::create(&path)?;
         match schema::open(&path, options) {
-            Ok(connection) => Self::writing(path, lock, connection, options),
+            Ok(connection) => Self::writing(&path, lock, connection, options),
             Err(Error::Unavailable(why)) => match schema::open_alone(&path) {
-                Ok(connection) => Self::reading(path, lock, connection, options, why),
+                Ok(connection) => Self::reading(path, lock, connection, options, &why),
                 Err(_) => Err(Error::Unavailable(why)),
             },
             Err(error) => Err(error),
         }
     }
 
-    fn writing(path: PathBuf, lock: Lock, connection: Connection, options: Options) -> Result<Self> {
-        let log_id = schema::log_id(&connection, &path)?;
-        let files = Arc::new(OpenFiles::of(&path)?);
-        let readers = Readers::new(path.clone(), files.clone(), options.readers);
-        let writer = Writer::start(connection, lock, files.clone(), &path, options)?;
+    fn writing(path: &Path, lock: Lock, connection: Connection, options: Options) -> Result<Self> {
+        let log_id = schema::log_id(&connection, path)?;
+        let files = Arc::new(OpenFiles::of(path)?);
+        let readers = Readers::new(path.to_owned(), files.clone(), options.readers);
+        let writer = Writer::start(connection, lock, files.clone(), path, options)?;
         let head = Head::new(log_id, writer.written(), Some(files));
         Ok(Self { readers, writer, head, limit_bytes: options.limit_bytes })
     }
@@ -114,7 +114,7 @@ impl Store {
         lock: Lock,
         connection: Connection,
         options: Options,
-        why: String,
+        why: &str,
     ) -> Result<Self> {
         tracing::error!("{why}; the log can be read, but takes no commits until it is opened again");
         let log_id = schema::log_id(&connection, &path)?;
@@ -209,7 +209,7 @@ mod tests {
         let lock = Lock::take(&path).unwrap();
         let connection = schema::open(&path, Options::default()).unwrap();
         connection.pragma_update(None, "max_page_count", 60).unwrap();
-        let store = Store::writing(path.clone(), lock, connection, Options::default()).unwrap();
+        let store = Store::writing(&path, lock, connection, Options::default()).unwrap();
         let commit = |number: u64| {
             let events = Events::parse(&format!("[\"{}\"]", "x".repeat(20_000))).unwrap();
             Commit::new(format!("s{number}").parse().unwrap(), Expectation::NewStream, events)

@@ -179,6 +179,8 @@ type Verdict = Result<Committed, Refusal>;
 impl Appender {
     fn run(&mut self, queue: &Receiver<Job>) {
         let mut last_batch = 1;
+        // So that a full disk shows before the first commit.
+        self.look_for_trouble();
         while let Some(first) = self.next_job(queue) {
             let batch = gather(queue, first, last_batch);
             last_batch = batch.len();
@@ -203,13 +205,16 @@ impl Appender {
             match queue.recv_timeout(TRY_EVERY) {
                 Ok(job) => return Some(job),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {
-                    let trouble = self.try_to_write().err();
-                    self.publish(trouble.map(|error| failed(&self.path, &error)).as_ref());
-                }
+                Err(RecvTimeoutError::Timeout) => self.look_for_trouble(),
             }
         }
         queue.recv().ok()
+    }
+
+    /// Says whether the file takes anything, and why not.
+    fn look_for_trouble(&mut self) {
+        let trouble = self.try_to_write().err().filter(is_of_the_file);
+        self.publish(trouble.map(|error| failed(&self.path, &error)).as_ref());
     }
 
     /// Writes what is there already.
