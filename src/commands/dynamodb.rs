@@ -58,7 +58,14 @@ enum Command {
     ///
     /// Stop the functions of that system first. Reads the whole table with consistent reads: one read unit
     /// for 4 KB. If interrupted, run it again: it continues where it stopped.
-    Adopt(Table),
+    Adopt {
+        #[command(flatten)]
+        table: Table,
+        /// Record the checkpoints without a changeset anew, in a table that was adopted before: needed if the
+        /// functions of the other system ran on. Restart the servers afterwards
+        #[arg(long)]
+        find_holes: bool,
+    },
     /// Find changesets without a checkpoint, and assign one; servers and indexers do so automatically
     ///
     /// Reads the whole table: half a read unit for 4 KB. If interrupted, run it again: it continues where it
@@ -89,7 +96,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
         Command::Check { table, bodies } => check(table.into(), bodies, output).await,
         Command::Cost { bytes, whole_copies } => cost(bytes, whole_copies, output),
-        Command::Adopt(table) => adopt(table.into(), output).await,
+        Command::Adopt { table, find_holes } => adopt(table.into(), find_holes, output).await,
         Command::Sweep(table) => sweep(table.into(), output).await,
     }
 }
@@ -156,16 +163,21 @@ fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
     Ok(())
 }
 
-async fn adopt(table: DynamoDbTable, output: &mut Output) -> Outcome {
+async fn adopt(table: DynamoDbTable, find_holes: bool, output: &mut Output) -> Outcome {
     let config = table.sdk_config().await;
     let mut changesets = 0;
-    let adopted = dynamodb::adopt(&config, &table.name, |now| {
+    let told = |now| {
         if now / 100_000 > changesets / 100_000 {
             tracing::warn!(changesets = now, "scanned");
         }
         changesets = now;
-    });
-    let adopted = adopted.await.map_err(table_failure)?;
+    };
+    let adopted = if find_holes {
+        dynamodb::find_holes(&config, &table.name, told).await
+    } else {
+        dynamodb::adopt(&config, &table.name, told).await
+    };
+    let adopted = adopted.map_err(table_failure)?;
     let dynamodb::Adopted { is_known, changesets, head, holes, quarantined, indexed, calls, read_units } =
         adopted;
     let result = if is_known { "already adopted" } else { "adopted" };

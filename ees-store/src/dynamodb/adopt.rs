@@ -15,7 +15,7 @@ use super::item::{self, CHANGESET_ID, Item, STREAM_ID, number, text};
 use super::options::Options;
 use super::table::Table;
 use super::worker::Worker;
-use super::{identity, sweep};
+use super::{foreign, identity, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
@@ -66,20 +66,60 @@ pub struct Adopted {
 /// Checkpoints without a changeset are recorded as gaps. Changesets without a checkpoint get the next free
 /// ones. A changeset whose checkpoint is before that of its predecessor in the stream keeps it.
 ///
+/// If the table has a stream of changes, it first waits 10 seconds for the other system's indexer to show
+/// itself.
+///
 /// # Errors
-/// [`Error::InvalidRequest`] when the table lacks something, or the other system still writes to it.
+/// [`Error::InvalidRequest`] when the table lacks something, the other system's indexer still runs, or the
+/// other system still writes to the table.
 pub async fn adopt(
     config: impl Into<Config>,
     table: &str,
     mut told: impl FnMut(u64) + Send,
 ) -> Result<Adopted> {
-    let (table, _) = Table::find(config, table, Options::default().patience).await?;
+    let (table, layout) = Table::find(config, table, Options::default().patience).await?;
     let (table, told) = (&table, &mut told);
+    if layout.stream.is_some() {
+        foreign::must_be_stopped(table).await?;
+    }
     let mut done = Adopted::default();
     if !is_adopted(table, &mut done).await? {
         establish(table, &mut done, told).await?;
     }
     index_the_rest(table, &mut done).await?;
+    Ok(done)
+}
+
+/// Records the holes in the order anew, in a table that was adopted before: the other system's indexer went on
+/// for a while, and gave places to items that are no changesets. Stop it first. Servers may run. They see the
+/// new holes once they are started again.
+///
+/// Reads as much as [`adopt`].
+///
+/// # Errors
+/// [`Error::InvalidRequest`] when the table was not adopted, or the other system's indexer still runs.
+pub async fn find_holes(
+    config: impl Into<Config>,
+    table: &str,
+    mut told: impl FnMut(u64) + Send,
+) -> Result<Adopted> {
+    let (table, layout) = Table::find(config, table, Options::default().patience).await?;
+    if layout.stream.is_some() {
+        foreign::must_be_stopped(&table).await?;
+    }
+    if identity::find(&table).await?.is_none() {
+        return Err(Error::InvalidRequest("the table was not adopted; run `ees dynamodb adopt`".to_owned()));
+    }
+    let mut done =
+        Adopted { is_known: true, head: counter::look(&table).await?.next(), ..Adopted::default() };
+    // What has its place before the scan begins, the scan sees: what it does not see up to there is a hole.
+    let mut scan = Scan::resume(&table, done.head).await?;
+    scan.finish(&table, &mut done, &mut told).await?;
+    let holes = scan.seen.holes(done.head);
+    done.holes = holes.count();
+    let adoption = Uuid::new_v4().to_string();
+    identity::save_holes(&table, &adoption, &holes).await?;
+    identity::replace_holes(&table, &adoption).await?;
     Ok(done)
 }
 

@@ -89,6 +89,15 @@ pub(super) async fn create(
     }
 }
 
+/// Lets the holes that another scan has found count. Stores that are open see them when they are opened again.
+pub(super) async fn replace_holes(table: &Table, adoption: &str) -> Result<()> {
+    let update = table.client.update_item().table_name(&*table.name).set_key(Some(item::key(LOG, 0)));
+    let update = update.update_expression("SET #a = :a").condition_expression("attribute_exists(#s)");
+    let update = update.set_expression_attribute_names(names([("#a", ADOPTION), ("#s", STREAM_ID)]));
+    let update = update.set_expression_attribute_values(values([(":a", text(adoption))]));
+    table.call(|| update.clone().send()).await.map(drop).map_err(failed)
+}
+
 async fn is_empty(table: &Table) -> Result<bool> {
     let scan = || table.client.scan().table_name(&*table.name).consistent_read(true).limit(1).send();
     let found = table.call(scan).await.map_err(failed)?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::counter;
 use super::error::failed;
 use super::head::Head;
 use super::holes::Holes;
@@ -161,11 +162,26 @@ impl<'a> Found<'a> {
         self.is_cut || scanned || self.changesets.len() >= self.query.limit.max(1)
     }
 
+    /// Passes over an item that is no changeset; `false` when something before it is late.
+    ///
+    /// The counter has the place of the newest changeset. Any other item of ours has a place only if the
+    /// indexer of another system, left running, gave it one: no changeset will ever have that.
+    fn pass_over(&mut self, item: &Item) -> bool {
+        let is_counter = item::to_text(item, item::STREAM_ID).is_ok_and(|id| id == counter::STREAM_ID);
+        let Some(place) = item::place(item).filter(|place| !is_counter && *place >= self.next) else {
+            return true;
+        };
+        let is_next = place == self.next;
+        if is_next {
+            self.next = self.holes.skip(place.next());
+        }
+        is_next
+    }
+
     /// Takes what comes next; `false` when it does not, or does not fit.
     fn take(&mut self, item: &Item) -> Result<bool> {
-        // The counter has a place in the index too, that of the newest changeset.
         if item::is_reserved(item) {
-            return Ok(true);
+            return Ok(self.pass_over(item));
         }
         let indexed = item::to_indexed(item)?;
         if indexed.checkpoint < self.next {

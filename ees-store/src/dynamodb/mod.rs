@@ -26,6 +26,7 @@ mod cost;
 mod counter;
 mod doubt;
 mod error;
+mod foreign;
 mod head;
 mod holes;
 mod identity;
@@ -57,7 +58,7 @@ use crate::{
     Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
-pub use adopt::{Adopted, adopt};
+pub use adopt::{Adopted, adopt, find_holes};
 pub use check::{Check, check, check_bodies};
 pub use cost::{Cost, cost};
 pub use indexer::Indexer;

@@ -95,7 +95,7 @@ pub struct Unpublished {
 }
 
 /// It has no message, and will have none until it is repaired.
-fn refused(quarantined: Quarantined) -> Unpublished {
+fn refused(quarantined: &Quarantined) -> Unpublished {
     Unpublished { done: 0, passes: false, goes_on: false, error: quarantined.to_string() }
 }
 
@@ -199,7 +199,7 @@ impl Publisher {
         let mut portions = Vec::new();
         for (number, changeset) in changesets.iter().enumerate() {
             for (topic, Topic { of, .. }) in self.topics.iter().enumerate() {
-                let messages = of.messages(changeset.as_ref()).map_err(refused)?;
+                let messages = of.messages(changeset.as_ref()).map_err(|it| refused(&it))?;
                 portions.push(Portion { number, topic, messages, taken: 0 });
             }
         }
@@ -260,7 +260,7 @@ impl Publisher {
             Some(event_id) => Message::of_events(changeset)
                 .map(|messages| messages.filter(|it| it.event_id() == Some(event_id)).collect()),
         };
-        let messages = messages.map_err(refused)?;
+        let messages = messages.map_err(|it| refused(&it))?;
         // When an unreadable changeset was given up, it was not known whether it has a notification.
         if messages.is_empty() && !is_notification {
             let error = "the changeset has no such message".to_owned();

@@ -3,10 +3,12 @@
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
-    Projection, ProjectionType, ScalarAttributeType,
+    Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
-use ees_store::dynamodb::{Store, adopt, check, check_bodies};
-use ees_store::{Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogQuery, Quarantined, StreamQuery};
+use ees_store::dynamodb::{Store, adopt, check, check_bodies, find_holes};
+use ees_store::{
+    Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogEntry, LogQuery, Quarantined, StreamQuery,
+};
 use ees_test_aws::{Account, Faults, LocalAws};
 
 use super::support::{Item, append, commit, get, item, labels, n, read, s};
@@ -178,6 +180,94 @@ async fn what_can_not_be_read_is_reported_and_readable_as_quarantined() {
     assert_eq!(quarantined, ["b", "c"]);
     // Its stream goes on: the numbers are there.
     store.commit(commit("c", 1, "[1]")).await.unwrap();
+}
+
+/// What the other system's indexer does with an item that is inserted.
+async fn index_as_the_other_system(client: &Client, stream: &str, place: i64) {
+    for (stream, update) in
+        [(COUNTER, "SET page = :p, page_item = :i"), (stream, "SET page = :p, page_item = :i")]
+    {
+        let update = client.update_item().table_name(TABLE).update_expression(update);
+        let update = update.key("stream_id", s(stream)).key("changeset_id", n(0));
+        let update = update.expression_attribute_values(":p", n(place / 1_000));
+        update.expression_attribute_values(":i", n(place % 1_000)).send().await.unwrap();
+    }
+}
+
+/// The items of ours that a scan finds, but for the counter.
+async fn reserved(client: &Client, prefix: &str) -> Vec<String> {
+    let found = client.scan().table_name(TABLE).consistent_read(true).send().await.unwrap().items.unwrap();
+    let names = found.iter().map(|item| item["stream_id"].as_s().unwrap().clone());
+    names.filter(|name| name.starts_with(prefix) && name != COUNTER).collect()
+}
+
+#[tokio::test]
+async fn a_place_that_another_indexer_gave_to_an_item_of_ours_holds_nobody_up() {
+    let (account, client) = existing().await;
+    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    let store = open(&account, &Faults::none()).await;
+    let before = read(&store).await.len();
+    store.commit(commit("k", 0, "[1]").with_idempotency_key("key".parse().unwrap())).await.unwrap();
+    assert_eq!(read_up_to(&store, before + 1).await.last().unwrap().stream_id.as_str(), "k");
+    let end = i64::try_from(store.head().await.unwrap().checkpoint.get()).unwrap();
+    let keys = reserved(&client, "!!!RESERVED:KEY!!!").await;
+    index_as_the_other_system(&client, &keys[0], end).await;
+    let store = open(&account, &Faults::none()).await;
+    store.commit(commit("l", 0, "[1]")).await.unwrap();
+    let log = read_up_to(&store, before + 2).await;
+    assert_eq!(log.last().unwrap().checkpoint.get(), u64::try_from(end).unwrap() + 1);
+
+    // It expires, and with it the reason why nothing is there.
+    let delete =
+        client.delete_item().table_name(TABLE).key("stream_id", s(&keys[0])).key("changeset_id", n(0));
+    delete.send().await.unwrap();
+    let stuck = store.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap();
+    assert_eq!(stuck.next.get(), u64::try_from(end).unwrap());
+    let found = find_holes(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    assert_eq!((found.holes, found.head.get()), (4, u64::try_from(end).unwrap() + 2));
+    let store = open(&account, &Faults::none()).await;
+    assert_eq!(labels(&read_up_to(&store, before + 2).await), labels(&log));
+}
+
+/// The log once it has so many changesets.
+async fn read_up_to(store: &Store, count: usize) -> Vec<LogEntry> {
+    let all = async {
+        loop {
+            let log = read(store).await;
+            if log.len() >= count {
+                return log;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(super::support::WAIT, all).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_indexer_that_still_runs_is_noticed_before_anything_is_adopted() {
+    let (account, client) = existing().await;
+    let stream =
+        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+    let stream = stream.build().unwrap();
+    client.update_table().table_name(TABLE).stream_specification(stream).send().await.unwrap();
+    let running = tokio::spawn({
+        let client = client.clone();
+        async move {
+            loop {
+                for name in reserved(&client, "!!!RESERVED:").await {
+                    index_as_the_other_system(&client, &name, 7).await;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        }
+    });
+    let refused = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap_err();
+    running.abort();
+    assert!(
+        matches!(&refused, Error::InvalidRequest(why) if why.contains("still runs") && why.contains("checkpoint 7")),
+        "{refused:?}"
+    );
+    assert_eq!(reserved(&client, "!!!RESERVED:LOG").await, Vec::<String>::new(), "it has no name yet");
 }
 
 /// Pages are as large as asked for, holes or not, and a filtered reader gets over them.
