@@ -37,10 +37,9 @@ docs:
     export RUSTDOCFLAGS="-D warnings"
     cargo doc --workspace --no-deps --all-features --locked
     document() { cargo doc --quiet --no-deps --locked -p "$1" --no-default-features --features "$2"; }
-    for features in "" sqlite postgres dynamodb http client sns; do document ees-store "$features"; done
-    for features in "" sqlite postgres; do document ees-aggregate "$features"; done
-    for features in "" sqlite,derive postgres dynamodb http webhook aws-lambda testkit,laws; do document ees-projector "$features"; done
-    document ees-projections sqlite
+    for features in "" sqlite postgres dynamodb http,client,sns; do document ees-store "$features"; done
+    document ees-aggregate ""
+    for features in "" sqlite,derive postgres dynamodb http,webhook testkit,laws; do document ees-projector "$features"; done
     document ees ""
 
 # Checks licences, bans and sources of what we depend on; also its known faults, where their database can be had.
