@@ -13,6 +13,8 @@ use ees_store::{ChangesetLog, EventStore, memory, sqlite};
 use crate::data_folder;
 #[cfg(feature = "dynamodb")]
 use crate::dynamodb_table::DynamoDbTable;
+#[cfg(any(feature = "dynamodb", feature = "postgres"))]
+use crate::exit::Failure;
 use crate::exit::Outcome;
 use crate::retention::Retention;
 
