@@ -68,7 +68,7 @@ fn prepare(connection: &mut Connection, path: &Path, options: Options) -> Result
     // repeat.
     connection.pragma_update(None, "wal_autocheckpoint", 10_000).map_err(failed)?;
     if new {
-        connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+        mark(connection).map_err(failed)?;
     }
     // What is up to date is not written to: a log on a full disk opens too.
     if !is_current(connection).map_err(failed)? {
@@ -77,6 +77,11 @@ fn prepare(connection: &mut Connection, path: &Path, options: Options) -> Result
     let name = "INSERT INTO log (log_id) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM log)";
     connection.execute(name, [Uuid::new_v4().to_string()]).map_err(failed)?;
     Ok(())
+}
+
+/// Marks the file as a log. Unlike an UPDATE it writes a page also when that is so already.
+pub(super) fn mark(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "application_id", APPLICATION_ID)
 }
 
 /// Whether there is nothing in the file yet; fails when it is not ours.

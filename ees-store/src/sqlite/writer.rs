@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
+use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, TransactionBehavior, params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
@@ -186,7 +187,9 @@ impl Appender {
             last_batch = batch.len();
             if let Err(lost) = self.append(batch) {
                 tracing::error!("{lost}");
-                // Those who wait are told by what was published.
+                // Those who wait are told by what was published. What is left is for somebody to look at: closing
+                // moves no commit into a file that is not whole.
+                let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
                 return;
             }
             if let Err(error) = self.keys.sweep(&self.connection) {
@@ -220,7 +223,7 @@ impl Appender {
     /// Writes what is there already.
     fn try_to_write(&mut self) -> rusqlite::Result<()> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        tx.execute("UPDATE log SET log_id = log_id", [])?;
+        schema::mark(&tx)?;
         tx.commit()
     }
 

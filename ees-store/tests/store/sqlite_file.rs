@@ -251,6 +251,9 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
         // Nothing was read before, so a read needs a connection: none leads to other files.
         let told = store.read(LogQuery::from(Checkpoint::START, 10)).await;
         assert!(told.is_err(), "{name}: {told:?}");
+        drop(store);
+        let commits = std::fs::metadata(folder.path().join("log.db-wal"));
+        assert_eq!(commits.is_ok_and(|it| it.len() > 32), name != "log.db-wal", "what can be saved is left");
     }
 }
 
