@@ -66,7 +66,7 @@ pub struct Adopted {
 /// Checkpoints without a changeset are recorded as gaps. Changesets without a checkpoint get the next free
 /// ones. A changeset whose checkpoint is before that of its predecessor in the stream keeps it.
 ///
-/// If the table has a stream of changes, it first waits 10 seconds for the other system's indexer to show
+/// If another system has made the table, and it has a stream of changes, it first waits 10 seconds for the other system's indexer to show
 /// itself.
 ///
 /// # Errors
@@ -79,7 +79,8 @@ pub async fn adopt(
 ) -> Result<Adopted> {
     let (table, layout) = Table::find(config, table, Options::default().patience).await?;
     let (table, told) = (&table, &mut told);
-    if layout.stream.is_some() {
+    let is_ours = identity::find(table).await?.is_some_and(|identity| !identity.is_adopted());
+    if layout.stream.is_some() && !is_ours {
         foreign::must_be_stopped(table).await?;
     }
     let mut done = Adopted::default();

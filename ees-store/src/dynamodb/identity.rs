@@ -32,6 +32,13 @@ pub(super) struct Identity {
     adoption: Option<String>,
 }
 
+impl Identity {
+    /// Whether another system has made the table.
+    pub(super) fn is_adopted(&self) -> bool {
+        self.adoption.is_some()
+    }
+}
+
 /// The log's identity. A table that is empty gets one; one that is not has to be adopted first.
 pub(super) async fn open(table: &Table) -> Result<Identity> {
     if let Some(known) = find(table).await? {
