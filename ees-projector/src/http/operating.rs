@@ -24,6 +24,7 @@ pub(super) struct Nothing {}
 #[serde(default)]
 pub(super) struct Why {
     /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Anew {
     /// With `side_by_side`: swaps even when streams are parked.
     force: bool,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
@@ -48,15 +50,18 @@ pub(super) struct Exchange {
     /// Swaps even when streams are parked, or when the standby is still catching up.
     force: bool,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct Partitions {
     /// The number of partitions: 1 to 256.
+    #[schema(minimum = 1, maximum = 256)]
     count: u32,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
     #[serde(default)]
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
@@ -66,6 +71,7 @@ pub(super) struct Skip {
     /// parked stream.
     checkpoint: u64,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
@@ -76,6 +82,7 @@ pub(super) struct Move {
     /// The checkpoint that it should read next.
     to: u64,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
@@ -85,6 +92,7 @@ pub(super) struct Retry {
     /// The stream. Default: all parked streams.
     stream_id: Option<String>,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
@@ -96,6 +104,7 @@ pub(super) struct Discard {
     /// before.
     changeset_id: u64,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(max_length = 1024)]
     reason: String,
 }
 
@@ -125,7 +134,7 @@ async fn now(handle: &Handle, name: &str) -> Answer {
 
 /// Pauses a projection between two steps, until it is resumed.
 #[utoipa::path(
-    post, path = "/projections/{name}/pause", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/pause", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Why,
     responses((status = 200, description = "The status of the projection now.", body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
@@ -140,7 +149,7 @@ pub(super) async fn pause(
 
 /// Resumes a paused projection. It retries what failed.
 #[utoipa::path(
-    post, path = "/projections/{name}/resume", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/resume", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Why,
     responses((status = 200, description = "The status of the projection now.", body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
@@ -158,7 +167,7 @@ pub(super) async fn resume(
 /// In place, it clears the read model and replays the log from the start; readers see it grow. Side by side,
 /// the live read model serves readers until the new one replaces it.
 #[utoipa::path(
-    post, path = "/projections/{name}/rebuild", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/rebuild", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Anew,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -183,7 +192,7 @@ pub(super) async fn rebuild(
 ///
 /// The old live read model becomes the standby and follows, for a rollback.
 #[utoipa::path(
-    post, path = "/projections/{name}/swap", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/swap", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Exchange,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -202,7 +211,7 @@ pub(super) async fn swap(
 
 /// Makes the read model live again that was live before.
 #[utoipa::path(
-    post, path = "/projections/{name}/rollback", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/rollback", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Exchange,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -221,7 +230,7 @@ pub(super) async fn rollback(
 
 /// Splits the projection's streams into partitions. Nothing is rebuilt.
 #[utoipa::path(
-    post, path = "/projections/{name}/partitions", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/partitions", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Partitions,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -241,7 +250,7 @@ pub(super) async fn partitions(
 
 /// Discards the standby.
 #[utoipa::path(
-    post, path = "/projections/{name}/discard", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/discard", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Why,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -262,7 +271,7 @@ pub(super) async fn discard(
 ///
 /// `GET` on the same path returns the progress and the result.
 #[utoipa::path(
-    post, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     responses(
         (status = 202, description = "It has begun. `GET` on the same path tells how far it is.", body = Verification),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
@@ -280,7 +289,7 @@ pub(super) async fn verify(
 
 /// Skips one changeset, until the next rebuild.
 #[utoipa::path(
-    post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Skip,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -302,7 +311,7 @@ pub(super) async fn skip(
 ///
 /// The changesets in between are skipped, or applied a second time.
 #[utoipa::path(
-    post, path = "/projections/{name}/checkpoint", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/checkpoint", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Move,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -322,7 +331,7 @@ pub(super) async fn checkpoint(
 
 /// Retries parked streams now.
 #[utoipa::path(
-    post, path = "/projections/{name}/retry", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/retry", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Retry,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -342,7 +351,7 @@ pub(super) async fn retry(
 
 /// Discards the open effects of one changeset of a reactor, and lets its stream go on.
 #[utoipa::path(
-    post, path = "/projections/{name}/effects/discard", tag = "Projections", params(("name" = String, Path)),
+    post, path = "/projections/{name}/effects/discard", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Discard,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),

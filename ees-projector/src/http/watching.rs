@@ -47,6 +47,7 @@ pub(super) struct Wait {
     /// The number of the changeset in `stream_id`.
     changeset_id: Option<u64>,
     /// The longest wait in seconds, 0 to 60. Default: 10.
+    #[param(minimum = 0, maximum = 60)]
     timeout: Option<f64>,
 }
 
@@ -54,7 +55,7 @@ pub(super) struct Wait {
 ///
 /// With parameters, answers when the projection has applied the changeset that they name.
 #[utoipa::path(
-    get, path = "/projections/{name}", tag = "Projections", params(("name" = String, Path), Wait),
+    get, path = "/projections/{name}", tag = "Projections", params(("name" = String, Path, description = "The name of the projection."), Wait),
     responses(
         (status = 200, description = "The status.", body = Status),
         (status = 400, description = "`INVALID_WAIT`: the parameters are invalid or contradict each other"),
@@ -114,7 +115,7 @@ pub(super) struct Parked {
 
 /// The parked streams, in the order in which they are retried.
 #[utoipa::path(
-    get, path = "/projections/{name}/parked", tag = "Projections", params(("name" = String, Path)),
+    get, path = "/projections/{name}/parked", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     responses((status = 200, description = "The parked streams.", body = Parked), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn parked(
@@ -142,7 +143,7 @@ pub(super) struct Effects {
 
 /// The effects in a reactor's ledger, the latest start first.
 #[utoipa::path(
-    get, path = "/projections/{name}/effects", tag = "Projections", params(("name" = String, Path), Which),
+    get, path = "/projections/{name}/effects", tag = "Projections", params(("name" = String, Path, description = "The name of the projection."), Which),
     responses(
         (status = 200, description = "The effects.", body = Effects),
         (status = 400, description = "`INVALID_QUERY`: the state is unknown"),
@@ -185,7 +186,7 @@ pub(super) struct Audit {
 
 /// The audit: what operators did to a projection and why, newest first.
 #[utoipa::path(
-    get, path = "/projections/{name}/audit", tag = "Projections", params(("name" = String, Path), AuditPage),
+    get, path = "/projections/{name}/audit", tag = "Projections", params(("name" = String, Path, description = "The name of the projection."), AuditPage),
     responses(
         (status = 200, description = "A page of the audit.", body = Audit),
         (status = 400, description = "`INVALID_QUERY`: not a number, or too large"),
@@ -214,7 +215,7 @@ pub(super) async fn audit(
 
 /// The progress or the result of the last verification on this server; `null` when there was none.
 #[utoipa::path(
-    get, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path)),
+    get, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     responses((status = 200, description = "The verification, or `null`.", body = Option<Verification>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn verification(
@@ -226,7 +227,7 @@ pub(super) async fn verification(
 
 /// The estimated time and space of a rebuild.
 #[utoipa::path(
-    get, path = "/projections/{name}/estimate", tag = "Projections", params(("name" = String, Path)),
+    get, path = "/projections/{name}/estimate", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     responses((status = 200, description = "The estimate.", body = Estimate), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn estimate(

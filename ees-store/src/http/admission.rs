@@ -1,4 +1,4 @@
-//! The place that a request has among those under way, and the time that it may take.
+//! The place that a request has among those under way, its share of their bytes, and the time that it may take.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,9 +20,23 @@ use super::{Limits, Problem};
 /// requests.
 const UNIT_BYTES: usize = 16 * 1024;
 
+/// Requests for metrics at a time.
+const RESERVE: usize = 8;
+
+/// What a request is for. No kind keeps another one out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Commit,
+    Metrics,
+    Other,
+}
+
 /// Room for requests of each kind, for their bodies, and for their answers. What one kind takes, no other kind lacks.
 pub(super) struct Rooms {
+    commits: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    /// For those who watch the server.
+    reserve: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     bodies: Budget,
     answers: Budget,
@@ -32,7 +46,9 @@ pub(super) struct Rooms {
 impl Rooms {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
+            commits: Arc::new(Semaphore::new(limits.requests)),
             requests: Arc::new(Semaphore::new(limits.requests)),
+            reserve: Arc::new(Semaphore::new(RESERVE)),
             waiting: Arc::new(Semaphore::new(limits.waiting_requests)),
             bodies: Budget::of(limits.bodies_bytes),
             answers: Budget::of(limits.answers_bytes),
@@ -41,8 +57,13 @@ impl Rooms {
     }
 
     /// Lets a request in, if there is room for it.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<Admission, Problem> {
-        let permit = self.requests.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
+    pub(super) fn admit(self: &Arc<Self>, kind: Kind) -> Result<Admission, Problem> {
+        let room = match kind {
+            Kind::Commit => &self.commits,
+            Kind::Other => &self.requests,
+            Kind::Metrics => &self.reserve,
+        };
+        let permit = room.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
         Ok(self.place(Some(permit)))
     }
 
@@ -77,7 +98,7 @@ impl Budget {
     }
 }
 
-/// The place of a request among those under way, kept until its answer is sent.
+/// The place of a request among those under way.
 ///
 /// It is an axum extractor. A handler that is about to wait for something says so with [`waits`](Self::waits).
 /// Outside of an [`Api`](super::Api)'s router nothing is limited.
@@ -103,11 +124,10 @@ struct Place {
     deadline: Mutex<Instant>,
 }
 
-/// An answer with what it takes up until it is sent: the last part of it that is written drops this.
+/// An answer with its share of the bytes under way: the last part of it that is written drops this.
 struct Held {
     bytes: Bytes,
-    _admission: Admission,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for Held {
@@ -161,29 +181,22 @@ impl Admission {
         Ok(())
     }
 
-    /// Keeps the place until the answer is sent. Its bytes count as under way until then.
+    /// Ends the request's place. The bytes of its answer count as under way until they are sent, so a client that
+    /// does not read takes room from other large answers, and from nobody else.
     ///
     /// Fails when there is no room for them: then the answer is dropped.
-    pub(super) async fn keep_until_sent(self, response: Response) -> Result<Response, Problem> {
+    pub(super) async fn send(self, response: Response) -> Result<Response, Problem> {
         let Some(place) = &self.0 else { return Ok(response) };
-        let (parts, body) = response.into_parts();
-        let Some(size) = body.size_hint().exact() else {
-            // An answer that is made while it is sent.
-            let body = body.map_frame(move |frame| {
-                let _ = &self;
-                frame
-            });
-            return Ok(Response::from_parts(parts, Body::new(body)));
-        };
-        let share = match units(usize::try_from(size).unwrap_or(usize::MAX)) {
-            0 => None,
-            units => Some(place.rooms.answers.take(units)?),
-        };
-        let bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
-        if bytes.is_empty() {
-            return Ok(Response::from_parts(parts, Body::empty()));
+        drop(locked(&place.permit).take());
+        let size = response.body().size_hint().exact();
+        let units = units(size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0));
+        if units == 0 {
+            return Ok(response);
         }
-        let held = Bytes::from_owner(Held { bytes, _admission: self, _share: share });
+        let share = place.rooms.answers.take(units)?;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
+        let held = Bytes::from_owner(Held { bytes, _share: share });
         Ok(Response::from_parts(parts, Body::from(held)))
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 
+use super::commit_health::CommitHealth;
 use super::health_check::HealthCheck;
 use super::limits::Limits;
 use super::metrics::Metrics;
@@ -22,4 +23,5 @@ pub(super) struct Inner {
     pub(super) limits: Limits,
     pub(super) registry: Registry,
     pub(super) metrics: Metrics,
+    pub(super) commits: Arc<CommitHealth>,
 }

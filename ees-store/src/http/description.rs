@@ -55,9 +55,19 @@ pub(super) fn demand(document: &mut Document, scope: Scope) {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         operation.security =
             Some(vec![SecurityRequirement::new(API_KEY, [scope.name()]), SecurityRequirement::default()]);
-        for failure in FAILURES {
+        let with_body = operation.request_body.is_some();
+        for failure in FAILURES.iter().filter(|failure| with_body || !failure.is_of_bodies()) {
             let response = RefOr::Ref(Ref::from_response_name(failure.name));
             operation.responses.responses.entry(failure.status.to_owned()).or_insert(response);
+        }
+        for (status, response) in &mut operation.responses.responses {
+            if let RefOr::T(response) = response
+                && status.starts_with(['4', '5'])
+                && response.content.is_empty()
+            {
+                let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Error"))).build();
+                response.content.insert("application/json".to_owned(), RefOr::T(content));
+            }
         }
     }
 }
@@ -73,7 +83,14 @@ struct Failure {
     description: &'static str,
 }
 
-const FAILURES: [Failure; 4] = [
+const FAILURES: [Failure; 8] = [
+    Failure {
+        status: "400",
+        name: "Invalid",
+        schema: "Error",
+        description: "`UNKNOWN_PARAMETER`: the call has a query parameter that is not described here. `INVALID_BODY`, \
+            `INVALID_REQUEST`, `INVALID_HEADER`: another part of it is wrong.",
+    },
     Failure {
         status: "401",
         name: "Unauthorized",
@@ -87,6 +104,25 @@ const FAILURES: [Failure; 4] = [
         description: "`FORBIDDEN`: the key lacks the scope that the call needs.",
     },
     Failure {
+        status: "408",
+        name: "Slow",
+        schema: "Error",
+        description: "`REQUEST_TIMEOUT`: the body did not arrive in time.",
+    },
+    Failure {
+        status: "413",
+        name: "TooLarge",
+        schema: "Error",
+        description: "`BODY_TOO_LARGE`: the body is larger than the server accepts.",
+    },
+    Failure {
+        status: "421",
+        name: "Misdirected",
+        schema: "Error",
+        description: "`UNKNOWN_HOST`: the server has no API keys, and the `Host` is no loopback name and none of its \
+            setting `hosts`.",
+    },
+    Failure {
         status: "500",
         name: "Internal",
         schema: "Internal",
@@ -97,12 +133,17 @@ const FAILURES: [Failure; 4] = [
         name: "Unavailable",
         schema: "Error",
         description: "`OVERLOADED`: more requests are under way than the server takes on. `UNAVAILABLE`: the store can't be \
-            reached, or the server is stopping. Try again after `Retry-After` seconds; a commit with the same idempotency \
+            reached or does not answer in time, or the server is stopping. Try again after `Retry-After` seconds; a commit with the same idempotency \
             key.",
     },
 ];
 
 impl Failure {
+    /// Whether only a call with a body can meet it.
+    fn is_of_bodies(&self) -> bool {
+        matches!(self.status, "408" | "413")
+    }
+
     fn response(&self) -> Response {
         let code = self.description.split('`').nth(1).unwrap_or_default();
         let example = match self.schema {

@@ -78,6 +78,12 @@ impl Problem {
         Self { stream_id: Some(stream_id.into()), ..self }
     }
 
+    /// 413 of a body that is no changeset.
+    pub(super) fn of_small_body(self) -> Self {
+        let code = if self.status == StatusCode::PAYLOAD_TOO_LARGE { "BODY_TOO_LARGE" } else { self.code };
+        Self { code, ..self }
+    }
+
     /// Names the member of the request that is wrong.
     pub(super) fn naming(self, member: &str, why: String) -> Self {
         Self { member: Some(Box::new((member.to_owned(), why))), ..self }

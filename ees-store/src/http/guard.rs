@@ -19,8 +19,9 @@ use hyper::body::Body as _;
 use uuid::Uuid;
 
 use super::access_log::{AccessLog, Line};
-use super::admission::{Admission, Rooms};
+use super::admission::{Admission, Kind, Rooms};
 use super::answer::Shape;
+use super::commit_health::CommitHealth;
 use super::error_response::{Told, internal_answer};
 use super::hosts::{self, Hosts};
 use super::keys::{ApiKeys, Scope, Scopes};
@@ -36,6 +37,7 @@ pub(super) struct Guard {
     rooms: Arc<Rooms>,
     known: KnownParameters,
     metrics: Metrics,
+    commits: Arc<CommitHealth>,
     ids: RequestIds,
     access_log: AccessLog,
 }
@@ -50,19 +52,26 @@ pub(super) struct Callers {
 }
 
 impl Guard {
-    pub(super) fn new(callers: Callers, limits: &Limits, known: KnownParameters, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        callers: Callers,
+        limits: &Limits,
+        known: KnownParameters,
+        metrics: Metrics,
+        commits: Arc<CommitHealth>,
+    ) -> Self {
         Self {
             callers,
             rooms: Rooms::new(limits),
             known,
             metrics,
+            commits,
             ids: RequestIds::new(),
             access_log: AccessLog::new(),
         }
     }
 
     /// Lets a request in: its key is known, and there is room for it.
-    fn admit(&self, request: &mut Request) -> Result<Admission, Problem> {
+    fn admit(&self, request: &mut Request, kind: Kind) -> Result<Admission, Problem> {
         hosts::check_single(request)?;
         // A server that is busy or locked is still alive: its health is told to everybody, always.
         if endpoints::health::is_path(request.uri().path()) {
@@ -83,7 +92,7 @@ impl Guard {
                 }
             }
         }
-        self.rooms.admit()
+        self.rooms.admit(kind)
     }
 }
 
@@ -99,7 +108,12 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
 
-    let (admission, answered) = match guard.admit(&mut request) {
+    let kind = match route {
+        _ if commits => Kind::Commit,
+        endpoints::METRICS_PATH => Kind::Metrics,
+        _ => Kind::Other,
+    };
+    let (admission, answered) = match guard.admit(&mut request, kind) {
         Ok(admission) => {
             let answered = match guard.known.check(request.method(), route, &params) {
                 Ok(()) => {
@@ -120,7 +134,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         response = indented(response, params.shape()).await;
     }
     if let Some(admission) = admission {
-        response = match admission.keep_until_sent(response).await {
+        response = match admission.send(response).await {
             Ok(response) => response,
             Err(problem) => {
                 let (problem, response) = tell(problem.into_response(), &id);
@@ -135,6 +149,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let code = told.map_or("OK", |told| told.code);
     if commits {
         guard.metrics.committed(code);
+        guard.commits.note(status, code);
     }
     guard.metrics.answered(route, status.as_u16(), time);
     let bytes = response.body().size_hint().exact();

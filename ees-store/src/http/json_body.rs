@@ -43,7 +43,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
 
 async fn body_text(body: Body, limits: Limits, admission: &Admission) -> Result<String, Problem> {
     let limits = Limits { body_bytes: limits.body_bytes.min(BYTES_MAX), ..limits };
-    let read = body::read(body, &limits, admission).await?;
+    let read = body::read(body, &limits, admission).await.map_err(|problem| problem.of_small_body())?;
     let text = String::from_utf8(read.into());
     text.map_err(|why| Problem::bad_request("INVALID_BODY", format!("The body is not UTF-8: {why}.")))
 }

@@ -22,6 +22,7 @@ mod answer;
 mod app;
 mod body;
 mod closing;
+mod commit_health;
 mod connections;
 mod description;
 mod endpoints;
@@ -86,7 +87,9 @@ impl Api {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let limits = Limits::for_changesets_of(store.limit_bytes());
-        let inner = Inner { store, log, statistics: None, health: Vec::new(), limits, registry, metrics };
+        let commits = Arc::default();
+        let inner =
+            Inner { store, log, statistics: None, health: Vec::new(), limits, registry, metrics, commits };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true };
         Self { inner, callers, extensions: Vec::new() }
     }
@@ -176,7 +179,7 @@ impl Api {
     /// router can serve it too.
     pub fn router(self) -> Router {
         let Self { inner, callers, extensions } = self;
-        let (limits, metrics) = (inner.limits, inner.metrics.clone());
+        let (limits, metrics, commits) = (inner.limits, inner.metrics.clone(), inner.commits.clone());
         let app = App::new(inner);
         let mut all = OpenApiRouter::with_openapi(description::description())
             .merge(endpoints::public_routes().merge(typed::public_routes()).with_state(app.clone()));
@@ -196,7 +199,7 @@ impl Api {
         let (router, openapi) = all.split_for_parts();
         let known = KnownParameters::of(&openapi);
         let docs = if callers.docs { endpoints::docs::routes(openapi) } else { Router::new() };
-        let guard = Arc::new(Guard::new(callers, &limits, known, metrics));
+        let guard = Arc::new(Guard::new(callers, &limits, known, metrics, commits));
         router
             .merge(docs)
             .fallback(async || Problem::no_such_endpoint())

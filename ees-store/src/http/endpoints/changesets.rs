@@ -36,7 +36,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
         ("stream_type" = Option<Vec<String>>, Query, description = "Only streams of this type, or of one of several; up to 1,000."),
         ("event_type" = Option<Vec<String>>, Query, description = "Only changesets with an event whose `type` member \
             is this, or one of several; up to 1,000."),
-        ("include" = Option<String>, Query, description = "`position`: where and when each changeset was stored, and \
+        ("include" = Option<String>, Query, pattern = "^(position)?$", description = "`position`: where and when each changeset was stored, and \
             the log's head and name."),
         ("pp" = Option<bool>, Query, description = "`true`: with line breaks."),
     ),

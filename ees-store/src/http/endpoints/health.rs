@@ -28,7 +28,7 @@ enum Readiness {
         /// What is wrong, a sentence each.
         reasons: Vec<String>,
     },
-    /// The store does not answer.
+    /// The store does not answer, or refuses every commit.
     Unavailable {
         /// Why.
         reason: String,
@@ -68,12 +68,15 @@ pub(super) async fn live() -> Response {
     get, path = "/health/ready", tag = "operation", operation_id = "ready", security(()),
     responses(
         (status = 200, description = "The store answers.", body = Readiness, example = json!({"status": "ready"})),
-        (status = 503, description = "The store does not answer.", body = Readiness,
+        (status = 503, description = "The store does not answer, or the last commits have failed.", body = Readiness,
             example = json!({"status": "unavailable", "reason": "the store does not answer (UNAVAILABLE)"})),
     ),
 )]
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
     let deadline = Instant::now() + STORE_TIME;
+    if let Some(code) = app.commits.failing() {
+        return Readiness::Unavailable { reason: format!("commits fail, one after another ({code})") };
+    }
     let code = match timeout_at(deadline, app.log.head()).await {
         Ok(Ok(_)) => {
             let late = || vec!["a check did not end in time: its database may be locked or busy".to_owned()];

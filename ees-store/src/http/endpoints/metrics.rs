@@ -8,6 +8,8 @@ use super::super::Problem;
 use super::super::app::App;
 use super::health;
 
+pub(in super::super) const PATH: &str = "/metrics";
+
 /// Metrics for Prometheus, in the OpenMetrics text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", operation_id = "metrics",

@@ -13,6 +13,8 @@ use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use metrics::PATH as METRICS_PATH;
+
 use super::Problem;
 use super::app::App;
 

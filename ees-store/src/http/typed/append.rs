@@ -50,7 +50,7 @@ pub(super) async fn new(
     operation_id = "typed_append",
     params(
         ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
-        ("stream_id" = String, Path, description = "The stream's UUID."),
+        ("stream_id" = String, Path, format = "uuid", description = "The stream's UUID."),
         ("revision" = u64, Path, minimum = 1, description = "The revision that the event shall have."),
     ),
     request_body(content = NextEvent, content_type = "application/json"),

@@ -16,7 +16,7 @@ use super::stream;
     get, path = "/typed/streams/{stream_type}/{stream_id}/details", tag = "typed", operation_id = "typed_details",
     params(
         ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
-        ("stream_id" = String, Path, description = "The stream's UUID."),
+        ("stream_id" = String, Path, format = "uuid", description = "The stream's UUID."),
     ),
     responses((status = 200, description = "The stream.", body = StreamAnswer), Failures),
 )]

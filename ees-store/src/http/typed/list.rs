@@ -26,7 +26,7 @@ const PAGES_MAX: usize = 10;
     get, path = "/typed/streams/{stream_type}", tag = "typed", operation_id = "typed_streams",
     params(
         ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
-        ("updated-after" = Option<String>, Query, description = "RFC 3339: only streams that were updated then or later."),
+        ("updated-after" = Option<String>, Query, format = DateTime, description = "RFC 3339: only streams that were updated then or later."),
         ("nextPageKey" = Option<String>, Query, description = "The key that the page before has ended with."),
         ("stream-next-page-key" = Option<String>, Query, description = "The same, under its other name."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of streams, up to 1,000."),

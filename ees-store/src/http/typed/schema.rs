@@ -152,6 +152,12 @@ pub(super) enum Failures {
     /// An append: the event is larger than the store keeps.
     #[response(status = 413)]
     TooLarge(Error),
+    /// An append: the body did not arrive in time.
+    #[response(status = 408)]
+    Slow(Error),
+    /// The server has no API keys, and the `Host` is no loopback name and none of its setting `hosts`.
+    #[response(status = 421)]
+    Misdirected(Error),
     /// A failure of the server's own; its log has the rest under the request's id.
     #[response(status = 500)]
     Internal(Error),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ees_store::client::{Client, Statistics};
+use ees_store::client::Client;
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Filter, LogEntry,
     LogQuery, StreamQuery, memory, pages,

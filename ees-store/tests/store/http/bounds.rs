@@ -4,11 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use ees_store::http::{ConnectionLimits, Limits};
-use ees_store::memory;
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, LogHead, LogPage, LogQuery, Result,
+    StreamId, StreamPage, StreamQuery, memory,
+};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::gate::Gated;
 use super::support::{Answer, TestServer, exchange, on_every_store, request};
@@ -94,12 +99,15 @@ async fn more_requests_than_the_limit_are_turned_away_and_health_is_not() {
     let server = TestServer::with(store.clone(), |api| api.with_limits(limits)).await;
     let (committed, ()) = tokio::join!(server.post("/streams/s", "{\"events\":[1]}"), async {
         store.arrival().await;
-        let answer = server.get("/version").await;
+        let answer = server.post("/streams/t", "{\"events\":[1]}").await;
         answer.refuses_like(503, "OVERLOADED", "Try again");
         assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(server.get("/version").await.status, 200, "commits keep no reads out");
+        assert_eq!(server.get("/metrics").await.status, 200);
         assert_eq!(server.get("/health/live").await.status, 200);
         assert_eq!(server.get("/health/ready").await.status, 200);
-        server.get("/changesets?wait=0.01").await.refuses_like(503, "OVERLOADED", "Try again");
+        assert_eq!(server.get("/changesets?wait=0.01").await.status, 200);
+        store.arrival().await;
         store.open();
     });
     assert_eq!(committed.status, 200);
@@ -365,6 +373,10 @@ async fn deaf_client(server: &TestServer) -> TcpStream {
     for n in 0..4 {
         server.commit(&format!("/streams/s{n}"), &format!("[\"{}\"]", "x".repeat(1_000_000))).await;
     }
+    deaf_again(server).await
+}
+
+async fn deaf_again(server: &TestServer) -> TcpStream {
     let mut deaf = TcpStream::connect(server.address()).await.unwrap();
     let page = b"GET /changesets?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     deaf.write_all(&page.repeat(20)).await.unwrap();
@@ -378,15 +390,60 @@ async fn answered_with(server: &TestServer, target: &str, status: u16) {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_read_keeps_its_place_until_it_is_gone() {
+async fn an_answer_that_is_not_read_keeps_no_request_out() {
     let limits = Limits { requests: 1, ..Limits::default() };
     let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
-    let deaf = deaf_client(&server).await;
-    answered_with(&server, "/version", 503).await;
-    // It stays so: the answer that is stuck has the only place.
-    server.get("/version").await.refuses_like(503, "OVERLOADED", "Try again");
+    // Long enough for all pages to be asked for: each is answered, or stuck behind one that is.
+    let deaf = [deaf_client(&server).await, deaf_again(&server).await, deaf_again(&server).await];
+    for n in 0..100 {
+        server.commit(&format!("/streams/t{n}"), "[1]").await;
+        answered_with(&server, "/version", 200).await;
+    }
     drop(deaf);
-    answered_with(&server, "/version", 200).await;
+}
+
+/// The read of a log that takes as long as the test wants.
+struct SlowReads(memory::Store, Semaphore);
+
+#[async_trait]
+impl EventStore for SlowReads {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        self.0.commit(commit).await
+    }
+
+    async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
+        self.0.read_stream(query).await
+    }
+}
+
+#[async_trait]
+impl ChangesetLog for SlowReads {
+    async fn read(&self, _: LogQuery) -> Result<LogPage> {
+        self.1.add_permits(1);
+        std::future::pending().await
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.0.locate(stream_id, changeset_id).await
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        self.0.head().await
+    }
+}
+
+#[tokio::test]
+async fn reads_that_take_long_keep_no_commit_out() {
+    let store = Arc::new(SlowReads(memory::Store::new(), Semaphore::new(0)));
+    let limits = Limits { requests: 1, ..Limits::default() };
+    let server = TestServer::with(store.clone(), |api| api.with_limits(limits)).await;
+    let address = server.address();
+    let slow = tokio::spawn(async move { exchange(address, &request("GET", "/changesets", &[], b"")).await });
+    store.1.acquire().await.unwrap().forget();
+    server.get("/changesets").await.refuses_like(503, "OVERLOADED", "Try again");
+    server.commit("/streams/s", "[1]").await;
+    assert_eq!(server.get("/metrics").await.status, 200);
+    slow.abort();
 }
 
 #[tokio::test]

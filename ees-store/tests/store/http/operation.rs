@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use axum::extract::Path;
 use axum::routing::get;
-use ees_store::http::{HealthCheck, Scope};
+use ees_store::http::{HealthCheck, Limits, Scope};
 use ees_store::{Error, memory};
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::gate::Failing;
+use super::gate::{Failing, Gated};
 use super::support::{TestServer, on_every_store};
 
 #[tokio::test]
@@ -201,6 +201,23 @@ async fn readiness_is_told_in_two_seconds_whatever_hangs() {
     assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("degraded")));
     assert!(answer.text().contains("a check did not end in time"), "{}", answer.text());
     assert!(started.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test]
+async fn a_server_whose_commits_fail_is_not_ready_until_one_succeeds() {
+    let store = Arc::new(Gated::new());
+    let limits = Limits { answer_time: Duration::from_millis(20), ..Limits::default() };
+    let server = TestServer::with(store.clone(), |api| api.with_limits(limits)).await;
+    let commit =
+        async |stream: &str| server.post(&format!("/streams/{stream}"), r#"{"events":[1]}"#).await.status;
+    assert_eq!([commit("a").await, commit("b").await], [503, 503]);
+    assert_eq!(server.get("/health/ready").await.status, 200);
+    assert_eq!(commit("c").await, 503);
+    let reason = "commits fail, one after another (UNAVAILABLE)";
+    server.get("/health/ready").await.is(503, &json!({"status": "unavailable", "reason": reason}));
+    store.open();
+    assert_eq!(commit("d").await, 200);
+    server.get("/health/ready").await.is(200, &json!({"status": "ready"}));
 }
 
 /// What this process logs of requests.

@@ -2,6 +2,7 @@
 
 mod backup;
 mod config;
+mod description;
 mod importing;
 mod moving;
 mod poison;

@@ -193,3 +193,28 @@ fn what_is_kept_for_a_while_goes_when_that_is_over() {
     let refused = run(ees(&["serve", "--keep-keys", "7"]).current_dir(folder.path())).failed(2);
     assert!(refused.contains("7d"), "{refused}");
 }
+
+#[test]
+fn its_settings_say_under_which_names_it_answers_and_whether_it_is_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--store", "memory:", "--hosts", "ees.test,other.test", "--no-docs"];
+    let server = Server::start_with(folder.path(), &arguments);
+    let status = |path: &str, host: &str| {
+        let mut stream = TcpStream::connect(server.url().strip_prefix("http://").unwrap()).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line.split(' ').nth(1).unwrap().to_owned()
+    };
+    for (path, host, expected) in [
+        ("/changesets", "localhost", "200"),
+        ("/changesets", "ees.test", "200"),
+        ("/changesets", "other.test:1", "200"),
+        ("/changesets", "evil.example", "421"),
+        ("/docs/", "localhost", "404"),
+        ("/openapi.json", "localhost", "404"),
+    ] {
+        assert_eq!(status(path, host), expected, "{path} {host}");
+    }
+}
