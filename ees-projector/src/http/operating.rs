@@ -33,6 +33,8 @@ pub(super) struct Anew {
     no_swap: bool,
     /// With `side_by_side`: swaps even when streams are parked.
     force: bool,
+    /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
+    keep_skips: Option<bool>,
     /// The reason. Recorded in the audit.
     reason: String,
 }
@@ -150,9 +152,13 @@ pub(super) async fn resume(State(handle): State<Handle>, Path(name): Path<String
     )
 )]
 pub(super) async fn rebuild(State(handle): State<Handle>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let Anew { side_by_side, verify, no_swap, force, reason } = read(&body)?;
+    let Anew { side_by_side, verify, no_swap, force, keep_skips, reason } = read(&body)?;
     if side_by_side {
-        handle.rebuild_side_by_side(&name, SideBySide { verify, no_swap, force }, &reason).await?;
+        handle
+            .rebuild_side_by_side(&name, SideBySide { verify, no_swap, force, keep_skips }, &reason)
+            .await?;
+    } else if let Some(keep) = keep_skips {
+        handle.rebuild_with_skips(&name, keep, &reason).await?;
     } else {
         handle.rebuild(&name, &reason).await?;
     }
@@ -244,7 +250,7 @@ pub(super) async fn verify(
     Ok((StatusCode::ACCEPTED, Json(handle.verification(&name)?)))
 }
 
-/// Skips one changeset, until the next rebuild.
+/// Skips one changeset. A rebuild leaves it out again, unless told otherwise.
 #[utoipa::path(
     post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path)),
     request_body = Skip,
