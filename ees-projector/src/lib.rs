@@ -227,6 +227,7 @@ pub use policy::{OnFailure, Parking, Retry};
 pub use projection::{Order, Projection};
 pub use projection_state::{
     AuditEntry, ChangesetRef, FailedChangeset, ParkedStream, Pause, PausedBy, Position, ProjectionState,
+    Skipped,
 };
 pub use reactor::Reactor;
 pub use reactor::process_manager;

@@ -1,6 +1,6 @@
 //! The row that every projection has beside its tables: its position, and whether it may go on.
 
-use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
+use ees_store::{ChangesetId, Checkpoint, LogEntry, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::partition::Split;
@@ -35,7 +35,21 @@ pub struct ProjectionState {
     pub split: Option<Split>,
     /// The plan of a standby. `None` for the live read model.
     pub standby: Option<Standby>,
+    /// The changesets that operators skipped. The worker leaves them out, in a rebuild too.
+    pub skips: Vec<Skipped>,
 }
+
+/// A changeset that an operator skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The checkpoint of the changeset.
+    pub checkpoint: Checkpoint,
+    /// The time of its commit. A different changeset at the same checkpoint has a different time.
+    pub timestamp: Timestamp,
+}
+
+/// The most skips that a row keeps. When there are more, the oldest is tried again in the next rebuild.
+const SKIPS_MAX: usize = 100;
 
 impl ProjectionState {
     /// Returns the state at the start of the log, with empty tables.
@@ -50,11 +64,45 @@ impl ProjectionState {
             pause: None,
             split: None,
             standby: None,
+            skips: Vec::new(),
         }
     }
 
+    /// Notes that a changeset is skipped.
+    pub(crate) fn skip(&mut self, changeset: &ChangesetRef) {
+        let ChangesetRef { checkpoint, timestamp, .. } = *changeset;
+        self.skips.retain(|known| known.checkpoint != checkpoint);
+        if self.skips.len() >= SKIPS_MAX {
+            self.skips.remove(0);
+        }
+        self.skips.push(Skipped { checkpoint, timestamp });
+    }
+
+    /// Returns `true` if the changeset is skipped.
+    pub(crate) fn leaves_out(&self, entry: &LogEntry) -> bool {
+        let this = Skipped { checkpoint: entry.checkpoint, timestamp: entry.timestamp };
+        self.skips.contains(&this)
+    }
+
+    /// Returns the skips as JSON, or `None` if there are none.
+    ///
+    /// # Errors
+    /// Never: they can be written as JSON.
+    pub fn skips_json(&self) -> serde_json::Result<Option<String>> {
+        if self.skips.is_empty() { Ok(None) } else { serde_json::to_string(&self.skips).map(Some) }
+    }
+
+    /// Reads what [`skips_json`](Self::skips_json) wrote.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn skips_of_json(text: Option<&str>) -> serde_json::Result<Vec<Skipped>> {
+        text.map_or_else(|| Ok(Vec::new()), serde_json::from_str)
+    }
+
     /// Returns the state after a wipe. The epoch rises, so that workers with the old state fail at the fence.
-    pub(crate) fn wiped(&self, version: u32, rebuild_until: Checkpoint) -> Self {
+    /// Forgets what was skipped, unless `keeps_skips`.
+    pub(crate) fn wiped(&self, version: u32, rebuild_until: Checkpoint, keeps_skips: bool) -> Self {
         let position = Position { next: Checkpoint::START, epoch: self.position.epoch + 1 };
         let rebuild_until = Some(rebuild_until).filter(|until| *until > Checkpoint::START);
         Self {
@@ -62,16 +110,22 @@ impl ProjectionState {
             rebuild_until,
             standby: self.standby.clone(),
             split: self.split.map(|split| Split::into(split.count)),
+            skips: if keeps_skips { self.skips.clone() } else { Vec::new() },
             ..Self::new(version)
         }
     }
 
     /// Returns the state of a new standby. Its epoch was never used under its name before.
-    pub(crate) fn standby(version: u32, rebuild_until: Checkpoint, standby: Standby) -> Self {
+    pub(crate) fn standby(
+        version: u32,
+        rebuild_until: Checkpoint,
+        standby: Standby,
+        skips: Vec<Skipped>,
+    ) -> Self {
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         let position = Position { next: Checkpoint::START, epoch };
         let rebuild_until = Some(rebuild_until).filter(|until| *until > Checkpoint::START);
-        Self { position, rebuild_until, standby: Some(standby), ..Self::new(version) }
+        Self { position, rebuild_until, standby: Some(standby), skips, ..Self::new(version) }
     }
 
     /// Returns the state after all changesets before `next`.

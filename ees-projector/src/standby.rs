@@ -44,11 +44,13 @@ pub struct SideBySide {
     pub no_swap: bool,
     /// Swaps even if streams are parked. Default: `false`.
     pub force: bool,
+    /// Leaves out again what operators skipped. Default, with `None`: if the version is the same.
+    pub keep_skips: Option<bool>,
 }
 
 impl From<SideBySide> for Standby {
     fn from(wanted: SideBySide) -> Self {
-        let SideBySide { verify, no_swap, force } = wanted;
+        let SideBySide { verify, no_swap, force, .. } = wanted;
         Self {
             role: StandbyRole::Building,
             swap: !no_swap,

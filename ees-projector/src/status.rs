@@ -117,6 +117,10 @@ pub struct Status {
     /// Reactors only.
     #[serde(default)]
     pub given_up_streams: usize,
+    /// The checkpoints of changesets that operators skipped. A rebuild leaves them out again, unless told
+    /// otherwise.
+    #[serde(default)]
+    pub skipped: Vec<u64>,
     /// What was made of the events, since this process started. Where none is recognized, the event type or the
     /// filter is wrong.
     #[serde(default)]

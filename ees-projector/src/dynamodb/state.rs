@@ -70,6 +70,9 @@ fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
     if let Some(pause) = &state.pause {
         set("pause", text(serde_json::to_string(pause)?));
     }
+    if let Some(skips) = state.skips_json()? {
+        set("skips", text(skips));
+    }
     Ok(item)
 }
 
@@ -93,6 +96,7 @@ fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
         pause: text_if("pause")?.map(serde_json::from_str).transpose()?,
         split: None,
         standby: None,
+        skips: ProjectionState::skips_of_json(text_if("skips")?)?,
     })
 }
 

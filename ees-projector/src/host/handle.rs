@@ -83,7 +83,7 @@ impl Handle {
         self.operate(name, Action::Resume, reason).await
     }
 
-    /// Skips one changeset until the next rebuild, and goes on: the next changeset of the projection, or the
+    /// Skips one changeset, and goes on: the next changeset of the projection, or the
     /// first one of a parked stream.
     ///
     /// # Errors
@@ -114,7 +114,16 @@ impl Handle {
     /// # Errors
     /// See [`OperateError`]: each variant says what to do.
     pub async fn rebuild(&self, name: &str, reason: &str) -> Result<(), OperateError> {
-        self.operate(name, Action::Rebuild, reason).await
+        self.operate(name, Action::Rebuild { keep_skips: None }, reason).await
+    }
+
+    /// Like [`rebuild`](Self::rebuild), and says whether the changesets that operators skipped are left out
+    /// again. [`rebuild`](Self::rebuild) leaves them out if the version of the code is the same.
+    ///
+    /// # Errors
+    /// See [`OperateError`]: each variant says what to do.
+    pub async fn rebuild_with_skips(&self, name: &str, keep: bool, reason: &str) -> Result<(), OperateError> {
+        self.operate(name, Action::Rebuild { keep_skips: Some(keep) }, reason).await
     }
 
     /// Builds the read model in the standby while the live one serves readers and follows. When the standby

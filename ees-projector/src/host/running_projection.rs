@@ -51,6 +51,7 @@ impl RunningProjection {
             pause: seen.pause().cloned(),
             parked_streams: seen.parked_streams,
             given_up_streams: seen.given_up_streams,
+            skipped: seen.skipped(),
             events: seen.events.counts,
             effects: (self.kind == Kind::Reactor).then_some(seen.effects),
             last_error: seen.failure,

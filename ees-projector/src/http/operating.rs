@@ -39,6 +39,8 @@ pub(super) struct Anew {
     no_swap: bool,
     /// With `side_by_side`: swaps even when streams are parked.
     force: bool,
+    /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
+    keep_skips: Option<bool>,
     /// The reason, up to 1,024 bytes. Recorded in the audit.
     #[schema(max_length = 1024)]
     reason: String,
@@ -178,10 +180,13 @@ pub(super) async fn resume(
 pub(super) async fn rebuild(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    JsonBody(Anew { side_by_side, verify, no_swap, force, reason }): JsonBody<Anew>,
+    JsonBody(Anew { side_by_side, verify, no_swap, force, keep_skips, reason }): JsonBody<Anew>,
 ) -> Answer {
     if side_by_side {
-        handle.rebuild_side_by_side(&name, SideBySide { verify, no_swap, force }, within(&reason)?).await?;
+        let wanted = SideBySide { verify, no_swap, force, keep_skips };
+        handle.rebuild_side_by_side(&name, wanted, within(&reason)?).await?;
+    } else if let Some(keep) = keep_skips {
+        handle.rebuild_with_skips(&name, keep, within(&reason)?).await?;
     } else {
         handle.rebuild(&name, within(&reason)?).await?;
     }
@@ -287,7 +292,7 @@ pub(super) async fn verify(
     Ok((StatusCode::ACCEPTED, Json(handle.verification(&name)?)))
 }
 
-/// Skips one changeset, until the next rebuild.
+/// Skips one changeset. A rebuild leaves it out again, unless told otherwise.
 #[utoipa::path(
     post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
     request_body = Skip,

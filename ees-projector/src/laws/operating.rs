@@ -75,6 +75,37 @@ pub async fn one_changeset_can_be_skipped_and_the_reason_is_kept<S: Subject>() {
     assert_eq!(audit[0].detail, "changeset 2 of stream \"s\"");
 }
 
+/// A rebuild leaves out again what was skipped, and says so, unless it is told to try it again.
+pub async fn a_rebuild_leaves_out_again_what_was_skipped<S: Subject>() {
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+    journal.faults.fail("bad");
+    let bench = start(&log, &subject, &journal, settings());
+    for stream in ["a", "bad", "b"] {
+        log.append(stream, &note("x")).await;
+    }
+    let at = bench.paused().await.checkpoint;
+    bench.handle().skip("journal", at, "it is broken").await.unwrap();
+    bench.caught_up().await;
+    bench.handle().rebuild("journal", "again").await.unwrap();
+    bench.caught_up().await;
+    let status = bench.status_when(|status| status.checkpoint.get() == 3).await;
+    assert_eq!((status.skipped, status.pause), (vec![1], None));
+    assert_eq!(bench.texts("bad").await, None);
+    let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
+    assert!(audit.detail.contains("leaves out again what was skipped at checkpoint 1"), "{}", audit.detail);
+    if S::CAPABILITIES.side_by_side {
+        let verified = bench.handle().verify("journal").await.unwrap();
+        assert!(verified.is_equal(), "{verified:?}");
+    }
+    journal.faults.mend();
+    bench.handle().rebuild_with_skips("journal", false, "mended").await.unwrap();
+    bench.caught_up().await;
+    assert_eq!(bench.texts("bad").await.as_deref(), Some("x"));
+    let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
+    assert!(audit.detail.contains("tries again what was skipped at checkpoint 1"), "{}", audit.detail);
+    assert_eq!(bench.handle().status("journal").await.unwrap().skipped, Vec::<u64>::new());
+}
+
 /// Only the next changeset can be skipped; a refused skip leaves no entry in the audit.
 pub async fn a_changeset_that_is_not_next_can_not_be_skipped<S: Subject>() {
     let (bench, _) = with_notes::<S>(3).await;

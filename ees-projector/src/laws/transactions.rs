@@ -14,7 +14,7 @@ use crate::database::{AuditRows, Database, Fenced, LedgerRows, ParkedRows, Trans
 use crate::reactor::{EffectId, EffectQuery};
 use crate::{
     AuditEntry, BoxError, ChangesetRef, FailedChangeset, ParkedStream, Pause, PausedBy, Position,
-    ProjectionState,
+    ProjectionState, Skipped,
 };
 
 /// Where every projection begins.
@@ -30,6 +30,7 @@ fn at(next: u64, epoch: u64) -> ProjectionState {
         pause: None,
         split: None,
         standby: None,
+        skips: Vec::new(),
     }
 }
 
@@ -53,6 +54,12 @@ fn whole_row() -> ProjectionState {
         log_id: Some(LogId(Uuid::new_v4())),
         last: Some(changeset(40, 3)),
         rebuild_until: Some(Checkpoint::new(99)),
+        skips: [(3, 1), (5, 1_700_000_000_000_003)]
+            .map(|(checkpoint, micros)| Skipped {
+                checkpoint: Checkpoint::new(checkpoint),
+                timestamp: Timestamp::from_micros(micros),
+            })
+            .to_vec(),
         pause: Some(Pause {
             by: PausedBy::Failure,
             reason: "no \"ö\"\n'quoted'".to_owned(),

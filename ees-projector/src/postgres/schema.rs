@@ -18,6 +18,7 @@ fn migrator() -> Migrator {
     let mut migrator = Migrator::with_migrations(vec![
         step(1, "projections", include_str!("0001_projections.sql")),
         step(2, "effects", include_str!("0002_effects.sql")),
+        step(3, "skips", include_str!("0003_skips.sql")),
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees");

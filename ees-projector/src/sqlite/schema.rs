@@ -9,7 +9,7 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
-const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS)];
+const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS)];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 const PROJECTIONS: &str = "CREATE TABLE ees_projections (
@@ -67,6 +67,9 @@ const EFFECTS: &str = "CREATE TABLE ees_effects (
         PRIMARY KEY (reactor, stream_id, changeset_id, event_id, effect)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ees_effects_by_time ON ees_effects (reactor, began_at);";
+
+/// The changesets that operators skipped, as JSON.
+const SKIPS: &str = "ALTER TABLE ees_projections ADD COLUMN skips TEXT;";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {

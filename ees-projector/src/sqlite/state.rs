@@ -13,7 +13,7 @@ impl Transaction for Tx {
     async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
         let mut statement = self.connection().prepare_cached(
             "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
-                rebuild_until, pause, last_timestamp FROM ees_projections WHERE name = ?1",
+                rebuild_until, pause, last_timestamp, skips FROM ees_projections WHERE name = ?1",
         )?;
         statement.query_row([model.key()], |row| Ok(state(row))).optional()?.transpose()
     }
@@ -41,7 +41,7 @@ impl Transaction for Tx {
         let mut statement = self.connection().prepare_cached(
             "UPDATE ees_projections SET version = ?4, checkpoint = ?5, epoch = ?6, log_id = ?7, last_checkpoint = ?8,
                 last_stream_id = ?9, last_changeset_id = ?10, rebuild_until = ?11, pause = ?12,
-                last_timestamp = ?13
+                last_timestamp = ?13, skips = ?14
              WHERE name = ?1 AND checkpoint = ?2 AND epoch = ?3",
         )?;
         let last = state.last.as_ref();
@@ -59,6 +59,7 @@ impl Transaction for Tx {
             state.rebuild_until.map(Checkpoint::get),
             state.pause.as_ref().map(serde_json::to_string).transpose()?,
             last.map(|last| last.timestamp.as_micros()),
+            state.skips_json()?,
         ])?;
         Ok(changed == 1)
     }
@@ -81,6 +82,7 @@ fn state(row: &Row<'_>) -> Result<ProjectionState, BoxError> {
     };
     let log_id: Option<String> = row.get(3)?;
     let pause: Option<String> = row.get(8)?;
+    let skips: Option<String> = row.get(10)?;
     Ok(ProjectionState {
         version: row.get(0)?,
         position: Position { next: Checkpoint::new(row.get(1)?), epoch: row.get(2)? },
@@ -90,6 +92,7 @@ fn state(row: &Row<'_>) -> Result<ProjectionState, BoxError> {
         pause: pause.map(|text| serde_json::from_str(&text)).transpose()?,
         split: None,
         standby: None,
+        skips: ProjectionState::skips_of_json(skips.as_deref())?,
     })
 }
 

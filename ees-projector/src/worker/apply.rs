@@ -67,7 +67,7 @@ impl<D: Database> Runner<D> {
             self.state.forget();
             return Err(error);
         }
-        self.count(tally);
+        self.count(*tally);
         self.ahead = ahead.filter(|ahead| ahead.next > next);
         self.record_success(if caught_up { State::Following } else { State::CatchingUp });
         Ok(Stepped::Moved)
@@ -95,7 +95,9 @@ impl<D: Database> Runner<D> {
         let parked = self.parked.streams.clone();
         let full_at = self.one_too_many(&batch).await?;
         let unreadable = batch.unreadable.iter().find(|(changeset, _)| {
-            batch.reference(**changeset).is_some_and(|changeset| !parked.contains(&changeset.stream_id))
+            batch.changesets.get(**changeset).is_some_and(|changeset| {
+                !parked.contains(&changeset.stream_id) && !state.leaves_out(changeset)
+            })
         });
         let end = unreadable.map_or(batch.changesets.len(), |(changeset, _)| *changeset);
         let end = full_at.map_or(end, |changeset| end.min(changeset));
@@ -192,12 +194,12 @@ impl<D: Database> Core<D> {
             batch.passed_before(range.end),
         );
         let first = batch.reference(range.start);
-        let (core, batch, parked, at) = (self.clone(), batch.clone(), parked.clone(), from.position);
+        let (core, batch, parked, state) = (self.clone(), batch.clone(), parked.clone(), from.clone());
         let apply = self.transact(from, to.clone(), first.clone(), move |tx| {
             async move {
                 let Some(first) = first else { return Ok(()) };
-                let events = core.park_followers(&batch, range, &parked, tx).await?;
-                core.apply_events(&batch, &events, at, first, tx).await
+                let events = core.park_followers(&batch, range, &parked, &state, tx).await?;
+                core.apply_events(&batch, &events, state.position, first, tx).await
             }
             .boxed()
         });
@@ -205,20 +207,25 @@ impl<D: Database> Core<D> {
         Ok(to)
     }
 
-    /// Parks the changesets of streams that are parked already. Returns the events that are left to apply.
+    /// Parks the changesets of streams that are parked already, and leaves out what was skipped. Returns the
+    /// events that are left to apply.
     async fn park_followers(
         &self,
         batch: &Batch,
         range: Range<usize>,
         parked: &HashSet<StreamId>,
+        state: &ProjectionState,
         tx: &mut D::Tx,
     ) -> Result<Vec<usize>, StepError> {
-        if parked.is_empty() {
+        if parked.is_empty() && state.skips.is_empty() {
             return Ok(batch.events_of(range).collect());
         }
         let mut events = Vec::new();
         for changeset in range {
             let Some(reference) = batch.reference(changeset) else { continue };
+            if state.leaves_out(&batch.changesets[changeset]) {
+                continue;
+            }
             if parked.contains(&reference.stream_id) {
                 tx.park(self.id(), &reference, "", Some(Timestamp::now())).await?;
             } else {

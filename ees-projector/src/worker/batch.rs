@@ -22,7 +22,7 @@ pub(crate) struct Batch {
     /// Events that can't be read, by the index of their changeset in the batch.
     pub(crate) unreadable: BTreeMap<usize, UnreadableEvent>,
     /// What was made of the events.
-    pub(crate) tally: EventTally,
+    pub(crate) tally: Box<EventTally>,
     /// The changeset before `next`, even if the filter leaves it out.
     pub(crate) last: Option<ChangesetRef>,
     /// The checkpoint that the batch was read from. Only a projection at this checkpoint may apply it.
@@ -91,7 +91,7 @@ impl Batch {
         Self {
             changesets: page.changesets,
             events,
-            tally,
+            tally: tally.into(),
             decoded: Box::new(decoded),
             unreadable,
             last: None,

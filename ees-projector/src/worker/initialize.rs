@@ -102,7 +102,8 @@ impl<D: Database> Core<D> {
             "new version: building it side by side"
         );
         let plan = SideBySide { verify, ..SideBySide::default() };
-        standby.make_standby(&mut tx, plan.into(), head).await?;
+        standby.make_standby(&mut tx, plan.into(), head, Vec::new()).await?;
+        self.announce_forgotten_skips(live);
         tx.commit().await?;
         Ok(true)
     }
@@ -135,13 +136,26 @@ impl<D: Database> Core<D> {
         // compares.
         let held = tx.lock(self.id()).await?;
         let held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
-        let state = held.wiped(self.processor.version(), head);
+        let state = held.wiped(self.processor.version(), head, false);
+        self.announce_forgotten_skips(&held);
         if !tx.replace(self.id(), held.position, &state).await? {
             return Err(StepError::Fenced);
         }
         self.wipe(&mut tx).await?;
         tx.commit().await?;
         Ok((state, Vec::new()))
+    }
+
+    /// A new version may be able to apply what an operator skipped.
+    fn announce_forgotten_skips(&self, old: &ProjectionState) {
+        for skipped in &old.skips {
+            let checkpoint = skipped.checkpoint.get();
+            tracing::warn!(
+                projection = self.name(),
+                checkpoint,
+                "the new version tries again what was skipped"
+            );
+        }
     }
 
     /// Empties the tables and removes everything that is parked.

@@ -92,6 +92,9 @@ impl<D: Database> Core<D> {
             state.log_id = rows[0].state.log_id;
             state.last = rows[0].state.last.clone();
             state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
+            state.skips.extend(rows.iter().flat_map(|row| &row.state.skips).copied());
+            state.skips.sort_unstable_by_key(|skipped| skipped.checkpoint);
+            state.skips.dedup();
             state.split = next_count.filter(|count| *count > 1).map(Split::into);
         });
         self.create_partitions(&mut tx, &to).await?;

@@ -142,6 +142,11 @@ impl Inner {
         self.row.as_ref().map_or(Checkpoint::START, |row| row.position.next)
     }
 
+    pub(crate) fn skipped(&self) -> Vec<u64> {
+        let skips = self.row.iter().flat_map(|row| &row.skips);
+        skips.map(|skipped| skipped.checkpoint.get()).collect()
+    }
+
     pub(crate) fn pause(&self) -> Option<&Pause> {
         self.row.as_ref()?.pause.as_ref()
     }

@@ -30,6 +30,10 @@ pub(super) struct Arguments {
     /// Swap even if streams are parked
     #[arg(long, requires = "side_by_side")]
     force: bool,
+    /// Leave out again what was skipped (true), or try it again (false). Default: true, if the version of the
+    /// code is the same
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    keep_skips: Option<bool>,
     /// Don't rebuild: estimate how long it would take
     #[arg(long, conflicts_with_all = ["verify", "no_swap", "force", "no_wait"])]
     dry_run: bool,
@@ -44,8 +48,18 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
-    let Arguments { name, side_by_side, verify, no_swap, force, dry_run, reason, no_wait, remote } =
-        arguments;
+    let Arguments {
+        name,
+        side_by_side,
+        verify,
+        no_swap,
+        force,
+        keep_skips,
+        dry_run,
+        reason,
+        no_wait,
+        remote,
+    } = arguments;
     let projection = ProjectionClient::new(remote.patient_client().await?, name);
     projection.check_is(Kind::Projection).await?;
     if dry_run {
@@ -53,8 +67,19 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         return output.either(&estimate, estimate_text(&estimate, side_by_side));
     }
     let before = projection.status().await?;
+    if !before.skipped.is_empty() && !output.is_json() {
+        let skipped: Vec<_> = before.skipped.iter().map(u64::to_string).collect();
+        let skipped = skipped.join(", ");
+        output.line(match keep_skips {
+            Some(false) => format!("tries again what was skipped at checkpoint {skipped}"),
+            _ => {
+                format!("skipped earlier, and left out again unless --keep-skips=false: checkpoint {skipped}")
+            }
+        })?;
+    }
     let options = json!({
-        "side_by_side": side_by_side, "verify": verify, "no_swap": no_swap, "force": force, "reason": reason,
+        "side_by_side": side_by_side, "verify": verify, "no_swap": no_swap, "force": force, "keep_skips": keep_skips,
+        "reason": reason,
     });
     let started: Status = projection.post("rebuild", &options).await?;
     let status = match (no_wait, side_by_side) {

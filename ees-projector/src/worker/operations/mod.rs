@@ -72,7 +72,10 @@ impl<D: Database> Runner<D> {
         });
         let shown = match state.split {
             Some(split) => self.tend_partitions(state, split).await,
-            None => Ok(self.forget_partitions().await),
+            None => {
+                self.forget_partitions().await;
+                Ok(())
+            }
         };
         if let Err(error) = shown {
             self.fail(error).await;
@@ -80,7 +83,7 @@ impl<D: Database> Runner<D> {
     }
 
     async fn carry_out(&mut self, action: &Action, reason: &str) -> Result<(), OperateError> {
-        if matches!(action, Action::Rebuild | Action::BuildStandby(_)) {
+        if matches!(action, Action::Rebuild { .. } | Action::BuildStandby(_)) {
             self.core.processor.require_read_model()?;
         }
         if matches!(action, Action::BuildStandby(_)) && !D::SIDE_BY_SIDE {
@@ -92,7 +95,7 @@ impl<D: Database> Runner<D> {
         let state = match self.reload().await {
             Ok(state) => state,
             // A rebuild may be the way out of whatever prevents the start.
-            Err(StepError::Setup(_)) if matches!(action, Action::Rebuild) => self.stored().await?,
+            Err(StepError::Setup(_)) if matches!(action, Action::Rebuild { .. }) => self.stored().await?,
             // The row may belong to another version, and is in the way.
             Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
             // Another version's standby can't be swapped by this program, and none by any.
@@ -106,7 +109,7 @@ impl<D: Database> Runner<D> {
             Action::Pause | Action::Discard => state.position.next,
             // Split into partitions, it is refused in any case.
             Action::BuildStandby(_) if state.split.is_some() => state.position.next,
-            Action::Rebuild | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
+            Action::Rebuild { .. } | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
             _ => {
                 let head = self.core.head().await?;
                 // Not on a log that went back: a new checkpoint would hide that.
@@ -143,7 +146,10 @@ impl<D: Database> Runner<D> {
                         let from = state.position.next;
                         (Transition::SkipNext { from, changeset: changeset.clone() }, changeset)
                     }
-                    None => (Transition::Touch, self.first_parked(*checkpoint).await?),
+                    None => {
+                        let changeset = self.first_parked(*checkpoint).await?;
+                        (Transition::SkipParked(changeset.clone()), changeset)
+                    }
                 };
                 let audit = audit(describe(&changeset));
                 let also = match step {
@@ -157,13 +163,19 @@ impl<D: Database> Runner<D> {
                 let set = Transition::SetCheckpoint { believed, wanted, head: end };
                 self.change(&state, set, StateChange::Nothing, audit(format!("to {wanted}"))).await
             }
-            Action::Rebuild => {
-                let rebuild = Transition::Rebuild { version: self.core.processor.version(), until: end };
-                self.change(&state, rebuild, StateChange::Wipe, audit(format!("up to {end}"))).await
+            Action::Rebuild { keep_skips } => {
+                let version = self.core.processor.version();
+                let keeps_skips = keep_skips.unwrap_or(state.version == version);
+                let rebuild = Transition::Rebuild { version, until: end, keeps_skips };
+                let detail = format!("up to {end}{}", skips_in_words(&state, keeps_skips));
+                self.change(&state, rebuild, StateChange::Wipe, audit(detail)).await
             }
             Action::SetPartitions(count) => self.set_partitions(*count, audit(format!("{count}"))).await,
             Action::BuildStandby(wanted) => {
-                self.build_standby(*wanted, end, audit(format!("up to {end}"))).await
+                let keeps_skips = wanted.keep_skips.unwrap_or(state.version == self.core.processor.version());
+                let detail = format!("up to {end}{}", skips_in_words(&state, keeps_skips));
+                let wanted = SideBySide { keep_skips: Some(keeps_skips), ..*wanted };
+                self.build_standby(wanted, end, audit(detail)).await
             }
             Action::Swap { back, force } => {
                 check_swap(&state, *back, *force, !self.parked.streams.is_empty())?;
@@ -273,6 +285,16 @@ impl<D: Database> Runner<D> {
             _ => Ok(()),
         }
     }
+}
+
+/// Says what a rebuild does about earlier skips.
+fn skips_in_words(state: &ProjectionState, keeps_skips: bool) -> String {
+    if state.skips.is_empty() {
+        return String::new();
+    }
+    let checkpoints: Vec<_> = state.skips.iter().map(|skipped| skipped.checkpoint.to_string()).collect();
+    let again = if keeps_skips { "leaves out" } else { "tries" };
+    format!("; {again} again what was skipped at checkpoint {}", checkpoints.join(", "))
 }
 
 fn describe(changeset: &ChangesetRef) -> String {

@@ -24,7 +24,10 @@ pub(crate) enum Action {
         believed: Checkpoint,
         wanted: Checkpoint,
     },
-    Rebuild,
+    Rebuild {
+        /// Whether what was skipped is left out again. `None`: if the version is the same.
+        keep_skips: Option<bool>,
+    },
     BuildStandby(SideBySide),
     /// Swaps the standby with the live read model.
     Swap {
@@ -69,7 +72,7 @@ impl Action {
             Self::Resume => "resume",
             Self::Skip(_) => "skip",
             Self::SetCheckpoint { .. } => "set_checkpoint",
-            Self::Rebuild => "rebuild",
+            Self::Rebuild { .. } => "rebuild",
             Self::BuildStandby(_) => "rebuild_side_by_side",
             Self::Swap { back: false, .. } => "swap",
             Self::Swap { back: true, .. } => "rollback",

@@ -24,10 +24,13 @@ pub(crate) enum Transition {
         wanted: Checkpoint,
         head: Checkpoint,
     },
+    /// Skips a changeset of a parked stream.
+    SkipParked(ChangesetRef),
     /// Wipes the read model and replays the log up to `until`.
     Rebuild {
         version: u32,
         until: Checkpoint,
+        keeps_skips: bool,
     },
     /// Changes only the epoch, so that workers with the old row must read it again.
     Touch,
@@ -51,7 +54,9 @@ pub(crate) fn transition(
             state.position.next = changeset.checkpoint.next();
             state.last = Some(changeset.clone());
             state.pause = None;
+            state.skip(changeset);
         }),
+        Transition::SkipParked(changeset) => state.moved(|state| state.skip(changeset)),
         Transition::SetCheckpoint { believed, .. } if state.position.next != *believed => {
             return Err(OperateError::Moved { checkpoint: state.position.next });
         }
@@ -61,8 +66,10 @@ pub(crate) fn transition(
         Transition::SetCheckpoint { wanted, .. } => state.moved(|state| {
             state.position.next = *wanted;
             state.last = None;
+            // Who moves back wants them to be tried again.
+            state.skips.retain(|skipped| skipped.checkpoint < *wanted);
         }),
-        Transition::Rebuild { version, until } => state.wiped(*version, *until),
+        Transition::Rebuild { version, until, keeps_skips } => state.wiped(*version, *until, *keeps_skips),
         Transition::Touch => state.moved(|_| {}),
     })
 }
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn each_action_gives_the_row_that_it_promises() {
         let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(8) };
-        let rebuild = Transition::Rebuild { version: 4, until: Checkpoint::new(9) };
+        let rebuild = Transition::Rebuild { version: 4, until: Checkpoint::new(9), keeps_skips: false };
         let cases = [
             (at(5), Transition::Pause(pause("why")), ProjectionState { pause: Some(pause("why")), ..at(5) }),
             (paused(5), Transition::Resume, ProjectionState { last: Some(changeset(4)), ..at(5) }),

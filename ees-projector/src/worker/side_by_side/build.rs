@@ -7,7 +7,7 @@ use futures::FutureExt;
 
 use super::require_unpartitioned;
 use crate::database::{AuditRows, Database, Transaction};
-use crate::projection_state::{AuditEntry, ProjectionState};
+use crate::projection_state::{AuditEntry, ProjectionState, Skipped};
 use crate::read_model_id::Slot;
 use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
 use crate::status::State;
@@ -27,8 +27,9 @@ impl<D: Database> Core<D> {
         tx: &mut D::Tx,
         standby: Standby,
         until: Checkpoint,
+        skips: Vec<Skipped>,
     ) -> Result<(), StepError> {
-        let mut state = ProjectionState::standby(self.processor.version(), until, standby);
+        let mut state = ProjectionState::standby(self.processor.version(), until, standby, skips);
         tx.discard(self.id()).await.map_err(setup::<D>)?;
         if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
@@ -63,12 +64,13 @@ impl<D: Database> Core<D> {
         let built = self.write(move |tx| {
             async move {
                 let standby = core.onto(Slot::Standby);
-                tx.lock(core.id()).await?;
+                let live = tx.lock(core.id()).await?.filter(|_| wanted.keep_skips == Some(true));
+                let skips = live.map_or_else(Vec::new, |live| live.skips);
                 let found = tx.load(standby.id()).await?.and_then(|found| found.standby);
                 if found.is_some_and(|found| found.role == StandbyRole::Building) {
                     return Ok(false);
                 }
-                standby.make_standby(tx, wanted.into(), until).await?;
+                standby.make_standby(tx, wanted.into(), until, skips).await?;
                 tx.audit(core.id(), &audit).await?;
                 Ok(true)
             }
@@ -109,12 +111,12 @@ impl<D: Database> Core<D> {
     }
 
     async fn make_scratch(self: &Arc<Self>, scratch: Arc<Self>, until: Checkpoint) -> Result<(), StepError> {
-        let plan = SideBySide { verify: true, no_swap: true, force: false }.into();
+        let plan = SideBySide { verify: true, no_swap: true, ..SideBySide::default() }.into();
         let core = self.clone();
         let made = self.write(move |tx| {
             async move {
-                require_unpartitioned(tx.lock(core.id()).await?)?;
-                scratch.make_standby(tx, plan, until).await
+                let live = require_unpartitioned(tx.lock(core.id()).await?)?;
+                scratch.make_standby(tx, plan, until, live.skips).await
             }
             .boxed()
         });

@@ -51,11 +51,16 @@ impl<D: Database> Core<D> {
         let reading = began.elapsed();
         let mut tx = self.begin().await?;
         let bytes = tx.size_bytes(self.id()).await?;
-        sample.make_standby(&mut tx, SideBySide::default().into(), head).await?;
+        let live = tx.load(self.id()).await?;
+        sample.make_standby(&mut tx, SideBySide::default().into(), head, Vec::new()).await?;
         let began = Instant::now();
         if let Some(first) = batch.reference(0) {
             let at = ProjectionState::new(self.processor.version()).position;
-            let events: Vec<_> = (0..batch.len()).collect();
+            let is_left_out = |event: &usize| {
+                let entry = &batch.changesets[batch.changeset_of(*event)];
+                live.as_ref().is_some_and(|live| live.leaves_out(entry))
+            };
+            let events: Vec<_> = (0..batch.len()).filter(|event| !is_left_out(event)).collect();
             sample.apply_events(&batch, &events, at, first, &mut tx).await?;
         }
         let seconds = (reading + began.elapsed()).as_secs_f64();

@@ -1,7 +1,7 @@
 //! The projections' rows.
 
 use ees_projector::database::Transaction;
-use ees_projector::{BoxError, ChangesetRef, Pause, Position, ProjectionState, ReadModelId};
+use ees_projector::{BoxError, ChangesetRef, Pause, Position, ProjectionState, ReadModelId, Skipped};
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -17,20 +17,39 @@ struct Kept {
     last: Option<(Checkpoint, StreamId, ChangesetId, Timestamp)>,
     rebuild_until: Option<Checkpoint>,
     pause: Option<Pause>,
+    skips: Vec<Skipped>,
 }
 
 impl From<&ProjectionState> for Kept {
     fn from(state: &ProjectionState) -> Self {
-        let ProjectionState { version, position, log_id, last, rebuild_until, pause, split: _, standby: _ } =
-            state.clone();
+        let ProjectionState {
+            version,
+            position,
+            log_id,
+            last,
+            rebuild_until,
+            pause,
+            split: _,
+            standby: _,
+            skips,
+        } = state.clone();
         let last = last.map(|it| (it.checkpoint, it.stream_id, it.changeset_id, it.timestamp));
-        Self { version, next: position.next, epoch: position.epoch, log_id, last, rebuild_until, pause }
+        Self {
+            version,
+            next: position.next,
+            epoch: position.epoch,
+            log_id,
+            last,
+            rebuild_until,
+            pause,
+            skips,
+        }
     }
 }
 
 impl From<Kept> for ProjectionState {
     fn from(kept: Kept) -> Self {
-        let Kept { version, next, epoch, log_id, last, rebuild_until, pause } = kept;
+        let Kept { version, next, epoch, log_id, last, rebuild_until, pause, skips } = kept;
         let last = last.map(|(checkpoint, stream_id, changeset_id, timestamp)| ChangesetRef {
             checkpoint,
             stream_id,
@@ -38,7 +57,7 @@ impl From<Kept> for ProjectionState {
             timestamp,
         });
         let position = Position { next, epoch };
-        Self { version, position, log_id, last, rebuild_until, pause, split: None, standby: None }
+        Self { version, position, log_id, last, rebuild_until, pause, split: None, standby: None, skips }
     }
 }
 

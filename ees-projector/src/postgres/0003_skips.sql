@@ -1,0 +1,1 @@
+ALTER TABLE ees.projections ADD COLUMN skips text; -- JSON
