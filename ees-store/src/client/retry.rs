@@ -1,6 +1,5 @@
 //! How long a call is repeated, and who is told of it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,11 +37,5 @@ impl RetryLimits {
         if let Some(on_retry) = &self.on_retry {
             on_retry(retry);
         }
-    }
-}
-
-impl fmt::Debug for RetryLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryLimits").field("retry_for", &self.retry_for).finish_non_exhaustive()
     }
 }

@@ -4,7 +4,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
 
-/// Resolves when the process is asked to end. Never, if the system does not tell.
+/// Resolves when the process is asked to end, or never, if the system does not say so. From the first poll on,
+/// Ctrl-C does not end the process by itself.
 pub(super) async fn interrupted() -> Failure {
     let listen = |kind| signal(kind).ok();
     let mut interrupt = listen(SignalKind::interrupt());

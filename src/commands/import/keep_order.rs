@@ -1,7 +1,7 @@
 //! `--keep-order`: an export becomes a log with the same global order, timestamps and types.
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use ees_store::{
 };
 use futures::{Stream, TryStreamExt};
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::counts::Counts;
 use super::interrupted::interrupted;
@@ -27,8 +28,11 @@ const CHUNK: usize = 1_000;
 /// Bytes of events and metadata committed at once. A single changeset may exceed it.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
+/// Lines read before they are needed.
+const LINES_AHEAD: usize = 64;
+
 pub(super) async fn import(
-    mut lines: Lines,
+    lines: Lines,
     backend: &Backend,
     retention: Retention,
     renumber: bool,
@@ -50,14 +54,11 @@ pub(super) async fn import(
     let progress = Progress::of_bytes(lines.length(), output);
     let started = Instant::now();
     let mut import = OrderedImport::new(store, &*log, renumber);
-    let read = tokio::select! {
-        read = import.read(&mut lines, |bytes_read, counts| {
-            progress.advance(bytes_read);
-            progress.message(|| counts.progress(started.elapsed()));
-        }) => read,
-        interrupted = interrupted() => Err(interrupted),
+    let report = |bytes_read, counts: Counts| {
+        progress.advance(bytes_read);
+        progress.message(|| counts.progress(started.elapsed()));
     };
-    if let Err(failure) = read {
+    if let Err(failure) = import.read(read_ahead(lines), report).await {
         return Err(import.counts.broken_off(failure));
     }
     let OrderedImport { counts, fingerprint, .. } = import;
@@ -67,6 +68,20 @@ pub(super) async fn import(
         )));
     }
     Ok(counts)
+}
+
+/// Reads lines in a thread: it may have to wait for its input.
+fn read_ahead(mut lines: Lines) -> Receiver<Outcome<Line>> {
+    let (sender, read) = channel(LINES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        while let Some(line) = lines.next().transpose() {
+            let is_last = line.is_err();
+            if sender.blocking_send(line).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    read
 }
 
 /// The changesets that the store had before the import.
@@ -105,9 +120,17 @@ impl<'a> OrderedImport<'a> {
         }
     }
 
-    /// Imports all lines, and reports each one.
-    async fn read(&mut self, lines: &mut Lines, report: impl Fn(u64, Counts)) -> Outcome {
-        while let Some(line) = lines.next()? {
+    /// Imports all lines, and reports each one. It can be interrupted between two of them, so that the counts
+    /// are right.
+    async fn read(&mut self, mut lines: Receiver<Outcome<Line>>, report: impl Fn(u64, Counts)) -> Outcome {
+        let mut interrupted = pin!(interrupted());
+        loop {
+            let line = tokio::select! {
+                biased;
+                interrupted = &mut interrupted => return Err(interrupted),
+                line = lines.recv() => line,
+            };
+            let Some(line) = line.transpose()? else { break };
             let bytes_read = line.bytes_read;
             self.add(line).await?;
             if self.chunk.len() >= CHUNK || self.chunk_bytes >= CHUNK_BYTES {

@@ -1,6 +1,9 @@
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
-use ees_tests::{Ran, Server, ees, run};
+use ees_tests::{Killed, Ran, Server, ees, run};
 use serde_json::{Value, json};
 
 use super::World;
@@ -146,4 +149,36 @@ fn what_only_adoption_lets_in_moves_too() {
         checked.out.contains("checkpoint 4, changeset 1 of stream \"q\": ")
             && checked.err.contains("2 faults")
     );
+}
+
+#[test]
+fn an_interrupted_move_says_how_much_is_stored_and_goes_on_there() {
+    let world = World::new();
+    // One more than is stored at once.
+    let line = |n: usize| format!("{{\"stream_id\":\"s{n}\",\"events\":[{n}]}}\n");
+    let file = world.file("lines.jsonl", &(0..1_001).map(line).collect::<String>());
+    world.run(&["import", file.to_str().unwrap()]).ok();
+    let lines = world.run(&["export", "-"]).ok();
+
+    let data = world.folder.path().join("moved");
+    let mut command = ees(&["import", "--keep-order", "--json", "-", "--data"]);
+    command.arg(&data).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut import = Killed(command.spawn().unwrap());
+    let mut input = import.0.stdin.take().unwrap();
+    input.write_all(lines.as_bytes()).unwrap();
+    let stored = || {
+        let log = rusqlite::Connection::open(data.join("log.db")).ok()?;
+        log.query_row("SELECT count(*) FROM changesets", [], |row| row.get::<_, u64>(0)).ok()
+    };
+    // It waits for more lines then.
+    while !data.join("log.db").exists() || stored() != Some(1_000) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    import.interrupt();
+    assert_eq!(import.0.wait().unwrap().code(), Some(130));
+    let mut told = String::new();
+    import.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.contains(r#""error":"INTERRUPTED""#) && told.contains(r#""stored":1000"#), "{told}");
+    drop(input);
+    assert_eq!(counts(keep_order(&world.file("again.jsonl", &lines), &data)), (1, 1_000));
 }
