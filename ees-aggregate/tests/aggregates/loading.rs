@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ees_aggregate::{Error, Repository};
-use ees_store::{ChangesetId, Commit, EventStore, Events, Expectation};
+use ees_store::{ChangesetId, Commit, EventStore, Events, Expectation, Quarantined};
 use futures::StreamExt;
 
 use crate::rigged::Rigged;
@@ -80,6 +80,21 @@ pub(crate) async fn one_that_can_not_be_loaded_does_not_hide_the_others(store: A
     assert_eq!(all.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
     let error = all[1].as_ref().unwrap_err();
     assert!(matches!(error, Error::Unreadable { event_id, .. } if event_id.get() == 2), "{error}");
+}
+
+pub(crate) async fn an_aggregate_is_not_made_without_a_quarantined_changeset(store: Arc<Rigged>) {
+    let stocks = stocks(&store);
+    stocks.execute(&id("stock/1"), &StockCommand::Restock(1)).await.unwrap();
+    let events = Events::quarantine(Quarantined::new("not JSON", "[NaN]", "{}"), 1);
+    let commit = Commit::new(id("stock/1"), Expectation::LastChangeset(1.into()), events);
+    match store.commit(commit).await {
+        Ok(_) => {}
+        // No client can commit such a changeset.
+        Err(ees_store::Error::InvalidRequest(_)) => return,
+        Err(error) => panic!("{error}"),
+    }
+    let error = stocks.execute(&id("stock/1"), &reserve("ada")).await.unwrap_err();
+    assert!(error.to_string().contains("event 2") && error.to_string().contains("quarantined"), "{error}");
 }
 
 pub(crate) async fn a_stream_of_another_type_is_refused(store: Arc<Rigged>) {

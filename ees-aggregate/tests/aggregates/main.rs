@@ -38,6 +38,7 @@ laws! {
         an_aggregate_can_be_loaded_as_it_was,
         all_aggregates_of_a_type_are_loaded_once_each,
         one_that_can_not_be_loaded_does_not_hide_the_others,
+        an_aggregate_is_not_made_without_a_quarantined_changeset,
         a_stream_of_another_type_is_refused,
         a_stream_without_a_type_is_taken_as_it_is;
     executing:

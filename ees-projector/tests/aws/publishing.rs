@@ -10,7 +10,10 @@ use ees_projector::sqs::DeadLetterQueue;
 use ees_projector::{OnDemand, Projector, memory as read_models};
 use ees_store::publish::sns::Publisher;
 use ees_store::publish::{Message, Received};
-use ees_store::{Changeset, ChangesetLog, Checkpoint, LogQuery, memory};
+use ees_store::{
+    Changeset, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, Quarantined,
+    memory,
+};
 use ees_test_aws::Faults;
 
 use crate::flaky::Flaky;
@@ -238,6 +241,34 @@ async fn what_no_topic_takes_becomes_a_dead_letter_and_can_be_put_back() {
         dead.remove(letter).await.unwrap();
     }
     assert!(dead.take().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quarantined_changeset_becomes_a_dead_letter_or_is_what_publishing_ends_before() {
+    let (bus, store) = (Bus::new().await, Arc::new(memory::Store::new()));
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let dead = DeadLetterQueue::new(bus.sqs.clone(), bus.queue("dead", &[]).await);
+    append(&store, "a", "[1]").await;
+    let events = Events::quarantine(Quarantined::new("not JSON", "[NaN]", "{}"), 1);
+    store
+        .commit(Commit::new("a".parse().unwrap(), Expectation::LastChangeset(1.into()), events))
+        .await
+        .unwrap();
+    append(&store, "b", "[3]").await;
+    let changesets = all(&store).await;
+    let topic = || Publisher::new(aws_sdk_sns::Client::new(&bus.account.sdk_config()));
+    let publisher = topic().with_changesets_topic(&bus.changesets);
+    let unpublished = publisher.publish(&changesets, Instant::now() + LONG).await.unwrap_err();
+    assert_eq!((unpublished.done, unpublished.passes, unpublished.goes_on), (1, false, false));
+    assert!(unpublished.error.contains("changeset 2 of stream a"), "{unpublished}");
+    assert_eq!(bus.bodies(&queue, 1).await.len(), 1);
+
+    let publisher = topic().with_changesets_topic(&bus.changesets).with_dead_letters(Arc::new(dead.clone()));
+    publisher.publish(&changesets[1..], Instant::now() + LONG).await.unwrap();
+    assert_eq!(by_stream(bus.bodies(&queue, 1).await).into_keys().collect::<Vec<_>>(), ["b"]);
+    let letters: Vec<_> = dead.take().await.unwrap().into_iter().filter_map(|it| it.letter).collect();
+    assert_eq!((letters.len(), letters[0].changeset_id.get()), (1, 2));
+    assert!(letters[0].error.contains("not JSON"), "{letters:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
