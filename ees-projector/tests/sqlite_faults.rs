@@ -122,7 +122,8 @@ async fn a_damaged_file_is_set_aside_and_its_projection_rebuilt() {
         bytes[100..].fill(0xA5);
         bytes
     }
-    let damages: [(&str, fn(Vec<u8>) -> Vec<u8>); 3] =
+    type Damage = fn(Vec<u8>) -> Vec<u8>;
+    let damages: [(&str, Damage); 3] =
         [("garbage", garbage), ("truncated", truncated), ("overwritten", overwritten)];
     let writer = Writer::default();
     for (name, damage) in damages {
