@@ -267,6 +267,8 @@ async fn metrics_and_readiness_show_what_stands_still() {
         "ees_projection_paused{projection=\"parking\"} 0.0",
         "ees_projection_parked_streams{projection=\"parking\"} 1.0",
         "ees_projection_checkpoint{projection=\"parking\"} 2.0",
+        "ees_projection_events_recognized{projection=\"parking\"} 1.0",
+        "ees_projection_events_passed_over{projection=\"parking\"} 0.0",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

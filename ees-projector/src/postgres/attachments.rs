@@ -159,6 +159,12 @@ const OBJECTS: &str = "
     SELECT format('the place in publication %I, which belongs to %I', p.pubname, pg_get_userbyid(p.pubowner))
     FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid JOIN relation r ON r.oid = m.prrelid
     WHERE NOT pg_has_role(p.pubowner, 'USAGE')
+    UNION
+    SELECT format('the place in publication %I, for which a superuser is needed', p.pubname)
+    FROM pg_publication p JOIN pg_publication_namespace m ON m.pnpubid = p.oid
+    JOIN pg_namespace n ON n.oid = m.pnnspid
+    WHERE n.nspname = $1 AND NOT (pg_has_role(p.pubowner, 'USAGE')
+        AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
     ORDER BY 1";
 
 impl Tx {

@@ -219,7 +219,10 @@ async fn what_a_swap_leaves_behind_is_said_before_it() {
     .await;
     let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
     running.handle().rebuild_side_by_side("balances", only_built, "").await.unwrap();
-    let status = bank.status_when(&running, |status| status.standby.is_some()).await;
+    let is_complete = |status: &Status| {
+        status.standby.as_ref().is_some_and(|it| it.checkpoint.get() == 5 && it.rebuild.is_none())
+    };
+    let status = bank.status_when(&running, is_complete).await;
     let expected = [
         "view public.rich",
         "column balances.hint",

@@ -114,7 +114,7 @@ mod tests {
     use ees_store::Timestamp;
 
     use super::*;
-    use crate::projection_state::{PausedBy, Position};
+    use crate::projection_state::{PausedBy, Position, Skipped};
     use crate::standby::{SideBySide, Standby};
 
     fn at(next: u64) -> ProjectionState {
@@ -140,6 +140,11 @@ mod tests {
         }
     }
 
+    fn skipping(next: u64, checkpoint: u64) -> ProjectionState {
+        let ChangesetRef { checkpoint, timestamp, .. } = changeset(checkpoint);
+        ProjectionState { skips: vec![Skipped { checkpoint, timestamp }], ..at(next) }
+    }
+
     fn set(believed: u64, wanted: u64, head: u64) -> Transition {
         let [believed, wanted, head] = [believed, wanted, head].map(Checkpoint::new);
         Transition::SetCheckpoint { believed, wanted, head }
@@ -149,10 +154,19 @@ mod tests {
     fn each_action_gives_the_row_that_it_promises() {
         let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(8) };
         let rebuild = Transition::Rebuild { version: 4, until: Checkpoint::new(9), keeps_skips: false };
+        let keeping = Transition::Rebuild { version: 3, until: Checkpoint::new(9), keeps_skips: true };
         let cases = [
             (at(5), Transition::Pause(pause("why")), ProjectionState { pause: Some(pause("why")), ..at(5) }),
             (paused(5), Transition::Resume, ProjectionState { last: Some(changeset(4)), ..at(5) }),
-            (paused(5), skip, ProjectionState { last: Some(changeset(8)), ..at(9) }),
+            (paused(5), skip, ProjectionState { last: Some(changeset(8)), ..skipping(9, 8) }),
+            (at(5), Transition::SkipParked(changeset(3)), skipping(5, 3)),
+            (skipping(9, 8), set(9, 8, 9), at(8)),
+            (skipping(9, 3), set(9, 8, 9), skipping(8, 3)),
+            (
+                skipping(9, 8),
+                keeping,
+                ProjectionState { rebuild_until: Some(Checkpoint::new(9)), ..skipping(0, 8) },
+            ),
             (paused(5), set(5, 2, 9), ProjectionState { pause: Some(pause("before")), ..at(2) }),
             (at(5), set(5, 9, 9), at(9)),
             (
