@@ -52,7 +52,7 @@ pub use settings::{Settings, Start};
 /// in order, and the other streams go on. The worker retries the stream with the delays of
 /// [`Settings::parking`], for [`Settings::give_up_after`]. Then the stream is given up: the status says so,
 /// and an operator retries it ([`Handle::retry_parked`](crate::Handle::retry_parked)) or discards the
-/// changeset's effects ([`Handle::discard`](crate::Handle::discard)).
+/// changeset's effects ([`Handle::discard_effects`](crate::Handle::discard_effects)).
 ///
 /// ```
 /// use std::sync::Arc;
