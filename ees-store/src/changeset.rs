@@ -118,7 +118,7 @@ impl Events {
     }
 
     /// Events that were checked and counted before they were stored.
-    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb", feature = "client"))]
+    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "client"))]
     pub(crate) fn stored(array: &str, count: u64) -> Self {
         Self { body: Ok(Json::stored(array)), count }
     }

@@ -168,13 +168,19 @@ async fn a_transaction_that_is_cancelled_while_it_begins_is_left_to_nobody() {
     let database = bank.connect().await;
     let pool = database.pool();
     let cancelling = (0..8).map(|_| async move {
+        let mut cancelled = 0;
         for _ in 0..20 {
             let mut connection = pool.acquire().await.unwrap();
-            // Sent, and not waited for.
-            assert!(connection.begin_with("BEGIN READ ONLY").now_or_never().is_none());
+            // Sent, and not waited for: the answer is seldom there at once.
+            match connection.begin_with("BEGIN READ ONLY").now_or_never() {
+                None => cancelled += 1,
+                Some(begun) => drop(begun.unwrap()),
+            }
         }
+        cancelled
     });
-    join_all(cancelling).await;
+    let cancelled: u32 = join_all(cancelling).await.into_iter().sum();
+    assert!(cancelled > 100, "{cancelled} of 160");
     let connections = join_all((0..8).map(|_| async { pool.acquire().await.unwrap() })).await;
     for mut connection in connections {
         let how = sqlx::query_scalar("SHOW transaction_read_only").fetch_one(&mut *connection);
