@@ -51,7 +51,11 @@ impl Routes {
         let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
         let counted = Arc::new(Counted(read_models));
-        let api = || Api::new(store.clone(), store.clone()).with_statistics(counted.clone());
+        let without_docs = given("EES_NO_DOCS").as_deref() == Some("true");
+        let api = || {
+            let api = Api::new(store.clone(), store.clone()).with_statistics(counted.clone());
+            if without_docs { api.without_docs() } else { api }
+        };
         Ok(Self { signed: api().for_any_host().router(), other: api().with_keys(keys).router() })
     }
 
