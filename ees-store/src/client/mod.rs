@@ -4,7 +4,7 @@
 //! stores themselves. It keeps the same laws, except that it can't set the time of a commit: the server's
 //! clock does.
 //!
-//! It also reads from a server of another make that speaks the base contract, which tells neither times nor
+//! It also reads from servers of other systems that speak the base contract, which tells neither times nor
 //! stream types: the times of changesets then begin in 1970. A stream whose beginning was not read costs
 //! further calls, which count its events. Commits are not protected against repetition there.
 

@@ -30,8 +30,8 @@ use lines::Lines;
 /// what is missing, and nothing twice.
 ///
 /// With --keep-order, the file must come from `ees export`. It becomes a new log with the same global order,
-/// timestamps and types, written directly into a store that no server has open. Only so can changesets be
-/// moved that another system has made and a server would not take, and those that can't be read.
+/// timestamps and types, written directly into a store that no server has open. This is the only way to move
+/// changesets that a server would refuse: those of another system, and quarantined ones.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The file, or - for standard input

@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
     /// separated by commas
     #[arg(long, env = "EES_HOSTS", value_name = "NAMES", value_delimiter = ',')]
     hosts: Vec<String>,
-    /// Do not serve /docs and /openapi.json, which are there without an API key
+    /// Do not serve /docs and /openapi.json, which otherwise need no API key
     #[arg(long, env = "EES_NO_DOCS", value_parser = BoolishValueParser::new())]
     no_docs: bool,
     #[cfg(feature = "sns")]

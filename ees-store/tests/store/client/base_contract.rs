@@ -1,4 +1,4 @@
-//! A server of another make: it speaks the base contract only, and writes white space.
+//! A server of another system: it speaks the base contract only, and writes white space.
 
 use axum::extract::Request;
 use axum::middleware::map_request;
