@@ -146,6 +146,11 @@ impl Failure {
         Self { hint: Some(hint.to_string()), ..self }
     }
 
+    /// Says what to do, if nothing does yet.
+    pub(crate) fn or_hint(self, hint: impl Display) -> Self {
+        Self { hint: self.hint.or_else(|| Some(hint.to_string())), ..self }
+    }
+
     /// Adds a member to what `--json` prints.
     pub(crate) fn with_member(mut self, name: &str, value: &impl Serialize) -> Self {
         // The values are numbers and texts, which serialize.

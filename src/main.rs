@@ -22,6 +22,7 @@ mod progress;
 mod projection;
 mod remote;
 mod retention;
+mod signals;
 mod store_location;
 mod table;
 mod values;

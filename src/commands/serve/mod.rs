@@ -5,7 +5,6 @@ mod hints;
 #[cfg(feature = "sns")]
 mod publish;
 mod read_models;
-mod signals;
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -21,6 +20,7 @@ use crate::backend::Opened;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::retention::Retention;
+use crate::signals;
 use crate::store_location::StoreLocation;
 use crate::values::duration;
 use access::Callers;

@@ -55,7 +55,7 @@ fn asked_twice_it_does_not_wait_for_what_was_accepted() {
     let mut log = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(log.any(|line| line.contains("stopping")));
     assert_eq!(server.0.try_wait().unwrap(), None);
-    assert_eq!(server.terminate().code(), Some(1));
+    assert_eq!(server.terminate().code(), Some(130));
 }
 
 #[test]
