@@ -30,8 +30,10 @@ pub(crate) fn missing_option(name: &str) -> Option<Failure> {
 /// The failure for a setting in the environment that belongs to a feature that this build lacks. An empty one, and a
 /// switch that is off, ask for nothing.
 pub(crate) fn missing_setting(variable: impl Fn(&str) -> Option<OsString>) -> Option<Failure> {
-    let is_set =
-        |value: OsString| !["", "0", "false", "no", "off", "n", "f"].iter().any(|off| value == **off);
+    let is_set = |value: OsString| {
+        let value = value.to_string_lossy().to_lowercase();
+        !["", "0", "false", "no", "off", "n", "f"].contains(&&*value)
+    };
     OPTIONS.into_iter().filter(|(.., is_here)| !is_here).find_map(|(option, feature, _)| {
         let name = format!("EES_{}", option.replace('-', "_").to_uppercase());
         variable(&name).is_some_and(is_set).then(|| missing(name, feature))
@@ -65,7 +67,7 @@ mod tests {
                     && told.contains(feature)),
                 "{name}"
             );
-            for off in ["", "false", "0"] {
+            for off in ["", "False", "0"] {
                 assert!(given(off).is_none(), "{name}={off}");
             }
         }
