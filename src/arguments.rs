@@ -51,6 +51,9 @@ pub(crate) struct General {
 pub(crate) fn read(line: &[OsString]) -> Result<Arguments, ReadError> {
     let command = Arguments::command();
     let matches = matches(&command, line)?;
+    if let Some(missing) = features::missing_setting(|name| std::env::var_os(name)) {
+        return Err(missing.into());
+    }
     // The first pass finds the configuration file, the second uses its values as defaults.
     let file = matches.get_one::<PathBuf>("config");
     let command = config::as_defaults(command, file.map(PathBuf::as_path))?;

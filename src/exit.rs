@@ -79,9 +79,9 @@ impl Failure {
         }
     }
 
-    /// The server's code, and the hint that belongs to it.
+    /// The server's code, and the hint that belongs to it: not that of the code before.
     fn with_code(self, code: String) -> Self {
-        let hint = hint::of(&code).map(ToOwned::to_owned).or(self.hint);
+        let hint = hint::of(&code).map(ToOwned::to_owned);
         Self { code: code.into(), hint, ..self }
     }
 
@@ -144,6 +144,11 @@ impl Failure {
     /// Says what to do or to type next.
     pub(crate) fn with_hint(self, hint: impl Display) -> Self {
         Self { hint: Some(hint.to_string()), ..self }
+    }
+
+    /// Says what to do, if nothing does yet.
+    pub(crate) fn or_hint(self, hint: impl Display) -> Self {
+        Self { hint: self.hint.or_else(|| Some(hint.to_string())), ..self }
     }
 
     /// Adds a member to what `--json` prints.
@@ -214,7 +219,7 @@ impl From<Error> for Failure {
             Error::Answered { status: 504, .. } => Exit::TimedOut,
             _ => Exit::Other,
         };
-        let failure = Self::new(exit, error.code(), &error);
+        let failure = Self { hint: hint::of_error(&error), ..Self::new(exit, error.code(), &error) };
         match error {
             Error::Answered { code, .. } => failure.with_code(code),
             Error::StreamNotFound(stream_id) => failure.with_member("stream_id", &stream_id),
@@ -264,6 +269,27 @@ mod tests {
         ] {
             assert_eq!(Failure::from(error).exit, exit);
         }
+    }
+
+    #[test]
+    fn a_hint_is_about_what_happened() {
+        let hint = |error: Error| Failure::from(error).hint;
+        let answered = |code: &str| {
+            let body =
+                ees_store::Json::parse(&format!("{{\"error\":\"{code}\",\"message\":\"why\"}}")).unwrap();
+            let mut error = CallError::from(Error::Forbidden("why".to_owned()));
+            error.body = Some(body);
+            Failure::from(error).hint
+        };
+        let no_answer = hint(Error::Unavailable("http://127.0.0.1:1: Connection refused".to_owned()));
+        assert!(no_answer.is_some_and(|hint| hint.contains("`ees serve`")));
+        for by_a_server_or_a_database in
+            ["postgres://down: no", "The store can't be reached.", "http://127.0.0.1:1 answered 503"]
+        {
+            assert_eq!(hint(Error::Unavailable(by_a_server_or_a_database.to_owned())), None);
+        }
+        assert!(answered("FORBIDDEN").is_some_and(|hint| hint.contains("another key")));
+        assert_eq!(answered("NOT_AUTHORIZED"), None, "a key is not what is missing");
     }
 
     #[test]

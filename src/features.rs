@@ -1,5 +1,6 @@
 //! Features of the crate: what needs one that this build lacks is told which one.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 
 use crate::exit::Failure;
@@ -26,16 +27,51 @@ pub(crate) fn missing_option(name: &str) -> Option<Failure> {
     Some(missing(format!("--{name}"), feature))
 }
 
+/// The failure for a setting in the environment that belongs to a feature that this build lacks. An empty one, and a
+/// switch that is off, ask for nothing.
+pub(crate) fn missing_setting(variable: impl Fn(&str) -> Option<OsString>) -> Option<Failure> {
+    let is_set = |value: OsString| {
+        let value = value.to_string_lossy().to_lowercase();
+        !["", "0", "false", "no", "off", "n", "f"].contains(&&*value)
+    };
+    OPTIONS.into_iter().filter(|(.., is_here)| !is_here).find_map(|(option, feature, _)| {
+        let name = format!("EES_{}", option.replace('-', "_").to_uppercase());
+        variable(&name).is_some_and(is_set).then(|| missing(name, feature))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::{Command, CommandFactory};
 
     use super::*;
     use crate::arguments::Arguments;
+    use crate::exit::Exit;
 
     fn has_option(command: &Command, name: &str) -> bool {
         command.get_arguments().any(|argument| argument.get_long() == Some(name))
             || command.get_subcommands().any(|sub| has_option(sub, name))
+    }
+
+    #[test]
+    fn a_setting_in_the_environment_is_not_dropped_in_silence() {
+        for (option, feature, is_here) in OPTIONS {
+            let name = format!("EES_{}", option.replace('-', "_").to_uppercase());
+            let given = |value: &str| missing_setting(|asked| (asked == name).then(|| value.into()));
+            let told = given("true");
+            assert_eq!(told.is_none(), is_here, "{name}");
+            let told = told.map(|failure| (failure.exit(), format!("{failure:?}")));
+            assert!(
+                told.is_none_or(|(exit, told)| exit == Exit::NotPossibleHere
+                    && told.contains(&name)
+                    && told.contains(feature)),
+                "{name}"
+            );
+            for off in ["", "False", "0"] {
+                assert!(given(off).is_none(), "{name}={off}");
+            }
+        }
+        assert!(missing_setting(|_| None).is_none());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What to do or to type next, for each code of an error.
 
+use ees_store::Error;
+
 /// The hint for an error with this code, if there is one that always helps.
 pub(crate) fn of(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -9,10 +11,27 @@ pub(crate) fn of(code: &str) -> Option<&'static str> {
         "CHANGESET_TOO_LARGE" => "commit fewer events at a time",
         "UNAUTHORIZED" => "give the key with --api-key or in EES_API_KEY",
         "FORBIDDEN" => "use another key, with --api-key or in EES_API_KEY",
-        "UNAVAILABLE" => "is a server running there? `ees serve` starts one, --url names another",
         "TIMEOUT" => "wait longer with --timeout, or look for the cause with `ees projections list`",
         _ => return None,
     })
+}
+
+/// The hint for an error of a store or of a call to a server.
+pub(crate) fn of_error(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::Unavailable(why) if is_without_answer(why) => {
+            Some("is a server running there? `ees serve` starts one, --url names another")
+        }
+        _ => of(error.code()),
+    };
+    hint.map(ToOwned::to_owned)
+}
+
+/// Where no server answered, the client says `URL: why`. A server that answers, and a database, say it in other
+/// words.
+fn is_without_answer(why: &str) -> bool {
+    let url = why.split_once(": ").map_or("", |(url, _)| url);
+    !url.contains(' ') && (url.starts_with("http://") || url.starts_with("https://"))
 }
 
 /// Which of the known names a misspelt one may stand for.

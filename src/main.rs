@@ -22,6 +22,8 @@ mod progress;
 mod projection;
 mod remote;
 mod retention;
+mod shell;
+mod signals;
 mod store_location;
 mod table;
 mod values;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::backend::Backend;
+use crate::data_folder;
 use crate::exit::{Failure, Outcome};
 
 #[derive(Args)]
@@ -20,6 +21,14 @@ pub(crate) struct StoreLocation {
 }
 
 impl StoreLocation {
+    /// Fails when the log of the data folder is lost and its read models are there.
+    pub(crate) fn check_log_is_there(&self) -> Outcome {
+        if self.store.is_some() {
+            return Ok(());
+        }
+        data_folder::check_log_is_there(&self.data.join("log.db"), &self.data.join("read-models"))
+    }
+
     pub(crate) fn backend(&self) -> Outcome<Backend> {
         match &self.store {
             Some(url) => url.parse().map_err(|failure: Failure| failure.at("--store")),

@@ -1,5 +1,6 @@
 //! Parsers for values that several sub-commands take.
 
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 use crate::exit::{Failure, Outcome};
@@ -17,6 +18,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
+/// A name as the `Host` of a request has it, but without a port.
+pub(crate) fn host_name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    let is_address = name.parse::<Ipv6Addr>().is_ok();
+    if name.is_empty() || !is_address && name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace()) {
+        return Err("--hosts takes names without port, such as ees.internal".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
 /// The text itself, or the contents of a file for `@FILE`, or standard input for `-`.
 pub(crate) fn text_or_file(value: &str) -> Outcome<String> {
     match (value, value.strip_prefix('@')) {
@@ -31,6 +42,19 @@ pub(crate) fn text_or_file(value: &str) -> Outcome<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_a_name_without_port() {
+        for (text, name) in [("ees.internal", "ees.internal"), (" a.test ", "a.test"), ("fd00::1", "fd00::1")]
+        {
+            assert_eq!(host_name(text).as_deref(), Ok(name));
+        }
+        for text in
+            ["ees.internal:7070", "https://ees.internal", "ees.internal/", "", " ", "a b", "[fd00::1]:80"]
+        {
+            assert!(host_name(text).is_err_and(|why| why.contains("without port")), "{text}");
+        }
+    }
 
     #[test]
     fn a_duration_needs_a_unit() {

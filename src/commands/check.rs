@@ -6,13 +6,15 @@ use clap::Args;
 use ees_store::client::Client;
 use ees_store::decide::Tail;
 use ees_store::{
-    ChangesetId, ChangesetLog, Checkpoint, EventStore, LogEntry, LogQuery, StreamId, StreamQuery, pages,
+    ChangesetId, ChangesetLog, Checkpoint, Error, EventStore, LogEntry, LogQuery, StreamId, StreamQuery,
+    pages,
 };
 use futures::TryStreamExt;
 use serde_json::json;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
+use crate::plural::counted;
 use crate::progress::Progress;
 use crate::remote::Remote;
 
@@ -50,12 +52,12 @@ pub(crate) async fn run(Arguments { allow_gaps, remote }: Arguments, output: &mu
     check.gap(end, output)?;
     check.ends(&client, output).await?;
     let Check { tails, changesets, faults, .. } = check;
-    let streams = tails.len();
+    let (streams, told) = (tails.len(), counted(faults, "fault"));
     output.either(
         &json!({ "changesets": changesets, "streams": streams, "faults": faults }),
-        format!("{changesets} changesets of {streams} streams checked, {faults} faults"),
+        format!("{} of {} checked, {told}", counted(changesets, "changeset"), counted(streams, "stream")),
     )?;
-    if faults > 0 { Err(Failure::differs(format!("the log has {faults} faults"))) } else { Ok(()) }
+    if faults > 0 { Err(Failure::differs(format!("the log has {told}"))) } else { Ok(()) }
 }
 
 struct Check {
@@ -101,9 +103,14 @@ impl Check {
         }
         self.faults += 1;
         let (from, last) = (self.next, to.get() - 1);
+        let place = if from.get() == last {
+            format!("checkpoint {from}")
+        } else {
+            format!("checkpoints {from} to {last}")
+        };
         output.either(
             &json!({ "checkpoint": from, "last_checkpoint": last, "fault": "no changeset" }),
-            format!("checkpoints {from} to {last}: no changeset (with --allow-gaps, that is right)"),
+            format!("{place}: no changeset (--allow-gaps accepts this)"),
         )
     }
 
@@ -114,7 +121,11 @@ impl Check {
             // An id that another system gave may be none that a server takes.
             if StreamId::new(stream_id.as_str()).is_ok() {
                 let query = StreamQuery::changesets(stream_id.clone(), last, None).with_limit(1);
-                let found = client.read_stream(query).await?.changesets.first().map(|it| it.changeset_id);
+                let found = match client.read_stream(query).await {
+                    Ok(page) => page.changesets.first().map(|it| it.changeset_id),
+                    Err(Error::StreamNotFound(_)) => None,
+                    Err(error) => return Err(error.into()),
+                };
                 if found != Some(last) {
                     self.wrong_end(&stream_id, last, found, output)?;
                 }

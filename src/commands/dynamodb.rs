@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::dynamodb_table::DynamoDbTable;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
+use crate::plural::counted;
 
 /// How often a sweep saves its position.
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -187,10 +188,13 @@ async fn adopt(table: DynamoDbTable, find_holes: bool, output: &mut Output) -> O
             "quarantined": quarantined, "indexed": indexed, "calls": calls, "read_units": read_units,
         }),
         format!(
-            "{}: {result}\n  the order ended at {head}, with {holes} unused checkpoints\n  {quarantined} changesets \
-             can't be read, and are quarantined\n  {indexed} changesets had no checkpoint and have one now\n  \
-             {calls} calls, {read_units} read units",
-            table.name
+            "{}: {result}\n  the order ended at {head}, with {}\n  can't be read and quarantined: {}\n  had no \
+             checkpoint and have one now: {}\n  {}, {read_units} read units",
+            table.name,
+            counted(holes, "unused checkpoint"),
+            counted(quarantined, "changeset"),
+            counted(indexed, "changeset"),
+            counted(calls, "call")
         ),
     )
 }
@@ -214,8 +218,10 @@ async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {
             "table": table.name, "items": items, "indexed": indexed, "calls": calls, "read_units": read_units,
         }),
         format!(
-            "{}: {indexed} of {items} items had no checkpoint\n  {calls} calls, {read_units} read units",
-            table.name
+            "{}: {indexed} of {} had no checkpoint\n  {}, {read_units} read units",
+            table.name,
+            counted(items, "item"),
+            counted(calls, "call")
         ),
     )
 }

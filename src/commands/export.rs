@@ -99,15 +99,27 @@ struct PartialFile {
 
 impl PartialFile {
     fn create(target: &Path) -> Outcome<Self> {
-        if target.exists() {
+        if target.symlink_metadata().is_ok() {
             let message = format!("{} already exists; choose another name", target.display());
             return Err(Failure::new(Exit::BadInput, "FILE_EXISTS", message));
         }
         let mut path = target.as_os_str().to_owned();
         path.push(".unfinished");
         let path = PathBuf::from(path);
-        let file = File::create(&path).map_err(|e| Failure::file(path.display(), &e))?;
+        let file = Self::anew(&path).map_err(|e| Failure::file(path.display(), &e))?;
         Ok(Self { file, path, target: target.to_owned() })
+    }
+
+    /// Only its owner may read it: it holds the whole log. Takes the place of what an earlier export left there,
+    /// but follows no link.
+    fn anew(path: &Path) -> io::Result<File> {
+        if path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            std::fs::remove_file(path)?;
+        }
+        let mut options = File::options();
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.write(true).create_new(true).open(path)
     }
 
     fn finish(&self) -> io::Result<()> {
@@ -120,5 +132,35 @@ impl Drop for PartialFile {
     /// Removes an incomplete file. A complete one has another name by now.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn an_export_is_its_owners_and_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, unfinished) =
+            (folder.path().join("log.jsonl"), folder.path().join("log.jsonl.unfinished"));
+        let other = folder.path().join("other");
+        std::fs::write(&other, "kept").unwrap();
+        symlink(&other, &unfinished).unwrap();
+        assert!(PartialFile::create(&target).is_err());
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "kept");
+
+        std::fs::remove_file(&unfinished).unwrap();
+        // Of an export that was killed.
+        std::fs::write(&unfinished, "half").unwrap();
+        PartialFile::create(&target).unwrap().finish().unwrap();
+        let written = std::fs::metadata(&target).unwrap();
+        assert_eq!((written.permissions().mode() & 0o777, written.len()), (0o600, 0));
+
+        let link = folder.path().join("link.jsonl");
+        symlink(folder.path().join("nowhere"), &link).unwrap();
+        assert!(PartialFile::create(&link).is_err());
     }
 }

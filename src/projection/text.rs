@@ -1,7 +1,8 @@
 //! Projections and reactors as text.
 
 use ees_projector::{
-    AuditEntry, EffectCounts, Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State, Status,
+    AuditEntry, EffectCounts, EventCounts, Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State,
+    Status,
 };
 
 use crate::plural::counted;
@@ -68,6 +69,12 @@ pub(crate) fn status_text(status: &Status) -> String {
             format!("{done} done, {} since the worker started", counted(failed, "failed attempt")),
         );
     }
+    if status.events != EventCounts::default() {
+        add("events", events_text(status.events));
+    }
+    if !status.skipped.is_empty() {
+        add("skipped", skipped_text(&status.skipped));
+    }
     if let Some(error) = &status.last_error {
         let mut text = format!("{} (attempt {}, {})", error.message, error.attempts, error.at);
         if let (Some(checkpoint), Some(stream), Some(changeset)) =
@@ -109,10 +116,24 @@ fn standby_text(standby: &StandbyStatus) -> String {
     if let Some(note) = &plan.note {
         text += &format!("\nnot swapped: {note}");
     }
+    if !plan.left_behind.is_empty() {
+        text += &format!("\nstays behind at the swap: {}", plan.left_behind.join(", "));
+    }
     if let Some(error) = &standby.last_error {
         text += &format!("\n{}", error.message);
     }
     text
+}
+
+fn events_text(EventCounts { recognized, passed_over, unreadable }: EventCounts) -> String {
+    let unreadable = if unreadable > 0 { format!(", {unreadable} unreadable") } else { String::new() };
+    format!("{recognized} recognized, {passed_over} passed over{unreadable} since the process started")
+}
+
+fn skipped_text(skipped: &[u64]) -> String {
+    let checkpoints: Vec<_> = skipped.iter().map(u64::to_string).collect();
+    let noun = if skipped.len() == 1 { "checkpoint" } else { "checkpoints" };
+    format!("{noun} {}; a rebuild leaves them out again", checkpoints.join(", "))
 }
 
 pub(crate) fn parked_text(parked: &[ParkedStream]) -> String {
@@ -202,5 +223,39 @@ mod tests {
             assert_eq!(state_of(state, Some(&rebuild(percent))), text);
         }
         assert_eq!(state_of(State::Paused, None), "paused");
+    }
+
+    #[test]
+    fn what_was_made_of_the_events_and_what_is_left_out_is_told() {
+        let status = |more: serde_json::Value| {
+            let mut status = serde_json::json!({
+                "name": "p", "version": 1, "state": "following", "checkpoint": 9, "head": 9, "owner": null,
+                "lag_changesets": 0, "lag_seconds": 0.0, "rate": 0.0, "last_error": null, "pause": null,
+                "parked_streams": 0, "rebuild": null, "partitions": [], "standby": null, "stalled": null,
+            });
+            status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            status_text(&serde_json::from_value(status).unwrap())
+        };
+        let text = status(serde_json::json!({}));
+        for name in ["events", "skipped", "stays behind"] {
+            assert!(!text.contains(name), "{text}");
+        }
+        let text = status(serde_json::json!({
+            "events": {"recognized": 5, "passed_over": 2, "unreadable": 1},
+            "skipped": [3, 7],
+            "standby": {
+                "version": 2, "state": "following", "checkpoint": 9, "epoch": 1, "rate": 0.0, "rebuild": null,
+                "last_error": null, "pause": null, "owner": null,
+                "plan": {"role": "building", "swap": true, "verify": false, "force": false, "note": null,
+                         "left_behind": ["index by_owner", "view totals"]},
+            },
+        }));
+        for told in [
+            "5 recognized, 2 passed over, 1 unreadable since the process started",
+            "checkpoints 3, 7; a rebuild leaves them out again",
+            "stays behind at the swap: index by_owner, view totals",
+        ] {
+            assert!(text.contains(told), "{told} is not in {text}");
+        }
     }
 }

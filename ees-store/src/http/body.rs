@@ -1,9 +1,11 @@
 //! The body of a commit: read within bounds, then cut into its two texts.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
@@ -17,14 +19,38 @@ use crate::{Events, InvalidJson, Json};
 /// sends sees a broken connection, not the answer.
 const DRAIN_FACTOR: usize = 4;
 
-/// Reads a body of at most [`Limits::body_bytes`], which must arrive within [`Limits::body_time`].
+/// Reads a body of at most [`Limits::body_bytes`], which must arrive within [`Limits::body_time`]. Refuses one that
+/// is compressed, once it is there: a client that is cut off while it sends does not see the answer.
 ///
 /// The time for the answer begins when it is there.
-pub(super) async fn read(body: Body, limits: &Limits, admission: &Admission) -> Result<Bytes, Problem> {
+pub(super) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limits: &Limits,
+    admission: &Admission,
+) -> Result<Bytes, Problem> {
     admission.restart_after(limits.body_time);
     let read = tokio::time::timeout(limits.body_time, collect(body, limits.body_bytes, admission)).await;
     admission.restart_after(Duration::ZERO);
-    read.unwrap_or_else(|_| Err(too_slow(limits.body_time)))
+    let body = read.unwrap_or_else(|_| Err(too_slow(limits.body_time)))?;
+    match encoding(headers) {
+        None => Ok(body),
+        Some(encoding) => Err(compressed(&encoding)),
+    }
+}
+
+/// What was done to the body, if anything was.
+fn encoding(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let all = headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let is_plain = |value: &Cow<'_, str>| {
+        value.split(',').all(|name| name.trim().is_empty() || name.trim().eq_ignore_ascii_case("identity"))
+    };
+    all.into_iter().find(|value| !is_plain(value))
+}
+
+fn compressed(encoding: &str) -> Problem {
+    let message = format!("The body has the Content-Encoding \"{encoding}\". Send it without an encoding.");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_ENCODING", message)
 }
 
 async fn collect(mut body: Body, limit: usize, admission: &Admission) -> Result<Bytes, Problem> {

@@ -83,7 +83,7 @@ struct Failure {
     description: &'static str,
 }
 
-const FAILURES: [Failure; 8] = [
+const FAILURES: [Failure; 9] = [
     Failure {
         status: "400",
         name: "Invalid",
@@ -116,6 +116,12 @@ const FAILURES: [Failure; 8] = [
         description: "`BODY_TOO_LARGE`: the body is larger than the server accepts.",
     },
     Failure {
+        status: "415",
+        name: "Compressed",
+        schema: "Error",
+        description: "`UNSUPPORTED_ENCODING`: the body is compressed; its `Content-Encoding` is not `identity`.",
+    },
+    Failure {
         status: "421",
         name: "Misdirected",
         schema: "Error",
@@ -141,7 +147,7 @@ const FAILURES: [Failure; 8] = [
 impl Failure {
     /// Whether only a call with a body can meet it.
     fn is_of_bodies(&self) -> bool {
-        matches!(self.status, "408" | "413")
+        matches!(self.status, "408" | "413" | "415")
     }
 
     fn response(&self) -> Response {

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
+use axum::http::HeaderMap;
 use serde::Deserializer;
 use serde::de::{DeserializeOwned, Error as _, Visitor, value::Error as Stopped};
 
@@ -37,13 +38,19 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let (mut parts, body) = request.into_parts();
         let Ok(admission) = Admission::from_request_parts(&mut parts, state).await;
         let limits = admission.limits();
-        parse(&body_text(body, limits, &admission).await?).map(Self)
+        parse(&body_text(&parts.headers, body, limits, &admission).await?).map(Self)
     }
 }
 
-async fn body_text(body: Body, limits: Limits, admission: &Admission) -> Result<String, Problem> {
+async fn body_text(
+    headers: &HeaderMap,
+    body: Body,
+    limits: Limits,
+    admission: &Admission,
+) -> Result<String, Problem> {
     let limits = Limits { body_bytes: limits.body_bytes.min(BYTES_MAX), ..limits };
-    let read = body::read(body, &limits, admission).await.map_err(|problem| problem.of_small_body())?;
+    let read =
+        body::read(headers, body, &limits, admission).await.map_err(|problem| problem.of_small_body())?;
     let text = String::from_utf8(read.into());
     text.map_err(|why| Problem::bad_request("INVALID_BODY", format!("The body is not UTF-8: {why}.")))
 }

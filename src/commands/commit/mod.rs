@@ -14,6 +14,7 @@ use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::projection::{ProjectionClient, Until};
 use crate::remote::Remote;
+use crate::shell::quoted;
 use crate::values::{seconds, text_or_file};
 
 /// Append events to a stream
@@ -69,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let client = arguments.remote.client().await?;
     let (wait_for, timeout) = (arguments.wait_for.clone(), arguments.timeout);
     let commit = commit_of(arguments)?;
-    let projection = wait_for.map(|name| ProjectionClient::new(client.clone(), name));
+    let projection = wait_for.clone().map(|name| ProjectionClient::new(client.clone(), name));
     if let Some(projection) = &projection {
         let checked = projection.check_is_running().await;
         checked.map_err(|failure| failure.with_detail("nothing was committed"))?;
@@ -83,19 +84,33 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let (changeset_id, checkpoint) = (stored.changeset_id, stored.checkpoint);
     let at = checkpoint.map(|checkpoint| format!(", checkpoint {checkpoint}")).unwrap_or_default();
     let text = format!("{stream_id}: changeset {changeset_id}{at}");
-    output.either(&Summary { stream_id: &stream_id, changeset_id, checkpoint }, text)?;
+    let stored_all_the_same = |failure: Failure| {
+        let failure = failure
+            .after(format!("committed as changeset {changeset_id} of \"{stream_id}\""))
+            .with_member("stream_id", &stream_id)
+            .with_member("changeset_id", &changeset_id)
+            .with_member("checkpoint", &checkpoint);
+        match &wait_for {
+            None => failure.with_hint("do not commit again"),
+            Some(name) => failure.with_hint(format!(
+                "do not commit again; wait with `ees projections status {} --stream {} --changeset {changeset_id} \
+                 --timeout 60`",
+                quoted(name),
+                quoted(stream_id.as_str())
+            )),
+        }
+    };
     // Printed before the wait: the commit is stored even if the wait fails.
-    output.flush()?;
+    output
+        .either(&Summary { stream_id: &stream_id, changeset_id, checkpoint }, text)
+        .and_then(|()| output.flush())
+        .map_err(stored_all_the_same)?;
     let Some(projection) = projection else { return Ok(()) };
     let until = checkpoint
         .map_or_else(|| Until::Changeset { stream_id: stream_id.clone(), changeset_id }, Until::Checkpoint);
     match projection.status_at(&until, timeout).await {
         Ok(_) => Ok(()),
-        Err(failure) => Err(failure
-            .after(format!("committed as changeset {changeset_id} of \"{stream_id}\""))
-            .with_member("stream_id", &stream_id)
-            .with_member("changeset_id", &changeset_id)
-            .with_member("checkpoint", &checkpoint)),
+        Err(failure) => Err(stored_all_the_same(failure)),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::exit::Failure;
+use crate::shell::quoted;
 
 pub(super) async fn failure(client: &Client, commit: &Commit, error: CallError) -> Failure {
     let hint = match &error.error {
@@ -24,9 +25,9 @@ pub(super) async fn failure(client: &Client, commit: &Commit, error: CallError) 
 }
 
 async fn conflict(client: &Client, commit: &Commit, error: &CallError) -> String {
-    let stream = &commit.stream_id;
+    let stream = quoted(commit.stream_id.as_str());
     let Some(tail) = tail(client, commit, error).await else {
-        return format!("read the stream with `ees read \"{stream}\"`, decide again, and commit again");
+        return format!("read the stream with `ees read {stream}`, decide again, and commit again");
     };
     let (event, more) = (tail.event, if tail.is_last { "" } else { " or later" });
     let (last, read) = match commit.expectation {
@@ -34,7 +35,7 @@ async fn conflict(client: &Client, commit: &Commit, error: &CallError) -> String
         other => (tail.changeset.get(), format!("--from {}", other.number() + 1)),
     };
     format!(
-        "the stream ends with changeset {} (event {event}){more}: read what came first with `ees read \"{stream}\" \
+        "the stream ends with changeset {} (event {event}){more}: read what came first with `ees read {stream} \
          {read}`, decide again, and commit with {}",
         tail.changeset,
         flag(commit.expectation, last)

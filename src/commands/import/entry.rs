@@ -49,9 +49,9 @@ impl Entry {
     fn of(wire: Wire) -> Outcome<Self> {
         if wire.quarantined.or(wire.event_count).is_some() {
             return Err(Failure::bad_input(
-                "a server takes no changeset that another system has made, or that can't be read; write the \
-                 whole export into a new store with `ees import --keep-order`",
-            ));
+                "a server takes no changeset that another system has made, or that can't be read",
+            )
+            .with_hint("write the whole export into a new store with `ees import --keep-order`"));
         }
         let events = Events::parse(wire.events.as_str())?;
         let mut commit = Commit::new(wire.stream_id, Expectation::NewStream, events);
@@ -92,11 +92,14 @@ impl Entry {
                 }
                 Err(Failure::bad_input(format!(
                     "the line is changeset {} of stream \"{}\", and follows changeset {follows}: lines are \
-                     missing, doubled or out of order. Export the log again; or leave out \"changeset_id\" to \
-                     commit the lines as new changesets, one after the other",
+                     missing, doubled or out of order",
                     before.next(),
                     self.commit.stream_id,
-                )))
+                ))
+                .with_hint(
+                    "export the log again, or leave out \"changeset_id\" to commit the lines as new changesets, \
+                     one after the other",
+                ))
             }
         }
     }

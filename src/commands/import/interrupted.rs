@@ -1,27 +1,14 @@
 //! Ctrl-C and SIGTERM during an import.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::signals;
 
-use crate::exit::{Exit, Failure};
-
-/// Resolves when the process is asked to end, or never, if the system does not say so. From the first poll on,
-/// Ctrl-C does not end the process by itself.
-pub(super) async fn interrupted() -> Failure {
-    let listen = |kind| signal(kind).ok();
-    let mut interrupt = listen(SignalKind::interrupt());
-    let mut terminate = listen(SignalKind::terminate());
-    tokio::select! {
-        () = next(&mut interrupt) => {}
-        () = next(&mut terminate) => {}
-    }
-    Failure::new(Exit::Interrupted, "INTERRUPTED", "interrupted")
-}
-
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
+/// Resolves when the process is asked to end. What is in flight is finished then; a second signal ends the process
+/// at once.
+pub(super) fn interrupted() -> Outcome<impl Future<Output = Failure>> {
+    let stop_requested = signals::listen()?;
+    Ok(async {
+        stop_requested.await;
+        Failure::new(Exit::Interrupted, "INTERRUPTED", "interrupted")
+    })
 }

@@ -51,6 +51,7 @@ pub(super) async fn import(
         ));
     }
     let Opened { store, log } = backend.open(retention).await?;
+    let mut interrupted = pin!(interrupted()?);
     let progress = Progress::of_bytes(lines.length(), output);
     let started = Instant::now();
     let mut import = OrderedImport::new(store, &*log, renumber);
@@ -58,11 +59,16 @@ pub(super) async fn import(
         progress.advance(bytes_read);
         progress.message(|| counts.progress(started.elapsed()));
     };
-    if let Err(failure) = import.read(read_ahead(lines), report).await {
+    if let Err(failure) = import.read(read_ahead(lines), interrupted.as_mut(), report).await {
         return Err(import.counts.broken_off(failure));
     }
     let OrderedImport { counts, fingerprint, .. } = import;
-    if fingerprint != Fingerprint::of(&*log, counts.imported + counts.already_there).await? {
+    let stored = tokio::select! {
+        biased;
+        interrupted = interrupted => return Err(counts.broken_off(interrupted)),
+        stored = Fingerprint::of(&*log, counts.imported + counts.already_there) => stored?,
+    };
+    if fingerprint != stored {
         return Err(Failure::other(format!(
             "{backend} does not have the same content as the file in the same order; do not use it"
         )));
@@ -122,8 +128,12 @@ impl<'a> OrderedImport<'a> {
 
     /// Imports all lines, and reports each one. It can be interrupted between two of them, so that the counts
     /// are right.
-    async fn read(&mut self, mut lines: Receiver<Outcome<Line>>, report: impl Fn(u64, Counts)) -> Outcome {
-        let mut interrupted = pin!(interrupted());
+    async fn read(
+        &mut self,
+        mut lines: Receiver<Outcome<Line>>,
+        mut interrupted: Pin<&mut impl Future<Output = Failure>>,
+        report: impl Fn(u64, Counts),
+    ) -> Outcome {
         loop {
             let line = tokio::select! {
                 biased;
@@ -167,11 +177,12 @@ impl<'a> OrderedImport<'a> {
         let Some(checkpoint) = record.checkpoint else { return Ok(()) };
         let is_gap = checkpoint > self.next_checkpoint;
         if checkpoint < self.next_checkpoint || is_gap && !self.renumber {
-            let advice = if is_gap { ". If the log itself has such gaps, add --renumber" } else { "" };
+            let advice = if is_gap { "; if the log itself has such gaps, add --renumber" } else { "" };
             return Err(Failure::bad_input(format!(
-                "expected checkpoint {}, found {checkpoint}: lines are missing or in the wrong order{advice}",
+                "expected checkpoint {}, found {checkpoint}: lines are missing or in the wrong order",
                 self.next_checkpoint
-            )));
+            ))
+            .with_hint(format!("export the log again{advice}")));
         }
         self.next_checkpoint = checkpoint.next();
         Ok(())
@@ -252,9 +263,10 @@ fn check_same(record: &Record, stored: LogEntry) -> Outcome {
         "ANOTHER_LOG",
         format!(
             "the store has a different changeset at checkpoint {checkpoint}: {changeset_id} of stream \
-             \"{stream_id}\". Import into an empty store, or into one with the first changesets of this file"
+             \"{stream_id}\""
         ),
-    ))
+    )
+    .with_hint("import into an empty store, or into one with the first changesets of this file"))
 }
 
 /// A hash of changesets in their order.

@@ -54,8 +54,10 @@ struct Shared {
 }
 
 pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Outcome<Counts> {
+    let initial_head = client.head().await?.checkpoint;
+    let interrupted = interrupted()?;
     let shared = Arc::new(Shared {
-        initial_head: client.head().await?.checkpoint,
+        initial_head,
         client,
         read_ahead: Arc::new(Semaphore::new(READ_AHEAD_KIB)),
         imported: AtomicU64::new(0),
@@ -80,7 +82,7 @@ pub(super) async fn import(lines: Lines, client: Client, output: &Output) -> Out
             fed = (&mut feeding).await;
             while tasks.join_next().await.is_some() {}
         } => {}
-        interrupted = interrupted() => shared.interrupt(interrupted),
+        interrupted = interrupted => shared.interrupt(interrupted),
     }
     // After an interruption, what is in flight is stored and counted.
     while tasks.join_next().await.is_some() {}

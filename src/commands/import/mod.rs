@@ -63,6 +63,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let lines = Lines::open(&arguments.file)?;
     let Counts { imported, already_there } = if arguments.keep_order {
         let Arguments { location, retention, renumber, .. } = arguments;
+        location.check_log_is_there()?;
         keep_order::import(lines, &location.backend()?, retention, renumber, output).await?
     } else {
         lanes::import(lines, arguments.remote.patient_client().await?, output).await?

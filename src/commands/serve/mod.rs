@@ -5,7 +5,6 @@ mod hints;
 #[cfg(feature = "sns")]
 mod publish;
 mod read_models;
-mod signals;
 
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
@@ -21,8 +20,9 @@ use crate::backend::Opened;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::retention::Retention;
+use crate::signals;
 use crate::store_location::StoreLocation;
-use crate::values::duration;
+use crate::values::{duration, host_name};
 use access::Callers;
 use read_models::ReadModels;
 
@@ -68,7 +68,7 @@ pub(crate) struct Arguments {
     insecure_bind: bool,
     /// Without API keys: the names, besides localhost, under which clients on this machine call the server,
     /// separated by commas
-    #[arg(long, env = "EES_HOSTS", value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, env = "EES_HOSTS", value_name = "NAMES", value_delimiter = ',', value_parser = host_name)]
     hosts: Vec<String>,
     /// Do not serve /docs and /openapi.json, which otherwise need no API key
     #[arg(long, env = "EES_NO_DOCS", value_parser = BoolishValueParser::new())]
@@ -106,6 +106,11 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
         .with_quarantine(log)
         .with_statistics(Arc::new(read_models.statistics()));
     let api = ees_projector::http::install(api, running.handle().clone());
+    if !hosts.is_empty() && access.callers != Callers::ThisMachine {
+        tracing::warn!(
+            "--hosts has no effect: with API keys or --insecure-bind, the server answers under every name"
+        );
+    }
     let api = match (access.callers, api_keys) {
         (Callers::Everyone, _) => api.for_any_host(),
         (_, Some(keys)) => api.with_keys(keys),

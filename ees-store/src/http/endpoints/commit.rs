@@ -52,6 +52,7 @@ const FORTHCOMING_MAX: usize = 100;
         (status = 409, description = "`OPTIMISTIC_CONCURRENCY_EXCEPTION`: somebody else appended first; \
             `forthcoming_changesets` is what. `IDEMPOTENCY_KEY_REUSED`, `STREAM_TYPE_MISMATCH`.", body = Conflict),
         (status = 413, description = "`CHANGESET_TOO_LARGE`.", body = ErrorAnswer),
+        (status = 415, description = "`UNSUPPORTED_ENCODING`: the body is compressed.", body = ErrorAnswer),
     ),
 )]
 pub(super) async fn commit(
@@ -81,7 +82,7 @@ async fn append(
     let may_read = parts.extensions.get::<Scopes>().is_none_or(|scopes| scopes.allow(Scope::Read));
     let idempotency_key = header(&parts.headers, "Idempotency-Key")?;
     let stream_type = header(&parts.headers, "Stream-Type")?;
-    let (events, metadata) = body::parse(&body::read(body, &app.limits, admission).await?)?;
+    let (events, metadata) = body::parse(&body::read(&parts.headers, body, &app.limits, admission).await?)?;
 
     let mut commit = Commit::new(stream_id.clone(), expectation, events);
     commit.metadata = metadata.unwrap_or(commit.metadata);

@@ -34,7 +34,8 @@ pub(super) async fn new(
     admission: Admission,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = whole_body::read(request.into_body(), &app.limits, &admission).await?;
+    let (parts, body) = request.into_parts();
+    let body = whole_body::read(&parts.headers, body, &app.limits, &admission).await?;
     let events = new_event(&body, "initialEvent")?;
     let stream_id = StreamId::new(&Uuid::new_v4().to_string()).map_err(Problem::internal)?;
     let commit = Commit::new(stream_id.clone(), Expectation::NewStream, events);
@@ -63,7 +64,8 @@ pub(super) async fn next(
     admission: Admission,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = whole_body::read(request.into_body(), &app.limits, &admission).await?;
+    let (parts, body) = request.into_parts();
+    let body = whole_body::read(&parts.headers, body, &app.limits, &admission).await?;
     let events = new_event(&body, "event")?;
     // At 0 there is no stream yet, and nobody but us gives it its id.
     if revision > EventId::new(1) {

@@ -152,6 +152,9 @@ pub(super) enum Failures {
     /// An append: the event is larger than the store keeps.
     #[response(status = 413)]
     TooLarge(Error),
+    /// An append: the body is compressed.
+    #[response(status = 415)]
+    Compressed(Error),
     /// An append: the body did not arrive in time.
     #[response(status = 408)]
     Slow(Error),

@@ -45,6 +45,33 @@ async fn every_endpoint_refuses_a_query_parameter_that_it_does_not_know() {
 }
 
 #[tokio::test]
+async fn a_compressed_body_is_refused_as_such() {
+    on_every_store(async |server| {
+        let gzipped = b"\x1f\x8b\x08\x00\x00\x00\x00\x00";
+        for (encoding, body) in
+            [("gzip", &gzipped[..]), ("identity, br", b"{}"), ("zstd", b"{\"events\":[1]}")]
+        {
+            let headers = [("Content-Encoding", encoding)];
+            let answer = server.send("POST", "/streams/s", &headers, body).await;
+            answer.refuses_like(415, "UNSUPPORTED_ENCODING", &format!("\"{encoding}\""));
+            let typed = server.send("POST", "/typed/streams/account", &headers, body).await;
+            assert_eq!(typed.status, 415, "{}", typed.text());
+            assert!(typed.json()["message"].as_str().unwrap().contains(encoding), "{}", typed.text());
+        }
+        let nowhere = server.send("POST", "/nowhere", &[("Content-Encoding", "gzip")], gzipped).await;
+        assert_eq!(nowhere.text(), r#"{"message":"Invalid endpoint"}"#);
+        assert_eq!(server.get("/changesets").await.numbers("changesets", "checkpoint"), [0; 0]);
+        for (stream, encoding) in [("a", "identity"), ("b", "IDENTITY"), ("c", "")] {
+            let headers = [("Content-Encoding", encoding)];
+            let plain =
+                server.send("POST", &format!("/streams/{stream}"), &headers, b"{\"events\":[1]}").await;
+            assert_eq!(plain.status, 200, "{}", plain.text());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn every_endpoint_with_a_body_refuses_a_member_that_it_does_not_know() {
     on_every_store(async |server| {
         let api = server.get("/openapi.json").await.json();

@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 use ees_tests::{Killed, Ran, run};
@@ -135,6 +135,34 @@ fn an_interrupted_import_says_how_much_is_stored() {
     import.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((&told["error"], &told["stored"]), (&json!("INTERRUPTED"), &json!(2)), "{told}");
+    drop(lines);
+}
+
+#[test]
+fn interrupted_twice_an_import_does_not_wait_for_the_server() {
+    let mut world = World::new();
+    let mut command = world.ees(&["import", "-", "--json"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut import = Killed(command.spawn().unwrap());
+    let mut lines = import.0.stdin.take().unwrap();
+    writeln!(lines, "{}", json!({"stream_id": "a", "events": [1]})).unwrap();
+    while world.get_json("/changesets")["next_checkpoint"] != 1 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(world.server.stop().success());
+    writeln!(lines, "{}", json!({"stream_id": "a", "events": [2]})).unwrap();
+    let mut told = BufReader::new(import.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(told.any(|line| line.contains("waiting for the server")));
+    // Two kinds, so that the system can't make one of them.
+    import.interrupt();
+    import.ask_to_end();
+    assert_eq!(import.0.wait().unwrap().code(), Some(130));
+    let told: Vec<_> = told.collect();
+    assert!(told.iter().any(|line| line.contains("stopped immediately")), "{told:?}");
+    assert!(
+        !told.iter().any(|line| line.contains("INTERRUPTED")),
+        "it did not wait for the commit: {told:?}"
+    );
     drop(lines);
 }
 

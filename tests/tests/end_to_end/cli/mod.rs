@@ -1,6 +1,7 @@
 //! The `ees` command from outside: what scripts and people rely on.
 
 mod backup;
+mod checking;
 mod config;
 mod description;
 mod importing;

@@ -43,6 +43,12 @@ fn a_whole_log_moves_with_its_order_times_and_types() {
     let again: Vec<_> = run(&mut moved.ees(&["export", "-"])).ok().lines().map(ToOwned::to_owned).collect();
     assert!(again == lines, "the moved log is another one");
 
+    let lost = world.folder.path().join("lost");
+    std::fs::create_dir_all(lost.join("read-models")).unwrap();
+    std::fs::write(lost.join("read-models/statistics.db"), "rows of another log").unwrap();
+    let refused = keep_order(&file, &lost).failed(1);
+    assert!(refused.contains("LOG_MISSING") && !lost.join("log.db").exists(), "{refused}");
+
     let refused = keep_order(&file, &data).failed(1);
     assert!(refused.contains("already open"), "while a server has it: {refused}");
     let refused = world.run(&["export", "log.jsonl.gz"]).failed(3);

@@ -55,7 +55,7 @@ fn asked_twice_it_does_not_wait_for_what_was_accepted() {
     let mut log = BufReader::new(server.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(log.any(|line| line.contains("stopping")));
     assert_eq!(server.0.try_wait().unwrap(), None);
-    assert_eq!(server.terminate().code(), Some(1));
+    assert_eq!(server.terminate().code(), Some(130));
 }
 
 #[test]
@@ -195,9 +195,18 @@ fn what_is_kept_for_a_while_goes_when_that_is_over() {
 }
 
 #[test]
+fn a_host_that_no_request_can_name_is_refused() {
+    for hosts in ["ees.test:7070", "https://ees.test", "ees.test,"] {
+        let line = ["serve", "--listen", "127.0.0.1:0", "--store", "memory:", "--hosts", hosts];
+        let refused = run(&mut ees(&line)).failed(2);
+        assert!(refused.contains("names without port, such as ees.internal"), "{refused}");
+    }
+}
+
+#[test]
 fn its_settings_say_under_which_names_it_answers_and_whether_it_is_described() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments = ["--store", "memory:", "--hosts", "ees.test,other.test", "--no-docs"];
+    let arguments = ["--store", "memory:", "--hosts", "ees.test, other.test", "--no-docs"];
     let server = Server::start_with(folder.path(), &arguments);
     let status = |path: &str, host: &str| {
         let mut stream = TcpStream::connect(server.url().strip_prefix("http://").unwrap()).unwrap();

@@ -118,6 +118,9 @@ fn a_wait_that_fails_after_the_commit_says_that_the_commit_is_stored() {
         "{stored:?}"
     );
     assert!(stored.err.contains("committed as changeset 1 of \"a\", but "), "{stored:?}");
+    let wait =
+        "do not commit again; wait with `ees projections status 'statistics' --stream 'a' --changeset 1 ";
+    assert!(stored.err.contains(wait), "{stored:?}");
     let stored = world.run(&[&line[..], &["--expected-last-changeset", "1", "--json"]].concat());
     let told: serde_json::Value = serde_json::from_str(&stored.err).unwrap();
     assert_eq!((stored.code, &told["error"]), (Some(10), &json!("TIMEOUT")));
@@ -125,6 +128,19 @@ fn a_wait_that_fails_after_the_commit_says_that_the_commit_is_stored() {
         (&told["stream_id"], &told["changeset_id"], &told["checkpoint"]),
         (&json!("a"), &json!(2), &json!(1))
     );
+}
+
+#[test]
+fn a_commit_whose_result_can_not_be_printed_says_that_it_is_stored() {
+    let world = World::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let committed = world.ees(&["commit", "it's", "--event", "1", "--json"]).stdout(full).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&committed.stderr).unwrap();
+    assert_eq!((committed.status.code(), &told["changeset_id"]), (Some(10), &json!(1)), "{told}");
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("committed as changeset 1 of \"it's\", but standard output"), "{told}");
+    assert_eq!(told["hint"], "do not commit again");
+    world.run(&["read", "it's"]).ok();
 }
 
 #[test]
@@ -138,13 +154,13 @@ fn a_conflict_says_where_the_stream_ends_and_what_to_type_next() {
     for told in [
         "(0) is outdated",
         "ends with changeset 2 (event 4)",
-        "`ees read \"a b\" --from 1`",
+        "`ees read 'a b' --from 1`",
         "commit with --expected-last-changeset 2",
     ] {
         assert!(said.contains(told), "{told}: {said}");
     }
     let said = world.run(&["commit", "a b", "--event", "3", "--expected-last-event", "1"]).failed(4);
-    assert!(said.contains("`ees read \"a b\" --events --from 2`"), "{said}");
+    assert!(said.contains("`ees read 'a b' --events --from 2`"), "{said}");
     assert!(said.contains("commit with --expected-last-event 4"), "{said}");
     let said = world.run(&["commit", "a b", "--event", "3", "--expected-last-changeset", "9"]).failed(4);
     assert!(said.contains("commit with --expected-last-changeset 2"), "{said}");
