@@ -43,7 +43,7 @@ impl Changeset {
 
     /// The size of its events and metadata in bytes, as stored.
     pub fn size_bytes(&self) -> usize {
-        self.events.as_stored().len() + self.metadata.as_str().len()
+        self.events.as_stored().len() + self.metadata_as_stored().len()
     }
 }
 

@@ -184,14 +184,13 @@ impl Commit {
     }
 
     /// The text of its metadata as it will be stored: see [`Changeset::metadata_as_stored`](crate::Changeset).
-    #[cfg(feature = "postgres")]
     pub(crate) fn metadata_as_stored(&self) -> &str {
         self.events.quarantined().map_or(self.metadata.as_str(), crate::Quarantined::metadata)
     }
 
     /// The size of events and metadata in bytes, as stored. The store's limit applies to it.
     pub fn size_bytes(&self) -> usize {
-        self.events.as_stored().len() + self.metadata.as_str().len()
+        self.events.as_stored().len() + self.metadata_as_stored().len()
     }
 
     /// A changeset that another store holds, for importing a log. Events and metadata may be what only

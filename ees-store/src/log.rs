@@ -79,7 +79,7 @@ impl LogQuery {
 
 /// One page of the log.
 ///
-/// A page without a filter that is empty has reached the head: what follows does not exist yet.
+/// A page without a filter that is empty has reached the head: nothing after it exists yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogPage {

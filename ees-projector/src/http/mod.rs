@@ -24,12 +24,19 @@ mod serve;
 mod watching;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use ees_store::http::{Api, Scope};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use ees_store::http::{Admission, Api, Problem, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Handle;
+
+/// How long an operation is waited for.
+const OPERATION_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Adds the projections to a store's API:
 ///
@@ -42,7 +49,14 @@ pub fn install(mut api: Api, handle: Handle) -> Api {
     metrics::register(api.registry(), &handle);
     api.with_health(Arc::new(health::Projections(handle.clone())))
         .with_routes(Scope::Read, watching_routes().with_state(handle.clone()))
-        .with_routes(Scope::Admin, operating_routes().with_state(handle))
+        .with_routes(Scope::Admin, operating_routes().with_state(handle).route_layer(from_fn(operation)))
+}
+
+/// Gives an operation the time that a worker may need before it gets to it: after a long step, say. An operation
+/// that was asked for is carried out, also when nobody waits for its answer.
+async fn operation(admission: Admission, request: Request, next: Next) -> Result<Response, Problem> {
+    admission.waits(OPERATION_MAX)?;
+    Ok(next.run(request).await)
 }
 
 fn watching_routes() -> OpenApiRouter<Handle> {

@@ -145,9 +145,11 @@ impl BaseServer<'_> {
             ))
         };
         let changeset = Changeset {
-            // Not without white space, as an ees server's are.
-            events: Events::parse(events.get()).map_err(unreadable)?,
-            metadata: Json::parse(metadata.get()).map_err(unreadable)?,
+            // Not without white space, as an ees server's are; nor always a list.
+            events: Json::from_valid(events.get(), usize::MAX)
+                .map(|json| Events::adopted(json, counted(events.get())))
+                .map_err(unreadable)?,
+            metadata: Json::from_valid(metadata.get(), usize::MAX).map_err(unreadable)?,
             timestamp: Timestamp::from_micros(i64::try_from(changeset_id.get()).unwrap_or(i64::MAX)),
             stream_type: None,
             first_event_id,
@@ -186,9 +188,37 @@ impl BaseServer<'_> {
         let path = format!("/streams/{}/changesets?from={from}&to={to}", encoded(stream_id.as_str()));
         let answer = self.transport.send(Call::get(path)).await?;
         let page: Page<'_> = self.transport.parsed(serde_json::from_slice(&answer.body))?;
-        let count =
-            |it: &Unplaced<'_>| serde_json::from_str::<Vec<IgnoredAny>>(it.events.get()).map(|it| it.len());
-        let counts = page.changesets.iter().map(count).collect::<serde_json::Result<Vec<_>>>();
-        Ok(self.transport.parsed(counts)?.into_iter().sum::<usize>() as u64)
+        Ok(page.changesets.iter().map(|it| counted(it.events.get())).sum())
+    }
+}
+
+/// The number of events, as a server of the base contract counts them: the elements of a list, the members of an
+/// object, the characters of a text.
+fn counted(events: &str) -> u64 {
+    let count = match events.as_bytes().first() {
+        Some(b'[') => serde_json::from_str::<Vec<IgnoredAny>>(events).map(|list| list.len()),
+        Some(b'{') => serde_json::from_str::<HashMap<String, IgnoredAny>>(events).map(|object| object.len()),
+        Some(b'"') => serde_json::from_str::<String>(events).map(|text| text.chars().count()),
+        _ => Ok(0),
+    };
+    count.unwrap_or(0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_counted_as_the_other_system_counts_them() {
+        for (events, count) in [
+            ("[]", 0),
+            ("[1, [2]]", 2),
+            ("{}", 0),
+            (r#"{"a": 1, "b": [2, 3]}"#, 2),
+            (r#""tüx""#, 3),
+            ("7", 0),
+        ] {
+            assert_eq!(counted(events), count, "{events}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 
 use super::commit_health::CommitHealth;
+use super::endpoints::health::LastProbe;
 use super::health_check::HealthCheck;
 use super::limits::Limits;
 use super::metrics::Metrics;
@@ -24,4 +25,5 @@ pub(super) struct Inner {
     pub(super) registry: Registry,
     pub(super) metrics: Metrics,
     pub(super) commits: Arc<CommitHealth>,
+    pub(super) probe: LastProbe,
 }

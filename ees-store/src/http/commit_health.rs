@@ -13,6 +13,10 @@ const FAILURES: u32 = 3;
 /// How long failures are remembered when no commit comes after them: longer than a commit may take.
 const MEMORY: Duration = Duration::from_secs(30);
 
+/// The codes of what the store itself refuses.
+const ANSWERS: [&str; 3] =
+    ["OPTIMISTIC_CONCURRENCY_EXCEPTION", "IDEMPOTENCY_KEY_REUSED", "STREAM_TYPE_MISMATCH"];
+
 #[derive(Default)]
 pub(super) struct CommitHealth(Mutex<State>);
 
@@ -26,10 +30,10 @@ impl CommitHealth {
     /// Notes how a commit ended.
     pub(super) fn note(&self, status: StatusCode, code: &'static str) {
         let mut state = self.state();
-        if !status.is_server_error() {
+        // A request that is refused before it gets to the store, or for want of room, says nothing about it.
+        if status.is_success() || ANSWERS.contains(&code) {
             *state = State::default();
-        // Too many requests at once say nothing about the store.
-        } else if code != "OVERLOADED" {
+        } else if status.is_server_error() && code != "OVERLOADED" {
             state.failures = state.failures.saturating_add(1);
             state.last = Some((Instant::now(), code));
         }
@@ -44,5 +48,25 @@ impl CommitHealth {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_does_not_come_from_the_store_hides_no_failures() {
+        let health = CommitHealth::default();
+        let down = StatusCode::SERVICE_UNAVAILABLE;
+        for _ in 0..FAILURES {
+            health.note(down, "UNAVAILABLE");
+            health.note(StatusCode::BAD_REQUEST, "INVALID_BODY");
+            health.note(StatusCode::UNAUTHORIZED, "UNAUTHORIZED");
+            health.note(down, "OVERLOADED");
+        }
+        assert_eq!(health.failing(), Some("UNAVAILABLE"));
+        health.note(StatusCode::CONFLICT, "OPTIMISTIC_CONCURRENCY_EXCEPTION");
+        assert_eq!(health.failing(), None, "the store has answered");
     }
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -142,21 +143,41 @@ impl Drop for Busy {
     }
 }
 
-/// The body of an answer: the request is under way until it is written.
+/// The body of an answer: the request is under way until all of it is written.
 pub(super) struct Answering<B> {
-    pub(super) body: B,
-    pub(super) _busy: Busy,
+    body: B,
+    busy: Arc<Busy>,
 }
 
-impl<B: Body + Unpin> Body for Answering<B> {
-    type Data = B::Data;
+impl<B> Answering<B> {
+    pub(super) fn new(body: B, busy: Busy) -> Self {
+        Self { body, busy: Arc::new(busy) }
+    }
+}
+
+/// A part of an answer. The connection drops it when it is written, and the body before that.
+struct Part {
+    bytes: Bytes,
+    _busy: Arc<Busy>,
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let part = |bytes| Bytes::from_owner(Part { bytes, _busy: self.busy.clone() });
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(part))))
     }
 
     fn is_end_stream(&self) -> bool {

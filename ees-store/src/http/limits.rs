@@ -19,7 +19,7 @@ pub struct Limits {
     /// The maximum time for an answer, without the time that the body takes to arrive and the request waits for
     /// something; then the answer is 503. Default: 20 seconds.
     pub answer_time: Duration,
-    /// The maximum number of concurrent commits, and of other requests, each counted for itself: reads never keep
+    /// The maximum number of concurrent commits, and of other requests, counted separately: reads never keep
     /// commits out. Requests that wait are not counted here. Default: 1,024.
     pub requests: usize,
     /// The maximum number of concurrent requests that wait for something (`wait=SECONDS`). Default: 256.

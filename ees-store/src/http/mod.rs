@@ -88,8 +88,8 @@ impl Api {
         let metrics = Metrics::register(&mut registry);
         let limits = Limits::for_changesets_of(store.limit_bytes());
         let commits = Arc::default();
-        let inner =
-            Inner { store, log, statistics: None, health: Vec::new(), limits, registry, metrics, commits };
+        let (statistics, health, probe) = (None, Vec::new(), Default::default());
+        let inner = Inner { store, log, statistics, health, limits, registry, metrics, commits, probe };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true };
         Self { inner, callers, extensions: Vec::new() }
     }
@@ -119,7 +119,7 @@ impl Api {
         self
     }
 
-    /// Answers under every name, also without keys: for a server whose callers are known otherwise.
+    /// Answers under every name, also without keys: for a server that authenticates its callers in another way.
     #[must_use]
     pub fn for_any_host(mut self) -> Self {
         self.callers.hosts = Hosts::Any;

@@ -213,5 +213,5 @@ async fn answer(
     if !read.load(Ordering::Relaxed) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Answering { body, _busy: busy }))
+    Ok(response.map(|body| Answering::new(body, busy)))
 }

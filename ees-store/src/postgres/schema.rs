@@ -1,6 +1,7 @@
 //! What the database holds, by version.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::PgConnection;
@@ -14,6 +15,9 @@ use crate::{Error, LogId, Result};
 const VERSIONS: &str = "ees_store.migrations";
 /// `eesstore` in ASCII: a process that migrates holds this lock.
 const MIGRATION_LOCK: i64 = 0x6565_7373_746f_7265;
+/// How often a locked table is tried: for a minute.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// One step a version; a step that was released never changes.
 fn migrator() -> Migrator {
@@ -51,26 +55,51 @@ pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
         }
         _ => {}
     }
+    for _ in 0..TRIES {
+        if migrate(connection, &migrator).await? {
+            return Ok(());
+        }
+        tracing::warn!("somebody reads the log's tables, so they can't be changed now; trying again");
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(Error::Unavailable(
+        "PostgreSQL: the log's tables are in use, so they can't be brought to this version".into(),
+    ))
+}
+
+/// Brings the tables to this version, in one transaction. Returns `false` if they are locked.
+async fn migrate(connection: &mut PgConnection, migrator: &Migrator) -> Result<bool> {
     let mut tx = connection.begin().await.map_err(failed)?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(MIGRATION_LOCK)
-        .execute(&mut *tx)
-        .await
-        .map_err(failed)?;
+    // Everybody else queues behind a change of the tables that waits, also the servers that run.
+    sqlx::raw_sql("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await.map_err(failed)?;
+    let turn = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK);
+    match turn.execute(&mut *tx).await {
+        Ok(_) => {}
+        Err(error) if is_locked(&error) => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    }
     // A session remembers that there was no such schema until it locks a table; another process may have made
     // it.
     sqlx::query("SELECT count(*) FROM pg_catalog.pg_namespace").execute(&mut *tx).await.map_err(failed)?;
     match migrator.run_direct(None, &mut *tx, false).await {
-        Ok(()) => tx.commit().await.map_err(failed),
+        Ok(()) => tx.commit().await.map_err(failed).map(|()| true),
         Err(MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => {
             drop(tx);
             Err(Error::NewerVersion { path: database(connection).await })
+        }
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if is_locked(&error) => {
+            Ok(false)
         }
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(failed(error)),
         Err(other) => {
             Err(Error::Storage { detail: "preparing the database".to_owned(), source: Box::new(other) })
         }
     }
+}
+
+/// Whether a lock was not had in time.
+fn is_locked(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
 /// The newest step taken, if any was.

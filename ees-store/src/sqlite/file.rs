@@ -116,9 +116,15 @@ impl OpenFiles {
     /// Fails when somebody has taken a file away: what is written now would be lost with it.
     pub(super) fn check(&self) -> Result<(), String> {
         for (number, (path, known)) in self.files.iter().enumerate() {
+            // Read before the size: the log may grow in between, and others look at the same time.
+            let bytes = if number == 0 { self.log_bytes.load(Ordering::Acquire) } else { 0 };
             let what = match fs::metadata(path) {
                 Ok(found) if FileId::of(&found) != *known => "was replaced".to_owned(),
-                Ok(found) if number == 0 && found.len() < self.grown(found.len()) => "was cut off".to_owned(),
+                Ok(found) if found.len() < bytes => "was cut off".to_owned(),
+                Ok(found) if number == 0 => {
+                    self.log_bytes.fetch_max(found.len(), Ordering::AcqRel);
+                    continue;
+                }
                 Ok(_) => continue,
                 Err(error) if error.kind() == ErrorKind::NotFound => "was removed or renamed".to_owned(),
                 Err(error) => format!("can't be looked at ({error})"),
@@ -130,10 +136,5 @@ impl OpenFiles {
             ));
         }
         Ok(())
-    }
-
-    /// The largest size so far.
-    fn grown(&self, bytes: u64) -> u64 {
-        self.log_bytes.fetch_max(bytes, Ordering::Relaxed).max(bytes)
     }
 }

@@ -38,7 +38,7 @@ impl Keys {
             "SELECT checkpoint, changeset_id, events = ?2 AND metadata = ?3
              FROM idempotency_keys JOIN changesets USING (checkpoint) WHERE key_digest = ?1",
         )?;
-        let wanted = params![digest, commit.events.as_stored(), commit.metadata.as_str()];
+        let wanted = params![digest, commit.events.as_stored(), commit.metadata_as_stored()];
         find.query_row(wanted, |row| {
             let same: bool = row.get(2)?;
             if !same {

@@ -17,10 +17,13 @@ use super::super::typed;
 /// How long the store may take to tell its head before it counts as away, and all checks together.
 pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
 
+/// What the last look at the store has told, and when it ended. Locked by who is looking.
+pub(in super::super) type LastProbe = tokio::sync::Mutex<Option<(Instant, Readiness)>>;
+
 /// Whether the server may be given requests.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
-enum Readiness {
+pub(in super::super) enum Readiness {
     /// All is well.
     Ready,
     /// The store serves; something beside it does not.
@@ -73,6 +76,21 @@ pub(super) async fn live() -> Response {
     ),
 )]
 pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
+    let asked = Instant::now();
+    let mut last = app.probe.lock().await;
+    // Anybody may probe, as often as they like: those who ask meanwhile share one look.
+    if let Some((ended, readiness)) = &*last
+        && *ended >= asked
+    {
+        return readiness.clone();
+    }
+    let readiness = look(&app).await;
+    *last = Some((Instant::now(), readiness.clone()));
+    readiness
+}
+
+/// What a look at the store and at the checks tells.
+async fn look(app: &App) -> Readiness {
     let deadline = Instant::now() + STORE_TIME;
     if let Some(code) = app.commits.failing() {
         return Readiness::Unavailable { reason: format!("commits fail, one after another ({code})") };
