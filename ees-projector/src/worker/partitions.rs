@@ -192,7 +192,7 @@ impl<D: Database> Runner<D> {
         }
         let mut events = EventTally::default();
         for status in &self.partitions.statuses {
-            events.add(status.snapshot().events);
+            events.add(&status.snapshot().events);
         }
         let partitions = rows.iter().enumerate().map(|(index, row)| PartitionStatus {
             partition: u32::try_from(index).unwrap_or(u32::MAX),
