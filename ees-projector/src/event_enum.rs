@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn reason<E: DeserializeOwned>(filter: &Filter) -> Option<String> {
-        objection_to::<E>(filter).map(|Objection::Likely(reason)| Objection::Certain(reason) | reason)
+        objection_to::<E>(filter).map(|(Objection::Likely(reason) | Objection::Certain(reason))| reason)
     }
 
     #[test]
