@@ -129,6 +129,7 @@ macro_rules! database_laws {
             partitions {
                 partitions_are_offered_as_the_database_says
                 each_event_is_applied_once_with_any_number_of_partitions
+                a_rebuild_leaves_out_again_what_was_skipped_in_a_partition
             }
         }
     };
