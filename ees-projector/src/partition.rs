@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_stays_in_its_slot_for_ever() {
+    fn a_stream_stays_in_its_bucket_for_ever() {
         let buckets: Vec<_> = (0..4).map(|number| Partition::of(&stream(number), BUCKETS).index).collect();
         assert_eq!(buckets, KNOWN, "stored partitions depend on these buckets");
     }
