@@ -125,6 +125,7 @@ macro_rules! database_laws {
             side_by_side {
                 side_by_side_is_offered_as_the_database_says
                 a_read_model_is_swapped_and_back_or_that_is_refused
+                a_skip_reaches_the_standby_and_outlives_the_swap
             }
             partitions {
                 partitions_are_offered_as_the_database_says
