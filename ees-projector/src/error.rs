@@ -56,7 +56,7 @@ fn explained(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     explained
 }
 
-/// Returns `true` if a database says that its user has not the right to do this.
+/// Returns `true` if a database says that its user lacks permission to do this.
 pub(crate) fn is_missing_right(error: &(dyn std::error::Error + 'static)) -> bool {
     #[cfg(feature = "postgres")]
     let is_missing = crate::postgres::is_missing_right(error);

@@ -82,9 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_stays_in_its_slot_for_ever() {
+    fn a_stream_stays_in_its_bucket_for_ever() {
         let buckets: Vec<_> = (0..4).map(|number| Partition::of(&stream(number), BUCKETS).index).collect();
-        assert_eq!(buckets, KNOWN, "stored partitions depend on these slots");
+        assert_eq!(buckets, KNOWN, "stored partitions depend on these buckets");
     }
 
     const KNOWN: [u32; 4] = [16, 71, 245, 172];

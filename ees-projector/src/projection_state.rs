@@ -48,7 +48,8 @@ pub struct Skipped {
     pub timestamp: Timestamp,
 }
 
-/// The most skips that a row keeps. When there are more, the oldest is tried again in the next rebuild.
+/// The most skips that a row keeps, in the order of the skips. When there are more, the oldest is tried again in
+/// the next rebuild.
 const SKIPS_MAX: usize = 100;
 
 impl ProjectionState {
@@ -72,10 +73,16 @@ impl ProjectionState {
     pub(crate) fn skip(&mut self, changeset: &ChangesetRef) {
         let ChangesetRef { checkpoint, timestamp, .. } = *changeset;
         self.skips.retain(|known| known.checkpoint != checkpoint);
-        if self.skips.len() >= SKIPS_MAX {
-            self.skips.remove(0);
-        }
-        self.skips.push(Skipped { checkpoint, timestamp });
+        self.add_skips([Skipped { checkpoint, timestamp }]);
+    }
+
+    /// Adds the skips of other rows. Those that are new are the latest, in the order of their changesets.
+    pub(crate) fn add_skips(&mut self, skips: impl IntoIterator<Item = Skipped>) {
+        let mut new: Vec<_> = skips.into_iter().filter(|skipped| !self.skips.contains(skipped)).collect();
+        new.sort_unstable_by_key(|skipped| (skipped.timestamp, skipped.checkpoint));
+        new.dedup();
+        self.skips.extend(new);
+        self.skips.drain(..self.skips.len().saturating_sub(SKIPS_MAX));
     }
 
     /// Returns `true` if the changeset is skipped.
@@ -278,4 +285,25 @@ pub struct AuditEntry {
     pub checkpoint: Checkpoint,
     /// Details as text, such as the changeset that was skipped or the new checkpoint.
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skipped(checkpoint: u64, micros: i64) -> Skipped {
+        Skipped { checkpoint: Checkpoint::new(checkpoint), timestamp: Timestamp::from_micros(micros) }
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_skips_is_dropped() {
+        let mut state = ProjectionState::new(1);
+        // Skipped late: it failed again after an operator went back.
+        let first = [skipped(900, 900), skipped(3, 3)];
+        state.skips = first.to_vec();
+        let of_partitions = (1_000..1_000 + SKIPS_MAX as u64 - 1).map(|n| skipped(n, n as i64));
+        state.add_skips(of_partitions.clone().chain(of_partitions).chain(first));
+        assert_eq!(state.skips.len(), SKIPS_MAX);
+        assert_eq!(state.skips[0], skipped(3, 3), "the lower one is the later skip");
+    }
 }

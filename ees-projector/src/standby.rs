@@ -20,6 +20,9 @@ pub struct Standby {
     /// depend on it (a view, a function), and the standby does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,
+    /// Whether it leaves out what operators skipped in the live read model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_skips: bool,
 }
 
 /// The role of a standby.
@@ -50,7 +53,7 @@ pub struct SideBySide {
 
 impl From<SideBySide> for Standby {
     fn from(wanted: SideBySide) -> Self {
-        let SideBySide { verify, no_swap, force, .. } = wanted;
+        let SideBySide { verify, no_swap, force, keep_skips } = wanted;
         Self {
             role: StandbyRole::Building,
             swap: !no_swap,
@@ -58,6 +61,7 @@ impl From<SideBySide> for Standby {
             force,
             note: None,
             left_behind: Vec::new(),
+            keeps_skips: keep_skips == Some(true),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
+use super::poll_backoff;
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::verification::Verification;
 use crate::projection_state::{AuditEntry, ParkedStream};
@@ -18,8 +19,8 @@ use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::side_by_side::estimate::Estimate;
 use crate::worker::worker_status::WorkerStatus;
 
-/// How often an operation looks whether the partitions are those that it asked for.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The first delay between looks whether the partitions are those that an operation asked for.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
 /// How long an operation waits until a worker shows what the operation did.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -176,9 +177,10 @@ impl Handle {
         let projection = self.running(name)?;
         let wanted = if count > 1 { count as usize } else { 0 };
         let shown = async {
+            let mut pauses = poll_backoff::pauses(LOOK_AFTER);
             while projection.status.snapshot().partitions.len() != wanted {
                 ask(&projection.operations, Action::Look, "").await?;
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
             }
             Ok(())
         };

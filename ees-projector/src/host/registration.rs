@@ -4,6 +4,7 @@ use std::sync::{Arc, Once};
 
 use serde::Deserialize;
 
+use crate::event_enum::Objection;
 use crate::partition::BUCKETS;
 use crate::policy::OnFailure;
 use crate::projection::{Order, is_projection_name};
@@ -36,7 +37,7 @@ pub enum RegisterError {
         "\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream"
     )]
     Partitions(String),
-    /// The event type does not tell events apart by their `type`.
+    /// The event type does not tell events apart by their `type`, so no event can be recognized.
     #[error("the events of \"{projection}\" can't be told apart: {reason}")]
     Untagged {
         /// The name of the projection or the reactor.
@@ -66,8 +67,14 @@ pub(super) fn checked<Tx: Send>(
         return Err(RegisterError::Partitions(name));
     }
     warn_of_odd_numbers();
-    if let Some(reason) = processor.objection() {
-        return Err(RegisterError::Untagged { projection: name, reason });
+    match processor.objection() {
+        Some(Objection::Certain(reason)) => {
+            return Err(RegisterError::Untagged { projection: name, reason });
+        }
+        Some(Objection::Likely(reason)) => {
+            tracing::warn!(projection = name, "the events may not be told apart: {reason}");
+        }
+        None => {}
     }
     Ok(Arc::new(processor))
 }

@@ -17,7 +17,7 @@ impl From<OperateError> for Problem {
             OperateError::NotAuthorized(_) => Self::new(
                 StatusCode::FORBIDDEN,
                 "NOT_AUTHORIZED",
-                "The projection has not the right to do that in its read-model database.",
+                "The projection lacks permission to do that in its read-model database.",
             )
             .hiding(message),
             // The driver's message is for the log only.

@@ -22,7 +22,7 @@ const AUDIT_ENTRIES: usize = 100;
 /// The most audit entries in one answer.
 const AUDIT_ENTRIES_MAX: usize = 1_000;
 /// The most audit entries to leave out before a page.
-const AUDIT_SKIP_MAX: usize = 100_000;
+const AUDIT_SKIP_MAX: usize = 1_000;
 /// The most effects in one answer.
 const EFFECTS_MAX: usize = 1_000;
 
@@ -171,14 +171,16 @@ pub(super) struct AuditPage {
     /// The most entries to return, up to 1,000. Default: 100.
     #[param(minimum = 1)]
     limit: Option<usize>,
-    /// The number of entries to leave out, from the newest on: the `next` of the page before. Default: 0.
+    /// The number of entries to leave out, from the newest on, up to 1,000: the `next` of the page before. Default:
+    /// 0.
+    #[param(maximum = 1000)]
     skip: Option<usize>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Audit {
     audit: Vec<AuditEntry>,
-    /// What to `skip` for the next page; absent on the last one.
+    /// What to `skip` for the next page; absent on the last one, and where it would be over 1,000.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<usize>,
@@ -207,7 +209,7 @@ pub(super) async fn audit(
     let end = skip + limit.min(AUDIT_ENTRIES_MAX);
     // One more tells whether there is a next page.
     let mut audit = handle.audit(&name, end + 1).await?;
-    let next = (audit.len() > end).then_some(end);
+    let next = (audit.len() > end && end <= AUDIT_SKIP_MAX).then_some(end);
     audit.truncate(end);
     audit.drain(..skip.min(audit.len()));
     Ok(Json(Audit { audit, next }))

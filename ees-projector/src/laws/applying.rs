@@ -10,7 +10,8 @@ use super::Subject;
 use super::support::{ChangingLog, Journal, fresh, note, settings, start};
 use crate::database::FoldRows;
 use crate::{
-    BoxError, Drained, EventCounts, OnDemand, Projection, Projector, Recorded, RegisterError, Settings, State,
+    BoxError, Drained, EventCounts, OnDemand, Projection, Projector, Recorded, RegisterError, Settings,
+    State, Subscription,
 };
 
 fn small_batches() -> Settings {
@@ -107,18 +108,22 @@ pub async fn events_are_counted_by_what_became_of_them<S: Subject>() {
     bench.status_when(|status| status.events == counted(3, 2, 1)).await;
 }
 
-/// An event enum that is not tagged with `type` is refused when the projection is registered.
+/// An event enum that is not tagged with `type` is refused when the projection is registered, if no event that
+/// passes the filter can fit.
 pub async fn an_event_enum_that_is_not_tagged_is_refused_at_once<S: Subject>() {
     #[derive(Deserialize)]
     #[expect(dead_code, reason = "never read")]
     enum ByName {
         Noted { text: String },
     }
-    struct Untagged;
+    struct Untagged(Subscription);
     impl<Tx: FoldRows> Projection<Tx> for Untagged {
         type Event = ByName;
         fn name(&self) -> &str {
             "journal"
+        }
+        fn subscription(&self) -> Subscription {
+            self.0.clone()
         }
         async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
             Ok(())
@@ -131,9 +136,13 @@ pub async fn an_event_enum_that_is_not_tagged_is_refused_at_once<S: Subject>() {
         }
     }
     let mut projector = Projector::new(ChangingLog::new());
-    let refusal = projector.projection(Untagged, fresh::<S>().await.database(), settings()).unwrap_err();
+    let notes = Untagged(Subscription::to(Filter::event_types(["noted"])));
+    let refusal = projector.projection(notes, fresh::<S>().await.database(), settings()).unwrap_err();
     assert!(matches!(&refusal, RegisterError::Untagged { .. }), "{refusal}");
     assert!(refusal.to_string().contains("#[serde(tag = \"type\")]"), "{refusal}");
+    // A log may have `{"Noted": {"text": ".."}}`.
+    let all = Untagged(Subscription::default());
+    projector.projection(all, fresh::<S>().await.database(), settings()).unwrap();
 }
 
 /// What a filter leaves out is not even read, and the position moves past it.

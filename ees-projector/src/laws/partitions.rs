@@ -1,5 +1,7 @@
 //! Streams that are dealt out to several workers, where the database can do that.
 
+use ees_store::Checkpoint;
+
 use super::Subject;
 use super::support::{ChangingLog, Journal, fresh, note, settings, start};
 use crate::database::Database;
@@ -40,4 +42,26 @@ pub async fn each_event_is_applied_once_with_any_number_of_partitions<S: Subject
     assert_eq!((counts.len(), counts.values().all(|count| *count == 1)), (144, true), "{counts:?}");
     let of_first: Vec<String> = (0..144).step_by(12).map(|n| n.to_string()).collect();
     assert_eq!(bench.texts("s0").await.unwrap(), of_first.join(" "));
+}
+
+/// A rebuild leaves out again what was skipped while the projection was split into partitions.
+pub async fn a_rebuild_leaves_out_again_what_was_skipped_in_a_partition<S: Subject>() {
+    if !S::CAPABILITIES.partitions {
+        return;
+    }
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+    journal.faults.fail("bad");
+    let bench = start(&log, &subject, &journal, Settings { partitions: 4, ..settings() });
+    for stream in ["a", "bad", "b"] {
+        log.append(stream, &note("x")).await;
+    }
+    bench.paused().await;
+    bench.handle().skip("journal", Checkpoint::new(1), "it is broken").await.unwrap();
+    bench.status_when(|status| status.skipped == [1] && status.checkpoint.get() == 3).await;
+    bench.handle().rebuild("journal", "again").await.unwrap();
+    let status = bench.status_when(|status| status.checkpoint.get() == 3).await;
+    assert_eq!((status.skipped, status.pause), (vec![1], None));
+    assert_eq!(bench.texts("bad").await, None);
+    let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
+    assert!(audit.detail.contains("leaves out again what was skipped at checkpoint 1"), "{}", audit.detail);
 }

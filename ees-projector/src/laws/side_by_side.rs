@@ -3,7 +3,7 @@
 use super::Subject;
 use super::support::{ChangingLog, Journal, fresh, note, settings, start};
 use crate::database::Database;
-use crate::{OperateError, SideBySide, StandbyRole, State};
+use crate::{OperateError, SideBySide, StandbyRole, State, Status};
 
 /// What the database says of itself is so.
 pub async fn side_by_side_is_offered_as_the_database_says<S: Subject>() {
@@ -42,4 +42,32 @@ pub async fn a_read_model_is_swapped_and_back_or_that_is_refused<S: Subject>() {
         assert!(status.standby.is_none());
         assert_eq!(subject.table("journal").await, before);
     }
+}
+
+/// What is skipped in the live read model while a standby follows is left out by the standby, and known after the
+/// swap.
+pub async fn a_skip_reaches_the_standby_and_outlives_the_swap<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+    log.append("a", &note("x")).await;
+    let bench = start(&log, &subject, &journal, settings());
+    bench.caught_up().await;
+    let wanted = SideBySide { no_swap: true, ..SideBySide::default() };
+    bench.handle().rebuild_side_by_side("journal", wanted, "to see").await.unwrap();
+    let is_in = |status: &Status, state| status.standby.as_ref().is_some_and(|it| it.state == state);
+    bench.status_when(|status| is_in(status, State::Following)).await;
+    journal.faults.fail("bad");
+    log.append("bad", &note("x")).await;
+    let at = bench.paused().await.checkpoint;
+    bench.status_when(|status| is_in(status, State::Paused)).await;
+    bench.handle().skip("journal", at, "it is broken").await.unwrap();
+    journal.faults.mend();
+    bench.handle().resume("journal__standby", "the live one has skipped it").await.unwrap();
+    bench.status_when(|status| is_in(status, State::Following)).await;
+    bench.handle().swap("journal", false, "done").await.unwrap();
+    let status = bench.status_when(|status| status.checkpoint.get() == 2).await;
+    assert_eq!((status.skipped, status.pause), (vec![1], None));
+    assert_eq!(bench.texts("bad").await, None);
 }

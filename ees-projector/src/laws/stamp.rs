@@ -125,10 +125,12 @@ macro_rules! database_laws {
             side_by_side {
                 side_by_side_is_offered_as_the_database_says
                 a_read_model_is_swapped_and_back_or_that_is_refused
+                a_skip_reaches_the_standby_and_outlives_the_swap
             }
             partitions {
                 partitions_are_offered_as_the_database_says
                 each_event_is_applied_once_with_any_number_of_partitions
+                a_rebuild_leaves_out_again_what_was_skipped_in_a_partition
             }
         }
     };

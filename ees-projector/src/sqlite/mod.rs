@@ -62,6 +62,12 @@ pub struct OpenError {
     source: Option<BoxError>,
 }
 
+impl OpenError {
+    fn is_damage(&self) -> bool {
+        self.source.as_deref().is_some_and(|source| damage::is_damage(source))
+    }
+}
+
 impl Database {
     /// Opens the file. Creates it if it does not exist.
     ///
@@ -75,7 +81,7 @@ impl Database {
     }
 
     /// Opens the file like [`open`](Self::open). If it is damaged, or not a SQLite file, renames it to
-    /// `NAME.damaged-SECONDS`, warns in the log, and creates a new one: the projections in it are then rebuilt.
+    /// `NAME.damaged-SECONDS` (or `-2`, `-3`), warns in the log, and creates a new one: the projections in it are then rebuilt.
     ///
     /// Only for files with nothing but read models. The ledger of a reactor can't be made again.
     ///
@@ -85,21 +91,34 @@ impl Database {
     pub fn open_or_set_aside(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let writer = match schema::open(&path) {
-            Err(error) if error.source.as_deref().is_some_and(|source| damage::is_damage(source)) => {
-                let aside = damage::set_aside(&path).map_err(|failed| OpenError {
-                    detail: format!("it is damaged ({}), and can't be renamed: {failed}", error.detail),
-                    ..error
-                })?;
+            Err(error) if error.is_damage() => Self::replace(&path, error)?,
+            opened => opened?,
+        };
+        Ok(Self::of(path, writer))
+    }
+
+    /// Sets the damaged file aside and creates a new one, unless another process has done so meanwhile.
+    fn replace(path: &Path, found: OpenError) -> Result<Connection, OpenError> {
+        let failed = |error: OpenError, failed: std::io::Error| OpenError {
+            detail: format!("it is damaged ({}), and can't be renamed: {failed}", error.detail),
+            ..error
+        };
+        let _lock = match damage::lock(path) {
+            Ok(lock) => lock,
+            Err(error) => return Err(failed(found, error)),
+        };
+        match schema::open(path) {
+            Err(error) if error.is_damage() => {
+                let aside = damage::set_aside(path).map_err(|e| failed(error, e))?;
                 tracing::warn!(
                     file = %path.display(),
                     set_aside = %aside.display(),
                     "the read-model file is damaged: it was set aside, and its projections are rebuilt"
                 );
-                schema::open(&path)?
+                schema::open(path)
             }
-            opened => opened?,
-        };
-        Ok(Self::of(path, writer))
+            opened => opened,
+        }
     }
 
     fn of(path: PathBuf, writer: Connection) -> Self {

@@ -10,6 +10,7 @@ use ees_store::{
 use serde_json::Value;
 
 use crate::database::Database;
+use crate::event_enum::Objection;
 use crate::fold::Folded;
 use crate::worker::core::Core;
 use crate::worker::outcome::Stepped;
@@ -170,7 +171,7 @@ impl Given {
         P: Projection<D::Tx>,
     {
         let processor: Arc<dyn Processor<D::Tx>> = Arc::new(ProjectionAdapter::new(projection));
-        if let Some(reason) = processor.objection() {
+        if let Some(Objection::Certain(reason)) = processor.objection() {
             fail(&format!("the events can't be told apart: {reason}"));
         }
         let core = Arc::new(Core::new(processor.clone(), database, log, Settings::default()));

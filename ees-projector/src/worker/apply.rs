@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ees_store::{StreamId, Timestamp};
+use ees_store::{Checkpoint, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -49,6 +49,12 @@ impl<D: Database> Runner<D> {
             }
         };
         let tally = batch.tally.clone();
+        let is_first = batch.from == Checkpoint::START;
+        let wants_types = is_first || self.status.snapshot().events.wants_types();
+        let passed_over: Vec<_> = match wants_types && !tally.has_recognized() {
+            true => batch.passed_over().map(str::to_owned).collect(),
+            false => Vec::new(),
+        };
         let process = async {
             let (changesets, began) = (batch.changesets.len(), Instant::now());
             let processed = match self.core.processor.kind() {
@@ -62,29 +68,34 @@ impl<D: Database> Runner<D> {
         if let Err(error) = processed {
             // The batch is read again, and counted when it is applied; the first unreadable event is why it is not.
             let stops_here = tally.counts.unreadable > 0 && self.trouble.is_none();
-            self.count(EventTally::of_unreadable(u64::from(stops_here)));
+            self.count(&EventTally::of_unreadable(u64::from(stops_here)), &[]);
             // A commit whose answer was lost may have succeeded: only the database knows the position.
             self.state.forget();
             return Err(error);
         }
-        self.count(*tally);
+        if is_first {
+            self.status.update(|status| status.events.begin());
+        }
+        self.count(&tally, &passed_over);
         self.ahead = ahead.filter(|ahead| ahead.next > next);
         self.record_success(if caught_up { State::Following } else { State::CatchingUp });
         Ok(Stepped::Moved)
     }
 
-    /// Counts the events of a batch. Warns once if there were many, and none was the projection's.
-    fn count(&self, batch: EventTally) {
+    /// Counts the events of a batch. Warns once if there were many since the start of the log, and none was the
+    /// projection's.
+    fn count(&self, batch: &EventTally, passed_over: &[String]) {
         let mut warning = None;
         self.status.update(|status| {
             status.events.add(batch);
+            passed_over.iter().for_each(|event| status.events.note_type(event));
             // A partition may have no stream with events of the projection.
             if self.core.partition().is_none() && status.events.should_warn() {
                 warning = Some(status.events.explain(self.core.processor.event_types()));
             }
         });
         if let Some(warning) = warning {
-            tracing::warn!(projection = self.core.name(), "no event was recognized so far: {warning}");
+            tracing::warn!(projection = self.core.name(), "no event was recognized: {warning}");
         }
     }
 
@@ -269,7 +280,7 @@ impl<D: Database> Core<D> {
 mod tests {
     use std::sync::Arc;
 
-    use ees_store::{Checkpoint, Commit, EventStore, Events, Expectation};
+    use ees_store::{Commit, EventStore, Events, Expectation};
 
     use super::*;
     use crate::error::BoxError;

@@ -13,6 +13,9 @@ use crate::projection_state::ChangesetRef;
 use crate::subscription::Subscription;
 use crate::worker::event_tally::EventTally;
 
+/// The most events passed over whose types are looked at.
+const PASSED_OVER_MAX: usize = 20;
+
 /// Changesets and their decoded events. Only the processor that decoded them knows the events' type.
 pub(crate) struct Batch {
     pub(crate) changesets: Vec<LogEntry>,
@@ -22,7 +25,9 @@ pub(crate) struct Batch {
     /// Events that can't be read, by the index of their changeset in the batch.
     pub(crate) unreadable: BTreeMap<usize, UnreadableEvent>,
     /// What was made of the events.
-    pub(crate) tally: Box<EventTally>,
+    pub(crate) tally: EventTally,
+    /// The first events that were passed over: their changeset, as an index, and their number in it.
+    passed_over: Vec<(usize, usize)>,
     /// The changeset before `next`, even if the filter leaves it out.
     pub(crate) last: Option<ChangesetRef>,
     /// The checkpoint that the batch was read from. Only a projection at this checkpoint may apply it.
@@ -48,7 +53,7 @@ impl Batch {
         let mut decoded = Vec::<E>::with_capacity(page.changesets.len());
         let mut unreadable = BTreeMap::new();
         let passed = page.next.get().saturating_sub(from.get());
-        let mut tally = EventTally::default();
+        let (mut tally, mut passed_over) = (EventTally::default(), Vec::new());
         tally.left_out = passed.saturating_sub(page.changesets.len() as u64);
         for (changeset, entry) in page.changesets.iter().enumerate() {
             if subscription.whole_changesets {
@@ -73,13 +78,18 @@ impl Batch {
                     continue;
                 }
             };
-            for (event_id, text) in numbered {
+            for (number, (event_id, text)) in numbered.enumerate() {
                 match guarded(text, subscription) {
                     Ok(Some(event)) => {
                         events.push(EventRef { changeset, event_id });
                         decoded.push(event);
                     }
-                    Ok(None) => tally.pass_over(text),
+                    Ok(None) => {
+                        tally.counts.passed_over += 1;
+                        if passed_over.len() < PASSED_OVER_MAX {
+                            passed_over.push((changeset, number));
+                        }
+                    }
                     Err(reason) => {
                         tally.counts.unreadable += 1;
                         unreadable.entry(changeset).or_insert(UnreadableEvent { event_id, reason });
@@ -91,7 +101,8 @@ impl Batch {
         Self {
             changesets: page.changesets,
             events,
-            tally: tally.into(),
+            tally,
+            passed_over,
             decoded: Box::new(decoded),
             unreadable,
             last: None,
@@ -99,6 +110,13 @@ impl Batch {
             next: page.next,
             head: page.head,
         }
+    }
+
+    /// Returns the text of the first events that were passed over.
+    pub(crate) fn passed_over(&self) -> impl Iterator<Item = &str> {
+        self.passed_over.iter().filter_map(|(changeset, number)| {
+            self.changesets[*changeset].numbered_events().ok()?.nth(*number).map(|(_, text)| text)
+        })
     }
 
     /// Returns some of the events, as the type that they were decoded as.

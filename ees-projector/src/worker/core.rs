@@ -168,7 +168,8 @@ impl<D: Database> Core<D> {
             let mut tx = core.begin().await?;
             let found = tx.lock(core.id()).await.map_err(StepError::from)?;
             let found = found.filter(|found| found.position.epoch == epoch && found.version == version);
-            let found = found.ok_or(StepError::Fenced)?;
+            let mut found = found.ok_or(StepError::Fenced)?;
+            core.know_skips(&mut tx, &mut found).await?;
             let to = match to(&found) {
                 Ok(to) => to,
                 Err(refused) => return Ok(Err(refused)),

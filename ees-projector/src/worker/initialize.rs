@@ -135,7 +135,8 @@ impl<D: Database> Core<D> {
         // Lock the row: the old version may be running, and would be faster than a caller that reads and then
         // compares.
         let held = tx.lock(self.id()).await?;
-        let held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
+        let mut held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
+        self.know_skips(&mut tx, &mut held).await?;
         let state = held.wiped(self.processor.version(), head, false);
         self.announce_forgotten_skips(&held);
         if !tx.replace(self.id(), held.position, &state).await? {

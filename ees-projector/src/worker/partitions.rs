@@ -46,6 +46,19 @@ impl<D: Database> Core<D> {
         Ok(())
     }
 
+    /// Adds to the projection's row what was skipped in its partitions since it was split.
+    pub(crate) async fn know_skips(
+        &self,
+        tx: &mut D::Tx,
+        state: &mut ProjectionState,
+    ) -> Result<(), StepError> {
+        if self.is_left_to_partitions(state) {
+            let rows = tx.partitions(self.id(), true).await?;
+            state.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
+        }
+        Ok(())
+    }
+
     /// Changes the number of partitions. If there are partitions already, this happens once all of them are
     /// at the barrier.
     pub(super) async fn split(&self, count: u32, audit: AuditEntry) -> Result<(), StepError> {
@@ -92,9 +105,7 @@ impl<D: Database> Core<D> {
             state.log_id = rows[0].state.log_id;
             state.last = rows[0].state.last.clone();
             state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
-            state.skips.extend(rows.iter().flat_map(|row| &row.state.skips).copied());
-            state.skips.sort_unstable_by_key(|skipped| skipped.checkpoint);
-            state.skips.dedup();
+            state.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
             state.split = next_count.filter(|count| *count > 1).map(Split::into);
         });
         self.create_partitions(&mut tx, &to).await?;
@@ -162,6 +173,7 @@ impl<D: Database> Runner<D> {
             shown.position.next = last.position.next;
             shown.rebuild_until = last.rebuild_until;
         }
+        shown.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
         shown.pause = rows.iter().find_map(|row| row.state.pause.clone());
         let paused = shown.pause.is_some();
         self.show(&shown);
@@ -192,7 +204,7 @@ impl<D: Database> Runner<D> {
         }
         let mut events = EventTally::default();
         for status in &self.partitions.statuses {
-            events.add(status.snapshot().events);
+            events.add(&status.snapshot().events);
         }
         let partitions = rows.iter().enumerate().map(|(index, row)| PartitionStatus {
             partition: u32::try_from(index).unwrap_or(u32::MAX),

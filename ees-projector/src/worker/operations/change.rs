@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 
 use crate::database::{AuditRows, Database, ParkedRows, Transaction};
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream, Pause, ProjectionState};
+use crate::read_model_id::Slot;
 use crate::status::State;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -82,16 +83,33 @@ impl<D: Database> Core<D> {
             StateChange::Nothing => {}
             StateChange::Wipe => self.wipe(tx).await?,
             StateChange::Partitions(pause) => tx.pause_partitions(self.id(), pause.as_ref()).await?,
-            StateChange::Skip(changeset) => self.processor.skipped(tx, self.id(), &changeset).await?,
+            StateChange::Skip(changeset) => {
+                self.processor.skipped(tx, self.id(), &changeset).await?;
+                self.skip_in_standby(tx, &changeset).await?;
+            }
             StateChange::Unpark(changeset) => {
                 if !tx.unpark(self.id(), &changeset.stream_id, changeset.checkpoint).await? {
                     return Err(StepError::Fenced);
                 }
                 self.processor.skipped(tx, self.id(), &changeset).await?;
+                self.skip_in_standby(tx, &changeset).await?;
             }
             StateChange::Due(streams) => self.make_due(tx, &streams).await?,
         }
         Ok(())
+    }
+
+    /// Lets the standby leave out what is skipped in the live read model, if it keeps skips.
+    async fn skip_in_standby(&self, tx: &mut D::Tx, changeset: &ChangesetRef) -> Result<(), StepError> {
+        if !D::SIDE_BY_SIDE || self.slot() != Slot::Live || self.partition().is_some() {
+            return Ok(());
+        }
+        let standby = self.id().with_slot(Slot::Standby);
+        let found = tx.lock(&standby).await?;
+        let keeps = |row: &ProjectionState| row.standby.as_ref().is_some_and(|plan| plan.keeps_skips);
+        let Some(row) = found.filter(keeps) else { return Ok(()) };
+        let moved = row.moved(|row| row.skip(changeset));
+        if tx.replace(&standby, row.position, &moved).await? { Ok(()) } else { Err(StepError::Fenced) }
     }
 
     /// Makes streams due now, and restarts the time after which they are given up.

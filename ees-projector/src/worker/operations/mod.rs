@@ -92,7 +92,7 @@ impl<D: Database> Runner<D> {
             ));
         }
         // Read again: another worker may have moved it.
-        let state = match self.reload().await {
+        let mut state = match self.reload().await {
             Ok(state) => state,
             // A rebuild may be the way out of whatever prevents the start.
             Err(StepError::Setup(_)) if matches!(action, Action::Rebuild { .. }) => self.stored().await?,
@@ -121,6 +121,10 @@ impl<D: Database> Runner<D> {
             && action.concerns_one_position()
         {
             return self.operate_partitions(split, action, reason).await;
+        }
+        if matches!(action, Action::Rebuild { .. }) && state.split.is_some() {
+            let mut tx = self.core.begin().await?;
+            self.core.know_skips(&mut tx, &mut state).await?;
         }
         let audit = |detail: String| AuditEntry {
             at: Timestamp::now(),

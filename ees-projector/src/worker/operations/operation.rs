@@ -208,7 +208,7 @@ pub enum OperateError {
     /// stay applied.
     #[error("other workers keep moving the projection; try again")]
     Overtaken,
-    /// The user of the read-model database has not the right to do it. Nothing was changed.
+    /// The user of the read-model database lacks permission to do it. Nothing was changed.
     #[error("the read-model database does not allow it: {0}")]
     NotAuthorized(String),
     /// It can't be done now. The message says why. Look at the status, then try again: if the database did

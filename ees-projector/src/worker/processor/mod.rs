@@ -16,6 +16,7 @@ use futures::future::BoxFuture;
 
 pub(crate) use self::retry_policy::{RetryPolicy, RetryScope};
 use crate::error::BoxError;
+use crate::event_enum::Objection;
 use crate::policy::Parking;
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
@@ -40,8 +41,8 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     /// Returns the event types that it knows; `None` if it takes every event.
     fn event_types(&self) -> Option<&'static [&'static str]>;
 
-    /// Returns why its event type can't be used, if that is so.
-    fn objection(&self) -> Option<String>;
+    /// Returns why its event type does not tell events apart, if that is so.
+    fn objection(&self) -> Option<Objection>;
 
     /// Decodes a page of the log as its events.
     fn decode(&self, from: Checkpoint, page: LogPage) -> Batch;

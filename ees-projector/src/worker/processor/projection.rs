@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use super::{Processor, RetryPolicy, RetryScope};
 use crate::error::BoxError;
-use crate::event_enum::objection_to;
+use crate::event_enum::{Objection, objection_to};
 use crate::policy::{Parking, in_future};
 use crate::projection::{Order, Projection};
 use crate::reactor::Ledger;
@@ -62,8 +62,8 @@ impl<Tx: Send + 'static, P: Projection<Tx>> Processor<Tx> for ProjectionAdapter<
         types_of::<P::Event>()
     }
 
-    fn objection(&self) -> Option<String> {
-        objection_to::<P::Event>(!self.subscription.filter.event_types.is_empty())
+    fn objection(&self) -> Option<Objection> {
+        objection_to::<P::Event>(&self.subscription.filter)
     }
 
     fn decode(&self, from: Checkpoint, page: LogPage) -> Batch {

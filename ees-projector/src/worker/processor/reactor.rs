@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use super::{Processor, RetryPolicy, RetryScope};
 use crate::database::Transaction;
 use crate::error::{BoxError, panicked};
-use crate::event_enum::objection_to;
+use crate::event_enum::{Objection, objection_to};
 use crate::policy::{Parking, in_past};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
@@ -96,8 +96,8 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         types_of::<R::Event>()
     }
 
-    fn objection(&self) -> Option<String> {
-        objection_to::<R::Event>(!self.subscription.filter.event_types.is_empty())
+    fn objection(&self) -> Option<Objection> {
+        objection_to::<R::Event>(&self.subscription.filter)
     }
 
     fn decode(&self, from: Checkpoint, page: LogPage) -> Batch {

@@ -31,10 +31,16 @@ impl<D: Database> Runner<D> {
         };
         let following = Standby {
             role: StandbyRole::Following,
+            keeps_skips: theirs.version == ours.version,
             ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
         };
+        let mut swapped = with_epoch(&ours, None);
+        if ours.standby.as_ref().is_some_and(|standby| standby.keeps_skips) {
+            // Also those that were made since the standby was begun.
+            swapped.add_skips(theirs.skips.iter().copied());
+        }
         let is_replaced = tx.replace(&own, ours.position, &with_epoch(&theirs, Some(following))).await?
-            && tx.replace(&live, theirs.position, &with_epoch(&ours, None)).await?;
+            && tx.replace(&live, theirs.position, &swapped).await?;
         if !is_replaced {
             return Err(StepError::Fenced);
         }
