@@ -257,7 +257,7 @@ impl Tx {
     }
 
     /// Sets the search path to a schema, and then `public`, until the transaction ends.
-    async fn search(&mut self, schema: &str) -> Result<(), BoxError> {
+    pub(super) async fn search(&mut self, schema: &str) -> Result<(), BoxError> {
         let set = sqlx::query("SELECT set_config('search_path', $1, true)");
         set.bind(format!("{}, public", quoted(schema))).execute(self.inner()).await?;
         Ok(())
