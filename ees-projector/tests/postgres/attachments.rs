@@ -3,6 +3,8 @@
 use ees_projector::postgres::Database;
 use ees_projector::{OnFailure, Parking, Projector, Settings, SideBySide, StandbyRole, Status};
 
+use sqlx::Connection;
+
 use crate::support::{Balances, Bank};
 
 fn follows(status: &Status) -> bool {
@@ -299,6 +301,13 @@ async fn what_administrators_attach_stays_with_the_live_read_model() {
         .await;
         check(when).await;
     }
+    // Such as a backup: it prevents whatever needs the table for itself.
+    let mut reader = sqlx::PgConnection::connect(bank.url()).await.unwrap();
+    let read = "BEGIN; SELECT FROM balances.balances; SELECT FROM balances__standby.balances";
+    sqlx::raw_sql(read).execute(&mut reader).await.unwrap();
+    running.handle().rollback("balances", false, "with an open reader").await.unwrap();
+    check("rolled back with an open reader").await;
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
     bank.run("DROP POLICY own ON balances.balances; CREATE POLICY own ON balances.balances FOR SELECT USING (false)").await;
     running.handle().rollback("balances", false, "back").await.unwrap();
     let closed = "SELECT count(*) FROM pg_policies WHERE schemaname = 'balances' AND qual = 'false'";
