@@ -217,6 +217,26 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Err(NO_STANDBY.into()) }
     }
 
+    /// Returns the tables, views, functions and types in a read model that the projection did not make.
+    /// [`discard`](Self::discard) is refused while there are any. Default: none.
+    fn objects_of_others(
+        &mut self,
+        model: &ReadModelId,
+    ) -> impl Future<Output = Result<Vec<String>, BoxError>> + Send {
+        let _ = model;
+        async { Ok(Vec::new()) }
+    }
+
+    /// Records that the projection made everything in a read model but `others`. Default: does nothing.
+    fn claim_objects(
+        &mut self,
+        model: &ReadModelId,
+        others: &[String],
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (model, others);
+        async { Ok(()) }
+    }
+
     /// Returns what administrators attached to the tables of a read model. Default: nothing.
     fn attachments(
         &mut self,

@@ -77,7 +77,8 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
         false
     }
 
-    /// Creates its tables.
+    /// Creates its tables. What is made elsewhere counts as the user's own, and keeps the read model from being
+    /// discarded.
     fn create_tables(&self, tx: &mut Tx) -> impl Future<Output = Result<(), BoxError>> + Send;
 
     /// Drops all tables that [`create_tables`](Self::create_tables) creates.

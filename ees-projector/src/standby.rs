@@ -16,7 +16,7 @@ pub struct Standby {
     pub force: bool,
     /// Why it was not swapped, if it should have been.
     pub note: Option<String>,
-    /// What a swap leaves behind: what others added to the live read model (an index, a trigger) or made to
+    /// What a swap leaves behind, or has left here: what others added to the live read model (an index, a trigger) or made to
     /// depend on it (a view, a function), and the standby does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,

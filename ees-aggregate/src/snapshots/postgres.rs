@@ -35,6 +35,8 @@ const BEGIN: &str =
 /// statements.
 const BEGIN_POOLED: &str = "BEGIN; DEALLOCATE ALL; SET LOCAL lock_timeout = '1s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 const CONNECTIONS_MAX: u32 = 4;
+/// How long the check of a connection that is given back may take.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// `eesaggre` in ASCII: a process that creates the table holds this lock.
 const SETUP_LOCK: i64 = 0x6565_7361_6767_7265;
 
@@ -71,7 +73,8 @@ impl Snapshots {
             .after_release(|connection, _| {
                 Box::pin(async move {
                     let is_alone = sqlx::raw_sql("SELECT transaction_timestamp() = statement_timestamp()");
-                    is_alone.fetch_one(connection).await?.try_get(0)
+                    let answer = tokio::time::timeout(ANSWER_MAX, is_alone.fetch_one(connection)).await;
+                    Ok(answer.is_ok_and(|row| row.and_then(|row| row.try_get(0)).unwrap_or(false)))
                 })
             })
             .connect_with(options)

@@ -2,6 +2,8 @@
 //! their place: rights, comments, policies, statistics targets, storage parameters, replica identities and
 //! memberships in publications.
 
+use std::collections::HashSet;
+
 use sqlx::{AssertSqlSafe, Row};
 
 use super::Tx;
@@ -48,23 +50,30 @@ const ATTACHMENTS: &str = "
             CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
             || CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
     FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace, aclexplode(d.defaclacl) a
-    WHERE n.nspname = $1 AND d.defaclobjtype IN ('r', 'S') AND pg_has_role(d.defaclrole, 'MEMBER')
+    WHERE n.nspname = $1 AND d.defaclobjtype IN ('r', 'S') AND pg_has_role(d.defaclrole, 'USAGE')
     UNION ALL
-    SELECT 20, format('%s OR obj_description(to_regnamespace(%L), ''pg_namespace'') IS NULL', $3::text, $2),
+    SELECT 20, format('(%1$s OR obj_description(to_regnamespace(%2$L), ''pg_namespace'') IS NULL)
+            AND obj_description(to_regnamespace(%2$L), ''pg_namespace'') IS DISTINCT FROM %3$L',
+            $3::text, $2, obj_description(n.oid, 'pg_namespace')),
         format('COMMENT ON SCHEMA %s IS %L', $2, obj_description(n.oid, 'pg_namespace'))
     FROM pg_namespace n WHERE n.nspname = $1 AND obj_description(n.oid, 'pg_namespace') IS NOT NULL
     UNION ALL
-    SELECT 21, format('%s IS NOT NULL AND (%s OR obj_description(%1$s, ''pg_class'') IS NULL)', found, $3::text),
+    SELECT 21, format('%1$s IS NOT NULL AND (%2$s OR obj_description(%1$s, ''pg_class'') IS NULL)
+            AND obj_description(%1$s, ''pg_class'') IS DISTINCT FROM %3$L', found, $3::text, obj_description(oid, 'pg_class')),
         format('COMMENT ON %s %s IS %L', kind, target, obj_description(oid, 'pg_class'))
     FROM relation WHERE obj_description(oid, 'pg_class') IS NOT NULL
     UNION ALL
-    SELECT 22, format('%s(%s OR col_description(attrelid, attnum) IS NULL))', held, $3::text),
+    SELECT 22, format('%s(%s OR col_description(attrelid, attnum) IS NULL)
+            AND col_description(attrelid, attnum) IS DISTINCT FROM %L)', held, $3::text, col_description(attrelid, attnum)),
         format('COMMENT ON COLUMN %s.%I IS %L', target, attname, col_description(attrelid, attnum))
     FROM attribute WHERE col_description(attrelid, attnum) IS NOT NULL
     UNION ALL
-    SELECT 30, format('%s IS NOT NULL', found), format('ALTER TABLE %s %s ROW LEVEL SECURITY', target, change)
-    FROM relation, LATERAL (VALUES ('ENABLE', relrowsecurity), ('FORCE', relforcerowsecurity),
-        ('DISABLE', $3 AND NOT relrowsecurity), ('NO FORCE', $3 AND NOT relforcerowsecurity)) changes (change, wanted)
+    SELECT 30, format('(SELECT %s FROM pg_class WHERE oid = %s)', differs, found),
+        format('ALTER TABLE %s %s ROW LEVEL SECURITY', target, change)
+    FROM relation, LATERAL (VALUES ('ENABLE', 'NOT relrowsecurity', relrowsecurity),
+        ('FORCE', 'NOT relforcerowsecurity', relforcerowsecurity),
+        ('DISABLE', 'relrowsecurity', $3 AND NOT relrowsecurity),
+        ('NO FORCE', 'relforcerowsecurity', $3 AND NOT relforcerowsecurity)) changes (change, differs, wanted)
     WHERE relkind IN ('r', 'p') AND wanted
     UNION ALL
     SELECT 31, format('%s IS NOT NULL AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = %1$s AND polname = %L)',
@@ -79,26 +88,31 @@ const ATTACHMENTS: &str = "
             || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', '')
     FROM relation r JOIN pg_policy p ON p.polrelid = r.oid
     UNION ALL
-    SELECT 40, format('%s(%s OR coalesce(attstattarget, -1) < 0))', held, $3::text),
+    SELECT 40, format('%s(%s OR coalesce(attstattarget, -1) < 0) AND attstattarget IS DISTINCT FROM %s)',
+            held, $3::text, attstattarget),
         format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', target, attname, attstattarget)
     FROM attribute WHERE attstattarget >= 0
     UNION ALL
-    SELECT 41, format('%s(%s OR attoptions IS NULL))', held, $3::text),
+    SELECT 41, format('%s(%s OR attoptions IS NULL) AND attoptions IS DISTINCT FROM %L)', held, $3::text, attoptions),
         format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', target, attname, array_to_string(attoptions, ', '))
     FROM attribute WHERE attoptions IS NOT NULL
     UNION ALL
-    SELECT 42, format('%s IS NOT NULL AND (%s OR NOT EXISTS (SELECT FROM pg_class c, unnest(c.reloptions) has
-            WHERE c.oid = %1$s AND starts_with(has, %L) AND has <> %L))', found, $3::text, split_part(given, '=', 1) || '=', $4),
+    SELECT 42, format('EXISTS (SELECT FROM pg_class c WHERE c.oid = %s AND %L <> ALL (coalesce(c.reloptions, ''{}''))
+            AND (%s OR NOT EXISTS (SELECT FROM unnest(c.reloptions) has WHERE starts_with(has, %L) AND has <> %L)))',
+            found, given, $3::text, split_part(given, '=', 1) || '=', $4),
         format('ALTER %s %s SET (%I = %L)', kind, target, split_part(given, '=', 1), substr(given, strpos(given, '=') + 1))
     FROM relation, unnest(reloptions) given WHERE relkind IN ('r', 'p', 'm', 'i', 'I') AND given <> $4
     UNION ALL
-    SELECT 43, format('%s IS NOT NULL', r.found), format('ALTER TABLE %s SET (toast.%I = %L)', r.target,
+    SELECT 43, format('EXISTS (SELECT FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid
+            WHERE c.oid = %s AND %L <> ALL (coalesce(t.reloptions, ''{}'')))', r.found, given),
+        format('ALTER TABLE %s SET (toast.%I = %L)', r.target,
             split_part(given, '=', 1), substr(given, strpos(given, '=') + 1))
     FROM relation r JOIN pg_class t ON t.oid = r.reltoastrelid, unnest(t.reloptions) given
     UNION ALL
-    SELECT 44, format('EXISTS (SELECT FROM pg_class WHERE oid = %s AND (%s OR relreplident = ''d''))', r.found, $3::text)
-            || CASE WHEN i.oid IS NULL THEN ''
-                ELSE format(' AND to_regclass(%L) IS NOT NULL', format('%s.%I', $2, i.relname)) END,
+    SELECT 44, format('EXISTS (SELECT FROM pg_class c WHERE c.oid = %s AND (%s OR relreplident = ''d'')
+            AND ', r.found, $3::text) || CASE WHEN i.oid IS NULL THEN format('relreplident <> %L)', r.relreplident)
+                ELSE format('NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = c.oid AND x.indisreplident
+                    AND x.indexrelid = to_regclass(%1$L))) AND to_regclass(%1$L) IS NOT NULL', format('%s.%I', $2, i.relname)) END,
         format('ALTER TABLE %s REPLICA IDENTITY ', r.target) || CASE r.relreplident WHEN 'f' THEN 'FULL'
             WHEN 'n' THEN 'NOTHING' ELSE format('USING INDEX %I', i.relname) END
     FROM relation r
@@ -167,6 +181,9 @@ const OBJECTS: &str = "
         AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
     ORDER BY 1";
 
+/// A table, the name of its policy, and the definition.
+type Policy = (String, Option<String>, String);
+
 impl Tx {
     /// What is attached to one schema and its tables, as statements that attach it to another.
     pub(super) async fn attachments_of(
@@ -193,7 +210,8 @@ impl Tx {
         self.search(schema).await?;
         for Attachment { condition, statement } in attachments {
             let ask = AssertSqlSafe(format!("SELECT coalesce({condition}, false)"));
-            if sqlx::query_scalar(ask).fetch_one(self.inner()).await? {
+            // Each is asked once: no statement to keep.
+            if sqlx::query_scalar(ask).persistent(false).fetch_one(self.inner()).await? {
                 let attach = sqlx::raw_sql(AssertSqlSafe(statement.clone())).execute(self.inner());
                 attach.await.map_err(|error| failed(statement, error))?;
             }
@@ -222,7 +240,8 @@ impl Tx {
         Ok(objects)
     }
 
-    /// Takes the rights and policies in `standby` away from everything that `live` has too.
+    /// Takes the rights in `standby` away from everything that `live` has too, and the policies that `live` does
+    /// not have in the same form: to drop one waits for all readers of its table.
     pub(super) async fn detach_what_both_have(&mut self, live: &str, standby: &str) -> Result<(), BoxError> {
         let detach: Vec<String> = sqlx::query_scalar(
             "WITH common AS (
@@ -241,10 +260,7 @@ impl Tx {
              FROM common c,
                 LATERAL (SELECT grantee FROM aclexplode(c.relacl) UNION
                     SELECT x.grantee FROM pg_attribute t, aclexplode(t.attacl) x WHERE t.attrelid = c.oid) a
-             WHERE a.grantee <> c.relowner
-             UNION
-             SELECT format('DROP POLICY %I ON %I.%I', p.polname, $2, c.relname)
-             FROM common c JOIN pg_policy p ON p.polrelid = c.oid",
+             WHERE a.grantee <> c.relowner",
         )
         .bind(live)
         .bind(standby)
@@ -253,11 +269,35 @@ impl Tx {
         for detach in detach {
             sqlx::raw_sql(AssertSqlSafe(detach)).execute(self.inner()).await?;
         }
+        let wanted = self.policies(live).await?;
+        let tables: HashSet<&String> = wanted.iter().map(|(table, ..)| table).collect();
+        for policy in self.policies(standby).await? {
+            let (table, Some(name), _) = &policy else { continue };
+            if tables.contains(table) && !wanted.contains(&policy) {
+                let table = format!("{}.{}", quoted(standby), quoted(table));
+                let drop = format!("DROP POLICY {} ON {table}", quoted(name));
+                sqlx::raw_sql(AssertSqlSafe(drop)).execute(self.inner()).await?;
+            }
+        }
         Ok(())
     }
 
+    /// The tables in a schema with the name and the definition of each policy, or with `None` if they have none.
+    async fn policies(&mut self, schema: &str) -> Result<HashSet<Policy>, BoxError> {
+        // Expressions name the other tables of the read model without a schema.
+        self.search(schema).await?;
+        let policies = sqlx::query_as(
+            "SELECT c.relname::text, p.polname::text, format('%s %s %s %L %L', p.polpermissive, p.polcmd, p.polroles,
+                pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+             FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid
+             WHERE c.relnamespace = to_regnamespace(quote_ident($1)) AND c.relkind IN ('r', 'p')",
+        );
+        let policies: Vec<Policy> = policies.bind(schema).fetch_all(self.inner()).await?;
+        Ok(policies.into_iter().collect())
+    }
+
     /// Sets the search path to a schema, and then `public`, until the transaction ends.
-    async fn search(&mut self, schema: &str) -> Result<(), BoxError> {
+    pub(super) async fn search(&mut self, schema: &str) -> Result<(), BoxError> {
         let set = sqlx::query("SELECT set_config('search_path', $1, true)");
         set.bind(format!("{}, public", quoted(schema))).execute(self.inner()).await?;
         Ok(())

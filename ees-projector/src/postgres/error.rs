@@ -31,10 +31,17 @@ const DEPENDED_ON: &str = "2BP01";
 const STATEMENT_NAMES: [&str; 2] = ["42P05", "26000"];
 /// SQLSTATE of a right that the user does not have.
 const NO_RIGHT: &str = "42501";
+/// SQLSTATE of a lock that was not given in time.
+const LOCKED: &str = "55P03";
 
 /// Returns `true` if the error, or one of its causes, says that the user has not the right to do this.
 pub fn is_missing_right(error: &(dyn Error + 'static)) -> bool {
     of_server(error).is_some_and(|answer| answer.code() == NO_RIGHT)
+}
+
+/// Whether the error, or one of its causes, says that a lock was not given in time.
+pub(super) fn is_locked(error: &(dyn Error + 'static)) -> bool {
+    of_server(error).is_some_and(|answer| answer.code() == LOCKED)
 }
 
 /// The text of an error of the server, without the line of PostgreSQL's own source, and with what the message

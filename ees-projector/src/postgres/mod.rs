@@ -127,8 +127,8 @@ impl Database {
     /// `persistent(false)`.
     ///
     /// # Errors
-    /// Returns a [`ConnectError`] when the server can't be reached within 30 s, or when a newer version of
-    /// ees has used the database.
+    /// Returns a [`ConnectError`] when the server can't be reached within 30 s, when other transactions keep the
+    /// framework's tables from being migrated for as long, or when a newer version of ees has used the database.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
         Self::connect_with(url, Options::default()).await
     }

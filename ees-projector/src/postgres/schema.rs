@@ -1,14 +1,20 @@
 //! The framework's tables in a read-model database, in the schema `ees`, and their migrations.
 
+use std::time::{Duration, Instant};
+
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{Connection, PgConnection, SqlSafeStr};
 
-use super::ConnectError;
+use super::error::is_locked;
+use super::{ConnectError, TURN_MAX};
 
 /// The table of the migrations that were applied.
 const VERSIONS: &str = "ees.migrations";
 /// `eesproje` in ASCII. A migration holds this advisory lock.
 const MIGRATION_LOCK: i64 = 0x6565_7370_726f_6a65;
+
+/// How long a migration that was not given a lock leaves the tables to others.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// One migration for each version. A released migration never changes.
 fn migrator() -> Migrator {
@@ -19,6 +25,7 @@ fn migrator() -> Migrator {
         step(1, "projections", include_str!("0001_projections.sql")),
         step(2, "effects", include_str!("0002_effects.sql")),
         step(3, "skips", include_str!("0003_skips.sql")),
+        step(4, "objects", include_str!("0004_objects.sql")),
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees");
@@ -28,8 +35,23 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Migrates the database to this version, in one transaction that excludes other migrations.
+/// Migrates the database to this version. While somebody else has a lock that this needs, tries again: a
+/// migration that waits for its lock makes everybody who needs the table later wait too.
 pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) -> Result<(), ConnectError> {
+    let deadline = Instant::now() + TURN_MAX;
+    loop {
+        match migrate(connection, begin).await {
+            Err(error) if is_locked(&error) && Instant::now() < deadline => {
+                tracing::info!("the tables of ees are in use; their migration is tried again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Migrates in one transaction that excludes other migrations.
+async fn migrate(connection: &mut PgConnection, begin: &'static str) -> Result<(), ConnectError> {
     let migrator = migrator();
     let newest = migrator.iter().map(|step| step.version).max();
     let mut tx = connection.begin_with(begin).await?;
@@ -38,6 +60,7 @@ pub(super) async fn prepare(connection: &mut PgConnection, begin: &'static str) 
         there if there > newest => return Err(newer()),
         _ => {}
     }
+    sqlx::query("SET LOCAL lock_timeout = '1s'").execute(&mut *tx).await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(MIGRATION_LOCK).execute(&mut *tx).await?;
     // The session caches that the schema did not exist until it locks a table. The previous holder of the
     // lock may have created it.

@@ -40,11 +40,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Locks the tables of a schema against new objects that would lean on them.
+    /// Locks the tables of a schema against new objects that would lean on them. Those of roles whose rights
+    /// this one does not have can't be locked; [`not_made_by_projection`](Self::not_made_by_projection)
+    /// names them.
     pub(super) async fn lock_tables(&mut self, schema: &str) -> Result<(), BoxError> {
         let tables: Option<String> = sqlx::query_scalar(
             "SELECT string_agg(format('%I.%I', $1, c.relname), ', ' ORDER BY c.oid) FROM pg_class c
-             WHERE c.relnamespace = to_regnamespace(quote_ident($1)) AND c.relkind IN ('r', 'p')",
+             WHERE c.relnamespace = to_regnamespace(quote_ident($1)) AND c.relkind IN ('r', 'p')
+                AND pg_has_role(c.relowner, 'USAGE')",
         )
         .bind(schema)
         .fetch_one(self.inner())
@@ -54,6 +57,44 @@ impl Tx {
             sqlx::raw_sql(AssertSqlSafe(lock)).execute(self.inner()).await?;
         }
         Ok(())
+    }
+
+    /// The tables, views, sequences, functions and types in a schema that are not among `own`, and those of
+    /// roles whose rights this one does not have. Partitions and sequences that belong to a table in the
+    /// schema, and members of extensions, don't count. Without `own` it is not known what the projection made.
+    pub(super) async fn not_made_by_projection(
+        &mut self,
+        schema: &str,
+        own: Option<&[String]>,
+    ) -> Result<Vec<String>, BoxError> {
+        // The arguments of functions are named without the schema, which a swap renames.
+        self.search(schema).await?;
+        let others = sqlx::query_scalar(
+            "WITH object AS (
+                SELECT 'pg_class'::regclass AS class, c.oid, c.relowner AS owner, c.relnamespace AS schema,
+                    format('%s %I', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view'
+                        WHEN 'S' THEN 'sequence' WHEN 'f' THEN 'foreign table' WHEN 'c' THEN 'type' ELSE 'table' END,
+                        c.relname) AS name
+                FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
+                    AND NOT (c.relispartition AND EXISTS (SELECT FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
+                        WHERE i.inhrelid = c.oid AND p.relnamespace = c.relnamespace))
+                    AND NOT (c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                        AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
+                UNION ALL
+                SELECT 'pg_proc'::regclass, p.oid, p.proowner, p.pronamespace,
+                    format('function %I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) FROM pg_proc p
+                WHERE p.pronamespace = to_regnamespace(quote_ident($1))
+                UNION ALL
+                SELECT 'pg_type'::regclass, t.oid, t.typowner, t.typnamespace, format('type %I', t.typname)
+                FROM pg_type t WHERE t.typtype IN ('d', 'e', 'r') OR (t.typtype = 'b' AND t.typelem = 0)
+             )
+             SELECT name FROM object o
+             WHERE schema = to_regnamespace(quote_ident($1))
+                AND (name <> ALL ($2) OR NOT pg_has_role(owner, 'USAGE'))
+                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'e')
+             ORDER BY 1",
+        );
+        Ok(others.bind(schema).bind(own).fetch_all(self.inner()).await?)
     }
 
     /// Everything that would be dropped together with the schema, but is not in it: views, functions, columns

@@ -81,28 +81,35 @@ impl Transaction for Tx {
     ) -> Result<(), BoxError> {
         self.swap_schemas(live.name(), standby.name(), back).await?;
         // A worker that had the lease of one read model may not be able to run the other.
-        sqlx::query("UPDATE ees.projections SET owner = NULL, leased_until = NULL WHERE name IN ($1, $2)")
-            .bind(live.name())
-            .bind(standby.name())
-            .execute(self.inner())
-            .await?;
+        sqlx::query(
+            "UPDATE ees.projections p SET owner = NULL, leased_until = NULL, objects = o.objects
+             FROM ees.projections o WHERE (p.name, o.name) IN (($1, $2), ($2, $1))",
+        )
+        .bind(live.name())
+        .bind(standby.name())
+        .execute(self.inner())
+        .await?;
         self.swap_parked(live.name(), standby.name()).await
     }
 
     /// Deletes the row first, as every step writes it first, so that the two wait for each other. Without a
     /// row, a schema of that name belongs to somebody else and stays.
     async fn discard(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
-        let row = sqlx::query("DELETE FROM ees.projections WHERE name = $1").bind(model.name());
-        if row.execute(self.inner()).await?.rows_affected() == 0 {
+        let row = sqlx::query_scalar("DELETE FROM ees.projections WHERE name = $1 RETURNING objects");
+        let Some(own): Option<Option<Vec<String>>> =
+            row.bind(model.name()).fetch_optional(self.inner()).await?
+        else {
             return Ok(());
-        }
+        };
         self.lock_tables(model.name()).await?;
-        let dependents = self.dependents(model.name()).await?;
-        if !dependents.is_empty() {
-            let (dependents, schema) = (dependents.join(", "), model.name());
+        let mut others = self.dependents(model.name()).await?;
+        others.extend(self.not_made_by_projection(model.name(), own.as_deref()).await?);
+        if !others.is_empty() {
+            let (others, schema) = (others.join(", "), model.name());
             return Err(format!(
-                "other objects depend on the read model in the schema \"{schema}\" and would be dropped with it: \
-                 {dependents}. Drop these first, or create them again so that they use the live read model"
+                "objects that the projection did not make are in the schema \"{schema}\" or depend on what is in it, \
+                 and would be dropped with it: {others}. Drop these first, move them to another schema, or create \
+                 them again so that they use the live read model"
             )
             .into());
         }
@@ -110,6 +117,22 @@ impl Transaction for Tx {
         sqlx::raw_sql(drop).execute(self.inner()).await?;
         self.remove_partitions(model).await?;
         self.clear_parked(model).await
+    }
+
+    async fn objects_of_others(&mut self, model: &ReadModelId) -> Result<Vec<String>, BoxError> {
+        let own = sqlx::query_scalar("SELECT objects FROM ees.projections WHERE name = $1");
+        let own: Option<Option<Vec<String>>> = own.bind(model.key()).fetch_optional(self.inner()).await?;
+        self.not_made_by_projection(model.name(), own.flatten().as_deref()).await
+    }
+
+    async fn claim_objects(&mut self, model: &ReadModelId, others: &[String]) -> Result<(), BoxError> {
+        let own = self.not_made_by_projection(model.name(), Some(others)).await?;
+        sqlx::query("UPDATE ees.projections SET objects = $2 WHERE name = $1")
+            .bind(model.key())
+            .bind(own)
+            .execute(self.inner())
+            .await?;
+        Ok(())
     }
 
     async fn attachments(&mut self, model: &ReadModelId) -> Result<Attachments, BoxError> {
@@ -136,7 +159,7 @@ impl Transaction for Tx {
     /// Also creates the schema.
     async fn insert(&mut self, model: &ReadModelId, state: &ProjectionState) -> Result<bool, BoxError> {
         let inserted = sqlx::query(
-            "INSERT INTO ees.projections (name, version, checkpoint, epoch) VALUES ($1, 0, 0, 0)
+            "INSERT INTO ees.projections (name, version, checkpoint, epoch, objects) VALUES ($1, 0, 0, 0, '{}')
              ON CONFLICT DO NOTHING",
         );
         if inserted.bind(model.key()).execute(self.inner()).await?.rows_affected() == 0 {

@@ -182,7 +182,9 @@ impl<D: Database> Core<D> {
     }
 
     pub(crate) async fn create_tables(&self, tx: &mut D::Tx) -> Result<(), StepError> {
-        self.processor.create_tables(tx).await.map_err(setup::<D>)
+        let others = tx.objects_of_others(self.id()).await?;
+        self.processor.create_tables(tx).await.map_err(setup::<D>)?;
+        Ok(tx.claim_objects(self.id(), &others).await?)
     }
 
     /// Returns `true` if the row belongs to this partition, and not to one with the same number in another

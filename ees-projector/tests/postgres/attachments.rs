@@ -1,6 +1,9 @@
 //! What others made of a read model, attached to it, or made to depend on it.
 
-use ees_projector::{OnFailure, Parking, Settings, SideBySide, StandbyRole, Status};
+use ees_projector::postgres::Database;
+use ees_projector::{OnFailure, Parking, Projector, Settings, SideBySide, StandbyRole, Status};
+
+use sqlx::Connection;
 
 use crate::support::{Balances, Bank};
 
@@ -115,6 +118,109 @@ async fn nothing_that_leans_on_a_read_model_is_dropped_with_it() {
     running.shut_down().await;
 }
 
+/// What a user makes in the read model's own schema, and how the refusal names it.
+const WITHIN: &[(&str, &str)] = &[
+    (
+        "CREATE TABLE balances.notes (id serial, note text); INSERT INTO balances.notes VALUES (1, 'n')",
+        "table notes",
+    ),
+    ("CREATE TABLE balances.years (year int) PARTITION BY LIST (year)", "table years"),
+    ("CREATE VIEW balances.names AS SELECT key FROM balances.balances", "view names"),
+    ("CREATE MATERIALIZED VIEW balances.kept AS SELECT key FROM balances.balances", "materialized view kept"),
+    (
+        "CREATE FUNCTION balances.key_of(balances.balances) RETURNS text LANGUAGE sql RETURN ($1).key",
+        "function key_of(balances)",
+    ),
+    ("CREATE TYPE balances.kind AS ENUM ('a')", "type kind"),
+    ("CREATE TYPE balances.pair AS (a int, b int)", "type pair"),
+    (
+        "CREATE ROLE {role}; CREATE TABLE balances.foreign_notes (note text); ALTER TABLE balances.foreign_notes OWNER TO {role}",
+        "table foreign_notes",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_in_the_schema_of_a_read_model_is_not_dropped_with_it() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    let role = format!("other_{}", uuid::Uuid::new_v4().simple());
+    for (make, _) in WITHIN {
+        bank.run(&make.replace("{role}", &role)).await;
+    }
+    // What a rebuild in place finds in the schema does not become the projection's own.
+    bank.run("DROP VIEW balances.names; DROP MATERIALIZED VIEW balances.kept; DROP FUNCTION balances.key_of")
+        .await;
+    running.handle().rebuild("balances", "").await.unwrap();
+    bank.caught_up(&running).await;
+    for (make, name) in WITHIN {
+        if ["view names", "materialized view kept", "function key_of(balances)"].contains(name) {
+            bank.run(make).await;
+        }
+    }
+    running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await.unwrap();
+    bank.status_when(&running, follows).await;
+    let discard = running.handle().discard_standby("balances", "").await;
+    let again = running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await;
+    for refused in [discard, again] {
+        let refused = refused.unwrap_err().to_string();
+        for (_, name) in WITHIN {
+            assert!(refused.contains(name), "{name} is not in: {refused}");
+        }
+        assert!(!refused.contains("table balances,") && !refused.contains("sequence"), "its own: {refused}");
+    }
+    assert_eq!(bank.number("SELECT count(*) FROM balances__standby.notes").await, 1);
+    bank.run(
+        "ALTER TABLE balances__standby.notes SET SCHEMA public; DROP TABLE balances__standby.years;
+         DROP VIEW balances__standby.names; DROP MATERIALIZED VIEW balances__standby.kept;
+         DROP FUNCTION balances__standby.key_of; DROP TYPE balances__standby.kind, balances__standby.pair;
+         DROP TABLE balances__standby.foreign_notes",
+    )
+    .await;
+    running.handle().discard_standby("balances", "").await.unwrap();
+    assert_eq!(bank.number("SELECT count(*) FROM public.notes").await, 1);
+    bank.run(&format!("DROP ROLE {role}")).await;
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_another_role_in_the_schema_is_named_and_not_a_missing_right() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let name = bank.url().rsplit('/').next().unwrap().to_owned();
+    let (owner, other) = (format!("{name}_projector"), format!("{name}_other"));
+    bank.run(&format!(
+        "CREATE ROLE {owner} LOGIN; CREATE ROLE {other}; GRANT CREATE ON DATABASE \"{name}\" TO {owner}"
+    ))
+    .await;
+    let separator = if bank.url().contains('?') { '&' } else { '?' };
+    let database = Database::connect(&format!("{}{separator}user={owner}", bank.url())).await.unwrap();
+    let mut projector = Projector::new(bank.log.clone());
+    projector.fold(Balances::default(), database, Settings::default()).unwrap();
+    let running = projector.start();
+    bank.caught_up(&running).await;
+    assert_eq!(
+        bank.number(&format!(
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'balances' AND tableowner = '{owner}'"
+        ))
+        .await,
+        1
+    );
+    bank.run(&format!(
+        "CREATE TABLE balances.notes (note text); ALTER TABLE balances.notes OWNER TO {other}"
+    ))
+    .await;
+    running.handle().rebuild_side_by_side("balances", SideBySide::default(), "").await.unwrap();
+    bank.status_when(&running, follows).await;
+    let refused = running.handle().discard_standby("balances", "").await.unwrap_err().to_string();
+    assert!(refused.contains("table notes") && !refused.contains("permission"), "{refused}");
+    bank.run("DROP TABLE balances__standby.notes").await;
+    running.handle().discard_standby("balances", "").await.unwrap();
+    running.shut_down().await;
+    bank.run(&format!("DROP OWNED BY {owner} CASCADE; DROP ROLE {owner}, {other}")).await;
+}
+
 /// What an administrator attaches, and a query that gives 1 where the live read model has it.
 const ATTACHED: &[(&str, &str)] = &[
     (
@@ -195,6 +301,13 @@ async fn what_administrators_attach_stays_with_the_live_read_model() {
         .await;
         check(when).await;
     }
+    // Such as a backup: it prevents whatever needs the table for itself.
+    let mut reader = sqlx::PgConnection::connect(bank.url()).await.unwrap();
+    let read = "BEGIN; SELECT FROM balances.balances; SELECT FROM balances__standby.balances";
+    sqlx::raw_sql(read).execute(&mut reader).await.unwrap();
+    running.handle().rollback("balances", false, "with an open reader").await.unwrap();
+    check("rolled back with an open reader").await;
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
     bank.run("DROP POLICY own ON balances.balances; CREATE POLICY own ON balances.balances FOR SELECT USING (false)").await;
     running.handle().rollback("balances", false, "back").await.unwrap();
     let closed = "SELECT count(*) FROM pg_policies WHERE schemaname = 'balances' AND qual = 'false'";
@@ -234,6 +347,8 @@ async fn what_a_swap_leaves_behind_is_said_before_it() {
     running.handle().swap("balances", false, "").await.unwrap();
     let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
     assert!(expected.iter().all(|what| audit.detail.contains(what)), "{}", audit.detail);
+    let status = bank.status_when(&running, follows).await;
+    assert_eq!(status.standby.unwrap().plan.left_behind, expected, "also afterwards");
     running.shut_down().await;
 }
 

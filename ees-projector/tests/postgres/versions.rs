@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use ees_projector::postgres::Database;
 use ees_projector::{NewVersion, Running, Settings, State, Status};
+
+use sqlx::Connection;
 
 use crate::support::{Balances, Bank, LONG, until};
 
@@ -52,6 +55,30 @@ async fn of_several_versions_side_by_side_the_newest_is_live_and_nothing_is_buil
     for versions in [[1, 2, 3], [2, 3, 1]] {
         the_newest_is_live_in_the_end(NewVersion::SideBySide { verify: false }, versions).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_an_open_reader_prevents_is_tried_again() {
+    let bank = Bank::new().await;
+    bank.connect().await;
+    bank.run("ALTER TABLE ees.projections DROP COLUMN objects; DELETE FROM ees.migrations WHERE version = 4")
+        .await;
+    let mut reader = sqlx::PgConnection::connect(bank.url()).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT FROM ees.projections").execute(&mut reader).await.unwrap();
+    let url = bank.url().to_owned();
+    let connecting = tokio::spawn(async move { Database::connect(&url).await });
+    let waiting = || async {
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE relation = 'ees.projections'::regclass AND NOT granted";
+        bank.number(waiting).await > 0
+    };
+    until("the migration waits", LONG, waiting).await;
+    until("it has given up", LONG, || async { !waiting().await }).await;
+    assert!(!connecting.is_finished(), "it is tried again");
+    sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+    connecting.await.unwrap().unwrap();
+    let migrated = "SELECT count(*) FROM ees.migrations WHERE version = 4";
+    assert_eq!(bank.number(migrated).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,9 +29,11 @@ impl<D: Database> Runner<D> {
             state.position.epoch = epoch;
             state
         };
+        let left_behind = tx.left_behind(&live, &own).await?;
         let following = Standby {
             role: StandbyRole::Following,
             keeps_skips: theirs.version == ours.version,
+            left_behind: left_behind.clone(),
             ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
         };
         let mut swapped = with_epoch(&ours, None);
@@ -45,7 +47,6 @@ impl<D: Database> Runner<D> {
             return Err(StepError::Fenced);
         }
         let back = ours.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
-        let left_behind = tx.left_behind(&live, &own).await?;
         tx.exchange(&live, &own, back).await.map_err(not_swapped::<D>)?;
         if !left_behind.is_empty() {
             let left_behind = left_behind.join(", ");

@@ -32,6 +32,11 @@ async fn every_endpoint_refuses_a_query_parameter_that_it_does_not_know() {
         let operations = operations(&api);
         assert!(operations.len() > 10, "{operations:?}");
         for (method, path) in operations {
+            // A probe is answered whatever it sends along: a refusal would take the server out of service.
+            if path.starts_with("/health/") || path == "/typed/liveness" {
+                assert_eq!(server.send(&method, &format!("{path}?nonsense=1"), &[], b"").await.status, 200);
+                continue;
+            }
             for query in ["nonsense=1", "n%6Fnsense", "pp=true&nonsense=&pp=false"] {
                 let answer = server.send(&method, &format!("{path}?{query}"), &[], b"{}").await;
                 refused(&answer, "nonsense", &format!("{method} {path}?{query}"));
