@@ -89,7 +89,7 @@ async fn run_with_accidents<P: Projection<sqlite::Tx>>(
             Err(error) => Err(error),
         };
         if let (Ok(Next::Batch(batch)), Ok(Stepped::Moved)) = (asleep, &stepped) {
-            match sleeper.runner.process(batch).await {
+            match sleeper.runner.process(*batch).await {
                 Err(StepError::Fenced) | Ok(Stepped::Idle) => {}
                 other => fail(&format!("a worker that was asleep was not fenced: {other:?}")),
             }

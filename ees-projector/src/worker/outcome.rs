@@ -6,7 +6,7 @@ use crate::worker::batch::Batch;
 /// What a worker does next.
 pub(crate) enum Next {
     /// Process this batch, which may be empty.
-    Batch(Batch),
+    Batch(Box<Batch>),
     /// Nothing: it is paused.
     Paused,
     /// Nothing: another worker has the lease.

@@ -69,14 +69,14 @@ impl<D: Database> Runner<D> {
             self.verify(&state, &batch.head).await?;
         }
         self.status.update(|status| status.head = batch.head.checkpoint);
-        Ok(Next::Batch(batch))
+        Ok(Next::Batch(Box::new(batch)))
     }
 
     /// Does what [`next`](Self::next) decided.
     pub(crate) async fn follow_up(&mut self, next: Next) -> Result<Stepped, StepError> {
         match next {
             Next::Batch(batch) => {
-                let stepped = self.process(batch).await?;
+                let stepped = self.process(*batch).await?;
                 self.complete_if_due().boxed().await?;
                 Ok(stepped)
             }
