@@ -64,7 +64,7 @@ fn request(workload: &Workload, n: u64) -> Vec<u8> {
     let (stream, last) = workload.stream(n);
     let body = format!(r#"{{"events":{},"metadata":{{}}}}"#, Workload::body(n));
     format!(
-        "POST /streams/{stream}?expected_last_changeset={last} HTTP/1.1\r\nHost: bench\r\n\
+        "POST /streams/{stream}?expected_last_changeset={last} HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
