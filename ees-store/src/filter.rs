@@ -52,11 +52,7 @@ impl Filter {
 
     /// Returns whether the filter accepts a changeset.
     pub fn accepts(&self, changeset: &Changeset) -> bool {
-        let stream = self.stream_types.is_empty()
-            || changeset.stream_type.as_ref().is_some_and(|name| self.stream_types.contains(name));
-        let events = |mut events| Iterator::any(&mut events, |event| self.accepts_event(event));
-        // Nobody knows what it holds: its reader decides.
-        stream && (self.event_types.is_empty() || changeset.events.iter().map_or(true, events))
+        self.matcher().accepts(changeset)
     }
 
     /// Returns whether the filter accepts an event.
@@ -91,6 +87,7 @@ impl Matcher<'_> {
         let is_wanted = |event| json::event_type(event).is_some_and(|name| self.event_types.contains(&*name));
         let stream_type = changeset.stream_type.as_ref().map(StreamType::as_str);
         (self.stream_types.is_empty() || stream_type.is_some_and(|name| self.stream_types.contains(name)))
+            // Nobody knows what a quarantined one holds: its reader decides.
             && (self.event_types.is_empty()
                 || changeset.events.iter().map_or(true, |mut events| events.any(is_wanted)))
     }

@@ -92,7 +92,8 @@ impl BaseServer<'_> {
             changesets.push(LogEntry { checkpoint, changeset: self.changeset(stream_id, unplaced).await? });
         }
         // The server does not filter.
-        changesets.retain(|entry| query.filter.accepts(&entry.changeset));
+        let filter = query.filter.matcher();
+        changesets.retain(|entry| filter.accepts(&entry.changeset));
         let head = if is_end { next } else { next.next() };
         Ok(LogPage::new(query.from, changesets, next, self.head_at(head)))
     }

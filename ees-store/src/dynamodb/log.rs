@@ -13,6 +13,7 @@ use super::head::Head;
 use super::holes::Holes;
 use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, page_of};
 use super::table::{Table, names, values};
+use crate::filter::Matcher;
 use crate::{Checkpoint, LogEntry, LogPage, LogQuery, Result};
 
 /// How long a late entry is waited for before a page ends in front of it.
@@ -130,6 +131,7 @@ impl Late {
 /// What a read found so far, without a gap.
 struct Found<'a> {
     query: &'a LogQuery,
+    filter: Matcher<'a>,
     holes: &'a Holes,
     changesets: Vec<LogEntry>,
     next: Checkpoint,
@@ -142,7 +144,18 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     fn new(query: &'a LogQuery, holes: &'a Holes) -> Self {
         let next = holes.skip(query.from);
-        Self { query, holes, changesets: Vec::new(), next, bytes: 0, seen: 0, seen_bytes: 0, is_cut: false }
+        let filter = query.filter.matcher();
+        Self {
+            query,
+            filter,
+            holes,
+            changesets: Vec::new(),
+            next,
+            bytes: 0,
+            seen: 0,
+            seen_bytes: 0,
+            is_cut: false,
+        }
     }
 
     /// Where the next call of the index ends at the latest: with the page, or with as many as are wanted.
@@ -190,7 +203,7 @@ impl<'a> Found<'a> {
         if indexed.checkpoint > self.next {
             return Ok(false);
         }
-        if self.query.filter.accepts(&indexed) {
+        if self.filter.accepts(&indexed) {
             let bytes = self.bytes + indexed.size_bytes();
             let is_full = self.changesets.len() >= self.query.limit.max(1) || bytes > self.query.max_bytes;
             if is_full && !self.changesets.is_empty() {

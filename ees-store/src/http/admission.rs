@@ -8,12 +8,12 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
-use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::written::until_written;
 use super::{Limits, Problem};
 
 /// Bytes under way are counted in units of this many. Bodies and answers of less are bounded by the number of
@@ -124,18 +124,6 @@ struct Place {
     deadline: Mutex<Instant>,
 }
 
-/// An answer with its share of the bytes under way: the last part of it that is written drops this.
-struct Held {
-    bytes: Bytes,
-    _share: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl Admission {
     /// Says that the request waits for something from now on, for at most this time.
     ///
@@ -196,8 +184,7 @@ impl Admission {
         let share = place.rooms.answers.take(units)?;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
-        let held = Bytes::from_owner(Held { bytes, _share: share });
-        Ok(Response::from_parts(parts, Body::from(held)))
+        Ok(Response::from_parts(parts, Body::from(until_written(bytes, share))))
     }
 
     /// Waits until the time for the answer is over.

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::written::until_written;
+
 /// All connections of a server.
 pub(super) struct Connections {
     room: Arc<Semaphore>,
@@ -155,18 +157,6 @@ impl<B> Answering<B> {
     }
 }
 
-/// A part of an answer. The connection drops it when it is written, and the body before that.
-struct Part {
-    bytes: Bytes,
-    _busy: Arc<Busy>,
-}
-
-impl AsRef<[u8]> for Part {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
     type Data = Bytes;
     type Error = B::Error;
@@ -176,7 +166,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let part = |bytes| Bytes::from_owner(Part { bytes, _busy: self.busy.clone() });
+        // The connection drops the body before its last part is written.
+        let part = |bytes| until_written(bytes, self.busy.clone());
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(part))))
     }
 

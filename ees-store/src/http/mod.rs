@@ -43,6 +43,7 @@ mod server;
 mod statistics_source;
 mod strict;
 mod typed;
+mod written;
 
 use std::sync::Arc;
 
