@@ -91,50 +91,65 @@ impl FileId {
     }
 }
 
+/// A file that is open, under its name.
+struct OpenFile {
+    path: PathBuf,
+    id: FileId,
+}
+
+impl OpenFile {
+    fn of(path: PathBuf) -> Result<(Self, u64)> {
+        let found = fs::metadata(&path).map_err(|error| failed(&path, error))?;
+        Ok((Self { id: FileId::of(&found), path }, found.len()))
+    }
+
+    /// Its size. Fails when its name leads to another file, or to one that has less than this many bytes.
+    fn check(&self, bytes: u64) -> Result<u64, String> {
+        let what = match fs::metadata(&self.path) {
+            Ok(found) if FileId::of(&found) != self.id => "was replaced".to_owned(),
+            Ok(found) if found.len() < bytes => "was cut off".to_owned(),
+            Ok(found) => return Ok(found.len()),
+            Err(error) if error.kind() == ErrorKind::NotFound => "was removed or renamed".to_owned(),
+            Err(error) => format!("can't be looked at ({error})"),
+        };
+        Err(format!(
+            "{} {what} while it was in use, so commits would be lost; stop this process, put the files of the log \
+             back or restore a backup, and start again",
+            self.path.display()
+        ))
+    }
+}
+
 /// The files of a log that is open. They are looked at by their names: to open and close one would end SQLite's
 /// own locks on it.
 pub(super) struct OpenFiles {
-    files: Vec<(PathBuf, FileId)>,
+    log: OpenFile,
     /// How large the log was. It only grows.
     log_bytes: AtomicU64,
+    beside: [OpenFile; 2],
 }
 
 impl OpenFiles {
     /// The files of a log that a connection has open.
-    pub(super) fn of(log: &Path) -> Result<Self> {
-        let mut files = Vec::new();
-        for path in [log.to_owned(), beside(log, "-wal"), beside(log, "-shm")] {
-            match fs::metadata(&path) {
-                Ok(found) => files.push((path, FileId::of(&found))),
-                Err(error) => return Err(failed(&path, error)),
-            }
-        }
-        let bytes = fs::metadata(log).map_err(|error| failed(log, error))?.len();
-        Ok(Self { files, log_bytes: AtomicU64::new(bytes) })
+    pub(super) fn of(path: &Path) -> Result<Self> {
+        let (log, bytes) = OpenFile::of(path.to_owned())?;
+        let (wal, _) = OpenFile::of(beside(path, "-wal"))?;
+        let (shared, _) = OpenFile::of(beside(path, "-shm"))?;
+        Ok(Self { log, log_bytes: AtomicU64::new(bytes), beside: [wal, shared] })
     }
 
     /// Fails when somebody has taken a file away: what is written now would be lost with it.
     pub(super) fn check(&self) -> Result<(), String> {
-        for (number, (path, known)) in self.files.iter().enumerate() {
-            // Read before the size: the log may grow in between, and others look at the same time.
-            let bytes = if number == 0 { self.log_bytes.load(Ordering::Acquire) } else { 0 };
-            let what = match fs::metadata(path) {
-                Ok(found) if FileId::of(&found) != *known => "was replaced".to_owned(),
-                Ok(found) if found.len() < bytes => "was cut off".to_owned(),
-                Ok(found) if number == 0 => {
-                    self.log_bytes.fetch_max(found.len(), Ordering::AcqRel);
-                    continue;
-                }
-                Ok(_) => continue,
-                Err(error) if error.kind() == ErrorKind::NotFound => "was removed or renamed".to_owned(),
-                Err(error) => format!("can't be looked at ({error})"),
-            };
-            return Err(format!(
-                "{} {what} while it was in use, so commits would be lost; stop this process, put the files of \
-                 the log back or restore a backup, and start again",
-                path.display()
-            ));
-        }
+        self.check_log()?;
+        self.beside.iter().try_for_each(|file| file.check(0).map(drop))
+    }
+
+    /// Fails when the log alone was taken away or cut off.
+    pub(super) fn check_log(&self) -> Result<(), String> {
+        // Read before the size: the log may grow in between, and others look at the same time.
+        let bytes = self.log_bytes.load(Ordering::Acquire);
+        let found = self.log.check(bytes)?;
+        self.log_bytes.fetch_max(found, Ordering::AcqRel);
         Ok(())
     }
 }

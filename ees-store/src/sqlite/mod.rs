@@ -13,6 +13,7 @@ mod backup;
 mod by_type;
 mod error;
 mod file;
+mod folder;
 mod head;
 mod keys;
 mod lock;

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use super::by_type::Mover;
 use super::error::{at_path, failed};
 use super::file::OpenFiles;
+use super::folder::Folder;
 use super::head::Written;
 use super::keys::Keys;
 use super::lock::Lock;
@@ -85,6 +86,7 @@ impl Writer {
             keys,
             publish,
             path: path.to_owned(),
+            folder: Folder::of(path),
             files,
             lock,
         };
@@ -144,6 +146,7 @@ struct Appender {
     keys: Keys,
     publish: watch::Sender<Written>,
     path: PathBuf,
+    folder: Folder,
     files: Arc<OpenFiles>,
     lock: Lock,
 }
@@ -242,7 +245,9 @@ impl Appender {
 
     /// Fails when another process has the log by now, or a file of it was taken away.
     fn check_own(&mut self) -> Result<(), Error> {
-        let own = self.lock.keep().and_then(|()| self.files.check().map_err(Error::Unavailable));
+        let Self { lock, files, folder, .. } = self;
+        let names = || lock.keep().and_then(|()| files.check().map_err(Error::Unavailable));
+        let own = folder.check(names).and_then(|()| files.check_log().map_err(Error::Unavailable));
         own.inspect_err(|lost| self.publish.send_modify(|written| written.trouble = Some(told(lost))))
     }
 

@@ -1,7 +1,7 @@
 //! What the file of an embedded store survives, and what it says when it can't be opened.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ees_store::sqlite::{Options, Store, backup};
 use ees_store::{
@@ -236,9 +236,15 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
         ("log.db-wal", |path| std::fs::remove_file(path).unwrap()),
         ("log.db-shm", |path| std::fs::remove_file(path).unwrap()),
     ];
-    for (name, take) in takes {
+    // As soon as the log was created, or when nothing in its folder has changed for long.
+    let times = [Duration::ZERO, Duration::from_secs(3_600)];
+    for (unchanged, (name, take)) in
+        times.into_iter().flat_map(|unchanged| takes.map(|take| (unchanged, take)))
+    {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("log.db")).unwrap();
+        let changed = std::fs::File::open(folder.path()).unwrap();
+        changed.set_modified(SystemTime::now() - unchanged).unwrap();
         commit_many(&store, 3).await;
         take(&folder.path().join(name));
         let ready = store.head().await;

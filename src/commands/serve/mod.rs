@@ -1,6 +1,7 @@
 //! `ees serve`: the store, its HTTP API and the built-in projections in one process.
 
 mod access;
+mod disk;
 mod hints;
 #[cfg(feature = "sns")]
 mod publish;
@@ -16,7 +17,7 @@ use clap::builder::BoolishValueParser;
 use ees_projector::Projector;
 use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server};
 
-use crate::backend::Opened;
+use crate::backend::{Backend, Opened};
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::retention::Retention;
@@ -102,9 +103,12 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();
 
-    let api = Api::new(store.clone(), log.clone())
+    let mut api = Api::new(store.clone(), log.clone())
         .with_quarantine(log)
         .with_statistics(Arc::new(read_models.statistics()));
+    if let Backend::Sqlite(log) = &backend {
+        disk::register(api.registry(), log);
+    }
     let api = ees_projector::http::install(api, running.handle().clone());
     if !hosts.is_empty() && access.callers != Callers::ThisMachine {
         tracing::warn!(

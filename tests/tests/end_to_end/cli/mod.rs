@@ -5,6 +5,7 @@ mod checking;
 mod config;
 mod description;
 mod importing;
+mod monitoring;
 mod moving;
 mod poison;
 mod postgres;
