@@ -7,10 +7,12 @@
 //! - `by_type` keeps the streams of each type in the order of their last changesets.
 //! - `schema` is what the file holds, by version; `file` looks after the file itself, and `lock` keeps a second
 //!   writing process out.
-//! - [`backup`] backs up a log while it is in use.
+//! - [`backup`] backs up a log while it is in use; [`check_keys`] checks its idempotency keys, and
+//!   [`add_checksums`] adds checksums to old changesets.
 
 mod backup;
 mod by_type;
+mod check;
 mod error;
 mod file;
 mod head;
@@ -33,6 +35,7 @@ use crate::{
 };
 
 pub use backup::backup;
+pub use check::{add_checksums, check_keys};
 use file::OpenFiles;
 use head::Head;
 use lock::Lock;
