@@ -11,7 +11,7 @@ use ees_projector::{
     BoxError, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings, State,
     Status,
 };
-use ees_store::{Commit, EventStore, Events, Expectation, memory};
+use ees_store::{ChangesetLog, Commit, Error, EventStore, Events, Expectation, memory, sqlite};
 use serde_json::Value;
 
 #[derive(Clone, Default)]
@@ -48,19 +48,24 @@ impl Projection<Tx> for Writer {
 }
 
 async fn running(writer: &Writer, delay_min: Duration) -> (Running, Database, Arc<memory::Store>) {
+    let store = Arc::new(memory::Store::new());
+    let (running, database) = running_on(store.clone(), writer, delay_min).await;
+    (running, database, store)
+}
+
+async fn running_on(log: Arc<dyn ChangesetLog>, writer: &Writer, delay_min: Duration) -> (Running, Database) {
     let folder = tempfile::tempdir().unwrap().keep();
     let database = Database::open(folder.join("read-model.db")).unwrap();
-    let store = Arc::new(memory::Store::new());
-    let mut projector = Projector::new(store.clone());
+    let mut projector = Projector::new(log);
     let retry = Retry { times: 2, delay_min, delay_max: delay_min };
     let settings = Settings { retry, on_failure: OnFailure::Park(Parking::default()), ..Settings::default() };
     projector.projection(writer.clone(), database.clone(), settings).unwrap();
     let running = projector.start();
     status_when(&running, |status| status.state == State::Following).await;
-    (running, database, store)
+    (running, database)
 }
 
-async fn commit(store: &memory::Store, stream: &str) {
+async fn commit(store: &Arc<impl EventStore>, stream: &str) {
     let events = Events::parse(r#"[{"text":"something"}]"#).unwrap();
     store.commit(Commit::new(stream.parse().unwrap(), Expectation::NewStream, events)).await.unwrap();
 }
@@ -80,6 +85,27 @@ async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Sta
 
 async fn rows(database: &Database) -> i64 {
     database.read(|db| db.query_row("SELECT count(*) FROM written", [], |row| row.get(0))).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_starts_and_follows_while_the_log_takes_no_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let options = sqlite::Options { patience: Duration::from_millis(50), ..sqlite::Options::default() };
+    let store = Arc::new(sqlite::Store::open_with(&path, options).unwrap());
+    commit(&store, "a").await;
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = Commit::new("b".parse().unwrap(), Expectation::NewStream, Events::parse("[1]").unwrap());
+    assert!(matches!(store.commit(refused).await, Err(Error::Unavailable(_))));
+
+    let (running, database) = running_on(store.clone(), &Writer::default(), Duration::from_millis(1)).await;
+    assert_eq!(rows(&database).await, 1);
+    assert!(store.check_writable().await.is_err(), "it was locked all the time");
+    other.execute_batch("ROLLBACK").unwrap();
+    commit(&store, "b").await;
+    status_when(&running, |status| status.checkpoint.get() == 2).await;
+    running.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,6 +84,8 @@ mod id;
 pub mod json;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod key_ages;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
+mod key_check;
 mod log;
 pub mod pages;
 pub mod publish;
@@ -118,6 +120,8 @@ pub use error::{Error, Result};
 pub use filter::Filter;
 pub use id::{ChangesetId, Checkpoint, EventId, InvalidName, StreamId, StreamType};
 pub use json::{InvalidJson, Json};
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
+pub use key_check::KeyCheck;
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
 pub use quarantine::Quarantined;
 pub use statistics::Statistics;

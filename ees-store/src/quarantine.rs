@@ -79,6 +79,15 @@ impl StoredBody<'_> {
         }
     }
 
+    /// The checksum that the row gets that has none; `None` if it can't be read as it is.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    pub(crate) fn own_checksum(&self, stream_id: &[u8]) -> Option<i64> {
+        let (events, metadata) = self.parsed().ok()?;
+        let is_as_it_is =
+            events.as_str().as_bytes() == self.events && metadata.as_str().as_bytes() == self.metadata;
+        is_as_it_is.then(|| checksum_of(stream_id, self.events, self.metadata, self.count))
+    }
+
     fn parsed(&self) -> Result<(Json, Json), String> {
         let json = |name: &str, bytes: &[u8]| {
             let text =

@@ -45,6 +45,17 @@ pub trait EventStore: Send + Sync + 'static {
         1024 * 1024
     }
 
+    /// Fails when the store knows that it can't store commits at present, such as on a full disk. Reads may go
+    /// on meanwhile.
+    ///
+    /// The default implementation knows of no such time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable), with the reason.
+    async fn check_writable(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Reads a part of a stream.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use reqwest::redirect;
 
 use super::Client;
 use super::base_contract::StreamEnds;
+use super::proxy;
 use super::retry::{OnRetry, Retry, RetryLimits};
 #[cfg(feature = "sigv4")]
 use super::sigv4::{Signer, is_api_gateway};
@@ -16,6 +17,9 @@ use super::transport::Transport;
 use crate::{Error, Result};
 
 /// Builds a [`Client`].
+///
+/// Calls go through the proxy that the environment names when the client is built (`HTTP_PROXY`, `HTTPS_PROXY`,
+/// `ALL_PROXY`), except to this machine (`localhost`, 127.0.0.1, ::1) and to the hosts in `NO_PROXY`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -136,7 +140,10 @@ impl Builder {
     /// or a region, or is combined with an API key.
     pub fn build(self) -> Result<Client> {
         let url = checked(&self.url)?;
-        let http = reqwest::Client::builder()
+        let proxy = url.parse().ok().and_then(|server| proxy::before(&server));
+        let http = reqwest::Client::builder();
+        let http = if proxy.is_some() { http } else { http.no_proxy() };
+        let http = http
             .default_headers(self.headers()?)
             .connect_timeout(self.connect_timeout)
             // Shorter than a server keeps an idle connection: what is sent into one that closes is lost.
@@ -154,7 +161,7 @@ impl Builder {
         #[cfg(feature = "sigv4")]
         let signer = self.signer(&url)?;
         let limits = RetryLimits { backoff, retry_for: self.retry_for, on_retry: self.on_retry };
-        let transport = Transport::new(http, url, self.timeout, limits);
+        let transport = Transport::new(http, url, proxy, self.timeout, limits);
         #[cfg(feature = "sigv4")]
         let transport = transport.signed_by(signer);
         Ok(Client { transport, ends: StreamEnds::default() })

@@ -15,6 +15,7 @@ mod events;
 mod gateway;
 mod log;
 mod problem;
+mod proxy;
 mod retry;
 #[cfg(feature = "sigv4")]
 mod sigv4;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, LINK, RETRY_AFTER};
 use serde::Deserialize;
 
 use serde_json::value::RawValue;
@@ -54,6 +54,9 @@ impl Problem {
         let retry_after = retry_after.map(Duration::from_secs);
         let mut message = body.message.unwrap_or_else(answered);
         let gateway = Gateway::read(headers, &message);
+        if let Some(hint) = hint(headers) {
+            message = format!("{}. {hint}", message.trim_end_matches('.'));
+        }
         if let Some(gateway) = gateway {
             message = format!("{}; {}", message.trim_end_matches('.'), gateway.advice());
         }
@@ -146,6 +149,12 @@ impl Problem {
             _ => None,
         }
     }
+}
+
+/// What the server says of a path that is none of its own: the title of the link to one that was probably meant.
+fn hint(headers: &HeaderMap) -> Option<&str> {
+    let (_, title) = headers.get(LINK)?.to_str().ok()?.split_once("rel=\"related\"; title=\"")?;
+    title.split('"').next()
 }
 
 /// The number a message ends with: `... changeset is 7.`

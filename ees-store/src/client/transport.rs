@@ -32,6 +32,8 @@ pub(super) fn encoded(text: &str) -> impl std::fmt::Display {
 pub(super) struct Transport {
     http: reqwest::Client,
     url: String,
+    /// The server in messages, with the proxy before it.
+    told: String,
     timeout: Duration,
     limits: RetryLimits,
     #[cfg(feature = "sigv4")]
@@ -119,9 +121,16 @@ impl From<Failure> for Error {
 }
 
 impl Transport {
-    pub(super) fn new(http: reqwest::Client, url: String, timeout: Duration, limits: RetryLimits) -> Self {
+    pub(super) fn new(
+        http: reqwest::Client,
+        url: String,
+        proxy: Option<String>,
+        timeout: Duration,
+        limits: RetryLimits,
+    ) -> Self {
         Self {
             http,
+            told: proxy.map_or_else(|| url.clone(), |proxy| format!("{url}, through the proxy {proxy}")),
             url,
             timeout,
             limits,
@@ -189,7 +198,7 @@ impl Transport {
         if status.is_success() {
             return Ok(Answer { headers, body });
         }
-        let problem = Problem::read(&self.url, status, &headers, &body);
+        let problem = Problem::read(&self.told, status, &headers, &body);
         #[cfg(feature = "sigv4")]
         if let Some(signer) = self.signer.as_ref().filter(|_| problem.is_about_credentials()) {
             signer.forget().await;
@@ -222,11 +231,11 @@ impl Transport {
             Some(cause) => cause.to_string(),
             None => error.to_string(),
         };
-        Failure::Broken { why: format!("{}: {why}", self.url), unsent: error.is_connect() }
+        Failure::Broken { why: format!("{}: {why}", self.told), unsent: error.is_connect() }
     }
 
     /// What was read from an answer, or that it is not one of ours.
     pub(super) fn parsed<T>(&self, read: serde_json::Result<T>) -> Result<T> {
-        read.map_err(|e| Error::InvalidRequest(format!("{} does not answer as ees does: {e}", self.url)))
+        read.map_err(|e| Error::InvalidRequest(format!("{} does not answer as ees does: {e}", self.told)))
     }
 }

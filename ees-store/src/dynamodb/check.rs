@@ -4,7 +4,6 @@ use aws_sdk_dynamodb::types::StreamViewType;
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::client;
-use super::error::failed;
 use super::item::{self, EXPIRES_AT, STREAM_TYPE, UPDATED_AT};
 use super::options::Options;
 use super::schema::Layout;
@@ -85,23 +84,21 @@ pub async fn check_bodies(
     mut told: impl FnMut(&Changeset, &Quarantined) + Send,
 ) -> Result<u64> {
     let (table, _) = Table::find(config, table, Options::default().patience).await?;
-    let (mut from, mut changesets) = (None, 0);
-    loop {
-        let scan =
-            || table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone()).send();
-        let answer = table.call(scan).await.map_err(failed)?;
-        for found in answer.items().iter().filter(|item| !item::is_reserved(item)) {
+    let mut changesets = 0;
+    table
+        .scan(|found| {
+            if item::is_reserved(found) {
+                return Ok(());
+            }
             let changeset = item::to_changeset(found)?;
             changesets += 1;
             if let Some(quarantined) = changeset.events.quarantined() {
                 told(&changeset, quarantined);
             }
-        }
-        from = answer.last_evaluated_key;
-        if from.is_none() {
-            return Ok(changesets);
-        }
-    }
+            Ok(())
+        })
+        .await?;
+    Ok(changesets)
 }
 
 async fn expiry(client: &Client, table: &str) -> Check {

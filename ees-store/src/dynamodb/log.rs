@@ -22,6 +22,8 @@ const LATE_MAX: Duration = Duration::from_secs(2);
 const SCAN_MAX: usize = 10_000;
 /// Bytes a filtered read looks at before it answers.
 const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How long a filtered read looks before it answers.
+const SCAN_TIME_MAX: Duration = Duration::from_secs(1);
 /// A page that is full before the log's end is as good with an end that was read so long ago.
 const HEAD_AGE_MAX: Duration = Duration::from_secs(1);
 
@@ -138,6 +140,7 @@ struct Found<'a> {
     bytes: usize,
     seen: usize,
     seen_bytes: usize,
+    started: Instant,
     is_cut: bool,
 }
 
@@ -154,6 +157,7 @@ impl<'a> Found<'a> {
             bytes: 0,
             seen: 0,
             seen_bytes: 0,
+            started: Instant::now(),
             is_cut: false,
         }
     }
@@ -170,9 +174,14 @@ impl<'a> Found<'a> {
     }
 
     fn is_full(&self) -> bool {
-        let scanned =
-            !self.query.filter.is_all() && (self.seen >= SCAN_MAX || self.seen_bytes >= SCAN_BYTES_MAX);
-        self.is_cut || scanned || self.changesets.len() >= self.query.limit.max(1)
+        let is_enough = || {
+            self.seen >= SCAN_MAX
+                || self.seen_bytes >= SCAN_BYTES_MAX
+                || (self.seen > 0 && self.started.elapsed() >= SCAN_TIME_MAX)
+        };
+        self.is_cut
+            || (!self.query.filter.is_all() && is_enough())
+            || self.changesets.len() >= self.query.limit.max(1)
     }
 
     /// Passes over an item that is no changeset; `false` when something before it is late.
@@ -220,5 +229,42 @@ impl<'a> Found<'a> {
         }
         self.seen += 1;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Changeset, Events, Filter, Json, Timestamp};
+
+    fn stored(number: u64) -> Item {
+        let changeset = Changeset {
+            stream_id: "a".parse().unwrap(),
+            changeset_id: (number + 1).into(),
+            first_event_id: (number + 1).into(),
+            events: Events::parse("[{\"type\": \"opened\"}]").unwrap(),
+            metadata: Json::stored("{}"),
+            timestamp: Timestamp::from_micros(1),
+            stream_type: None,
+        };
+        let mut item = item::of_changeset(&changeset, Uuid::nil());
+        item.extend([(PAGE.to_owned(), item::number(0)), (PAGE_ITEM.to_owned(), item::number(number))]);
+        item
+    }
+
+    #[test]
+    fn a_filtered_read_ends_in_time_and_says_how_far_it_came() {
+        let filter = Filter { event_types: vec!["closed".to_owned()], ..Filter::default() };
+        let (all, some) = (LogQuery::from(Checkpoint::START, 10), LogQuery::from(Checkpoint::START, 10));
+        for (query, ends) in [(all, false), (some.with_filter(filter), true)] {
+            let holes = Holes::default();
+            let mut found = Found::new(&query, &holes);
+            found.started = Instant::now().checked_sub(SCAN_TIME_MAX).unwrap();
+            assert!(!found.is_full(), "each read makes some progress");
+            assert!(found.take(&stored(0)).unwrap());
+            assert_eq!((found.is_full(), found.next), (ends, Checkpoint::new(1)));
+        }
     }
 }

@@ -12,7 +12,7 @@
 //!   `sweep` finds what was missed; a stream that is `stuck` holds up no other.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item`
 //!   what it holds.
-//! - `table` makes the calls, by the rules of `calls`: retried where `error` says so.
+//! - `table` makes the calls, by the rules of `calls`: retried where `error` says so. `clock` is DynamoDB's own.
 //!
 //! How the global order comes about: a commit writes its changeset and nothing else, so that streams don't
 //! wait for one another. Afterwards an indexer (there may be many) moves the counter and assigns up to 99
@@ -22,6 +22,7 @@ mod adopt;
 mod by_type;
 mod calls;
 mod check;
+mod clock;
 mod cost;
 mod counter;
 mod doubt;
@@ -62,6 +63,7 @@ pub use adopt::{Adopted, adopt, find_holes};
 pub use check::{Check, check, check_bodies};
 pub use cost::{Cost, cost};
 pub use indexer::Indexer;
+pub use keys::check_keys;
 pub use options::{Indexing, Options};
 pub use plan::Candidate;
 pub use schema::{LIMIT_BYTES, create_table};

@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteIt
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::{again, client, pauses};
+use super::clock::ServiceClock;
 use super::error::{failed, is_contended, is_passing};
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::schema::Layout;
@@ -30,6 +31,7 @@ pub(super) struct Table {
     /// The global index over the heads of typed streams; a table of another system may have none.
     pub(super) by_type: Option<Arc<str>>,
     pub(super) patience: Duration,
+    pub(super) clock: ServiceClock,
 }
 
 impl Table {
@@ -39,7 +41,9 @@ impl Table {
         name: &str,
         patience: Duration,
     ) -> Result<(Self, Layout)> {
-        let client = client(config);
+        let clock = ServiceClock::default();
+        let config: Config = config.into();
+        let client = client(config.to_builder().interceptor(clock.clone()).build());
         let layout = Layout::of(&client, name).await?;
         let table = Self {
             client,
@@ -49,6 +53,7 @@ impl Table {
             last_event: layout.last_event.as_str().into(),
             by_type: layout.by_type.as_deref().map(Into::into),
             patience,
+            clock,
         };
         Ok((table, layout))
     }
@@ -83,6 +88,21 @@ impl Table {
             call.consistent_read(true).send()
         };
         Ok(self.call(get).await.map_err(failed)?.item)
+    }
+
+    /// Gives every item of the table to `look`.
+    pub(super) async fn scan(&self, mut look: impl FnMut(&Item) -> Result<()> + Send) -> Result<()> {
+        let mut from = None;
+        loop {
+            let scan =
+                || self.client.scan().table_name(&*self.name).set_exclusive_start_key(from.clone()).send();
+            let answer = self.call(scan).await.map_err(failed)?;
+            answer.items().iter().try_for_each(&mut look)?;
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// The last changeset of a stream, as it is at this moment.

@@ -162,7 +162,8 @@ fn actions(
 ) -> Result<Vec<TransactWriteItem>> {
     let mut actions = vec![put_new(table, item::of_changeset(changeset, commit_id))?];
     if let Some(key) = &commit.idempotency_key {
-        let marker = keys::of_commit(commit, key, changeset.changeset_id, commit_id, rules.keep_keys);
+        let now = table.clock.now();
+        let marker = keys::of_commit(commit, key, changeset.changeset_id, commit_id, now, rules.keep_keys);
         actions.push(put_new(table, marker)?);
     }
     if let Some(stream_type) = &changeset.stream_type {

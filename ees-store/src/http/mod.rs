@@ -34,6 +34,7 @@ mod json_body;
 mod keys;
 mod limits;
 mod metrics;
+mod pace;
 mod paging;
 mod path;
 mod quarantine_watch;
@@ -203,7 +204,7 @@ impl Api {
         let guard = Arc::new(Guard::new(callers, &limits, known, metrics, commits));
         router
             .merge(docs)
-            .fallback(async || Problem::no_such_endpoint())
+            .fallback(endpoints::nowhere)
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
             .layer(from_fn_with_state(guard, guard::guard))
     }

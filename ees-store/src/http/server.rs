@@ -20,11 +20,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use super::Closing;
 use super::connections::{Answering, Asking, Busy, Connections, Place};
+use super::pace::{Pace, Paced};
 
 /// How long a connection that makes room for another may take to end.
 const PARTING_TIME: Duration = Duration::from_millis(500);
@@ -34,9 +34,12 @@ const PARTING_TIME: Duration = Duration::from_millis(500);
 pub struct ConnectionLimits {
     /// The maximum time for a request's head to arrive, and for a connection to be idle. Default: 30 seconds.
     pub header_time: Duration,
-    /// The maximum time that a client may read nothing of its answer; then the server closes the connection.
-    /// Default: 30 seconds.
+    /// The maximum time that a client may read nothing of its answer, and may fall behind
+    /// [`answer_rate`](Self::answer_rate); then the server closes the connection. Default: 30 seconds.
     pub answer_time: Duration,
+    /// How fast a client has to read its answer, in bytes a second; 0 for any rate. Default: 4 KiB, half of what
+    /// a line of 64 kbit/s carries.
+    pub answer_rate: u32,
     /// The maximum number of connections. For a further one, the connection that has been idle longest is
     /// closed; where each has a request under way, it waits. Default: 4,096.
     pub connections: usize,
@@ -47,7 +50,13 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         let patience = Duration::from_secs(30);
-        Self { header_time: patience, answer_time: patience, connections: 4_096, grace: patience }
+        Self {
+            header_time: patience,
+            answer_time: patience,
+            answer_rate: 4 * 1024,
+            connections: 4_096,
+            grace: patience,
+        }
     }
 }
 
@@ -163,8 +172,7 @@ async fn serve_connection(
         tracing::debug!(%error, "failed to set TCP_NODELAY");
     }
     // A peer that asks and does not read must not hold its answer in memory for ever.
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.answer_time));
+    let pace = Pace { behind_max: limits.answer_time, rate: limits.answer_rate };
     let shutting_down = closing.clone();
     let working = place.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -175,7 +183,7 @@ async fn serve_connection(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_time)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service)
+            .serve_connection(TokioIo::new(Paced::new(stream, pace)), service)
     );
     let ended = tokio::select! {
         ended = &mut connection => ended,

@@ -6,7 +6,8 @@
 //! - `reader` reads, on the connections of `readers`, long pages by `copy`; `by_type` lists the streams of a
 //!   type; `head` knows where the log ends, `follow` listens for what others append.
 //! - `server` knows where to connect, and what differs behind a proxy.
-//! - `schema` defines what the database holds, by version; `keys` deletes old idempotency keys.
+//! - `schema` defines what the database holds, by version; `keys` deletes old idempotency keys, [`check_keys`]
+//!   checks them. [`add_checksums`] adds checksums to old changesets.
 //!
 //! How the global order comes about: every batch is one call of a function in the database, which locks the
 //! counter first, then reads the streams' tails, then appends. So checkpoints follow the order of the commits
@@ -15,6 +16,7 @@
 mod append;
 mod batch;
 mod by_type;
+mod check;
 mod copy;
 mod error;
 mod follow;
@@ -38,6 +40,7 @@ use crate::{
     Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
+pub use check::{add_checksums, check_keys};
 pub use options::Options;
 
 use error::failed;
@@ -144,7 +147,6 @@ impl Store {
     /// # Errors
     /// As for [`Store::connect`].
     pub async fn connect_with(url: &str, options: Options) -> Result<Self> {
-        let unread = |error| Error::InvalidRequest(format!("the URL of the database: {error}"));
         let server = Server::at(url).map_err(unread)?;
         let mut connection = server.connect().await.map_err(failed)?;
         let mut tx = server::begin(&mut connection, server.pooled).await.map_err(failed)?;
@@ -164,6 +166,10 @@ impl Store {
         let writer = Writer::start(server, connection, head.clone(), options);
         Ok(Self { writer, readers, head, limit_bytes: options.limit_bytes, _helpers: helpers })
     }
+}
+
+fn unread(error: sqlx::Error) -> Error {
+    Error::InvalidRequest(format!("the URL of the database: {error}"))
 }
 
 #[async_trait]

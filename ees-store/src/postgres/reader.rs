@@ -28,7 +28,7 @@ const LONG_ROWS: u64 = 200;
 const CHUNK_ROWS: u64 = 1_000;
 /// Bytes a filtered read looks at before it answers.
 const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long a filtered read looks before it answers: who asked may have gone.
+/// How long a filtered read looks before it answers.
 const SCAN_TIME_MAX: Duration = Duration::from_secs(1);
 /// Changesets in one page of a stream, at most.
 const STREAM_ROWS_MAX: usize = 1_000;

@@ -33,9 +33,11 @@ impl Server {
         in_time(async {
             let mut connection = self.options.connect().await?;
             if !self.pooled {
-                // Whatever the role's default is: a commit that has waited for another one must see it.
-                let level = "SET default_transaction_isolation = 'read committed'";
-                sqlx::raw_sql(level).execute(&mut connection).await?;
+                // Whatever the role's defaults are: a commit that has waited for another one must see it. And
+                // the server does not notice that nobody waits for an answer any more, as long as a table is
+                // locked: such a connection would be used up.
+                let session = "SET default_transaction_isolation = 'read committed'; SET lock_timeout = '2s'";
+                sqlx::raw_sql(session).execute(&mut connection).await?;
             }
             Ok(connection)
         })
@@ -50,7 +52,7 @@ pub(super) async fn begin(
 ) -> sqlx::Result<Transaction<'_, Postgres>> {
     // Should this process freeze in it, the server ends it.
     let clean = "BEGIN ISOLATION LEVEL READ COMMITTED; DEALLOCATE ALL;
-        SET LOCAL idle_in_transaction_session_timeout = '2s'";
+        SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '2s'";
     connection.begin_with(if pooled { clean } else { "BEGIN ISOLATION LEVEL READ COMMITTED" }).await
 }
 

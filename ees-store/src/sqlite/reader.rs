@@ -1,7 +1,7 @@
 //! Reads, on connections of their own: each sees the last committed state and never waits for the writer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -20,7 +20,7 @@ use crate::{
 const SCAN_ROWS_MAX: usize = 10_000;
 /// Bytes a filtered read looks at before it answers.
 const SCAN_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How long a filtered read looks before it answers: who asked may have gone.
+/// How long a filtered read looks before it answers.
 const SCAN_TIME_MAX: Duration = Duration::from_secs(1);
 /// What a changeset costs in memory besides its texts, about.
 const OVERHEAD_BYTES: usize = 256;
@@ -41,6 +41,15 @@ impl Readers {
         Self { path, open: schema::open_reader, files: Some(files), idle: Arc::default(), turns }
     }
 
+    /// Opens the first connection: reads go on with it when the files are taken away.
+    pub(super) fn open_first(&self) -> Result<()> {
+        let connection = (self.open)(&self.path)?;
+        // SQLite opens the files when it first reads.
+        schema::head(&connection).map_err(|failure| failure.at(&self.path))?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        Ok(())
+    }
+
     /// One connection, where there is room for no other.
     pub(super) fn alone(path: PathBuf, connection: Connection) -> Self {
         let idle = Arc::new(Mutex::new(vec![connection]));
@@ -52,10 +61,20 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
+        self.run_for(|connection, _| read(connection)).await
+    }
+
+    /// Runs a read that may take long, and looks now and then whether anybody still waits for it.
+    pub(super) async fn run_for<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection, &Asker) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T> {
         let gone = || Error::Unavailable("it is shutting down".to_owned());
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| gone())?;
         let idle = self.idle.clone();
         let (path, open, files) = (self.path.clone(), self.open, self.files.clone());
+        let waits = Arc::new(());
+        let asker = Asker(Arc::downgrade(&waits));
         let work = move || {
             // Kept by the work itself: who asked may have gone, and the read still runs.
             let _turn = turn;
@@ -71,14 +90,26 @@ impl Readers {
                     connection
                 }
             };
-            let result = read(&connection);
+            let result = read(&connection, &asker);
             // A connection that failed may be why; the next read opens another.
             if !matches!(result, Err(Failure::Sqlite(_))) {
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             }
             result.map_err(|failure| failure.at(&path))
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| gone())?
+        let done = tokio::task::spawn_blocking(work).await;
+        drop(waits);
+        done.map_err(|_| gone())?
+    }
+}
+
+/// Who waits for a read.
+pub(super) struct Asker(Weak<()>);
+
+impl Asker {
+    /// Whether nobody waits any more.
+    fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 
@@ -107,11 +138,12 @@ fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
     })
 }
 
-/// A page of a log that reaches at least to `end`, and where to go on.
+/// A page of a log that reaches at least to `end`, and where to go on. It is cut short when nobody waits for it.
 pub(super) fn log(
     connection: &Connection,
     query: &LogQuery,
     end: Checkpoint,
+    asker: &Asker,
 ) -> Result<(Vec<LogEntry>, Checkpoint), Failure> {
     let sql = format!("SELECT {COLUMNS} FROM changesets WHERE checkpoint >= ?1 ORDER BY checkpoint");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -124,7 +156,7 @@ pub(super) fn log(
     let in_bounds = |rows, bytes| {
         rows < SCAN_ROWS_MAX && bytes < SCAN_BYTES_MAX && (rows == 0 || started.elapsed() < SCAN_TIME_MAX)
     };
-    while found.len() < query.limit.max(1) && in_bounds(passed_over, passed_bytes) {
+    while found.len() < query.limit.max(1) && in_bounds(passed_over, passed_bytes) && !asker.is_gone() {
         let Some(row) = rows.next()? else {
             // What is missing before the end was deleted: nothing else takes its place.
             next = next.max(end);
@@ -237,4 +269,62 @@ pub(super) fn locate(
     let found: Option<u64> =
         find.query_row(params![stream_id.as_str(), changeset_id.get()], |row| row.get(0)).optional()?;
     Ok(found.map(Checkpoint::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::{Options, Store};
+    use crate::{Commit, EventStore, Events, Expectation, Filter};
+
+    /// A log of ten changesets, with one connection to read it.
+    async fn log_of_ten(path: &Path) -> Store {
+        let store = Store::open_with(path, Options { readers: 1, ..Options::default() }).unwrap();
+        for number in 0..10 {
+            let events = Events::parse("[{\"type\": \"opened\"}]").unwrap();
+            let stream_id = format!("s{number}").parse().unwrap();
+            store.commit(Commit::new(stream_id, Expectation::NewStream, events)).await.unwrap();
+        }
+        store
+    }
+
+    #[tokio::test]
+    async fn a_scan_stops_when_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.db");
+        let _store = log_of_ten(&path).await;
+        let connection = schema::open_reader(&path).unwrap();
+        let filter = Filter { event_types: vec!["closed".to_owned()], ..Filter::default() };
+        let query = LogQuery::from(Checkpoint::START, 10).with_filter(filter);
+        let end = Checkpoint::new(10);
+        let waits = Arc::new(());
+        let asker = Asker(Arc::downgrade(&waits));
+        let next =
+            |asker| log(&connection, &query, end, asker).map_err(|failure| failure.at(&path)).unwrap().1;
+        assert_eq!(next(&asker), end);
+        drop(waits);
+        assert_eq!(next(&asker), Checkpoint::START);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_read_that_was_given_up_is_told_so_and_makes_room_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = log_of_ten(&folder.path().join("log.db")).await;
+        let (began, begins) = tokio::sync::oneshot::channel();
+        let long = store.readers.run_for(move |_, asker| {
+            let _ = began.send(());
+            while !asker.is_gone() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Ok(())
+        });
+        tokio::select! {
+            _ = long => unreachable!("it goes on until it is given up"),
+            began = begins => began.unwrap(),
+        }
+        let stream_id = "s1".parse().unwrap();
+        let tail = store.tail(&stream_id);
+        let tail = tokio::time::timeout(Duration::from_secs(10), tail).await.expect("its turn comes");
+        assert_eq!(tail.unwrap().last_changeset.get(), 1);
+    }
 }

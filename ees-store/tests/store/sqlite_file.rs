@@ -247,16 +247,16 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
         changed.set_modified(SystemTime::now() - unchanged).unwrap();
         commit_many(&store, 3).await;
         take(&folder.path().join(name));
-        let ready = store.head().await;
-        assert!(matches!(&ready, Err(Error::Unavailable(why)) if why.contains(name)), "{name}: {ready:?}");
+        let writable = store.check_writable().await;
+        assert!(
+            matches!(&writable, Err(Error::Unavailable(why)) if why.contains(name)),
+            "{name}: {writable:?}"
+        );
         for stream in ["a", "b"] {
             let told = store.commit(commit(stream)).await;
             assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains(name)), "{name}: {told:?}");
         }
-        assert!(store.head().await.is_err());
-        // Nothing was read before, so a read needs a connection: none leads to other files.
-        let told = store.read(LogQuery::from(Checkpoint::START, 10)).await;
-        assert!(told.is_err(), "{name}: {told:?}");
+        assert!(store.check_writable().await.is_err());
         drop(store);
         let commits = std::fs::metadata(folder.path().join("log.db-wal"));
         assert_eq!(commits.is_ok_and(|it| it.len() > 32), name != "log.db-wal", "what can be saved is left");
@@ -286,7 +286,7 @@ async fn a_lock_holds_through_links_and_although_its_file_is_removed() {
     let other = Store::open(&path).unwrap();
     let told = store.commit(commit("b")).await;
     assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("already open")), "{told:?}");
-    assert!(store.head().await.is_err());
+    assert!(store.check_writable().await.is_err());
     other.commit(commit("c")).await.unwrap();
 }
 
@@ -309,10 +309,11 @@ async fn while_another_program_has_the_log_locked_commits_are_to_be_retried_and_
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let told = store.commit(commit("a")).await;
     assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("locked")), "{told:?}");
-    assert!(matches!(store.head().await, Err(Error::Unavailable(_))), "not ready");
+    assert!(matches!(store.check_writable().await, Err(Error::Unavailable(_))), "not ready");
+    assert_eq!(store.head().await.unwrap().checkpoint.get(), 3);
     assert_eq!(store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap().changesets.len(), 3);
     other.execute_batch("ROLLBACK").unwrap();
-    until("it is ready again, without a commit", async || store.head().await.is_ok()).await;
+    until("it is ready again, without a commit", async || store.check_writable().await.is_ok()).await;
     store.commit(commit("a")).await.unwrap();
 }
 
@@ -359,7 +360,8 @@ async fn on_a_full_disk_commits_are_to_be_retried_and_everything_can_be_read_als
     disk.fill();
     let told = store.commit(large("a")).await;
     assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("full")), "{told:?}");
-    assert!(matches!(store.head().await, Err(Error::Unavailable(_))), "not ready");
+    assert!(matches!(store.check_writable().await, Err(Error::Unavailable(_))), "not ready");
+    assert_eq!(store.head().await.unwrap().checkpoint.get(), 50);
     let everything = store.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap().changesets;
     assert_eq!(everything.len(), 50);
 
@@ -369,7 +371,8 @@ async fn on_a_full_disk_commits_are_to_be_retried_and_everything_can_be_read_als
         let store = Store::open(&path).unwrap();
         let page = store.read(LogQuery::from(Checkpoint::START, 100)).await.unwrap();
         assert_eq!(page.changesets, everything, "round {round}");
-        until("it is not ready, without a commit", async || store.head().await.is_err()).await;
+        until("it is not ready, without a commit", async || store.check_writable().await.is_err()).await;
+        assert_eq!(store.head().await.unwrap(), page.head, "round {round}");
         let told = store.commit(large("a")).await;
         assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains("full")), "{told:?}");
         assert_eq!(store.tail(&"stream-7".parse().unwrap()).await.unwrap().last_changeset.get(), 1);
@@ -380,7 +383,7 @@ async fn on_a_full_disk_commits_are_to_be_retried_and_everything_can_be_read_als
     disk.fill();
     while store.commit(large(&format!("b{}", fastrand::u64(..)))).await.is_ok() {}
     std::fs::remove_file(disk.0.path().join("hog")).unwrap();
-    until("it is ready again, without a commit", async || store.head().await.is_ok()).await;
+    until("it is ready again, without a commit", async || store.check_writable().await.is_ok()).await;
     store.commit(large("c")).await.unwrap();
 }
 

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::super::answer::Answer;
 use super::super::app::App;
 use super::super::typed;
+use crate::Result;
 
 /// How long the store may take to tell its head before it counts as away, and all checks together.
 pub(super) const STORE_TIME: Duration = Duration::from_secs(2);
@@ -31,7 +32,7 @@ pub(in super::super) enum Readiness {
         /// What is wrong, a sentence each.
         reasons: Vec<String>,
     },
-    /// The store does not answer, or refuses every commit.
+    /// The store does not answer, or takes no commits.
     Unavailable {
         /// Why.
         reason: String,
@@ -71,7 +72,7 @@ pub(super) async fn live() -> Response {
     get, path = "/health/ready", tag = "operation", operation_id = "ready", security(()),
     responses(
         (status = 200, description = "The store answers.", body = Readiness, example = json!({"status": "ready"})),
-        (status = 503, description = "The store does not answer, or the last commits have failed.", body = Readiness,
+        (status = 503, description = "The store does not answer, or takes no commits.", body = Readiness,
             example = json!({"status": "unavailable", "reason": "the store does not answer (UNAVAILABLE)"})),
     ),
 )]
@@ -92,23 +93,30 @@ pub(super) async fn ready(State(app): State<App>) -> impl IntoResponse {
 /// What a look at the store and at the checks tells.
 async fn look(app: &App) -> Readiness {
     let deadline = Instant::now() + STORE_TIME;
+    let unavailable = |reason: String| Readiness::Unavailable { reason };
     if let Some(code) = app.commits.failing() {
-        return Readiness::Unavailable { reason: format!("commits fail, one after another ({code})") };
+        return unavailable(format!("commits fail, one after another ({code})"));
     }
-    let code = match timeout_at(deadline, app.log.head()).await {
-        Ok(Ok(_)) => {
-            let late = || vec!["a check did not end in time: its database may be locked or busy".to_owned()];
-            let checks = app.health.iter().map(|check| timeout_at(deadline, check.problems()));
-            let reasons =
-                join_all(checks).await.into_iter().flat_map(|reasons| reasons.unwrap_or_else(|_| late()));
-            let reasons: Vec<_> = reasons.collect();
-            return if reasons.is_empty() { Readiness::Ready } else { Readiness::Degraded { reasons } };
-        }
-        Ok(Err(error)) => {
+    if let Err(code) = told(deadline, app.log.head()).await {
+        return unavailable(format!("the store does not answer ({code})"));
+    }
+    if let Err(code) = told(deadline, app.store.check_writable()).await {
+        return unavailable(format!("the store can't take commits ({code})"));
+    }
+    let late = || vec!["a check did not end in time: its database may be locked or busy".to_owned()];
+    let checks = app.health.iter().map(|check| timeout_at(deadline, check.problems()));
+    let reasons = join_all(checks).await.into_iter().flat_map(|reasons| reasons.unwrap_or_else(|_| late()));
+    let reasons: Vec<_> = reasons.collect();
+    if reasons.is_empty() { Readiness::Ready } else { Readiness::Degraded { reasons } }
+}
+
+/// What the store answers in time, or the code of its failure.
+async fn told<T>(deadline: Instant, answer: impl Future<Output = Result<T>>) -> Result<T, &'static str> {
+    match timeout_at(deadline, answer).await {
+        Ok(answer) => answer.map_err(|error| {
             tracing::warn!(%error, "not ready");
             error.code()
-        }
-        Err(_) => "TIMEOUT",
-    };
-    Readiness::Unavailable { reason: format!("the store does not answer ({code})") }
+        }),
+        Err(_) => Err("TIMEOUT"),
+    }
 }

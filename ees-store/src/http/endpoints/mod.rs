@@ -5,6 +5,7 @@ mod commit;
 pub(super) mod docs;
 pub(super) mod health;
 mod metrics;
+mod nowhere;
 mod statistics;
 mod streams;
 
@@ -14,6 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) use metrics::PATH as METRICS_PATH;
+pub(super) use nowhere::nowhere;
 
 use super::Problem;
 use super::app::App;

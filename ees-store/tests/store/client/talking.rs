@@ -50,6 +50,9 @@ async fn the_rest_of_the_api_is_within_reach() {
     assert_eq!(page["next_checkpoint"], 1);
     let nowhere = client.get_json::<Value>("/nowhere").await.unwrap_err();
     assert!(matches!(&nowhere.error, Error::InvalidRequest(why) if why == "Invalid endpoint"), "{nowhere}");
+    let slash = client.get_json::<Value>("/streams/a/b/events").await.unwrap_err();
+    let told = "Invalid endpoint. In a path, a slash in a stream id is written as %2F";
+    assert!(matches!(&slash.error, Error::InvalidRequest(why) if why == told), "{slash}");
 }
 
 #[tokio::test]

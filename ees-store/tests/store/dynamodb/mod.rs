@@ -5,6 +5,7 @@ mod conflicts;
 mod costs;
 mod doubts;
 mod indexing;
+mod keys;
 mod late;
 mod racing;
 mod stuck;

@@ -10,13 +10,15 @@ use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, LogHead, LogPage, LogQuery, Result,
     StreamId, StreamPage, StreamQuery, memory,
 };
+use futures::{StreamExt as _, TryStreamExt as _};
+use rustix::process::{Resource, Rlimit};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use super::gate::Gated;
-use super::support::{Answer, TestServer, exchange, on_every_store, request};
+use super::support::{Answer, TestServer, answered_with, exchange, on_every_store, request};
 
 #[tokio::test]
 async fn a_changeset_over_the_stores_limit_is_refused_with_both_sizes() {
@@ -187,6 +189,66 @@ async fn idle_connections_make_room_for_others_the_longest_idle_first() {
     let last = kept.last_mut().unwrap();
     last.write_all(&request("GET", "/version", &[], b"")).await.unwrap();
     assert!(last.read(&mut [0; 1_024]).await.unwrap() > 0);
+}
+
+/// As many files as this process may have open.
+fn raise_file_limit() -> usize {
+    let limits = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limits.maximum, maximum: limits.maximum };
+    let limit = if rustix::process::setrlimit(Resource::Nofile, raised).is_ok() {
+        limits.maximum
+    } else {
+        limits.current
+    };
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections_keep_no_health_check_out() {
+    let server = TestServer::over(memory::Store::new()).await;
+    // Each connection is two files here, until the server closes it; other tests of this process need some.
+    let places = ConnectionLimits::default().connections;
+    let count = raise_file_limit().saturating_sub(places + 2_000).min(10_000);
+    if count < 10_000 {
+        eprintln!("with {count} connections only: this process may not open more files");
+    }
+    let address = server.address();
+    let connect = move |_| TcpStream::connect(address);
+    let idle = futures::stream::iter(0..count).map(connect).buffer_unordered(500);
+    let flood = tokio::spawn(idle.try_collect::<Vec<_>>());
+    let (mut slowest, mut rounds_after) = (Duration::ZERO, 0);
+    while rounds_after < 2 {
+        rounds_after += usize::from(flood.is_finished());
+        let started = Instant::now();
+        for target in ["/health/live", "/health/ready", "/metrics"] {
+            answered_with(&server, target, 200).await;
+        }
+        slowest = slowest.max(started.elapsed());
+    }
+    assert_eq!(flood.await.unwrap().unwrap().len(), count);
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn an_answer_under_way_is_sent_to_its_end_although_idle_connections_are_closed() {
+    let limits = ConnectionLimits { connections: 2, ..ConnectionLimits::default() };
+    let server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
+    for n in 0..4 {
+        server.commit(&format!("/streams/s{n}"), &format!("[\"{}\"]", "x".repeat(1_000_000))).await;
+    }
+    let mut slow = TcpStream::connect(server.address()).await.unwrap();
+    // The last one is stuck, whatever the sockets' buffers take. Nobody reads so far.
+    let page = b"GET /changesets?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    slow.write_all(&page.repeat(9)).await.unwrap();
+    slow.write_all(&request("GET", "/changesets?limit=1000", &[], b"")).await.unwrap();
+    assert!(slow.read(&mut [0; 1]).await.unwrap() == 1);
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(kept_open(&server).await);
+    }
+    let mut rest = Vec::new();
+    slow.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() > 40_000_000 && rest.ends_with(b"\"next_checkpoint\":4}"), "{} bytes", rest.len());
 }
 
 #[tokio::test]
@@ -368,6 +430,38 @@ async fn a_peer_that_does_not_read_its_answers_is_cut_off() {
     server.stopped().await;
 }
 
+/// Reads ten large pages a little at a time, without a pause of note; returns how many bytes came.
+async fn dribbled(server: &TestServer) -> usize {
+    let mut connection = TcpStream::connect(server.address()).await.unwrap();
+    let page = b"GET /changesets?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    connection.write_all(&page.repeat(9)).await.unwrap();
+    connection.write_all(&request("GET", "/changesets?limit=1000", &[], b"")).await.unwrap();
+    let (mut part, mut bytes) = (vec![0; 128 * 1024], 0);
+    loop {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        match connection.read(&mut part).await {
+            Ok(0) | Err(_) => return bytes,
+            Ok(read) => bytes += read,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_more_slowly_than_the_rate_is_cut_off() {
+    let serving = async |answer_rate: u32| {
+        let answer_time = Duration::from_millis(300);
+        let limits = ConnectionLimits { answer_time, answer_rate, ..ConnectionLimits::default() };
+        let server = TestServer::limited(Arc::new(memory::Store::new()), limits, |api| api).await;
+        for n in 0..4 {
+            server.commit(&format!("/streams/s{n}"), &format!("[\"{}\"]", "x".repeat(1_000_000))).await;
+        }
+        server
+    };
+    let (fast, slow) = (serving(1024 * 1024 * 1024).await, serving(1024 * 1024).await);
+    let (cut, whole) = tokio::join!(dribbled(&fast), dribbled(&slow));
+    assert!(cut < 30_000_000 && whole > 40_000_000, "{cut} and {whole} bytes");
+}
+
 /// Asks for large pages without reading them, until the sockets' buffers are full and one answer is stuck.
 async fn deaf_client(server: &TestServer) -> TcpStream {
     for n in 0..4 {
@@ -381,12 +475,6 @@ async fn deaf_again(server: &TestServer) -> TcpStream {
     let page = b"GET /changesets?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     deaf.write_all(&page.repeat(20)).await.unwrap();
     deaf
-}
-
-/// Asks until the answer has this status.
-async fn answered_with(server: &TestServer, target: &str, status: u16) {
-    let asking = async { while server.get(target).await.status != status {} };
-    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the status changes");
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 mod bounds;
 mod changesets;
 mod commit;
+#[cfg(feature = "postgres")]
+mod deadlines;
 mod docs;
 mod gate;
 mod keys;

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use axum::extract::Path;
 use axum::routing::get;
 use ees_store::http::{HealthCheck, Limits, Scope};
-use ees_store::{Error, memory};
+use ees_store::{Error, memory, sqlite};
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::gate::{Failing, Gated};
-use super::support::{TestServer, on_every_store};
+use super::support::{TestServer, answered_with, on_every_store};
 
 #[tokio::test]
 async fn the_version_is_the_crates() {
@@ -42,6 +42,25 @@ async fn what_is_not_there_is_an_invalid_endpoint() {
             assert_eq!(server.get(target).await.status, 404);
         }
         assert_eq!(server.post("/nowhere", "{}").await.text(), r#"{"message":"Invalid endpoint"}"#);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_path_with_a_slash_in_a_stream_id_gets_a_link_to_the_one_that_was_meant() {
+    on_every_store(async |server| {
+        let lost = server.post("/streams/a/1", r#"{"events":[1]}"#).await;
+        assert_eq!((lost.status, lost.text()), (404, r#"{"message":"Invalid endpoint"}"#));
+        let link = lost.header("link").unwrap();
+        assert!(
+            link.starts_with("<../a%2F1>; rel=\"related\"; title=") && link.contains("written as %2F"),
+            "{link}"
+        );
+        server.commit("/streams/a%2F1", "[1]").await;
+        let lost = server.get("/streams/a/1/events").await;
+        assert_eq!(lost.text(), r#"{"message":"Invalid endpoint"}"#);
+        assert!(lost.header("link").unwrap().starts_with("<../../a%2F1/events>;"));
+        assert_eq!(server.get("/nowhere").await.header("link"), None);
     })
     .await;
 }
@@ -218,6 +237,26 @@ async fn a_server_whose_commits_fail_is_not_ready_until_one_succeeds() {
     store.open();
     assert_eq!(commit("d").await, 200);
     server.get("/health/ready").await.is(200, &json!({"status": "ready"}));
+}
+
+#[tokio::test]
+async fn a_server_whose_store_takes_no_commits_is_not_ready_and_answers_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let options = sqlite::Options { patience: Duration::from_millis(20), ..sqlite::Options::default() };
+    let server = TestServer::over(sqlite::Store::open_with(&path, options).unwrap()).await;
+    server.commit("/streams/a", "[1]").await;
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    server.post("/streams/b", r#"{"events":[1]}"#).await.refuses_like(503, "UNAVAILABLE", "Try again");
+    let reason = "the store can't take commits (UNAVAILABLE)";
+    server.get("/health/ready").await.is(503, &json!({"status": "unavailable", "reason": reason}));
+    let page = server.get("/changesets?include=position").await.json();
+    assert_eq!((&page["next_checkpoint"], &page["head"]), (&json!(1), &json!(1)));
+    assert!(server.get("/metrics").await.text().contains("ees_log_head 1"));
+    other.execute_batch("ROLLBACK").unwrap();
+    answered_with(&server, "/health/ready", 200).await;
+    server.commit("/streams/b", "[1]").await;
 }
 
 /// What this process logs of requests.

@@ -95,6 +95,12 @@ impl TestServer {
     }
 }
 
+/// Asks until the answer has this status.
+pub(crate) async fn answered_with(server: &TestServer, target: &str, status: u16) {
+    let asking = async { while server.get(target).await.status != status {} };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the status changes");
+}
+
 /// The bytes of a request after which the connection is to be closed.
 pub(crate) fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");

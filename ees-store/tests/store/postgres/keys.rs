@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use ees_store::postgres::{Options, Store};
-use ees_store::{Error, EventStore};
+use ees_store::postgres::{Options, Store, add_checksums, check_keys};
+use ees_store::{ChangesetLog, Checkpoint, Error, EventStore, LogEntry, LogQuery};
 use ees_test_postgres::TestDatabase;
 use sqlx::PgConnection;
 
@@ -62,4 +62,44 @@ async fn keys_from_the_future_keep_no_old_key_from_being_forgotten() {
     let _sweeping = Store::connect(database.url()).await.unwrap();
     until("the old one is gone", async || kept(&mut administrator).await == 2_501).await;
     assert_eq!(store.commit(keyed("a", 1, 1)).await.unwrap().changeset_id.get(), 2, "a repeat");
+}
+
+#[tokio::test]
+async fn keys_are_proven_and_old_changesets_get_their_checksums() {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+    let database = TestDatabase::new().await;
+    let store = Store::connect(database.url()).await.unwrap();
+    for number in 0..4 {
+        store.commit(keyed("a", number, number)).await.unwrap();
+    }
+    let check = check_keys(database.url(), WEEK).await.unwrap();
+    assert_eq!((check.keys, check.expired, check.faults), (4, 0, 0), "{check:?}");
+
+    let mut administrator = administrator(database.url()).await;
+    let meddle = "
+        ALTER TABLE ees_store.idempotency_keys DROP CONSTRAINT idempotency_keys_key_digest_key;
+        UPDATE ees_store.idempotency_keys SET stored_at = stored_at - 691200000000 WHERE checkpoint = 0;
+        UPDATE ees_store.idempotency_keys SET key_digest = (
+            SELECT key_digest FROM ees_store.idempotency_keys WHERE checkpoint = 1) WHERE checkpoint = 2;
+        UPDATE ees_store.idempotency_keys SET checkpoint = 99 WHERE checkpoint = 3;
+        UPDATE ees_store.changesets SET checksum = NULL WHERE checkpoint < 3;
+        UPDATE ees_store.changesets SET events = '[NaN]' WHERE checkpoint = 2";
+    run(&mut administrator, meddle).await;
+    let check = check_keys(database.url(), WEEK).await.unwrap();
+    assert_eq!((check.keys, check.expired, check.faults), (4, 1, 2), "{check:?}");
+    assert!(check.described[0].contains("checkpoint 99, where none is"), "{check:?}");
+    assert!(check.described[1].contains("is there 2 times"), "{check:?}");
+
+    assert_eq!(add_checksums(database.url()).await.unwrap(), 2, "what can't be read gets none");
+    let page = store.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
+    let read = |entry: &LogEntry| entry.events.quarantined().is_none();
+    assert_eq!(page.changesets.iter().map(read).collect::<Vec<_>>(), [true, true, false, true]);
+    run(
+        &mut administrator,
+        "UPDATE ees_store.changesets SET events = '[{\"number\":7}]' WHERE checkpoint = 1",
+    )
+    .await;
+    let page = store.read(LogQuery::from(Checkpoint::START, 2)).await.unwrap();
+    assert!(!read(&page.changesets[1]), "it is noticed from now on");
+    assert_eq!(add_checksums(database.url()).await.unwrap(), 0);
 }

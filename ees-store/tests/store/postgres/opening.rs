@@ -3,7 +3,7 @@ use ees_store::{ChangesetLog, Checkpoint, Error, EventStore, LogQuery};
 use ees_test_postgres::{Server, TestDatabase};
 use futures::future::join_all;
 
-use super::{administrator, commit, keyed, run};
+use super::{administrator, commit, keyed, numbers, run, until};
 
 #[tokio::test]
 async fn eight_that_open_an_empty_database_at_once_share_one_log() {
@@ -25,6 +25,50 @@ async fn a_log_of_a_newer_version_is_refused() {
     let refused = Store::connect(database.url()).await.map(drop).unwrap_err();
     assert!(matches!(refused, Error::NewerVersion { .. }), "{refused:?}");
     assert!(refused.to_string().contains(database.name()), "{refused}");
+}
+
+/// Brings the log back to its second version.
+const SECOND_VERSION: &str = "
+    DO $$ DECLARE f regprocedure; BEGIN
+        FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'ees_store'::regnamespace
+            AND pg_get_function_arguments(oid) LIKE '%checksum%'
+        LOOP EXECUTE 'DROP FUNCTION ' || f; END LOOP;
+    END $$;
+    ALTER TABLE ees_store.changesets DROP COLUMN checksum;
+    DELETE FROM ees_store.migrations WHERE version > 2";
+
+#[tokio::test]
+async fn a_log_whose_tables_are_in_use_is_brought_to_this_version_once_they_are_free() {
+    let database = TestDatabase::new().await;
+    let store = Store::connect(database.url()).await.unwrap();
+    store.commit(commit("a", 0, 0)).await.unwrap();
+    drop(store);
+    let mut administrator = administrator(database.url()).await;
+    run(&mut administrator, SECOND_VERSION).await;
+    let mut reader = super::administrator(database.url()).await;
+    let count = "SELECT count(*) FROM ees_store.changesets";
+    run(&mut reader, format!("BEGIN; {count}")).await;
+
+    let url = database.url().to_owned();
+    let opening = tokio::spawn(async move { Store::connect(&url).await });
+    let mut waits = async |is_waiting: bool| {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        until("it waits for the table, or not", async || {
+            let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut administrator).await.unwrap();
+            (waiting > 0) == is_waiting
+        })
+        .await;
+    };
+    // Twice, so that one try has failed; in between others are let through.
+    waits(true).await;
+    waits(false).await;
+    waits(true).await;
+    assert!(!opening.is_finished());
+    run(&mut reader, "COMMIT").await;
+    let store = opening.await.unwrap().unwrap();
+    store.commit(commit("a", 1, 1)).await.unwrap();
+    assert_eq!(numbers(&store, "a").await, [0, 1]);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `ees check`: read the whole log, and prove what a log promises.
 
+mod direct;
+
 use std::collections::HashMap;
 
 use clap::Args;
@@ -17,6 +19,8 @@ use crate::output::Output;
 use crate::plural::counted;
 use crate::progress::Progress;
 use crate::remote::Remote;
+use crate::retention::Retention;
+use crate::store_location::StoreLocation;
 
 /// Changesets read by one call.
 const PAGE: usize = 1_000;
@@ -26,16 +30,41 @@ const PAGE: usize = 1_000;
 /// Every changeset can be read and is as it was stored (by its checksum, on SQLite and PostgreSQL). The
 /// checkpoints ascend without gaps. The changesets and events of each stream are numbered without gaps, their
 /// times ascend, and the stream ends where the log says. Prints what is wrong, and then exits with 9.
+///
+/// What a server does not show is checked directly in the store: see --keys and --add-checksums.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Accept checkpoints without a changeset, as in a table that was adopted from another system
     #[arg(long)]
     allow_gaps: bool,
+    /// Check the idempotency keys instead, directly in --store or --data: each became a changeset that is there.
+    /// A server may have the store open. In DynamoDB it reads the whole table twice
+    #[arg(long, conflicts_with_all = ["allow_gaps", "add_checksums"])]
+    keys: bool,
+    /// Add checksums instead, directly in --store or --data, to changesets from before there were checksums. On
+    /// SQLite, stop the server first
+    #[arg(long, conflicts_with = "allow_gaps")]
+    add_checksums: bool,
+    #[command(flatten)]
+    location: StoreLocation,
+    #[command(flatten)]
+    retention: Retention,
     #[command(flatten)]
     remote: Remote,
 }
 
-pub(crate) async fn run(Arguments { allow_gaps, remote }: Arguments, output: &mut Output) -> Outcome {
+pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
+    let Arguments { allow_gaps, keys, add_checksums, location, retention, remote } = arguments;
+    if keys {
+        return direct::check_keys(&location.backend()?, retention, output).await;
+    }
+    if add_checksums {
+        return direct::add_checksums(&location.backend()?, output).await;
+    }
+    check_log(allow_gaps, remote, output).await
+}
+
+async fn check_log(allow_gaps: bool, remote: Remote, output: &mut Output) -> Outcome {
     let client = remote.patient_client().await?;
     let mut check =
         Check { next: Checkpoint::START, tails: HashMap::new(), allow_gaps, changesets: 0, faults: 0 };

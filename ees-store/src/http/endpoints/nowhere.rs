@@ -1,0 +1,51 @@
+//! What has no endpoint.
+
+use axum::http::header::LINK;
+use axum::http::{HeaderValue, Uri};
+use axum::response::{IntoResponse as _, Response};
+
+use super::super::Problem;
+
+/// 404. The contract fixes its body. So a header says what was probably meant by `/streams/a/1`.
+pub(in super::super) async fn nowhere(uri: Uri) -> Response {
+    let mut response = Problem::no_such_endpoint().into_response();
+    if let Some(link) = meant(uri.path()) {
+        response.headers_mut().insert(LINK, link);
+    }
+    response
+}
+
+/// The path with a stream id whose slashes are encoded; relative, for servers behind a prefix.
+fn meant(path: &str) -> Option<HeaderValue> {
+    let rest = path.strip_prefix("/streams/")?;
+    let read = ["/changesets", "/events"].into_iter().find(|read| rest.ends_with(read)).unwrap_or_default();
+    let id = rest.strip_suffix(read).unwrap_or(rest);
+    if !id.trim_matches('/').contains('/') {
+        return None;
+    }
+    let up = "../".repeat(rest.matches('/').count());
+    let id = id.replace('/', "%2F");
+    let title = "In a path, a slash in a stream id is written as %2F";
+    HeaderValue::try_from(format!("<{up}{id}{read}>; rel=\"related\"; title=\"{title}\"")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_path_that_may_hold_a_stream_id_with_a_slash_gets_a_link() {
+        for (path, target) in [
+            ("/streams/a/1", "<../a%2F1>"),
+            ("/streams/a/b/1/changesets", "<../../../a%2Fb%2F1/changesets>"),
+            ("/streams/a/1/events", "<../../a%2F1/events>"),
+            ("/streams//a//b", "<../../../%2Fa%2F%2Fb>"),
+        ] {
+            let link = meant(path).unwrap();
+            assert!(link.to_str().unwrap().starts_with(target), "{path}: {link:?}");
+        }
+        for path in ["/", "/streams/a/", "/streams//", "/changesets/a/b", "/typed/streams/a/b"] {
+            assert_eq!(meant(path), None, "{path}");
+        }
+    }
+}
