@@ -107,6 +107,7 @@ macro_rules! database_laws {
                 a_rebuild_makes_the_same_columns
                 sums_of_floats_do_not_depend_on_how_batches_are_cut
                 a_key_that_does_not_fit_pauses_the_projection
+                an_enum_without_data_is_text
                 a_table_that_can_not_be_is_refused_at_once
             }
             transactions {
