@@ -84,6 +84,7 @@ mod id;
 pub mod json;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod key_ages;
+mod lenient_numbers;
 mod log;
 pub mod pages;
 pub mod publish;
@@ -118,6 +119,7 @@ pub use error::{Error, Result};
 pub use filter::Filter;
 pub use id::{ChangesetId, Checkpoint, EventId, InvalidName, StreamId, StreamType};
 pub use json::{InvalidJson, Json};
+pub use lenient_numbers::LenientNumbers;
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
 pub use quarantine::Quarantined;
 pub use statistics::Statistics;
