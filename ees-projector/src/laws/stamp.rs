@@ -89,6 +89,7 @@ macro_rules! database_laws {
                 the_checkpoint_moves_only_from_where_it_is_believed_to_be
                 a_rebuild_ends_in_the_same_rows
                 a_rebuild_leaves_out_again_what_was_skipped
+                a_new_version_keeps_earlier_skips_if_it_is_told_to
                 a_rebuild_goes_on_after_a_restart
                 moving_back_over_parked_changesets_parks_them_once
                 waiting_ends_when_the_own_write_is_applied
