@@ -45,7 +45,6 @@ struct Account {
     owner: String,
     balance_cents: i64,
     opened_at: Timestamp,
-    #[read_model(column = "text")]
     status: Status,
 }
 

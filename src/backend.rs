@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ees_store::dynamodb;
 #[cfg(feature = "postgres")]
 use ees_store::postgres;
-use ees_store::{ChangesetLog, EventStore, memory, sqlite};
+use ees_store::{ChangesetLog, EventStore, LenientNumbers, memory, sqlite};
 
 use crate::data_folder;
 #[cfg(feature = "dynamodb")]
@@ -40,6 +40,11 @@ impl Opened {
     fn of<S: EventStore + ChangesetLog>(store: S) -> Self {
         let store = Arc::new(store);
         Self { store: store.clone(), log: store }
+    }
+
+    /// Reads numbers that JSON does not have as texts, if that is asked for.
+    pub(crate) fn with_lenient_numbers(self, is_lenient: bool) -> Self {
+        if is_lenient { Self::of(LenientNumbers::new(self.store, self.log)) } else { self }
     }
 }
 

@@ -47,23 +47,34 @@ impl ColumnType {
         }
     }
 
-    pub(crate) fn of(ty: &Type) -> Self {
+    /// The type of the column of a field, if the field's type has a name that tells.
+    fn of(ty: &Type) -> Option<Self> {
         if let Type::Reference(reference) = ty {
             return Self::of(&reference.elem);
         }
-        let Some((name, inner)) = last_part(ty) else { return Self::Json };
+        let (name, inner) = last_part(ty)?;
         match name.as_str() {
-            "String" | "str" | "char" | "StreamId" | "StreamType" => Self::Text,
+            "String" | "str" | "char" | "StreamId" | "StreamType" => Some(Self::Text),
             "i8" | "i16" | "i32" | "i64" | "i128" | "isize" | "u8" | "u16" | "u32" | "u64" | "u128"
-            | "usize" | "ChangesetId" | "Checkpoint" | "EventId" => Self::BigInt,
-            "f32" | "f64" => Self::Double,
-            "bool" => Self::Boolean,
-            "Timestamp" | "DateTime" => Self::Timestamp,
-            "Uuid" => Self::Uuid,
+            | "usize" | "ChangesetId" | "Checkpoint" | "EventId" => Some(Self::BigInt),
+            "f32" | "f64" => Some(Self::Double),
+            "bool" => Some(Self::Boolean),
+            "Timestamp" | "DateTime" => Some(Self::Timestamp),
+            "Uuid" => Some(Self::Uuid),
             // Serde writes these as what they contain.
-            "Box" | "Arc" | "Rc" | "Cow" => inner.map_or(Self::Json, Self::of),
-            _ => Self::Json,
+            "Box" | "Arc" | "Rc" | "Cow" => inner.and_then(Self::of),
+            _ => None,
         }
+    }
+}
+
+/// The type of the column of a field, by the field's type. Only serde knows whether a type of the user's is an
+/// enum without data.
+pub(crate) fn inferred(ty: &Type) -> TokenStream {
+    match (ColumnType::of(ty), ty) {
+        (Some(known), _) => known.tokens(),
+        (None, Type::Path(_)) => quote!(::ees_projector::read_model::ColumnType::inferred::<#ty>()),
+        (None, _) => ColumnType::Json.tokens(),
     }
 }
 
@@ -98,19 +109,19 @@ mod tests {
     #[test]
     fn the_last_part_of_a_type_tells_what_its_column_holds() {
         for (ty, expected) in [
-            ("String", ColumnType::Text),
-            ("std::borrow::Cow<'static, str>", ColumnType::Text),
-            ("Arc<str>", ColumnType::Text),
-            ("&'static str", ColumnType::Text),
-            ("u64", ColumnType::BigInt),
-            ("ees_store::Checkpoint", ColumnType::BigInt),
-            ("f32", ColumnType::Double),
-            ("bool", ColumnType::Boolean),
-            ("chrono::DateTime<chrono::Utc>", ColumnType::Timestamp),
-            ("uuid::Uuid", ColumnType::Uuid),
-            ("Vec<String>", ColumnType::Json),
-            ("(i64, i64)", ColumnType::Json),
-            ("Status", ColumnType::Json),
+            ("String", Some(ColumnType::Text)),
+            ("std::borrow::Cow<'static, str>", Some(ColumnType::Text)),
+            ("Arc<str>", Some(ColumnType::Text)),
+            ("&'static str", Some(ColumnType::Text)),
+            ("u64", Some(ColumnType::BigInt)),
+            ("ees_store::Checkpoint", Some(ColumnType::BigInt)),
+            ("f32", Some(ColumnType::Double)),
+            ("bool", Some(ColumnType::Boolean)),
+            ("chrono::DateTime<chrono::Utc>", Some(ColumnType::Timestamp)),
+            ("uuid::Uuid", Some(ColumnType::Uuid)),
+            ("Vec<String>", None),
+            ("(i64, i64)", None),
+            ("Status", None),
         ] {
             assert_eq!(ColumnType::of(&parse_str(ty).unwrap()), expected, "{ty}");
         }

@@ -7,13 +7,14 @@ use quote::quote;
 use syn::{Data, DeriveInput, Error, Field, Fields, Result};
 
 use crate::attributes::{TableAttributes, column_type};
-use crate::column_type::{ColumnType, optional};
+use crate::column_type::{inferred, optional};
 use crate::name::Name;
 use crate::serde_attributes::{FieldAttributes, check_struct};
 
 struct Column {
     name: Name,
-    ty: ColumnType,
+    /// An expression.
+    ty: TokenStream,
     nullable: bool,
 }
 
@@ -56,12 +57,12 @@ fn column(field: &Field) -> Result<Option<Column>> {
         return Ok(None);
     }
     let ty = match column_type(field)? {
-        Some(ty) => ty,
+        Some(ty) => ty.tokens(),
         None if serde.other_form => {
             let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
             return Err(Error::new(ident.span(), message));
         }
-        None => ColumnType::of(inner.unwrap_or(&field.ty)),
+        None => inferred(inner.unwrap_or(&field.ty)),
     };
     let name = match serde.name {
         Some(name) => name,
@@ -100,7 +101,7 @@ fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column])
     let (ident, table) = (&input.ident, &attributes.table.text);
     let (key, key_type) = (&attributes.key.0.text, attributes.key.1.tokens());
     let columns = columns.iter().map(|Column { name, ty, nullable }| {
-        let (name, ty) = (&name.text, ty.tokens());
+        let name = &name.text;
         let nullable = nullable.then(|| quote!(.nullable()));
         quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
     });

@@ -7,8 +7,10 @@
 
 mod rows;
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::error::Error;
+use std::fmt;
 use std::future::Future;
 
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows};
@@ -47,10 +49,42 @@ pub trait Database: Send + Sync + 'static {
     /// Whether several workers can share the streams of a projection. Default: `false`.
     const PARTITIONS: bool = false;
 
+    /// Claims a projection for this process, until the claim is dropped. For a database that only one process
+    /// may use for a projection at a time. Default: any number of processes may.
+    ///
+    /// # Errors
+    /// [`ClaimedElsewhere`] while another process has the claim.
+    fn claim(&self, projection: &str) -> Result<Claim, ClaimedElsewhere> {
+        let _ = projection;
+        Ok(Claim::default())
+    }
+
     /// Returns `true` for errors of the database that pass by themselves: a lost connection, a full disk, a
     /// lock. The worker retries them for ever and never blames a changeset for them.
     fn is_transient(error: &(dyn Error + 'static)) -> bool;
 }
+
+/// The right of this process to run a projection. It ends when this is dropped. The default holds nothing.
+#[derive(Default)]
+pub struct Claim(Option<Box<dyn Any + Send + Sync>>);
+
+impl Claim {
+    /// A claim that lasts as long as this value.
+    pub fn holding(held: impl Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(held)))
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim").field("holds", &self.0.is_some()).finish()
+    }
+}
+
+/// Another process runs the projection. The text says which one, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ClaimedElsewhere(pub String);
 
 /// The row moved: it is not at the position that [`Transaction::replace`] was given. A database that checks
 /// this only at commit returns it from [`Transaction::commit`]. The worker reads the row again.
@@ -78,13 +112,28 @@ pub struct PartitionRow {
     pub state: ProjectionState,
 }
 
-/// What administrators attached to the tables of a read model, and what they added.
+/// What others attached to the tables of a read model, and what they added.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attachments {
     /// Rights, comments, policies and the like.
     pub statements: Vec<Attachment>,
-    /// The names of all tables, columns, indexes, triggers and so on, sorted.
+    /// Indexes, triggers and the like. They are made again if the new tables allow it.
+    pub additions: Vec<Addition>,
+    /// The names of the tables, columns, indexes, triggers and so on that the projection did not make; of all of
+    /// them if that is not known.
     pub objects: Vec<String>,
+}
+
+/// Something that others added to a table: an index, a trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// Its name, as among [`Attachments::objects`].
+    pub name: String,
+    /// The SQL statement that makes it.
+    pub statement: String,
+    /// The names of what must exist: for a trigger, the columns of its table, because it shows only when it runs
+    /// that one is missing.
+    pub needs: Vec<String>,
 }
 
 /// Something that is attached to a table: a right, a comment, a policy.
@@ -217,8 +266,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Err(NO_STANDBY.into()) }
     }
 
-    /// Returns the tables, views, functions and types in a read model that the projection did not make.
-    /// [`discard`](Self::discard) is refused while there are any. Default: none.
+    /// Returns the names of everything in a read model that the projection did not make. Default: none.
     fn objects_of_others(
         &mut self,
         model: &ReadModelId,
@@ -237,7 +285,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(()) }
     }
 
-    /// Returns what administrators attached to the tables of a read model. Default: nothing.
+    /// Returns what others attached to the tables of a read model. Default: nothing.
     fn attachments(
         &mut self,
         model: &ReadModelId,
@@ -246,8 +294,8 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(Attachments::default()) }
     }
 
-    /// Attaches it again to tables that were created again. Skips tables that no longer exist. Returns the
-    /// objects that no longer exist. Default: does nothing.
+    /// Attaches it again to tables that were created again, as far as they allow it. Returns the objects that no
+    /// longer exist. Default: does nothing.
     fn attach(
         &mut self,
         model: &ReadModelId,

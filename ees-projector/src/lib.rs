@@ -238,7 +238,7 @@ pub use reactor::webhook;
 pub use read_model::{ReadModel, Table};
 pub use read_model_id::{ReadModelId, Slot};
 pub use settings::{NewVersion, Settings};
-pub use standby::{Comparison, SideBySide, Standby, StandbyRole};
+pub use standby::{Comparison, InPlace, SideBySide, Standby, StandbyRole};
 pub use status::{
     EffectCounts, EventCounts, Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status,
 };

@@ -85,6 +85,16 @@ impl ProjectionState {
         self.skips.drain(..self.skips.len().saturating_sub(SKIPS_MAX));
     }
 
+    /// Says what a rebuild does about earlier skips.
+    pub(crate) fn skips_in_words(&self, keeps_skips: bool) -> String {
+        if self.skips.is_empty() {
+            return String::new();
+        }
+        let checkpoints: Vec<_> = self.skips.iter().map(|skipped| skipped.checkpoint.to_string()).collect();
+        let again = if keeps_skips { "leaves out" } else { "tries" };
+        format!("; {again} again what was skipped at checkpoint {}", checkpoints.join(", "))
+    }
+
     /// Returns `true` if the changeset is skipped.
     pub(crate) fn leaves_out(&self, entry: &LogEntry) -> bool {
         let this = Skipped { checkpoint: entry.checkpoint, timestamp: entry.timestamp };

@@ -37,6 +37,9 @@ pub struct Settings {
     /// What happens when the program has a newer version of the projection than the stored one. Default:
     /// rebuild in place.
     pub new_version: NewVersion,
+    /// Whether a new version leaves out again what operators skipped in the version before. Default: `false`. It
+    /// tries those changesets again, because it may be able to apply them.
+    pub keep_skips: bool,
     /// How long the audit of operators' actions is kept ([`Handle::audit`](crate::Handle::audit)). Older
     /// entries are deleted within an hour, in small portions, while the projection is not paused. Default: 90
     /// days.
@@ -83,6 +86,7 @@ impl Default for Settings {
             on_failure: OnFailure::default(),
             partitions: 1,
             new_version: NewVersion::default(),
+            keep_skips: false,
             keep_audit: Duration::from_secs(90 * 24 * 60 * 60),
         }
     }

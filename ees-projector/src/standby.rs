@@ -1,4 +1,4 @@
-//! The standby of a projection, and how it compares with the live read model.
+//! How a projection is rebuilt, its standby, and how that compares with the live read model.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,16 @@ pub enum StandbyRole {
     Building,
     /// It was live before, and follows so that a rollback loses nothing.
     Following,
+}
+
+/// How a read model is rebuilt in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct InPlace {
+    /// Rebuilds even if columns, triggers or the like that others added to the tables can't be made again. Default:
+    /// `false`.
+    pub force: bool,
+    /// Leaves out again what operators skipped. Default, with `None`: if the version is the same.
+    pub keep_skips: Option<bool>,
 }
 
 /// How a read model is rebuilt side by side.

@@ -1,15 +1,19 @@
-//! What a SQLite read model does when the disk is full, or a projection oversteps.
+//! What a SQLite read model does when the disk is full, when a projection oversteps, when two processes run it, and
+//! when others have added to its tables.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use ees_projector::sqlite::{Database, Tx};
 use ees_projector::{
-    BoxError, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings, State,
-    Status,
+    BoxError, Fold, InPlace, OnFailure, OperateError, Order, Parking, Projection, Projector, Recorded, Retry,
+    Running, Settings, State, Status,
 };
 use ees_store::{ChangesetLog, Commit, Error, EventStore, Events, Expectation, memory, sqlite};
 use serde_json::Value;
@@ -71,9 +75,13 @@ async fn commit(store: &Arc<impl EventStore>, stream: &str) {
 }
 
 async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Status {
+    status_of(running, "writer", wanted).await
+}
+
+async fn status_of(running: &Running, name: &str, wanted: impl Fn(&Status) -> bool) -> Status {
     let found = tokio::time::timeout(Duration::from_secs(20), async {
         loop {
-            let status = running.handle().status("writer").await.unwrap();
+            let status = running.handle().status(name).await.unwrap();
             if wanted(&status) {
                 return status;
             }
@@ -179,4 +187,216 @@ async fn a_damaged_file_is_set_aside_and_its_projection_rebuilt() {
         let set_aside = std::fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert!(set_aside <= aside.len() + 3, "{name}: what is sound stays where it is");
     }
+}
+
+/// Tells the program [`owner`] which file it runs its projection on.
+const FILE: &str = "EES_TEST_READ_MODEL";
+
+/// A program with the projection `writer`. It runs until its standard input is closed.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a program that the other tests start"]
+async fn owner() {
+    let Ok(file) = std::env::var(FILE) else { return };
+    let running = start(Path::new(&file), "writer");
+    status_when(&running, |status| status.state == State::Following).await;
+    println!("\nstarted");
+    let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+    closed.await.unwrap().unwrap();
+    running.shut_down().await;
+}
+
+/// Counts nothing: only who runs it matters.
+struct Idle(&'static str);
+
+impl Projection<Tx> for Idle {
+    type Event = Value;
+    fn name(&self) -> &str {
+        self.0
+    }
+    async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+    async fn drop_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+    async fn apply(&self, _: Recorded<'_, Value>, _: &mut Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+fn start(file: &Path, name: &'static str) -> Running {
+    let mut projector = Projector::new(Arc::new(memory::Store::new()));
+    let soon = Duration::from_millis(50);
+    let settings =
+        Settings { retry: Retry { times: 2, delay_min: soon, delay_max: soon }, ..Settings::default() };
+    projector.projection(Idle(name), Database::open(file).unwrap(), settings).unwrap();
+    projector.start()
+}
+
+struct Process(Child);
+
+impl Process {
+    fn start(file: &Path) -> Self {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["owner", "--exact", "--ignored", "--nocapture", "--test-threads=1"]).env(FILE, file);
+        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = program.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.is_ok_and(|line| line == "started")), "it does not start");
+        Self(child)
+    }
+
+    /// Lets it end by itself.
+    fn stop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_a_projection_is_refused_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("read-model.db");
+    let owner = Process::start(&file);
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let (second, other) = (start(&link, "writer"), start(&file, "another"));
+
+    status_of(&other, "another", |status| status.state == State::Following).await;
+    let refused = status_when(&second, |status| status.state == State::Stopped).await;
+    let told = refused.last_error.unwrap().message;
+    let file = file.canonicalize().unwrap();
+    for part in
+        [&*format!("process {} runs \"writer\" on {}", owner.0.id(), file.display()), "end that process"]
+    {
+        assert!(told.contains(part), "{told}");
+    }
+    let operation = second.handle().rebuild("writer", "").await.unwrap_err().to_string();
+    assert_eq!(operation, told);
+    // Killed.
+    drop(owner);
+    status_when(&second, |status| status.state == State::Following).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_waits_for_the_one_that_it_replaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("read-model.db");
+    let mut old = Process::start(&file);
+    let new = start(&file, "writer");
+    let rebuild = new.handle().rebuild("writer", "waits too");
+    let (rebuilt, ()) = tokio::join!(rebuild, async {
+        assert_eq!(new.handle().status("writer").await.unwrap().state, State::Starting);
+        tokio::task::spawn_blocking(move || old.stop()).await.unwrap();
+    });
+    rebuilt.unwrap();
+    let status = status_when(&new, |status| status.state == State::Following).await;
+    assert_eq!(status.last_error, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn projectors_of_one_process_share_a_file_by_clones_of_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(folder.path().join("read-model.db")).unwrap();
+    let store = Arc::new(memory::Store::new());
+    let start = || {
+        let mut projector = Projector::new(store.clone());
+        projector.projection(Idle("writer"), database.clone(), Settings::default()).unwrap();
+        projector.start()
+    };
+    let (one, other) = (start(), start());
+    for running in [&one, &other] {
+        status_when(running, |status| status.state == State::Following).await;
+    }
+}
+
+/// Counts the events of each stream.
+struct Tally {
+    version: u32,
+}
+
+impl Fold for Tally {
+    type Event = Value;
+    type Key = String;
+    type State = i64;
+    fn name(&self) -> &str {
+        "tally"
+    }
+    fn version(&self) -> u32 {
+        self.version
+    }
+    fn key(&self, event: Recorded<'_, Value>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<i64>, _: Recorded<'_, Value>) -> Option<i64> {
+        Some(row.unwrap_or(0) + 1)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_makes_again_what_others_added_to_the_tables_or_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("read-model.db");
+    let store = Arc::new(memory::Store::new());
+    for stream in ["a", "b"] {
+        commit(&store, stream).await;
+    }
+    let start = async |version| {
+        let mut projector = Projector::new(store.clone());
+        projector.fold(Tally { version }, Database::open(&file).unwrap(), Settings::default()).unwrap();
+        let running = projector.start();
+        caught_up(&running, &store).await;
+        running
+    };
+    let others = rusqlite::Connection::open(&file).unwrap();
+    others.busy_timeout(Duration::from_secs(10)).unwrap();
+    let number = |sql: &str| others.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    let is_there = |name: &str| number(&format!("SELECT count(*) FROM sqlite_schema WHERE name = '{name}'"));
+    let column = "ALTER TABLE tally ADD COLUMN hint TEXT DEFAULT 'h'; CREATE INDEX by_hint ON tally (hint);";
+
+    let running = start(1).await;
+    let trigger =
+        "CREATE TRIGGER noticed AFTER INSERT ON tally BEGIN INSERT INTO noted VALUES (new.key); END;";
+    let index = "CREATE TABLE noted (key TEXT); CREATE INDEX by_state ON tally (state);";
+    others.execute_batch(&format!("{index} {trigger}")).unwrap();
+    running.handle().rebuild("tally", "").await.unwrap();
+    caught_up(&running, &store).await;
+    assert_eq!((is_there("by_state"), is_there("noticed"), number("SELECT count(*) FROM noted")), (1, 1, 2));
+
+    others.execute_batch(column).unwrap();
+    let refused = running.handle().rebuild("tally", "").await.unwrap_err();
+    let OperateError::WouldDrop { objects } = &refused else { panic!("{refused}") };
+    assert_eq!(objects, "column tally.hint, index by_hint, trigger noticed of tally");
+    assert_eq!(number("SELECT count(*) FROM tally WHERE hint = 'h'"), 2, "nothing has changed");
+    let forced = InPlace { force: true, ..InPlace::default() };
+    running.handle().rebuild_in_place("tally", forced, "").await.unwrap();
+    caught_up(&running, &store).await;
+    assert_eq!((is_there("by_state"), is_there("by_hint"), is_there("noticed")), (1, 0, 0));
+    let audit = running.handle().audit("tally", 1).await.unwrap().remove(0);
+    assert!(audit.detail.ends_with(&format!("; dropped: {objects}")), "{}", audit.detail);
+    running.shut_down().await;
+
+    // Nobody is asked when the version rises.
+    others.execute_batch(column).unwrap();
+    let running = start(2).await;
+    assert_eq!(
+        (is_there("by_state"), is_there("by_hint"), number("SELECT sum(state) FROM tally")),
+        (1, 0, 2)
+    );
+    let audit = running.handle().audit("tally", 1).await.unwrap().remove(0);
+    assert_eq!(audit.action, "new_version");
+    assert!(audit.detail.ends_with("; dropped: column tally.hint, index by_hint"), "{}", audit.detail);
+    running.shut_down().await;
+}
+
+async fn caught_up(running: &Running, store: &memory::Store) {
+    let head = store.head().await.unwrap().checkpoint;
+    running.handle().when_reached("tally", head, Duration::from_secs(20)).await.unwrap();
 }

@@ -86,6 +86,7 @@ pub mod json;
 mod key_ages;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 mod key_check;
+mod lenient_numbers;
 mod log;
 pub mod pages;
 pub mod publish;
@@ -122,6 +123,7 @@ pub use id::{ChangesetId, Checkpoint, EventId, InvalidName, StreamId, StreamType
 pub use json::{InvalidJson, Json};
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 pub use key_check::KeyCheck;
+pub use lenient_numbers::LenientNumbers;
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
 pub use quarantine::Quarantined;
 pub use statistics::Statistics;

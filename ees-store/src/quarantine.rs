@@ -19,12 +19,30 @@ struct Held {
     reason: String,
     events: String,
     metadata: String,
+    has_changed: bool,
 }
 
 impl Quarantined {
     /// From the reason, and the texts of events and metadata as the store holds them.
     pub fn new(reason: impl Into<String>, events: impl Into<String>, metadata: impl Into<String>) -> Self {
-        Self(Arc::new(Held { reason: reason.into(), events: events.into(), metadata: metadata.into() }))
+        let (reason, events, metadata) = (reason.into(), events.into(), metadata.into());
+        Self(Arc::new(Held { reason, events, metadata, has_changed: false }))
+    }
+
+    /// As [`new`](Self::new), of a body that is not the one that was stored.
+    #[cfg(any(feature = "sqlite", feature = "postgres", test))]
+    pub(crate) fn changed(
+        reason: impl Into<String>,
+        events: impl Into<String>,
+        metadata: impl Into<String>,
+    ) -> Self {
+        let (reason, events, metadata) = (reason.into(), events.into(), metadata.into());
+        Self(Arc::new(Held { reason, events, metadata, has_changed: true }))
+    }
+
+    /// Whether it is known not to be what was stored.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.0.has_changed
     }
 
     /// What is wrong with it.
@@ -73,9 +91,11 @@ impl StoredBody<'_> {
                 (Events::stored(events, self.count), Json::stored(metadata))
             }
             _ if checksum == QUARANTINED => self.quarantined("it was so when it was imported".to_owned()),
-            _ => self.quarantined(format!(
-                "its checksum is {found:08x}, but was {checksum:08x} when it was stored"
-            )),
+            _ => {
+                let reason =
+                    format!("its checksum is {found:08x}, but was {checksum:08x} when it was stored");
+                self.held(|events, metadata| Quarantined::changed(reason, events, metadata))
+            }
         }
     }
 
@@ -107,10 +127,14 @@ impl StoredBody<'_> {
     }
 
     pub(crate) fn quarantined(&self, reason: String) -> (Events, Json) {
-        let (events, metadata) =
-            (String::from_utf8_lossy(self.events), String::from_utf8_lossy(self.metadata));
+        self.held(|events, metadata| Quarantined::new(reason, events, metadata))
+    }
+
+    fn held(&self, quarantined: impl FnOnce(String, String) -> Quarantined) -> (Events, Json) {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (events, metadata) = (text(self.events), text(self.metadata));
         let readable = Json::parse(&metadata).ok();
-        let events = Events::quarantine(Quarantined::new(reason, events, metadata), self.count);
+        let events = Events::quarantine(quarantined(events, metadata), self.count);
         (events, readable.unwrap_or_else(|| Json::stored("{}")))
     }
 }

@@ -20,7 +20,7 @@ pub(crate) async fn an_aggregate_is_what_its_events_have_made_of_it(store: Arc<R
     let executed = stocks.execute(&id("stock/1"), &reserve("ada")).await.unwrap();
     let loaded = stocks.load(&id("stock/1")).await.unwrap().unwrap();
     assert_eq!(loaded.state, Stock { left: 2, buyers: vec!["ada".to_owned()] });
-    assert_eq!(loaded, executed.aggregate, "what execute gives is what is there");
+    assert_eq!(loaded, executed.aggregate, "execute returns what load finds");
     assert_eq!(executed.committed.unwrap().changeset_id, ChangesetId::new(2));
 }
 

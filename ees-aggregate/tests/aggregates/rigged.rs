@@ -53,7 +53,7 @@ impl Rigged {
         self.turns.lock().unwrap().extend(turns);
     }
 
-    /// At most so many changesets a page from now on.
+    /// From now on, a page has at most this many changesets.
     pub(crate) fn cut_pages(&self, changesets: usize) {
         *self.page.lock().unwrap() = Some(changesets);
     }

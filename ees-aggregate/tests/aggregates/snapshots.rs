@@ -239,7 +239,7 @@ struct Faulty(memory::Snapshots, fn(&Key, Option<Snapshot>) -> Result<Option<Sna
 #[async_trait]
 impl Snapshots for Faulty {
     async fn find(&self, key: &Key) -> Result<Option<Snapshot>, BoxError> {
-        // Whoever's it is.
+        // Whatever aggregate was asked for.
         let of_first = Key { stream_id: id("stock/1"), ..key.clone() };
         (self.1)(key, self.0.find(&of_first).await?)
     }

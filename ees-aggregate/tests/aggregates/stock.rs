@@ -1,4 +1,4 @@
-//! The aggregate under test: a product of which there are so many.
+//! The aggregate under test: a product and how many of it are left.
 
 use ees_aggregate::{Aggregate, Snapshotted};
 use ees_store::StreamId;
@@ -15,7 +15,7 @@ pub(crate) enum StockEvent {
 pub(crate) enum StockCommand {
     Restock(u64),
     Reserve(String),
-    /// Fills up to so many, if there are less.
+    /// Fills up to this many, if fewer are left.
     Fill(u64),
 }
 

@@ -30,8 +30,9 @@ fn each_field_is_a_column_named_as_serde_names_it() {
             holder: String,
             #[serde(default, skip_serializing_if = "Option::is_none")]
             r#type: Option<u32>,
-            #[read_model(column = "text")]
             status: Status,
+            #[read_model(json)]
+            last_status: Option<Status>,
             opened_at: Timestamp,
             #[serde(skip)]
             cached: Cache,
@@ -43,9 +44,10 @@ fn each_field_is_a_column_named_as_serde_names_it() {
         Table::new("bank_account",Column::new("account_id",ColumnType::Text))
         .with_column(Column::new("owner",ColumnType::Text))
         .with_column(Column::new("type",ColumnType::BigInt).nullable())
-        .with_column(Column::new("status",ColumnType::Text))
+        .with_column(Column::new("status",ColumnType::inferred::<Status>()))
+        .with_column(Column::new("last_status",ColumnType::Json).nullable())
         .with_column(Column::new("opened_at",ColumnType::Timestamp))
-        .with_column(Column::new("tags",ColumnType::Json))
+        .with_column(Column::new("tags",ColumnType::inferred::<Vec<String>>()))
         .with_index(["owner"])
         .with_index(["status","opened_at"])
     "#;

@@ -13,7 +13,7 @@ use super::verification::Verification;
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery};
 use crate::read_model_id::{ReadModelId, Slot};
-use crate::standby::{Comparison, SideBySide};
+use crate::standby::{Comparison, InPlace, SideBySide};
 use crate::status::{Kind, Status};
 use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::side_by_side::estimate::Estimate;
@@ -27,8 +27,9 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 /// The running projections and reactors of one process: look at them, operate them, wait for them. Cloning is
 /// cheap.
 ///
-/// Methods take the name of a projection. To pause, resume, retry or skip in its standby, append `__standby`
-/// to the name.
+/// Methods take the name of a projection. With `__standby` appended, a name stands for the standby of the
+/// projection: to look at it, wait for it, read its parked streams and its audit, and to pause, resume, retry,
+/// skip or set the checkpoint there.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) projections: Arc<BTreeMap<String, RunningProjection>>,
@@ -46,17 +47,27 @@ impl Handle {
     pub async fn list(&self) -> Vec<Status> {
         let mut list = Vec::with_capacity(self.projections.len());
         for (name, projection) in self.projections.iter() {
-            list.push(self.look(name, projection).await);
+            self.refresh(&projection.status).await;
+            list.push(projection.describe(name, self.stalled_after));
         }
         list
     }
 
-    /// Returns the status of one projection.
+    /// Returns the status of one projection, or of its standby.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`] if there is no projection of this name.
+    /// [`OperateError::Unknown`] if there is no projection of this name, [`OperateError::NoStandby`] if it has
+    /// no standby.
     pub async fn status(&self, name: &str) -> Result<Status, OperateError> {
-        Ok(self.look(name, self.running(name)?).await)
+        let named = self.named(name)?;
+        self.refresh(named.status).await;
+        match named.slot {
+            Slot::Live | Slot::Scratch => Ok(named.projection.describe(name, self.stalled_after)),
+            Slot::Standby => {
+                let described = named.projection.describe_standby(name, self.stalled_after);
+                described.ok_or(OperateError::NoStandby)
+            }
+        }
     }
 
     /// Polls the log now, for all projections. They also poll by themselves: call this when something else
@@ -73,7 +84,7 @@ impl Handle {
     /// # Errors
     /// See [`OperateError`]: each variant says what to do.
     pub async fn pause(&self, name: &str, reason: &str) -> Result<(), OperateError> {
-        self.operate(name, Action::Pause, reason).await
+        self.operate_named(name, Action::Pause, reason).await
     }
 
     /// Resumes a paused projection. It retries the changeset that failed.
@@ -81,7 +92,7 @@ impl Handle {
     /// # Errors
     /// See [`OperateError`]: each variant says what to do.
     pub async fn resume(&self, name: &str, reason: &str) -> Result<(), OperateError> {
-        self.operate(name, Action::Resume, reason).await
+        self.operate_named(name, Action::Resume, reason).await
     }
 
     /// Skips one changeset, and goes on: the next changeset of the projection, or the
@@ -90,7 +101,7 @@ impl Handle {
     /// # Errors
     /// [`OperateError::NotSkippable`] for any other changeset.
     pub async fn skip(&self, name: &str, checkpoint: Checkpoint, reason: &str) -> Result<(), OperateError> {
-        self.operate(name, Action::Skip(checkpoint), reason).await
+        self.operate_named(name, Action::Skip(checkpoint), reason).await
     }
 
     /// Sets the checkpoint of a projection from `believed` to `wanted` without changing its tables. The
@@ -106,25 +117,30 @@ impl Handle {
         wanted: Checkpoint,
         reason: &str,
     ) -> Result<(), OperateError> {
-        self.operate(name, Action::SetCheckpoint { believed, wanted }, reason).await
+        self.operate_named(name, Action::SetCheckpoint { believed, wanted }, reason).await
     }
 
     /// Wipes the read model and replays the log from the start. Readers see it grow. After a crash it goes
     /// on: the wipe is one transaction, and the replay keeps its checkpoint. Resumes a paused projection.
     ///
     /// # Errors
-    /// See [`OperateError`]: each variant says what to do.
+    /// [`OperateError::WouldDrop`] if others added to the tables what can't be made again. See [`OperateError`]:
+    /// each variant says what to do.
     pub async fn rebuild(&self, name: &str, reason: &str) -> Result<(), OperateError> {
-        self.operate(name, Action::Rebuild { keep_skips: None }, reason).await
+        self.rebuild_in_place(name, InPlace::default(), reason).await
     }
 
-    /// Like [`rebuild`](Self::rebuild), and says whether the changesets that operators skipped are left out
-    /// again. [`rebuild`](Self::rebuild) leaves them out if the version of the code is the same.
+    /// Like [`rebuild`](Self::rebuild), with other settings than the default.
     ///
     /// # Errors
-    /// See [`OperateError`]: each variant says what to do.
-    pub async fn rebuild_with_skips(&self, name: &str, keep: bool, reason: &str) -> Result<(), OperateError> {
-        self.operate(name, Action::Rebuild { keep_skips: Some(keep) }, reason).await
+    /// As for [`rebuild`](Self::rebuild).
+    pub async fn rebuild_in_place(
+        &self,
+        name: &str,
+        wanted: InPlace,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        self.operate(name, Action::Rebuild(wanted), reason).await
     }
 
     /// Builds the read model in the standby while the live one serves readers and follows. When the standby
@@ -244,7 +260,7 @@ impl Handle {
         stream_id: Option<StreamId>,
         reason: &str,
     ) -> Result<(), OperateError> {
-        self.operate(name, Action::Retry(stream_id), reason).await
+        self.operate_named(name, Action::Retry(stream_id), reason).await
     }
 
     /// Returns the parked streams.
@@ -252,7 +268,8 @@ impl Handle {
     /// # Errors
     /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn parked(&self, name: &str) -> Result<Vec<ParkedStream>, OperateError> {
-        self.running(name)?.workers.parked(ReadModelId::parse(name).slot()).await
+        let Named { projection, slot, .. } = self.named(name)?;
+        projection.workers.parked(slot).await
     }
 
     /// Discards the effects of one changeset that are not done, for good: of the first changeset of a parked
@@ -286,25 +303,41 @@ impl Handle {
     /// # Errors
     /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn audit(&self, name: &str, limit: usize) -> Result<Vec<AuditEntry>, OperateError> {
-        self.running(name)?.workers.audit(limit).await
+        let Named { projection, slot, .. } = self.named(name)?;
+        projection.workers.audit(slot, limit).await
     }
 
     pub(crate) fn running(&self, name: &str) -> Result<&RunningProjection, OperateError> {
-        self.projections.get(ReadModelId::parse(name).projection()).ok_or_else(|| OperateError::Unknown {
+        self.projections.get(name).ok_or_else(|| OperateError::Unknown {
             name: name.to_owned(),
             known: self.projections.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         })
     }
 
-    /// Sends the action to the worker of the read model that the name stands for.
-    async fn operate(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
-        match ReadModelId::parse(name).slot() {
-            Slot::Standby => self.operate_standby(name, action, reason).await,
-            _ => {
-                let projection = self.running(name)?;
-                carry_out(projection, &projection.operations, action, reason).await
+    /// Returns the read model that a name stands for: a projection's live one, or its standby.
+    pub(crate) fn named(&self, name: &str) -> Result<Named<'_>, OperateError> {
+        let id = ReadModelId::parse(name);
+        let (projection, slot) = (self.running(id.projection())?, id.slot());
+        let (status, operations) = match slot {
+            Slot::Live | Slot::Scratch => (&projection.status, &projection.operations),
+            Slot::Standby => {
+                let standby = standby_of(id.projection(), projection)?;
+                (&standby.status, &standby.operations)
             }
-        }
+        };
+        Ok(Named { projection, slot, status, operations })
+    }
+
+    /// Sends the action to the worker of the projection.
+    async fn operate(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
+        let projection = self.running(name)?;
+        carry_out(projection, &projection.operations, action, reason).await
+    }
+
+    /// Sends the action to the worker of the read model that the name stands for.
+    async fn operate_named(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
+        let Named { projection, operations, .. } = self.named(name)?;
+        carry_out(projection, operations, action, reason).await
     }
 
     async fn operate_standby(&self, name: &str, action: Action, reason: &str) -> Result<(), OperateError> {
@@ -313,17 +346,17 @@ impl Handle {
         carry_out(projection, &standby.operations, action, reason).await
     }
 
-    async fn look(&self, name: &str, projection: &RunningProjection) -> Status {
-        let seen = projection.status.snapshot();
+    /// Notes where the log ends now, and how far the read model is behind.
+    async fn refresh(&self, worker: &WorkerStatus) {
+        let seen = worker.snapshot();
         let checkpoint = seen.checkpoint();
         let head = self.log.head().await.map_or(seen.head, |head| head.checkpoint);
         let behind = seen.row.is_some() && head > checkpoint;
         let lag = if behind { self.age_of(checkpoint).await } else { Some(Duration::ZERO) };
-        projection.status.update(|status| {
+        worker.update(|status| {
             status.head = head;
             status.lag = lag.unwrap_or_default();
         });
-        projection.describe(name, self.stalled_after)
     }
 
     /// Returns the time since the changeset at this checkpoint was committed, if the log can say.
@@ -339,6 +372,14 @@ impl Handle {
     pub(crate) fn glance(&self) -> Vec<Status> {
         self.projections.iter().map(|(name, it)| it.describe(name, self.stalled_after)).collect()
     }
+}
+
+/// A read model, by its name.
+pub(crate) struct Named<'a> {
+    projection: &'a RunningProjection,
+    slot: Slot,
+    pub(crate) status: &'a WorkerStatus,
+    operations: &'a mpsc::Sender<Operation>,
 }
 
 /// Returns the worker of the projection's standby. A projection has one if its database can keep one.

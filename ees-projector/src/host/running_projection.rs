@@ -31,7 +31,18 @@ pub(crate) struct StandbyWorker {
 
 impl RunningProjection {
     pub(crate) fn describe(&self, name: &str, stalled_after: Duration) -> Status {
-        let seen = self.status.snapshot();
+        let standby = self.standby.as_ref().and_then(|standby| standby.status.snapshot().as_standby());
+        Status { standby, ..self.describe_worker(name, &self.status, stalled_after) }
+    }
+
+    /// Describes the standby, if there is one.
+    pub(crate) fn describe_standby(&self, name: &str, stalled_after: Duration) -> Option<Status> {
+        let standby = &self.standby.as_ref()?.status;
+        standby.snapshot().as_standby().map(|_| self.describe_worker(name, standby, stalled_after))
+    }
+
+    fn describe_worker(&self, name: &str, worker: &WorkerStatus, stalled_after: Duration) -> Status {
+        let seen = worker.snapshot();
         let stalled = seen.stalled(stalled_after);
         Status {
             name: name.to_owned(),
@@ -47,7 +58,7 @@ impl RunningProjection {
             rebuild: seen.rebuild(),
             stalled,
             partitions: seen.partitions.clone(),
-            standby: self.standby.as_ref().and_then(|standby| standby.status.snapshot().as_standby()),
+            standby: None,
             pause: seen.pause().cloned(),
             parked_streams: seen.parked_streams,
             given_up_streams: seen.given_up_streams,

@@ -25,7 +25,7 @@ impl Handle {
         checkpoint: Checkpoint,
         timeout: Duration,
     ) -> Result<(), OperateError> {
-        let status = &self.running(name)?.status;
+        let status = self.named(name)?.status;
         let mut position = status.position();
         let deadline = Instant::now() + timeout;
         let late = |wanted| OperateError::TimedOut { checkpoint: *status.position().borrow(), wanted };
@@ -59,7 +59,7 @@ impl Handle {
         changeset_id: ChangesetId,
         timeout: Duration,
     ) -> Result<(), OperateError> {
-        self.running(name)?;
+        self.named(name)?;
         let deadline = Instant::now() + timeout;
         let in_log = self.when_in_log(stream_id, changeset_id);
         let checkpoint = tokio::time::timeout_at(deadline, in_log)

@@ -9,7 +9,7 @@ use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::{Handle, SideBySide, Status, Verification};
+use crate::{Handle, InPlace, SideBySide, Status, Verification};
 
 /// Bytes of a reason at most.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -37,7 +37,8 @@ pub(super) struct Anew {
     verify: bool,
     /// With `side_by_side`: builds only. Swap later by `POST .../swap`.
     no_swap: bool,
-    /// With `side_by_side`: swaps even when streams are parked.
+    /// With `side_by_side`: swaps even when streams are parked. In place: rebuilds even when columns, triggers or
+    /// the like that others added to the tables can't be made again.
     force: bool,
     /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
     keep_skips: Option<bool>,
@@ -174,7 +175,7 @@ pub(super) async fn resume(
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already; `NOT_SUPPORTED`: the database can't build one"),
+        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or what others added to the tables can't be made again; `NOT_SUPPORTED`: the database can't build one"),
     )
 )]
 pub(super) async fn rebuild(
@@ -185,10 +186,8 @@ pub(super) async fn rebuild(
     if side_by_side {
         let wanted = SideBySide { verify, no_swap, force, keep_skips };
         handle.rebuild_side_by_side(&name, wanted, within(&reason)?).await?;
-    } else if let Some(keep) = keep_skips {
-        handle.rebuild_with_skips(&name, keep, within(&reason)?).await?;
     } else {
-        handle.rebuild(&name, within(&reason)?).await?;
+        handle.rebuild_in_place(&name, InPlace { force, keep_skips }, within(&reason)?).await?;
     }
     now(&handle, &name).await
 }

@@ -29,8 +29,28 @@ impl From<OperateError> for Problem {
             .hiding(message),
             // Never, on this database.
             OperateError::NotSupported(_) => Self::new(StatusCode::CONFLICT, "NOT_SUPPORTED", message),
-            // The operation is not possible in the current state.
-            _ => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
+            // Not in the state that the projection, its standby or the log is in.
+            OperateError::PastHead { .. }
+            | OperateError::NotSkippable { .. }
+            | OperateError::NoChangesetAt { .. }
+            | OperateError::NoChangeset { .. }
+            | OperateError::NotParked
+            | OperateError::IsReactor { .. }
+            | OperateError::Partitioned
+            | OperateError::NeedsLogOrder
+            | OperateError::PartitionCount { .. }
+            | OperateError::NoStandby
+            | OperateError::NeverLive
+            | OperateError::WasLive
+            | OperateError::StandbyParked
+            | OperateError::StillBuilding
+            | OperateError::AlreadyBuilding
+            | OperateError::OldReaders
+            | OperateError::WouldDrop { .. }
+            | OperateError::AlreadyVerifying
+            | OperateError::NeverStarted
+            | OperateError::Absent
+            | OperateError::Failed(_) => Self::new(StatusCode::CONFLICT, "NOT_POSSIBLE", message),
         }
     }
 }

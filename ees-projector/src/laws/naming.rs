@@ -108,7 +108,7 @@ impl Named {
         table.with_index(["c1", "c2"]).with_index(["c2"]).with_index(["oid", "text"])
     }
 
-    /// What all columns contain after so many events.
+    /// What all columns contain after this many events.
     fn row(self, events: i64) -> Row {
         (1..).take(COLUMNS.len() - 1).map(|number: i64| Value::Int(number * events)).collect()
     }

@@ -6,7 +6,7 @@ use ees_store::{ChangesetId, Checkpoint};
 
 use super::Subject;
 use super::support::{Bench, ChangingLog, Journal, LONG, fresh, note, parking, settings, start};
-use crate::{OperateError, Parking, Projector, Settings, State, Status};
+use crate::{InPlace, NewVersion, OperateError, Parking, Projector, Settings, State, Status};
 
 async fn with_notes<S: Subject>(count: usize) -> (Bench<S>, Journal) {
     let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
@@ -98,12 +98,53 @@ pub async fn a_rebuild_leaves_out_again_what_was_skipped<S: Subject>() {
         assert!(verified.is_equal(), "{verified:?}");
     }
     journal.faults.mend();
-    bench.handle().rebuild_with_skips("journal", false, "mended").await.unwrap();
+    let trying_again = InPlace { keep_skips: Some(false), ..InPlace::default() };
+    bench.handle().rebuild_in_place("journal", trying_again, "mended").await.unwrap();
     bench.caught_up().await;
     assert_eq!(bench.texts("bad").await.as_deref(), Some("x"));
     let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
     assert!(audit.detail.contains("tries again what was skipped at checkpoint 1"), "{}", audit.detail);
     assert_eq!(bench.handle().status("journal").await.unwrap().skipped, Vec::<u64>::new());
+}
+
+/// A new version tries again what was skipped, unless its settings say that it is left out again. The audit says so.
+pub async fn a_new_version_keeps_earlier_skips_if_it_is_told_to<S: Subject>() {
+    let beside = NewVersion::SideBySide { verify: false };
+    let ways =
+        [NewVersion::InPlace, beside].into_iter().take(if S::CAPABILITIES.side_by_side { 2 } else { 1 });
+    for (new_version, keep_skips) in ways.flat_map(|way| [(way, true), (way, false)]) {
+        let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+        journal.faults.fail("bad");
+        let bench = start(&log, &subject, &journal, settings());
+        for stream in ["a", "bad", "b"] {
+            log.append(stream, &note("x")).await;
+        }
+        let at = bench.paused().await.checkpoint;
+        bench.handle().skip("journal", at, "it is broken").await.unwrap();
+        bench.caught_up().await;
+        bench.running.shut_down().await;
+
+        journal.faults.mend();
+        let newer = Journal { version: 2, ..journal.clone() };
+        let bench = start(&log, &subject, &newer, Settings { new_version, keep_skips, ..settings() });
+        let done = |status: &Status| status.state == State::Following && status.checkpoint.get() == 3;
+        let status = bench.status_when(done).await;
+        let (skipped, text, says) = match keep_skips {
+            true => (vec![1], None, "leaves out again"),
+            false => (Vec::new(), Some("x"), "tries again"),
+        };
+        assert_eq!(status.skipped, skipped, "{new_version:?}");
+        assert_eq!(bench.texts("bad").await.as_deref(), text, "{new_version:?}");
+        let audit = bench.handle().audit("journal", 3).await.unwrap();
+        let entry = audit.iter().find(|entry| entry.action == "new_version").unwrap();
+        assert_eq!(entry.reason, "version 2 instead of 1");
+        assert!(
+            entry.detail.contains(&format!("{says} what was skipped at checkpoint 1")),
+            "{}",
+            entry.detail
+        );
+        bench.running.shut_down().await;
+    }
 }
 
 /// Only the next changeset can be skipped; a refused skip leaves no entry in the audit.
@@ -237,7 +278,7 @@ pub async fn a_projection_that_does_not_move_is_reported<S: Subject>() {
     let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
     journal.faults.fail("s");
     log.append("s", &note("1")).await;
-    // So many attempts that it never gives up while the test looks.
+    // Enough attempts that it does not give up while the test looks.
     let stubborn = Settings { retry: crate::Retry { times: 1_000_000, ..settings().retry }, ..settings() };
     let mut projector = Projector::new(log.clone()).with_stalled_after(Duration::from_millis(50));
     projector.projection(journal, subject.database(), stubborn).unwrap();

@@ -202,7 +202,7 @@ pub async fn a_crash_repeats_what_was_begun_and_skips_nothing<S: Subject>() {
     }
     assert_eq!(letters.sent(), ["a: one", "a: one", "a: two"]);
     let keys = letters.keys.lock().unwrap().clone();
-    assert_eq!(keys[0], keys[1], "whoever gets both can tell");
+    assert_eq!(keys[0], keys[1], "both have one key, so that their receiver can tell");
     assert_ne!(keys[1], keys[2]);
 }
 

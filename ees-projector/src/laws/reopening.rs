@@ -1,4 +1,4 @@
-//! What is there after the database was closed and opened again.
+//! What a database keeps when it is closed and opened again.
 
 use std::sync::Arc;
 use std::time::Duration;

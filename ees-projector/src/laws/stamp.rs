@@ -89,6 +89,7 @@ macro_rules! database_laws {
                 the_checkpoint_moves_only_from_where_it_is_believed_to_be
                 a_rebuild_ends_in_the_same_rows
                 a_rebuild_leaves_out_again_what_was_skipped
+                a_new_version_keeps_earlier_skips_if_it_is_told_to
                 a_rebuild_goes_on_after_a_restart
                 moving_back_over_parked_changesets_parks_them_once
                 waiting_ends_when_the_own_write_is_applied
@@ -107,6 +108,7 @@ macro_rules! database_laws {
                 a_rebuild_makes_the_same_columns
                 sums_of_floats_do_not_depend_on_how_batches_are_cut
                 a_key_that_does_not_fit_pauses_the_projection
+                an_enum_without_data_is_text
                 a_table_that_can_not_be_is_refused_at_once
             }
             transactions {

@@ -10,7 +10,7 @@ use super::Subject;
 use super::support::{Bench, ChangingLog, LONG, fresh, settings};
 use crate::ReadModelId;
 use crate::database::{Database, FoldRows, Transaction};
-use crate::read_model::{Column, ColumnType, Row, Value};
+use crate::read_model::{Change, Column, ColumnType, Row, Value};
 use crate::{Fold, Order, Projector, ReadModel, Recorded, RegisterError, Running, Settings, Table};
 
 #[derive(Deserialize)]
@@ -29,7 +29,6 @@ struct Account {
     balance_cents: i64,
     average: f64,
     overdrawn: bool,
-    #[read_model(column = "text")]
     status: Status,
     opened_at: Option<Timestamp>,
     tags: Vec<String>,
@@ -331,6 +330,35 @@ pub async fn a_key_that_does_not_fit_pauses_the_projection<S: Subject>() {
     assert!(reason.contains("\"07\" is no BigInt key"), "{reason}");
     let rows = rows(&bench.subject, "journal", &Numbered::table(), &["7", "-8"]).await;
     assert_eq!(rows, [Some(vec![Value::Int(2)]), Some(vec![Value::Int(1)])]);
+}
+
+/// An enum without data is a column of text. A text that names no variant is refused by column and text.
+pub async fn an_enum_without_data_is_text<S: Subject>() {
+    const STATUS: usize = 4;
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let (fold, table) = (Accounts { name: "journal", typed: true }, Account::table());
+    assert_eq!(table.columns[STATUS].ty, ColumnType::Text);
+    log.append("a", r#"{"type":"opened","owner":"ada"}"#).await;
+    let running = start(&log, &subject, fold, 1);
+    caught_up(&log, &running, "journal").await;
+    running.shut_down().await;
+    let mut row = rows(&subject, "journal", &table, &["a"]).await.remove(0).unwrap();
+    assert_eq!(std::mem::replace(&mut row[STATUS], "frozen".into()), "open".into());
+
+    let (live, mut tx) = (ReadModelId::live("journal"), subject.database().begin().await.unwrap());
+    let control = tx.load(&live).await.unwrap().unwrap();
+    assert!(tx.replace(&live, control.position, &control).await.unwrap());
+    let change = Change { key: "a".to_owned(), existed: true, row: Some(row) };
+    tx.write_rows(&table, &[change]).await.unwrap();
+    tx.commit().await.unwrap();
+    log.append("a", r#"{"type":"closed"}"#).await;
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Accounts { name: "journal", typed: true }, subject.database(), settings()).unwrap();
+    let bench = Bench { log, subject, running: projector.start() };
+    let reason = bench.paused().await.pause.unwrap().reason;
+    for part in ["column accounts.status", "`frozen`", "`open` or `closed`"] {
+        assert!(reason.contains(part), "{reason}");
+    }
 }
 
 /// A table with a reserved name is refused when the fold is registered.

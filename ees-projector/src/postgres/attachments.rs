@@ -1,6 +1,7 @@
-//! What administrators attach to a read model's schema and tables, and how it gets to the tables that take
-//! their place: rights, comments, policies, statistics targets, storage parameters, replica identities and
-//! memberships in publications.
+//! What others attach to a read model's schema and tables, and how it gets to the tables that take their place:
+//! rights, comments, policies, statistics targets, storage parameters, replica identities and memberships in
+//! publications. And what they add to the tables, which is made again when the tables are: indexes, constraints,
+//! triggers, rules and statistics.
 
 use std::collections::HashSet;
 
@@ -9,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Tx;
 use super::rows::FILL_FACTOR;
 use super::sql::quoted;
-use crate::database::{Attachment, Attachments};
+use crate::database::{Addition, Attachment, Attachments};
 use crate::error::{BoxError, chain};
 
 /// Selects the condition and the statement of each attachment of the schema `$1`, for the schema with the
@@ -181,6 +182,41 @@ const OBJECTS: &str = "
         AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
     ORDER BY 1";
 
+/// Selects the name, the statement and the needs of each constraint, index, statistics object, rule and trigger of
+/// the tables in the schema `$1`, in the order in which they can be made.
+const ADDITIONS: &str = "
+    WITH relation AS (
+        SELECT c.oid, c.relname, format('%I.%I', $1::text, c.relname) AS target,
+            ARRAY(SELECT format('column %I.%I', c.relname, a.attname) FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    )
+    SELECT CASE k.contype WHEN 'c' THEN 3 WHEN 'f' THEN 4 ELSE 1 END AS place,
+        CASE WHEN k.contype IN ('c', 'f') THEN format('constraint %I of %I', k.conname, r.relname)
+            ELSE format('index %I', k.conname) END AS name,
+        format('ALTER TABLE %s ADD CONSTRAINT %I %s', r.target, k.conname, pg_get_constraintdef(k.oid)) AS statement,
+        '{}'::text[] AS needs
+    FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid WHERE k.contype IN ('c', 'f', 'p', 'u', 'x')
+    UNION ALL
+    SELECT 2, format('index %I', i.relname), pg_get_indexdef(i.oid), '{}'
+    FROM relation r JOIN pg_index x ON x.indrelid = r.oid JOIN pg_class i ON i.oid = x.indexrelid
+    WHERE x.indisvalid AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x'))
+    UNION ALL
+    SELECT 5, format('statistics %I', s.stxname), pg_get_statisticsobjdef(s.oid), '{}'
+    FROM relation r JOIN pg_statistic_ext s ON s.stxrelid = r.oid
+    UNION ALL
+    SELECT 6, format('rule %I of %I', w.rulename, r.relname), pg_get_ruledef(w.oid) || CASE w.ev_enabled WHEN 'O' THEN ''
+        ELSE format(' ALTER TABLE %s %s RULE %I', r.target, CASE w.ev_enabled WHEN 'D' THEN 'DISABLE'
+            WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, w.rulename) END, r.columns
+    FROM relation r JOIN pg_rewrite w ON w.ev_class = r.oid WHERE w.rulename <> '_RETURN'
+    UNION ALL
+    SELECT 7, format('trigger %I of %I', t.tgname, r.relname), pg_get_triggerdef(t.oid) || CASE t.tgenabled WHEN 'O' THEN ''
+        ELSE format('; ALTER TABLE %s %s TRIGGER %I', r.target, CASE t.tgenabled WHEN 'D' THEN 'DISABLE'
+            WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, t.tgname) END, r.columns
+    FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal
+    ORDER BY 1, 2";
+
 /// A table, the name of its policy, and the definition.
 type Policy = (String, Option<String>, String);
 
@@ -219,16 +255,83 @@ impl Tx {
         Ok(())
     }
 
-    /// What is attached to a schema's tables, and what is in it, before the tables are made again.
-    pub(super) async fn attachments_in(&mut self, schema: &str) -> Result<Attachments, BoxError> {
+    /// What others attached to a schema's tables and added to them, before the tables are made again. `own` is what
+    /// the projection made.
+    pub(super) async fn attachments_in(
+        &mut self,
+        schema: &str,
+        own: &[String],
+    ) -> Result<Attachments, BoxError> {
         let statements = self.attachments_of(schema, schema, false).await?;
-        Ok(Attachments { statements, objects: self.objects(schema).await? })
+        let additions = if knows_parts(own) { self.additions(schema, own).await? } else { Vec::new() };
+        Ok(Attachments { statements, additions, objects: self.objects_of_others_in(schema, own).await? })
     }
 
-    /// What is in the schema `from` and not in the schema `to`.
-    pub(super) async fn objects_missing(&mut self, from: &str, to: &str) -> Result<Vec<String>, BoxError> {
-        let (mut objects, there) = (self.objects(from).await?, self.objects(to).await?);
+    async fn additions(&mut self, schema: &str, own: &[String]) -> Result<Vec<Addition>, BoxError> {
+        let rows = sqlx::query(ADDITIONS).bind(schema).fetch_all(self.inner()).await?;
+        let all = rows.iter().map(|row| {
+            Ok(Addition { name: row.try_get(1)?, statement: row.try_get(2)?, needs: row.try_get(3)? })
+        });
+        let mut additions = all.collect::<Result<Vec<_>, BoxError>>()?;
+        additions.retain(|addition| !own.contains(&addition.name));
+        Ok(additions)
+    }
+
+    /// Attaches again what others attached and added. Returns which of their objects are no longer there.
+    pub(super) async fn attach_again(
+        &mut self,
+        schema: &str,
+        attachments: &Attachments,
+    ) -> Result<Vec<String>, BoxError> {
+        let Attachments { statements, additions, objects } = attachments;
+        let there = self.objects(schema).await?;
+        let is_there = |name: &String| there.binary_search(name).is_ok();
+        for addition in additions {
+            if !is_there(&addition.name) && addition.needs.iter().all(is_there) {
+                self.add(addition).await?;
+            }
+        }
+        // Afterwards: an index may have storage parameters, and be a replica identity.
+        self.attach_to(schema, statements).await?;
+        let there = self.objects(schema).await?;
+        Ok(objects.iter().filter(|object| there.binary_search(object).is_err()).cloned().collect())
+    }
+
+    /// Makes what others added. If the new table does not allow it, it is left out.
+    async fn add(&mut self, addition: &Addition) -> Result<(), BoxError> {
+        sqlx::raw_sql("SAVEPOINT addition").execute(self.inner()).await?;
+        let add = sqlx::raw_sql(AssertSqlSafe(addition.statement.clone())).execute(self.inner()).await;
+        match add {
+            Ok(_) => {}
+            Err(error) if super::error::passes(&error) => return Err(error.into()),
+            Err(error) => {
+                tracing::debug!(statement = addition.statement, %error, "can't be made again");
+                sqlx::raw_sql("ROLLBACK TO SAVEPOINT addition").execute(self.inner()).await?;
+            }
+        }
+        sqlx::raw_sql("RELEASE SAVEPOINT addition").execute(self.inner()).await?;
+        Ok(())
+    }
+
+    /// What is in the schema `from` and not in the schema `to`, and was not made by the projection.
+    pub(super) async fn objects_missing(
+        &mut self,
+        from: &str,
+        own: &[String],
+        to: &str,
+    ) -> Result<Vec<String>, BoxError> {
+        let (mut objects, there) = (self.objects_of_others_in(from, own).await?, self.objects(to).await?);
         objects.retain(|object| there.binary_search(object).is_err());
+        Ok(objects)
+    }
+
+    /// The names of everything in the schema that the projection did not make, or of everything if that is not
+    /// known; sorted.
+    async fn objects_of_others_in(&mut self, schema: &str, own: &[String]) -> Result<Vec<String>, BoxError> {
+        let mut objects = self.objects(schema).await?;
+        if knows_parts(own) {
+            objects.retain(|object| !own.contains(object));
+        }
         Ok(objects)
     }
 
@@ -302,6 +405,12 @@ impl Tx {
         set.bind(format!("{}, public", quoted(schema))).execute(self.inner()).await?;
         Ok(())
     }
+}
+
+/// Whether it was recorded which columns and indexes the projection made. Earlier versions of ees recorded tables
+/// only.
+fn knows_parts(own: &[String]) -> bool {
+    own.iter().any(|name| name.starts_with("column "))
 }
 
 fn failed(statement: &str, error: sqlx::Error) -> BoxError {

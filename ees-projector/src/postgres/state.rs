@@ -24,6 +24,15 @@ macro_rules! select_row {
     };
 }
 
+impl Tx {
+    /// The names of what the projection made in its schema, or `None` if it was not recorded.
+    async fn own_objects(&mut self, model: &ReadModelId) -> Result<Option<Vec<String>>, BoxError> {
+        let own = sqlx::query_scalar("SELECT objects FROM ees.projections WHERE name = $1");
+        let own: Option<Option<Vec<String>>> = own.bind(model.key()).fetch_optional(self.inner()).await?;
+        Ok(own.flatten())
+    }
+}
+
 impl Transaction for Tx {
     async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
         let row = sqlx::query(concat!(select_row!(), " WHERE name = $1"));
@@ -120,13 +129,19 @@ impl Transaction for Tx {
     }
 
     async fn objects_of_others(&mut self, model: &ReadModelId) -> Result<Vec<String>, BoxError> {
-        let own = sqlx::query_scalar("SELECT objects FROM ees.projections WHERE name = $1");
-        let own: Option<Option<Vec<String>>> = own.bind(model.key()).fetch_optional(self.inner()).await?;
-        self.not_made_by_projection(model.name(), own.flatten().as_deref()).await
+        let own = self.own_objects(model).await?;
+        let mut others = self.not_made_by_projection(model.name(), own.as_deref()).await?;
+        let mut parts = self.objects(model.name()).await?;
+        parts.retain(|part| !own.iter().flatten().any(|own| own == part));
+        others.extend(parts);
+        Ok(others)
     }
 
     async fn claim_objects(&mut self, model: &ReadModelId, others: &[String]) -> Result<(), BoxError> {
-        let own = self.not_made_by_projection(model.name(), Some(others)).await?;
+        let mut own = self.not_made_by_projection(model.name(), Some(others)).await?;
+        let mut parts = self.objects(model.name()).await?;
+        parts.retain(|part| !others.contains(part) && !own.contains(part));
+        own.extend(parts);
         sqlx::query("UPDATE ees.projections SET objects = $2 WHERE name = $1")
             .bind(model.key())
             .bind(own)
@@ -136,13 +151,12 @@ impl Transaction for Tx {
     }
 
     async fn attachments(&mut self, model: &ReadModelId) -> Result<Attachments, BoxError> {
-        self.attachments_in(model.name()).await
+        let own = self.own_objects(model).await?.unwrap_or_default();
+        self.attachments_in(model.name(), &own).await
     }
 
     async fn attach(&mut self, model: &ReadModelId, them: &Attachments) -> Result<Vec<String>, BoxError> {
-        self.attach_to(model.name(), &them.statements).await?;
-        let there = self.objects(model.name()).await?;
-        Ok(them.objects.iter().filter(|object| there.binary_search(object).is_err()).cloned().collect())
+        self.attach_again(model.name(), them).await
     }
 
     async fn left_behind(
@@ -152,7 +166,8 @@ impl Transaction for Tx {
     ) -> Result<Vec<String>, BoxError> {
         let mut objects = self.dependents(live.name()).await?;
         objects.retain(|object| !object.starts_with("publication "));
-        objects.extend(self.objects_missing(live.name(), standby.name()).await?);
+        let own = self.own_objects(live).await?.unwrap_or_default();
+        objects.extend(self.objects_missing(live.name(), &own, standby.name()).await?);
         Ok(objects)
     }
 

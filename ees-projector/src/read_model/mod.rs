@@ -4,13 +4,14 @@
 //! other types too.
 //!
 //! The modules: `table` has the columns, `value` what a column of a row holds, `write` turns a state into a
-//! row, and `read` a row into a state, both through serde.
+//! row, and `read` a row into a state, both through serde. `unit_enum` finds enums that a text column holds.
 
 mod read;
 mod row_error;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unit_enum;
 mod value;
 mod write;
 
@@ -37,7 +38,6 @@ pub use value::{Change, Row, Value};
 ///     owner: String,
 ///     balance_cents: i64,
 ///     closed_because: Option<String>,
-///     #[read_model(column = "text")]
 ///     status: Status,
 ///     #[read_model(json)]
 ///     tags: Vec<String>,

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
+
 use super::row_error::RowError;
+use super::unit_enum::is_unit_enum;
 use crate::projection::is_name;
 
 /// The table of a fold, as [`Fold::table`](crate::Fold::table) returns it.
@@ -58,6 +61,14 @@ pub enum ColumnType {
     Uuid,
     /// Any other value that serde can write, as JSON text.
     Json,
+}
+
+impl ColumnType {
+    /// The type of a column for a type of your own: [`Text`](Self::Text) for an enum whose variants have no
+    /// data, and [`Json`](Self::Json) for every other type.
+    pub fn inferred<T: Deserialize<'static>>() -> Self {
+        if is_unit_enum::<T>() { Self::Text } else { Self::Json }
+    }
 }
 
 /// An index of a [`Table`]. It is never unique: the rows of a batch are written one after the other, and a

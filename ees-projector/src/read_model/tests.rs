@@ -226,6 +226,36 @@ fn a_row_that_does_not_fit_the_state_is_refused_by_name() {
 }
 
 #[test]
+fn only_an_enum_without_data_is_text_by_itself() {
+    #[derive(Deserialize)]
+    struct Wrapped(#[expect(dead_code, reason = "only its type matters")] Status);
+    #[derive(Deserialize)]
+    #[serde(tag = "type")]
+    #[expect(dead_code, reason = "only its type matters")]
+    enum Tagged {
+        Open,
+    }
+    #[derive(Deserialize)]
+    enum Never {}
+    assert_eq!(ColumnType::inferred::<Status>(), ColumnType::Text);
+    assert_eq!(ColumnType::inferred::<Wrapped>(), ColumnType::Text);
+    assert_eq!(ColumnType::inferred::<Box<Status>>(), ColumnType::Text);
+    let others = [
+        ColumnType::inferred::<Movement>(),
+        ColumnType::inferred::<Tagged>(),
+        ColumnType::inferred::<Never>(),
+        ColumnType::inferred::<Owner>(),
+        ColumnType::inferred::<Account>(),
+        ColumnType::inferred::<Vec<Status>>(),
+        ColumnType::inferred::<BTreeMap<String, Status>>(),
+        ColumnType::inferred::<serde_json::Value>(),
+        ColumnType::inferred::<&'static str>(),
+        ColumnType::inferred::<()>(),
+    ];
+    assert_eq!(others, [ColumnType::Json; 10]);
+}
+
+#[test]
 fn a_key_has_one_text() {
     let of = |ty| Table::new("keys", Column::new("key", ty));
     assert!(of(ColumnType::Text).check_key("any text").is_ok());

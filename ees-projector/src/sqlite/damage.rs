@@ -1,12 +1,13 @@
 //! Sets aside a file that is damaged: a read model can be made again from the log.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ees_store::Timestamp;
 use rusqlite::{Connection, ErrorCode};
+
+use super::beside;
 
 /// The endings of what belongs to a file, and the file itself.
 const PARTS: [&str; 4] = ["-wal", "-shm", "-journal", ""];
@@ -31,16 +32,10 @@ pub(super) fn is_damage(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-fn named(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
 /// Waits until no other process sets the file aside. Holds until the returned file is dropped.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
     // Never deleted: a process that waits for a deleted lock would not exclude the next one.
-    let lock = named(path, ".set-aside.lock");
+    let lock = beside(path, ".set-aside.lock");
     let file = File::options().create(true).truncate(false).write(true).open(lock)?;
     file.lock()?;
     Ok(file)
@@ -51,17 +46,17 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
 /// The file itself comes last: a new file must never find the log of the old one beside it.
 pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let seconds = Timestamp::now().as_micros() / 1_000_000;
-    let mut aside = named(path, &format!(".damaged-{seconds}"));
+    let mut aside = beside(path, &format!(".damaged-{seconds}"));
     for number in 2.. {
         if !is_taken(&aside)? {
             break;
         }
-        aside = named(path, &format!(".damaged-{seconds}-{number}"));
+        aside = beside(path, &format!(".damaged-{seconds}-{number}"));
     }
     for part in PARTS {
-        let from = named(path, part);
+        let from = beside(path, part);
         if from.try_exists()? {
-            std::fs::rename(from, named(&aside, part))?;
+            std::fs::rename(from, beside(&aside, part))?;
         }
     }
     Ok(aside)
@@ -69,7 +64,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
 
 fn is_taken(aside: &Path) -> io::Result<bool> {
     for part in PARTS {
-        if named(aside, part).try_exists()? {
+        if beside(aside, part).try_exists()? {
             return Ok(true);
         }
     }

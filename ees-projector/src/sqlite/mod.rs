@@ -4,9 +4,12 @@
 //!   other.
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
-//!   `effects` the ledgers of reactors, `rows` the tables of folds.
+//!   `effects` the ledgers of reactors, `rows` the tables of folds, `additions` makes again what others added to
+//!   the tables, `claim` keeps a second process from a projection, `damage` sets a damaged file aside.
 
+mod additions;
 mod audit;
+mod claim;
 mod damage;
 mod effects;
 mod parked;
@@ -16,13 +19,15 @@ mod state;
 mod tx;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as BlockingMutex, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::database;
+use self::claim::Claims;
+use crate::database::{self, Claim, ClaimedElsewhere};
 use crate::error::BoxError;
 
 /// The SQLite driver, as [`Tx::connection`] and [`Database::read`] use it.
@@ -34,7 +39,9 @@ pub use tx::Tx;
 /// A read-model database in one SQLite file. Clones share it. Choose it when one process runs the
 /// projections; for several processes, use PostgreSQL or DynamoDB.
 ///
-/// One transaction writes at a time, also across processes. Reads run at the same time as a write.
+/// One transaction writes at a time, also across processes. Reads run at the same time as a write. One process
+/// runs a projection: in a second one, the projection waits 5 seconds for the first to end, and is then
+/// [stopped](crate::State::Stopped) until it ends. Other projections of the file may run in other processes.
 ///
 /// The file is in WAL mode. SQLite syncs it at its checkpoints, not at every commit. After a power loss the
 /// last batches may be missing: their rows and the projection's position together, so the worker applies them
@@ -47,6 +54,7 @@ pub struct Database {
     readers: Arc<BlockingMutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
     writer: Arc<Mutex<Connection>>,
+    claims: Arc<Claims>,
 }
 
 /// The most queries that run at the same time.
@@ -127,6 +135,7 @@ impl Database {
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::default(),
             permits: Arc::new(Semaphore::new(READERS_MAX)),
+            claims: Arc::default(),
         }
     }
 
@@ -179,6 +188,10 @@ impl database::Database for Database {
         Ok(tokio::task::spawn_blocking(move || runtime.block_on(work)).await?)
     }
 
+    fn claim(&self, projection: &str) -> Result<Claim, ClaimedElsewhere> {
+        self.claims.claim(&self.path, projection)
+    }
+
     fn is_transient(error: &(dyn Error + 'static)) -> bool {
         let mut cause = Some(error);
         while let Some(error) = cause {
@@ -193,6 +206,13 @@ impl database::Database for Database {
         }
         false
     }
+}
+
+/// The file of this name with an ending of its own.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(ending);
+    name.into()
 }
 
 fn passes(code: ErrorCode) -> bool {

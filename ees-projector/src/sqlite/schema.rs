@@ -9,7 +9,7 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
-const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS)];
+const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS)];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 const PROJECTIONS: &str = "CREATE TABLE ees_projections (
@@ -70,6 +70,9 @@ const EFFECTS: &str = "CREATE TABLE ees_effects (
 
 /// The changesets that operators skipped, as JSON.
 const SKIPS: &str = "ALTER TABLE ees_projections ADD COLUMN skips TEXT;";
+
+/// What `create_tables` has made, as a JSON array of kinds and names. NULL: an earlier version of ees made the tables.
+const OBJECTS: &str = "ALTER TABLE ees_projections ADD COLUMN objects TEXT;";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {

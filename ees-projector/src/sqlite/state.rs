@@ -3,8 +3,8 @@
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::Tx;
-use crate::database::Transaction;
+use super::{Tx, additions};
+use crate::database::{Attachments, Transaction};
 use crate::error::BoxError;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
@@ -62,6 +62,22 @@ impl Transaction for Tx {
             state.skips_json()?,
         ])?;
         Ok(changed == 1)
+    }
+
+    async fn objects_of_others(&mut self, model: &ReadModelId) -> Result<Vec<String>, BoxError> {
+        additions::of_others(self.connection(), model.key())
+    }
+
+    async fn claim_objects(&mut self, model: &ReadModelId, others: &[String]) -> Result<(), BoxError> {
+        additions::claim(self.connection(), model.key(), others)
+    }
+
+    async fn attachments(&mut self, model: &ReadModelId) -> Result<Attachments, BoxError> {
+        additions::of_tables(self.connection(), model.key())
+    }
+
+    async fn attach(&mut self, _: &ReadModelId, them: &Attachments) -> Result<Vec<String>, BoxError> {
+        additions::add(self.connection(), them)
     }
 
     async fn commit(self) -> Result<(), BoxError> {

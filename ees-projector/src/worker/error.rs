@@ -24,6 +24,10 @@ pub(crate) enum StepError {
     TooLarge { at: Position, changeset: ChangesetRef, error: String },
     /// This program's version has no such read model. It may have one later.
     Absent,
+    /// Another process runs the projection, and only one may on this database.
+    ClaimedElsewhere(String),
+    /// A rebuild would drop these objects, which others added to the tables.
+    WouldDrop(String),
     /// The projection can't start: its tables can't be created, or belong to a newer version.
     Setup(String),
 }
@@ -52,9 +56,11 @@ impl From<StepError> for OperateError {
             StepError::Outside(error) => Self::Unavailable(chain(&*error)),
             StepError::Fenced => Self::Overtaken,
             StepError::Absent => Self::Absent,
+            StepError::WouldDrop(objects) => Self::WouldDrop { objects },
             StepError::Failed { error, .. }
             | StepError::TooLarge { error, .. }
             | StepError::Replaced(error)
+            | StepError::ClaimedElsewhere(error)
             | StepError::Setup(error) => Self::Failed(error),
         }
     }

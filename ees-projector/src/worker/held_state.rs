@@ -21,7 +21,7 @@ use crate::worker::worker_status::WorkerStatus;
 pub(crate) struct HeldState<D: Database> {
     core: Arc<Core<D>>,
     pub(super) status: Arc<WorkerStatus>,
-    /// The row as this worker last stored it. Effects begin only from this row. Whoever moves it holds the
+    /// The row as this worker last stored it. Effects begin only from this row. What moves it holds the
     /// lock meanwhile.
     row: RwLock<ProjectionState>,
     /// No further effect may begin.

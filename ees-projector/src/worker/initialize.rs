@@ -1,11 +1,11 @@
 //! The start of a projection: its row and its tables are created, found, or rebuilt for a new version.
 
-use ees_store::Checkpoint;
+use ees_store::{Checkpoint, Timestamp};
 
-use crate::database::{Database, ParkedRows, Transaction};
+use crate::database::{AuditRows, Database, ParkedRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::Split;
-use crate::projection_state::{ParkedStream, ProjectionState};
+use crate::projection_state::{AuditEntry, ParkedStream, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::settings::NewVersion;
 use crate::standby::{SideBySide, StandbyRole};
@@ -70,9 +70,7 @@ impl<D: Database> Core<D> {
         let standby = self.onto(Slot::Standby);
         let mut tx = self.begin().await?;
         let held = tx.lock(self.id()).await?;
-        if held.as_ref().is_none_or(|held| held.version != live.version) {
-            return Err(StepError::Fenced);
-        }
+        let held = held.filter(|held| held.version == live.version).ok_or(StepError::Fenced)?;
         let known = tx.load(standby.id()).await?;
         // Never replace a newer version that is being built: two programs would replace each other's standby
         // for ever.
@@ -88,7 +86,7 @@ impl<D: Database> Core<D> {
         if live.version > self.processor.version() {
             return Ok(false);
         }
-        if held.is_some_and(|held| held.split.is_some()) {
+        if held.split.is_some() {
             return Err(StepError::Setup(
                 "the older version is split into partitions, so that the new version can't be built side by \
                  side: set the number of partitions to 1 with the old program, or rebuild in place"
@@ -101,9 +99,13 @@ impl<D: Database> Core<D> {
             to = self.processor.version(),
             "new version: building it side by side"
         );
-        let plan = SideBySide { verify, ..SideBySide::default() };
-        standby.make_standby(&mut tx, plan.into(), head, Vec::new()).await?;
-        self.announce_forgotten_skips(live);
+        let keeps_skips = self.settings.keep_skips;
+        let plan = SideBySide { verify, keep_skips: Some(keeps_skips), ..SideBySide::default() };
+        let skips = if keeps_skips { held.skips.clone() } else { Vec::new() };
+        standby.make_standby(&mut tx, plan.into(), head, skips).await?;
+        self.announce_skips(&held);
+        let detail = format!("side by side, up to {head}{}", held.skips_in_words(keeps_skips));
+        tx.audit(self.id(), &self.new_version(&held, detail)).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -137,30 +139,58 @@ impl<D: Database> Core<D> {
         let held = tx.lock(self.id()).await?;
         let mut held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
         self.know_skips(&mut tx, &mut held).await?;
-        let state = held.wiped(self.processor.version(), head, false);
-        self.announce_forgotten_skips(&held);
+        let keeps_skips = self.settings.keep_skips;
+        let state = held.wiped(self.processor.version(), head, keeps_skips);
+        self.announce_skips(&held);
         if !tx.replace(self.id(), held.position, &state).await? {
             return Err(StepError::Fenced);
         }
-        self.wipe(&mut tx).await?;
+        // Nobody is there to ask whether it may be dropped.
+        let dropped = self.report_dropped(&self.wipe(&mut tx).await?);
+        let detail = format!("in place, up to {head}{}{dropped}", held.skips_in_words(keeps_skips));
+        tx.audit(self.id(), &self.new_version(&held, detail)).await?;
         tx.commit().await?;
         Ok((state, Vec::new()))
     }
 
-    /// A new version may be able to apply what an operator skipped.
-    fn announce_forgotten_skips(&self, old: &ProjectionState) {
-        for skipped in &old.skips {
-            let checkpoint = skipped.checkpoint.get();
-            tracing::warn!(
-                projection = self.name(),
-                checkpoint,
-                "the new version tries again what was skipped"
-            );
+    /// The entry of the audit for a rebuild that no operator asked for.
+    fn new_version(&self, old: &ProjectionState, detail: String) -> AuditEntry {
+        AuditEntry {
+            at: Timestamp::now(),
+            action: "new_version".to_owned(),
+            reason: format!("version {} instead of {}", self.processor.version(), old.version),
+            checkpoint: old.position.next,
+            detail,
         }
     }
 
-    /// Empties the tables and removes everything that is parked.
-    pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<(), StepError> {
+    /// Says what a new version does about what operators skipped.
+    fn announce_skips(&self, old: &ProjectionState) {
+        let keeps = self.settings.keep_skips;
+        let again = if keeps { "leaves out again" } else { "tries again" };
+        for skipped in &old.skips {
+            let (projection, checkpoint) = (self.name(), skipped.checkpoint.get());
+            tracing::warn!(projection, checkpoint, "the new version {again} what was skipped");
+        }
+    }
+
+    /// Warns of what others added to the tables and a rebuild has dropped. Returns the words for the audit.
+    pub(crate) fn report_dropped(&self, dropped: &[String]) -> String {
+        if dropped.is_empty() {
+            return String::new();
+        }
+        let (projection, dropped) = (self.name(), dropped.join(", "));
+        tracing::warn!(
+            projection,
+            dropped,
+            "the rebuilt tables no longer have what others added to the old ones"
+        );
+        format!("; dropped: {dropped}")
+    }
+
+    /// Empties the tables and removes everything that is parked. Makes again what others added to the tables, and
+    /// returns what could not be made again.
+    pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<Vec<String>, StepError> {
         // Before the tables: every step locks in this order.
         tx.partitions(self.id(), true).await?;
         let attachments = tx.attachments(self.id()).await?;
@@ -169,16 +199,9 @@ impl<D: Database> Core<D> {
         if let Some(state) = tx.load(self.id()).await? {
             self.create_partitions(tx, &state).await?;
         }
-        let lost = tx.attach(self.id(), &attachments).await.map_err(setup::<D>)?;
-        if !lost.is_empty() {
-            let (projection, lost) = (self.name(), lost.join(", "));
-            tracing::warn!(
-                projection,
-                lost,
-                "the rebuilt tables no longer have what others added to the old ones"
-            );
-        }
-        Ok(tx.clear_parked(self.id()).await?)
+        let dropped = tx.attach(self.id(), &attachments).await.map_err(setup::<D>)?;
+        tx.clear_parked(self.id()).await?;
+        Ok(dropped)
     }
 
     pub(crate) async fn create_tables(&self, tx: &mut D::Tx) -> Result<(), StepError> {

@@ -8,9 +8,9 @@
 //! Failures: `error` says why a step failed, `failure` what the worker does then. `parked` parks streams and
 //! retries them.
 //!
-//! Who may run: `lease` and `lease_state` where several workers share a read model, `partitions` where they
-//! share its streams. `held_state` is the row while work outside of a transaction is in progress;
-//! `cached_state` is the row as the worker last saw it.
+//! Who may run: `claim` where only one process may run a projection, `lease` and `lease_state` where several
+//! workers share a read model, `partitions` where they share its streams. `held_state` is the row while work
+//! outside of a transaction is in progress; `cached_state` is the row as the worker last saw it.
 //!
 //! The wings: `reactor` acts instead of writing tables. `side_by_side` builds a standby, compares it and
 //! swaps it. `operations` carries out what operators ask for. `worker_status` is what the rest of the process
@@ -24,6 +24,7 @@ mod apply;
 mod batch;
 mod batch_size;
 mod cached_state;
+mod claim;
 pub(crate) mod core;
 pub(crate) mod error;
 pub(crate) mod event_tally;

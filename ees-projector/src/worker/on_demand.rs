@@ -33,7 +33,7 @@ impl<D: Database> OnDemandWorker for Runner<D> {
     }
 
     fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>> {
-        async move { Ok(self.position().await?) }.boxed()
+        self.position().boxed()
     }
 
     fn last_error(&self) -> Option<Failure> {
@@ -42,8 +42,11 @@ impl<D: Database> OnDemandWorker for Runner<D> {
 }
 
 impl<D: Database> Runner<D> {
-    async fn position(&mut self) -> Result<Checkpoint, StepError> {
-        let state = self.reload().await?;
+    async fn position(&mut self) -> Result<Checkpoint, OperateError> {
+        let state = match self.reload().await {
+            Err(StepError::ClaimedElsewhere(_)) => self.stored().await?,
+            read => read?,
+        };
         if state.split.is_none() {
             return Ok(state.position.next);
         }

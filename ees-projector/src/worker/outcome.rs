@@ -38,7 +38,7 @@ pub enum Drained {
     CaughtUp,
     /// The projection is paused: an operator must look at it.
     Paused,
-    /// Another worker has the lease.
+    /// Another worker has the lease, or another process runs the projection on a database for one process.
     Elsewhere,
     /// There is more to apply, or a step failed. Call again: the next run goes on, and retries.
     OutOfTime,

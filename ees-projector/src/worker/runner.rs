@@ -15,6 +15,7 @@ use crate::status::State;
 use crate::worker::batch::Batch;
 use crate::worker::batch_size::Pace;
 use crate::worker::cached_state::CachedState;
+use crate::worker::claim::ClaimState;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::held_state::{HeldState, WorkEnd};
@@ -39,6 +40,7 @@ pub(crate) struct Runner<D: Database> {
     /// The deadline of a host that does not stay.
     pub(super) deadline: Option<Instant>,
     pub(super) trouble: Option<Trouble>,
+    pub(super) claim: ClaimState,
     pub(super) lease: LeaseState,
     pub(super) partitions: PartitionWorkers,
     pub(super) pace: Pace,
@@ -68,6 +70,7 @@ impl<D: Database> Runner<D> {
             stop: CancellationToken::new(),
             deadline: None,
             trouble: None,
+            claim: ClaimState::default(),
             lease: LeaseState::default(),
             partitions: PartitionWorkers::default(),
             pace: Pace::default(),
@@ -135,6 +138,10 @@ impl<D: Database> Runner<D> {
                 Ok(Stepped::Paused) => break Drained::Paused,
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
+                Err(StepError::ClaimedElsewhere(why)) => {
+                    tracing::info!(projection = self.core.name(), "left to another process: {why}");
+                    break Drained::Elsewhere;
+                }
                 Ok(Stepped::Idle) => {
                     self.retry_due_streams_until(deadline).await;
                     self.sweep_if_due().await;
@@ -148,6 +155,7 @@ impl<D: Database> Runner<D> {
             tokio::time::sleep(pause).await;
         };
         self.release_lease().await;
+        self.claim.release();
         drained
     }
 
@@ -172,6 +180,8 @@ impl<D: Database> Runner<D> {
         }
         self.ahead = None;
         self.verified.forget();
+        // Before anything is created or rebuilt.
+        self.claim().await?;
         let core = self.core.clone();
         let (state, parked) = self.core.database.run(async move { core.initialize().await }).await??;
         self.know_parked(parked);

@@ -37,7 +37,7 @@ pub(crate) trait Workers: Send + Sync {
     /// Creates a worker for a host that does not stay.
     fn on_demand(&self) -> Box<dyn OnDemandWorker>;
     fn parked(&self, slot: Slot) -> Answer<Vec<ParkedStream>>;
-    fn audit(&self, limit: usize) -> Answer<Vec<AuditEntry>>;
+    fn audit(&self, slot: Slot, limit: usize) -> Answer<Vec<AuditEntry>>;
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
@@ -81,8 +81,8 @@ impl<D: Database> Workers for WorkersOf<D> {
         async move { Ok(core.parked().await?) }.boxed()
     }
 
-    fn audit(&self, limit: usize) -> Answer<Vec<AuditEntry>> {
-        let core = self.0.clone();
+    fn audit(&self, slot: Slot, limit: usize) -> Answer<Vec<AuditEntry>> {
+        let core = self.core(slot);
         async move {
             let reader = core.clone();
             let read =

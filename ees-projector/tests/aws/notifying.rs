@@ -56,7 +56,7 @@ impl Bus {
         url
     }
 
-    /// So many notifications, and that there are no more once they are acknowledged.
+    /// This many notifications. There must be no more once they are acknowledged.
     async fn notified(&self, url: &str, count: usize) -> Vec<(String, String, u64)> {
         let queue = Queue::of_notifications(self.sqs.clone(), url).with_wait(Duration::from_secs(1));
         let (mut all, deadline) = (Vec::new(), Instant::now() + LONG);

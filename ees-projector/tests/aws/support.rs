@@ -97,7 +97,7 @@ impl Bus {
         queue
     }
 
-    /// So many messages of a queue, in the order they came, and that there are no more.
+    /// This many messages of a queue, in the order in which they came. There must be no more.
     pub async fn bodies(&self, queue: &str, count: usize) -> Vec<String> {
         let queue = Queue::new(self.sqs.clone(), queue).with_wait(Duration::from_secs(1));
         let (mut bodies, deadline) = (Vec::new(), Instant::now() + LONG);

@@ -1,7 +1,9 @@
 //! What others made of a read model, attached to it, or made to depend on it.
 
 use ees_projector::postgres::Database;
-use ees_projector::{OnFailure, Parking, Projector, Settings, SideBySide, StandbyRole, Status};
+use ees_projector::{
+    InPlace, OnFailure, OperateError, Parking, Projector, Settings, SideBySide, StandbyRole, Status,
+};
 
 use sqlx::Connection;
 
@@ -349,6 +351,121 @@ async fn what_a_swap_leaves_behind_is_said_before_it() {
     assert!(expected.iter().all(|what| audit.detail.contains(what)), "{}", audit.detail);
     let status = bank.status_when(&running, follows).await;
     assert_eq!(status.standby.unwrap().plan.left_behind, expected, "also afterwards");
+    running.shut_down().await;
+}
+
+/// What a user adds to the tables, how it is named, and a query that gives 1 where it is there.
+const ADDED: &[(&str, &str, &str)] = &[
+    (
+        "CREATE INDEX by_amount ON balances.balances ((state->>'amount')) WITH (fillfactor = 80);
+         COMMENT ON INDEX balances.by_amount IS 'for the report'",
+        "index by_amount",
+        "SELECT count(*) FROM pg_indexes WHERE indexname = 'by_amount' AND indexdef LIKE '%amount%fillfactor%80%'
+            AND obj_description('balances.by_amount'::regclass) = 'for the report'",
+    ),
+    (
+        "ALTER TABLE balances.balances ADD CONSTRAINT once UNIQUE (key) INCLUDE (state)",
+        "index once",
+        "SELECT count(*) FROM pg_constraint WHERE conname = 'once' AND contype = 'u'",
+    ),
+    (
+        "ALTER TABLE balances.balances ADD CONSTRAINT short CHECK (length(key) < 100)",
+        "constraint short of balances",
+        "SELECT count(*) FROM pg_constraint WHERE conname = 'short' AND convalidated",
+    ),
+    (
+        "CREATE TABLE public.accounts (key text PRIMARY KEY);
+         INSERT INTO public.accounts SELECT key FROM balances.balances;
+         ALTER TABLE balances.balances ADD CONSTRAINT known FOREIGN KEY (key) REFERENCES public.accounts",
+        "constraint known of balances",
+        "SELECT count(*) FROM pg_constraint WHERE conname = 'known' AND confrelid = 'public.accounts'::regclass",
+    ),
+    (
+        "CREATE STATISTICS balances.together ON key, (length(key)) FROM balances.balances",
+        "statistics together",
+        "SELECT count(*) FROM pg_statistic_ext WHERE stxname = 'together'",
+    ),
+    (
+        "CREATE TABLE public.noted (key text);
+         CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO public.noted VALUES (NEW.key); RETURN NULL; END';
+         CREATE TRIGGER noticed AFTER INSERT ON balances.balances FOR EACH ROW EXECUTE FUNCTION public.note()",
+        "trigger noticed of balances",
+        "SELECT (count(*) = 5)::int::bigint FROM public.noted",
+    ),
+    (
+        "CREATE TRIGGER silent AFTER INSERT ON balances.balances FOR EACH ROW EXECUTE FUNCTION public.note();
+         ALTER TABLE balances.balances DISABLE TRIGGER silent",
+        "trigger silent of balances",
+        "SELECT count(*) FROM pg_trigger WHERE tgname = 'silent' AND tgenabled = 'D'",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_added_to_the_tables_is_made_again_by_a_rebuild_in_place() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    for (add, ..) in ADDED {
+        bank.run(add).await;
+    }
+    running.handle().rebuild("balances", "").await.unwrap();
+    bank.caught_up(&running).await;
+    for (add, name, query) in ADDED {
+        assert_eq!(bank.number(query).await, 1, "{name}: {add}");
+    }
+    let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
+    assert!(!audit.detail.contains("dropped"), "{}", audit.detail);
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_in_place_that_would_drop_what_others_added_is_refused_unless_it_is_forced() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    for (add, ..) in ADDED {
+        bank.run(add).await;
+    }
+    let column = "ALTER TABLE balances.balances ADD COLUMN hint text DEFAULT 'h';
+        CREATE INDEX by_hint ON balances.balances (hint)";
+    let can_not = [
+        "column balances.hint",
+        "index by_hint",
+        // It may use the column, which would show only when it runs.
+        "trigger noticed of balances",
+        "trigger silent of balances",
+    ];
+    bank.run(column).await;
+    let refused = running.handle().rebuild("balances", "").await.unwrap_err();
+    let OperateError::WouldDrop { objects } = &refused else { panic!("{refused}") };
+    assert_eq!(objects.split(", ").collect::<Vec<_>>(), can_not);
+    assert_eq!(bank.number("SELECT count(*) FROM balances.balances WHERE hint = 'h'").await, 5);
+    assert_eq!(running.handle().audit("balances", 1).await.unwrap(), []);
+
+    let forced = InPlace { force: true, ..InPlace::default() };
+    running.handle().rebuild_in_place("balances", forced, "").await.unwrap();
+    bank.caught_up(&running).await;
+    let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
+    assert!(audit.detail.ends_with(&format!("; dropped: {}", can_not.join(", "))), "{}", audit.detail);
+    let made_again = ADDED.iter().filter(|(_, name, _)| !can_not.contains(name));
+    for (_, name, query) in made_again.clone() {
+        assert_eq!(bank.number(query).await, 1, "{name}");
+    }
+    running.shut_down().await;
+
+    // Nobody is asked when the version rises.
+    bank.run(column).await;
+    let running = bank.start(Balances { version: 2, ..Balances::default() }, Settings::default()).await;
+    bank.caught_up(&running).await;
+    assert_eq!(bank.total(&bank.connect().await).await, 5);
+    for (_, name, query) in made_again {
+        assert_eq!(bank.number(query).await, 1, "{name}");
+    }
+    let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
+    assert!(audit.action == "new_version" && audit.detail.contains("dropped: column"), "{audit:?}");
     running.shut_down().await;
 }
 

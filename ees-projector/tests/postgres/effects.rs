@@ -1,6 +1,6 @@
 //! A process with a reactor, killed in the middle of effects, against a receiver that is late, fails, or hangs up.
 //!
-//! `EES_KILL_MINUTES` makes the killing last longer: a quarter of so many minutes.
+//! `EES_KILL_MINUTES` makes the killing last longer: a quarter of this many minutes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader};

@@ -307,7 +307,7 @@ async fn a_long_transaction_keeps_what_it_sees_and_others_do_not_wait_for_it() {
             .is_some_and(|standby| standby.checkpoint.get() == 50 && standby.rebuild.is_none())
     };
     bank.status_when(&running, whole).await;
-    // Whoever is not in such a transaction is served all the while.
+    // Readers outside of such a transaction are served all the while.
     for _ in 0..20 {
         assert_eq!(bank.total(&bank.connect().await).await, 56);
         tokio::time::sleep(Duration::from_millis(10)).await;

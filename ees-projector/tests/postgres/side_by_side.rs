@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use ees_projector::postgres::Tx;
 use ees_projector::{
-    BoxError, NewVersion, Projection, Projector, Recorded, Settings, SideBySide, StandbyRole,
+    BoxError, NewVersion, OperateError, Projection, Projector, Recorded, Settings, SideBySide, StandbyRole,
+    State,
 };
 
 use crate::support::{Balances, Bank, LONG};
@@ -223,8 +224,28 @@ async fn a_read_model_beside_the_live_one_is_steered_by_its_own_name() {
         .status_when(&running, |status| status.standby.as_ref().is_some_and(|it| it.pause.is_some()))
         .await;
     assert!(status.pause.is_none(), "the live one goes on");
+    let standby = running.handle().status("balances__standby").await.unwrap();
+    assert_eq!(
+        (&*standby.name, standby.state, &standby.standby),
+        ("balances__standby", State::Paused, &None)
+    );
+    assert_eq!(standby.pause.unwrap().reason, "to look");
+    let of_standby = running.handle().audit("balances__standby", 10).await.unwrap();
+    assert_eq!(of_standby.iter().map(|entry| &*entry.action).collect::<Vec<_>>(), ["pause"]);
     running.handle().resume("balances__standby", "seen").await.unwrap();
     bank.status_when(&running, |status| status.standby.as_ref().is_some_and(|it| it.pause.is_none())).await;
+    let head = running.handle().status("balances").await.unwrap().head;
+    running.handle().when_reached("balances__standby", head, LONG).await.unwrap();
+    // What concerns both read models has the projection's name.
+    for refused in [
+        running.handle().discard_standby("balances__standby", "").await,
+        running.handle().rebuild("balances__standby", "").await,
+    ] {
+        assert!(matches!(refused, Err(OperateError::Unknown { .. })), "{refused:?}");
+    }
+    running.handle().discard_standby("balances", "").await.unwrap();
+    let gone = running.handle().status("balances__standby").await;
+    assert_eq!(gone.unwrap_err(), OperateError::NoStandby);
     running.shut_down().await;
 }
 

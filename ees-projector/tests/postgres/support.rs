@@ -96,7 +96,7 @@ impl Bank {
         append(&self.log, account, &format!(r#"{{"type":"deposited","amount":{amount}}}"#)).await
     }
 
-    /// One deposit of 1 to each of so many accounts.
+    /// One deposit of 1 to each of this many accounts.
     pub async fn deposit_to_many(&self, accounts: usize) {
         for number in 0..accounts {
             self.deposit(&format!("account-{number}"), 1).await;

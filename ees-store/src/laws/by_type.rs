@@ -169,7 +169,7 @@ pub async fn pages_of_a_type_add_up_to_the_whole<S: Subject>() {
     }
 }
 
-/// So many that they take several pages.
+/// Enough for several pages.
 const STREAMS: u64 = 12;
 
 /// Between any two pages streams are updated, those that are still to come among them: each comes, most once,

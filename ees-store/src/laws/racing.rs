@@ -138,7 +138,7 @@ pub async fn a_stream_read_while_it_grows_has_no_gaps<S: Subject>() {
     race(readers.chain([writer.boxed()])).await;
 }
 
-/// Whoever waits for a stream sees none, and then its first changeset: none was ever there and empty.
+/// A reader that waits for a stream finds none, and then its first changeset: never an empty stream.
 pub async fn a_stream_begins_with_its_first_changeset<S: Subject>() {
     let subject = S::new().await;
     race((0..WRITERS).map(|pair| {

@@ -1,4 +1,4 @@
-//! What is there after the store was closed, or died.
+//! What a store keeps when it is closed, or dies.
 
 use std::sync::{Arc, Mutex};
 
@@ -125,7 +125,7 @@ pub async fn an_empty_log_keeps_its_id<S: Subject>() {
 }
 
 /// Killed in the middle of work: what was answered is there, what was not is there whole or not at all, and
-/// whoever repeats its commit under its key has it stored exactly once.
+/// a writer that repeats its commit under its key has it stored exactly once.
 pub async fn a_store_killed_while_it_writes_loses_nothing_it_answered<S: Subject>() {
     const WRITERS: u64 = 6;
     const ENOUGH: usize = 60;

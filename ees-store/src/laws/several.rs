@@ -130,7 +130,7 @@ pub async fn a_key_is_known_to_every_store<S: Subject>() {
     assert_eq!(whole_stream(&one.store(), "a").await.len(), 2);
 }
 
-/// Whoever follows the log hears of every process.
+/// A reader that follows the log gets the changesets of every process.
 pub async fn a_waiting_reader_wakes_for_another_stores_commit<S: Subject>() {
     let Some((one, other)) = two::<S>().await else { return };
     for last in 0..5 {

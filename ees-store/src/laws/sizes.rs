@@ -4,7 +4,7 @@ use super::Subject;
 use super::steps::{append, commit_after, first, is_missing, refused, whole_log, whole_stream};
 use crate::{Commit, Json, Refusal};
 
-/// A commit of exactly so many bytes, half of them in the metadata when there is to be some.
+/// A commit of exactly this many bytes, half of them in the metadata if it has metadata.
 fn of_size(bytes: usize, text: &str, with_metadata: bool) -> Commit {
     let in_metadata = if with_metadata { bytes / 2 } else { 2 };
     let fill = |count: usize| {

@@ -48,7 +48,7 @@ pub(super) async fn append(store: &Store, stream_name: &str, last: u64, array: &
     committed
 }
 
-/// Appends so many changesets of one event each to a stream that does not exist.
+/// Appends this many changesets of one event each to a stream that does not exist.
 pub(super) async fn append_many(store: &Store, stream_name: &str, count: u64) {
     let commits = (0..count).map(|last| commit_after(stream_name, last, &format!("[{last}]"))).collect();
     for verdict in store.commit_in_order(commits).await {
@@ -84,7 +84,7 @@ pub(super) async fn is_missing(store: &Store, stream_name: &str) -> bool {
     }
 }
 
-/// The log once it holds so many changesets: numbered from 0 without gaps, and nothing besides.
+/// The log once it holds this many changesets: numbered from 0 without gaps, and nothing else.
 pub(super) async fn whole_log(log: &Log, count: usize) -> Vec<LogEntry> {
     let mut all = Vec::new();
     let mut from = Checkpoint::START;

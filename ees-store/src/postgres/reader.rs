@@ -22,7 +22,7 @@ use crate::{
 
 /// Rows a filtered read looks at before it answers, whatever it found.
 const SCAN_ROWS_MAX: u64 = 10_000;
-/// So many rows are read by COPY, which can't be prepared.
+/// From this many rows on, they are read by COPY, which can't be prepared.
 const LONG_ROWS: u64 = 200;
 /// Rows in one query of a filtered read.
 const CHUNK_ROWS: u64 = 1_000;

@@ -57,7 +57,7 @@ struct Record {
 }
 
 impl Store {
-    /// Opens the file, or makes it. The store keeps changesets of up to so many bytes.
+    /// Opens the file, or makes it. The store keeps changesets of up to this many bytes.
     ///
     /// # Errors
     /// [`Error::Storage`] when the file can't be read or written, or another process has it;

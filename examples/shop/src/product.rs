@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_the_last_one_sells_it_out() {
+    fn the_last_one_that_is_reserved_sells_it_out() {
         given::<Product>([restocked(1)]).when(reserve()).then([reserved(), ProductEvent::SoldOut]);
     }
 

@@ -27,8 +27,9 @@ pub(super) struct Arguments {
     /// Don't swap: leave that to `ees projections swap`
     #[arg(long, requires = "side_by_side")]
     no_swap: bool,
-    /// Swap even if streams are parked
-    #[arg(long, requires = "side_by_side")]
+    /// With --side-by-side: swap even if streams are parked. Without: rebuild even if columns, triggers or the
+    /// like that others added to the tables can't be made again
+    #[arg(long)]
     force: bool,
     /// Leave out again what was skipped (true), or try it again (false). Default: true, if the version of the
     /// code is the same
@@ -149,16 +150,17 @@ async fn until_swapped(
 
 /// Whether the rebuild has ended.
 fn is_settled(standby: &StandbyStatus, name: &str) -> Outcome<bool> {
+    // Swapped: a pause is that of the old read model.
+    if standby.plan.role == StandbyRole::Following {
+        return Ok(true);
+    }
     if let Some(pause) = &standby.pause {
         return Err(Failure::other(format!("the rebuild of {name} has stopped: {}", pause.reason)));
     }
     if let Some(note) = &standby.plan.note {
         return Err(Failure::differs(format!("{name} was built but not swapped: {note}")));
     }
-    Ok(match standby.plan.role {
-        StandbyRole::Following => true,
-        StandbyRole::Building => !standby.plan.swap && standby.rebuild.is_none(),
-    })
+    Ok(!standby.plan.swap && standby.rebuild.is_none())
 }
 
 /// The server is not reached any more.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use ees_projector::Projector;
+use ees_projector::{Projector, Settings};
 use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server};
 
 use crate::backend::{Backend, Opened};
@@ -55,6 +55,14 @@ pub(crate) struct Arguments {
     /// How long to keep the audit log of operations on projections, such as 90d or 36h
     #[arg(long, env = "EES_KEEP_AUDIT", value_name = "TIME", value_parser = duration, default_value = "90d")]
     keep_audit: Duration,
+    /// When an update of ees brings a new version of a built-in projection, leave out again the changesets that
+    /// were skipped in the version before, instead of trying them again
+    #[arg(long, env = "EES_KEEP_SKIPS", value_parser = BoolishValueParser::new())]
+    keep_skips: bool,
+    /// Give bare NaN, Infinity and -Infinity, which another system has stored as numbers, to readers as texts. By
+    /// default, a changeset with one of them is quarantined
+    #[arg(long, env = "EES_LENIENT_NUMBERS", value_parser = BoolishValueParser::new())]
+    lenient_numbers: bool,
     /// The API keys to accept, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)
     #[arg(
         long,
@@ -82,7 +90,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
     let Arguments { listen, location, read_models, retention, keep_audit, api_keys, insecure_bind, .. } =
         arguments;
-    let (hosts, no_docs) = (arguments.hosts, arguments.no_docs);
+    let (hosts, no_docs, keep_skips) = (arguments.hosts, arguments.no_docs, arguments.keep_skips);
     let api_keys: Option<ApiKeys> = match api_keys {
         Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
         None => None,
@@ -94,11 +102,12 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
 
     let backend = location.backend()?;
     ReadModels::check_log_is_there(read_models.as_deref(), &backend, &location.data)?;
-    let Opened { store, log } = backend.open(retention).await?;
+    let Opened { store, log } =
+        backend.open(retention).await?.with_lenient_numbers(arguments.lenient_numbers);
     let log = Arc::new(QuarantineWatch::new(log));
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &location.data).await?;
     let mut projector = Projector::new(log.clone());
-    read_models.register(&mut projector, keep_audit)?;
+    read_models.register(&mut projector, Settings { keep_audit, keep_skips, ..Settings::default() })?;
     #[cfg(feature = "sns")]
     arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();

@@ -1,7 +1,6 @@
 //! The built-in projections, and the database of their read models.
 
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use ees_projections::StreamCatalogue;
@@ -111,15 +110,15 @@ impl ReadModels {
         }
     }
 
-    pub(super) fn register(&self, projector: &mut Projector, keep_audit: Duration) -> Outcome {
+    pub(super) fn register(&self, projector: &mut Projector, settings: Settings) -> Outcome {
         match self {
             Self::Sqlite { statistics, stream_catalogue, .. } => {
-                register(projector, keep_audit, statistics.clone(), stream_catalogue.clone())
+                register(projector, settings, statistics.clone(), stream_catalogue.clone())
             }
             #[cfg(feature = "postgres")]
-            Self::Postgres(database) => register(projector, keep_audit, database.clone(), database.clone()),
+            Self::Postgres(database) => register(projector, settings, database.clone(), database.clone()),
             #[cfg(feature = "dynamodb")]
-            Self::DynamoDb(database) => register(projector, keep_audit, database.clone(), database.clone()),
+            Self::DynamoDb(database) => register(projector, settings, database.clone(), database.clone()),
         }
     }
 
@@ -159,12 +158,11 @@ impl ReadModels {
 
 fn register<D: Database<Tx: FoldRows>>(
     projector: &mut Projector,
-    keep_audit: Duration,
+    settings: Settings,
     statistics: D,
     stream_catalogue: D,
 ) -> Outcome {
-    let new_version = NewVersion::SideBySide { verify: false };
-    let pausing = Settings { new_version, keep_audit, ..Settings::default() };
+    let pausing = Settings { new_version: NewVersion::SideBySide { verify: false }, ..settings };
     let parking = Settings { on_failure: OnFailure::Park(Parking::default()), ..pausing };
     projector
         .fold(ees_projections::Statistics, statistics, pausing)

@@ -20,7 +20,10 @@ pub(super) enum StateChange {
     Nothing,
     /// Sets the same pause, or none, for every partition.
     Partitions(Option<Pause>),
-    Wipe,
+    /// `force`: also if what others added to the tables can't be made again.
+    Wipe {
+        force: bool,
+    },
     /// Discards the effects of the changeset.
     Skip(ChangesetRef),
     /// Like `Skip`, and unparks the changeset.
@@ -56,8 +59,9 @@ impl<D: Database> Runner<D> {
                     None,
                     move |tx| {
                         async move {
-                            core.change_also(tx, also).await?;
-                            Ok(tx.audit(core.id(), &audit).await?)
+                            let dropped = core.change_also(tx, also).await?;
+                            let detail = format!("{}{dropped}", audit.detail);
+                            Ok(tx.audit(core.id(), &AuditEntry { detail, ..audit }).await?)
                         }
                         .boxed()
                     },
@@ -78,10 +82,17 @@ impl<D: Database> Runner<D> {
 }
 
 impl<D: Database> Core<D> {
-    async fn change_also(&self, tx: &mut D::Tx, also: StateChange) -> Result<(), StepError> {
+    /// Returns what the audit should say about it besides.
+    async fn change_also(&self, tx: &mut D::Tx, also: StateChange) -> Result<String, StepError> {
         match also {
             StateChange::Nothing => {}
-            StateChange::Wipe => self.wipe(tx).await?,
+            StateChange::Wipe { force } => {
+                let dropped = self.wipe(tx).await?;
+                if !force && !dropped.is_empty() {
+                    return Err(StepError::WouldDrop(dropped.join(", ")));
+                }
+                return Ok(self.report_dropped(&dropped));
+            }
             StateChange::Partitions(pause) => tx.pause_partitions(self.id(), pause.as_ref()).await?,
             StateChange::Skip(changeset) => {
                 self.processor.skipped(tx, self.id(), &changeset).await?;
@@ -96,7 +107,7 @@ impl<D: Database> Core<D> {
             }
             StateChange::Due(streams) => self.make_due(tx, &streams).await?,
         }
-        Ok(())
+        Ok(String::new())
     }
 
     /// Lets the standby leave out what is skipped in the live read model, if it keeps skips.

@@ -16,7 +16,7 @@ use crate::database::{AuditRows, Database, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
-use crate::standby::SideBySide;
+use crate::standby::{InPlace, SideBySide};
 use crate::status::State;
 use crate::worker::error::StepError;
 use crate::worker::processor::RetryScope;
@@ -83,7 +83,7 @@ impl<D: Database> Runner<D> {
     }
 
     async fn carry_out(&mut self, action: &Action, reason: &str) -> Result<(), OperateError> {
-        if matches!(action, Action::Rebuild { .. } | Action::BuildStandby(_)) {
+        if matches!(action, Action::Rebuild(_) | Action::BuildStandby(_)) {
             self.core.processor.require_read_model()?;
         }
         if matches!(action, Action::BuildStandby(_)) && !D::SIDE_BY_SIDE {
@@ -95,7 +95,7 @@ impl<D: Database> Runner<D> {
         let mut state = match self.reload().await {
             Ok(state) => state,
             // A rebuild may be the way out of whatever prevents the start.
-            Err(StepError::Setup(_)) if matches!(action, Action::Rebuild { .. }) => self.stored().await?,
+            Err(StepError::Setup(_)) if matches!(action, Action::Rebuild(_)) => self.stored().await?,
             // The row may belong to another version, and is in the way.
             Err(StepError::Absent) if matches!(action, Action::Discard) => self.stored().await?,
             // Another version's standby can't be swapped by this program, and none by any.
@@ -109,7 +109,7 @@ impl<D: Database> Runner<D> {
             Action::Pause | Action::Discard => state.position.next,
             // Split into partitions, it is refused in any case.
             Action::BuildStandby(_) if state.split.is_some() => state.position.next,
-            Action::Rebuild { .. } | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
+            Action::Rebuild(_) | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
             _ => {
                 let head = self.core.head().await?;
                 // Not on a log that went back: a new checkpoint would hide that.
@@ -122,7 +122,7 @@ impl<D: Database> Runner<D> {
         {
             return self.operate_partitions(split, action, reason).await;
         }
-        if matches!(action, Action::Rebuild { .. }) && state.split.is_some() {
+        if matches!(action, Action::Rebuild(_)) && state.split.is_some() {
             let mut tx = self.core.begin().await?;
             self.core.know_skips(&mut tx, &mut state).await?;
         }
@@ -167,17 +167,17 @@ impl<D: Database> Runner<D> {
                 let set = Transition::SetCheckpoint { believed, wanted, head: end };
                 self.change(&state, set, StateChange::Nothing, audit(format!("to {wanted}"))).await
             }
-            Action::Rebuild { keep_skips } => {
+            Action::Rebuild(InPlace { force, keep_skips }) => {
                 let version = self.core.processor.version();
                 let keeps_skips = keep_skips.unwrap_or(state.version == version);
                 let rebuild = Transition::Rebuild { version, until: end, keeps_skips };
-                let detail = format!("up to {end}{}", skips_in_words(&state, keeps_skips));
-                self.change(&state, rebuild, StateChange::Wipe, audit(detail)).await
+                let detail = format!("up to {end}{}", state.skips_in_words(keeps_skips));
+                self.change(&state, rebuild, StateChange::Wipe { force: *force }, audit(detail)).await
             }
             Action::SetPartitions(count) => self.set_partitions(*count, audit(format!("{count}"))).await,
             Action::BuildStandby(wanted) => {
                 let keeps_skips = wanted.keep_skips.unwrap_or(state.version == self.core.processor.version());
-                let detail = format!("up to {end}{}", skips_in_words(&state, keeps_skips));
+                let detail = format!("up to {end}{}", state.skips_in_words(keeps_skips));
                 let wanted = SideBySide { keep_skips: Some(keeps_skips), ..*wanted };
                 self.build_standby(wanted, end, audit(detail)).await
             }
@@ -289,16 +289,6 @@ impl<D: Database> Runner<D> {
             _ => Ok(()),
         }
     }
-}
-
-/// Says what a rebuild does about earlier skips.
-fn skips_in_words(state: &ProjectionState, keeps_skips: bool) -> String {
-    if state.skips.is_empty() {
-        return String::new();
-    }
-    let checkpoints: Vec<_> = state.skips.iter().map(|skipped| skipped.checkpoint.to_string()).collect();
-    let again = if keeps_skips { "leaves out" } else { "tries" };
-    format!("; {again} again what was skipped at checkpoint {}", checkpoints.join(", "))
 }
 
 fn describe(changeset: &ChangesetRef) -> String {

@@ -3,7 +3,7 @@
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::oneshot;
 
-use crate::standby::SideBySide;
+use crate::standby::{InPlace, SideBySide};
 
 /// A request to a worker, with the channel for its answer.
 pub(crate) struct Operation {
@@ -24,10 +24,7 @@ pub(crate) enum Action {
         believed: Checkpoint,
         wanted: Checkpoint,
     },
-    Rebuild {
-        /// Whether what was skipped is left out again. `None`: if the version is the same.
-        keep_skips: Option<bool>,
-    },
+    Rebuild(InPlace),
     BuildStandby(SideBySide),
     /// Swaps the standby with the live read model.
     Swap {
@@ -72,7 +69,7 @@ impl Action {
             Self::Resume => "resume",
             Self::Skip(_) => "skip",
             Self::SetCheckpoint { .. } => "set_checkpoint",
-            Self::Rebuild { .. } => "rebuild",
+            Self::Rebuild(_) => "rebuild",
             Self::BuildStandby(_) => "rebuild_side_by_side",
             Self::Swap { back: false, .. } => "swap",
             Self::Swap { back: true, .. } => "rollback",
@@ -188,6 +185,15 @@ pub enum OperateError {
          them and try again, or use force"
     )]
     OldReaders,
+    /// A rebuild in place would drop what others added to the tables, and could not make it again.
+    #[error(
+        "the rebuild would drop what others added to the tables of the projection, and could not make it again: \
+         {objects}. Save what you need of it and drop it, or use force"
+    )]
+    WouldDrop {
+        /// The columns, triggers and so on.
+        objects: String,
+    },
     /// Another process is verifying the projection.
     #[error("another process is verifying the projection; try again later")]
     AlreadyVerifying,

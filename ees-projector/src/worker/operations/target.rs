@@ -64,7 +64,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Returns the row as it is stored, even if this program can't run it.
-    pub(super) async fn stored(&self) -> Result<ProjectionState, OperateError> {
+    pub(in crate::worker) async fn stored(&self) -> Result<ProjectionState, OperateError> {
         let core = self.core.clone();
         let stored = self.core.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
         stored.ok_or(match self.core.slot() {

@@ -19,7 +19,7 @@ impl<D: Database> HeldState<D> {
     }
 
     async fn begin_now(&self, id: &EffectId) -> Result<Effect, StepError> {
-        // Held until the start is recorded: whoever moves the row waits for it.
+        // Held until the start is recorded: an operator or a worker that moves the row waits for it.
         let row = self.hold().await;
         let (core, believed, id) = (self.core().clone(), row.position, id.clone());
         let within = self.timeout;

@@ -16,7 +16,7 @@ pub(super) struct Portion {
     pub(super) number: usize,
     pub(super) topic: usize,
     pub(super) messages: Vec<Message>,
-    /// So many of them need not be sent.
+    /// This many of them need not be sent.
     pub(super) taken: usize,
 }
 

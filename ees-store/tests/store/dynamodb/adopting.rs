@@ -229,7 +229,7 @@ async fn a_place_that_another_indexer_gave_to_an_item_of_ours_holds_nobody_up() 
     assert_eq!(labels(&read_up_to(&store, before + 2).await), labels(&log));
 }
 
-/// The log once it has so many changesets.
+/// The log once it has this many changesets.
 async fn read_up_to(store: &Store, count: usize) -> Vec<LogEntry> {
     let all = async {
         loop {
@@ -331,7 +331,7 @@ async fn adopting_may_be_interrupted_anywhere() {
     }
 }
 
-/// Several who adopt at once come to one end, whoever is first.
+/// Several processes that adopt at once get one result, whichever is first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn adopting_twice_at_once_is_adopting_once() {
     for seed in 1..=5 {

@@ -12,7 +12,7 @@ use super::support::{TABLE, account, candidate, commit, committing, indexer, lab
 
 /// Faults of a store whose sweeps find nothing.
 async fn without_sweeps(account: &Account) -> Faults {
-    // Whoever opens a table first looks whether it is empty.
+    // The first to open a table looks whether it is empty.
     drop(committing(account, &Faults::none()).await);
     let faults = Faults::none();
     faults.silence("Scan");
@@ -69,7 +69,7 @@ async fn a_commit_that_was_stored_when_patience_was_over_gets_its_place() {
     assert_eq!(labels(&read_all(&store, 1).await), ["0 a1"]);
 }
 
-/// Whoever has stored it first did not live to index it.
+/// The process that stored it first died before it indexed it.
 #[tokio::test]
 async fn a_repeat_with_its_key_gives_a_commit_its_place() {
     let account = account().await;

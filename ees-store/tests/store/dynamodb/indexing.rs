@@ -75,7 +75,7 @@ async fn batches_keep_to_the_bytes_of_a_transaction() {
     is_gapless_and_ordered(&read(&writer).await);
 }
 
-/// Whoever dies before indexing leaves work that a sweep finds, bit by bit, and says what it cost.
+/// A process that dies before indexing leaves work that a sweep finds, bit by bit, and says what it cost.
 #[tokio::test]
 async fn a_sweep_finds_what_was_missed_and_goes_on_where_it_stopped() {
     let account = account().await;

@@ -154,7 +154,7 @@ async fn indexers_at_the_same_work_all_get_through() {
     });
     let indexed = join_all(work).await.into_iter().map(|done| done.unwrap());
     let indexed: Vec<_> = indexed.collect();
-    // Less, when the answer to a batch was lost: whoever asks again finds it done.
+    // Less, when the answer to a batch was lost: the indexer that asks again finds it done.
     assert!(indexed.iter().sum::<usize>() <= 200, "no changeset was indexed twice: {indexed:?}");
     assert!(began.elapsed() < Duration::from_secs(60), "no livelock: {:?}", began.elapsed());
     is_gapless_and_ordered(&read_all(&writer, 200).await);

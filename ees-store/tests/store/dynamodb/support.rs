@@ -70,7 +70,7 @@ pub(crate) async fn read(log: &Store) -> Vec<LogEntry> {
     }
 }
 
-/// The log once it holds so many changesets.
+/// The log once it holds this many changesets.
 pub(crate) async fn read_all(log: &Store, count: usize) -> Vec<LogEntry> {
     let mut read = Vec::new();
     let mut from = Checkpoint::START;

@@ -122,7 +122,7 @@ async fn commits_wait_for_the_end_of_a_failover_and_reads_go_on() {
 }
 
 #[tokio::test]
-async fn a_commit_waits_for_whoever_holds_the_counter_and_fails_when_that_takes_too_long() {
+async fn a_commit_waits_for_a_held_counter_and_fails_when_that_takes_too_long() {
     let database = TestDatabase::new().await;
     let store = Store::connect(database.url()).await.unwrap();
     let impatient = impatient(database.url()).await;
@@ -140,7 +140,7 @@ async fn a_commit_waits_for_whoever_holds_the_counter_and_fails_when_that_takes_
     impatient.commit(commit("b", 0, 0)).await.unwrap();
 }
 
-/// Waits until so many connections to the database wait for a lock.
+/// Waits until this many connections to the database wait for a lock.
 async fn waiting_for_locks(url: &str, count: i64) {
     let mut connection = administrator(url).await;
     until("connections wait for a lock", async || {

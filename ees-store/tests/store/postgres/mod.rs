@@ -18,7 +18,7 @@ use ees_store::postgres::{Options, Store};
 use ees_store::{ChangesetId, Commit, EventStore, Events, Expectation, IdempotencyKey, StreamQuery};
 use sqlx::{Connection, PgConnection};
 
-/// A commit of one event with a number in it, to a stream with so many changesets.
+/// A commit of one event with a number in it, to a stream with this many changesets.
 fn commit(stream: &str, last: u64, number: u64) -> Commit {
     let events = Events::parse(&format!("[{{\"number\":{number}}}]")).unwrap();
     Commit::new(stream.parse().unwrap(), Expectation::LastChangeset(ChangesetId::new(last)), events)

@@ -10,7 +10,7 @@ use url::Url;
 
 pub(crate) struct Proxy {
     pub(crate) url: String,
-    /// So many requests with the marker in them will lose their answer.
+    /// This many requests with the marker in them will lose their answer.
     pub(crate) cuts: Arc<AtomicU32>,
     _accepting: JoinSet<()>,
 }

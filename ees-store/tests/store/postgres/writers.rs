@@ -40,7 +40,7 @@ impl Writers {
         (self.store.clone(), self.stop.clone(), self.answered.clone())
     }
 
-    /// Waits until so many more commits were answered with success.
+    /// Waits until this many more commits were answered with success.
     pub(crate) async fn proceed(&self, more: u64) {
         let goal = self.answered.load(Ordering::Relaxed) + more;
         until("commits succeed", async || self.answered.load(Ordering::Relaxed) >= goal).await;

@@ -24,7 +24,6 @@ pub struct Row {
     /// Items reserved so far.
     pub reserved: u64,
     /// Whether an item is left.
-    #[read_model(column = "text")]
     pub status: Status,
 }
 

@@ -10,6 +10,7 @@ mod moving;
 mod poison;
 mod postgres;
 mod projections;
+mod saying;
 mod serving;
 mod streams;
 

@@ -240,7 +240,7 @@ fn tail_prints_what_is_there_and_then_what_comes() {
 }
 
 #[test]
-fn whoever_stops_reading_is_not_told_about_it() {
+fn a_reader_that_ends_early_is_no_error() {
     let world = World::new();
     // More than a pipe holds.
     let event = format!("\"{}\"", "x".repeat(200_000));

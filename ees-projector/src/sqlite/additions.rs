@@ -1,0 +1,94 @@
+//! What others add to the tables of a projection, and how it gets to the tables that take their place: indexes
+//! and triggers.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::passes;
+use crate::database::{Addition, Attachments};
+use crate::error::BoxError;
+
+/// Selects the name of everything in the file.
+const OBJECTS: &str = "
+    SELECT CASE type WHEN 'trigger' THEN format('trigger %s of %s', name, tbl_name) ELSE format('%s %s', type, name) END
+    FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*' AND name NOT GLOB 'ees_*'
+    UNION ALL
+    SELECT format('column %s.%s', m.name, c.name) FROM sqlite_schema m, pragma_table_xinfo(m.name) c
+    WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'ees_*'
+    ORDER BY 1";
+
+/// Selects the table and the statement of each index and trigger.
+const ADDITIONS: &str = "
+    SELECT CASE type WHEN 'trigger' THEN format('trigger %s of %s', name, tbl_name) ELSE format('index %s', name) END,
+        tbl_name, sql, type = 'trigger'
+    FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, rowid";
+
+/// The names of everything in the file but what the projection with this row made; of everything if that is not
+/// known.
+pub(super) fn of_others(connection: &Connection, projection: &str) -> Result<Vec<String>, BoxError> {
+    let own = own(connection, projection)?.unwrap_or_default();
+    let mut objects = objects(connection)?;
+    objects.retain(|object| !own.contains(object));
+    Ok(objects)
+}
+
+/// Records that the projection made everything but `others`.
+pub(super) fn claim(connection: &Connection, projection: &str, others: &[String]) -> Result<(), BoxError> {
+    let mut own = objects(connection)?;
+    own.retain(|object| !others.contains(object));
+    let claim = "UPDATE ees_projections SET objects = ?2 WHERE name = ?1";
+    connection.execute(claim, [projection, &serde_json::to_string(&own)?])?;
+    Ok(())
+}
+
+/// What others added to the tables of a projection, before these are made again.
+pub(super) fn of_tables(connection: &Connection, projection: &str) -> Result<Attachments, BoxError> {
+    let objects = of_others(connection, projection)?;
+    let Some(own) = own(connection, projection)? else {
+        return Ok(Attachments { objects, ..Attachments::default() });
+    };
+    let all = self::objects(connection)?;
+    let mut additions = Vec::new();
+    let mut statement = connection.prepare(ADDITIONS)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, table, is_trigger): (String, String, bool) = (row.get(0)?, row.get(1)?, row.get(3)?);
+        if own.contains(&name) || !own.contains(&format!("table {table}")) {
+            continue;
+        }
+        let column = format!("column {table}.");
+        let columns = all.iter().filter(|object| is_trigger && object.starts_with(&column));
+        additions.push(Addition { name, statement: row.get(2)?, needs: columns.cloned().collect() });
+    }
+    Ok(Attachments { additions, objects, ..Attachments::default() })
+}
+
+/// Makes again what others added, as far as the new tables allow it. Returns which of their objects are no longer
+/// there.
+pub(super) fn add(connection: &Connection, attachments: &Attachments) -> Result<Vec<String>, BoxError> {
+    let there: HashSet<String> = objects(connection)?.into_iter().collect();
+    for Addition { name, statement, needs } in &attachments.additions {
+        if there.contains(name) || !needs.iter().all(|need| there.contains(need)) {
+            continue;
+        }
+        match connection.execute(statement, []) {
+            Err(error) if error.sqlite_error_code().is_some_and(passes) => return Err(error.into()),
+            Err(error) => tracing::debug!(statement, %error, "can't be made again"),
+            Ok(_) => {}
+        }
+    }
+    let there: HashSet<String> = objects(connection)?.into_iter().collect();
+    Ok(attachments.objects.iter().filter(|object| !there.contains(*object)).cloned().collect())
+}
+
+fn objects(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(OBJECTS)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// The names of what the projection made, or `None` if it was not recorded.
+fn own(connection: &Connection, projection: &str) -> Result<Option<HashSet<String>>, BoxError> {
+    let own = "SELECT objects FROM ees_projections WHERE name = ?1";
+    let own: Option<Option<String>> = connection.query_row(own, [projection], |row| row.get(0)).optional()?;
+    Ok(own.flatten().map(|text| serde_json::from_str(&text)).transpose()?)
+}
