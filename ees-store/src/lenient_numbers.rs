@@ -44,6 +44,10 @@ impl EventStore for LenientNumbers {
         self.store.limit_bytes()
     }
 
+    async fn check_writable(&self) -> Result<()> {
+        self.store.check_writable().await
+    }
+
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
         let mut page = self.store.read_stream(query).await?;
         page.changesets.iter_mut().for_each(read);

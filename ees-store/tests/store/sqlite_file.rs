@@ -1,12 +1,13 @@
 //! What the file of an embedded store survives, and what it says when it can't be opened.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ees_store::sqlite::{Options, Store, backup};
 use ees_store::{
-    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, IdempotencyKey, LogQuery,
-    Refusal, StreamQuery,
+    ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, IdempotencyKey, LenientNumbers,
+    LogQuery, Refusal, StreamQuery,
 };
 
 fn commit(stream: &str) -> Commit {
@@ -242,7 +243,7 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
         times.into_iter().flat_map(|unchanged| takes.map(|take| (unchanged, take)))
     {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("log.db")).unwrap();
+        let store = Arc::new(Store::open(folder.path().join("log.db")).unwrap());
         let changed = std::fs::File::open(folder.path()).unwrap();
         changed.set_modified(SystemTime::now() - unchanged).unwrap();
         commit_many(&store, 3).await;
@@ -257,6 +258,7 @@ async fn nothing_is_acknowledged_once_a_file_of_the_log_is_taken_away() {
             assert!(matches!(&told, Err(Error::Unavailable(why)) if why.contains(name)), "{name}: {told:?}");
         }
         assert!(store.check_writable().await.is_err());
+        assert!(LenientNumbers::new(store.clone(), store.clone()).check_writable().await.is_err());
         drop(store);
         let commits = std::fs::metadata(folder.path().join("log.db-wal"));
         assert_eq!(commits.is_ok_and(|it| it.len() > 32), name != "log.db-wal", "what can be saved is left");
