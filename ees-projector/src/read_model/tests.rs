@@ -231,7 +231,6 @@ fn only_an_enum_without_data_is_text_by_itself() {
     struct Wrapped(#[expect(dead_code, reason = "only its type matters")] Status);
     #[derive(Deserialize)]
     #[serde(tag = "type")]
-    #[expect(dead_code, reason = "only its type matters")]
     enum Tagged {
         Open,
     }
