@@ -107,12 +107,15 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
     }
 }
 
+/// The most characters of a name.
+pub(crate) const NAME_MAX: usize = 48;
+
 /// Returns `true` if a text can name a table on every database.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_lowercase())
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        && text.len() <= 48
+        && text.len() <= NAME_MAX
         && !text.starts_with("ees_")
         && !text.starts_with("sqlite_")
 }

@@ -188,7 +188,7 @@ pub struct Pause {
     /// The operator's reason, or the error.
     pub reason: String,
     /// When it was paused.
-    #[cfg_attr(feature = "http", schema(value_type = String))]
+    #[cfg_attr(feature = "http", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
     /// The changeset that failed, if a failure paused it.
     pub failure: Option<FailedChangeset>,
@@ -239,10 +239,10 @@ pub struct ParkedStream {
     /// The last error.
     pub error: String,
     /// When the stream was parked. For a reactor: since when this changeset is the first one.
-    #[cfg_attr(feature = "http", schema(value_type = String))]
+    #[cfg_attr(feature = "http", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
     /// The time of the next retry. `None` if the stream is given up and waits for an operator.
-    #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "http", schema(value_type = Option<String>, format = DateTime))]
     pub retry_at: Option<Timestamp>,
 }
 
@@ -284,7 +284,7 @@ impl ParkedStream {
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// When.
-    #[cfg_attr(feature = "http", schema(value_type = String))]
+    #[cfg_attr(feature = "http", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// The action: `pause`, `resume`, `skip`, `rebuild`, `set_checkpoint`, `retry` and others.
     pub action: String,

@@ -18,7 +18,7 @@ pub enum Slot {
 }
 
 impl Slot {
-    const fn suffix(self) -> &'static str {
+    pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Live => "",
             Self::Standby => "__standby",

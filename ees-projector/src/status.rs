@@ -52,7 +52,7 @@ pub struct Failure {
     /// The error as text.
     pub message: String,
     /// When it happened.
-    #[cfg_attr(feature = "http", schema(value_type = String))]
+    #[cfg_attr(feature = "http", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// How many attempts have failed in a row.
     pub attempts: u32,

@@ -337,6 +337,9 @@ async fn effects_are_listed_tried_again_and_discarded() {
     let why = world.refused(discard, json!({"stream_id": "a", "changeset_id": 1, "reason": " "})).await;
     assert!(why.contains("reason"), "{why}");
     world.refused(discard, json!({"stream_id": "a", "changeset_id": 7, "reason": "gone"})).await;
+    let elsewhere = "/projections/nobody/effects/discard";
+    let why = world.refused(elsewhere, json!({"stream_id": "a", "changeset_id": 7, "reason": "gone"})).await;
+    assert!(why.contains("\"nobody\""), "{why}");
     let body = json!({"stream_id": "a", "changeset_id": 1, "reason": "gone"});
     let status: Value = client.post_json(discard, &body).await.unwrap();
     assert_eq!((&status["parked_streams"], &status["given_up_streams"]), (&json!(0), &json!(0)));
@@ -482,7 +485,7 @@ async fn a_body_is_an_object_and_a_reason_is_short() {
     for (path, body, told) in [
         ("checkpoint", json!([50, 10, "x"]), "must be a JSON object"),
         ("pause", json!(["x"]), "must be a JSON object"),
-        ("pause", json!({"reason": "x".repeat(1_025)}), "has 1025 bytes; the limit is 1024"),
+        ("pause", json!({"reason": "x".repeat(1_025)}), "has 1025 characters; the limit is 1024"),
         ("skip", json!({"checkpoint": 0, "reason": "x".repeat(1_025)}), "the limit is 1024"),
         ("pause", json!({"reason": "x".repeat(70_000)}), "the server's limit is 65536"),
         ("rebuild", json!({"side_by_sid": true}), "Did you mean \"side_by_side\"?"),

@@ -49,6 +49,9 @@ impl Expectation {
 pub struct IdempotencyKey(Arc<str>);
 
 impl IdempotencyKey {
+    /// The maximum length, in characters.
+    pub const LENGTH_MAX: usize = 255;
+
     /// Validates a text as a key.
     ///
     /// # Errors
@@ -57,7 +60,7 @@ impl IdempotencyKey {
         let refuse = |why| Err(InvalidName::new("an idempotency key", why));
         match text {
             "" => refuse("must not be empty"),
-            _ if text.len() > 255 => refuse("must not be longer than 255 characters"),
+            _ if text.len() > Self::LENGTH_MAX => refuse("must not be longer than 255 characters"),
             _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 refuse("must be visible ASCII characters only")
             }

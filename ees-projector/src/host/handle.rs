@@ -285,6 +285,7 @@ impl Handle {
         changeset_id: ChangesetId,
         reason: &str,
     ) -> Result<(), OperateError> {
+        self.running(name)?;
         let none = || OperateError::NoChangeset { stream_id: stream_id.clone(), changeset_id };
         let checkpoint = self.checkpoint_of(stream_id, changeset_id).await?.ok_or_else(none)?;
         self.operate(name, Action::DiscardEffects(checkpoint), reason).await

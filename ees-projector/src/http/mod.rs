@@ -21,6 +21,7 @@ mod metrics;
 mod operating;
 mod problem;
 mod serve;
+mod values;
 mod watching;
 
 use std::sync::Arc;

@@ -9,10 +9,8 @@ use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::values::{GivenReason, Number, ProjectionName, Reason};
 use crate::{Handle, InPlace, SideBySide, Status, Verification};
-
-/// Bytes of a reason at most.
-const REASON_BYTES_MAX: usize = 1_024;
 
 type Answer = Result<Json<Status>, Problem>;
 
@@ -21,15 +19,15 @@ type Answer = Result<Json<Status>, Problem>;
 pub(super) struct Nothing {}
 
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = OperationRequest)]
 pub(super) struct Why {
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
-    #[schema(max_length = 1024)]
-    reason: String,
+    reason: Reason,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = RebuildRequest)]
 pub(super) struct Anew {
     /// Builds a new read model while the live one serves readers, and then swaps them.
     side_by_side: bool,
@@ -42,93 +40,71 @@ pub(super) struct Anew {
     force: bool,
     /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
     keep_skips: Option<bool>,
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
-    #[schema(max_length = 1024)]
-    reason: String,
+    reason: Reason,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = SwapRequest)]
 pub(super) struct Exchange {
     /// Swaps even when streams are parked, or when the standby is still catching up.
     force: bool,
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
-    #[schema(max_length = 1024)]
-    reason: String,
+    reason: Reason,
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = PartitionsRequest)]
 pub(super) struct Partitions {
     /// The number of partitions: 1 to 256.
-    #[schema(minimum = 1, maximum = 256)]
-    count: u32,
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
+    #[schema(value_type = u32, minimum = 1, maximum = 256)]
+    count: Number<1, 256>,
     #[serde(default)]
-    #[schema(max_length = 1024)]
-    reason: String,
+    reason: Reason,
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = SkipRequest)]
 pub(super) struct Skip {
     /// The checkpoint of the changeset: the one that the projection is paused before, or the first one of a
     /// parked stream.
-    checkpoint: u64,
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
-    #[schema(max_length = 1024)]
-    reason: String,
+    checkpoint: Number,
+    reason: GivenReason,
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CheckpointRequest)]
 pub(super) struct Move {
     /// The checkpoint that the projection reads next now.
-    from: u64,
+    from: Number,
     /// The checkpoint that it should read next.
-    to: u64,
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
-    #[schema(max_length = 1024)]
-    reason: String,
+    to: Number,
+    reason: GivenReason,
 }
 
 #[derive(Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = RetryRequest)]
 pub(super) struct Retry {
     /// The stream. Default: all parked streams.
+    #[schema(value_type = Option<StreamId>)]
     stream_id: Option<String>,
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
-    #[schema(max_length = 1024)]
-    reason: String,
+    reason: Reason,
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DiscardRequest)]
 pub(super) struct Discard {
     /// The stream.
+    #[schema(value_type = StreamId)]
     stream_id: String,
     /// The number of the changeset in its stream: the first parked one, or the one that the reactor is paused
     /// before.
-    changeset_id: u64,
-    /// The reason, up to 1,024 bytes. Recorded in the audit.
-    #[schema(max_length = 1024)]
-    reason: String,
-}
-
-/// A reason that is mandatory.
-fn given(reason: &str) -> Result<&str, Problem> {
-    match within(reason)?.trim() {
-        "" => Err(Problem::bad_request(
-            "INVALID_BODY",
-            "`reason` is missing or empty. It is recorded in the audit.",
-        )),
-        reason => Ok(reason),
-    }
-}
-
-/// A reason that fits the audit.
-fn within(reason: &str) -> Result<&str, Problem> {
-    if reason.len() <= REASON_BYTES_MAX {
-        return Ok(reason);
-    }
-    let message = format!("`reason` has {} bytes; the limit is {REASON_BYTES_MAX}.", reason.len());
-    Err(Problem::bad_request("INVALID_BODY", message))
+    changeset_id: Number,
+    reason: GivenReason,
 }
 
 async fn now(handle: &Handle, name: &str) -> Answer {
@@ -137,7 +113,7 @@ async fn now(handle: &Handle, name: &str) -> Answer {
 
 /// Pauses a projection between two steps, until it is resumed.
 #[utoipa::path(
-    post, path = "/projections/{name}/pause", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/pause", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Why,
     responses((status = 200, description = "The status of the projection now.", body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
@@ -146,13 +122,13 @@ pub(super) async fn pause(
     Path(name): Path<String>,
     JsonBody(Why { reason }): JsonBody<Why>,
 ) -> Answer {
-    handle.pause(&name, within(&reason)?).await?;
+    handle.pause(&name, reason.as_str()).await?;
     now(&handle, &name).await
 }
 
 /// Resumes a paused projection. It retries what failed.
 #[utoipa::path(
-    post, path = "/projections/{name}/resume", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/resume", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Why,
     responses((status = 200, description = "The status of the projection now.", body = Status), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
@@ -161,7 +137,7 @@ pub(super) async fn resume(
     Path(name): Path<String>,
     JsonBody(Why { reason }): JsonBody<Why>,
 ) -> Answer {
-    handle.resume(&name, within(&reason)?).await?;
+    handle.resume(&name, reason.as_str()).await?;
     now(&handle, &name).await
 }
 
@@ -170,7 +146,7 @@ pub(super) async fn resume(
 /// In place, it clears the read model and replays the log from the start; readers see it grow. Side by side,
 /// the live read model serves readers until the new one replaces it.
 #[utoipa::path(
-    post, path = "/projections/{name}/rebuild", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/rebuild", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Anew,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -185,9 +161,9 @@ pub(super) async fn rebuild(
 ) -> Answer {
     if side_by_side {
         let wanted = SideBySide { verify, no_swap, force, keep_skips };
-        handle.rebuild_side_by_side(&name, wanted, within(&reason)?).await?;
+        handle.rebuild_side_by_side(&name, wanted, reason.as_str()).await?;
     } else {
-        handle.rebuild_in_place(&name, InPlace { force, keep_skips }, within(&reason)?).await?;
+        handle.rebuild_in_place(&name, InPlace { force, keep_skips }, reason.as_str()).await?;
     }
     now(&handle, &name).await
 }
@@ -196,7 +172,7 @@ pub(super) async fn rebuild(
 ///
 /// The old live read model becomes the standby and follows, for a rollback.
 #[utoipa::path(
-    post, path = "/projections/{name}/swap", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/swap", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Exchange,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -209,13 +185,13 @@ pub(super) async fn swap(
     Path(name): Path<String>,
     JsonBody(Exchange { force, reason }): JsonBody<Exchange>,
 ) -> Answer {
-    handle.swap(&name, force, within(&reason)?).await?;
+    handle.swap(&name, force, reason.as_str()).await?;
     now(&handle, &name).await
 }
 
 /// Makes the read model live again that was live before.
 #[utoipa::path(
-    post, path = "/projections/{name}/rollback", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/rollback", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Exchange,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -228,19 +204,19 @@ pub(super) async fn rollback(
     Path(name): Path<String>,
     JsonBody(Exchange { force, reason }): JsonBody<Exchange>,
 ) -> Answer {
-    handle.rollback(&name, force, within(&reason)?).await?;
+    handle.rollback(&name, force, reason.as_str()).await?;
     now(&handle, &name).await
 }
 
 /// Splits the projection's streams into partitions. Nothing is rebuilt.
 #[utoipa::path(
-    post, path = "/projections/{name}/partitions", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/partitions", tag = "projections", operation_id = "set_partitions", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Partitions,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
-        (status = 400, description = "`INVALID_BODY`: the count is missing"),
+        (status = 400, description = "`INVALID_BODY`: the count is missing, or not 1 to 256"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: the projection needs the global order, or the count is out of range; `NOT_SUPPORTED`: the database can't split a projection"),
+        (status = 409, description = "`NOT_POSSIBLE`: the projection needs the global order; `NOT_SUPPORTED`: the database can't split a projection"),
     )
 )]
 pub(super) async fn partitions(
@@ -248,13 +224,14 @@ pub(super) async fn partitions(
     Path(name): Path<String>,
     JsonBody(Partitions { count, reason }): JsonBody<Partitions>,
 ) -> Answer {
-    handle.set_partitions(&name, count, within(&reason)?).await?;
+    let count = u32::try_from(count.get()).map_err(Problem::internal)?;
+    handle.set_partitions(&name, count, reason.as_str()).await?;
     now(&handle, &name).await
 }
 
 /// Discards the standby.
 #[utoipa::path(
-    post, path = "/projections/{name}/discard", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/discard", tag = "projections", operation_id = "discard_standby", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Why,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -267,7 +244,7 @@ pub(super) async fn discard(
     Path(name): Path<String>,
     JsonBody(Why { reason }): JsonBody<Why>,
 ) -> Answer {
-    handle.discard_standby(&name, within(&reason)?).await?;
+    handle.discard_standby(&name, reason.as_str()).await?;
     now(&handle, &name).await
 }
 
@@ -275,7 +252,7 @@ pub(super) async fn discard(
 ///
 /// `GET` on the same path returns the progress and the result.
 #[utoipa::path(
-    post, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/verification", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     responses(
         (status = 202, description = "It has begun. `GET` on the same path tells how far it is.", body = Verification),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
@@ -293,7 +270,7 @@ pub(super) async fn verify(
 
 /// Skips one changeset. A rebuild leaves it out again, unless told otherwise.
 #[utoipa::path(
-    post, path = "/projections/{name}/skip", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/skip", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Skip,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -307,7 +284,7 @@ pub(super) async fn skip(
     Path(name): Path<String>,
     JsonBody(Skip { checkpoint, reason }): JsonBody<Skip>,
 ) -> Answer {
-    handle.skip(&name, Checkpoint::new(checkpoint), given(&reason)?).await?;
+    handle.skip(&name, Checkpoint::new(checkpoint.get()), reason.as_str()).await?;
     now(&handle, &name).await
 }
 
@@ -315,7 +292,7 @@ pub(super) async fn skip(
 ///
 /// The changesets in between are skipped, or applied a second time.
 #[utoipa::path(
-    post, path = "/projections/{name}/checkpoint", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/checkpoint", tag = "projections", operation_id = "set_checkpoint", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Move,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -329,13 +306,15 @@ pub(super) async fn checkpoint(
     Path(name): Path<String>,
     JsonBody(Move { from, to, reason }): JsonBody<Move>,
 ) -> Answer {
-    handle.set_checkpoint(&name, Checkpoint::new(from), Checkpoint::new(to), given(&reason)?).await?;
+    handle
+        .set_checkpoint(&name, Checkpoint::new(from.get()), Checkpoint::new(to.get()), reason.as_str())
+        .await?;
     now(&handle, &name).await
 }
 
 /// Retries parked streams now.
 #[utoipa::path(
-    post, path = "/projections/{name}/retry", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/retry", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Retry,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -349,13 +328,13 @@ pub(super) async fn retry(
     JsonBody(Retry { stream_id, reason }): JsonBody<Retry>,
 ) -> Answer {
     let stream_id = stream_id.map(|text| stream(&text)).transpose()?;
-    handle.retry_parked(&name, stream_id, within(&reason)?).await?;
+    handle.retry_parked(&name, stream_id, reason.as_str()).await?;
     now(&handle, &name).await
 }
 
 /// Discards the open effects of one changeset of a reactor, and lets its stream go on.
 #[utoipa::path(
-    post, path = "/projections/{name}/effects/discard", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    post, path = "/projections/{name}/effects/discard", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = Discard,
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
@@ -369,8 +348,8 @@ pub(super) async fn discard_effects(
     Path(name): Path<String>,
     JsonBody(Discard { stream_id, changeset_id, reason }): JsonBody<Discard>,
 ) -> Answer {
-    let (stream_id, changeset_id) = (stream(&stream_id)?, ChangesetId::new(changeset_id));
-    handle.discard_effects(&name, &stream_id, changeset_id, given(&reason)?).await?;
+    let (stream_id, changeset_id) = (stream(&stream_id)?, ChangesetId::new(changeset_id.get()));
+    handle.discard_effects(&name, &stream_id, changeset_id, reason.as_str()).await?;
     now(&handle, &name).await
 }
 

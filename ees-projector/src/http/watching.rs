@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::operating::stream;
+use super::values::{Number, ProjectionName};
 use crate::reactor::{Effect, EffectQuery, EffectState};
 use crate::{AuditEntry, Estimate, Handle, OperateError, ParkedStream, Status, Verification};
 
@@ -32,7 +33,7 @@ pub(super) struct Projections {
 }
 
 /// All projections of this server, by name.
-#[utoipa::path(get, path = "/projections", tag = "Projections", responses((status = 200, description = "The projections.", body = Projections)))]
+#[utoipa::path(get, path = "/projections", tag = "projections", operation_id = "projections", responses((status = 200, description = "The projections.", body = Projections)))]
 pub(super) async fn list(State(handle): State<Handle>) -> Json<Projections> {
     Json(Projections { projections: handle.list().await })
 }
@@ -41,11 +42,16 @@ pub(super) async fn list(State(handle): State<Handle>) -> Json<Projections> {
 #[into_params(parameter_in = Query)]
 pub(super) struct Wait {
     /// Waits until the changeset at this checkpoint is applied. Use the `Ees-Checkpoint` of a commit.
-    min_checkpoint: Option<u64>,
+    ///
+    /// Not together with `stream_id` and `changeset_id`.
+    #[param(inline)]
+    min_checkpoint: Option<Number>,
     /// Waits until a changeset of this stream is applied. Needs `changeset_id`.
+    #[param(value_type = Option<StreamId>)]
     stream_id: Option<String>,
-    /// The number of the changeset in `stream_id`.
-    changeset_id: Option<u64>,
+    /// The number of the changeset in `stream_id`. Needs `stream_id`.
+    #[param(inline)]
+    changeset_id: Option<Number>,
     /// The longest wait in seconds, 0 to 60. Default: 10.
     #[param(minimum = 0, maximum = 60)]
     timeout: Option<f64>,
@@ -55,7 +61,7 @@ pub(super) struct Wait {
 ///
 /// With parameters, answers when the projection has applied the changeset that they name.
 #[utoipa::path(
-    get, path = "/projections/{name}", tag = "Projections", params(("name" = String, Path, description = "The name of the projection."), Wait),
+    get, path = "/projections/{name}", tag = "projections", operation_id = "projection", params(("name" = inline(ProjectionName), Path, description = "The name of the projection."), Wait),
     responses(
         (status = 200, description = "The status.", body = Status),
         (status = 400, description = "`INVALID_WAIT`: the parameters are invalid or contradict each other"),
@@ -84,13 +90,15 @@ pub(super) async fn status(
     let waited = async {
         match (wait.min_checkpoint, wait.stream_id, wait.changeset_id) {
             (None, None, None) => Ok(()),
-            (Some(checkpoint), None, None) => {
-                handle.when_reached(&name, Checkpoint::new(checkpoint), timeout).await.map_err(Problem::from)
-            }
+            (Some(checkpoint), None, None) => handle
+                .when_reached(&name, Checkpoint::new(checkpoint.get()), timeout)
+                .await
+                .map_err(Problem::from),
             (None, Some(stream_id), Some(changeset_id)) => {
                 let stream_id = StreamId::new(&stream_id)
                     .map_err(|e| Problem::bad_request("INVALID_STREAM_ID", e.to_string()))?;
-                let applied = handle.when_applied(&name, &stream_id, ChangesetId::new(changeset_id), timeout);
+                let applied =
+                    handle.when_applied(&name, &stream_id, ChangesetId::new(changeset_id.get()), timeout);
                 applied.await.map_err(Problem::from)
             }
             _ => Err(Problem::bad_request(
@@ -115,7 +123,7 @@ pub(super) struct Parked {
 
 /// The parked streams, in the order in which they are retried.
 #[utoipa::path(
-    get, path = "/projections/{name}/parked", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    get, path = "/projections/{name}/parked", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     responses((status = 200, description = "The parked streams.", body = Parked), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn parked(
@@ -129,11 +137,19 @@ pub(super) async fn parked(
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// Only effects of events of this stream.
+    #[param(value_type = Option<StreamId>)]
     stream_id: Option<String>,
-    /// Only effects in this state: `started`, `done`, `failed`, `parked` or `discarded`.
+    /// Only effects in this state.
+    #[param(value_type = Option<EffectState>)]
     state: Option<String>,
     /// The most effects to return, up to 1,000. Default: 100.
-    limit: Option<usize>,
+    #[param(inline)]
+    limit: Option<Number<1>>,
+}
+
+/// A limit that was given; a larger one than this means this one.
+fn limit(given: Option<Number<1>>, max: usize) -> Option<usize> {
+    given.map(|limit| usize::try_from(limit.get()).unwrap_or(max).min(max))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -143,10 +159,10 @@ pub(super) struct Effects {
 
 /// The effects in a reactor's ledger, the latest start first.
 #[utoipa::path(
-    get, path = "/projections/{name}/effects", tag = "Projections", params(("name" = String, Path, description = "The name of the projection."), Which),
+    get, path = "/projections/{name}/effects", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection."), Which),
     responses(
         (status = 200, description = "The effects.", body = Effects),
-        (status = 400, description = "`INVALID_QUERY`: the state is unknown"),
+        (status = 400, description = "`INVALID_QUERY`: the state is unknown, or the limit is not 1 or more"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
     )
 )]
@@ -160,7 +176,7 @@ pub(super) async fn effects(
     let wanted = EffectQuery {
         stream_id: which.stream_id.map(|text| stream(&text)).transpose()?,
         state: state.map_err(|e| Problem::bad_request("INVALID_QUERY", e.to_string()))?,
-        limit: which.limit.unwrap_or(EffectQuery::default().limit).min(EFFECTS_MAX),
+        limit: limit(which.limit, EFFECTS_MAX).unwrap_or(EffectQuery::default().limit),
     };
     Ok(Json(Effects { effects: handle.effects(&name, wanted).await? }))
 }
@@ -169,8 +185,8 @@ pub(super) async fn effects(
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditPage {
     /// The most entries to return, up to 1,000. Default: 100.
-    #[param(minimum = 1)]
-    limit: Option<usize>,
+    #[param(inline)]
+    limit: Option<Number<1>>,
     /// The number of entries to leave out, from the newest on, up to 1,000: the `next` of the page before. Default:
     /// 0.
     #[param(maximum = 1000)]
@@ -188,7 +204,7 @@ pub(super) struct Audit {
 
 /// The audit: what operators did to a projection and why, newest first.
 #[utoipa::path(
-    get, path = "/projections/{name}/audit", tag = "Projections", params(("name" = String, Path, description = "The name of the projection."), AuditPage),
+    get, path = "/projections/{name}/audit", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection."), AuditPage),
     responses(
         (status = 200, description = "A page of the audit.", body = Audit),
         (status = 400, description = "`INVALID_QUERY`: not a number, or too large"),
@@ -202,11 +218,11 @@ pub(super) async fn audit(
 ) -> Result<Json<Audit>, Problem> {
     let invalid = |why: String| Problem::bad_request("INVALID_QUERY", why);
     let Query(AuditPage { limit, skip }) = query.map_err(|e| invalid(e.body_text()))?;
-    let (limit, skip) = (limit.unwrap_or(AUDIT_ENTRIES), skip.unwrap_or(0));
-    if limit == 0 || skip > AUDIT_SKIP_MAX {
-        return Err(invalid(format!("`limit` must be 1 or more, and `skip` {AUDIT_SKIP_MAX} at most.")));
+    let skip = skip.unwrap_or(0);
+    if skip > AUDIT_SKIP_MAX {
+        return Err(invalid(format!("`skip` must be {AUDIT_SKIP_MAX} at most.")));
     }
-    let end = skip + limit.min(AUDIT_ENTRIES_MAX);
+    let end = skip + self::limit(limit, AUDIT_ENTRIES_MAX).unwrap_or(AUDIT_ENTRIES);
     // One more tells whether there is a next page.
     let mut audit = handle.audit(&name, end + 1).await?;
     let next = (audit.len() > end && end <= AUDIT_SKIP_MAX).then_some(end);
@@ -217,7 +233,7 @@ pub(super) async fn audit(
 
 /// The progress or the result of the last verification on this server; `null` when there was none.
 #[utoipa::path(
-    get, path = "/projections/{name}/verification", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    get, path = "/projections/{name}/verification", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     responses((status = 200, description = "The verification, or `null`.", body = Option<Verification>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn verification(
@@ -229,7 +245,7 @@ pub(super) async fn verification(
 
 /// The estimated time and space of a rebuild.
 #[utoipa::path(
-    get, path = "/projections/{name}/estimate", tag = "Projections", params(("name" = String, Path, description = "The name of the projection.")),
+    get, path = "/projections/{name}/estimate", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     responses((status = 200, description = "The estimate.", body = Estimate), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
 )]
 pub(super) async fn estimate(

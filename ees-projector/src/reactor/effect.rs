@@ -36,18 +36,18 @@ pub struct Effect {
     /// The number of attempts. More than one after a failure, or after a crash during an attempt.
     pub attempts: u32,
     /// The start of the first attempt.
-    #[cfg_attr(feature = "http", schema(value_type = String))]
+    #[cfg_attr(feature = "http", schema(value_type = String, format = DateTime))]
     pub since: Timestamp,
     /// The start of the last attempt.
-    #[cfg_attr(feature = "http", schema(value_type = String))]
+    #[cfg_attr(feature = "http", schema(value_type = String, format = DateTime))]
     pub began_at: Timestamp,
     /// The end of the last attempt. `None` while it is in progress, or if a crash ended it.
-    #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
+    #[cfg_attr(feature = "http", schema(value_type = Option<String>, format = DateTime))]
     pub ended_at: Option<Timestamp>,
     /// The error of the last attempt.
     pub error: Option<String>,
     /// The result, once the effect is done.
-    #[cfg_attr(feature = "http", schema(value_type = Option<Object>))]
+    #[cfg_attr(feature = "http", schema(value_type = Option<serde_json::Value>))]
     pub result: Option<Json>,
 }
 

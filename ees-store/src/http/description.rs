@@ -2,13 +2,17 @@
 
 use serde_json::json;
 use utoipa::OpenApi;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
+use utoipa::openapi::request_body::RequestBody;
+use utoipa::openapi::schema::{KnownFormat, SchemaFormat};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Response, ResponseBuilder,
+    Components, ContentBuilder, OpenApi as Document, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
 };
 
 use super::{Scope, schema, typed};
+use crate::{IdempotencyKey, StreamId, StreamType};
 
 const API_KEY: &str = "api_key";
 
@@ -29,9 +33,12 @@ const API_KEY: &str = "api_key";
         (name = "read", description = "Reading streams, and everything in order."),
         (name = "typed", description = "A second, smaller contract over the same store: a stream has a type and a UUID, an \
             append is one event at a revision. Errors are `{\"message\", \"requestId\", \"details\"}` here."),
+        (name = "projections", description = "Watching projections, and operating them."),
         (name = "operation", description = "Running it."),
     ),
-    components(schemas(schema::Error, schema::Internal, typed::ErrorSchema)),
+    components(schemas(
+        schema::Error, schema::Include, schema::Internal, typed::ErrorSchema, StreamId, StreamType, IdempotencyKey
+    )),
 )]
 struct Description;
 
@@ -50,11 +57,20 @@ pub(super) fn description() -> Document {
     document
 }
 
-/// Adds to each operation the scope that it needs, and the failures that any call may meet.
-pub(super) fn demand(document: &mut Document, scope: Scope) {
+/// Adds to each operation the scope that it needs, and the failures that any call may meet. A server without keys
+/// takes calls with a key too, so that clients made from its description can give one.
+pub(super) fn demand(document: &mut Document, scope: Scope, has_keys: bool) {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
-        operation.security =
-            Some(vec![SecurityRequirement::new(API_KEY, [scope.name()]), SecurityRequirement::default()]);
+        let mut security = vec![SecurityRequirement::new(API_KEY, [scope.name()])];
+        if !has_keys {
+            security.push(SecurityRequirement::default());
+        }
+        operation.security = Some(security);
+        if let Some(RefOr::T(body)) = &mut operation.request_body
+            && may_be_empty(body, document.components.as_ref())
+        {
+            body.required = Some(Required::False);
+        }
         let with_body = operation.request_body.is_some();
         for failure in FAILURES.iter().filter(|failure| with_body || !failure.is_of_bodies()) {
             let response = RefOr::Ref(Ref::from_response_name(failure.name));
@@ -70,6 +86,43 @@ pub(super) fn demand(document: &mut Document, scope: Scope) {
             }
         }
     }
+}
+
+/// Says of the store's parameters what their types don't: whole numbers may have any length, and the value of a query
+/// parameter may be empty, which counts as absent.
+pub(super) fn describe_parameters(document: &mut Document) {
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        for parameter in operation.parameters.iter_mut().flatten() {
+            let RefOr::T(parameter) = parameter else { continue };
+            if let Some(RefOr::T(Schema::Object(schema))) = &mut parameter.schema
+                && schema.format == Some(SchemaFormat::KnownFormat(KnownFormat::Int64))
+            {
+                schema.format = None;
+            }
+            if parameter.parameter_in == ParameterIn::Query {
+                // utoipa knows this member by no name of its own.
+                parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
+            }
+        }
+    }
+}
+
+/// Whether a body may be left out, because it is an object whose members may all be.
+fn may_be_empty(body: &RequestBody, components: Option<&Components>) -> bool {
+    body.content.values().all(|content| {
+        let schema = match content {
+            RefOr::T(content) => content.schema.as_ref(),
+            RefOr::Ref(_) => None,
+        };
+        let schema = match schema {
+            Some(RefOr::Ref(to)) => {
+                let name = to.ref_location.rsplit('/').next().unwrap_or_default();
+                components.and_then(|components| components.schemas.get(name))
+            }
+            schema => schema,
+        };
+        matches!(schema, Some(RefOr::T(Schema::Object(object))) if object.required.is_empty())
+    })
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {

@@ -34,6 +34,7 @@ mod json_body;
 mod keys;
 mod limits;
 mod metrics;
+mod names;
 mod pace;
 mod paging;
 mod path;
@@ -189,13 +190,17 @@ impl Api {
             (Scope::Read, endpoints::read_routes().merge(typed::read_routes())),
             (Scope::Commit, endpoints::commit_routes().merge(typed::commit_routes())),
         ];
-        let needing = needing.map(|(scope, routes)| (scope, routes.with_state(app.clone())));
+        let needing = needing.map(|(scope, routes)| {
+            let mut routes = routes.with_state(app.clone());
+            description::describe_parameters(routes.get_openapi_mut());
+            (scope, routes)
+        });
         let demand = |scope: Scope, routes: OpenApiRouter| match &callers.keys {
             Some(_) => routes.route_layer(from_fn_with_state(scope, guard::demand)),
             None => routes,
         };
         for (scope, mut routes) in needing.into_iter().chain(extensions) {
-            description::demand(routes.get_openapi_mut(), scope);
+            description::demand(routes.get_openapi_mut(), scope, callers.keys.is_some());
             all = all.merge(demand(scope, routes));
         }
         let (router, openapi) = all.split_for_parts();

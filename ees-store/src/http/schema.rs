@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 /// What to append.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(example = json!({"events": [{"type": "deposited", "amount": 7}], "metadata": {"user": "ada"}}))]
 pub(super) struct CommitRequest {
     /// At least one event, each any JSON. Every token is kept as it is written.
@@ -162,6 +163,27 @@ pub(super) struct Conflict {
     /// Where the rest begins, when the list was cut.
     #[schema(nullable = false)]
     next: Option<u64>,
+}
+
+/// The version of the server.
+#[derive(ToSchema)]
+#[schema(example = json!({"version": "0.0.1"}))]
+pub(super) struct Version {
+    version: String,
+}
+
+/// That the process runs.
+#[derive(ToSchema)]
+#[schema(example = json!({"status": "live"}))]
+pub(super) struct Live {
+    status: String,
+}
+
+/// What `include` asks for.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum Include {
+    Position,
 }
 
 /// A failure of the server's own; its log has the rest under the same id.

@@ -1,12 +1,14 @@
 //! What all processes of a test run share (`cargo nextest` has one for each test).
 //!
 //! - [`binary`] and [`example`] return the programs under test, built once.
-//! - [`python`] installs Python packages that tests use.
+//! - [`python`] and [`node`] install packages that tests use.
 //! - [`server`] starts a server once, and ends it when no process uses it any more.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "support of tests: it fails by panicking")]
 
 mod build;
+mod installed;
+pub mod node;
 pub mod python;
 pub mod server;
 

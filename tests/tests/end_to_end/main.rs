@@ -1,6 +1,7 @@
-//! The `ees` command from outside, and the history of a real repository through the whole system.
+//! The `ees` command and its API from outside, and the history of a real repository through the whole system.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod api;
 mod cli;
 mod file_history;
 mod file_history_postgres;

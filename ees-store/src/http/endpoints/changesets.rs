@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::super::answer::Answer;
 use super::super::app::App;
 use super::super::query::{Params, Whole};
-use super::super::schema::{Error as ErrorAnswer, LogAnswer};
+use super::super::schema::{Error as ErrorAnswer, Include, LogAnswer};
 use super::super::{Admission, Closing, Problem, paging};
 use crate::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamType};
 
@@ -33,12 +33,12 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000. Default: 10."),
         ("wait" = Option<f64>, Query, minimum = 0, maximum = 20, description = "Seconds to wait for something to \
             arrive, when there is nothing yet."),
-        ("stream_type" = Option<Vec<String>>, Query, description = "Only streams of this type, or of one of several; up to 1,000."),
-        ("event_type" = Option<Vec<String>>, Query, description = "Only changesets with an event whose `type` member \
+        ("stream_type" = Option<Vec<StreamType>>, Query, max_items = 1000, description = "Only streams of this type, or of one of several; up to 1,000."),
+        ("event_type" = Option<Vec<String>>, Query, max_items = 1000, description = "Only changesets with an event whose `type` member \
             is this, or one of several; up to 1,000."),
-        ("include" = Option<String>, Query, pattern = "^(position)?$", description = "`position`: where and when each changeset was stored, and \
+        ("include" = Option<Include>, Query, description = "`position`: where and when each changeset was stored, and \
             the log's head and name."),
-        ("pp" = Option<bool>, Query, description = "`true`: with line breaks."),
+        ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
     ),
     responses(
         (status = 200, description = "The changesets from the checkpoint on. A filtered page may be empty and still \
@@ -113,11 +113,11 @@ fn checkpoint(params: &Params) -> Result<Whole, Problem> {
     Ok(given.unwrap_or_else(Whole::zero))
 }
 
-/// Seconds, with fractions: digits and at most one point between them.
+/// Seconds, as a number in JSON.
 fn wait(params: &Params) -> Result<Duration, Problem> {
     let Some(text) = params.get("wait") else { return Ok(Duration::ZERO) };
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let seconds = text.parse().ok().filter(|_| digits).and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let seconds =
+        serde_json::from_str(text).ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.filter(|wait| *wait <= WAIT_MAX).ok_or_else(|| {
         let what = "is an invalid wait value. Expected seconds from 0 to 20.";
         Problem::bad_request("INVALID_WAIT", format!("\"{text}\" {what}"))

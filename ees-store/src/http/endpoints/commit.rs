@@ -13,8 +13,8 @@ use super::super::query::{Params, Whole};
 use super::super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
 use super::super::{Admission, Problem, body};
 use crate::{
-    ChangesetId, Commit, Committed, Error, EventId, EventStore, Expectation, Refusal, StreamId, StreamPage,
-    StreamQuery,
+    ChangesetId, Commit, Committed, Error, EventId, EventStore, Expectation, IdempotencyKey, Refusal,
+    StreamId, StreamPage, StreamQuery, StreamType,
 };
 
 pub(super) const PATH: &str = "/streams/{stream_id}";
@@ -32,13 +32,14 @@ const FORTHCOMING_MAX: usize = 100;
 #[utoipa::path(
     post, path = "/streams/{stream_id}", tag = "commit", operation_id = "commit",
     params(
-        ("stream_id" = String, Path, min_length = 1, max_length = 1024, description = "The stream, percent-encoded: `account/42` is `account%2F42`.",
+        ("stream_id" = StreamId, Path, description = "The stream, percent-encoded: `account/42` is `account%2F42`.",
             example = "account/42"),
         ("expected_last_changeset" = Option<u64>, Query, description = "The stream's last changeset; 0: it is new."),
-        ("expected_last_event" = Option<u64>, Query, description = "The stream's last event, instead of a changeset."),
-        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "1 to 255 visible ASCII characters. The same commit \
+        ("expected_last_event" = Option<u64>, Query, description = "The stream's last event. Instead of \
+            `expected_last_changeset`: a call with both is refused."),
+        ("Idempotency-Key" = Option<IdempotencyKey>, Header, nullable = false, description = "1 to 255 visible ASCII characters. The same commit \
             with the same key is stored once, however often it is sent; keys are kept at least 7 days."),
-        ("Stream-Type" = Option<String>, Header, description = "The type of the stream, fixed by its first commit."),
+        ("Stream-Type" = Option<StreamType>, Header, nullable = false, description = "The type of the stream, fixed by its first commit."),
     ),
     request_body(content = CommitRequest, content_type = "application/json"),
     responses(

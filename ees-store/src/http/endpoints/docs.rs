@@ -16,6 +16,7 @@ use utoipa_swagger_ui::{Config, serve};
 
 use super::super::Problem;
 use super::super::answer::Answer;
+use super::super::schema::Version;
 
 /// Headers for pages that a browser shows: not within a page of another site, and not as another type.
 const SHOWN_AS_IT_IS: [(HeaderName, &str); 3] = [
@@ -66,7 +67,7 @@ fn asset(path: &str, page: Arc<Config<'static>>) -> Result<Response, Problem> {
 /// The version of the server.
 #[utoipa::path(
     get, path = "/version", tag = "operation", operation_id = "version",
-    responses((status = 200, description = "The version.", body = Object, example = json!({"version": "0.0.1"}))),
+    responses((status = 200, description = "The version.", body = Version)),
 )]
 pub(super) async fn version() -> Response {
     let mut answer = Answer::new();

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::super::answer::Answer;
 use super::super::app::App;
+use super::super::schema::Live;
 use super::super::typed;
 use crate::Result;
 
@@ -57,7 +58,7 @@ pub(in super::super) fn is_path(path: &str) -> bool {
 /// Whether the process runs.
 #[utoipa::path(
     get, path = "/health/live", tag = "operation", operation_id = "live", security(()),
-    responses((status = 200, description = "It runs.", body = Object, example = json!({"status": "live"}))),
+    responses((status = 200, description = "It runs.", body = Live)),
 )]
 pub(super) async fn live() -> Response {
     let mut answer = Answer::new();

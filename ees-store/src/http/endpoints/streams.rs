@@ -8,7 +8,7 @@ use super::super::answer::{Answer, events_within, held};
 use super::super::app::App;
 use super::super::path::StreamPath;
 use super::super::query::{Params, Whole};
-use super::super::schema::{Error as ErrorAnswer, StreamChangesets, StreamEvents};
+use super::super::schema::{Error as ErrorAnswer, Include, StreamChangesets, StreamEvents};
 use super::super::{Problem, paging};
 use crate::{ChangesetId, Checkpoint, EventId, StreamId, StreamPage, StreamQuery};
 
@@ -21,15 +21,16 @@ const EVENT_PARAMS: &str = "INVALID_EVENT_FILTERING_PARAMS";
 #[utoipa::path(
     get, path = "/streams/{stream_id}/changesets", tag = "read", operation_id = "stream_changesets",
     params(
-        ("stream_id" = String, Path, min_length = 1, max_length = 1024, description = "The stream, percent-encoded.", example = "account/42"),
+        ("stream_id" = StreamId, Path, description = "The stream, percent-encoded.", example = "account/42"),
         ("from" = Option<u64>, Query, description = "The first changeset; 0 or absent: from the beginning."),
         ("to" = Option<u64>, Query, description = "The last changeset; 0 or absent: to the end."),
-        ("from_event" = Option<u64>, Query, description = "Instead of `from`: the changesets that hold an event from \
+        ("from_event" = Option<u64>, Query, description = "Instead of `from` and `to`: the changesets that hold an event from \
             this one on, whole."),
-        ("to_event" = Option<u64>, Query, description = "Instead of `to`: up to the changeset that holds this event."),
+        ("to_event" = Option<u64>, Query, description = "Instead of `from` and `to`: up to the changeset that \
+            holds this event."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000."),
-        ("include" = Option<String>, Query, pattern = "^(position)?$", description = "`position`: where and when each changeset was stored."),
-        ("pp" = Option<bool>, Query, description = "`true`: with line breaks."),
+        ("include" = Option<Include>, Query, description = "`position`: where and when each changeset was stored."),
+        ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
     ),
     responses(
         (status = 200, description = "The changesets, oldest first; none when the range is empty.",
@@ -88,11 +89,11 @@ async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Res
 #[utoipa::path(
     get, path = "/streams/{stream_id}/events", tag = "read", operation_id = "stream_events",
     params(
-        ("stream_id" = String, Path, min_length = 1, max_length = 1024, description = "The stream, percent-encoded.", example = "account/42"),
+        ("stream_id" = StreamId, Path, description = "The stream, percent-encoded.", example = "account/42"),
         ("from" = Option<u64>, Query, description = "The first event; 0 or absent: from the beginning."),
         ("to" = Option<u64>, Query, description = "The last event; 0 or absent: to the end."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of events, up to 1,000."),
-        ("pp" = Option<bool>, Query, description = "`true`: with line breaks."),
+        ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
     ),
     responses(
         (status = 200, description = "The events, oldest first; none when the range is empty.", body = StreamEvents),

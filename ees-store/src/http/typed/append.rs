@@ -24,7 +24,7 @@ pub(super) const NEXT_PATH: &str = "/typed/streams/{stream_type}/{stream_id}/eve
 /// Its id is a new UUID, and its first event has the revision 1.
 #[utoipa::path(
     post, path = "/typed/streams/{stream_type}", tag = "typed", operation_id = "typed_new_stream",
-    params(("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account")),
+    params(("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account")),
     request_body(content = InitialEvent, content_type = "application/json"),
     responses((status = 201, description = "It is on disk.", body = StreamAnswer), Failures),
 )]
@@ -50,7 +50,7 @@ pub(super) async fn new(
     put, path = "/typed/streams/{stream_type}/{stream_id}/events/{revision}", tag = "typed",
     operation_id = "typed_append",
     params(
-        ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
+        ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
         ("stream_id" = String, Path, format = "uuid", description = "The stream's UUID."),
         ("revision" = u64, Path, minimum = 1, description = "The revision that the event shall have."),
     ),

@@ -10,12 +10,13 @@ use super::error_response::no_such_stream;
 use super::path::StreamPath;
 use super::schema::{Failures, StreamAnswer};
 use super::stream;
+use crate::StreamType;
 
 /// See where a stream is.
 #[utoipa::path(
     get, path = "/typed/streams/{stream_type}/{stream_id}/details", tag = "typed", operation_id = "typed_details",
     params(
-        ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
+        ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
         ("stream_id" = String, Path, format = "uuid", description = "The stream's UUID."),
     ),
     responses((status = 200, description = "The stream.", body = StreamAnswer), Failures),

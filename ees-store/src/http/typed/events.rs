@@ -13,7 +13,7 @@ use super::super::{Problem, paging};
 use super::error_response::{bad, no_such_stream};
 use super::path::StreamPath;
 use super::schema::{EventsAnswer, Failures};
-use crate::{Error, EventId, Quarantined, StreamQuery, Timestamp, json};
+use crate::{Error, EventId, Quarantined, StreamQuery, StreamType, Timestamp, json};
 
 /// Read a stream's events.
 ///
@@ -22,7 +22,7 @@ use crate::{Error, EventId, Quarantined, StreamQuery, Timestamp, json};
 #[utoipa::path(
     get, path = "/typed/streams/{stream_type}/{stream_id}/events", tag = "typed", operation_id = "typed_events",
     params(
-        ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
+        ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
         ("stream_id" = String, Path, format = "uuid", description = "The stream's UUID."),
         ("after-revision" = Option<u64>, Query, description = "Only later events; 0 or absent: from the beginning."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of events, up to 1,000."),

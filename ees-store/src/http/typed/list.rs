@@ -13,7 +13,7 @@ use super::error_response::bad;
 use super::path::TypePath;
 use super::schema::{Failures, StreamsAnswer};
 use super::{page_key, stream};
-use crate::{Timestamp, TypePage, TypeQuery, TypedStream};
+use crate::{StreamType, Timestamp, TypePage, TypeQuery, TypedStream};
 
 /// The maximum number of pages to skip that have no stream of this contract: the next call continues after
 /// them.
@@ -25,10 +25,10 @@ const PAGES_MAX: usize = 10;
 #[utoipa::path(
     get, path = "/typed/streams/{stream_type}", tag = "typed", operation_id = "typed_streams",
     params(
-        ("stream_type" = String, Path, description = "The type, percent-encoded.", example = "account"),
+        ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
         ("updated-after" = Option<String>, Query, format = DateTime, description = "RFC 3339: only streams that were updated then or later."),
-        ("nextPageKey" = Option<String>, Query, description = "The key that the page before has ended with."),
-        ("stream-next-page-key" = Option<String>, Query, description = "The same, under its other name."),
+        ("nextPageKey" = Option<String>, Query, pattern = r"^-?[0-9]+\.([0-9a-f]{2})+$", description = "The key that the page before has ended with."),
+        ("stream-next-page-key" = Option<String>, Query, pattern = r"^-?[0-9]+\.([0-9a-f]{2})+$", description = "The same, under its other name."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of streams, up to 1,000."),
     ),
     responses((status = 200, description = "The streams.", body = StreamsAnswer), Failures),

@@ -5,6 +5,7 @@ use utoipa::{IntoResponses, ToSchema};
 
 /// An event to append.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(rename_all = "camelCase", example = json!({"eventType": "opened", "payload": "{\"owner\":\"ada\"}"}))]
 pub(super) struct NewEvent {
     /// What happened.
@@ -17,6 +18,7 @@ pub(super) struct NewEvent {
 
 /// The first event of a new stream.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(rename_all = "camelCase")]
 pub(super) struct InitialEvent {
     initial_event: NewEvent,
@@ -24,6 +26,7 @@ pub(super) struct InitialEvent {
 
 /// The next event of a stream.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct NextEvent {
     event: NewEvent,
 }

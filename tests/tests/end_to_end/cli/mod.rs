@@ -3,7 +3,6 @@
 mod backup;
 mod checking;
 mod config;
-mod description;
 mod importing;
 mod monitoring;
 mod moving;
