@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::fmt;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::Uri;
@@ -74,6 +75,12 @@ impl Params {
     pub(super) fn whole(&self, name: &str) -> Result<Option<Whole>, &str> {
         self.get(name).map(|text| Whole::parse(text).ok_or(text)).transpose()
     }
+}
+
+/// Seconds, with fractions: digits and at most one point between them.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse().ok().filter(|_| digits).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 fn owned((name, value): (Cow<'_, str>, Cow<'_, str>)) -> (String, String) {

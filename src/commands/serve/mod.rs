@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::Projector;
+use ees_store::SharedLog;
 use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server};
 
 use crate::backend::Opened;
@@ -94,7 +95,8 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let backend = location.backend()?;
     ReadModels::check_log_is_there(read_models.as_deref(), &backend, &location.data)?;
     let Opened { store, log } = backend.open(retention).await?;
-    let log = Arc::new(QuarantineWatch::new(log));
+    let quarantine = Arc::new(QuarantineWatch::new(log));
+    let log = SharedLog::from(quarantine.clone());
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &location.data).await?;
     let mut projector = Projector::new(log.clone());
     read_models.register(&mut projector, keep_audit)?;
@@ -102,8 +104,8 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();
 
-    let api = Api::new(store.clone(), log.clone())
-        .with_quarantine(log)
+    let api = Api::new(store.clone(), log)
+        .with_quarantine(quarantine)
         .with_statistics(Arc::new(read_models.statistics()));
     let api = ees_projector::http::install(api, running.handle().clone());
     if !hosts.is_empty() && access.callers != Callers::ThisMachine {

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::super::answer::Answer;
 use super::super::app::App;
 use super::super::typed;
+use crate::ChangesetLog as _;
 
 /// How long the store may take to tell its head before it counts as away, and all checks together.
 pub(super) const STORE_TIME: Duration = Duration::from_secs(2);

@@ -4,6 +4,8 @@ mod bounds;
 mod changesets;
 mod commit;
 mod docs;
+mod event_streams;
+mod following;
 mod gate;
 mod keys;
 mod operation;
