@@ -14,6 +14,9 @@ pub mod reactors {}
 #[doc = include_str!("../docs/operating.md")]
 pub mod operating {}
 
+#[doc = include_str!("../docs/following.md")]
+pub mod following {}
+
 #[doc = include_str!("../docs/running.md")]
 pub mod running {}
 
@@ -56,7 +59,7 @@ mod derive_readme {}
 
 #[cfg(test)]
 mod tests {
-    const PAGES: [(&str, &str); 16] = [
+    const PAGES: [(&str, &str); 17] = [
         ("README.md", include_str!("../README.md")),
         ("ees-projector-derive/README.md", include_str!("../ees-projector-derive/README.md")),
         ("aggregates.md", include_str!("../docs/aggregates.md")),
@@ -64,6 +67,7 @@ mod tests {
         ("backends.md", include_str!("../docs/backends.md")),
         ("dynamodb.md", include_str!("../docs/dynamodb.md")),
         ("error-handling.md", include_str!("../docs/error-handling.md")),
+        ("following.md", include_str!("../docs/following.md")),
         ("guarantees.md", include_str!("../docs/guarantees.md")),
         ("limits.md", include_str!("../docs/limits.md")),
         ("operating.md", include_str!("../docs/operating.md")),

@@ -18,7 +18,9 @@ use ees_projector::{
 };
 use ees_store::client::Client;
 use ees_store::http::{Api, ApiKeys, Limits, Server};
-use ees_store::{Commit, Error, EventStore, Events, Expectation, StreamId, memory as store};
+use ees_store::{
+    Commit, Error, EventStore, Events, Expectation, Refusal, StreamId, StreamQuery, memory as store,
+};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -167,6 +169,88 @@ async fn a_writer_waits_for_its_own_write() {
     }
     // The end of the log as a checkpoint: all there is.
     assert_eq!(world.get("/projections/pausing?min_checkpoint=3").await["checkpoint"], 3);
+}
+
+fn beginning(stream: &str) -> Commit {
+    Commit::new(stream.parse().unwrap(), Expectation::NewStream, Events::parse("[{}]").unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_answered_once_a_projection_shows_it() {
+    let world = World::new(None).await;
+    let client = world.client("none");
+    for stream in ["a", "b", "c"] {
+        let (commit, timeout) = (beginning(stream), Duration::from_secs(20));
+        let (committed, is_visible) = client.commit_visible_in(&commit, "pausing", timeout).await.unwrap();
+        assert!(is_visible);
+        let shown = &world.get("/projections/pausing").await["checkpoint"];
+        assert!(shown.as_u64() > committed.checkpoint.map(|checkpoint| checkpoint.get()), "{shown}");
+    }
+    // What it can't apply is committed all the same, and the answer says so.
+    for (stream, projection, visible) in
+        [("bad", "pausing", false), ("d", "pausing", false), ("e", "parking", true)]
+    {
+        let timeout = if visible { Duration::from_secs(20) } else { Duration::from_millis(50) };
+        let commit = beginning(stream);
+        let (committed, is_visible) = client.commit_visible_in(&commit, projection, timeout).await.unwrap();
+        assert_eq!((committed.changeset_id.get(), is_visible), (1, visible), "{stream}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_can_not_become_visible_is_refused_before_it_is_one() {
+    let world = World::new(None).await;
+    let client = world.client("none");
+    let visible_in = async |commit: Commit, name: &str| {
+        client.commit_visible_in(&commit, name, Duration::from_secs(20)).await.unwrap_err().error
+    };
+    let refused = visible_in(beginning("a"), "nobody").await;
+    assert!(
+        matches!(&refused, Error::Answered { code, .. } if code == "PROJECTION_NOT_FOUND"),
+        "{refused:?}"
+    );
+    for path in [
+        "/streams/a?timeout=1",
+        "/streams/a?visible_in=pausing&timeout=61",
+        "/streams/a?visible_in=pausing&timeout=x",
+    ] {
+        let refused = world.refused(path, json!({"events": [1]})).await;
+        assert!(refused.contains("timeout"), "{refused}");
+    }
+    assert!(matches!(
+        client.read_stream(StreamQuery::all("a".parse().unwrap())).await,
+        Err(Error::StreamNotFound(_))
+    ));
+    world.commit("a").await;
+    let refused = visible_in(beginning("a"), "pausing").await;
+    assert!(matches!(refused, Error::Refused(Refusal::Conflict { .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_waits_is_answered_when_the_server_stops_and_keeps_no_other_one_out() {
+    let store = Arc::new(store::Store::new());
+    let mut projector = Projector::new(store.clone());
+    let broken = Arc::new(AtomicBool::new(true));
+    let projection = Fragile { name: "pausing", broken };
+    projector.projection(projection, memory::Database::new(), Settings::default()).unwrap();
+    let limits = Limits { requests: 1, waiting_requests: 1, ..Limits::default() };
+    let world = World::built(store, projector.start(), |api| api.with_limits(limits)).await;
+    let waiting = world.client("none");
+    let waiting = tokio::spawn(async move {
+        waiting.commit_visible_in(&beginning("bad"), "pausing", Duration::from_secs(60)).await
+    });
+    let client = world.client("none");
+    let committed =
+        async { while client.read_stream(StreamQuery::all("bad".parse().unwrap())).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(20), committed).await.unwrap();
+    client.commit(beginning("other")).await.unwrap();
+    let refused = client.commit_visible_in(&beginning("c"), "pausing", Duration::ZERO).await;
+    assert!(matches!(refused.unwrap_err().error, Error::Overloaded));
+    let World { _stop: stop, _running: running, .. } = world;
+    drop(stop);
+    let answer = tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it does not wait on");
+    assert!(!answer.unwrap().unwrap().1);
+    running.shut_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

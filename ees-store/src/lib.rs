@@ -91,6 +91,8 @@ mod log;
 pub mod pages;
 pub mod publish;
 mod quarantine;
+#[cfg_attr(not(feature = "http"), allow(dead_code, reason = "event streams wait for a part of the log"))]
+mod shared_log;
 mod statistics;
 mod store;
 mod timestamp;
@@ -126,6 +128,7 @@ pub use key_check::KeyCheck;
 pub use lenient_numbers::LenientNumbers;
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
 pub use quarantine::Quarantined;
+pub use shared_log::SharedLog;
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -91,18 +91,23 @@ impl ProjectionClient {
 
     /// Adds the names that there are where there is no such name.
     async fn explained<T>(&self, answer: Result<T, CallError>) -> Outcome<T> {
-        let failure = match answer {
-            Ok(answer) => return Ok(answer),
-            Err(error) => Failure::from(error),
-        };
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(self.not_found(error).await),
+        }
+    }
+
+    /// The failure; where there is no such projection, with the names that there are.
+    pub(crate) async fn not_found(&self, error: CallError) -> Failure {
+        let failure = Failure::from(error);
         if failure.code() != "PROJECTION_NOT_FOUND" {
-            return Err(failure);
+            return failure;
         }
         // Without the names, the failure itself still says what is wrong.
-        let Ok(all) = Self::all(&self.client).await else { return Err(failure) };
+        let Ok(all) = Self::all(&self.client).await else { return failure };
         let similar = hint::similar(&self.name, all.iter().map(|status| status.name.as_str()));
         let similar = similar.map(|name| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-        Err(failure.with_hint(format!("{similar}{}", names(&all))))
+        failure.with_hint(format!("{similar}{}", names(&all)))
     }
 
     /// The status once the projection has reached `until`. Fails with exit code 8 if that takes longer than

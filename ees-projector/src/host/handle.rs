@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogQuery, StreamId, Timestamp};
+use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, LogQuery, SharedLog, StreamId, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use super::poll_backoff;
@@ -33,7 +33,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) projections: Arc<BTreeMap<String, RunningProjection>>,
-    pub(crate) log: Arc<dyn ChangesetLog>,
+    pub(crate) log: SharedLog,
     pub(crate) stalled_after: Duration,
 }
 
@@ -73,6 +73,7 @@ impl Handle {
     /// Polls the log now, for all projections. They also poll by themselves: call this when something else
     /// announces new changesets.
     pub fn wake(&self) {
+        self.log.look_again();
         for projection in self.projections.values() {
             projection.status.wake();
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::ChangesetLog;
+use ees_store::SharedLog;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
@@ -64,15 +64,18 @@ struct Registered {
 /// # }
 /// ```
 pub struct Projector {
-    log: Arc<dyn ChangesetLog>,
+    log: SharedLog,
     registered: Vec<Registered>,
     stalled_after: Duration,
 }
 
 impl Projector {
     /// Creates a projector that reads this log: a store in the same process, or a client of a remote one.
-    pub fn new(log: Arc<dyn ChangesetLog>) -> Self {
-        Self { log, registered: Vec::new(), stalled_after: Duration::from_secs(120) }
+    ///
+    /// Its projections and reactors read each new part of the log together. Where others follow the log too,
+    /// such as an [`Api`](ees_store::http::Api), give both the same [`SharedLog`].
+    pub fn new(log: impl Into<SharedLog>) -> Self {
+        Self { log: log.into(), registered: Vec::new(), stalled_after: Duration::from_secs(120) }
     }
 
     /// Sets after which time a projection that is behind and does not move counts as stalled. Default: 2
@@ -141,7 +144,7 @@ impl Projector {
         if self.registered.iter().any(|known| known.name == name) {
             return Err(RegisterError::NameTaken(name));
         }
-        let workers = workers(Core::new(processor, database, self.log.clone(), settings));
+        let workers = workers(Core::new(processor, database, Arc::new(self.log.clone()), settings));
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ees_store::{ChangesetId, Checkpoint, StreamId};
+use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, StreamId};
 use tokio::time::Instant;
 
 use crate::host::handle::Handle;

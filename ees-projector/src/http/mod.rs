@@ -22,6 +22,7 @@ mod operating;
 mod problem;
 mod serve;
 mod values;
+mod visibility;
 mod watching;
 
 use std::sync::Arc;
@@ -43,12 +44,15 @@ const OPERATION_MAX: Duration = Duration::from_secs(10 * 60);
 ///
 /// - the routes under `/projections`: reading and waiting need the scope read, operating needs the scope
 ///   admin;
+/// - `POST /streams/{stream_id}?visible_in=NAME`: a commit is answered once the projection has applied it;
 /// - the projections' metrics;
 /// - the projections' part of `/health/ready`, which reports stalled projections.
 #[must_use]
 pub fn install(mut api: Api, handle: Handle) -> Api {
     metrics::register(api.registry(), &handle);
-    api.with_health(Arc::new(health::Projections(handle.clone())))
+    let visibility = Arc::new(visibility::Projections(handle.clone()));
+    api.with_visibility(visibility)
+        .with_health(Arc::new(health::Projections(handle.clone())))
         .with_routes(Scope::Read, watching_routes().with_state(handle.clone()))
         .with_routes(Scope::Admin, operating_routes().with_state(handle).route_layer(from_fn(operation)))
 }

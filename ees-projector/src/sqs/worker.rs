@@ -249,7 +249,7 @@ impl Portion {
     /// deadline cancels the call: a slow log would be asked the same again.
     async fn look(&self, pending: &mut PendingChangesets, until: Instant) -> bool {
         let known = pending.next_checkpoint();
-        let looking = pending.look(&*self.handle.log, |checkpoint| self.handle.all_are_past(checkpoint));
+        let looking = pending.look(&self.handle.log, |checkpoint| self.handle.all_are_past(checkpoint));
         let looked = tokio::select! {
             biased;
             () = self.stopped.cancelled() => return false,

@@ -18,6 +18,7 @@ mod processes;
 mod queue;
 mod readers;
 mod saying;
+mod sharing;
 mod side_by_side;
 mod support;
 mod sweeping;

@@ -1,9 +1,10 @@
 //! [`EventStore`] over HTTP.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::transport::{Call, Failure, Transport, encoded};
 use super::wire::{OfStream, Stored, fitting};
@@ -39,14 +40,31 @@ impl EventStore for Client {
 }
 
 pub(super) async fn commit(transport: &Transport, commit: &Commit) -> CallResult<Committed> {
-    let answer = match transport.send(call_of(commit)?).await {
+    Ok(send(transport, commit, call_of(commit)?).await?.0)
+}
+
+/// Commits, and returns whether the server says that the projection has applied it.
+pub(super) async fn commit_visible_in(
+    transport: &Transport,
+    commit: &Commit,
+    projection: &str,
+    timeout: Duration,
+) -> CallResult<(Committed, bool)> {
+    let query = format!("&visible_in={}&timeout={:.3}", encoded(projection), timeout.as_secs_f64());
+    let call = call_of(commit)?.with_query(&query).waiting(timeout);
+    let (committed, headers) = send(transport, commit, call).await?;
+    Ok((committed, headers.get("Ees-Visible").is_some_and(|value| value == "true")))
+}
+
+async fn send(transport: &Transport, commit: &Commit, call: Call) -> CallResult<(Committed, HeaderMap)> {
+    let answer = match transport.send(call).await {
         Ok(answer) => answer,
         Err(Failure::Problem(problem)) => return Err(problem.into_commit_call_error(commit)),
         Err(broken) => return Err(broken.into()),
     };
     let stored: Stored = transport.parsed(serde_json::from_slice(&answer.body))?;
     let place = answer.headers.get("Ees-Checkpoint").and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Committed { changeset_id: stored.changeset_id, checkpoint: place })
+    Ok((Committed { changeset_id: stored.changeset_id, checkpoint: place }, answer.headers))
 }
 
 fn call_of(commit: &Commit) -> Result<Call> {

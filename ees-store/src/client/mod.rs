@@ -118,6 +118,24 @@ impl Client {
         events::commit(&self.transport, commit).await
     }
 
+    /// Commits as [`try_commit`](Self::try_commit) does, and waits until a projection of the server has applied
+    /// the commit, for at most 60 seconds. Then whoever reads its read model sees the commit.
+    ///
+    /// Returns `false` when it is committed, and the projection has not applied it within the time. Where the
+    /// server has no such projection, nothing is committed.
+    ///
+    /// # Errors
+    /// As [`EventStore::commit`](crate::EventStore::commit); also [`Error::Answered`] with the code
+    /// `PROJECTION_NOT_FOUND`.
+    pub async fn commit_visible_in(
+        &self,
+        commit: &Commit,
+        projection: &str,
+        timeout: Duration,
+    ) -> CallResult<(Committed, bool)> {
+        events::commit_visible_in(&self.transport, commit, projection, timeout).await
+    }
+
     /// Gets any endpoint. `path` begins with a slash, is percent-encoded, and may have a query.
     ///
     /// # Errors

@@ -65,6 +65,12 @@ impl Call {
         Self { method, path, headers: HeaderMap::new(), body, wait: Duration::ZERO, repeatable: false }
     }
 
+    /// Adds parameters to those that it has.
+    pub(super) fn with_query(mut self, more: &str) -> Self {
+        self.path.push_str(more);
+        self
+    }
+
     pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self

@@ -8,11 +8,13 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::metrics::{Counted, Metrics};
 use super::written::until_written;
 use super::{Limits, Problem};
 
@@ -38,6 +40,7 @@ pub(super) struct Rooms {
     /// For those who watch the server.
     reserve: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    subscribers: Arc<Semaphore>,
     bodies: Budget,
     answers: Budget,
     limits: Limits,
@@ -50,6 +53,7 @@ impl Rooms {
             requests: Arc::new(Semaphore::new(limits.requests)),
             reserve: Arc::new(Semaphore::new(RESERVE)),
             waiting: Arc::new(Semaphore::new(limits.waiting_requests)),
+            subscribers: Arc::new(Semaphore::new(limits.subscribers)),
             bodies: Budget::of(limits.bodies_bytes),
             answers: Budget::of(limits.answers_bytes),
             limits: *limits,
@@ -140,6 +144,29 @@ impl Admission {
         Ok(())
     }
 
+    /// Says that the answer is an event stream, which goes on as long as what is returned lives. Its reader is
+    /// counted apart: the request leaves its place when the answer begins.
+    pub(super) fn subscribes(&self, metrics: &Metrics) -> Result<Subscriber, Problem> {
+        let room = self.0.as_ref().map(|place| place.rooms.subscribers.clone());
+        let permit = room.map(Semaphore::try_acquire_owned).transpose();
+        let permit = permit.map_err(|_| Problem::overloaded())?;
+        Ok(Subscriber { _permit: permit, _counted: metrics.subscribed() })
+    }
+
+    /// A part of an event stream, once there is room for its bytes. They count as under way until they are sent.
+    pub(super) async fn sending(&self, part: Bytes) -> Bytes {
+        let Some(place) = &self.0 else { return part };
+        let answers = &place.rooms.answers;
+        match u32::try_from(units(part.len()).min(answers.units)) {
+            Ok(0) | Err(_) => part,
+            Ok(units) => match answers.left.clone().acquire_many_owned(units).await {
+                Ok(share) => until_written(part, share),
+                // Never closed.
+                Err(_) => part,
+            },
+        }
+    }
+
     /// The limits on requests.
     pub(super) fn limits(&self) -> Limits {
         self.0.as_ref().map_or_else(Limits::default, |place| place.rooms.limits)
@@ -198,6 +225,12 @@ impl Admission {
             tokio::time::sleep_until(deadline).await;
         }
     }
+}
+
+/// The place of the reader of an event stream.
+pub(super) struct Subscriber {
+    _permit: Option<OwnedSemaphorePermit>,
+    _counted: Counted,
 }
 
 fn units(bytes: usize) -> usize {

@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::{Changeset, ChangesetId, EventId, Json, Quarantined, StreamPage, json};
+use crate::{Changeset, ChangesetId, EventId, Json, LogEntry, LogHead, Quarantined, StreamPage, json};
 
 /// Bytes of an answer with a list: what does not fit is left for the next call.
 pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -166,6 +166,29 @@ impl Answer {
                 None => self.json("stream_type", "null"),
             };
         }
+    }
+
+    /// A changeset in the log.
+    pub(super) fn log_entry(&mut self, entry: &LogEntry, positions: bool) {
+        self.text("stream_id", entry.stream_id.as_str());
+        self.changeset(&entry.changeset, positions);
+        self.number("checkpoint", entry.checkpoint.get());
+    }
+
+    /// An event of a stream.
+    pub(super) fn event(&mut self, id: EventId, data: Result<&str, &Quarantined>) {
+        self.number("id", id.get());
+        match data {
+            Ok(data) => self.json("data", data),
+            Err(quarantined) => self.json("data", "null").json("quarantined", &held(quarantined)),
+        };
+    }
+
+    /// Where a log ends, and which one it is.
+    pub(super) fn log_head(&mut self, head: &LogHead) {
+        self.number("head", head.checkpoint.get())
+            .text("log_id", &head.log_id.to_string())
+            .text("incarnation", &head.incarnation.to_string());
     }
 
     /// Answers with the object.

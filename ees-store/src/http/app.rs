@@ -10,7 +10,8 @@ use super::health_check::HealthCheck;
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::statistics_source::StatisticsSource;
-use crate::{ChangesetLog, EventStore};
+use super::visibility::Visibility;
+use crate::{EventStore, SharedLog};
 
 /// What every handler gets.
 pub(super) type App = Arc<Inner>;
@@ -18,8 +19,9 @@ pub(super) type App = Arc<Inner>;
 /// The store, and what the server adds to it.
 pub(super) struct Inner {
     pub(super) store: Arc<dyn EventStore>,
-    pub(super) log: Arc<dyn ChangesetLog>,
+    pub(super) log: SharedLog,
     pub(super) statistics: Option<Arc<dyn StatisticsSource>>,
+    pub(super) visibility: Option<Arc<dyn Visibility>>,
     pub(super) health: Vec<Arc<dyn HealthCheck>>,
     pub(super) limits: Limits,
     pub(super) registry: Registry,

@@ -24,6 +24,13 @@ pub struct Limits {
     pub requests: usize,
     /// The maximum number of concurrent requests that wait for something (`wait=SECONDS`). Default: 256.
     pub waiting_requests: usize,
+    /// The maximum number of event streams (Server-Sent Events). They are counted apart from other requests, but
+    /// each of them has a connection, of which [`ConnectionLimits`](super::ConnectionLimits) allows more.
+    /// Default: 1,024.
+    pub subscribers: usize,
+    /// After this time without an event, an event stream has a comment, which keeps its connection open.
+    /// Default: 15 seconds.
+    pub heartbeat: Duration,
     /// The maximum size of the bodies of all concurrent requests together, in bytes; beyond it, requests with a
     /// body are refused with 503. Default: 256 MiB, and at least 8 bodies of the maximum size.
     pub bodies_bytes: usize,
@@ -44,6 +51,8 @@ impl Limits {
             answer_time: Duration::from_secs(20),
             requests: 1_024,
             waiting_requests: 256,
+            subscribers: 1_024,
+            heartbeat: Duration::from_secs(15),
             bodies_bytes: body_bytes.saturating_mul(8).max(256 * 1024 * 1024),
             answers_bytes: 256 * 1024 * 1024,
         }

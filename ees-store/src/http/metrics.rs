@@ -29,6 +29,7 @@ pub(super) struct Metrics {
     commits: Family<CommitLabels, Counter>,
     requests: Family<RequestLabels, Histogram>,
     in_flight: Gauge,
+    subscribers: Gauge,
     log_head: Gauge,
 }
 
@@ -40,6 +41,7 @@ impl Metrics {
             commits: Family::default(),
             requests: Family::new_with_constructor(buckets),
             in_flight: Gauge::default(),
+            subscribers: Gauge::default(),
             log_head: Gauge::default(),
         };
         registry.register(
@@ -53,6 +55,7 @@ impl Metrics {
             metrics.requests.clone(),
         );
         registry.register("ees_http_requests_in_flight", "Requests under way", metrics.in_flight.clone());
+        registry.register("ees_http_subscribers", "Event streams under way", metrics.subscribers.clone());
         registry.register(
             "ees_log_head",
             "The checkpoint after the newest changeset",
@@ -62,9 +65,13 @@ impl Metrics {
     }
 
     /// Counts a request as under way until what is returned is dropped: a client may go away half-way.
-    pub(super) fn begin(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub(super) fn begin(&self) -> Counted {
+        Counted::by(&self.in_flight)
+    }
+
+    /// Counts the reader of an event stream until what is returned is dropped.
+    pub(super) fn subscribed(&self) -> Counted {
+        Counted::by(&self.subscribers)
     }
 
     pub(super) fn committed(&self, result: &'static str) {
@@ -88,10 +95,17 @@ impl Metrics {
     }
 }
 
-/// A request under way.
-pub(super) struct InFlight(Gauge);
+/// What is counted as long as this lives.
+pub(super) struct Counted(Gauge);
 
-impl Drop for InFlight {
+impl Counted {
+    fn by(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

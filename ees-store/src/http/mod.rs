@@ -27,6 +27,7 @@ mod connections;
 mod description;
 mod endpoints;
 mod error_response;
+mod event_stream;
 mod guard;
 mod health_check;
 mod hosts;
@@ -45,6 +46,7 @@ mod server;
 mod statistics_source;
 mod strict;
 mod typed;
+mod visibility;
 mod written;
 
 use std::sync::Arc;
@@ -65,9 +67,10 @@ pub use quarantine_watch::QuarantineWatch;
 pub use query::EscapedAnswer;
 pub use server::{ConnectionLimits, Server};
 pub use statistics_source::StatisticsSource;
+pub use visibility::Visibility;
 
 pub use crate::Statistics;
-use crate::{ChangesetLog, EventStore};
+use crate::{EventStore, SharedLog};
 use app::{App, Inner};
 use guard::{Callers, Guard};
 use hosts::Hosts;
@@ -85,14 +88,17 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API of a store. Most stores implement both traits: pass the same one twice.
-    pub fn new(store: Arc<dyn EventStore>, log: Arc<dyn ChangesetLog>) -> Self {
+    /// The API of a store. Most stores implement both traits: pass the same one twice. Where others read the log
+    /// too, such as projections, pass a [`SharedLog`].
+    pub fn new(store: Arc<dyn EventStore>, log: impl Into<SharedLog>) -> Self {
+        let log = log.into();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let limits = Limits::for_changesets_of(store.limit_bytes());
         let commits = Arc::default();
-        let (statistics, health, probe) = (None, Vec::new(), Default::default());
-        let inner = Inner { store, log, statistics, health, limits, registry, metrics, commits, probe };
+        let (statistics, visibility, health, probe) = (None, None, Vec::new(), Default::default());
+        let inner =
+            Inner { store, log, statistics, visibility, health, limits, registry, metrics, commits, probe };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true };
         Self { inner, callers, extensions: Vec::new() }
     }
@@ -101,6 +107,14 @@ impl Api {
     #[must_use]
     pub fn with_statistics(mut self, statistics: Arc<dyn StatisticsSource>) -> Self {
         self.inner.statistics = Some(statistics);
+        self
+    }
+
+    /// Says whether read models show a commit, for `POST /streams/{stream_id}?visible_in=NAME`. Default: none; such
+    /// a commit is refused.
+    #[must_use]
+    pub fn with_visibility(mut self, visibility: Arc<dyn Visibility>) -> Self {
+        self.inner.visibility = Some(visibility);
         self
     }
 

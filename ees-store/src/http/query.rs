@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::convert::Infallible;
 use std::fmt;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request};
 use axum::http::Uri;
@@ -74,6 +75,11 @@ impl Params {
     pub(super) fn whole(&self, name: &str) -> Result<Option<Whole>, &str> {
         self.get(name).map(|text| Whole::parse(text).ok_or(text)).transpose()
     }
+}
+
+/// Seconds, as a number in JSON.
+pub(super) fn seconds(text: &str) -> Option<Duration> {
+    serde_json::from_str(text).ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 fn owned((name, value): (Cow<'_, str>, Cow<'_, str>)) -> (String, String) {

@@ -9,4 +9,5 @@ mod dynamodb;
 mod http;
 mod laws;
 mod postgres;
+mod shared_log;
 mod sqlite_file;

@@ -10,7 +10,7 @@ use ees_store::{
 };
 use serde::Serialize;
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::projection::{ProjectionClient, Until};
 use crate::remote::Remote;
@@ -51,7 +51,11 @@ pub(crate) struct Arguments {
     /// wait fails
     #[arg(long, value_name = "PROJECTION")]
     wait_for: Option<String>,
-    /// The longest time to wait
+    /// Let the server answer once this projection has applied the commit: one call, where --wait-for needs three.
+    /// Exits with code 10 if the commit is stored and not applied in time
+    #[arg(long, value_name = "PROJECTION", conflicts_with = "wait_for")]
+    visible_in: Option<String>,
+    /// The longest time to wait; with --visible-in up to 60
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
     #[command(flatten)]
@@ -68,16 +72,21 @@ struct Summary<'a> {
 
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let client = arguments.remote.client().await?;
-    let (wait_for, timeout) = (arguments.wait_for.clone(), arguments.timeout);
+    let (wait_for, visible_in, timeout) =
+        (arguments.wait_for.clone(), arguments.visible_in.clone(), arguments.timeout);
     let commit = commit_of(arguments)?;
     let projection = wait_for.clone().map(|name| ProjectionClient::new(client.clone(), name));
     if let Some(projection) = &projection {
         let checked = projection.check_is_running().await;
         checked.map_err(|failure| failure.with_detail("nothing was committed"))?;
     }
-    let stored = match client.try_commit(&commit).await {
-        Ok(stored) => stored,
-        Err(error) => return Err(refusal::failure(&client, &commit, error).await),
+    let answer = match &visible_in {
+        Some(name) => client.commit_visible_in(&commit, name, timeout).await,
+        None => client.try_commit(&commit).await.map(|stored| (stored, true)),
+    };
+    let (stored, is_visible) = match answer {
+        Ok(answer) => answer,
+        Err(error) => return Err(refusal::failure(&client, &commit, visible_in, error).await),
     };
     let stream_id = commit.stream_id;
 
@@ -90,7 +99,7 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
             .with_member("stream_id", &stream_id)
             .with_member("changeset_id", &changeset_id)
             .with_member("checkpoint", &checkpoint);
-        match &wait_for {
+        match wait_for.as_ref().or(visible_in.as_ref()) {
             None => failure.with_hint("do not commit again"),
             Some(name) => failure.with_hint(format!(
                 "do not commit again; wait with `ees projections status {} --stream {} --changeset {changeset_id} \
@@ -105,6 +114,10 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         .either(&Summary { stream_id: &stream_id, changeset_id, checkpoint }, text)
         .and_then(|()| output.flush())
         .map_err(stored_all_the_same)?;
+    if let Some(name) = visible_in.as_ref().filter(|_| !is_visible) {
+        let late = format!("\"{name}\" has not applied it within {timeout:?}");
+        return Err(stored_all_the_same(Failure::new(Exit::TimedOut, "TIMEOUT", late)));
+    }
     let Some(projection) = projection else { return Ok(()) };
     let until = checkpoint
         .map_or_else(|| Until::Changeset { stream_id: stream_id.clone(), changeset_id }, Until::Checkpoint);

@@ -6,9 +6,21 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::exit::Failure;
+use crate::projection::ProjectionClient;
 use crate::shell::quoted;
 
-pub(super) async fn failure(client: &Client, commit: &Commit, error: CallError) -> Failure {
+pub(super) async fn failure(
+    client: &Client,
+    commit: &Commit,
+    visible_in: Option<String>,
+    error: CallError,
+) -> Failure {
+    if let (Some(name), Error::Answered { code, .. }) = (visible_in, &error.error)
+        && code == "PROJECTION_NOT_FOUND"
+    {
+        let failure = ProjectionClient::new(client.clone(), name).not_found(error).await;
+        return failure.with_detail("nothing was committed");
+    }
     let hint = match &error.error {
         Error::Refused(Refusal::Conflict { .. }) => Some(conflict(client, commit, &error).await),
         Error::Refused(Refusal::AheadOfStream { last, .. }) => Some(format!(

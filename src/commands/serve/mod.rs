@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
+use ees_store::SharedLog;
 use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server};
 
 use crate::backend::{Backend, Opened};
@@ -104,7 +105,8 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     ReadModels::check_log_is_there(read_models.as_deref(), &backend, &location.data)?;
     let Opened { store, log } =
         backend.open(retention).await?.with_lenient_numbers(arguments.lenient_numbers);
-    let log = Arc::new(QuarantineWatch::new(log));
+    let quarantine = Arc::new(QuarantineWatch::new(log));
+    let log = SharedLog::from(quarantine.clone());
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &location.data).await?;
     let mut projector = Projector::new(log.clone());
     read_models.register(&mut projector, Settings { keep_audit, keep_skips, ..Settings::default() })?;
@@ -112,8 +114,8 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();
 
-    let mut api = Api::new(store.clone(), log.clone())
-        .with_quarantine(log)
+    let mut api = Api::new(store.clone(), log)
+        .with_quarantine(quarantine)
         .with_statistics(Arc::new(read_models.statistics()));
     if let Backend::Sqlite(log) = &backend {
         disk::register(api.registry(), log);

@@ -18,13 +18,18 @@ mod limits;
 mod read;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod subscribers;
 
 use shared::report::{self, Report};
 use shared::workload::Workload;
 
 #[tokio::main]
 async fn main() {
-    let short = std::env::args().any(|argument| argument == "--short");
+    let given = |name: &str| std::env::args().any(|argument| argument == name);
+    let short = given("--short");
+    if given("--subscribers") {
+        return subscribers::measure(short).await;
+    }
     let workload = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000, first_stream: 0 };
     println!(
         "workload W: {} events of 200 B in {} streams, 2 an append",
@@ -38,5 +43,6 @@ async fn main() {
     read::measure(&workload, &limits, &mut report).await;
     latency::measure(&mut report).await;
     aggregate::measure(short, &mut report).await;
+    subscribers::measure(short).await;
     println!("peak memory of this process, load generators included: {} MB", report::peak_memory_mb());
 }

@@ -62,7 +62,15 @@ pub(crate) async fn timed_async<T>(work: impl Future<Output = T>) -> (T, Duratio
 }
 
 pub(crate) fn peak_memory_mb() -> u64 {
+    status_mb("VmHWM")
+}
+
+pub(crate) fn memory_mb() -> u64 {
+    status_mb("VmRSS")
+}
+
+fn status_mb(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
 }

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::super::answer::Answer;
 use super::super::app::App;
-use super::super::query::{Params, Whole};
+use super::super::event_stream::{self, OfLog};
+use super::super::query::{Params, Whole, seconds};
 use super::super::schema::{Error as ErrorAnswer, Include, LogAnswer};
 use super::super::{Admission, Closing, Problem, paging};
 use crate::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamType};
@@ -39,20 +40,28 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
         ("include" = Option<Include>, Query, description = "`position`: where and when each changeset was stored, and \
             the log's head and name."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "With `Accept: text/event-stream`: where to begin, instead of `checkpoint`."),
     ),
     responses(
         (status = 200, description = "The changesets from the checkpoint on. A filtered page may be empty and still \
-            have a `next_checkpoint` further on.", body = LogAnswer),
+            have a `next_checkpoint` further on. With `Accept: text/event-stream`: Server-Sent Events without an end, \
+            `changeset` for each changeset, and `following` once when there is no more at present; the `id` is the \
+            checkpoint to go on from.", content((LogAnswer = "application/json"), (String = "text/event-stream"))),
         (status = 400, description = "`INVALID_CHECKPOINT`, `INVALID_LIMIT`, `INVALID_WAIT`, `INVALID_FILTER`, \
-            `INVALID_INCLUDE`.", body = ErrorAnswer),
+            `INVALID_INCLUDE`, `INVALID_HEADER`.", body = ErrorAnswer),
+        (status = 406, description = "`NOT_ACCEPTABLE`: the server runs in a function and has no event streams.", body = ErrorAnswer),
     ),
 )]
 pub(super) async fn changesets(
     State(app): State<App>,
     params: Params,
+    headers: HeaderMap,
     admission: Admission,
     closing: Closing,
 ) -> Result<Response, Problem> {
+    if event_stream::is_wanted(&headers) {
+        return follow(&app, &params, &headers, admission, closing).await;
+    }
     let checkpoint = checkpoint(&params)?;
     let limit = paging::limit(&params)?.unwrap_or(LIMIT);
     let wait = wait(&params)?;
@@ -62,8 +71,27 @@ pub(super) async fn changesets(
         admission.waits(wait)?;
     }
     let query = LogQuery::from(Checkpoint::new(checkpoint.get()), limit).with_wait(wait).with_filter(filter);
-    let page = read(&*app.log, query, &closing).await?;
+    let page = read(&app.log, query, &closing).await?;
     Ok(answer(&params, &checkpoint, limit, &page, positions))
+}
+
+/// Answers with an event stream.
+async fn follow(
+    app: &App,
+    params: &Params,
+    headers: &HeaderMap,
+    admission: Admission,
+    closing: Closing,
+) -> Result<Response, Problem> {
+    event_stream::check(params)?;
+    let checkpoint = match event_stream::last_event_id(headers)? {
+        Some(place) => place,
+        None => checkpoint(params)?,
+    };
+    let (filter, positions) = (filter(params)?, paging::positions(params)?);
+    let subscriber = admission.subscribes(&app.metrics)?;
+    let source = OfLog::new(app.log.clone(), Checkpoint::new(checkpoint.get()), filter, positions);
+    event_stream::answer(source, admission, closing, subscriber).await
 }
 
 /// Reads a page; one that is waited for comes as it is once the server stops.
@@ -85,11 +113,8 @@ fn answer(params: &Params, checkpoint: &Whole, limit: usize, page: &LogPage, pos
         Answer::with_capacity(paging::capacity(page.changesets.iter().map(|indexed| &indexed.changeset)))
             .measured_as(params.shape());
     answer.json("checkpoint", checkpoint.as_str()).number("limit", limit as u64);
-    let left = answer.list("changesets", &page.changesets, |entry, indexed| {
-        entry.text("stream_id", indexed.stream_id.as_str());
-        entry.changeset(&indexed.changeset, positions);
-        entry.number("checkpoint", indexed.checkpoint.get());
-    });
+    let left =
+        answer.list("changesets", &page.changesets, |entry, indexed| entry.log_entry(indexed, positions));
     match left {
         Some(indexed) => answer.number("next_checkpoint", indexed.checkpoint.get()),
         // A checkpoint past all numbers stays what it is.
@@ -97,10 +122,7 @@ fn answer(params: &Params, checkpoint: &Whole, limit: usize, page: &LogPage, pos
         None => answer.number("next_checkpoint", page.next.get()),
     };
     if positions {
-        answer
-            .number("head", page.head.checkpoint.get())
-            .text("log_id", &page.head.log_id.to_string())
-            .text("incarnation", &page.head.incarnation.to_string());
+        answer.log_head(&page.head);
     }
     answer.respond(StatusCode::OK)
 }
@@ -113,12 +135,9 @@ fn checkpoint(params: &Params) -> Result<Whole, Problem> {
     Ok(given.unwrap_or_else(Whole::zero))
 }
 
-/// Seconds, as a number in JSON.
 fn wait(params: &Params) -> Result<Duration, Problem> {
     let Some(text) = params.get("wait") else { return Ok(Duration::ZERO) };
-    let seconds =
-        serde_json::from_str(text).ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|wait| *wait <= WAIT_MAX).ok_or_else(|| {
+    seconds(text).filter(|wait| *wait <= WAIT_MAX).ok_or_else(|| {
         let what = "is an invalid wait value. Expected seconds from 0 to 20.";
         Problem::bad_request("INVALID_WAIT", format!("\"{text}\" {what}"))
     })

@@ -1,5 +1,7 @@
 //! `POST /streams/{stream_id}`: appending to a stream.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -9,9 +11,10 @@ use super::super::answer::Answer;
 use super::super::app::App;
 use super::super::keys::{Scope, Scopes};
 use super::super::path::StreamPath;
-use super::super::query::{Params, Whole};
+use super::super::query::{Params, Whole, seconds};
 use super::super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
-use super::super::{Admission, Problem, body};
+use super::super::visibility::Visibility;
+use super::super::{Admission, Closing, Problem, body};
 use crate::{
     ChangesetId, Commit, Committed, Error, EventId, EventStore, Expectation, IdempotencyKey, Refusal,
     StreamId, StreamPage, StreamQuery, StreamType,
@@ -20,6 +23,11 @@ use crate::{
 pub(super) const PATH: &str = "/streams/{stream_id}";
 
 const CHECKPOINT: HeaderName = HeaderName::from_static("ees-checkpoint");
+const VISIBLE: HeaderName = HeaderName::from_static("ees-visible");
+
+/// How long a commit waits until it is visible, if it does not say so.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// Changesets that an outdated commit is shown at most.
 const FORTHCOMING_MAX: usize = 100;
@@ -37,6 +45,10 @@ const FORTHCOMING_MAX: usize = 100;
         ("expected_last_changeset" = Option<u64>, Query, description = "The stream's last changeset; 0: it is new."),
         ("expected_last_event" = Option<u64>, Query, description = "The stream's last event. Instead of \
             `expected_last_changeset`: a call with both is refused."),
+        ("visible_in" = Option<String>, Query, description = "The name of a projection: the answer comes once that has applied \
+            the commit, and says so in `Ees-Visible`."),
+        ("timeout" = Option<f64>, Query, minimum = 0, maximum = 60, description = "With `visible_in`: the longest wait in seconds. \
+            Default: 10."),
         ("Idempotency-Key" = Option<IdempotencyKey>, Header, nullable = false, description = "1 to 255 visible ASCII characters. The same commit \
             with the same key is stored once, however often it is sent; keys are kept at least 7 days."),
         ("Stream-Type" = Option<StreamType>, Header, nullable = false, description = "The type of the stream, fixed by its first commit."),
@@ -45,10 +57,13 @@ const FORTHCOMING_MAX: usize = 100;
     responses(
         (status = 200, description = "It is on disk.", body = CommitAnswer, headers(
             ("Ees-Checkpoint" = u64, description = "Its place in the global order, where the store knows it at once."),
+            ("Ees-Visible" = bool, description = "With `visible_in`: whether the projection has applied it. `false`: it \
+                is committed, and not visible so far."),
         )),
         (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_EXPECTED_CHANGESET_ID` (also: \
             the stream is not that far), `INVALID_EXPECTED_EVENT_ID`, `BOTH_EXPECTED_CHANGESET_AND_EVENT_ARE_SET`, \
-            `INVALID_HEADER`, `INVALID_BODY`.", body = ErrorAnswer),
+            `INVALID_HEADER`, `INVALID_BODY`, `INVALID_WAIT`.", body = ErrorAnswer),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`: there is no projection `visible_in`. Nothing is committed.", body = ErrorAnswer),
         (status = 408, description = "`REQUEST_TIMEOUT`: the body did not arrive in time.", body = ErrorAnswer),
         (status = 409, description = "`OPTIMISTIC_CONCURRENCY_EXCEPTION`: somebody else appended first; \
             `forthcoming_changesets` is what. `IDEMPOTENCY_KEY_REUSED`, `STREAM_TYPE_MISMATCH`.", body = Conflict),
@@ -61,10 +76,11 @@ pub(super) async fn commit(
     StreamPath(stream_id): StreamPath,
     params: Params,
     admission: Admission,
+    closing: Closing,
     request: Request,
 ) -> Result<Response, Problem> {
     let about = stream_id.clone();
-    append(&app, stream_id, &params, &admission, request)
+    append(&app, stream_id, &params, &admission, &closing, request)
         .await
         .map_err(|problem| problem.about(about.as_str()))
 }
@@ -75,9 +91,11 @@ async fn append(
     stream_id: StreamId,
     params: &Params,
     admission: &Admission,
+    closing: &Closing,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (expectation, given) = expectation(params)?;
+    let visible = VisibleIn::of(app, params)?;
     let (parts, body) = request.into_parts();
     // A key that may commit but not read must not learn what others committed.
     let may_read = parts.extensions.get::<Scopes>().is_none_or(|scopes| scopes.allow(Scope::Read));
@@ -89,8 +107,20 @@ async fn append(
     commit.metadata = metadata.unwrap_or(commit.metadata);
     commit.stream_type = stream_type;
     commit.idempotency_key = idempotency_key;
+    if let Some(VisibleIn { timeout, .. }) = &visible {
+        // Before the commit: what is committed is not turned away any more.
+        admission.waits(*timeout)?;
+    }
     match app.store.commit(commit).await {
-        Ok(committed) => Ok(answer(&stream_id, &committed)),
+        Ok(committed) => {
+            let mut response = answer(&stream_id, &committed);
+            if let Some(visible) = visible {
+                let is_visible = visible.wait(&stream_id, &committed, closing).await;
+                let value = HeaderValue::from_static(if is_visible { "true" } else { "false" });
+                response.headers_mut().insert(VISIBLE, value);
+            }
+            Ok(response)
+        }
         Err(Error::Refused(refusal @ Refusal::Conflict { .. })) => {
             let forthcoming =
                 if may_read { forthcoming(&*app.store, stream_id, expectation).await } else { None };
@@ -101,6 +131,49 @@ async fn append(
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// The read model in which a commit is to be visible before it is answered.
+struct VisibleIn<'a> {
+    visibility: &'a dyn Visibility,
+    name: &'a str,
+    timeout: Duration,
+}
+
+impl<'a> VisibleIn<'a> {
+    fn of(app: &'a App, params: &'a Params) -> Result<Option<Self>, Problem> {
+        let Some(name) = params.get("visible_in") else {
+            return match params.get("timeout") {
+                None => Ok(None),
+                Some(_) => Err(invalid_wait("`timeout` is for a commit with `visible_in`.")),
+            };
+        };
+        let timeout = match params.get("timeout") {
+            None => TIMEOUT,
+            Some(text) => seconds(text)
+                .filter(|timeout| *timeout <= TIMEOUT_MAX)
+                .ok_or_else(|| invalid_wait("`timeout` must be between 0 and 60 seconds."))?,
+        };
+        let none = || {
+            let message = format!("There is no projection \"{name}\" here. This server has none.");
+            Problem::new(StatusCode::NOT_FOUND, "PROJECTION_NOT_FOUND", message)
+        };
+        let visibility = app.visibility.as_deref().ok_or_else(none)?;
+        visibility.check(name)?;
+        Ok(Some(Self { visibility, name, timeout }))
+    }
+
+    /// Waits until it is visible, no longer than asked for, nor than the server runs.
+    async fn wait(&self, stream_id: &StreamId, committed: &Committed, closing: &Closing) -> bool {
+        tokio::select! {
+            is_visible = self.visibility.is_visible(self.name, stream_id, committed, self.timeout) => is_visible,
+            () = closing.closed() => false,
+        }
+    }
+}
+
+fn invalid_wait(message: &str) -> Problem {
+    Problem::bad_request("INVALID_WAIT", message)
 }
 
 /// What the committer believes, and the number as it was given.

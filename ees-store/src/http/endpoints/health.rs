@@ -14,7 +14,7 @@ use super::super::answer::Answer;
 use super::super::app::App;
 use super::super::schema::Live;
 use super::super::typed;
-use crate::Result;
+use crate::{ChangesetLog as _, Result};
 
 /// How long the store may take to tell its head before it counts as away, and all checks together.
 pub(super) const STORE_TIME: Duration = Duration::from_secs(2);

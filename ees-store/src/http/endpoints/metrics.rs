@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::super::Problem;
 use super::super::app::App;
 use super::health;
+use crate::ChangesetLog as _;
 
 pub(in super::super) const PATH: &str = "/metrics";
 

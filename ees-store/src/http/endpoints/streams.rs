@@ -1,16 +1,19 @@
 //! `GET /streams/{stream_id}/changesets` and `/events`: reading one stream.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::super::answer::{Answer, events_within, held};
+use super::super::answer::{Answer, events_within};
 use super::super::app::App;
+use super::super::event_stream::{self, At, OfStream, What};
 use super::super::path::StreamPath;
 use super::super::query::{Params, Whole};
 use super::super::schema::{Error as ErrorAnswer, Include, StreamChangesets, StreamEvents};
-use super::super::{Problem, paging};
-use crate::{ChangesetId, Checkpoint, EventId, StreamId, StreamPage, StreamQuery};
+use super::super::{Admission, Closing, Problem, paging};
+use crate::{
+    ChangesetId, ChangesetLog as _, Checkpoint, EventId, StreamId, StreamPage, StreamQuery, StreamRange,
+};
 
 const CHANGESET_PARAMS: &str = "INVALID_CHANGESET_FILTERING_PARAMS";
 const EVENT_PARAMS: &str = "INVALID_EVENT_FILTERING_PARAMS";
@@ -31,41 +34,82 @@ const EVENT_PARAMS: &str = "INVALID_EVENT_FILTERING_PARAMS";
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000."),
         ("include" = Option<Include>, Query, description = "`position`: where and when each changeset was stored."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "With `Accept: text/event-stream`: where to begin, instead of `from`."),
     ),
     responses(
-        (status = 200, description = "The changesets, oldest first; none when the range is empty.",
-            body = StreamChangesets),
+        (status = 200, description = "The changesets, oldest first; none when the range is empty. With `Accept: \
+            text/event-stream`: Server-Sent Events, `changeset` for each changeset, `following` once when there is no \
+            more at present, and `end` after `to`; the `id` is the changeset to go on from. A stream that does not exist \
+            may begin later.", content((StreamChangesets = "application/json"), (String = "text/event-stream"))),
+        (status = 204, description = "An event stream that would go on after `to`: there is no more."),
         (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_CHANGESET_FILTERING_PARAMS`, \
             `INVALID_LIMIT`, `INVALID_INCLUDE`.", body = ErrorAnswer),
         (status = 404, description = "`STREAM_NOT_FOUND`.", body = ErrorAnswer),
+        (status = 406, description = "`NOT_ACCEPTABLE`: the server runs in a function and has no event streams.", body = ErrorAnswer),
     ),
 )]
 pub(super) async fn changesets(
     State(app): State<App>,
     StreamPath(stream_id): StreamPath,
     params: Params,
+    headers: HeaderMap,
+    admission: Admission,
+    closing: Closing,
 ) -> Result<Response, Problem> {
     let about = stream_id.clone();
-    read_changesets(&app, stream_id, &params).await.map_err(|problem| problem.about(about.as_str()))
+    let answer = async {
+        if event_stream::is_wanted(&headers) {
+            let followed = followed_changesets(&app, stream_id, &params, &headers)?;
+            let subscriber = admission.subscribes(&app.metrics)?;
+            event_stream::answer(followed, admission, closing, subscriber).await
+        } else {
+            read_changesets(&app, stream_id, &params).await
+        }
+    };
+    answer.await.map_err(|problem| problem.about(about.as_str()))
 }
 
-async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Result<Response, Problem> {
+/// Which changesets are wanted.
+fn changesets_wanted(stream_id: StreamId, params: &Params) -> Result<StreamQuery, Problem> {
     let by_event = range(params, "from_event", "to_event", CHANGESET_PARAMS)?;
     let (from, to) = range(params, "from", "to", CHANGESET_PARAMS)?;
-    let query = match by_event {
+    match by_event {
         (None, None) => {
             let from = from.map_or(ChangesetId::NONE, |from| from.get().into());
-            StreamQuery::changesets(stream_id, from, to.map(|to| to.get().into()))
+            Ok(StreamQuery::changesets(stream_id, from, to.map(|to| to.get().into())))
         }
         (first, last) if from.is_none() && to.is_none() => {
             let first = first.map_or(EventId::NONE, |first| first.get().into());
-            StreamQuery::events(stream_id, first, last.map(|last| last.get().into()))
+            Ok(StreamQuery::events(stream_id, first, last.map(|last| last.get().into())))
         }
         _ => {
             let message = "Cannot use both changesets(from, to) and events(from_event, to_event) as a range.";
-            return Err(Problem::bad_request(CHANGESET_PARAMS, message));
+            Err(Problem::bad_request(CHANGESET_PARAMS, message))
         }
+    }
+}
+
+/// The changesets that are wanted, and those to come.
+fn followed_changesets(
+    app: &App,
+    stream_id: StreamId,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<OfStream, Problem> {
+    event_stream::check(params)?;
+    let what = What::Changesets { positions: paging::positions(params)? };
+    let StreamQuery { stream_id, range, .. } = changesets_wanted(stream_id, params)?;
+    let (from, to) = match range {
+        StreamRange::Changesets { from, to } => (At::Changeset(from), to.map(At::Changeset)),
+        StreamRange::Events { from, to } => (At::Event(from), to.map(At::Event)),
     };
+    let place = event_stream::last_event_id(headers)?;
+    let from = place.map_or(from, |place| At::Changeset(place.get().into()));
+    Ok(OfStream::new(app.store.clone(), app.log.clone(), stream_id, what, from, to))
+}
+
+async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Result<Response, Problem> {
+    let query = changesets_wanted(stream_id, params)?;
     let limit = paging::limit(params)?.unwrap_or(usize::MAX);
     let positions = paging::positions(params)?;
     let stream_id = query.stream_id.clone();
@@ -94,27 +138,64 @@ async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Res
         ("to" = Option<u64>, Query, description = "The last event; 0 or absent: to the end."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of events, up to 1,000."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
+        ("Last-Event-ID" = Option<u64>, Header, description = "With `Accept: text/event-stream`: where to begin, instead of `from`."),
     ),
     responses(
-        (status = 200, description = "The events, oldest first; none when the range is empty.", body = StreamEvents),
+        (status = 200, description = "The events, oldest first; none when the range is empty. With `Accept: \
+            text/event-stream`: Server-Sent Events, `event` for each event, `following` once when there is no more at \
+            present, and `end` after `to`; the `id` is the event to go on from. A stream that does not exist may begin \
+            later.", content((StreamEvents = "application/json"), (String = "text/event-stream"))),
+        (status = 204, description = "An event stream that would go on after `to`: there is no more."),
         (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_EVENT_FILTERING_PARAMS`, \
             `INVALID_LIMIT`.", body = ErrorAnswer),
         (status = 404, description = "`STREAM_NOT_FOUND`.", body = ErrorAnswer),
+        (status = 406, description = "`NOT_ACCEPTABLE`: the server runs in a function and has no event streams.", body = ErrorAnswer),
     ),
 )]
 pub(super) async fn events(
     State(app): State<App>,
     StreamPath(stream_id): StreamPath,
     params: Params,
+    headers: HeaderMap,
+    admission: Admission,
+    closing: Closing,
 ) -> Result<Response, Problem> {
     let about = stream_id.clone();
-    read_events(&app, stream_id, &params).await.map_err(|problem| problem.about(about.as_str()))
+    let answer = async {
+        if event_stream::is_wanted(&headers) {
+            let followed = followed_events(&app, stream_id, &params, &headers)?;
+            let subscriber = admission.subscribes(&app.metrics)?;
+            event_stream::answer(followed, admission, closing, subscriber).await
+        } else {
+            read_events(&app, stream_id, &params).await
+        }
+    };
+    answer.await.map_err(|problem| problem.about(about.as_str()))
+}
+
+/// Which events are wanted.
+fn events_wanted(params: &Params) -> Result<(EventId, Option<EventId>), Problem> {
+    let (from, to) = range(params, "from", "to", EVENT_PARAMS)?;
+    let from = from.map_or(EventId::NONE, |from| from.get().into());
+    Ok((from, to.map(|to| EventId::new(to.get()))))
+}
+
+/// The events that are wanted, and those to come.
+fn followed_events(
+    app: &App,
+    stream_id: StreamId,
+    params: &Params,
+    headers: &HeaderMap,
+) -> Result<OfStream, Problem> {
+    event_stream::check(params)?;
+    let (from, to) = events_wanted(params)?;
+    let from = event_stream::last_event_id(headers)?.map_or(from, |place| place.get().into());
+    let (from, to) = (At::Event(from), to.map(At::Event));
+    Ok(OfStream::new(app.store.clone(), app.log.clone(), stream_id, What::Events, from, to))
 }
 
 async fn read_events(app: &App, stream_id: StreamId, params: &Params) -> Result<Response, Problem> {
-    let (from, to) = range(params, "from", "to", EVENT_PARAMS)?;
-    let from = from.map_or(EventId::NONE, |from| from.get().into());
-    let to = to.map(|to| EventId::new(to.get()));
+    let (from, to) = events_wanted(params)?;
     let limit = paging::limit(params)?.unwrap_or(usize::MAX);
     // Each changeset of the range holds an event of it, so as many changesets as events are enough.
     let query = StreamQuery::events(stream_id.clone(), from, to).with_limit(limit);
@@ -124,11 +205,7 @@ async fn read_events(app: &App, stream_id: StreamId, params: &Params) -> Result<
     let mut answer = Answer::with_capacity(paging::capacity(&page.changesets)).measured_as(params.shape());
     answer.text("stream_id", stream_id.as_str());
     let left = answer.list("events", events.by_ref().take(limit), |entry, (id, data)| {
-        entry.number("id", id.get());
-        match data {
-            Ok(data) => entry.json("data", data),
-            Err(quarantined) => entry.json("data", "null").json("quarantined", &held(quarantined)),
-        };
+        entry.event(*id, *data);
     });
     let next = left.or_else(|| events.next()).map(|(id, _)| id);
     if let Some(next) = next.or_else(|| after(&page)) {

@@ -356,3 +356,18 @@ async fn a_header_that_can_not_be_right_is_refused() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn without_projections_nothing_becomes_visible_and_nothing_is_committed() {
+    on_every_store(async |server| {
+        let refused = server.post("/streams/s?visible_in=statistics", "{\"events\":[1]}").await;
+        refused.refuses_like(404, "PROJECTION_NOT_FOUND", "statistics");
+        server.post("/streams/s?timeout=1", "{\"events\":[1]}").await.refuses_like(
+            400,
+            "INVALID_WAIT",
+            "visible_in",
+        );
+        assert_eq!(server.get("/streams/s/events").await.status, 404);
+    })
+    .await;
+}

@@ -6,6 +6,8 @@ mod commit;
 #[cfg(feature = "postgres")]
 mod deadlines;
 mod docs;
+mod event_streams;
+mod following;
 mod gate;
 mod keys;
 mod operation;

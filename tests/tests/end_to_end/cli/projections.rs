@@ -20,6 +20,22 @@ fn the_list_tells_where_each_one_is() {
 }
 
 #[test]
+fn a_commit_waits_in_one_call_until_it_is_visible() {
+    let world = World::new();
+    for n in 1..=5 {
+        world.run(&["commit", &format!("s{n}"), "--event", "1", "--visible-in", "statistics"]).ok();
+        assert_eq!(world.get_json("/streams")["total_changesets"], n);
+    }
+    let unknown = world.run(&["commit", "a", "--event", "1", "--visible-in", "statistic"]).failed(5);
+    assert!(unknown.contains("nothing was committed") && unknown.contains("statistics"), "{unknown}");
+    world.run(&["projections", "pause", "statistics", "--reason", "lunch"]).ok();
+    let visible_in = ["commit", "a", "--event", "1", "--visible-in", "statistics", "--timeout", "0.1"];
+    let late = world.run(&visible_in).failed(10);
+    assert!(late.contains("committed as changeset 1 of \"a\", but"), "{late}");
+    world.run(&visible_in).failed(4);
+}
+
+#[test]
 fn a_paused_projection_stands_still_over_restarts_until_it_is_resumed() {
     let mut world = World::new();
     world.run(&["projections", "pause", "statistics", "--reason", "lunch"]).ok();
