@@ -23,7 +23,7 @@ const BATCH_ROWS: i64 = 1_000;
 /// # Errors
 /// As for [`Store::connect`](super::Store::connect).
 pub async fn check_keys(url: &str, keep: Duration) -> Result<KeyCheck> {
-    let server = Server::at(url).map_err(unread)?;
+    let server = Server::at(url).map_err(|error| unread(&error))?;
     let mut connection = server.connect().await.map_err(failed)?;
     let mut tx = server::begin(&mut connection, server.pooled).await.map_err(failed)?;
     check(&mut tx, keep).await.map_err(failed)
@@ -73,7 +73,7 @@ async fn check(connection: &mut PgConnection, keep: Duration) -> sqlx::Result<Ke
 /// # Errors
 /// As for [`Store::connect`](super::Store::connect). What was added stays; call it again.
 pub async fn add_checksums(url: &str) -> Result<u64> {
-    let server = Server::at(url).map_err(unread)?;
+    let server = Server::at(url).map_err(|error| unread(&error))?;
     let mut connection = server.connect().await.map_err(failed)?;
     let mut tx = server::begin(&mut connection, server.pooled).await.map_err(failed)?;
     schema::prepare(&mut tx).await?;

@@ -147,7 +147,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::connect`].
     pub async fn connect_with(url: &str, options: Options) -> Result<Self> {
-        let server = Server::at(url).map_err(unread)?;
+        let server = Server::at(url).map_err(|error| unread(&error))?;
         let mut connection = server.connect().await.map_err(failed)?;
         let mut tx = server::begin(&mut connection, server.pooled).await.map_err(failed)?;
         schema::prepare(&mut tx).await?;
@@ -168,7 +168,7 @@ impl Store {
     }
 }
 
-fn unread(error: sqlx::Error) -> Error {
+fn unread(error: &sqlx::Error) -> Error {
     Error::InvalidRequest(format!("the URL of the database: {error}"))
 }
 

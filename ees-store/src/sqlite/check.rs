@@ -1,6 +1,6 @@
 //! What is proven of a log besides its changesets, and what is added to those from before checksums.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -72,9 +72,8 @@ pub fn add_checksums(log: &Path) -> Result<u64> {
     let mut connection = schema::open(log, Options::default())?;
     let (mut after, mut added) = (-1, 0);
     loop {
-        let failed = |error| at_path(log, error);
-        let (last, checksums) = missing(&connection, after).map_err(failed)?;
-        added += store(&mut connection, &checksums).map_err(failed)?;
+        let (last, some) = add_some(&mut connection, after).map_err(|error| at_path(log, error))?;
+        added += some;
         match last {
             Some(last) => after = last,
             None => return Ok(added),
@@ -82,44 +81,36 @@ pub fn add_checksums(log: &Path) -> Result<u64> {
     }
 }
 
-/// The next rows without a checksum: where they end, and what they get.
-fn missing(connection: &Connection, after: i64) -> rusqlite::Result<(Option<i64>, Vec<(i64, i64)>)> {
-    let mut statement = connection.prepare_cached(
-        "SELECT checkpoint, stream_id, event_count, events, metadata FROM changesets
-         WHERE checkpoint > ?1 AND checksum IS NULL ORDER BY checkpoint LIMIT ?2",
-    )?;
-    let mut rows = statement.query(params![after, BATCH_ROWS])?;
-    let (mut last, mut checksums) = (None, Vec::new());
-    while let Some(row) = rows.next()? {
-        let checkpoint = row.get(0)?;
-        last = Some(checkpoint);
-        let bytes = |column| -> rusqlite::Result<&[u8]> { Ok(row.get_ref(column)?.as_bytes()?) };
-        let count: i64 = row.get(2)?;
-        let body =
-            StoredBody { events: bytes(3)?, metadata: bytes(4)?, count: count.try_into().unwrap_or(0) };
-        if let Some(checksum) = body.own_checksum(bytes(1)?) {
-            checksums.push((checkpoint, checksum));
-        }
-    }
-    Ok((last, checksums))
-}
-
-fn store(connection: &mut Connection, checksums: &[(i64, i64)]) -> rusqlite::Result<u64> {
+/// The next rows without a checksum get theirs: where they end, and how many did.
+fn add_some(connection: &mut Connection, after: i64) -> rusqlite::Result<(Option<i64>, u64)> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut added = 0;
+    let (mut last, mut checksums) = (None, Vec::new());
     {
+        let mut missing = tx.prepare_cached(
+            "SELECT checkpoint, stream_id, event_count, events, metadata FROM changesets
+             WHERE checkpoint > ?1 AND checksum IS NULL ORDER BY checkpoint LIMIT ?2",
+        )?;
+        let mut rows = missing.query(params![after, BATCH_ROWS])?;
+        while let Some(row) = rows.next()? {
+            let checkpoint: i64 = row.get(0)?;
+            last = Some(checkpoint);
+            let bytes = |column| -> rusqlite::Result<&[u8]> { Ok(row.get_ref(column)?.as_bytes()?) };
+            let count = row.get::<_, i64>(2)?.try_into().unwrap_or(0);
+            let body = StoredBody { events: bytes(3)?, metadata: bytes(4)?, count };
+            checksums.extend(body.own_checksum(bytes(1)?).map(|checksum| [checkpoint, checksum]));
+        }
         let update = "UPDATE changesets SET checksum = ?2 WHERE checkpoint = ?1 AND checksum IS NULL";
         let mut update = tx.prepare_cached(update)?;
-        for (checkpoint, checksum) in checksums {
-            added += update.execute([checkpoint, checksum])? as u64;
+        for &checksum in &checksums {
+            update.execute(checksum)?;
         }
     }
     tx.commit()?;
-    Ok(added)
+    Ok((last, checksums.len() as u64))
 }
 
 /// Where the log is.
-fn existing(log: &Path) -> Result<std::path::PathBuf> {
+fn existing(log: &Path) -> Result<PathBuf> {
     if !log.exists() {
         return Err(Error::InvalidRequest(format!("there is no log at {}", log.display())));
     }

@@ -70,7 +70,7 @@ impl Head {
         let mut written = self.written.clone();
         if written.wait_for(|written| written.next > checkpoint).await.is_err() {
             // The writer has stopped: there is nothing to wait for.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
