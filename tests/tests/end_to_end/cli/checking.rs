@@ -1,3 +1,4 @@
+use ees_tests::Server;
 use serde_json::json;
 
 use super::World;
@@ -30,4 +31,26 @@ fn a_changeset_that_is_missing_is_found() {
         allowed.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(found.iter().all(|line| line["fault"] != "no changeset"), "{found:?}");
     assert_eq!(found[0]["changeset_id"], json!(3), "{found:?}");
+}
+
+#[test]
+fn numbers_that_json_does_not_have_are_given_as_texts_if_the_server_is_told_to() {
+    let mut world = World::new();
+    world.run(&["commit", "a", "--event", "1"]).ok();
+    assert!(world.server.stop().success());
+    let log = rusqlite::Connection::open(world.data().join("log.db")).unwrap();
+    log.execute("UPDATE changesets SET events = '[NaN]', checksum = NULL", []).unwrap();
+    drop(log);
+    for (flags, events, is_quarantined) in
+        [(&[][..], json!([]), true), (&["--lenient-numbers"][..], json!(["NaN"]), false)]
+    {
+        world.server = Server::start_with(world.data(), flags);
+        for command in [&["read", "a", "--json"][..], &["tail", "--since-start", "--no-follow", "--json"][..]]
+        {
+            let read = world.run(command).json().remove(0);
+            let is_right = read["events"] == events && read.get("quarantined").is_some() == is_quarantined;
+            assert!(is_right, "{flags:?} {command:?}: {read}");
+        }
+        assert!(world.server.stop().success());
+    }
 }
