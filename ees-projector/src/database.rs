@@ -131,8 +131,8 @@ pub struct Addition {
     pub name: String,
     /// The SQL statement that makes it.
     pub statement: String,
-    /// The names of what must exist: for a trigger, the columns of its table, because it shows only when it runs
-    /// that one is missing.
+    /// The names of what must exist, if the statement would not fail without it: for a trigger, the columns of its
+    /// table, because it shows only when it runs that one is missing.
     pub needs: Vec<String>,
 }
 

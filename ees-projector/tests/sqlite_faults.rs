@@ -359,7 +359,8 @@ async fn a_rebuild_makes_again_what_others_added_to_the_tables_or_names_it() {
     others.busy_timeout(Duration::from_secs(10)).unwrap();
     let number = |sql: &str| others.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     let is_there = |name: &str| number(&format!("SELECT count(*) FROM sqlite_schema WHERE name = '{name}'"));
-    let column = "ALTER TABLE tally ADD COLUMN hint TEXT DEFAULT 'h'; CREATE INDEX by_hint ON tally (hint);";
+    let column =
+        "ALTER TABLE tally ADD COLUMN hint TEXT DEFAULT 'h'; CREATE INDEX by_hint ON tally (\"hint\");";
 
     let running = start(1).await;
     let trigger =

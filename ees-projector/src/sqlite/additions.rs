@@ -18,11 +18,18 @@ const OBJECTS: &str = "
     WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'ees_*'
     ORDER BY 1";
 
-/// Selects the table and the statement of each index and trigger.
+/// Selects the name, the table and the statement of each index and trigger, and what it needs as a JSON array: the
+/// columns of an index, which SQLite would take for texts if they were quoted and missing; all columns of the table
+/// of a trigger.
 const ADDITIONS: &str = "
-    SELECT CASE type WHEN 'trigger' THEN format('trigger %s of %s', name, tbl_name) ELSE format('index %s', name) END,
-        tbl_name, sql, type = 'trigger'
-    FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type, rowid";
+    SELECT format('index %s', i.name), i.tbl_name, i.sql,
+        (SELECT json_group_array(format('column %s.%s', i.tbl_name, c.name))
+            FROM pragma_index_xinfo(i.name) c WHERE c.key AND c.name IS NOT NULL)
+    FROM sqlite_schema i WHERE i.type = 'index' AND i.sql IS NOT NULL
+    UNION ALL
+    SELECT format('trigger %s of %s', t.name, t.tbl_name), t.tbl_name, t.sql,
+        (SELECT json_group_array(format('column %s.%s', t.tbl_name, c.name)) FROM pragma_table_xinfo(t.tbl_name) c)
+    FROM sqlite_schema t WHERE t.type = 'trigger'";
 
 /// The names of everything in the file but what the projection with this row made; of everything if that is not
 /// known.
@@ -48,18 +55,15 @@ pub(super) fn of_tables(connection: &Connection, projection: &str) -> Result<Att
     let Some(own) = own(connection, projection)? else {
         return Ok(Attachments { objects, ..Attachments::default() });
     };
-    let all = self::objects(connection)?;
     let mut additions = Vec::new();
     let mut statement = connection.prepare(ADDITIONS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (name, table, is_trigger): (String, String, bool) = (row.get(0)?, row.get(1)?, row.get(3)?);
-        if own.contains(&name) || !own.contains(&format!("table {table}")) {
-            continue;
+        let (name, table): (String, String) = (row.get(0)?, row.get(1)?);
+        if !own.contains(&name) && own.contains(&format!("table {table}")) {
+            let needs = serde_json::from_str(&row.get::<_, String>(3)?)?;
+            additions.push(Addition { name, statement: row.get(2)?, needs });
         }
-        let column = format!("column {table}.");
-        let columns = all.iter().filter(|object| is_trigger && object.starts_with(&column));
-        additions.push(Addition { name, statement: row.get(2)?, needs: columns.cloned().collect() });
     }
     Ok(Attachments { additions, objects, ..Attachments::default() })
 }

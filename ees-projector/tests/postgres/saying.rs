@@ -156,7 +156,7 @@ const SAID: &[Said] = &[
 
 /// A projection in a scene, served over HTTP.
 struct Stage {
-    _bank: Bank,
+    bank: Bank,
     running: Running,
     client: Client,
     _stop: oneshot::Sender<()>,
@@ -204,7 +204,7 @@ impl Stage {
         tokio::spawn(server.serve(router, async {
             let _ = stopped.await;
         }));
-        Self { _bank: bank, running, client: Client::builder(&url).retries(0).build().unwrap(), _stop: stop }
+        Self { bank, running, client: Client::builder(&url).retries(0).build().unwrap(), _stop: stop }
     }
 
     async fn says(&self, operation: &str, body: &Value) -> String {
@@ -261,4 +261,13 @@ async fn every_operation_says_what_it_has_done() {
         }
     });
     plays.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_would_drop_what_others_added_is_a_conflict_until_it_is_forced() {
+    let stage = Stage::new(Following).await;
+    stage.bank.run("ALTER TABLE balances.balances ADD COLUMN hint text").await;
+    let refused = stage.says("rebuild", &json!({})).await;
+    assert!(refused.starts_with("refused") && refused.contains("column balances.hint"), "{refused}");
+    assert_eq!(stage.says("rebuild", &json!({"force": true})).await, "running -");
 }

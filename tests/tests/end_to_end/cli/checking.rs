@@ -1,3 +1,4 @@
+use ees_tests::Server;
 use serde_json::json;
 
 use super::World;
@@ -86,4 +87,26 @@ fn changesets_from_before_checksums_get_theirs() {
         .execute_batch("UPDATE changesets SET checksum = NULL, events = '[NaN]' WHERE checkpoint = 1")
         .unwrap();
     assert_eq!(world.run(&add).ok(), "0 checksums added\n");
+}
+
+#[test]
+fn numbers_that_json_does_not_have_are_given_as_texts_if_the_server_is_told_to() {
+    let mut world = World::new();
+    world.run(&["commit", "a", "--event", "1"]).ok();
+    assert!(world.server.stop().success());
+    let log = rusqlite::Connection::open(world.data().join("log.db")).unwrap();
+    log.execute("UPDATE changesets SET events = '[NaN]', checksum = NULL", []).unwrap();
+    drop(log);
+    for (flags, events, is_quarantined) in
+        [(&[][..], json!([]), true), (&["--lenient-numbers"][..], json!(["NaN"]), false)]
+    {
+        world.server = Server::start_with(world.data(), flags);
+        for command in [&["read", "a", "--json"][..], &["tail", "--since-start", "--no-follow", "--json"][..]]
+        {
+            let read = world.run(command).json().remove(0);
+            let is_right = read["events"] == events && read.get("quarantined").is_some() == is_quarantined;
+            assert!(is_right, "{flags:?} {command:?}: {read}");
+        }
+        assert!(world.server.stop().success());
+    }
 }

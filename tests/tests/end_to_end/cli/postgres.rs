@@ -66,6 +66,32 @@ fn two_servers_on_one_database_are_one_store() {
 }
 
 #[test]
+fn a_second_server_on_the_same_files_of_read_models_is_told_which_process_has_them() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    let files = format!("sqlite:{}", folder.path().join("files").display());
+    let serve = |name: &str| {
+        let data = folder.path().join(name);
+        Server::start_with(data, &["--store", database.url(), "--read-models", &files])
+    };
+    let (one, other) = (serve("one"), serve("other"));
+    let owner = format!("process {} runs \"statistics\" on", one.process().0.id());
+    let begun = Instant::now();
+    let told = loop {
+        let status = run(&mut other.ees(&["projections", "status", "statistics"])).ok();
+        if status.contains("stopped") {
+            break status;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{status}");
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(told.contains(&owner), "{told}");
+    let refused = ["commit", "a", "--event", "1", "--wait-for", "statistics"];
+    assert!(run(&mut other.ees(&refused)).failed(4).contains(&owner));
+    run(&mut one.ees(&refused)).ok();
+}
+
+#[test]
 fn a_log_moves_into_postgresql_with_its_order() {
     let database = TestDatabase::new_blocking();
     let folder = tempfile::tempdir().unwrap();

@@ -1,3 +1,4 @@
+use ees_tests::Server;
 use serde_json::{Value, json};
 
 use super::World;
@@ -103,4 +104,28 @@ fn a_status_says_which_checkpoint_is_next_and_which_is_the_last() {
     assert!(status().contains("0 is next; the log is empty"), "{}", status());
     world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
     assert!(status().contains("1 is next; the log ends at 0"), "{}", status());
+}
+
+#[test]
+fn an_update_keeps_earlier_skips_if_the_server_is_told_to() {
+    for keeps in [true, false] {
+        let mut world = World::new();
+        world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
+        assert!(world.server.stop().success());
+        let file = world.data().join("read-models/statistics.db");
+        let read_model = rusqlite::Connection::open(file).unwrap();
+        let older = r#"UPDATE ees_projections SET version = 0,
+            skips = '[{"checkpoint":0,"timestamp":"2026-01-01T00:00:00Z"}]'"#;
+        assert_eq!(read_model.execute(older, []).unwrap(), 1);
+        drop(read_model);
+
+        let flags: &[&str] = if keeps { &["--keep-skips"] } else { &[] };
+        world.server = Server::start_with(world.data(), flags);
+        world.run(&["projections", "status", "statistics", "--min-checkpoint", "0"]).ok();
+        let (skipped, told) =
+            if keeps { (json!([0]), "leaves out again") } else { (json!([]), "tries again") };
+        assert_eq!(of(&world, "statistics")["skipped"], skipped);
+        let audit = world.run(&["projections", "audit", "statistics"]).ok();
+        assert!(audit.contains("new_version") && audit.contains(told), "{audit}");
+    }
 }

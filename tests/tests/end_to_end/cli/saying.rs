@@ -275,3 +275,16 @@ async fn every_operation_prints_what_it_has_done() {
     let plays = SCENES.into_iter().enumerate().map(|(place, scene)| play(place, scene));
     futures::future::join_all(plays).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_names_what_it_would_drop_and_drops_it_if_it_is_forced() {
+    let stage = Stage::new().await;
+    let add = sqlx::query("ALTER TABLE tally.tally ADD COLUMN hint text");
+    add.execute(stage.database.pool()).await.unwrap();
+    let refused = stage.run(&["rebuild"]).await.failed(4);
+    assert!(refused.contains("column tally.hint") && refused.contains("force"), "{refused}");
+    stage.run(&["rebuild", "--force"]).await.ok();
+    let audit = stage.run(&["audit"]).await.ok();
+    assert!(audit.contains("dropped: column tally.hint"), "{audit}");
+    stage.running.shut_down().await;
+}
