@@ -68,7 +68,11 @@ mod tests {
         let mut watched = Folder::of(&file);
         let mut checked = || {
             let ran = Cell::new(false);
-            watched.check(|| Ok(ran.set(true))).unwrap();
+            let check = || {
+                ran.set(true);
+                Ok(())
+            };
+            watched.check(check).unwrap();
             ran.get()
         };
         assert!(checked());
