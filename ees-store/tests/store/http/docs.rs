@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use ees_store::http::Scope;
+use ees_store::http::{ApiKeys, Scope};
 use ees_store::memory;
 use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -157,6 +157,15 @@ async fn routes_that_are_added_are_described_too() {
     assert_eq!(thing["security"], json!([{"api_key": ["admin"]}, {}]));
     assert_eq!(thing["responses"]["503"]["$ref"], "#/components/responses/Unavailable");
     assert_eq!(server.get("/thing").await.text(), "\"it\"");
+}
+
+#[tokio::test]
+async fn the_description_of_a_server_with_keys_says_that_calls_need_one() {
+    let keys = "8Cq2o5nYyP".parse::<ApiKeys>().unwrap();
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_keys(keys)).await;
+    let api = server.get("/openapi.json").await.json();
+    assert_eq!(api["paths"]["/changesets"]["get"]["security"], json!([{"api_key": ["read"]}]));
+    assert_eq!(api["paths"]["/health/ready"]["get"]["security"], json!([{}]));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const PYTHON: [&str; 2] = ["openapi-python-client==0.29.1", "setuptools==80.9.0"
 #[test]
 fn a_generated_python_client_commits_reads_and_steers() {
     let Some(environment) = python::environment_if_reachable("openapi-python-venv", &PYTHON) else { return };
-    let world = World::new(&["--store", "memory:"]);
+    let world = World::with_key(&["--store", "memory:"]);
 
     let mut generate = Command::new(environment.join("bin/openapi-python-client"));
     generate.args(["generate", "--path", "openapi.json", "--meta", "setup", "--output-path", "generated"]);
@@ -39,7 +39,7 @@ fn a_generated_python_client_commits_reads_and_steers() {
 #[test]
 fn a_generated_typescript_client_commits_reads_and_steers() {
     let Some(node) = Node::with_packages_if_reachable("openapi-node", &beside("clients")) else { return };
-    let world = World::new(&["--store", "memory:"]);
+    let world = World::with_key(&["--store", "memory:"]);
 
     symlink(node.folder().join("node_modules"), world.path("node_modules")).unwrap();
     for file in ["client.ts", "tsconfig.json"] {

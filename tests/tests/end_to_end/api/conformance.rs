@@ -10,10 +10,10 @@ use super::{KEY, World, beside};
 
 const PACKAGES: [&str; 1] = ["schemathesis==4.32.5"];
 
-/// Makes up requests for a server with these arguments.
-fn try_out(arguments: &[&str]) {
+/// Makes up requests for a server.
+fn try_out(start: impl FnOnce() -> World) {
     let Some(environment) = python::environment_if_reachable("schemathesis-venv", &PACKAGES) else { return };
-    let world = World::new(arguments);
+    let world = start();
     let mut schemathesis = Command::new(environment.join("bin/schemathesis"));
     schemathesis.arg("--config-file").arg(beside("conformance/schemathesis.toml"));
     schemathesis.args(["run", "openapi.json", "--url", &world.server.url()]);
@@ -24,11 +24,11 @@ fn try_out(arguments: &[&str]) {
 
 #[test]
 fn requests_made_up_from_the_description_are_answered_as_it_says() {
-    try_out(&["--store", "memory:"]);
+    try_out(|| World::open(&[]));
 }
 
 #[test]
-fn requests_made_up_from_the_description_are_answered_as_it_says_on_postgresql() {
+fn requests_made_up_from_the_description_are_answered_as_it_says_on_postgresql_with_keys() {
     let database = TestDatabase::new_blocking();
-    try_out(&["--store", database.url()]);
+    try_out(|| World::with_key(&["--store", database.url()]));
 }

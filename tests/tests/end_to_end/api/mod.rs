@@ -13,16 +13,26 @@ use tempfile::TempDir;
 
 const KEY: &str = "8Cq2o5nYyP";
 
-/// A server that wants a key, and a folder with its description.
+/// A server, and a folder with its description.
 struct World {
     server: Server,
     folder: TempDir,
 }
 
 impl World {
-    fn new(arguments: &[&str]) -> Self {
+    /// Everybody may call the server.
+    fn open(arguments: &[&str]) -> Self {
+        Self::of(arguments, &[])
+    }
+
+    /// The server wants the key.
+    fn with_key(arguments: &[&str]) -> Self {
+        Self::of(arguments, &[("EES_API_KEYS", KEY)])
+    }
+
+    fn of(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::start_in(folder.path().join("data"), arguments, &[("EES_API_KEYS", KEY)]);
+        let server = Server::start_in(folder.path().join("data"), arguments, environment);
         std::fs::write(folder.path().join("openapi.json"), server.get_text("/openapi.json")).unwrap();
         Self { server, folder }
     }

@@ -1,16 +1,28 @@
 """What schemathesis must know of the API beyond its description, and why."""
 
+import re
+from urllib.parse import quote
 from zlib import crc32
 
 import schemathesis
+
+UUID = re.compile("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
 
 # Seconds. A wait for what does not come is as long as the request says.
 MOMENT = 0.05
 
 PROJECTIONS = ["statistics", "stream_catalogue"]
 
-# Streams that there are: of the typed contract, only the server makes ids.
-typed_streams = []
+# Parameters of which one excludes the others, and pairs of which the first is the lower one.
+EXCLUSIVE = {
+    "commit": [["expected_last_changeset"], ["expected_last_event"]],
+    "stream_changesets": [["from", "to"], ["from_event", "to_event"]],
+    "projection": [["min_checkpoint"], ["stream_id", "changeset_id"]],
+}
+ORDERED = [("from", "to"), ("from_event", "to_event")]
+
+# The typed streams that there are, with their revisions: only the server makes their ids.
+typed_streams = {}
 
 
 def operation_of(case):
@@ -28,18 +40,48 @@ def is_positive(case):
 
 @schemathesis.hook
 def map_case(context, case):
-    """Names that were made up name nothing: most requests are about what there is."""
-    names = case.path_parameters
-    if not is_positive(case) or not names:
-        return case
-    if "name" in names and choice(names["name"]) % 4:
-        names["name"] = PROJECTIONS[choice(names["name"]) % len(PROJECTIONS)]
-    if case.path.startswith("/streams/") and choice(names["stream_id"]) % 2:
-        names["stream_id"] = f"stream {choice(names['stream_id']) % 3}"
-    if case.path.startswith("/typed/streams/") and "stream_id" in names and typed_streams:
-        if choice(names["stream_id"]) % 2:
-            names["stream_type"], names["stream_id"] = typed_streams[-1]
+    """Turns most valid requests into ones about what there is, without what excludes each other: names that are made
+    up name nothing, and a schema can't say the rest."""
+    made_up = choice((case.path_parameters, case.query))
+    if is_positive(case) and made_up % 4:
+        about_what_there_is(case.path_parameters or {}, operation_of(case), made_up)
+        without_contradictions(case.query or {}, operation_of(case), made_up)
     return case
+
+
+def about_what_there_is(names, operation, made_up):
+    if "name" in names:
+        names["name"] = PROJECTIONS[made_up % len(PROJECTIONS)]
+    elif operation.startswith("typed_") and "stream_id" in names and typed_streams:
+        stream = list(typed_streams)[made_up % len(typed_streams)]
+        # Names in paths are escaped by now.
+        names["stream_type"], names["stream_id"] = quote(stream[0], safe=""), stream[1]
+        if "revision" in names:
+            names["revision"] = typed_streams[stream] + 1
+    elif "stream_id" in names:
+        names["stream_id"] = f"stream%20{made_up % 5}"
+
+
+def without_contradictions(query, operation, made_up):
+    kinds = EXCLUSIVE.get(operation, [])
+    for at, names in enumerate(kinds):
+        if at != made_up % len(kinds):
+            for name in names:
+                query.pop(name, None)
+    if ("stream_id" in query) != ("changeset_id" in query):
+        query.pop("stream_id", None)
+        query.pop("changeset_id", None)
+    for low, high in ORDERED:
+        if number(query, low) > number(query, high) > 0:
+            query[low], query[high] = query[high], query[low]
+    for name in ["expected_last_changeset", "expected_last_event"]:
+        if name in query:
+            query[name] = number(query, name) % 3
+
+
+def number(query, name):
+    """The number that a valid request gives; 0 for none."""
+    return int(query.get(name) or 0)
 
 
 @schemathesis.hook
@@ -63,9 +105,9 @@ def shorten(query, name):
 
 @schemathesis.hook
 def after_call(context, case, response):
-    if operation_of(case) == "typed_new_stream" and response.status_code == 201:
+    if operation_of(case) in ["typed_new_stream", "typed_append"] and response.status_code == 201:
         stream = response.json()["stream"]
-        typed_streams.append((stream["streamType"], stream["streamId"]))
+        typed_streams[stream["streamType"], stream["streamId"]] = stream["revision"]
 
 
 @schemathesis.check
@@ -82,19 +124,22 @@ def valid_requests_are_accepted(ctx, response, case):
 def is_justified(case, answer):
     query = case.query or {}
     given = {name for name, value in query.items() if value != ""}
-    number = lambda name: int(query[name]) if name in given else 0
     match answer.get("error"):
         case "BOTH_EXPECTED_CHANGESET_AND_EVENT_ARE_SET":
             return {"expected_last_changeset", "expected_last_event"} <= given
         case "INVALID_EXPECTED_CHANGESET_ID":
             # The stream is not that far.
-            return "doesn't exist" in answer["message"] and max(number("expected_last_changeset"), number("expected_last_event")) > 0
+            expected = max(number(query, "expected_last_changeset"), number(query, "expected_last_event"))
+            return "doesn't exist" in answer["message"] and expected > 0
         case "INVALID_CHANGESET_FILTERING_PARAMS" | "INVALID_EVENT_FILTERING_PARAMS":
-            disordered = any(number(low) > number(high) > 0 for low, high in [("from", "to"), ("from_event", "to_event")])
-            return disordered or (number("from") or number("to")) and (number("from_event") or number("to_event"))
+            both = all(any(number(query, name) for name in pair) for pair in ORDERED)
+            return both or any(number(query, low) > number(query, high) > 0 for low, high in ORDERED)
         case "INVALID_WAIT":
             return ("stream_id" in given) != ("changeset_id" in given) or {"min_checkpoint", "stream_id"} <= given
         case None:
-            # The typed contract. Only the server knows which keys it gave.
-            return answer["details"]["messages"].keys() <= {"nextPageKey", "stream-next-page-key"} & given
+            # The typed contract: only the server knows which keys it gave; and a chain of requests takes ids of
+            # streams from elsewhere.
+            wrong = answer["details"]["messages"].keys()
+            is_elsewhere = "stream_id" in case.path_parameters and not UUID.match(case.path_parameters["stream_id"])
+            return wrong <= {"nextPageKey", "stream-next-page-key"} & given or wrong == {"streamId"} and is_elsewhere
     return False
