@@ -68,7 +68,10 @@ impl Statistics {
     pub async fn read_postgres(
         database: &ees_projector::postgres::Database,
     ) -> Result<(Totals, ees_store::Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
+        use ees_projector::database::Database as _;
         use ees_projector::postgres::sqlx;
+        // A transaction gives up a lock that it waits for: this may be asked again and again.
+        let mut tx = database.begin().await?;
         // One statement, and the position of the read model that the row is from: a swap may exchange the tables
         // between the moment when the name is looked up and the one that the statement sees.
         let found: Option<(i64, Option<String>)> = sqlx::query_as(
@@ -82,7 +85,7 @@ impl Statistics {
         )
         .bind(Self::KEY)
         .bind(Self::NAME)
-        .fetch_optional(database.pool())
+        .fetch_optional(tx.connection())
         .await
         .or_else(|error| match error.as_database_error().and_then(|answer| answer.code()) {
             // It was never started here.

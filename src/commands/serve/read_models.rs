@@ -190,6 +190,17 @@ impl StatisticsReader {
             Self::DynamoDb(database) => ees_projections::Statistics::read_dynamodb(database).await,
         }
     }
+
+    /// Whether the database is only locked, busy or away.
+    fn passes(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        match self {
+            Self::Sqlite(_) => sqlite::Database::is_transient(error),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => postgres::Database::is_transient(error),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(_) => dynamodb::Database::is_transient(error),
+        }
+    }
 }
 
 #[async_trait]
@@ -199,6 +210,9 @@ impl StatisticsSource for StatisticsReader {
             #[cfg(feature = "postgres")]
             if postgres::is_missing_right(&*source) {
                 return Error::Forbidden("the server has no right to read the statistics".to_owned());
+            }
+            if self.passes(&*source) {
+                return Error::Unavailable(format!("cannot read the statistics: {source}"));
             }
             Error::Storage { detail: "cannot read the statistics".to_owned(), source }
         })?;

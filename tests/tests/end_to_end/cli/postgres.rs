@@ -42,6 +42,29 @@ fn a_store_in_postgresql_is_served_and_kept() {
 }
 
 #[test]
+fn statistics_whose_table_is_locked_are_to_be_asked_for_again() {
+    let database = TestDatabase::new_blocking();
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(&database, &folder, "data");
+    run(&mut server.ees(&["commit", "a", "--event", r#"{"type":"opened"}"#, "--wait-for", "statistics"]))
+        .ok();
+    let hold =
+        "BEGIN; LOCK TABLE statistics.statistics IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(9); ROLLBACK";
+    let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted
+        AND relation = 'statistics.statistics'::regclass";
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| database.psql(hold));
+        while !String::from_utf8(database.psql(held).stdout).unwrap().contains('1') {
+            assert!(!holder.is_finished(), "the lock was taken");
+        }
+        let begun = Instant::now();
+        assert_eq!(server.get_json("/streams")["error"], "UNAVAILABLE");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    });
+    assert_eq!(server.get_json("/streams")["total_changesets"], 1);
+}
+
+#[test]
 fn two_servers_on_one_database_are_one_store() {
     let database = TestDatabase::new_blocking();
     let folder = tempfile::tempdir().unwrap();
