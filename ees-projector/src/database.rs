@@ -124,6 +124,21 @@ pub struct Attachments {
     pub objects: Vec<String>,
 }
 
+/// Whether a name in [`Attachments::objects`] is that of one of these tables, or of a part of one. If such a table goes
+/// in a rebuild, the projection itself has dropped it, and so it is the projection's after all: it makes tables when it
+/// applies events.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn is_part_of(object: &str, tables: &[String]) -> bool {
+    tables.iter().any(|table| {
+        object.strip_prefix("table ") == Some(table)
+            || object
+                .strip_prefix("column ")
+                .and_then(|rest| rest.strip_prefix(&**table))
+                .is_some_and(|rest| rest.starts_with('.'))
+            || object.strip_suffix(&**table).is_some_and(|rest| rest.ends_with(" of "))
+    })
+}
+
 /// Something that others added to a table: an index, a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addition {

@@ -371,6 +371,57 @@ async fn a_rebuild_makes_again_what_others_added_to_the_tables_or_names_it() {
     running.shut_down().await;
 }
 
+/// Makes a table for each stream when it sees the stream.
+struct Tables;
+
+impl Projection<Tx> for Tables {
+    type Event = Value;
+    fn name(&self) -> &str {
+        "tally"
+    }
+    async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        Ok(tx.connection().execute_batch("CREATE TABLE streams (name TEXT)")?)
+    }
+    async fn drop_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        let names: Vec<String> = tx
+            .connection()
+            .prepare("SELECT name FROM streams")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for name in names {
+            tx.connection().execute_batch(&format!("DROP TABLE {name}"))?;
+        }
+        Ok(tx.connection().execute_batch("DROP TABLE streams")?)
+    }
+    async fn apply(&self, event: Recorded<'_, Value>, tx: &mut Tx) -> Result<(), BoxError> {
+        let name = event.stream_id();
+        let table = "CREATE TABLE {} (text TEXT); CREATE INDEX by_text_{} ON {} (text); INSERT INTO streams VALUES ('{}')";
+        Ok(tx.connection().execute_batch(&table.replace("{}", name.as_str()))?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_a_projection_makes_while_it_applies_do_not_prevent_its_rebuild() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, database) =
+        (Arc::new(memory::Store::new()), Database::open(folder.path().join("r.db")).unwrap());
+    for stream in ["a", "b"] {
+        commit(&store, stream).await;
+    }
+    let mut projector = Projector::new(store.clone());
+    projector.projection(Tables, database.clone(), Settings::default()).unwrap();
+    let running = projector.start();
+    caught_up(&running, &store).await;
+    running.handle().rebuild("tally", "").await.unwrap();
+    caught_up(&running, &store).await;
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('a', 'b', 'by_text_a', 'by_text_b')";
+    assert_eq!(
+        database.read(move |db| db.query_row(tables, [], |row| row.get::<_, i64>(0))).await.unwrap(),
+        4
+    );
+    running.shut_down().await;
+}
+
 async fn caught_up(running: &Running, store: &memory::Store) {
     let head = store.head().await.unwrap().checkpoint;
     running.handle().when_reached("tally", head, Duration::from_secs(20)).await.unwrap();

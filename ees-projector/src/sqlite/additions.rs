@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::passes;
-use crate::database::{Addition, Attachments};
+use crate::database::{Addition, Attachments, is_part_of};
 use crate::error::BoxError;
 
 /// Selects the name of everything in the file.
@@ -51,20 +51,26 @@ pub(super) fn claim(connection: &Connection, projection: &str, others: &[String]
 
 /// What others added to the tables of a projection, before these are made again.
 pub(super) fn of_tables(connection: &Connection, projection: &str) -> Result<Attachments, BoxError> {
-    let objects = of_others(connection, projection)?;
+    let mut objects = of_others(connection, projection)?;
     let Some(own) = own(connection, projection)? else {
         return Ok(Attachments { objects, ..Attachments::default() });
     };
+    let tables = objects.iter().filter_map(|object| object.strip_prefix("table ")).map(str::to_owned);
+    let tables: Vec<String> = tables.collect();
+    let mut parts = HashSet::new();
     let mut additions = Vec::new();
     let mut statement = connection.prepare(ADDITIONS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (name, table): (String, String) = (row.get(0)?, row.get(1)?);
-        if !own.contains(&name) && own.contains(&format!("table {table}")) {
+        if tables.contains(&table) {
+            parts.insert(name);
+        } else if !own.contains(&name) && own.contains(&format!("table {table}")) {
             let needs = serde_json::from_str(&row.get::<_, String>(3)?)?;
             additions.push(Addition { name, statement: row.get(2)?, needs });
         }
     }
+    objects.retain(|object| !is_part_of(object, &tables) && !parts.contains(object));
     Ok(Attachments { additions, objects, ..Attachments::default() })
 }
 
