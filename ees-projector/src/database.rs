@@ -119,14 +119,14 @@ pub struct Attachments {
     pub statements: Vec<Attachment>,
     /// Indexes, triggers and the like. They are made again if the new tables allow it.
     pub additions: Vec<Addition>,
-    /// The names of the tables, columns, indexes, triggers and so on that the projection did not make; of all of
-    /// them if that is not known.
+    /// The names of the tables, columns, indexes, triggers and so on that the projection did not make; of all
+    /// of them if that is not known.
     pub objects: Vec<String>,
 }
 
-/// Whether a name in [`Attachments::objects`] is that of one of these tables, or of a part of one. If such a table goes
-/// in a rebuild, the projection itself has dropped it, and so it is the projection's after all: it makes tables when it
-/// applies events.
+/// Whether a name in [`Attachments::objects`] is that of one of these tables, or of a part of one. If such a
+/// table goes in a rebuild, the projection itself has dropped it, and so it is the projection's after all: it
+/// makes tables when it applies events.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) fn is_part_of(object: &str, tables: &[String]) -> bool {
     tables.iter().any(|table| {
@@ -146,8 +146,8 @@ pub struct Addition {
     pub name: String,
     /// The SQL statement that makes it.
     pub statement: String,
-    /// The names of what must exist, if the statement would not fail without it: for a trigger, the columns of its
-    /// table, because it shows only when it runs that one is missing.
+    /// The names of what must exist, if the statement would not fail without it: for a trigger, the columns
+    /// of its table, because it shows only when it runs that one is missing.
     pub needs: Vec<String>,
 }
 
@@ -309,8 +309,8 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(Attachments::default()) }
     }
 
-    /// Attaches it again to tables that were created again, as far as they allow it. Returns the objects that no
-    /// longer exist. Default: does nothing.
+    /// Attaches it again to tables that were created again, as far as they allow it. Returns the objects that
+    /// no longer exist. Default: does nothing.
     fn attach(
         &mut self,
         model: &ReadModelId,

@@ -1,5 +1,5 @@
-//! What a SQLite read model does when the disk is full, when a projection oversteps, when two processes run it, and
-//! when others have added to its tables.
+//! What a SQLite read model does when the disk is full, when a projection oversteps, when two processes run
+//! it, and when others have added to its tables.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

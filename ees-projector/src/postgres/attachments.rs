@@ -1,7 +1,7 @@
-//! What others attach to a read model's schema and tables, and how it gets to the tables that take their place:
-//! rights, comments, policies, statistics targets, storage parameters, replica identities and memberships in
-//! publications. And what they add to the tables, which is made again when the tables are: indexes, constraints,
-//! triggers, rules and statistics.
+//! What others attach to a read model's schema and tables, and how it gets to the tables that take their
+//! place: rights, comments, policies, statistics targets, storage parameters, replica identities and
+//! memberships in publications. And what they add to the tables, which is made again when the tables are:
+//! indexes, constraints, triggers, rules and statistics.
 
 use std::collections::HashSet;
 
@@ -182,8 +182,8 @@ const OBJECTS: &str = "
         AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
     ORDER BY 1";
 
-/// Selects the name, the statement and the needs of each constraint, index, statistics object, rule and trigger of
-/// the tables in the schema `$1`, in the order in which they can be made.
+/// Selects the name, the statement and the needs of each constraint, index, statistics object, rule and
+/// trigger of the tables in the schema `$1`, in the order in which they can be made.
 const ADDITIONS: &str = "
     WITH relation AS (
         SELECT c.oid, c.relname, format('%I.%I', $1::text, c.relname) AS target,
@@ -265,8 +265,8 @@ impl Tx {
         Ok(())
     }
 
-    /// What others attached to a schema's tables and added to them, before the tables are made again. `own` is what
-    /// the projection made.
+    /// What others attached to a schema's tables and added to them, before the tables are made again. `own`
+    /// is what the projection made.
     pub(super) async fn attachments_in(
         &mut self,
         schema: &str,
@@ -344,8 +344,8 @@ impl Tx {
         Ok(objects)
     }
 
-    /// The names of everything in the schema that the projection did not make, or of everything if that is not
-    /// known; sorted.
+    /// The names of everything in the schema that the projection did not make, or of everything if that is
+    /// not known; sorted.
     async fn objects_of_others_in(&mut self, schema: &str, own: &[String]) -> Result<Vec<String>, BoxError> {
         let mut objects = self.objects(schema).await?;
         if knows_parts(own) {
@@ -426,8 +426,8 @@ impl Tx {
     }
 }
 
-/// Whether it was recorded which columns and indexes the projection made. Earlier versions of ees recorded tables
-/// only.
+/// Whether it was recorded which columns and indexes the projection made. Earlier versions of ees recorded
+/// tables only.
 fn knows_parts(own: &[String]) -> bool {
     own.iter().any(|name| name.starts_with("column "))
 }
