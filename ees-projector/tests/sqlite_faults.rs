@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ees_projector::sqlite::{Database, Tx};
 use ees_projector::{
-    BoxError, Fold, InPlace, OnFailure, OperateError, Order, Parking, Projection, Projector, Recorded, Retry,
-    Running, Settings, State, Status,
+    BoxError, Drained, Fold, InPlace, OnDemand, OnFailure, OperateError, Order, Parking, Projection,
+    Projector, Recorded, Retry, Running, Settings, State, Status,
 };
 use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, memory};
 use serde_json::Value;
@@ -254,6 +254,11 @@ async fn a_second_process_on_a_projection_is_refused_until_the_first_is_gone() {
     }
     let operation = second.handle().rebuild("writer", "").await.unwrap_err().to_string();
     assert_eq!(operation, told);
+    let (log, database) = (Arc::new(memory::Store::new()), Database::open(&file).unwrap());
+    let on_demand = OnDemand::projection(Idle("writer"), database, log, Settings::default()).unwrap();
+    let drained = on_demand.drain_until(Instant::now() + Duration::from_secs(20)).await;
+    assert_eq!(drained, Drained::Elsewhere);
+    assert_eq!(on_demand.checkpoint().await.unwrap().get(), 0, "where the other process has brought it");
     // Killed.
     drop(owner);
     status_when(&second, |status| status.state == State::Following).await;
