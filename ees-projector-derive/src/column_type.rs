@@ -68,8 +68,8 @@ impl ColumnType {
     }
 }
 
-/// The type of the column of a field, by the field's type. Only serde knows whether a type of the user's is an
-/// enum without data.
+/// The type of the column of a field, by the field's type. Only serde knows whether a type of the user's is
+/// an enum without data.
 pub(crate) fn inferred(ty: &Type) -> TokenStream {
     match (ColumnType::of(ty), ty) {
         (Some(known), _) => known.tokens(),

@@ -31,9 +31,10 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// By default, the last part of the field's type decides: `String`, `StreamId` and the like become text,
 /// integers `bigint`, `f32` and `f64` `double`, `bool` `boolean`, `Timestamp` and `DateTime` `timestamp`,
-/// `Uuid` `uuid`. An enum whose variants have no data becomes text: the names of its variants, as serde writes
-/// them. Everything else becomes JSON. An `Option` makes the column nullable. A value that its column can't hold
-/// (a `u64` above `i64::MAX`, NaN) is refused when it is written, and a text that names no variant when it is read.
+/// `Uuid` `uuid`. An enum whose variants have no data becomes text: the names of its variants, as serde
+/// writes them. Everything else becomes JSON. An `Option` makes the column nullable. A value that its column
+/// can't hold (a `u64` above `i64::MAX`, NaN) is refused when it is written, and a text that names no variant
+/// when it is read.
 ///
 /// Derive `Serialize` and `Deserialize` too. `#[serde(rename)]` and `#[serde(skip)]` on a field are honoured.
 /// Whatever would not give one column for each field does not compile: `flatten`, `tag`, generics, an enum.

@@ -119,9 +119,24 @@ pub struct Attachments {
     pub statements: Vec<Attachment>,
     /// Indexes, triggers and the like. They are made again if the new tables allow it.
     pub additions: Vec<Addition>,
-    /// The names of the tables, columns, indexes, triggers and so on that the projection did not make; of all of
-    /// them if that is not known.
+    /// The names of the tables, columns, indexes, triggers and so on that the projection did not make; of all
+    /// of them if that is not known.
     pub objects: Vec<String>,
+}
+
+/// Whether a name in [`Attachments::objects`] is that of one of these tables, or of a part of one. If such a
+/// table goes in a rebuild, the projection itself has dropped it, and so it is the projection's after all: it
+/// makes tables when it applies events.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn is_part_of(object: &str, tables: &[String]) -> bool {
+    tables.iter().any(|table| {
+        object.strip_prefix("table ") == Some(table)
+            || object
+                .strip_prefix("column ")
+                .and_then(|rest| rest.strip_prefix(&**table))
+                .is_some_and(|rest| rest.starts_with('.'))
+            || object.strip_suffix(&**table).is_some_and(|rest| rest.ends_with(" of "))
+    })
 }
 
 /// Something that others added to a table: an index, a trigger.
@@ -131,8 +146,8 @@ pub struct Addition {
     pub name: String,
     /// The SQL statement that makes it.
     pub statement: String,
-    /// The names of what must exist, if the statement would not fail without it: for a trigger, the columns of its
-    /// table, because it shows only when it runs that one is missing.
+    /// The names of what must exist, if the statement would not fail without it: for a trigger, the columns
+    /// of its table, because it shows only when it runs that one is missing.
     pub needs: Vec<String>,
 }
 
@@ -294,8 +309,8 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
         async { Ok(Attachments::default()) }
     }
 
-    /// Attaches it again to tables that were created again, as far as they allow it. Returns the objects that no
-    /// longer exist. Default: does nothing.
+    /// Attaches it again to tables that were created again, as far as they allow it. Returns the objects that
+    /// no longer exist. Default: does nothing.
     fn attach(
         &mut self,
         model: &ReadModelId,

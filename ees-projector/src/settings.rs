@@ -37,8 +37,8 @@ pub struct Settings {
     /// What happens when the program has a newer version of the projection than the stored one. Default:
     /// rebuild in place.
     pub new_version: NewVersion,
-    /// Whether a new version leaves out again what operators skipped in the version before. Default: `false`. It
-    /// tries those changesets again, because it may be able to apply them.
+    /// Whether a new version leaves out again what operators skipped in the version before. Default: `false`.
+    /// It tries those changesets again, because it may be able to apply them.
     pub keep_skips: bool,
     /// How long the audit of operators' actions is kept ([`Handle::audit`](crate::Handle::audit)). Older
     /// entries are deleted within an hour, in small portions, while the projection is not paused. Default: 90

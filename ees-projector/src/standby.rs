@@ -39,8 +39,8 @@ pub enum StandbyRole {
 /// How a read model is rebuilt in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct InPlace {
-    /// Rebuilds even if columns, triggers or the like that others added to the tables can't be made again. Default:
-    /// `false`.
+    /// Rebuilds even if columns, triggers or the like that others added to the tables can't be made again.
+    /// Default: `false`.
     pub force: bool,
     /// Leaves out again what operators skipped. Default, with `None`: if the version is the same.
     pub keep_skips: Option<bool>,

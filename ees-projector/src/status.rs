@@ -28,8 +28,8 @@ pub enum State {
     Elsewhere,
     /// It is paused until an operator resumes it.
     Paused,
-    /// It can't go on: the log was replaced, its tables belong to a newer version, or another process runs it on
-    /// the same SQLite file. See `last_error`.
+    /// It can't go on: the log was replaced, its tables belong to a newer version, or another process runs it
+    /// on the same SQLite file. See `last_error`.
     Stopped,
 }
 

@@ -1,5 +1,5 @@
-//! What a SQLite read model does when the disk is full, when a projection oversteps, when two processes run it, and
-//! when others have added to its tables.
+//! What a SQLite read model does when the disk is full, when a projection oversteps, when two processes run
+//! it, and when others have added to its tables.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ees_projector::sqlite::{Database, Tx};
 use ees_projector::{
-    BoxError, Fold, InPlace, OnFailure, OperateError, Order, Parking, Projection, Projector, Recorded, Retry,
-    Running, Settings, State, Status,
+    BoxError, Drained, Fold, InPlace, OnDemand, OnFailure, OperateError, Order, Parking, Projection,
+    Projector, Recorded, Retry, Running, Settings, State, Status,
 };
 use ees_store::{ChangesetLog, Commit, Error, EventStore, Events, Expectation, memory, sqlite};
 use serde_json::Value;
@@ -280,6 +280,11 @@ async fn a_second_process_on_a_projection_is_refused_until_the_first_is_gone() {
     }
     let operation = second.handle().rebuild("writer", "").await.unwrap_err().to_string();
     assert_eq!(operation, told);
+    let (log, database) = (Arc::new(memory::Store::new()), Database::open(&file).unwrap());
+    let on_demand = OnDemand::projection(Idle("writer"), database, log, Settings::default()).unwrap();
+    let drained = on_demand.drain_until(Instant::now() + Duration::from_secs(20)).await;
+    assert_eq!(drained, Drained::Elsewhere);
+    assert_eq!(on_demand.checkpoint().await.unwrap().get(), 0, "where the other process has brought it");
     // Killed.
     drop(owner);
     status_when(&second, |status| status.state == State::Following).await;
@@ -394,6 +399,57 @@ async fn a_rebuild_makes_again_what_others_added_to_the_tables_or_names_it() {
     let audit = running.handle().audit("tally", 1).await.unwrap().remove(0);
     assert_eq!(audit.action, "new_version");
     assert!(audit.detail.ends_with("; dropped: column tally.hint, index by_hint"), "{}", audit.detail);
+    running.shut_down().await;
+}
+
+/// Makes a table for each stream when it sees the stream.
+struct Tables;
+
+impl Projection<Tx> for Tables {
+    type Event = Value;
+    fn name(&self) -> &str {
+        "tally"
+    }
+    async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        Ok(tx.connection().execute_batch("CREATE TABLE streams (name TEXT)")?)
+    }
+    async fn drop_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        let names: Vec<String> = tx
+            .connection()
+            .prepare("SELECT name FROM streams")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for name in names {
+            tx.connection().execute_batch(&format!("DROP TABLE {name}"))?;
+        }
+        Ok(tx.connection().execute_batch("DROP TABLE streams")?)
+    }
+    async fn apply(&self, event: Recorded<'_, Value>, tx: &mut Tx) -> Result<(), BoxError> {
+        let name = event.stream_id();
+        let table = "CREATE TABLE {} (text TEXT); CREATE INDEX by_text_{} ON {} (text); INSERT INTO streams VALUES ('{}')";
+        Ok(tx.connection().execute_batch(&table.replace("{}", name.as_str()))?)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_a_projection_makes_while_it_applies_do_not_prevent_its_rebuild() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, database) =
+        (Arc::new(memory::Store::new()), Database::open(folder.path().join("r.db")).unwrap());
+    for stream in ["a", "b"] {
+        commit(&store, stream).await;
+    }
+    let mut projector = Projector::new(store.clone());
+    projector.projection(Tables, database.clone(), Settings::default()).unwrap();
+    let running = projector.start();
+    caught_up(&running, &store).await;
+    running.handle().rebuild("tally", "").await.unwrap();
+    caught_up(&running, &store).await;
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('a', 'b', 'by_text_a', 'by_text_b')";
+    assert_eq!(
+        database.read(move |db| db.query_row(tables, [], |row| row.get::<_, i64>(0))).await.unwrap(),
+        4
+    );
     running.shut_down().await;
 }
 

@@ -12,12 +12,12 @@ use crate::{
 /// What stands for a number that JSON does not have. The longest first.
 const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// A store that gives bare `NaN`, `Infinity` and `-Infinity` as texts (`"NaN"`). Otherwise a changeset with one of
-/// them is [quarantined](crate::Quarantined), because it is not JSON.
+/// A store that gives bare `NaN`, `Infinity` and `-Infinity` as texts (`"NaN"`). Otherwise a changeset with
+/// one of them is [quarantined](crate::Quarantined), because it is not JSON.
 ///
-/// What is stored stays as it is. Only readers of this see the texts, and get another value than the one that was
-/// meant: choose it if all of them understand that. A changeset that has changed since it was stored stays
-/// quarantined.
+/// What is stored stays as it is. Only readers of this see the texts, and get another value than the one that
+/// was meant: choose it if all of them understand that. A changeset that has changed since it was stored
+/// stays quarantined.
 pub struct LenientNumbers {
     store: Arc<dyn EventStore>,
     log: Arc<dyn ChangesetLog>,

@@ -28,8 +28,8 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 /// cheap.
 ///
 /// Methods take the name of a projection. With `__standby` appended, a name stands for the standby of the
-/// projection: to look at it, wait for it, read its parked streams and its audit, and to pause, resume, retry,
-/// skip or set the checkpoint there.
+/// projection: to look at it, wait for it, read its parked streams and its audit, and to pause, resume,
+/// retry, skip or set the checkpoint there.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) projections: Arc<BTreeMap<String, RunningProjection>>,
@@ -56,8 +56,8 @@ impl Handle {
     /// Returns the status of one projection, or of its standby.
     ///
     /// # Errors
-    /// [`OperateError::Unknown`] if there is no projection of this name, [`OperateError::NoStandby`] if it has
-    /// no standby.
+    /// [`OperateError::Unknown`] if there is no projection of this name, [`OperateError::NoStandby`] if it
+    /// has no standby.
     pub async fn status(&self, name: &str) -> Result<Status, OperateError> {
         let named = self.named(name)?;
         self.refresh(named.status).await;
@@ -125,8 +125,8 @@ impl Handle {
     /// on: the wipe is one transaction, and the replay keeps its checkpoint. Resumes a paused projection.
     ///
     /// # Errors
-    /// [`OperateError::WouldDrop`] if others added to the tables what can't be made again. See [`OperateError`]:
-    /// each variant says what to do.
+    /// [`OperateError::WouldDrop`] if others added to the tables what can't be made again. See
+    /// [`OperateError`]: each variant says what to do.
     pub async fn rebuild(&self, name: &str, reason: &str) -> Result<(), OperateError> {
         self.rebuild_in_place(name, InPlace::default(), reason).await
     }

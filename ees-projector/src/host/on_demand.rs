@@ -26,7 +26,8 @@ use crate::worker::workers::workers;
 /// A projection or a reactor that works when it is called: for AWS Lambda functions and scheduled jobs.
 ///
 /// In a process that stays, choose a [`Projector`](crate::Projector). Both may run the same projection at the
-/// same time: one of the two loses each step and changes nothing.
+/// same time: one of the two loses each step and changes nothing. On a SQLite file, one process runs a
+/// projection, and a call in another one returns [`Drained::Elsewhere`].
 ///
 /// Create it once and keep it for all calls. Concurrent calls wait for one another.
 ///

@@ -35,8 +35,8 @@ pub(super) struct Anew {
     verify: bool,
     /// With `side_by_side`: builds only. Swap later by `POST .../swap`.
     no_swap: bool,
-    /// With `side_by_side`: swaps even when streams are parked. In place: rebuilds even when columns, triggers or
-    /// the like that others added to the tables can't be made again.
+    /// With `side_by_side`: swaps even when streams are parked. In place: rebuilds even when columns,
+    /// triggers or the like that others added to the tables can't be made again.
     force: bool,
     /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
     keep_skips: Option<bool>,

@@ -1,5 +1,5 @@
-//! What a reactor's ledger promises: an effect that is done is not repeated, a stream that fails waits without the
-//! others and in order, and operators see which.
+//! What a reactor's ledger promises: an effect that is done is not repeated, a stream that fails waits
+//! without the others and in order, and operators see which.
 
 use std::collections::{BTreeMap, HashSet};
 use std::future::pending;

@@ -107,7 +107,8 @@ pub async fn a_rebuild_leaves_out_again_what_was_skipped<S: Subject>() {
     assert_eq!(bench.handle().status("journal").await.unwrap().skipped, Vec::<u64>::new());
 }
 
-/// A new version tries again what was skipped, unless its settings say that it is left out again. The audit says so.
+/// A new version tries again what was skipped, unless its settings say that it is left out again. The audit
+/// says so.
 pub async fn a_new_version_keeps_earlier_skips_if_it_is_told_to<S: Subject>() {
     let beside = NewVersion::SideBySide { verify: false };
     let ways =

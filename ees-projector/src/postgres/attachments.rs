@@ -1,7 +1,7 @@
-//! What others attach to a read model's schema and tables, and how it gets to the tables that take their place:
-//! rights, comments, policies, statistics targets, storage parameters, replica identities and memberships in
-//! publications. And what they add to the tables, which is made again when the tables are: indexes, constraints,
-//! triggers, rules and statistics.
+//! What others attach to a read model's schema and tables, and how it gets to the tables that take their
+//! place: rights, comments, policies, statistics targets, storage parameters, replica identities and
+//! memberships in publications. And what they add to the tables, which is made again when the tables are:
+//! indexes, constraints, triggers, rules and statistics.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::Tx;
 use super::rows::FILL_FACTOR;
 use super::sql::quoted;
-use crate::database::{Addition, Attachment, Attachments};
+use crate::database::{Addition, Attachment, Attachments, is_part_of};
 use crate::error::{BoxError, chain};
 
 /// Selects the condition and the statement of each attachment of the schema `$1`, for the schema with the
@@ -182,8 +182,8 @@ const OBJECTS: &str = "
         AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
     ORDER BY 1";
 
-/// Selects the name, the statement and the needs of each constraint, index, statistics object, rule and trigger of
-/// the tables in the schema `$1`, in the order in which they can be made.
+/// Selects the name, the statement and the needs of each constraint, index, statistics object, rule and
+/// trigger of the tables in the schema `$1`, in the order in which they can be made.
 const ADDITIONS: &str = "
     WITH relation AS (
         SELECT c.oid, c.relname, format('%I.%I', $1::text, c.relname) AS target,
@@ -216,6 +216,16 @@ const ADDITIONS: &str = "
             WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, t.tgname) END, r.columns
     FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal
     ORDER BY 1, 2";
+
+/// Selects the names of the indexes and sequences that belong to the tables `$2` of the schema `$1`.
+const PARTS: &str = "
+    SELECT format('%s %I', CASE p.relkind WHEN 'S' THEN 'sequence' ELSE 'index' END, p.relname)
+    FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace, LATERAL (
+        SELECT x.indexrelid AS oid FROM pg_index x WHERE x.indrelid = t.oid
+        UNION SELECT d.objid FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+            AND d.refobjid = t.oid AND d.deptype IN ('a', 'i')
+    ) part JOIN pg_class p ON p.oid = part.oid AND p.relkind IN ('i', 'I', 'S')
+    WHERE n.nspname = $1 AND quote_ident(t.relname) = ANY ($2)";
 
 /// A table, the name of its policy, and the definition.
 type Policy = (String, Option<String>, String);
@@ -255,16 +265,25 @@ impl Tx {
         Ok(())
     }
 
-    /// What others attached to a schema's tables and added to them, before the tables are made again. `own` is what
-    /// the projection made.
+    /// What others attached to a schema's tables and added to them, before the tables are made again. `own`
+    /// is what the projection made.
     pub(super) async fn attachments_in(
         &mut self,
         schema: &str,
         own: &[String],
     ) -> Result<Attachments, BoxError> {
         let statements = self.attachments_of(schema, schema, false).await?;
-        let additions = if knows_parts(own) { self.additions(schema, own).await? } else { Vec::new() };
-        Ok(Attachments { statements, additions, objects: self.objects_of_others_in(schema, own).await? })
+        let mut objects = self.objects_of_others_in(schema, own).await?;
+        if !knows_parts(own) {
+            return Ok(Attachments { statements, objects, ..Attachments::default() });
+        }
+        let additions = self.additions(schema, own).await?;
+        let tables = objects.iter().filter_map(|object| object.strip_prefix("table ")).map(str::to_owned);
+        let tables: Vec<String> = tables.collect();
+        let parts: Vec<String> =
+            sqlx::query_scalar(PARTS).bind(schema).bind(&tables).fetch_all(self.inner()).await?;
+        objects.retain(|object| !is_part_of(object, &tables) && !parts.contains(object));
+        Ok(Attachments { statements, additions, objects })
     }
 
     async fn additions(&mut self, schema: &str, own: &[String]) -> Result<Vec<Addition>, BoxError> {
@@ -325,8 +344,8 @@ impl Tx {
         Ok(objects)
     }
 
-    /// The names of everything in the schema that the projection did not make, or of everything if that is not
-    /// known; sorted.
+    /// The names of everything in the schema that the projection did not make, or of everything if that is
+    /// not known; sorted.
     async fn objects_of_others_in(&mut self, schema: &str, own: &[String]) -> Result<Vec<String>, BoxError> {
         let mut objects = self.objects(schema).await?;
         if knows_parts(own) {
@@ -407,8 +426,8 @@ impl Tx {
     }
 }
 
-/// Whether it was recorded which columns and indexes the projection made. Earlier versions of ees recorded tables
-/// only.
+/// Whether it was recorded which columns and indexes the projection made. Earlier versions of ees recorded
+/// tables only.
 fn knows_parts(own: &[String]) -> bool {
     own.iter().any(|name| name.starts_with("column "))
 }

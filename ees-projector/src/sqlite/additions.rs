@@ -1,12 +1,12 @@
-//! What others add to the tables of a projection, and how it gets to the tables that take their place: indexes
-//! and triggers.
+//! What others add to the tables of a projection, and how it gets to the tables that take their place:
+//! indexes and triggers.
 
 use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::passes;
-use crate::database::{Addition, Attachments};
+use crate::database::{Addition, Attachments, is_part_of};
 use crate::error::BoxError;
 
 /// Selects the name of everything in the file.
@@ -18,9 +18,9 @@ const OBJECTS: &str = "
     WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'ees_*'
     ORDER BY 1";
 
-/// Selects the name, the table and the statement of each index and trigger, and what it needs as a JSON array: the
-/// columns of an index, which SQLite would take for texts if they were quoted and missing; all columns of the table
-/// of a trigger.
+/// Selects the name, the table and the statement of each index and trigger, and what it needs as a JSON
+/// array: the columns of an index, which SQLite would take for texts if they were quoted and missing; all
+/// columns of the table of a trigger.
 const ADDITIONS: &str = "
     SELECT format('index %s', i.name), i.tbl_name, i.sql,
         (SELECT json_group_array(format('column %s.%s', i.tbl_name, c.name))
@@ -31,8 +31,8 @@ const ADDITIONS: &str = "
         (SELECT json_group_array(format('column %s.%s', t.tbl_name, c.name)) FROM pragma_table_xinfo(t.tbl_name) c)
     FROM sqlite_schema t WHERE t.type = 'trigger'";
 
-/// The names of everything in the file but what the projection with this row made; of everything if that is not
-/// known.
+/// The names of everything in the file but what the projection with this row made; of everything if that is
+/// not known.
 pub(super) fn of_others(connection: &Connection, projection: &str) -> Result<Vec<String>, BoxError> {
     let own = own(connection, projection)?.unwrap_or_default();
     let mut objects = objects(connection)?;
@@ -51,25 +51,31 @@ pub(super) fn claim(connection: &Connection, projection: &str, others: &[String]
 
 /// What others added to the tables of a projection, before these are made again.
 pub(super) fn of_tables(connection: &Connection, projection: &str) -> Result<Attachments, BoxError> {
-    let objects = of_others(connection, projection)?;
+    let mut objects = of_others(connection, projection)?;
     let Some(own) = own(connection, projection)? else {
         return Ok(Attachments { objects, ..Attachments::default() });
     };
+    let tables = objects.iter().filter_map(|object| object.strip_prefix("table ")).map(str::to_owned);
+    let tables: Vec<String> = tables.collect();
+    let mut parts = HashSet::new();
     let mut additions = Vec::new();
     let mut statement = connection.prepare(ADDITIONS)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (name, table): (String, String) = (row.get(0)?, row.get(1)?);
-        if !own.contains(&name) && own.contains(&format!("table {table}")) {
+        if tables.contains(&table) {
+            parts.insert(name);
+        } else if !own.contains(&name) && own.contains(&format!("table {table}")) {
             let needs = serde_json::from_str(&row.get::<_, String>(3)?)?;
             additions.push(Addition { name, statement: row.get(2)?, needs });
         }
     }
+    objects.retain(|object| !is_part_of(object, &tables) && !parts.contains(object));
     Ok(Attachments { additions, objects, ..Attachments::default() })
 }
 
-/// Makes again what others added, as far as the new tables allow it. Returns which of their objects are no longer
-/// there.
+/// Makes again what others added, as far as the new tables allow it. Returns which of their objects are no
+/// longer there.
 pub(super) fn add(connection: &Connection, attachments: &Attachments) -> Result<Vec<String>, BoxError> {
     let there: HashSet<String> = objects(connection)?.into_iter().collect();
     for Addition { name, statement, needs } in &attachments.additions {

@@ -13,7 +13,8 @@ use crate::database::{Claim, ClaimedElsewhere};
 #[derive(Default)]
 pub(super) struct Claims(Mutex<HashMap<String, Weak<Lock>>>);
 
-/// Held while a projection runs. The operating system releases it when the process ends, however that happens.
+/// Held while a projection runs. The operating system releases it when the process ends, however that
+/// happens.
 struct Lock {
     _file: Option<File>,
 }

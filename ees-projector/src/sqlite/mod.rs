@@ -4,8 +4,8 @@
 //!   other.
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
-//!   `effects` the ledgers of reactors, `rows` the tables of folds, `additions` makes again what others added to
-//!   the tables, `claim` keeps a second process from a projection, `damage` sets a damaged file aside.
+//!   `effects` the ledgers of reactors, `rows` the tables of folds, `additions` makes again what others added
+//!   to the tables, `claim` keeps a second process from a projection, `damage` sets a damaged file aside.
 
 mod additions;
 mod audit;
@@ -39,8 +39,9 @@ pub use tx::Tx;
 /// A read-model database in one SQLite file. Clones share it. Choose it when one process runs the
 /// projections; for several processes, use PostgreSQL or DynamoDB.
 ///
-/// One transaction writes at a time, also across processes. Reads run at the same time as a write. One process
-/// runs a projection: in a second one, the projection waits 5 seconds for the first to end, and is then
+/// One transaction writes at a time, also across processes. Reads run at the same time as a write. One
+/// process runs a projection: in a second one, the projection waits 5 seconds for the first to end, and is
+/// then
 /// [stopped](crate::State::Stopped) until it ends. Other projections of the file may run in other processes.
 ///
 /// The file is in WAL mode. SQLite syncs it at its checkpoints, not at every commit. After a power loss the

@@ -71,7 +71,8 @@ const EFFECTS: &str = "CREATE TABLE ees_effects (
 /// The changesets that operators skipped, as JSON.
 const SKIPS: &str = "ALTER TABLE ees_projections ADD COLUMN skips TEXT;";
 
-/// What `create_tables` has made, as a JSON array of kinds and names. NULL: an earlier version of ees made the tables.
+/// What `create_tables` has made, as a JSON array of kinds and names. NULL: an earlier version of ees made
+/// the tables.
 const OBJECTS: &str = "ALTER TABLE ees_projections ADD COLUMN objects TEXT;";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {

@@ -1,4 +1,5 @@
-//! The claim: whether this process may run the projection, on a database that only one process may use for it.
+//! The claim: whether this process may run the projection, on a database that only one process may use for
+//! it.
 
 use std::time::{Duration, Instant};
 

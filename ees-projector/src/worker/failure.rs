@@ -43,10 +43,15 @@ impl<D: Database> Runner<D> {
                 (None, format!("the read-model database failed: {}", chain(&*error)))
             }
             StepError::Outside(error) => (None, chain(&*error)),
-            StepError::Replaced(error)
-            | StepError::ClaimedElsewhere(error)
-            | StepError::WouldDrop(error)
-            | StepError::Setup(error) => return self.stop_with(&error),
+            StepError::ClaimedElsewhere(error) => {
+                if let Ok(row) = self.stored().await {
+                    self.show(&row);
+                }
+                return self.stop_with(&error);
+            }
+            StepError::Replaced(error) | StepError::WouldDrop(error) | StepError::Setup(error) => {
+                return self.stop_with(&error);
+            }
         };
         let changeset = failed.as_ref().map(|(_, changeset)| changeset.clone());
         let attempts = self.note_failure(changeset.as_ref(), &message, State::Retrying);

@@ -188,8 +188,8 @@ impl<D: Database> Core<D> {
         format!("; dropped: {dropped}")
     }
 
-    /// Empties the tables and removes everything that is parked. Makes again what others added to the tables, and
-    /// returns what could not be made again.
+    /// Empties the tables and removes everything that is parked. Makes again what others added to the tables,
+    /// and returns what could not be made again.
     pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<Vec<String>, StepError> {
         // Before the tables: every step locks in this order.
         tx.partitions(self.id(), true).await?;

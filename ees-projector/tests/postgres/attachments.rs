@@ -1,9 +1,11 @@
 //! What others made of a read model, attached to it, or made to depend on it.
 
-use ees_projector::postgres::Database;
+use ees_projector::postgres::{Database, Tx};
 use ees_projector::{
-    InPlace, OnFailure, OperateError, Parking, Projector, Settings, SideBySide, StandbyRole, Status,
+    BoxError, InPlace, OnFailure, OperateError, Parking, Projection, Projector, Recorded, Settings,
+    SideBySide, StandbyRole, Status,
 };
+use serde::de::IgnoredAny;
 
 use sqlx::Connection;
 
@@ -466,6 +468,48 @@ async fn a_rebuild_in_place_that_would_drop_what_others_added_is_refused_unless_
     }
     let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
     assert!(audit.action == "new_version" && audit.detail.contains("dropped: column"), "{audit:?}");
+    running.shut_down().await;
+}
+
+/// Makes a partition for each account when it sees the account.
+struct Partitioned;
+
+impl Projection<Tx> for Partitioned {
+    type Event = IgnoredAny;
+    fn name(&self) -> &str {
+        "balances"
+    }
+    async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        let table = "CREATE TABLE events (account text NOT NULL, number serial) PARTITION BY LIST (account)";
+        sqlx::raw_sql(table).execute(tx.connection()).await?;
+        Ok(())
+    }
+    async fn drop_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
+        sqlx::raw_sql("DROP TABLE events").execute(tx.connection()).await?;
+        Ok(())
+    }
+    async fn apply(&self, event: Recorded<'_, IgnoredAny>, tx: &mut Tx) -> Result<(), BoxError> {
+        let account = event.stream_id().as_str();
+        let table = format!(
+            "CREATE TABLE \"{account}\" PARTITION OF events (CHECK (number > 0)) FOR VALUES IN ('{account}');
+             CREATE INDEX ON \"{account}\" (number); INSERT INTO events VALUES ('{account}')"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(table)).execute(tx.connection()).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_a_projection_makes_while_it_applies_do_not_prevent_its_rebuild() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let mut projector = Projector::new(bank.log.clone());
+    projector.projection(Partitioned, bank.connect().await, Settings::default()).unwrap();
+    let running = projector.start();
+    bank.caught_up(&running).await;
+    running.handle().rebuild("balances", "").await.unwrap();
+    bank.caught_up(&running).await;
+    assert_eq!(bank.number("SELECT count(*) FROM balances.events").await, 5);
     running.shut_down().await;
 }
 

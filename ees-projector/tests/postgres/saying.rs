@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ees_projector::{Running, Settings, SideBySide, StandbyRole, Status, http};
+use ees_projector::{Running, Settings, SideBySide, StandbyRole, State, Status, http};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
 use futures::StreamExt;
@@ -270,4 +270,19 @@ async fn a_rebuild_that_would_drop_what_others_added_is_a_conflict_until_it_is_f
     let refused = stage.says("rebuild", &json!({})).await;
     assert!(refused.starts_with("refused") && refused.contains("column balances.hint"), "{refused}");
     assert_eq!(stage.says("rebuild", &json!({"force": true})).await, "running -");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_answers_under_its_own_name() {
+    let stage = Stage::new(Built).await;
+    let shown: Status = stage.client.get_json("/projections/balances__standby").await.unwrap();
+    assert_eq!((&*shown.name, shown.checkpoint.get(), shown.standby), ("balances__standby", 5, None));
+    let paused: Status =
+        stage.client.post_json("/projections/balances__standby/pause", &json!({})).await.unwrap();
+    assert_eq!((&*paused.name, paused.state), ("balances__standby", State::Paused));
+    let swap = stage.client.post_json::<_, Status>("/projections/balances__standby/swap", &json!({})).await;
+    assert!(swap.unwrap_err().to_string().contains("no projection \"balances__standby\" here"));
+    assert_eq!(stage.says("discard", &json!({})).await, "running -");
+    let gone = stage.client.get_json::<Status>("/projections/balances__standby").await;
+    assert!(gone.unwrap_err().to_string().contains("has no standby"));
 }

@@ -27,8 +27,8 @@ pub(super) struct Arguments {
     /// Don't swap: leave that to `ees projections swap`
     #[arg(long, requires = "side_by_side")]
     no_swap: bool,
-    /// With --side-by-side: swap even if streams are parked. Without: rebuild even if columns, triggers or the
-    /// like that others added to the tables can't be made again
+    /// With --side-by-side: swap even if streams are parked. Without: rebuild even if columns, triggers or
+    /// the like that others added to the tables can't be made again
     #[arg(long)]
     force: bool,
     /// Leave out again what was skipped (true), or try it again (false). Default: true, if the version of the

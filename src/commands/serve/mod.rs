@@ -56,12 +56,12 @@ pub(crate) struct Arguments {
     /// How long to keep the audit log of operations on projections, such as 90d or 36h
     #[arg(long, env = "EES_KEEP_AUDIT", value_name = "TIME", value_parser = duration, default_value = "90d")]
     keep_audit: Duration,
-    /// When an update of ees brings a new version of a built-in projection, leave out again the changesets that
-    /// were skipped in the version before, instead of trying them again
+    /// When an update of ees brings a new version of a built-in projection, leave out again the changesets
+    /// that were skipped in the version before, instead of trying them again
     #[arg(long, env = "EES_KEEP_SKIPS", value_parser = BoolishValueParser::new())]
     keep_skips: bool,
-    /// Give bare NaN, Infinity and -Infinity, which another system has stored as numbers, to readers as texts. By
-    /// default, a changeset with one of them is quarantined
+    /// Give bare NaN, Infinity and -Infinity, which another system has stored as numbers, to readers as
+    /// texts. By default, a changeset with one of them is quarantined
     #[arg(long, env = "EES_LENIENT_NUMBERS", value_parser = BoolishValueParser::new())]
     lenient_numbers: bool,
     /// The API keys to accept, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)

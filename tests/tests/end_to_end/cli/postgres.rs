@@ -97,7 +97,9 @@ fn a_second_server_on_the_same_files_of_read_models_is_told_which_process_has_th
         let data = folder.path().join(name);
         Server::start_with(data, &["--store", database.url(), "--read-models", &files])
     };
-    let (one, other) = (serve("one"), serve("other"));
+    let one = serve("one");
+    run(&mut one.ees(&["commit", "a", "--event", "1", "--wait-for", "statistics"])).ok();
+    let other = serve("other");
     let owner = format!("process {} runs \"statistics\" on", one.process().0.id());
     let begun = Instant::now();
     let told = loop {
@@ -108,8 +110,8 @@ fn a_second_server_on_the_same_files_of_read_models_is_told_which_process_has_th
         assert!(begun.elapsed() < Duration::from_secs(20), "{status}");
         std::thread::sleep(Duration::from_millis(100));
     };
-    assert!(told.contains(&owner), "{told}");
-    let refused = ["commit", "a", "--event", "1", "--wait-for", "statistics"];
+    assert!(told.contains(&owner) && told.contains("1 is next"), "{told}");
+    let refused = ["commit", "b", "--event", "1", "--wait-for", "statistics"];
     assert!(run(&mut other.ees(&refused)).failed(4).contains(&owner));
     run(&mut one.ees(&refused)).ok();
 }

@@ -26,8 +26,8 @@ enum Scene {
 
 const SCENES: [Scene; 5] = [Scene::Following, Scene::Paused, Scene::Built, Scene::Differs, Scene::Swapped];
 
-/// An operation, and for each scene its exit code and parts of what it prints. A part that begins with `!` must not
-/// be there.
+/// An operation, and for each scene its exit code and parts of what it prints. A part that begins with `!`
+/// must not be there.
 type Said = (&'static [&'static str], [(i32, &'static [&'static str]); 5]);
 
 const RUNS: &str = "!paused";
