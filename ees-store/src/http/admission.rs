@@ -22,6 +22,9 @@ use super::{Limits, Problem};
 /// requests.
 const UNIT_BYTES: usize = 16 * 1024;
 
+/// Parts of event streams have one part in so many of the bytes that answers have, besides these.
+const PARTS_SHARE: usize = 4;
+
 /// Requests for metrics at a time.
 const RESERVE: usize = 8;
 
@@ -43,6 +46,8 @@ pub(super) struct Rooms {
     subscribers: Arc<Semaphore>,
     bodies: Budget,
     answers: Budget,
+    /// For the parts of event streams.
+    parts: Budget,
     limits: Limits,
 }
 
@@ -56,6 +61,7 @@ impl Rooms {
             subscribers: Arc::new(Semaphore::new(limits.subscribers)),
             bodies: Budget::of(limits.bodies_bytes),
             answers: Budget::of(limits.answers_bytes),
+            parts: Budget::of(limits.answers_bytes / PARTS_SHARE),
             limits: *limits,
         })
     }
@@ -156,10 +162,10 @@ impl Admission {
     /// A part of an event stream, once there is room for its bytes. They count as under way until they are sent.
     pub(super) async fn sending(&self, part: Bytes) -> Bytes {
         let Some(place) = &self.0 else { return part };
-        let answers = &place.rooms.answers;
-        match u32::try_from(units(part.len()).min(answers.units)) {
+        let parts = &place.rooms.parts;
+        match u32::try_from(units(part.len()).min(parts.units)) {
             Ok(0) | Err(_) => part,
-            Ok(units) => match answers.left.clone().acquire_many_owned(units).await {
+            Ok(units) => match parts.left.clone().acquire_many_owned(units).await {
                 Ok(share) => until_written(part, share),
                 // Never closed.
                 Err(_) => part,

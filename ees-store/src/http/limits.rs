@@ -35,7 +35,7 @@ pub struct Limits {
     /// body are refused with 503. Default: 256 MiB, and at least 8 bodies of the maximum size.
     pub bodies_bytes: usize,
     /// The maximum size of the answers that are being sent, in bytes; beyond it, larger answers are replaced by
-    /// 503. Default: 256 MiB.
+    /// 503. Event streams have a quarter of it besides; beyond it, their next parts wait. Default: 256 MiB.
     pub answers_bytes: usize,
 }
 

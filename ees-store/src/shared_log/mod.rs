@@ -27,8 +27,8 @@ const MEETING_TIME: Duration = Duration::from_secs(1);
 /// A log whose readers in one process read together.
 ///
 /// Each new part of the log is read once, however many readers wait for it, and kept for those who come a
-/// little later: up to 16 MiB. A reader that is farther behind reads the log itself. Nothing is read while
-/// nobody waits.
+/// little later: for 5 seconds, up to 16 MiB. A reader that is farther behind reads the log itself. Nothing is
+/// read while nobody waits.
 ///
 /// It keeps the promises of [`ChangesetLog`] to each reader. Cloning is cheap, and clones share everything.
 /// [`http::Api`](crate::http::Api) and projectors share a log among their own readers; give the same one to

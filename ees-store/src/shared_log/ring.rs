@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::{Checkpoint, LogEntry};
+
+/// How long a changeset is kept. Somebody may change it in the storage: then its readers see that a moment later.
+const AGE_MAX: Duration = Duration::from_secs(5);
 
 /// What a changeset costs in memory besides its texts, about.
 const OVERHEAD_BYTES: usize = 512;
@@ -15,6 +19,8 @@ pub(super) struct Ring {
     start: Checkpoint,
     end: Checkpoint,
     entries: VecDeque<Arc<LogEntry>>,
+    /// When each of them came.
+    arrivals: VecDeque<Instant>,
     bytes: usize,
     bytes_max: usize,
 }
@@ -22,7 +28,14 @@ pub(super) struct Ring {
 impl Ring {
     /// An empty one, which begins and ends at this place.
     pub(super) fn at(place: Checkpoint, bytes_max: usize) -> Self {
-        Self { start: place, end: place, entries: VecDeque::new(), bytes: 0, bytes_max }
+        Self {
+            start: place,
+            end: place,
+            entries: VecDeque::new(),
+            arrivals: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+        }
     }
 
     /// Forgets everything, and begins at this place.
@@ -45,23 +58,33 @@ impl Ring {
         self.start <= checkpoint && checkpoint < self.end
     }
 
-    /// Adds what is between the end and `next`.
-    pub(super) fn add(&mut self, entries: Vec<Arc<LogEntry>>, next: Checkpoint) {
+    /// Adds what is between the end and `next`, and came now.
+    pub(super) fn add(&mut self, entries: Vec<Arc<LogEntry>>, next: Checkpoint, now: Instant) {
         for entry in entries {
             if entry.events.quarantined().is_some() {
                 self.begin_at(entry.checkpoint.next());
             } else {
                 self.bytes += bytes_of(&entry);
                 self.entries.push_back(entry);
+                self.arrivals.push_back(now);
             }
         }
         self.end = next;
-        while self.bytes > self.bytes_max
-            && let Some(oldest) = self.entries.pop_front()
-        {
-            self.bytes -= bytes_of(&oldest);
-            self.start = oldest.checkpoint.next();
-        }
+        while self.bytes > self.bytes_max && self.forget_oldest() {}
+    }
+
+    /// Forgets what came long ago.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        let is_old = |arrival: &Instant| now.saturating_duration_since(*arrival) > AGE_MAX;
+        while self.arrivals.front().is_some_and(is_old) && self.forget_oldest() {}
+    }
+
+    fn forget_oldest(&mut self) -> bool {
+        self.arrivals.pop_front();
+        let Some(oldest) = self.entries.pop_front() else { return false };
+        self.bytes -= bytes_of(&oldest);
+        self.start = oldest.checkpoint.next();
+        true
     }
 
     /// The changesets from this checkpoint on.
@@ -102,7 +125,7 @@ mod tests {
         let mut ring = Ring::at(Checkpoint::new(5), 3 * (OVERHEAD_BYTES + 10));
         for checkpoint in [5, 6, 9, 10] {
             let read = vec![entry(checkpoint, Events::parse("[1]").unwrap())];
-            ring.add(read, Checkpoint::new(checkpoint + 1));
+            ring.add(read, Checkpoint::new(checkpoint + 1), Instant::now());
         }
         assert_eq!(places(&ring, 0), [6, 9, 10]);
         assert_eq!(places(&ring, 7), [9, 10]);
@@ -112,11 +135,32 @@ mod tests {
     }
 
     #[test]
+    fn what_it_has_is_never_old() {
+        let mut ring = Ring::at(Checkpoint::START, 1 << 20);
+        let began = Instant::now();
+        for checkpoint in 0..4 {
+            let came = began + Duration::from_secs(checkpoint * 2);
+            ring.add(
+                vec![entry(checkpoint, Events::parse("[1]").unwrap())],
+                Checkpoint::new(checkpoint + 1),
+                came,
+            );
+        }
+        ring.forget_old(began + AGE_MAX);
+        assert_eq!(places(&ring, 0), [0, 1, 2, 3]);
+        ring.forget_old(began + AGE_MAX + Duration::from_secs(3));
+        assert_eq!((places(&ring, 0), ring.start().get()), (vec![2, 3], 2));
+        ring.forget_old(began + Duration::from_secs(3_600));
+        assert_eq!((places(&ring, 0), ring.start().get(), ring.end().get(), ring.bytes), (vec![], 4, 4, 0));
+    }
+
+    #[test]
     fn it_keeps_nothing_that_somebody_may_repair() {
         let good = || Events::parse("[1]").unwrap();
         let bad = Events::quarantine(Quarantined::new("why", "[", "{}"), 1);
         let mut ring = Ring::at(Checkpoint::START, 1 << 20);
-        ring.add(vec![entry(0, good()), entry(1, bad), entry(2, good())], Checkpoint::new(3));
+        let read = vec![entry(0, good()), entry(1, bad), entry(2, good())];
+        ring.add(read, Checkpoint::new(3), Instant::now());
         assert_eq!(places(&ring, 0), [2]);
         assert!(!ring.has(Checkpoint::new(1)) && ring.has(Checkpoint::new(2)));
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -118,7 +118,9 @@ impl TailReader {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        locked(&self.state)
+        let mut state = locked(&self.state);
+        state.ring.forget_old(Instant::now());
+        state
     }
 
     /// Reads once more, without waiting for what the log may not notice.
@@ -199,7 +201,7 @@ impl TailReader {
                 } else if page.next > end {
                     let arrived: Vec<_> = page.changesets.into_iter().map(Arc::new).collect();
                     state.watches.wake(end, &arrived);
-                    state.ring.add(arrived, page.next);
+                    state.ring.add(arrived, page.next, Instant::now());
                 }
             }
             Err(error) => {

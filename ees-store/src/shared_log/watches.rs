@@ -8,6 +8,9 @@ use tokio::sync::Notify;
 
 use crate::{Checkpoint, Filter, LogEntry, StreamId, StreamType, json};
 
+/// The names of a filter by which those who wait are found.
+const NAMES_MAX: usize = 100;
+
 /// What somebody waits for.
 #[derive(Clone, Debug)]
 pub(crate) enum Interest {
@@ -20,8 +23,10 @@ pub(crate) enum Interest {
 }
 
 impl Interest {
+    /// What a filter accepts; with many names everything, so that what is kept for one who waits is bounded.
     pub(crate) fn of_filter(filter: &Filter) -> Self {
-        if filter.is_all() { Self::Everything } else { Self::Filtered(filter.clone()) }
+        let names = filter.stream_types.len() + filter.event_types.len();
+        if (1..=NAMES_MAX).contains(&names) { Self::Filtered(filter.clone()) } else { Self::Everything }
     }
 }
 

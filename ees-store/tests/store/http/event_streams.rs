@@ -254,6 +254,39 @@ async fn a_stream_is_followed_by_changesets_and_by_events_as_it_is_read() {
 }
 
 #[tokio::test]
+async fn what_another_server_commits_is_followed_too() {
+    let database = TestDatabase::new().await;
+    let postgres = async || TestServer::over(postgres::Store::connect(database.url()).await.unwrap()).await;
+    let account = LocalAws::account().await;
+    let config = account.sdk_config();
+    dynamodb::create_table(&config, "log", false).await.unwrap();
+    let dynamodb = async || TestServer::over(dynamodb::Store::open(&config, "log").await.unwrap()).await;
+    for [one, other] in [[postgres().await, postgres().await], [dynamodb().await, dynamodb().await]] {
+        let mut log = follow(&one, "/changesets?event_type=t").await;
+        let mut stream = follow(&one, "/streams/s/events").await;
+        log.until("following").await;
+        stream.until("following").await;
+        for last in 0..5 {
+            other.commit(&format!("/streams/s?expected_last_changeset={last}"), r#"[{"type":"t"}]"#).await;
+            assert_eq!(log.event().await.unwrap().id, Some(last + 1));
+            assert_eq!(stream.event().await.unwrap().id, Some(last + 2));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_filter_with_very_many_names_is_one_like_any_other() {
+    let server = TestServer::over(memory::Store::new()).await;
+    let names: Vec<_> = (0..1_000).map(|at| format!("event_type=t{at}")).collect();
+    let mut log = follow(&server, &format!("/changesets?{}", names.join("&"))).await;
+    log.until("following").await;
+    for (at, name) in ["t0", "other", "t999"].into_iter().enumerate() {
+        server.commit(&format!("/streams/s{at}"), &format!("[{{\"type\":\"{name}\"}}]")).await;
+    }
+    assert_eq!((log.event().await.unwrap().id, log.event().await.unwrap().id), (Some(1), Some(3)));
+}
+
+#[tokio::test]
 async fn a_range_with_an_end_ends_and_stays_ended() {
     on_every_store(async |server| {
         for (stream, part, first, second) in

@@ -31,8 +31,9 @@ fn a_commit_waits_in_one_call_until_it_is_visible() {
     assert!(unknown.contains("nothing was committed") && unknown.contains("statistics"), "{unknown}");
     world.run(&["projections", "pause", "statistics", "--reason", "lunch"]).ok();
     let visible_in = ["commit", "a", "--event", "1", "--visible-in", "statistics", "--timeout", "0.1"];
-    let late = world.run(&visible_in).failed(10);
-    assert!(late.contains("committed as changeset 1 of \"a\", but"), "{late}");
+    let late = world.run(&visible_in);
+    assert_eq!((late.code, late.out.as_str()), (Some(10), "a: changeset 1, checkpoint 5\n"));
+    assert!(late.err.contains("committed as changeset 1 of \"a\", but"), "{late:?}");
     world.run(&visible_in).failed(4);
 }
 

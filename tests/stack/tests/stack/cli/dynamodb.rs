@@ -39,7 +39,8 @@ async fn a_store_in_dynamodb_is_served_and_kept() {
         run(&mut server.ees(&["commit", "a", "--event", r#"{"type":"opened"}"#, "--json"])).json();
     assert_eq!((&committed[0]["stream_id"], &committed[0]["changeset_id"]), (&json!("a"), &json!(1)));
     run(&mut server.ees(&["commit", "a", "--event", "1"])).failed(4);
-    let next = ["commit", "a", "--event", "2", "--expected-last-changeset", "1", "--wait-for", "statistics"];
+    let next =
+        ["commit", "a", "--event", "2", "--expected-last-changeset", "1", "--visible-in", "statistics"];
     run(&mut server.ees(&next)).ok();
     assert_eq!(server.get_json("/streams")["total_changesets"], 2);
     server.kill_and_restart();
