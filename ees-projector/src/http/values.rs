@@ -1,5 +1,6 @@
 //! Values in requests that check themselves, so that what is described is what is accepted.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ees_store::Checkpoint;
@@ -96,7 +97,7 @@ impl PartialSchema for GivenReason {
 
 impl ToSchema for GivenReason {}
 
-/// A whole number within bounds. Without any: as large as numbers of changesets and places in the order can be.
+/// A whole number within bounds. By default: as large as numbers of changesets and places in the order can be.
 #[derive(Clone, Copy)]
 pub(super) struct Number<const MIN: u64 = 0, const MAX: u64 = { Checkpoint::MAX.get() }>(u64);
 
@@ -149,7 +150,11 @@ impl<const MIN: u64, const MAX: u64> PartialSchema for Number<MIN, MAX> {
     }
 }
 
-impl ToSchema for Number {}
+impl ToSchema for Number {
+    fn name() -> Cow<'static, str> {
+        "WholeNumber".into()
+    }
+}
 
 #[cfg(test)]
 mod tests {

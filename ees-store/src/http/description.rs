@@ -33,7 +33,6 @@ const API_KEY: &str = "api_key";
         (name = "read", description = "Reading streams, and everything in order."),
         (name = "typed", description = "A second, smaller contract over the same store: a stream has a type and a UUID, an \
             append is one event at a revision. Errors are `{\"message\", \"requestId\", \"details\"}` here."),
-        (name = "projections", description = "Watching projections, and operating them."),
         (name = "operation", description = "Running it."),
     ),
     components(schemas(
@@ -57,8 +56,9 @@ pub(super) fn description() -> Document {
     document
 }
 
-/// Adds to each operation the scope that it needs, and the failures that any call may meet. A server without keys
-/// takes calls with a key too, so that clients made from its description can give one.
+/// Adds to each operation the scope that it needs, and the failures that any call may meet.
+///
+/// A server without keys takes calls with a key too, so that clients made from its description can give one.
 pub(super) fn demand(document: &mut Document, scope: Scope, has_keys: bool) {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         let mut security = vec![SecurityRequirement::new(API_KEY, [scope.name()])];
@@ -88,8 +88,8 @@ pub(super) fn demand(document: &mut Document, scope: Scope, has_keys: bool) {
     }
 }
 
-/// Says of the store's parameters what their types don't: whole numbers may have any length, and the value of a query
-/// parameter may be empty, which counts as absent.
+/// Says of the store's parameters what their types don't: whole numbers may have any length, and the value of a
+/// query parameter may be empty, which counts as absent.
 pub(super) fn describe_parameters(document: &mut Document) {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         for parameter in operation.parameters.iter_mut().flatten() {

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use crate::target;
 
-/// The folder `target/NAME`, which `install` makes unless it has `what` already. One process at a time makes it.
+/// The folder `target/NAME`, which `install` makes unless it has `what` already. One process at a time makes
+/// it.
 pub(crate) fn folder(
     name: &str,
     what: &str,

@@ -16,8 +16,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Installs the packages that `package.json` and `package-lock.json` in this folder name into `target/NAME`, once.
-    /// `None` where PyPI or npm's registry can't be reached: then this says so.
+    /// Installs the packages that `package.json` and `package-lock.json` in this folder name into `target/NAME`,
+    /// once. `None` where PyPI or npm's registry can't be reached: then this says so.
     ///
     /// # Panics
     /// When they can't be installed for another reason.

@@ -1,5 +1,5 @@
-//! Requests that schemathesis makes up from the description of the API, valid and invalid ones: the server accepts
-//! what the description allows, refuses what it forbids, and answers as it says.
+//! Requests that schemathesis makes up from the description of the API, valid and invalid ones: the server
+//! accepts what the description allows, refuses what it forbids, and answers as it says.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! The HTTP API as other programs see it: its description, clients that are generated from it, and requests made
-//! up from it.
+//! The HTTP API as other programs see it: its description, clients that are generated from it, and requests
+//! made up from it.
 
 mod clients;
 mod conformance;
