@@ -39,6 +39,9 @@ impl EventStore for Client {
     }
 }
 
+/// The longest wait that a server takes.
+const VISIBLE_WITHIN_MAX: Duration = Duration::from_secs(60);
+
 pub(super) async fn commit(transport: &Transport, commit: &Commit) -> CallResult<Committed> {
     Ok(send(transport, commit, call_of(commit)?).await?.0)
 }
@@ -50,6 +53,7 @@ pub(super) async fn commit_visible_in(
     projection: &str,
     timeout: Duration,
 ) -> CallResult<(Committed, bool)> {
+    let timeout = timeout.min(VISIBLE_WITHIN_MAX);
     let query = format!("&visible_in={}&timeout={:.3}", encoded(projection), timeout.as_secs_f64());
     let call = call_of(commit)?.with_query(&query).waiting(timeout);
     let (committed, headers) = send(transport, commit, call).await?;

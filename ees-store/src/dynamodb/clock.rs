@@ -3,15 +3,29 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
 use crate::Timestamp;
 
 /// A clock that is further from DynamoDB's is worth a warning: AWS soon refuses the signatures too.
 const OFF_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
+
+/// An answer that took longer does not tell what the time is now.
+const ANSWERED_WITHIN_MICROS: i64 = 2_000_000;
+
+/// When a request was sent, by this machine's clock.
+#[derive(Debug)]
+struct SentAt(Timestamp);
+
+impl Storable for SentAt {
+    type Storer = StoreReplace<Self>;
+}
 
 /// DynamoDB's clock, which also decides when an idempotency key is removed. This machine's own, until DynamoDB
 /// has answered. Clones are one clock.
@@ -50,12 +64,27 @@ impl Intercept for ServiceClock {
         "ServiceClock"
     }
 
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        bag.interceptor_state().store_put(SentAt(Timestamp::now()));
+        Ok(())
+    }
+
     fn read_before_deserialization(
         &self,
         context: &BeforeDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        // A process that was frozen meanwhile reads an old time.
+        let waited = bag.load::<SentAt>().map(|SentAt(sent)| Timestamp::now().as_micros() - sent.as_micros());
+        if waited.is_none_or(|waited| waited.abs() > ANSWERED_WITHIN_MICROS) {
+            return Ok(());
+        }
         let date = context.response().headers().get("date");
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
         if let Some(date) = date {

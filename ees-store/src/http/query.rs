@@ -77,9 +77,11 @@ impl Params {
     }
 }
 
-/// Seconds, as a number in JSON.
+/// Seconds: a number as in JSON, or in the looser form of a person, such as `.5`.
 pub(super) fn seconds(text: &str) -> Option<Duration> {
-    serde_json::from_str(text).ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    let is_number = !text.starts_with('+')
+        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'));
+    text.parse().ok().filter(|_| is_number).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
 }
 
 fn owned((name, value): (Cow<'_, str>, Cow<'_, str>)) -> (String, String) {

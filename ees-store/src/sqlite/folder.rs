@@ -7,13 +7,15 @@ use std::time::{Duration, SystemTime};
 use super::file::FileId;
 use crate::Result;
 
-/// A change within this time of an earlier one may leave the same time of change behind.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
+/// A change within this time of an earlier one may leave the same time of change behind: no file system notes it
+/// more roughly.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// Spares checks of each file by its name: a file system that creates, removes or renames one notes the time in
 /// the folder.
 pub(super) struct Folder {
     path: PathBuf,
+    settled_after: Duration,
     /// What the folder was like when all that it holds was last found in order.
     checked: Option<Stamp>,
 }
@@ -21,13 +23,15 @@ pub(super) struct Folder {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     id: FileId,
+    /// Not the time of modification, which a program that restores a backup sets.
     changed: SystemTime,
 }
 
 impl Folder {
     /// The folder that a file is in.
     pub(super) fn of(file: &Path) -> Self {
-        Self { path: file.parent().unwrap_or(Path::new("/")).to_owned(), checked: None }
+        let path = file.parent().unwrap_or(Path::new("/")).to_owned();
+        Self { path, settled_after: SETTLED_AFTER, checked: None }
     }
 
     /// Checks what is in the folder, unless no name has changed since that last succeeded.
@@ -39,16 +43,22 @@ impl Folder {
         }
         self.checked = None;
         check()?;
-        self.checked = stamp.filter(|stamp| stamp.changed + SETTLED_AFTER < now);
+        self.checked = stamp.filter(|stamp| stamp.changed + self.settled_after < now);
         Ok(())
     }
 
+    #[cfg(not(unix))]
     fn stamp(&self) -> Option<Stamp> {
-        if cfg!(not(unix)) {
-            return None;
-        }
+        None
+    }
+
+    #[cfg(unix)]
+    fn stamp(&self) -> Option<Stamp> {
+        use std::os::unix::fs::MetadataExt as _;
         let found = fs::metadata(&self.path).ok()?;
-        Some(Stamp { id: FileId::of(&found), changed: found.modified().ok()? })
+        let (seconds, nanos) = (u64::try_from(found.ctime()).ok()?, u64::try_from(found.ctime_nsec()).ok()?);
+        let since = Duration::from_secs(seconds) + Duration::from_nanos(nanos);
+        Some(Stamp { id: FileId::of(&found), changed: SystemTime::UNIX_EPOCH + since })
     }
 }
 
@@ -63,9 +73,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("log.db");
         fs::write(&file, "").unwrap();
-        let settled = SystemTime::now() - 2 * SETTLED_AFTER;
-        let settle = || fs::File::open(folder.path()).unwrap().set_modified(settled).unwrap();
-        let mut watched = Folder::of(&file);
+        let settled_after = Duration::from_millis(100);
+        let settle = || std::thread::sleep(2 * settled_after);
+        let mut watched = Folder { settled_after, ..Folder::of(&file) };
         let mut checked = || {
             let ran = Cell::new(false);
             let check = || {
@@ -78,16 +88,26 @@ mod tests {
         assert!(checked());
         settle();
         assert!(checked() && !checked() && !checked());
-        let changes: [fn(&Path); 3] = [
-            |folder| fs::write(folder.join("other"), "").unwrap(),
-            |folder| fs::rename(folder.join("other"), folder.join("log.db")).unwrap(),
-            |folder| fs::remove_file(folder.join("log.db")).unwrap(),
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let put_back = move |folder: &Path| fs::File::open(folder).unwrap().set_modified(long_ago).unwrap();
+        put_back(folder.path());
+        settle();
+        assert!(checked() && !checked());
+        let changes: [&dyn Fn(&Path); 4] = [
+            &|folder| fs::write(folder.join("other"), "").unwrap(),
+            // As a program does that restores a backup.
+            &|folder| {
+                fs::write(folder.join("log.db-wal"), "").unwrap();
+                put_back(folder);
+            },
+            &|folder| fs::rename(folder.join("other"), folder.join("log.db")).unwrap(),
+            &|folder| fs::remove_file(folder.join("log.db")).unwrap(),
         ];
         for change in changes {
             change(folder.path());
             assert!(checked() && checked(), "as long as another change could go unnoticed");
             settle();
-            assert!(checked());
+            assert!(checked() && !checked());
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
 
 use super::super::Problem;
+use crate::StreamId;
 
 /// 404. The contract fixes its body. So a header says what was probably meant by `/streams/a/1`.
 pub(in super::super) async fn nowhere(uri: Uri) -> Response {
@@ -20,7 +21,8 @@ fn meant(path: &str) -> Option<HeaderValue> {
     let rest = path.strip_prefix("/streams/")?;
     let read = ["/changesets", "/events"].into_iter().find(|read| rest.ends_with(read)).unwrap_or_default();
     let id = rest.strip_suffix(read).unwrap_or(rest);
-    if !id.trim_matches('/').contains('/') {
+    // Escaped, a byte has three. No longer id can be meant, and a longer header would stop at proxies.
+    if !id.trim_matches('/').contains('/') || id.len() > 3 * StreamId::BYTES_MAX {
         return None;
     }
     let up = "../".repeat(rest.matches('/').count());
@@ -44,6 +46,7 @@ mod tests {
             let link = meant(path).unwrap();
             assert!(link.to_str().unwrap().starts_with(target), "{path}: {link:?}");
         }
+        assert_eq!(meant(&format!("/streams/{}", "a/".repeat(2_000))), None);
         for path in ["/", "/streams/a/", "/streams//", "/changesets/a/b", "/typed/streams/a/b"] {
             assert_eq!(meant(path), None, "{path}");
         }
