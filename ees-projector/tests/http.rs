@@ -198,6 +198,36 @@ async fn a_commit_is_answered_once_a_projection_shows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_a_projection_parks_or_skips_is_not_visible_in_it() {
+    let world = World::new(None).await;
+    let client = world.client("none");
+    let long = Duration::from_secs(20);
+    for stream in ["a", "bad", "b"] {
+        let (_, is_visible) = client.commit_visible_in(&beginning(stream), "parking", long).await.unwrap();
+        assert_eq!(is_visible, stream != "bad", "{stream}");
+    }
+    // Later changesets of a parked stream are parked too.
+    let later = Commit::new(
+        "bad".parse().unwrap(),
+        Expectation::LastChangeset(1.into()),
+        Events::parse("[{}]").unwrap(),
+    );
+    let (committed, is_visible) = client.commit_visible_in(&later, "parking", long).await.unwrap();
+    assert_eq!((committed.changeset_id.get(), is_visible), (2, false));
+
+    let world = World::new(None).await;
+    let client = world.client("none");
+    let waiting = world.client("none");
+    let waiting =
+        tokio::spawn(async move { waiting.commit_visible_in(&beginning("bad"), "pausing", long).await });
+    let skip = json!({"checkpoint": 0, "reason": "lost cause"});
+    let skipped =
+        async { while client.post_json::<_, Value>("/projections/pausing/skip", &skip).await.is_err() {} };
+    tokio::time::timeout(long, skipped).await.expect("it pauses before the changeset");
+    assert!(!waiting.await.unwrap().unwrap().1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_can_not_become_visible_is_refused_before_it_is_one() {
     let world = World::new(None).await;
     let client = world.client("none");

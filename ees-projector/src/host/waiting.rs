@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "http")]
+use ees_store::Committed;
 use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, StreamId};
 use tokio::time::Instant;
 
@@ -61,25 +63,56 @@ impl Handle {
     ) -> Result<(), OperateError> {
         self.named(name)?;
         let deadline = Instant::now() + timeout;
-        let in_log = self.when_in_log(stream_id, changeset_id);
-        let checkpoint = tokio::time::timeout_at(deadline, in_log)
-            .await
-            .map_err(|_| OperateError::NotInLog { stream_id: stream_id.clone(), changeset_id })??;
+        let checkpoint = self.when_in_log(stream_id, changeset_id, deadline).await?;
         self.when_reached(name, checkpoint, deadline - Instant::now()).await
+    }
+
+    /// Waits until the projection has reached a commit. Returns `false` if it has parked or skipped it, so that
+    /// the read model does not show it.
+    #[cfg(feature = "http")]
+    pub(crate) async fn when_shown(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+        committed: &Committed,
+        timeout: Duration,
+    ) -> Result<bool, OperateError> {
+        let status = self.named(name)?.status;
+        let (deadline, changeset_id) = (Instant::now() + timeout, committed.changeset_id);
+        let checkpoint = match committed.checkpoint {
+            Some(checkpoint) => checkpoint,
+            None => self.when_in_log(stream_id, changeset_id, deadline).await?,
+        };
+        self.when_reached(name, checkpoint, deadline - Instant::now()).await?;
+        // The read model's database records what is parked together with the checkpoint.
+        let parked = tokio::time::timeout_at(deadline, self.parked(name)).await;
+        let parked = parked.map_err(|_| {
+            OperateError::Unavailable("the read model did not say in time what is parked".to_owned())
+        })??;
+        let is_parked =
+            parked.iter().any(|parked| parked.stream_id == *stream_id && parked.first <= changeset_id);
+        // Afterwards: a parked changeset may be skipped meanwhile.
+        Ok(!is_parked && !status.snapshot().skipped().contains(&checkpoint.get()))
     }
 
     async fn when_in_log(
         &self,
         stream_id: &StreamId,
         changeset_id: ChangesetId,
+        deadline: Instant,
     ) -> Result<Checkpoint, OperateError> {
-        let mut pauses = poll_backoff::pauses(DELAY_MIN);
-        loop {
-            if let Some(checkpoint) = self.checkpoint_of(stream_id, changeset_id).await? {
-                return Ok(checkpoint);
+        let in_log = async {
+            let mut pauses = poll_backoff::pauses(DELAY_MIN);
+            loop {
+                if let Some(checkpoint) = self.checkpoint_of(stream_id, changeset_id).await? {
+                    return Ok(checkpoint);
+                }
+                tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
             }
-            tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
-        }
+        };
+        tokio::time::timeout_at(deadline, in_log)
+            .await
+            .map_err(|_| OperateError::NotInLog { stream_id: stream_id.clone(), changeset_id })?
     }
 
     pub(crate) async fn checkpoint_of(

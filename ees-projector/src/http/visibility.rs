@@ -25,10 +25,10 @@ impl Visibility for Projections {
         committed: &Committed,
         timeout: Duration,
     ) -> bool {
-        let waited = match committed.checkpoint {
-            Some(checkpoint) => self.0.when_reached(name, checkpoint, timeout).await,
-            None => self.0.when_applied(name, stream_id, committed.changeset_id, timeout).await,
-        };
-        waited.inspect_err(|error| tracing::debug!(name, %error, "a commit is not visible so far")).is_ok()
+        let shown = self.0.when_shown(name, stream_id, committed, timeout).await;
+        shown.unwrap_or_else(|error| {
+            tracing::debug!(name, %error, "a commit is not visible so far");
+            false
+        })
     }
 }
