@@ -1,17 +1,17 @@
 //! One process for each projection of a file.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::beside;
 use crate::database::{Claim, ClaimedElsewhere};
 
-/// The locks that the clones of a database share.
-#[derive(Default)]
-pub(super) struct Claims(Mutex<HashMap<String, Weak<Lock>>>);
+/// The locks of this process, by the lock file. However often the process opens a file of read models, it has
+/// one claim on a projection there: the operating system would refuse it a second lock.
+static CLAIMS: Mutex<BTreeMap<PathBuf, Weak<Lock>>> = Mutex::new(BTreeMap::new());
 
 /// Held while a projection runs. The operating system releases it when the process ends, however that
 /// happens.
@@ -19,28 +19,27 @@ struct Lock {
     _file: Option<File>,
 }
 
-impl Claims {
-    /// Claims a projection in the file. The workers of one process share the claim.
-    pub(super) fn claim(&self, path: &Path, projection: &str) -> Result<Claim, ClaimedElsewhere> {
-        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = claims.get(projection).and_then(Weak::upgrade) {
-            return Ok(Claim::holding(lock));
-        }
-        let lock = Arc::new(lock(path, projection)?);
-        claims.insert(projection.to_owned(), Arc::downgrade(&lock));
-        Ok(Claim::holding(lock))
-    }
-}
-
-fn lock(path: &Path, projection: &str) -> Result<Lock, ClaimedElsewhere> {
+/// Claims a projection in the file. The workers of one process share the claim.
+pub(super) fn claim(path: &Path, projection: &str) -> Result<Claim, ClaimedElsewhere> {
     // All links to a file lead to one lock.
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     // Never deleted: a process that waits for a deleted lock would not exclude the next one.
-    let lock = beside(&path, &format!(".{projection}.lock"));
+    let file = beside(&path, &format!(".{projection}.lock"));
+    let mut claims = CLAIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(lock) = claims.get(&file).and_then(Weak::upgrade) {
+        return Ok(Claim::holding(lock));
+    }
+    let lock = Arc::new(lock(&path, &file, projection)?);
+    claims.retain(|_, lock| lock.strong_count() > 0);
+    claims.insert(file, Arc::downgrade(&lock));
+    Ok(Claim::holding(lock))
+}
+
+fn lock(path: &Path, lock: &Path, projection: &str) -> Result<Lock, ClaimedElsewhere> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let opened = options.read(true).write(true).create(true).truncate(false).open(&lock);
+    let opened = options.read(true).write(true).create(true).truncate(false).open(lock);
     let locked = opened.map_err(TryLockError::Error).and_then(|mut file| match file.try_lock() {
         Ok(()) => Ok(Ok(file)),
         Err(TryLockError::WouldBlock) => Ok(Err(owner(&mut file))),

@@ -26,7 +26,6 @@ use std::sync::{Arc, Mutex as BlockingMutex, PoisonError};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Mutex, Semaphore};
 
-use self::claim::Claims;
 use crate::database::{self, Claim, ClaimedElsewhere};
 use crate::error::BoxError;
 
@@ -41,8 +40,8 @@ pub use tx::Tx;
 ///
 /// One transaction writes at a time, also across processes. Reads run at the same time as a write. One
 /// process runs a projection: in a second one, the projection waits 5 seconds for the first to end, and is
-/// then
-/// [stopped](crate::State::Stopped) until it ends. Other projections of the file may run in other processes.
+/// then [stopped](crate::State::Stopped) until it ends. Other projections of the file may run in other
+/// processes.
 ///
 /// The file is in WAL mode. SQLite syncs it at its checkpoints, not at every commit. After a power loss the
 /// last batches may be missing: their rows and the projection's position together, so the worker applies them
@@ -55,7 +54,6 @@ pub struct Database {
     readers: Arc<BlockingMutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
     writer: Arc<Mutex<Connection>>,
-    claims: Arc<Claims>,
 }
 
 /// The most queries that run at the same time.
@@ -136,7 +134,6 @@ impl Database {
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::default(),
             permits: Arc::new(Semaphore::new(READERS_MAX)),
-            claims: Arc::default(),
         }
     }
 
@@ -190,7 +187,7 @@ impl database::Database for Database {
     }
 
     fn claim(&self, projection: &str) -> Result<Claim, ClaimedElsewhere> {
-        self.claims.claim(&self.path, projection)
+        claim::claim(&self.path, projection)
     }
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {
