@@ -307,17 +307,22 @@ async fn a_process_waits_for_the_one_that_it_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn projectors_of_one_process_share_a_file_by_clones_of_the_database() {
+async fn projectors_of_one_process_share_a_file_however_they_open_it() {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(folder.path().join("read-model.db")).unwrap();
+    let file = folder.path().join("read-model.db");
+    let database = Database::open(&file).unwrap();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
     let store = Arc::new(memory::Store::new());
-    let start = || {
+    let start = |database| {
         let mut projector = Projector::new(store.clone());
-        projector.projection(Idle("writer"), database.clone(), Settings::default()).unwrap();
+        projector.projection(Idle("writer"), database, Settings::default()).unwrap();
         projector.start()
     };
-    let (one, other) = (start(), start());
-    for running in [&one, &other] {
+    let [cloned, opened, linked] =
+        [database.clone(), Database::open(&file).unwrap(), Database::open(&link).unwrap()];
+    let all = [database, cloned, opened, linked].map(start);
+    for running in &all {
         status_when(running, |status| status.state == State::Following).await;
     }
 }
@@ -399,6 +404,36 @@ async fn a_rebuild_makes_again_what_others_added_to_the_tables_or_names_it() {
     let audit = running.handle().audit("tally", 1).await.unwrap().remove(0);
     assert_eq!(audit.action, "new_version");
     assert!(audit.detail.ends_with("; dropped: column tally.hint, index by_hint"), "{}", audit.detail);
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trigger_that_names_its_table_in_another_case_is_made_again_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("read-model.db");
+    let store = Arc::new(memory::Store::new());
+    commit(&store, "a").await;
+    let mut projector = Projector::new(store.clone());
+    projector.fold(Tally { version: 1 }, Database::open(&file).unwrap(), Settings::default()).unwrap();
+    let running = projector.start();
+    caught_up(&running, &store).await;
+    let others = rusqlite::Connection::open(&file).unwrap();
+    others.busy_timeout(Duration::from_secs(10)).unwrap();
+    others
+        .execute_batch(
+            "CREATE TRIGGER closed BEFORE DELETE ON TALLY BEGIN SELECT RAISE(IGNORE); END;
+             CREATE INDEX by_state ON TALLY (STATE);",
+        )
+        .unwrap();
+    let there = "SELECT count(*) FROM sqlite_schema WHERE name IN ('closed', 'by_state')";
+    running.handle().rebuild("tally", "").await.unwrap();
+    caught_up(&running, &store).await;
+    assert_eq!(others.query_row(there, [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+
+    others.execute_batch("ALTER TABLE Tally ADD COLUMN hint TEXT").unwrap();
+    let refused = running.handle().rebuild("tally", "").await.unwrap_err();
+    let OperateError::WouldDrop { objects } = &refused else { panic!("{refused}") };
+    assert_eq!(objects, "column tally.hint, trigger closed of tally");
     running.shut_down().await;
 }
 

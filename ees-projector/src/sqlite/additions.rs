@@ -9,10 +9,14 @@ use super::passes;
 use crate::database::{Addition, Attachments, is_part_of};
 use crate::error::BoxError;
 
-/// Selects the name of everything in the file.
+/// Selects the name of everything in the file. For a trigger, SQLite keeps the name of the table as it was typed,
+/// in whatever case: so the table's own name is looked up.
 const OBJECTS: &str = "
-    SELECT CASE type WHEN 'trigger' THEN format('trigger %s of %s', name, tbl_name) ELSE format('%s %s', type, name) END
-    FROM sqlite_schema WHERE name NOT GLOB 'sqlite_*' AND name NOT GLOB 'ees_*'
+    SELECT CASE s.type WHEN 'trigger' THEN format('trigger %s of %s', s.name, coalesce(o.name, s.tbl_name))
+        ELSE format('%s %s', s.type, s.name) END
+    FROM sqlite_schema s LEFT JOIN sqlite_schema o
+        ON s.type = 'trigger' AND o.type IN ('table', 'view') AND o.name = s.tbl_name COLLATE NOCASE
+    WHERE s.name NOT GLOB 'sqlite_*' AND s.name NOT GLOB 'ees_*'
     UNION ALL
     SELECT format('column %s.%s', m.name, c.name) FROM sqlite_schema m, pragma_table_xinfo(m.name) c
     WHERE m.type = 'table' AND m.name NOT GLOB 'sqlite_*' AND m.name NOT GLOB 'ees_*'
@@ -27,9 +31,11 @@ const ADDITIONS: &str = "
             FROM pragma_index_xinfo(i.name) c WHERE c.key AND c.name IS NOT NULL)
     FROM sqlite_schema i WHERE i.type = 'index' AND i.sql IS NOT NULL
     UNION ALL
-    SELECT format('trigger %s of %s', t.name, t.tbl_name), t.tbl_name, t.sql,
-        (SELECT json_group_array(format('column %s.%s', t.tbl_name, c.name)) FROM pragma_table_xinfo(t.tbl_name) c)
-    FROM sqlite_schema t WHERE t.type = 'trigger'";
+    SELECT format('trigger %s of %s', t.name, o.name), o.name, t.sql,
+        (SELECT json_group_array(format('column %s.%s', o.name, c.name)) FROM pragma_table_xinfo(o.name) c)
+    FROM sqlite_schema t JOIN sqlite_schema o
+        ON o.type IN ('table', 'view') AND o.name = t.tbl_name COLLATE NOCASE
+    WHERE t.type = 'trigger'";
 
 /// The names of everything in the file but what the projection with this row made; of everything if that is
 /// not known.
