@@ -1,7 +1,7 @@
 //! What others attach to a read model's schema and tables, and how it gets to the tables that take their
 //! place: rights, comments, policies, statistics targets, storage parameters, replica identities and
 //! memberships in publications. And what they add to the tables, which is made again when the tables are:
-//! indexes, constraints, triggers, rules and statistics.
+//! indexes, constraints, triggers, rules, statistics, defaults, NOT NULL and owners.
 
 use std::collections::HashSet;
 
@@ -142,6 +142,10 @@ const ATTACHMENTS: &str = "
         AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
     ORDER BY 1, 3 DESC";
 
+/// The beginnings of the names of properties. Those of a column or table that others made are not named: they
+/// come and go with it.
+const PROPERTIES: [&str; 3] = ["default of ", "NOT NULL of ", "owner of "];
+
 /// Selects the name of everything in the schema `$1`, without the schema.
 const OBJECTS: &str = "
     WITH relation AS (
@@ -153,6 +157,15 @@ const OBJECTS: &str = "
     UNION
     SELECT format('column %I.%I', r.relname, a.attname) FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
     WHERE r.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT format('default of column %I.%I', r.relname, a.attname) FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
+    WHERE r.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND a.atthasdef AND a.attgenerated = ''
+    UNION
+    SELECT format('NOT NULL of column %I.%I', r.relname, a.attname) FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
+    WHERE r.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
+    UNION
+    SELECT format('owner of table %I', r.relname) FROM relation r JOIN pg_namespace n ON n.oid = r.relnamespace
+    WHERE r.relkind IN ('r', 'p') AND r.relowner <> n.nspowner
     UNION
     SELECT format('trigger %I of %I', t.tgname, r.relname) FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid
     WHERE NOT t.tgisinternal
@@ -182,11 +195,11 @@ const OBJECTS: &str = "
         AND (SELECT rolsuper FROM pg_roles WHERE rolname = current_user))
     ORDER BY 1";
 
-/// Selects the name, the statement and the needs of each constraint, index, statistics object, rule and
-/// trigger of the tables in the schema `$1`, in the order in which they can be made.
+/// Selects the name, the statement and the needs of each constraint, index, statistics object, rule, trigger,
+/// default, NOT NULL and owner of the tables in the schema `$1`, in the order in which they can be made.
 const ADDITIONS: &str = "
     WITH relation AS (
-        SELECT c.oid, c.relname, format('%I.%I', $1::text, c.relname) AS target,
+        SELECT c.oid, c.relname, c.relowner, n.nspowner, format('%I.%I', $1::text, c.relname) AS target,
             ARRAY(SELECT format('column %I.%I', c.relname, a.attname) FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -215,6 +228,20 @@ const ADDITIONS: &str = "
         ELSE format('; ALTER TABLE %s %s TRIGGER %I', r.target, CASE t.tgenabled WHEN 'D' THEN 'DISABLE'
             WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE ALWAYS' END, t.tgname) END, r.columns
     FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT 8, format('default of column %I.%I', r.relname, a.attname),
+        format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', r.target, a.attname, pg_get_expr(d.adbin, d.adrelid)), '{}'
+    FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid JOIN pg_attrdef d ON d.adrelid = r.oid AND d.adnum = a.attnum
+    WHERE NOT a.attisdropped AND a.attgenerated = ''
+    UNION ALL
+    SELECT 8, format('NOT NULL of column %I.%I', r.relname, a.attname),
+        format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', r.target, a.attname), '{}'
+    FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
+    UNION ALL
+    SELECT 9, format('owner of table %I', r.relname),
+        format('ALTER TABLE %s OWNER TO %I', r.target, pg_get_userbyid(r.relowner)), '{}'
+    FROM relation r WHERE r.relowner <> r.nspowner
     ORDER BY 1, 2";
 
 /// Selects the names of the indexes and sequences that belong to the tables `$2` of the schema `$1`.
@@ -350,6 +377,11 @@ impl Tx {
         let mut objects = self.objects(schema).await?;
         if knows_parts(own) {
             objects.retain(|object| !own.contains(object));
+            let theirs: HashSet<String> = objects.iter().cloned().collect();
+            objects.retain(|object| {
+                let of = PROPERTIES.iter().find_map(|property| object.strip_prefix(property));
+                of.is_none_or(|of| !theirs.contains(of))
+            });
         }
         Ok(objects)
     }
