@@ -380,6 +380,12 @@ async fn a_rebuild_makes_again_what_others_added_to_the_tables_or_names_it() {
     running.handle().rebuild("tally", "").await.unwrap();
     caught_up(&running, &store).await;
     assert_eq!((is_there("by_state"), is_there("noticed"), number("SELECT count(*) FROM noted")), (1, 1, 2));
+    let audit = running.handle().audit("tally", 1).await.unwrap().remove(0);
+    assert!(
+        audit.detail.ends_with("; made again before the replay: trigger noticed of tally"),
+        "{}",
+        audit.detail
+    );
 
     others.execute_batch(column).unwrap();
     let refused = running.handle().rebuild("tally", "").await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use ees_store::{Checkpoint, Timestamp};
 
-use crate::database::{AuditRows, Database, ParkedRows, Transaction};
+use crate::database::{Attachments, AuditRows, Database, ParkedRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::Split;
 use crate::projection_state::{AuditEntry, ParkedStream, ProjectionState};
@@ -146,8 +146,8 @@ impl<D: Database> Core<D> {
             return Err(StepError::Fenced);
         }
         // Nobody is there to ask whether it may be dropped.
-        let dropped = self.report_dropped(&self.wipe(&mut tx).await?);
-        let detail = format!("in place, up to {head}{}{dropped}", held.skips_in_words(keeps_skips));
+        let wiped = self.report_wiped(&self.wipe(&mut tx).await?);
+        let detail = format!("in place, up to {head}{}{wiped}", held.skips_in_words(keeps_skips));
         tx.audit(self.id(), &self.new_version(&held, detail)).await?;
         tx.commit().await?;
         Ok((state, Vec::new()))
@@ -174,23 +174,34 @@ impl<D: Database> Core<D> {
         }
     }
 
-    /// Warns of what others added to the tables and a rebuild has dropped. Returns the words for the audit.
-    pub(crate) fn report_dropped(&self, dropped: &[String]) -> String {
-        if dropped.is_empty() {
-            return String::new();
+    /// Warns of what others added to the tables, and what a rebuild did with it. Returns the words for the
+    /// audit.
+    pub(crate) fn report_wiped(&self, Wiped { dropped, before_replay }: &Wiped) -> String {
+        let projection = self.name();
+        let mut words = String::new();
+        if !before_replay.is_empty() {
+            let before_replay = before_replay.join(", ");
+            tracing::warn!(
+                projection,
+                before_replay,
+                "what others added was made again before the replay, and sees every row that it writes"
+            );
+            words += &format!("; made again before the replay: {before_replay}");
         }
-        let (projection, dropped) = (self.name(), dropped.join(", "));
-        tracing::warn!(
-            projection,
-            dropped,
-            "the rebuilt tables no longer have what others added to the old ones"
-        );
-        format!("; dropped: {dropped}")
+        if !dropped.is_empty() {
+            let dropped = dropped.join(", ");
+            tracing::warn!(
+                projection,
+                dropped,
+                "the rebuilt tables no longer have what others added to the old ones"
+            );
+            words += &format!("; dropped: {dropped}");
+        }
+        words
     }
 
-    /// Empties the tables and removes everything that is parked. Makes again what others added to the tables,
-    /// and returns what could not be made again.
-    pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<Vec<String>, StepError> {
+    /// Empties the tables and removes everything that is parked. Makes again what others added to the tables.
+    pub(crate) async fn wipe(&self, tx: &mut D::Tx) -> Result<Wiped, StepError> {
         // Before the tables: every step locks in this order.
         tx.partitions(self.id(), true).await?;
         let attachments = tx.attachments(self.id()).await?;
@@ -201,7 +212,12 @@ impl<D: Database> Core<D> {
         }
         let dropped = tx.attach(self.id(), &attachments).await.map_err(setup::<D>)?;
         tx.clear_parked(self.id()).await?;
-        Ok(dropped)
+        let Attachments { additions, objects, .. } = attachments;
+        let runs = |name: &String| name.starts_with("trigger ") || name.starts_with("rule ");
+        let made_again = |name: &String| objects.contains(name) && !dropped.contains(name);
+        let names = additions.into_iter().map(|addition| addition.name);
+        let before_replay = names.filter(|name| runs(name) && made_again(name)).collect();
+        Ok(Wiped { dropped, before_replay })
     }
 
     pub(crate) async fn create_tables(&self, tx: &mut D::Tx) -> Result<(), StepError> {
@@ -216,6 +232,15 @@ impl<D: Database> Core<D> {
         let count = state.split.map(|split| split.count);
         self.partition().is_none_or(|partition| count == Some(partition.count))
     }
+}
+
+/// What a rebuild in place did with what others added to the tables.
+pub(crate) struct Wiped {
+    /// What could not be made again.
+    pub(crate) dropped: Vec<String>,
+    /// The triggers and rules that were made again: those that are enabled see every row that the replay
+    /// writes.
+    before_replay: Vec<String>,
 }
 
 pub(crate) fn setup<D: Database>(error: BoxError) -> StepError {

@@ -327,7 +327,8 @@ async fn what_a_swap_leaves_behind_is_said_before_it() {
     bank.caught_up(&running).await;
     bank.run(
         "CREATE INDEX by_amount ON balances.balances ((state->>'amount'));
-         ALTER TABLE balances.balances ADD COLUMN hint text;
+         ALTER TABLE balances.balances ADD COLUMN hint text NOT NULL DEFAULT 'h';
+         ALTER TABLE balances.balances ALTER COLUMN state SET DEFAULT '{}';
          CREATE FUNCTION public.noticed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
          CREATE TRIGGER noticed AFTER INSERT ON balances.balances FOR EACH ROW EXECUTE FUNCTION public.noticed();
          CREATE VIEW balances.names AS SELECT key FROM balances.balances;
@@ -343,6 +344,7 @@ async fn what_a_swap_leaves_behind_is_said_before_it() {
     let expected = [
         "view public.rich",
         "column balances.hint",
+        "default of column balances.state",
         "index by_amount",
         "trigger noticed of balances",
         "view names",
@@ -401,6 +403,16 @@ const ADDED: &[(&str, &str, &str)] = &[
         "trigger silent of balances",
         "SELECT count(*) FROM pg_trigger WHERE tgname = 'silent' AND tgenabled = 'D'",
     ),
+    (
+        "ALTER TABLE balances.balances ALTER COLUMN state SET DEFAULT '{}'",
+        "default of column balances.state",
+        "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'balances' AND column_default LIKE '%{}%'",
+    ),
+    (
+        "ALTER TABLE balances.balances OWNER TO pg_database_owner",
+        "owner of table balances",
+        "SELECT count(*) FROM pg_tables WHERE schemaname = 'balances' AND tableowner = 'pg_database_owner'",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -412,13 +424,20 @@ async fn what_others_added_to_the_tables_is_made_again_by_a_rebuild_in_place() {
     for (add, ..) in ADDED {
         bank.run(add).await;
     }
+    // A table of their own stays, and its trigger with it.
+    bank.run(
+        "CREATE TABLE balances.notes (key text DEFAULT 'k');
+         CREATE TRIGGER kept AFTER INSERT ON balances.notes FOR EACH ROW EXECUTE FUNCTION public.note()",
+    )
+    .await;
     running.handle().rebuild("balances", "").await.unwrap();
     bank.caught_up(&running).await;
     for (add, name, query) in ADDED {
         assert_eq!(bank.number(query).await, 1, "{name}: {add}");
     }
     let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
-    assert!(!audit.detail.contains("dropped"), "{}", audit.detail);
+    let replayed = "; made again before the replay: trigger noticed of balances, trigger silent of balances";
+    assert!(audit.detail.ends_with(replayed), "{}", audit.detail);
     running.shut_down().await;
 }
 
@@ -480,7 +499,7 @@ impl Projection<Tx> for Partitioned {
         "balances"
     }
     async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
-        let table = "CREATE TABLE events (account text NOT NULL, number serial) PARTITION BY LIST (account)";
+        let table = "CREATE TABLE events (account text NOT NULL, number serial, note text) PARTITION BY LIST (account)";
         sqlx::raw_sql(table).execute(tx.connection()).await?;
         Ok(())
     }
@@ -510,6 +529,29 @@ async fn tables_that_a_projection_makes_while_it_applies_do_not_prevent_its_rebu
     running.handle().rebuild("balances", "").await.unwrap();
     bank.caught_up(&running).await;
     assert_eq!(bank.number("SELECT count(*) FROM balances.events").await, 5);
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_default_and_not_null_of_others_are_set_again_by_a_rebuild_in_place() {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let mut projector = Projector::new(bank.log.clone());
+    projector.projection(Partitioned, bank.connect().await, Settings::default()).unwrap();
+    let running = projector.start();
+    bank.caught_up(&running).await;
+    bank.run(
+        "ALTER TABLE balances.events ALTER COLUMN note SET DEFAULT 'none';
+         UPDATE balances.events SET note = DEFAULT; ALTER TABLE balances.events ALTER COLUMN note SET NOT NULL",
+    )
+    .await;
+    running.handle().rebuild("balances", "").await.unwrap();
+    bank.caught_up(&running).await;
+    assert_eq!(bank.number("SELECT count(*) FROM balances.events WHERE note = 'none'").await, 5);
+    let not_null = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'balances.events'::regclass AND attname = 'note' AND attnotnull";
+    assert_eq!(bank.number(not_null).await, 1);
+    let audit = running.handle().audit("balances", 1).await.unwrap().remove(0);
+    assert!(!audit.detail.contains("dropped"), "{}", audit.detail);
     running.shut_down().await;
 }
 

@@ -59,8 +59,8 @@ impl<D: Database> Runner<D> {
                     None,
                     move |tx| {
                         async move {
-                            let dropped = core.change_also(tx, also).await?;
-                            let detail = format!("{}{dropped}", audit.detail);
+                            let also = core.change_also(tx, also).await?;
+                            let detail = format!("{}{also}", audit.detail);
                             Ok(tx.audit(core.id(), &AuditEntry { detail, ..audit }).await?)
                         }
                         .boxed()
@@ -87,11 +87,11 @@ impl<D: Database> Core<D> {
         match also {
             StateChange::Nothing => {}
             StateChange::Wipe { force } => {
-                let dropped = self.wipe(tx).await?;
-                if !force && !dropped.is_empty() {
-                    return Err(StepError::WouldDrop(dropped.join(", ")));
+                let wiped = self.wipe(tx).await?;
+                if !force && !wiped.dropped.is_empty() {
+                    return Err(StepError::WouldDrop(wiped.dropped.join(", ")));
                 }
-                return Ok(self.report_dropped(&dropped));
+                return Ok(self.report_wiped(&wiped));
             }
             StateChange::Partitions(pause) => tx.pause_partitions(self.id(), pause.as_ref()).await?,
             StateChange::Skip(changeset) => {
