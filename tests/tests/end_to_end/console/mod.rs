@@ -1,0 +1,7 @@
+//! The console in a real Chromium.
+
+mod browser;
+mod operating;
+mod reading;
+mod serving;
+mod world;

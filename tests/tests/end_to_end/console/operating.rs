@@ -1,0 +1,178 @@
+//! What stands still is found, and operated.
+
+use ees_projector::State;
+use ees_store::http::{ApiKeys, Banner};
+use serde_json::json;
+
+use super::world::World;
+
+/// One fault of each kind.
+async fn with_faults(configure: impl FnOnce(ees_store::http::Api) -> ees_store::http::Api) -> World {
+    let world = World::start(configure).await;
+    let metadata = r#"{"correlation_id":"c-7","user":"ada"}"#;
+    world.commit_with("account/1", 0, r#"[{"type":"opened","owner":"ada"}]"#, metadata).await;
+    world.commit_with("order/7", 0, r#"[{"type":"poison","amount":12345678901234567890}]"#, metadata).await;
+    world.commit("customer/3", 0, r#"[{"type":"bad address"}]"#).await;
+    world.commit("customer/4", 0, r#"[{"type":"undeliverable"}]"#).await;
+    world.until("orders", |status| status.state == State::Paused).await;
+    world.until("customers", |status| status.parked_streams == 1).await;
+    world.until("letters", |status| status.given_up_streams == 1 && status.lag_changesets == 0).await;
+    world.until("counted", |status| status.state == State::Following).await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_still_comes_first() {
+    let world = with_faults(|api| api.with_banner(Banner::new("PRODUCTION", "red").unwrap())).await;
+    world
+        .browse(async |_, browser| {
+            browser.open("/").await;
+            browser.find("#attention").await;
+            browser.picture("overview").await;
+            assert_eq!(browser.text("#banner").await, "PRODUCTION");
+            assert_eq!(browser.text("#attention h2").await, "What needs attention (3)");
+
+            let orders = browser.text("#attention [data-key^='orders ']").await;
+            for part in
+                ["Paused", "orders", "changeset 1 of stream order/7", "(checkpoint 1)", "can't apply: poison"]
+            {
+                assert!(orders.contains(part), "{orders}");
+            }
+            assert!(
+                browser.text("#attention [data-key^='letters ']").await.contains("1 stream failed for good")
+            );
+            assert!(
+                browser.text("#attention [data-key^='customers ']").await.contains("all other streams go on")
+            );
+            // What is retried by itself comes after what waits for somebody.
+            assert!(browser.text("#attention li:last-child").await.contains("customers"));
+            for (name, operation) in [("orders", "resume"), ("orders", "skip"), ("letters", "retry")] {
+                browser.find(&format!("#attention [data-key^='{name} '] [data-operation={operation}]")).await;
+            }
+            let table = browser.text("main table tbody").await;
+            let at = |name: &str| table.find(name).unwrap();
+            assert!(at("orders") < at("customers") && at("customers") < at("counted"), "{table}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
+    let world = with_faults(|api| api).await;
+    world
+        .browse(async |world, browser| {
+            let confirm = "dialog button[type=submit]";
+            browser.open("/console/#/projections/orders").await;
+            let blamed = browser.text("#last-error").await;
+            assert!(blamed.contains("can't apply: poison") && blamed.contains("order/7"), "{blamed}");
+            // The event itself, with a number that a browser's numbers can't hold.
+            browser.until_text("#last-error", |text| text.contains("12345678901234567890")).await;
+            browser.picture("projection").await;
+
+            browser.click("#operations [data-operation=skip]").await;
+            browser.click(confirm).await;
+            assert_eq!(
+                browser.until_text("dialog .trouble", |text| !text.is_empty()).await,
+                "Reason is missing."
+            );
+            assert_eq!(world.until("orders", |_| true).await.state, State::Paused);
+            browser.fill("#field-reason", "made by mistake").await;
+            browser.picture("dialog").await;
+            browser.click(confirm).await;
+            browser.until_text("#notice", |text| text.contains("skip a changeset, orders")).await;
+            let status = world.until("orders", |status| status.state == State::Following).await;
+            assert_eq!(status.skipped, [1]);
+            assert_eq!(world.last_audit("orders").await, ("skip".to_owned(), "made by mistake".to_owned()));
+            browser.until_text("#audit", |text| text.contains("made by mistake")).await;
+
+            browser.click("#operations [data-operation=pause]").await;
+            browser.fill("#field-reason", "to look at it").await;
+            browser.click(confirm).await;
+            browser.until_text("main h1", |text| text.contains("Paused")).await;
+            let paused = world.until("orders", |status| status.state == State::Paused).await;
+            assert_eq!(paused.pause.unwrap().reason, "to look at it");
+            browser.click("#operations [data-operation=resume]").await;
+            browser.click(confirm).await;
+            browser.until_text("main h1", |text| text.contains("Following")).await;
+            world.until("orders", |status| status.state == State::Following).await;
+
+            browser.click("#operations [data-operation=rebuild]").await;
+            browser.fill("#field-reason", "once more").await;
+            browser.click(confirm).await;
+            browser.until_text("#audit", |text| text.contains("once more")).await;
+            assert_eq!(world.last_audit("orders").await.1, "once more");
+            // What this database can't do is said in the dialog.
+            browser.click("#operations [data-operation=side_by_side]").await;
+            browser.click(confirm).await;
+            let refused = browser.until_text("dialog .trouble", |text| !text.is_empty()).await;
+            assert!(refused.contains("can't"), "{refused}");
+
+            browser.open("/console/#/projections/customers").await;
+            browser.until_text("#parked", |text| text.contains("can't apply: bad address")).await;
+            browser.picture("parked").await;
+            browser.click("#parked [data-operation=leave_stream]").await;
+            browser.fill("#field-reason", "moved away").await;
+            browser.click(confirm).await;
+            world.until("customers", |status| status.parked_streams == 0).await;
+            assert_eq!(world.last_audit("customers").await.1, "moved away");
+
+            browser.open("/console/#/reactors/letters").await;
+            let effects =
+                browser.until_text("#effects", |text| text.contains("no such address: undeliverable")).await;
+            assert!(effects.contains("result hidden") && !effects.contains("r3sult"), "{effects}");
+            browser.picture("reactor").await;
+            browser.click("#effects .filters button:last-child").await;
+            browser.until_text("#effects", |text| text.contains("1 member")).await;
+            browser.click("#parked [data-operation=leave_stream]").await;
+            browser.fill("#field-reason", "writes no letters").await;
+            browser.click(confirm).await;
+            world.until("letters", |status| status.parked_streams == 0).await;
+            assert_eq!(world.last_audit("letters").await.1, "writes no letters");
+            browser.open("/console/#/overview").await;
+            browser.until_text("main .good-news", |text| text.contains("Everything moves")).await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_key_sees_no_operation() {
+    let keys = ApiKeys::parse("read:the-reader,admin:the-admin").unwrap();
+    let world = with_faults(|api| api.with_keys(keys)).await;
+    world
+        .browse(async |world, browser| {
+            browser.open("/").await;
+            browser.fill("#field-key", "unknown").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("dialog .sentence", |text| text.contains("does not know this key")).await;
+            browser.fill("#field-key", "the-reader").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.find("#attention").await;
+            browser.until_text("#session", |text| text.contains("Key: read")).await;
+            assert_eq!(browser.count("[data-operation]").await, 0);
+            for page in ["projections/orders", "projections/customers", "reactors/letters"] {
+                browser.run(&format!("location.hash = '#/{page}'")).await;
+                browser.find("#audit").await;
+                assert_eq!(browser.count("[data-operation]").await, 0, "{page}");
+            }
+            browser.run("location.hash = '#/streams/account%2F1'").await;
+            browser.find(".row").await;
+            assert_eq!(browser.count("#append").await, 0);
+            // Nor would it help to have one.
+            let pause = "fetch('../projections/counted/pause', { method: 'POST', body: '{}', headers: {
+                Authorization: 'Bearer the-reader', 'Content-Type': 'application/json' } }).then((it) => done(it.status))";
+            assert_eq!(browser.run_to_the_end(pause).await, json!(403));
+            assert_eq!(world.until("counted", |_| true).await.pause, None);
+            let kept = "return [location.href, document.cookie, localStorage.length, sessionStorage.length]";
+            let kept = browser.run(kept).await;
+            assert!(!kept[0].as_str().unwrap().contains("reader"), "{kept}");
+            assert_eq!((&kept[1], &kept[2], &kept[3]), (&json!(""), &json!(0), &json!(0)));
+
+            browser.click("#session button").await;
+            browser.fill("#field-key", "the-admin").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("#session", |text| text.contains("Key: read, commit, admin")).await;
+            browser.run("location.hash = '#/projections/orders'").await;
+            browser.find("#operations [data-operation=resume]").await;
+        })
+        .await;
+}
