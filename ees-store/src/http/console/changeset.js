@@ -81,10 +81,10 @@ export function view(changeset) {
       ["Committed", changeset.timestamp !== null && time(changeset.timestamp)],
     ]),
     changeset.quarantined && quarantine(changeset.quarantined),
-    h("h3", null, plural(changeset.events.length, "event")),
+    h("h2", { class: "minor" }, plural(changeset.events.length, "event")),
     h("ol", { class: "events", start: first ?? "1" }, changeset.events.map((event) => h("li", null,
       h("div", { class: "event" }, h("strong", null, foreign(typeOf(event) ?? "(no type)")), tree(event), verbatim(event))))),
-    h("h3", null, "Metadata"),
+    h("h2", { class: "minor" }, "Metadata"),
     related(changeset),
     tree(changeset.metadata), verbatim(changeset.metadata));
 }
@@ -92,8 +92,8 @@ export function view(changeset) {
 function quarantine({ reason, events, metadata }) {
   return h("div", { class: "problem standing" },
     h("p", null, "This changeset can't be read: ", foreign(reason)),
-    h("h3", null, "Events as the store holds them"), verbatim(events),
-    h("h3", null, "Metadata as the store holds it"), verbatim(metadata));
+    h("h2", { class: "minor" }, "Events as the store holds them"), verbatim(events),
+    h("h2", { class: "minor" }, "Metadata as the store holds it"), verbatim(metadata));
 }
 
 /** Links to what has the same ids in its metadata. */

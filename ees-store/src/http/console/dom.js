@@ -118,7 +118,7 @@ export function button(label, onclick, attributes) {
 export function table(label, columns, rows, numeric = []) {
   const cell = (tag) => (content, at) =>
     h(tag, { class: numeric.includes(at) ? "number" : null, scope: tag === "th" ? "col" : null }, content);
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label },
+  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label },
     h("table", null,
       h("thead", null, h("tr", null, columns.map(cell("th")))),
       h("tbody", null, rows.map(({ key, cells }) => h("tr", { "data-key": key }, cells.map(cell("td")))))));

@@ -148,7 +148,7 @@ function parkedStreams(status, parked, again) {
     ],
   }));
   const title = `Parked streams (${count(parked.length)})`;
-  return card(title, { id: "parked" }, table(title, ["Stream", "Changesets", "Error", "Since", "Next try", ""], rows, [1]),
+  return card(title, { id: "parked" }, table(title, ["Stream", "Changesets", "Error", "Since", "Next try", "Actions"], rows, [1]),
     parked.length > SHOWN_PARKED && h("p", null, `The first ${SHOWN_PARKED}.`));
 }
 

@@ -56,5 +56,5 @@ export function ledger(status, effects, shown, again) {
   return card("Effects", { id: "effects" },
     h("div", { class: "filters", role: "group", "aria-label": "State" }, filter,
       button(shown.results ? "Hide results" : "Show results", toggle, { "aria-pressed": String(shown.results) })),
-    rows.length === 0 ? h("p", null, "None.") : table("Effects", ["Stream", "Effect", "State", "Attempts", "Last attempt", "Outcome", ""], rows, [3]));
+    rows.length === 0 ? h("p", null, "None.") : table("Effects", ["Stream", "Effect", "State", "Attempts", "Last attempt", "Outcome", "Actions"], rows, [3]));
 }

@@ -103,6 +103,13 @@ impl Browser {
         self.post("/url", &json!({ "url": format!("{}{path}", self.url) })).await;
     }
 
+    /// Shows pages in these colors: `light` or `dark`.
+    pub(super) async fn prefer(&self, colors: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": colors });
+        let media = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": [feature] } });
+        self.post("/goog/cdp/execute", &media).await;
+    }
+
     /// Does something with an element, once it is there and can be used.
     async fn on(&self, css: &str, act: &str, body: &Value) -> Value {
         let deadline = Instant::now() + LONG;
@@ -122,6 +129,15 @@ impl Browser {
             }
             tokio::time::sleep(SHORT).await;
         }
+    }
+
+    /// Types into what has the focus.
+    pub(super) async fn press(&self, keys: &str) {
+        let keys = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key })));
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": keys.collect::<Vec<_>>() });
+        self.post("/actions", &json!({ "actions": [keyboard] })).await;
     }
 
     /// Waits until the element is there.

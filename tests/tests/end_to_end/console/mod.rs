@@ -1,5 +1,6 @@
 //! The console in a real Chromium.
 
+mod accessibility;
 mod browser;
 mod operating;
 mod reading;

@@ -2,28 +2,16 @@
 
 use ees_projector::State;
 use ees_store::http::{ApiKeys, Banner};
+use ees_test_postgres::TestDatabase;
+use ees_tests::{Server, run};
 use serde_json::json;
 
+use super::browser::browse;
 use super::world::World;
-
-/// One fault of each kind.
-async fn with_faults(configure: impl FnOnce(ees_store::http::Api) -> ees_store::http::Api) -> World {
-    let world = World::start(configure).await;
-    let metadata = r#"{"correlation_id":"c-7","user":"ada"}"#;
-    world.commit_with("account/1", 0, r#"[{"type":"opened","owner":"ada"}]"#, metadata).await;
-    world.commit_with("order/7", 0, r#"[{"type":"poison","amount":12345678901234567890}]"#, metadata).await;
-    world.commit("customer/3", 0, r#"[{"type":"bad address"}]"#).await;
-    world.commit("customer/4", 0, r#"[{"type":"undeliverable"}]"#).await;
-    world.until("orders", |status| status.state == State::Paused).await;
-    world.until("customers", |status| status.parked_streams == 1).await;
-    world.until("letters", |status| status.given_up_streams == 1 && status.lag_changesets == 0).await;
-    world.until("counted", |status| status.state == State::Following).await;
-    world
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_still_comes_first() {
-    let world = with_faults(|api| api.with_banner(Banner::new("PRODUCTION", "red").unwrap())).await;
+    let world = World::with_faults(|api| api.with_banner(Banner::new("PRODUCTION", "red").unwrap())).await;
     world
         .browse(async |_, browser| {
             browser.open("/").await;
@@ -58,7 +46,7 @@ async fn what_stands_still_comes_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
-    let world = with_faults(|api| api).await;
+    let world = World::with_faults(|api| api).await;
     world
         .browse(async |world, browser| {
             let confirm = "dialog button[type=submit]";
@@ -137,7 +125,7 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_key_sees_no_operation() {
     let keys = ApiKeys::parse("read:the-reader,admin:the-admin").unwrap();
-    let world = with_faults(|api| api.with_keys(keys)).await;
+    let world = World::with_faults(|api| api.with_keys(keys)).await;
     world
         .browse(async |world, browser| {
             browser.open("/").await;
@@ -175,4 +163,49 @@ async fn a_read_only_key_sees_no_operation() {
             browser.find("#operations [data-operation=resume]").await;
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn read_models_are_built_compared_swapped_and_split_by_clicks() {
+    let database = TestDatabase::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_with(folder.path(), &["--store", database.url()]);
+    for stream in ["account/1", "account/2"] {
+        run(&mut server.ees(&["commit", stream, "--event", "1"])).ok();
+    }
+    run(&mut server.ees(&["projections", "status", "stream_catalogue", "--min-checkpoint", "2"])).ok();
+    let status = || server.get_json("/projections/stream_catalogue");
+    browse(&server.url(), async |browser| {
+        browser.open("/console/#/projections/stream_catalogue").await;
+        let operate = async |operation: &str| {
+            browser.click(&format!("#operations [data-operation={operation}]")).await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("dialog", str::is_empty).await;
+        };
+        browser.click("#operations [data-operation=side_by_side]").await;
+        browser.click("#field-no_swap").await;
+        browser.click("dialog button[type=submit]").await;
+        browser.until_text("#standby", |text| text.contains("Following")).await;
+        assert_eq!(status()["standby"]["plan"]["swap"], false);
+        browser.picture("standby").await;
+        operate("swap").await;
+        browser.until_text("#standby", |text| text.contains("Was live before")).await;
+        operate("rollback").await;
+        browser.until_text("#audit", |text| text.contains("rollback")).await;
+        operate("discard").await;
+        browser.until_text("#operations", |text| text.contains("Rebuild side by side")).await;
+        assert!(status()["standby"].is_null());
+
+        operate("verification").await;
+        browser.until_text("main", |text| text.contains("Both read models are equal")).await;
+
+        browser.click("#operations [data-operation=partitions]").await;
+        browser.fill("#field-count", "3").await;
+        browser.click("dialog button[type=submit]").await;
+        browser.until_text("main", |text| text.contains("Partitions")).await;
+        assert_eq!(status()["partitions"].as_array().unwrap().len(), 3);
+        browser.click("#operations button:last-child").await;
+        browser.until_text("#operations output", |text| text.contains("A rebuild of 2 changesets")).await;
+    })
+    .await;
 }

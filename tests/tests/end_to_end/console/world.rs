@@ -7,7 +7,7 @@ use ees_projector::memory::Database;
 use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
 use ees_projector::{
     BoxError, Fold, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings,
-    Status,
+    State, Status,
 };
 use ees_store::http::{Api, Server};
 use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, memory};
@@ -136,6 +136,23 @@ impl World {
             let _ = stopped.await;
         }));
         Self { store, running, url, stop }
+    }
+
+    /// Starts a server on which something fails in each way.
+    pub(super) async fn with_faults(configure: impl FnOnce(Api) -> Api) -> Self {
+        let world = Self::start(configure).await;
+        let metadata = r#"{"correlation_id":"c-7","user":"ada"}"#;
+        world.commit_with("account/1", 0, r#"[{"type":"opened","owner":"ada"}]"#, metadata).await;
+        world
+            .commit_with("order/7", 0, r#"[{"type":"poison","amount":12345678901234567890}]"#, metadata)
+            .await;
+        world.commit("customer/3", 0, r#"[{"type":"bad address"}]"#).await;
+        world.commit("customer/4", 0, r#"[{"type":"undeliverable"}]"#).await;
+        world.until("orders", |status| status.state == State::Paused).await;
+        world.until("customers", |status| status.parked_streams == 1).await;
+        world.until("letters", |status| status.given_up_streams == 1 && status.lag_changesets == 0).await;
+        world.until("counted", |status| status.state == State::Following).await;
+        world
     }
 
     /// Opens a browser on it, and ends both.
