@@ -1,6 +1,6 @@
 // A changeset: read from the text of an answer, and shown.
 
-import { details, facts, foreign, h } from "./dom.js";
+import { details, facts, foreign, h, inParts } from "./dom.js";
 import { items, kind, members, plain, tree } from "./json.js";
 import { bytes, plural, time } from "./words.js";
 
@@ -82,8 +82,8 @@ export function view(changeset) {
     ]),
     changeset.quarantined && quarantine(changeset.quarantined),
     h("h2", { class: "minor" }, plural(changeset.events.length, "event")),
-    h("ol", { class: "events", start: first ?? "1" }, changeset.events.map((event) => h("li", null,
-      h("div", { class: "event" }, h("strong", null, foreign(typeOf(event) ?? "(no type)")), tree(event), verbatim(event))))),
+    inParts(h("ol", { class: "events", start: first ?? "1" }), changeset.events, (event) => h("li", null,
+      h("div", { class: "event" }, h("strong", null, foreign(typeOf(event) ?? "(no type)")), tree(event), verbatim(event)))),
     h("h2", { class: "minor" }, "Metadata"),
     related(changeset),
     tree(changeset.metadata), verbatim(changeset.metadata));

@@ -2,6 +2,7 @@
 // does nothing else.
 
 const CLIPPED = 300;
+const PART = 100;
 
 /** An element with attributes, handlers (`onclick`), and children: elements and texts. */
 export function h(tag, attributes, ...children) {
@@ -108,6 +109,22 @@ export function details(attributes, summary, content) {
   element.ontoggle = make;
   make();
   return element;
+}
+
+/** Fills a list with an item for each entry, a part at a time. */
+export function inParts(list, entries, make) {
+  const show = (from) => {
+    list.append(...entries.slice(from, from + PART).map(make));
+    const left = entries.length - from - PART;
+    if (left <= 0) return;
+    const more = h("li", null, button(`show more (${left.toLocaleString("en")} left)`, () => {
+      more.remove();
+      show(from + PART);
+    }, { class: "link" }));
+    list.append(more);
+  };
+  show(0);
+  return list;
 }
 
 export function button(label, onclick, attributes) {

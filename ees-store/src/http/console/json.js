@@ -1,10 +1,9 @@
 // Walks through JSON text without turning it into values: a browser's numbers end at 2^53, those of a store do
 // not. The text comes from the server and is well-formed.
 
-import { details, foreign, h } from "./dom.js";
+import { details, foreign, h, inParts } from "./dom.js";
 import { plural } from "./words.js";
 
-const SHOWN = 100;
 const SPACE = /[ \t\r\n]*/y;
 const SCALAR = /[^,\]} \t\r\n]+/y;
 const MARK = /["[\]{}]/g;
@@ -95,21 +94,5 @@ export function tree(text, isOpen = true) {
 }
 
 function rows(entries) {
-  const list = h("ul");
-  const show = (from) => {
-    for (const [name, value] of entries.slice(from, from + SHOWN)) {
-      list.append(h("li", null, h("span", { class: "json-name" }, foreign(name)), ": ", tree(value, false)));
-    }
-    const left = entries.length - from - SHOWN;
-    if (left <= 0) return;
-    const more = h("button", { type: "button", class: "link" }, `show more (${left.toLocaleString("en")} left)`);
-    const entry = h("li", null, more);
-    more.onclick = () => {
-      entry.remove();
-      show(from + SHOWN);
-    };
-    list.append(entry);
-  };
-  show(0);
-  return list;
+  return inParts(h("ul"), entries, ([name, value]) => h("li", null, h("span", { class: "json-name" }, foreign(name)), ": ", tree(value, false)));
 }

@@ -114,6 +114,7 @@ async function tail(parts) {
   };
 
   const begin = String(Math.max(0, (await head(signal)) - (filter.size > 0 ? SEARCH_PAGE : BEFORE_THE_HEAD)));
+  if (signal.aborted) return;
   draw(root, frame(parts, "Log", "", [toggle, state], list));
   arrived();
   start();

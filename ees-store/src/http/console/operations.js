@@ -150,7 +150,7 @@ export function buttons(status, names, onDone) {
     const act = async () => {
       if (await operate(status, name)) onDone();
     };
-    return button(`${label}…`, act, { "data-operation": name, class: isDangerous ? "careful" : null });
+    return button(`${label}…`, act, { "data-key": name, "data-operation": name, class: isDangerous ? "careful" : null });
   });
 }
 

@@ -160,6 +160,18 @@ async fn a_stream_is_read_in_both_orders_and_appended_to_behind_a_switch() {
             let stream = world.stream("account/1").await;
             assert_eq!(stream[61], r#"[{"type":"closed","number":12345678901234567890}]"#);
 
+            // Many events come in parts.
+            let many: Vec<_> =
+                (0..250).map(|number| json!({ "type": "counted", "number": number })).collect();
+            world.commit("many", 0, &json!(many).to_string()).await;
+            browser.open("/console/#/streams/many").await;
+            browser.click("#log .row summary").await;
+            for shown in [100, 200, 250] {
+                browser.find("#log .events").await;
+                assert_eq!(browser.count("#log .events .event").await, shown);
+                browser.run("document.querySelector('#log .events > li > button')?.click()").await;
+            }
+
             browser.open("/console/#/server").await;
             browser.until_text("main .facts", |text| text.contains("read, commit, admin")).await;
             browser.click("#metrics summary").await;
