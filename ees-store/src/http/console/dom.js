@@ -3,6 +3,7 @@
 
 const CLIPPED = 300;
 const PART = 100;
+const SVG = "http://www.w3.org/2000/svg";
 
 /** An element with attributes, handlers (`onclick`), and children: elements and texts. */
 export function h(tag, attributes, ...children) {
@@ -15,6 +16,20 @@ export function h(tag, attributes, ...children) {
   }
   element.append(...children.flat(Infinity).filter(isShown).map(asNode));
   return element;
+}
+
+/** A line through values, from the oldest to the newest, with what it says in words. */
+export function line(values, label) {
+  const highest = Math.max(...values, 1);
+  const points = values.map((value, at) => `${(at * 96) / Math.max(1, values.length - 1) + 2},${22 - (value / highest) * 20}`);
+  const shape = (tag, attributes) => {
+    const element = document.createElementNS(SVG, tag);
+    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+    return element;
+  };
+  const plot = shape("svg", { viewBox: "0 0 100 24", class: "line", role: "img", "aria-label": label });
+  plot.append(shape("polyline", { points: points.join(" ") }));
+  return plot;
 }
 
 function isShown(child) {

@@ -3,7 +3,7 @@
 import { has, head as headOfLog, json, jsonIfAny } from "./api.js";
 import { card, draw, foreign, h, table } from "./dom.js";
 import { buttons } from "./operations.js";
-import { lag, note, percent, problemsOf, stateMark } from "./problems.js";
+import { lag, note, percent, problemsOf, stateMark, trend } from "./problems.js";
 import { poll } from "./screen.js";
 import { count, plural, rate } from "./words.js";
 
@@ -50,7 +50,7 @@ function standing(projections, ready, again) {
       found.map(({ status, level, title, sentence, next }) => h("li", { class: `problem ${level}`, "data-key": `${status.name} ${title}` },
         h("h3", null, h("span", { class: `mark ${level}` }, title), " ", h("a", { href: pageOf(status) }, status.name)),
         h("p", null, sentence),
-        h("div", { class: "actions" }, buttons(status, next, again), h("a", { class: "button", href: pageOf(status) }, "See why"))))));
+        h("div", { class: "actions" }, buttons(status, next, again), h("a", { class: "button", href: pageOf(status), "aria-label": `See why: ${status.name}` }, "See why"))))));
 }
 
 export function pageOf({ kind, name }) {
@@ -87,7 +87,7 @@ export function grid(projections, title = "Projections and reactors") {
     cells: [
       h("a", { href: pageOf(status) }, status.name),
       [stateMark(status.state), status.rebuild && percent(status.rebuild), status.standby && h("span", { class: "mark quiet" }, "Standby")],
-      count(status.checkpoint), lag(status), rate(status.rate),
+      count(status.checkpoint), [trend(status.name), " ", lag(status)], rate(status.rate),
       status.parked_streams > 0 ? count(status.parked_streams) : "",
       status.kind === "reactor" ? "reactor" : String(status.version),
       [status.owner && foreign(status.owner, 40), status.partitions.length > 1 && plural(status.partitions.length, "partition")],

@@ -1,9 +1,10 @@
 // What stands still, why, and what to do next.
 
-import { foreign, h } from "./dom.js";
+import { foreign, h, line } from "./dom.js";
 import { count, duration, plural, since } from "./words.js";
 
-const WINDOW_MILLISECONDS = 5 * 60 * 1000;
+const WINDOW_MILLISECONDS = 60 * 60 * 1000;
+const POINTS = 60;
 const GROWING_MILLISECONDS = 10_000;
 const GROWING_SECONDS = 5;
 
@@ -17,6 +18,17 @@ export function note(statuses) {
     known.push({ at: now, lag });
     samples.set(name, known);
   }
+}
+
+/** How the lag went since this tab was opened, for the last hour at most. Nothing where it never had any. */
+export function trend(name) {
+  const known = samples.get(name) ?? [];
+  const lags = known.map(({ lag }) => lag);
+  if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
+  const size = Math.ceil(lags.length / POINTS);
+  const highest = Array.from({ length: Math.ceil(lags.length / size) }, (_, at) => Math.max(...lags.slice(at * size, (at + 1) * size)));
+  const label = `Lag over ${duration((known.at(-1).at - known[0].at) / 1000)}: from ${count(lags[0])} to ${count(lags.at(-1))}, at most ${count(Math.max(...lags))}`;
+  return line(highest, label);
 }
 
 /** Whether the lag only grew for some time. */

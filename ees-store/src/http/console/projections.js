@@ -5,7 +5,7 @@ import { readPage, streamLink, logLink, view } from "./changeset.js";
 import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
 import { buttons, EVERY, ofParked, operate } from "./operations.js";
 import { grid } from "./overview.js";
-import { lag, note, percent, problemsOf, stateInWords, stateMark } from "./problems.js";
+import { lag, note, percent, problemsOf, stateInWords, stateMark, trend } from "./problems.js";
 import { effectsIn, ledger } from "./reactors.js";
 import { poll } from "./screen.js";
 import { bytes, count, duration, plural, rate, since, time } from "./words.js";
@@ -76,7 +76,7 @@ function numbers(status) {
   return card("Status", null, facts([
     ["Checkpoint", has.log ? logLink(String(status.checkpoint)) : count(status.checkpoint)],
     ["Head of the log", count(status.head)],
-    ["Lag", lag(status)],
+    ["Lag", [lag(status), " ", trend(status.name)]],
     ["Rate", rate(status.rate)],
     ["Rebuild", status.rebuild && percent(status.rebuild)],
     ["Version", status.kind === "projection" && String(status.version)],

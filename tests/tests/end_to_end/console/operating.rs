@@ -16,7 +16,6 @@ async fn what_stands_still_comes_first() {
         .browse(async |_, browser| {
             browser.open("/").await;
             browser.find("#attention").await;
-            browser.picture("overview").await;
             assert_eq!(browser.text("#banner").await, "PRODUCTION");
             assert_eq!(browser.text("#attention h2").await, "What needs attention (3)");
 
@@ -37,6 +36,8 @@ async fn what_stands_still_comes_first() {
             for (name, operation) in [("orders", "resume"), ("orders", "skip"), ("letters", "retry")] {
                 browser.find(&format!("#attention [data-key^='{name} '] [data-operation={operation}]")).await;
             }
+            browser.find("main td svg[aria-label^='Lag over']").await;
+            browser.picture("overview").await;
             let table = browser.text("main table tbody").await;
             let at = |name: &str| table.find(name).unwrap();
             assert!(at("orders") < at("customers") && at("customers") < at("counted"), "{table}");
