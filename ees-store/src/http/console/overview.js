@@ -39,7 +39,7 @@ function ofServer(ready) {
 
 function standing(projections, ready, again) {
   const found = projections.flatMap((status) => problemsOf(status).map((problem) => ({ status, ...problem })));
-  found.sort((one, other) => LEVELS.indexOf(one.level) - LEVELS.indexOf(other.level));
+  found.sort((one, other) => LEVELS.indexOf(one.level) - LEVELS.indexOf(other.level) || byLag(one.status, other.status));
   const server = ofServer(ready);
   if (found.length + server.length === 0) {
     return card("What needs attention", { class: "card calm" }, h("p", { class: "good-news" }, "Nothing. Everything moves."));
@@ -51,6 +51,10 @@ function standing(projections, ready, again) {
         h("h3", null, h("span", { class: `mark ${level}` }, title), " ", h("a", { href: pageOf(status) }, status.name)),
         h("p", null, sentence),
         h("div", { class: "actions" }, buttons(status, next, again), h("a", { class: "button", href: pageOf(status), "aria-label": `See why: ${status.name}` }, "See why"))))));
+}
+
+function byLag(one, other) {
+  return other.lag_changesets - one.lag_changesets;
 }
 
 export function pageOf({ kind, name }) {
@@ -80,7 +84,7 @@ function commitRate(head) {
 export function grid(projections, title = "Projections and reactors") {
   if (projections.length === 0) return null;
   const worst = (status) => (problemsOf(status).some(({ level }) => level === "standing") ? 0 : problemsOf(status).length > 0 ? 1 : 2);
-  const sorted = [...projections].sort((one, other) => worst(one) - worst(other));
+  const sorted = [...projections].sort((one, other) => worst(one) - worst(other) || byLag(one, other));
   const columns = ["Name", "State", "Checkpoint", "Lag", "Rate", "Parked", "Version", "Owner"];
   const rows = sorted.map((status) => ({
     key: status.name,
