@@ -17,11 +17,12 @@ use tokio::net::{ToSocketAddrs, lookup_host};
 use super::install;
 use crate::{Handle, Running};
 
-/// What is served; everything else is not found.
-const SERVED: [&str; 3] = ["/projections", "/metrics", "/health"];
+/// What is served, with all that is below; everything else is not found. A browser at the root is led to the
+/// console.
+const SERVED: [&str; 5] = ["/projections", "/metrics", "/health", "/access", "/console"];
 
 impl Running {
-    /// Serves `/projections`, `/metrics` and `/health` on an address of this machine, for
+    /// Serves `/projections`, `/metrics`, `/health` and the console on an address of this machine, for
     /// `ees projections --url ...` and for Prometheus. It does not serve the log. It ends with
     /// [`shut_down`](Self::shut_down).
     ///
@@ -94,7 +95,7 @@ fn only_served(mut request: Request) -> Request {
     let path = request.uri().path();
     let is_served =
         |served: &str| path.strip_prefix(served).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if !SERVED.into_iter().any(is_served) {
+    if path != "/" && !SERVED.into_iter().any(is_served) {
         *request.uri_mut() = Uri::from_static("/nothing");
     }
     request

@@ -56,12 +56,12 @@ pub(super) fn description() -> Document {
     document
 }
 
-/// Adds to each operation the scope that it needs, and the failures that any call may meet.
+/// Adds to each operation the scope that its key needs, if any, and the failures that any call may meet.
 ///
 /// A server without keys takes calls with a key too, so that clients made from its description can give one.
-pub(super) fn demand(document: &mut Document, scope: Scope, has_keys: bool) {
+pub(super) fn demand(document: &mut Document, scope: Option<Scope>, has_keys: bool) {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
-        let mut security = vec![SecurityRequirement::new(API_KEY, [scope.name()])];
+        let mut security = vec![SecurityRequirement::new(API_KEY, scope.map(Scope::name))];
         if !has_keys {
             security.push(SecurityRequirement::default());
         }

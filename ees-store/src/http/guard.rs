@@ -49,6 +49,17 @@ pub(super) struct Callers {
     pub(super) hosts: Hosts,
     /// Whether the description of the API is there for everybody.
     pub(super) docs: bool,
+    /// Whether the console is there for everybody.
+    pub(super) console: bool,
+}
+
+impl Callers {
+    /// Whether a request asks for a page that needs no key.
+    fn is_for_everybody(&self, request: &Request) -> bool {
+        let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
+        self.docs && endpoints::docs::is_path(path)
+            || self.console && endpoints::console::is_asked_for(method, path, headers)
+    }
 }
 
 impl Guard {
@@ -77,9 +88,9 @@ impl Guard {
         if endpoints::health::is_path(request.uri().path()) {
             return Ok(self.rooms.admit_always());
         }
-        let Callers { keys, hosts, docs } = &self.callers;
+        let Callers { keys, hosts, .. } = &self.callers;
         match keys {
-            Some(_) if *docs && endpoints::docs::is_path(request.uri().path()) => {}
+            Some(_) if self.callers.is_for_everybody(request) => {}
             Some(keys) => {
                 let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
                 request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);

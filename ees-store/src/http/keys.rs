@@ -18,7 +18,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    const ALL: [Self; 3] = [Self::Read, Self::Commit, Self::Admin];
+    pub(super) const ALL: [Self; 3] = [Self::Read, Self::Commit, Self::Admin];
 
     /// Its name, in lists of keys and in answers.
     pub const fn name(self) -> &'static str {

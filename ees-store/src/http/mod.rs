@@ -20,6 +20,7 @@ mod access_log;
 mod admission;
 mod answer;
 mod app;
+mod banner;
 mod body;
 mod closing;
 mod commit_health;
@@ -52,11 +53,13 @@ mod written;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::from_fn_with_state;
 use prometheus_client::registry::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 pub use admission::Admission;
+pub use banner::{Banner, InvalidBanner};
 pub use closing::Closing;
 pub use error_response::Problem;
 pub use health_check::HealthCheck;
@@ -85,6 +88,7 @@ pub struct Api {
     inner: Inner,
     callers: Callers,
     extensions: Vec<(Scope, OpenApiRouter)>,
+    banner: Option<Banner>,
 }
 
 impl Api {
@@ -99,8 +103,8 @@ impl Api {
         let (statistics, visibility, health, probe) = (None, None, Vec::new(), Default::default());
         let inner =
             Inner { store, log, statistics, visibility, health, limits, registry, metrics, commits, probe };
-        let callers = Callers { keys: None, hosts: Hosts::default(), docs: true };
-        Self { inner, callers, extensions: Vec::new() }
+        let callers = Callers { keys: None, hosts: Hosts::default(), docs: true, console: true };
+        Self { inner, callers, extensions: Vec::new(), banner: None }
     }
 
     /// Sets the read model for `GET /streams`. Default: none; the endpoint answers 404.
@@ -150,6 +154,21 @@ impl Api {
         self
     }
 
+    /// Leaves out the page at `/console/`. Default: it is there, and a browser at `/` is led to it. The page needs
+    /// no key; what it shows needs one where every call does.
+    #[must_use]
+    pub fn without_console(mut self) -> Self {
+        self.callers.console = false;
+        self
+    }
+
+    /// Sets the banner of the console. Default: none.
+    #[must_use]
+    pub fn with_banner(mut self, banner: Banner) -> Self {
+        self.banner = Some(banner);
+        self
+    }
+
     /// Sets the limits. Default: [`Limits::for_changesets_of`] the store's limit.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -195,7 +214,7 @@ impl Api {
     /// Builds the router. [`Server`] serves it, with limits on connections; anything else that serves an axum
     /// router can serve it too.
     pub fn router(self) -> Router {
-        let Self { inner, callers, extensions } = self;
+        let Self { inner, callers, extensions, banner } = self;
         let (limits, metrics, commits) = (inner.limits, inner.metrics.clone(), inner.commits.clone());
         let app = App::new(inner);
         let mut all = OpenApiRouter::with_openapi(description::description())
@@ -213,17 +232,26 @@ impl Api {
             Some(_) => routes.route_layer(from_fn_with_state(scope, guard::demand)),
             None => routes,
         };
+        let mut any_key = endpoints::any_key_routes();
+        description::demand(any_key.get_openapi_mut(), None, callers.keys.is_some());
+        all = all.merge(any_key);
         for (scope, mut routes) in needing.into_iter().chain(extensions) {
-            description::demand(routes.get_openapi_mut(), scope, callers.keys.is_some());
+            description::demand(routes.get_openapi_mut(), Some(scope), callers.keys.is_some());
             all = all.merge(demand(scope, routes));
         }
         let (router, openapi) = all.split_for_parts();
         let known = KnownParameters::of(&openapi);
         let docs = if callers.docs { endpoints::docs::routes(openapi) } else { Router::new() };
+        let console = if callers.console { endpoints::console::routes(banner) } else { Router::new() };
+        let has_console = callers.console;
+        let nowhere = async move |method: Method, uri: Uri, headers: HeaderMap| {
+            endpoints::nowhere(&method, &uri, &headers, has_console)
+        };
         let guard = Arc::new(Guard::new(callers, &limits, known, metrics, commits));
         router
             .merge(docs)
-            .fallback(endpoints::nowhere)
+            .merge(console)
+            .fallback(nowhere)
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
             .layer(from_fn_with_state(guard, guard::guard))
     }

@@ -9,7 +9,13 @@ use crate::backend::Backend;
 use crate::logging::LogFormat;
 
 /// Prints them on standard error, or as a log entry if the log is JSON.
-pub(super) fn show(address: SocketAddr, backend: Backend, access: &Access, log_format: LogFormat) {
+pub(super) fn show(
+    address: SocketAddr,
+    backend: Backend,
+    access: &Access,
+    has_console: bool,
+    log_format: LogFormat,
+) {
     let store = match backend {
         Backend::Sqlite(path) => Backend::Sqlite(absolute(&path)),
         other => other,
@@ -28,13 +34,14 @@ pub(super) fn show(address: SocketAddr, backend: Backend, access: &Access, log_f
     let url = format!("http://{}", reachable(address));
     let key =
         if access.callers == Callers::WithKey { " -H \"Authorization: Bearer $EES_API_KEY\"" } else { "" };
+    let console = if has_console { format!("\nconsole: {url}/console/") } else { String::new() };
     // A closed standard error is no reason not to serve.
     let _ = writeln!(
         std::io::stderr(),
         "\
 data:    {store}
 access:  {callers}
-docs:    {url}/docs
+docs:    {url}/docs{console}
 try:
   curl -w '\\n'{key} {url}/streams/account-42 -d '{{\"events\": [{{\"type\": \"opened\", \"owner\": \"ada\"}}]}}'
   curl -w '\\n'{key} '{url}/streams/account-42/events?pp=true'

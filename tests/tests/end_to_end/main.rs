@@ -3,5 +3,6 @@
 
 mod api;
 mod cli;
+mod console;
 mod file_history;
 mod file_history_postgres;

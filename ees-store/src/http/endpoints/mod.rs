@@ -1,7 +1,9 @@
 //! The endpoints of the contract, one file each.
 
+mod access;
 mod changesets;
 mod commit;
+pub(super) mod console;
 pub(super) mod docs;
 pub(super) mod health;
 mod metrics;
@@ -27,6 +29,11 @@ pub(super) fn commits(method: &Method, route: &str) -> bool {
 
 pub(super) fn public_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(health::live)).routes(routes!(health::ready))
+}
+
+/// Routes that need a key, with any scope.
+pub(super) fn any_key_routes() -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(access::access))
 }
 
 pub(super) fn read_routes() -> OpenApiRouter<App> {

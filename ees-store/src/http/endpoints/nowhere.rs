@@ -1,14 +1,27 @@
 //! What has no endpoint.
 
 use axum::http::header::LINK;
-use axum::http::{HeaderValue, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::{IntoResponse as _, Response};
 
 use super::super::Problem;
+use super::console;
 use crate::StreamId;
 
 /// 404. The contract fixes its body. So a header says what was probably meant by `/streams/a/1`.
-pub(in super::super) async fn nowhere(uri: Uri) -> Response {
+///
+/// With a console, a browser at the root is led there.
+pub(in super::super) fn nowhere(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    has_console: bool,
+) -> Response {
+    let led = has_console.then(|| console::lead(method, uri.path(), headers)).flatten();
+    led.unwrap_or_else(|| not_found(uri))
+}
+
+fn not_found(uri: &Uri) -> Response {
     let mut response = Problem::no_such_endpoint().into_response();
     if let Some(link) = meant(uri.path()) {
         response.headers_mut().insert(LINK, link);

@@ -20,6 +20,7 @@ async fn every_route_is_described() {
         let paths = api["paths"].as_object().unwrap();
         let names: Vec<_> = paths.keys().map(String::as_str).collect();
         let mut expected = [
+            "/access",
             "/changesets",
             "/health/live",
             "/health/ready",
@@ -47,6 +48,7 @@ async fn every_route_is_described() {
             }
         }
         assert_eq!(paths["/streams/{stream_id}"]["post"]["security"], json!([{"api_key": ["commit"]}, {}]));
+        assert_eq!(paths["/access"]["get"]["security"], json!([{"api_key": []}, {}]));
         assert_eq!(paths["/health/live"]["get"]["security"], json!([{}]));
         // What "Authorize" on the page asks for.
         let scheme = &api["components"]["securitySchemes"]["api_key"];

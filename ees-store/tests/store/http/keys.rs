@@ -120,6 +120,44 @@ async fn without_a_known_key_nothing_is_told_but_health_and_the_description() {
 }
 
 #[tokio::test]
+async fn a_key_is_told_what_it_may_do() {
+    let server = server().await;
+    for (key, scopes) in [
+        ("all", json!(["read", "commit", "admin"])),
+        ("a", json!(["read", "commit", "admin"])),
+        ("rc", json!(["read", "commit"])),
+        ("test", json!(["read"])),
+        ("c", json!(["commit"])),
+    ] {
+        let bearer = format!("Bearer {key}");
+        let answer = server.send("GET", "/access", &[("Authorization", &bearer)], b"").await;
+        answer.is(200, &json!({ "scopes": scopes }));
+    }
+    assert_eq!(server.get("/access").await.status, 401);
+    let open = TestServer::with(Arc::new(memory::Store::new()), |api| api).await;
+    open.get("/access").await.is(200, &json!({ "scopes": ["read", "commit", "admin"] }));
+}
+
+#[tokio::test]
+async fn the_console_needs_no_key_and_can_be_left_out() {
+    let server = server().await;
+    for (target, status) in
+        [("/console", 303), ("/console/", 200), ("/console/console.js", 200), ("/console/none.js", 404)]
+    {
+        assert_eq!(server.get(target).await.status, status, "{target}");
+    }
+    assert_eq!(server.get("/console/../version").await.status, 404);
+    assert_eq!(server.get("/consoles").await.status, 401);
+    let browser = [("Accept", "text/html,*/*")];
+    assert_eq!(server.send("GET", "/", &browser, b"").await.header("location"), Some("console/"));
+    assert_eq!(server.send("POST", "/", &browser, b"").await.status, 401);
+    let without = TestServer::with(Arc::new(memory::Store::new()), Api::without_console).await;
+    for target in ["/", "/console", "/console/", "/console/console.js"] {
+        assert_eq!(without.send("GET", target, &browser, b"").await.status, 404, "{target}");
+    }
+}
+
+#[tokio::test]
 async fn the_description_can_be_left_out() {
     let with_keys = |api: Api| api.with_keys(ApiKeys::parse("read:r").unwrap()).without_docs();
     let server = TestServer::with(Arc::new(memory::Store::new()), with_keys).await;

@@ -1,0 +1,189 @@
+// Every operation on a projection: when it is possible, what it does in a sentence, what it needs, what it sends.
+
+import { may, post } from "./api.js";
+import { ask } from "./dialog.js";
+import { button } from "./dom.js";
+import { tell } from "./screen.js";
+
+const reason = { name: "reason", label: "Reason", type: "textarea", rows: 2, max: 1024, hint: "Recorded in the audit." };
+const mandatory = { ...reason, required: true, hint: "Mandatory. Recorded in the audit." };
+const force = { name: "force", type: "checkbox", label: "Force" };
+const keepSkips = {
+  name: "keep_skips", type: "select", label: "Changesets that were skipped before",
+  options: [["", "Leave them out again if the version is the same"], ["true", "Leave them out again"], ["false", "Try them again"]],
+};
+const skipsOf = (given) => (given.keep_skips === "" ? {} : { keep_skips: given.keep_skips === "true" });
+
+const isProjection = (status) => status.kind !== "reactor";
+const isPaused = (status) => status.pause !== null || status.partitions.some(({ pause }) => pause !== null);
+const pauses = (status) => [status, ...status.partitions].filter(({ pause }) => pause);
+const pausedAt = (status) => {
+  const [first] = pauses(status);
+  return first?.pause.failure?.checkpoint ?? first?.checkpoint ?? status.checkpoint;
+};
+
+const OPERATIONS = {
+  resume: {
+    label: "Resume",
+    isPossible: isPaused,
+    sentence: ({ name }) => `${name} goes on where it paused, and tries again what failed.`,
+    fields: () => [reason],
+  },
+  pause: {
+    label: "Pause",
+    isPossible: (status) => !isPaused(status) && status.state !== "stopped",
+    sentence: ({ name, kind }) => `${name} stops before its next changeset and stays paused, over restarts too, until it is resumed. `
+      + (kind === "reactor" ? "It acts on nothing meanwhile." : "Readers still see its read model, which falls behind."),
+    fields: () => [reason],
+  },
+  skip: {
+    label: "Skip a changeset",
+    isDangerous: true,
+    isPossible: (status) => isProjection(status) && isPaused(status),
+    sentence: ({ name }) => `${name} leaves out one whole changeset for good, so its read model will lack what the changeset says. `
+      + "A rebuild leaves it out again, unless it is told to try it.",
+    fields: (status) => [{ name: "checkpoint", label: "Checkpoint", type: "number", required: true, value: String(pausedAt(status)) }, mandatory],
+  },
+  retry: {
+    label: "Retry parked streams",
+    isPossible: (status) => status.parked_streams > 0,
+    sentence: ({ name, parked_streams: parked }) => `${name} tries all parked streams (${parked}) again now, also those that were given up.`,
+    fields: () => [reason],
+  },
+  rebuild: {
+    label: "Rebuild in place",
+    isDangerous: true,
+    isPossible: isProjection,
+    sentence: ({ name }) => `${name} clears its read model and replays the log from the start. Readers see it empty first, and then grow.`,
+    fields: () => [keepSkips, { ...force, hint: "Also when columns or triggers that others added can't be made again." }, reason],
+    body: (given) => ({ force: given.force, reason: given.reason, ...skipsOf(given) }),
+  },
+  side_by_side: {
+    label: "Rebuild side by side",
+    path: "rebuild",
+    isPossible: (status) => isProjection(status) && !status.standby,
+    sentence: ({ name }) => `${name} gets a second read model, built from the start of the log. Readers use the present one until the two are swapped. `
+      + "This needs PostgreSQL, and as much space again.",
+    fields: () => [
+      { name: "verify", type: "checkbox", label: "Compare before the swap", hint: "Does not swap if the two differ." },
+      { name: "no_swap", type: "checkbox", label: "Do not swap", hint: "Builds only; swap it later." },
+      { ...force, hint: "Swaps even if streams are parked." },
+      keepSkips,
+      reason,
+    ],
+    body: (given) => ({
+      side_by_side: true, verify: given.verify, no_swap: given.no_swap, force: given.force, reason: given.reason, ...skipsOf(given),
+    }),
+  },
+  verification: {
+    label: "Verify",
+    isPossible: isProjection,
+    sentence: ({ name }) => `${name} is built once more beside the live read model, compared with it, and removed again. `
+      + "Nothing changes for readers. This needs PostgreSQL.",
+    fields: () => [],
+    body: () => ({}),
+  },
+  swap: {
+    label: "Swap",
+    isDangerous: true,
+    isPossible: (status) => status.standby?.plan.role === "building",
+    sentence: ({ name }) => `The standby of ${name} becomes the read model that readers use. The one that they use now becomes the standby, and follows for a rollback.`,
+    fields: () => [{ ...force, hint: "Even if streams are parked, or the standby is still catching up." }, reason],
+  },
+  rollback: {
+    label: "Roll back",
+    isDangerous: true,
+    isPossible: (status) => status.standby?.plan.role === "following",
+    sentence: ({ name }) => `The read model of ${name} that was live before becomes live again. It has followed, so nothing is lost.`,
+    fields: () => [{ ...force, hint: "Even if streams are parked, or it is still catching up." }, reason],
+  },
+  discard: {
+    label: "Discard the standby",
+    isDangerous: true,
+    isPossible: (status) => Boolean(status.standby),
+    sentence: ({ name }) => `The standby of ${name} is deleted. The live read model stays as it is. There is no rollback afterwards.`,
+    fields: () => [reason],
+  },
+  partitions: {
+    label: "Partition",
+    isPossible: isProjection,
+    sentence: ({ name }) => `The streams of ${name} are split into this many partitions, which several workers apply at the same time. Nothing is rebuilt. This needs PostgreSQL.`,
+    fields: (status) => [
+      { name: "count", label: "Partitions", type: "number", required: true, value: String(Math.max(1, status.partitions.length)), hint: "1 to 256." },
+      reason,
+    ],
+  },
+  checkpoint: {
+    label: "Move the checkpoint",
+    isDangerous: true,
+    isPossible: () => true,
+    sentence: ({ name }) => `${name} goes on at another checkpoint, with its tables as they are: what lies between is left out, or applied a second time.`,
+    fields: (status) => [
+      { name: "from", label: "From checkpoint", type: "number", required: true, value: String(status.checkpoint) },
+      { name: "to", label: "To checkpoint", type: "number", required: true, value: "" },
+      mandatory,
+    ],
+  },
+};
+
+/** A dialog for an operation that sends its fields. `about` replaces what the operation says by itself. */
+export async function operate(status, operation, about = {}) {
+  const { label, path, isDangerous, sentence, fields, body } = { ...OPERATIONS[operation], ...about };
+  const isDone = await ask({
+    title: `${label}: ${status.name}`,
+    sentence: sentence(status),
+    fields: fields(status),
+    confirm: `${label}: ${status.name}`,
+    isDangerous,
+    run: (given) => post(`projections/${status.name}/${path ?? operation}`, body ? body(given) : given),
+  });
+  if (isDone) tell(`Done: ${label.toLowerCase()}, ${status.name}.`);
+  return isDone;
+}
+
+/** Buttons for these operations, as far as they are possible and the key may do them. */
+export function buttons(status, names, onDone) {
+  if (!may.admin) return [];
+  const possible = names.filter((name) => OPERATIONS[name].isPossible(status));
+  return possible.map((name) => {
+    const { label, isDangerous } = OPERATIONS[name];
+    const act = async () => {
+      if (await operate(status, name)) onDone();
+    };
+    return button(`${label}…`, act, { "data-key": name, "data-operation": name, class: isDangerous ? "careful" : null });
+  });
+}
+
+/** All operations, those that stand for a next step first. */
+export const EVERY = Object.keys(OPERATIONS);
+
+/** The operations on one parked stream of a projection. */
+export const ofParked = {
+  retry: (stream) => ({
+    label: "Retry now",
+    path: "retry",
+    sentence: ({ name }) => `${name} tries the stream “${shortened(stream.stream_id)}” again now, from its changeset ${stream.first} on.`,
+    fields: () => [reason],
+    body: (given) => ({ stream_id: stream.stream_id, reason: given.reason }),
+  }),
+  skip: (stream, checkpoint) => ({
+    label: "Skip the changeset",
+    path: "skip",
+    isDangerous: true,
+    sentence: ({ name }) => `${name} leaves out changeset ${stream.first} of the stream “${shortened(stream.stream_id)}” for good and goes on with the next one.`,
+    fields: () => [{ name: "checkpoint", label: "Checkpoint", type: "number", required: true, value: checkpoint }, mandatory],
+  }),
+  discard: (stream) => ({
+    label: "Discard the effects",
+    path: "effects/discard",
+    isDangerous: true,
+    sentence: ({ name }) => `${name} gives up the open effects of changeset ${stream.first} of the stream “${shortened(stream.stream_id)}” for good: `
+      + "what is not done by now is never done. The stream goes on.",
+    fields: () => [mandatory],
+    body: (given) => ({ stream_id: stream.stream_id, changeset_id: stream.first, reason: given.reason }),
+  }),
+};
+
+function shortened(id) {
+  return id.length > 80 ? `${id.slice(0, 80)}…` : id;
+}

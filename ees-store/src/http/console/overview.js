@@ -1,0 +1,101 @@
+// The overview: what stands still first, then everything.
+
+import { has, head as headOfLog, json, jsonIfAny } from "./api.js";
+import { card, draw, foreign, h, table } from "./dom.js";
+import { buttons } from "./operations.js";
+import { lag, note, percent, problemsOf, stateMark, trend } from "./problems.js";
+import { poll } from "./screen.js";
+import { count, plural, rate } from "./words.js";
+
+const LEVELS = ["standing", "failing"];
+
+/** The head of the log at earlier looks, for the rate of commits. */
+let heads = [];
+
+export function show(root, _, signal) {
+  return poll(signal, async (again) => {
+    const [projections, totals, head, ready] = await Promise.all([
+      has.projections ? json("projections", { signal }).then((answer) => answer.projections) : [],
+      has.log ? jsonIfAny("streams", { signal }) : null,
+      has.log ? headOfLog(signal) : null,
+      health(signal),
+    ]);
+    note(projections);
+    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ready, again), figures(totals, head), grid(projections));
+  });
+}
+
+/** What the server says of itself, also where it answers that it is unavailable. */
+async function health(signal) {
+  const response = await fetch("../health/ready", { signal, cache: "no-store" }).catch(() => null);
+  return (await response?.json().catch(() => null)) ?? null;
+}
+
+/** Problems that are not a projection's, as the server's readiness has them. */
+function ofServer(ready) {
+  if (ready?.status === "unavailable") return [ready.reason];
+  return (ready?.reasons ?? []).filter((reason) => !reason.startsWith("projection \""));
+}
+
+function standing(projections, ready, again) {
+  const found = projections.flatMap((status) => problemsOf(status).map((problem) => ({ status, ...problem })));
+  found.sort((one, other) => LEVELS.indexOf(one.level) - LEVELS.indexOf(other.level) || byLag(one.status, other.status));
+  const server = ofServer(ready);
+  if (found.length + server.length === 0) {
+    return card("What needs attention", { class: "card calm" }, h("p", { class: "good-news" }, "Nothing. Everything moves."));
+  }
+  return card(`What needs attention (${found.length + server.length})`, { id: "attention" },
+    h("ul", { class: "problems" },
+      server.map((reason) => h("li", { class: "problem standing" }, h("h3", null, "Server"), h("p", null, foreign(reason)))),
+      found.map(({ status, level, title, sentence, next }) => h("li", { class: `problem ${level}`, "data-key": `${status.name} ${title}` },
+        h("h3", null, h("span", { class: `mark ${level}` }, title), " ", h("a", { href: pageOf(status) }, status.name)),
+        h("p", null, sentence),
+        h("div", { class: "actions" }, buttons(status, next, again), h("a", { class: "button", href: pageOf(status), "aria-label": `See why: ${status.name}` }, "See why"))))));
+}
+
+function byLag(one, other) {
+  return other.lag_changesets - one.lag_changesets;
+}
+
+export function pageOf({ kind, name }) {
+  return `#/${kind === "reactor" ? "reactors" : "projections"}/${name}`;
+}
+
+function figures(totals, head) {
+  const figure = (value, label) => value !== null && h("div", { class: "figure" }, h("strong", null, value), h("span", null, label));
+  const shown = [
+    head !== null && figure(count(head), "head of the log"),
+    head !== null && figure(commitRate(head), "commits"),
+    totals && figure(count(totals.total_streams), "streams"),
+    totals && figure(count(totals.total_changesets), "changesets"),
+    totals && figure(count(totals.total_events), "events"),
+  ];
+  return shown.some(Boolean) && h("section", { class: "figures", "aria-label": "The log" }, shown);
+}
+
+function commitRate(head) {
+  const now = Date.now();
+  heads = [...heads.filter(({ at }) => now - at < 15_000), { at: now, head }];
+  const [first] = heads;
+  return now - first.at < 1500 ? "…" : rate(((head - first.head) * 1000) / (now - first.at));
+}
+
+/** All projections, those that stand still first. */
+export function grid(projections, title = "Projections and reactors") {
+  if (projections.length === 0) return null;
+  const worst = (status) => (problemsOf(status).some(({ level }) => level === "standing") ? 0 : problemsOf(status).length > 0 ? 1 : 2);
+  const sorted = [...projections].sort((one, other) => worst(one) - worst(other) || byLag(one, other));
+  const columns = ["Name", "State", "Checkpoint", "Lag", "Rate", "Parked", "Version", "Owner"];
+  const rows = sorted.map((status) => ({
+    key: status.name,
+    cells: [
+      h("a", { href: pageOf(status) }, status.name),
+      [stateMark(status.state), status.rebuild && percent(status.rebuild), status.standby && h("span", { class: "mark quiet" }, "Standby")],
+      count(status.checkpoint), [trend(status.name), " ", lag(status)], rate(status.rate),
+      status.parked_streams > 0 ? count(status.parked_streams) : "",
+      status.kind === "reactor" ? "reactor" : String(status.version),
+      [status.owner && foreign(status.owner, 40), status.partitions.length > 1 && plural(status.partitions.length, "partition")],
+    ],
+  }));
+  return card(title, null, table(title, columns, rows, [2, 3, 4, 5]));
+}

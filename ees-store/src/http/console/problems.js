@@ -1,0 +1,133 @@
+// What stands still, why, and what to do next.
+
+import { foreign, h, line } from "./dom.js";
+import { count, duration, plural, since } from "./words.js";
+
+const WINDOW_MILLISECONDS = 60 * 60 * 1000;
+const POINTS = 60;
+const GROWING_MILLISECONDS = 10_000;
+const GROWING_SECONDS = 5;
+
+/** The lag of each projection since this tab was opened, for its trend. */
+const samples = new Map();
+
+export function note(statuses) {
+  const now = Date.now();
+  for (const { name, lag_changesets: lag } of statuses) {
+    const known = (samples.get(name) ?? []).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
+    known.push({ at: now, lag });
+    samples.set(name, known);
+  }
+}
+
+/** How the lag went since this tab was opened, for the last hour at most. Nothing where it never had any. */
+export function trend(name) {
+  const known = samples.get(name) ?? [];
+  const lags = known.map(({ lag }) => lag);
+  if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
+  const size = Math.ceil(lags.length / POINTS);
+  const highest = Array.from({ length: Math.ceil(lags.length / size) }, (_, at) => Math.max(...lags.slice(at * size, (at + 1) * size)));
+  const label = `Lag over ${duration((known.at(-1).at - known[0].at) / 1000)}: from ${count(lags[0])} to ${count(lags.at(-1))}, at most ${count(Math.max(...lags))}`;
+  return line(highest, label);
+}
+
+/** Whether the lag only grew for some time. */
+function isGrowing(status) {
+  const known = samples.get(status.name) ?? [];
+  const recent = known.filter(({ at }) => Date.now() - at < 3 * GROWING_MILLISECONDS);
+  if (recent.length < 3 || recent.at(-1).at - recent[0].at < GROWING_MILLISECONDS) return false;
+  const grows = recent.every(({ lag }, at) => at === 0 || lag >= recent[at - 1].lag);
+  return grows && recent.at(-1).lag > recent[0].lag && status.lag_seconds > GROWING_SECONDS;
+}
+
+function changesetOf(failure) {
+  return [`changeset ${failure.changeset_id} of stream `, foreign(failure.stream_id, 120), ` (checkpoint ${failure.checkpoint})`];
+}
+
+function ofPause(what, checkpoint, pause) {
+  const { failure } = pause;
+  if (failure) {
+    return [`${what} is paused before `, changesetOf(failure), `, which failed ${plural(failure.attempts, "time")}: `,
+      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), "."];
+  }
+  return [`An operator paused ${what.toLowerCase()} at checkpoint ${checkpoint}`, pause.reason && ": ", pause.reason && foreign(pause.reason),
+    ". Since ", since(pause.since), "."];
+}
+
+/**
+ * The problems of a projection, the worst first: how bad (`standing` or `failing`), what it is, a sentence, and the
+ * names of the operations that are the next steps.
+ */
+export function problemsOf(status) {
+  const found = [];
+  const add = (level, title, sentence, next) => found.push({ level, title, sentence, next });
+  const skippable = (pause) => (pause.failure && status.kind !== "reactor" ? ["resume", "skip"] : ["resume"]);
+  const split = status.partitions.filter(({ pause }) => pause);
+  if (status.pause) {
+    add("standing", "Paused", ofPause("It", status.checkpoint, status.pause), skippable(status.pause));
+  } else if (split.length > 0) {
+    const [{ partition, checkpoint, pause }] = split;
+    add("standing", "Paused", ofPause(`Partition ${partition}`, checkpoint, pause), skippable(pause));
+  }
+  if (status.state === "stopped") {
+    const why = status.last_error ? [": ", foreign(status.last_error.message)] : "";
+    add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], []);
+  }
+  if (status.given_up_streams > 0) {
+    add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`], ["retry"]);
+  }
+  if (status.state === "retrying" && status.last_error) {
+    const { attempts, message, checkpoint } = status.last_error;
+    const where = checkpoint === null ? "A step" : changesetOf(status.last_error);
+    add("failing", "Failing", [where, ` failed ${plural(attempts, "time")}, and is retried: `, foreign(message), "."], []);
+  }
+  const waiting = status.parked_streams - status.given_up_streams;
+  if (waiting > 0) {
+    add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`], ["retry"]);
+  }
+  if (status.standby?.pause) {
+    add("failing", "Standby paused", ofPause("The standby", status.standby.checkpoint, status.standby.pause), []);
+  } else if (status.standby?.plan.note) {
+    add("failing", "Not swapped", ["The standby was not swapped: ", foreign(status.standby.plan.note)], ["swap", "discard"]);
+  }
+  if (found.length === 0 && status.stalled) {
+    add("standing", "Stalled", [foreign(status.stalled), "."], []);
+  }
+  if (found.length === 0 && isGrowing(status)) {
+    add("failing", "Falling behind", [`Its lag grows: ${plural(status.lag_changesets, "changeset")}, ${duration(status.lag_seconds)}.`], []);
+  }
+  return found;
+}
+
+const STATES = {
+  starting: ["Starting", "quiet", "It has not read its position yet."],
+  following: ["Following", "good", "It has applied everything and waits for new changesets."],
+  catching_up: ["Catching up", "busy", "It applies changesets and is behind the head of the log."],
+  rebuilding: ["Rebuilding", "busy", "It was cleared and replays the log from the start."],
+  retrying: ["Retrying", "failing", "A step failed and is retried."],
+  absent: ["Absent", "quiet", "The live read model has another version than this program."],
+  elsewhere: ["Elsewhere", "quiet", "Another process runs it: see the owner."],
+  paused: ["Paused", "standing", "It stands still until an operator resumes it."],
+  stopped: ["Stopped", "standing", "It can't go on. It checks again every 10 seconds."],
+};
+
+export function stateInWords(state) {
+  return STATES[state]?.[2] ?? "";
+}
+
+export function stateMark(state) {
+  const [label, level] = STATES[state] ?? [state, "quiet"];
+  return h("span", { class: `mark ${level}` }, label);
+}
+
+export function lag(status) {
+  if (status.lag_changesets === 0) return "0";
+  return `${count(status.lag_changesets)} · ${duration(status.lag_seconds)}`;
+}
+
+export function percent(rebuild) {
+  const left = rebuild.seconds_left === null ? "" : `, about ${duration(rebuild.seconds_left)} left`;
+  return h("span", { class: "progress" },
+    h("progress", { max: "100", value: rebuild.percent, "aria-label": "Progress" }),
+    ` ${Math.floor(rebuild.percent)} %${left}`);
+}

@@ -1,0 +1,233 @@
+// The grid of projections, and the page of one: what it does, why it stands still, and every operation.
+
+import { has, json, jsonIfAny, may, text } from "./api.js";
+import { readPage, streamLink, logLink, view } from "./changeset.js";
+import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
+import { buttons, EVERY, ofParked, operate } from "./operations.js";
+import { grid } from "./overview.js";
+import { lag, note, percent, problemsOf, stateInWords, stateMark, trend } from "./problems.js";
+import { effectsIn, ledger } from "./reactors.js";
+import { poll } from "./screen.js";
+import { bytes, count, duration, plural, rate, since, time } from "./words.js";
+
+const AUDIT_PAGE = 50;
+const SHOWN_PARKED = 200;
+
+export function show(root, { id }, signal) {
+  return id === null ? list(root, "projection", signal) : page(root, id, signal);
+}
+
+export function list(root, kind, signal) {
+  const title = kind === "reactor" ? "Reactors" : "Projections";
+  return poll(signal, async () => {
+    const { projections } = await json("projections", { signal });
+    note(projections);
+    const shown = projections.filter((status) => status.kind === kind);
+    draw(root, h("h1", { tabindex: "-1" }, title),
+      grid(shown, title) ?? card(title, null, h("p", null, `This process runs no ${title.toLowerCase()}.`)));
+  });
+}
+
+/** The page of a projection or a reactor. */
+export function page(root, name, signal) {
+  const path = `projections/${encodeURIComponent(name)}`;
+  const shown = { auditLength: AUDIT_PAGE, effects: "", results: false };
+  return poll(signal, async (again) => {
+    const status = await jsonIfAny(path, { signal });
+    if (status === null) {
+      draw(root, h("h1", { tabindex: "-1" }, foreign(name)), card("Not found", null, h("p", null, "This process runs no projection with this name. "), h("a", { href: "#/projections" }, "All projections")));
+      return;
+    }
+    note([status]);
+    const isReactor = status.kind === "reactor";
+    const [parked, audit, verification, effects] = await Promise.all([
+      status.parked_streams > 0 ? json(`${path}/parked`, { signal }).then((answer) => answer.parked) : [],
+      json(`${path}/audit?limit=${Math.min(shown.auditLength, 1000)}`, { signal }),
+      isReactor ? null : jsonIfAny(`${path}/verification`, { signal }),
+      isReactor ? text(`${path}/effects?limit=200${shown.effects && `&state=${shown.effects}`}`, { signal }).then(effectsIn) : null,
+    ]);
+    draw(root,
+      h("h1", { tabindex: "-1" }, status.name, " ", stateMark(status.state)),
+      h("p", { class: "lead" }, stateInWords(status.state)),
+      problems(status, again),
+      numbers(status),
+      failure(status),
+      parkedStreams(status, parked, again),
+      isReactor && ledger(status, effects, shown, again),
+      standby(status),
+      partitions(status),
+      verified(verification),
+      operations(status, path, again),
+      timeline(audit, shown, again));
+  });
+}
+
+function problems(status, again) {
+  const found = problemsOf(status);
+  return found.length > 0 && card("What needs attention", null, h("ul", { class: "problems" },
+    found.map(({ level, title, sentence, next }) => h("li", { class: `problem ${level}`, "data-key": title },
+      h("h3", null, h("span", { class: `mark ${level}` }, title)),
+      h("p", null, sentence),
+      h("div", { class: "actions" }, buttons(status, next, again))))));
+}
+
+function numbers(status) {
+  const { events, effects } = status;
+  return card("Status", null, facts([
+    ["Checkpoint", has.log ? logLink(String(status.checkpoint)) : count(status.checkpoint)],
+    ["Head of the log", count(status.head)],
+    ["Lag", [lag(status), " ", trend(status.name)]],
+    ["Rate", rate(status.rate)],
+    ["Rebuild", status.rebuild && percent(status.rebuild)],
+    ["Version", status.kind === "projection" && String(status.version)],
+    ["Owner", status.owner && foreign(status.owner)],
+    ["Events applied", count(events.recognized)],
+    ["Events of others", count(events.passed_over)],
+    ["Unreadable events", events.unreadable > 0 && count(events.unreadable)],
+    ["Effects done", effects && count(effects.done)],
+    ["Attempts that failed", effects && effects.failed > 0 && count(effects.failed)],
+    ["Skipped", status.skipped.length > 0 && status.skipped.map((checkpoint) => [has.log ? logLink(String(checkpoint)) : checkpoint, " "])],
+  ]));
+}
+
+/** The changeset that is to blame, and its error. */
+function failure(status) {
+  const { last_error: error } = status;
+  const paused = [status, ...status.partitions].find(({ pause }) => pause?.failure)?.pause;
+  if (!error && !paused) return null;
+  const at = error?.checkpoint ?? paused?.failure.checkpoint ?? null;
+  return card("The last error", { id: "last-error" },
+    h("p", { class: "error-text" }, foreign(error?.message ?? paused.reason, 2000)),
+    facts([
+      ["When", since(error?.at ?? paused.since)],
+      ["Attempts", count(error?.attempts ?? paused.failure.attempts)],
+    ]),
+    at !== null && has.log && lazily(`changeset ${at}`, "The changeset and its events", () => text(`changesets?checkpoint=${at}&limit=1&include=position`)
+      .then((answer) => readPage(answer).changesets.filter((changeset) => changeset.checkpoint === String(at))), true));
+}
+
+/** Changesets that are read when they are asked for, and stay while the page is drawn again. */
+function lazily(key, title, load, isOpen = false) {
+  return details({ "data-key": key, open: isOpen, class: "lazy" }, title, () => {
+    const place = h("div", null, "Loading …");
+    load().then(
+      (changesets) => place.replaceChildren(...(changesets.length > 0 ? changesets.map(view) : ["It is not there."])),
+      (error) => place.replaceChildren(foreign(error.message)));
+    return place;
+  });
+}
+
+function ofStream(stream) {
+  const query = `from=${stream.first}&to=${stream.first}&include=position`;
+  return text(`streams/${encodeURIComponent(stream.stream_id)}/changesets?${query}`).then((answer) => {
+    const page = readPage(answer);
+    const checkpoint = page.last_checkpoint ?? null;
+    return page.changesets.map((changeset) => ({ ...changeset, stream_id: stream.stream_id, checkpoint }));
+  });
+}
+
+function parkedStreams(status, parked, again) {
+  if (parked.length === 0) return null;
+  const isReactor = status.kind === "reactor";
+  const act = (stream, operation) => async () => {
+    const checkpoint = operation === "skip" && has.log ? (await ofStream(stream))[0]?.checkpoint ?? "" : "";
+    if (await operate(status, operation, ofParked[operation](stream, checkpoint))) again();
+  };
+  const rows = parked.slice(0, SHOWN_PARKED).map((stream) => ({
+    key: `${stream.first} ${stream.stream_id}`,
+    cells: [
+      h("div", null, has.log ? streamLink(stream.stream_id) : foreign(stream.stream_id, 120),
+        has.log && lazily(`first ${stream.first}`, `Changeset ${stream.first}`, () => ofStream(stream))),
+      count(stream.changesets),
+      [foreign(stream.error), h("br"), h("small", null, plural(stream.attempts, "attempt"))],
+      since(stream.since),
+      stream.retry_at === null ? h("span", { class: "mark standing" }, "Given up") : since(stream.retry_at),
+      may.admin && h("div", { class: "actions" },
+        button("Retry now…", act(stream, "retry"), { "data-operation": "retry_stream" }),
+        button(isReactor ? "Discard…" : "Skip…", act(stream, isReactor ? "discard" : "skip"), { class: "careful", "data-operation": "leave_stream" })),
+    ],
+  }));
+  const title = `Parked streams (${count(parked.length)})`;
+  return card(title, { id: "parked" }, table(title, ["Stream", "Changesets", "Error", "Since", "Next try", "Actions"], rows, [1]),
+    parked.length > SHOWN_PARKED && h("p", null, `The first ${SHOWN_PARKED}.`));
+}
+
+function standby(status) {
+  const { standby } = status;
+  return standby && card("Standby", { id: "standby" },
+    facts([
+      ["Role", standby.plan.role === "building" ? "Built beside the live read model" : "Was live before; follows for a rollback"],
+      ["State", stateMark(standby.state)],
+      ["Checkpoint", count(standby.checkpoint)],
+      ["Rate", rate(standby.rate)],
+      ["Progress", standby.rebuild && percent(standby.rebuild)],
+      ["Version", String(standby.version)],
+      ["Swap", standby.plan.role === "building" && (standby.plan.swap ? (standby.plan.verify ? "when it has caught up and is equal" : "when it has caught up") : "when an operator says so")],
+      ["Note", standby.plan.note && foreign(standby.plan.note)],
+      ["A swap leaves behind", standby.plan.left_behind?.length > 0 && h("ul", null, standby.plan.left_behind.map((what) => h("li", null, foreign(what))))],
+      ["Last error", standby.last_error && foreign(standby.last_error.message)],
+      ["Paused", standby.pause && foreign(standby.pause.reason)],
+      ["Owner", standby.owner && foreign(standby.owner)],
+    ]));
+}
+
+function partitions(status) {
+  if (status.partitions.length === 0) return null;
+  const rows = status.partitions.map(({ partition, checkpoint, owner, pause }) => ({
+    key: String(partition),
+    cells: [String(partition), count(checkpoint), owner && foreign(owner), pause && [stateMark("paused"), " ", foreign(pause.reason)]],
+  }));
+  return card("Partitions", null, table("Partitions", ["Partition", "Checkpoint", "Owner", "Paused"], rows, [0, 1]));
+}
+
+function verified(verification) {
+  if (!verification) return null;
+  if (verification.state === "building") {
+    return card("Verification", null, h("p", null, `The copy is at checkpoint ${count(verification.checkpoint)}. `, verification.rebuild && percent(verification.rebuild)));
+  }
+  if (verification.state === "failed") {
+    return card("Verification", null, h("p", { class: "error-text" }, "It failed: ", foreign(verification.error)));
+  }
+  const { checkpoint, rows, differences, parked_streams: parked } = verification.comparison;
+  const result = differences.length === 0 ? "Both read models are equal." : `${plural(differences.length, "difference")}${differences.length === 100 ? " or more" : ""}:`;
+  return card("Verification", null,
+    h("p", null, `${plural(rows, "row")} compared at checkpoint ${count(checkpoint)}. ${result}`),
+    parked > 0 && h("p", null, `${plural(parked, "parked stream")}: their rows may differ.`),
+    differences.length > 0 && table("Differences", ["Difference"], differences.map((difference) => ({ key: difference.slice(0, 200), cells: [foreign(difference)] }))));
+}
+
+function operations(status, path, again) {
+  if (!may.admin) return null;
+  const estimate = async (event) => {
+    const place = event.target.closest("section").querySelector("output");
+    place.textContent = "Measuring …";
+    try {
+      place.textContent = inWords(await json(`${path}/estimate`));
+    } catch (error) {
+      place.textContent = error.message;
+    }
+  };
+  return card("Operations", { id: "operations" },
+    h("div", { class: "actions" }, buttons(status, EVERY, again), status.kind === "projection" && button("Estimate a rebuild", estimate)),
+    h("output", { "data-keep": "" }));
+}
+
+function inWords({ changesets, seconds, rate: perSecond, read_model_bytes: size }) {
+  const takes = seconds === null ? "" : ` takes about ${duration(seconds)} at ${rate(perSecond)}`;
+  return `A rebuild of ${plural(changesets, "changeset")}${takes}.${size === null ? "" : ` The read model has ${bytes(size)}.`}`;
+}
+
+function timeline(audit, shown, again) {
+  const more = audit.next !== undefined && shown.auditLength < 1000;
+  const older = () => {
+    shown.auditLength += AUDIT_PAGE;
+    again();
+  };
+  return card("Audit", { id: "audit" },
+    audit.audit.length === 0 && h("p", null, "No operator has done anything so far."),
+    h("ol", { class: "timeline" }, audit.audit.map((entry) => h("li", { "data-key": entry.at },
+      h("strong", null, entry.action.replaceAll("_", " ")), " ", h("small", null, time(entry.at), ` · at checkpoint ${count(entry.checkpoint)}`),
+      entry.reason && h("p", null, foreign(entry.reason)),
+      entry.detail && h("p", { class: "detail" }, foreign(entry.detail))))),
+    more && button("Show older", older));
+}

@@ -1,0 +1,8 @@
+//! The console in a real Chromium.
+
+mod accessibility;
+mod browser;
+mod operating;
+mod reading;
+mod serving;
+mod world;

@@ -1,0 +1,214 @@
+//! What stands still is found, and operated.
+
+use ees_projector::State;
+use ees_store::http::{ApiKeys, Banner};
+use ees_test_postgres::TestDatabase;
+use ees_tests::{Server, run};
+use serde_json::json;
+
+use super::browser::browse;
+use super::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_still_comes_first() {
+    let world = World::with_faults(|api| api.with_banner(Banner::new("PRODUCTION", "red").unwrap())).await;
+    world
+        .browse(async |_, browser| {
+            browser.open("/").await;
+            browser.find("#attention").await;
+            assert_eq!(browser.text("#banner").await, "PRODUCTION");
+            assert_eq!(browser.text("#attention h2").await, "What needs attention (3)");
+
+            let orders = browser.text("#attention [data-key^='orders ']").await;
+            for part in
+                ["Paused", "orders", "changeset 1 of stream order/7", "(checkpoint 1)", "can't apply: poison"]
+            {
+                assert!(orders.contains(part), "{orders}");
+            }
+            assert!(
+                browser.text("#attention [data-key^='letters ']").await.contains("1 stream failed for good")
+            );
+            assert!(
+                browser.text("#attention [data-key^='customers ']").await.contains("all other streams go on")
+            );
+            assert!(browser.text("#attention li:first-child").await.contains("orders"));
+            // What is retried by itself comes after what waits for somebody.
+            assert!(browser.text("#attention li:last-child").await.contains("customers"));
+            for (name, operation) in [("orders", "resume"), ("orders", "skip"), ("letters", "retry")] {
+                browser.find(&format!("#attention [data-key^='{name} '] [data-operation={operation}]")).await;
+            }
+            browser.find("main td svg[aria-label^='Lag over']").await;
+            browser.picture("overview").await;
+            let table = browser.text("main table tbody").await;
+            let at = |name: &str| table.find(name).unwrap();
+            let places = ["orders", "letters", "customers", "counted"].map(at);
+            assert!(places.is_sorted(), "{table}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
+    let world = World::with_faults(|api| api).await;
+    world
+        .browse(async |world, browser| {
+            let confirm = "dialog button[type=submit]";
+            browser.open("/console/#/projections/orders").await;
+            let blamed = browser.text("#last-error").await;
+            assert!(blamed.contains("can't apply: poison") && blamed.contains("order/7"), "{blamed}");
+            // The event itself, with a number that a browser's numbers can't hold.
+            browser.until_text("#last-error", |text| text.contains("12345678901234567890")).await;
+            browser.picture("projection").await;
+
+            browser.click("#operations [data-operation=skip]").await;
+            browser.click(confirm).await;
+            assert_eq!(
+                browser.until_text("dialog .trouble", |text| !text.is_empty()).await,
+                "Reason is missing."
+            );
+            assert_eq!(world.until("orders", |_| true).await.state, State::Paused);
+            browser.fill("#field-reason", "made by mistake").await;
+            browser.picture("dialog").await;
+            browser.click(confirm).await;
+            browser.until_text("#notice", |text| text.contains("skip a changeset, orders")).await;
+            let status = world.until("orders", |status| status.state == State::Following).await;
+            assert_eq!(status.skipped, [1]);
+            assert_eq!(world.last_audit("orders").await, ("skip".to_owned(), "made by mistake".to_owned()));
+            browser.until_text("#audit", |text| text.contains("made by mistake")).await;
+
+            browser.click("#operations [data-operation=pause]").await;
+            browser.fill("#field-reason", "to look at it").await;
+            browser.click(confirm).await;
+            browser.until_text("main h1", |text| text.contains("Paused")).await;
+            let paused = world.until("orders", |status| status.state == State::Paused).await;
+            assert_eq!(paused.pause.unwrap().reason, "to look at it");
+            browser.click("#operations [data-operation=resume]").await;
+            browser.click(confirm).await;
+            browser.until_text("main h1", |text| text.contains("Following")).await;
+            world.until("orders", |status| status.state == State::Following).await;
+
+            browser.click("#operations [data-operation=rebuild]").await;
+            browser.fill("#field-reason", "once more").await;
+            browser.click(confirm).await;
+            browser.until_text("#audit", |text| text.contains("once more")).await;
+            assert_eq!(world.last_audit("orders").await.1, "once more");
+            // What this database can't do is said in the dialog.
+            browser.click("#operations [data-operation=side_by_side]").await;
+            browser.click(confirm).await;
+            let refused = browser.until_text("dialog .trouble", |text| !text.is_empty()).await;
+            assert!(refused.contains("can't"), "{refused}");
+
+            browser.open("/console/#/projections/customers").await;
+            browser.until_text("#parked", |text| text.contains("can't apply: bad address")).await;
+            browser.picture("parked").await;
+            browser.click("#parked [data-operation=leave_stream]").await;
+            browser.fill("#field-reason", "moved away").await;
+            browser.click(confirm).await;
+            world.until("customers", |status| status.parked_streams == 0).await;
+            assert_eq!(world.last_audit("customers").await.1, "moved away");
+
+            browser.open("/console/#/reactors/letters").await;
+            let effects =
+                browser.until_text("#effects", |text| text.contains("no such address: undeliverable")).await;
+            assert!(effects.contains("result hidden") && !effects.contains("r3sult"), "{effects}");
+            browser.picture("reactor").await;
+            browser.click("#effects .filters button:last-child").await;
+            browser.until_text("#effects", |text| text.contains("1 member")).await;
+            browser.click("#parked [data-operation=leave_stream]").await;
+            browser.fill("#field-reason", "writes no letters").await;
+            browser.click(confirm).await;
+            world.until("letters", |status| status.parked_streams == 0).await;
+            assert_eq!(world.last_audit("letters").await.1, "writes no letters");
+            browser.open("/console/#/overview").await;
+            browser.until_text("main .good-news", |text| text.contains("Everything moves")).await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_key_sees_no_operation() {
+    let keys = ApiKeys::parse("read:the-reader,admin:the-admin").unwrap();
+    let world = World::with_faults(|api| api.with_keys(keys)).await;
+    world
+        .browse(async |world, browser| {
+            browser.open("/").await;
+            browser.fill("#field-key", "unknown").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("dialog .sentence", |text| text.contains("does not know this key")).await;
+            browser.fill("#field-key", "the-reader").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.find("#attention").await;
+            browser.until_text("#session", |text| text.contains("Key: read")).await;
+            assert_eq!(browser.count("[data-operation]").await, 0);
+            for page in ["projections/orders", "projections/customers", "reactors/letters"] {
+                browser.run(&format!("location.hash = '#/{page}'")).await;
+                browser.find("#audit").await;
+                assert_eq!(browser.count("[data-operation]").await, 0, "{page}");
+            }
+            browser.run("location.hash = '#/streams/account%2F1'").await;
+            browser.find(".row").await;
+            assert_eq!(browser.count("#append").await, 0);
+            // Nor would it help to have one.
+            let pause = "fetch('../projections/counted/pause', { method: 'POST', body: '{}', headers: {
+                Authorization: 'Bearer the-reader', 'Content-Type': 'application/json' } }).then((it) => done(it.status))";
+            assert_eq!(browser.run_to_the_end(pause).await, json!(403));
+            assert_eq!(world.until("counted", |_| true).await.pause, None);
+            let kept = "return [location.href, document.cookie, localStorage.length, sessionStorage.length]";
+            let kept = browser.run(kept).await;
+            assert!(!kept[0].as_str().unwrap().contains("reader"), "{kept}");
+            assert_eq!((&kept[1], &kept[2], &kept[3]), (&json!(""), &json!(0), &json!(0)));
+
+            browser.click("#session button").await;
+            browser.fill("#field-key", "the-admin").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("#session", |text| text.contains("Key: read, commit, admin")).await;
+            browser.run("location.hash = '#/projections/orders'").await;
+            browser.find("#operations [data-operation=resume]").await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn read_models_are_built_compared_swapped_and_split_by_clicks() {
+    let database = TestDatabase::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_with(folder.path(), &["--store", database.url()]);
+    for stream in ["account/1", "account/2"] {
+        run(&mut server.ees(&["commit", stream, "--event", "1"])).ok();
+    }
+    run(&mut server.ees(&["projections", "status", "stream_catalogue", "--min-checkpoint", "2"])).ok();
+    let status = || server.get_json("/projections/stream_catalogue");
+    browse(&server.url(), async |browser| {
+        browser.open("/console/#/projections/stream_catalogue").await;
+        let operate = async |operation: &str| {
+            browser.click(&format!("#operations [data-operation={operation}]")).await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("dialog", str::is_empty).await;
+        };
+        browser.click("#operations [data-operation=side_by_side]").await;
+        browser.click("#field-no_swap").await;
+        browser.click("dialog button[type=submit]").await;
+        browser.until_text("#standby", |text| text.contains("Following")).await;
+        assert_eq!(status()["standby"]["plan"]["swap"], false);
+        browser.picture("standby").await;
+        operate("swap").await;
+        browser.until_text("#standby", |text| text.contains("Was live before")).await;
+        operate("rollback").await;
+        browser.until_text("#audit", |text| text.contains("rollback")).await;
+        operate("discard").await;
+        browser.until_text("#operations", |text| text.contains("Rebuild side by side")).await;
+        assert!(status()["standby"].is_null());
+
+        operate("verification").await;
+        browser.until_text("main", |text| text.contains("Both read models are equal")).await;
+
+        browser.click("#operations [data-operation=partitions]").await;
+        browser.fill("#field-count", "3").await;
+        browser.click("dialog button[type=submit]").await;
+        browser.until_text("main", |text| text.contains("Partitions")).await;
+        assert_eq!(status()["partitions"].as_array().unwrap().len(), 3);
+        browser.click("#operations button:last-child").await;
+        browser.until_text("#operations output", |text| text.contains("A rebuild of 2 changesets")).await;
+    })
+    .await;
+}

@@ -1,0 +1,211 @@
+//! A server with projections that fail in each way, and a browser on it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ees_projector::memory::Database;
+use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
+use ees_projector::{
+    BoxError, Fold, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings,
+    State, Status,
+};
+use ees_store::http::{Api, Server};
+use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, memory};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::browser::{Browser, browse};
+
+/// Longer than all retries take.
+const LONG: Duration = Duration::from_secs(20);
+
+/// The type of an event, if it has one.
+fn kind(event: &Value) -> &str {
+    event["type"].as_str().unwrap_or_default()
+}
+
+/// Counts the events of each stream.
+struct Counted;
+
+impl Fold for Counted {
+    type Event = Value;
+    type Key = String;
+    type State = u64;
+
+    fn name(&self) -> &str {
+        "counted"
+    }
+    fn key(&self, event: Recorded<'_, Value>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<u64>, _: Recorded<'_, Value>) -> Option<u64> {
+        Some(row.unwrap_or(0) + 1)
+    }
+}
+
+/// Fails at each event whose type begins with a word, with that type as the error.
+struct Failing {
+    name: &'static str,
+    at: &'static str,
+}
+
+impl Failing {
+    fn check(&self, kind: &str) -> Result<(), BoxError> {
+        if kind.starts_with(self.at) { Err(format!("can't apply: {kind}").into()) } else { Ok(()) }
+    }
+}
+
+impl Projection<ees_projector::memory::Tx> for Failing {
+    type Event = Value;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    async fn create_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+    async fn drop_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+    async fn apply(
+        &self,
+        event: Recorded<'_, Value>,
+        _: &mut ees_projector::memory::Tx,
+    ) -> Result<(), BoxError> {
+        self.check(kind(event.event))
+    }
+}
+
+/// Sends letters. It can't send those whose type begins with `undeliverable`.
+struct Letters;
+
+impl Reactor for Letters {
+    type Event = Value;
+
+    fn name(&self) -> &str {
+        "letters"
+    }
+    async fn react(&self, cause: Cause<'_, Value>) -> Result<(), BoxError> {
+        let kind = kind(cause.event);
+        let send = async || {
+            if kind.starts_with("undeliverable") {
+                return Err(BoxError::from(PermanentError::because(format!("no such address: {kind}"))));
+            }
+            Ok(serde_json::json!({"secret": "r3sult"}))
+        };
+        cause.effect("letter", send).await?;
+        Ok(())
+    }
+}
+
+/// The server.
+pub(super) struct World {
+    store: Arc<memory::Store>,
+    running: Running,
+    url: String,
+    stop: oneshot::Sender<()>,
+}
+
+impl World {
+    /// Starts a server. `orders` pauses at events `poison...`, `customers` parks at `bad...`, the reactor `letters` gives
+    /// up at `undeliverable...`, and `counted` applies everything.
+    pub(super) async fn start(configure: impl FnOnce(Api) -> Api) -> Self {
+        let store = Arc::new(memory::Store::new());
+        let log = SharedLog::from(store.clone());
+        let retry =
+            Retry { times: 1, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(1) };
+        let settings = Settings { retry, ..Settings::default() };
+        let parks = Settings { on_failure: OnFailure::Park(Parking::default()), ..settings };
+        let from_the_start =
+            reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() };
+        let mut projector = Projector::new(log.clone());
+        projector.fold(Counted, Database::new(), settings).unwrap();
+        projector.projection(Failing { name: "orders", at: "poison" }, Database::new(), settings).unwrap();
+        projector.projection(Failing { name: "customers", at: "bad" }, Database::new(), parks).unwrap();
+        projector.reactor(Letters, Database::new(), from_the_start).unwrap();
+        let running = projector.start();
+        let api = ees_projector::http::install(Api::new(store.clone(), log), running.handle().clone());
+        let server = Server::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", server.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let router = configure(api).router();
+        tokio::spawn(server.serve(router, async {
+            let _ = stopped.await;
+        }));
+        Self { store, running, url, stop }
+    }
+
+    /// Starts a server on which something fails in each way.
+    pub(super) async fn with_faults(configure: impl FnOnce(Api) -> Api) -> Self {
+        let world = Self::start(configure).await;
+        let metadata = r#"{"correlation_id":"c-7","user":"ada"}"#;
+        world.commit_with("account/1", 0, r#"[{"type":"opened","owner":"ada"}]"#, metadata).await;
+        world
+            .commit_with("order/7", 0, r#"[{"type":"poison","amount":12345678901234567890}]"#, metadata)
+            .await;
+        world.commit("customer/3", 0, r#"[{"type":"bad address"}]"#).await;
+        world.commit("customer/4", 0, r#"[{"type":"undeliverable"}]"#).await;
+        world.until("orders", |status| status.state == State::Paused).await;
+        world.until("customers", |status| status.parked_streams == 1).await;
+        world.until("letters", |status| status.given_up_streams == 1 && status.lag_changesets == 0).await;
+        world.until("counted", |status| status.state == State::Following).await;
+        world
+    }
+
+    /// Opens a browser on it, and ends both.
+    pub(super) async fn browse(self, test: impl AsyncFnOnce(&Self, &Browser)) {
+        browse(&self.url, async |browser| test(&self, browser).await).await;
+        let _ = self.stop.send(());
+        self.running.shut_down().await;
+    }
+
+    /// Appends a changeset.
+    pub(super) async fn commit(&self, stream: &str, last: u64, events: &str) -> Committed {
+        self.commit_with(stream, last, events, "{}").await
+    }
+
+    /// Appends a changeset with metadata.
+    pub(super) async fn commit_with(
+        &self,
+        stream: &str,
+        last: u64,
+        events: &str,
+        metadata: &str,
+    ) -> Committed {
+        let expectation =
+            if last == 0 { Expectation::NewStream } else { Expectation::LastChangeset(last.into()) };
+        let commit = Commit::new(stream.parse().unwrap(), expectation, Events::parse(events).unwrap());
+        self.store.commit(commit.with_metadata(Json::parse(metadata).unwrap()).unwrap()).await.unwrap()
+    }
+
+    /// The status of a projection, once it is as it should be.
+    pub(super) async fn until(&self, name: &str, is_right: impl Fn(&Status) -> bool) -> Status {
+        let deadline = Instant::now() + LONG;
+        loop {
+            let status = self.running.handle().status(name).await.unwrap();
+            if is_right(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{status:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The newest entry of a projection's audit: action and reason.
+    pub(super) async fn last_audit(&self, name: &str) -> (String, String) {
+        let entry = self.running.handle().audit(name, 1).await.unwrap().remove(0);
+        (entry.action, entry.reason)
+    }
+
+    /// The number of changesets of a stream.
+    pub(super) async fn stream(&self, id: &str) -> Value {
+        let query = ees_store::StreamQuery::changesets(id.parse().unwrap(), 1.into(), None);
+        let page = self.store.read_stream(query).await.unwrap();
+        let events =
+            page.changesets.iter().map(|changeset| changeset.events.as_json().unwrap().as_str().to_owned());
+        Value::from(events.collect::<Vec<_>>())
+    }
+}
