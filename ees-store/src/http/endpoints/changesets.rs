@@ -40,7 +40,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
         ("include" = Option<Include>, Query, description = "`position`: where and when each changeset was stored, and \
             the log's head and name."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
-        ("Last-Event-ID" = Option<u64>, Header, description = "With `Accept: text/event-stream`: where to begin, instead of `checkpoint`."),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With `Accept: text/event-stream`: where to begin, instead of `checkpoint`."),
     ),
     responses(
         (status = 200, description = "The changesets from the checkpoint on. A filtered page may be empty and still \

@@ -34,7 +34,7 @@ const EVENT_PARAMS: &str = "INVALID_EVENT_FILTERING_PARAMS";
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000."),
         ("include" = Option<Include>, Query, description = "`position`: where and when each changeset was stored."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
-        ("Last-Event-ID" = Option<u64>, Header, description = "With `Accept: text/event-stream`: where to begin, instead of `from`."),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With `Accept: text/event-stream`: where to begin, instead of `from`."),
     ),
     responses(
         (status = 200, description = "The changesets, oldest first; none when the range is empty. With `Accept: \
@@ -138,7 +138,7 @@ async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Res
         ("to" = Option<u64>, Query, description = "The last event; 0 or absent: to the end."),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of events, up to 1,000."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
-        ("Last-Event-ID" = Option<u64>, Header, description = "With `Accept: text/event-stream`: where to begin, instead of `from`."),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With `Accept: text/event-stream`: where to begin, instead of `from`."),
     ),
     responses(
         (status = 200, description = "The events, oldest first; none when the range is empty. With `Accept: \

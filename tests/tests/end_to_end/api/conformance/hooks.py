@@ -68,6 +68,12 @@ def without_contradictions(query, operation, made_up):
         if at != made_up % len(kinds):
             for name in names:
                 query.pop(name, None)
+    if operation == "commit":
+        if "visible_in" in query and made_up % 2:
+            query["visible_in"] = PROJECTIONS[0]
+        else:
+            query.pop("visible_in", None)
+            query.pop("timeout", None)
     if ("stream_id" in query) != ("changeset_id" in query):
         query.pop("stream_id", None)
         query.pop("changeset_id", None)
@@ -90,6 +96,9 @@ def before_call(context, case, kwargs):
     query = case.query or {}
     if operation_of(case) == "changesets":
         shorten(query, "wait")
+    if operation_of(case) == "commit" and "visible_in" in query:
+        query.setdefault("timeout", MOMENT)
+        shorten(query, "timeout")
     if operation_of(case) == "projection" and {"min_checkpoint", "stream_id", "changeset_id"} & query.keys():
         query.setdefault("timeout", MOMENT)
         shorten(query, "timeout")
@@ -134,6 +143,8 @@ def is_justified(case, answer):
         case "INVALID_CHANGESET_FILTERING_PARAMS" | "INVALID_EVENT_FILTERING_PARAMS":
             both = all(any(number(query, name) for name in pair) for pair in ORDERED)
             return both or any(number(query, low) > number(query, high) > 0 for low, high in ORDERED)
+        case "INVALID_WAIT" if operation_of(case) == "commit":
+            return "timeout" in given and "visible_in" not in given
         case "INVALID_WAIT":
             return ("stream_id" in given) != ("changeset_id" in given) or {"min_checkpoint", "stream_id"} <= given
         case None:
