@@ -16,13 +16,26 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use crate::{ChangesetId, ChangesetLog, Checkpoint, LogEntry, LogHead, LogPage, LogQuery, Result, StreamId};
+use crate::{
+    ChangesetId, ChangesetLog, Checkpoint, LogEntry, LogHead, LogId, LogPage, LogQuery, Result, StreamId,
+};
 use tail_reader::{State, TailReader};
 pub(crate) use watches::Interest;
 
 /// A reader that was ahead of the ring waits this long for it, and then reads by itself.
 const MEETING_TIME: Duration = Duration::from_secs(1);
+
+/// Which log it is, in which incarnation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity(LogId, Uuid);
+
+impl Identity {
+    pub(crate) fn of(head: &LogHead) -> Self {
+        Self(head.log_id, head.incarnation)
+    }
+}
 
 /// A log whose readers in one process read together.
 ///
@@ -56,25 +69,38 @@ impl SharedLog {
         self.0.look_again();
     }
 
-    /// Waits for what arrives at `from` and after it. `None` when the ring does not reach there, or the log
-    /// can't be read at the moment: then read the log itself.
-    pub(crate) fn watch(&self, from: Checkpoint, interest: Interest) -> Option<Watch> {
+    /// Waits for what arrives at `from` and after it; of this log only, or of any without an identity. `None`
+    /// when the ring does not reach there, or the log can't be read at the moment: then read the log itself.
+    pub(crate) fn watch(
+        &self,
+        from: Checkpoint,
+        interest: Interest,
+        identity: Option<Identity>,
+    ) -> Option<Watch> {
         let mut state = self.0.state();
         let is_there = state.ring.has(from) || state.ring.end() == from;
-        if !is_there || state.is_in_trouble() || state.head.is_none() {
+        if !is_there || state.last_read_failed() || state.head.is_none() {
             return None;
         }
-        Some(self.watch_in(&mut state, from, interest))
+        Some(self.watch_in(&mut state, from, interest, identity))
     }
 
-    /// Waits for what arrives from now on.
+    /// Waits for what arrives from now on; of this log only, or of the one that it is now.
     ///
     /// # Errors
     /// The end of the log can't be read.
-    pub(crate) async fn watch_from_now(&self, interest: Interest) -> Result<Watch> {
+    pub(crate) async fn watch_from_now(
+        &self,
+        interest: Interest,
+        identity: Option<Identity>,
+    ) -> Result<Watch> {
+        let watch_at = |state: &mut State, place: Checkpoint| {
+            let identity = identity.or(state.head.as_ref().map(Identity::of));
+            self.watch_in(state, place, interest.clone(), identity)
+        };
         let in_use = |state: &mut State| {
             let end = state.ring.end();
-            state.is_in_use().then(|| self.watch_in(state, end, interest.clone()))
+            state.is_in_use().then(|| watch_at(state, end))
         };
         if let Some(watch) = in_use(&mut self.0.state()) {
             return Ok(watch);
@@ -87,7 +113,7 @@ impl SharedLog {
         if state.ring.end() != head {
             state.begin_at(head);
         }
-        Ok(self.watch_in(&mut state, head, interest))
+        Ok(watch_at(&mut state, head))
     }
 
     /// Where the log ends, as far as its readers know.
@@ -95,16 +121,22 @@ impl SharedLog {
         self.0.state().head.clone()
     }
 
-    fn watch_in(&self, state: &mut State, from: Checkpoint, interest: Interest) -> Watch {
+    fn watch_in(
+        &self,
+        state: &mut State,
+        from: Checkpoint,
+        interest: Interest,
+        identity: Option<Identity>,
+    ) -> Watch {
         let found = (from < state.ring.end()).then_some(from);
         let (number, wake) = state.watches.add(interest, found);
         self.0.start(state);
-        Watch { log: self.clone(), number, wake }
+        Watch { log: self.clone(), number, wake, identity }
     }
 
-    /// Lets the ring begin where this reader is, who has found nothing there in a log that ends so; or waits
+    /// Lets the ring begin where this reader is, which has found nothing there in a log that ends so; or waits
     /// until the ring comes there. `false` when it does not.
-    pub(crate) async fn meet(&self, from: Checkpoint, head: &LogHead) -> bool {
+    pub(crate) async fn join_ring(&self, from: Checkpoint, head: &LogHead) -> bool {
         if head.checkpoint != from {
             // The log ends before this place, or does not show yet what is at it.
             return false;
@@ -113,17 +145,17 @@ impl SharedLog {
         loop {
             let watch = {
                 let mut state = self.0.state();
-                if state.is_in_trouble() && state.is_in_use() {
+                if state.last_read_failed() && state.is_in_use() {
                     return false;
                 }
-                if !state.is_in_use() && (state.ring.end() != from || state.is_in_trouble()) {
+                if !state.is_in_use() && (state.ring.end() != from || state.last_read_failed()) {
                     state.begin_at(from);
                 }
                 let end = state.ring.end();
                 if end >= from {
                     return end == from || state.ring.has(from);
                 }
-                self.watch_in(&mut state, end, Interest::Everything)
+                self.watch_in(&mut state, end, Interest::Everything, None)
             };
             if tokio::time::timeout_at(until, watch.arrival()).await.is_err() {
                 return false;
@@ -134,7 +166,7 @@ impl SharedLog {
     /// Reads the log itself.
     async fn read_itself(&self, query: LogQuery) -> Result<LogPage> {
         let page = self.0.log().read(query).await?;
-        self.0.state().note(&page.head);
+        self.0.record_head(&page.head);
         Ok(page)
     }
 
@@ -173,11 +205,13 @@ fn page_of(query: &LogQuery, entries: &[Arc<LogEntry>], end: Checkpoint, head: L
     LogPage::new(query.from, changesets, next, head)
 }
 
-/// One who waits. He is woken only by what concerns him.
+/// A reader that waits. Woken only by changesets that its interest covers.
 pub(crate) struct Watch {
     log: SharedLog,
     number: u64,
     wake: Arc<Notify>,
+    /// It ends when the log is another one; without an identity it stays.
+    identity: Option<Identity>,
 }
 
 /// What has arrived.
@@ -188,11 +222,11 @@ pub(crate) enum Arrived {
     /// Something is at this place that the ring does not have. Read the log itself.
     Behind(Checkpoint),
     /// The log may be another one now.
-    Dismissed,
+    Ended,
 }
 
 impl Watch {
-    /// Waits until something has arrived, or there is trouble. It may complete without either.
+    /// Waits until something has arrived, or a read failed. It may complete without either.
     pub(crate) async fn arrival(&self) {
         self.wake.notified().await;
     }
@@ -201,8 +235,11 @@ impl Watch {
     pub(crate) fn take(&self, bytes_max: usize) -> Arrived {
         let mut state = self.log.0.state();
         let (end, start) = (state.ring.end(), state.ring.start());
+        if self.has_other_log(&state) {
+            return Arrived::Ended;
+        }
         let from = match state.watches.found(self.number) {
-            None => return Arrived::Dismissed,
+            None => return Arrived::Ended,
             Some(None) => return Arrived::Changesets(Vec::new(), end),
             Some(Some(from)) if from < start => return Arrived::Behind(from),
             Some(Some(from)) => from,
@@ -233,8 +270,26 @@ impl Watch {
         Some(page_of(query, &entries, end, head))
     }
 
-    fn is_in_trouble(&self) -> bool {
-        self.log.0.state().is_in_trouble()
+    /// Whether there is nothing to do but wait for what arrives at `from`.
+    fn waits_at(&self, from: Checkpoint) -> bool {
+        let state = self.log.0.state();
+        let is_there = state.watches.found(self.number).is_some() && state.ring.end() == from;
+        is_there && !state.last_read_failed()
+    }
+
+    fn has_other_log(&self, state: &State) -> bool {
+        self.identity.is_some_and(|own| state.head.as_ref().map(Identity::of) != Some(own))
+    }
+
+    /// Whether the log may be another one now.
+    pub(crate) fn has_ended(&self) -> bool {
+        let state = self.log.0.state();
+        state.watches.found(self.number).is_none() || self.has_other_log(&state)
+    }
+
+    /// The log that it waits for.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 }
 
@@ -257,22 +312,24 @@ impl ChangesetLog for SharedLog {
         let until = Instant::now().checked_add(query.wait);
         let left = || until.map_or(query.wait, |until| until.saturating_duration_since(Instant::now()));
         loop {
-            if let Some(watch) = self.watch(query.from, Interest::Everything) {
-                if let Some(page) = watch.page(&query) {
-                    return Ok(page);
-                }
-                if tokio::time::timeout(left(), watch.arrival()).await.is_err() {
-                    // The log may not notice by itself what has arrived.
-                    let page = self.read_itself(now).await?;
-                    if page.next > query.from {
-                        self.look_again();
+            if let Some(watch) = self.watch(query.from, Interest::Everything, None) {
+                loop {
+                    if let Some(page) = watch.page(&query) {
+                        return Ok(page);
                     }
-                    return Ok(page);
+                    if !watch.waits_at(query.from) {
+                        break;
+                    }
+                    if tokio::time::timeout(left(), watch.arrival()).await.is_err() {
+                        // The log may not notice by itself what has arrived.
+                        let page = self.read_itself(now).await?;
+                        if page.next > query.from {
+                            self.look_again();
+                        }
+                        return Ok(page);
+                    }
                 }
-                if let Some(page) = watch.page(&query) {
-                    return Ok(page);
-                }
-                if watch.is_in_trouble() {
+                if self.0.state().last_read_failed() {
                     drop(watch);
                     return self.read_itself(query.clone().with_wait(left())).await;
                 }
@@ -281,7 +338,7 @@ impl ChangesetLog for SharedLog {
             if page.next > query.from || left().is_zero() {
                 return Ok(page);
             }
-            if !self.meet(query.from, &page.head).await {
+            if !self.join_ring(query.from, &page.head).await {
                 return self.read_itself(query.clone().with_wait(left())).await;
             }
         }
@@ -293,7 +350,7 @@ impl ChangesetLog for SharedLog {
 
     async fn head(&self) -> Result<LogHead> {
         let head = self.0.log().head().await?;
-        self.0.state().note(&head);
+        self.0.record_head(&head);
         Ok(head)
     }
 }

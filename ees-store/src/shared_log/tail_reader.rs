@@ -1,6 +1,7 @@
-//! The one who reads what arrives, for everybody who waits.
+//! The task that reads new changesets for all waiting readers.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,9 +11,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::AbortHandle;
 
+use super::Identity;
 use super::ring::Ring;
 use super::watches::Watches;
-use crate::{ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result};
+use crate::{ChangesetLog, Checkpoint, Error, LogHead, LogPage, LogQuery, Result};
 
 /// Bytes of changesets in memory.
 const RING_BYTES: usize = 16 * 1024 * 1024;
@@ -40,10 +42,14 @@ struct Reading {
 pub(super) struct State {
     pub(super) ring: Ring,
     pub(super) watches: Watches,
-    /// The farthest end that was seen of the log, and which log it is.
+    /// The farthest end that was seen of the log, and which log it is: that of all changesets in the ring.
     pub(super) head: Option<LogHead>,
-    /// Rises when the ring begins anew: what was asked for before does not belong to it.
+    /// Rises when the read under way is given up, as when the ring begins at another place.
     generation: u64,
+    /// Whether the read under way was asked for, so that it does not wait.
+    is_looking: bool,
+    /// Whether another one was asked for since then.
+    looks_again: bool,
     failures: u32,
     task: Option<AbortHandle>,
     waker: Option<Waker>,
@@ -56,7 +62,7 @@ impl State {
     }
 
     /// Whether the last read failed.
-    pub(super) fn is_in_trouble(&self) -> bool {
+    pub(super) fn last_read_failed(&self) -> bool {
         self.failures > 0
     }
 
@@ -73,6 +79,15 @@ impl State {
         self.wake();
     }
 
+    fn look_again(&mut self) {
+        if self.is_looking {
+            self.looks_again = true;
+        } else {
+            self.is_looking = self.is_in_use();
+            self.restart();
+        }
+    }
+
     /// Makes the reader look whether there is something to do.
     pub(super) fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
@@ -80,20 +95,28 @@ impl State {
         }
     }
 
-    /// Notes where the log ends, as a read told. Another incarnation may be another history: everybody is
-    /// dismissed, and begins where he is.
-    pub(super) fn note(&mut self, told: &LogHead) {
+    /// Records where the log ends, as a read told. Returns whether it is another log than before.
+    ///
+    /// Another incarnation may be another history, so the ring forgets what it has. The readers stay: the servers
+    /// behind one address may answer in turn, each with its own incarnation. Each page tells its reader which one
+    /// it is of.
+    pub(super) fn record_head(&mut self, told: &LogHead) -> bool {
         let head = self.head.get_or_insert_with(|| told.clone());
-        if (head.log_id, head.incarnation) == (told.log_id, told.incarnation) {
+        if Identity::of(head) == Identity::of(told) {
             head.checkpoint = head.checkpoint.max(told.checkpoint);
-            return;
+            return false;
         }
         *head = told.clone();
-        self.forget();
+        let end = self.ring.end();
+        self.ring.begin_at(end);
+        self.watches.wake_all();
+        true
     }
 
-    fn forget(&mut self) {
-        self.watches.dismiss();
+    /// The log ends before the ring does: all watches end; each reader continues from its own checkpoint.
+    fn went_back(&mut self, head: LogHead) {
+        self.head = Some(head);
+        self.watches.end_all();
         let end = self.ring.end();
         self.begin_at(end);
     }
@@ -106,6 +129,8 @@ impl TailReader {
             watches: Watches::default(),
             head: None,
             generation: 0,
+            is_looking: false,
+            looks_again: false,
             failures: 0,
             task: None,
             waker: None,
@@ -123,9 +148,19 @@ impl TailReader {
         state
     }
 
-    /// Reads once more, without waiting for what the log may not notice.
+    /// Reads once more, without waiting for what the log may not notice. A read that was asked for so is never
+    /// given up for the next one, which follows it: calls that come faster than reads end would let none end.
     pub(super) fn look_again(&self) {
-        self.state().restart();
+        self.state().look_again();
+    }
+
+    /// Records where the log ends, as another read than the task's told.
+    pub(super) fn record_head(&self, told: &LogHead) {
+        let mut state = self.state();
+        if state.record_head(told) {
+            // The read under way may wait for something that arrives in the old one.
+            state.look_again();
+        }
     }
 
     /// Makes sure that there is a task that reads.
@@ -154,10 +189,12 @@ impl TailReader {
         };
         // Not under the lock: it may be the last to hold something of the log's.
         drop(outdated);
-        let Some(Reading { generation, page }) = &mut *reading else { return Poll::Pending };
-        let Poll::Ready(page) = Pin::new(page).poll(context) else { return Poll::Pending };
-        let generation = *generation;
-        *reading = None;
+        // Out of its place while it is polled: nobody polls it again if it panics.
+        let Some(Reading { generation, mut page }) = reading.take() else { return Poll::Pending };
+        let Poll::Ready(page) = Pin::new(&mut page).poll(context) else {
+            *reading = Some(Reading { generation, page });
+            return Poll::Pending;
+        };
         drop(reading);
         self.arrived(generation, page);
         // Others have their turn before the next page.
@@ -166,7 +203,8 @@ impl TailReader {
     }
 
     fn next_page(&self, state: &State) -> Reading {
-        let query = LogQuery::from(state.ring.end(), PAGE_CHANGESETS).with_wait(WAIT);
+        let wait = if state.is_looking { Duration::ZERO } else { WAIT };
+        let query = LogQuery::from(state.ring.end(), PAGE_CHANGESETS).with_wait(wait);
         let pause = match state.failures {
             0 => Duration::ZERO,
             failures => PAUSE_MIN.saturating_mul(1 << failures.min(10)).min(PAUSE_MAX),
@@ -178,6 +216,10 @@ impl TailReader {
             }
             log.read(query).await
         };
+        // A log that panics is one that can't be read: the task and its readers go on.
+        let page = AssertUnwindSafe(page).catch_unwind().map(|page| {
+            page.unwrap_or_else(|_| Err(Error::Unavailable("a read of the log panicked".to_owned())))
+        });
         Reading { generation: state.generation, page: page.boxed() }
     }
 
@@ -186,18 +228,14 @@ impl TailReader {
         if state.generation != generation {
             return;
         }
+        state.is_looking = std::mem::take(&mut state.looks_again);
         match page {
             Ok(page) => {
                 state.failures = 0;
-                state.note(&page.head);
+                state.record_head(&page.head);
                 let end = state.ring.end();
-                if state.generation != generation {
-                    return;
-                }
                 if page.head.checkpoint < end {
-                    // The log went back.
-                    state.head = Some(page.head);
-                    state.forget();
+                    state.went_back(page.head);
                 } else if page.next > end {
                     let arrived: Vec<_> = page.changesets.into_iter().map(Arc::new).collect();
                     state.watches.wake(end, &arrived);
@@ -209,7 +247,7 @@ impl TailReader {
                     tracing::warn!(%error, "failed to read the log; will retry");
                 }
                 state.failures = state.failures.saturating_add(1);
-                state.watches.wake_for_trouble();
+                state.watches.wake_after_failure();
             }
         }
     }

@@ -100,7 +100,7 @@ impl Watches {
         }
     }
 
-    /// Where this one has to look, or that it has seen everything; `None` when it was dismissed.
+    /// Where this one has to look, or that it has seen everything; `None` when it has ended.
     pub(super) fn found(&self, number: u64) -> Option<Option<Checkpoint>> {
         self.kept.get(&number).map(|kept| kept.found)
     }
@@ -148,18 +148,23 @@ impl Watches {
         }
     }
 
-    /// Wakes those who wait for whatever arrives: there is trouble.
-    pub(super) fn wake_for_trouble(&self) {
+    /// Wakes those who wait for whatever arrives: a read failed.
+    pub(super) fn wake_after_failure(&self) {
         for kept in self.of_everything.iter().filter_map(|number| self.kept.get(number)) {
             kept.wake.notify_one();
         }
     }
 
-    /// Dismisses everybody.
-    pub(super) fn dismiss(&mut self) {
+    /// Wakes all of them.
+    pub(super) fn wake_all(&self) {
         for kept in self.kept.values() {
             kept.wake.notify_one();
         }
+    }
+
+    /// Ends all watches.
+    pub(super) fn end_all(&mut self) {
+        self.wake_all();
         *self = Self { last: self.last, ..Self::default() };
     }
 }

@@ -11,20 +11,23 @@ use ees_store::{
     LogHead, LogPage, LogQuery, Quarantined, Result, SharedLog, StreamId, memory,
 };
 use futures::future::join_all;
+use uuid::Uuid;
 
 const WAIT: Duration = Duration::from_secs(20);
 
-/// A log that counts its reads, fails when it is told to, and may be exchanged for another one.
+/// A log that counts its reads, fails or panics when it is told to, and may be exchanged for another one.
 struct Watched {
     store: RwLock<Arc<memory::Store>>,
     reads: AtomicUsize,
     fails: AtomicBool,
+    /// The next read panics.
+    panics: AtomicBool,
 }
 
 impl Watched {
     fn new() -> Arc<Self> {
         let store = RwLock::new(Arc::new(memory::Store::new()));
-        Arc::new(Self { store, reads: AtomicUsize::new(0), fails: AtomicBool::new(false) })
+        Arc::new(Self { store, reads: AtomicUsize::new(0), fails: false.into(), panics: false.into() })
     }
 
     fn store(&self) -> Arc<memory::Store> {
@@ -49,6 +52,7 @@ impl ChangesetLog for Watched {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
         self.check()?;
         self.reads.fetch_add(1, SeqCst);
+        assert!(!self.panics.swap(false, SeqCst), "it was told to");
         self.store().read(query).await
     }
 
@@ -346,4 +350,143 @@ async fn a_log_that_notices_nothing_is_looked_at_when_somebody_says_so_and_when_
     assert_eq!((places(&page.unwrap().changesets), at), (vec![1], 1));
     // One has found it: now all know.
     assert_eq!(places(&in_time(join_all(patient)).await.remove(0).unwrap().unwrap().changesets), [1]);
+}
+
+/// The servers behind one address, which answer in turn: each has its own incarnation of the log.
+struct Balanced {
+    store: Arc<memory::Store>,
+    incarnations: [Uuid; 2],
+    reads: AtomicUsize,
+}
+
+impl Balanced {
+    fn answers(&self, head: LogHead) -> LogHead {
+        let incarnation = self.incarnations[self.reads.fetch_add(1, SeqCst) % 2];
+        LogHead { incarnation, ..head }
+    }
+}
+
+#[async_trait]
+impl ChangesetLog for Balanced {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        let mut page = self.store.read(query).await?;
+        page.head = self.answers(page.head);
+        Ok(page)
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.store.locate(stream_id, changeset_id).await
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        Ok(self.answers(self.store.head().await?))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_answer_in_turn_each_with_its_incarnation_cost_no_more_reads() {
+    const READERS: usize = 20;
+    const COMMITS: u64 = 50;
+    let store = Arc::new(memory::Store::new());
+    let reads = AtomicUsize::new(0);
+    let log =
+        Arc::new(Balanced { store: store.clone(), incarnations: [Uuid::new_v4(), Uuid::new_v4()], reads });
+    let shared = SharedLog::from(log.clone());
+    let followed = (0..READERS).map(|_| {
+        let shared = shared.clone();
+        tokio::spawn(async move { follow(&shared, 0, COMMITS, Filter::default()).await })
+    });
+    let followed: Vec<_> = followed.collect();
+    for at in 0..COMMITS {
+        assert_eq!(append_one(&store).await, at);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for reader in in_time(join_all(followed)).await {
+        assert_eq!(places(&reader.unwrap()), (0..COMMITS).collect::<Vec<_>>());
+    }
+    // Each of them may begin with a read of its own, and one that comes late to a page reads it once more.
+    let count = log.reads.load(SeqCst);
+    assert!(
+        count < READERS * COMMITS as usize / 2,
+        "{count} reads for {COMMITS} commits and {READERS} readers"
+    );
+    // While nothing comes, nobody reads.
+    let waiting = waiting(&shared, READERS, COMMITS);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let before = log.reads.load(SeqCst);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(log.reads.load(SeqCst), before);
+    append_one(&store).await;
+    in_time(join_all(waiting)).await;
+}
+
+/// A log whose reads take a while.
+struct Slow(Arc<memory::Store>, AtomicUsize);
+
+#[async_trait]
+impl ChangesetLog for Slow {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        self.1.fetch_add(1, SeqCst);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        self.0.read(query).await
+    }
+
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.0.locate(stream_id, changeset_id).await
+    }
+
+    async fn head(&self) -> Result<LogHead> {
+        self.0.head().await
+    }
+}
+
+#[tokio::test]
+async fn announcements_that_come_faster_than_a_read_ends_do_not_keep_it_from_ending() {
+    let store = Arc::new(memory::Store::new());
+    let log = Arc::new(Slow(store.clone(), AtomicUsize::new(0)));
+    let shared = SharedLog::from(log.clone());
+    let readers = waiting(&shared, 3, 0);
+    // One has read by itself, and the task reads for all.
+    while log.1.load(SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let announcing = async {
+        loop {
+            shared.look_again();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    append_one(&store).await;
+    tokio::select! {
+        () = announcing => unreachable!("it goes on"),
+        readers = in_time(join_all(readers)) => for reader in readers {
+            assert_eq!(places(&reader.unwrap().unwrap().changesets), [0]);
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_panics_is_one_that_failed() {
+    let log = Watched::new();
+    let shared = SharedLog::from(log.clone());
+    let readers = waiting(&shared, 3, 0);
+    while log.reads.load(SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    log.panics.store(true, SeqCst);
+    shared.look_again();
+    while log.panics.load(SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    // More readers come, and the task reads again.
+    let later = waiting(&shared, 3, 0);
+    append_one(&log.store()).await;
+    for reader in in_time(join_all(readers.into_iter().chain(later))).await {
+        assert_eq!(places(&reader.unwrap().unwrap().changesets), [0]);
+    }
+    let readers = waiting(&shared, 3, 1);
+    append_one(&log.store()).await;
+    for reader in in_time(join_all(readers)).await {
+        assert_eq!(places(&reader.unwrap().unwrap().changesets), [1]);
+    }
 }

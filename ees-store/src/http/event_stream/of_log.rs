@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::answer::Answer;
 use super::{Next, PART_BYTES, PART_CHANGESETS, Source, text};
-use crate::shared_log::{Arrived, Interest, SharedLog, Watch};
+use crate::shared_log::{Arrived, Identity, Interest, SharedLog, Watch};
 use crate::{ChangesetLog as _, Checkpoint, Filter, LogEntry, LogHead, LogQuery, Result};
 
 /// How long one read waits at a place of which the shared log knows nothing: behind the end, or late.
@@ -41,6 +41,12 @@ impl OfLog {
         if events.is_empty() { Next::PassedOver } else { Next::Events(events) }
     }
 
+    /// Waits at the end of the log, of the one that was read so far.
+    fn watch(&mut self) {
+        let identity = self.head.as_ref().map(Identity::of);
+        self.watch = self.log.watch(self.from, Interest::of_filter(&self.filter), identity);
+    }
+
     /// Takes what has arrived; `None` when the log itself has to be read.
     fn take(&mut self) -> Option<Next> {
         match self.watch.as_ref()?.take(PART_BYTES) {
@@ -55,7 +61,7 @@ impl OfLog {
                 self.watch = None;
                 None
             }
-            Arrived::Dismissed => Some(Next::Reopened),
+            Arrived::Ended => Some(Next::Reopened),
         }
     }
 }
@@ -63,7 +69,7 @@ impl OfLog {
 impl Source for OfLog {
     async fn read(&mut self) -> Result<Next> {
         if self.is_caught_up && self.watch.is_none() {
-            self.watch = self.log.watch(self.from, Interest::of_filter(&self.filter));
+            self.watch();
         }
         if let Some(next) = self.take() {
             return Ok(next);
@@ -71,10 +77,7 @@ impl Source for OfLog {
         let query = LogQuery { max_bytes: PART_BYTES, ..LogQuery::from(self.from, PART_CHANGESETS) };
         let page = self.log.read(query.with_filter(self.filter.clone())).await?;
         let before = self.head.replace(page.head.clone());
-        let is_same = |before: LogHead| {
-            (before.log_id, before.incarnation) == (page.head.log_id, page.head.incarnation)
-        };
-        if !before.is_none_or(is_same) {
+        if before.is_some_and(|before| Identity::of(&before) != Identity::of(&page.head)) {
             return Ok(Next::Reopened);
         }
         self.is_caught_up |= page.next >= page.head.checkpoint;
@@ -87,8 +90,8 @@ impl Source for OfLog {
             self.arrival().await;
             return Ok(Next::PassedOver);
         }
-        if self.log.meet(self.from, &page.head).await {
-            self.watch = self.log.watch(self.from, Interest::of_filter(&self.filter));
+        if self.log.join_ring(self.from, &page.head).await {
+            self.watch();
         }
         Ok(self.take().unwrap_or(Next::Nothing))
     }

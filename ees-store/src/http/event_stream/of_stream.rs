@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::answer::{Answer, events_within};
 use super::{Next, PART_BYTES, PART_CHANGESETS, Source, text};
-use crate::shared_log::{Arrived, Interest, SharedLog, Watch};
+use crate::shared_log::{Arrived, Identity, Interest, SharedLog, Watch};
 use crate::{
     Changeset, ChangesetId, Error, EventId, EventStore, Result, StreamId, StreamPage, StreamQuery,
     StreamRange,
@@ -37,6 +37,8 @@ pub(in super::super) struct OfStream {
     from: At,
     to: Option<At>,
     watch: Option<Watch>,
+    /// The log that it followed first: of another one it tells nothing.
+    identity: Option<Identity>,
     /// Whether the store may have something that was not read.
     is_behind: bool,
     is_done: bool,
@@ -56,7 +58,7 @@ impl OfStream {
             (At::Event(from), Some(At::Event(to))) => from > to,
             _ => false,
         };
-        Self { store, log, stream_id, what, from, to, watch: None, is_behind: true, is_done }
+        Self { store, log, stream_id, what, from, to, watch: None, identity: None, is_behind: true, is_done }
     }
 
     fn range(&self) -> StreamRange {
@@ -142,7 +144,7 @@ impl OfStream {
                 self.is_behind = true;
                 return Next::PassedOver;
             }
-            Arrived::Dismissed => return Next::Reopened,
+            Arrived::Ended => return Next::Reopened,
         };
         let mut events = String::new();
         let stream_id = self.stream_id.clone();
@@ -174,8 +176,13 @@ impl Source for OfStream {
         }
         if self.watch.is_none() {
             // Before the store is read: what comes between is told.
-            let watch = self.log.watch_from_now(Interest::Stream(self.stream_id.clone())).await?;
+            let interest = Interest::Stream(self.stream_id.clone());
+            let watch = self.log.watch_from_now(interest, self.identity).await?;
+            self.identity = watch.identity();
             self.watch = Some(watch);
+        }
+        if self.watch.as_ref().is_some_and(Watch::has_ended) {
+            return Ok(Next::Reopened);
         }
         if self.is_behind { self.read_store().await } else { Ok(self.take()) }
     }
