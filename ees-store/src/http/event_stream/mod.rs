@@ -16,7 +16,8 @@ use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use futures::stream;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, stream};
 use tokio::time::Instant;
 
 pub(super) use of_log::OfLog;
@@ -137,6 +138,7 @@ pub(super) async fn answer(
         heartbeat,
         heartbeat_due: Instant::now() + heartbeat,
         failures: 0,
+        sending: None,
         admission,
         closing,
         _subscriber: subscriber,
@@ -159,6 +161,8 @@ struct EventStream<S> {
     heartbeat: Duration,
     heartbeat_due: Instant,
     failures: u32,
+    /// A part that waits for room among those that are sent.
+    sending: Option<BoxFuture<'static, Bytes>>,
     admission: Admission,
     closing: Closing,
     /// Its place among the readers of event streams.
@@ -191,6 +195,14 @@ impl<S: Source> EventStream<S> {
 
     async fn part(&mut self) -> Option<Bytes> {
         loop {
+            if let Some(sending) = &mut self.sending {
+                let Ok(part) = tokio::time::timeout_at(self.heartbeat_due, sending).await else {
+                    // Without a place: the part that waits comes before it.
+                    return Some(text::comment("waiting for room to send the next part"));
+                };
+                self.sending = None;
+                return Some(part);
+            }
             let read = match self.first.take() {
                 Some(first) => Ok(first),
                 None => self.source.read().await,
@@ -200,7 +212,11 @@ impl<S: Source> EventStream<S> {
                 Ok(next) => {
                     self.failures = 0;
                     match next {
-                        Next::Events(text) => return Some(self.admission.sending(text.into()).await),
+                        Next::Events(text) => {
+                            let admission = self.admission.clone();
+                            let sending = async move { admission.sending(text.into()).await };
+                            self.sending = Some(sending.boxed());
+                        }
                         Next::PassedOver if is_late => return Some(text::heartbeat(self.source.place())),
                         Next::PassedOver => {}
                         Next::Nothing if !self.is_following => {

@@ -42,6 +42,8 @@ pub(in super::super) struct OfStream {
     /// Whether the store may have something that was not read.
     is_behind: bool,
     is_done: bool,
+    /// Whether a range from a changeset to an event may be read already.
+    may_be_over: bool,
 }
 
 impl OfStream {
@@ -58,7 +60,20 @@ impl OfStream {
             (At::Event(from), Some(At::Event(to))) => from > to,
             _ => false,
         };
-        Self { store, log, stream_id, what, from, to, watch: None, identity: None, is_behind: true, is_done }
+        let may_be_over = matches!((from, to), (At::Changeset(_), Some(At::Event(_))));
+        Self {
+            store,
+            log,
+            stream_id,
+            what,
+            from,
+            to,
+            watch: None,
+            identity: None,
+            is_behind: true,
+            is_done,
+            may_be_over,
+        }
     }
 
     fn range(&self) -> StreamRange {
@@ -110,6 +125,17 @@ impl OfStream {
             Some(At::Event(to)) => last >= to,
             None => false,
         };
+    }
+
+    /// Whether the changeset that holds the last event comes before the place to go on from.
+    async fn is_over(&self) -> Result<bool> {
+        let (At::Changeset(from), Some(At::Event(to))) = (self.from, self.to) else { return Ok(false) };
+        let query = StreamQuery::events(self.stream_id.clone(), to, Some(to)).with_limit(1);
+        match self.store.read_stream(query).await {
+            Ok(page) => Ok(page.changesets.iter().any(|last| last.changeset_id < from)),
+            Err(Error::StreamNotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads what the store has.
@@ -171,6 +197,10 @@ impl OfStream {
 
 impl Source for OfStream {
     async fn read(&mut self) -> Result<Next> {
+        if self.may_be_over {
+            self.is_done = self.is_over().await?;
+            self.may_be_over = false;
+        }
         if self.is_done {
             return Ok(Next::Done);
         }

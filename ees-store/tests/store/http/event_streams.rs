@@ -289,9 +289,11 @@ async fn a_filter_with_very_many_names_is_one_like_any_other() {
 #[tokio::test]
 async fn a_range_with_an_end_ends_and_stays_ended() {
     on_every_store(async |server| {
-        for (stream, part, first, second) in
-            [("a", "changesets?from=1&to=2", vec![2], vec![3]), ("b", "events?from=2&to=3", vec![3], vec![4])]
-        {
+        for (stream, part, first, second) in [
+            ("a", "changesets?from=1&to=2", vec![2], vec![3]),
+            ("b", "events?from=2&to=3", vec![3], vec![4]),
+            ("c", "changesets?from_event=2&to_event=4", vec![2], vec![3]),
+        ] {
             let target = format!("/streams/{stream}/{part}");
             server.commit(&format!("/streams/{stream}"), "[1,2]").await;
             let mut reader = follow(&server, &target).await;
@@ -331,7 +333,8 @@ async fn a_changeset_that_can_not_be_read_comes_with_its_text_and_the_reason() {
 
 #[tokio::test]
 async fn who_asks_for_json_first_gets_json_and_a_wrong_place_is_refused() {
-    let server = TestServer::over(memory::Store::new()).await;
+    let limits = Limits { heartbeat: Duration::from_millis(30), ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
     let accept = [("Accept", "application/json, text/event-stream")];
     assert_eq!(server.send("GET", "/changesets", &accept, b"").await.json()["next_checkpoint"], 0);
     for place in ["x", "-1", "1.5"] {
@@ -342,6 +345,12 @@ async fn who_asks_for_json_first_gets_json_and_a_wrong_place_is_refused() {
     // Far behind the end there is nothing, and it stays so.
     let mut far = follow_after(&server, "/changesets", &[("Last-Event-ID", "18446744073709551616")]).await;
     assert_eq!(far.until("following").await.0, []);
+    let mut near = follow(&server, "/changesets").await;
+    server.commit("/streams/s", "[1]").await;
+    assert_eq!(near.until("changeset").await.1.id, Some(1));
+    for _ in 0..3 {
+        assert_eq!(far.next().await.unwrap().name, "", "only signs of life");
+    }
 }
 
 #[tokio::test]
