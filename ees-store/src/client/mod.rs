@@ -119,7 +119,7 @@ impl Client {
     }
 
     /// Commits as [`try_commit`](Self::try_commit) does, and waits until a projection of the server has applied
-    /// the commit, for at most 60 seconds. Then whoever reads its read model sees the commit.
+    /// the commit, for at most 60 seconds. Then a read of its read model shows the commit.
     ///
     /// Returns `false` when it is committed, and the projection has not applied it within the time. Where the
     /// server has no such projection, nothing is committed.

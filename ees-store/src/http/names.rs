@@ -1,4 +1,4 @@
-//! How the names in requests are described: what a schema can say of the rules of their types.
+//! The schemas of the names in requests.
 
 use std::borrow::Cow;
 

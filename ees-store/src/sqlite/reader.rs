@@ -67,14 +67,14 @@ impl Readers {
     /// Runs a read that may take long, and looks now and then whether anybody still waits for it.
     pub(super) async fn run_for<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection, &Asker) -> Result<T, Failure> + Send + 'static,
+        read: impl FnOnce(&Connection, &Caller) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let gone = || Error::Unavailable("it is shutting down".to_owned());
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| gone())?;
         let idle = self.idle.clone();
         let (path, open, files) = (self.path.clone(), self.open, self.files.clone());
         let waits = Arc::new(());
-        let asker = Asker(Arc::downgrade(&waits));
+        let caller = Caller(Arc::downgrade(&waits));
         let work = move || {
             // Kept by the work itself: who asked may have gone, and the read still runs.
             let _turn = turn;
@@ -90,7 +90,7 @@ impl Readers {
                     connection
                 }
             };
-            let result = read(&connection, &asker);
+            let result = read(&connection, &caller);
             // A connection that failed may be why; the next read opens another.
             if !matches!(result, Err(Failure::Sqlite(_))) {
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -103,10 +103,10 @@ impl Readers {
     }
 }
 
-/// Who waits for a read.
-pub(super) struct Asker(Weak<()>);
+/// Whether the caller of a read still waits.
+pub(super) struct Caller(Weak<()>);
 
-impl Asker {
+impl Caller {
     /// Whether nobody waits any more.
     fn is_gone(&self) -> bool {
         self.0.strong_count() == 0
@@ -143,7 +143,7 @@ pub(super) fn log(
     connection: &Connection,
     query: &LogQuery,
     end: Checkpoint,
-    asker: &Asker,
+    caller: &Caller,
 ) -> Result<(Vec<LogEntry>, Checkpoint), Failure> {
     let sql = format!("SELECT {COLUMNS} FROM changesets WHERE checkpoint >= ?1 ORDER BY checkpoint");
     let mut statement = connection.prepare_cached(&sql)?;
@@ -156,7 +156,7 @@ pub(super) fn log(
     let in_bounds = |rows, bytes| {
         rows < SCAN_ROWS_MAX && bytes < SCAN_BYTES_MAX && (rows == 0 || started.elapsed() < SCAN_TIME_MAX)
     };
-    while found.len() < query.limit.max(1) && in_bounds(passed_over, passed_bytes) && !asker.is_gone() {
+    while found.len() < query.limit.max(1) && in_bounds(passed_over, passed_bytes) && !caller.is_gone() {
         let Some(row) = rows.next()? else {
             // What is missing before the end was deleted: nothing else takes its place.
             next = next.max(end);
@@ -298,12 +298,12 @@ mod tests {
         let query = LogQuery::from(Checkpoint::START, 10).with_filter(filter);
         let end = Checkpoint::new(10);
         let waits = Arc::new(());
-        let asker = Asker(Arc::downgrade(&waits));
+        let caller = Caller(Arc::downgrade(&waits));
         let next =
-            |asker| log(&connection, &query, end, asker).map_err(|failure| failure.at(&path)).unwrap().1;
-        assert_eq!(next(&asker), end);
+            |caller| log(&connection, &query, end, caller).map_err(|failure| failure.at(&path)).unwrap().1;
+        assert_eq!(next(&caller), end);
         drop(waits);
-        assert_eq!(next(&asker), Checkpoint::START);
+        assert_eq!(next(&caller), Checkpoint::START);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -311,9 +311,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = log_of_ten(&folder.path().join("log.db")).await;
         let (began, begins) = tokio::sync::oneshot::channel();
-        let long = store.readers.run_for(move |_, asker| {
+        let long = store.readers.run_for(move |_, caller| {
             let _ = began.send(());
-            while !asker.is_gone() {
+            while !caller.is_gone() {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Ok(())
