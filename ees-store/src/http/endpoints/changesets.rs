@@ -60,7 +60,7 @@ pub(super) async fn changesets(
     closing: Closing,
 ) -> Result<Response, Problem> {
     if event_stream::is_wanted(&headers) {
-        return follow(&app, &params, &headers, admission, closing).await;
+        return follow(&app, &params, &headers, admission, closing).await.map(event_stream::vary);
     }
     let checkpoint = checkpoint(&params)?;
     let limit = paging::limit(&params)?.unwrap_or(LIMIT);
@@ -72,7 +72,7 @@ pub(super) async fn changesets(
     }
     let query = LogQuery::from(Checkpoint::new(checkpoint.get()), limit).with_wait(wait).with_filter(filter);
     let page = read(&app.log, query, &closing).await?;
-    Ok(answer(&params, &checkpoint, limit, &page, positions))
+    Ok(event_stream::vary(answer(&params, &checkpoint, limit, &page, positions)))
 }
 
 /// Answers with an event stream.

@@ -66,7 +66,7 @@ pub(super) async fn changesets(
             read_changesets(&app, stream_id, &params).await
         }
     };
-    answer.await.map_err(|problem| problem.about(about.as_str()))
+    answer.await.map(event_stream::vary).map_err(|problem| problem.about(about.as_str()))
 }
 
 /// Which changesets are wanted.
@@ -170,7 +170,7 @@ pub(super) async fn events(
             read_events(&app, stream_id, &params).await
         }
     };
-    answer.await.map_err(|problem| problem.about(about.as_str()))
+    answer.await.map(event_stream::vary).map_err(|problem| problem.about(about.as_str()))
 }
 
 /// Which events are wanted.

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -75,16 +75,32 @@ pub(super) enum Next {
     Reopened,
 }
 
-/// Whether a caller wants an event stream: of that and JSON, what it lists first.
+/// Whether a caller wants an event stream: it names that type, and likes it more than JSON, or as much and lists
+/// it first.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let listed = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = listed.flat_map(|value| value.split(',')).filter_map(|one| {
-        let mut parts = one.split(';').map(str::trim);
-        let name = parts.next()?.to_ascii_lowercase();
-        let is_refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
-        (!is_refused).then_some(name)
-    });
-    types.find(|name| name == EVENT_STREAM || name == "application/json").is_some_and(|it| it == EVENT_STREAM)
+    let types: Vec<_> = listed.flat_map(|value| value.split(',')).filter_map(liked).collect();
+    let find = |name: &str| types.iter().position(|(listed, _)| listed == name).map(|at| (at, types[at].1));
+    let Some((at, liking)) = find(EVENT_STREAM).filter(|(_, liking)| *liking > 0.0) else { return false };
+    match find("application/json") {
+        Some((json_at, json)) => liking > json || (liking >= json && at < json_at),
+        None => find("application/*").or_else(|| find("*/*")).is_none_or(|(_, json)| liking >= json),
+    }
+}
+
+/// A type of the header, and how much it is liked, from 0 to 1.
+fn liked(listed: &str) -> Option<(String, f32)> {
+    let mut parts = listed.split(';').map(str::trim);
+    let name = parts.next()?.to_ascii_lowercase();
+    let q = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    let liking = q.map_or(Some(1.0), |q| q.parse().ok().filter(|q| (0.0..=1.0).contains(q)))?;
+    Some((name, liking))
+}
+
+/// Says to caches that the answer depends on what the caller accepts.
+pub(super) fn vary(mut response: Response) -> Response {
+    response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
+    response
 }
 
 /// The place from which the reader wants to go on, if it was here before. It counts more than the parameters.
@@ -265,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_two_types_the_first_is_wanted() {
+    fn of_two_types_the_one_that_is_liked_more_or_listed_first_is_wanted() {
         let wanted = |accept: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_static(accept));
@@ -275,6 +291,9 @@ mod tests {
             "text/event-stream",
             "Text/Event-Stream; q=0.5",
             "text/html, text/event-stream, application/json",
+            "application/json;q=0.5, text/event-stream",
+            "text/event-stream, */*",
+            "*/*;q=0.1, text/event-stream; q=0.2",
         ] {
             assert!(wanted(accept), "{accept}");
         }
@@ -284,6 +303,10 @@ mod tests {
             "text/*",
             "application/json, text/event-stream",
             "text/event-stream;q=0",
+            "text/event-stream;q=0.0",
+            "text/event-stream;q=0.4, application/json",
+            "text/event-stream;q=0.4, */*",
+            "text/event-stream;q=much",
             "text/event",
         ] {
             assert!(!wanted(accept), "{accept}");

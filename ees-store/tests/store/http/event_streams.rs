@@ -336,7 +336,9 @@ async fn who_asks_for_json_first_gets_json_and_a_wrong_place_is_refused() {
     let limits = Limits { heartbeat: Duration::from_millis(30), ..Limits::default() };
     let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
     let accept = [("Accept", "application/json, text/event-stream")];
-    assert_eq!(server.send("GET", "/changesets", &accept, b"").await.json()["next_checkpoint"], 0);
+    let plain = server.send("GET", "/changesets", &accept, b"").await;
+    assert_eq!((&plain.json()["next_checkpoint"], plain.header("vary")), (&json!(0), Some("Accept")));
+    assert_eq!(follow(&server, "/streams/a/events").await.head.header("vary"), Some("Accept"));
     for place in ["x", "-1", "1.5"] {
         let refused =
             Following::open(server.address(), "/changesets", &[("Last-Event-ID", place)]).await.head;
@@ -351,6 +353,33 @@ async fn who_asks_for_json_first_gets_json_and_a_wrong_place_is_refused() {
     for _ in 0..3 {
         assert_eq!(far.next().await.unwrap().name, "", "only signs of life");
     }
+}
+
+#[tokio::test]
+async fn a_reader_whose_part_waits_for_a_slow_one_gets_signs_of_life() {
+    const COUNT: u64 = 40;
+    let limits =
+        Limits { heartbeat: Duration::from_millis(100), answers_bytes: 4 * 1024 * 1024, ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let large = format!("[\"{}\"]", "x".repeat(1_000_000));
+    for at in 0..COUNT {
+        server.commit(&format!("/streams/s{at}"), &large).await;
+    }
+    // It takes parts until its connection is full, and then holds one that is not written.
+    let mut slow = follow(&server, "/changesets").await;
+    assert_eq!(slow.event().await.unwrap().id, Some(1));
+    let mut reader = follow(&server, "/changesets").await;
+    let (mut seen, mut waited) = (Vec::new(), false);
+    while !waited {
+        let block = reader.block().await.unwrap();
+        waited = block == ": waiting for room to send the next part";
+        assert!(!block.contains("event: following"), "it waits before it has everything");
+        let id = block.lines().find_map(|line| line.strip_prefix("id: "));
+        seen.extend(id.map(|id| id.parse::<u64>().unwrap()));
+    }
+    drop(slow);
+    seen.extend(ids(&reader.until("following").await.0));
+    assert_eq!(seen, (1..=COUNT).collect::<Vec<_>>());
 }
 
 #[tokio::test]
