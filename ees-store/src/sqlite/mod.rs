@@ -188,7 +188,7 @@ impl ChangesetLog for Store {
         let end = self.head.known().checkpoint;
         let (changesets, next) = self
             .readers
-            .run_for(move |connection, asker| reader::log(connection, &query, end, asker))
+            .run_for(move |connection, caller| reader::log(connection, &query, end, caller))
             .await?;
         Ok(self.head.page(from, changesets, next))
     }

@@ -360,9 +360,9 @@ struct Balanced {
 }
 
 impl Balanced {
-    fn answers(&self, head: LogHead) -> LogHead {
-        let incarnation = self.incarnations[self.reads.fetch_add(1, SeqCst) % 2];
-        LogHead { incarnation, ..head }
+    /// The incarnation of the server whose turn it is.
+    fn incarnation(&self) -> Uuid {
+        self.incarnations[self.reads.fetch_add(1, SeqCst) % 2]
     }
 }
 
@@ -370,7 +370,7 @@ impl Balanced {
 impl ChangesetLog for Balanced {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
         let mut page = self.store.read(query).await?;
-        page.head = self.answers(page.head);
+        page.head.incarnation = self.incarnation();
         Ok(page)
     }
 
@@ -379,7 +379,7 @@ impl ChangesetLog for Balanced {
     }
 
     async fn head(&self) -> Result<LogHead> {
-        Ok(self.answers(self.store.head().await?))
+        Ok(LogHead { incarnation: self.incarnation(), ..self.store.head().await? })
     }
 }
 
