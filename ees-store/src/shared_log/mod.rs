@@ -44,7 +44,7 @@ impl Identity {
 /// read while nobody waits.
 ///
 /// It keeps the promises of [`ChangesetLog`] to each reader. Cloning is cheap, and clones share everything.
-/// [`http::Api`](crate::http::Api) and projectors share a log among their own readers; give the same one to
+/// `http::Api` (feature `http`) and projectors share a log among their own readers; give the same one to
 /// several of them, so that these share it too.
 ///
 /// ```
