@@ -73,7 +73,7 @@ impl Projector {
     /// Creates a projector that reads this log: a store in the same process, or a client of a remote one.
     ///
     /// Its projections and reactors read each new part of the log together. Where others follow the log too,
-    /// such as an [`Api`](ees_store::http::Api), give both the same [`SharedLog`].
+    /// such as an `http::Api`, give both the same [`SharedLog`].
     pub fn new(log: impl Into<SharedLog>) -> Self {
         Self { log: log.into(), registered: Vec::new(), stalled_after: Duration::from_secs(120) }
     }
