@@ -223,7 +223,7 @@ impl Appender {
         self.publish(trouble.map(|error| failed(&self.path, &error)).as_ref());
     }
 
-    /// Writes what is there already.
+    /// Makes a write that changes nothing.
     fn try_to_write(&mut self) -> rusqlite::Result<()> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         schema::mark(&tx)?;

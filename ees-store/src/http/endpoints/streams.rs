@@ -56,17 +56,29 @@ pub(super) async fn changesets(
     admission: Admission,
     closing: Closing,
 ) -> Result<Response, Problem> {
-    let about = stream_id.clone();
-    let answer = async {
-        if event_stream::is_wanted(&headers) {
-            let followed = followed_changesets(&app, stream_id, &params, &headers)?;
-            let subscriber = admission.subscribes(&app.metrics)?;
-            event_stream::answer(followed, admission, closing, subscriber).await
-        } else {
-            read_changesets(&app, stream_id, &params).await
-        }
+    let followed = || followed_changesets(&app, stream_id.clone(), &params, &headers);
+    let read = read_changesets(&app, stream_id.clone(), &params);
+    let answer = followed_or_read(&app, &headers, admission, closing, followed, read).await;
+    answer.map_err(|problem| problem.about(stream_id.as_str()))
+}
+
+/// Follows a stream or reads it, as the caller accepts.
+async fn followed_or_read(
+    app: &App,
+    headers: &HeaderMap,
+    admission: Admission,
+    closing: Closing,
+    followed: impl FnOnce() -> Result<OfStream, Problem>,
+    read: impl Future<Output = Result<Response, Problem>>,
+) -> Result<Response, Problem> {
+    let answer = if event_stream::is_wanted(headers) {
+        let source = followed()?;
+        let subscriber = admission.subscribes(&app.metrics)?;
+        event_stream::answer(source, admission, closing, subscriber).await
+    } else {
+        read.await
     };
-    answer.await.map(event_stream::vary).map_err(|problem| problem.about(about.as_str()))
+    answer.map(event_stream::vary)
 }
 
 /// Which changesets are wanted.
@@ -160,17 +172,10 @@ pub(super) async fn events(
     admission: Admission,
     closing: Closing,
 ) -> Result<Response, Problem> {
-    let about = stream_id.clone();
-    let answer = async {
-        if event_stream::is_wanted(&headers) {
-            let followed = followed_events(&app, stream_id, &params, &headers)?;
-            let subscriber = admission.subscribes(&app.metrics)?;
-            event_stream::answer(followed, admission, closing, subscriber).await
-        } else {
-            read_events(&app, stream_id, &params).await
-        }
-    };
-    answer.await.map(event_stream::vary).map_err(|problem| problem.about(about.as_str()))
+    let followed = || followed_events(&app, stream_id.clone(), &params, &headers);
+    let read = read_events(&app, stream_id.clone(), &params);
+    let answer = followed_or_read(&app, &headers, admission, closing, followed, read).await;
+    answer.map_err(|problem| problem.about(stream_id.as_str()))
 }
 
 /// Which events are wanted.
