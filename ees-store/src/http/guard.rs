@@ -13,7 +13,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIG
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use uuid::Uuid;
@@ -23,8 +23,9 @@ use super::admission::{Admission, Kind, Rooms};
 use super::answer::Shape;
 use super::commit_health::CommitHealth;
 use super::error_response::{Told, internal_answer};
+use super::event_stream::EVENT_STREAM;
 use super::hosts::{self, Hosts};
-use super::keys::{ApiKeys, Scope, Scopes};
+use super::keys::{ApiKeys, Pass, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
 use super::strict::KnownParameters;
@@ -82,18 +83,20 @@ impl Guard {
     }
 
     /// Lets a request in: its key is known, and there is room for it.
-    fn admit(&self, request: &mut Request, kind: Kind) -> Result<Admission, Problem> {
+    fn admit(&self, request: &mut Request, kind: Kind) -> Result<(Admission, Option<Pass>), Problem> {
         hosts::check_single(request)?;
         // A server that is busy or locked is still alive: its health is told to everybody, always.
         if endpoints::health::is_path(request.uri().path()) {
-            return Ok(self.rooms.admit_always());
+            return Ok((self.rooms.admit_always(), None));
         }
         let Callers { keys, hosts, .. } = &self.callers;
-        match keys {
-            Some(_) if self.callers.is_for_everybody(request) => {}
+        let pass = match keys {
+            Some(_) if self.callers.is_for_everybody(request) => None,
             Some(keys) => {
-                let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
-                request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
+                let pass = bearer(request.headers()).and_then(|key| keys.pass(key));
+                let pass = pass.ok_or_else(Problem::unauthorized)?;
+                request.extensions_mut().insert(pass.scopes);
+                Some(pass)
             }
             None => {
                 hosts.check(request)?;
@@ -101,9 +104,10 @@ impl Guard {
                 if writes && comes_from_elsewhere(request.headers()) {
                     return Err(Problem::cross_origin());
                 }
+                None
             }
-        }
-        self.rooms.admit(kind)
+        };
+        Ok((self.rooms.admit(kind)?, pass))
     }
 }
 
@@ -125,14 +129,14 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         _ => Kind::Other,
     };
     let (admission, answered) = match guard.admit(&mut request, kind) {
-        Ok(admission) => {
+        Ok((admission, pass)) => {
             // A probe is answered whatever it sends along.
             let is_probe = endpoints::health::is_path(request.uri().path());
             let known = if is_probe { Ok(()) } else { guard.known.check(request.method(), route, &params) };
             let answered = match known {
                 Ok(()) => {
                     request.extensions_mut().insert(admission.clone());
-                    in_json(answer(request, next, &admission).await).await
+                    until_revoked(in_json(answer(request, next, &admission).await).await, pass)
                 }
                 Err(problem) => problem.into_response(),
             };
@@ -178,6 +182,17 @@ async fn answer(request: Request, next: Next, admission: &Admission) -> Response
             Problem::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
         }),
         () = admission.expired() => Problem::late().into_response(),
+    }
+}
+
+/// An answer that goes on, until the key may not read any more.
+fn until_revoked(response: Response, pass: Option<Pass>) -> Response {
+    match pass {
+        Some(pass) if is(&response, EVENT_STREAM) => response.map(|body| {
+            let parts = body.into_data_stream();
+            Body::from_stream(parts.take_until(pass.loses(Scope::Read).boxed()))
+        }),
+        _ => response,
     }
 }
 

@@ -3,6 +3,7 @@
 mod access;
 mod disk;
 mod hints;
+mod keys;
 #[cfg(feature = "sns")]
 mod publish;
 mod read_models;
@@ -16,7 +17,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
 use ees_store::SharedLog;
-use ees_store::http::{Api, ApiKeys, Banner, InvalidBanner, QuarantineWatch, Server};
+use ees_store::http::{Api, Banner, InvalidBanner, QuarantineWatch, Server};
 
 use crate::backend::{Backend, Opened};
 use crate::exit::{Failure, Outcome};
@@ -26,6 +27,7 @@ use crate::signals;
 use crate::store_location::StoreLocation;
 use crate::values::{duration, host_name};
 use access::Callers;
+use keys::Keys;
 use read_models::ReadModels;
 
 /// Serve the store, its HTTP API and the built-in projections (the default sub-command)
@@ -64,15 +66,8 @@ pub(crate) struct Arguments {
     /// texts. By default, a changeset with one of them is quarantined
     #[arg(long, env = "EES_LENIENT_NUMBERS", value_parser = BoolishValueParser::new())]
     lenient_numbers: bool,
-    /// The API keys to accept, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)
-    #[arg(
-        long,
-        env = "EES_API_KEYS",
-        value_name = "KEYS",
-        hide_env_values = true,
-        hide_default_value = true
-    )]
-    api_keys: Option<String>,
+    #[command(flatten)]
+    keys: Keys,
     /// Accept connections from other machines even without API keys
     #[arg(long, env = "EES_INSECURE_BIND", value_parser = BoolishValueParser::new())]
     insecure_bind: bool,
@@ -98,13 +93,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
-    let Arguments { listen, location, read_models, retention, keep_audit, api_keys, insecure_bind, .. } =
-        arguments;
+    let Arguments { listen, location, read_models, retention, keep_audit, insecure_bind, .. } = arguments;
     let (hosts, no_docs, keep_skips) = (arguments.hosts, arguments.no_docs, arguments.keep_skips);
-    let api_keys: Option<ApiKeys> = match api_keys {
-        Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
-        None => None,
-    };
+    let api_keys = arguments.keys.open()?;
     let banner = banner(arguments.console_name.as_deref(), &arguments.console_color)?;
     let access = access::access(&listen, api_keys.is_some(), insecure_bind).await?;
     let stop_requested = signals::listen()?;

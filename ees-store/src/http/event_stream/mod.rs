@@ -29,7 +29,7 @@ use super::{Admission, Closing, Problem};
 use crate::Result;
 
 /// The media type.
-const EVENT_STREAM: &str = "text/event-stream";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// After this time a browser connects again.
 const RETRY: &str = "retry: 1000\n\n";
 /// Bytes of changesets in one part at most, unless one changeset has more.
