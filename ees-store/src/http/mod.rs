@@ -46,6 +46,7 @@ mod schema;
 mod server;
 mod statistics_source;
 mod strict;
+mod trace_headers;
 mod typed;
 mod visibility;
 mod written;
