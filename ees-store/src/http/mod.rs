@@ -24,6 +24,7 @@ mod banner;
 mod body;
 mod closing;
 mod commit_health;
+mod compression;
 mod connections;
 mod description;
 mod endpoints;
@@ -48,6 +49,7 @@ mod statistics_source;
 mod strict;
 mod typed;
 mod visibility;
+mod weights;
 mod written;
 
 use std::sync::Arc;

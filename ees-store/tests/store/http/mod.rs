@@ -3,6 +3,7 @@
 mod bounds;
 mod changesets;
 mod commit;
+mod compression;
 #[cfg(feature = "postgres")]
 mod deadlines;
 mod docs;
