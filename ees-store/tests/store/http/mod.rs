@@ -13,6 +13,7 @@ mod gate;
 mod keys;
 mod operation;
 mod quarantined;
+mod reopened;
 mod statistics;
 mod streams;
 mod strict;
