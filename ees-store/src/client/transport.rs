@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use backon::Retryable;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Request};
@@ -35,6 +35,8 @@ pub(super) struct Transport {
     /// The server in messages, with the proxy before it.
     told: String,
     timeout: Duration,
+    /// Of an answer, at most.
+    answer_bytes: usize,
     limits: RetryLimits,
     #[cfg(feature = "sigv4")]
     signer: Option<Signer>,
@@ -104,6 +106,8 @@ pub(super) enum Failure {
     },
     /// The server answered that it can't, or won't.
     Problem(Problem),
+    /// The answer is larger than the client takes.
+    TooLong(String),
     /// It can't be signed: nothing was sent.
     #[cfg(feature = "sigv4")]
     Unsigned(String),
@@ -114,6 +118,7 @@ impl From<Failure> for CallError {
         match failure {
             Failure::Broken { why, .. } => Error::Unavailable(why).into(),
             Failure::Problem(problem) => problem.into_call_error(),
+            Failure::TooLong(why) => Error::InvalidRequest(why).into(),
             #[cfg(feature = "sigv4")]
             Failure::Unsigned(why) => Error::Forbidden(why).into(),
         }
@@ -132,6 +137,7 @@ impl Transport {
         url: String,
         proxy: Option<String>,
         timeout: Duration,
+        answer_bytes: usize,
         limits: RetryLimits,
     ) -> Self {
         Self {
@@ -139,6 +145,7 @@ impl Transport {
             told: proxy.map_or_else(|| url.clone(), |proxy| format!("{url}, through the proxy {proxy}")),
             url,
             timeout,
+            answer_bytes,
             limits,
             #[cfg(feature = "sigv4")]
             signer: None,
@@ -163,6 +170,7 @@ impl Transport {
             .when(|failure| match failure {
                 Failure::Broken { unsent, .. } => *unsent || call.repeatable,
                 Failure::Problem(problem) => call.repeatable && problem.passes(),
+                Failure::TooLong(_) => false,
                 #[cfg(feature = "sigv4")]
                 Failure::Unsigned(_) => false,
             })
@@ -177,7 +185,9 @@ impl Transport {
             })
             .notify(|failure, pause| {
                 let why = match failure {
-                    Failure::Broken { why, .. } | Failure::Problem(Problem { message: why, .. }) => why,
+                    Failure::Broken { why, .. }
+                    | Failure::Problem(Problem { message: why, .. })
+                    | Failure::TooLong(why) => why,
                     #[cfg(feature = "sigv4")]
                     Failure::Unsigned(why) => why,
                 };
@@ -198,9 +208,17 @@ impl Transport {
             .timeout(timeout)
             .build()
             .map_err(broken)?;
-        let response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
+        let mut response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(broken)?;
+        // Part by part: nobody knows how much there will be of what is compressed.
+        let mut body = BytesMut::new();
+        while let Some(part) = response.chunk().await.map_err(broken)? {
+            if body.len() + part.len() > self.answer_bytes {
+                return Err(Failure::TooLong(self.too_long()));
+            }
+            body.extend_from_slice(&part);
+        }
+        let body = body.freeze();
         if status.is_success() {
             return Ok(Answer { headers, body });
         }
@@ -238,6 +256,14 @@ impl Transport {
             None => error.to_string(),
         };
         Failure::Broken { why: format!("{}: {why}", self.told), unsent: error.is_connect() }
+    }
+
+    fn too_long(&self) -> String {
+        let max = self.answer_bytes;
+        format!(
+            "an answer of {} has more than {max} bytes; `Builder::answer_bytes` sets this limit",
+            self.told
+        )
     }
 
     /// What was read from an answer, or that it is not one of ours.

@@ -22,6 +22,7 @@ use super::access_log::{AccessLog, Line};
 use super::admission::{Admission, Kind, Rooms};
 use super::answer::Shape;
 use super::commit_health::CommitHealth;
+use super::compression::Accepted;
 use super::error_response::{Told, internal_answer};
 use super::event_stream::EVENT_STREAM;
 use super::hosts::{self, Hosts};
@@ -119,6 +120,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let id = if is_typed { uuid_of(request.headers()) } else { guard.ids.of(request.headers()) };
     let params = Params::of_request(&request);
     let method = request.method().clone();
+    // What carries the answer as a text can't carry it compressed.
+    let is_text = params.shape().escaped;
+    let accepted = if is_text { Accepted::PLAIN } else { Accepted::by(&method, request.headers()) };
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
@@ -152,7 +156,8 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         response = indented(response, params.shape()).await;
     }
     if let Some(admission) = admission {
-        response = match admission.send(response).await {
+        let coding = accepted.coding_of(&mut response);
+        response = match admission.send(response, coding).await {
             Ok(response) => response,
             Err(problem) => {
                 let (problem, response) = tell(problem.into_response(), &id);

@@ -24,6 +24,7 @@ mod banner;
 mod body;
 mod closing;
 mod commit_health;
+mod compression;
 mod connections;
 mod description;
 mod endpoints;
@@ -49,6 +50,7 @@ mod strict;
 mod trace_headers;
 mod typed;
 mod visibility;
+mod weights;
 mod written;
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 mod bounds;
 mod changesets;
 mod commit;
+mod compression;
 #[cfg(feature = "postgres")]
 mod deadlines;
 mod docs;
@@ -12,6 +13,7 @@ mod gate;
 mod keys;
 mod operation;
 mod quarantined;
+mod reopened;
 mod statistics;
 mod streams;
 mod strict;
