@@ -46,6 +46,11 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
+    /// The names of what it allows.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        Scope::ALL.into_iter().filter(|scope| self.allow(*scope)).map(Scope::name).collect()
+    }
+
     pub(super) fn allow(self, scope: Scope) -> bool {
         self.admin
             || match scope {
@@ -167,6 +172,11 @@ impl ApiKeys {
         if keys.is_empty() { Err(InvalidKeys::Empty) } else { Ok(Self::of(keys)) }
     }
 
+    /// The scopes of each key, in their order.
+    pub(super) fn scopes(&self) -> Vec<Scopes> {
+        self.0.borrow().iter().map(|entry| entry.scopes).collect()
+    }
+
     /// What the bearer of this key may do; `None` when the key is not known.
     pub(super) fn pass(&self, key: &[u8]) -> Option<Pass> {
         let hash = Sha256::digest(key).into();
@@ -237,7 +247,7 @@ mod tests {
 
     fn allowed(keys: &str, key: &str) -> Option<Vec<&'static str>> {
         let scopes = ApiKeys::parse(keys).unwrap().pass(key.as_bytes())?.scopes;
-        Some(Scope::ALL.into_iter().filter(|scope| scopes.allow(*scope)).map(Scope::name).collect())
+        Some(scopes.names())
     }
 
     #[test]

@@ -17,7 +17,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
 use ees_store::SharedLog;
-use ees_store::http::{Api, Banner, InvalidBanner, QuarantineWatch, Server};
+use ees_store::http::{Api, Banner, InvalidBanner, QuarantineWatch, Server, Setting};
 
 use crate::backend::{Backend, Opened};
 use crate::exit::{Failure, Outcome};
@@ -90,7 +90,13 @@ pub(crate) struct Arguments {
     #[cfg(feature = "sns")]
     #[command(flatten)]
     publish: publish::Publish,
+    /// What was set, and where, for those who operate the server.
+    #[arg(skip)]
+    pub(crate) settings: Vec<Setting>,
 }
+
+/// Between two samples of the history.
+const SAMPLES_APART: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
     let Arguments { listen, location, read_models, retention, keep_audit, insecure_bind, .. } = arguments;
@@ -117,7 +123,10 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
 
     let mut api = Api::new(store.clone(), log)
         .with_quarantine(quarantine)
-        .with_statistics(Arc::new(read_models.statistics()));
+        .with_statistics(Arc::new(read_models.statistics()))
+        .with_stream_list(Arc::new(read_models.stream_list()))
+        .with_history(SAMPLES_APART)
+        .with_settings(arguments.settings);
     if let Backend::Sqlite(log) = &backend {
         disk::register(api.registry(), log);
     }
