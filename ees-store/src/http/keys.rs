@@ -102,6 +102,12 @@ impl ApiKeys {
         Self(Vec::new())
     }
 
+    /// One key, for everything.
+    #[cfg(feature = "client")]
+    pub(super) fn of_one(key: &str) -> Self {
+        Self(vec![(Scopes::of(Scope::Admin), Sha256::digest(key).into())])
+    }
+
     /// Reads a comma-separated list of `SCOPES:KEY` or `SCOPES:sha256=HEX`.
     ///
     /// `SCOPES` is one of `read`, `commit` and `admin`, or several joined by `+`; `admin` includes the

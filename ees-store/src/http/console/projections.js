@@ -1,6 +1,6 @@
 // The grid of projections, and the page of one: what it does, why it stands still, and every operation.
 
-import { has, json, jsonIfAny, may, text } from "./api.js";
+import { allProjections, has, json, jsonIfAny, may, pathOf, processes, text } from "./api.js";
 import { readPage, streamLink, logLink, view } from "./changeset.js";
 import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
 import { buttons, EVERY, ofParked, operate } from "./operations.js";
@@ -13,28 +13,31 @@ import { bytes, count, duration, plural, rate, since, time } from "./words.js";
 const AUDIT_PAGE = 50;
 const SHOWN_PARKED = 200;
 
-export function show(root, { id }, signal) {
-  return id === null ? list(root, "projection", signal) : page(root, id, signal);
+export function show(root, { id, query }, signal) {
+  return id === null ? list(root, "projection", signal) : page(root, id, query, signal);
 }
 
 export function list(root, kind, signal) {
   const title = kind === "reactor" ? "Reactors" : "Projections";
   return poll(signal, async () => {
-    const { projections } = await json("projections", { signal });
+    const { projections, silent } = await allProjections(signal);
     note(projections);
     const shown = projections.filter((status) => status.kind === kind);
     draw(root, h("h1", { tabindex: "-1" }, title),
+      silent.map(({ process, error }) => h("p", { class: "problem standing", "data-key": process.url }, foreign(error.message))),
       grid(shown, title) ?? card(title, null, h("p", null, `This process runs no ${title.toLowerCase()}.`)));
   });
 }
 
 /** The page of a projection or a reactor. */
-export function page(root, name, signal) {
-  const path = `projections/${encodeURIComponent(name)}`;
+export function page(root, name, query, signal) {
+  const process = processes[query.get("process") ?? 0] ?? processes[0];
+  const path = pathOf({ process, name });
   const shown = { auditLength: AUDIT_PAGE, effects: "", results: false };
   return poll(signal, async (again) => {
-    const status = await jsonIfAny(path, { signal });
-    if (status === null) {
+    const found = await jsonIfAny(path, { signal });
+    const status = { ...found, process };
+    if (found === null) {
       draw(root, h("h1", { tabindex: "-1" }, foreign(name)), card("Not found", null, h("p", null, "This process runs no projection with this name. "), h("a", { href: "#/projections" }, "All projections")));
       return;
     }
@@ -76,7 +79,8 @@ function numbers(status) {
   return card("Status", null, facts([
     ["Checkpoint", has.log ? logLink(String(status.checkpoint)) : count(status.checkpoint)],
     ["Head of the log", count(status.head)],
-    ["Lag", [lag(status), " ", trend(status.name)]],
+    ["Process", processes.length > 1 && foreign(status.process.url)],
+    ["Lag", [lag(status), " ", trend(status)]],
     ["Rate", rate(status.rate)],
     ["Rebuild", status.rebuild && percent(status.rebuild)],
     ["Version", status.kind === "projection" && String(status.version)],

@@ -11,8 +11,8 @@ import { count, since } from "./words.js";
 const STATES = [["", "All"], ["parked", "Given up"], ["failed", "Failed"], ["started", "Started"], ["done", "Done"], ["discarded", "Discarded"]];
 const LEVELS = { parked: "standing", failed: "failing", started: "busy", done: "good", discarded: "quiet" };
 
-export function show(root, { id }, signal) {
-  return id === null ? list(root, "reactor", signal) : page(root, id, signal);
+export function show(root, { id, query }, signal) {
+  return id === null ? list(root, "reactor", signal) : page(root, id, query, signal);
 }
 
 /** The effects of an answer. A result stays as it was written. */

@@ -4,5 +4,6 @@ mod accessibility;
 mod browser;
 mod operating;
 mod reading;
+mod remote;
 mod serving;
 mod world;

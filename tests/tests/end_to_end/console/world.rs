@@ -44,9 +44,9 @@ impl Fold for Counted {
 }
 
 /// Fails at each event whose type begins with a word, with that type as the error.
-struct Failing {
-    name: &'static str,
-    at: &'static str,
+pub(super) struct Failing {
+    pub(super) name: &'static str,
+    pub(super) at: &'static str,
 }
 
 impl Failing {
