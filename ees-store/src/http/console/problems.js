@@ -53,7 +53,8 @@ function ofPause(what, checkpoint, pause) {
   const { failure } = pause;
   if (failure) {
     return [`${what} is paused before `, changesetOf(failure), `, which failed ${plural(failure.attempts, "time")}: `,
-      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), "."];
+      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), ". ",
+      "Resume it once the cause is mended. If the changeset can never be applied, skip it."];
   }
   return [`An operator paused ${what.toLowerCase()} at checkpoint ${checkpoint}`, pause.reason && ": ", pause.reason && foreign(pause.reason),
     ". Since ", since(pause.since), "."];

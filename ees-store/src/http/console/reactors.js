@@ -50,7 +50,8 @@ export function ledger(status, effects, shown, again) {
       [effect.error && foreign(effect.error),
         effect.result !== null && (shown.results ? tree(effect.result, false) : h("small", null, "result hidden"))],
       may.admin && ["parked", "failed"].includes(effect.state) && h("div", { class: "actions" },
-        button("Retry now…", act(effect, "retry")), button("Discard…", act(effect, "discard"), { class: "careful" })),
+        button("Retry now…", act(effect, "retry"), { "data-operation": "retry_effect" }),
+        button("Discard…", act(effect, "discard"), { class: "careful", "data-operation": "discard_effect" })),
     ],
   }));
   return card("Effects", { id: "effects" },

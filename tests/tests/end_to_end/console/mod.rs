@@ -5,5 +5,6 @@ mod browser;
 mod operating;
 mod reading;
 mod remote;
+mod screens;
 mod serving;
 mod world;
