@@ -5,6 +5,7 @@
 
 mod arguments;
 mod backend;
+mod banner;
 mod changeset;
 mod commands;
 mod config;

@@ -7,7 +7,7 @@ use backon::Retryable;
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, Request};
+use reqwest::{Method, Request, StatusCode};
 
 use super::CallError;
 use super::problem::Problem;
@@ -65,6 +65,12 @@ impl Call {
 
     fn new(method: Method, path: String, body: Bytes) -> Self {
         Self { method, path, headers: HeaderMap::new(), body, wait: Duration::ZERO, repeatable: false }
+    }
+
+    /// A request of somebody else.
+    #[cfg(feature = "http")]
+    pub(super) fn forwarded(method: Method, path: String, headers: HeaderMap, body: Bytes) -> Self {
+        Self { headers, ..Self::new(method, path, body) }
     }
 
     /// Adds parameters to those that it has.
@@ -200,14 +206,7 @@ impl Transport {
     async fn send_once(&self, call: &Call) -> Result<Answer, Failure> {
         let timeout = self.timeout.saturating_add(call.wait);
         let broken = |e: reqwest::Error| self.broken(&e, timeout);
-        let request = self
-            .http
-            .request(call.method.clone(), format!("{}{}", self.url, call.path))
-            .headers(call.headers.clone())
-            .body(call.body.clone())
-            .timeout(timeout)
-            .build()
-            .map_err(broken)?;
+        let request = self.request(call).timeout(timeout).build().map_err(broken)?;
         let mut response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
         let (status, headers) = (response.status(), response.headers().clone());
         // Part by part: nobody knows how much there will be of what is compressed.
@@ -222,12 +221,33 @@ impl Transport {
         if status.is_success() {
             return Ok(Answer { headers, body });
         }
-        let problem = Problem::read(&self.told, status, &headers, &body);
+        Err(self.refused(status, &headers, &body).await)
+    }
+
+    /// Sends a call once, and returns the answer once its head is there: its body may never end.
+    #[cfg(feature = "http")]
+    pub(super) async fn begin(&self, call: &Call) -> Result<reqwest::Response, Failure> {
+        let timeout = self.timeout.saturating_add(call.wait);
+        let broken = |e: reqwest::Error| self.broken(&e, timeout);
+        let request = self.request(call).build().map_err(broken)?;
+        let answered = tokio::time::timeout(timeout, self.http.execute(self.signed(request).await?)).await;
+        let late = |_| Failure::Broken { why: self.late(timeout), unsent: false };
+        answered.map_err(late)?.map_err(broken)
+    }
+
+    fn request(&self, call: &Call) -> reqwest::RequestBuilder {
+        let request = self.http.request(call.method.clone(), format!("{}{}", self.url, call.path));
+        request.headers(call.headers.clone()).body(call.body.clone())
+    }
+
+    /// What an answer says that is not the one that was asked for.
+    pub(super) async fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+        let problem = Problem::read(&self.told, status, headers, body);
         #[cfg(feature = "sigv4")]
         if let Some(signer) = self.signer.as_ref().filter(|_| problem.is_about_credentials()) {
             signer.forget().await;
         }
-        Err(Failure::Problem(problem))
+        Failure::Problem(problem)
     }
 
     /// Anew each time it is sent: a signature holds for some minutes.
@@ -251,11 +271,15 @@ impl Transport {
     fn broken(&self, error: &reqwest::Error, timeout: Duration) -> Failure {
         let cause = std::iter::successors(error.source(), |&cause| cause.source()).last();
         let why = match cause {
-            _ if error.is_timeout() && !error.is_connect() => format!("no answer within {timeout:?}"),
-            Some(cause) => cause.to_string(),
-            None => error.to_string(),
+            _ if error.is_timeout() && !error.is_connect() => self.late(timeout),
+            Some(cause) => format!("{}: {cause}", self.told),
+            None => format!("{}: {error}", self.told),
         };
-        Failure::Broken { why: format!("{}: {why}", self.told), unsent: error.is_connect() }
+        Failure::Broken { why, unsent: error.is_connect() }
+    }
+
+    fn late(&self, timeout: Duration) -> String {
+        format!("{}: no answer within {timeout:?}", self.told)
     }
 
     fn too_long(&self) -> String {

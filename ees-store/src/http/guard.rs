@@ -223,7 +223,8 @@ pub(super) async fn demand(State(scope): State<Scope>, request: Request, next: N
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+/// The key that a request brings.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
 }

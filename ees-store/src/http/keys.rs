@@ -157,6 +157,12 @@ impl ApiKeys {
         self.0.send_replace(list);
     }
 
+    /// One key, for everything.
+    #[cfg(feature = "client")]
+    pub(super) fn of_one(key: &str) -> Self {
+        Self::of(vec![Entry { scopes: Scopes::of(Scope::Admin), hash: Sha256::digest(key).into() }])
+    }
+
     /// Reads a comma-separated list of `SCOPES:KEY` or `SCOPES:sha256=HEX`.
     ///
     /// `SCOPES` is one of `read`, `commit` and `admin`, or several joined by `+`; `admin` includes the

@@ -44,6 +44,8 @@ mod paging;
 mod path;
 mod quarantine_watch;
 mod query;
+#[cfg(feature = "client")]
+mod remote_console;
 mod schema;
 mod server;
 mod settings;
@@ -75,6 +77,8 @@ pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
 pub use quarantine_watch::QuarantineWatch;
 pub use query::EscapedAnswer;
+#[cfg(feature = "client")]
+pub use remote_console::RemoteConsole;
 pub use server::{ConnectionLimits, Server};
 pub use settings::{Setting, SettingSource};
 pub use statistics_source::StatisticsSource;
@@ -310,7 +314,8 @@ impl Api {
         let (router, openapi) = all.split_for_parts();
         let known = KnownParameters::of(&openapi);
         let docs = if callers.docs { endpoints::docs::routes(openapi) } else { Router::new() };
-        let console = if callers.console { endpoints::console::routes(banner) } else { Router::new() };
+        let console =
+            if callers.console { endpoints::console::routes(banner, Vec::new()) } else { Router::new() };
         let has_console = callers.console;
         let nowhere = async move |method: Method, uri: Uri, headers: HeaderMap| {
             endpoints::nowhere(&method, &uri, &headers, has_console)

@@ -17,9 +17,10 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
 use ees_store::SharedLog;
-use ees_store::http::{Api, Banner, InvalidBanner, QuarantineWatch, Server, Setting};
+use ees_store::http::{Api, QuarantineWatch, Server, Setting};
 
 use crate::backend::{Backend, Opened};
+use crate::banner::BannerOptions;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::retention::Retention;
@@ -81,12 +82,8 @@ pub(crate) struct Arguments {
     /// Do not serve the console, the page at /console/, which otherwise needs no API key
     #[arg(long, env = "EES_NO_CONSOLE", value_parser = BoolishValueParser::new())]
     no_console: bool,
-    /// A name at the top of the console, such as PRODUCTION
-    #[arg(long, env = "EES_CONSOLE_NAME", value_name = "NAME")]
-    console_name: Option<String>,
-    /// The color of that name: red, orange, green, blue, purple, gray or #RRGGBB
-    #[arg(long, env = "EES_CONSOLE_COLOR", value_name = "COLOR", default_value = "red")]
-    console_color: String,
+    #[command(flatten)]
+    banner: BannerOptions,
     #[cfg(feature = "sns")]
     #[command(flatten)]
     publish: publish::Publish,
@@ -102,7 +99,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let Arguments { listen, location, read_models, retention, keep_audit, insecure_bind, .. } = arguments;
     let (hosts, no_docs, keep_skips) = (arguments.hosts, arguments.no_docs, arguments.keep_skips);
     let api_keys = arguments.keys.open()?;
-    let banner = banner(arguments.console_name.as_deref(), &arguments.console_color)?;
+    let banner = arguments.banner.banner()?;
     let access = access::access(&listen, api_keys.is_some(), insecure_bind).await?;
     let stop_requested = signals::listen()?;
     let server = bind(&listen, &access.addresses).await?;
@@ -152,15 +149,6 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     drop(store);
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The banner of the console, if it has a name.
-fn banner(name: Option<&str>, color: &str) -> Outcome<Option<Banner>> {
-    let banner = name.map(|name| Banner::new(name, color)).transpose();
-    banner.map_err(|error| match error {
-        InvalidBanner::Color(_) => Failure::usage(format!("--console-color: {error}")),
-        _ => Failure::usage(format!("--console-name: {error}")),
-    })
 }
 
 async fn bind(listen: &str, addresses: &[SocketAddr]) -> Outcome<Server> {

@@ -1,5 +1,6 @@
 // What stands still, why, and what to do next.
 
+import { pathOf } from "./api.js";
 import { foreign, h, line } from "./dom.js";
 import { count, duration, plural, since } from "./words.js";
 
@@ -13,16 +14,20 @@ const samples = new Map();
 
 export function note(statuses) {
   const now = Date.now();
-  for (const { name, lag_changesets: lag } of statuses) {
-    const known = (samples.get(name) ?? []).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
-    known.push({ at: now, lag });
-    samples.set(name, known);
+  for (const status of statuses) {
+    const known = samplesOf(status).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
+    known.push({ at: now, lag: status.lag_changesets });
+    samples.set(pathOf(status), known);
   }
 }
 
+function samplesOf(status) {
+  return samples.get(pathOf(status)) ?? [];
+}
+
 /** How the lag went since this tab was opened, for the last hour at most. Nothing where it never had any. */
-export function trend(name) {
-  const known = samples.get(name) ?? [];
+export function trend(status) {
+  const known = samplesOf(status);
   const lags = known.map(({ lag }) => lag);
   if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
   const size = Math.ceil(lags.length / POINTS);
@@ -33,7 +38,7 @@ export function trend(name) {
 
 /** Whether the lag only grew for some time. */
 function isGrowing(status) {
-  const known = samples.get(status.name) ?? [];
+  const known = samplesOf(status);
   const recent = known.filter(({ at }) => Date.now() - at < 3 * GROWING_MILLISECONDS);
   if (recent.length < 3 || recent.at(-1).at - recent[0].at < GROWING_MILLISECONDS) return false;
   const grows = recent.every(({ lag }, at) => at === 0 || lag >= recent[at - 1].lag);
@@ -48,7 +53,8 @@ function ofPause(what, checkpoint, pause) {
   const { failure } = pause;
   if (failure) {
     return [`${what} is paused before `, changesetOf(failure), `, which failed ${plural(failure.attempts, "time")}: `,
-      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), "."];
+      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), ". ",
+      "Resume it once the cause is mended. If the changeset can never be applied, skip it."];
   }
   return [`An operator paused ${what.toLowerCase()} at checkpoint ${checkpoint}`, pause.reason && ": ", pause.reason && foreign(pause.reason),
     ". Since ", since(pause.since), "."];

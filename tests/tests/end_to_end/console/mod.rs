@@ -4,5 +4,7 @@ mod accessibility;
 mod browser;
 mod operating;
 mod reading;
+mod remote;
+mod screens;
 mod serving;
 mod world;
