@@ -96,6 +96,7 @@ mod shared_log;
 mod statistics;
 mod store;
 mod timestamp;
+mod trace_context;
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -132,6 +133,7 @@ pub use shared_log::SharedLog;
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use trace_context::TraceContext;
 
 /// Compiles the code in the README.
 #[cfg(doctest)]

@@ -117,6 +117,7 @@ impl<'a> Entry<'a> {
             metadata: Json::stored(self.metadata.get()),
             timestamp,
             stream_type: self.stream_type.as_ref().map(|Name(name)| StreamType::stored(name)),
+            trace: None,
         })
     }
 

@@ -48,8 +48,16 @@ impl<'a> Tuple<'a> {
         let checksum = self.field()?.map(number).transpose()?;
         let body = StoredBody { events, metadata, count: event_count };
         let (events, metadata) = body.read_checked(stream_id.as_str(), checksum);
-        let changeset =
-            Changeset { stream_id, changeset_id, first_event_id, events, metadata, timestamp, stream_type };
+        let changeset = Changeset {
+            stream_id,
+            changeset_id,
+            first_event_id,
+            events,
+            metadata,
+            timestamp,
+            stream_type,
+            trace: None,
+        };
         Ok(Some(LogEntry { checkpoint, changeset }))
     }
 

@@ -52,6 +52,7 @@ fn changeset(row: &PgRow) -> sqlx::Result<LogEntry> {
             events,
             metadata,
             stream_type: row.try_get::<Option<&str>, _>(6)?.map(StreamType::stored),
+            trace: None,
         },
     })
 }

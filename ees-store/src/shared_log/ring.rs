@@ -112,6 +112,7 @@ mod tests {
             metadata: Json::parse("{}").unwrap(),
             timestamp: Timestamp::default(),
             stream_type: None,
+            trace: None,
         };
         Arc::new(LogEntry { checkpoint: Checkpoint::new(checkpoint), changeset })
     }

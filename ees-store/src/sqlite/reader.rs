@@ -134,6 +134,7 @@ fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
             metadata,
             timestamp: Timestamp::from_micros(row.get(5)?),
             stream_type: stream_type.map(|name| StreamType::stored(&name)),
+            trace: None,
         },
     })
 }
