@@ -26,6 +26,7 @@ mod shell;
 mod signals;
 mod store_location;
 mod table;
+mod telemetry;
 mod values;
 
 use std::ffi::OsString;

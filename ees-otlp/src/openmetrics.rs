@@ -179,9 +179,8 @@ mod tests {
     fn each_metric_of_a_registry_is_read_with_its_kind_its_labels_and_its_value() {
         let mut registry = Registry::default();
         let commits = Family::<Vec<(String, String)>, Counter>::default();
-        let times = Family::<Vec<(String, String)>, Histogram>::new_with_constructor(|| {
-            Histogram::new([0.5, 1.0])
-        });
+        let times =
+            Family::<Vec<(String, String)>, Histogram>::new_with_constructor(|| Histogram::new([0.5, 1.0]));
         let lag = Gauge::<i64>::default();
         registry.register("ees_commits", "Commits by result", commits.clone());
         registry.register("ees_time_seconds", "Times", times.clone());

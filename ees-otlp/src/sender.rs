@@ -54,7 +54,8 @@ impl Sender {
 
     /// Sends a message within the time-out. What can't be sent is dropped, and told in the log now and then.
     pub(crate) async fn send(&self, message: &impl Message) -> Result<(), String> {
-        let sending = self.runtime.spawn(post(self.client.clone(), self.destination.clone(), self.body(message)));
+        let sending =
+            self.runtime.spawn(post(self.client.clone(), self.destination.clone(), self.body(message)));
         let sent = sending.await.unwrap_or_else(|stopped| Err(stopped.to_string()));
         self.trouble.note(sent.as_ref().map(drop).map_err(String::as_str), &self.destination);
         sent
@@ -141,7 +142,12 @@ impl Trouble {
                 if state.warned.is_none_or(|warned| warned.elapsed() >= WARN_EVERY) {
                     let dropped = std::mem::take(&mut state.dropped);
                     state.warned = Some(Instant::now());
-                    tracing::warn!(collector, dropped, why, "{signal} don't reach the collector, and are dropped");
+                    tracing::warn!(
+                        collector,
+                        dropped,
+                        why,
+                        "{signal} don't reach the collector, and are dropped"
+                    );
                 }
             }
         }

@@ -132,7 +132,9 @@ impl Telemetry {
 
 async fn within_bounds(work: JoinHandle<()>) {
     if tokio::time::timeout(FLUSH_MAX, work).await.is_err() {
-        tracing::warn!("what was left for the OpenTelemetry collector could not be sent in time, and is dropped");
+        tracing::warn!(
+            "what was left for the OpenTelemetry collector could not be sent in time, and is dropped"
+        );
     }
 }
 

@@ -43,6 +43,7 @@ mod path;
 mod quarantine_watch;
 mod query;
 mod schema;
+mod scraper;
 mod server;
 mod statistics_source;
 mod strict;
@@ -68,6 +69,7 @@ pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
 pub use quarantine_watch::QuarantineWatch;
 pub use query::EscapedAnswer;
+pub use scraper::Scraper;
 pub use server::{ConnectionLimits, Server};
 pub use statistics_source::StatisticsSource;
 pub use visibility::Visibility;
@@ -89,6 +91,7 @@ pub struct Api {
     callers: Callers,
     extensions: Vec<(Scope, OpenApiRouter)>,
     banner: Option<Banner>,
+    scraper: Scraper,
 }
 
 impl Api {
@@ -104,7 +107,7 @@ impl Api {
         let inner =
             Inner { store, log, statistics, visibility, health, limits, registry, metrics, commits, probe };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true, console: true };
-        Self { inner, callers, extensions: Vec::new(), banner: None }
+        Self { inner, callers, extensions: Vec::new(), banner: None, scraper: Scraper::default() }
     }
 
     /// Sets the read model for `GET /streams`. Default: none; the endpoint answers 404.
@@ -211,12 +214,18 @@ impl Api {
         &mut self.inner.registry
     }
 
+    /// Reads the metrics of `GET /metrics` in the process itself, for exporting them in another way.
+    pub fn scraper(&self) -> Scraper {
+        self.scraper.clone()
+    }
+
     /// Builds the router. [`Server`] serves it, with limits on connections; anything else that serves an axum
     /// router can serve it too.
     pub fn router(self) -> Router {
-        let Self { inner, callers, extensions, banner } = self;
+        let Self { inner, callers, extensions, banner, scraper } = self;
         let (limits, metrics, commits) = (inner.limits, inner.metrics.clone(), inner.commits.clone());
         let app = App::new(inner);
+        scraper.reads(app.clone());
         let mut all = OpenApiRouter::with_openapi(description::description())
             .merge(endpoints::public_routes().merge(typed::public_routes()).with_state(app.clone()));
         let needing = [
