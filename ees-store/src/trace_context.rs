@@ -40,6 +40,8 @@ pub struct TraceContext(
 impl TraceContext {
     /// The maximum length of `tracestate`, in characters.
     pub const TRACESTATE_MAX: usize = 512;
+    /// The maximum length of [`as_stored`](Self::as_stored), in bytes.
+    pub const STORED_MAX: usize = TRACEPARENT_LENGTH + 1 + Self::TRACESTATE_MAX;
 
     /// Reads the two headers. `None` if `traceparent` is invalid: the standard wants it ignored. An invalid
     /// `tracestate`, or one that is too long, is left out.

@@ -47,6 +47,7 @@ mod scraper;
 mod server;
 mod statistics_source;
 mod strict;
+mod trace_headers;
 mod typed;
 mod visibility;
 mod written;

@@ -113,6 +113,14 @@ macro_rules! store_laws {
                 a_clock_that_went_back_does_not_turn_a_stream_round
                 the_first_and_the_last_moment_are_kept
             }
+            traces {
+                a_trace_comes_back_wherever_a_changeset_does
+                a_trace_leaves_metadata_alone
+                each_commit_of_a_batch_has_a_trace_of_its_own
+                a_reopened_store_has_the_traces
+                a_repeat_keeps_the_trace_of_the_first
+                the_largest_changeset_has_room_for_the_longest_trace
+            }
             types {
                 a_stream_keeps_the_type_of_its_first_commit
                 another_type_is_refused

@@ -25,7 +25,7 @@ use crate::quarantine::checksum;
 use crate::spans::{self, Span};
 use crate::{
     Changeset, ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Result, StreamId, StreamType,
-    Timestamp,
+    Timestamp, TraceContext,
 };
 
 /// Commits in one transaction, at most.
@@ -310,7 +310,8 @@ impl Appender {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO changesets (checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp,
-                stream_type, events, metadata, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                stream_type, events, metadata, checksum, trace_context)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         let mut mover = Mover::prepare(connection)?;
         let mut verdicts = Vec::with_capacity(batch.len());
@@ -380,6 +381,7 @@ fn store(
         changeset.events.as_stored(),
         changeset.metadata_as_stored(),
         checksum(&changeset.stream_id, &changeset.events, &changeset.metadata),
+        changeset.trace.as_ref().map(TraceContext::as_stored),
     ])?;
     Ok(())
 }

@@ -17,4 +17,5 @@ mod streams;
 mod strict;
 mod support;
 mod tokens;
+mod traces;
 mod typed;
