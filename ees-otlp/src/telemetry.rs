@@ -18,7 +18,7 @@ use crate::sender::Sender;
 use crate::settings::{InvalidSetting, Settings};
 use crate::span_exporter::SpanExporter;
 
-/// The longest time that [`Telemetry::shutdown`] and [`Telemetry::flush`] take for each of the two signals.
+/// The longest time that [`Telemetry::shutdown`] and [`Telemetry::flush`] take.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
 
 /// Sends traces and metrics to a collector while the program runs.
@@ -46,7 +46,19 @@ impl Telemetry {
     /// # Errors
     /// [`InvalidSetting`] names the variable. Nothing is set up then.
     pub fn from_environment(service_name: &str) -> Result<Option<Self>, InvalidSetting> {
-        let settings = Settings::read(&|name| std::env::var(name).ok())?;
+        Self::from_variables(service_name, |name| std::env::var(name).ok())
+    }
+
+    /// As [`from_environment`](Self::from_environment), with variables from elsewhere, such as a file of settings.
+    /// The sampler, the name of the service, and the limits and batches of spans still come from the environment.
+    ///
+    /// # Errors
+    /// As [`from_environment`](Self::from_environment).
+    pub fn from_variables(
+        service_name: &str,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, InvalidSetting> {
+        let settings = Settings::read(&variable)?;
         if settings.traces.is_none() && settings.metrics.is_none() {
             return Ok(None);
         }
@@ -113,20 +125,25 @@ impl Telemetry {
         .await;
     }
 
-    /// Sends what is left, for up to 3 seconds each.
+    /// Sends what is left, for up to 3 seconds.
     pub async fn shutdown(self) {
-        if let Some((sending, stop)) = self.metrics.and_then(|metrics| metrics.sending) {
-            let _ = stop.send(());
-            let abort = sending.abort_handle();
-            within_bounds(sending).await;
-            abort.abort();
-        }
-        if let Some(provider) = self.traces {
-            within_bounds(tokio::task::spawn_blocking(move || {
-                let _ = provider.shutdown_with_timeout(FLUSH_MAX);
-            }))
-            .await;
-        }
+        let metrics = async {
+            if let Some((sending, stop)) = self.metrics.and_then(|metrics| metrics.sending) {
+                let _ = stop.send(());
+                let abort = sending.abort_handle();
+                within_bounds(sending).await;
+                abort.abort();
+            }
+        };
+        let traces = async {
+            if let Some(provider) = self.traces {
+                within_bounds(tokio::task::spawn_blocking(move || {
+                    let _ = provider.shutdown_with_timeout(FLUSH_MAX);
+                }))
+                .await;
+            }
+        };
+        tokio::join!(metrics, traces);
     }
 }
 

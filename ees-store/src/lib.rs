@@ -99,7 +99,7 @@ mod statistics;
 mod store;
 mod timestamp;
 mod trace_context;
-mod trace_headers;
+mod xray;
 
 #[cfg(feature = "aws")]
 pub mod aws;

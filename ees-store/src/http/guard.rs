@@ -28,6 +28,7 @@ use super::keys::{ApiKeys, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
 use super::strict::KnownParameters;
+use super::trace_headers::trace_of;
 use super::{Limits, Problem, endpoints, typed};
 use crate::{TraceContext, spans};
 
@@ -122,7 +123,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 
     let is_probe = endpoints::health::is_path(request.uri().path());
     let is_polled = is_probe || route == endpoints::METRICS_PATH;
-    let span = spans::request(&method, route, request.headers(), is_polled);
+    let span = spans::request(&method, route, trace_of(request.headers()).as_ref(), is_polled);
     if let Some(trace) = span.trace() {
         // What is done for this request belongs to its span, and not to that of the caller.
         belongs_to(request.headers_mut(), &trace);

@@ -1,10 +1,12 @@
 //! The spans of the store and its API.
 
 #[cfg(feature = "http")]
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 
 use super::{Kind, Span};
-use crate::{Commit, Committed, Error, Result, StreamType, TraceContext};
+#[cfg(feature = "http")]
+use crate::TraceContext;
+use crate::{Commit, Committed, Error, Result, StreamType};
 
 /// Commits that the span of their group links to, at most.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -72,14 +74,13 @@ pub(crate) fn group<'a>(
     group
 }
 
-/// The span of a request: a child of what its headers say. `None` begins no trace for what others ask for again
-/// and again, such as health.
+/// The span of a request: a child of its caller's. What is polled, such as health, begins no trace.
 #[cfg(feature = "http")]
-pub(crate) fn request(method: &Method, route: &str, headers: &HeaderMap, is_probe: bool) -> Span {
+pub(crate) fn request(method: &Method, route: &str, caller: Option<&TraceContext>, is_polled: bool) -> Span {
     let name = || format!("{method} {route}");
-    let span = match of_headers(headers) {
-        Some(trace) => Span::child_of(Some(&trace), Kind::Server, name),
-        None if is_probe => Span::default(),
+    let span = match caller {
+        Some(_) => Span::child_of(caller, Kind::Server, name),
+        None if is_polled => Span::default(),
         None => Span::begin(Kind::Server, name),
     };
     if span.is_recorded() {
@@ -103,10 +104,4 @@ pub(crate) fn answered(span: &Span, status: StatusCode, code: &str, request_id: 
         }
     }
     span.end();
-}
-
-#[cfg(feature = "http")]
-fn of_headers(headers: &HeaderMap) -> Option<TraceContext> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    TraceContext::from_headers(text("traceparent")?, text("tracestate"))
 }

@@ -1,14 +1,8 @@
-//! A trace in the headers of a request, and in the header of AWS X-Ray.
+//! A trace of AWS X-Ray.
 
 use crate::TraceContext;
 
 impl TraceContext {
-    /// The headers to send: `traceparent`, and `tracestate` if there is one.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let state = self.tracestate().map(|state| ("tracestate", state));
-        std::iter::once(("traceparent", self.traceparent())).chain(state)
-    }
-
     /// Reads a trace of AWS X-Ray: the header `X-Amzn-Trace-Id`, or the variable `_X_AMZN_TRACE_ID` of a Lambda
     /// function. `None` unless it names the caller's span and is sampled: X-Ray marks all requests, also where
     /// nobody records them.
