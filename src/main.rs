@@ -28,6 +28,7 @@ mod shell;
 mod signals;
 mod store_location;
 mod table;
+mod telemetry;
 mod trace;
 mod values;
 

@@ -82,6 +82,12 @@ impl TraceContext {
         self.0.get(TRACEPARENT_LENGTH + 1..)
     }
 
+    /// The headers to send: `traceparent`, and `tracestate` if there is one.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let state = self.tracestate().map(|state| ("tracestate", state));
+        std::iter::once(("traceparent", self.traceparent())).chain(state)
+    }
+
     /// The id of the trace: 32 hexadecimal digits, not all of them 0.
     pub fn trace_id(&self) -> &str {
         &self.0[3..35]

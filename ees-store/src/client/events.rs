@@ -11,7 +11,7 @@ use super::wire::{OfStream, Stored, fitting};
 use super::{CallResult, Client};
 use crate::{
     Commit, Committed, Error, EventStore, Expectation, IdempotencyKey, Result, StreamPage, StreamQuery,
-    StreamRange, StreamType, TraceContext,
+    StreamRange, TraceContext,
 };
 
 /// The most changesets that a call can ask for by number.
@@ -92,15 +92,9 @@ fn call_of(commit: &Commit) -> Result<Call> {
     let mut call = Call::post(path, body)
         .repeatable()
         .header("Idempotency-Key", header("Idempotency-Key", key.as_str())?);
-    let trace = commit.trace.as_ref();
-    for (name, value) in [
-        ("Stream-Type", commit.stream_type.as_ref().map(StreamType::as_str)),
-        ("traceparent", trace.map(TraceContext::traceparent)),
-        ("tracestate", trace.and_then(TraceContext::tracestate)),
-    ] {
-        if let Some(value) = value {
-            call = call.header(name, header(name, value)?);
-        }
+    let stream_type = commit.stream_type.as_ref().map(|stream_type| ("Stream-Type", stream_type.as_str()));
+    for (name, value) in stream_type.into_iter().chain(commit.trace.iter().flat_map(TraceContext::headers)) {
+        call = call.header(name, header(name, value)?);
     }
     Ok(call)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use backon::Retryable;
 use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
 
 use super::CallError;
@@ -14,7 +14,8 @@ use super::problem::Problem;
 use super::retry::{Retry, RetryLimits};
 #[cfg(feature = "sigv4")]
 use super::sigv4::{Signer, Unsigned};
-use crate::{Error, Result};
+use crate::spans::Span;
+use crate::{Error, Result, TraceContext};
 
 /// A server that asks for a longer pause than this is not worth waiting for in a call.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
@@ -81,6 +82,16 @@ impl Call {
 
     pub(super) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// Belongs to this trace, unless it says which one.
+    fn within(mut self, trace: Option<TraceContext>) -> Self {
+        if let Some(trace) = trace.filter(|_| !self.headers.contains_key("traceparent")) {
+            let header =
+                |(name, text)| Some((HeaderName::from_static(name), HeaderValue::from_str(text).ok()?));
+            self.headers.extend(trace.headers().filter_map(header));
+        }
         self
     }
 
@@ -170,6 +181,7 @@ impl Transport {
 
     /// Sends a call, again if need be and if that is safe.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, Failure> {
+        let call = call.within(Span::current());
         let started = Instant::now();
         (|| self.send_once(&call))
             .retry(self.limits.backoff)

@@ -30,7 +30,9 @@ use super::keys::{ApiKeys, Pass, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
 use super::strict::KnownParameters;
+use super::trace_headers::trace_of;
 use super::{Limits, Problem, endpoints, typed};
+use crate::{TraceContext, spans};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -127,6 +129,14 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
 
+    let is_probe = endpoints::health::is_path(request.uri().path());
+    let is_polled = is_probe || route == endpoints::METRICS_PATH;
+    let span = spans::request(&method, route, trace_of(request.headers()).as_ref(), is_polled);
+    if let Some(trace) = span.trace() {
+        // What is done for this request belongs to its span, and not to that of the caller.
+        belongs_to(request.headers_mut(), &trace);
+    }
+
     let kind = match route {
         _ if commits => Kind::Commit,
         endpoints::METRICS_PATH => Kind::Metrics,
@@ -135,12 +145,12 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let (admission, answered) = match guard.admit(&mut request, kind) {
         Ok((admission, pass)) => {
             // A probe is answered whatever it sends along.
-            let is_probe = endpoints::health::is_path(request.uri().path());
             let known = if is_probe { Ok(()) } else { guard.known.check(request.method(), route, &params) };
             let answered = match known {
                 Ok(()) => {
                     request.extensions_mut().insert(admission.clone());
-                    until_revoked(in_json(answer(request, next, &admission).await).await, pass)
+                    let answered = span.run(answer(request, next, &admission)).await;
+                    until_revoked(in_json(answered).await, pass)
                 }
                 Err(problem) => problem.into_response(),
             };
@@ -174,10 +184,22 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         guard.metrics.committed(code);
         guard.commits.note(status, code);
     }
+    spans::answered(&span, status, code, id.to_str().unwrap_or(""));
     guard.metrics.answered(route, status.as_u16(), time);
     let bytes = response.body().size_hint().exact();
     guard.access_log.write(&Line { method: &method, route, status, time, request_id: &id, bytes, code });
     response
+}
+
+/// Puts a trace into the headers, in place of the one that was there.
+fn belongs_to(headers: &mut HeaderMap, trace: &TraceContext) {
+    headers.remove("tracestate");
+    for (name, value) in trace.headers() {
+        // Visible characters: this can't fail.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The answer of the endpoint, or that it failed or took too long.

@@ -47,6 +47,7 @@ mod query;
 #[cfg(feature = "client")]
 mod remote_console;
 mod schema;
+mod scraper;
 mod server;
 mod settings;
 mod statistics_source;
@@ -79,6 +80,7 @@ pub use quarantine_watch::QuarantineWatch;
 pub use query::EscapedAnswer;
 #[cfg(feature = "client")]
 pub use remote_console::RemoteConsole;
+pub use scraper::Scraper;
 pub use server::{ConnectionLimits, Server};
 pub use settings::{Setting, SettingSource};
 pub use statistics_source::StatisticsSource;
@@ -107,6 +109,7 @@ pub struct Api {
     history: Option<Duration>,
     watched: Vec<Watched>,
     settings: Option<Vec<Setting>>,
+    scraper: Scraper,
 }
 
 impl Api {
@@ -132,8 +135,16 @@ impl Api {
             probe: Default::default(),
         };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true, console: true };
-        let (extensions, watched) = (Vec::new(), history::OF_THE_API.to_vec());
-        Self { inner, callers, extensions, banner: None, history: None, watched, settings: None }
+        Self {
+            inner,
+            callers,
+            extensions: Vec::new(),
+            banner: None,
+            history: None,
+            watched: history::OF_THE_API.to_vec(),
+            settings: None,
+            scraper: Scraper::default(),
+        }
     }
 
     /// Sets the read model for `GET /streams`. Default: none; the endpoint answers 404.
@@ -273,12 +284,18 @@ impl Api {
         &mut self.inner.registry
     }
 
+    /// Reads the metrics of `GET /metrics` in the process itself, for exporting them in another way.
+    pub fn scraper(&self) -> Scraper {
+        self.scraper.clone()
+    }
+
     /// Builds the router. [`Server`] serves it, with limits on connections; anything else that serves an axum
     /// router can serve it too.
     pub fn router(self) -> Router {
-        let Self { inner, callers, extensions, banner, history, watched, settings } = self;
+        let Self { inner, callers, extensions, banner, history, watched, settings, scraper } = self;
         let (limits, metrics, commits) = (inner.limits, inner.metrics.clone(), inner.commits.clone());
         let app = App::new(inner);
+        scraper.reads(app.clone());
         let mut all = OpenApiRouter::with_openapi(description::description())
             .merge(endpoints::public_routes().merge(typed::public_routes()).with_state(app.clone()));
         let needing = [

@@ -26,6 +26,7 @@ use crate::logging::LogFormat;
 use crate::retention::Retention;
 use crate::signals;
 use crate::store_location::StoreLocation;
+use crate::telemetry::Telemetry;
 use crate::values::{duration, host_name};
 use access::Callers;
 use keys::Keys;
@@ -105,6 +106,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let server = bind(&listen, &access.addresses).await?;
     let address = server.local_addr().map_err(Failure::other)?;
 
+    let mut telemetry = Telemetry::start();
     let backend = location.backend()?;
     ReadModels::check_log_is_there(read_models.as_deref(), &backend, &location.data)?;
     let Opened { store, log } =
@@ -141,10 +143,12 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let api = if no_docs { api.without_docs() } else { api };
     let api = if arguments.no_console { api.without_console() } else { api };
     let api = if let Some(banner) = banner { api.with_banner(banner) } else { api };
+    telemetry.export_metrics(api.scraper());
     hints::show(address, backend, &access, !arguments.no_console, log_format);
     announce(address)?;
     server.serve(api.router(), stop_requested).await;
     running.shut_down().await;
+    telemetry.shut_down().await;
     // Dropping the last handle closes the store, after everything accepted is on disk.
     drop(store);
     tracing::info!("stopped");

@@ -22,7 +22,7 @@ use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(super) use metrics::PATH as METRICS_PATH;
+pub(super) use metrics::{PATH as METRICS_PATH, text as metrics_text};
 pub(super) use nowhere::nowhere;
 
 use super::Problem;
