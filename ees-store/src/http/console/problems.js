@@ -8,27 +8,43 @@ const POINTS = 60;
 const GROWING_MILLISECONDS = 10_000;
 const GROWING_SECONDS = 5;
 
-/** The lag of each projection since this tab was opened, for its trend. */
+/** The lag of each projection in the last hour, for its trend. */
 const samples = new Map();
 
 export function note(statuses) {
   const now = Date.now();
-  for (const { name, lag_changesets: lag } of statuses) {
+  for (const { name, lag_changesets: changesets, lag_seconds: seconds } of statuses) {
     const known = (samples.get(name) ?? []).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
-    known.push({ at: now, lag });
+    known.push({ at: now, changesets, seconds });
     samples.set(name, known);
   }
 }
 
-/** How the lag went since this tab was opened, for the last hour at most. Nothing where it never had any. */
+/** Adds what the server remembers of the time before this tab looked. */
+export function recall(earlier) {
+  const before = new Map([...samples].map(([name, known]) => [name, known[0]?.at]));
+  const added = new Map();
+  for (const { name, ...sample } of earlier) {
+    if (sample.at >= (before.get(name) ?? Infinity)) continue;
+    if (!added.has(name)) added.set(name, []);
+    added.get(name).push(sample);
+  }
+  for (const [name, older] of added) samples.set(name, [...older, ...(samples.get(name) ?? [])]);
+}
+
+/** How the lag went in the last hour, as far as it is known. Nothing where there was none. */
 export function trend(name) {
   const known = samples.get(name) ?? [];
-  const lags = known.map(({ lag }) => lag);
+  const lags = known.map(({ seconds }) => seconds);
   if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
-  const size = Math.ceil(lags.length / POINTS);
-  const highest = Array.from({ length: Math.ceil(lags.length / size) }, (_, at) => Math.max(...lags.slice(at * size, (at + 1) * size)));
-  const label = `Lag over ${duration((known.at(-1).at - known[0].at) / 1000)}: from ${count(lags[0])} to ${count(lags.at(-1))}, at most ${count(Math.max(...lags))}`;
-  return line(highest, label);
+  const [begun, length] = [known[0].at, Math.max(1, known.at(-1).at - known[0].at)];
+  const highest = [];
+  for (const { at, seconds } of known) {
+    const point = Math.min(POINTS - 1, Math.floor(((at - begun) * POINTS) / length));
+    highest[point] = Math.max(highest[point] ?? 0, seconds);
+  }
+  const label = `Lag over ${duration(length / 1000)}: from ${duration(lags[0])} to ${duration(lags.at(-1))}, at most ${duration(Math.max(...lags))}`;
+  return line(highest.filter((value) => value !== undefined), label);
 }
 
 /** Whether the lag only grew for some time. */
@@ -36,8 +52,8 @@ function isGrowing(status) {
   const known = samples.get(status.name) ?? [];
   const recent = known.filter(({ at }) => Date.now() - at < 3 * GROWING_MILLISECONDS);
   if (recent.length < 3 || recent.at(-1).at - recent[0].at < GROWING_MILLISECONDS) return false;
-  const grows = recent.every(({ lag }, at) => at === 0 || lag >= recent[at - 1].lag);
-  return grows && recent.at(-1).lag > recent[0].lag && status.lag_seconds > GROWING_SECONDS;
+  const grows = recent.every(({ changesets }, at) => at === 0 || changesets >= recent[at - 1].changesets);
+  return grows && recent.at(-1).changesets > recent[0].changesets && status.lag_seconds > GROWING_SECONDS;
 }
 
 function changesetOf(failure) {

@@ -1,17 +1,20 @@
 // The grid of projections, and the page of one: what it does, why it stands still, and every operation.
 
 import { has, json, jsonIfAny, may, text } from "./api.js";
+import * as audits from "./audit.js";
 import { readPage, streamLink, logLink, view } from "./changeset.js";
 import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
+import { lags, plotsOfProjection, reader } from "./history.js";
 import { buttons, EVERY, ofParked, operate } from "./operations.js";
 import { grid } from "./overview.js";
-import { lag, note, percent, problemsOf, stateInWords, stateMark, trend } from "./problems.js";
+import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend } from "./problems.js";
 import { effectsIn, ledger } from "./reactors.js";
 import { poll } from "./screen.js";
 import { bytes, count, duration, plural, rate, since, time } from "./words.js";
 
-const AUDIT_PAGE = 50;
 const SHOWN_PARKED = 200;
+/** What the trends of a list need of the history. */
+const LAGS = [["metric", "ees_projection_lag_seconds"], ["metric", "ees_projection_lag_changesets"]];
 
 export function show(root, { id }, signal) {
   return id === null ? list(root, "projection", signal) : page(root, id, signal);
@@ -19,8 +22,11 @@ export function show(root, { id }, signal) {
 
 export function list(root, kind, signal) {
   const title = kind === "reactor" ? "Reactors" : "Projections";
+  const history = reader(LAGS);
   return poll(signal, async () => {
+    const past = history(signal);
     const { projections } = await json("projections", { signal });
+    recall(lags(await past));
     note(projections);
     const shown = projections.filter((status) => status.kind === kind);
     draw(root, h("h1", { tabindex: "-1" }, title),
@@ -31,26 +37,30 @@ export function list(root, kind, signal) {
 /** The page of a projection or a reactor. */
 export function page(root, name, signal) {
   const path = `projections/${encodeURIComponent(name)}`;
-  const shown = { auditLength: AUDIT_PAGE, effects: "", results: false };
+  const shown = { ...audits.atFirst(), effects: "", results: false };
+  const history = reader([["of", name]]);
   return poll(signal, async (again) => {
     const status = await jsonIfAny(path, { signal });
     if (status === null) {
       draw(root, h("h1", { tabindex: "-1" }, foreign(name)), card("Not found", null, h("p", null, "This process runs no projection with this name. "), h("a", { href: "#/projections" }, "All projections")));
       return;
     }
-    note([status]);
+    const past = history(signal);
     const isReactor = status.kind === "reactor";
     const [parked, audit, verification, effects] = await Promise.all([
       status.parked_streams > 0 ? json(`${path}/parked`, { signal }).then((answer) => answer.parked) : [],
-      json(`${path}/audit?limit=${Math.min(shown.auditLength, 1000)}`, { signal }),
+      json(`${path}/audit?${audits.query(shown)}`, { signal }),
       isReactor ? null : jsonIfAny(`${path}/verification`, { signal }),
       isReactor ? text(`${path}/effects?limit=200${shown.effects && `&state=${shown.effects}`}`, { signal }).then(effectsIn) : null,
     ]);
+    recall(lags(await past));
+    note([status]);
     draw(root,
       h("h1", { tabindex: "-1" }, status.name, " ", stateMark(status.state)),
       h("p", { class: "lead" }, stateInWords(status.state)),
       problems(status, again),
       numbers(status),
+      plotsOfProjection(await past),
       failure(status),
       parkedStreams(status, parked, again),
       isReactor && ledger(status, effects, shown, again),
@@ -58,7 +68,7 @@ export function page(root, name, signal) {
       partitions(status),
       verified(verification),
       operations(status, path, again),
-      timeline(audit, shown, again));
+      audits.timeline(audit, shown, again));
   });
 }
 
@@ -215,19 +225,4 @@ function operations(status, path, again) {
 function inWords({ changesets, seconds, rate: perSecond, read_model_bytes: size }) {
   const takes = seconds === null ? "" : ` takes about ${duration(seconds)} at ${rate(perSecond)}`;
   return `A rebuild of ${plural(changesets, "changeset")}${takes}.${size === null ? "" : ` The read model has ${bytes(size)}.`}`;
-}
-
-function timeline(audit, shown, again) {
-  const more = audit.next !== undefined && shown.auditLength < 1000;
-  const older = () => {
-    shown.auditLength += AUDIT_PAGE;
-    again();
-  };
-  return card("Audit", { id: "audit" },
-    audit.audit.length === 0 && h("p", null, "No operator has done anything so far."),
-    h("ol", { class: "timeline" }, audit.audit.map((entry) => h("li", { "data-key": entry.at },
-      h("strong", null, entry.action.replaceAll("_", " ")), " ", h("small", null, time(entry.at), ` · at checkpoint ${count(entry.checkpoint)}`),
-      entry.reason && h("p", null, foreign(entry.reason)),
-      entry.detail && h("p", { class: "detail" }, foreign(entry.detail))))),
-    more && button("Show older", older));
 }

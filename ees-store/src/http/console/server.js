@@ -3,11 +3,15 @@
 import { jsonIfAny, may, text } from "./api.js";
 import { card, details, draw, facts, foreign, h } from "./dom.js";
 import { poll } from "./screen.js";
+import { settings } from "./settings.js";
 
 export function show(root, _, signal) {
   let hasDocs = null;
+  let told = null;
   return poll(signal, async () => {
     hasDocs ??= (await fetch("../docs/", { method: "HEAD", signal }).catch(() => null))?.ok ?? false;
+    // They don't change while the server runs.
+    told ??= may.admin ? await jsonIfAny("settings", { signal }) : null;
     const [version, ready] = await Promise.all([
       may.read ? jsonIfAny("version", { signal }) : null,
       fetch("../health/ready", { signal, cache: "no-store" }).then((response) => response.json()),
@@ -24,7 +28,8 @@ export function show(root, _, signal) {
       (ready.reasons ?? (ready.reason ? [ready.reason] : [])).map((reason) => h("p", { class: "problem failing" }, foreign(reason))),
       (hasDocs || may.read) && card("More", null,
         hasDocs && h("p", null, h("a", { href: "../docs/" }, "The API, described")),
-        may.read && details({ id: "metrics" }, "Metrics", metrics)));
+        may.read && details({ id: "metrics" }, "Metrics", metrics)),
+      told && settings(told));
   });
 }
 
