@@ -1,19 +1,24 @@
 // The overview: what stands still first, then everything.
 
-import { allProjections, has, head as headOfLog, health, jsonIfAny, processes } from "./api.js";
+import { allProjections, has, head as headOfLog, health, jsonIfAny, pathOf, processes } from "./api.js";
 import { card, draw, foreign, h, table } from "./dom.js";
+import { plotsOfServer, readerOfAll } from "./history.js";
 import { buttons } from "./operations.js";
-import { lag, note, percent, problemsOf, stateMark, trend } from "./problems.js";
+import { lag, note, percent, problemsOf, recall, stateMark, trend } from "./problems.js";
 import { poll } from "./screen.js";
-import { count, plural, rate } from "./words.js";
+import { count, duration, plural, rate } from "./words.js";
 
+const PARKED_MILLISECONDS = 10_000;
 const LEVELS = ["standing", "failing"];
 
 /** The head of the log at earlier looks, for the rate of commits. */
 let heads = [];
 
 export function show(root, _, signal) {
+  const history = readerOfAll();
+  const oldest = oldestParked();
   return poll(signal, async (again) => {
+    const past = history(signal);
     // Where one of several processes does not answer, the others are shown all the same.
     const ifAny = (answer) => (processes.length > 1 ? answer.catch(() => null) : answer);
     const [{ projections, silent }, totals, head, ready] = await Promise.all([
@@ -22,8 +27,11 @@ export function show(root, _, signal) {
       has.log ? ifAny(headOfLog(signal)) : null,
       Promise.all(processes.map(async (process) => ({ process, ready: await health(process, signal) }))),
     ]);
+    recall(await past);
     note(projections);
-    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again), figures(totals, head), grid(projections));
+    const since = await oldest(projections, signal);
+    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again), figures(totals, head, since),
+      plotsOfServer(await past), grid(projections));
   });
 }
 
@@ -71,7 +79,23 @@ export function pageOf({ kind, name, process }) {
   return `#/${kind === "reactor" ? "reactors" : "projections"}/${name}${at > 0 ? `?process=${at}` : ""}`;
 }
 
-function figures(totals, head) {
+/** Looks for the stream that is parked for the longest time, now and then. */
+function oldestParked() {
+  let looked = 0;
+  let since = null;
+  return async (projections, signal) => {
+    const parking = projections.filter((status) => status.parked_streams > 0);
+    if (parking.length === 0) return null;
+    if (Date.now() - looked > PARKED_MILLISECONDS) {
+      const lists = await Promise.all(parking.map((status) => jsonIfAny(`${pathOf(status)}/parked`, { signal })));
+      const times = lists.flatMap((list) => list?.parked ?? []).map((stream) => new Date(stream.since).getTime());
+      [looked, since] = [Date.now(), times.length > 0 ? Math.min(...times) : null];
+    }
+    return since;
+  };
+}
+
+function figures(totals, head, parkedSince) {
   const figure = (value, label) => value !== null && h("div", { class: "figure" }, h("strong", null, value), h("span", null, label));
   const shown = [
     head !== null && figure(count(head), "head of the log"),
@@ -79,6 +103,7 @@ function figures(totals, head) {
     totals && figure(count(totals.total_streams), "streams"),
     totals && figure(count(totals.total_changesets), "changesets"),
     totals && figure(count(totals.total_events), "events"),
+    parkedSince !== null && figure(duration((Date.now() - parkedSince) / 1000), "oldest parked stream"),
   ];
   return shown.some(Boolean) && h("section", { class: "figures", "aria-label": "The log" }, shown);
 }

@@ -2,6 +2,7 @@
 
 import { pathOf } from "./api.js";
 import { foreign, h, line } from "./dom.js";
+import { lags } from "./history.js";
 import { count, duration, plural, since } from "./words.js";
 
 const WINDOW_MILLISECONDS = 60 * 60 * 1000;
@@ -9,14 +10,14 @@ const POINTS = 60;
 const GROWING_MILLISECONDS = 10_000;
 const GROWING_SECONDS = 5;
 
-/** The lag of each projection since this tab was opened, for its trend. */
+/** The lag of each projection in the last hour, for its trend. */
 const samples = new Map();
 
 export function note(statuses) {
   const now = Date.now();
   for (const status of statuses) {
     const known = samplesOf(status).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
-    known.push({ at: now, lag: status.lag_changesets });
+    known.push({ at: now, changesets: status.lag_changesets, seconds: status.lag_seconds });
     samples.set(pathOf(status), known);
   }
 }
@@ -25,15 +26,31 @@ function samplesOf(status) {
   return samples.get(pathOf(status)) ?? [];
 }
 
-/** How the lag went since this tab was opened, for the last hour at most. Nothing where it never had any. */
+/** Adds what the servers remember of the time before this tab looked. */
+export function recall(histories) {
+  for (const { process, told } of histories) {
+    const earlier = Map.groupBy(lags(told), ({ name }) => pathOf({ process, name }));
+    for (const [path, known] of earlier) {
+      const own = samples.get(path) ?? [];
+      const begun = own[0]?.at ?? Infinity;
+      samples.set(path, [...known.filter(({ at }) => at < begun), ...own]);
+    }
+  }
+}
+
+/** How the lag went in the last hour, as far as it is known. Nothing where there was none. */
 export function trend(status) {
   const known = samplesOf(status);
-  const lags = known.map(({ lag }) => lag);
-  if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
-  const size = Math.ceil(lags.length / POINTS);
-  const highest = Array.from({ length: Math.ceil(lags.length / size) }, (_, at) => Math.max(...lags.slice(at * size, (at + 1) * size)));
-  const label = `Lag over ${duration((known.at(-1).at - known[0].at) / 1000)}: from ${count(lags[0])} to ${count(lags.at(-1))}, at most ${count(Math.max(...lags))}`;
-  return line(highest, label);
+  const all = known.map(({ seconds }) => seconds);
+  if (all.length < 3 || all.every((lag) => lag === 0)) return null;
+  const [begun, length] = [known[0].at, Math.max(1, known.at(-1).at - known[0].at)];
+  const highest = [];
+  for (const { at, seconds } of known) {
+    const point = Math.min(POINTS - 1, Math.floor(((at - begun) * POINTS) / length));
+    highest[point] = Math.max(highest[point] ?? 0, seconds);
+  }
+  const label = `Lag over ${duration(length / 1000)}: from ${duration(all[0])} to ${duration(all.at(-1))}, at most ${duration(Math.max(...all))}`;
+  return line(highest.filter((value) => value !== undefined), label);
 }
 
 /** Whether the lag only grew for some time. */
@@ -41,8 +58,8 @@ function isGrowing(status) {
   const known = samplesOf(status);
   const recent = known.filter(({ at }) => Date.now() - at < 3 * GROWING_MILLISECONDS);
   if (recent.length < 3 || recent.at(-1).at - recent[0].at < GROWING_MILLISECONDS) return false;
-  const grows = recent.every(({ lag }, at) => at === 0 || lag >= recent[at - 1].lag);
-  return grows && recent.at(-1).lag > recent[0].lag && status.lag_seconds > GROWING_SECONDS;
+  const grows = recent.every(({ changesets }, at) => at === 0 || changesets >= recent[at - 1].changesets);
+  return grows && recent.at(-1).changesets > recent[0].changesets && status.lag_seconds > GROWING_SECONDS;
 }
 
 function changesetOf(failure) {
