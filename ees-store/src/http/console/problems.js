@@ -93,8 +93,11 @@ export function problemsOf(status) {
     add("standing", "Paused", ofPause(`Partition ${partition}`, checkpoint, pause), skippable(pause));
   }
   if (status.state === "stopped") {
-    const why = status.last_error ? [": ", foreign(status.last_error.message)] : "";
-    add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], []);
+    const message = status.last_error?.message ?? "";
+    const why = message && [": ", foreign(message)];
+    // Where a rebuild helps, the message says so.
+    const next = status.kind === "projection" && message.includes("rebuild the projection") ? ["rebuild"] : [];
+    add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], next);
   }
   if (status.given_up_streams > 0) {
     add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`], ["retry"]);

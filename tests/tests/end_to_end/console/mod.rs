@@ -8,4 +8,5 @@ mod reading;
 mod remote;
 mod screens;
 mod serving;
+mod trial;
 mod world;
