@@ -17,12 +17,14 @@
 
 mod batch;
 mod function;
+mod message_trace;
 mod notifications;
 #[cfg(feature = "sns")]
 mod publish;
 mod records;
 
 pub use function::{Function, Scheduled, deadline};
+pub use message_trace::trace_of;
 pub use notifications::{Notified, acknowledge_all_but, notifications};
 #[cfg(feature = "sns")]
 pub use publish::{publish_records, serve_publisher};
