@@ -80,6 +80,7 @@ pub mod decide;
 mod error;
 pub mod event;
 mod filter;
+mod histogram;
 mod id;
 pub mod json;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -95,6 +96,7 @@ mod quarantine;
 mod shared_log;
 mod statistics;
 mod store;
+mod store_figures;
 mod timestamp;
 
 #[cfg(feature = "aws")]
@@ -121,6 +123,7 @@ pub use commit::{Commit, Committed, Expectation, IdempotencyKey};
 pub use decide::{Refusal, Tail};
 pub use error::{Error, Result};
 pub use filter::Filter;
+pub use histogram::Histogram;
 pub use id::{ChangesetId, Checkpoint, EventId, InvalidName, StreamId, StreamType};
 pub use json::{InvalidJson, Json};
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
@@ -131,6 +134,7 @@ pub use quarantine::Quarantined;
 pub use shared_log::SharedLog;
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
+pub use store_figures::{CacheFigures, Connections, StoreFigures, WriterFigures};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// Compiles the code in the README.

@@ -37,7 +37,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use check::{add_checksums, check_keys};
@@ -195,6 +195,11 @@ impl EventStore for Store {
 
     fn limit_bytes(&self) -> usize {
         self.limit_bytes
+    }
+
+    fn figures(&self) -> Option<StoreFigures> {
+        let connections = Some(self.readers.connections());
+        Some(StoreFigures { writer: self.writer.figures(), connections })
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {
