@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "http")]
 use ees_store::Connections;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -43,6 +44,7 @@ pub(crate) trait Workers: Send + Sync {
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
     /// Returns the connections to its database at this moment.
+    #[cfg(feature = "http")]
     fn connections(&self) -> Option<Connections>;
 }
 
@@ -124,6 +126,7 @@ impl<D: Database> Workers for WorkersOf<D> {
         .boxed()
     }
 
+    #[cfg(feature = "http")]
     fn connections(&self) -> Option<Connections> {
         self.0.database.connections()
     }
