@@ -27,6 +27,7 @@ mod signals;
 mod store_location;
 mod table;
 mod telemetry;
+mod trace;
 mod values;
 
 use std::ffi::OsString;
