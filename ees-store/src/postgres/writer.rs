@@ -167,7 +167,7 @@ impl Appender {
     /// Stores a batch and answers its commits; those that have to be tried again are put back. Fails when
     /// that should wait for a while.
     async fn append(&mut self, batch: Batch<Job>) -> Result<(), sqlx::Error> {
-        let group = spans::group(SYSTEM, batch.jobs.iter().map(|job| (&job.commit, &job.span)));
+        let group = spans::group(SYSTEM, || batch.jobs.iter().map(|job| (&job.commit, &job.span)));
         let stored = self.transaction(&batch).await;
         group.end();
         let Failed { fate, error } = match stored {
