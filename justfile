@@ -122,7 +122,7 @@ tools-aws:
         target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 aws-sam-cli==1.170.0; }
 
 # What is published, each after what it depends on.
-published := "ees-store ees-projector-derive ees-aggregate ees-projector ees-projections ees"
+published := "ees-store ees-projector-derive ees-aggregate ees-projector ees-projections ees-otlp ees"
 
 # Compares the public API of the published crates with docs/public-api.
 public-api: (compare-public-api "check")
