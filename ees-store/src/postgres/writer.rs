@@ -178,7 +178,7 @@ impl Appender {
     /// that should wait for a while.
     async fn append(&mut self, batch: Batch<Job>) -> Result<(), sqlx::Error> {
         let (begun, commits) = (Instant::now(), batch.jobs.len());
-        let group = spans::group(SYSTEM, batch.jobs.iter().map(|job| (&job.commit, &job.span)));
+        let group = spans::group(SYSTEM, || batch.jobs.iter().map(|job| (&job.commit, &job.span)));
         let stored = self.transaction(&batch).await;
         group.end();
         let Failed { fate, error } = match stored {

@@ -247,7 +247,7 @@ impl Appender {
     /// transaction of its own, so that it does not suffer for its neighbours. Fails when the log is lost.
     fn append(&mut self, batch: Vec<Job>) -> Result<(), Error> {
         self.check_own()?;
-        let group = spans::group(SYSTEM, batch.iter().map(|job| (&job.commit, &job.span)));
+        let group = spans::group(SYSTEM, || batch.iter().map(|job| (&job.commit, &job.span)));
         let stored = self.transaction(&batch);
         group.end();
         match stored {
