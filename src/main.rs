@@ -5,6 +5,7 @@
 
 mod arguments;
 mod backend;
+mod banner;
 mod changeset;
 mod commands;
 mod config;
@@ -27,6 +28,8 @@ mod shell;
 mod signals;
 mod store_location;
 mod table;
+mod telemetry;
+mod trace;
 mod values;
 
 use std::ffi::OsString;

@@ -88,7 +88,7 @@ async function tail(parts) {
     received += 1;
     pending.push(data);
     if (pending.length > ROWS_MAX) pending.shift();
-    drawing ??= setTimeout(drawNow, DRAW_MILLISECONDS);
+    drawing ??= setTimeout(drawNow, list.childElementCount === 0 ? 0 : DRAW_MILLISECONDS);
   };
   const onState = (now) => {
     isConnected = now;

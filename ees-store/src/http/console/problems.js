@@ -1,6 +1,8 @@
 // What stands still, why, and what to do next.
 
+import { pathOf } from "./api.js";
 import { foreign, h, line } from "./dom.js";
+import { lags } from "./history.js";
 import { count, duration, plural, since } from "./words.js";
 
 const WINDOW_MILLISECONDS = 60 * 60 * 1000;
@@ -13,43 +15,47 @@ const samples = new Map();
 
 export function note(statuses) {
   const now = Date.now();
-  for (const { name, lag_changesets: changesets, lag_seconds: seconds } of statuses) {
-    const known = (samples.get(name) ?? []).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
-    known.push({ at: now, changesets, seconds });
-    samples.set(name, known);
+  for (const status of statuses) {
+    const known = samplesOf(status).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
+    known.push({ at: now, changesets: status.lag_changesets, seconds: status.lag_seconds });
+    samples.set(pathOf(status), known);
   }
 }
 
-/** Adds what the server remembers of the time before this tab looked. */
-export function recall(earlier) {
-  const before = new Map([...samples].map(([name, known]) => [name, known[0]?.at]));
-  const added = new Map();
-  for (const { name, ...sample } of earlier) {
-    if (sample.at >= (before.get(name) ?? Infinity)) continue;
-    if (!added.has(name)) added.set(name, []);
-    added.get(name).push(sample);
+function samplesOf(status) {
+  return samples.get(pathOf(status)) ?? [];
+}
+
+/** Adds what the servers remember of the time before this tab looked. */
+export function recall(histories) {
+  for (const { process, told } of histories) {
+    const earlier = Map.groupBy(lags(told), ({ name }) => pathOf({ process, name }));
+    for (const [path, known] of earlier) {
+      const own = samples.get(path) ?? [];
+      const begun = own[0]?.at ?? Infinity;
+      samples.set(path, [...known.filter(({ at }) => at < begun), ...own]);
+    }
   }
-  for (const [name, older] of added) samples.set(name, [...older, ...(samples.get(name) ?? [])]);
 }
 
 /** How the lag went in the last hour, as far as it is known. Nothing where there was none. */
-export function trend(name) {
-  const known = samples.get(name) ?? [];
-  const lags = known.map(({ seconds }) => seconds);
-  if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
+export function trend(status) {
+  const known = samplesOf(status);
+  const all = known.map(({ seconds }) => seconds);
+  if (all.length < 3 || all.every((lag) => lag === 0)) return null;
   const [begun, length] = [known[0].at, Math.max(1, known.at(-1).at - known[0].at)];
   const highest = [];
   for (const { at, seconds } of known) {
     const point = Math.min(POINTS - 1, Math.floor(((at - begun) * POINTS) / length));
     highest[point] = Math.max(highest[point] ?? 0, seconds);
   }
-  const label = `Lag over ${duration(length / 1000)}: from ${duration(lags[0])} to ${duration(lags.at(-1))}, at most ${duration(Math.max(...lags))}`;
+  const label = `Lag over ${duration(length / 1000)}: from ${duration(all[0])} to ${duration(all.at(-1))}, at most ${duration(Math.max(...all))}`;
   return line(highest.filter((value) => value !== undefined), label);
 }
 
 /** Whether the lag only grew for some time. */
 function isGrowing(status) {
-  const known = samples.get(status.name) ?? [];
+  const known = samplesOf(status);
   const recent = known.filter(({ at }) => Date.now() - at < 3 * GROWING_MILLISECONDS);
   if (recent.length < 3 || recent.at(-1).at - recent[0].at < GROWING_MILLISECONDS) return false;
   const grows = recent.every(({ changesets }, at) => at === 0 || changesets >= recent[at - 1].changesets);
@@ -64,7 +70,8 @@ function ofPause(what, checkpoint, pause) {
   const { failure } = pause;
   if (failure) {
     return [`${what} is paused before `, changesetOf(failure), `, which failed ${plural(failure.attempts, "time")}: `,
-      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), "."];
+      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), ". ",
+      "Resume it once the cause is mended. If the changeset can never be applied, skip it."];
   }
   return [`An operator paused ${what.toLowerCase()} at checkpoint ${checkpoint}`, pause.reason && ": ", pause.reason && foreign(pause.reason),
     ". Since ", since(pause.since), "."];
@@ -86,8 +93,11 @@ export function problemsOf(status) {
     add("standing", "Paused", ofPause(`Partition ${partition}`, checkpoint, pause), skippable(pause));
   }
   if (status.state === "stopped") {
-    const why = status.last_error ? [": ", foreign(status.last_error.message)] : "";
-    add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], []);
+    const message = status.last_error?.message ?? "";
+    const why = message && [": ", foreign(message)];
+    // Where a rebuild helps, the message says so.
+    const next = status.kind === "projection" && message.includes("rebuild the projection") ? ["rebuild"] : [];
+    add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], next);
   }
   if (status.given_up_streams > 0) {
     add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`], ["retry"]);

@@ -5,5 +5,8 @@ mod browser;
 mod lists;
 mod operating;
 mod reading;
+mod remote;
+mod screens;
 mod serving;
+mod trial;
 mod world;
