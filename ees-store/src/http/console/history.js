@@ -40,11 +40,11 @@ function together(series, put) {
 
 const total = (values) => values.reduce((sum, value) => sum + value, 0);
 
-/** How much values that only grow have grown, each second. */
+/** How much a counter has grown, each second. It is not there before it counts for the first time. */
 function perSecond({ times }, values) {
   return values.map((value, at) => {
-    const before = values[at - 1];
-    if (at === 0 || value === null || before === null || value < before) return null;
+    const before = values[at - 1] ?? 0;
+    if (at === 0 || value === null || value < before) return null;
     return (1000 * (value - before)) / Math.max(1, new Date(times[at]) - new Date(times[at - 1]));
   });
 }
@@ -77,6 +77,12 @@ export function plotsOfServer([{ told }]) {
   ]);
 }
 
+/** Checkpoints without those from before the projection had read its own, which are 0. */
+function fromStart(checkpoints) {
+  const begun = checkpoints.findIndex((checkpoint) => checkpoint > 0);
+  return checkpoints.map((checkpoint, at) => (at < begun ? checkpoints[begun] : checkpoint));
+}
+
 /** The plots of the page of one projection, whose history was asked for. */
 export function plotsOfProjection(told) {
   if (told === null) return null;
@@ -84,7 +90,7 @@ export function plotsOfProjection(told) {
   return show("The last hour", [
     of("Lag", "ees_projection_lag_seconds", duration),
     of("Lag in changesets", "ees_projection_lag_changesets", count),
-    of("Changesets applied", "ees_projection_checkpoint", rate, (values) => perSecond(told, values)),
+    of("Changesets applied", "ees_projection_checkpoint", rate, (values) => perSecond(told, fromStart(values))),
     of("Parked streams", "ees_projection_parked_streams", count),
   ]);
 }

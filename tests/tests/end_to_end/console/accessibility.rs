@@ -24,7 +24,8 @@ async fn no_screen_violates_the_rules_of_accessibility() {
         source: SettingSource::Default,
     };
     let settings = vec![listen];
-    let world = World::with_faults(|api| api.with_banner(banner).with_settings(settings).with_history(EVERY)).await;
+    let world =
+        World::with_faults(|api| api.with_banner(banner).with_settings(settings).with_history(EVERY)).await;
     world
         .browse(async |_, browser| {
             browser.open("/console/").await;

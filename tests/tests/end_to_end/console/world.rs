@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ees_projector::memory::Database;
 use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
 use ees_projector::{
-    BoxError, Fold, Handle, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings,
-    State, Status,
+    BoxError, Fold, Handle, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running,
+    Settings, State, Status,
 };
 use ees_store::http::{Api, Server};
 use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, memory};
