@@ -23,6 +23,7 @@ mod progress;
 mod projection;
 mod remote;
 mod retention;
+mod settings;
 mod shell;
 mod signals;
 mod store_location;

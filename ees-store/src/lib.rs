@@ -95,6 +95,8 @@ mod quarantine;
 mod shared_log;
 mod statistics;
 mod store;
+mod stream_list;
+mod time_search;
 mod timestamp;
 
 #[cfg(feature = "aws")]
@@ -131,6 +133,9 @@ pub use quarantine::Quarantined;
 pub use shared_log::SharedLog;
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
+pub use stream_list::{
+    InvalidPlace, ListedStream, StreamListOrder, StreamListPage, StreamListPlace, StreamListQuery,
+};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// Compiles the code in the README.

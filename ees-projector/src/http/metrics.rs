@@ -13,6 +13,16 @@ pub(super) fn register(registry: &mut Registry, handle: &Handle) {
     registry.register_collector(Box::new(Projections(handle.clone())));
 }
 
+/// What is kept for an hour: see [`Api::with_history_of`](ees_store::http::Api::with_history_of).
+pub(super) const WITH_HISTORY: [&str; 6] = [
+    "ees_projection_checkpoint",
+    "ees_projection_lag_changesets",
+    "ees_projection_lag_seconds",
+    "ees_projection_parked_streams",
+    "ees_reactor_waiting_streams",
+    "ees_reactor_given_up_streams",
+];
+
 struct Projections(Handle);
 
 impl fmt::Debug for Projections {

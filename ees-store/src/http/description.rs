@@ -36,7 +36,7 @@ const API_KEY: &str = "api_key";
         (name = "operation", description = "Running it."),
     ),
     components(schemas(
-        schema::Error, schema::Include, schema::Internal, typed::ErrorSchema, StreamId, StreamType, IdempotencyKey
+        schema::Error, schema::Include, schema::Internal, schema::StreamOrder, typed::ErrorSchema, StreamId, StreamType, IdempotencyKey
     )),
 )]
 struct Description;

@@ -45,6 +45,11 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
+    /// The names of what it allows.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        Scope::ALL.into_iter().filter(|scope| self.allow(*scope)).map(Scope::name).collect()
+    }
+
     pub(super) fn allow(self, scope: Scope) -> bool {
         self.admin
             || match scope {
@@ -123,6 +128,11 @@ impl ApiKeys {
         if keys.is_empty() { Err(InvalidKeys::Empty) } else { Ok(Self(keys)) }
     }
 
+    /// The scopes of each key, in their order.
+    pub(super) fn scopes(&self) -> impl Iterator<Item = Scopes> {
+        self.0.iter().map(|(scopes, _)| *scopes)
+    }
+
     /// What the bearer of this key may do; `None` when the key is not known.
     ///
     /// Every entry is compared, each in constant time: how long it takes says nothing about the keys.
@@ -184,7 +194,7 @@ mod tests {
 
     fn allowed(keys: &str, key: &str) -> Option<Vec<&'static str>> {
         let scopes = ApiKeys::parse(keys).unwrap().scopes_of(key.as_bytes())?;
-        Some(Scope::ALL.into_iter().filter(|scope| scopes.allow(*scope)).map(Scope::name).collect())
+        Some(scopes.names())
     }
 
     #[test]

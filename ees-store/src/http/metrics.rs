@@ -27,6 +27,7 @@ struct RequestLabels {
 #[derive(Clone)]
 pub(super) struct Metrics {
     commits: Family<CommitLabels, Counter>,
+    committed_events: Counter,
     requests: Family<RequestLabels, Histogram>,
     in_flight: Gauge,
     subscribers: Gauge,
@@ -39,6 +40,7 @@ impl Metrics {
         let buckets = || Histogram::new(exponential_buckets(0.000_25, 2.0, 17));
         let metrics = Self {
             commits: Family::default(),
+            committed_events: Counter::default(),
             requests: Family::new_with_constructor(buckets),
             in_flight: Gauge::default(),
             subscribers: Gauge::default(),
@@ -48,6 +50,11 @@ impl Metrics {
             "ees_commits",
             "Commits by result: OK, or the error's code",
             metrics.commits.clone(),
+        );
+        registry.register(
+            "ees_committed_events",
+            "Events of commits that were answered with OK",
+            metrics.committed_events.clone(),
         );
         registry.register(
             "ees_http_request_duration_seconds",
@@ -76,6 +83,10 @@ impl Metrics {
 
     pub(super) fn committed(&self, result: &'static str) {
         self.commits.get_or_create(&CommitLabels { result }).inc();
+    }
+
+    pub(super) fn committed_events(&self, count: u64) {
+        self.committed_events.inc_by(count);
     }
 
     /// The log ends here.

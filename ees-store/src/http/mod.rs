@@ -31,6 +31,7 @@ mod error_response;
 mod event_stream;
 mod guard;
 mod health_check;
+mod history;
 mod hosts;
 mod json_body;
 mod keys;
@@ -46,13 +47,16 @@ mod query;
 mod remote_console;
 mod schema;
 mod server;
+mod settings;
 mod statistics_source;
+mod stream_list_source;
 mod strict;
 mod typed;
 mod visibility;
 mod written;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, Method, Uri};
@@ -66,6 +70,7 @@ pub use closing::Closing;
 pub use error_response::Problem;
 pub use health_check::HealthCheck;
 pub use json_body::JsonBody;
+use keys::Scopes;
 pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
 pub use quarantine_watch::QuarantineWatch;
@@ -73,15 +78,19 @@ pub use query::EscapedAnswer;
 #[cfg(feature = "client")]
 pub use remote_console::RemoteConsole;
 pub use server::{ConnectionLimits, Server};
+pub use settings::{Setting, SettingSource};
 pub use statistics_source::StatisticsSource;
+pub use stream_list_source::StreamListSource;
 pub use visibility::Visibility;
 
 pub use crate::Statistics;
 use crate::{EventStore, SharedLog};
 use app::{App, Inner};
 use guard::{Callers, Guard};
+use history::{History, Watched};
 use hosts::Hosts;
 use metrics::Metrics;
+use settings::ServerSettings;
 use strict::KnownParameters;
 
 /// Builds the router of a store's API.
@@ -93,6 +102,9 @@ pub struct Api {
     callers: Callers,
     extensions: Vec<(Scope, OpenApiRouter)>,
     banner: Option<Banner>,
+    history: Option<Duration>,
+    watched: Vec<Watched>,
+    settings: Option<Vec<Setting>>,
 }
 
 impl Api {
@@ -104,17 +116,35 @@ impl Api {
         let metrics = Metrics::register(&mut registry);
         let limits = Limits::for_changesets_of(store.limit_bytes());
         let commits = Arc::default();
-        let (statistics, visibility, health, probe) = (None, None, Vec::new(), Default::default());
-        let inner =
-            Inner { store, log, statistics, visibility, health, limits, registry, metrics, commits, probe };
+        let inner = Inner {
+            store,
+            log,
+            statistics: None,
+            stream_list: None,
+            visibility: None,
+            health: Vec::new(),
+            limits,
+            registry,
+            metrics,
+            commits,
+            probe: Default::default(),
+        };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true, console: true };
-        Self { inner, callers, extensions: Vec::new(), banner: None }
+        let (extensions, watched) = (Vec::new(), history::OF_THE_API.to_vec());
+        Self { inner, callers, extensions, banner: None, history: None, watched, settings: None }
     }
 
     /// Sets the read model for `GET /streams`. Default: none; the endpoint answers 404.
     #[must_use]
     pub fn with_statistics(mut self, statistics: Arc<dyn StatisticsSource>) -> Self {
         self.inner.statistics = Some(statistics);
+        self
+    }
+
+    /// Sets the read model for `GET /stream-list`. Default: none; the endpoint answers 404.
+    #[must_use]
+    pub fn with_stream_list(mut self, streams: Arc<dyn StreamListSource>) -> Self {
+        self.inner.stream_list = Some(streams);
         self
     }
 
@@ -173,6 +203,32 @@ impl Api {
         self
     }
 
+    /// Keeps the last hour of some metrics in memory, a sample at each interval, for `GET /history` and the plots of
+    /// the console. Default: none; there is no such endpoint.
+    ///
+    /// [`router`](Self::router) then needs a tokio runtime.
+    #[must_use]
+    pub fn with_history(mut self, interval: Duration) -> Self {
+        self.history = Some(interval);
+        self
+    }
+
+    /// Names a metric for the history besides those of the API: a gauge or a counter of the
+    /// [registry](Self::registry), by its name in `GET /metrics`, with a series for each value of this label.
+    #[must_use]
+    pub fn with_history_of(mut self, metric: &'static str, label: Option<&'static str>) -> Self {
+        self.watched.push(Watched { metric, label });
+        self
+    }
+
+    /// Tells these settings, and the scopes of the keys, to callers with the scope admin: `GET /settings`. Default:
+    /// there is no such endpoint.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Vec<Setting>) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
     /// Sets the limits. Default: [`Limits::for_changesets_of`] the store's limit.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -218,7 +274,7 @@ impl Api {
     /// Builds the router. [`Server`] serves it, with limits on connections; anything else that serves an axum
     /// router can serve it too.
     pub fn router(self) -> Router {
-        let Self { inner, callers, extensions, banner } = self;
+        let Self { inner, callers, extensions, banner, history, watched, settings } = self;
         let (limits, metrics, commits) = (inner.limits, inner.metrics.clone(), inner.commits.clone());
         let app = App::new(inner);
         let mut all = OpenApiRouter::with_openapi(description::description())
@@ -227,6 +283,11 @@ impl Api {
             (Scope::Read, endpoints::read_routes().merge(typed::read_routes())),
             (Scope::Commit, endpoints::commit_routes().merge(typed::commit_routes())),
         ];
+        let history = history.map(|interval| Arc::new(History::new(interval, watched)));
+        let settings = settings.map(|settings| {
+            let keys = callers.keys.as_ref().map(|keys| keys.scopes().map(Scopes::names).collect());
+            Arc::new(ServerSettings { settings, keys })
+        });
         let needing = needing.map(|(scope, routes)| {
             let mut routes = routes.with_state(app.clone());
             description::describe_parameters(routes.get_openapi_mut());
@@ -239,6 +300,14 @@ impl Api {
         let mut any_key = endpoints::any_key_routes();
         description::demand(any_key.get_openapi_mut(), None, callers.keys.is_some());
         all = all.merge(any_key);
+        let mut needing = Vec::from(needing);
+        if let Some(history) = history {
+            tokio::spawn(History::keep(history.clone(), Arc::downgrade(&app)));
+            needing.push((Scope::Read, endpoints::history_routes().with_state(history)));
+        }
+        if let Some(settings) = settings {
+            needing.push((Scope::Admin, endpoints::settings_routes().with_state(settings)));
+        }
         for (scope, mut routes) in needing.into_iter().chain(extensions) {
             description::demand(routes.get_openapi_mut(), Some(scope), callers.keys.is_some());
             all = all.merge(demand(scope, routes));

@@ -16,7 +16,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
 use ees_store::SharedLog;
-use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server};
+use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server, Setting};
 
 use crate::backend::{Backend, Opened};
 use crate::banner::BannerOptions;
@@ -92,7 +92,13 @@ pub(crate) struct Arguments {
     #[cfg(feature = "sns")]
     #[command(flatten)]
     publish: publish::Publish,
+    /// What was set, and where, for those who operate the server.
+    #[arg(skip)]
+    pub(crate) settings: Vec<Setting>,
 }
+
+/// Between two samples of the history.
+const SAMPLES_APART: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
     let Arguments { listen, location, read_models, retention, keep_audit, api_keys, insecure_bind, .. } =
@@ -123,7 +129,10 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
 
     let mut api = Api::new(store.clone(), log)
         .with_quarantine(quarantine)
-        .with_statistics(Arc::new(read_models.statistics()));
+        .with_statistics(Arc::new(read_models.statistics()))
+        .with_stream_list(Arc::new(read_models.stream_list()))
+        .with_history(SAMPLES_APART)
+        .with_settings(arguments.settings);
     if let Backend::Sqlite(log) = &backend {
         disk::register(api.registry(), log);
     }

@@ -1,19 +1,24 @@
 // The overview: what stands still first, then everything.
 
-import { allProjections, has, head as headOfLog, health, jsonIfAny, processes } from "./api.js";
+import { allProjections, has, head as headOfLog, health, jsonIfAny, pathOf, processes } from "./api.js";
 import { card, draw, foreign, h, table } from "./dom.js";
+import { lags, plotsOfServer, reader } from "./history.js";
 import { buttons } from "./operations.js";
-import { lag, note, percent, problemsOf, stateMark, trend } from "./problems.js";
+import { lag, note, percent, problemsOf, recall, stateMark, trend } from "./problems.js";
 import { poll } from "./screen.js";
-import { count, plural, rate } from "./words.js";
+import { count, duration, plural, rate } from "./words.js";
 
+const PARKED_MILLISECONDS = 10_000;
 const LEVELS = ["standing", "failing"];
 
 /** The head of the log at earlier looks, for the rate of commits. */
 let heads = [];
 
 export function show(root, _, signal) {
+  const histories = processes.map((process) => ({ process, history: reader(process) }));
+  const waiting = parkedStreams();
   return poll(signal, async (again) => {
+    const past = Promise.all(histories.map(async ({ process, history }) => ({ process, told: await history(signal) })));
     // Where one of several processes does not answer, the others are shown all the same.
     const ifAny = (answer) => (processes.length > 1 ? answer.catch(() => null) : answer);
     const [{ projections, silent }, totals, head, ready] = await Promise.all([
@@ -22,8 +27,11 @@ export function show(root, _, signal) {
       has.log ? ifAny(headOfLog(signal)) : null,
       Promise.all(processes.map(async (process) => ({ process, ready: await health(process, signal) }))),
     ]);
+    (await past).forEach(({ process, told }) => recall(process, lags(told)));
     note(projections);
-    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again), figures(totals, head), grid(projections));
+    await waiting(projections, signal);
+    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again),
+      figures(totals, head, oldestOf(projections)), plotsOfServer((await past)[0].told), grid(projections));
   });
 }
 
@@ -71,7 +79,27 @@ export function pageOf({ kind, name, process }) {
   return `#/${kind === "reactor" ? "reactors" : "projections"}/${name}${at > 0 ? `?process=${at}` : ""}`;
 }
 
-function figures(totals, head) {
+/** Adds to each projection the streams that are parked in it, as far as they can be read. Looks now and then. */
+function parkedStreams() {
+  const known = new Map();
+  return (projections, signal) => Promise.all(projections.filter((status) => status.parked_streams > 0).map(async (status) => {
+    const path = pathOf(status);
+    const { at, count: before } = known.get(path) ?? {};
+    if (before !== status.parked_streams || Date.now() - at > PARKED_MILLISECONDS) {
+      const list = await jsonIfAny(`${path}/parked`, { signal }).catch(() => null);
+      known.set(path, { at: Date.now(), count: status.parked_streams, parked: list?.parked ?? [] });
+    }
+    status.parked = known.get(path).parked;
+  }));
+}
+
+/** Since when a stream is parked, in milliseconds. `null`: none is. */
+function oldestOf(projections) {
+  const times = projections.flatMap(({ parked = [] }) => parked).map(({ since }) => new Date(since).getTime());
+  return times.length > 0 ? Math.min(...times) : null;
+}
+
+function figures(totals, head, parkedSince) {
   const figure = (value, label) => value !== null && h("div", { class: "figure" }, h("strong", null, value), h("span", null, label));
   const shown = [
     head !== null && figure(count(head), "head of the log"),
@@ -79,6 +107,7 @@ function figures(totals, head) {
     totals && figure(count(totals.total_streams), "streams"),
     totals && figure(count(totals.total_changesets), "changesets"),
     totals && figure(count(totals.total_events), "events"),
+    parkedSince !== null && figure(duration((Date.now() - parkedSince) / 1000), "oldest parked stream"),
   ];
   return shown.some(Boolean) && h("section", { class: "figures", "aria-label": "The log" }, shown);
 }

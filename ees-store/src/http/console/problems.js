@@ -9,14 +9,14 @@ const POINTS = 60;
 const GROWING_MILLISECONDS = 10_000;
 const GROWING_SECONDS = 5;
 
-/** The lag of each projection since this tab was opened, for its trend. */
+/** The lag of each projection in the last hour, for its trend. */
 const samples = new Map();
 
 export function note(statuses) {
   const now = Date.now();
   for (const status of statuses) {
     const known = samplesOf(status).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
-    known.push({ at: now, lag: status.lag_changesets });
+    known.push({ at: now, changesets: status.lag_changesets, seconds: status.lag_seconds });
     samples.set(pathOf(status), known);
   }
 }
@@ -25,15 +25,32 @@ function samplesOf(status) {
   return samples.get(pathOf(status)) ?? [];
 }
 
-/** How the lag went since this tab was opened, for the last hour at most. Nothing where it never had any. */
+/** Adds what a process remembers of the time before this tab looked. */
+export function recall(process, earlier) {
+  const before = new Map([...samples].map(([path, known]) => [path, known[0]?.at]));
+  const added = new Map();
+  for (const { name, ...sample } of earlier) {
+    const path = pathOf({ process, name });
+    if (sample.at >= (before.get(path) ?? Infinity)) continue;
+    if (!added.has(path)) added.set(path, []);
+    added.get(path).push(sample);
+  }
+  for (const [path, older] of added) samples.set(path, [...older, ...(samples.get(path) ?? [])]);
+}
+
+/** How the lag went in the last hour, as far as it is known. Nothing where there was none. */
 export function trend(status) {
   const known = samplesOf(status);
-  const lags = known.map(({ lag }) => lag);
+  const lags = known.map(({ seconds }) => seconds);
   if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
-  const size = Math.ceil(lags.length / POINTS);
-  const highest = Array.from({ length: Math.ceil(lags.length / size) }, (_, at) => Math.max(...lags.slice(at * size, (at + 1) * size)));
-  const label = `Lag over ${duration((known.at(-1).at - known[0].at) / 1000)}: from ${count(lags[0])} to ${count(lags.at(-1))}, at most ${count(Math.max(...lags))}`;
-  return line(highest, label);
+  const [begun, length] = [known[0].at, Math.max(1, known.at(-1).at - known[0].at)];
+  const highest = [];
+  for (const { at, seconds } of known) {
+    const point = Math.min(POINTS - 1, Math.floor(((at - begun) * POINTS) / length));
+    highest[point] = Math.max(highest[point] ?? 0, seconds);
+  }
+  const label = `Lag over ${duration(length / 1000)}: from ${duration(lags[0])} to ${duration(lags.at(-1))}, at most ${duration(Math.max(...lags))}`;
+  return line(highest.filter((value) => value !== undefined), label);
 }
 
 /** Whether the lag only grew for some time. */
@@ -41,12 +58,19 @@ function isGrowing(status) {
   const known = samplesOf(status);
   const recent = known.filter(({ at }) => Date.now() - at < 3 * GROWING_MILLISECONDS);
   if (recent.length < 3 || recent.at(-1).at - recent[0].at < GROWING_MILLISECONDS) return false;
-  const grows = recent.every(({ lag }, at) => at === 0 || lag >= recent[at - 1].lag);
-  return grows && recent.at(-1).lag > recent[0].lag && status.lag_seconds > GROWING_SECONDS;
+  const grows = recent.every(({ changesets }, at) => at === 0 || changesets >= recent[at - 1].changesets);
+  return grows && recent.at(-1).changesets > recent[0].changesets && status.lag_seconds > GROWING_SECONDS;
 }
 
 function changesetOf(failure) {
   return [`changeset ${failure.changeset_id} of stream `, foreign(failure.stream_id, 120), ` (checkpoint ${failure.checkpoint})`];
+}
+
+/** The stream that waits the longest, of those that are meant: its changeset and its error. */
+function firstOf(streams) {
+  const [first] = [...streams].sort((one, other) => new Date(one.since) - new Date(other.since));
+  if (!first) return null;
+  return [streams.length > 1 ? " The oldest: changeset " : " It is changeset ", first.first, " of stream ", foreign(first.stream_id, 120), ": ", foreign(first.error), "."];
 }
 
 function ofPause(what, checkpoint, pause) {
@@ -68,6 +92,8 @@ export function problemsOf(status) {
   const found = [];
   const add = (level, title, sentence, next) => found.push({ level, title, sentence, next });
   const skippable = (pause) => (pause.failure && status.kind !== "reactor" ? ["resume", "skip"] : ["resume"]);
+  const givenUp = (status.parked ?? []).filter((stream) => stream.retry_at === null);
+  const retried = (status.parked ?? []).filter((stream) => stream.retry_at !== null);
   const split = status.partitions.filter(({ pause }) => pause);
   if (status.pause) {
     add("standing", "Paused", ofPause("It", status.checkpoint, status.pause), skippable(status.pause));
@@ -83,7 +109,8 @@ export function problemsOf(status) {
     add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], next);
   }
   if (status.given_up_streams > 0) {
-    add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`], ["retry"]);
+    add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`,
+      firstOf(givenUp)], ["retry"]);
   }
   if (status.state === "retrying" && status.last_error) {
     const { attempts, message, checkpoint } = status.last_error;
@@ -92,7 +119,8 @@ export function problemsOf(status) {
   }
   const waiting = status.parked_streams - status.given_up_streams;
   if (waiting > 0) {
-    add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`], ["retry"]);
+    add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`,
+      firstOf(retried)], ["retry"]);
   }
   if (status.standby?.pause) {
     add("failing", "Standby paused", ofPause("The standby", status.standby.checkpoint, status.standby.pause), []);

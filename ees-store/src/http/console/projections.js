@@ -1,18 +1,21 @@
 // The grid of projections, and the page of one: what it does, why it stands still, and every operation.
 
 import { allProjections, has, json, jsonIfAny, may, pathOf, processes, text } from "./api.js";
+import * as audits from "./audit.js";
 import { readPage, streamLink, logLink, view } from "./changeset.js";
 import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
+import { lags, plotsOfProjection, reader } from "./history.js";
 import { buttons, EVERY, ofParked, operate } from "./operations.js";
 import { grid } from "./overview.js";
-import { lag, note, percent, problemsOf, stateInWords, stateMark, trend } from "./problems.js";
+import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend } from "./problems.js";
 import { effectsIn, ledger } from "./reactors.js";
 import { poll } from "./screen.js";
 import { bytes, count, duration, plural, rate, since, time } from "./words.js";
 
-const AUDIT_PAGE = 50;
 const SHOWN_PARKED = 200;
 const LATE_MILLISECONDS = 1000;
+/** What the trends of a list need of the history. */
+const LAGS = [["metric", "ees_projection_lag_seconds"], ["metric", "ees_projection_lag_changesets"]];
 
 export function show(root, { id, query }, signal) {
   return id === null ? list(root, "projection", signal) : page(root, id, query, signal);
@@ -20,8 +23,11 @@ export function show(root, { id, query }, signal) {
 
 export function list(root, kind, signal) {
   const title = kind === "reactor" ? "Reactors" : "Projections";
+  const histories = processes.map((process) => ({ process, history: reader(process, LAGS) }));
   return poll(signal, async () => {
+    const past = Promise.all(histories.map(async ({ process, history }) => ({ process, told: await history(signal) })));
     const { projections, silent } = await allProjections(signal);
+    (await past).forEach(({ process, told }) => recall(process, lags(told)));
     note(projections);
     const shown = projections.filter((status) => status.kind === kind);
     draw(root, h("h1", { tabindex: "-1" }, title),
@@ -34,8 +40,9 @@ export function list(root, kind, signal) {
 export function page(root, name, query, signal) {
   const process = processes[query.get("process") ?? 0] ?? processes[0];
   const path = pathOf({ process, name });
-  const shown = { auditLength: AUDIT_PAGE, effects: "", results: false };
+  const shown = { ...audits.atFirst(), effects: "", results: false };
   const part = parts();
+  const history = reader(process, [["of", name]]);
   return poll(signal, async (again) => {
     const found = await jsonIfAny(path, { signal });
     const status = { ...found, process };
@@ -43,19 +50,23 @@ export function page(root, name, query, signal) {
       draw(root, h("h1", { tabindex: "-1" }, foreign(name)), card("Not found", null, h("p", null, "This process runs no projection with this name. "), h("a", { href: "#/projections" }, "All projections")));
       return;
     }
-    note([status]);
+    const past = history(signal);
     const isReactor = status.kind === "reactor";
     const [parked, audit, verification, effects] = await Promise.all([
       part("parked", async () => (status.parked_streams > 0 ? (await json(`${path}/parked`, { signal })).parked : [])),
-      part("audit", () => json(`${path}/audit?limit=${Math.min(shown.auditLength, 1000)}`, { signal })),
+      part("audit", () => json(`${path}/audit?${audits.query(shown)}`, { signal })),
       part("verification", async () => (isReactor ? null : jsonIfAny(`${path}/verification`, { signal }))),
       part("effects", async () => (isReactor ? effectsIn(await text(`${path}/effects?limit=200${shown.effects && `&state=${shown.effects}`}`, { signal })) : null)),
     ]);
+    recall(process, lags(await past));
+    note([status]);
+    status.parked = parked.value;
     draw(root,
       h("h1", { tabindex: "-1" }, status.name, " ", stateMark(status.state)),
       h("p", { class: "lead" }, stateInWords(status.state)),
       problems(status, again),
       numbers(status),
+      plotsOfProjection(await past),
       failure(status),
       orWhy(parked, "Parked streams", (streams) => parkedStreams(status, streams, again)),
       isReactor && orWhy(effects, "Effects", (all) => ledger(status, all, shown, again)),
@@ -63,7 +74,7 @@ export function page(root, name, query, signal) {
       partitions(status),
       orWhy(verification, "Verification", verified),
       operations(status, path, again),
-      orWhy(audit, "Audit", (entries) => timeline(entries, shown, again)));
+      orWhy(audit, "Audit", (entries) => audits.timeline(entries, shown, again)));
   });
 }
 
@@ -245,19 +256,4 @@ function operations(status, path, again) {
 function inWords({ changesets, seconds, rate: perSecond, read_model_bytes: size }) {
   const takes = seconds === null ? "" : ` takes about ${duration(seconds)} at ${rate(perSecond)}`;
   return `A rebuild of ${plural(changesets, "changeset")}${takes}.${size === null ? "" : ` The read model has ${bytes(size)}.`}`;
-}
-
-function timeline(audit, shown, again) {
-  const more = audit.next !== undefined && shown.auditLength < 1000;
-  const older = () => {
-    shown.auditLength += AUDIT_PAGE;
-    again();
-  };
-  return card("Audit", { id: "audit" },
-    audit.audit.length === 0 && h("p", null, "No operator has done anything so far."),
-    h("ol", { class: "timeline" }, audit.audit.map((entry) => h("li", { "data-key": entry.at },
-      h("strong", null, entry.action.replaceAll("_", " ")), " ", h("small", null, time(entry.at), ` · at checkpoint ${count(entry.checkpoint)}`),
-      entry.reason && h("p", null, foreign(entry.reason)),
-      entry.detail && h("p", { class: "detail" }, foreign(entry.detail))))),
-    more && button("Show older", older));
 }

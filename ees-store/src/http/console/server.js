@@ -3,11 +3,15 @@
 import { health, jsonIfAny, may, processes, text } from "./api.js";
 import { card, details, draw, facts, foreign, h } from "./dom.js";
 import { poll } from "./screen.js";
+import { settings } from "./settings.js";
 
 export function show(root, _, signal) {
   let hasDocs = null;
+  let told = null;
   return poll(signal, async () => {
     hasDocs ??= (await fetch("../docs/", { method: "HEAD", signal }).catch(() => null))?.ok ?? false;
+    // They don't change while the server runs.
+    told ??= may.admin ? await jsonIfAny("settings", { signal }).catch(() => null) : null;
     const servers = await Promise.all(processes.map((process) => ask(process, signal)));
     const scopes = Object.keys(may).filter((scope) => may[scope]);
     draw(root,
@@ -23,7 +27,8 @@ export function show(root, _, signal) {
       (hasDocs || may.read) && card("More", null,
         hasDocs && h("p", null, h("a", { href: "../docs/" }, "The API, described")),
         may.read && processes.map((process) => details({ id: process.at === "" && "metrics", "data-key": process.url },
-          processes.length > 1 ? `Metrics of ${process.url}` : "Metrics", () => metrics(process)))));
+          processes.length > 1 ? `Metrics of ${process.url}` : "Metrics", () => metrics(process)))),
+      told && settings(told));
   });
 }
 

@@ -21,24 +21,30 @@ macro_rules! files {
     ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("../console/", $name)))),+] };
 }
 
-const FILES: [(&str, &str); 19] = files![
+const FILES: [(&str, &str); 25] = files![
     "api.js",
+    "audit.js",
     "changeset.js",
     "console.css",
     "console.js",
     "dialog.js",
     "dom.js",
+    "history.js",
     "icon.svg",
     "index.html",
     "json.js",
+    "list.js",
     "log.js",
     "operations.js",
     "overview.js",
+    "passed.js",
+    "plot.js",
     "problems.js",
     "projections.js",
     "reactors.js",
     "screen.js",
     "server.js",
+    "settings.js",
     "streams.js",
     "words.js",
 ];

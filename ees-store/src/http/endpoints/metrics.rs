@@ -21,12 +21,18 @@ pub(in super::super) const PATH: &str = "/metrics";
     ),
 )]
 pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem> {
+    let text = text(&app).await.map_err(Problem::internal)?;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, content_type)], text).into_response())
+}
+
+/// All metrics of this moment as text.
+pub(in super::super) async fn text(app: &App) -> Result<String, std::fmt::Error> {
     // What can still be told is told when the store does not answer.
     if let Ok(Ok(head)) = tokio::time::timeout(health::STORE_TIME, app.log.head()).await {
         app.metrics.log_ends_at(head.checkpoint);
     }
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &app.registry).map_err(Problem::internal)?;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(CONTENT_TYPE, content_type)], text).into_response())
+    prometheus_client::encoding::text::encode(&mut text, &app.registry)?;
+    Ok(text)
 }

@@ -2,6 +2,7 @@
 
 mod accessibility;
 mod browser;
+mod lists;
 mod operating;
 mod reading;
 mod remote;

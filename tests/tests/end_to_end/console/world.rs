@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ees_projector::memory::Database;
 use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
 use ees_projector::{
-    BoxError, Fold, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings,
-    State, Status,
+    BoxError, Fold, Handle, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running,
+    Settings, State, Status,
 };
 use ees_store::http::{Api, Server};
 use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, memory};
@@ -215,6 +215,11 @@ impl World {
             assert!(Instant::now() < deadline, "{status:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// What operates its projections.
+    pub(super) fn handle(&self) -> &Handle {
+        self.running.handle()
     }
 
     /// The newest entry of a projection's audit: action and reason.
