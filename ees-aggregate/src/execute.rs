@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use ees_store::spans::Span;
 use ees_store::{
     ChangesetId, Commit, Committed, Error as StoreError, Events, Expectation, IdempotencyKey, InvalidJson,
     Json, Refusal, StreamId, TraceContext,
@@ -74,7 +75,8 @@ impl<A: Aggregate> Repository<A> {
         command: &A::Command,
         context: impl Into<Context> + Send,
     ) -> Result<Executed<A>, ExecuteError<A::Error>> {
-        let (context, span) = (context.into(), spans::execute(A::TYPE));
+        let context = context.into();
+        let span = spans::execute(A::TYPE, context.trace.as_ref());
         let executed = span.run(self.execute_within(id, command, context)).await;
         spans::executed(&span, &executed);
         executed
@@ -156,7 +158,7 @@ impl<A: Aggregate> Repository<A> {
         let mut commit = Commit::new(now.stream_id.clone(), expectation, events)
             .with_metadata(metadata.clone())?
             .with_idempotency_key(key.clone());
-        commit.trace = trace;
+        commit.trace = trace.map(|trace| Span::current().unwrap_or(trace));
         // A stream that was begun without a type takes none later.
         match now.exists() && now.stream_type.is_none() {
             true => Ok(commit),

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use ees_store::event::Upcasters;
+use ees_store::spans::Span;
 use ees_store::{
     ChangesetId, Commit, Error, EventStore, Events, Expectation, IdempotencyKey, Json, Refusal, StreamId,
     StreamType, TraceContext,
@@ -147,6 +148,8 @@ impl<E, F> CommitReactor<E, F> {
     ) -> Result<ChangesetId, BoxError> {
         let Append { stream_id, events, expectation, stream_type } = append;
         let events = stamped(&self.upcasters, events)?;
+        // The span of the effect, if it is recorded, is a part of that trace.
+        let trace = trace.map(|trace| Span::current().unwrap_or(trace));
         let commit = |expectation| -> Result<Commit, BoxError> {
             let commit = Commit::new(stream_id.clone(), expectation, events.clone());
             let mut commit =

@@ -121,6 +121,7 @@ macro_rules! store_laws {
                 each_commit_of_a_batch_has_a_trace_of_its_own
                 a_reopened_store_has_the_traces
                 a_repeat_keeps_the_trace_of_the_first
+                a_quarantined_changeset_keeps_its_trace
                 the_largest_changeset_has_room_for_the_longest_trace
             }
             types {

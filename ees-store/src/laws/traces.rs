@@ -1,8 +1,10 @@
 //! The trace that a commit belongs to, beside its changeset.
 
+use std::time::Duration;
+
 use super::Subject;
 use super::steps::{
-    append, append_many, commit_after, first, part_of_stream, stream, whole_log, whole_stream,
+    append, append_many, commit_after, first, part_of_stream, prompt, stream, whole_log, whole_stream,
 };
 use crate::{Changeset, Commit, EventId, Filter, Json, LogEntry, LogQuery, StreamQuery, TraceContext};
 
@@ -120,6 +122,27 @@ pub async fn a_repeat_keeps_the_trace_of_the_first<S: Subject>() {
         assert_eq!(store.commit(repeat("plain", 1)).await.unwrap(), plain);
     }
     assert_eq!(traces(&whole_stream(&store, "a").await), [Some(trace(1, None)), None]);
+}
+
+/// What can't be read still belongs to its trace.
+pub async fn a_quarantined_changeset_keeps_its_trace<S: Subject>() {
+    let subject = S::new().await;
+    let store = subject.store();
+    store.commit(first("a", "[1]").with_trace(longest())).await.unwrap();
+    whole_log(&subject.log(), 1).await;
+    if !subject.replace_events(&stream("a"), 1.into(), "[NaN]").await {
+        return;
+    }
+    let quarantined = prompt(async {
+        loop {
+            let read = whole_stream(&store, "a").await;
+            if read[0].events.quarantined().is_some() {
+                return read;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert_eq!(traces(&quarantined.await), [Some(longest())]);
 }
 
 /// The limit is about events and metadata.
