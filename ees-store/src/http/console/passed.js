@@ -1,6 +1,6 @@
 // Which projections and reactors have passed a changeset.
 
-import { has, json, text } from "./api.js";
+import { allProjections, has, json, pathOf, text } from "./api.js";
 import { details, draw, foreign, h, table } from "./dom.js";
 import { members } from "./json.js";
 import { pageOf } from "./overview.js";
@@ -16,7 +16,7 @@ async function checkpointOf({ checkpoint, stream_id: stream, changeset_id: id })
 /** The first changeset of the stream that waits in a projection, if one does. */
 async function firstParked(status, stream) {
   if (status.parked_streams === 0) return null;
-  const { parked } = await json(`projections/${encodeURIComponent(status.name)}/parked`);
+  const { parked } = await json(`${pathOf(status)}/parked`);
   return parked.find(({ stream_id: id }) => id === stream)?.first ?? null;
 }
 
@@ -39,11 +39,11 @@ async function verdict(status, changeset, place) {
 async function look(changeset) {
   const place = await checkpointOf(changeset);
   if (place === null) return h("p", null, "It has no checkpoint yet, so no projection has seen it.");
-  const { projections } = await json("projections");
+  const { projections } = await allProjections();
   if (projections.length === 0) return h("p", null, "This process runs no projections.");
   const rows = await Promise.all(projections.map(async (status) => {
     const [word, level, more] = await verdict(status, changeset, Number(place));
-    return { key: status.name, cells: [h("a", { href: pageOf(status) }, status.name), h("span", { class: `mark ${level}` }, word), more] };
+    return { key: pathOf(status), cells: [h("a", { href: pageOf(status) }, status.name), h("span", { class: `mark ${level}` }, word), more] };
   }));
   return table("Projections and this changeset", ["Name", "This changeset", ""], rows);
 }
