@@ -21,11 +21,11 @@ features:
     #!/usr/bin/env bash
     set -euo pipefail
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
-    for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns; do lint ees-store "$feature"; done
-    for feature in "" sqlite postgres testkit; do lint ees-aggregate "$feature"; done
-    for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda sns,aws-lambda webhook; do lint ees-projector "$feature"; done
+    for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done
+    for feature in "" sqlite postgres testkit opentelemetry; do lint ees-aggregate "$feature"; done
+    for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda sns,aws-lambda webhook opentelemetry; do lint ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
-    for feature in "" postgres dynamodb sns sigv4; do lint ees "$feature"; done
+    for feature in "" otlp postgres dynamodb sns sigv4; do lint ees "$feature"; done
     lint ees tls
     lint ees-example-shop ""
 
@@ -122,7 +122,7 @@ tools-aws:
         target/aws-tools/bin/pip install --quiet --disable-pip-version-check cfn-lint==1.58.0 aws-sam-cli==1.170.0; }
 
 # What is published, each after what it depends on.
-published := "ees-store ees-projector-derive ees-aggregate ees-projector ees-projections ees"
+published := "ees-store ees-projector-derive ees-aggregate ees-projector ees-projections ees-otlp ees"
 
 # Compares the public API of the published crates with docs/public-api.
 public-api: (compare-public-api "check")

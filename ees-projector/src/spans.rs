@@ -101,7 +101,7 @@ pub(crate) fn webhook(url: &str) -> Span {
 
 /// Ends the span of a request: with the status of the answer, or with the reason why there is none.
 #[cfg(feature = "webhook")]
-pub(crate) fn sent(span: &Span, answered: Result<u16, &dyn std::error::Error>) {
+pub(crate) fn sent(span: &Span, answered: Result<u16, &reqwest::Error>) {
     if span.is_recorded() {
         match answered {
             Ok(status) => {
@@ -112,7 +112,8 @@ pub(crate) fn sent(span: &Span, answered: Result<u16, &dyn std::error::Error>) {
             }
             // The whole error would show the URL.
             Err(error) => {
-                span.fail("unanswered", &error.source().map_or_else(String::new, ToString::to_string))
+                let why = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+                span.fail("unanswered", &why);
             }
         }
     }

@@ -383,9 +383,14 @@ async fn metrics_and_readiness_show_what_stands_still() {
         "ees_projection_checkpoint{projection=\"parking\"} 2.0",
         "ees_projection_events_recognized{projection=\"parking\"} 1.0",
         "ees_projection_events_passed_over{projection=\"parking\"} 0.0",
+        "ees_projection_batch_changesets_sum{projection=\"parking\"} 1.0",
+        "ees_projection_step_duration_seconds_count{projection=\"parking\"} ",
+        "ees_projection_retries_total{projection=\"pausing\"} ",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
+    let none = "ees_projection_retries_total{projection=\"pausing\"} 0";
+    assert!(!metrics.lines().any(|line| line == none), "what failed was tried again");
 }
 
 struct Refusing;

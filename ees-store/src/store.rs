@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StreamId, Tail, TypePage, TypeQuery,
+    Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StoreFigures, StreamId, Tail,
+    TypePage, TypeQuery,
 };
 
 /// Appends to streams and reads them. Every backend and the HTTP client implement it.
@@ -15,7 +16,7 @@ use crate::{
 /// - An acknowledged commit is durable.
 /// - Of two commits with the same expectation, one wins.
 /// - The changesets and events of a stream are numbered from 1 without gaps.
-/// - Events and metadata read back token for token.
+/// - Events and metadata read back token for token, and the [trace](crate::TraceContext) beside them.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
     /// Appends a changeset to a stream.
@@ -91,6 +92,11 @@ pub trait EventStore: Send + Sync + 'static {
     async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
         let why = format!("the streams of type \"{}\" can't be listed here", query.stream_type);
         Err(Error::InvalidRequest(why))
+    }
+
+    /// Returns what the store counts of its own work, for metrics. By default, nothing.
+    fn figures(&self) -> Option<StoreFigures> {
+        None
     }
 }
 

@@ -388,6 +388,12 @@ impl Handle {
         oldest.map(|oldest| oldest.timestamp.elapsed())
     }
 
+    /// Returns every projection by its name.
+    #[cfg(feature = "http")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &RunningProjection)> {
+        self.projections.iter().map(|(name, projection)| (name.as_str(), projection))
+    }
+
     /// Returns the last known status of all projections without a query. It is a few seconds old at most.
     #[cfg(feature = "http")]
     pub(crate) fn glance(&self) -> Vec<Status> {

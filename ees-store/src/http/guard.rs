@@ -181,7 +181,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let (status, time) = (response.status(), started.elapsed());
     let code = told.map_or("OK", |told| told.code);
     if commits {
-        guard.metrics.committed(code);
+        guard.metrics.committed(code, time);
         guard.commits.note(status, code);
     }
     spans::answered(&span, status, code, id.to_str().unwrap_or(""));

@@ -28,6 +28,7 @@ struct RequestLabels {
 pub(super) struct Metrics {
     commits: Family<CommitLabels, Counter>,
     committed_events: Counter,
+    commit_times: Histogram,
     requests: Family<RequestLabels, Histogram>,
     in_flight: Gauge,
     subscribers: Gauge,
@@ -41,6 +42,7 @@ impl Metrics {
         let metrics = Self {
             commits: Family::default(),
             committed_events: Counter::default(),
+            commit_times: buckets(),
             requests: Family::new_with_constructor(buckets),
             in_flight: Gauge::default(),
             subscribers: Gauge::default(),
@@ -55,6 +57,11 @@ impl Metrics {
             "ees_committed_events",
             "Events of commits that were answered with OK",
             metrics.committed_events.clone(),
+        );
+        registry.register(
+            "ees_commit_duration_seconds",
+            "Time from the head of a commit that was stored to the head of its answer",
+            metrics.commit_times.clone(),
         );
         registry.register(
             "ees_http_request_duration_seconds",
@@ -81,7 +88,11 @@ impl Metrics {
         Counted::by(&self.subscribers)
     }
 
-    pub(super) fn committed(&self, result: &'static str) {
+    /// A commit is answered. `OK` stands for one that was stored.
+    pub(super) fn committed(&self, result: &'static str, time: Duration) {
+        if result == "OK" {
+            self.commit_times.observe(time.as_secs_f64());
+        }
         self.commits.get_or_create(&CommitLabels { result }).inc();
     }
 

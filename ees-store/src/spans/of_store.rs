@@ -55,16 +55,16 @@ pub(crate) async fn commit<F: Future<Output = Result<Committed>>>(
 /// The span of commits that are written together: a child of the first of them that is recorded. It links to
 /// all, and all link to it.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) fn group<'a>(
-    store: &'static str,
-    commits: impl Iterator<Item = (&'a Commit, &'a Span)> + Clone,
-) -> Span {
-    let recorded = || commits.clone().filter(|(_, span)| span.is_recorded());
+pub(crate) fn group<'a, I>(store: &'static str, commits: impl Fn() -> I) -> Span
+where
+    I: Iterator<Item = (&'a Commit, &'a Span)>,
+{
+    let recorded = || commits().filter(|(_, span)| span.is_recorded());
     let Some((first, _)) = recorded().next() else { return Span::default() };
     let group = Span::child_of(first.trace.as_ref(), Kind::Client, || "group commit".to_owned());
     let Some(trace) = group.trace() else { return group };
     group.set("db.system.name", store);
-    group.set("db.operation.batch.size", commits.clone().count() as u64);
+    group.set("db.operation.batch.size", commits().count() as u64);
     for (commit, span) in recorded().take(LINKS_MAX) {
         span.link(&trace);
         if let Some(trace) = &commit.trace {

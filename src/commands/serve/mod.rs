@@ -36,6 +36,8 @@ use read_models::ReadModels;
 ///
 /// Prints `listening on http://...` when it accepts connections. SIGTERM or Ctrl-C stops it after the
 /// accepted requests are finished; a second one stops it immediately.
+///
+/// If OTEL_EXPORTER_OTLP_ENDPOINT names an OpenTelemetry collector, it sends traces and metrics there.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The address to listen on, or a port of 127.0.0.1. With port 0, the system chooses a port

@@ -155,8 +155,7 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
             }
         }
         let sent = request.body(body).send().await;
-        let status = sent.as_ref().map(|response| response.status().as_u16());
-        spans::sent(&span, status.map_err(|error| &*error as &dyn std::error::Error));
+        spans::sent(&span, sent.as_ref().map(|response| response.status().as_u16()));
         match sent {
             Ok(response) => answer::judge(response.status(), response.headers()),
             Err(error) if error.is_builder() => Err(PermanentError::because(error.without_url()).into()),

@@ -16,7 +16,7 @@ let heads = [];
 
 export function show(root, _, signal) {
   const history = readerOfAll();
-  const oldest = oldestParked();
+  const waiting = parkedStreams();
   return poll(signal, async (again) => {
     const past = history(signal);
     // Where one of several processes does not answer, the others are shown all the same.
@@ -29,9 +29,9 @@ export function show(root, _, signal) {
     ]);
     recall(await past);
     note(projections);
-    const since = await oldest(projections, signal);
-    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again), figures(totals, head, since),
-      plotsOfServers(await past), grid(projections));
+    await waiting(projections, signal);
+    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again),
+      figures(totals, head, oldestOf(projections)), plotsOfServers(await past), grid(projections));
   });
 }
 
@@ -79,20 +79,24 @@ export function pageOf({ kind, name, process }) {
   return `#/${kind === "reactor" ? "reactors" : "projections"}/${name}${at > 0 ? `?process=${at}` : ""}`;
 }
 
-/** Looks for the stream that is parked for the longest time, now and then. */
-function oldestParked() {
-  let looked = 0;
-  let since = null;
-  return async (projections, signal) => {
-    const parking = projections.filter((status) => status.parked_streams > 0);
-    if (parking.length === 0) return null;
-    if (Date.now() - looked > PARKED_MILLISECONDS) {
-      const lists = await Promise.all(parking.map((status) => jsonIfAny(`${pathOf(status)}/parked`, { signal })));
-      const times = lists.flatMap((list) => list?.parked ?? []).map((stream) => new Date(stream.since).getTime());
-      [looked, since] = [Date.now(), times.length > 0 ? Math.min(...times) : null];
+/** Adds to each projection the streams that are parked in it, as far as they can be read. Looks now and then. */
+function parkedStreams() {
+  const known = new Map();
+  return (projections, signal) => Promise.all(projections.filter((status) => status.parked_streams > 0).map(async (status) => {
+    const path = pathOf(status);
+    const { at, count: before } = known.get(path) ?? {};
+    if (before !== status.parked_streams || Date.now() - at > PARKED_MILLISECONDS) {
+      const list = await jsonIfAny(`${path}/parked`, { signal }).catch(() => null);
+      known.set(path, { at: Date.now(), count: status.parked_streams, parked: list?.parked ?? [] });
     }
-    return since;
-  };
+    status.parked = known.get(path).parked;
+  }));
+}
+
+/** Since when a stream is parked, in milliseconds. `null`: none is. */
+function oldestOf(projections) {
+  const times = projections.flatMap(({ parked = [] }) => parked).map(({ since }) => new Date(since).getTime());
+  return times.length > 0 ? Math.min(...times) : null;
 }
 
 function figures(totals, head, parkedSince) {

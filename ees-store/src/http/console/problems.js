@@ -77,6 +77,13 @@ function ofPause(what, checkpoint, pause) {
     ". Since ", since(pause.since), "."];
 }
 
+/** The stream that waits the longest, of those that are meant: its changeset and its error. */
+function firstOf(streams) {
+  const [first] = [...streams].sort((one, other) => new Date(one.since) - new Date(other.since));
+  if (!first) return null;
+  return [streams.length > 1 ? " The oldest: changeset " : " It is changeset ", first.first, " of stream ", foreign(first.stream_id, 120), ": ", foreign(first.error), "."];
+}
+
 /**
  * The problems of a projection, the worst first: how bad (`standing` or `failing`), what it is, a sentence, and the
  * names of the operations that are the next steps.
@@ -85,6 +92,8 @@ export function problemsOf(status) {
   const found = [];
   const add = (level, title, sentence, next) => found.push({ level, title, sentence, next });
   const skippable = (pause) => (pause.failure && status.kind !== "reactor" ? ["resume", "skip"] : ["resume"]);
+  const givenUp = (status.parked ?? []).filter((stream) => stream.retry_at === null);
+  const retried = (status.parked ?? []).filter((stream) => stream.retry_at !== null);
   const split = status.partitions.filter(({ pause }) => pause);
   if (status.pause) {
     add("standing", "Paused", ofPause("It", status.checkpoint, status.pause), skippable(status.pause));
@@ -100,7 +109,8 @@ export function problemsOf(status) {
     add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], next);
   }
   if (status.given_up_streams > 0) {
-    add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`], ["retry"]);
+    add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`,
+      firstOf(givenUp)], ["retry"]);
   }
   if (status.state === "retrying" && status.last_error) {
     const { attempts, message, checkpoint } = status.last_error;
@@ -109,7 +119,8 @@ export function problemsOf(status) {
   }
   const waiting = status.parked_streams - status.given_up_streams;
   if (waiting > 0) {
-    add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`], ["retry"]);
+    add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`,
+      firstOf(retried)], ["retry"]);
   }
   if (status.standby?.pause) {
     add("failing", "Standby paused", ofPause("The standby", status.standby.checkpoint, status.standby.pause), []);

@@ -41,8 +41,8 @@ export function page(root, name, query, signal) {
   const process = processes[query.get("process") ?? 0] ?? processes[0];
   const path = pathOf({ process, name });
   const shown = { ...audits.atFirst(), effects: "", results: false };
-  const history = reader(process, [["of", name]]);
   const part = parts();
+  const history = reader(process, [["of", name]]);
   return poll(signal, async (again) => {
     const found = await jsonIfAny(path, { signal });
     const status = { ...found, process };
@@ -60,6 +60,7 @@ export function page(root, name, query, signal) {
     ]);
     recall([{ process, told: await past }]);
     note([status]);
+    status.parked = parked.value;
     draw(root,
       h("h1", { tabindex: "-1" }, status.name, " ", stateMark(status.state)),
       h("p", { class: "lead" }, stateInWords(status.state)),

@@ -111,9 +111,9 @@ struct Balanced {
 }
 
 impl Balanced {
-    fn in_turn(&self, head: LogHead) -> LogHead {
+    fn in_turn(&self, head: &LogHead) -> LogHead {
         let turn = self.reads.fetch_add(1, SeqCst) % 2;
-        LogHead { incarnation: self.incarnations[turn], ..head }
+        LogHead { incarnation: self.incarnations[turn], ..*head }
     }
 }
 
@@ -132,7 +132,7 @@ impl EventStore for Balanced {
 impl ChangesetLog for Balanced {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
         let mut page = self.store.read(query).await?;
-        page.head = self.in_turn(page.head);
+        page.head = self.in_turn(&page.head);
         Ok(page)
     }
 
@@ -141,7 +141,7 @@ impl ChangesetLog for Balanced {
     }
 
     async fn head(&self) -> Result<LogHead> {
-        Ok(self.in_turn(self.store.head().await?))
+        Ok(self.in_turn(&self.store.head().await?))
     }
 }
 
