@@ -198,7 +198,7 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         for (row, before) in rows.into_iter().zip(before) {
             let after = row.state.as_ref().map(|state| to_row(&self.table, state)).transpose()?;
             if after != before {
-                changed.push(Change { key: row.key, existed: before.is_some(), row: after });
+                changed.push(Change { key: row.key, before, row: after });
             }
         }
         tx.write_rows(&self.table, &changed).await

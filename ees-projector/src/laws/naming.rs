@@ -139,7 +139,7 @@ impl<Tx: FoldRows> Projection<Tx> for Named {
             return Err(format!("{before:?}, not {expected:?}").into());
         }
         let row = (events < 4).then(|| self.row(events));
-        tx.write_rows(&table, &[Change { key: key.to_owned(), existed: before.is_some(), row }]).await
+        tx.write_rows(&table, &[Change { key: key.to_owned(), before, row }]).await
     }
 }
 

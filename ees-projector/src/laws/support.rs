@@ -151,16 +151,15 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
         let once = format!("{stream}#{}", event.event_id);
         let table = Table::document(self.name);
         let before = tx.load_rows(&table, &[&once, stream]).await?;
-        let before: Vec<Option<&str>> = before.iter().map(|row| row.as_deref().map(json)).collect();
-        let count: u64 = before[0].map_or(Ok(0), serde_json::from_str)?;
-        let texts: Option<String> = before[1].map(serde_json::from_str).transpose()?;
+        let written: Vec<Option<&str>> = before.iter().map(|row| row.as_deref().map(json)).collect();
+        let count: u64 = written[0].map_or(Ok(0), serde_json::from_str)?;
+        let texts: Option<String> = written[1].map(serde_json::from_str).transpose()?;
         let texts = texts.map_or_else(|| text.clone(), |texts| format!("{texts} {text}"));
         let document = |text: String| Some(vec![Value::Json(text)]);
         let texts = serde_json::to_string(&texts)?;
-        let existed = [before[0].is_some(), before[1].is_some()];
         let rows = [
-            Change { key: once, existed: existed[0], row: document((count + 1).to_string()) },
-            Change { key: stream.to_owned(), existed: existed[1], row: document(texts) },
+            Change { key: once, before: before[0].clone(), row: document((count + 1).to_string()) },
+            Change { key: stream.to_owned(), before: before[1].clone(), row: document(texts) },
         ];
         tx.write_rows(&table, &rows).await?;
         // Fails after it has written: what it wrote must not stay.

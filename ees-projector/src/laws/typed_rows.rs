@@ -342,13 +342,14 @@ pub async fn an_enum_without_data_is_text<S: Subject>() {
     let running = start(&log, &subject, fold, 1);
     caught_up(&log, &running, "journal").await;
     running.shut_down().await;
-    let mut row = rows(&subject, "journal", &table, &["a"]).await.remove(0).unwrap();
+    let before = rows(&subject, "journal", &table, &["a"]).await.remove(0);
+    let mut row = before.clone().unwrap();
     assert_eq!(std::mem::replace(&mut row[STATUS], "frozen".into()), "open".into());
 
     let (live, mut tx) = (ReadModelId::live("journal"), subject.database().begin().await.unwrap());
     let control = tx.load(&live).await.unwrap().unwrap();
     assert!(tx.replace(&live, control.position, &control).await.unwrap());
-    let change = Change { key: "a".to_owned(), existed: true, row: Some(row) };
+    let change = Change { key: "a".to_owned(), before, row: Some(row) };
     tx.write_rows(&table, &[change]).await.unwrap();
     tx.commit().await.unwrap();
     log.append("a", r#"{"type":"closed"}"#).await;

@@ -55,10 +55,10 @@ impl FoldRows for Tx {
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         let (mut gone, mut new, mut known) = (Vec::new(), Vec::new(), Vec::new());
-        for Change { key, existed, row } in rows {
+        for Change { key, before, row } in rows {
             match row {
                 None => gone.push(key.as_str()),
-                Some(row) if *existed => known.push((key.as_str(), row)),
+                Some(row) if before.is_some() => known.push((key.as_str(), row)),
                 Some(row) => new.push((key.as_str(), row)),
             }
         }

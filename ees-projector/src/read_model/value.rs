@@ -63,8 +63,8 @@ pub type Row = Vec<Value>;
 pub struct Change {
     /// The key, as text.
     pub key: String,
-    /// Whether the row existed when it was loaded.
-    pub existed: bool,
+    /// The row as it was loaded; `None` if there was none. Somebody else may have changed or deleted it since.
+    pub before: Option<Row>,
     /// The new row; `None` deletes it.
     pub row: Option<Row>,
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use rusqlite::types::{FromSqlError, ToSqlOutput, ValueRef};
-use rusqlite::{OptionalExtension, Statement, ToSql};
+use rusqlite::{CachedStatement, OptionalExtension, Statement, ToSql};
 
 use super::Tx;
 use crate::database::FoldRows;
@@ -34,14 +34,33 @@ impl FoldRows for Tx {
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         let mut upsert = self.connection().prepare_cached(&upsert_sql(table))?;
         let mut delete = self.connection().prepare_cached(&delete_sql(table))?;
-        for Change { key, row, .. } in rows {
-            match row {
-                Some(row) => write(&mut upsert, key, row)?,
-                None => delete.execute([key])?,
+        let mut updates: Vec<(Vec<usize>, CachedStatement<'_>)> = Vec::new();
+        for Change { key, before, row } in rows {
+            let Some(row) = row else {
+                delete.execute([key])?;
+                continue;
             };
+            let changed = before.as_ref().map_or_else(Vec::new, |before| differing(before, row));
+            let is_updated = !changed.is_empty() && {
+                let known = updates.iter().position(|(columns, _)| *columns == changed);
+                let at = known.unwrap_or(updates.len());
+                if known.is_none() {
+                    let update = self.connection().prepare_cached(&update_sql(table, &changed))?;
+                    updates.push((changed.clone(), update));
+                }
+                write(&mut updates[at].1, key, changed.iter().map(|column| &row[*column]))? > 0
+            };
+            if !is_updated {
+                write(&mut upsert, key, row)?;
+            }
         }
         Ok(())
     }
+}
+
+/// The places of the columns in which two rows differ.
+fn differing(before: &[Value], after: &[Value]) -> Vec<usize> {
+    before.iter().zip(after).enumerate().filter(|(_, (old, new))| old != new).map(|(at, _)| at).collect()
 }
 
 fn create_sql(table: &Table) -> String {
@@ -90,6 +109,16 @@ fn upsert_sql(table: &Table) -> String {
     format!("INSERT INTO {name} AS t ({columns}) VALUES ({places}) ON CONFLICT ({key}) DO {change}")
 }
 
+/// Sets these columns only. SQLite writes an index again whenever one of its columns is set, whatever its value is.
+fn update_sql(table: &Table, columns: &[usize]) -> String {
+    let sets = columns.iter().enumerate().map(|(n, column)| {
+        let name = table.columns.get(*column).map(|column| quoted(&column.name)).unwrap_or_default();
+        format!("{name} = ?{}", n + 2)
+    });
+    let sets: Vec<String> = sets.collect();
+    format!("UPDATE {} SET {} WHERE {} = ?1", quoted(&table.name), sets.join(", "), quoted(&table.key.name))
+}
+
 fn delete_sql(table: &Table) -> String {
     format!("DELETE FROM {} WHERE {} = ?1", quoted(&table.name), quoted(&table.key.name))
 }
@@ -123,12 +152,16 @@ fn in_column(n: usize, stored: ValueRef<'_>) -> impl FnOnce(FromSqlError) -> rus
     move |error| rusqlite::Error::FromSqlConversionFailure(n, kind, error.into())
 }
 
-fn write(upsert: &mut Statement<'_>, key: &str, row: &[Value]) -> rusqlite::Result<usize> {
-    upsert.raw_bind_parameter(1, key)?;
-    for (n, value) in row.iter().enumerate() {
-        upsert.raw_bind_parameter(n + 2, Bound(value))?;
+fn write<'a>(
+    statement: &mut Statement<'_>,
+    key: &str,
+    values: impl IntoIterator<Item = &'a Value>,
+) -> rusqlite::Result<usize> {
+    statement.raw_bind_parameter(1, key)?;
+    for (n, value) in values.into_iter().enumerate() {
+        statement.raw_bind_parameter(n + 2, Bound(value))?;
     }
-    upsert.raw_execute()
+    statement.raw_execute()
 }
 
 /// Binds a value without copying it.
@@ -183,13 +216,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_update_writes_the_columns_that_changed_and_no_index_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = sqlite::Database::open(folder.path().join("accounts.db")).unwrap();
+        let mut tx = database.begin().await.unwrap();
+        tx.create_table(&accounts()).await.unwrap();
+        let trigger = "CREATE TABLE noticed (of TEXT);
+            CREATE TRIGGER moved AFTER UPDATE OF \"order\" ON accounts BEGIN INSERT INTO noticed VALUES ('order'); END;
+            CREATE TRIGGER rated AFTER UPDATE OF rate ON accounts BEGIN INSERT INTO noticed VALUES ('rate'); END;";
+        tx.connection().execute_batch(trigger).unwrap();
+        let row = |order, rate| Some(vec![Value::Int(order), Value::Float(rate)]);
+        let change = |before, row| Change { key: "a".to_owned(), before, row };
+        tx.write_rows(&accounts(), &[change(None, row(1, 0.5))]).await.unwrap();
+        tx.write_rows(&accounts(), &[change(row(1, 0.5), row(2, 0.5))]).await.unwrap();
+        tx.write_rows(&accounts(), &[change(row(2, 0.5), row(2, 1.5))]).await.unwrap();
+        assert_eq!(tx.load_rows(&accounts(), &["a"]).await.unwrap(), [row(2, 1.5)]);
+        let noticed: String =
+            tx.connection().query_row("SELECT group_concat(of) FROM noticed", [], |row| row.get(0)).unwrap();
+        assert_eq!(noticed, "order,rate");
+        // Somebody else has deleted the row meanwhile.
+        tx.connection().execute("DELETE FROM accounts", []).unwrap();
+        tx.write_rows(&accounts(), &[change(row(2, 1.5), row(3, 1.5))]).await.unwrap();
+        assert_eq!(tx.load_rows(&accounts(), &["a"]).await.unwrap(), [row(3, 1.5)]);
+    }
+
+    #[tokio::test]
     async fn a_table_may_have_a_key_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let database = sqlite::Database::open(folder.path().join("seen.db")).unwrap();
         let seen = Table::new("seen", Column::new("key", ColumnType::Text));
         let mut tx = database.begin().await.unwrap();
         tx.create_table(&seen).await.unwrap();
-        let there = Change { key: "a".to_owned(), existed: false, row: Some(Vec::new()) };
+        let there = Change { key: "a".to_owned(), before: None, row: Some(Vec::new()) };
         tx.write_rows(&seen, &[there.clone(), there]).await.unwrap();
         assert_eq!(tx.load_rows(&seen, &["a", "b"]).await.unwrap(), [Some(Vec::new()), None]);
         tx.drop_table(&seen).await.unwrap();

@@ -49,20 +49,25 @@ function perSecond({ times }, values) {
   });
 }
 
-function show(title, plots) {
+function show(process, plots) {
   const shown = plots.filter(Boolean);
-  return shown.length > 0 && card(title, { id: "history" }, h("div", { class: "plots" }, shown));
+  const title = processes.length > 1 ? `The last hour of ${process.url}` : "The last hour";
+  return shown.length > 0 && card(title, { id: process === processes[0] && "history", "data-key": process.url }, h("div", { class: "plots" }, shown));
 }
 
-/** The plots of the overview: of the first process, which has the log. */
-export function plotsOfServer([{ told }]) {
+/** The plots of the overview, of each process. */
+export function plotsOfServers(histories) {
+  return histories.map(plotsOfServer);
+}
+
+function plotsOfServer({ process, told }) {
   if (told === null) return null;
   const { times } = told;
   const sum = (metric, isWanted) => together(all(told, metric, isWanted), total);
   const highest = (metric) => together(all(told, metric), (values) => Math.max(...values));
   const of = (title, values, inWords) => plot(title, times, values, inWords);
   const isRefused = (code) => code !== "OK" && code !== CONFLICT;
-  return show("The last hour", [
+  return show(process, [
     of("Commits", perSecond(told, sum("ees_commits_total", (code) => code === "OK")), rate),
     of("Events", perSecond(told, sum("ees_committed_events_total")), rate),
     of("Conflicts", perSecond(told, sum("ees_commits_total", (code) => code === CONFLICT)), rate),
@@ -84,10 +89,10 @@ function fromStart(checkpoints) {
 }
 
 /** The plots of the page of one projection, whose history was asked for. */
-export function plotsOfProjection(told) {
+export function plotsOfProjection({ process, told }) {
   if (told === null) return null;
   const of = (title, metric, inWords, turn = (values) => values) => plot(title, told.times, turn(together(all(told, metric), total)), inWords);
-  return show("The last hour", [
+  return show(process, [
     of("Lag", "ees_projection_lag_seconds", duration),
     of("Lag in changesets", "ees_projection_lag_changesets", count),
     of("Changesets applied", "ees_projection_checkpoint", rate, (values) => perSecond(told, fromStart(values))),

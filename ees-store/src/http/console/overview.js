@@ -2,7 +2,7 @@
 
 import { allProjections, has, head as headOfLog, health, jsonIfAny, pathOf, processes } from "./api.js";
 import { card, draw, foreign, h, table } from "./dom.js";
-import { plotsOfServer, readerOfAll } from "./history.js";
+import { plotsOfServers, readerOfAll } from "./history.js";
 import { buttons } from "./operations.js";
 import { lag, note, percent, problemsOf, recall, stateMark, trend } from "./problems.js";
 import { poll } from "./screen.js";
@@ -31,7 +31,7 @@ export function show(root, _, signal) {
     note(projections);
     await waiting(projections, signal);
     draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again),
-      figures(totals, head, oldestOf(projections)), plotsOfServer(await past), grid(projections));
+      figures(totals, head, oldestOf(projections)), plotsOfServers(await past), grid(projections));
   });
 }
 

@@ -66,7 +66,7 @@ export function page(root, name, query, signal) {
       h("p", { class: "lead" }, stateInWords(status.state)),
       problems(status, again),
       numbers(status),
-      plotsOfProjection(await past),
+      plotsOfProjection({ process, told: await past }),
       failure(status),
       orWhy(parked, "Parked streams", (streams) => parkedStreams(status, streams, again)),
       isReactor && orWhy(effects, "Effects", (all) => ledger(status, all, shown, again)),
