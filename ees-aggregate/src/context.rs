@@ -1,6 +1,6 @@
-//! The context of a command: metadata and an idempotency key.
+//! The context of a command: metadata, an idempotency key and a trace.
 
-use ees_store::{Changeset, IdempotencyKey, InvalidJson, Json};
+use ees_store::{Changeset, IdempotencyKey, InvalidJson, Json, TraceContext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -83,15 +83,17 @@ impl Metadata {
     }
 }
 
-/// The context of a command: metadata and an idempotency key. Default: no metadata, and a random key.
+/// The context of a command: metadata, an idempotency key and a trace. Default: no metadata, a random key, and no
+/// trace.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
     pub(crate) metadata: Metadata,
     pub(crate) key: Option<IdempotencyKey>,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Context {
-    /// No metadata, and a random key.
+    /// No metadata, a random key, and no trace.
     pub fn new() -> Self {
         Self::default()
     }
@@ -110,6 +112,12 @@ impl Context {
     #[must_use]
     pub fn with_key(self, key: IdempotencyKey) -> Self {
         Self { key: Some(key), ..self }
+    }
+
+    /// Sets the trace that the command belongs to, such as that of the request that it came with.
+    #[must_use]
+    pub fn with_trace(self, trace: TraceContext) -> Self {
+        Self { trace: Some(trace), ..self }
     }
 
     pub(crate) fn json(&self) -> Result<Json, InvalidJson> {

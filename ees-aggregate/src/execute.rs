@@ -5,7 +5,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use ees_store::{
     ChangesetId, Commit, Committed, Error as StoreError, Events, Expectation, IdempotencyKey, InvalidJson,
-    Json, Refusal, StreamId,
+    Json, Refusal, StreamId, TraceContext,
 };
 
 use crate::snapshots::cache::Due;
@@ -74,7 +74,9 @@ impl<A: Aggregate> Repository<A> {
         command: &A::Command,
         context: impl Into<Context> + Send,
     ) -> Result<Executed<A>, ExecuteError<A::Error>> {
-        let (context, span) = (context.into(), spans::execute(A::TYPE));
+        let mut context: Context = context.into();
+        let span = spans::execute(A::TYPE, context.trace.as_ref());
+        context.trace = span.trace().or(context.trace);
         let executed = span.run(self.execute_within(id, command, context)).await;
         spans::executed(&span, &executed);
         executed
@@ -114,7 +116,7 @@ impl<A: Aggregate> Repository<A> {
                 return Ok(Executed { aggregate: now, events, committed: None });
             }
             attempts += 1;
-            match self.commit(self.to_commit(&now, &events, &metadata, &key)?).await {
+            match self.commit(self.to_commit(&now, &events, &metadata, &key, context.trace.clone())?).await {
                 Ok(committed) => return self.carried_out(now, events, committed).await,
                 Err(StoreError::Refused(Refusal::Conflict { .. })) => {}
                 Err(StoreError::Refused(Refusal::KeyReused)) => {
@@ -141,6 +143,7 @@ impl<A: Aggregate> Repository<A> {
         events: &[A::Event],
         metadata: &Json,
         key: &IdempotencyKey,
+        trace: Option<TraceContext>,
     ) -> Result<Commit, InvalidJson> {
         let expectation = match now.changeset_id {
             ChangesetId::NONE => Expectation::NewStream,
@@ -152,9 +155,10 @@ impl<A: Aggregate> Repository<A> {
             texts.push(self.reading.upcasters().stamped(text.as_str()).into_owned());
         }
         let events = Events::parse(&format!("[{}]", texts.join(",")))?;
-        let commit = Commit::new(now.stream_id.clone(), expectation, events)
+        let mut commit = Commit::new(now.stream_id.clone(), expectation, events)
             .with_metadata(metadata.clone())?
             .with_idempotency_key(key.clone());
+        commit.trace = trace;
         // A stream that was begun without a type takes none later.
         match now.exists() && now.stream_type.is_none() {
             true => Ok(commit),

@@ -1,12 +1,17 @@
 //! The span of a command.
 
+use ees_store::TraceContext;
 use ees_store::spans::{Kind, Span};
 
 use crate::ExecuteError;
 
-/// Begins it, as a child of the current one.
-pub(crate) fn execute(aggregate: &str) -> Span {
-    let span = Span::begin(Kind::Internal, || format!("execute {aggregate}"));
+/// Begins it: a child of the trace that the command was given, or else of the current span.
+pub(crate) fn execute(aggregate: &str, given: Option<&TraceContext>) -> Span {
+    let name = || format!("execute {aggregate}");
+    let span = match given {
+        Some(_) => Span::child_of(given, Kind::Internal, name),
+        None => Span::begin(Kind::Internal, name),
+    };
     span.set("ees.stream.type", aggregate);
     span
 }

@@ -15,7 +15,7 @@ use crate::{
 /// - An acknowledged commit is durable.
 /// - Of two commits with the same expectation, one wins.
 /// - The changesets and events of a stream are numbered from 1 without gaps.
-/// - Events and metadata read back token for token.
+/// - Events and metadata read back token for token, and the [trace](crate::TraceContext) beside them.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
     /// Appends a changeset to a stream.

@@ -6,6 +6,7 @@ mod command;
 pub mod history;
 pub mod read_models;
 mod server;
+pub mod tracing;
 
 pub use command::{Ran, ees, run};
 pub use ees_test_shared::{binary, example};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ees_aggregate::{Error, ExecuteError, Metadata, Repository};
-use ees_store::{EventStore, StreamQuery, StreamRange};
+use ees_aggregate::{Context, Error, ExecuteError, Metadata, Repository};
+use ees_store::{EventStore, StreamQuery, StreamRange, TraceContext};
 use futures::future::join_all;
 
 use crate::rigged::{Rigged, Turn};
@@ -159,4 +159,16 @@ pub(crate) async fn metadata_is_kept_with_the_changeset(store: Arc<Rigged>) {
     let page = store.read_stream(StreamQuery::all(id("stock/2"))).await.unwrap();
     let kept = Metadata::of(&page.changesets[0]).unwrap();
     assert_eq!(kept, Metadata::new().user("ada").correlation_id("r-1").causation_id("stock/1@1"));
+}
+
+pub(crate) async fn a_trace_is_kept_with_the_changeset(store: Arc<Rigged>) {
+    let stocks = stocks(&store);
+    let trace =
+        TraceContext::from_stored("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 a=1").unwrap();
+    let context = Context::new().with_trace(trace.clone());
+    stocks.execute_with(&id("stock/1"), &StockCommand::Restock(1), context).await.unwrap();
+    stocks.execute(&id("stock/1"), &StockCommand::Restock(1)).await.unwrap();
+    let page = store.read_stream(StreamQuery::all(id("stock/1"))).await.unwrap();
+    let kept: Vec<_> = page.changesets.iter().map(|it| it.trace.clone()).collect();
+    assert_eq!(kept, [Some(trace), None]);
 }

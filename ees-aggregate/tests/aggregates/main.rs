@@ -53,7 +53,8 @@ laws! {
         a_conflict_that_does_not_end_is_seen,
         a_refusal_stores_nothing,
         a_command_that_changes_nothing_stores_nothing,
-        metadata_is_kept_with_the_changeset;
+        metadata_is_kept_with_the_changeset,
+        a_trace_is_kept_with_the_changeset;
     keys:
         a_repeat_under_the_callers_key_is_answered_like_the_first,
         a_repeat_that_would_be_refused_is_told_apart_from_a_refusal,

@@ -20,6 +20,7 @@
 mod batch;
 mod function;
 mod invocation;
+mod message_trace;
 mod notifications;
 #[cfg(feature = "sns")]
 mod publish;
@@ -27,6 +28,7 @@ mod records;
 
 pub use function::{Function, Scheduled, deadline};
 pub use invocation::traced;
+pub use message_trace::trace_of;
 pub use notifications::{Notified, acknowledge_all_but, notifications};
 #[cfg(feature = "sns")]
 pub use publish::{publish_records, serve_publisher};

@@ -1,7 +1,10 @@
 //! Notifications of typed streams, read from the event of a queue.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use ees_store::TraceContext;
 use ees_store::publish::{Notification, UnreadableMessage};
+
+use super::message_trace::trace_of;
 
 /// A message of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +13,8 @@ pub struct Notified {
     pub message_id: String,
     /// The notification, or why the message is none.
     pub message: Result<Notification, UnreadableMessage>,
+    /// The trace that the append belongs to, if it has one.
+    pub trace: Option<TraceContext>,
 }
 
 /// Reads the notifications of a call, delivered raw or in the envelope of SNS.
@@ -17,6 +22,7 @@ pub fn notifications(event: &SqsEvent) -> Vec<Notified> {
     let notified = event.records.iter().map(|record| Notified {
         message_id: record.message_id.clone().unwrap_or_default(),
         message: Notification::read(record.body.as_deref().unwrap_or_default()),
+        trace: trace_of(record),
     });
     notified.collect()
 }

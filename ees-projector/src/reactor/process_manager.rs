@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use ees_store::event::Upcasters;
+use ees_store::spans::Span;
 use ees_store::{
     ChangesetId, Commit, Error, EventStore, Events, Expectation, IdempotencyKey, Json, Refusal, StreamId,
-    StreamType,
+    StreamType, TraceContext,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -80,6 +81,7 @@ impl Append {
 ///   An [expectation](Append::expecting) protects for longer.
 /// - The function must be deterministic: it is called again after a crash, and must return the same commits
 ///   in the same order for the same event.
+/// - The commits belong to the trace of the event's commit, if that has one.
 /// - The metadata names the origin: `correlation_id` and `user` of the event's changeset, and that changeset
 ///   as `causation_id` (`STREAM@NUMBER`). Without a `correlation_id`, it starts one.
 ///
@@ -137,17 +139,24 @@ impl<E, F> CommitReactor<E, F> {
     }
 
     /// Makes one commit and returns the id of its changeset.
-    async fn commit(&self, append: Append, key: &str, metadata: Json) -> Result<ChangesetId, BoxError> {
+    async fn commit(
+        &self,
+        append: Append,
+        key: &str,
+        metadata: Json,
+        trace: Option<TraceContext>,
+    ) -> Result<ChangesetId, BoxError> {
         let Append { stream_id, events, expectation, stream_type } = append;
         let events = stamped(&self.upcasters, events)?;
+        // The effect's span, where it is recorded: that is a child of the commit's.
+        let trace = Span::current().or(trace);
         let commit = |expectation| -> Result<Commit, BoxError> {
             let commit = Commit::new(stream_id.clone(), expectation, events.clone());
-            let commit =
+            let mut commit =
                 commit.with_metadata(metadata.clone())?.with_idempotency_key(IdempotencyKey::new(key)?);
-            Ok(match &stream_type {
-                Some(stream_type) => commit.with_stream_type(stream_type.clone()),
-                None => commit,
-            })
+            commit.stream_type.clone_from(&stream_type);
+            commit.trace.clone_from(&trace);
+            Ok(commit)
         };
         let mut expected = expectation.unwrap_or(END_UNKNOWN);
         for _ in 0..CONFLICTS_MAX {
@@ -198,8 +207,8 @@ where
         let metadata = caused_by(&cause)?;
         for (number, append) in appends.into_iter().enumerate() {
             let effect = format!("commit/{number}");
-            let (key, metadata) = (cause.key(&effect), metadata.clone());
-            cause.effect(&effect, || self.commit(append, &key, metadata)).await?;
+            let (key, metadata, trace) = (cause.key(&effect), metadata.clone(), cause.trace().cloned());
+            cause.effect(&effect, || self.commit(append, &key, metadata, trace)).await?;
         }
         Ok(())
     }

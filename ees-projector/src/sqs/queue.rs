@@ -8,8 +8,9 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
 };
+use ees_store::TraceContext;
 use ees_store::aws::told;
-use ees_store::publish::{Notification, Readable, Received, UnreadableMessage};
+use ees_store::publish::{Notification, Readable, Received, UnreadableMessage, trace_of_message};
 
 use super::client::Bounded;
 
@@ -61,6 +62,8 @@ pub struct Delivery<M = Received> {
     pub body: String,
     /// How often the message was delivered, this time included. SQS counts approximately.
     pub times: u32,
+    /// The trace that the message's changeset belongs to, if it has one.
+    pub trace: Option<TraceContext>,
     id: String,
     receipt: String,
 }
@@ -167,6 +170,7 @@ impl<M: Readable> Queue<M> {
         let call = call.wait_time_seconds(seconds(wait));
         let call = call.visibility_timeout(seconds(self.visibility));
         let call = call.message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount);
+        let call = call.message_attribute_names("traceparent").message_attribute_names("tracestate");
         let call = call.customize().config_override(self.client.waiting(wait));
         let answer = call.send().await.map_err(unavailable)?;
         Ok(answer.messages.unwrap_or_default().into_iter().map(delivery).collect())
@@ -229,6 +233,11 @@ impl<M: Readable> Queue<M> {
         self.client.client()
     }
 
+    /// Its name: the end of its URL.
+    pub(super) fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -241,10 +250,13 @@ fn delivery<M: Readable>(message: aws_sdk_sqs::types::Message) -> Delivery<M> {
         .and_then(|all| all.get(&MessageSystemAttributeName::ApproximateReceiveCount));
     let times = times.and_then(|times| times.parse().ok()).unwrap_or(1);
     let body = message.body.unwrap_or_default();
+    let attributes = message.message_attributes.unwrap_or_default();
+    let trace = trace_of_message(&body, |name| attributes.get(name)?.string_value());
     Delivery {
         message: M::read(&body),
         body,
         times,
+        trace,
         id: message.message_id.unwrap_or_default(),
         receipt: message.receipt_handle.unwrap_or_default(),
     }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use ees_projector::publisher::Publishing;
 use ees_projector::reactor::{Settings, Start};
-use ees_projector::sqs::DeadLetterQueue;
+use ees_projector::sqs::{DeadLetterQueue, Queue};
 use ees_projector::{OnDemand, Projector, memory as read_models};
 use ees_store::publish::sns::Publisher;
 use ees_store::publish::{Message, Received};
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, Quarantined,
-    memory,
+    TraceContext, memory,
 };
 use ees_test_aws::Faults;
 
@@ -193,6 +193,37 @@ async fn a_subscription_gets_the_types_it_asks_for() {
     assert!(bodies[0].contains("Notification"), "in an envelope: {}", bodies[0]);
     let Received::Event { event_id, .. } = Received::read(&bodies[0]).unwrap() else { panic!("no event") };
     assert_eq!(event_id.get(), 2);
+}
+
+/// Raw, the trace is beside the body; in an envelope, inside.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trace_of_a_changeset_travels_with_its_messages() {
+    let (bus, store) = (Bus::new().await, memory::Store::new());
+    let raw = bus.subscribed("raw", &bus.changesets, true).await;
+    let enveloped = bus.subscribed("enveloped", &bus.events, false).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let traces = [None, Some("a=1,b=2 3")].map(|list| TraceContext::from_headers(parent, list));
+    for (last, trace) in (0_u64..).zip([None].iter().chain(&traces)) {
+        let expectation = Expectation::LastChangeset(last.into());
+        let mut commit = Commit::new("a".parse().unwrap(), expectation, Events::parse("[1]").unwrap());
+        commit.trace.clone_from(trace);
+        store.commit(commit).await.unwrap();
+    }
+    bus.publisher().publish(&all(&store).await, Instant::now() + LONG).await.unwrap();
+    for url in [raw, enveloped] {
+        let queue = Queue::new(bus.sqs.clone(), url);
+        let mut received = BTreeMap::new();
+        while received.len() < 3 {
+            let deliveries = queue.receive().await.unwrap();
+            received.extend(
+                deliveries
+                    .iter()
+                    .map(|it| (it.message.as_ref().unwrap().changeset_id().get(), it.trace.clone())),
+            );
+            queue.acknowledge(&deliveries).await.unwrap();
+        }
+        assert_eq!(received, BTreeMap::from([(1, None), (2, traces[0].clone()), (3, traces[1].clone())]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

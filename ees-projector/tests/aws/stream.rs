@@ -1,14 +1,15 @@
 //! From the stream of a DynamoDB table to the topics.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::dynamodb::Event;
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use ees_projector::lambda::publish_records;
-use ees_projector::sqs::DeadLetterQueue;
+use ees_projector::sqs::{DeadLetterQueue, Queue};
 use ees_store::publish::{DeadLetter, Message};
-use ees_store::{Changeset, Events, Json, Timestamp};
+use ees_store::{Changeset, Events, Json, Timestamp, TraceContext};
 use serde_json::{Value, json};
 
 use crate::flaky::Flaky;
@@ -70,6 +71,29 @@ async fn new_changesets_are_published_in_order_and_nothing_else_is() {
         assert_eq!(failures(&response), [""; 0]);
     }
     assert_eq!(bus.bodies(&queue, 2).await, [whole("a", 1, "1"), whole("a", 2, "2")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_with_a_trace_is_published_with_it() {
+    let bus = Bus::new().await;
+    let queue = bus.subscribed("changesets", &bus.changesets, true).await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 a=1";
+    let traced = |stream, trace: &str| {
+        let mut item = item(stream, 1, Some("1"));
+        item["trace_context"] = json!({"S": trace});
+        item
+    };
+    let event = records(&[("INSERT", traced("a", trace)), ("INSERT", traced("b", "what is this"))]);
+    let response = publish_records(&bus.publisher(), &event, Instant::now() + LONG).await;
+    assert_eq!(failures(&response), [""; 0]);
+    let queue = Queue::new(bus.sqs.clone(), queue);
+    let (mut received, deadline) = (BTreeMap::new(), Instant::now() + LONG);
+    while received.len() < 2 && Instant::now() < deadline {
+        let deliveries = queue.receive().await.unwrap();
+        received.extend(deliveries.into_iter().map(|it| (it.body, it.trace)));
+    }
+    let expected = [(whole("a", 1, "1"), TraceContext::from_stored(trace)), (whole("b", 1, "1"), None)];
+    assert_eq!(received, BTreeMap::from(expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]

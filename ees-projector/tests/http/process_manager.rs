@@ -10,7 +10,8 @@ use ees_projector::reactor::{Cause, Settings, Start};
 use ees_projector::{Drained, OnDemand, memory};
 use ees_store::event::Upcasters;
 use ees_store::{
-    Changeset, ChangesetLog, Commit, EventStore, Events, Expectation, Json, StreamQuery, memory as store,
+    Changeset, ChangesetLog, Commit, EventStore, Events, Expectation, Json, StreamQuery, TraceContext,
+    memory as store,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -66,6 +67,20 @@ async fn commits_follow_from_an_event_and_say_so() {
     let metadata: serde_json::Value = supplier[1].metadata.read().unwrap();
     assert_eq!(metadata, json!({"correlation_id": "table@1", "causation_id": "table@1"}));
     assert_eq!(supplier[0].stream_type.as_ref().unwrap().as_str(), "supplier");
+}
+
+#[tokio::test]
+async fn what_follows_belongs_to_the_trace_of_its_cause() {
+    let (store, database) = (Arc::new(store::Store::new()), memory::Database::new());
+    let trace =
+        TraceContext::from_stored("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 a=1").unwrap();
+    let sold_out = Events::parse(r#"[{"type":"sold_out","pieces":5}]"#).unwrap();
+    let traced = Commit::new("chair".parse().unwrap(), Expectation::NewStream, sold_out);
+    store.commit(traced.with_trace(trace.clone())).await.unwrap();
+    commit(&store, "table", Expectation::NewStream, "{}").await;
+    drain(&manager(&store, &database)).await;
+    assert_eq!(stream(&store, "order/chair/1").await[0].trace, Some(trace));
+    assert_eq!(stream(&store, "order/table/1").await[0].trace, None);
 }
 
 #[tokio::test]

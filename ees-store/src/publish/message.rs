@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha224};
 use uuid::Uuid;
 
-use super::BATCH_BYTES_MAX;
+use super::{BATCH_BYTES_MAX, message_trace};
 use crate::{Changeset, ChangesetId, EventId, Quarantined, StreamId, json};
 
 /// A message about a changeset or an event, or a notification about a typed stream.
@@ -36,12 +36,19 @@ pub struct Message {
     attributes: Vec<Attribute>,
 }
 
-/// What a subscription can filter by.
+/// What is sent beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Attribute {
     pub(super) name: &'static str,
     pub(super) data_type: &'static str,
     pub(super) value: String,
+}
+
+impl Attribute {
+    /// The size that counts towards the limit of a message.
+    fn size_bytes(&self) -> usize {
+        self.name.len() + self.data_type.len() + self.value.len()
+    }
 }
 
 impl Message {
@@ -94,7 +101,7 @@ impl Message {
             changeset.last_event_id()
         );
         let value = sendable(stream_type.as_str()).into_owned();
-        Some(Self {
+        let notification = Self {
             stream_id: changeset.stream_id.clone(),
             changeset_id: changeset.changeset_id,
             event_id: None,
@@ -102,7 +109,8 @@ impl Message {
             group_id: group_id(&changeset.stream_id),
             body: sendable(&body).into_owned(),
             attributes: vec![Attribute { name: NOTIFIED_TYPE, data_type: "String", value }],
-        })
+        };
+        Some(notification.traced(changeset))
     }
 
     fn of<'a>(
@@ -129,7 +137,18 @@ impl Message {
             // More names of types than fit any message: nobody can be told of all of them.
             message.attributes.retain(|attribute| attribute.name != EVENT_TYPES);
         }
-        message
+        message.traced(changeset)
+    }
+
+    /// Adds the changeset's trace as far as there is room: a trace never changes what is sent besides.
+    fn traced(mut self, changeset: &Changeset) -> Self {
+        for attribute in changeset.trace.iter().flat_map(message_trace::attributes) {
+            if self.size_bytes() + attribute.size_bytes() > BATCH_BYTES_MAX {
+                break;
+            }
+            self.attributes.push(attribute);
+        }
+        self
     }
 
     /// The stream it is about.
@@ -162,7 +181,7 @@ impl Message {
         &self.body
     }
 
-    /// The attributes that a subscription can filter by: name, data type, value.
+    /// The attributes that a subscription can filter by, and those with the trace: name, data type, value.
     pub fn attributes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.attributes.iter().map(|it| (it.name, it.data_type, it.value.as_str()))
     }
@@ -170,9 +189,7 @@ impl Message {
     /// The size in bytes that the limit applies to: the body, and the names, types and values of the
     /// attributes.
     pub fn size_bytes(&self) -> usize {
-        let attributes =
-            self.attributes().map(|(name, data_type, value)| name.len() + data_type.len() + value.len());
-        self.body.len() + attributes.sum::<usize>()
+        self.body.len() + self.attributes.iter().map(Attribute::size_bytes).sum::<usize>()
     }
 }
 
@@ -228,7 +245,7 @@ fn sendable(json: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Events, Json, StreamType, Timestamp};
+    use crate::{Events, Json, StreamType, Timestamp, TraceContext};
 
     fn changeset(stream: &str, events: &str, metadata: &str) -> Changeset {
         Changeset {
@@ -245,6 +262,50 @@ mod tests {
 
     fn attributes_of(message: &Message) -> Vec<(&str, &str, &str)> {
         message.attributes().collect()
+    }
+
+    #[test]
+    fn a_trace_is_two_attributes_and_changes_no_body() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = |list: Option<&str>| TraceContext::from_headers(parent, list);
+        let untraced = |events: &str| Changeset {
+            stream_type: Some("t".parse().unwrap()),
+            ..changeset("9f86d081-884c-4d65-9a2f-eaa0c55ad015", events, "{}")
+        };
+        let messages = |changeset: &Changeset| -> Vec<Message> {
+            let each = Message::of_events(changeset).unwrap();
+            let notification = Message::of_notification(changeset);
+            [Message::of_changeset(changeset).unwrap()].into_iter().chain(each).chain(notification).collect()
+        };
+        let plain = untraced(r#"[{"type":"a"},7]"#);
+        for list in [None, Some("a=1,b=2")] {
+            let traced = Changeset { trace: trace(list), ..plain.clone() };
+            for (message, before) in messages(&traced).iter().zip(messages(&plain)) {
+                assert_eq!(message.body(), before.body());
+                let state = list.map(|list| ("tracestate", "String", list));
+                let added = [("traceparent", "String", parent)].into_iter().chain(state);
+                assert_eq!(attributes_of(message), before.attributes().chain(added).collect::<Vec<_>>());
+            }
+        }
+
+        let around = format!(r#"[{{"type":"a","b":"{}"}}]"#, "-".repeat(BATCH_BYTES_MAX - 700));
+        let left = BATCH_BYTES_MAX - Message::of_changeset(&untraced(&around)).unwrap().size_bytes();
+        let list = format!("a={}", "~".repeat(200));
+        for (free, names) in [
+            (72 + 218, &["stream_type", "event_types", "traceparent", "tracestate"][..]),
+            (72 + 217, &["stream_type", "event_types", "traceparent"]),
+            (72, &["stream_type", "event_types", "traceparent"]),
+            (71, &["stream_type", "event_types"]),
+            (0, &["stream_type", "event_types"]),
+        ] {
+            let events = around.replace("\"}]", &format!("{}\"}}]", "-".repeat(left - free)));
+            let plain = untraced(&events);
+            let message =
+                Message::of_changeset(&Changeset { trace: trace(Some(&list)), ..plain.clone() }).unwrap();
+            assert_eq!(message.body(), Message::of_changeset(&plain).unwrap().body());
+            assert!(message.body().contains("events") && message.size_bytes() <= BATCH_BYTES_MAX);
+            assert_eq!(message.attributes().map(|(name, ..)| name).collect::<Vec<_>>(), names, "{free}");
+        }
     }
 
     #[test]

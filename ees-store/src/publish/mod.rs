@@ -8,11 +8,15 @@
 //! A third, standard topic has a [`Notification`] for each changeset of a typed stream, with the stream's
 //! type and revision.
 //!
+//! Each message has the [trace](crate::TraceContext) of its changeset as two attributes, `traceparent` and
+//! `tracestate`, if there is one; [`trace_of_message`] reads them. They never change the body.
+//!
 //! A message is a hint, and the store is the truth: a subscriber that must not miss anything reads the
 //! [log](crate::ChangesetLog) whenever a message arrives.
 
 mod dead_letter;
 mod message;
+mod message_trace;
 mod notification;
 #[cfg(feature = "sns")]
 mod outbox;
@@ -22,6 +26,7 @@ pub mod sns;
 
 pub use dead_letter::{DeadLetter, DeadLetters};
 pub use message::{Message, group_id};
+pub use message_trace::trace_of_message;
 pub use notification::Notification;
 pub use received::{Readable, Received, UnreadableMessage};
 
