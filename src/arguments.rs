@@ -12,6 +12,7 @@ use crate::config;
 use crate::exit::{self, Failure};
 use crate::features;
 use crate::logging::LogFormat;
+use crate::settings;
 
 /// An event store with projections.
 ///
@@ -56,8 +57,13 @@ pub(crate) fn read(line: &[OsString]) -> Result<Arguments, ReadError> {
     }
     // The first pass finds the configuration file, the second uses its values as defaults.
     let file = matches.get_one::<PathBuf>("config");
-    let command = config::as_defaults(command, file.map(PathBuf::as_path))?;
-    Ok(Arguments::from_arg_matches(&self::matches(&command, line)?)?)
+    let (command, in_file) = config::as_defaults(command, file.map(PathBuf::as_path))?;
+    let matches = self::matches(&command, line)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    if let Command::Serve(serve) = &mut arguments.command {
+        serve.settings = settings::of(&command, &matches, &in_file);
+    }
+    Ok(arguments)
 }
 
 /// Why there are no arguments to run with.

@@ -14,18 +14,18 @@ use crate::{features, hint};
 /// Read by default.
 const DEFAULT_FILE: &str = "ees.toml";
 
-/// The command with the file's values as defaults. Reads [`DEFAULT_FILE`], if it exists, when `file` is
-/// `None`.
-pub(crate) fn as_defaults(command: Command, file: Option<&Path>) -> Outcome<Command> {
+/// The command with the file's values as defaults, and the names of the settings in the file. Reads
+/// [`DEFAULT_FILE`], if it exists, when `file` is `None`.
+pub(crate) fn as_defaults(command: Command, file: Option<&Path>) -> Outcome<(Command, BTreeSet<String>)> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
     match std::fs::read_to_string(path) {
         Ok(text) => with_text(command, &text).map_err(|failure| failure.at(path.display())),
-        Err(error) if file.is_none() && error.kind() == ErrorKind::NotFound => Ok(command),
+        Err(error) if file.is_none() && error.kind() == ErrorKind::NotFound => Ok((command, BTreeSet::new())),
         Err(error) => Err(Failure::usage(format!("{}: {error}", path.display()))),
     }
 }
 
-fn with_text(command: Command, text: &str) -> Outcome<Command> {
+fn with_text(command: Command, text: &str) -> Outcome<(Command, BTreeSet<String>)> {
     let table: Table = text.parse().map_err(|e: toml::de::Error| {
         let line = e.span().map_or(0, |span| text[..span.start].lines().count().max(1));
         Failure::usage(format!("line {line}: {}", e.message()))
@@ -47,11 +47,12 @@ fn with_text(command: Command, text: &str) -> Outcome<Command> {
     for (key, value) in table {
         defaults.insert(key.clone(), Value::String(as_argument(&key, value)?));
     }
-    Ok(with_defaults(command, &defaults))
+    let names = defaults.keys().cloned().collect();
+    Ok((with_defaults(command, &defaults), names))
 }
 
 /// Every argument with an environment variable is a setting. Its key is the name of the flag.
-fn key_of(arg: &Arg) -> Option<&str> {
+pub(crate) fn key_of(arg: &Arg) -> Option<&str> {
     arg.get_env()?;
     arg.get_long().filter(|name| *name != "config")
 }
@@ -108,7 +109,7 @@ mod tests {
 
     fn read(file: &str, line: &[&str]) -> clap::ArgMatches {
         let line = ["ees", "serve"].iter().chain(line);
-        let matches = with_text(command(), file).unwrap().get_matches_from(line);
+        let matches = with_text(command(), file).unwrap().0.get_matches_from(line);
         matches.subcommand_matches("serve").unwrap().clone()
     }
 

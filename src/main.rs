@@ -5,6 +5,7 @@
 
 mod arguments;
 mod backend;
+mod banner;
 mod changeset;
 mod commands;
 mod config;
@@ -22,6 +23,7 @@ mod progress;
 mod projection;
 mod remote;
 mod retention;
+mod settings;
 mod shell;
 mod signals;
 mod store_location;

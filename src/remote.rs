@@ -20,6 +20,13 @@ pub(crate) struct Remote {
     /// The URL of the server
     #[arg(long, env = "EES_URL", value_name = "URL", default_value = "http://127.0.0.1:7070")]
     pub(crate) url: String,
+    #[command(flatten)]
+    credentials: Credentials,
+}
+
+/// The options that say as whom a sub-command calls.
+#[derive(Args)]
+pub(crate) struct Credentials {
     /// The API key, if the server needs one
     #[arg(long, env = "EES_API_KEY", value_name = "KEY", hide_env_values = true, hide_default_value = true)]
     api_key: Option<String>,
@@ -46,18 +53,19 @@ impl Remote {
         self.build(builder).await
     }
 
-    /// The URL; `http://` may be left out before a host with a port.
     fn url(&self) -> Outcome<String> {
-        let url = &self.url;
-        if !cfg!(feature = "tls") && url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
-        {
-            return Err(features::missing(format!("{url}: https://"), "tls"));
-        }
-        let authority = url.split('/').next().unwrap_or_default();
-        let has_port = authority.rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
-        });
-        Ok(if has_port { format!("http://{url}") } else { url.clone() })
+        whole(&self.url)
+    }
+
+    async fn build(&self, builder: Builder) -> Outcome<Client> {
+        self.credentials.build(builder).await
+    }
+}
+
+impl Credentials {
+    /// A client of the server at this URL that passes on what others ask.
+    pub(crate) async fn client(&self, url: &str) -> Outcome<Client> {
+        self.build(Client::builder(&whole(url)?)).await
     }
 
     async fn build(&self, builder: Builder) -> Outcome<Client> {
@@ -79,6 +87,18 @@ impl Remote {
         }
         builder
     }
+}
+
+/// The URL of a server; `http://` may be left out before a host with a port.
+fn whole(url: &str) -> Outcome<String> {
+    if !cfg!(feature = "tls") && url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) {
+        return Err(features::missing(format!("{url}: https://"), "tls"));
+    }
+    let authority = url.split('/').next().unwrap_or_default();
+    let has_port = authority.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    Ok(if has_port { format!("http://{url}") } else { url.to_owned() })
 }
 
 /// Tells once for each outage what is waited for, until when. Calls that fail at the same time share the line.
@@ -117,13 +137,7 @@ mod tests {
             ("ftp://host", "ftp://host"),
             (":7070", ":7070"),
         ] {
-            let remote = Remote {
-                url: given.to_owned(),
-                api_key: None,
-                #[cfg(feature = "sigv4")]
-                sigv4: false,
-            };
-            assert_eq!(remote.url().unwrap(), meant);
+            assert_eq!(whole(given).unwrap(), meant);
         }
     }
 }

@@ -13,6 +13,8 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 
+use ees_store::Connections;
+
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows};
 use crate::error::BoxError;
 use crate::projection_state::{Pause, Position, ProjectionState};
@@ -57,6 +59,12 @@ pub trait Database: Send + Sync + 'static {
     fn claim(&self, projection: &str) -> Result<Claim, ClaimedElsewhere> {
         let _ = projection;
         Ok(Claim::default())
+    }
+
+    /// Returns its connections at this moment, for metrics. Default: `None`, for a database that is not
+    /// elsewhere.
+    fn connections(&self) -> Option<Connections> {
+        None
     }
 
     /// Returns `true` for errors of the database that pass by themselves: a lost connection, a full disk, a

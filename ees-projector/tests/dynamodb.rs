@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use ees_projector::ReadModelId;
 use ees_projector::database::{AuditRows, Database as _, Transaction};
 use ees_projector::dynamodb::{Database, create_table};
-use ees_projector::{Drained, Fold, OnDemand, Projector, Recorded, Retry, Settings, State};
+use ees_projector::read_model::{Column, ColumnType};
+use ees_projector::{Drained, Fold, OnDemand, Projector, Recorded, Retry, Settings, State, Table};
 use ees_store::{Commit, EventStore, Events, Expectation, StreamId, Timestamp, memory};
 use ees_test_aws::{Account, Faults, LocalAws};
 
@@ -160,5 +161,70 @@ async fn on_a_bad_day_each_changeset_is_applied_once_by_whichever_host() {
             let expected = if number < 20 { 8 } else { 7 };
             assert_eq!((times, checkpoint.get()), (Some(expected), 300), "seed {seed}, number {number}");
         }
+    }
+}
+
+/// A row for each stream, with a column.
+struct Lengths;
+
+impl Lengths {
+    fn table() -> Table {
+        let column = Column::new("length", ColumnType::BigInt);
+        Table::new("lengths", Column::new("stream_id", ColumnType::Text)).with_column(column)
+    }
+}
+
+#[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+struct Length {
+    length: u64,
+}
+
+impl Fold for Lengths {
+    type Event = u64;
+    type Key = String;
+    type State = Length;
+
+    fn name(&self) -> &str {
+        "lengths"
+    }
+    fn table(&self) -> Table {
+        Self::table()
+    }
+    fn key(&self, event: Recorded<'_, u64>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<Length>, _: Recorded<'_, u64>) -> Option<Length> {
+        Some(Length { length: row.map_or(0, |row| row.length) + 1 })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_of_a_fold_are_read_by_prefix_in_pages() {
+    let account = LocalAws::account().await;
+    let log = Arc::new(memory::Store::new());
+    for stream in ["b/2", "a", "b/1", "b/\u{10ffff}", "c", "b", "b/3"] {
+        append(&log, stream, &[1, 2]).await;
+    }
+    let database = database(&account, &Faults::none()).await;
+    let table = Lengths::table();
+    let rows = async |prefix: &str, after: Option<&str>, limit| {
+        database.rows::<Length>("lengths", &table, prefix, after, limit).await.unwrap()
+    };
+    assert_eq!(rows("", None, 10).await, (vec![], 0.into()));
+    let lengths = OnDemand::fold(Lengths, database.clone(), log, settings()).unwrap();
+    assert_eq!(lengths.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
+    for (prefix, after, limit, expected) in [
+        ("", None, 10, &["a", "b", "b/1", "b/2", "b/3", "b/\u{10ffff}", "c"][..]),
+        ("b/", None, 2, &["b/1", "b/2"]),
+        ("b/", Some("b/2"), 10, &["b/3", "b/\u{10ffff}"]),
+        ("b/", Some("b/nothing"), 10, &["b/\u{10ffff}"]),
+        ("b/", Some("a"), 1, &["b/1"]),
+        ("b/", Some("c"), 10, &[]),
+        ("z", None, 10, &[]),
+    ] {
+        let (found, checkpoint) = rows(prefix, after, limit).await;
+        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!((keys.as_slice(), checkpoint.get()), (expected, 7), "{prefix:?} {after:?}");
+        assert!(found.iter().all(|(_, row)| *row == Length { length: 2 }), "{found:?}");
     }
 }

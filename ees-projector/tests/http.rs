@@ -383,9 +383,14 @@ async fn metrics_and_readiness_show_what_stands_still() {
         "ees_projection_checkpoint{projection=\"parking\"} 2.0",
         "ees_projection_events_recognized{projection=\"parking\"} 1.0",
         "ees_projection_events_passed_over{projection=\"parking\"} 0.0",
+        "ees_projection_batch_changesets_sum{projection=\"parking\"} 1.0",
+        "ees_projection_step_duration_seconds_count{projection=\"parking\"} ",
+        "ees_projection_retries_total{projection=\"pausing\"} ",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
+    let none = "ees_projection_retries_total{projection=\"pausing\"} 0";
+    assert!(!metrics.lines().any(|line| line == none), "what failed was tried again");
 }
 
 struct Refusing;
@@ -476,6 +481,35 @@ async fn looking_needs_read_and_steering_needs_admin() {
         Err(Error::Forbidden(_))
     ));
     boss.post_json::<_, Value>(pause, &json!({})).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_of_each_projection_has_a_history() {
+    let store = Arc::new(store::Store::new());
+    let mut projector = Projector::new(store.clone());
+    let sound = Fragile { name: "sound", broken: Arc::default() };
+    projector.projection(sound, memory::Database::new(), Settings::default()).unwrap();
+    let every = Duration::from_millis(10);
+    let world = World::built(store, projector.start(), |api| api.with_history(every)).await;
+    let checkpoint = world.commit("a").await;
+    world.get(&format!("/projections/sound?min_checkpoint={checkpoint}&timeout=20")).await;
+    let sampled = async {
+        loop {
+            let told = world.get("/history?metric=ees_projection_checkpoint&of=sound").await;
+            let values = told["series"][0]["values"].as_array().cloned().unwrap_or_default();
+            if values.last() == Some(&json!(1.0)) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(20), sampled).await.unwrap();
+    assert_eq!(told["series"][0]["label"], "projection");
+    let all = world.get("/history?of=sound").await;
+    assert!(
+        all["series"].as_array().unwrap().iter().any(|it| it["metric"] == "ees_projection_lag_seconds"),
+        "{all}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -608,6 +642,35 @@ async fn a_body_is_an_object_and_a_reason_is_short() {
         assert!(refused.contains(told), "{path}: {refused}");
     }
     assert_eq!(world.get("/projections/pausing/audit").await, json!({"audit": []}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_of_all_projections_comes_in_one_list_the_newest_first() {
+    let world = World::new(None).await;
+    assert_eq!(world.get("/audit").await, json!({"audit": []}));
+    let client = world.client("none");
+    let done = [("pausing", "pause"), ("parking", "pause"), ("pausing", "resume"), ("parking", "resume")];
+    for (number, (name, action)) in done.iter().enumerate() {
+        let why = json!({"reason": number.to_string()});
+        client.post_json::<_, Value>(&format!("/projections/{name}/{action}"), &why).await.unwrap();
+    }
+    let (mut from, mut read) = (0, Vec::new());
+    loop {
+        let page = world.get(&format!("/audit?limit=3&skip={from}")).await;
+        read.extend(page["audit"].as_array().unwrap().iter().cloned());
+        match page["next"].as_u64() {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    assert_eq!(from, 3);
+    let told: Vec<_> =
+        read.iter().map(|it| (it["projection"].as_str().unwrap(), it["action"].as_str().unwrap())).collect();
+    assert_eq!(told, done.into_iter().rev().collect::<Vec<_>>());
+    assert_eq!(read[0]["reason"], "3");
+    for wrong in ["limit=0", "skip=1001", "skip=x"] {
+        world.refused_get(&format!("/audit?{wrong}")).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

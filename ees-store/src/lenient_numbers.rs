@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Json, LogHead,
-    LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    LogPage, LogQuery, Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 /// What stands for a number that JSON does not have. The longest first.
@@ -60,6 +60,10 @@ impl EventStore for LenientNumbers {
 
     async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
         self.store.read_type(query).await
+    }
+
+    fn figures(&self) -> Option<StoreFigures> {
+        self.store.figures()
     }
 }
 

@@ -81,6 +81,7 @@ pub mod decide;
 mod error;
 pub mod event;
 mod filter;
+mod histogram;
 mod id;
 pub mod json;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -97,6 +98,9 @@ mod shared_log;
 pub mod spans;
 mod statistics;
 mod store;
+mod store_figures;
+mod stream_list;
+mod time_search;
 mod timestamp;
 mod trace_context;
 mod xray;
@@ -125,6 +129,7 @@ pub use commit::{Commit, Committed, Expectation, IdempotencyKey};
 pub use decide::{Refusal, Tail};
 pub use error::{Error, Result};
 pub use filter::Filter;
+pub use histogram::Histogram;
 pub use id::{ChangesetId, Checkpoint, EventId, InvalidName, StreamId, StreamType};
 pub use json::{InvalidJson, Json};
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
@@ -135,6 +140,10 @@ pub use quarantine::Quarantined;
 pub use shared_log::SharedLog;
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};
+pub use store_figures::{CacheFigures, Connections, StoreFigures, WriterFigures};
+pub use stream_list::{
+    InvalidPlace, ListedStream, StreamListOrder, StreamListPage, StreamListPlace, StreamListQuery,
+};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use trace_context::TraceContext;
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{ChangesetId, Checkpoint, Filter, LogEntry, Result, StreamId};
+use crate::{ChangesetId, Checkpoint, Filter, LogEntry, Result, StreamId, Timestamp, time_search};
 
 /// Reads all changesets of a store in one global order. Projections are built from it.
 ///
@@ -37,6 +37,25 @@ pub trait ChangesetLog: Send + Sync + 'static {
 
     /// Returns where the log ends, and which log it is.
     async fn head(&self) -> Result<LogHead>;
+
+    /// Returns the place where the log reaches a time: the changeset before it is older than the time, and the one
+    /// after it is not. At the head, if all changesets are older.
+    ///
+    /// Times ascend within each stream, not over all of them. Where the clocks of those who commit differ by a
+    /// second at most, no changeset before the place is more than a second later than the time, and none after it
+    /// more than a second earlier. A changeset without a time (a quarantined one may have none) is passed over.
+    ///
+    /// It is found by bisection: some 30 changesets of a log of a billion are read.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`](crate::Error::InvalidRequest) for a log without times. Retry if
+    /// [`Error::is_transient`](crate::Error::is_transient).
+    ///
+    /// # Cancellation
+    /// Safe.
+    async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
+        time_search::bisect(self, time).await
+    }
 }
 
 /// What to read of the log.

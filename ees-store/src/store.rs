@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StreamId, Tail, TypePage, TypeQuery,
+    Changeset, ChangesetId, Commit, Committed, Error, EventId, Result, StoreFigures, StreamId, Tail,
+    TypePage, TypeQuery,
 };
 
 /// Appends to streams and reads them. Every backend and the HTTP client implement it.
@@ -91,6 +92,11 @@ pub trait EventStore: Send + Sync + 'static {
     async fn read_type(&self, query: TypeQuery) -> Result<TypePage> {
         let why = format!("the streams of type \"{}\" can't be listed here", query.stream_type);
         Err(Error::InvalidRequest(why))
+    }
+
+    /// Returns what the store counts of its own work, for metrics. By default, nothing.
+    fn figures(&self) -> Option<StoreFigures> {
+        None
     }
 }
 

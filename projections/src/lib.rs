@@ -51,8 +51,8 @@
 //! assert_eq!((statistics.total_streams, statistics.total_events), (2, 4));
 //! assert_eq!(checkpoint, 2.into());
 //!
-//! // A row of the catalogue is a JSON document; its key is the stream id.
-//! let query = "SELECT key, state ->> 'events' FROM stream_catalogue ORDER BY key";
+//! // The catalogue has a column for each field; its key is the stream id.
+//! let query = "SELECT stream_id, events FROM stream_catalogue ORDER BY stream_id";
 //! let streams = catalogue.read(move |connection| {
 //!     let mut statement = connection.prepare(query)?;
 //!     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -69,11 +69,11 @@
 //!
 //! # The other databases
 //!
-//! | feature | database | the totals | a row of the catalogue |
+//! | feature | database | the totals | a page of the catalogue |
 //! |---|---|---|---|
-//! | `sqlite` (default) | a file for each | `Statistics::read` | `state` of the table `stream_catalogue` |
-//! | `postgres` | a schema for each | `Statistics::read_postgres` | `state` of `stream_catalogue.stream_catalogue` |
-//! | `dynamodb` | one table | `Statistics::read_dynamodb` | `Database::document` |
+//! | `sqlite` (default) | a file for each | `Statistics::read` | `StreamCatalogue::read` |
+//! | `postgres` | a schema for each | `Statistics::read_postgres` | `StreamCatalogue::read_postgres` |
+//! | `dynamodb` | one table | `Statistics::read_dynamodb` | `StreamCatalogue::read_dynamodb` |
 
 mod statistics;
 mod stream_catalogue;

@@ -13,6 +13,7 @@ mod backup;
 mod check;
 mod commit;
 mod completions;
+mod console;
 #[cfg(feature = "sns")]
 mod dead_letters;
 #[cfg(feature = "dynamodb")]
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Backup(backup::Arguments),
     Check(check::Arguments),
     Projections(projections::Arguments),
+    Console(console::Arguments),
     Effects(effects::Arguments),
     #[cfg(feature = "sns")]
     Publish(publish::Arguments),
@@ -84,6 +86,7 @@ impl Command {
             Self::Backup(arguments) => backup::run(&arguments, output),
             Self::Check(arguments) => check::run(arguments, output).await,
             Self::Projections(arguments) => projections::run(arguments, output).await,
+            Self::Console(arguments) => Box::pin(console::run(arguments, output)).await,
             Self::Effects(arguments) => effects::run(arguments, output).await,
             #[cfg(feature = "sns")]
             Self::Publish(arguments) => Box::pin(publish::run(arguments, output)).await,

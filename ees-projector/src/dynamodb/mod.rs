@@ -30,6 +30,7 @@ use ees_store::Checkpoint;
 
 use crate::database;
 use crate::error::BoxError;
+use crate::read_model::{Table, from_row};
 
 /// The AWS SDK for DynamoDB, as [`Item`]s, [`Database::client`] and [`Tx::write`] use it.
 pub use aws_sdk_dynamodb;
@@ -142,7 +143,55 @@ impl Database {
             let state = row.as_ref().map(|row| to_text(row, "state")).transpose()?;
             return Ok((state.map(serde_json::from_str).transpose()?, checkpoint));
         }
-        Err(format!("\"{projection}\" was rebuilt during each of {READS_MAX} reads; try again").into())
+        Err(rebuilt_again_and_again(projection))
+    }
+
+    /// Rows of a fold with columns whose keys begin with `prefix`, in the order of the keys' bytes, from the one
+    /// after `after` on; and the checkpoint that the projection reads next, or one before it. The checkpoint is
+    /// [`Checkpoint::START`] when the projection was never started in this table.
+    ///
+    /// # Errors
+    /// An [`Error`], or the error of decoding a row. Also when the projection was rebuilt during each of 5 reads.
+    pub async fn rows<S: serde::de::DeserializeOwned>(
+        &self,
+        projection: &str,
+        table: &Table,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<(String, S)>, Checkpoint), BoxError> {
+        for _ in 0..READS_MAX {
+            let partition = self.partition(&table.name).await?;
+            let state = self.get(&state::home(projection), state::STATE).await?;
+            let found = self.query_after(&partition, prefix, after, limit).await?;
+            if self.partition(&table.name).await? != partition {
+                continue;
+            }
+            let checkpoint = state.as_ref().map(state::checkpoint).transpose()?.unwrap_or_default();
+            let rows = found.iter().map(|item| {
+                let key = to_text(item, KEY)?.to_owned();
+                Ok::<_, BoxError>((key, from_row(table, &item::to_row(table, item)?)?))
+            });
+            return Ok((rows.collect::<Result<_, _>>()?, checkpoint));
+        }
+        Err(rebuilt_again_and_again(projection))
+    }
+
+    /// Items of a partition whose keys begin with `begin`, ascending, after the one with the key `after`.
+    async fn query_after(
+        &self,
+        partition: &str,
+        begin: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Item>, Error> {
+        // A place outside of the range is refused by DynamoDB.
+        let from = match after {
+            Some(after) if after.starts_with(begin) => Some(item::key(partition, after)),
+            Some(after) if after > begin => return Ok(Vec::new()),
+            _ => None,
+        };
+        self.query_from(partition, (begin, None), limit, true, from).await
     }
 
     /// Reads one item, consistently.
@@ -177,8 +226,19 @@ impl Database {
         limit: usize,
         ascending: bool,
     ) -> Result<Vec<Item>, Error> {
+        self.query_from(partition, (begin, until), limit, ascending, None).await
+    }
+
+    /// The same, from the item after one with this key on.
+    async fn query_from(
+        &self,
+        partition: &str,
+        (begin, until): (&str, Option<&str>),
+        limit: usize,
+        ascending: bool,
+        mut from: Option<Item>,
+    ) -> Result<Vec<Item>, Error> {
         let mut items = Vec::new();
-        let mut from = None;
         while items.len() < limit {
             let mut call = self.client.query().table_name(&*self.table).consistent_read(true);
             call = call.expression_attribute_names("#p", PARTITION);
@@ -206,6 +266,10 @@ impl Database {
         }
         Ok(items)
     }
+}
+
+fn rebuilt_again_and_again(projection: &str) -> BoxError {
+    format!("\"{projection}\" was rebuilt during each of {READS_MAX} reads; try again").into()
 }
 
 impl database::Database for Database {

@@ -309,6 +309,25 @@ impl Handle {
         projection.workers.audit(slot, limit).await
     }
 
+    /// Returns the last `limit` operators' actions on any of the projections and reactors, and on their standbys,
+    /// the newest first, each with the name of what it was done to.
+    ///
+    /// # Errors
+    /// [`OperateError::Unavailable`] if a database can't be read.
+    pub async fn audit_of_all(&self, limit: usize) -> Result<Vec<(String, AuditEntry)>, OperateError> {
+        let standbys = self.projections.iter().filter(|(_, projection)| projection.standby.is_some());
+        let standbys = standbys.map(|(name, _)| format!("{name}{}", Slot::Standby.suffix()));
+        let names = self.names().map(str::to_owned).chain(standbys);
+        let mut all = Vec::new();
+        for name in names {
+            let audit = self.audit(&name, limit).await?;
+            all.extend(audit.into_iter().map(|entry| (name.clone(), entry)));
+        }
+        all.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.at));
+        all.truncate(limit);
+        Ok(all)
+    }
+
     pub(crate) fn running(&self, name: &str) -> Result<&RunningProjection, OperateError> {
         self.projections.get(name).ok_or_else(|| OperateError::Unknown {
             name: name.to_owned(),
@@ -367,6 +386,12 @@ impl Handle {
         // A quarantined changeset may have no time.
         let oldest = page.changesets.first().filter(|oldest| oldest.timestamp != Timestamp::default());
         oldest.map(|oldest| oldest.timestamp.elapsed())
+    }
+
+    /// Returns every projection by its name.
+    #[cfg(feature = "http")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &RunningProjection)> {
+        self.projections.iter().map(|(name, projection)| (name.as_str(), projection))
     }
 
     /// Returns the last known status of all projections without a query. It is a few seconds old at most.

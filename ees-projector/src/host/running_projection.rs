@@ -64,7 +64,7 @@ impl RunningProjection {
             given_up_streams: seen.given_up_streams,
             skipped: seen.skipped(),
             events: seen.events.counts,
-            effects: (self.kind == Kind::Reactor).then_some(seen.effects),
+            effects: (self.kind == Kind::Reactor).then(|| worker.figures().effects()),
             last_error: seen.failure,
         }
     }

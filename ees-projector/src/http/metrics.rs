@@ -1,17 +1,32 @@
 //! The projections' metrics for Prometheus, collected at each scrape.
 
 use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
 
+use ees_store::http::EncodedHistogram;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use crate::worker::figures::Figures;
 use crate::{EffectCounts, Handle, Kind, StandbyStatus, State, Status};
 
 pub(super) fn register(registry: &mut Registry, handle: &Handle) {
     registry.register_collector(Box::new(Projections(handle.clone())));
 }
+
+/// What is kept for an hour: see [`Api::with_history_of`](ees_store::http::Api::with_history_of).
+pub(super) const WITH_HISTORY: [&str; 6] = [
+    "ees_projection_checkpoint",
+    "ees_projection_lag_changesets",
+    "ees_projection_lag_seconds",
+    "ees_projection_parked_streams",
+    "ees_reactor_waiting_streams",
+    "ees_reactor_given_up_streams",
+];
 
 struct Projections(Handle);
 
@@ -96,6 +111,22 @@ const OF_STANDBY: &[Gauge<StandbyStatus>] = &[
     }),
 ];
 
+/// The name of a histogram, its help text, and its values.
+type Distribution = (&'static str, &'static str, fn(&Figures) -> EncodedHistogram<'_>);
+
+const HISTOGRAMS: [Distribution; 2] = [
+    (
+        "ees_projection_batch_changesets",
+        "Changesets of each step that succeeded, also those that it passed over",
+        |figures| EncodedHistogram::of_counts(&figures.batch_changesets),
+    ),
+    (
+        "ees_projection_step_duration_seconds",
+        "Time of each step that succeeded and had changesets",
+        |figures| EncodedHistogram::of_micros(&figures.step_micros),
+    ),
+];
+
 fn is_still(state: State) -> f64 {
     f64::from(u8::from(matches!(state, State::Paused | State::Stopped)))
 }
@@ -111,7 +142,38 @@ impl Collector for Projections {
         encode(&mut encoder, OF_REACTOR, &reactors.copied().collect::<Vec<_>>())?;
         let counts = live.iter().filter_map(|(name, status)| Some((*name, status.effects.as_ref()?)));
         encode(&mut encoder, COUNTS, &counts.collect::<Vec<_>>())?;
-        encode(&mut encoder, OF_STANDBY, &standby.collect::<Vec<_>>())
+        encode(&mut encoder, OF_STANDBY, &standby.collect::<Vec<_>>())?;
+        for (name, help, histogram) in HISTOGRAMS {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for (projection, running) in self.0.all() {
+                let labels = [("projection", projection)];
+                histogram(running.status.figures()).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let help = "Steps that failed and were tried again since this process started";
+        let mut family =
+            encoder.encode_descriptor("ees_projection_retries", help, None, MetricType::Counter)?;
+        for (projection, running) in self.0.all() {
+            let retries = ConstCounter::new(running.status.figures().retries.load(Relaxed));
+            retries.encode(family.encode_family(&[("projection", projection)])?)?;
+        }
+        self.encode_connections(&mut encoder)
+    }
+}
+
+impl Projections {
+    fn encode_connections(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Connections to the projection's database, which it may share with others, by state";
+        let name = "ees_projection_connections";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (projection, running) in self.0.all() {
+            let Some(connections) = running.workers.connections() else { continue };
+            for (state, count) in [("busy", connections.busy), ("idle", connections.idle)] {
+                let labels = [("projection", projection), ("state", state)];
+                ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 }
 

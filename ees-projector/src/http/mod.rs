@@ -42,7 +42,7 @@ const OPERATION_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Adds the projections to a store's API:
 ///
-/// - the routes under `/projections`: reading and waiting need the scope read, operating needs the scope
+/// - the routes under `/projections`, and `GET /audit`: reading and waiting need the scope read, operating needs the scope
 ///   admin;
 /// - `POST /streams/{stream_id}?visible_in=NAME`: a commit is answered once the projection has applied it;
 /// - the projections' metrics;
@@ -51,6 +51,9 @@ const OPERATION_MAX: Duration = Duration::from_secs(10 * 60);
 pub fn install(mut api: Api, handle: Handle) -> Api {
     metrics::register(api.registry(), &handle);
     let visibility = Arc::new(visibility::Projections(handle.clone()));
+    let api = metrics::WITH_HISTORY
+        .into_iter()
+        .fold(api, |api, metric| api.with_history_of(metric, Some("projection")));
     api.with_visibility(visibility)
         .with_health(Arc::new(health::Projections(handle.clone())))
         .with_routes(Scope::Read, watching_routes().with_state(handle.clone()))
@@ -71,6 +74,7 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::parked))
         .routes(routes!(watching::effects))
         .routes(routes!(watching::audit))
+        .routes(routes!(watching::audit_of_all))
         .routes(routes!(watching::verification))
 }
 

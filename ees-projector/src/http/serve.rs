@@ -4,6 +4,7 @@ use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -19,7 +20,11 @@ use crate::{Handle, Running};
 
 /// What is served, with all that is below; everything else is not found. A browser at the root is led to the
 /// console.
-const SERVED: [&str; 5] = ["/projections", "/metrics", "/health", "/access", "/console"];
+const SERVED: [&str; 7] =
+    ["/projections", "/audit", "/metrics", "/history", "/health", "/access", "/console"];
+
+/// Between two samples of the history.
+const SAMPLES_APART: Duration = Duration::from_secs(10);
 
 impl Running {
     /// Serves `/projections`, `/metrics`, `/health` and the console on an address of this machine, for
@@ -84,7 +89,7 @@ impl Running {
 }
 
 fn router(handle: &Handle, configure: impl FnOnce(Api) -> Api) -> Router {
-    let api = configure(Api::new(Arc::new(NoStore), handle.log.clone()));
+    let api = configure(Api::new(Arc::new(NoStore), handle.log.clone())).with_history(SAMPLES_APART);
     let api = install(api, handle.clone()).router();
     // Around the router, not in it: the path decides before the routes are looked at.
     Router::new().fallback_service(api).layer(map_request(|request| ready(only_served(request))))

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use ees_store::http::{Admission, Closing, Problem};
 use ees_store::{ChangesetId, Checkpoint, StreamId};
@@ -75,7 +76,7 @@ pub(super) async fn status(
     admission: Admission,
     closing: Closing,
     Path(name): Path<String>,
-    query: Result<Query<Wait>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Json<Status>, Problem> {
     let Query(wait) = query.map_err(|e| Problem::bad_request("INVALID_WAIT", e.body_text()))?;
     let seconds = wait.timeout.unwrap_or(TIMEOUT_SECONDS);
@@ -169,7 +170,7 @@ pub(super) struct Effects {
 pub(super) async fn effects(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    query: Result<Query<Which>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<Which>, QueryRejection>,
 ) -> Result<Json<Effects>, Problem> {
     let Query(which) = query.map_err(|e| Problem::bad_request("INVALID_QUERY", e.body_text()))?;
     let state = which.state.map(|text| text.parse::<EffectState>()).transpose();
@@ -193,6 +194,28 @@ pub(super) struct AuditPage {
     skip: Option<usize>,
 }
 
+impl AuditPage {
+    /// The number of entries to leave out, and the number of those and the page's together.
+    fn bounds(given: Result<Query<Self>, QueryRejection>) -> Result<(usize, usize), Problem> {
+        let invalid = |why: String| Problem::bad_request("INVALID_QUERY", why);
+        let Query(Self { limit, skip }) = given.map_err(|e| invalid(e.body_text()))?;
+        let skip = skip.unwrap_or(0);
+        if skip > AUDIT_SKIP_MAX {
+            return Err(invalid(format!("`skip` must be {AUDIT_SKIP_MAX} at most.")));
+        }
+        Ok((skip, skip + self::limit(limit, AUDIT_ENTRIES_MAX).unwrap_or(AUDIT_ENTRIES)))
+    }
+
+    /// The page of entries that were read up to one more than its end, which tells whether there is a next one; and
+    /// where that begins.
+    fn cut<T>(mut entries: Vec<T>, (skip, end): (usize, usize)) -> (Vec<T>, Option<usize>) {
+        let next = (entries.len() > end && end <= AUDIT_SKIP_MAX).then_some(end);
+        entries.truncate(end);
+        entries.drain(..skip.min(entries.len()));
+        (entries, next)
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub(super) struct Audit {
     audit: Vec<AuditEntry>,
@@ -214,21 +237,49 @@ pub(super) struct Audit {
 pub(super) async fn audit(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    query: Result<Query<AuditPage>, axum::extract::rejection::QueryRejection>,
+    query: Result<Query<AuditPage>, QueryRejection>,
 ) -> Result<Json<Audit>, Problem> {
-    let invalid = |why: String| Problem::bad_request("INVALID_QUERY", why);
-    let Query(AuditPage { limit, skip }) = query.map_err(|e| invalid(e.body_text()))?;
-    let skip = skip.unwrap_or(0);
-    if skip > AUDIT_SKIP_MAX {
-        return Err(invalid(format!("`skip` must be {AUDIT_SKIP_MAX} at most.")));
-    }
-    let end = skip + self::limit(limit, AUDIT_ENTRIES_MAX).unwrap_or(AUDIT_ENTRIES);
-    // One more tells whether there is a next page.
-    let mut audit = handle.audit(&name, end + 1).await?;
-    let next = (audit.len() > end && end <= AUDIT_SKIP_MAX).then_some(end);
-    audit.truncate(end);
-    audit.drain(..skip.min(audit.len()));
+    let bounds = AuditPage::bounds(query)?;
+    let (audit, next) = AuditPage::cut(handle.audit(&name, bounds.1 + 1).await?, bounds);
     Ok(Json(Audit { audit, next }))
+}
+
+/// An entry of the audit of all projections.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditOfAllEntry {
+    /// The projection or reactor, with `__standby` after it for its standby.
+    projection: String,
+    #[schema(inline)]
+    #[serde(flatten)]
+    entry: AuditEntry,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditOfAll {
+    audit: Vec<AuditOfAllEntry>,
+    /// What to `skip` for the next page; absent on the last one, and where it would be over 1,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<usize>,
+}
+
+/// The audit of all projections and reactors of this server: what operators did and why, newest first.
+#[utoipa::path(
+    get, path = "/audit", tag = "projections", operation_id = "audit_of_all", params(AuditPage),
+    responses(
+        (status = 200, description = "A page of the audit.", body = AuditOfAll),
+        (status = 400, description = "`INVALID_QUERY`: not a number, or too large"),
+    )
+)]
+pub(super) async fn audit_of_all(
+    State(handle): State<Handle>,
+    query: Result<Query<AuditPage>, QueryRejection>,
+) -> Result<Json<AuditOfAll>, Problem> {
+    let bounds = AuditPage::bounds(query)?;
+    let entries = handle.audit_of_all(bounds.1 + 1).await?.into_iter();
+    let entries = entries.map(|(projection, entry)| AuditOfAllEntry { projection, entry }).collect();
+    let (audit, next) = AuditPage::cut(entries, bounds);
+    Ok(Json(AuditOfAll { audit, next }))
 }
 
 /// The progress or the result of the last verification on this server; `null` when there was none.

@@ -206,6 +206,27 @@ pub async fn the_ledger_has_every_effect_and_what_it_gave<S: Subject>() {
     running.shut_down().await;
 }
 
+/// The effects of all partitions are counted together, and go on being so when their number changes.
+pub async fn the_effects_of_all_partitions_are_counted<S: Subject>() {
+    let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
+    let running = start(&log, &subject, &clerk, hasty());
+    let mut done = 0;
+    for partitions in [1, 4, 2] {
+        let changed = running.handle().set_partitions("clerk", partitions, "to see").await;
+        assert_eq!(changed.is_ok(), S::CAPABILITIES.partitions, "{changed:?}");
+        let count = if S::CAPABILITIES.partitions && partitions > 1 { partitions as usize } else { 0 };
+        status_when(&running, |status| status.partitions.len() == count).await;
+        for stream in ["a", "b", "c", "d", "e"] {
+            log.append(stream, &note("one")).await;
+            done += 2;
+        }
+        let counted = |status: &Status| status.effects.is_some_and(|effects| effects.done == done);
+        let status = status_when(&running, counted).await;
+        assert_eq!(status.effects.unwrap().failed, 0);
+    }
+    running.shut_down().await;
+}
+
 /// After a crash, only the effect in flight is repeated. The ledger counts both attempts.
 pub async fn a_crash_inside_an_effect_repeats_that_one_and_the_ledger_shows_it<S: Subject>() {
     let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());

@@ -28,6 +28,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ees_store::Connections;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
@@ -197,6 +198,11 @@ impl database::Database for Database {
 
     async fn begin(&self) -> Result<Tx, BoxError> {
         Ok(Tx::new(self.pool.begin_with(self.begin).await?, self.worker.clone()))
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        let (all, idle) = (self.pool.size() as usize, self.pool.num_idle());
+        Some(Connections { busy: all.saturating_sub(idle), idle })
     }
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {

@@ -102,11 +102,12 @@ impl Tx {
 
 fn create_sql(name: &str, table: &Table) -> String {
     let key = quoted(&table.key.name);
-    let mut sql = format!("CREATE TABLE {name} ({key} {} PRIMARY KEY", type_sql(table.key.ty));
+    let mut sql =
+        format!("CREATE TABLE {name} ({key} {}{} PRIMARY KEY", type_sql(table.key.ty), collation(&table.key));
     for column in &table.columns {
         let null = if column.nullable { "" } else { " NOT NULL" };
         // Writing to a `String` can't fail. The same holds below.
-        let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
+        let _ = write!(sql, ", {} {}{}{null}", quoted(&column.name), type_sql(column.ty), collation(column));
     }
     let _ = write!(sql, ") WITH (fillfactor = {FILL_FACTOR});");
     for index in &table.indexes {
@@ -114,6 +115,10 @@ fn create_sql(name: &str, table: &Table) -> String {
         let _ = write!(sql, "CREATE INDEX ON {name} ({});", columns.join(", "));
     }
     sql
+}
+
+fn collation(column: &Column) -> &'static str {
+    if column.sorted_by_bytes && column.ty == ColumnType::Text { " COLLATE \"C\"" } else { "" }
 }
 
 fn type_sql(ty: ColumnType) -> &'static str {

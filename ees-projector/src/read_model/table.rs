@@ -40,6 +40,9 @@ pub struct Column {
     pub ty: ColumnType,
     /// Whether it may be NULL: the field is an `Option`.
     pub nullable: bool,
+    /// Whether PostgreSQL sorts its text by the bytes, as all other databases do. Default: `false`, which means
+    /// the order of the database's language.
+    pub sorted_by_bytes: bool,
 }
 
 /// The type of a [`Column`]. Every database has these types, each in its own form.
@@ -187,12 +190,19 @@ impl Table {
 impl Column {
     /// A column that is not nullable.
     pub fn new(name: impl Into<Cow<'static, str>>, ty: ColumnType) -> Self {
-        Self { name: name.into(), ty, nullable: false }
+        Self { name: name.into(), ty, nullable: false, sorted_by_bytes: false }
     }
 
     /// Makes the column nullable.
     #[must_use]
     pub fn nullable(self) -> Self {
         Self { nullable: true, ..self }
+    }
+
+    /// Sorts the text of the column by its bytes, on PostgreSQL too (`COLLATE "C"`): then an index finds the rows
+    /// whose text begins with a prefix, and every database has the same order.
+    #[must_use]
+    pub fn sorted_by_bytes(self) -> Self {
+        Self { sorted_by_bytes: true, ..self }
     }
 }

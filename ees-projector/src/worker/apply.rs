@@ -69,6 +69,9 @@ impl<D: Database> Runner<D> {
                 Kind::Reactor => self.react(state, batch).boxed().await,
             };
             self.pace.took(changesets, began.elapsed());
+            if processed.is_ok() {
+                self.status.figures().stepped(changesets, began.elapsed());
+            }
             processed
         };
         let (processed, ahead) = tokio::join!(span.run(process), read_ahead);

@@ -1,5 +1,6 @@
 //! What a worker does when a step fails: wait and retry, or let the policy decide.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ees_store::Timestamp;
@@ -55,6 +56,7 @@ impl<D: Database> Runner<D> {
         };
         let changeset = failed.as_ref().map(|(_, changeset)| changeset.clone());
         let attempts = self.note_failure(changeset.as_ref(), &message, State::Retrying);
+        self.status.figures().retries.fetch_add(1, Relaxed);
         let at = changeset.as_ref().map(|changeset| changeset.checkpoint.get());
         tracing::warn!(projection = name, attempts, checkpoint = at, error = message, "a step failed");
         match self.trouble.as_mut().and_then(|trouble| trouble.delays.next()) {

@@ -14,7 +14,7 @@
 //!
 //! The wings: `reactor` acts instead of writing tables. `side_by_side` builds a standby, compares it and
 //! swaps it. `operations` carries out what operators ask for. `worker_status` is what the rest of the process
-//! sees, `retention` deletes old records, `on_demand` runs the worker in hosts that do not stay. `workers` is
+//! sees, `figures` what it counts, `retention` deletes old records, `on_demand` runs the worker in hosts that do not stay. `workers` is
 //! what a host holds: all of this with the database's type hidden.
 //!
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
@@ -30,6 +30,7 @@ pub(crate) mod error;
 pub(crate) mod event_tally;
 mod failure;
 mod fetch;
+pub(crate) mod figures;
 mod held_state;
 mod initialize;
 mod lease;

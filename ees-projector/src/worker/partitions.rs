@@ -138,7 +138,7 @@ impl<D: Database> Runner<D> {
         self.partitions.count = count;
         for partition in Partition::all(count) {
             let core = Arc::new(self.core.onto_partition(partition));
-            let status = Arc::new(WorkerStatus::new());
+            let status = Arc::new(WorkerStatus::of_partition(&self.status));
             self.partitions.statuses.push(status.clone());
             let runner = Runner::new(core, status);
             let (_, operations) = mpsc::channel(1);
@@ -226,7 +226,7 @@ impl<D: Database> Runner<D> {
         let mut drained = Drained::CaughtUp;
         for partition in Partition::all(split.count) {
             let core = Arc::new(self.core.onto_partition(partition));
-            let mut runner = Runner::new(core, Arc::new(WorkerStatus::new()));
+            let mut runner = Runner::new(core, Arc::new(WorkerStatus::of_partition(&self.status)));
             match Box::pin(runner.drain_until(deadline)).await {
                 Drained::CaughtUp => {}
                 other => drained = other,

@@ -1,14 +1,15 @@
 //! What a worker shows of itself.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ees_store::Checkpoint;
 use tokio::sync::{Notify, watch};
 
 use crate::projection_state::{Pause, ProjectionState};
-use crate::status::{EffectCounts, Failure, PartitionStatus, Rebuild, StandbyStatus, State};
+use crate::status::{Failure, PartitionStatus, Rebuild, StandbyStatus, State};
 use crate::worker::event_tally::EventTally;
+use crate::worker::figures::Figures;
 
 /// The status that a worker shares with the rest of its process.
 pub(crate) struct WorkerStatus {
@@ -16,6 +17,7 @@ pub(crate) struct WorkerStatus {
     position: watch::Sender<Checkpoint>,
     /// Signalled when somebody announces new changesets.
     news: Notify,
+    figures: Arc<Figures>,
 }
 
 #[derive(Clone)]
@@ -31,7 +33,6 @@ pub(crate) struct Inner {
     pub(crate) failure: Option<Failure>,
     pub(crate) parked_streams: usize,
     pub(crate) given_up_streams: usize,
-    pub(crate) effects: EffectCounts,
     pub(crate) events: EventTally,
     /// Since when it has been behind without moving.
     waiting_since: Option<Instant>,
@@ -52,7 +53,6 @@ impl WorkerStatus {
             failure: None,
             parked_streams: 0,
             given_up_streams: 0,
-            effects: EffectCounts::default(),
             events: EventTally::default(),
             waiting_since: None,
             failing_since: None,
@@ -62,7 +62,18 @@ impl WorkerStatus {
             inner: Mutex::new(inner),
             position: watch::Sender::new(Checkpoint::START),
             news: Notify::new(),
+            figures: Arc::default(),
         }
+    }
+
+    /// The status of a worker of a partition, which counts what it does for the whole projection.
+    pub(crate) fn of_partition(whole: &Self) -> Self {
+        Self { figures: whole.figures.clone(), ..Self::new() }
+    }
+
+    /// What was done in this process.
+    pub(crate) fn figures(&self) -> &Arc<Figures> {
+        &self.figures
     }
 
     /// Lets the worker poll the log now.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "http")]
+use ees_store::Connections;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -41,6 +43,9 @@ pub(crate) trait Workers: Send + Sync {
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
+    /// Returns the connections to its database at this moment.
+    #[cfg(feature = "http")]
+    fn connections(&self) -> Option<Connections>;
 }
 
 /// Returns the workers of a core.
@@ -119,5 +124,10 @@ impl<D: Database> Workers for WorkersOf<D> {
             Ok(core.estimate().await?)
         }
         .boxed()
+    }
+
+    #[cfg(feature = "http")]
+    fn connections(&self) -> Option<Connections> {
+        self.0.database.connections()
     }
 }

@@ -12,6 +12,8 @@ mod base_contract;
 mod builder;
 mod call_error;
 mod events;
+#[cfg(feature = "http")]
+mod forward;
 mod gateway;
 mod log;
 mod problem;
@@ -31,6 +33,8 @@ use serde::{Deserialize, Serialize};
 use base_contract::{BaseServer, StreamEnds};
 pub use builder::Builder;
 pub use call_error::{CallError, CallResult};
+#[cfg(feature = "http")]
+pub(crate) use forward::Forwarded;
 pub use retry::Retry;
 use transport::{Call, Transport};
 
@@ -82,6 +86,11 @@ impl Client {
     /// Builds a client with an API key, or with other timeouts or retries than the default.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
+    }
+
+    /// The URL of the server, without a slash at its end.
+    pub fn url(&self) -> &str {
+        self.transport.url()
     }
 
     fn base_server(&self) -> BaseServer<'_> {

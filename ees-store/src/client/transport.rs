@@ -4,10 +4,10 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use backon::Retryable;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Request};
+use reqwest::{Method, Request, StatusCode};
 
 use super::CallError;
 use super::problem::Problem;
@@ -36,6 +36,8 @@ pub(super) struct Transport {
     /// The server in messages, with the proxy before it.
     told: String,
     timeout: Duration,
+    /// Of an answer, at most.
+    answer_bytes: usize,
     limits: RetryLimits,
     #[cfg(feature = "sigv4")]
     signer: Option<Signer>,
@@ -64,6 +66,12 @@ impl Call {
 
     fn new(method: Method, path: String, body: Bytes) -> Self {
         Self { method, path, headers: HeaderMap::new(), body, wait: Duration::ZERO, repeatable: false }
+    }
+
+    /// A request of somebody else.
+    #[cfg(feature = "http")]
+    pub(super) fn forwarded(method: Method, path: String, headers: HeaderMap, body: Bytes) -> Self {
+        Self { headers, ..Self::new(method, path, body) }
     }
 
     /// Adds parameters to those that it has.
@@ -115,6 +123,8 @@ pub(super) enum Failure {
     },
     /// The server answered that it can't, or won't.
     Problem(Problem),
+    /// The answer is larger than the client takes.
+    TooLong(String),
     /// It can't be signed: nothing was sent.
     #[cfg(feature = "sigv4")]
     Unsigned(String),
@@ -125,6 +135,7 @@ impl From<Failure> for CallError {
         match failure {
             Failure::Broken { why, .. } => Error::Unavailable(why).into(),
             Failure::Problem(problem) => problem.into_call_error(),
+            Failure::TooLong(why) => Error::InvalidRequest(why).into(),
             #[cfg(feature = "sigv4")]
             Failure::Unsigned(why) => Error::Forbidden(why).into(),
         }
@@ -143,6 +154,7 @@ impl Transport {
         url: String,
         proxy: Option<String>,
         timeout: Duration,
+        answer_bytes: usize,
         limits: RetryLimits,
     ) -> Self {
         Self {
@@ -150,6 +162,7 @@ impl Transport {
             told: proxy.map_or_else(|| url.clone(), |proxy| format!("{url}, through the proxy {proxy}")),
             url,
             timeout,
+            answer_bytes,
             limits,
             #[cfg(feature = "sigv4")]
             signer: None,
@@ -175,6 +188,7 @@ impl Transport {
             .when(|failure| match failure {
                 Failure::Broken { unsent, .. } => *unsent || call.repeatable,
                 Failure::Problem(problem) => call.repeatable && problem.passes(),
+                Failure::TooLong(_) => false,
                 #[cfg(feature = "sigv4")]
                 Failure::Unsigned(_) => false,
             })
@@ -189,7 +203,9 @@ impl Transport {
             })
             .notify(|failure, pause| {
                 let why = match failure {
-                    Failure::Broken { why, .. } | Failure::Problem(Problem { message: why, .. }) => why,
+                    Failure::Broken { why, .. }
+                    | Failure::Problem(Problem { message: why, .. })
+                    | Failure::TooLong(why) => why,
                     #[cfg(feature = "sigv4")]
                     Failure::Unsigned(why) => why,
                 };
@@ -202,26 +218,48 @@ impl Transport {
     async fn send_once(&self, call: &Call) -> Result<Answer, Failure> {
         let timeout = self.timeout.saturating_add(call.wait);
         let broken = |e: reqwest::Error| self.broken(&e, timeout);
-        let request = self
-            .http
-            .request(call.method.clone(), format!("{}{}", self.url, call.path))
-            .headers(call.headers.clone())
-            .body(call.body.clone())
-            .timeout(timeout)
-            .build()
-            .map_err(broken)?;
-        let response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
+        let request = self.request(call).timeout(timeout).build().map_err(broken)?;
+        let mut response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(broken)?;
+        // Part by part: nobody knows how much there will be of what is compressed.
+        let mut body = BytesMut::new();
+        while let Some(part) = response.chunk().await.map_err(broken)? {
+            if body.len() + part.len() > self.answer_bytes {
+                return Err(Failure::TooLong(self.too_long()));
+            }
+            body.extend_from_slice(&part);
+        }
+        let body = body.freeze();
         if status.is_success() {
             return Ok(Answer { headers, body });
         }
-        let problem = Problem::read(&self.told, status, &headers, &body);
+        Err(self.refused(status, &headers, &body).await)
+    }
+
+    /// Sends a call once, and returns the answer once its head is there: its body may never end.
+    #[cfg(feature = "http")]
+    pub(super) async fn begin(&self, call: &Call) -> Result<reqwest::Response, Failure> {
+        let timeout = self.timeout.saturating_add(call.wait);
+        let broken = |e: reqwest::Error| self.broken(&e, timeout);
+        let request = self.request(call).build().map_err(broken)?;
+        let answered = tokio::time::timeout(timeout, self.http.execute(self.signed(request).await?)).await;
+        let late = |_| Failure::Broken { why: self.late(timeout), unsent: false };
+        answered.map_err(late)?.map_err(broken)
+    }
+
+    fn request(&self, call: &Call) -> reqwest::RequestBuilder {
+        let request = self.http.request(call.method.clone(), format!("{}{}", self.url, call.path));
+        request.headers(call.headers.clone()).body(call.body.clone())
+    }
+
+    /// What an answer says that is not the one that was asked for.
+    pub(super) async fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
+        let problem = Problem::read(&self.told, status, headers, body);
         #[cfg(feature = "sigv4")]
         if let Some(signer) = self.signer.as_ref().filter(|_| problem.is_about_credentials()) {
             signer.forget().await;
         }
-        Err(Failure::Problem(problem))
+        Failure::Problem(problem)
     }
 
     /// Anew each time it is sent: a signature holds for some minutes.
@@ -245,11 +283,23 @@ impl Transport {
     fn broken(&self, error: &reqwest::Error, timeout: Duration) -> Failure {
         let cause = std::iter::successors(error.source(), |&cause| cause.source()).last();
         let why = match cause {
-            _ if error.is_timeout() && !error.is_connect() => format!("no answer within {timeout:?}"),
-            Some(cause) => cause.to_string(),
-            None => error.to_string(),
+            _ if error.is_timeout() && !error.is_connect() => self.late(timeout),
+            Some(cause) => format!("{}: {cause}", self.told),
+            None => format!("{}: {error}", self.told),
         };
-        Failure::Broken { why: format!("{}: {why}", self.told), unsent: error.is_connect() }
+        Failure::Broken { why, unsent: error.is_connect() }
+    }
+
+    fn late(&self, timeout: Duration) -> String {
+        format!("{}: no answer within {timeout:?}", self.told)
+    }
+
+    fn too_long(&self) -> String {
+        let max = self.answer_bytes;
+        format!(
+            "an answer of {} has more than {max} bytes; `Builder::answer_bytes` sets this limit",
+            self.told
+        )
     }
 
     /// What was read from an answer, or that it is not one of ours.

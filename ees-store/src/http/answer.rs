@@ -7,13 +7,16 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use crate::{Changeset, ChangesetId, EventId, Json, LogEntry, LogHead, Quarantined, StreamPage, json};
+use crate::{
+    Changeset, ChangesetId, EventId, Json, LogEntry, LogHead, Quarantined, StreamId, StreamPage, json,
+};
 
 /// Bytes of an answer with a list: what does not fit is left for the next call.
 pub(super) const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Room for the members that follow a list.
-const TAIL_BYTES: usize = 512;
+/// Room for the members that follow a list. One of them may be a place with a stream id, each character of which
+/// may be escaped.
+const TAIL_BYTES: usize = 512 + 6 * StreamId::BYTES_MAX;
 
 /// How deep an entry of a list stands.
 const LIST_DEPTH: usize = 2;

@@ -10,6 +10,7 @@ use super::health_check::HealthCheck;
 use super::limits::Limits;
 use super::metrics::Metrics;
 use super::statistics_source::StatisticsSource;
+use super::stream_list_source::StreamListSource;
 use super::visibility::Visibility;
 use crate::{EventStore, SharedLog};
 
@@ -21,6 +22,7 @@ pub(super) struct Inner {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) log: SharedLog,
     pub(super) statistics: Option<Arc<dyn StatisticsSource>>,
+    pub(super) stream_list: Option<Arc<dyn StreamListSource>>,
     pub(super) visibility: Option<Arc<dyn Visibility>>,
     pub(super) health: Vec<Arc<dyn HealthCheck>>,
     pub(super) limits: Limits,

@@ -36,7 +36,7 @@ const API_KEY: &str = "api_key";
         (name = "operation", description = "Running it."),
     ),
     components(schemas(
-        schema::Error, schema::Include, schema::Internal, typed::ErrorSchema, StreamId, StreamType, IdempotencyKey
+        schema::Error, schema::Include, schema::Internal, schema::StreamOrder, typed::ErrorSchema, StreamId, StreamType, IdempotencyKey
     )),
 )]
 struct Description;
@@ -89,7 +89,7 @@ pub(super) fn demand(document: &mut Document, scope: Option<Scope>, has_keys: bo
 }
 
 /// Says of the store's parameters what their types don't: whole numbers may have any length, and the value of a
-/// query parameter may be empty, which counts as absent.
+/// query parameter that may be left out may be empty, which counts as absent.
 pub(super) fn describe_parameters(document: &mut Document) {
     for operation in document.paths.paths.values_mut().flat_map(operations) {
         for parameter in operation.parameters.iter_mut().flatten() {
@@ -99,7 +99,7 @@ pub(super) fn describe_parameters(document: &mut Document) {
             {
                 schema.format = None;
             }
-            if parameter.parameter_in == ParameterIn::Query {
+            if parameter.parameter_in == ParameterIn::Query && parameter.required == Required::False {
                 // utoipa knows this member by no name of its own.
                 parameter.extensions = Some(Extensions::from_iter([("allowEmptyValue", true)]));
             }

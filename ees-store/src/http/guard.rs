@@ -13,7 +13,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIG
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use uuid::Uuid;
@@ -22,9 +22,11 @@ use super::access_log::{AccessLog, Line};
 use super::admission::{Admission, Kind, Rooms};
 use super::answer::Shape;
 use super::commit_health::CommitHealth;
+use super::compression::Accepted;
 use super::error_response::{Told, internal_answer};
+use super::event_stream::EVENT_STREAM;
 use super::hosts::{self, Hosts};
-use super::keys::{ApiKeys, Scope, Scopes};
+use super::keys::{ApiKeys, Pass, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
 use super::strict::KnownParameters;
@@ -84,18 +86,20 @@ impl Guard {
     }
 
     /// Lets a request in: its key is known, and there is room for it.
-    fn admit(&self, request: &mut Request, kind: Kind) -> Result<Admission, Problem> {
+    fn admit(&self, request: &mut Request, kind: Kind) -> Result<(Admission, Option<Pass>), Problem> {
         hosts::check_single(request)?;
         // A server that is busy or locked is still alive: its health is told to everybody, always.
         if endpoints::health::is_path(request.uri().path()) {
-            return Ok(self.rooms.admit_always());
+            return Ok((self.rooms.admit_always(), None));
         }
         let Callers { keys, hosts, .. } = &self.callers;
-        match keys {
-            Some(_) if self.callers.is_for_everybody(request) => {}
+        let pass = match keys {
+            Some(_) if self.callers.is_for_everybody(request) => None,
             Some(keys) => {
-                let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
-                request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
+                let pass = bearer(request.headers()).and_then(|key| keys.pass(key));
+                let pass = pass.ok_or_else(Problem::unauthorized)?;
+                request.extensions_mut().insert(pass.scopes);
+                Some(pass)
             }
             None => {
                 hosts.check(request)?;
@@ -103,9 +107,10 @@ impl Guard {
                 if writes && comes_from_elsewhere(request.headers()) {
                     return Err(Problem::cross_origin());
                 }
+                None
             }
-        }
-        self.rooms.admit(kind)
+        };
+        Ok((self.rooms.admit(kind)?, pass))
     }
 }
 
@@ -117,6 +122,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let id = if is_typed { uuid_of(request.headers()) } else { guard.ids.of(request.headers()) };
     let params = Params::of_request(&request);
     let method = request.method().clone();
+    // What carries the answer as a text can't carry it compressed.
+    let is_text = params.shape().escaped;
+    let accepted = if is_text { Accepted::PLAIN } else { Accepted::by(&method, request.headers()) };
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
@@ -135,13 +143,14 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         _ => Kind::Other,
     };
     let (admission, answered) = match guard.admit(&mut request, kind) {
-        Ok(admission) => {
+        Ok((admission, pass)) => {
             // A probe is answered whatever it sends along.
             let known = if is_probe { Ok(()) } else { guard.known.check(request.method(), route, &params) };
             let answered = match known {
                 Ok(()) => {
                     request.extensions_mut().insert(admission.clone());
-                    in_json(span.run(answer(request, next, &admission)).await).await
+                    let answered = span.run(answer(request, next, &admission)).await;
+                    until_revoked(in_json(answered).await, pass)
                 }
                 Err(problem) => problem.into_response(),
             };
@@ -157,7 +166,8 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         response = indented(response, params.shape()).await;
     }
     if let Some(admission) = admission {
-        response = match admission.send(response).await {
+        let coding = accepted.coding_of(&mut response);
+        response = match admission.send(response, coding).await {
             Ok(response) => response,
             Err(problem) => {
                 let (problem, response) = tell(problem.into_response(), &id);
@@ -171,7 +181,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let (status, time) = (response.status(), started.elapsed());
     let code = told.map_or("OK", |told| told.code);
     if commits {
-        guard.metrics.committed(code);
+        guard.metrics.committed(code, time);
         guard.commits.note(status, code);
     }
     spans::answered(&span, status, code, id.to_str().unwrap_or(""));
@@ -202,6 +212,17 @@ async fn answer(request: Request, next: Next, admission: &Admission) -> Response
     }
 }
 
+/// An answer that goes on, until the key may not read any more.
+fn until_revoked(response: Response, pass: Option<Pass>) -> Response {
+    match pass {
+        Some(pass) if is(&response, EVENT_STREAM) => response.map(|body| {
+            let parts = body.into_data_stream();
+            Body::from_stream(parts.take_until(pass.loses(Scope::Read).boxed()))
+        }),
+        _ => response,
+    }
+}
+
 /// Logs what the caller must not see, under the request's id, and puts that id into the answer.
 fn tell(mut response: Response, id: &HeaderValue) -> (Option<Told>, Response) {
     let told = response.extensions_mut().remove::<Told>();
@@ -224,7 +245,8 @@ pub(super) async fn demand(State(scope): State<Scope>, request: Request, next: N
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+/// The key that a request brings.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
 }

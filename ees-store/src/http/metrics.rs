@@ -27,6 +27,8 @@ struct RequestLabels {
 #[derive(Clone)]
 pub(super) struct Metrics {
     commits: Family<CommitLabels, Counter>,
+    committed_events: Counter,
+    commit_times: Histogram,
     requests: Family<RequestLabels, Histogram>,
     in_flight: Gauge,
     subscribers: Gauge,
@@ -39,6 +41,8 @@ impl Metrics {
         let buckets = || Histogram::new(exponential_buckets(0.000_25, 2.0, 17));
         let metrics = Self {
             commits: Family::default(),
+            committed_events: Counter::default(),
+            commit_times: buckets(),
             requests: Family::new_with_constructor(buckets),
             in_flight: Gauge::default(),
             subscribers: Gauge::default(),
@@ -48,6 +52,16 @@ impl Metrics {
             "ees_commits",
             "Commits by result: OK, or the error's code",
             metrics.commits.clone(),
+        );
+        registry.register(
+            "ees_committed_events",
+            "Events of commits that were answered with OK",
+            metrics.committed_events.clone(),
+        );
+        registry.register(
+            "ees_commit_duration_seconds",
+            "Time from the head of a commit that was stored to the head of its answer",
+            metrics.commit_times.clone(),
         );
         registry.register(
             "ees_http_request_duration_seconds",
@@ -74,8 +88,16 @@ impl Metrics {
         Counted::by(&self.subscribers)
     }
 
-    pub(super) fn committed(&self, result: &'static str) {
+    /// A commit is answered. `OK` stands for one that was stored.
+    pub(super) fn committed(&self, result: &'static str, time: Duration) {
+        if result == "OK" {
+            self.commit_times.observe(time.as_secs_f64());
+        }
         self.commits.get_or_create(&CommitLabels { result }).inc();
+    }
+
+    pub(super) fn committed_events(&self, count: u64) {
+        self.committed_events.inc_by(count);
     }
 
     /// The log ends here.

@@ -24,13 +24,16 @@ mod banner;
 mod body;
 mod closing;
 mod commit_health;
+mod compression;
 mod connections;
 mod description;
+mod encoded_histogram;
 mod endpoints;
 mod error_response;
 mod event_stream;
 mod guard;
 mod health_check;
+mod history;
 mod hosts;
 mod json_body;
 mod keys;
@@ -42,17 +45,24 @@ mod paging;
 mod path;
 mod quarantine_watch;
 mod query;
+#[cfg(feature = "client")]
+mod remote_console;
 mod schema;
 mod scraper;
 mod server;
+mod settings;
 mod statistics_source;
+mod store_metrics;
+mod stream_list_source;
 mod strict;
 mod trace_headers;
 mod typed;
 mod visibility;
+mod weights;
 mod written;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, Method, Uri};
@@ -63,6 +73,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use admission::Admission;
 pub use banner::{Banner, InvalidBanner};
 pub use closing::Closing;
+pub use encoded_histogram::EncodedHistogram;
 pub use error_response::Problem;
 pub use health_check::HealthCheck;
 pub use json_body::JsonBody;
@@ -70,17 +81,23 @@ pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
 pub use quarantine_watch::QuarantineWatch;
 pub use query::EscapedAnswer;
+#[cfg(feature = "client")]
+pub use remote_console::RemoteConsole;
 pub use scraper::Scraper;
 pub use server::{ConnectionLimits, Server};
+pub use settings::{Setting, SettingSource};
 pub use statistics_source::StatisticsSource;
+pub use stream_list_source::StreamListSource;
 pub use visibility::Visibility;
 
 pub use crate::Statistics;
 use crate::{EventStore, SharedLog};
 use app::{App, Inner};
 use guard::{Callers, Guard};
+use history::{History, Watched};
 use hosts::Hosts;
 use metrics::Metrics;
+use settings::Started;
 use strict::KnownParameters;
 
 /// Builds the router of a store's API.
@@ -92,6 +109,9 @@ pub struct Api {
     callers: Callers,
     extensions: Vec<(Scope, OpenApiRouter)>,
     banner: Option<Banner>,
+    history: Option<Duration>,
+    watched: Vec<Watched>,
+    settings: Option<Vec<Setting>>,
     scraper: Scraper,
 }
 
@@ -102,19 +122,46 @@ impl Api {
         let log = log.into();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        store_metrics::register(&mut registry, &store);
         let limits = Limits::for_changesets_of(store.limit_bytes());
         let commits = Arc::default();
-        let (statistics, visibility, health, probe) = (None, None, Vec::new(), Default::default());
-        let inner =
-            Inner { store, log, statistics, visibility, health, limits, registry, metrics, commits, probe };
+        let inner = Inner {
+            store,
+            log,
+            statistics: None,
+            stream_list: None,
+            visibility: None,
+            health: Vec::new(),
+            limits,
+            registry,
+            metrics,
+            commits,
+            probe: Default::default(),
+        };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true, console: true };
-        Self { inner, callers, extensions: Vec::new(), banner: None, scraper: Scraper::default() }
+        Self {
+            inner,
+            callers,
+            extensions: Vec::new(),
+            banner: None,
+            history: None,
+            watched: history::OF_THE_API.to_vec(),
+            settings: None,
+            scraper: Scraper::default(),
+        }
     }
 
     /// Sets the read model for `GET /streams`. Default: none; the endpoint answers 404.
     #[must_use]
     pub fn with_statistics(mut self, statistics: Arc<dyn StatisticsSource>) -> Self {
         self.inner.statistics = Some(statistics);
+        self
+    }
+
+    /// Sets the read model for `GET /stream-list`. Default: none; the endpoint answers 404.
+    #[must_use]
+    pub fn with_stream_list(mut self, streams: Arc<dyn StreamListSource>) -> Self {
+        self.inner.stream_list = Some(streams);
         self
     }
 
@@ -173,6 +220,32 @@ impl Api {
         self
     }
 
+    /// Keeps the last hour of some metrics in memory, a sample at each interval, for `GET /history` and the plots of
+    /// the console. Default: none; there is no such endpoint.
+    ///
+    /// [`router`](Self::router) then needs a tokio runtime.
+    #[must_use]
+    pub fn with_history(mut self, interval: Duration) -> Self {
+        self.history = Some(interval);
+        self
+    }
+
+    /// Names a metric for the history besides those of the API: a gauge or a counter of the
+    /// [registry](Self::registry), by its name in `GET /metrics`, with a series for each value of this label.
+    #[must_use]
+    pub fn with_history_of(mut self, metric: &'static str, label: Option<&'static str>) -> Self {
+        self.watched.push(Watched { metric, label });
+        self
+    }
+
+    /// Tells these settings, and the scopes of the keys, to callers with the scope admin: `GET /settings`. Default:
+    /// there is no such endpoint.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Vec<Setting>) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
     /// Sets the limits. Default: [`Limits::for_changesets_of`] the store's limit.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -223,7 +296,7 @@ impl Api {
     /// Builds the router. [`Server`] serves it, with limits on connections; anything else that serves an axum
     /// router can serve it too.
     pub fn router(self) -> Router {
-        let Self { inner, callers, extensions, banner, scraper } = self;
+        let Self { inner, callers, extensions, banner, history, watched, settings, scraper } = self;
         let (limits, metrics, commits) = (inner.limits, inner.metrics.clone(), inner.commits.clone());
         let app = App::new(inner);
         scraper.reads(app.clone());
@@ -233,6 +306,8 @@ impl Api {
             (Scope::Read, endpoints::read_routes().merge(typed::read_routes())),
             (Scope::Commit, endpoints::commit_routes().merge(typed::commit_routes())),
         ];
+        let history = history.map(|interval| Arc::new(History::new(interval, watched)));
+        let started = settings.map(|settings| Arc::new(Started { settings, keys: callers.keys.clone() }));
         let needing = needing.map(|(scope, routes)| {
             let mut routes = routes.with_state(app.clone());
             description::describe_parameters(routes.get_openapi_mut());
@@ -245,6 +320,14 @@ impl Api {
         let mut any_key = endpoints::any_key_routes();
         description::demand(any_key.get_openapi_mut(), None, callers.keys.is_some());
         all = all.merge(any_key);
+        let mut needing = Vec::from(needing);
+        if let Some(history) = history {
+            tokio::spawn(History::keep(history.clone(), Arc::downgrade(&app)));
+            needing.push((Scope::Read, endpoints::history_routes().with_state(history)));
+        }
+        if let Some(started) = started {
+            needing.push((Scope::Admin, endpoints::settings_routes().with_state(started)));
+        }
         for (scope, mut routes) in needing.into_iter().chain(extensions) {
             description::demand(routes.get_openapi_mut(), Some(scope), callers.keys.is_some());
             all = all.merge(demand(scope, routes));
@@ -252,7 +335,8 @@ impl Api {
         let (router, openapi) = all.split_for_parts();
         let known = KnownParameters::of(&openapi);
         let docs = if callers.docs { endpoints::docs::routes(openapi) } else { Router::new() };
-        let console = if callers.console { endpoints::console::routes(banner) } else { Router::new() };
+        let console =
+            if callers.console { endpoints::console::routes(banner, Vec::new()) } else { Router::new() };
         let has_console = callers.console;
         let nowhere = async move |method: Method, uri: Uri, headers: HeaderMap| {
             endpoints::nowhere(&method, &uri, &headers, has_console)

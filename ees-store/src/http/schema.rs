@@ -140,6 +140,39 @@ pub(super) struct LogAnswer {
     incarnation: Option<String>,
 }
 
+/// A stream in the list of streams.
+#[derive(ToSchema)]
+#[schema(example = json!({"stream_id": "account/42", "stream_type": "account", "changesets": 2, "events": 3,
+    "first_commit": "2026-11-21T09:30:00.000001Z", "last_commit": "2026-11-22T11:00:00.000000Z"}))]
+pub(super) struct ListedStream {
+    stream_id: String,
+    /// The stream's type, or null.
+    stream_type: Option<String>,
+    /// The number of its changesets.
+    changesets: u64,
+    /// The number of its events.
+    events: u64,
+    /// When it began.
+    #[schema(format = DateTime)]
+    first_commit: String,
+    /// When it was appended to last.
+    #[schema(format = DateTime)]
+    last_commit: String,
+}
+
+/// A part of the list of streams.
+#[derive(ToSchema)]
+pub(super) struct StreamList {
+    streams: Vec<ListedStream>,
+    /// What to give as `after` for the next page; absent on the last one.
+    #[schema(nullable = false)]
+    next: Option<String>,
+    /// How far the list has read the log: what was committed at this checkpoint or later is not in it yet.
+    checkpoint: u64,
+    /// The checkpoint after the newest changeset.
+    head: u64,
+}
+
 /// Why a request was refused.
 #[derive(ToSchema)]
 #[schema(example = json!({"error": "STREAM_NOT_FOUND", "message": "The specified stream(account/42) doesn't exist",
@@ -190,6 +223,15 @@ pub(super) struct Live {
 #[schema(rename_all = "snake_case")]
 pub(super) enum Include {
     Position,
+}
+
+/// What `order` asks for.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum StreamOrder {
+    Id,
+    Longest,
+    Newest,
 }
 
 /// A failure of the server's own; its log has the rest under the same id.

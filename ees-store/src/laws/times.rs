@@ -2,7 +2,7 @@
 
 use super::Subject;
 use super::steps::{append, append_many, commit_after, first, whole_log, whole_stream};
-use crate::{Error, Timestamp};
+use crate::{ChangesetLog, Checkpoint, Error, LogEntry, Timestamp};
 
 fn micros(time: i64) -> Timestamp {
     Timestamp::from_micros(time)
@@ -108,5 +108,58 @@ pub async fn the_first_and_the_last_moment_are_kept<S: Subject>() {
         let at =
             it.stream_id.as_str().strip_prefix('b').map_or(it.changeset_id.get() - 1, |n| n.parse().unwrap());
         assert_eq!(it.timestamp.to_string(), moments[usize::try_from(at).unwrap()], "{}", it.stream_id);
+    }
+}
+
+/// The changeset before the place of a time is older than the time, and the one after it is not.
+async fn is_where_the_log_reaches_it(log: &dyn ChangesetLog, entries: &[LogEntry], time: Timestamp) {
+    let place = log.checkpoint_at(time).await.unwrap();
+    let (before, after) = entries.split_at(entries.partition_point(|it| it.checkpoint < place));
+    let said = || format!("{time}: {place} of {entries:?}");
+    assert!(before.last().is_none_or(|it| it.timestamp < time), "{}", said());
+    assert!(after.first().is_none_or(|it| it.timestamp >= time), "{}", said());
+    if entries.is_sorted_by_key(|it| it.timestamp) {
+        assert!(before.iter().all(|it| it.timestamp < time), "{}", said());
+        assert!(after.iter().all(|it| it.timestamp >= time), "{}", said());
+    }
+}
+
+/// Every time has its place in the log: that of a changeset, between two, before the first, after the last.
+pub async fn a_time_has_its_place_in_the_log<S: Subject>() {
+    let subject = S::new().await;
+    let (store, log) = (subject.store(), subject.log());
+    assert_eq!(log.checkpoint_at(Timestamp::now()).await.unwrap(), Checkpoint::START, "of an empty log");
+    let streams = ["a", "b", "c"];
+    for last in 0..7 {
+        for stream in streams {
+            append(&store, stream, last, "[1]").await;
+        }
+    }
+    let entries = whole_log(&log, 21).await;
+    for entry in &entries {
+        for apart in [-1, 0, 1] {
+            let time = micros(entry.timestamp.as_micros() + apart);
+            is_where_the_log_reaches_it(&*log, &entries, time).await;
+        }
+    }
+    assert_eq!(log.checkpoint_at(micros(i64::MIN)).await.unwrap(), Checkpoint::START);
+    let end = log.checkpoint_at(micros(i64::MAX)).await.unwrap();
+    assert!(entries.iter().all(|it| it.checkpoint < end), "{end}");
+}
+
+/// Where times do not ascend, as after an import, the place is one where they pass the time.
+pub async fn a_time_has_a_place_in_a_log_whose_times_do_not_ascend<S: Subject>() {
+    if !S::CAPABILITIES.keeps_given_times {
+        return a_given_time_is_kept_or_refused::<S>().await;
+    }
+    let subject = S::new().await;
+    let times = [50, 10, 40, 20, 90, 80, 30, 70, 60];
+    for (number, time) in times.into_iter().enumerate() {
+        let commit = first(&format!("s{number}"), "[1]").with_recorded_at(micros(time));
+        subject.store().commit(commit).await.unwrap();
+    }
+    let entries = whole_log(&subject.log(), times.len()).await;
+    for time in (5..100).step_by(5) {
+        is_where_the_log_reaches_it(&*subject.log(), &entries, micros(time)).await;
     }
 }

@@ -38,7 +38,7 @@ use tokio::task::JoinSet;
 use crate::spans::{self, Span};
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use check::{add_checksums, check_keys};
@@ -202,6 +202,11 @@ impl EventStore for Store {
 
     fn limit_bytes(&self) -> usize {
         self.limit_bytes
+    }
+
+    fn figures(&self) -> Option<StoreFigures> {
+        let connections = Some(self.readers.connections());
+        Some(StoreFigures { writer: self.writer.figures(), connections })
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {

@@ -14,7 +14,7 @@ use super::error::{Fate, failed};
 use super::head::Head;
 use super::options::Options;
 use super::server::{Server, begin};
-use crate::{Error, Result};
+use crate::{Connections, Error, Result};
 
 /// A read that was not answered for so long counts as lost: its connection may lead nowhere.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -35,6 +35,7 @@ pub(super) struct Readers {
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     /// As many as connections.
     turns: Semaphore,
+    turns_max: usize,
     patience: Duration,
 }
 
@@ -44,11 +45,13 @@ impl Readers {
         Options { readers, patience, .. }: Options,
         head: &Arc<Head>,
     ) -> Arc<Self> {
+        let turns_max = readers.max(1) as usize;
         Arc::new(Self {
             server: server.clone(),
             head: head.clone(),
             idle: Mutex::default(),
-            turns: Semaphore::new(readers.max(1) as usize),
+            turns: Semaphore::new(turns_max),
+            turns_max,
             patience,
         })
     }
@@ -123,6 +126,12 @@ impl Readers {
         self.head.look(&mut tx).await?;
         tx.commit().await?;
         Ok(connection)
+    }
+
+    /// The connections at this moment.
+    pub(super) fn connections(&self) -> Connections {
+        let busy = self.turns_max.saturating_sub(self.turns.available_permits());
+        Connections { busy, idle: self.idle().len() }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(PgConnection, Instant)>> {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -18,7 +19,7 @@ use super::options::Options;
 use super::server::{Server, begin, in_time};
 use crate::decide::{Refusal, decide};
 use crate::spans::{self, Span};
-use crate::{Commit, Committed, Error, Result, Timestamp};
+use crate::{Commit, Committed, Error, Result, Timestamp, WriterFigures};
 
 /// How long a batch may wait to become as large as the last one.
 const GATHER_MAX: Duration = Duration::from_micros(200);
@@ -33,6 +34,7 @@ pub(super) struct Writer {
     room: Arc<Semaphore>,
     limit_bytes: usize,
     patience: Duration,
+    figures: Arc<WriterFigures>,
 }
 
 struct Job {
@@ -74,7 +76,9 @@ impl Writer {
     pub(super) fn start(server: Server, connection: PgConnection, head: Arc<Head>, options: Options) -> Self {
         let Options { limit_bytes, patience, .. } = options;
         let (jobs, queue) = mpsc::unbounded_channel();
+        let figures = Arc::<WriterFigures>::default();
         let appender = Appender {
+            figures: figures.clone(),
             server,
             connection: Some((connection, Instant::now())),
             head,
@@ -85,7 +89,12 @@ impl Writer {
             patience,
         };
         tokio::spawn(appender.run(queue));
-        Self { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX)), limit_bytes, patience }
+        Self { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB_MAX)), limit_bytes, patience, figures }
+    }
+
+    /// What the writer has done.
+    pub(super) fn figures(&self) -> Arc<WriterFigures> {
+        self.figures.clone()
     }
 
     /// Puts a commit into the queue; waits while the queue is full.
@@ -107,6 +116,7 @@ impl Writer {
 
 /// What the task owns.
 struct Appender {
+    figures: Arc<WriterFigures>,
     server: Server,
     /// With the time it was last used.
     connection: Option<(PgConnection, Instant)>,
@@ -167,21 +177,22 @@ impl Appender {
     /// Stores a batch and answers its commits; those that have to be tried again are put back. Fails when
     /// that should wait for a while.
     async fn append(&mut self, batch: Batch<Job>) -> Result<(), sqlx::Error> {
+        let (begun, commits) = (Instant::now(), batch.jobs.len());
         let group = spans::group(SYSTEM, || batch.jobs.iter().map(|job| (&job.commit, &job.span)));
         let stored = self.transaction(&batch).await;
         group.end();
         let Failed { fate, error } = match stored {
             Ok(answer) => {
                 self.delays = None;
-                self.settle(batch, answer);
+                self.settle(batch, answer, begun.elapsed());
                 return Ok(());
             }
             Err(failed) => failed,
         };
-        let commits = batch.jobs.len();
         match fate {
             Fate::Never if commits > 1 => {
                 tracing::error!(%error, commits, "failed to store a batch of commits; storing them one by one");
+                self.figures.retries.fetch_add(1, Relaxed);
                 self.put_back(batch.jobs);
                 self.singly = commits;
                 return Ok(());
@@ -195,12 +206,14 @@ impl Appender {
             }
             Fate::NotYet => {
                 tracing::warn!(%error, commits, "failed to store commits; will retry");
+                self.figures.retries.fetch_add(1, Relaxed);
                 self.put_back(batch.jobs);
             }
             Fate::Unknown => {
                 tracing::warn!(%error, commits, "lost the connection in the middle of a commit");
                 // With a key it can be sent again, and the answer tells whether it was stored.
                 let (again, unknown) = batch.jobs.into_iter().partition(|job| job.digest.is_some());
+                self.figures.retries.fetch_add(1, Relaxed);
                 self.put_back(again);
                 answer_all(unknown, "the connection was lost in the middle of the commit");
             }
@@ -262,11 +275,15 @@ impl Appender {
 
     /// Each commit gets its verdict, refusals included, now that the transaction is committed: a refusal too
     /// may rest on a neighbour's changeset in it.
-    fn settle(&mut self, batch: Batch<Job>, mut answer: Answer) {
+    fn settle(&mut self, batch: Batch<Job>, mut answer: Answer, took: Duration) {
         let next = answer.first.plus(answer.appended);
         self.head.wrote(answer.first, next);
         let none = answer.appended == 0;
         let mut at = answer.first;
+        let commits = batch.jobs.iter().zip(&batch.places);
+        let stored = commits.filter(|(_, place)| answer.met[place.run] && !none);
+        let events = stored.map(|(job, _)| job.commit.events.count()).sum();
+        self.figures.wrote(batch.jobs.len(), took, answer.appended, events);
         let mut again = Vec::new();
         for (number, (job, place)) in batch.jobs.into_iter().zip(batch.places).enumerate() {
             let tail = &answer.tails[place.run];

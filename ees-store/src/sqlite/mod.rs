@@ -33,7 +33,7 @@ use rusqlite::Connection;
 use crate::spans::{self, Span};
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
 };
 
 pub use backup::backup;
@@ -161,6 +161,10 @@ impl EventStore for Store {
 
     fn limit_bytes(&self) -> usize {
         self.limit_bytes
+    }
+
+    fn figures(&self) -> Option<StoreFigures> {
+        Some(StoreFigures::of_writer(self.writer.figures()))
     }
 
     async fn check_writable(&self) -> Result<()> {

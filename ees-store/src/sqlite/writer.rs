@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ use crate::quarantine::checksum;
 use crate::spans::{self, Span};
 use crate::{
     Changeset, ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Result, StreamId, StreamType,
-    Timestamp, TraceContext,
+    Timestamp, TraceContext, WriterFigures,
 };
 
 /// Commits in one transaction, at most.
@@ -44,6 +45,7 @@ pub(super) struct Writer {
     jobs: Option<Sender<Job>>,
     room: Arc<Semaphore>,
     written: watch::Receiver<Written>,
+    figures: Arc<WriterFigures>,
     thread: Option<JoinHandle<()>>,
     /// What a thread owns, where there is none.
     _kept: Option<(watch::Sender<Written>, Lock)>,
@@ -80,9 +82,11 @@ impl Writer {
         let keys = Keys::open(&connection, options.keep_keys).map_err(|error| at_path(path, error))?;
         let (jobs, queue) = channel();
         let (publish, written) = watch::channel(Written { next, trouble: None });
+        let figures = Arc::new(WriterFigures::with_tails());
         let mut appender = Appender {
             connection,
             next,
+            figures: figures.clone(),
             tails: LruCache::new(TAILS_MAX),
             limit_bytes: options.limit_bytes,
             keys,
@@ -100,19 +104,25 @@ impl Writer {
                 source: Box::new(e),
             })?;
         let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX));
-        Ok(Self { jobs: Some(jobs), room, written, thread: Some(thread), _kept: None })
+        Ok(Self { jobs: Some(jobs), room, written, figures, thread: Some(thread), _kept: None })
     }
 
     /// Takes no commits, and says why.
     pub(super) fn refusing(next: Checkpoint, lock: Lock, why: String) -> Self {
         let (publish, written) = watch::channel(Written { next, trouble: Some(why.into()) });
         let room = Arc::new(Semaphore::new(QUEUE_KIB_MAX));
-        Self { jobs: None, room, written, thread: None, _kept: Some((publish, lock)) }
+        let figures = Arc::default();
+        Self { jobs: None, room, written, figures, thread: None, _kept: Some((publish, lock)) }
     }
 
     /// How far the writer has written.
     pub(super) fn written(&self) -> watch::Receiver<Written> {
         self.written.clone()
+    }
+
+    /// What the writer has done.
+    pub(super) fn figures(&self) -> Arc<WriterFigures> {
+        self.figures.clone()
     }
 
     /// Puts a commit into the queue; waits while the queue is full.
@@ -146,6 +156,7 @@ struct Appender {
     tails: LruCache<StreamId, Tail>,
     limit_bytes: usize,
     keys: Keys,
+    figures: Arc<WriterFigures>,
     publish: watch::Sender<Written>,
     path: PathBuf,
     folder: Folder,
@@ -258,6 +269,7 @@ impl Appender {
 
     fn append_singly(&mut self, batch: Vec<Job>, error: &rusqlite::Error) -> Result<(), Error> {
         if batch.len() > 1 && !is_of_the_file(error) {
+            self.figures.retries.fetch_add(1, Relaxed);
             return batch.into_iter().try_for_each(|job| self.append(vec![job]));
         }
         if is_of_the_file(error) {
@@ -306,7 +318,9 @@ impl Appender {
     }
 
     fn try_transaction(&mut self, batch: &[Job]) -> rusqlite::Result<Vec<Verdict>> {
-        let Self { connection, next, tails, limit_bytes, keys, .. } = self;
+        let Self { connection, next, tails, limit_bytes, keys, figures, .. } = self;
+        let (begun, first) = (Instant::now(), *next);
+        let (mut events, mut tails_wanted, mut tails_read) = (0, 0, 0);
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO changesets (checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp,
@@ -323,7 +337,9 @@ impl Appender {
                 verdicts.push(verdict);
                 continue;
             }
+            tails_wanted += 1;
             let tail = tails.try_get_or_insert_mut(commit.stream_id.clone(), || {
+                tails_read += 1;
                 read_tail(connection, &commit.stream_id)
             })?;
             verdicts.push(match decide(tail, commit, *limit_bytes, Timestamp::now()) {
@@ -335,6 +351,7 @@ impl Appender {
                         keys.insert(connection, digest, *next)?;
                     }
                     *tail = Tail::after(&changeset);
+                    events += changeset.events.count();
                     let checkpoint = Some(*next);
                     *next = next.next();
                     Ok(Committed { changeset_id: changeset.changeset_id, checkpoint })
@@ -342,6 +359,11 @@ impl Appender {
             });
         }
         connection.prepare_cached("COMMIT")?.execute([])?;
+        figures.wrote(batch.len(), begun.elapsed(), next.get() - first.get(), events);
+        if let Some(tails) = &figures.tails {
+            tails.hits.fetch_add(tails_wanted - tails_read, Relaxed);
+            tails.misses.fetch_add(tails_read, Relaxed);
+        }
         Ok(verdicts)
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod disk;
 mod hints;
+mod keys;
 #[cfg(feature = "sns")]
 mod publish;
 mod read_models;
@@ -16,9 +17,10 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
 use ees_store::SharedLog;
-use ees_store::http::{Api, ApiKeys, Banner, InvalidBanner, QuarantineWatch, Server};
+use ees_store::http::{Api, QuarantineWatch, Server, Setting};
 
 use crate::backend::{Backend, Opened};
+use crate::banner::BannerOptions;
 use crate::exit::{Failure, Outcome};
 use crate::logging::LogFormat;
 use crate::retention::Retention;
@@ -27,6 +29,7 @@ use crate::store_location::StoreLocation;
 use crate::telemetry::Telemetry;
 use crate::values::{duration, host_name};
 use access::Callers;
+use keys::Keys;
 use read_models::ReadModels;
 
 /// Serve the store, its HTTP API and the built-in projections (the default sub-command)
@@ -67,15 +70,8 @@ pub(crate) struct Arguments {
     /// texts. By default, a changeset with one of them is quarantined
     #[arg(long, env = "EES_LENIENT_NUMBERS", value_parser = BoolishValueParser::new())]
     lenient_numbers: bool,
-    /// The API keys to accept, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)
-    #[arg(
-        long,
-        env = "EES_API_KEYS",
-        value_name = "KEYS",
-        hide_env_values = true,
-        hide_default_value = true
-    )]
-    api_keys: Option<String>,
+    #[command(flatten)]
+    keys: Keys,
     /// Accept connections from other machines even without API keys
     #[arg(long, env = "EES_INSECURE_BIND", value_parser = BoolishValueParser::new())]
     insecure_bind: bool,
@@ -89,26 +85,24 @@ pub(crate) struct Arguments {
     /// Do not serve the console, the page at /console/, which otherwise needs no API key
     #[arg(long, env = "EES_NO_CONSOLE", value_parser = BoolishValueParser::new())]
     no_console: bool,
-    /// A name at the top of the console, such as PRODUCTION
-    #[arg(long, env = "EES_CONSOLE_NAME", value_name = "NAME")]
-    console_name: Option<String>,
-    /// The color of that name: red, orange, green, blue, purple, gray or #RRGGBB
-    #[arg(long, env = "EES_CONSOLE_COLOR", value_name = "COLOR", default_value = "red")]
-    console_color: String,
+    #[command(flatten)]
+    banner: BannerOptions,
     #[cfg(feature = "sns")]
     #[command(flatten)]
     publish: publish::Publish,
+    /// What was set, and where, for those who operate the server.
+    #[arg(skip)]
+    pub(crate) settings: Vec<Setting>,
 }
 
+/// Between two samples of the history.
+const SAMPLES_APART: Duration = Duration::from_secs(10);
+
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
-    let Arguments { listen, location, read_models, retention, keep_audit, api_keys, insecure_bind, .. } =
-        arguments;
+    let Arguments { listen, location, read_models, retention, keep_audit, insecure_bind, .. } = arguments;
     let (hosts, no_docs, keep_skips) = (arguments.hosts, arguments.no_docs, arguments.keep_skips);
-    let api_keys: Option<ApiKeys> = match api_keys {
-        Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
-        None => None,
-    };
-    let banner = banner(arguments.console_name.as_deref(), &arguments.console_color)?;
+    let api_keys = arguments.keys.open()?;
+    let banner = arguments.banner.banner()?;
     let access = access::access(&listen, api_keys.is_some(), insecure_bind).await?;
     let stop_requested = signals::listen()?;
     let server = bind(&listen, &access.addresses).await?;
@@ -130,7 +124,10 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
 
     let mut api = Api::new(store.clone(), log)
         .with_quarantine(quarantine)
-        .with_statistics(Arc::new(read_models.statistics()));
+        .with_statistics(Arc::new(read_models.statistics()))
+        .with_stream_list(Arc::new(read_models.stream_list()))
+        .with_history(SAMPLES_APART)
+        .with_settings(arguments.settings);
     if let Backend::Sqlite(log) = &backend {
         disk::register(api.registry(), log);
     }
@@ -158,15 +155,6 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     drop(store);
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The banner of the console, if it has a name.
-fn banner(name: Option<&str>, color: &str) -> Outcome<Option<Banner>> {
-    let banner = name.map(|name| Banner::new(name, color)).transpose();
-    banner.map_err(|error| match error {
-        InvalidBanner::Color(_) => Failure::usage(format!("--console-color: {error}")),
-        _ => Failure::usage(format!("--console-name: {error}")),
-    })
 }
 
 async fn bind(listen: &str, addresses: &[SocketAddr]) -> Outcome<Server> {

@@ -12,8 +12,8 @@ use ees_projector::postgres;
 use ees_projector::{NewVersion, OnFailure, Parking, Projector, Settings, sqlite};
 #[cfg(feature = "sns")]
 use ees_projector::{Reactor, reactor};
-use ees_store::http::StatisticsSource;
-use ees_store::{Checkpoint, Error, Statistics};
+use ees_store::http::{StatisticsSource, StreamListSource};
+use ees_store::{Checkpoint, Error, Statistics, StreamListPage, StreamListQuery};
 use tempfile::TempDir;
 
 use crate::backend::Backend;
@@ -147,11 +147,22 @@ impl ReadModels {
     /// The source of `GET /streams`.
     pub(super) fn statistics(&self) -> impl StatisticsSource + use<> {
         match self {
-            Self::Sqlite { statistics, .. } => StatisticsReader::Sqlite(statistics.clone()),
+            Self::Sqlite { statistics, .. } => Reader::Sqlite(statistics.clone()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(database) => StatisticsReader::Postgres(database.clone()),
+            Self::Postgres(database) => Reader::Postgres(database.clone()),
             #[cfg(feature = "dynamodb")]
-            Self::DynamoDb(database) => StatisticsReader::DynamoDb(database.clone()),
+            Self::DynamoDb(database) => Reader::DynamoDb(database.clone()),
+        }
+    }
+
+    /// The source of `GET /stream-list`.
+    pub(super) fn stream_list(&self) -> impl StreamListSource + use<> {
+        match self {
+            Self::Sqlite { stream_catalogue, .. } => Reader::Sqlite(stream_catalogue.clone()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => Reader::Postgres(database.clone()),
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(database) => Reader::DynamoDb(database.clone()),
         }
     }
 }
@@ -170,7 +181,8 @@ fn register<D: Database<Tx: FoldRows>>(
         .map_err(Failure::other)
 }
 
-enum StatisticsReader {
+/// Reads a built-in read model from the database that it is in.
+enum Reader {
     Sqlite(sqlite::Database),
     #[cfg(feature = "postgres")]
     Postgres(postgres::Database),
@@ -178,10 +190,10 @@ enum StatisticsReader {
     DynamoDb(dynamodb::Database),
 }
 
-impl StatisticsReader {
-    async fn read(
-        &self,
-    ) -> Result<(ees_projections::Totals, Checkpoint), Box<dyn std::error::Error + Send + Sync>> {
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Reader {
+    async fn totals(&self) -> Result<(ees_projections::Totals, Checkpoint), BoxError> {
         match self {
             Self::Sqlite(database) => ees_projections::Statistics::read(database).await,
             #[cfg(feature = "postgres")]
@@ -189,6 +201,32 @@ impl StatisticsReader {
             #[cfg(feature = "dynamodb")]
             Self::DynamoDb(database) => ees_projections::Statistics::read_dynamodb(database).await,
         }
+    }
+
+    async fn catalogue(&self, query: StreamListQuery) -> Result<Option<StreamListPage>, BoxError> {
+        match self {
+            Self::Sqlite(database) => StreamCatalogue::read(database, query).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => StreamCatalogue::read_postgres(database, query).await,
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb(database) => StreamCatalogue::read_dynamodb(database, query).await,
+        }
+    }
+
+    /// What a failure of the database means for the caller.
+    fn failure(&self, what: &str, source: BoxError) -> Error {
+        #[cfg(feature = "postgres")]
+        if postgres::is_missing_right(&*source) {
+            return Error::Forbidden(format!("the server has no right to read {what}"));
+        }
+        let source = match source.downcast::<Error>() {
+            Ok(refused) => return *refused,
+            Err(source) => source,
+        };
+        if self.passes(&*source) {
+            return Error::Unavailable(format!("cannot read {what}: {source}"));
+        }
+        Error::Storage { detail: format!("cannot read {what}"), source }
     }
 
     /// Whether the database is only locked, busy or away.
@@ -204,18 +242,10 @@ impl StatisticsReader {
 }
 
 #[async_trait]
-impl StatisticsSource for StatisticsReader {
+impl StatisticsSource for Reader {
     async fn statistics(&self) -> ees_store::Result<Statistics> {
-        let (totals, version) = self.read().await.map_err(|source| {
-            #[cfg(feature = "postgres")]
-            if postgres::is_missing_right(&*source) {
-                return Error::Forbidden("the server has no right to read the statistics".to_owned());
-            }
-            if self.passes(&*source) {
-                return Error::Unavailable(format!("cannot read the statistics: {source}"));
-            }
-            Error::Storage { detail: "cannot read the statistics".to_owned(), source }
-        })?;
+        let read = self.totals().await;
+        let (totals, version) = read.map_err(|source| self.failure("the statistics", source))?;
         Ok(Statistics {
             total_streams: totals.total_streams,
             total_changesets: totals.total_changesets,
@@ -223,5 +253,13 @@ impl StatisticsSource for StatisticsReader {
             max_stream_length: totals.max_stream_length,
             statistics_version: version.get(),
         })
+    }
+}
+
+#[async_trait]
+impl StreamListSource for Reader {
+    async fn streams(&self, query: StreamListQuery) -> ees_store::Result<Option<StreamListPage>> {
+        let read = self.catalogue(query).await;
+        read.map_err(|source| self.failure("the stream catalogue", source))
     }
 }

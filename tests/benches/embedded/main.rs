@@ -16,6 +16,7 @@ mod http;
 mod latency;
 mod limits;
 mod read;
+mod remote;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod subscribers;
@@ -30,6 +31,9 @@ async fn main() {
     let short = given("--short");
     if given("--subscribers") {
         return subscribers::measure(short).await;
+    }
+    if given("--remote") {
+        return remote::measure(short).await;
     }
     let workload = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000, first_stream: 0 };
     if given("--traces") {
@@ -47,6 +51,7 @@ async fn main() {
     read::measure(&workload, &limits, &mut report).await;
     latency::measure(&mut report).await;
     aggregate::measure(short, &mut report).await;
+    remote::measure(short).await;
     subscribers::measure(short).await;
     println!("peak memory of this process, load generators included: {} MB", report::peak_memory_mb());
 }

@@ -77,6 +77,9 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
             .pool_idle_timeout(Duration::from_secs(5))
             // A redirect could send an event and its signature to somebody else.
             .redirect(redirect::Policy::none())
+            // Of an answer only its beginning is read.
+            .no_gzip()
+            .no_zstd()
             .build();
         Self {
             name: name.into(),

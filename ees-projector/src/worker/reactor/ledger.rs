@@ -76,10 +76,7 @@ impl<D: Database> Ledger for HeldState<D> {
 
     fn end<'a>(&'a self, id: &'a EffectId, ended: Ended) -> BoxFuture<'a, Result<(), Unrecorded>> {
         async move {
-            self.status.update(|status| match ended.state {
-                EffectState::Done => status.effects.done += 1,
-                _ => status.effects.failed += 1,
-            });
+            self.status.figures().effect_ended(ended.state == EffectState::Done);
             self.end_again_and_again(id, &ended).await.map_err(|error| self.unrecorded(error))
         }
         .boxed()

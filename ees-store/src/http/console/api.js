@@ -1,8 +1,12 @@
-// The public API of the server that the page comes from. The key stays in this module, so it is gone with the tab.
+// The public API of the server that the page comes from, or of the servers that `ees console` was given. The key
+// stays in this module, so it is gone with the tab.
 
 import { ask } from "./dialog.js";
+import { items, members } from "./json.js";
 
 const RETRY_MILLISECONDS = 1000;
+const WAIT_SECONDS = 10;
+const PAGE = 1000;
 
 /** The end of the log, without any changeset. */
 const HEAD = "changesets?include=position&limit=1&checkpoint=9007199254740991";
@@ -16,6 +20,21 @@ export const may = { read: false, commit: false, admin: false };
 
 /** What the server has: a process that runs projections serves no log. */
 export const has = { projections: false, log: false };
+
+/**
+ * The processes that are shown: where the API of each is, and its URL. The first one has the log. There is one,
+ * where the page comes from the process itself.
+ */
+export let processes = [{ at: "", url: location.host }];
+
+let isRemote = false;
+
+/** The page comes from `ees console`, which was given these servers and a key in the address. */
+export function showRemote(servers, given) {
+  isRemote = true;
+  processes = servers;
+  key = given;
+}
 
 /** The server's answer to a request that it refused, or that it could not be reached. */
 export class Refusal extends Error {
@@ -105,9 +124,10 @@ export function forgetKey() {
 /** Asks once, however many requests need it. */
 function askForKey(isUnknown) {
   asking ??= ask({
-    title: "API key",
+    title: isRemote ? "Key of the console" : "API key",
     sentence: (isUnknown ? "The server does not know this key. " : "")
-      + "This server needs an API key. The key stays in this tab until you close or reload it.",
+      + (isRemote ? "The address that `ees console` has printed ends with a key: open it again, or enter what follows #key=."
+        : "This server needs an API key. The key stays in this tab until you close or reload it."),
     fields: [{ name: "key", label: "Key", type: "password", required: true }],
     confirm: "Use this key",
     run: async (given) => {
@@ -121,13 +141,50 @@ function askForKey(isUnknown) {
   return asking;
 }
 
-/** Learns what the server has, and what the key may do. */
+/** Learns what the processes have, and what the key may do there. One that does not answer may have everything. */
 export async function explore() {
-  const access = await jsonIfAny("access");
-  const scopes = access?.scopes ?? [];
-  for (const scope of Object.keys(may)) may[scope] = scopes.includes(scope);
-  const isThere = async (path) => may.read && (await jsonIfAny(path)) !== null;
-  [has.projections, has.log] = await Promise.all([isThere("projections"), isThere(HEAD)]);
+  const found = await eachProcess(async ({ at }) => {
+    const scopes = (await jsonIfAny(`${at}access`))?.scopes ?? [];
+    const isThere = async (path) => scopes.includes("read") && (await jsonIfAny(`${at}${path}`)) !== null;
+    const [projections, log] = await Promise.all([isThere("projections"), at === "" && isThere(HEAD)]);
+    return { scopes, projections, log };
+  });
+  for (const scope of Object.keys(may)) may[scope] = found.some(({ value }) => value?.scopes.includes(scope));
+  has.projections = found.some(({ value }) => !value || value.projections);
+  has.log = !found[0].value || found[0].value.log;
+}
+
+/** Asks every process. Where one of several does not answer, its error stands for the answer. */
+export async function eachProcess(call) {
+  const answers = await Promise.allSettled(processes.map(call));
+  if (answers.every(({ status }) => status === "rejected")) throw answers[0].reason;
+  return answers.map(({ value, reason }, at) => ({ process: processes[at], value, error: reason }));
+}
+
+/**
+ * The projections and reactors of all processes, each with its process, and the processes that don't answer. One that
+ * another of these processes runs is listed there.
+ */
+export async function allProjections(signal) {
+  const answers = await eachProcess(({ at }) => jsonIfAny(`${at}projections`, { signal }));
+  const all = answers.flatMap(({ process, value }) => (value?.projections ?? []).map((status) => ({ ...status, process })));
+  const runs = ({ state }) => state !== "elsewhere" && state !== "absent";
+  const isListed = ({ name }, at) => all.some((other, place) => other.name === name && (runs(other) || place < at));
+  return {
+    projections: all.filter((status, at) => status.state !== "elsewhere" || !isListed(status, at)),
+    silent: answers.filter(({ error }) => error),
+  };
+}
+
+/** The path of a projection or a reactor. */
+export function pathOf({ process, name }) {
+  return `${process.at}projections/${encodeURIComponent(name)}`;
+}
+
+/** What a process says of its own health, also where it answers that it is unavailable. */
+export async function health(process, signal) {
+  const response = await send(`${process.at}health/ready`, { signal }).catch(() => null);
+  return (await response?.json().catch(() => null)) ?? null;
 }
 
 /**
@@ -151,12 +208,38 @@ export async function follow(path, { signal, from, onEvent, onState }) {
       });
     } catch (error) {
       if (signal.aborted) return;
+      if (error.status === 406) {
+        await followByAsking(path, { signal, from: place, onEvent, onState });
+        return;
+      }
       const isForGood = error instanceof Refusal && error.status >= 400 && error.status < 500;
       if (isForGood) throw error;
     }
     if (signal.aborted) return;
     onState(false);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+  }
+}
+
+/** Follows the log where the server has no event streams: a function has none. */
+async function followByAsking(path, { signal, from, onEvent, onState }) {
+  const query = new URLSearchParams(path.split("?")[1]);
+  query.set("limit", PAGE);
+  query.set("wait", WAIT_SECONDS);
+  if (from !== undefined) query.set("checkpoint", from);
+  while (!signal.aborted) {
+    try {
+      const page = Object.fromEntries(members(await text(`changesets?${query}`, { signal })));
+      onState(true);
+      const place = page.next_checkpoint;
+      query.set("checkpoint", place);
+      items(page.changesets).forEach((changeset) => onEvent("changeset", changeset, place));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error.status >= 400 && error.status < 500) throw error;
+      onState(false);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MILLISECONDS));
+    }
   }
 }
 

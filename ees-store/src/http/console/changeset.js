@@ -2,6 +2,7 @@
 
 import { details, facts, foreign, h, inParts } from "./dom.js";
 import { items, kind, members, plain, tree } from "./json.js";
+import { passed } from "./passed.js";
 import { bytes, plural, time } from "./words.js";
 
 const LINKED = /^(correlation|causation|message|command|request|trace)_?id$/i;
@@ -66,7 +67,7 @@ export function row(changeset) {
     h("bdi", { class: "stream" }, changeset.stream_id ?? ""),
     h("span", { class: "number" }, `#${changeset.changeset_id}`),
     h("span", { class: "types" }, types(changeset)),
-  ], () => view(changeset));
+  ], () => [view(changeset), passed(changeset)]);
 }
 
 /** Everything about a changeset. */

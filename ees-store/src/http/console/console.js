@@ -1,6 +1,7 @@
 // The console: begins with what the server has and the key may do, then shows the screen that the address names.
 
-import { changeKey, explore, forgetKey, has, hasKey, may } from "./api.js";
+import { changeKey, explore, forgetKey, has, hasKey, may, showRemote } from "./api.js";
+import * as audit from "./audit.js";
 import { button, card, draw, foreign, h } from "./dom.js";
 import * as log from "./log.js";
 import * as overview from "./overview.js";
@@ -16,6 +17,7 @@ const SCREENS = {
   reactors: { label: "Reactors", screen: reactors, isThere: () => has.projections },
   log: { label: "Log", screen: log, isThere: () => has.log },
   streams: { label: "Streams", screen: streams, isThere: () => has.log },
+  audit: { label: "Audit", screen: audit, isThere: () => has.projections },
   server: { label: "Server", screen: server, isThere: () => true },
 };
 
@@ -122,6 +124,12 @@ addEventListener("hashchange", () => {
 });
 const config = await fetch("config.json").then((response) => response.json()).catch(() => ({ banner: null }));
 banner = config.banner;
+if (config.servers) {
+  const [, given = null] = /^#key=(\w+)$/.exec(location.hash) ?? [];
+  showRemote(config.servers, given);
+  // Neither in the address nor in the history of the browser.
+  if (given !== null) history.replaceState(null, "", location.pathname);
+}
 drawBanner();
 document.title = [banner?.name, "ees"].filter(Boolean).join(" · ");
 begin();

@@ -1,6 +1,6 @@
 // The log: what arrives, live and bounded; or a part of it from a checkpoint on.
 
-import { follow, head, text } from "./api.js";
+import { follow, head, json, text } from "./api.js";
 import { readPage, read, row } from "./changeset.js";
 import { button, draw, h } from "./dom.js";
 import { kind, members, plain } from "./json.js";
@@ -19,6 +19,7 @@ export function show(root, { query }, signal) {
   const filter = ["stream_type", "event_type"].flatMap((name) => query.getAll(name).map((value) => [name, value]));
   const parts = { root, query, filter: new URLSearchParams(filter), signal };
   if (query.has("related")) return search(parts);
+  if (query.has("time")) return at(parts, query.get("time"));
   return isWhole(query.get("checkpoint") ?? "") ? part(parts, query.get("checkpoint")) : tail(parts);
 }
 
@@ -37,15 +38,17 @@ function filters(query) {
   const form = h("form", { class: "filters", role: "search", "aria-label": "Filter" },
     field("stream_type", "Stream type", listOf("stream_type")),
     field("event_type", "Event type", listOf("event_type")),
-    field("checkpoint", "Checkpoint", query.get("checkpoint") ?? ""),
+    field("checkpoint", "Checkpoint or time", query.get("checkpoint") ?? query.get("time") ?? ""),
     h("button", { type: "submit", class: "primary" }, "Show"));
   form.onsubmit = (event) => {
     event.preventDefault();
     const given = new FormData(form);
     const names = (name) => given.get(name).split(",").map((value) => [name, value.trim()]);
     const checkpoint = given.get("checkpoint").trim();
-    if (checkpoint !== "" && !isWhole(checkpoint)) complain("A checkpoint is a whole number.");
-    else go([...names("stream_type"), ...names("event_type"), ["checkpoint", checkpoint]]);
+    const time = new Date(checkpoint);
+    const place = checkpoint === "" || isWhole(checkpoint) ? ["checkpoint", checkpoint] : ["time", checkpoint];
+    if (place[0] === "time" && Number.isNaN(time.getTime())) complain("A checkpoint is a whole number. A time is written as 2026-11-21 09:30.");
+    else go([...names("stream_type"), ...names("event_type"), place]);
   };
   return form;
 }
@@ -85,7 +88,7 @@ async function tail(parts) {
     received += 1;
     pending.push(data);
     if (pending.length > ROWS_MAX) pending.shift();
-    drawing ??= setTimeout(drawNow, DRAW_MILLISECONDS);
+    drawing ??= setTimeout(drawNow, list.childElementCount === 0 ? 0 : DRAW_MILLISECONDS);
   };
   const onState = (now) => {
     isConnected = now;
@@ -129,6 +132,12 @@ function item(changeset) {
 
 function listOf(changesets) {
   return h("div", { class: "log", id: "log", role: "list", "aria-label": "Changesets, oldest first" }, changesets.map(item));
+}
+
+/** A page of the log from a time on. A time without a zone is the reader's. */
+async function at(parts, time) {
+  const { checkpoint } = await json(`changesets/at?time=${encodeURIComponent(new Date(time).toISOString())}`, { signal: parts.signal });
+  return part(parts, String(checkpoint));
 }
 
 /** A page of the log. */

@@ -1,6 +1,6 @@
 // Every operation on a projection: when it is possible, what it does in a sentence, what it needs, what it sends.
 
-import { may, post } from "./api.js";
+import { may, pathOf, post } from "./api.js";
 import { ask } from "./dialog.js";
 import { button } from "./dom.js";
 import { tell } from "./screen.js";
@@ -135,7 +135,7 @@ export async function operate(status, operation, about = {}) {
     fields: fields(status),
     confirm: `${label}: ${status.name}`,
     isDangerous,
-    run: (given) => post(`projections/${status.name}/${path ?? operation}`, body ? body(given) : given),
+    run: (given) => post(`${pathOf(status)}/${path ?? operation}`, body ? body(given) : given),
   });
   if (isDone) tell(`Done: ${label.toLowerCase()}, ${status.name}.`);
   return isDone;

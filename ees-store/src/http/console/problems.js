@@ -1,6 +1,8 @@
 // What stands still, why, and what to do next.
 
+import { pathOf } from "./api.js";
 import { foreign, h, line } from "./dom.js";
+import { lags } from "./history.js";
 import { count, duration, plural, since } from "./words.js";
 
 const WINDOW_MILLISECONDS = 60 * 60 * 1000;
@@ -8,36 +10,56 @@ const POINTS = 60;
 const GROWING_MILLISECONDS = 10_000;
 const GROWING_SECONDS = 5;
 
-/** The lag of each projection since this tab was opened, for its trend. */
+/** The lag of each projection in the last hour, for its trend. */
 const samples = new Map();
 
 export function note(statuses) {
   const now = Date.now();
-  for (const { name, lag_changesets: lag } of statuses) {
-    const known = (samples.get(name) ?? []).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
-    known.push({ at: now, lag });
-    samples.set(name, known);
+  for (const status of statuses) {
+    const known = samplesOf(status).filter(({ at }) => now - at < WINDOW_MILLISECONDS);
+    known.push({ at: now, changesets: status.lag_changesets, seconds: status.lag_seconds });
+    samples.set(pathOf(status), known);
   }
 }
 
-/** How the lag went since this tab was opened, for the last hour at most. Nothing where it never had any. */
-export function trend(name) {
-  const known = samples.get(name) ?? [];
-  const lags = known.map(({ lag }) => lag);
-  if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
-  const size = Math.ceil(lags.length / POINTS);
-  const highest = Array.from({ length: Math.ceil(lags.length / size) }, (_, at) => Math.max(...lags.slice(at * size, (at + 1) * size)));
-  const label = `Lag over ${duration((known.at(-1).at - known[0].at) / 1000)}: from ${count(lags[0])} to ${count(lags.at(-1))}, at most ${count(Math.max(...lags))}`;
-  return line(highest, label);
+function samplesOf(status) {
+  return samples.get(pathOf(status)) ?? [];
+}
+
+/** Adds what the servers remember of the time before this tab looked. */
+export function recall(histories) {
+  for (const { process, told } of histories) {
+    const earlier = Map.groupBy(lags(told), ({ name }) => pathOf({ process, name }));
+    for (const [path, known] of earlier) {
+      const own = samples.get(path) ?? [];
+      const begun = own[0]?.at ?? Infinity;
+      samples.set(path, [...known.filter(({ at }) => at < begun), ...own]);
+    }
+  }
+}
+
+/** How the lag went in the last hour, as far as it is known. Nothing where there was none. */
+export function trend(status) {
+  const known = samplesOf(status);
+  const all = known.map(({ seconds }) => seconds);
+  if (all.length < 3 || all.every((lag) => lag === 0)) return null;
+  const [begun, length] = [known[0].at, Math.max(1, known.at(-1).at - known[0].at)];
+  const highest = [];
+  for (const { at, seconds } of known) {
+    const point = Math.min(POINTS - 1, Math.floor(((at - begun) * POINTS) / length));
+    highest[point] = Math.max(highest[point] ?? 0, seconds);
+  }
+  const label = `Lag over ${duration(length / 1000)}: from ${duration(all[0])} to ${duration(all.at(-1))}, at most ${duration(Math.max(...all))}`;
+  return line(highest.filter((value) => value !== undefined), label);
 }
 
 /** Whether the lag only grew for some time. */
 function isGrowing(status) {
-  const known = samples.get(status.name) ?? [];
+  const known = samplesOf(status);
   const recent = known.filter(({ at }) => Date.now() - at < 3 * GROWING_MILLISECONDS);
   if (recent.length < 3 || recent.at(-1).at - recent[0].at < GROWING_MILLISECONDS) return false;
-  const grows = recent.every(({ lag }, at) => at === 0 || lag >= recent[at - 1].lag);
-  return grows && recent.at(-1).lag > recent[0].lag && status.lag_seconds > GROWING_SECONDS;
+  const grows = recent.every(({ changesets }, at) => at === 0 || changesets >= recent[at - 1].changesets);
+  return grows && recent.at(-1).changesets > recent[0].changesets && status.lag_seconds > GROWING_SECONDS;
 }
 
 function changesetOf(failure) {
@@ -48,10 +70,18 @@ function ofPause(what, checkpoint, pause) {
   const { failure } = pause;
   if (failure) {
     return [`${what} is paused before `, changesetOf(failure), `, which failed ${plural(failure.attempts, "time")}: `,
-      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), "."];
+      foreign(pause.reason), ". Nothing after it is applied. Since ", since(pause.since), ". ",
+      "Resume it once the cause is mended. If the changeset can never be applied, skip it."];
   }
   return [`An operator paused ${what.toLowerCase()} at checkpoint ${checkpoint}`, pause.reason && ": ", pause.reason && foreign(pause.reason),
     ". Since ", since(pause.since), "."];
+}
+
+/** The stream that waits the longest, of those that are meant: its changeset and its error. */
+function firstOf(streams) {
+  const [first] = [...streams].sort((one, other) => new Date(one.since) - new Date(other.since));
+  if (!first) return null;
+  return [streams.length > 1 ? " The oldest: changeset " : " It is changeset ", first.first, " of stream ", foreign(first.stream_id, 120), ": ", foreign(first.error), "."];
 }
 
 /**
@@ -62,6 +92,8 @@ export function problemsOf(status) {
   const found = [];
   const add = (level, title, sentence, next) => found.push({ level, title, sentence, next });
   const skippable = (pause) => (pause.failure && status.kind !== "reactor" ? ["resume", "skip"] : ["resume"]);
+  const givenUp = (status.parked ?? []).filter((stream) => stream.retry_at === null);
+  const retried = (status.parked ?? []).filter((stream) => stream.retry_at !== null);
   const split = status.partitions.filter(({ pause }) => pause);
   if (status.pause) {
     add("standing", "Paused", ofPause("It", status.checkpoint, status.pause), skippable(status.pause));
@@ -70,11 +102,15 @@ export function problemsOf(status) {
     add("standing", "Paused", ofPause(`Partition ${partition}`, checkpoint, pause), skippable(pause));
   }
   if (status.state === "stopped") {
-    const why = status.last_error ? [": ", foreign(status.last_error.message)] : "";
-    add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], []);
+    const message = status.last_error?.message ?? "";
+    const why = message && [": ", foreign(message)];
+    // Where a rebuild helps, the message says so.
+    const next = status.kind === "projection" && message.includes("rebuild the projection") ? ["rebuild"] : [];
+    add("standing", "Stopped", ["It can't go on", why, ". It checks again every 10 seconds."], next);
   }
   if (status.given_up_streams > 0) {
-    add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`], ["retry"]);
+    add("standing", "Given up", [`${plural(status.given_up_streams, "stream")} failed for good and will not be retried until you say so.`,
+      firstOf(givenUp)], ["retry"]);
   }
   if (status.state === "retrying" && status.last_error) {
     const { attempts, message, checkpoint } = status.last_error;
@@ -83,7 +119,8 @@ export function problemsOf(status) {
   }
   const waiting = status.parked_streams - status.given_up_streams;
   if (waiting > 0) {
-    add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`], ["retry"]);
+    add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`,
+      firstOf(retried)], ["retry"]);
   }
   if (status.standby?.pause) {
     add("failing", "Standby paused", ofPause("The standby", status.standby.checkpoint, status.standby.pause), []);

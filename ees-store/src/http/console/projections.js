@@ -1,65 +1,105 @@
 // The grid of projections, and the page of one: what it does, why it stands still, and every operation.
 
-import { has, json, jsonIfAny, may, text } from "./api.js";
+import { allProjections, has, json, jsonIfAny, may, pathOf, processes, text } from "./api.js";
+import * as audits from "./audit.js";
 import { readPage, streamLink, logLink, view } from "./changeset.js";
 import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
+import { plotsOfProjection, reader, readerOfAll } from "./history.js";
 import { buttons, EVERY, ofParked, operate } from "./operations.js";
 import { grid } from "./overview.js";
-import { lag, note, percent, problemsOf, stateInWords, stateMark, trend } from "./problems.js";
+import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend } from "./problems.js";
 import { effectsIn, ledger } from "./reactors.js";
 import { poll } from "./screen.js";
 import { bytes, count, duration, plural, rate, since, time } from "./words.js";
 
-const AUDIT_PAGE = 50;
 const SHOWN_PARKED = 200;
+const LATE_MILLISECONDS = 1000;
+/** What the trends of a list need of the history. */
+const LAGS = [["metric", "ees_projection_lag_seconds"], ["metric", "ees_projection_lag_changesets"]];
 
-export function show(root, { id }, signal) {
-  return id === null ? list(root, "projection", signal) : page(root, id, signal);
+export function show(root, { id, query }, signal) {
+  return id === null ? list(root, "projection", signal) : page(root, id, query, signal);
 }
 
 export function list(root, kind, signal) {
   const title = kind === "reactor" ? "Reactors" : "Projections";
+  const history = readerOfAll(LAGS);
   return poll(signal, async () => {
-    const { projections } = await json("projections", { signal });
+    const past = history(signal);
+    const { projections, silent } = await allProjections(signal);
+    recall(await past);
     note(projections);
     const shown = projections.filter((status) => status.kind === kind);
     draw(root, h("h1", { tabindex: "-1" }, title),
+      silent.map(({ process, error }) => h("p", { class: "problem standing", "data-key": process.url }, foreign(error.message))),
       grid(shown, title) ?? card(title, null, h("p", null, `This process runs no ${title.toLowerCase()}.`)));
   });
 }
 
 /** The page of a projection or a reactor. */
-export function page(root, name, signal) {
-  const path = `projections/${encodeURIComponent(name)}`;
-  const shown = { auditLength: AUDIT_PAGE, effects: "", results: false };
+export function page(root, name, query, signal) {
+  const process = processes[query.get("process") ?? 0] ?? processes[0];
+  const path = pathOf({ process, name });
+  const shown = { ...audits.atFirst(), effects: "", results: false };
+  const part = parts();
+  const history = reader(process, [["of", name]]);
   return poll(signal, async (again) => {
-    const status = await jsonIfAny(path, { signal });
-    if (status === null) {
+    const found = await jsonIfAny(path, { signal });
+    const status = { ...found, process };
+    if (found === null) {
       draw(root, h("h1", { tabindex: "-1" }, foreign(name)), card("Not found", null, h("p", null, "This process runs no projection with this name. "), h("a", { href: "#/projections" }, "All projections")));
       return;
     }
-    note([status]);
+    const past = history(signal);
     const isReactor = status.kind === "reactor";
     const [parked, audit, verification, effects] = await Promise.all([
-      status.parked_streams > 0 ? json(`${path}/parked`, { signal }).then((answer) => answer.parked) : [],
-      json(`${path}/audit?limit=${Math.min(shown.auditLength, 1000)}`, { signal }),
-      isReactor ? null : jsonIfAny(`${path}/verification`, { signal }),
-      isReactor ? text(`${path}/effects?limit=200${shown.effects && `&state=${shown.effects}`}`, { signal }).then(effectsIn) : null,
+      part("parked", async () => (status.parked_streams > 0 ? (await json(`${path}/parked`, { signal })).parked : [])),
+      part("audit", () => json(`${path}/audit?${audits.query(shown)}`, { signal })),
+      part("verification", async () => (isReactor ? null : jsonIfAny(`${path}/verification`, { signal }))),
+      part("effects", async () => (isReactor ? effectsIn(await text(`${path}/effects?limit=200${shown.effects && `&state=${shown.effects}`}`, { signal })) : null)),
     ]);
+    recall([{ process, told: await past }]);
+    note([status]);
+    status.parked = parked.value;
     draw(root,
       h("h1", { tabindex: "-1" }, status.name, " ", stateMark(status.state)),
       h("p", { class: "lead" }, stateInWords(status.state)),
       problems(status, again),
       numbers(status),
+      plotsOfProjection(await past),
       failure(status),
-      parkedStreams(status, parked, again),
-      isReactor && ledger(status, effects, shown, again),
+      orWhy(parked, "Parked streams", (streams) => parkedStreams(status, streams, again)),
+      isReactor && orWhy(effects, "Effects", (all) => ledger(status, all, shown, again)),
       standby(status),
       partitions(status),
-      verified(verification),
+      orWhy(verification, "Verification", verified),
       operations(status, path, again),
-      timeline(audit, shown, again));
+      orWhy(audit, "Audit", (entries) => audits.timeline(entries, shown, again)));
   });
+}
+
+/**
+ * Loads what the database of a projection has. It may be away or busy, which is when somebody looks at the page: so the
+ * rest of it is shown all the same, and a part that is late once it is there.
+ */
+function parts() {
+  const known = {};
+  const loading = {};
+  return async (name, load) => {
+    loading[name] ??= load()
+      .then((value) => ({ value }), (error) => ({ error }))
+      .then((loaded) => {
+        known[name] = loaded;
+        delete loading[name];
+      });
+    await Promise.race([loading[name], new Promise((resolve) => setTimeout(resolve, LATE_MILLISECONDS))]);
+    return known[name] ?? {};
+  };
+}
+
+function orWhy({ value, error }, title, view) {
+  if (value !== undefined) return view(value);
+  return card(title, null, h("p", null, error ? ["It can't be read: ", foreign(error.message)] : "Loading …"));
 }
 
 function problems(status, again) {
@@ -76,7 +116,8 @@ function numbers(status) {
   return card("Status", null, facts([
     ["Checkpoint", has.log ? logLink(String(status.checkpoint)) : count(status.checkpoint)],
     ["Head of the log", count(status.head)],
-    ["Lag", [lag(status), " ", trend(status.name)]],
+    ["Process", processes.length > 1 && foreign(status.process.url)],
+    ["Lag", [lag(status), " ", trend(status)]],
     ["Rate", rate(status.rate)],
     ["Rebuild", status.rebuild && percent(status.rebuild)],
     ["Version", status.kind === "projection" && String(status.version)],
@@ -215,19 +256,4 @@ function operations(status, path, again) {
 function inWords({ changesets, seconds, rate: perSecond, read_model_bytes: size }) {
   const takes = seconds === null ? "" : ` takes about ${duration(seconds)} at ${rate(perSecond)}`;
   return `A rebuild of ${plural(changesets, "changeset")}${takes}.${size === null ? "" : ` The read model has ${bytes(size)}.`}`;
-}
-
-function timeline(audit, shown, again) {
-  const more = audit.next !== undefined && shown.auditLength < 1000;
-  const older = () => {
-    shown.auditLength += AUDIT_PAGE;
-    again();
-  };
-  return card("Audit", { id: "audit" },
-    audit.audit.length === 0 && h("p", null, "No operator has done anything so far."),
-    h("ol", { class: "timeline" }, audit.audit.map((entry) => h("li", { "data-key": entry.at },
-      h("strong", null, entry.action.replaceAll("_", " ")), " ", h("small", null, time(entry.at), ` · at checkpoint ${count(entry.checkpoint)}`),
-      entry.reason && h("p", null, foreign(entry.reason)),
-      entry.detail && h("p", { class: "detail" }, foreign(entry.detail))))),
-    more && button("Show older", older));
 }

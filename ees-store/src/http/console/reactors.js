@@ -11,8 +11,8 @@ import { count, since } from "./words.js";
 const STATES = [["", "All"], ["parked", "Given up"], ["failed", "Failed"], ["started", "Started"], ["done", "Done"], ["discarded", "Discarded"]];
 const LEVELS = { parked: "standing", failed: "failing", started: "busy", done: "good", discarded: "quiet" };
 
-export function show(root, { id }, signal) {
-  return id === null ? list(root, "reactor", signal) : page(root, id, signal);
+export function show(root, { id, query }, signal) {
+  return id === null ? list(root, "reactor", signal) : page(root, id, query, signal);
 }
 
 /** The effects of an answer. A result stays as it was written. */
@@ -50,7 +50,8 @@ export function ledger(status, effects, shown, again) {
       [effect.error && foreign(effect.error),
         effect.result !== null && (shown.results ? tree(effect.result, false) : h("small", null, "result hidden"))],
       may.admin && ["parked", "failed"].includes(effect.state) && h("div", { class: "actions" },
-        button("Retry now…", act(effect, "retry")), button("Discard…", act(effect, "discard"), { class: "careful" })),
+        button("Retry now…", act(effect, "retry"), { "data-operation": "retry_effect" }),
+        button("Discard…", act(effect, "discard"), { class: "careful", "data-operation": "discard_effect" })),
     ],
   }));
   return card("Effects", { id: "effects" },

@@ -4,6 +4,7 @@ import { may, Refusal, text } from "./api.js";
 import { readPage, row } from "./changeset.js";
 import { ask } from "./dialog.js";
 import { button, card, draw, foreign, h } from "./dom.js";
+import { list } from "./list.js";
 import { arrived, complain, tell } from "./screen.js";
 import { isWhole, plural } from "./words.js";
 
@@ -13,7 +14,7 @@ const PAGE = 25;
 let appends = false;
 
 export function show(root, { id, query }, signal) {
-  return id === null ? find(root) : page(root, id, query, signal);
+  return id === null ? list(root, [h("h1", { tabindex: "-1" }, "Streams"), finder("")], query, signal) : page(root, id, query, signal);
 }
 
 function open(id, query = {}) {
@@ -30,12 +31,6 @@ function finder(id) {
     if (input.value !== "") open(input.value);
   };
   return form;
-}
-
-function find(root) {
-  draw(root, h("h1", { tabindex: "-1" }, "Streams"), finder(""),
-    card("How to find a stream", null, h("p", null, "Enter its whole id, such as account/42. The "), h("a", { href: "#/log" }, "log"), " links to the streams of what was committed."));
-  arrived();
 }
 
 const pathOf = (id) => `streams/${encodeURIComponent(id)}`;

@@ -26,6 +26,6 @@ pub(super) struct Access {
     ),
 )]
 pub(super) async fn access(scopes: Option<Extension<Scopes>>) -> Json<Access> {
-    let allows = |scope: &Scope| scopes.as_ref().is_none_or(|Extension(scopes)| scopes.allow(*scope));
-    Json(Access { scopes: Scope::ALL.into_iter().filter(allows).map(Scope::name).collect() })
+    let all = || Scope::ALL.map(Scope::name).to_vec();
+    Json(Access { scopes: scopes.map_or_else(all, |Extension(scopes)| scopes.names()) })
 }

@@ -108,6 +108,7 @@ async fn append(
     let stream_type = header(&parts.headers, "Stream-Type")?;
     let (events, metadata) = body::parse(&body::read(&parts.headers, body, &app.limits, admission).await?)?;
 
+    let event_count = events.count();
     let mut commit = Commit::new(stream_id.clone(), expectation, events);
     commit.metadata = metadata.unwrap_or(commit.metadata);
     commit.stream_type = stream_type;
@@ -119,6 +120,7 @@ async fn append(
     }
     match app.store.commit(commit).await {
         Ok(committed) => {
+            app.metrics.committed_events(event_count);
             let mut response = answer(&stream_id, &committed);
             if let Some(visible) = visible {
                 let is_visible = visible.wait(&stream_id, &committed, closing).await;

@@ -21,24 +21,30 @@ macro_rules! files {
     ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("../console/", $name)))),+] };
 }
 
-const FILES: [(&str, &str); 19] = files![
+const FILES: [(&str, &str); 25] = files![
     "api.js",
+    "audit.js",
     "changeset.js",
     "console.css",
     "console.js",
     "dialog.js",
     "dom.js",
+    "history.js",
     "icon.svg",
     "index.html",
     "json.js",
+    "list.js",
     "log.js",
     "operations.js",
     "overview.js",
+    "passed.js",
+    "plot.js",
     "problems.js",
     "projections.js",
     "reactors.js",
     "screen.js",
     "server.js",
+    "settings.js",
     "streams.js",
     "words.js",
 ];
@@ -60,10 +66,21 @@ const HEADERS: [(HeaderName, &str); 5] = [
 #[derive(Clone, Serialize)]
 struct Config {
     banner: Option<Banner>,
+    /// The servers that the page shows, where it is not served by the one that it shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    servers: Vec<ShownServer>,
+}
+
+/// A server that the page shows.
+#[derive(Clone, Serialize)]
+pub(in super::super) struct ShownServer {
+    pub(in super::super) url: String,
+    /// Where its API is, from the root of the page's server: empty, or with a slash at its end.
+    pub(in super::super) at: String,
 }
 
 /// Whether a path is one of the page's.
-fn is_path(path: &str) -> bool {
+pub(in super::super) fn is_path(path: &str) -> bool {
     path == "/console" || path.starts_with("/console/")
 }
 
@@ -80,14 +97,17 @@ pub(in super::super) fn is_asked_for(method: &Method, path: &str, headers: &Head
 }
 
 /// Leads a browser at `/` to the page.
-pub(super) fn lead(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response> {
+pub(in super::super) fn lead(method: &Method, path: &str, headers: &HeaderMap) -> Option<Response> {
     is_browser_at_root(method, path, headers)
         .then(|| ([(VARY, "accept")], Redirect::to("console/")).into_response())
 }
 
 /// The page and its files.
-pub(in super::super) fn routes(banner: Option<Banner>) -> Router {
-    let config = Config { banner };
+pub(in super::super) fn routes<S>(banner: Option<Banner>, servers: Vec<ShownServer>) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let config = Config { banner, servers };
     Router::new()
         .route("/console", get(async || Redirect::to("console/")))
         .route("/console/", get(async || file("index.html")))

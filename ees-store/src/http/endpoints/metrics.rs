@@ -26,7 +26,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Result<Response, Problem>
     Ok(([(CONTENT_TYPE, content_type)], text).into_response())
 }
 
-/// The metrics in the text format.
+/// All metrics of this moment as text.
 pub(in super::super) async fn text(app: &App) -> Result<String, std::fmt::Error> {
     // What can still be told is told when the store does not answer.
     if let Ok(Ok(head)) = tokio::time::timeout(health::STORE_TIME, app.log.head()).await {

@@ -109,6 +109,7 @@ async fn answer(
     stream_type: &StreamType,
     committed: &Committed,
 ) -> Result<Response, Problem> {
+    app.metrics.committed_events(1);
     let id = committed.changeset_id;
     let query = StreamQuery::changesets(stream_id.clone(), id, Some(id));
     // It is stored: nobody shall be told to try again, as a store that can't be read now would.

@@ -22,9 +22,11 @@ async fn every_route_is_described() {
         let mut expected = [
             "/access",
             "/changesets",
+            "/changesets/at",
             "/health/live",
             "/health/ready",
             "/metrics",
+            "/stream-list",
             "/streams",
             "/streams/{stream_id}",
             "/streams/{stream_id}/changesets",

@@ -3,19 +3,25 @@
 mod bounds;
 mod changesets;
 mod commit;
+mod compression;
 #[cfg(feature = "postgres")]
 mod deadlines;
 mod docs;
 mod event_streams;
 mod following;
 mod gate;
+mod history;
 mod keys;
 mod operation;
 mod quarantined;
+mod reopened;
+mod settings;
 mod statistics;
+mod stream_list;
 mod streams;
 mod strict;
 mod support;
+mod time;
 mod tokens;
 mod traces;
 mod typed;

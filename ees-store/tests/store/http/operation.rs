@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use axum::extract::Path;
 use axum::routing::get;
 use ees_store::http::{HealthCheck, Limits, Scope};
-use ees_store::{Error, memory, sqlite};
+use ees_store::{Error, memory, postgres, sqlite};
+use ees_test_postgres::TestDatabase;
 use serde_json::json;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -351,6 +352,48 @@ async fn metrics_count_commits_by_result_and_requests_by_route() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn metrics_tell_what_the_store_has_written_and_in_which_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = TestDatabase::new().await;
+    let sqlite = sqlite::Store::open(folder.path().join("log.db")).unwrap();
+    let postgres = postgres::Store::connect(database.url()).await.unwrap();
+    for (server, own) in [
+        (
+            TestServer::over(sqlite).await,
+            [
+                "ees_store_tail_lookups_total{result=\"hit\"} 2",
+                "ees_store_tail_lookups_total{result=\"miss\"} 2",
+            ],
+        ),
+        (
+            TestServer::over(postgres).await,
+            ["ees_store_connections{state=\"busy\"} 0", "ees_store_group_retries_total 0"],
+        ),
+    ] {
+        server.commit("/streams/s", "[1,2]").await;
+        server.commit("/streams/s?expected_last_changeset=1", "[3]").await;
+        server.commit("/streams/t", "[4,5,6]").await;
+        assert_eq!(server.post("/streams/s", "{\"events\":[1]}").await.status, 409);
+        let text = server.get("/metrics").await.text().to_owned();
+        for line in [
+            "ees_store_changesets_total 3",
+            "ees_store_events_total 6",
+            "ees_store_group_commits_sum 4.0",
+            "ees_store_group_commits_count 4",
+            "ees_store_group_commits_bucket{le=\"1.0\"} 4",
+            "ees_store_group_commits_bucket{le=\"+Inf\"} 4",
+            "ees_store_group_duration_seconds_count 4",
+            "ees_commit_duration_seconds_count 3",
+        ]
+        .into_iter()
+        .chain(own)
+        {
+            assert!(text.lines().any(|given| given == line), "{line} in {text}");
+        }
+    }
 }
 
 #[tokio::test]

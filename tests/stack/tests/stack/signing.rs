@@ -1,6 +1,8 @@
 //! Calls that the client signs. The emulator verifies them with its own code.
 
+use std::io::{BufRead as _, BufReader};
 use std::pin::pin;
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_async::time::StaticTimeSource;
@@ -10,7 +12,7 @@ use ees_store::{
     ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, LogQuery, StreamQuery, pages,
 };
 use ees_test_aws::{LocalAws, Stack};
-use ees_tests::{ees, run};
+use ees_tests::{Killed, ees, run};
 use futures::StreamExt;
 
 use crate::support::CALLER;
@@ -59,6 +61,25 @@ async fn a_signed_call_gets_through_whatever_is_in_it() {
     let mallory = ada.clone().with_wrong_secret();
     let refused = run(command(&["read", "b"]).envs(mallory.environment())).failed(7);
     assert!(refused.contains("secret key"), "{refused}");
+
+    // The console, which asks for its page what the command may ask.
+    let console = |environment| async {
+        let mut command = command(&["console", "--json"]);
+        command.envs::<Vec<_>, _, _>(environment).stdout(Stdio::piped());
+        let mut process = Killed(command.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let (root, key) = told["console"].as_str().unwrap().split_once("/console/#key=").unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let read = format!("{root}/streams/%C3%B6%20b%2Bc%3A~%2A%27/changesets");
+        let answer = http.get(read).bearer_auth(key).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, read) = console(ada.environment()).await;
+    assert!(status == 200 && read.contains("Ada Ö."), "{status} {read}");
+    let (status, refused) = console(mallory.environment()).await;
+    assert!(status == 502 && refused.contains("the secret key is not"), "{status} {refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ mod backup;
 mod checking;
 mod config;
 mod importing;
+mod listing;
 mod monitoring;
 mod moving;
 mod poison;

@@ -30,7 +30,7 @@ fn change(database: &TestDatabase, sql: &str) {
 /// The number of a stream's changesets in the catalogue.
 fn catalogued(database: &TestDatabase, stream: &str) -> String {
     let psql = database.psql(&format!(
-        "COPY (SELECT state->>'changesets' FROM stream_catalogue.stream_catalogue WHERE key = '{stream}') TO STDOUT"
+        "COPY (SELECT changesets FROM stream_catalogue.stream_catalogue WHERE stream_id = '{stream}') TO STDOUT"
     ));
     String::from_utf8(psql.stdout).unwrap().trim_end().to_owned()
 }
@@ -49,7 +49,7 @@ fn what_can_not_be_applied_stops_one_read_model_or_parks_a_stream_and_is_made_up
     change(
         &database,
         "ALTER TABLE statistics.statistics ADD CONSTRAINT enough CHECK (false) NOT VALID;
-         ALTER TABLE stream_catalogue.stream_catalogue ADD CONSTRAINT poison CHECK (key <> 'poisoned') NOT VALID",
+         ALTER TABLE stream_catalogue.stream_catalogue ADD CONSTRAINT poison CHECK (stream_id <> 'poisoned') NOT VALID",
     );
     for (stream, expected) in [("poisoned", 1), ("sound", 1), ("poisoned", 2), ("sound", 2), ("new", 0)] {
         commit(&server, stream, expected);

@@ -217,7 +217,8 @@ fn read_models_beside_the_store_are_rebuilt_side_by_side_rolled_back_and_verifie
     of(&one, &["discard"]).ok();
     of(&one, &["rollback"]).failed(4);
 
-    let psql = database.psql("UPDATE stream_catalogue.stream_catalogue SET state = '{}' WHERE key = 's3'");
+    let psql =
+        database.psql("UPDATE stream_catalogue.stream_catalogue SET events = 7 WHERE stream_id = 's3'");
     assert!(psql.status.success(), "{psql:?}");
     let found = of(&other, &["verify"]);
     assert_eq!(found.code, Some(9));

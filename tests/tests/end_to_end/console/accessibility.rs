@@ -1,12 +1,16 @@
 //! Every screen can be used with a keyboard, a screen reader, and little contrast.
 
 use std::path::Path;
+use std::time::Duration;
 
-use ees_store::http::Banner;
+use ees_store::http::{Banner, Setting, SettingSource};
 use ees_test_shared::node::Node;
 use serde_json::json;
 
 use super::world::World;
+
+/// Between two samples of the history.
+const EVERY: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_screen_violates_the_rules_of_accessibility() {
@@ -14,7 +18,14 @@ async fn no_screen_violates_the_rules_of_accessibility() {
     let Some(node) = Node::with_packages_if_reachable("axe-node", &lists) else { return };
     let axe = std::fs::read_to_string(node.folder().join("node_modules/axe-core/axe.min.js")).unwrap();
     let banner = Banner::new("STAGING", "orange").unwrap();
-    let world = World::with_faults(|api| api.with_banner(banner)).await;
+    let listen = Setting {
+        name: "listen".to_owned(),
+        value: Some("127.0.0.1:7070".to_owned()),
+        source: SettingSource::Default,
+    };
+    let settings = vec![listen];
+    let world =
+        World::with_faults(|api| api.with_banner(banner).with_settings(settings).with_history(EVERY)).await;
     world
         .browse(async |_, browser| {
             browser.open("/console/").await;
@@ -23,7 +34,7 @@ async fn no_screen_violates_the_rules_of_accessibility() {
             for colors in ["light", "dark"] {
                 browser.prefer(colors).await;
                 for (screen, sign) in [
-                    ("overview", "#attention"),
+                    ("overview", "#history .plot"),
                     ("projections", "main table"),
                     ("projections/orders", "#last-error .changeset"),
                     ("projections/customers", "#parked"),
@@ -33,7 +44,8 @@ async fn no_screen_violates_the_rules_of_accessibility() {
                     ("log?checkpoint=1", "#log .changeset"),
                     ("streams", "main form"),
                     ("streams/account%2F1", "#log .row"),
-                    ("server", "main .facts"),
+                    ("audit", "#audit"),
+                    ("server", "#settings table"),
                 ] {
                     browser.run(&format!("location.hash = '#/{screen}'")).await;
                     browser.find(sign).await;

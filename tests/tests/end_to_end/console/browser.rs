@@ -19,6 +19,9 @@ const LONG: Duration = Duration::from_secs(20);
 /// Between two looks at the page.
 const SHORT: Duration = Duration::from_millis(30);
 
+/// Pictures are part of the documentation.
+const PICTURE_BYTES_MAX: u64 = 150 * 1024;
+
 /// The name of an element's id (WebDriver, 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -196,6 +199,14 @@ impl Browser {
         }
     }
 
+    /// The bytes of the page's values that are in use.
+    pub(super) async fn heap(&self) -> i64 {
+        let collect = json!({ "cmd": "HeapProfiler.collectGarbage", "params": {} });
+        self.post("/goog/cdp/execute", &collect).await;
+        let usage = json!({ "cmd": "Runtime.getHeapUsage", "params": {} });
+        self.post("/goog/cdp/execute", &usage).await["usedSize"].as_f64().unwrap() as i64
+    }
+
     /// The number of elements.
     pub(super) async fn count(&self, css: &str) -> u64 {
         self.run(&format!("return document.querySelectorAll({}).length", json!(css))).await.as_u64().unwrap()
@@ -211,5 +222,7 @@ impl Browser {
         let mut decode = decode.unwrap();
         decode.stdin.take().unwrap().write_all(picture.as_str().unwrap().as_bytes()).unwrap();
         assert!(decode.wait().unwrap().success());
+        let bytes = std::fs::metadata(Path::new(&folder).join(format!("{name}.png"))).unwrap().len();
+        assert!(bytes <= PICTURE_BYTES_MAX, "{name} has {bytes} bytes");
     }
 }

@@ -2,7 +2,11 @@
 
 mod accessibility;
 mod browser;
+mod lists;
 mod operating;
 mod reading;
+mod remote;
+mod screens;
 mod serving;
+mod trial;
 mod world;

@@ -1,10 +1,14 @@
 //! What stands still is found, and operated.
 
-use ees_projector::State;
+use std::sync::Arc;
+
+use ees_projector::memory::Database;
+use ees_projector::{BoxError, Projection, Projector, Recorded, Settings, State};
 use ees_store::http::{ApiKeys, Banner};
 use ees_test_postgres::TestDatabase;
 use ees_tests::{Server, run};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use super::browser::browse;
 use super::world::World;
@@ -87,6 +91,14 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.until_text("main h1", |text| text.contains("Following")).await;
             world.until("orders", |status| status.state == State::Following).await;
 
+            browser.click("#operations [data-operation=checkpoint]").await;
+            browser.fill("#field-to", "2").await;
+            browser.fill("#field-reason", "applied again").await;
+            browser.click(confirm).await;
+            browser.until_text("#audit", |text| text.contains("applied again")).await;
+            assert_eq!(world.last_audit("orders").await.1, "applied again");
+            world.until("orders", |status| status.lag_changesets == 0).await;
+
             browser.click("#operations [data-operation=rebuild]").await;
             browser.fill("#field-reason", "once more").await;
             browser.click(confirm).await;
@@ -101,6 +113,12 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.open("/console/#/projections/customers").await;
             browser.until_text("#parked", |text| text.contains("can't apply: bad address")).await;
             browser.picture("parked").await;
+            browser.click("#parked [data-operation=retry_stream]").await;
+            browser.fill("#field-reason", "perhaps now").await;
+            browser.click(confirm).await;
+            browser.until_text("#audit", |text| text.contains("perhaps now")).await;
+            assert_eq!(world.last_audit("customers").await.1, "perhaps now");
+            browser.find("#parked [data-operation=leave_stream]").await;
             browser.click("#parked [data-operation=leave_stream]").await;
             browser.fill("#field-reason", "moved away").await;
             browser.click(confirm).await;
@@ -114,7 +132,13 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.picture("reactor").await;
             browser.click("#effects .filters button:last-child").await;
             browser.until_text("#effects", |text| text.contains("1 member")).await;
-            browser.click("#parked [data-operation=leave_stream]").await;
+            browser.click("#effects [data-operation=retry_effect]").await;
+            browser.fill("#field-reason", "the address was mended").await;
+            browser.click(confirm).await;
+            browser.until_text("#audit", |text| text.contains("the address was mended")).await;
+            world.until("letters", |status| status.given_up_streams == 1).await;
+            browser.until_text("#effects tbody", |text| text.contains("Given up")).await;
+            browser.click("#effects [data-operation=discard_effect]").await;
             browser.fill("#field-reason", "writes no letters").await;
             browser.click(confirm).await;
             world.until("letters", |status| status.parked_streams == 0).await;
@@ -168,6 +192,61 @@ async fn a_read_only_key_sees_no_operation() {
         .await;
 }
 
+/// Waits at each event until it is let through.
+struct Gated(Arc<Semaphore>);
+
+impl Projection<ees_projector::memory::Tx> for Gated {
+    type Event = serde_json::Value;
+
+    fn name(&self) -> &str {
+        "gated"
+    }
+    async fn create_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+    async fn drop_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+        Ok(())
+    }
+    async fn apply(
+        &self,
+        _: Recorded<'_, serde_json::Value>,
+        _: &mut ees_projector::memory::Tx,
+    ) -> Result<(), BoxError> {
+        self.0.acquire().await?.forget();
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_progress_of_a_rebuild_is_shown() {
+    let gate = Arc::new(Semaphore::new(10));
+    let gated = Gated(gate.clone());
+    let register = |projector: &mut Projector| {
+        let settings = Settings { batch_changesets_max: 1, ..Settings::default() };
+        projector.projection(gated, Database::new(), settings).unwrap();
+    };
+    let world = World::start_with(register, |api| api).await;
+    for last in 0..10 {
+        world.commit("counter", last, r#"[{"type":"counted"}]"#).await;
+    }
+    world.until("gated", |status| status.checkpoint.get() == 10).await;
+    world
+        .browse(async |world, browser| {
+            browser.open("/console/#/projections/gated").await;
+            browser.click("#operations [data-operation=rebuild]").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("dialog", str::is_empty).await;
+            gate.add_permits(5);
+            browser.until_text("main h1", |text| text.contains("Rebuilding")).await;
+            browser.until_text("main .facts", |text| text.contains("50 %")).await;
+            browser.find("main .facts progress[value='50']").await;
+            gate.add_permits(5);
+            browser.until_text("main h1", |text| text.contains("Following")).await;
+            world.until("gated", |status| status.lag_changesets == 0).await;
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn read_models_are_built_compared_swapped_and_split_by_clicks() {
     let database = TestDatabase::new().await;
@@ -201,6 +280,13 @@ async fn read_models_are_built_compared_swapped_and_split_by_clicks() {
 
         operate("verification").await;
         browser.until_text("main", |text| text.contains("Both read models are equal")).await;
+        let damaged = database.psql("DELETE FROM stream_catalogue.stream_catalogue");
+        assert!(damaged.status.success(), "{damaged:?}");
+        operate("verification").await;
+        let differences = browser.until_text("main", |text| text.contains("2 differences")).await;
+        assert!(differences.contains("account/1"), "{differences}");
+        assert!(browser.text("[aria-label=Differences] tbody").await.contains("account/1"));
+        browser.picture("verification").await;
 
         browser.click("#operations [data-operation=partitions]").await;
         browser.fill("#field-count", "3").await;

@@ -117,8 +117,10 @@ async fn a_process_with_projections_only_shows_those() {
         browser.until_text("#nav", |text| text.contains("Projections")).await;
         let links =
             browser.run("return [...document.querySelectorAll('#nav a')].map((it) => it.textContent)").await;
-        assert_eq!(links, json!(["Overview", "Projections", "Reactors", "Server"]));
-        for (link, heading) in ["Overview", "Projections", "Reactors", "Server"].into_iter().enumerate() {
+        assert_eq!(links, json!(["Overview", "Projections", "Reactors", "Audit", "Server"]));
+        for (link, heading) in
+            ["Overview", "Projections", "Reactors", "Audit", "Server"].into_iter().enumerate()
+        {
             browser.click(&format!("#nav li:nth-child({}) a", link + 1)).await;
             browser.until_text("main h1", |text| text == heading).await;
         }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ees_projector::memory::Database;
 use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
 use ees_projector::{
-    BoxError, Fold, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running, Settings,
-    State, Status,
+    BoxError, Fold, Handle, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running,
+    Settings, State, Status,
 };
 use ees_store::http::{Api, Server};
 use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, memory};
@@ -44,9 +44,9 @@ impl Fold for Counted {
 }
 
 /// Fails at each event whose type begins with a word, with that type as the error.
-struct Failing {
-    name: &'static str,
-    at: &'static str,
+pub(super) struct Failing {
+    pub(super) name: &'static str,
+    pub(super) at: &'static str,
 }
 
 impl Failing {
@@ -113,19 +113,37 @@ impl World {
     /// Starts a server. `orders` pauses at events `poison...`, `customers` parks at `bad...`, the reactor `letters` gives
     /// up at `undeliverable...`, and `counted` applies everything.
     pub(super) async fn start(configure: impl FnOnce(Api) -> Api) -> Self {
+        let register = |projector: &mut Projector| {
+            let parks = Settings { on_failure: OnFailure::Park(Parking::default()), ..Self::settings() };
+            let from_the_start =
+                reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() };
+            projector.fold(Counted, Database::new(), Self::settings()).unwrap();
+            Self::register(projector, Failing { name: "orders", at: "poison" });
+            projector.projection(Failing { name: "customers", at: "bad" }, Database::new(), parks).unwrap();
+            projector.reactor(Letters, Database::new(), from_the_start).unwrap();
+        };
+        Self::start_with(register, configure).await
+    }
+
+    fn settings() -> Settings {
+        let delay = Duration::from_millis(1);
+        Settings { retry: Retry { times: 1, delay_min: delay, delay_max: delay }, ..Settings::default() }
+    }
+
+    /// Adds a projection that pauses when it fails.
+    pub(super) fn register(projector: &mut Projector, projection: Failing) {
+        projector.projection(projection, Database::new(), Self::settings()).unwrap();
+    }
+
+    /// Starts a server with these projections.
+    pub(super) async fn start_with(
+        register: impl FnOnce(&mut Projector),
+        configure: impl FnOnce(Api) -> Api,
+    ) -> Self {
         let store = Arc::new(memory::Store::new());
         let log = SharedLog::from(store.clone());
-        let retry =
-            Retry { times: 1, delay_min: Duration::from_millis(1), delay_max: Duration::from_millis(1) };
-        let settings = Settings { retry, ..Settings::default() };
-        let parks = Settings { on_failure: OnFailure::Park(Parking::default()), ..settings };
-        let from_the_start =
-            reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() };
         let mut projector = Projector::new(log.clone());
-        projector.fold(Counted, Database::new(), settings).unwrap();
-        projector.projection(Failing { name: "orders", at: "poison" }, Database::new(), settings).unwrap();
-        projector.projection(Failing { name: "customers", at: "bad" }, Database::new(), parks).unwrap();
-        projector.reactor(Letters, Database::new(), from_the_start).unwrap();
+        register(&mut projector);
         let running = projector.start();
         let api = ees_projector::http::install(Api::new(store.clone(), log), running.handle().clone());
         let server = Server::bind("127.0.0.1:0").await.unwrap();
@@ -175,10 +193,15 @@ impl World {
         events: &str,
         metadata: &str,
     ) -> Committed {
+        let commit = Self::changeset(stream, last, events);
+        self.store.commit(commit.with_metadata(Json::parse(metadata).unwrap()).unwrap()).await.unwrap()
+    }
+
+    /// A changeset to append.
+    pub(super) fn changeset(stream: &str, last: u64, events: &str) -> Commit {
         let expectation =
             if last == 0 { Expectation::NewStream } else { Expectation::LastChangeset(last.into()) };
-        let commit = Commit::new(stream.parse().unwrap(), expectation, Events::parse(events).unwrap());
-        self.store.commit(commit.with_metadata(Json::parse(metadata).unwrap()).unwrap()).await.unwrap()
+        Commit::new(stream.parse().unwrap(), expectation, Events::parse(events).unwrap())
     }
 
     /// The status of a projection, once it is as it should be.
@@ -192,6 +215,11 @@ impl World {
             assert!(Instant::now() < deadline, "{status:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// What operates its projections.
+    pub(super) fn handle(&self) -> &Handle {
+        self.running.handle()
     }
 
     /// The newest entry of a projection's audit: action and reason.

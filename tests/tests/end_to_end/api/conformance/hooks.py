@@ -18,6 +18,7 @@ EXCLUSIVE = {
     "commit": [["expected_last_changeset"], ["expected_last_event"]],
     "stream_changesets": [["from", "to"], ["from_event", "to_event"]],
     "projection": [["min_checkpoint"], ["stream_id", "changeset_id"]],
+    "stream_list": [["prefix"], ["order"]],
 }
 ORDERED = [("from", "to"), ("from_event", "to_event")]
 
@@ -147,6 +148,14 @@ def is_justified(case, answer):
             return "timeout" in given and "visible_in" not in given
         case "INVALID_WAIT":
             return ("stream_id" in given) != ("changeset_id" in given) or {"min_checkpoint", "stream_id"} <= given
+        case "INVALID_ORDER":
+            return {"prefix", "order"} <= given
+        case "INVALID_AFTER":
+            # Only the server knows the places that it gave.
+            return "after" in given
+        case "INVALID_TIME":
+            # The first year of RFC 3339 is 0, that of the store is 1.
+            return "of a year from" in answer["message"] and "time" in given
         case None:
             # The typed contract: only the server knows which keys it gave; and a chain of requests takes ids of
             # streams from elsewhere.

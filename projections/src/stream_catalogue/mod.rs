@@ -1,12 +1,16 @@
 //! A list of all streams.
 
-use ees_projector::{Fold, Order, Recorded, Subscription};
+mod reading;
+mod statement;
+
+use ees_projector::read_model::{Column, ColumnType};
+use ees_projector::{Fold, Order, Recorded, Subscription, Table};
 use ees_store::{StreamType, Timestamp};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// Keeps a row for each stream: its type, its length, and the times of its first and last commit. The key is
-/// the stream id.
+/// the stream id. The server's `GET /stream-list` reads it.
 ///
 /// It needs only the order within each stream, so it can be split into partitions.
 pub struct StreamCatalogue;
@@ -29,6 +33,22 @@ pub struct CatalogueEntry {
 impl StreamCatalogue {
     /// The name of the projection and of its table.
     pub const NAME: &str = "stream_catalogue";
+
+    /// The columns of [`CatalogueEntry`], and an index for each order in which streams are listed.
+    fn columns() -> Table {
+        let column = Column::new;
+        Table::new(Self::NAME, column("stream_id", ColumnType::Text).sorted_by_bytes())
+            .with_column(column("stream_type", ColumnType::Text).nullable().sorted_by_bytes())
+            .with_column(column("changesets", ColumnType::BigInt))
+            .with_column(column("events", ColumnType::BigInt))
+            .with_column(column("first_commit", ColumnType::Timestamp))
+            .with_column(column("last_commit", ColumnType::Timestamp))
+            .with_index(["changesets", "stream_id"])
+            .with_index(["first_commit", "stream_id"])
+            .with_index(["stream_type", "stream_id"])
+            .with_index(["stream_type", "changesets", "stream_id"])
+            .with_index(["stream_type", "first_commit", "stream_id"])
+    }
 }
 
 impl Fold for StreamCatalogue {
@@ -38,6 +58,15 @@ impl Fold for StreamCatalogue {
 
     fn name(&self) -> &str {
         Self::NAME
+    }
+
+    /// 1 kept each row as a JSON document.
+    fn version(&self) -> u32 {
+        2
+    }
+
+    fn table(&self) -> Table {
+        Self::columns()
     }
 
     fn order(&self) -> Order {

@@ -1,0 +1,46 @@
+//! Requests of somebody else, sent with this client's key or signature.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Response, StatusCode};
+
+use super::gateway::Gateway;
+use super::transport::{Call, Failure, Transport};
+use super::{CallError, Client};
+
+/// A request to send on: what follows the server's URL, the headers and the body.
+pub(crate) struct Forwarded {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Client {
+    /// Sends a request once, and returns the server's answer, whatever its status; its body arrives as it is read.
+    /// The head of the answer may take as long as a call of this client, and `wait` besides.
+    ///
+    /// # Errors
+    /// The server can't be reached, or it does not take the key or the signature of this client.
+    pub(crate) async fn forward(&self, request: Forwarded, wait: Duration) -> Result<Response, CallError> {
+        Ok(self.transport.forward(request, wait).await?)
+    }
+}
+
+impl Transport {
+    async fn forward(&self, request: Forwarded, wait: Duration) -> Result<Response, Failure> {
+        let Forwarded { method, path, headers, body } = request;
+        let call = Call::forwarded(method, path, headers, body).waiting(wait);
+        let response = self.begin(&call).await?;
+        let status = response.status();
+        let is_about_the_caller =
+            status == StatusCode::UNAUTHORIZED || Gateway::read(response.headers(), "").is_some();
+        if !is_about_the_caller {
+            return Ok(response);
+        }
+        let (headers, body) = (response.headers().clone(), response.bytes().await.unwrap_or_default());
+        Err(self.refused(status, &headers, &body).await)
+    }
+}

@@ -1,0 +1,34 @@
+//! `GET /changesets/at`.
+
+use serde_json::json;
+
+use super::support::on_every_store;
+
+#[tokio::test]
+async fn a_time_has_its_place_in_the_log() {
+    on_every_store(async |server| {
+        for last in 0..5 {
+            server.commit(&format!("/streams/a?expected_last_changeset={last}"), "[1]").await;
+        }
+        let log = server.get("/changesets?include=position&limit=5").await.json();
+        for (place, changeset) in log["changesets"].as_array().unwrap().iter().enumerate() {
+            let time = changeset["timestamp"].as_str().unwrap();
+            let answer = json!({"time": time, "checkpoint": place, "head": 5});
+            server.get(&format!("/changesets/at?time={time}")).await.is(200, &answer);
+        }
+        let in_another_zone = server.get("/changesets/at?time=9999-01-01T01:00:00%2B01:00").await;
+        in_another_zone.is(200, &json!({"time": "9999-01-01T00:00:00.000000Z", "checkpoint": 5, "head": 5}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_no_time_is_refused() {
+    on_every_store(async |server| {
+        for query in ["", "?time=", "?time=yesterday", "?time=2026-11-21", "?time=2026-11-21T09:30:00"] {
+            server.get(&format!("/changesets/at{query}")).await.refuses_like(400, "INVALID_TIME", "RFC 3339");
+        }
+        server.get("/changesets/at?tme=x").await.refuses_like(400, "UNKNOWN_PARAMETER", "time");
+    })
+    .await;
+}
