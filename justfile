@@ -77,6 +77,10 @@ bench:
     cargo bench -p ees-tests --bench embedded
     cargo bench -p ees-tests --bench postgres
 
+# Measures what traces cost that nobody records: the ratio of throughput, with and without a tracer provider in turns.
+trace-cost:
+    cargo bench -p ees-tests --bench embedded -- --traces
+
 # Checks that the benchmarks run, with what the tests have built; their figures mean nothing.
 bench-short:
     cargo bench --locked --profile dev --workspace --bench embedded --bench postgres -- --short

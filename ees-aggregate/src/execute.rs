@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use ees_store::spans::Span;
 use ees_store::{
     ChangesetId, Commit, Committed, Error as StoreError, Events, Expectation, IdempotencyKey, InvalidJson,
     Json, Refusal, StreamId, TraceContext,
@@ -75,8 +74,9 @@ impl<A: Aggregate> Repository<A> {
         command: &A::Command,
         context: impl Into<Context> + Send,
     ) -> Result<Executed<A>, ExecuteError<A::Error>> {
-        let context = context.into();
+        let mut context: Context = context.into();
         let span = spans::execute(A::TYPE, context.trace.as_ref());
+        context.trace = span.trace().or(context.trace);
         let executed = span.run(self.execute_within(id, command, context)).await;
         spans::executed(&span, &executed);
         executed
@@ -158,7 +158,7 @@ impl<A: Aggregate> Repository<A> {
         let mut commit = Commit::new(now.stream_id.clone(), expectation, events)
             .with_metadata(metadata.clone())?
             .with_idempotency_key(key.clone());
-        commit.trace = trace.map(|trace| Span::current().unwrap_or(trace));
+        commit.trace = trace;
         // A stream that was begun without a type takes none later.
         match now.exists() && now.stream_type.is_none() {
             true => Ok(commit),

@@ -5,11 +5,11 @@ use ees_store::spans::{Kind, Span};
 
 use crate::ExecuteError;
 
-/// Begins it, as a part of the command's trace, or else as a child of the current one.
-pub(crate) fn execute(aggregate: &str, trace: Option<&TraceContext>) -> Span {
+/// Begins it: a child of the trace that the command was given, or else of the current span.
+pub(crate) fn execute(aggregate: &str, given: Option<&TraceContext>) -> Span {
     let name = || format!("execute {aggregate}");
-    let span = match trace {
-        Some(trace) => Span::child_of(Some(trace), Kind::Internal, name),
+    let span = match given {
+        Some(_) => Span::child_of(given, Kind::Internal, name),
         None => Span::begin(Kind::Internal, name),
     };
     span.set("ees.stream.type", aggregate);

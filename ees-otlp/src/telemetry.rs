@@ -1,7 +1,7 @@
 //! What a program starts and ends.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -21,11 +21,16 @@ use crate::span_exporter::SpanExporter;
 /// The longest time that [`Telemetry::shutdown`] and [`Telemetry::flush`] take.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
 
+/// How long nobody waits for a collector that was too slow.
+const NEXT_FLUSH: Duration = Duration::from_secs(60);
+
 /// Sends traces and metrics to a collector while the program runs.
 #[must_use = "what is not sent when the program ends is lost: call `shutdown`"]
 pub struct Telemetry {
     traces: Option<SdkTracerProvider>,
     metrics: Option<Metrics>,
+    /// When a flush was last given up.
+    gave_up: Mutex<Option<Instant>>,
 }
 
 struct Metrics {
@@ -85,7 +90,7 @@ impl Telemetry {
             since: nanoseconds(SystemTime::now()),
             sending: None,
         });
-        Ok(Some(Self { traces, metrics }))
+        Ok(Some(Self { traces, metrics, gave_up: Mutex::default() }))
     }
 
     /// Sends metrics at each interval, and once more at shutdown. `scrape` returns them in the OpenMetrics
@@ -116,13 +121,19 @@ impl Telemetry {
         metrics.sending = Some((sending, stop));
     }
 
-    /// Sends the spans that have ended so far: for functions, which are frozen between two calls.
+    /// Sends the spans that have ended so far, for up to 3 seconds: for functions, which are frozen between two
+    /// calls. After a flush that took longer, the next minute's calls don't wait for the collector.
     pub async fn flush(&self) {
         let Some(provider) = self.traces.clone() else { return };
-        within_bounds(tokio::task::spawn_blocking(move || {
+        let gave_up = || self.gave_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if gave_up().is_some_and(|at| at.elapsed() < NEXT_FLUSH) {
+            return;
+        }
+        let flushing = tokio::task::spawn_blocking(move || {
             let _ = provider.force_flush();
-        }))
-        .await;
+        });
+        let is_sent = within_bounds(flushing).await;
+        *gave_up() = (!is_sent).then(Instant::now);
     }
 
     /// Sends what is left, for up to 3 seconds.
@@ -131,28 +142,31 @@ impl Telemetry {
             if let Some((sending, stop)) = self.metrics.and_then(|metrics| metrics.sending) {
                 let _ = stop.send(());
                 let abort = sending.abort_handle();
-                within_bounds(sending).await;
+                let _ = within_bounds(sending).await;
                 abort.abort();
             }
         };
         let traces = async {
             if let Some(provider) = self.traces {
-                within_bounds(tokio::task::spawn_blocking(move || {
+                let ending = tokio::task::spawn_blocking(move || {
                     let _ = provider.shutdown_with_timeout(FLUSH_MAX);
-                }))
-                .await;
+                });
+                let _ = within_bounds(ending).await;
             }
         };
         tokio::join!(metrics, traces);
     }
 }
 
-async fn within_bounds(work: JoinHandle<()>) {
-    if tokio::time::timeout(FLUSH_MAX, work).await.is_err() {
+/// Returns whether it was done in time.
+async fn within_bounds(work: JoinHandle<()>) -> bool {
+    let is_done = tokio::time::timeout(FLUSH_MAX, work).await.is_ok();
+    if !is_done {
         tracing::warn!(
             "what was left for the OpenTelemetry collector could not be sent in time, and is dropped"
         );
     }
+    is_done
 }
 
 fn resource(service_name: &str) -> Resource {
@@ -183,4 +197,29 @@ fn message(text: &str, resource: &Resource, since: u64) -> ExportMetricsServiceR
 fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::global;
+    use opentelemetry::trace::{Span as _, Tracer as _};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_collector_that_does_not_answer_is_waited_for_once_a_minute() {
+        // Connections are accepted by the system, and nobody answers.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let variable = |name: &str| (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| url.clone());
+        let telemetry = Telemetry::from_variables("test", variable).unwrap().unwrap();
+        let flush = async || {
+            global::tracer("test").start("span").end();
+            let began = Instant::now();
+            telemetry.flush().await;
+            began.elapsed()
+        };
+        assert!(flush().await >= FLUSH_MAX);
+        assert!(flush().await < Duration::from_secs(1));
+    }
 }

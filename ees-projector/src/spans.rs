@@ -120,23 +120,30 @@ pub(crate) fn sent(span: &Span, answered: Result<u16, &reqwest::Error>) {
     span.end();
 }
 
-/// The span of a function's call: a child of its caller's span, or of the first of the messages that it brings,
-/// or else a trace of its own. It links to all of the messages.
+/// The span of a function's call: a child of its caller's in AWS X-Ray, if that is recorded.
 #[cfg(feature = "aws-lambda")]
-pub(crate) fn invocation(
-    kind: Kind,
-    caller: Option<&TraceContext>,
-    messages: &[TraceContext],
-    function: &str,
-) -> Span {
-    let first = messages.iter().find(|trace| trace.sampled());
-    let span = match caller.or(first) {
-        Some(parent) => Span::child_of(Some(parent), kind, || function.to_owned()),
-        None => Span::begin(kind, || function.to_owned()),
+pub(crate) fn invocation(xray: Option<&str>, function: &str, request_id: &str) -> Span {
+    let name = || function.to_owned();
+    let span = match xray.and_then(TraceContext::from_xray) {
+        Some(caller) => Span::child_of(Some(&caller), Kind::Server, name),
+        None => Span::begin(Kind::Server, name),
     };
+    span.set("faas.name", function);
+    span.set("faas.invocation_id", request_id);
+    span
+}
+
+/// The span of messages that were received together, for whatever their name stands for: a child of the first
+/// commit that is recorded, with links to all of them.
+#[cfg(any(feature = "aws-lambda", feature = "sqs"))]
+pub(crate) fn messages(name: &str, traces: &[TraceContext]) -> Span {
+    let span = of_all(|| traces.iter(), || format!("process {name}"));
     if span.is_recorded() {
-        span.set("faas.name", function);
-        link_to(&span, messages.iter());
+        span.set("messaging.system", "aws_sqs");
+        span.set("messaging.destination.name", name);
+        if let Some(call) = Span::current().filter(TraceContext::sampled) {
+            span.link(&call);
+        }
     }
     span
 }

@@ -1,11 +1,12 @@
 //! Support for the end-to-end tests: real processes, real files, and nothing left at the end.
 
-#![allow(clippy::unwrap_used, reason = "support of tests: it fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "support of tests: it fails by panicking")]
 
 mod command;
 pub mod history;
 pub mod read_models;
 mod server;
+pub mod tracing;
 
 pub use command::{Ran, ees, run};
 pub use ees_test_shared::{binary, example};

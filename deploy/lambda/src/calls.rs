@@ -21,7 +21,7 @@ where
     let (handler, telemetry) = (&handler, environment.telemetry.as_ref());
     lambda_runtime::run(service_fn(|call: LambdaEvent<A>| async move {
         let context = call.context.clone();
-        let done = traced(&context, &[], handler(call)).await;
+        let done = traced(&context, Box::pin(handler(call))).await;
         flush(telemetry).await;
         done
     }))

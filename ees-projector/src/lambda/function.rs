@@ -15,10 +15,12 @@ use serde_json::Value;
 
 use super::batch::{Item, failed};
 use super::invocation::traced;
+use super::message_trace::trace_of;
 use super::records;
 use crate::host::on_demand::OnDemand;
 use crate::host::pending_changesets::PendingChangesets;
 use crate::host::poll_backoff;
+use crate::spans;
 use crate::worker::outcome::Drained;
 
 /// A projection or a reactor that runs in an AWS Lambda function. Choose it when no process stays to run a
@@ -99,7 +101,10 @@ impl Function {
     pub async fn on_messages(&self, event: &SqsEvent, deadline: Instant) -> SqsBatchResponse {
         let wanted_changesets: Vec<_> =
             event.records.iter().map(|record| changeset_in(record.body.as_deref())).collect();
-        let passed = self.passed(&wanted_changesets, deadline).await;
+        let traces: Vec<_> = event.records.iter().filter_map(trace_of).collect();
+        let span = spans::messages(self.worker.name(), &traces);
+        let passed = span.run(self.passed(&wanted_changesets, deadline)).await;
+        span.end();
         let items = event.records.iter().zip(&passed).map(|(record, done)| Item {
             id: record.message_id.as_deref().unwrap_or_default(),
             group: record.attributes.get("MessageGroupId").map(String::as_str),
@@ -215,7 +220,7 @@ impl Function {
         context: &Context,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let done = traced(context, &[], work).await;
+        let done = traced(context, work).await;
         if let Some(after_each) = &self.after_each {
             after_each().await;
         }

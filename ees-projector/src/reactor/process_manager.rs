@@ -148,8 +148,8 @@ impl<E, F> CommitReactor<E, F> {
     ) -> Result<ChangesetId, BoxError> {
         let Append { stream_id, events, expectation, stream_type } = append;
         let events = stamped(&self.upcasters, events)?;
-        // The span of the effect, if it is recorded, is a part of that trace.
-        let trace = trace.map(|trace| Span::current().unwrap_or(trace));
+        // The effect's span, where it is recorded: that is a child of the commit's.
+        let trace = Span::current().or(trace);
         let commit = |expectation| -> Result<Commit, BoxError> {
             let commit = Commit::new(stream_id.clone(), expectation, events.clone());
             let mut commit =

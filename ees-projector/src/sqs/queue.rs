@@ -233,6 +233,11 @@ impl<M: Readable> Queue<M> {
         self.client.client()
     }
 
+    /// Its name: the end of its URL.
+    pub(super) fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+
     pub(super) fn url(&self) -> &str {
         &self.url
     }

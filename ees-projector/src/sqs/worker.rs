@@ -15,6 +15,7 @@ use super::{Delivery, Queue};
 use crate::Handle;
 use crate::host::pending_changesets::PendingChangesets;
 use crate::host::poll_backoff;
+use crate::spans;
 
 /// The most portions of messages in work at the same time. A portion has at most 10 messages.
 const PORTIONS_AT_ONCE: usize = 20;
@@ -138,7 +139,10 @@ impl Worker {
                 Ok(deliveries) if !deliveries.is_empty() => {
                     let portion = self.portion(deliveries, stopped.clone());
                     tasks.spawn(async move {
-                        portion.handle().await;
+                        let traces: Vec<_> =
+                            portion.deliveries.iter().filter_map(|it| it.trace.clone()).collect();
+                        let span = spans::messages(portion.queue.name(), &traces);
+                        span.run(portion.handle()).await;
                         drop(permit);
                     });
                 }

@@ -38,6 +38,14 @@ impl Stack {
             .await
     }
 
+    /// Deploys the event store for callers who sign, and lets its functions send traces to a collector.
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn event_store_traced(account: &Account, collector: &str) -> Self {
+        Self::event_store_with(account, vec![format!("OtlpEndpoint={collector}")]).await
+    }
+
     async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
         parameters.push("DeletionProtection=false".to_owned());
         Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters).await

@@ -1,9 +1,10 @@
 //! Over HTTP: commits on 64 open connections, and reading everything. The server and the load share the
 //! machine.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
@@ -30,8 +31,23 @@ pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut R
         let _ = stopped.await;
     }));
 
+    let took = append_over_http(address, workload, "").await;
+    let what = format!("append, HTTP, {CONNECTIONS} connections");
+    report.rate(&what, workload.events(), took, Some(limits.by_thousand), Some(60_000.0));
+
+    let client = Client::new(&format!("http://{address}")).unwrap();
+    let Enumerated { events, took, .. } = enumerate(&client, 1_000).await;
+    assert_eq!(events, workload.events());
+    report.rate("enumerate, HTTP client", events, took, Some(limits.scan), Some(500_000.0));
+    let _ = stop.send(());
+    served.await.unwrap();
+}
+
+/// Appends the workload. `header` is a line that each request has, or nothing.
+pub(crate) async fn append_over_http(address: SocketAddr, workload: &Workload, header: &str) -> Duration {
     let next = Arc::new(AtomicU64::new(0));
-    let requests: Arc<Vec<Vec<u8>>> = Arc::new((0..workload.appends).map(|n| request(workload, n)).collect());
+    let requests: Arc<Vec<Vec<u8>>> =
+        Arc::new((0..workload.appends).map(|n| request(workload, n, header)).collect());
     let begun = Instant::now();
     let tasks: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
@@ -49,23 +65,15 @@ pub(crate) async fn measure(workload: &Workload, limits: &Limits, report: &mut R
     for task in tasks {
         task.await.unwrap();
     }
-    let what = format!("append, HTTP, {CONNECTIONS} connections");
-    report.rate(&what, workload.events(), begun.elapsed(), Some(limits.by_thousand), Some(60_000.0));
-
-    let client = Client::new(&format!("http://{address}")).unwrap();
-    let Enumerated { events, took, .. } = enumerate(&client, 1_000).await;
-    assert_eq!(events, workload.events());
-    report.rate("enumerate, HTTP client", events, took, Some(limits.scan), Some(500_000.0));
-    let _ = stop.send(());
-    served.await.unwrap();
+    begun.elapsed()
 }
 
-fn request(workload: &Workload, n: u64) -> Vec<u8> {
+fn request(workload: &Workload, n: u64, header: &str) -> Vec<u8> {
     let (stream, last) = workload.stream(n);
     let body = format!(r#"{{"events":{},"metadata":{{}}}}"#, Workload::body(n));
     format!(
         "POST /streams/{stream}?expected_last_changeset={last} HTTP/1.1\r\nHost: localhost\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+         {header}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

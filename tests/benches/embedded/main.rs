@@ -20,6 +20,7 @@ mod remote;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod subscribers;
+mod traces;
 
 use shared::report::{self, Report};
 use shared::workload::Workload;
@@ -35,6 +36,9 @@ async fn main() {
         return remote::measure(short).await;
     }
     let workload = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000, first_stream: 0 };
+    if given("--traces") {
+        return traces::measure(&workload).await;
+    }
     println!(
         "workload W: {} events of 200 B in {} streams, 2 an append",
         workload.events(),

@@ -10,4 +10,5 @@ mod history;
 mod rights;
 mod signing;
 mod support;
+mod tracing;
 mod typed;

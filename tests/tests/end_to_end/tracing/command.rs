@@ -3,13 +3,11 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use ees_tests::tracing::{Collector, caller, text};
 use ees_tests::{Server, run};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
 use tempfile::tempdir;
-
-use super::collector::{Collector, text};
-use super::in_process::caller;
 
 /// The variables that send to this collector, and more.
 fn sending_to<'a>(url: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::routing::post;
 use ees_aggregate::{Aggregate, Repository};
 use ees_projector::database::{Database, FoldRows};
 use ees_projector::reactor::{self, Start};
@@ -13,18 +11,13 @@ use ees_projector::{Fold, Projector, Recorded, Settings, memory};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
 use ees_store::{
-    ChangesetLog, Commit, EventStore, Events, Expectation, SharedLog, Timestamp, TraceContext, postgres,
-    sqlite,
+    ChangesetLog, Commit, EventStore, Events, Expectation, SharedLog, Timestamp, postgres, sqlite,
 };
 use ees_test_postgres::TestDatabase;
+use ees_tests::tracing::{caller, collector, endpoint, id, links, parent, text};
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _, Tracer as _};
-use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::Value;
-use tokio::sync::mpsc;
-
-use super::collector::{hex, text};
-use super::in_process::{caller, collector};
 
 /// Counts the events of each stream.
 struct Counted(&'static str);
@@ -45,22 +38,6 @@ impl Fold for Counted {
     }
 }
 
-/// An endpoint that tells which trace each call belongs to.
-async fn endpoint() -> (String, mpsc::UnboundedReceiver<TraceContext>) {
-    let (called, calls) = mpsc::unbounded_channel();
-    let hook = async move |headers: HeaderMap| {
-        let header = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let state = header("tracestate");
-        let _ = called
-            .send(TraceContext::from_headers(&header("traceparent").unwrap(), state.as_deref()).unwrap());
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let router = axum::Router::new().route("/hook", post(hook));
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    (url, calls)
-}
-
 /// Serves a store's API, and returns its URL.
 async fn serve<S: EventStore + ChangesetLog>(store: &Arc<S>) -> String {
     let server = Server::bind("127.0.0.1:0").await.unwrap();
@@ -68,18 +45,6 @@ async fn serve<S: EventStore + ChangesetLog>(store: &Arc<S>) -> String {
     let router = Api::new(store.clone(), SharedLog::from(store.clone())).router();
     tokio::spawn(server.serve(router, std::future::pending()));
     url
-}
-
-fn parent(span: &Span) -> String {
-    hex(&span.parent_span_id)
-}
-
-fn id(span: &Span) -> String {
-    hex(&span.span_id)
-}
-
-fn links(span: &Span) -> Vec<String> {
-    span.links.iter().map(|link| hex(&link.span_id)).collect()
 }
 
 async fn a_command_is_one_trace<S, D>(store: Arc<S>, database: D, system: &str)

@@ -22,18 +22,20 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// What was received so far.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Received {
-    pub(crate) spans: Vec<Span>,
-    pub(crate) metrics: Vec<Metric>,
+pub struct Received {
+    /// The spans, in the order of their arrival.
+    pub spans: Vec<Span>,
+    /// The metrics, in the order of their arrival.
+    pub metrics: Vec<Metric>,
     /// The names of the services that sent them.
-    pub(crate) services: Vec<String>,
+    pub services: Vec<String>,
     /// The headers of the last message.
-    pub(crate) headers: HeaderMap,
+    pub headers: HeaderMap,
 }
 
 /// Lives as long as the process.
 #[derive(Clone)]
-pub(crate) struct Collector {
+pub struct Collector {
     url: String,
     received: watch::Receiver<Received>,
 }
@@ -41,7 +43,11 @@ pub(crate) struct Collector {
 type Receiver = watch::Sender<Received>;
 
 impl Collector {
-    pub(crate) fn start() -> Self {
+    /// Starts one on a port of its own.
+    ///
+    /// # Panics
+    /// When there is no port.
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, received) = watch::channel(Received::default());
@@ -56,17 +62,21 @@ impl Collector {
         Self { url, received }
     }
 
-    pub(crate) fn url(&self) -> &str {
+    /// Its URL, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub fn url(&self) -> &str {
         &self.url
     }
 
     /// What was received so far.
-    pub(crate) fn now(&self) -> Received {
+    pub fn now(&self) -> Received {
         self.received.borrow().clone()
     }
 
     /// Waits until something has arrived.
-    pub(crate) async fn until<T>(&self, found: impl Fn(&Received) -> Option<T>) -> T {
+    ///
+    /// # Panics
+    /// When it does not arrive.
+    pub async fn until<T>(&self, found: impl Fn(&Received) -> Option<T>) -> T {
         let mut received = self.received.clone();
         let waiting = received.wait_for(|received| found(received).is_some());
         match tokio::time::timeout(LONG, waiting).await {
@@ -76,14 +86,17 @@ impl Collector {
     }
 
     /// Waits for a span, by its trace and its name.
-    pub(crate) async fn span(&self, trace_id: &str, name: &str) -> Span {
+    ///
+    /// # Panics
+    /// When it does not arrive.
+    pub async fn span(&self, trace_id: &str, name: &str) -> Span {
         self.until(|received| received.of(trace_id).find(|span| span.name == name).cloned()).await
     }
 }
 
 impl Received {
     /// The spans of a trace.
-    pub(crate) fn of(&self, trace_id: &str) -> impl Iterator<Item = &Span> {
+    pub fn of(&self, trace_id: &str) -> impl Iterator<Item = &Span> {
         self.spans.iter().filter(move |span| hex(&span.trace_id) == trace_id)
     }
 
@@ -93,7 +106,7 @@ impl Received {
     }
 }
 
-pub(crate) fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
@@ -122,7 +135,7 @@ async fn metrics(State(receiver): State<Receiver>, headers: HeaderMap, body: Byt
 }
 
 /// The text of an attribute.
-pub(crate) fn text(attributes: &[KeyValue], name: &str) -> Option<String> {
+pub fn text(attributes: &[KeyValue], name: &str) -> Option<String> {
     match &attributes.iter().find(|attribute| attribute.key == name)?.value {
         Some(AnyValue { value: Some(Value::StringValue(text)) }) => Some(text.clone()),
         Some(AnyValue { value: Some(Value::IntValue(number)) }) => Some(number.to_string()),
@@ -130,6 +143,21 @@ pub(crate) fn text(attributes: &[KeyValue], name: &str) -> Option<String> {
     }
 }
 
-pub(crate) fn hex(id: &[u8]) -> String {
+fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The id of a span.
+pub fn id(span: &Span) -> String {
+    hex(&span.span_id)
+}
+
+/// The id of its parent.
+pub fn parent(span: &Span) -> String {
+    hex(&span.parent_span_id)
+}
+
+/// The ids of the spans that it links to.
+pub fn links(span: &Span) -> Vec<String> {
+    span.links.iter().map(|link| hex(&link.span_id)).collect()
 }

@@ -8,7 +8,10 @@ use ees_store::TraceContext;
 use super::collector::{Collector, runtime};
 
 /// The collector of the spans of this process. A process has one tracer provider.
-pub(crate) fn collector() -> &'static Collector {
+///
+/// # Panics
+/// When it can't be started.
+pub fn collector() -> &'static Collector {
     static COLLECTOR: OnceLock<Collector> = OnceLock::new();
     COLLECTOR.get_or_init(|| {
         let collector = Collector::start();
@@ -31,7 +34,10 @@ pub(crate) fn collector() -> &'static Collector {
 }
 
 /// A caller's span, in a trace that nobody else has.
-pub(crate) fn caller(sampled: bool) -> TraceContext {
+///
+/// # Panics
+/// Never: its ids are valid.
+pub fn caller(sampled: bool) -> TraceContext {
     let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
     let traceparent = format!("00-{trace:032x}-{span:016x}-{:02x}", u8::from(sampled));
     TraceContext::from_headers(&traceparent, Some("vendor=1")).unwrap()
