@@ -6,7 +6,7 @@ use std::fmt;
 use anstyle::{AnsiColor, Style};
 use ees_store::{
     Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, Quarantined, StreamId, StreamType,
-    Timestamp, json,
+    Timestamp, TraceContext, json,
 };
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::exit::Outcome;
 
 use crate::printable::Printable;
+use crate::trace::trace_of;
 
 /// A changeset as a line of JSON. Has a checkpoint if it was read from the log, not from its stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,11 @@ pub(crate) struct Record {
     pub(crate) event_count: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) quarantined: Option<Held>,
+    /// The trace that its commit belongs to, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tracestate: Option<String>,
 }
 
 /// What a store holds of a changeset that can't be read. Two of them are the same whatever the reason: it
@@ -74,6 +80,11 @@ impl Record {
         }
     }
 
+    /// The trace that the changeset's commit belongs to.
+    pub(crate) fn trace(&self) -> Outcome<Option<TraceContext>> {
+        trace_of(self.traceparent.as_deref(), self.tracestate.as_deref())
+    }
+
     /// The record without what depends on the store that it was read from.
     pub(crate) fn content(mut self) -> Self {
         self.checkpoint = None;
@@ -92,6 +103,7 @@ impl From<Changeset> for Record {
             metadata: quarantined.metadata().to_owned(),
         });
         let events = changeset.events.as_json().cloned().unwrap_or_else(|_| Json::empty_array());
+        let trace = changeset.trace.as_ref();
         let is_counted = quarantined.is_none() && events.as_str().starts_with('[');
         Self {
             checkpoint: None,
@@ -104,6 +116,8 @@ impl From<Changeset> for Record {
             events,
             metadata: changeset.metadata,
             quarantined,
+            traceparent: trace.map(|trace| trace.traceparent().to_owned()),
+            tracestate: trace.and_then(TraceContext::tracestate).map(str::to_owned),
         }
     }
 }
@@ -127,7 +141,8 @@ pub(crate) struct Pretty<'a> {
 
 impl fmt::Display for Pretty<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Changeset { stream_id, changeset_id, timestamp, stream_type, metadata, .. } = self.changeset;
+        let Changeset { stream_id, changeset_id, timestamp, stream_type, metadata, trace, .. } =
+            self.changeset;
         if let Some(checkpoint) = self.checkpoint {
             write!(f, "{DIM}{checkpoint:>6}{DIM:#} ")?;
         }
@@ -147,6 +162,9 @@ impl fmt::Display for Pretty<'_> {
         }
         if metadata.as_str() != "{}" {
             write!(f, "\n       {DIM}metadata {}{DIM:#}", Printable(metadata.as_str()))?;
+        }
+        if let Some(trace) = trace {
+            write!(f, "\n       {DIM}trace {}{DIM:#}", trace.traceparent())?;
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ mod shell;
 mod signals;
 mod store_location;
 mod table;
+mod telemetry;
+mod trace;
 mod values;
 
 use std::ffi::OsString;

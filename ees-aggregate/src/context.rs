@@ -138,6 +138,7 @@ mod tests {
             metadata: Json::parse(metadata).unwrap(),
             timestamp: Timestamp::default(),
             stream_type: None,
+            trace: None,
         }
     }
 

@@ -9,6 +9,7 @@ use ees_store::{
 };
 
 use crate::snapshots::cache::Due;
+use crate::spans;
 use crate::turns::Turn;
 use crate::{Aggregate, Context, ExecuteError, Loaded, Repository};
 
@@ -73,7 +74,18 @@ impl<A: Aggregate> Repository<A> {
         command: &A::Command,
         context: impl Into<Context> + Send,
     ) -> Result<Executed<A>, ExecuteError<A::Error>> {
-        let context = context.into();
+        let (context, span) = (context.into(), spans::execute(A::TYPE));
+        let executed = span.run(self.execute_within(id, command, context)).await;
+        spans::executed(&span, &executed);
+        executed
+    }
+
+    async fn execute_within(
+        &self,
+        id: &StreamId,
+        command: &A::Command,
+        context: Context,
+    ) -> Result<Executed<A>, ExecuteError<A::Error>> {
         let turn = self.turns.after_others(id).await;
         let hydrated = self.hydrator().up_to(id, None).await?;
         let executed = self.decide_and_commit(hydrated.loaded, command, &context, turn).await;

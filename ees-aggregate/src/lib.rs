@@ -80,6 +80,7 @@ mod hydrate;
 mod loaded;
 mod repository;
 pub mod snapshots;
+mod spans;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod turns;

@@ -2,6 +2,7 @@
 
 use ees_store::{
     Changeset, ChangesetId, Checkpoint, EventId, Json, LogEntry, StreamId, StreamType, Timestamp,
+    TraceContext,
 };
 
 /// An event in the type that the projection asks for, with its stream, its checkpoint and its changeset.
@@ -55,6 +56,11 @@ impl<'a, E> Recorded<'a, E> {
     /// Returns the metadata of the event's changeset.
     pub fn metadata(&self) -> &'a Json {
         &self.changeset.changeset.metadata
+    }
+
+    /// Returns the trace that the commit belongs to, if it was given.
+    pub fn trace(&self) -> Option<&'a TraceContext> {
+        self.changeset.changeset.trace.as_ref()
     }
 
     /// Returns `true` for the first event of a changeset. Use it to count changesets.

@@ -187,6 +187,7 @@ pub mod reactor;
 pub mod read_model;
 mod read_model_id;
 mod settings;
+mod spans;
 mod standby;
 mod status;
 mod subscription;

@@ -44,6 +44,9 @@ pub struct Settings {
     /// entries are deleted within an hour, in small portions, while the projection is not paused. Default: 90
     /// days.
     pub keep_audit: Duration,
+    /// Whether rebuilds, and steps that apply commits older than a minute, are spans too, as those are that
+    /// follow the log (feature `opentelemetry`). Default: `false`.
+    pub trace_history: bool,
 }
 
 /// What happens when the program has a newer version of a projection than the stored one.
@@ -88,6 +91,7 @@ impl Default for Settings {
             new_version: NewVersion::default(),
             keep_skips: false,
             keep_audit: Duration::from_secs(90 * 24 * 60 * 60),
+            trace_history: false,
         }
     }
 }

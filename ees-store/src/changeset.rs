@@ -1,7 +1,7 @@
 //! What one commit appended to one stream.
 
 use crate::json::{self, Json};
-use crate::{ChangesetId, Checkpoint, EventId, Quarantined, StreamId, StreamType, Timestamp};
+use crate::{ChangesetId, Checkpoint, EventId, Quarantined, StreamId, StreamType, Timestamp, TraceContext};
 
 /// What one commit appended to one stream: one or more events, and metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Changeset {
     pub timestamp: Timestamp,
     /// The type of its stream, set by the stream's first commit.
     pub stream_type: Option<StreamType>,
+    /// The trace that the commit belongs to, if it was given.
+    pub trace: Option<TraceContext>,
 }
 
 impl Changeset {

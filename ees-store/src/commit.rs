@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::{ChangesetId, Checkpoint, EventId, Events, InvalidName, Json, StreamId, StreamType, Timestamp};
+use crate::{
+    ChangesetId, Checkpoint, EventId, Events, InvalidName, Json, StreamId, StreamType, Timestamp,
+    TraceContext,
+};
 
 /// What the committer believes to be the stream's last changeset or event.
 ///
@@ -127,6 +130,8 @@ pub struct Commit {
     pub idempotency_key: Option<IdempotencyKey>,
     /// When it was committed, for importing a log. Default: the store's clock.
     pub recorded_at: Option<Timestamp>,
+    /// The trace that the commit belongs to. Stored beside the changeset; it decides nothing.
+    pub trace: Option<TraceContext>,
 }
 
 impl Commit {
@@ -140,6 +145,7 @@ impl Commit {
             stream_type: None,
             idempotency_key: None,
             recorded_at: None,
+            trace: None,
         }
     }
 
@@ -179,6 +185,12 @@ impl Commit {
     #[must_use]
     pub fn with_recorded_at(self, time: Timestamp) -> Self {
         Self { recorded_at: Some(time), ..self }
+    }
+
+    /// Sets the trace that the commit belongs to. Default: none. A repeated commit keeps the trace of the first.
+    #[must_use]
+    pub fn with_trace(self, trace: TraceContext) -> Self {
+        Self { trace: Some(trace), ..self }
     }
 
     /// A JSON object about the commit.

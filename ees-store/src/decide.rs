@@ -132,6 +132,7 @@ pub fn decide(
         metadata: commit.metadata.clone(),
         timestamp,
         stream_type,
+        trace: commit.trace.clone(),
     })
 }
 

@@ -68,6 +68,7 @@
 //! - [`event`] reads events as Rust types, and upcasts those of older types and versions.
 //! - `http::Api` is the HTTP API of a store as an axum router, `http::Server` serves it (feature `http`).
 //! - [`publish`] has the messages for subscribers, and a publisher to SNS topics (feature `sns`).
+//! - [`spans`] is what OpenTelemetry gets of all this (feature `opentelemetry`).
 //! - [`decide`](decide::decide) is the pure function that accepts or refuses a commit.
 //! - [`Error`] and [`Refusal`] say what can go wrong, and what to do then.
 //!
@@ -93,11 +94,14 @@ pub mod publish;
 mod quarantine;
 #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "event streams wait for a part of the log"))]
 mod shared_log;
+pub mod spans;
 mod statistics;
 mod store;
 mod stream_list;
 mod time_search;
 mod timestamp;
+mod trace_context;
+mod xray;
 
 #[cfg(feature = "aws")]
 pub mod aws;
@@ -137,6 +141,7 @@ pub use stream_list::{
     InvalidPlace, ListedStream, StreamListOrder, StreamListPage, StreamListPlace, StreamListQuery,
 };
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use trace_context::TraceContext;
 
 /// Compiles the code in the README.
 #[cfg(doctest)]

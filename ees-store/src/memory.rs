@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::decide::{Refusal, Tail, decide};
+use crate::spans;
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, IdempotencyKey,
     LogEntry, LogHead, LogId, LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange,
@@ -95,11 +96,8 @@ impl Store {
         }
         LogPage::new(query.from, changesets, next, self.log_head(head))
     }
-}
 
-#[async_trait]
-impl EventStore for Store {
-    async fn commit(&self, commit: Commit) -> Result<Committed> {
+    fn commit_now(&self, commit: Commit) -> Result<Committed> {
         let mut state = self.state();
         let key = commit.idempotency_key.clone().map(|key| (commit.stream_id.clone(), key));
         if let Some(&at) = key.as_ref().and_then(|key| state.keys.get(key)) {
@@ -121,6 +119,13 @@ impl EventStore for Store {
         state.log.push(changeset);
         self.head.send_replace(Checkpoint::new(at as u64 + 1));
         Ok(answer)
+    }
+}
+
+#[async_trait]
+impl EventStore for Store {
+    async fn commit(&self, commit: Commit) -> Result<Committed> {
+        spans::commit(commit, "memory", async |commit, _| self.commit_now(commit)).await
     }
 
     fn limit_bytes(&self) -> usize {

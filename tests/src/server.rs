@@ -30,6 +30,14 @@ impl Killed {
         kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
     }
 
+    /// Asks the process to read its files again (SIGHUP).
+    ///
+    /// # Panics
+    /// When it has ended already.
+    pub fn reload(&self) {
+        kill_process(Pid::from_child(&self.0), Signal::HUP).unwrap();
+    }
+
     /// Freezes the process (SIGSTOP): it keeps its locks and connections, and does not answer.
     ///
     /// # Panics

@@ -6,11 +6,12 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::Response;
 use ees_projections::Statistics;
 use ees_projector::dynamodb::Database;
+use ees_store::TraceContext;
 use ees_store::dynamodb::{Indexing, Options, Store};
 use ees_store::http::{Api, ApiKeys, EscapedAnswer, StatisticsSource};
 use lambda_http::RequestExt;
@@ -18,8 +19,8 @@ use lambda_http::request::RequestContext;
 use lambda_runtime::Error;
 use tower::ServiceExt;
 
-use crate::Environment;
 use crate::environment::given;
+use crate::{Environment, calls};
 
 /// Serves the API until the runtime ends the process.
 ///
@@ -29,7 +30,13 @@ use crate::environment::given;
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let keys = given("EES_API_KEYS").map_or_else(|| Ok(ApiKeys::none()), |keys| keys.parse())?;
     let routes = &Routes::new(environment, environment.read_models()?, keys).await?;
-    lambda_http::run(tower::service_fn(move |event| routes.answer(event))).await
+    let telemetry = environment.telemetry.as_ref();
+    let answer = move |event| async move {
+        let answered = routes.answer(event).await;
+        calls::flush(telemetry).await;
+        answered
+    };
+    lambda_http::run(tower::service_fn(answer)).await
 }
 
 /// The routes of the stack's API.
@@ -71,6 +78,7 @@ impl Routes {
         let (mut parts, body) = event.into_parts();
         parts.uri = without_stage(&parts.uri, stage.as_deref());
         parts.extensions.insert(EscapedAnswer);
+        follow_xray(&mut parts.headers);
         let body = match body {
             lambda_http::Body::Text(text) => Body::from(text),
             lambda_http::Body::Binary(bytes) => Body::from(bytes),
@@ -79,6 +87,18 @@ impl Routes {
         let service = router.clone().into_service();
         let answered = service.oneshot(Request::from_parts(parts, body)).await;
         Ok(answered?)
+    }
+}
+
+/// A caller without a trace of its own belongs to the one that API Gateway records in AWS X-Ray, if it does.
+fn follow_xray(headers: &mut HeaderMap) {
+    if headers.contains_key("traceparent") {
+        return;
+    }
+    let xray = headers.get("x-amzn-trace-id").and_then(|header| header.to_str().ok());
+    let Some(trace) = xray.and_then(TraceContext::from_xray) else { return };
+    for (name, value) in trace.headers() {
+        headers.extend(HeaderValue::from_str(value).map(|value| (HeaderName::from_static(name), value)));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::env;
 
 use aws_config::{BehaviorVersion, SdkConfig};
+use ees_otlp::Telemetry;
 use ees_projector::dynamodb::Database;
 use lambda_runtime::Error;
 
@@ -14,6 +15,8 @@ pub struct Environment {
     pub config: SdkConfig,
     /// The name of the log's table.
     pub table: String,
+    /// What is sent to an OpenTelemetry collector, if the standard variables name one.
+    pub telemetry: Option<Telemetry>,
 }
 
 impl Environment {
@@ -23,7 +26,12 @@ impl Environment {
     /// When a variable is missing. The message names it.
     pub async fn load() -> Result<Self, Error> {
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        Ok(Self { role: variable("_HANDLER")?, config, table: variable("EES_TABLE")? })
+        let (role, table) = (variable("_HANDLER")?, variable("EES_TABLE")?);
+        let telemetry = Telemetry::from_environment(&format!("ees-{role}")).unwrap_or_else(|invalid| {
+            tracing::warn!("no traces are sent: {invalid}");
+            None
+        });
+        Ok(Self { role, config, table, telemetry })
     }
 
     /// The database of the read models.

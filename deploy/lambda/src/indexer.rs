@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use aws_lambda_events::dynamodb::Event as Records;
 use ees_projector::lambda::{changeset, deadline};
 use ees_store::dynamodb::{Candidate, Indexer};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 
-use crate::Environment;
+use crate::{Environment, calls};
 
 /// A sweep reads no further part of the table when less time than this is left. Reading a part and indexing
 /// its changesets may each be retried for as long as the store retries, plus one attempt.
@@ -25,13 +25,13 @@ const SWEEP_EVERY: Duration = Duration::from_secs(23 * 60 * 60);
 /// When the table can't be used, or when the process does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let indexer = &Indexer::open(&environment.config, &environment.table).await?;
-    lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
+    calls::serve(environment, |call: LambdaEvent<Value>| async move {
         if call.payload.get("Records").is_some() {
             let indexed = index(indexer, &serde_json::from_value(call.payload)?).await?;
-            return Ok::<_, Error>(json!({ "indexed": indexed }));
+            return Ok(json!({ "indexed": indexed }));
         }
         sweep(indexer, deadline(&call.context, MARGIN)).await
-    }))
+    })
     .await
 }
 

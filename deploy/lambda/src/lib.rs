@@ -6,9 +6,10 @@
 //! - `publisher` publishes changesets to the topics, for each batch of the table's stream.
 //! - `projector` updates the statistics, on a schedule.
 //!
-//! `environment` reads the environment variables.
+//! `environment` reads the environment variables. `calls` is the loop of the functions without HTTP.
 
 pub mod api;
+mod calls;
 mod environment;
 pub mod indexer;
 pub mod projector;

@@ -8,11 +8,11 @@ use ees_projector::lambda::{Function, deadline};
 use ees_projector::{OnDemand, Settings};
 use ees_store::ChangesetLog;
 use ees_store::dynamodb::{Indexing, Options, Store};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 
-use crate::Environment;
 use crate::environment::variable;
+use crate::{Environment, calls};
 
 /// The time to finish a running step and to report the lag.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -29,14 +29,14 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let statistics =
         OnDemand::fold(Statistics, environment.read_models()?, log.clone(), Settings::default())?;
     let (log, function) = (&log, &Function::new(statistics));
-    lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
+    calls::serve(environment, |call: LambdaEvent<Value>| async move {
         let done = function.on_schedule(deadline(&call.context, MARGIN)).await;
         let (head, next) = (log.head().await?.checkpoint, function.worker().checkpoint().await?);
         let lag = head.get().saturating_sub(next.get());
         // CloudWatch turns a log line of this form into a metric.
         println!("{}", metric(stack, function.worker().name(), lag));
         done
-    }))
+    })
     .await
 }
 

@@ -1,14 +1,19 @@
 //! Publishes changesets, events and notifications to the topics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use ees_projector::lambda::serve_publisher;
+use aws_lambda_events::dynamodb::Event as Records;
+use ees_projector::lambda::{deadline, publish_records};
 use ees_projector::sqs::DeadLetterQueue;
 use ees_store::publish::sns::Publisher;
-use lambda_runtime::Error;
+use lambda_runtime::{Error, LambdaEvent};
 
-use crate::Environment;
 use crate::environment::given;
+use crate::{Environment, calls};
+
+/// The time to answer after the last message was published.
+const MARGIN: Duration = Duration::from_secs(2);
 
 /// Serves the table's stream until the runtime ends the process.
 ///
@@ -29,5 +34,10 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
         let queue = DeadLetterQueue::new(aws_sdk_sqs::Client::new(&environment.config), &url);
         publisher = publisher.with_dead_letters(Arc::new(queue));
     }
-    serve_publisher(publisher).await
+    let publisher = &publisher;
+    calls::serve(environment, |call: LambdaEvent<Records>| async move {
+        let deadline = deadline(&call.context, MARGIN);
+        Ok(publish_records(publisher, &call.payload, deadline).await)
+    })
+    .await
 }

@@ -7,11 +7,14 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use aws_lambda_events::streams::DynamoDbEventResponse;
 use ees_store::publish::Received;
 use ees_store::{ChangesetId, StreamId};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::batch::{Item, failed};
+use super::invocation::traced;
 use super::records;
 use crate::host::on_demand::OnDemand;
 use crate::host::pending_changesets::PendingChangesets;
@@ -44,7 +47,10 @@ use crate::worker::outcome::Drained;
 pub struct Function {
     worker: OnDemand,
     margin: Duration,
+    after_each: Option<AfterEach>,
 }
+
+type AfterEach = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The result of a scheduled call. The function returns it as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +66,7 @@ pub struct Scheduled {
 impl Function {
     /// A function that stops 2 s before its timeout.
     pub fn new(worker: OnDemand) -> Self {
-        Self { worker, margin: Duration::from_secs(2) }
+        Self { worker, margin: Duration::from_secs(2), after_each: None }
     }
 
     /// Sets how long before its timeout the function stops. A running step is finished, so the margin should
@@ -68,6 +74,16 @@ impl Function {
     #[must_use]
     pub fn with_margin(self, margin: Duration) -> Self {
         Self { margin, ..self }
+    }
+
+    /// Runs something at the end of each call, such as sending the spans that were recorded: Lambda freezes the
+    /// process until the next call. Default: nothing.
+    #[must_use]
+    pub fn with_after_each<F>(self, after_each: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self { after_each: Some(Box::new(move || after_each().boxed())), ..self }
     }
 
     /// The projection or reactor that the function runs.
@@ -163,7 +179,7 @@ impl Function {
         let this = &self;
         lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
             let deadline = this.deadline(&call.context);
-            this.on_messages_or_schedule(call.payload, deadline).await
+            this.call(&call.context, this.on_messages_or_schedule(call.payload, deadline)).await
         }))
         .await
     }
@@ -176,7 +192,7 @@ impl Function {
         let this = &self;
         lambda_runtime::run(service_fn(|call: LambdaEvent<Records>| async move {
             let deadline = this.deadline(&call.context);
-            Ok::<_, Error>(this.on_records(&call.payload, deadline).await)
+            this.call(&call.context, async { Ok(this.on_records(&call.payload, deadline).await) }).await
         }))
         .await
     }
@@ -188,9 +204,22 @@ impl Function {
     pub async fn serve_schedule(self) -> Result<(), Error> {
         let this = &self;
         lambda_runtime::run(service_fn(|call: LambdaEvent<Value>| async move {
-            this.on_schedule(this.deadline(&call.context)).await
+            this.call(&call.context, this.on_schedule(this.deadline(&call.context))).await
         }))
         .await
+    }
+
+    /// Does the work of a call within a span.
+    async fn call<T>(
+        &self,
+        context: &Context,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let done = traced(context, &[], work).await;
+        if let Some(after_each) = &self.after_each {
+            after_each().await;
+        }
+        done
     }
 
     fn deadline(&self, context: &Context) -> Instant {

@@ -13,16 +13,20 @@
 //! Messages and records only say that something is new; the changesets come from the log. Combine a function
 //! for a queue or a stream with a schedule, which finds changesets for which no message arrived.
 //!
+//! With the feature `opentelemetry`, each call is a span ([`traced`]).
+//!
 //! The event source mapping must have `ReportBatchItemFailures` among its `FunctionResponseTypes`.
 
 mod batch;
 mod function;
+mod invocation;
 mod notifications;
 #[cfg(feature = "sns")]
 mod publish;
 mod records;
 
 pub use function::{Function, Scheduled, deadline};
+pub use invocation::traced;
 pub use notifications::{Notified, acknowledge_all_but, notifications};
 #[cfg(feature = "sns")]
 pub use publish::{publish_records, serve_publisher};

@@ -2,7 +2,7 @@
 
 use aws_lambda_events::dynamodb::EventRecord;
 use aws_lambda_events::streams::DynamoDbBatchItemFailure;
-use ees_store::{Changeset, Events, Json, StreamId, StreamType, Timestamp};
+use ees_store::{Changeset, Events, Json, StreamId, StreamType, Timestamp, TraceContext};
 use serde::Deserialize;
 
 /// The attributes of a changeset's item that are needed here.
@@ -17,6 +17,8 @@ struct Item {
     timestamp: String,
     #[serde(default)]
     stream_type: Option<String>,
+    #[serde(default)]
+    trace_context: Option<String>,
 }
 
 /// The keys of an item.
@@ -64,6 +66,7 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
         metadata: Json::parse(&item.metadata).map_err(|e| invalid(&e))?,
         timestamp: timestamp(&item.timestamp)?,
         stream_type: stream_type.map_err(|e| invalid(&e))?,
+        trace: item.trace_context.as_deref().and_then(TraceContext::from_stored),
     }))
 }
 

@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::{EffectId, EffectState, Ended, PermanentError};
 use crate::error::{BoxError, chain, panicked};
 use crate::event::Recorded;
+use crate::spans;
 
 /// The longest name of an effect, in bytes.
 const NAME_BYTES_MAX: usize = 100;
@@ -109,11 +110,12 @@ impl<'a, E> Cause<'a, E> {
         if begun.state == EffectState::Done {
             return read(name, begun.result.as_ref());
         }
+        let span = spans::effect(self.trace(), self.reactor, name);
         let acting =
             AssertUnwindSafe(async move { act().await.map_err(|error| -> BoxError { error.into() }) })
                 .catch_unwind();
         let timeout = self.ledger.timeout();
-        let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, acting).await {
+        let acted: Result<T, BoxError> = match tokio::time::timeout(timeout, span.run(acting)).await {
             Ok(Ok(acted)) => acted,
             Ok(Err(panic)) => Err(panicked(&format!("effect {name}"), &*panic)),
             Err(_) => Err(format!("effect {name}: not done after {timeout:?}").into()),
@@ -121,8 +123,13 @@ impl<'a, E> Cause<'a, E> {
         let ended = acted.and_then(|result| Ok((written(name, &result)?, result)));
         let (state, result, error) = match &ended {
             Ok((json, _)) => (EffectState::Done, Some(json.clone()), None),
-            Err(error) => (EffectState::Failed, None, Some(chain(&**error))),
+            Err(error) => {
+                let why = chain(&**error);
+                span.fail("failed", &why);
+                (EffectState::Failed, None, Some(why))
+            }
         };
+        span.end();
         self.ledger.end(&id, Ended { at: Timestamp::now(), state, error, result }).await?;
         ended.map(|(_, result)| result)
     }

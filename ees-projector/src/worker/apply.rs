@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ees_store::spans::Span;
 use ees_store::{Checkpoint, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -13,6 +14,7 @@ use futures::future::BoxFuture;
 use crate::database::{Database, ParkedRows, TooLarge};
 use crate::error::{chain, is_caused_by, panicked};
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
+use crate::spans;
 use crate::status::{Kind, State};
 use crate::worker::batch::Batch;
 use crate::worker::core::Core;
@@ -55,6 +57,11 @@ impl<D: Database> Runner<D> {
             true => batch.passed_over().map(str::to_owned).collect(),
             false => Vec::new(),
         };
+        let with_history = core.settings.trace_history;
+        let span = match with_history || !self.status.snapshot().is_rebuilding() {
+            true => spans::step(core.name(), core.processor.kind(), &batch.changesets, with_history),
+            false => Span::default(),
+        };
         let process = async {
             let (changesets, began) = (batch.changesets.len(), Instant::now());
             let processed = match self.core.processor.kind() {
@@ -64,7 +71,8 @@ impl<D: Database> Runner<D> {
             self.pace.took(changesets, began.elapsed());
             processed
         };
-        let (processed, ahead) = tokio::join!(process, read_ahead);
+        let (processed, ahead) = tokio::join!(span.run(process), read_ahead);
+        spans::stepped(&span, &processed);
         if let Err(error) = processed {
             // The batch is read again, and counted when it is applied; the first unreadable event is why it is not.
             let stops_here = tally.counts.unreadable > 0 && self.trouble.is_none();

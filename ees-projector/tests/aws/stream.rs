@@ -152,6 +152,7 @@ async fn a_record_that_can_not_be_read_becomes_a_dead_letter_and_does_not_hold_u
         metadata: Json::parse("{}").unwrap(),
         timestamp: Timestamp::from_micros(0),
         stream_type: None,
+        trace: None,
     };
     for letter in &letters {
         publisher.redrive(letter, &mended, Instant::now() + LONG).await.unwrap();

@@ -2,7 +2,7 @@
 
 use ees_projector::postgres::{Database, Tx};
 use ees_projector::{
-    BoxError, InPlace, OnFailure, OperateError, Parking, Projection, Projector, Recorded, Settings,
+    BoxError, InPlace, OnFailure, OperateError, Parking, Projection, Projector, Recorded, Running, Settings,
     SideBySide, StandbyRole, Status,
 };
 use serde::de::IgnoredAny;
@@ -10,6 +10,15 @@ use serde::de::IgnoredAny;
 use sqlx::Connection;
 
 use crate::support::{Balances, Bank};
+
+/// A bank with five deposits, and its balances, caught up.
+async fn with_balances() -> (Bank, Running) {
+    let bank = Bank::new().await;
+    bank.deposit_to_many(5).await;
+    let running = bank.start(Balances::default(), Settings::default()).await;
+    bank.caught_up(&running).await;
+    (bank, running)
+}
 
 fn follows(status: &Status) -> bool {
     status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
@@ -83,10 +92,7 @@ const LEANING: &[(&str, &str, &str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_leans_on_a_read_model_is_dropped_with_it() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     for (make, ..) in LEANING {
         bank.run(make).await;
     }
@@ -145,10 +151,7 @@ const WITHIN: &[(&str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_made_in_the_schema_of_a_read_model_is_not_dropped_with_it() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     let role = format!("other_{}", uuid::Uuid::new_v4().simple());
     for (make, _) in WITHIN {
         bank.run(&make.replace("{role}", &role)).await;
@@ -275,10 +278,7 @@ const ATTACHED: &[(&str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_administrators_attach_stays_with_the_live_read_model() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     for (attach, _) in ATTACHED {
         bank.run(attach).await;
     }
@@ -321,10 +321,7 @@ async fn what_administrators_attach_stays_with_the_live_read_model() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_swap_leaves_behind_is_said_before_it() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     bank.run(
         "CREATE INDEX by_amount ON balances.balances ((state->>'amount'));
          ALTER TABLE balances.balances ADD COLUMN hint text NOT NULL DEFAULT 'h';
@@ -417,10 +414,7 @@ const ADDED: &[(&str, &str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_added_to_the_tables_is_made_again_by_a_rebuild_in_place() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     for (add, ..) in ADDED {
         bank.run(add).await;
     }
@@ -443,10 +437,7 @@ async fn what_others_added_to_the_tables_is_made_again_by_a_rebuild_in_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_in_place_that_would_drop_what_others_added_is_refused_unless_it_is_forced() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     for (add, ..) in ADDED {
         bank.run(add).await;
     }
@@ -518,14 +509,20 @@ impl Projection<Tx> for Partitioned {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn tables_that_a_projection_makes_while_it_applies_do_not_prevent_its_rebuild() {
+/// A bank with five deposits, and [`Partitioned`], caught up.
+async fn with_partitioned() -> (Bank, Running) {
     let bank = Bank::new().await;
     bank.deposit_to_many(5).await;
     let mut projector = Projector::new(bank.log.clone());
     projector.projection(Partitioned, bank.connect().await, Settings::default()).unwrap();
     let running = projector.start();
     bank.caught_up(&running).await;
+    (bank, running)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_a_projection_makes_while_it_applies_do_not_prevent_its_rebuild() {
+    let (bank, running) = with_partitioned().await;
     running.handle().rebuild("balances", "").await.unwrap();
     bank.caught_up(&running).await;
     assert_eq!(bank.number("SELECT count(*) FROM balances.events").await, 5);
@@ -534,12 +531,7 @@ async fn tables_that_a_projection_makes_while_it_applies_do_not_prevent_its_rebu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_and_not_null_of_others_are_set_again_by_a_rebuild_in_place() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let mut projector = Projector::new(bank.log.clone());
-    projector.projection(Partitioned, bank.connect().await, Settings::default()).unwrap();
-    let running = projector.start();
-    bank.caught_up(&running).await;
+    let (bank, running) = with_partitioned().await;
     bank.run(
         "ALTER TABLE balances.events ALTER COLUMN note SET DEFAULT 'none';
          UPDATE balances.events SET note = DEFAULT; ALTER TABLE balances.events ALTER COLUMN note SET NOT NULL",
@@ -557,10 +549,7 @@ async fn a_default_and_not_null_of_others_are_set_again_by_a_rebuild_in_place() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_that_prevents_a_rebuild_in_place_is_named() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     bank.run("CREATE VIEW public.rich AS SELECT key FROM balances.balances").await;
     let refused = running.handle().rebuild("balances", "").await.unwrap_err().to_string();
     assert!(refused.contains("view rich depends on table") && !refused.contains("at line"), "{refused}");
@@ -581,10 +570,7 @@ async fn a_verification_says_that_streams_are_parked() {
     running.shut_down().await;
 
     // One that the code could apply by now.
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = with_balances().await;
     bank.run(
         "INSERT INTO ees.parked_streams VALUES ('balances', 'account-1', 1, 'e', 1, 9000000000000000);
          INSERT INTO ees.parked_changesets VALUES ('balances', 'account-1', 1, 1)",

@@ -153,6 +153,7 @@ impl BaseServer<'_> {
             metadata: Json::from_valid(metadata.get(), usize::MAX).map_err(unreadable)?,
             timestamp: Timestamp::from_micros(i64::try_from(changeset_id.get()).unwrap_or(i64::MAX)),
             stream_type: None,
+            trace: None,
             first_event_id,
             changeset_id,
             stream_id,

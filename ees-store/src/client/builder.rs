@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use backon::ExponentialBuilder;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::redirect;
+use reqwest::{Url, redirect};
 
 use super::Client;
 use super::base_contract::StreamEnds;
@@ -41,6 +41,8 @@ pub struct Builder {
     retries: usize,
     retry_for: Option<Duration>,
     on_retry: Option<OnRetry>,
+    compression: Option<bool>,
+    answer_bytes: usize,
     #[cfg(feature = "sigv4")]
     sigv4: Option<aws_types::SdkConfig>,
 }
@@ -55,6 +57,8 @@ impl Builder {
             retries: 4,
             retry_for: None,
             on_retry: None,
+            compression: None,
+            answer_bytes: 256 * 1024 * 1024,
             #[cfg(feature = "sigv4")]
             sigv4: None,
         }
@@ -132,6 +136,20 @@ impl Builder {
         Self { on_retry: Some(Arc::new(on_retry)), ..self }
     }
 
+    /// Whether the server is asked to compress its answers (zstd or gzip). By default, it is, except on this machine
+    /// (`localhost`, 127.0.0.1, ::1), where compressing takes longer than sending.
+    #[must_use]
+    pub fn compression(self, compression: bool) -> Self {
+        Self { compression: Some(compression), ..self }
+    }
+
+    /// The maximum size of an answer in bytes, after decompression. A larger one fails with
+    /// [`Error::InvalidRequest`]. Default: 256 MiB.
+    #[must_use]
+    pub fn answer_bytes(self, answer_bytes: usize) -> Self {
+        Self { answer_bytes, ..self }
+    }
+
     /// Builds the client. It connects with the first call.
     ///
     /// # Errors
@@ -140,7 +158,10 @@ impl Builder {
     /// or a region, or is combined with an API key.
     pub fn build(self) -> Result<Client> {
         let url = checked(&self.url)?;
-        let proxy = url.parse().ok().and_then(|server| proxy::before(&server));
+        let server: Option<Url> = url.parse().ok();
+        let proxy = server.as_ref().and_then(proxy::before);
+        let host = server.as_ref().and_then(Url::host_str);
+        let compression = self.compression.unwrap_or_else(|| !host.is_some_and(proxy::is_this_machine));
         let http = reqwest::Client::builder();
         let http = if proxy.is_some() { http } else { http.no_proxy() };
         let http = http
@@ -150,6 +171,8 @@ impl Builder {
             .pool_idle_timeout(Duration::from_secs(5))
             // Following one could turn a commit into a read.
             .redirect(redirect::Policy::none())
+            .gzip(compression)
+            .zstd(compression)
             .build()
             .map_err(|e| Error::InvalidRequest(format!("failed to build the HTTP client: {e}")))?;
         let backoff = ExponentialBuilder::default()
@@ -161,7 +184,7 @@ impl Builder {
         #[cfg(feature = "sigv4")]
         let signer = self.signer(&url)?;
         let limits = RetryLimits { backoff, retry_for: self.retry_for, on_retry: self.on_retry };
-        let transport = Transport::new(http, url, proxy, self.timeout, limits);
+        let transport = Transport::new(http, url, proxy, self.timeout, self.answer_bytes, limits);
         #[cfg(feature = "sigv4")]
         let transport = transport.signed_by(signer);
         Ok(Client { transport, ends: StreamEnds::default() })
@@ -195,7 +218,7 @@ impl Builder {
 /// The URL without a slash at its end, so that paths can be appended.
 fn checked(url: &str) -> Result<String> {
     let refuse = |why: &str| Err(Error::InvalidRequest(format!("{url:?} is not the URL of a server: {why}")));
-    let parsed = match reqwest::Url::parse(url) {
+    let parsed = match Url::parse(url) {
         Ok(parsed) => parsed,
         // No scheme, so not even an error about one.
         Err(_) if !url.contains("://") => return refuse("it must begin with http:// or https://"),

@@ -11,7 +11,7 @@ use super::wire::{OfStream, Stored, fitting};
 use super::{CallResult, Client};
 use crate::{
     Commit, Committed, Error, EventStore, Expectation, IdempotencyKey, Result, StreamPage, StreamQuery,
-    StreamRange,
+    StreamRange, TraceContext,
 };
 
 /// The most changesets that a call can ask for by number.
@@ -89,13 +89,14 @@ fn call_of(commit: &Commit) -> Result<Call> {
     let body = format!("{{\"events\":{events},\"metadata\":{}}}", commit.metadata);
     // Without a key of its own it still gets one: then it is safe to send again.
     let key = commit.idempotency_key.clone().unwrap_or_else(IdempotencyKey::random);
-    let call = Call::post(path, body)
+    let mut call = Call::post(path, body)
         .repeatable()
         .header("Idempotency-Key", header("Idempotency-Key", key.as_str())?);
-    match &commit.stream_type {
-        Some(stream_type) => Ok(call.header("Stream-Type", header("Stream-Type", stream_type.as_str())?)),
-        None => Ok(call),
+    let stream_type = commit.stream_type.as_ref().map(|stream_type| ("Stream-Type", stream_type.as_str()));
+    for (name, value) in stream_type.into_iter().chain(commit.trace.iter().flat_map(TraceContext::headers)) {
+        call = call.header(name, header(name, value)?);
     }
+    Ok(call)
 }
 
 /// A text as a header's value: what the value would lose on its way is refused.

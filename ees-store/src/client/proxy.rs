@@ -19,7 +19,8 @@ pub(super) fn before(server: &Url) -> Option<String> {
     Some(format!("{scheme}://{host}"))
 }
 
-fn is_this_machine(host: &str) -> bool {
+/// Whether this is a loopback name or address.
+pub(super) fn is_this_machine(host: &str) -> bool {
     let name = host.trim_end_matches('.');
     let address = host.trim_start_matches('[').trim_end_matches(']').parse();
     name == "localhost"

@@ -4,9 +4,9 @@ use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use backon::Retryable;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, StatusCode};
 
 use super::CallError;
@@ -14,7 +14,8 @@ use super::problem::Problem;
 use super::retry::{Retry, RetryLimits};
 #[cfg(feature = "sigv4")]
 use super::sigv4::{Signer, Unsigned};
-use crate::{Error, Result};
+use crate::spans::Span;
+use crate::{Error, Result, TraceContext};
 
 /// A server that asks for a longer pause than this is not worth waiting for in a call.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
@@ -35,6 +36,8 @@ pub(super) struct Transport {
     /// The server in messages, with the proxy before it.
     told: String,
     timeout: Duration,
+    /// Of an answer, at most.
+    answer_bytes: usize,
     limits: RetryLimits,
     #[cfg(feature = "sigv4")]
     signer: Option<Signer>,
@@ -82,6 +85,16 @@ impl Call {
         self
     }
 
+    /// Belongs to this trace, unless it says which one.
+    fn within(mut self, trace: Option<TraceContext>) -> Self {
+        if let Some(trace) = trace.filter(|_| !self.headers.contains_key("traceparent")) {
+            let header =
+                |(name, text)| Some((HeaderName::from_static(name), HeaderValue::from_str(text).ok()?));
+            self.headers.extend(trace.headers().filter_map(header));
+        }
+        self
+    }
+
     /// The server is asked to wait so long before it answers.
     pub(super) fn waiting(self, wait: Duration) -> Self {
         Self { wait, ..self }
@@ -110,6 +123,8 @@ pub(super) enum Failure {
     },
     /// The server answered that it can't, or won't.
     Problem(Problem),
+    /// The answer is larger than the client takes.
+    TooLong(String),
     /// It can't be signed: nothing was sent.
     #[cfg(feature = "sigv4")]
     Unsigned(String),
@@ -120,6 +135,7 @@ impl From<Failure> for CallError {
         match failure {
             Failure::Broken { why, .. } => Error::Unavailable(why).into(),
             Failure::Problem(problem) => problem.into_call_error(),
+            Failure::TooLong(why) => Error::InvalidRequest(why).into(),
             #[cfg(feature = "sigv4")]
             Failure::Unsigned(why) => Error::Forbidden(why).into(),
         }
@@ -138,6 +154,7 @@ impl Transport {
         url: String,
         proxy: Option<String>,
         timeout: Duration,
+        answer_bytes: usize,
         limits: RetryLimits,
     ) -> Self {
         Self {
@@ -145,6 +162,7 @@ impl Transport {
             told: proxy.map_or_else(|| url.clone(), |proxy| format!("{url}, through the proxy {proxy}")),
             url,
             timeout,
+            answer_bytes,
             limits,
             #[cfg(feature = "sigv4")]
             signer: None,
@@ -163,12 +181,14 @@ impl Transport {
 
     /// Sends a call, again if need be and if that is safe.
     pub(super) async fn send(&self, call: Call) -> Result<Answer, Failure> {
+        let call = call.within(Span::current());
         let started = Instant::now();
         (|| self.send_once(&call))
             .retry(self.limits.backoff)
             .when(|failure| match failure {
                 Failure::Broken { unsent, .. } => *unsent || call.repeatable,
                 Failure::Problem(problem) => call.repeatable && problem.passes(),
+                Failure::TooLong(_) => false,
                 #[cfg(feature = "sigv4")]
                 Failure::Unsigned(_) => false,
             })
@@ -183,7 +203,9 @@ impl Transport {
             })
             .notify(|failure, pause| {
                 let why = match failure {
-                    Failure::Broken { why, .. } | Failure::Problem(Problem { message: why, .. }) => why,
+                    Failure::Broken { why, .. }
+                    | Failure::Problem(Problem { message: why, .. })
+                    | Failure::TooLong(why) => why,
                     #[cfg(feature = "sigv4")]
                     Failure::Unsigned(why) => why,
                 };
@@ -197,9 +219,17 @@ impl Transport {
         let timeout = self.timeout.saturating_add(call.wait);
         let broken = |e: reqwest::Error| self.broken(&e, timeout);
         let request = self.request(call).timeout(timeout).build().map_err(broken)?;
-        let response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
+        let mut response = self.http.execute(self.signed(request).await?).await.map_err(broken)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(broken)?;
+        // Part by part: nobody knows how much there will be of what is compressed.
+        let mut body = BytesMut::new();
+        while let Some(part) = response.chunk().await.map_err(broken)? {
+            if body.len() + part.len() > self.answer_bytes {
+                return Err(Failure::TooLong(self.too_long()));
+            }
+            body.extend_from_slice(&part);
+        }
+        let body = body.freeze();
         if status.is_success() {
             return Ok(Answer { headers, body });
         }
@@ -262,6 +292,14 @@ impl Transport {
 
     fn late(&self, timeout: Duration) -> String {
         format!("{}: no answer within {timeout:?}", self.told)
+    }
+
+    fn too_long(&self) -> String {
+        let max = self.answer_bytes;
+        format!(
+            "an answer of {} has more than {max} bytes; `Builder::answer_bytes` sets this limit",
+            self.told
+        )
     }
 
     /// What was read from an answer, or that it is not one of ours.

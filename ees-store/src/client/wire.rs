@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Changeset, ChangesetId, Checkpoint, EventId, Events, Json, LogEntry, LogHead, LogId, LogPage,
-    Quarantined, StreamId, StreamPage, StreamType, Timestamp, json,
+    Quarantined, StreamId, StreamPage, StreamType, Timestamp, TraceContext, json,
 };
 
 /// What a commit is answered with.
@@ -93,6 +93,10 @@ struct Entry<'a> {
     metadata: &'a RawValue,
     event_count: Option<u64>,
     quarantined: Option<Held>,
+    #[serde(borrow)]
+    traceparent: Option<Name<'a>>,
+    #[serde(borrow)]
+    tracestate: Option<Name<'a>>,
 }
 
 impl<'a> Entry<'a> {
@@ -109,6 +113,9 @@ impl<'a> Entry<'a> {
             }
             None => Events::stored(text, count),
         };
+        let trace = self.traceparent.as_ref().and_then(|Name(traceparent)| {
+            TraceContext::from_headers(traceparent, self.tracestate.as_ref().map(|Name(list)| &**list))
+        });
         Ok(Changeset {
             stream_id,
             changeset_id: self.changeset_id,
@@ -117,6 +124,7 @@ impl<'a> Entry<'a> {
             metadata: Json::stored(self.metadata.get()),
             timestamp,
             stream_type: self.stream_type.as_ref().map(|Name(name)| StreamType::stored(name)),
+            trace,
         })
     }
 
@@ -142,6 +150,10 @@ struct Placed<'a> {
     metadata: &'a RawValue,
     event_count: Option<u64>,
     quarantined: Option<Held>,
+    #[serde(borrow)]
+    traceparent: Option<Name<'a>>,
+    #[serde(borrow)]
+    tracestate: Option<Name<'a>>,
 }
 
 impl<'a> Placed<'a> {
@@ -155,6 +167,8 @@ impl<'a> Placed<'a> {
             metadata: self.metadata,
             event_count: self.event_count,
             quarantined: self.quarantined.clone(),
+            traceparent: self.traceparent.clone(),
+            tracestate: self.tracestate.clone(),
         };
         let changeset = entry.changeset(StreamId::stored(&self.stream_id))?;
         Ok(LogEntry { checkpoint: self.checkpoint, changeset })

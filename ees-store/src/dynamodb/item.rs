@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::quarantine::StoredBody;
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, LogEntry, Result, StreamId, StreamType, Tail,
-    Timestamp, TypedStream,
+    Timestamp, TraceContext, TypedStream,
 };
 
 /// An item, or its key.
@@ -26,6 +26,8 @@ pub(super) const PAGE: &str = "page";
 pub(super) const PAGE_ITEM: &str = "page_item";
 /// Ours, and absent from what another system has written.
 pub(super) const STREAM_TYPE: &str = "stream_type";
+/// Ours, too, and absent from a changeset without a trace.
+const TRACE_CONTEXT: &str = "trace_context";
 /// Names the call that stored a changeset: so a lost answer is told from a lost race.
 pub(super) const COMMIT_ID: &str = "commit_id";
 /// Of a stream's head.
@@ -64,6 +66,9 @@ pub(super) fn of_changeset(changeset: &Changeset, commit_id: Uuid) -> Item {
     item.insert(COMMIT_ID.to_owned(), bytes(commit_id.as_bytes().to_vec()));
     if let Some(stream_type) = &changeset.stream_type {
         item.insert(STREAM_TYPE.to_owned(), text(stream_type.as_str()));
+    }
+    if let Some(trace) = &changeset.trace {
+        item.insert(TRACE_CONTEXT.to_owned(), text(trace.as_stored()));
     }
     item
 }
@@ -123,6 +128,7 @@ pub(super) fn to_changeset(item: &Item) -> Result<Changeset> {
         metadata,
         timestamp: timestamp.unwrap_or_default(),
         stream_type: to_stream_type(item),
+        trace: to_text(item, TRACE_CONTEXT).ok().and_then(TraceContext::from_stored),
     })
 }
 
@@ -210,6 +216,7 @@ mod tests {
             metadata: Json::stored("{}"),
             timestamp: Timestamp::from_micros(1),
             stream_type: Some("t".parse().unwrap()),
+            trace: TraceContext::from_stored("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 a=1"),
         };
         let item = of_changeset(&changeset, Uuid::nil());
         assert_eq!(to_changeset(&item).unwrap(), changeset);

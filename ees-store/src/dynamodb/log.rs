@@ -248,6 +248,7 @@ mod tests {
             metadata: Json::stored("{}"),
             timestamp: Timestamp::from_micros(1),
             stream_type: None,
+            trace: None,
         };
         let mut item = item::of_changeset(&changeset, Uuid::nil());
         item.extend([(PAGE.to_owned(), item::number(0)), (PAGE_ITEM.to_owned(), item::number(number))]);

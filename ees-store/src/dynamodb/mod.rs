@@ -54,6 +54,7 @@ use aws_sdk_dynamodb::Config;
 use futures::StreamExt;
 use tokio::task::JoinSet;
 
+use crate::spans;
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
     Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
@@ -204,7 +205,10 @@ impl Store {
 #[async_trait]
 impl EventStore for Store {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.commit_after(&commit, None).await.map(|(committed, _)| committed)
+        spans::commit(commit, "aws.dynamodb", async |commit, _| {
+            self.commit_after(&commit, None).await.map(|(committed, _)| committed)
+        })
+        .await
     }
 
     /// Streams are written concurrently: checkpoints are assigned afterwards anyway.

@@ -15,7 +15,7 @@ use super::item::{
     CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE,
     UPDATED_AT,
 };
-use crate::{Error, Result, StreamId, StreamType};
+use crate::{Error, Result, StreamId, StreamType, TraceContext};
 
 /// How long a call is tried that makes a table, or looks at one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,7 +26,19 @@ const KEPT_FREE_BYTES: usize = 1024;
 /// The most that a key takes: the longest stream id, two numbers at most, and their names.
 const KEYS_BYTES_MAX: usize = 9 + StreamId::BYTES_MAX + 12 + 21 + 14 + 21;
 /// The most that a changeset takes besides its events and metadata, the names of these included.
-const REST_BYTES_MAX: usize = KEYS_BYTES_MAX + 13 + 21 + 9 + 27 + 6 + 8 + 9 + 16 + 11 + StreamType::BYTES_MAX;
+const REST_BYTES_MAX: usize = KEYS_BYTES_MAX
+    + 13
+    + 21
+    + 9
+    + 27
+    + 6
+    + 8
+    + 9
+    + 16
+    + 11
+    + StreamType::BYTES_MAX
+    + 13
+    + TraceContext::STORED_MAX;
 
 /// What is known of a table from its description.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -118,8 +118,11 @@ fn candidate(commit: &Commit, changeset_id: ChangesetId) -> Candidate {
     Candidate {
         stream_id: commit.stream_id.clone(),
         changeset_id,
-        // What an item has besides: its key and its numbers.
-        size_bytes: commit.size_bytes() + commit.stream_id.as_str().len() + 300,
+        // What an item has besides: its key, its numbers and its trace.
+        size_bytes: commit.size_bytes()
+            + commit.stream_id.as_str().len()
+            + commit.trace.as_ref().map_or(0, |trace| trace.as_stored().len())
+            + 300,
     }
 }
 

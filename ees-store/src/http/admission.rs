@@ -14,6 +14,7 @@ use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::compression::{Coding, Compressor};
 use super::metrics::{Counted, Metrics};
 use super::written::until_written;
 use super::{Limits, Problem};
@@ -48,6 +49,7 @@ pub(super) struct Rooms {
     answers: Budget,
     /// For the parts of event streams.
     parts: Budget,
+    compressor: Compressor,
     limits: Limits,
 }
 
@@ -62,6 +64,7 @@ impl Rooms {
             bodies: Budget::of(limits.bodies_bytes),
             answers: Budget::of(limits.answers_bytes),
             parts: Budget::of(limits.answers_bytes / PARTS_SHARE),
+            compressor: Compressor::new(),
             limits: *limits,
         })
     }
@@ -202,22 +205,29 @@ impl Admission {
         Ok(())
     }
 
-    /// Ends the request's place. The bytes of its answer count as under way until they are sent, so a client that
-    /// does not read takes room from other large answers, and from nobody else.
+    /// Ends the request's place, and compresses the answer if it is to have a coding. The bytes of the answer count
+    /// as under way until they are sent, so a client that does not read takes room from other large answers, and
+    /// from nobody else.
     ///
     /// Fails when there is no room for them: then the answer is dropped.
-    pub(super) async fn send(self, response: Response) -> Result<Response, Problem> {
+    pub(super) async fn send(self, response: Response, coding: Option<Coding>) -> Result<Response, Problem> {
         let Some(place) = &self.0 else { return Ok(response) };
         drop(locked(&place.permit).take());
         let size = response.body().size_hint().exact();
-        let units = units(size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0));
-        if units == 0 {
+        let large = units(size.and_then(|size| usize::try_from(size).ok()).unwrap_or(0));
+        if large == 0 && coding.is_none() {
             return Ok(response);
         }
-        let share = place.rooms.answers.take(units)?;
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
-        Ok(Response::from_parts(parts, Body::from(until_written(bytes, share))))
+        let mut share = place.rooms.answers.take(large)?;
+        let (mut parts, body) = response.into_parts();
+        let mut bytes = body.collect().await.map_err(Problem::internal)?.to_bytes();
+        if let Some(coding) = coding {
+            bytes = place.rooms.compressor.compress(coding, &mut parts.headers, bytes).await;
+            // What is not sent leaves its room to others.
+            drop(share.split(share.num_permits().saturating_sub(units(bytes.len()))));
+        }
+        let body = if share.num_permits() == 0 { bytes } else { until_written(bytes, share) };
+        Ok(Response::from_parts(parts, Body::from(body)))
     }
 
     /// Waits until the time for the answer is over.

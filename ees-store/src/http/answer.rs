@@ -168,6 +168,12 @@ impl Answer {
                 Some(stream_type) => self.text("stream_type", stream_type.as_str()),
                 None => self.json("stream_type", "null"),
             };
+            if let Some(trace) = &changeset.trace {
+                self.text("traceparent", trace.traceparent());
+                if let Some(tracestate) = trace.tracestate() {
+                    self.text("tracestate", tracestate);
+                }
+            }
         }
     }
 

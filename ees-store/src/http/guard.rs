@@ -13,7 +13,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIG
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use uuid::Uuid;
@@ -22,13 +22,17 @@ use super::access_log::{AccessLog, Line};
 use super::admission::{Admission, Kind, Rooms};
 use super::answer::Shape;
 use super::commit_health::CommitHealth;
+use super::compression::Accepted;
 use super::error_response::{Told, internal_answer};
+use super::event_stream::EVENT_STREAM;
 use super::hosts::{self, Hosts};
-use super::keys::{ApiKeys, Scope, Scopes};
+use super::keys::{ApiKeys, Pass, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
 use super::strict::KnownParameters;
+use super::trace_headers::trace_of;
 use super::{Limits, Problem, endpoints, typed};
+use crate::{TraceContext, spans};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -82,18 +86,20 @@ impl Guard {
     }
 
     /// Lets a request in: its key is known, and there is room for it.
-    fn admit(&self, request: &mut Request, kind: Kind) -> Result<Admission, Problem> {
+    fn admit(&self, request: &mut Request, kind: Kind) -> Result<(Admission, Option<Pass>), Problem> {
         hosts::check_single(request)?;
         // A server that is busy or locked is still alive: its health is told to everybody, always.
         if endpoints::health::is_path(request.uri().path()) {
-            return Ok(self.rooms.admit_always());
+            return Ok((self.rooms.admit_always(), None));
         }
         let Callers { keys, hosts, .. } = &self.callers;
-        match keys {
-            Some(_) if self.callers.is_for_everybody(request) => {}
+        let pass = match keys {
+            Some(_) if self.callers.is_for_everybody(request) => None,
             Some(keys) => {
-                let scopes = bearer(request.headers()).and_then(|key| keys.scopes_of(key));
-                request.extensions_mut().insert(scopes.ok_or_else(Problem::unauthorized)?);
+                let pass = bearer(request.headers()).and_then(|key| keys.pass(key));
+                let pass = pass.ok_or_else(Problem::unauthorized)?;
+                request.extensions_mut().insert(pass.scopes);
+                Some(pass)
             }
             None => {
                 hosts.check(request)?;
@@ -101,9 +107,10 @@ impl Guard {
                 if writes && comes_from_elsewhere(request.headers()) {
                     return Err(Problem::cross_origin());
                 }
+                None
             }
-        }
-        self.rooms.admit(kind)
+        };
+        Ok((self.rooms.admit(kind)?, pass))
     }
 }
 
@@ -115,9 +122,20 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let id = if is_typed { uuid_of(request.headers()) } else { guard.ids.of(request.headers()) };
     let params = Params::of_request(&request);
     let method = request.method().clone();
+    // What carries the answer as a text can't carry it compressed.
+    let is_text = params.shape().escaped;
+    let accepted = if is_text { Accepted::PLAIN } else { Accepted::by(&method, request.headers()) };
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let commits = endpoints::commits(request.method(), route) || typed::appends(request.method(), route);
+
+    let is_probe = endpoints::health::is_path(request.uri().path());
+    let is_polled = is_probe || route == endpoints::METRICS_PATH;
+    let span = spans::request(&method, route, trace_of(request.headers()).as_ref(), is_polled);
+    if let Some(trace) = span.trace() {
+        // What is done for this request belongs to its span, and not to that of the caller.
+        belongs_to(request.headers_mut(), &trace);
+    }
 
     let kind = match route {
         _ if commits => Kind::Commit,
@@ -125,14 +143,14 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         _ => Kind::Other,
     };
     let (admission, answered) = match guard.admit(&mut request, kind) {
-        Ok(admission) => {
+        Ok((admission, pass)) => {
             // A probe is answered whatever it sends along.
-            let is_probe = endpoints::health::is_path(request.uri().path());
             let known = if is_probe { Ok(()) } else { guard.known.check(request.method(), route, &params) };
             let answered = match known {
                 Ok(()) => {
                     request.extensions_mut().insert(admission.clone());
-                    in_json(answer(request, next, &admission).await).await
+                    let answered = span.run(answer(request, next, &admission)).await;
+                    until_revoked(in_json(answered).await, pass)
                 }
                 Err(problem) => problem.into_response(),
             };
@@ -148,7 +166,8 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         response = indented(response, params.shape()).await;
     }
     if let Some(admission) = admission {
-        response = match admission.send(response).await {
+        let coding = accepted.coding_of(&mut response);
+        response = match admission.send(response, coding).await {
             Ok(response) => response,
             Err(problem) => {
                 let (problem, response) = tell(problem.into_response(), &id);
@@ -165,10 +184,22 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
         guard.metrics.committed(code);
         guard.commits.note(status, code);
     }
+    spans::answered(&span, status, code, id.to_str().unwrap_or(""));
     guard.metrics.answered(route, status.as_u16(), time);
     let bytes = response.body().size_hint().exact();
     guard.access_log.write(&Line { method: &method, route, status, time, request_id: &id, bytes, code });
     response
+}
+
+/// Puts a trace into the headers, in place of the one that was there.
+fn belongs_to(headers: &mut HeaderMap, trace: &TraceContext) {
+    headers.remove("tracestate");
+    for (name, value) in trace.headers() {
+        // Visible characters: this can't fail.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// The answer of the endpoint, or that it failed or took too long.
@@ -178,6 +209,17 @@ async fn answer(request: Request, next: Next, admission: &Admission) -> Response
             Problem::internal(format!("a handler panicked: {}", panic_message(&*panic))).into_response()
         }),
         () = admission.expired() => Problem::late().into_response(),
+    }
+}
+
+/// An answer that goes on, until the key may not read any more.
+fn until_revoked(response: Response, pass: Option<Pass>) -> Response {
+    match pass {
+        Some(pass) if is(&response, EVENT_STREAM) => response.map(|body| {
+            let parts = body.into_data_stream();
+            Body::from_stream(parts.take_until(pass.loses(Scope::Read).boxed()))
+        }),
+        _ => response,
     }
 }
 

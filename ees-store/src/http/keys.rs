@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 /// What a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,8 @@ impl Scopes {
 
 /// The keys that a server accepts. It keeps only their SHA-256 hashes.
 ///
+/// Clones share one list: [`replace`](Self::replace) changes it in a server that runs.
+///
 /// ```
 /// use ees_store::http::ApiKeys;
 /// // One key for all, one that may read, and one that may read and commit, of which only the hash is written down.
@@ -83,7 +86,34 @@ impl Scopes {
 /// # Ok::<(), ees_store::http::InvalidKeys>(())
 /// ```
 #[derive(Clone)]
-pub struct ApiKeys(Vec<(Scopes, [u8; 32])>);
+pub struct ApiKeys(watch::Sender<Vec<Entry>>);
+
+type Hash = [u8; 32];
+
+#[derive(Clone, Copy)]
+struct Entry {
+    scopes: Scopes,
+    hash: Hash,
+}
+
+/// A key that is known, as a request has shown it.
+pub(super) struct Pass {
+    keys: ApiKeys,
+    hash: Hash,
+    pub(super) scopes: Scopes,
+}
+
+impl Pass {
+    /// Completes when the key does not have this scope any more.
+    pub(super) async fn loses(self, scope: Scope) {
+        let mut list = self.keys.0.subscribe();
+        while scopes_in(&list.borrow_and_update(), &self.hash).is_some_and(|scopes| scopes.allow(scope)) {
+            if list.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
 
 /// An invalid list of keys. The message names the entry, but never contains a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,14 +133,34 @@ pub enum InvalidKeys {
 
 impl ApiKeys {
     /// No keys: the server refuses every call that needs one.
-    pub const fn none() -> Self {
-        Self(Vec::new())
+    pub fn none() -> Self {
+        Self::of(Vec::new())
+    }
+
+    fn of(list: Vec<Entry>) -> Self {
+        Self(watch::Sender::new(list))
+    }
+
+    /// Accepts these keys from now on, and no others, in every server that has a clone of this list.
+    ///
+    /// Requests under way are finished. Event streams of keys that are gone end.
+    ///
+    /// ```
+    /// use ees_store::http::ApiKeys;
+    /// let keys: ApiKeys = "admin:8Cq2o5nYyP".parse()?;
+    /// // `api.with_keys(keys.clone())`, and later, when a key has leaked:
+    /// keys.replace(&"admin:TTLzEw9xcH".parse()?);
+    /// # Ok::<(), ees_store::http::InvalidKeys>(())
+    /// ```
+    pub fn replace(&self, keys: &Self) {
+        let list = keys.0.borrow().clone();
+        self.0.send_replace(list);
     }
 
     /// One key, for everything.
     #[cfg(feature = "client")]
     pub(super) fn of_one(key: &str) -> Self {
-        Self(vec![(Scopes::of(Scope::Admin), Sha256::digest(key).into())])
+        Self::of(vec![Entry { scopes: Scopes::of(Scope::Admin), hash: Sha256::digest(key).into() }])
     }
 
     /// Reads a comma-separated list of `SCOPES:KEY` or `SCOPES:sha256=HEX`.
@@ -125,23 +175,31 @@ impl ApiKeys {
         let keys: Vec<_> = entries
             .map(|(at, entry)| read_entry(entry).map_err(|why| InvalidKeys::Entry { number: at + 1, why }))
             .collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(InvalidKeys::Empty) } else { Ok(Self(keys)) }
+        if keys.is_empty() { Err(InvalidKeys::Empty) } else { Ok(Self::of(keys)) }
     }
 
     /// The scopes of each key, in their order.
-    pub(super) fn scopes(&self) -> impl Iterator<Item = Scopes> {
-        self.0.iter().map(|(scopes, _)| *scopes)
+    pub(super) fn scopes(&self) -> Vec<Scopes> {
+        self.0.borrow().iter().map(|entry| entry.scopes).collect()
     }
 
     /// What the bearer of this key may do; `None` when the key is not known.
-    ///
-    /// Every entry is compared, each in constant time: how long it takes says nothing about the keys.
-    pub(super) fn scopes_of(&self, key: &[u8]) -> Option<Scopes> {
-        let hash: [u8; 32] = Sha256::digest(key).into();
-        self.0.iter().fold(None, |found, (scopes, known)| {
-            if bool::from(known.ct_eq(&hash)) { Some(found.unwrap_or_default().and(*scopes)) } else { found }
-        })
+    pub(super) fn pass(&self, key: &[u8]) -> Option<Pass> {
+        let hash = Sha256::digest(key).into();
+        let scopes = scopes_in(&self.0.borrow(), &hash)?;
+        Some(Pass { keys: self.clone(), hash, scopes })
     }
+}
+
+/// Every entry is compared, each in constant time: how long it takes says nothing about the keys.
+fn scopes_in(list: &[Entry], hash: &Hash) -> Option<Scopes> {
+    list.iter().fold(None, |found, known| {
+        if bool::from(known.hash.ct_eq(hash)) {
+            Some(found.unwrap_or_default().and(known.scopes))
+        } else {
+            found
+        }
+    })
 }
 
 impl FromStr for ApiKeys {
@@ -153,23 +211,24 @@ impl FromStr for ApiKeys {
 
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ApiKeys({})", self.0.len())
+        write!(f, "ApiKeys({})", self.0.borrow().len())
     }
 }
 
-fn read_entry(entry: &str) -> Result<(Scopes, [u8; 32]), &'static str> {
+fn read_entry(entry: &str) -> Result<Entry, &'static str> {
     let (scopes, key) = match entry.split_once(':') {
         // A colon always ends the scopes, or a typing error in them would make a key that may do everything.
         Some((scopes, key)) => (read_scopes(scopes)?, key),
         None => (Scopes::of(Scope::Admin), entry),
     };
     if let Some(hex) = key.strip_prefix("sha256=") {
-        return Ok((scopes, read_hash(hex).ok_or("after `sha256=` 64 hexadecimal digits are expected")?));
+        let hash = read_hash(hex).ok_or("after `sha256=` 64 hexadecimal digits are expected")?;
+        return Ok(Entry { scopes, hash });
     }
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("a key is one or more visible ASCII characters");
     }
-    Ok((scopes, Sha256::digest(key).into()))
+    Ok(Entry { scopes, hash: Sha256::digest(key).into() })
 }
 
 fn read_scopes(text: &str) -> Result<Scopes, &'static str> {
@@ -181,7 +240,7 @@ fn read_scopes(text: &str) -> Result<Scopes, &'static str> {
     })
 }
 
-fn read_hash(hex: &str) -> Option<[u8; 32]> {
+fn read_hash(hex: &str) -> Option<Hash> {
     let digits = hex.bytes().map(|byte| char::from(byte).to_digit(16)).collect::<Option<Vec<_>>>()?;
     let bytes: Vec<u8> =
         digits.chunks_exact(2).filter_map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect();
@@ -193,7 +252,7 @@ mod tests {
     use super::*;
 
     fn allowed(keys: &str, key: &str) -> Option<Vec<&'static str>> {
-        let scopes = ApiKeys::parse(keys).unwrap().scopes_of(key.as_bytes())?;
+        let scopes = ApiKeys::parse(keys).unwrap().pass(key.as_bytes())?.scopes;
         Some(scopes.names())
     }
 
@@ -218,8 +277,20 @@ mod tests {
     #[test]
     fn where_there_are_no_keys_none_is_known() {
         for key in ["", "key"] {
-            assert_eq!(ApiKeys::none().scopes_of(key.as_bytes()), None);
+            assert!(ApiKeys::none().pass(key.as_bytes()).is_none());
         }
+    }
+
+    #[tokio::test]
+    async fn a_pass_loses_what_its_key_loses() {
+        let keys = ApiKeys::parse("read+commit:rc,read:r").unwrap();
+        let mut lost = Box::pin(keys.pass(b"rc").unwrap().loses(Scope::Read));
+        assert!(futures::poll!(&mut lost).is_pending());
+        keys.replace(&ApiKeys::parse("read:rc").unwrap());
+        assert!(futures::poll!(&mut lost).is_pending(), "it may still read");
+        assert!(keys.pass(b"r").is_none());
+        keys.replace(&ApiKeys::parse("commit:rc").unwrap());
+        assert!(futures::poll!(&mut lost).is_ready());
     }
 
     #[test]

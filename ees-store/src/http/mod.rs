@@ -24,6 +24,7 @@ mod banner;
 mod body;
 mod closing;
 mod commit_health;
+mod compression;
 mod connections;
 mod description;
 mod endpoints;
@@ -46,13 +47,16 @@ mod query;
 #[cfg(feature = "client")]
 mod remote_console;
 mod schema;
+mod scraper;
 mod server;
 mod settings;
 mod statistics_source;
 mod stream_list_source;
 mod strict;
+mod trace_headers;
 mod typed;
 mod visibility;
+mod weights;
 mod written;
 
 use std::sync::Arc;
@@ -70,13 +74,13 @@ pub use closing::Closing;
 pub use error_response::Problem;
 pub use health_check::HealthCheck;
 pub use json_body::JsonBody;
-use keys::Scopes;
 pub use keys::{ApiKeys, InvalidKeys, Scope};
 pub use limits::Limits;
 pub use quarantine_watch::QuarantineWatch;
 pub use query::EscapedAnswer;
 #[cfg(feature = "client")]
 pub use remote_console::RemoteConsole;
+pub use scraper::Scraper;
 pub use server::{ConnectionLimits, Server};
 pub use settings::{Setting, SettingSource};
 pub use statistics_source::StatisticsSource;
@@ -90,7 +94,7 @@ use guard::{Callers, Guard};
 use history::{History, Watched};
 use hosts::Hosts;
 use metrics::Metrics;
-use settings::ServerSettings;
+use settings::Started;
 use strict::KnownParameters;
 
 /// Builds the router of a store's API.
@@ -105,6 +109,7 @@ pub struct Api {
     history: Option<Duration>,
     watched: Vec<Watched>,
     settings: Option<Vec<Setting>>,
+    scraper: Scraper,
 }
 
 impl Api {
@@ -130,8 +135,16 @@ impl Api {
             probe: Default::default(),
         };
         let callers = Callers { keys: None, hosts: Hosts::default(), docs: true, console: true };
-        let (extensions, watched) = (Vec::new(), history::OF_THE_API.to_vec());
-        Self { inner, callers, extensions, banner: None, history: None, watched, settings: None }
+        Self {
+            inner,
+            callers,
+            extensions: Vec::new(),
+            banner: None,
+            history: None,
+            watched: history::OF_THE_API.to_vec(),
+            settings: None,
+            scraper: Scraper::default(),
+        }
     }
 
     /// Sets the read model for `GET /streams`. Default: none; the endpoint answers 404.
@@ -271,12 +284,18 @@ impl Api {
         &mut self.inner.registry
     }
 
+    /// Reads the metrics of `GET /metrics` in the process itself, for exporting them in another way.
+    pub fn scraper(&self) -> Scraper {
+        self.scraper.clone()
+    }
+
     /// Builds the router. [`Server`] serves it, with limits on connections; anything else that serves an axum
     /// router can serve it too.
     pub fn router(self) -> Router {
-        let Self { inner, callers, extensions, banner, history, watched, settings } = self;
+        let Self { inner, callers, extensions, banner, history, watched, settings, scraper } = self;
         let (limits, metrics, commits) = (inner.limits, inner.metrics.clone(), inner.commits.clone());
         let app = App::new(inner);
+        scraper.reads(app.clone());
         let mut all = OpenApiRouter::with_openapi(description::description())
             .merge(endpoints::public_routes().merge(typed::public_routes()).with_state(app.clone()));
         let needing = [
@@ -284,10 +303,7 @@ impl Api {
             (Scope::Commit, endpoints::commit_routes().merge(typed::commit_routes())),
         ];
         let history = history.map(|interval| Arc::new(History::new(interval, watched)));
-        let settings = settings.map(|settings| {
-            let keys = callers.keys.as_ref().map(|keys| keys.scopes().map(Scopes::names).collect());
-            Arc::new(ServerSettings { settings, keys })
-        });
+        let started = settings.map(|settings| Arc::new(Started { settings, keys: callers.keys.clone() }));
         let needing = needing.map(|(scope, routes)| {
             let mut routes = routes.with_state(app.clone());
             description::describe_parameters(routes.get_openapi_mut());
@@ -305,8 +321,8 @@ impl Api {
             tokio::spawn(History::keep(history.clone(), Arc::downgrade(&app)));
             needing.push((Scope::Read, endpoints::history_routes().with_state(history)));
         }
-        if let Some(settings) = settings {
-            needing.push((Scope::Admin, endpoints::settings_routes().with_state(settings)));
+        if let Some(started) = started {
+            needing.push((Scope::Admin, endpoints::settings_routes().with_state(started)));
         }
         for (scope, mut routes) in needing.into_iter().chain(extensions) {
             description::demand(routes.get_openapi_mut(), Some(scope), callers.keys.is_some());

@@ -127,7 +127,7 @@ impl Relay {
 async fn admit(State(relay): State<Arc<Relay>>, request: Request, next: Next) -> Response {
     let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
     let is_page = console::is_path(path);
-    let has_key = || guard::bearer(headers).is_some_and(|key| relay.key.scopes_of(key).is_some());
+    let has_key = || guard::bearer(headers).is_some_and(|key| relay.key.pass(key).is_some());
     let admitted = hosts::check_single(&request).and_then(|()| Hosts::Loopback.check(&request));
     if let Err(problem) = admitted {
         return problem.into_response();

@@ -47,6 +47,12 @@ pub(super) struct Changeset {
     first_event_id: Option<u64>,
     /// The stream's type, or null. With `include=position`.
     stream_type: Option<String>,
+    /// The trace that its commit belongs to, if that came with one. With `include=position`.
+    #[schema(nullable = false, example = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+    traceparent: Option<String>,
+    /// What tracing systems added to `traceparent`. With `include=position`.
+    #[schema(nullable = false)]
+    tracestate: Option<String>,
     /// The number of its events, where `events` does not show it. With `include=position`.
     #[schema(nullable = false)]
     event_count: Option<u64>,

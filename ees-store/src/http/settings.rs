@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::keys::{ApiKeys, Scopes};
+
 /// Where the value of a [`Setting`] came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -38,16 +40,30 @@ pub struct Setting {
     pub source: SettingSource,
 }
 
+/// What a server was started with.
+pub(super) struct Started {
+    pub(super) settings: Vec<Setting>,
+    pub(super) keys: Option<ApiKeys>,
+}
+
+impl Started {
+    /// What of it may be shown.
+    pub(super) fn shown(&self) -> ServerSettings {
+        let scopes = |keys: &ApiKeys| keys.scopes().into_iter().map(Scopes::names).collect();
+        ServerSettings { settings: self.settings.clone(), keys: self.keys.as_ref().map(scopes) }
+    }
+}
+
 /// What `GET /settings` tells.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Settings)]
 #[schema(example = json!({"settings": [{"name": "listen", "value": "127.0.0.1:7070", "source": "default"}],
     "keys": [["read", "commit"]]}))]
 pub(super) struct ServerSettings {
     /// The settings, by name.
-    pub(super) settings: Vec<Setting>,
+    settings: Vec<Setting>,
     /// The scopes of each API key, in the order of the keys; absent on a server without keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub(super) keys: Option<Vec<Vec<&'static str>>>,
+    keys: Option<Vec<Vec<&'static str>>>,
 }

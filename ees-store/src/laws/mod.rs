@@ -67,6 +67,7 @@ mod stamp;
 mod steps;
 pub mod streams;
 pub mod times;
+pub mod traces;
 pub mod types;
 pub mod waiting;
 

@@ -115,6 +115,14 @@ macro_rules! store_laws {
                 a_time_has_its_place_in_the_log
                 a_time_has_a_place_in_a_log_whose_times_do_not_ascend
             }
+            traces {
+                a_trace_comes_back_wherever_a_changeset_does
+                a_trace_leaves_metadata_alone
+                each_commit_of_a_batch_has_a_trace_of_its_own
+                a_reopened_store_has_the_traces
+                a_repeat_keeps_the_trace_of_the_first
+                the_largest_changeset_has_room_for_the_longest_trace
+            }
             types {
                 a_stream_keeps_the_type_of_its_first_commit
                 another_type_is_refused

@@ -10,7 +10,9 @@ use super::batch::{Batch, Place, Waiting};
 use super::sql::{NOW, signed, unsigned};
 use crate::decide::{Refusal, Tail};
 use crate::quarantine::checksum;
-use crate::{ChangesetId, Checkpoint, Commit, Committed, EventId, Expectation, StreamType, Timestamp};
+use crate::{
+    ChangesetId, Checkpoint, Commit, Committed, EventId, Expectation, StreamType, Timestamp, TraceContext,
+};
 
 /// What the database made of a batch.
 pub(super) struct Answer {
@@ -45,22 +47,36 @@ pub(super) fn call<J: Waiting>(batch: &Batch<J>) -> Query<'_, Postgres, PgArgume
     let keyed = batch.jobs.iter().any(|job| job.digest().is_some());
     let keys: Vec<Option<[u8; 32]>> =
         if keyed { batch.jobs.iter().map(|job| job.digest()).collect() } else { Vec::new() };
+    let traces = traces(batch);
     let parameters = "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14";
-    sqlx::query(AssertSqlSafe(format!("SELECT * FROM ees_store.append({parameters}, {NOW})")))
-        .bind(streams)
-        .bind(expected)
-        .bind(by_event)
-        .bind(types)
-        .bind(runs)
-        .bind(of_place(|place| signed(place.nth)))
-        .bind(of_place(|place| signed(place.events_before)))
-        .bind(counts)
-        .bind(of_place(|place| place.time.as_micros()))
-        .bind(events)
-        .bind(metadata)
-        .bind(checksums)
-        .bind(keys)
-        .bind(batch.all_or_none)
+    let traced = if traces.is_some() { ", $15" } else { "" };
+    let query =
+        sqlx::query(AssertSqlSafe(format!("SELECT * FROM ees_store.append({parameters}, {NOW}{traced})")))
+            .bind(streams)
+            .bind(expected)
+            .bind(by_event)
+            .bind(types)
+            .bind(runs)
+            .bind(of_place(|place| signed(place.nth)))
+            .bind(of_place(|place| signed(place.events_before)))
+            .bind(counts)
+            .bind(of_place(|place| place.time.as_micros()))
+            .bind(events)
+            .bind(metadata)
+            .bind(checksums)
+            .bind(keys)
+            .bind(batch.all_or_none);
+    match traces {
+        Some(traces) => query.bind(traces),
+        None => query,
+    }
+}
+
+/// The trace of each commit of a batch; `None` if none has one.
+fn traces<J: Waiting>(batch: &Batch<J>) -> Option<Vec<Option<&str>>> {
+    let traces: Vec<_> =
+        batch.jobs.iter().map(|job| job.commit().trace.as_ref().map(TraceContext::as_stored)).collect();
+    traces.iter().any(Option::is_some).then_some(traces)
 }
 
 /// The commit of a batch that needs no more than the short way: for one writer, half of the time its server
@@ -71,7 +87,12 @@ fn alone<J: Waiting>(batch: &Batch<J>) -> Option<&J> {
 
 fn call_for_one<J: Waiting>(job: &J, time: Timestamp) -> Query<'_, Postgres, PgArguments> {
     let commit = job.commit();
-    sqlx::query("SELECT * FROM ees_store.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+    let trace = commit.trace.as_ref().map(TraceContext::as_stored);
+    let sql = match trace {
+        Some(_) => "SELECT * FROM ees_store.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        None => "SELECT * FROM ees_store.append_one($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    };
+    let query = sqlx::query(sql)
         .bind(commit.stream_id.as_str())
         .bind(signed(commit.expectation.number()))
         .bind(matches!(commit.expectation, Expectation::LastEvent(_)))
@@ -80,7 +101,11 @@ fn call_for_one<J: Waiting>(job: &J, time: Timestamp) -> Query<'_, Postgres, PgA
         .bind(time.as_micros())
         .bind(commit.events.as_stored())
         .bind(commit.metadata_as_stored())
-        .bind(checksum_of(commit))
+        .bind(checksum_of(commit));
+    match trace {
+        Some(trace) => query.bind(trace),
+        None => query,
+    }
 }
 
 fn checksum_of(commit: &Commit) -> i64 {

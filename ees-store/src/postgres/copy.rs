@@ -8,7 +8,9 @@ use sqlx::postgres::PgConnection;
 
 use super::sql::unsigned;
 use crate::quarantine::StoredBody;
-use crate::{Changeset, ChangesetId, Checkpoint, EventId, LogEntry, StreamId, StreamType, Timestamp};
+use crate::{
+    Changeset, ChangesetId, Checkpoint, EventId, LogEntry, StreamId, StreamType, Timestamp, TraceContext,
+};
 
 /// The signature, the flags and the length of an extension that nobody uses.
 const HEADER_BYTES: usize = 19;
@@ -46,10 +48,19 @@ impl<'a> Tuple<'a> {
         let stream_type = self.field()?.map(text).transpose()?.map(StreamType::stored);
         let (events, metadata) = (self.text()?.as_bytes(), self.text()?.as_bytes());
         let checksum = self.field()?.map(number).transpose()?;
+        let trace = self.field()?.map(text).transpose()?.and_then(TraceContext::from_stored);
         let body = StoredBody { events, metadata, count: event_count };
         let (events, metadata) = body.read_checked(stream_id.as_str(), checksum);
-        let changeset =
-            Changeset { stream_id, changeset_id, first_event_id, events, metadata, timestamp, stream_type };
+        let changeset = Changeset {
+            stream_id,
+            changeset_id,
+            first_event_id,
+            events,
+            metadata,
+            timestamp,
+            stream_type,
+            trace,
+        };
         Ok(Some(LogEntry { checkpoint, changeset }))
     }
 

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::JoinSet;
 
+use crate::spans::{self, Span};
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
     Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
@@ -48,6 +49,9 @@ use head::Head;
 use readers::Readers;
 use server::Server;
 use writer::Writer;
+
+/// What OpenTelemetry calls this database.
+const SYSTEM: &str = "postgresql";
 
 /// An event store in a PostgreSQL database, in the schema `ees_store`. PostgreSQL 15 or later, encoding UTF8.
 ///
@@ -175,13 +179,16 @@ fn unread(error: &sqlx::Error) -> Error {
 #[async_trait]
 impl EventStore for Store {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.writer.submit(commit, false).await?.verdict().await
+        spans::commit(commit, SYSTEM, async |commit, span| {
+            self.writer.submit(commit, span, false).await?.verdict().await
+        })
+        .await
     }
 
     async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
         let mut pending = Vec::with_capacity(commits.len());
         for commit in commits {
-            pending.push(self.writer.submit(commit, true).await);
+            pending.push(self.writer.submit(commit, Span::default(), true).await);
         }
         let mut verdicts = Vec::with_capacity(pending.len());
         for submitted in pending {

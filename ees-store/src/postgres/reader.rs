@@ -17,7 +17,7 @@ use super::sql::{signed, unsigned};
 use crate::quarantine::StoredBody;
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, Filter, LogEntry, LogHead, LogPage, LogQuery, Result,
-    StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp,
+    StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Tail, Timestamp, TraceContext,
 };
 
 /// Rows a filtered read looks at before it answers, whatever it found.
@@ -52,6 +52,7 @@ fn changeset(row: &PgRow) -> sqlx::Result<LogEntry> {
             events,
             metadata,
             stream_type: row.try_get::<Option<&str>, _>(6)?.map(StreamType::stored),
+            trace: row.try_get::<Option<&str>, _>(10)?.and_then(TraceContext::from_stored),
         },
     })
 }
@@ -211,7 +212,8 @@ fn part_of_log(
     bytes_max: impl Display,
 ) -> String {
     format!(
-        "SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum
+        "SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum,
+           trace_context
          FROM (
              SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
                  OVER (ORDER BY checkpoint ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
@@ -281,7 +283,8 @@ async fn rows_of_stream(connection: &mut PgConnection, query: &StreamQuery) -> s
 
 /// One more than the page may hold, so that its end is known for one.
 const CHANGESETS_OF_STREAM: &str = "
-    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum
+    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum,
+           trace_context
     FROM (
         SELECT *, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before
@@ -296,7 +299,8 @@ const EVENTS_OF_STREAM: &str = "
         SELECT greatest(ees_store.changeset_holding($1, $2), 1) AS first,
                CASE WHEN $3::bigint IS NOT NULL THEN ees_store.changeset_holding($1, $3) END AS last
     )
-    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum
+    SELECT checkpoint, changeset_id, first_event_id, event_count, timestamp, stream_id, stream_type, events, metadata, checksum,
+           trace_context
     FROM (
         SELECT c.*, sum(octet_length(events) + octet_length(metadata) + 256)
             OVER (ORDER BY changeset_id ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS before

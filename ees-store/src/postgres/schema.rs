@@ -28,6 +28,7 @@ fn migrator() -> Migrator {
         step(1, "log", include_str!("0001_log.sql")),
         step(2, "times", include_str!("0002_times.sql")),
         step(3, "checksums", include_str!("0003_checksums.sql")),
+        step(4, "trace context", include_str!("0004_trace_context.sql")),
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees_store");

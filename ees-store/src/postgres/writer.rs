@@ -9,6 +9,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::SYSTEM;
 use super::append::{Answer, answer, call};
 use super::batch::{Batch, COMMITS_MAX, Waiting};
 use super::error::{Fate, failed, told};
@@ -16,6 +17,7 @@ use super::head::Head;
 use super::options::Options;
 use super::server::{Server, begin, in_time};
 use crate::decide::{Refusal, decide};
+use crate::spans::{self, Span};
 use crate::{Commit, Committed, Error, Result, Timestamp};
 
 /// How long a batch may wait to become as large as the last one.
@@ -35,6 +37,7 @@ pub(super) struct Writer {
 
 struct Job {
     commit: Commit,
+    span: Span,
     digest: Option<[u8; 32]>,
     in_order: bool,
     since: Instant,
@@ -86,7 +89,7 @@ impl Writer {
     }
 
     /// Puts a commit into the queue; waits while the queue is full.
-    pub(super) async fn submit(&self, commit: Commit, in_order: bool) -> Result<Submitted> {
+    pub(super) async fn submit(&self, commit: Commit, span: Span, in_order: bool) -> Result<Submitted> {
         let (size_bytes, limit_bytes) = (commit.size_bytes(), self.limit_bytes);
         if size_bytes > limit_bytes {
             return Err(Refusal::TooLarge { size_bytes, limit_bytes }.into());
@@ -96,7 +99,7 @@ impl Writer {
         let room = room.await.map_err(|_| Error::Overloaded)?.map_err(|_| gone())?;
         let digest = commit.idempotency_key.as_ref().map(|key| key.digest(&commit.stream_id));
         let (reply, verdict) = oneshot::channel();
-        let job = Job { commit, digest, in_order, since: Instant::now(), reply, _room: room };
+        let job = Job { commit, span, digest, in_order, since: Instant::now(), reply, _room: room };
         self.jobs.send(job).map_err(|_| gone())?;
         Ok(Submitted(verdict))
     }
@@ -164,7 +167,10 @@ impl Appender {
     /// Stores a batch and answers its commits; those that have to be tried again are put back. Fails when
     /// that should wait for a while.
     async fn append(&mut self, batch: Batch<Job>) -> Result<(), sqlx::Error> {
-        let Failed { fate, error } = match self.transaction(&batch).await {
+        let group = spans::group(SYSTEM, batch.jobs.iter().map(|job| (&job.commit, &job.span)));
+        let stored = self.transaction(&batch).await;
+        group.end();
+        let Failed { fate, error } = match stored {
             Ok(answer) => {
                 self.delays = None;
                 self.settle(batch, answer);

@@ -17,7 +17,7 @@ use crate::{Changeset, ChangesetId, EventId, Quarantined, StreamId, json};
 /// # let changeset = Changeset {
 /// #     stream_id: "account/42".parse()?, changeset_id: 1.into(), first_event_id: 1.into(),
 /// #     events: Events::parse(r#"[{"type": "opened"}]"#)?, metadata: Json::parse("{}")?,
-/// #     timestamp: Timestamp::from_micros(0), stream_type: None,
+/// #     timestamp: Timestamp::from_micros(0), stream_type: None, trace: None,
 /// # };
 /// let message = Message::of_changeset(&changeset)?;
 /// assert_eq!(message.body(), r#"{"stream_id":"account/42","changeset_id":1,"events":[{"type":"opened"}],"metadata":{}}"#);
@@ -239,6 +239,7 @@ mod tests {
             metadata: Json::parse(metadata).unwrap(),
             timestamp: Timestamp::from_micros(0),
             stream_type: None,
+            trace: None,
         }
     }
 

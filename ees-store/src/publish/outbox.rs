@@ -105,6 +105,7 @@ mod tests {
             metadata: Json::parse("{}").unwrap(),
             timestamp: Timestamp::from_micros(0),
             stream_type: None,
+            trace: None,
         })
         .unwrap()
     }

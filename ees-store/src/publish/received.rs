@@ -182,6 +182,7 @@ mod tests {
             metadata: Json::parse(r#"{"by":"ada"}"#).unwrap(),
             timestamp: Timestamp::from_micros(0),
             stream_type: None,
+            trace: None,
         }
     }
 

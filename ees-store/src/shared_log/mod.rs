@@ -100,7 +100,7 @@ impl SharedLog {
         };
         let in_use = |state: &mut State| {
             let end = state.ring.end();
-            state.is_in_use().then(|| watch_at(state, end))
+            (state.is_in_use() && state.head.is_some()).then(|| watch_at(state, end))
         };
         if let Some(watch) = in_use(&mut self.0.state()) {
             return Ok(watch);

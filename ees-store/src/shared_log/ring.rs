@@ -95,7 +95,8 @@ impl Ring {
 }
 
 fn bytes_of(entry: &LogEntry) -> usize {
-    entry.size_bytes() + OVERHEAD_BYTES
+    let trace = entry.trace.as_ref().map_or(0, |trace| trace.as_stored().len());
+    entry.size_bytes() + trace + OVERHEAD_BYTES
 }
 
 #[cfg(test)]
@@ -112,6 +113,7 @@ mod tests {
             metadata: Json::parse("{}").unwrap(),
             timestamp: Timestamp::default(),
             stream_type: None,
+            trace: None,
         };
         Arc::new(LogEntry { checkpoint: Checkpoint::new(checkpoint), changeset })
     }

@@ -210,6 +210,7 @@ mod tests {
             metadata: Json::parse("{}").unwrap(),
             timestamp: Timestamp::default(),
             stream_type: stream_type.map(|name| name.parse().unwrap()),
+            trace: None,
         };
         Arc::new(LogEntry { checkpoint: Checkpoint::new(checkpoint), changeset })
     }

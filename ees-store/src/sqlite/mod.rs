@@ -30,6 +30,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
+use crate::spans::{self, Span};
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
     Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
@@ -43,6 +44,9 @@ use lock::Lock;
 pub use options::{Durability, Options};
 use reader::Readers;
 use writer::Writer;
+
+/// What OpenTelemetry calls this database.
+const SYSTEM: &str = "sqlite";
 
 /// An event store in one SQLite file.
 ///
@@ -134,13 +138,16 @@ impl Store {
 #[async_trait]
 impl EventStore for Store {
     async fn commit(&self, commit: Commit) -> Result<Committed> {
-        self.writer.submit(commit).await?.verdict().await
+        spans::commit(commit, SYSTEM, async |commit, span| {
+            self.writer.submit(commit, span).await?.verdict().await
+        })
+        .await
     }
 
     async fn commit_in_order(&self, commits: Vec<Commit>) -> Vec<Result<Committed>> {
         let mut pending = Vec::with_capacity(commits.len());
         for commit in commits {
-            pending.push(self.writer.submit(commit).await);
+            pending.push(self.writer.submit(commit, Span::default()).await);
         }
         let mut verdicts = Vec::with_capacity(pending.len());
         for submitted in pending {

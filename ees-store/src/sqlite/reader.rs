@@ -13,7 +13,7 @@ use super::schema;
 use crate::quarantine::StoredBody;
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, LogEntry, LogQuery, Result, StreamId, StreamPage,
-    StreamQuery, StreamRange, StreamType, Timestamp,
+    StreamQuery, StreamRange, StreamType, Timestamp, TraceContext,
 };
 
 /// Rows a filtered read looks at before it answers, whatever it found.
@@ -114,7 +114,7 @@ impl Caller {
 }
 
 const COLUMNS: &str = "checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp, stream_type, \
-                       events, metadata, checksum";
+                       events, metadata, checksum, trace_context";
 
 /// A row that somebody has damaged is read too: its body says what can't be.
 fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
@@ -122,6 +122,7 @@ fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
     let bytes = |column| -> rusqlite::Result<&[u8]> { Ok(row.get_ref(column)?.as_bytes()?) };
     let stream_id = String::from_utf8_lossy(bytes(1)?);
     let stream_type = row.get_ref(6)?.as_bytes_or_null()?.map(String::from_utf8_lossy);
+    let trace = row.get_ref(10)?.as_bytes_or_null()?.and_then(|bytes| str::from_utf8(bytes).ok());
     let body = StoredBody { events: bytes(7)?, metadata: bytes(8)?, count: number(4)? };
     let (events, metadata) = body.read_checked(&stream_id, row.get(9)?);
     Ok(LogEntry {
@@ -134,6 +135,7 @@ fn changeset(row: &Row<'_>) -> rusqlite::Result<LogEntry> {
             metadata,
             timestamp: Timestamp::from_micros(row.get(5)?),
             stream_type: stream_type.map(|name| StreamType::stored(&name)),
+            trace: trace.and_then(TraceContext::from_stored),
         },
     })
 }

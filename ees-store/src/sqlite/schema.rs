@@ -15,7 +15,12 @@ use crate::{Checkpoint, Error, LogId, Result};
 const APPLICATION_ID: i32 = 0x6565_736c;
 
 /// One step a version; a step that was released never changes.
-const STEPS: &[M<'_>] = &[M::up(LOG), M::up("ALTER TABLE changesets ADD COLUMN checksum INTEGER")];
+const STEPS: &[M<'_>] = &[
+    M::up(LOG),
+    M::up("ALTER TABLE changesets ADD COLUMN checksum INTEGER"),
+    // The header `traceparent`, and after a space `tracestate`.
+    M::up("ALTER TABLE changesets ADD COLUMN trace_context TEXT"),
+];
 
 const LOG: &str = "
     CREATE TABLE changesets (

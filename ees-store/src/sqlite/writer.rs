@@ -19,12 +19,13 @@ use super::folder::Folder;
 use super::head::Written;
 use super::keys::Keys;
 use super::lock::Lock;
-use super::{Options, schema};
+use super::{Options, SYSTEM, schema};
 use crate::decide::{Refusal, Tail, decide};
 use crate::quarantine::checksum;
+use crate::spans::{self, Span};
 use crate::{
     Changeset, ChangesetId, Checkpoint, Commit, Committed, Error, EventId, Result, StreamId, StreamType,
-    Timestamp,
+    Timestamp, TraceContext,
 };
 
 /// Commits in one transaction, at most.
@@ -50,6 +51,7 @@ pub(super) struct Writer {
 
 struct Job {
     commit: Commit,
+    span: Span,
     reply: oneshot::Sender<Result<Committed>>,
     _room: OwnedSemaphorePermit,
 }
@@ -114,13 +116,13 @@ impl Writer {
     }
 
     /// Puts a commit into the queue; waits while the queue is full.
-    pub(super) async fn submit(&self, commit: Commit) -> Result<Submitted> {
+    pub(super) async fn submit(&self, commit: Commit, span: Span) -> Result<Submitted> {
         let kib = u32::try_from((commit.size_bytes() / 1024 + 1).min(QUEUE_KIB_MAX)).unwrap_or(u32::MAX);
         let gone = || self.written.borrow().refusal();
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
         let (reply, verdict) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(Job { commit, reply, _room: room }).map_err(|_| gone())?;
+        jobs.send(Job { commit, span, reply, _room: room }).map_err(|_| gone())?;
         Ok(Submitted { reply: verdict, written: self.written.clone() })
     }
 }
@@ -234,7 +236,10 @@ impl Appender {
     /// transaction of its own, so that it does not suffer for its neighbours. Fails when the log is lost.
     fn append(&mut self, batch: Vec<Job>) -> Result<(), Error> {
         self.check_own()?;
-        match self.transaction(&batch) {
+        let group = spans::group(SYSTEM, batch.iter().map(|job| (&job.commit, &job.span)));
+        let stored = self.transaction(&batch);
+        group.end();
+        match stored {
             Ok(verdicts) => self.answer(batch, verdicts),
             Err(error) => {
                 tracing::error!(%error, commits = batch.len(), "failed to store commits");
@@ -305,7 +310,8 @@ impl Appender {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut insert = connection.prepare_cached(
             "INSERT INTO changesets (checkpoint, stream_id, changeset_id, first_event_id, event_count, timestamp,
-                stream_type, events, metadata, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                stream_type, events, metadata, checksum, trace_context)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         let mut mover = Mover::prepare(connection)?;
         let mut verdicts = Vec::with_capacity(batch.len());
@@ -375,6 +381,7 @@ fn store(
         changeset.events.as_stored(),
         changeset.metadata_as_stored(),
         checksum(&changeset.stream_id, &changeset.events, &changeset.metadata),
+        changeset.trace.as_ref().map(TraceContext::as_stored),
     ])?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ees_store::sqlite::{Options, Store, backup};
 use ees_store::{
     ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, IdempotencyKey, LenientNumbers,
-    LogQuery, Refusal, StreamQuery,
+    LogQuery, Refusal, StreamQuery, TraceContext,
 };
 
 fn commit(stream: &str) -> Commit {
@@ -46,6 +46,48 @@ async fn a_file_of_a_newer_version_is_left_alone() {
     connection.pragma_update(None, "user_version", 1_000).unwrap();
     drop(connection);
     assert!(matches!(opening_fails(&path), Error::NewerVersion { .. }));
+}
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 a=1";
+
+/// The traces of the log as it is stored now.
+async fn traces(path: &Path) -> Vec<Option<TraceContext>> {
+    let log = Store::open(path).unwrap().read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
+    log.changesets.iter().map(|it| it.trace.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_file_from_before_traces_keeps_its_changesets_and_takes_traces() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = Store::open(&path).unwrap();
+    store.commit(commit("a")).await.unwrap();
+    drop(store);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch("ALTER TABLE changesets DROP COLUMN trace_context; PRAGMA user_version = 2")
+        .unwrap();
+    drop(connection);
+    let trace = TraceContext::from_stored(TRACE).unwrap();
+    let store = Store::open(&path).unwrap();
+    store.commit(commit("b").with_trace(trace.clone())).await.unwrap();
+    drop(store);
+    assert_eq!(traces(&path).await, [None, Some(trace)]);
+}
+
+#[tokio::test]
+async fn a_trace_that_somebody_has_damaged_is_none_and_its_changeset_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let store = Store::open(&path).unwrap();
+    store.commit(commit("a").with_trace(TraceContext::from_stored(TRACE).unwrap())).await.unwrap();
+    drop(store);
+    for damage in ["'00-4bf92f3577b34da6a3ce929d0e0e4736'", "CAST(x'ff' AS TEXT)", "''"] {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection.execute_batch(&format!("UPDATE changesets SET trace_context = {damage}")).unwrap();
+        drop(connection);
+        assert_eq!(traces(&path).await, [None], "{damage}");
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use ees_store::decide::decide;
 use ees_store::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventId, EventStore, Events,
     IdempotencyKey, Json, LogEntry, LogHead, LogId, LogPage, LogQuery, Refusal, Result, StreamId, StreamPage,
-    StreamQuery, StreamRange, StreamType, Tail, Timestamp,
+    StreamQuery, StreamRange, StreamType, Tail, Timestamp, TraceContext,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -53,6 +53,7 @@ struct Record {
     metadata: Json,
     timestamp: Timestamp,
     stream_type: Option<StreamType>,
+    trace: Option<String>,
     idempotency_key: Option<String>,
 }
 
@@ -88,6 +89,7 @@ impl Store {
                     metadata: record.metadata,
                     timestamp: record.timestamp,
                     stream_type: record.stream_type,
+                    trace: record.trace.as_deref().and_then(TraceContext::from_stored),
                 },
                 record.idempotency_key,
             );
@@ -183,6 +185,7 @@ impl Inner {
             metadata: changeset.metadata.clone(),
             timestamp: changeset.timestamp,
             stream_type: changeset.stream_type.clone(),
+            trace: changeset.trace.as_ref().map(|trace| trace.as_stored().to_owned()),
             idempotency_key: key.clone(),
         };
         // On disk before anybody can read it, and before it is answered.

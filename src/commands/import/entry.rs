@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::lines::LineLocation;
 use crate::exit::{Failure, Outcome};
+use crate::trace::trace_of;
 
 /// The JSON of a line.
 #[derive(Deserialize)]
@@ -17,6 +18,8 @@ struct Wire {
     events: Json,
     metadata: Option<Json>,
     stream_type: Option<StreamType>,
+    traceparent: Option<String>,
+    tracestate: Option<String>,
     /// An export has it. It is checked, so that a line that is missing, doubled or moved is noticed.
     changeset_id: Option<ChangesetId>,
     // An export has these too. They are ignored: the store assigns new ones.
@@ -59,6 +62,7 @@ impl Entry {
             commit = commit.with_metadata(metadata)?;
         }
         commit.stream_type = wire.stream_type;
+        commit.trace = trace_of(wire.traceparent.as_deref(), wire.tracestate.as_deref())?;
         Ok(Self { commit, expected: wire.expected_last_changeset, exported: wire.changeset_id })
     }
 
@@ -179,7 +183,9 @@ mod tests {
     fn a_line_of_an_export_is_valid_and_a_misspelt_one_is_not() {
         let exported = r#"{"checkpoint":0,"stream_id":"a","changeset_id":1,"first_event_id":1,
             "timestamp":"2026-11-21T09:30:00.000001Z","events":[1],"metadata":{}}"#;
-        assert!(parse(exported).is_ok());
+        let traced = exported
+            .replace("}}", r#"},"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}"#);
+        assert!(parse(exported).is_ok() && parse(&traced).is_ok());
         for bad in [
             "{",
             r#"{"stream_id":"a"}"#,
@@ -188,6 +194,7 @@ mod tests {
             r#"{"stream_id":"a","events":[1],"metadata":[]}"#,
             r#"{"stream_id":"a","events":[1],"expected_last_changset":1}"#,
             r#"{"stream_id":"a","events":[1]} {}"#,
+            r#"{"stream_id":"a","events":[1],"traceparent":"00"}"#,
             r#"{"stream_id":"a","events":{},"event_count":2}"#,
             r#"{"stream_id":"a","events":[],"quarantined":{"reason":"","events":"[NaN]","metadata":"{}"}}"#,
         ] {

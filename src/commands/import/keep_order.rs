@@ -216,6 +216,7 @@ impl<'a> OrderedImport<'a> {
             record.timestamp,
         );
         commit.stream_type.clone_from(&record.stream_type);
+        commit.trace = record.trace()?;
 
         let tail = self.tails.entry(record.stream_id.clone()).or_default();
         let decided = decide(tail, &commit, self.store.limit_bytes(), record.timestamp);

@@ -23,8 +23,8 @@ use lines::Lines;
 
 /// Commit the changesets in a file of JSON lines, plain or compressed with gzip
 ///
-/// A line is an object with "stream_id" and "events", and optionally "metadata", "stream_type" and
-/// "expected_last_changeset". By default, a line is expected to follow the stream's previous line. A line of
+/// A line is an object with "stream_id" and "events", and optionally "metadata", "stream_type", "traceparent",
+/// "tracestate" and "expected_last_changeset". By default, a line is expected to follow the stream's previous line. A line of
 /// an export has "changeset_id" too: a line that is missing, doubled or moved is refused. Streams are imported
 /// in parallel, each in the order of its lines. You can run an interrupted import again: it adds
 /// what is missing, and nothing twice.

@@ -3,6 +3,7 @@
 mod access;
 mod disk;
 mod hints;
+mod keys;
 #[cfg(feature = "sns")]
 mod publish;
 mod read_models;
@@ -16,7 +17,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
 use ees_store::SharedLog;
-use ees_store::http::{Api, ApiKeys, QuarantineWatch, Server, Setting};
+use ees_store::http::{Api, QuarantineWatch, Server, Setting};
 
 use crate::backend::{Backend, Opened};
 use crate::banner::BannerOptions;
@@ -25,8 +26,10 @@ use crate::logging::LogFormat;
 use crate::retention::Retention;
 use crate::signals;
 use crate::store_location::StoreLocation;
+use crate::telemetry::Telemetry;
 use crate::values::{duration, host_name};
 use access::Callers;
+use keys::Keys;
 use read_models::ReadModels;
 
 /// Serve the store, its HTTP API and the built-in projections (the default sub-command)
@@ -65,15 +68,8 @@ pub(crate) struct Arguments {
     /// texts. By default, a changeset with one of them is quarantined
     #[arg(long, env = "EES_LENIENT_NUMBERS", value_parser = BoolishValueParser::new())]
     lenient_numbers: bool,
-    /// The API keys to accept, as SCOPES:KEY or SCOPES:sha256=HEX, separated by commas (see `ees api-key`)
-    #[arg(
-        long,
-        env = "EES_API_KEYS",
-        value_name = "KEYS",
-        hide_env_values = true,
-        hide_default_value = true
-    )]
-    api_keys: Option<String>,
+    #[command(flatten)]
+    keys: Keys,
     /// Accept connections from other machines even without API keys
     #[arg(long, env = "EES_INSECURE_BIND", value_parser = BoolishValueParser::new())]
     insecure_bind: bool,
@@ -101,19 +97,16 @@ pub(crate) struct Arguments {
 const SAMPLES_APART: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome {
-    let Arguments { listen, location, read_models, retention, keep_audit, api_keys, insecure_bind, .. } =
-        arguments;
+    let Arguments { listen, location, read_models, retention, keep_audit, insecure_bind, .. } = arguments;
     let (hosts, no_docs, keep_skips) = (arguments.hosts, arguments.no_docs, arguments.keep_skips);
-    let api_keys: Option<ApiKeys> = match api_keys {
-        Some(keys) => Some(keys.parse().map_err(|e| Failure::usage(format!("--api-keys: {e}")))?),
-        None => None,
-    };
+    let api_keys = arguments.keys.open()?;
     let banner = arguments.banner.banner()?;
     let access = access::access(&listen, api_keys.is_some(), insecure_bind).await?;
     let stop_requested = signals::listen()?;
     let server = bind(&listen, &access.addresses).await?;
     let address = server.local_addr().map_err(Failure::other)?;
 
+    let mut telemetry = Telemetry::start();
     let backend = location.backend()?;
     ReadModels::check_log_is_there(read_models.as_deref(), &backend, &location.data)?;
     let Opened { store, log } =
@@ -150,10 +143,12 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let api = if no_docs { api.without_docs() } else { api };
     let api = if arguments.no_console { api.without_console() } else { api };
     let api = if let Some(banner) = banner { api.with_banner(banner) } else { api };
+    telemetry.export_metrics(api.scraper());
     hints::show(address, backend, &access, !arguments.no_console, log_format);
     announce(address)?;
     server.serve(api.router(), stop_requested).await;
     running.shut_down().await;
+    telemetry.shut_down().await;
     // Dropping the last handle closes the store, after everything accepted is on disk.
     drop(store);
     tracing::info!("stopped");

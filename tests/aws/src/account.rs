@@ -11,7 +11,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use crate::faults::Connector;
 use crate::{Faults, emulator};
 
-/// The emulator that all tests share.
+/// The emulators that all tests share.
 pub struct LocalAws;
 
 /// An account for one test, which sees only what it made itself.
@@ -22,7 +22,7 @@ pub struct Account {
 }
 
 impl LocalAws {
-    /// A fresh, empty account. Starts the emulator if this is the first.
+    /// A fresh, empty account. Starts an emulator if this is the first.
     ///
     /// # Panics
     /// When the emulator can't be installed or does not start. The message says why.

@@ -1,4 +1,6 @@
 //! The emulators that all tests of a run share, in whichever process they run.
+//!
+//! An emulator uses one core. So there are two that allow everything, and accounts are dealt out over them.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -6,6 +8,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,10 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// An emulator, known by its address.
 pub(crate) struct Emulator(Place);
 
-/// The shared emulator that allows everything. It lives at least as long as this process.
+/// One of the shared emulators that allow everything, each in turn. It lives at least as long as this process.
 pub(crate) fn shared() -> &'static Emulator {
-    static JOINED: OnceLock<(Emulator, File)> = OnceLock::new();
-    &JOINED.get_or_init(|| Emulator::join("aws", false)).0
+    static JOINED: [(&str, OnceLock<(Emulator, File)>); 2] =
+        [("aws", OnceLock::new()), ("aws-beside", OnceLock::new())];
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let (folder, joined) = &JOINED[NEXT.fetch_add(1, Ordering::Relaxed) % JOINED.len()];
+    &joined.get_or_init(|| Emulator::join(folder, false)).0
 }
 
 /// The emulator that verifies signatures and enforces policies.

@@ -1,6 +1,7 @@
 //! A local AWS for tests, which leaves nothing behind.
 //!
-//! Most tests need [`LocalAws::account`]: an account of their own, on an emulator that all tests share.
+//! Most tests need [`LocalAws::account`]: an account of their own, on one of the two emulators that
+//! all tests share.
 //!
 //! ```no_run
 //! # async fn test() {
@@ -18,11 +19,11 @@
 //!
 //! [`Stack`] deploys `deploy/template.yaml` there, with functions that are built for it.
 //!
-//! # The shared emulator
-//! The first test that needs it installs `ministack` into `target/aws-venv` (this needs `python3`, and the
-//! network once), and starts it in `target/aws`. All processes of a run find it there (`cargo nextest` has
-//! one for each test). About 8 seconds after the last process that used it has ended, in whatever way, the
-//! emulator ends and everything in it is deleted. It listens on 127.0.0.1 only.
+//! # The shared emulators
+//! The first test that needs one installs `ministack` into `target/aws-venv` (this needs `python3`, and the
+//! network once), and starts it in `target/aws` or `target/aws-beside`. All processes of a run find it there
+//! (`cargo nextest` has one for each test). About 8 seconds after the last process that used it has ended, in
+//! whatever way, the emulator ends and everything in it is deleted. It listens on 127.0.0.1 only.
 //!
 //! Don't measure speed with it. A query costs it time for every item of the partition, so keep partitions
 //! below a thousand items.

@@ -6,3 +6,4 @@ mod cli;
 mod console;
 mod file_history;
 mod file_history_postgres;
+mod tracing;

@@ -12,7 +12,10 @@ use reqwest::redirect;
 use serde::de::DeserializeOwned;
 
 use crate::error::BoxError;
+use ees_store::spans::Span;
+
 use crate::reactor::{Cause, PermanentError, Reactor};
+use crate::spans;
 use crate::subscription::Subscription;
 
 pub use body::Delivery;
@@ -74,6 +77,9 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
             .pool_idle_timeout(Duration::from_secs(5))
             // A redirect could send an event and its signature to somebody else.
             .redirect(redirect::Policy::none())
+            // Of an answer only its beginning is read.
+            .no_gzip()
+            .no_zstd()
             .build();
         Self {
             name: name.into(),
@@ -141,7 +147,17 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
         if !self.secrets.is_empty() {
             request = request.header(SIGNATURE, signature::sign(&self.secrets, &body)?);
         }
-        match request.body(body).send().await {
+        let span = spans::webhook(&self.url);
+        // Without a span of its own, the receiver still learns which trace the commit belongs to.
+        if let Some(trace) = span.trace().or_else(Span::current).or_else(|| cause.trace().cloned()) {
+            for (name, value) in trace.headers() {
+                request = request.header(name, value);
+            }
+        }
+        let sent = request.body(body).send().await;
+        let status = sent.as_ref().map(|response| response.status().as_u16());
+        spans::sent(&span, status.map_err(|error| &*error as &dyn std::error::Error));
+        match sent {
             Ok(response) => answer::judge(response.status(), response.headers()),
             Err(error) if error.is_builder() => Err(PermanentError::because(error.without_url()).into()),
             Err(error) => Err(error.without_url().into()),

@@ -155,7 +155,7 @@ export async function explore() {
 }
 
 /** Asks every process. Where one of several does not answer, its error stands for the answer. */
-export async function eachProcess(call) {
+async function eachProcess(call) {
   const answers = await Promise.allSettled(processes.map(call));
   if (answers.every(({ status }) => status === "rejected")) throw answers[0].reason;
   return answers.map(({ value, reason }, at) => ({ process: processes[at], value, error: reason }));

@@ -1,6 +1,6 @@
 // The audit: what operators did to all projections and reactors, and why.
 
-import { eachProcess, jsonIfAny } from "./api.js";
+import { jsonIfAny, processes } from "./api.js";
 import { button, card, draw, foreign, h } from "./dom.js";
 import { pageOf } from "./overview.js";
 import { poll } from "./screen.js";
@@ -36,15 +36,21 @@ export function query({ auditLength }) {
   return `limit=${Math.min(auditLength, MAX)}`;
 }
 
+/** The entries of a process, each with it. Where one of several does not answer, the others are shown all the same. */
+async function ofProcess(process, shown, signal) {
+  const asked = jsonIfAny(`${process.at}audit?${query(shown)}`, { signal });
+  const answer = (await (processes.length > 1 ? asked.catch(() => null) : asked)) ?? { audit: [] };
+  return { ...answer, audit: answer.audit.map((entry) => ({ ...entry, process })) };
+}
+
 export function show(root, _, signal) {
   const shown = atFirst();
   return poll(signal, async (again) => {
-    const answers = await eachProcess(({ at }) => jsonIfAny(`${at}audit?${query(shown)}`, { signal }));
-    const entries = answers.flatMap(({ process, value }) => (value?.audit ?? []).map((entry) => ({ ...entry, process })));
-    entries.sort((one, other) => new Date(other.at) - new Date(one.at));
-    const { next } = answers.find(({ value }) => value?.next !== undefined)?.value ?? {};
+    const audits = await Promise.all(processes.map((process) => ofProcess(process, shown, signal)));
+    const newest = audits.flatMap(({ audit }) => audit).sort((one, other) => new Date(other.at) - new Date(one.at));
+    const audit = { audit: newest.slice(0, shown.auditLength), next: audits.find(({ next }) => next !== undefined)?.next };
     draw(root, h("h1", { tabindex: "-1" }, "Audit"),
       h("p", { class: "lead" }, "What operators did to all projections and reactors, and why."),
-      timeline({ audit: entries, next }, shown, again));
+      timeline(audit, shown, again));
   });
 }

@@ -1,24 +1,29 @@
 // The last hour, from the samples that the server keeps.
 
-import { jsonIfAny } from "./api.js";
+import { jsonIfAny, processes } from "./api.js";
 import { card, h } from "./dom.js";
 import { plot } from "./plot.js";
 import { bytes, count, duration, rate } from "./words.js";
 
 const CONFLICT = "OPTIMISTIC_CONCURRENCY_EXCEPTION";
 
-/** Reads the history, and again when there are new samples. `null` where the server keeps none. */
-export function reader({ at }, query = {}) {
+/** Reads the history of a process, and again when there are new samples. `null` where it keeps none. */
+export function reader(process, query = {}) {
   let told = null;
   let isFresh = () => false;
   return async (signal) => {
     if (isFresh()) return told;
-    // A process that does not answer is told of elsewhere.
-    told = await jsonIfAny(`${at}history?${new URLSearchParams(query)}`, { signal }).catch(() => null);
+    told = await jsonIfAny(`${process.at}history?${new URLSearchParams(query)}`, { signal }).catch(() => null);
     const read = Date.now();
     isFresh = () => Date.now() - read < 1000 * (told?.interval_seconds ?? 60);
     return told;
   };
+}
+
+/** Reads the histories of all processes, each with its process. */
+export function readerOfAll(query) {
+  const readers = processes.map((process) => ({ process, read: reader(process, query) }));
+  return (signal) => Promise.all(readers.map(async ({ process, read }) => ({ process, told: await read(signal) })));
 }
 
 function all(told, metric, isWanted = () => true) {
@@ -49,8 +54,8 @@ function show(title, plots) {
   return shown.length > 0 && card(title, { id: "history" }, h("div", { class: "plots" }, shown));
 }
 
-/** The plots of the overview. */
-export function plotsOfServer(told) {
+/** The plots of the overview: of the first process, which has the log. */
+export function plotsOfServer([{ told }]) {
   if (told === null) return null;
   const { times } = told;
   const sum = (metric, isWanted) => together(all(told, metric, isWanted), total);

@@ -2,7 +2,7 @@
 
 import { allProjections, has, head as headOfLog, health, jsonIfAny, pathOf, processes } from "./api.js";
 import { card, draw, foreign, h, table } from "./dom.js";
-import { lags, plotsOfServer, reader } from "./history.js";
+import { plotsOfServer, readerOfAll } from "./history.js";
 import { buttons } from "./operations.js";
 import { lag, note, percent, problemsOf, recall, stateMark, trend } from "./problems.js";
 import { poll } from "./screen.js";
@@ -15,10 +15,10 @@ const LEVELS = ["standing", "failing"];
 let heads = [];
 
 export function show(root, _, signal) {
-  const histories = processes.map((process) => ({ process, history: reader(process) }));
+  const history = readerOfAll();
   const waiting = parkedStreams();
   return poll(signal, async (again) => {
-    const past = Promise.all(histories.map(async ({ process, history }) => ({ process, told: await history(signal) })));
+    const past = history(signal);
     // Where one of several processes does not answer, the others are shown all the same.
     const ifAny = (answer) => (processes.length > 1 ? answer.catch(() => null) : answer);
     const [{ projections, silent }, totals, head, ready] = await Promise.all([
@@ -27,11 +27,11 @@ export function show(root, _, signal) {
       has.log ? ifAny(headOfLog(signal)) : null,
       Promise.all(processes.map(async (process) => ({ process, ready: await health(process, signal) }))),
     ]);
-    (await past).forEach(({ process, told }) => recall(process, lags(told)));
+    recall(await past);
     note(projections);
     await waiting(projections, signal);
-    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again),
-      figures(totals, head, oldestOf(projections)), plotsOfServer((await past)[0].told), grid(projections));
+    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again), figures(totals, head, oldestOf(projections)),
+      plotsOfServer(await past), grid(projections));
   });
 }
 

@@ -2,6 +2,7 @@
 
 import { pathOf } from "./api.js";
 import { foreign, h, line } from "./dom.js";
+import { lags } from "./history.js";
 import { count, duration, plural, since } from "./words.js";
 
 const WINDOW_MILLISECONDS = 60 * 60 * 1000;
@@ -25,31 +26,30 @@ function samplesOf(status) {
   return samples.get(pathOf(status)) ?? [];
 }
 
-/** Adds what a process remembers of the time before this tab looked. */
-export function recall(process, earlier) {
-  const before = new Map([...samples].map(([path, known]) => [path, known[0]?.at]));
-  const added = new Map();
-  for (const { name, ...sample } of earlier) {
-    const path = pathOf({ process, name });
-    if (sample.at >= (before.get(path) ?? Infinity)) continue;
-    if (!added.has(path)) added.set(path, []);
-    added.get(path).push(sample);
+/** Adds what the servers remember of the time before this tab looked. */
+export function recall(histories) {
+  for (const { process, told } of histories) {
+    const earlier = Map.groupBy(lags(told), ({ name }) => pathOf({ process, name }));
+    for (const [path, known] of earlier) {
+      const own = samples.get(path) ?? [];
+      const begun = own[0]?.at ?? Infinity;
+      samples.set(path, [...known.filter(({ at }) => at < begun), ...own]);
+    }
   }
-  for (const [path, older] of added) samples.set(path, [...older, ...(samples.get(path) ?? [])]);
 }
 
 /** How the lag went in the last hour, as far as it is known. Nothing where there was none. */
 export function trend(status) {
   const known = samplesOf(status);
-  const lags = known.map(({ seconds }) => seconds);
-  if (lags.length < 3 || lags.every((lag) => lag === 0)) return null;
+  const all = known.map(({ seconds }) => seconds);
+  if (all.length < 3 || all.every((lag) => lag === 0)) return null;
   const [begun, length] = [known[0].at, Math.max(1, known.at(-1).at - known[0].at)];
   const highest = [];
   for (const { at, seconds } of known) {
     const point = Math.min(POINTS - 1, Math.floor(((at - begun) * POINTS) / length));
     highest[point] = Math.max(highest[point] ?? 0, seconds);
   }
-  const label = `Lag over ${duration(length / 1000)}: from ${duration(lags[0])} to ${duration(lags.at(-1))}, at most ${duration(Math.max(...lags))}`;
+  const label = `Lag over ${duration(length / 1000)}: from ${duration(all[0])} to ${duration(all.at(-1))}, at most ${duration(Math.max(...all))}`;
   return line(highest.filter((value) => value !== undefined), label);
 }
 

@@ -4,7 +4,7 @@ import { allProjections, has, json, jsonIfAny, may, pathOf, processes, text } fr
 import * as audits from "./audit.js";
 import { readPage, streamLink, logLink, view } from "./changeset.js";
 import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
-import { lags, plotsOfProjection, reader } from "./history.js";
+import { plotsOfProjection, reader, readerOfAll } from "./history.js";
 import { buttons, EVERY, ofParked, operate } from "./operations.js";
 import { grid } from "./overview.js";
 import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend } from "./problems.js";
@@ -23,11 +23,11 @@ export function show(root, { id, query }, signal) {
 
 export function list(root, kind, signal) {
   const title = kind === "reactor" ? "Reactors" : "Projections";
-  const histories = processes.map((process) => ({ process, history: reader(process, LAGS) }));
+  const history = readerOfAll(LAGS);
   return poll(signal, async () => {
-    const past = Promise.all(histories.map(async ({ process, history }) => ({ process, told: await history(signal) })));
+    const past = history(signal);
     const { projections, silent } = await allProjections(signal);
-    (await past).forEach(({ process, told }) => recall(process, lags(told)));
+    recall(await past);
     note(projections);
     const shown = projections.filter((status) => status.kind === kind);
     draw(root, h("h1", { tabindex: "-1" }, title),
@@ -41,8 +41,8 @@ export function page(root, name, query, signal) {
   const process = processes[query.get("process") ?? 0] ?? processes[0];
   const path = pathOf({ process, name });
   const shown = { ...audits.atFirst(), effects: "", results: false };
-  const part = parts();
   const history = reader(process, [["of", name]]);
+  const part = parts();
   return poll(signal, async (again) => {
     const found = await jsonIfAny(path, { signal });
     const status = { ...found, process };
@@ -58,7 +58,7 @@ export function page(root, name, query, signal) {
       part("verification", async () => (isReactor ? null : jsonIfAny(`${path}/verification`, { signal }))),
       part("effects", async () => (isReactor ? effectsIn(await text(`${path}/effects?limit=200${shown.effects && `&state=${shown.effects}`}`, { signal })) : null)),
     ]);
-    recall(process, lags(await past));
+    recall([{ process, told: await past }]);
     note([status]);
     status.parked = parked.value;
     draw(root,

@@ -22,13 +22,13 @@ use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(super) use metrics::PATH as METRICS_PATH;
+pub(super) use metrics::{PATH as METRICS_PATH, text as metrics_text};
 pub(super) use nowhere::nowhere;
 
 use super::Problem;
 use super::app::App;
 use super::history::History;
-use super::settings::ServerSettings;
+use super::settings::Started;
 
 /// Whether a request to this route is a commit.
 pub(super) fn commits(method: &Method, route: &str) -> bool {
@@ -66,7 +66,7 @@ pub(super) fn history_routes() -> OpenApiRouter<Arc<History>> {
 }
 
 /// The route of the settings, where they are told.
-pub(super) fn settings_routes() -> OpenApiRouter<Arc<ServerSettings>> {
+pub(super) fn settings_routes() -> OpenApiRouter<Arc<Started>> {
     OpenApiRouter::new().routes(routes!(settings::settings))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use super::super::settings::ServerSettings;
+use super::super::settings::{ServerSettings, Started};
 
 /// The settings of the server.
 ///
@@ -15,6 +15,6 @@ use super::super::settings::ServerSettings;
     get, path = "/settings", tag = "operation", operation_id = "settings",
     responses((status = 200, description = "The settings.", body = ServerSettings)),
 )]
-pub(super) async fn settings(State(settings): State<Arc<ServerSettings>>) -> Json<ServerSettings> {
-    Json(ServerSettings::clone(&settings))
+pub(super) async fn settings(State(started): State<Arc<Started>>) -> Json<ServerSettings> {
+    Json(started.shown())
 }

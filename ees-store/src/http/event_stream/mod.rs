@@ -25,11 +25,11 @@ pub(super) use of_stream::{At, OfStream, What};
 
 use super::admission::Subscriber;
 use super::query::{Params, Whole};
-use super::{Admission, Closing, Problem};
+use super::{Admission, Closing, Problem, weights};
 use crate::Result;
 
 /// The media type.
-const EVENT_STREAM: &str = "text/event-stream";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// After this time a browser connects again.
 const RETRY: &str = "retry: 1000\n\n";
 /// Bytes of changesets in one part at most, unless one changeset has more.
@@ -78,23 +78,13 @@ pub(super) enum Next {
 /// Whether a caller wants an event stream: it names that type, and likes it more than JSON, or as much and lists
 /// it first.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
-    let listed = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let types: Vec<_> = listed.flat_map(|value| value.split(',')).filter_map(liked).collect();
+    let types = weights::of(headers, ACCEPT);
     let find = |name: &str| types.iter().position(|(listed, _)| listed == name).map(|at| (at, types[at].1));
     let Some((at, liking)) = find(EVENT_STREAM).filter(|(_, liking)| *liking > 0.0) else { return false };
     match find("application/json") {
         Some((json_at, json)) => liking > json || (liking >= json && at < json_at),
         None => find("application/*").or_else(|| find("*/*")).is_none_or(|(_, json)| liking >= json),
     }
-}
-
-/// A type of the header, and how much it is liked, from 0 to 1.
-fn liked(listed: &str) -> Option<(String, f32)> {
-    let mut parts = listed.split(';').map(str::trim);
-    let name = parts.next()?.to_ascii_lowercase();
-    let q = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-    let liking = q.map_or(Some(1.0), |q| q.parse().ok().filter(|q| (0.0..=1.0).contains(q)))?;
-    Some((name, liking))
 }
 
 /// Says to caches that the answer depends on what the caller accepts.

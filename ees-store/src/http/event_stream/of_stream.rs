@@ -6,8 +6,8 @@ use super::super::answer::{Answer, events_within};
 use super::{Next, PART_BYTES, PART_CHANGESETS, Source, text};
 use crate::shared_log::{Arrived, Identity, Interest, SharedLog, Watch};
 use crate::{
-    Changeset, ChangesetId, Error, EventId, EventStore, Result, StreamId, StreamPage, StreamQuery,
-    StreamRange,
+    Changeset, ChangesetId, ChangesetLog as _, Error, EventId, EventStore, Result, StreamId, StreamPage,
+    StreamQuery, StreamRange,
 };
 
 /// A place in a stream.
@@ -138,6 +138,13 @@ impl OfStream {
         }
     }
 
+    /// Whether the log is still the one that this reader began with. A page of a stream does not say of which log
+    /// it is: it has to be the same one before and after.
+    async fn is_same_log(&self) -> Result<bool> {
+        let head = self.log.head().await?;
+        Ok(self.identity == Some(Identity::of(&head)))
+    }
+
     /// Reads what the store has.
     async fn read_store(&mut self) -> Result<Next> {
         let query = StreamQuery {
@@ -151,6 +158,9 @@ impl OfStream {
             Err(Error::StreamNotFound(_)) => StreamPage::default(),
             page => page?,
         };
+        if !page.changesets.is_empty() && !self.is_same_log().await? {
+            return Ok(Next::Reopened);
+        }
         self.is_behind = page.next.is_some();
         let mut events = String::new();
         for changeset in &page.changesets {

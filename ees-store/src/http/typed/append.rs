@@ -6,6 +6,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use super::super::app::App;
+use super::super::trace_headers::trace_of;
 use super::super::{Admission, Problem, body as whole_body};
 use super::body::new_event;
 use super::error_response::{no_such_stream, wrong_revision};
@@ -24,7 +25,13 @@ pub(super) const NEXT_PATH: &str = "/typed/streams/{stream_type}/{stream_id}/eve
 /// Its id is a new UUID, and its first event has the revision 1.
 #[utoipa::path(
     post, path = "/typed/streams/{stream_type}", tag = "typed", operation_id = "typed_new_stream",
-    params(("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account")),
+    params(
+        ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
+        ("traceparent" = Option<String>, Header, nullable = false, description = "The trace that the commit belongs to (W3C Trace \
+            Context). It is kept beside the changeset; an invalid one is ignored."),
+        ("tracestate" = Option<String>, Header, nullable = false, description = "What tracing systems add to `traceparent`: up to \
+            512 characters; an invalid one is ignored."),
+    ),
     request_body(content = InitialEvent, content_type = "application/json"),
     responses((status = 201, description = "It is on disk.", body = StreamAnswer), Failures),
 )]
@@ -38,8 +45,10 @@ pub(super) async fn new(
     let body = whole_body::read(&parts.headers, body, &app.limits, &admission).await?;
     let events = new_event(&body, "initialEvent")?;
     let stream_id = StreamId::new(&Uuid::new_v4().to_string()).map_err(Problem::internal)?;
-    let commit = Commit::new(stream_id.clone(), Expectation::NewStream, events);
-    let committed = app.store.commit(commit.with_stream_type(stream_type.clone())).await?;
+    let mut commit =
+        Commit::new(stream_id.clone(), Expectation::NewStream, events).with_stream_type(stream_type.clone());
+    commit.trace = trace_of(&parts.headers);
+    let committed = app.store.commit(commit).await?;
     answer(&app, stream_id, &stream_type, &committed).await
 }
 
@@ -53,6 +62,10 @@ pub(super) async fn new(
         ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
         ("stream_id" = String, Path, format = "uuid", description = "The stream's UUID."),
         ("revision" = u64, Path, minimum = 1, description = "The revision that the event shall have."),
+        ("traceparent" = Option<String>, Header, nullable = false, description = "The trace that the commit belongs to (W3C Trace \
+            Context). It is kept beside the changeset; an invalid one is ignored."),
+        ("tracestate" = Option<String>, Header, nullable = false, description = "What tracing systems add to `traceparent`: up to \
+            512 characters; an invalid one is ignored."),
     ),
     request_body(content = NextEvent, content_type = "application/json"),
     responses((status = 201, description = "It is on disk.", body = StreamAnswer), Failures),
@@ -70,7 +83,8 @@ pub(super) async fn next(
     // At 0 there is no stream yet, and nobody but us gives it its id.
     if revision > EventId::new(1) {
         let before = Expectation::LastEvent(EventId::new(revision.get() - 1));
-        let commit = Commit::new(stream_id.clone(), before, events).with_stream_type(stream_type.clone());
+        let mut commit = Commit::new(stream_id.clone(), before, events).with_stream_type(stream_type.clone());
+        commit.trace = trace_of(&parts.headers);
         match app.store.commit(commit).await {
             Ok(committed) => return answer(&app, stream_id, &stream_type, &committed).await,
             Err(Error::Refused(

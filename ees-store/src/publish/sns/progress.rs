@@ -131,6 +131,7 @@ mod tests {
             metadata: Json::parse("{}").unwrap(),
             timestamp: Timestamp::from_micros(0),
             stream_type: None,
+            trace: None,
         };
         Portion { number, topic: 0, messages: Message::of_events(&changeset).unwrap().collect(), taken: 0 }
     }

@@ -4,8 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use ees_store::client::Client;
-use ees_store::{ChangesetLog, Error};
+use ees_store::http::Api;
+use ees_store::{ChangesetLog, Checkpoint, Error, LogQuery};
 
+use super::compression::long_log;
+use super::proxy::Proxy;
 use super::serving::Served;
 
 /// In the environment of the other process: the server that it calls.
@@ -13,7 +16,7 @@ const SERVER: &str = "EES_TEST_PROXIED_SERVER";
 /// Nobody listens there.
 const DEAD_PROXY: &str = "http://user:secret@127.0.0.1:1";
 
-/// What a client in a process with this environment tells of the server's head.
+/// What a client in a process with this environment tells of the server's log.
 async fn told(server: &str, environment: &[(&str, &str)]) -> String {
     let mut other = Command::new(std::env::current_exe().unwrap());
     other.args(["--exact", "client::environment::a_call_in_a_process_of_its_own", "--nocapture"]);
@@ -29,8 +32,8 @@ async fn told(server: &str, environment: &[(&str, &str)]) -> String {
 async fn a_call_in_a_process_of_its_own() {
     let Ok(server) = std::env::var(SERVER) else { return };
     let client = Client::builder(&server).retries(0).timeout(Duration::from_secs(5)).build().unwrap();
-    match client.head().await {
-        Ok(head) => println!("head {}", head.checkpoint),
+    match client.read(LogQuery::from(Checkpoint::START, 1_000)).await {
+        Ok(page) => println!("head {}, read {}", page.head.checkpoint, page.changesets.len()),
         Err(Error::Unavailable(why)) => println!("unavailable {why}"),
         Err(other) => println!("{other:?}"),
     }
@@ -53,4 +56,15 @@ async fn an_error_names_the_proxy_and_a_server_in_no_proxy_has_none() {
     assert!(through.contains(named) && !through.contains("secret"), "{through}");
     let direct = told(server, &[("http_proxy", DEAD_PROXY), ("NO_PROXY", ".invalid")]).await;
     assert!(direct.contains("unavailable http://store.invalid:8080: "), "{direct}");
+}
+
+#[tokio::test]
+async fn answers_from_beyond_this_machine_are_compressed_through_a_proxy_too() {
+    let served = Served::with(long_log(50).await, Api::for_any_host).await;
+    let proxy = Proxy::new(served.address, []).await;
+    let told = told("http://store.invalid:8080", &[("http_proxy", &proxy.url())]).await;
+    assert!(told.contains("head 50, read 50"), "{told}");
+    let asked = proxy.values("accept-encoding");
+    assert!(asked.iter().all(|asked| asked.contains("zstd") && asked.contains("gzip")), "{asked:?}");
+    assert_eq!(proxy.values("content-encoding"), ["zstd"]);
 }

@@ -1,6 +1,7 @@
 //! The HTTP client, against real servers and broken connections.
 
 mod base_contract;
+mod compression;
 mod environment;
 mod faults;
 mod laws;

@@ -24,10 +24,14 @@ pub(crate) enum Turn {
     Silence,
 }
 
+/// The heads of all messages so far, in small letters.
+type Heads = Arc<Mutex<Vec<String>>>;
+
 /// Takes one turn for each request, then forwards the rest.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     requests: Arc<AtomicUsize>,
+    heads: Heads,
     running: tokio::task::JoinHandle<()>,
 }
 
@@ -37,13 +41,14 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicUsize::new(0));
         let turns = Arc::new(Mutex::new(turns.into_iter().collect::<VecDeque<_>>()));
-        let count = requests.clone();
+        let (count, heads) = (requests.clone(), Heads::default());
+        let seen = heads.clone();
         let running = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, server, turns.clone(), count.clone()));
+                tokio::spawn(connection(client, server, turns.clone(), count.clone(), seen.clone()));
             }
         });
-        Self { address, requests, running }
+        Self { address, requests, heads, running }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -53,6 +58,13 @@ impl Proxy {
     /// How many requests came.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// The values of this header in requests and answers that were passed on, in their order.
+    pub(crate) fn values(&self, header: &str) -> Vec<String> {
+        let heads = self.heads.lock().unwrap();
+        let lines = heads.iter().flat_map(|head| head.lines().filter_map(|line| line.split_once(": ")));
+        lines.filter(|(name, _)| *name == header).map(|(_, value)| value.to_owned()).collect()
     }
 }
 
@@ -67,6 +79,7 @@ async fn connection(
     server: SocketAddr,
     turns: Arc<Mutex<VecDeque<Turn>>>,
     requests: Arc<AtomicUsize>,
+    heads: Heads,
 ) -> io::Result<()> {
     let mut server = TcpStream::connect(server).await?;
     loop {
@@ -74,13 +87,13 @@ async fn connection(
         requests.fetch_add(1, Ordering::SeqCst);
         let turn = turns.lock().unwrap().pop_front().unwrap_or(Turn::Forward);
         match turn {
-            Turn::Forward => client.write_all(&exchange(&mut server, &request).await?).await?,
+            Turn::Forward => client.write_all(&exchange(&mut server, &request, &heads).await?).await?,
             Turn::LoseAnswer => {
-                exchange(&mut server, &request).await?;
+                exchange(&mut server, &request, &heads).await?;
                 return Ok(());
             }
             Turn::CutAnswer => {
-                let answer = exchange(&mut server, &request).await?;
+                let answer = exchange(&mut server, &request, &heads).await?;
                 return client.write_all(&answer[..answer.len() - 1]).await;
             }
             Turn::Answer(answer) => client.write_all(answer.as_bytes()).await?,
@@ -89,9 +102,17 @@ async fn connection(
     }
 }
 
-async fn exchange(server: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+async fn exchange(server: &mut TcpStream, request: &[u8], heads: &Heads) -> io::Result<Vec<u8>> {
     server.write_all(request).await?;
-    read_message(server).await
+    let answer = read_message(server).await?;
+    heads.lock().unwrap().extend([request, &answer].map(head_of));
+    Ok(answer)
+}
+
+/// The head of a message, in small letters.
+fn head_of(message: &[u8]) -> String {
+    let end = message.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(message.len());
+    String::from_utf8_lossy(&message[..end]).to_ascii_lowercase()
 }
 
 /// One HTTP/1.1 message whose body, if any, has a length.
@@ -103,7 +124,7 @@ async fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
             break message.len();
         }
     };
-    let head = String::from_utf8_lossy(&message).to_ascii_lowercase();
+    let head = head_of(&message);
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
     message.resize(body_at + length.map_or(0, |length| length.trim().parse().unwrap()), 0);
     stream.read_exact(&mut message[body_at..]).await?;

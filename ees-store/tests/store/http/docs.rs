@@ -99,7 +99,11 @@ pub(super) fn assert_described(api: &Value, schema: &Value, answer: &Value) {
 async fn answers_are_as_they_are_described() {
     on_every_store(async |server| {
         let api = server.get("/openapi.json").await.json();
-        let committed = server.commit("/streams/s", "[{\"a\":1},2]").await;
+        let trace = [
+            ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            ("tracestate", "a=1"),
+        ];
+        let committed = server.send("POST", "/streams/s", &trace, br#"{"events":[{"a":1},2]}"#).await;
         let conflict = server.post("/streams/s", "{\"events\":[1]}").await;
         let refused = server.post("/streams/s", "{").await;
         let opened = r#"{"initialEvent":{"eventType":"opened","payload":"x"}}"#;

@@ -395,6 +395,32 @@ async fn a_reader_needs_a_key_that_may_read() {
 }
 
 #[tokio::test]
+async fn a_reader_whose_key_is_gone_is_cut_off_and_the_others_go_on() {
+    let keys = ApiKeys::parse("read:r,read:q,read:s").unwrap();
+    let serving = keys.clone();
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_keys(serving)).await;
+    let open = async |target, key| Following::open(server.address(), target, &[("Authorization", key)]).await;
+    let mut cut_off = [
+        open("/changesets", "Bearer r").await,
+        open("/streams/s/changesets", "Bearer r").await,
+        open("/streams/s/events", "Bearer q").await,
+    ];
+    let mut stays = open("/changesets", "Bearer s").await;
+    for reader in cut_off.iter_mut().chain([&mut stays]) {
+        reader.until("following").await;
+    }
+    // One key is gone, and one has lost the right to read.
+    keys.replace(&ApiKeys::parse("commit:q,read:s,admin:a").unwrap());
+    for reader in &mut cut_off {
+        assert!(reader.event().await.is_none());
+    }
+    let committer = [("Authorization", "Bearer q")];
+    assert_eq!(server.send("POST", "/streams/s", &committer, br#"{"events":[1]}"#).await.status, 200);
+    assert_eq!(stays.event().await.unwrap().id, Some(1));
+    assert_eq!(open("/changesets", "Bearer r").await.head.status, 401);
+}
+
+#[tokio::test]
 async fn readers_are_counted_apart_and_leave_their_place_when_they_go() {
     let limits = Limits { subscribers: 2, requests: 1, waiting_requests: 1, ..Limits::default() };
     let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;

@@ -3,6 +3,7 @@
 mod bounds;
 mod changesets;
 mod commit;
+mod compression;
 #[cfg(feature = "postgres")]
 mod deadlines;
 mod docs;
@@ -13,6 +14,7 @@ mod history;
 mod keys;
 mod operation;
 mod quarantined;
+mod reopened;
 mod settings;
 mod statistics;
 mod stream_list;
@@ -21,4 +23,5 @@ mod strict;
 mod support;
 mod time;
 mod tokens;
+mod traces;
 mod typed;

@@ -34,7 +34,7 @@ const SECOND_VERSION: &str = "
             AND pg_get_function_arguments(oid) LIKE '%checksum%'
         LOOP EXECUTE 'DROP FUNCTION ' || f; END LOOP;
     END $$;
-    ALTER TABLE ees_store.changesets DROP COLUMN checksum;
+    ALTER TABLE ees_store.changesets DROP COLUMN checksum, DROP COLUMN trace_context;
     DELETE FROM ees_store.migrations WHERE version > 2";
 
 #[tokio::test]

@@ -20,8 +20,11 @@ async fn create_table(client: &Client, name: &str) {
 #[tokio::test]
 async fn an_account_sees_only_what_it_made_itself() {
     let one = Client::new(&LocalAws::account().await.sdk_config());
-    let other = Client::new(&LocalAws::account().await.sdk_config());
     create_table(&one, "mine").await;
     assert_eq!(one.list_tables().send().await.unwrap().table_names(), ["mine"]);
-    assert!(other.list_tables().send().await.unwrap().table_names().is_empty());
+    // There are two emulators: one of these is on the same.
+    for _ in 0..2 {
+        let other = Client::new(&LocalAws::account().await.sdk_config());
+        assert!(other.list_tables().send().await.unwrap().table_names().is_empty());
+    }
 }

@@ -16,7 +16,8 @@ async fn routes(keys: ApiKeys) -> Routes {
     let client = aws_sdk_dynamodb::Client::new(&config);
     ees_store::dynamodb::create_table(&config, "log", false).await.unwrap();
     create_table(&client, "read-models").await.unwrap();
-    let environment = Environment { role: "api".to_owned(), config, table: "log".to_owned() };
+    let environment =
+        Environment { role: "api".to_owned(), config, table: "log".to_owned(), telemetry: None };
     Routes::new(&environment, Database::new(client, "read-models"), keys).await.unwrap()
 }
 

@@ -10,13 +10,18 @@ use super::World;
 
 const HISTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/axum-history.changesets.jsonl.gz");
 
+const TRACE: &str =
+    r#""traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","tracestate":"a=1,b=2""#;
+
 /// Exports a log that has every kind of changeset.
 fn exported(world: &World) -> Vec<String> {
     world.run(&["import", HISTORY]).ok();
     world
         .run(&["commit", "typed", "--event", r#"{"n":1.0,"n":1e400}"#, "--event", "2", "--stream-type", "t"])
         .ok();
-    world.run(&["commit", "typed", "--event", "3", "--expected-last-event", "2"]).ok();
+    let traced = format!(r#"{{"stream_id":"typed","expected_last_changeset":1,"events":[3],{TRACE}}}"#);
+    world.file("traced.jsonl", &traced);
+    world.run(&["import", "traced.jsonl"]).ok();
     world.run(&["export", "log.jsonl.gz"]).ok();
     world.run(&["export", "-"]).ok().lines().map(ToOwned::to_owned).collect()
 }
@@ -35,6 +40,7 @@ fn a_whole_log_moves_with_its_order_times_and_types() {
     let world = World::new();
     let lines = exported(&world);
     assert_eq!(lines.len(), 8_301);
+    assert!(lines[8_300].contains(TRACE), "{}", lines[8_300]);
     let data = world.folder.path().join("moved");
     let file = world.folder.path().join("log.jsonl.gz");
     assert_eq!(counts(keep_order(&file, &data)), (8_301, 0));

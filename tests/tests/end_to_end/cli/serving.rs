@@ -130,6 +130,38 @@ fn a_key_lets_in_what_its_scopes_allow() {
 }
 
 #[test]
+fn a_key_that_leaves_the_file_is_refused_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys");
+    std::fs::write(&file, "# of the shop\ncommit:of-the-shop\n\n# of ada\nadmin:of-ada,read:of-bob\n")
+        .unwrap();
+    let named = ["--api-keys-file", file.to_str().unwrap()];
+    let server = Server::start_with(folder.path().join("data"), &named);
+    let committed = |key, at| {
+        let line = ["commit", "a", "--event", "1", "--expected-last-changeset", at];
+        run(server.ees(&line).env("EES_API_KEY", key))
+    };
+    committed("of-the-shop", "0").ok();
+
+    std::fs::write(&file, "raed:typo").unwrap();
+    server.process().reload();
+    committed("of-ada", "1").ok();
+
+    std::fs::write(&file, "admin:of-ada").unwrap();
+    server.process().reload();
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while run(server.ees(&["read", "a"]).env("EES_API_KEY", "of-bob")).code == Some(0) {
+        assert!(Instant::now() < deadline, "it still reads");
+    }
+    committed("of-the-shop", "2").failed(7);
+    committed("of-ada", "2").ok();
+
+    let both = ["serve", "--listen", "0", "--store", "memory:", "--api-keys", "a", named[0], named[1]];
+    let told = run(&mut ees(&both)).failed(2);
+    assert!(told.contains("EES_API_KEYS_FILE"), "{told}");
+}
+
+#[test]
 fn a_second_server_is_told_that_the_log_is_in_use() {
     let world = World::new();
     let line = ["serve", "--listen", "127.0.0.1:0", "--data", world.data().to_str().unwrap()];
