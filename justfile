@@ -72,6 +72,14 @@ examples:
 shop:
     cargo run --quiet --locked -p ees-example-shop --features here --bin shop-here
 
+# Starts a server on which five things stand still, and prints where its console is: for somebody who never saw it.
+console-trial:
+    cargo run --quiet --locked -p ees-tests --bin console_trial
+
+# Takes the pictures of docs/console.md anew (in a Chromium, as the tests of the console are).
+console-pictures:
+    EES_TEST_SCREENSHOTS="$PWD/docs/console" cargo test --workspace --test end_to_end -- console::
+
 # Measures, on a quiet machine, beside the limits of the same disk.
 bench:
     cargo bench -p ees-tests --bench embedded

@@ -10,6 +10,9 @@ use super::gateway::Gateway;
 use super::transport::{Call, Failure, Transport};
 use super::{CallError, Client};
 
+/// A refusal says less than this.
+const REFUSAL_BYTES: usize = 64 * 1024;
+
 /// A request to send on: what follows the server's URL, the headers and the body.
 pub(crate) struct Forwarded {
     pub(crate) method: Method,
@@ -33,14 +36,21 @@ impl Transport {
     async fn forward(&self, request: Forwarded, wait: Duration) -> Result<Response, Failure> {
         let Forwarded { method, path, headers, body } = request;
         let call = Call::forwarded(method, path, headers, body).waiting(wait);
-        let response = self.begin(&call).await?;
+        let mut response = self.begin(&call).await?;
         let status = response.status();
         let is_about_the_caller =
             status == StatusCode::UNAUTHORIZED || Gateway::read(response.headers(), "").is_some();
         if !is_about_the_caller {
             return Ok(response);
         }
-        let (headers, body) = (response.headers().clone(), response.bytes().await.unwrap_or_default());
+        let headers = response.headers().clone();
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.unwrap_or_default() {
+            body.extend_from_slice(&part);
+            if body.len() > REFUSAL_BYTES {
+                break;
+            }
+        }
         Err(self.refused(status, &headers, &body).await)
     }
 }

@@ -45,6 +45,6 @@ export function show(root, _, signal) {
     const { next } = answers.find(({ value }) => value?.next !== undefined)?.value ?? {};
     draw(root, h("h1", { tabindex: "-1" }, "Audit"),
       h("p", { class: "lead" }, "What operators did to all projections and reactors, and why."),
-      timeline({ audit: entries, next }, shown, again));
+      timeline({ audit: entries.slice(0, shown.auditLength), next }, shown, again));
   });
 }

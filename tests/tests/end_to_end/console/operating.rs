@@ -47,6 +47,9 @@ async fn what_stands_still_comes_first() {
             let at = |name: &str| table.find(name).unwrap();
             let places = ["orders", "letters", "customers", "counted"].map(at);
             assert!(places.is_sorted(), "{table}");
+            browser.run("location.hash = '#/projections'").await;
+            browser.until_text("main h1", |text| text == "Projections").await;
+            browser.picture("projections").await;
         })
         .await;
 }
@@ -143,6 +146,9 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.click(confirm).await;
             world.until("letters", |status| status.parked_streams == 0).await;
             assert_eq!(world.last_audit("letters").await.1, "writes no letters");
+            browser.open("/console/#/audit").await;
+            browser.until_text("#audit", |text| text.contains("writes no letters")).await;
+            browser.picture("audit").await;
             browser.open("/console/#/overview").await;
             browser.until_text("main .good-news", |text| text.contains("Everything moves")).await;
         })

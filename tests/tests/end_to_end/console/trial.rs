@@ -21,7 +21,6 @@ async fn five_faults_are_found_and_mended_from_the_page() {
         let begun = Instant::now();
         browser.open("/").await;
         let found = browser.until_text("#attention", |text| text.contains("(5)")).await;
-        browser.picture("trial").await;
         for told in [
             "orders",
             "changeset 1 of stream order/1007",
