@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C: the first one stops gracefully, the second one immediately.
+//! SIGTERM and Ctrl-C: the first one stops gracefully, the second one immediately. SIGHUP: files are read again.
 
 use std::process;
 
@@ -10,9 +10,8 @@ use crate::exit::{Exit, Failure, Outcome};
 /// Installs the handlers. The future resolves at the first signal; the second one exits the process, even if
 /// nothing polls the future any more.
 pub(crate) fn listen() -> Outcome<impl Future<Output = ()>> {
-    let listen = |kind| signal(kind).map_err(|e| Failure::other(format!("cannot listen for signals: {e}")));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
     let (request_stop, stop_requested) = oneshot::channel();
     tokio::spawn(async move {
         either(&mut terminate, &mut interrupt).await;
@@ -25,6 +24,15 @@ pub(crate) fn listen() -> Outcome<impl Future<Output = ()>> {
     Ok(async {
         let _ = stop_requested.await;
     })
+}
+
+/// Installs the handler. Without it, SIGHUP ends the process.
+pub(crate) fn hangups() -> Outcome<Signal> {
+    listen_for(SignalKind::hangup())
+}
+
+fn listen_for(kind: SignalKind) -> Outcome<Signal> {
+    signal(kind).map_err(|error| Failure::other(format!("cannot listen for signals: {error}")))
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

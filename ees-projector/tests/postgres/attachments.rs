@@ -11,15 +11,6 @@ use sqlx::Connection;
 
 use crate::support::{Balances, Bank};
 
-/// A bank with five deposits, and its balances, caught up.
-async fn with_balances() -> (Bank, Running) {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
-    (bank, running)
-}
-
 fn follows(status: &Status) -> bool {
     status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
 }
@@ -92,7 +83,7 @@ const LEANING: &[(&str, &str, &str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_leans_on_a_read_model_is_dropped_with_it() {
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     for (make, ..) in LEANING {
         bank.run(make).await;
     }
@@ -151,7 +142,7 @@ const WITHIN: &[(&str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_made_in_the_schema_of_a_read_model_is_not_dropped_with_it() {
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     let role = format!("other_{}", uuid::Uuid::new_v4().simple());
     for (make, _) in WITHIN {
         bank.run(&make.replace("{role}", &role)).await;
@@ -278,7 +269,7 @@ const ATTACHED: &[(&str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_administrators_attach_stays_with_the_live_read_model() {
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     for (attach, _) in ATTACHED {
         bank.run(attach).await;
     }
@@ -321,7 +312,7 @@ async fn what_administrators_attach_stays_with_the_live_read_model() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_swap_leaves_behind_is_said_before_it() {
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     bank.run(
         "CREATE INDEX by_amount ON balances.balances ((state->>'amount'));
          ALTER TABLE balances.balances ADD COLUMN hint text NOT NULL DEFAULT 'h';
@@ -414,7 +405,7 @@ const ADDED: &[(&str, &str, &str)] = &[
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_added_to_the_tables_is_made_again_by_a_rebuild_in_place() {
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     for (add, ..) in ADDED {
         bank.run(add).await;
     }
@@ -437,7 +428,7 @@ async fn what_others_added_to_the_tables_is_made_again_by_a_rebuild_in_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_in_place_that_would_drop_what_others_added_is_refused_unless_it_is_forced() {
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     for (add, ..) in ADDED {
         bank.run(add).await;
     }
@@ -549,7 +540,7 @@ async fn a_default_and_not_null_of_others_are_set_again_by_a_rebuild_in_place() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_view_that_prevents_a_rebuild_in_place_is_named() {
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     bank.run("CREATE VIEW public.rich AS SELECT key FROM balances.balances").await;
     let refused = running.handle().rebuild("balances", "").await.unwrap_err().to_string();
     assert!(refused.contains("view rich depends on table") && !refused.contains("at line"), "{refused}");
@@ -570,7 +561,7 @@ async fn a_verification_says_that_streams_are_parked() {
     running.shut_down().await;
 
     // One that the code could apply by now.
-    let (bank, running) = with_balances().await;
+    let (bank, running) = Bank::with_balances().await;
     bank.run(
         "INSERT INTO ees.parked_streams VALUES ('balances', 'account-1', 1, 'e', 1, 9000000000000000);
          INSERT INTO ees.parked_changesets VALUES ('balances', 'account-1', 1, 1)",

@@ -131,10 +131,7 @@ async fn rights_survive_a_rebuild_in_place_a_swap_and_a_rollback() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_right_is_no_outage() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = Bank::with_balances().await;
     running.shut_down().await;
     let poor = Role::new(&bank, "poor").await;
     bank.run(&format!(

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ees_projector::{Running, Settings, SideBySide, StandbyRole, State, Status, http};
+use ees_projector::{Running, SideBySide, StandbyRole, State, Status, http};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::support::{Balances, Bank};
+use crate::support::Bank;
 
 /// A state of a projection, and what brings it there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,10 +164,7 @@ struct Stage {
 
 impl Stage {
     async fn new(scene: Scene) -> Self {
-        let bank = Bank::new().await;
-        bank.deposit_to_many(5).await;
-        let running = bank.start(Balances::default(), Settings::default()).await;
-        bank.caught_up(&running).await;
+        let (bank, running) = Bank::with_balances().await;
         let handle = running.handle();
         let standby = |role| {
             move |status: &Status| {

@@ -212,10 +212,7 @@ async fn every_column_is_compared_whatever_tables_and_columns_are_called() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_model_beside_the_live_one_is_steered_by_its_own_name() {
-    let bank = Bank::new().await;
-    bank.deposit_to_many(5).await;
-    let running = bank.start(Balances::default(), Settings::default()).await;
-    bank.caught_up(&running).await;
+    let (bank, running) = Bank::with_balances().await;
     let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
     running.handle().rebuild_side_by_side("balances", only_built, "").await.unwrap();
     bank.status_when(&running, |status| status.standby.is_some()).await;

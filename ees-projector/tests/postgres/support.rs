@@ -76,6 +76,15 @@ impl Bank {
         Self { log: Arc::new(memory::Store::new()), own: TestDatabase::new().await }
     }
 
+    /// A bank with five deposits, and a worker whose balances are caught up.
+    pub async fn with_balances() -> (Self, Running) {
+        let bank = Self::new().await;
+        bank.deposit_to_many(5).await;
+        let running = bank.start(Balances::default(), Settings::default()).await;
+        bank.caught_up(&running).await;
+        (bank, running)
+    }
+
     pub fn url(&self) -> &str {
         self.own.url()
     }

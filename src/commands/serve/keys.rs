@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ees_store::http::ApiKeys;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Failure, Outcome};
+use crate::signals;
 
 #[derive(Args)]
 pub(super) struct Keys {
@@ -55,8 +55,7 @@ fn read(file: &Path) -> Result<ApiKeys, String> {
 }
 
 fn replace_at_sighup(file: PathBuf, keys: ApiKeys) -> Outcome {
-    let mut hangups = signal(SignalKind::hangup())
-        .map_err(|error| Failure::other(format!("cannot listen for SIGHUP: {error}")))?;
+    let mut hangups = signals::hangups()?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             match read(&file) {
