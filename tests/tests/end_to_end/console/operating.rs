@@ -1,8 +1,9 @@
 //! What stands still is found, and operated.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use ees_projector::memory::Database;
+use ees_projector::sqlite::Tx;
 use ees_projector::{BoxError, Projection, Projector, Recorded, Settings, State};
 use ees_store::http::{ApiKeys, Banner};
 use ees_test_postgres::TestDatabase;
@@ -201,23 +202,19 @@ async fn a_read_only_key_sees_no_operation() {
 /// Waits at each event until it is let through.
 struct Gated(Arc<Semaphore>);
 
-impl Projection<ees_projector::memory::Tx> for Gated {
+impl Projection<Tx> for Gated {
     type Event = serde_json::Value;
 
     fn name(&self) -> &str {
         "gated"
     }
-    async fn create_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+    async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
         Ok(())
     }
-    async fn drop_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+    async fn drop_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
         Ok(())
     }
-    async fn apply(
-        &self,
-        _: Recorded<'_, serde_json::Value>,
-        _: &mut ees_projector::memory::Tx,
-    ) -> Result<(), BoxError> {
+    async fn apply(&self, _: Recorded<'_, serde_json::Value>, _: &mut Tx) -> Result<(), BoxError> {
         self.0.acquire().await?.forget();
         Ok(())
     }
@@ -227,9 +224,9 @@ impl Projection<ees_projector::memory::Tx> for Gated {
 async fn the_progress_of_a_rebuild_is_shown() {
     let gate = Arc::new(Semaphore::new(10));
     let gated = Gated(gate.clone());
-    let register = |projector: &mut Projector| {
+    let register = |projector: &mut Projector, folder: &Path| {
         let settings = Settings { batch_changesets_max: 1, ..Settings::default() };
-        projector.projection(gated, Database::new(), settings).unwrap();
+        projector.projection(gated, World::database(folder, "gated"), settings).unwrap();
     };
     let world = World::start_with(register, |api| api).await;
     for last in 0..10 {

@@ -7,6 +7,7 @@ use ees_test_postgres::TestDatabase;
 use ees_tests::history::{HISTORY, expected_totals};
 use ees_tests::{Server, run};
 use futures::future::join_all;
+use futures::stream::{self, StreamExt as _};
 use serde_json::json;
 
 use super::browser::{Browser, browse};
@@ -115,9 +116,9 @@ async fn from_answer_to_paint(browser: &Browser, screen: &str, sign: &str) -> f6
 async fn a_screen_is_there_soon_after_its_answer() {
     let names: Vec<_> = (0..50).map(|number| &*format!("projection_{number}").leak()).collect();
     let world = World::start_with(
-        |projector| {
+        |projector, folder| {
             for name in &names {
-                World::register(projector, Failing { name, at: "poison" });
+                World::register(projector, folder, Failing { name, at: "poison" });
             }
         },
         |api| api,
@@ -126,9 +127,11 @@ async fn a_screen_is_there_soon_after_its_answer() {
     world.commit("order/0", 0, r#"[{"type":"poison"}]"#).await;
     join_all(names.iter().map(|name| world.until(name, |status| status.state == State::Paused))).await;
     let began = Instant::now();
-    for number in 1..100_000 {
-        world.commit(&format!("account/{number}"), 0, r#"[{"type":"opened"}]"#).await;
-    }
+    let accounts = stream::iter(1..100_000).map(|number| {
+        let world = &world;
+        async move { world.commit(&format!("account/{number}"), 0, r#"[{"type":"opened"}]"#).await }
+    });
+    assert_eq!(accounts.buffer_unordered(512).count().await, 99_999);
     println!("100,000 streams: {:?}", began.elapsed());
     world
         .browse(async |_, browser| {
@@ -138,7 +141,7 @@ async fn a_screen_is_there_soon_after_its_answer() {
                 ("projections/projection_7", "#audit"),
                 ("log", "#log > div:nth-child(50)"),
                 ("log?checkpoint=50000", "#log > div:nth-child(50)"),
-                ("streams/account%2F99999", "#log .row"),
+                ("streams/account%2F50000", "#log .row"),
             ] {
                 let milliseconds = from_answer_to_paint(browser, screen, sign).await;
                 println!("{screen}: {milliseconds:.0} ms from the answer to the picture");

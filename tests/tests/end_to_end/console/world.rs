@@ -1,17 +1,19 @@
 //! A server with projections that fail in each way, and a browser on it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ees_projector::memory::Database;
 use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
+use ees_projector::sqlite::{Database, Tx};
 use ees_projector::{
     BoxError, Fold, Handle, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running,
     Settings, State, Status,
 };
 use ees_store::http::{Api, Server};
-use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, memory};
+use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, sqlite};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::browser::{Browser, browse};
@@ -55,7 +57,7 @@ impl Failing {
     }
 }
 
-impl Projection<ees_projector::memory::Tx> for Failing {
+impl Projection<Tx> for Failing {
     type Event = Value;
 
     fn name(&self) -> &str {
@@ -64,17 +66,13 @@ impl Projection<ees_projector::memory::Tx> for Failing {
     fn order(&self) -> Order {
         Order::Stream
     }
-    async fn create_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+    async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
         Ok(())
     }
-    async fn drop_tables(&self, _: &mut ees_projector::memory::Tx) -> Result<(), BoxError> {
+    async fn drop_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
         Ok(())
     }
-    async fn apply(
-        &self,
-        event: Recorded<'_, Value>,
-        _: &mut ees_projector::memory::Tx,
-    ) -> Result<(), BoxError> {
+    async fn apply(&self, event: Recorded<'_, Value>, _: &mut Tx) -> Result<(), BoxError> {
         self.check(kind(event.event))
     }
 }
@@ -103,7 +101,8 @@ impl Reactor for Letters {
 
 /// The server.
 pub(super) struct World {
-    store: Arc<memory::Store>,
+    folder: TempDir,
+    store: Arc<sqlite::Store>,
     running: Running,
     url: String,
     stop: oneshot::Sender<()>,
@@ -113,14 +112,15 @@ impl World {
     /// Starts a server. `orders` pauses at events `poison...`, `customers` parks at `bad...`, the reactor `letters` gives
     /// up at `undeliverable...`, and `counted` applies everything.
     pub(super) async fn start(configure: impl FnOnce(Api) -> Api) -> Self {
-        let register = |projector: &mut Projector| {
+        let register = |projector: &mut Projector, folder: &Path| {
             let parks = Settings { on_failure: OnFailure::Park(Parking::default()), ..Self::settings() };
             let from_the_start =
                 reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() };
-            projector.fold(Counted, Database::new(), Self::settings()).unwrap();
-            Self::register(projector, Failing { name: "orders", at: "poison" });
-            projector.projection(Failing { name: "customers", at: "bad" }, Database::new(), parks).unwrap();
-            projector.reactor(Letters, Database::new(), from_the_start).unwrap();
+            projector.fold(Counted, Self::database(folder, "counted"), Self::settings()).unwrap();
+            Self::register(projector, folder, Failing { name: "orders", at: "poison" });
+            let customers = Failing { name: "customers", at: "bad" };
+            projector.projection(customers, Self::database(folder, "customers"), parks).unwrap();
+            projector.reactor(Letters, Self::database(folder, "letters"), from_the_start).unwrap();
         };
         Self::start_with(register, configure).await
     }
@@ -130,20 +130,27 @@ impl World {
         Settings { retry: Retry { times: 1, delay_min: delay, delay_max: delay }, ..Settings::default() }
     }
 
+    /// The file of one projection.
+    pub(super) fn database(folder: &Path, projection: &str) -> Database {
+        Database::open(folder.join(format!("{projection}.db"))).unwrap()
+    }
+
     /// Adds a projection that pauses when it fails.
-    pub(super) fn register(projector: &mut Projector, projection: Failing) {
-        projector.projection(projection, Database::new(), Self::settings()).unwrap();
+    pub(super) fn register(projector: &mut Projector, folder: &Path, projection: Failing) {
+        let database = Self::database(folder, projection.name);
+        projector.projection(projection, database, Self::settings()).unwrap();
     }
 
     /// Starts a server with these projections.
     pub(super) async fn start_with(
-        register: impl FnOnce(&mut Projector),
+        register: impl FnOnce(&mut Projector, &Path),
         configure: impl FnOnce(Api) -> Api,
     ) -> Self {
-        let store = Arc::new(memory::Store::new());
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(sqlite::Store::open(folder.path().join("log.db")).unwrap());
         let log = SharedLog::from(store.clone());
         let mut projector = Projector::new(log.clone());
-        register(&mut projector);
+        register(&mut projector, folder.path());
         let running = projector.start();
         let api = ees_projector::http::install(Api::new(store.clone(), log), running.handle().clone());
         let server = Server::bind("127.0.0.1:0").await.unwrap();
@@ -153,7 +160,7 @@ impl World {
         tokio::spawn(server.serve(router, async {
             let _ = stopped.await;
         }));
-        Self { store, running, url, stop }
+        Self { folder, store, running, url, stop }
     }
 
     /// Starts a server on which something fails in each way.
@@ -178,6 +185,7 @@ impl World {
         browse(&self.url, async |browser| test(&self, browser).await).await;
         let _ = self.stop.send(());
         self.running.shut_down().await;
+        self.folder.close().unwrap();
     }
 
     /// Appends a changeset.
