@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::http::header::ACCEPT;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse as _;
-use ees_projector::memory::Database;
+use ees_projector::sqlite::Database;
 use ees_projector::{Projector, Retry, Settings};
 use ees_store::client::Client;
 use ees_store::http::{Api, RemoteConsole};
@@ -181,7 +181,8 @@ async fn the_projections_of_several_processes_are_one_list() {
     let retry = Retry { times: 0, ..Retry::default() };
     let mut projector = Projector::new(std::sync::Arc::new(Client::new(&server.url()).unwrap()));
     let settings = Settings { retry, ..Settings::default() };
-    projector.projection(Failing { name: "orders", at: "poison" }, Database::new(), settings).unwrap();
+    let database = Database::open(folder.path().join("orders.db")).unwrap();
+    projector.projection(Failing { name: "orders", at: "poison" }, database, settings).unwrap();
     let running = projector.start();
     let process = format!("http://{}", running.serve("127.0.0.1:0").await.unwrap());
     let console = Console::before(&[&server.url(), &process], "any");
