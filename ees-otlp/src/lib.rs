@@ -24,8 +24,8 @@
 //! ```
 //!
 //! Nothing is sent unless `OTEL_EXPORTER_OTLP_ENDPOINT` or one of its two special forms is set. A collector
-//! that can't be reached holds up nobody: what it does not take within the time-out is dropped and counted
-//! in the log.
+//! that can't be reached holds up nobody but [`Telemetry::flush`]: what it does not take within the time-out is
+//! dropped and counted in the log.
 //!
 //! | variable | effect |
 //! |---|---|

@@ -83,7 +83,11 @@ fn labels(mut rest: &str) -> Option<(Vec<(&str, String)>, &str)> {
 }
 
 impl Family<'_> {
+    /// `None` without samples, and for kinds that nobody here has.
     fn metric(self, since: u64, now: u64) -> Option<Metric> {
+        if self.samples.is_empty() {
+            return None;
+        }
         let temporality = AggregationTemporality::Cumulative.into();
         let number = |sample: &Sample<'_>, since| NumberDataPoint {
             attributes: attributes(&sample.labels),

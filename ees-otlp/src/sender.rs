@@ -30,7 +30,7 @@ pub(crate) struct Sender {
 
 impl std::fmt::Debug for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.url.as_str())
+        f.write_str(&self.url.origin().ascii_serialization())
     }
 }
 

@@ -84,27 +84,33 @@ impl Environment<'_> {
     }
 
     fn destination(&self, signal: Signal) -> Result<Option<Destination>, InvalidSetting> {
+        let Some((variable, endpoint)) = self.special_or_general(signal, ENDPOINT) else { return Ok(None) };
         let exporter = format!("OTEL_{}_EXPORTER", signal.name().to_uppercase());
         match self.given(&exporter).as_deref() {
             None | Some("otlp") => {}
             Some("none") => return Ok(None),
             Some(other) => return Err(invalid(&exporter, other, "set it to otlp or none")),
         }
-        let Some((variable, endpoint)) = self.special_or_general(signal, ENDPOINT) else { return Ok(None) };
         let is_general = variable.ends_with("_OTLP_ENDPOINT");
         let url = if is_general {
             format!("{}/v1/{}", endpoint.trim_end_matches('/'), signal.name())
         } else {
             endpoint.clone()
         };
-        let url = Url::parse(&url).map_err(|e| invalid(&variable, &endpoint, &e.to_string()))?;
+        // It may hold a password, so no error shows more of it than it must.
+        let shown = if endpoint.contains('@') { "***" } else { &*endpoint };
+        let url = Url::parse(&url).map_err(|e| invalid(&variable, shown, &e.to_string()))?;
         match url.scheme() {
             "http" => {}
             "https" if cfg!(feature = "tls") => {}
             "https" => {
-                return Err(invalid(&variable, &endpoint, "this program was built without the feature tls"));
+                return Err(invalid(
+                    &variable,
+                    &url.origin().ascii_serialization(),
+                    "this program was built without the feature tls",
+                ));
             }
-            _ => return Err(invalid(&variable, &endpoint, "it must begin with http:// or https://")),
+            _ => return Err(invalid(&variable, shown, "it must begin with http:// or https://")),
         }
         if let Some((variable, protocol)) = self.special_or_general(signal, "PROTOCOL")
             && protocol != PROTOCOL
@@ -228,7 +234,15 @@ mod tests {
             assert!(refused.contains(variable) && refused.contains(value), "{refused}");
             assert!(refused.contains(says), "{refused}");
         }
-        let refused = read(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "a=1,secret")]).err().unwrap();
-        assert!(!refused.to_string().contains("secret"), "{refused}");
+        for (variable, value) in [
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1,secret"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://user:secret@c"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "user:secret@c"),
+        ] {
+            let refused = read(&[(variable, value), endpoint]).err().unwrap();
+            assert!(!refused.to_string().contains("secret"), "{refused}");
+        }
+        // Without an endpoint, nobody has asked for anything.
+        assert!(read(&[("OTEL_METRICS_EXPORTER", "prometheus")]).unwrap().metrics.is_none());
     }
 }

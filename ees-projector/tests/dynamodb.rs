@@ -208,9 +208,9 @@ async fn the_rows_of_a_fold_are_read_by_prefix_in_pages() {
     let database = database(&account, &Faults::none()).await;
     let table = Lengths::table();
     let rows = async |prefix: &str, after: Option<&str>, limit| {
-        database.rows::<Length>("lengths", &table, prefix, after, limit).await.unwrap()
+        database.rows::<Length>("lengths", 1, &table, prefix, after, limit).await.unwrap()
     };
-    assert_eq!(rows("", None, 10).await, (vec![], 0.into()));
+    assert_eq!(rows("", None, 10).await, None);
     let lengths = OnDemand::fold(Lengths, database.clone(), log, settings()).unwrap();
     assert_eq!(lengths.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
     for (prefix, after, limit, expected) in [
@@ -222,9 +222,10 @@ async fn the_rows_of_a_fold_are_read_by_prefix_in_pages() {
         ("b/", Some("c"), 10, &[]),
         ("z", None, 10, &[]),
     ] {
-        let (found, checkpoint) = rows(prefix, after, limit).await;
+        let (found, checkpoint) = rows(prefix, after, limit).await.unwrap();
         let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!((keys.as_slice(), checkpoint.get()), (expected, 7), "{prefix:?} {after:?}");
         assert!(found.iter().all(|(_, row)| *row == Length { length: 2 }), "{found:?}");
     }
+    assert_eq!(database.rows::<Length>("lengths", 2, &table, "", None, 10).await.unwrap(), None);
 }

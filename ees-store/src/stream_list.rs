@@ -88,7 +88,7 @@ pub struct StreamListPage {
 }
 
 /// A place in a list of streams: after one of them. As text, `RANK:ID`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StreamListPlace {
     /// What the list is sorted by before the id: the number of changesets, or the microseconds of the first
     /// commit. 0 in the order of the ids.

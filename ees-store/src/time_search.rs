@@ -28,7 +28,10 @@ async fn first_with_time(
     while passed < WITHOUT_TIME_MAX {
         let page = log.read(LogQuery::from(from, limit)).await?;
         if page.changesets.is_empty() {
-            return Ok(None);
+            // Those that are on their way decide where the time is.
+            let is_all = page.next >= page.head.checkpoint;
+            let late = || Error::Unavailable(format!("the changesets from checkpoint {from} on are late"));
+            return if is_all { Ok(None) } else { Err(late()) };
         }
         passed += page.changesets.len();
         from = page.next;

@@ -147,32 +147,37 @@ impl Database {
     }
 
     /// Rows of a fold with columns whose keys begin with `prefix`, in the order of the keys' bytes, from the one
-    /// after `after` on; and the checkpoint that the projection reads next, or one before it. The checkpoint is
-    /// [`Checkpoint::START`] when the projection was never started in this table.
+    /// after `after` on; and the checkpoint that the projection reads next, or one before it. `None` when the
+    /// projection was never started in this table, or its rows are of another version than `version`.
     ///
     /// # Errors
     /// An [`Error`], or the error of decoding a row. Also when the projection was rebuilt during each of 5 reads.
     pub async fn rows<S: serde::de::DeserializeOwned>(
         &self,
         projection: &str,
+        version: u32,
         table: &Table,
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<(String, S)>, Checkpoint), BoxError> {
+    ) -> Result<Option<(Vec<(String, S)>, Checkpoint)>, BoxError> {
         for _ in 0..READS_MAX {
             let partition = self.partition(&table.name).await?;
             let state = self.get(&state::home(projection), state::STATE).await?;
+            let Some(state) = state else { return Ok(None) };
+            if state::version(&state)? != version {
+                return Ok(None);
+            }
             let found = self.query_after(&partition, prefix, after, limit).await?;
             if self.partition(&table.name).await? != partition {
                 continue;
             }
-            let checkpoint = state.as_ref().map(state::checkpoint).transpose()?.unwrap_or_default();
+            let checkpoint = state::checkpoint(&state)?;
             let rows = found.iter().map(|item| {
                 let key = to_text(item, KEY)?.to_owned();
                 Ok::<_, BoxError>((key, from_row(table, &item::to_row(table, item)?)?))
             });
-            return Ok((rows.collect::<Result<_, _>>()?, checkpoint));
+            return Ok(Some((rows.collect::<Result<_, _>>()?, checkpoint)));
         }
         Err(rebuilt_again_and_again(projection))
     }

@@ -76,6 +76,11 @@ fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
     Ok(item)
 }
 
+/// The version of the projection that the read model is of.
+pub(super) fn version(item: &Item) -> Result<u32, BoxError> {
+    Ok(to_number(item, "version")?)
+}
+
 fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
     let last = match to_number_if(item, "last_checkpoint")? {
         Some(checkpoint) => Some(ChangesetRef {
@@ -88,7 +93,7 @@ fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
     };
     let text_if = |name: &str| item.contains_key(name).then(|| to_text(item, name)).transpose();
     Ok(ProjectionState {
-        version: to_number(item, "version")?,
+        version: version(item)?,
         position: Position { next: checkpoint(item)?, epoch: to_number(item, EPOCH)? },
         log_id: text_if("log_id")?.map(|id| id.parse().map(LogId)).transpose()?,
         last,

@@ -42,8 +42,8 @@ const OPERATION_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Adds the projections to a store's API:
 ///
-/// - the routes under `/projections`, and `GET /audit`: reading and waiting need the scope read, operating needs the scope
-///   admin;
+/// - the routes under `/projections`, and `GET /audit`: reading and waiting need the scope read, operating needs
+///   the scope admin;
 /// - `POST /streams/{stream_id}?visible_in=NAME`: a commit is answered once the projection has applied it;
 /// - the projections' metrics;
 /// - the projections' part of `/health/ready`, which reports stalled projections.

@@ -9,6 +9,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Deserialize;
 
 use super::function::deadline;
+use super::invocation::traced;
 use super::records;
 
 /// Publishes the changesets in a batch of the table's stream, in order.
@@ -106,7 +107,8 @@ pub async fn serve_publisher(publisher: Publisher) -> Result<(), Error> {
     let publisher = &publisher;
     lambda_runtime::run(service_fn(|call: LambdaEvent<Records>| async move {
         let deadline = deadline(&call.context, Duration::from_secs(2));
-        Ok::<_, Error>(publish_records(publisher, &call.payload, deadline).await)
+        let publishing = async { Ok(publish_records(publisher, &call.payload, deadline).await) };
+        traced(&call.context, publishing).await
     }))
     .await
 }

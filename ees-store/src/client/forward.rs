@@ -12,6 +12,8 @@ use super::{CallError, Client};
 
 /// A refusal says less than this.
 const REFUSAL_BYTES: usize = 64 * 1024;
+/// The longest wait for what a refusal says.
+const REFUSAL_WAIT: Duration = Duration::from_secs(5);
 
 /// A request to send on: what follows the server's URL, the headers and the body.
 pub(crate) struct Forwarded {
@@ -45,12 +47,16 @@ impl Transport {
         }
         let headers = response.headers().clone();
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.unwrap_or_default() {
-            body.extend_from_slice(&part);
-            if body.len() > REFUSAL_BYTES {
-                break;
+        let reading = async {
+            while let Some(part) = response.chunk().await.unwrap_or_default() {
+                body.extend_from_slice(&part);
+                if body.len() > REFUSAL_BYTES {
+                    break;
+                }
             }
-        }
+        };
+        // What came until then is enough.
+        let _ = tokio::time::timeout(REFUSAL_WAIT, reading).await;
         Err(self.refused(status, &headers, &body).await)
     }
 }

@@ -128,7 +128,9 @@ impl Compressor {
             encoding.await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
         };
         match encoded {
-            Ok(encoded) => {
+            Ok(mut encoded) => {
+                // The encoder made room for the worst case.
+                encoded.shrink_to_fit();
                 headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
                 headers.remove(CONTENT_LENGTH);
                 encoded.into()

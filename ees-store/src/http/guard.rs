@@ -23,6 +23,7 @@ use super::admission::{Admission, Kind, Rooms};
 use super::answer::Shape;
 use super::commit_health::CommitHealth;
 use super::compression::Accepted;
+use super::endpoints::VISIBLE;
 use super::error_response::{Told, internal_answer};
 use super::event_stream::EVENT_STREAM;
 use super::hosts::{self, Hosts};
@@ -32,7 +33,8 @@ use super::query::Params;
 use super::strict::KnownParameters;
 use super::trace_headers::trace_of;
 use super::{Limits, Problem, endpoints, typed};
-use crate::{TraceContext, spans};
+use crate::TraceContext;
+use crate::spans::{self, Span};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -131,19 +133,20 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
 
     let is_probe = endpoints::health::is_path(request.uri().path());
     let is_polled = is_probe || route == endpoints::METRICS_PATH;
-    let span = spans::request(&method, route, trace_of(request.headers()).as_ref(), is_polled);
-    if let Some(trace) = span.trace() {
-        // What is done for this request belongs to its span, and not to that of the caller.
-        belongs_to(request.headers_mut(), &trace);
-    }
-
     let kind = match route {
         _ if commits => Kind::Commit,
         endpoints::METRICS_PATH => Kind::Metrics,
         _ => Kind::Other,
     };
+    // A stranger's requests make no spans.
+    let mut span = Span::default();
     let (admission, answered) = match guard.admit(&mut request, kind) {
         Ok((admission, pass)) => {
+            span = spans::request(&method, route, trace_of(request.headers()).as_ref(), is_polled);
+            if let Some(trace) = span.trace() {
+                // What is done for this request belongs to its span, and not to that of the caller.
+                belongs_to(request.headers_mut(), &trace);
+            }
             // A probe is answered whatever it sends along.
             let known = if is_probe { Ok(()) } else { guard.known.check(request.method(), route, &params) };
             let answered = match known {
@@ -181,7 +184,9 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, mut request: Request,
     let (status, time) = (response.status(), started.elapsed());
     let code = told.map_or("OK", |told| told.code);
     if commits {
-        guard.metrics.committed(code, time);
+        // How long a commit waits for a projection that its caller named says nothing about commits.
+        let has_waited = response.headers().contains_key(VISIBLE);
+        guard.metrics.committed(code, (!has_waited).then_some(time));
         guard.commits.note(status, code);
     }
     spans::answered(&span, status, code, id.to_str().unwrap_or(""));

@@ -88,9 +88,9 @@ impl Metrics {
         Counted::by(&self.subscribers)
     }
 
-    /// A commit is answered. `OK` stands for one that was stored.
-    pub(super) fn committed(&self, result: &'static str, time: Duration) {
-        if result == "OK" {
+    /// A commit is answered. `OK` stands for one that was stored; `time`, if that is known, is how long it took.
+    pub(super) fn committed(&self, result: &'static str, time: Option<Duration>) {
+        if let Some(time) = time.filter(|_| result == "OK") {
             self.commit_times.observe(time.as_secs_f64());
         }
         self.commits.get_or_create(&CommitLabels { result }).inc();

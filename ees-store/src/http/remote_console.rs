@@ -11,9 +11,10 @@ use axum::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use futures::{StreamExt as _, stream};
+use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use super::endpoints::console::{self, ShownServer};
@@ -103,7 +104,7 @@ impl RemoteConsole {
             shown.map(|(number, client)| ShownServer { url: client.url().to_owned(), at: at(number) });
         let page = console::routes(banner, shown.collect());
         let relay = Arc::new(Relay { servers, key: ApiKeys::of_one(&key) });
-        page.fallback(forward).layer(from_fn_with_state(relay.clone(), admit)).with_state(relay)
+        page.fallback(forward).layer(from_fn(admit)).with_state(relay)
     }
 }
 
@@ -115,6 +116,12 @@ struct Relay {
 impl Relay {
     /// The server that a path leads to, and the path and the query there.
     fn route<'a>(&self, uri: &'a Uri) -> Option<(&Client, &'a str)> {
+        // What sends it on would resolve these, and ask for another path than this one.
+        let is_dots =
+            |segment: &str| matches!(&*percent_decode_str(segment).collect::<Vec<_>>(), b"." | b"..");
+        if uri.path().split('/').any(is_dots) {
+            return None;
+        }
         let path = uri.path_and_query()?.as_str();
         let Some(rest) = path.strip_prefix("/servers/") else { return Some((self.servers.first()?, path)) };
         let at = rest.find('/')?;
@@ -122,38 +129,34 @@ impl Relay {
     }
 }
 
-/// Lets in who has the key; everybody gets the page, which holds no data. A page of another site knows no key; and
-/// should it know one, it would have to reach this server under its own name.
-async fn admit(State(relay): State<Arc<Relay>>, request: Request, next: Next) -> Response {
-    let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
-    let is_page = console::is_path(path);
-    let has_key = || guard::bearer(headers).is_some_and(|key| relay.key.pass(key).is_some());
+/// Lets in who names this server by a loopback name: a page of another site would have to reach it under its own.
+/// Everybody else gets the page, which holds no data but the addresses of the servers.
+async fn admit(request: Request, next: Next) -> Response {
     let admitted = hosts::check_single(&request).and_then(|()| Hosts::Loopback.check(&request));
     if let Err(problem) = admitted {
         return problem.into_response();
     }
-    if let Some(led) = console::lead(method, path, headers) {
-        return led;
+    match console::lead(request.method(), request.uri().path(), request.headers()) {
+        Some(led) => led,
+        None => next.run(request).await,
     }
-    if !is_page && !has_key() {
-        return Problem::unauthorized().into_response();
-    }
-    next.run(request).await
 }
 
-/// Sends a request on to its server, and the answer back, as it arrives.
+/// Sends the request of a caller with the key on to its server, and the answer back, as it arrives.
 async fn forward(
     State(relay): State<Arc<Relay>>,
     closing: Closing,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
+    let key = guard::bearer(&parts.headers);
+    key.and_then(|key| relay.key.pass(key)).ok_or_else(Problem::unauthorized)?;
     let (client, path) = relay.route(&parts.uri).ok_or_else(Problem::no_such_endpoint)?;
     let body = axum::body::to_bytes(body, Limits::default().body_bytes).await.map_err(|_| {
         Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "BODY_TOO_LARGE",
-            "The body is larger than any server takes.",
+            "The body is larger than `ees console` sends on.",
         )
     })?;
     let wait = if parts.method == Method::GET { WAIT_MAX } else { OPERATION_MAX };

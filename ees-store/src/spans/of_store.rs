@@ -77,6 +77,17 @@ where
 /// The span of a request: a child of its caller's. What is polled, such as health, begins no trace.
 #[cfg(feature = "http")]
 pub(crate) fn request(method: &Method, route: &str, caller: Option<&TraceContext>, is_polled: bool) -> Span {
+    // Callers make up methods. Those that have no route are one name.
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::PATCH,
+    ];
+    let method = if known.contains(method) { method.as_str() } else { "_OTHER" };
     let name = || format!("{method} {route}");
     let span = match caller {
         Some(_) => Span::child_of(caller, Kind::Server, name),
@@ -84,7 +95,7 @@ pub(crate) fn request(method: &Method, route: &str, caller: Option<&TraceContext
         None => Span::begin(Kind::Server, name),
     };
     if span.is_recorded() {
-        span.set("http.request.method", method.as_str());
+        span.set("http.request.method", method);
         span.set("http.route", route);
         span.set("url.scheme", "http");
     }

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+#[cfg(any(feature = "postgres", feature = "dynamodb"))]
+use ees_store::StreamListOrder;
 use ees_store::{ListedStream, StreamListPage, StreamListQuery};
 
 #[cfg(feature = "dynamodb")]
@@ -120,7 +122,13 @@ impl StreamCatalogue {
             }
             _ => None,
         });
-        Ok(Some(page(streams.collect::<Result<_, _>>()?, &query, checkpoint)))
+        let mut streams = streams.collect::<Result<Vec<_>, _>>()?;
+        // A join may give the rows of a statement within it in another order.
+        streams.sort_by_cached_key(|stream| stream.place(query.order));
+        if query.order != StreamListOrder::Id {
+            streams.reverse();
+        }
+        Ok(Some(page(streams, &query, checkpoint)))
     }
 
     /// Reads the same from DynamoDB, which has the order of the ids only. Of a type it looks through as many streams
@@ -130,7 +138,7 @@ impl StreamCatalogue {
     /// [`InvalidRequest`](ees_store::Error::InvalidRequest) for another order. An error of the database.
     #[cfg(feature = "dynamodb")]
     pub async fn read_dynamodb(database: &ees_projector::dynamodb::Database, query: StreamListQuery) -> Page {
-        use ees_store::{Error, StreamListOrder};
+        use ees_store::Error;
 
         if query.order != StreamListOrder::Id {
             let why = "this server keeps the stream catalogue in DynamoDB, which lists streams by id only";
@@ -138,8 +146,9 @@ impl StreamCatalogue {
         }
         let after = query.after.as_ref().map(|place| place.stream_id.as_str());
         let (table, limit) = (Self::columns(), query.limit.saturating_add(1));
-        let read = database.rows::<CatalogueEntry>(Self::NAME, &table, &query.prefix, after, limit);
-        let (rows, checkpoint) = read.await?;
+        let version = ees_projector::Fold::version(&Self);
+        let read = database.rows::<CatalogueEntry>(Self::NAME, version, &table, &query.prefix, after, limit);
+        let Some((rows, checkpoint)) = read.await? else { return Ok(None) };
         let streams = rows.into_iter().map(|(stream_id, entry)| ListedStream {
             stream_id,
             stream_type: entry.stream_type,

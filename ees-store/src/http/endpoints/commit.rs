@@ -24,7 +24,8 @@ use crate::{
 pub(super) const PATH: &str = "/streams/{stream_id}";
 
 const CHECKPOINT: HeaderName = HeaderName::from_static("ees-checkpoint");
-const VISIBLE: HeaderName = HeaderName::from_static("ees-visible");
+/// Says whether a projection has applied the commit.
+pub(in super::super) const VISIBLE: HeaderName = HeaderName::from_static("ees-visible");
 
 /// How long a commit waits until it is visible, if it does not say so.
 const TIMEOUT: Duration = Duration::from_secs(10);

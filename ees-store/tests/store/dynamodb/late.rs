@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, LogQuery};
+use ees_store::{ChangesetLog, Checkpoint, Error, LogQuery, Timestamp};
 use ees_test_aws::Faults;
 
 use super::support::{
@@ -43,6 +43,9 @@ async fn a_page_ends_before_an_entry_that_stays_away() {
     let reader = committing(&account, &Faults::seeded(1).late(1.0, Duration::from_secs(3600))).await;
     let page = reader.read(LogQuery::from(Checkpoint::START, 10)).await.unwrap();
     assert_eq!((page.changesets.len(), page.next.get(), page.head.checkpoint.get()), (0, 0, 1));
+    // Whether the log reaches a time before it can't be told.
+    let place = reader.checkpoint_at(Timestamp::now()).await;
+    assert!(matches!(place, Err(Error::Unavailable(_))), "{place:?}");
 }
 
 /// The counter's own entry in the index is no changeset, wherever a page begins and ends, also over pages of

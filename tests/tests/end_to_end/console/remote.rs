@@ -128,6 +128,11 @@ async fn a_server_elsewhere_is_shown_and_operated_with_the_key_of_the_command() 
         ("/metrics", "Host: localhost\r\nAuthorization: Bearer the-admin\r\n".to_owned(), 401),
         ("/access", format!("Host: rebound.example\r\n{with_key}"), 421),
         ("/console/", "Host: rebound.example\r\n".to_owned(), 421),
+        // What only looks like the page's.
+        ("/console/../access", "Host: localhost\r\n".to_owned(), 401),
+        ("/console/%2e%2E/access", "Host: localhost\r\n".to_owned(), 401),
+        ("/console/../access", format!("Host: localhost\r\n{with_key}"), 404),
+        ("/console/%2e%2E/access", format!("Host: localhost\r\n{with_key}"), 404),
         ("/servers/1/access", format!("Host: localhost\r\n{with_key}"), 404),
         ("/streams/a%2Fb/changesets", format!("Host: localhost\r\n{with_key}"), 404),
     ] {

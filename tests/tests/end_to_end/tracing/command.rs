@@ -53,8 +53,10 @@ async fn the_server_sends_its_spans_and_the_metrics_that_prometheus_gets() {
         .await;
     let received = collector.now();
     let shown = server.get_text("/metrics");
-    let shown = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    for name in shown {
+    let named = shown.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    // What has no sample yet is sent once it has one.
+    let has_samples = |name: &&str| shown.lines().any(|line| line.starts_with(*name));
+    for name in named.filter(has_samples) {
         assert!(received.metrics.iter().any(|metric| metric.name == name), "{name}");
     }
     assert!(received.services.iter().all(|service| service == "bank"), "{:?}", received.services);
@@ -128,6 +130,22 @@ async fn a_collector_that_does_not_answer_holds_up_neither_commits_nor_the_end()
         assert!(server.stop().success());
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_makes_no_spans() {
+    let (folder, collector) = (tempdir().unwrap(), Collector::start());
+    let variables = sending_to(collector.url(), &[("EES_API_KEYS", "read:the-reader")]);
+    let mut server = Server::start_in(folder.path(), &[], &variables);
+    let (stranger, reader) = (caller(true), caller(true));
+    for (caller, key, status) in [(&stranger, "guessed", 401), (&reader, "the-reader", 404)] {
+        let request = reqwest::Client::new().get(format!("{}/streams/none/changesets", server.url()));
+        let request = caller.headers().fold(request, |request, (name, value)| request.header(name, value));
+        assert_eq!(request.bearer_auth(key).send().await.unwrap().status(), status);
+    }
+    assert!(server.stop().success());
+    let received = collector.now();
+    assert_eq!((received.of(stranger.trace_id()).count(), received.of(reader.trace_id()).count()), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
