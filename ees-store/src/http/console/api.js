@@ -29,11 +29,10 @@ export let processes = [{ at: "", url: location.host }];
 
 let isRemote = false;
 
-/** The page comes from `ees console`, which was given these servers and a key in the address. */
-export function showRemote(servers, given) {
+/** The page comes from `ees console`, which was given these servers. */
+export function showRemote(servers) {
   isRemote = true;
   processes = servers;
-  key = given;
 }
 
 /** The server's answer to a request that it refused, or that it could not be reached. */
@@ -77,7 +76,8 @@ async function call(path, options) {
     if (response.ok) return response;
     const refused = await refusal(response);
     if (refused.status !== 401 || isDeclined) throw refused;
-    if (sent === key && !(await askForKey(sent !== null))) throw refused;
+    // A key may come from the dialog, or meanwhile from the address.
+    if (sent === key && !(await askForKey(sent !== null)) && sent === key) throw refused;
   }
 }
 
@@ -117,12 +117,18 @@ export async function changeKey() {
   return askForKey(false);
 }
 
+export function useKey(given) {
+  key = given;
+  isDeclined = false;
+}
+
 export function forgetKey() {
   key = null;
 }
 
 /** Asks once, however many requests need it. */
 function askForKey(isUnknown) {
+  const before = key;
   asking ??= ask({
     title: isRemote ? "Key of the console" : "API key",
     sentence: (isUnknown ? "The server does not know this key. " : "")
@@ -134,7 +140,7 @@ function askForKey(isUnknown) {
       key = given.key.trim();
     },
   }).then((isGiven) => {
-    isDeclined = !isGiven;
+    isDeclined = !isGiven && key === before;
     asking = null;
     return isGiven;
   });
@@ -145,13 +151,23 @@ function askForKey(isUnknown) {
 export async function explore() {
   const found = await eachProcess(async ({ at }) => {
     const scopes = (await jsonIfAny(`${at}access`))?.scopes ?? [];
-    const isThere = async (path) => scopes.includes("read") && (await jsonIfAny(`${at}${path}`)) !== null;
+    const isThere = async (path) => scopes.includes("read") && isServed(`${at}${path}`);
     const [projections, log] = await Promise.all([isThere("projections"), at === "" && isThere(HEAD)]);
     return { scopes, projections, log };
   });
   for (const scope of Object.keys(may)) may[scope] = found.some(({ value }) => value?.scopes.includes(scope));
   has.projections = found.some(({ value }) => !value || value.projections);
   has.log = !found[0].value || found[0].value.log;
+}
+
+/** Whether the server has it, also where it can't answer now. */
+async function isServed(path) {
+  try {
+    return (await jsonIfAny(path)) !== null;
+  } catch (error) {
+    if (error.status === 401) throw error;
+    return true;
+  }
 }
 
 /** Asks every process. Where one of several does not answer, its error stands for the answer. */

@@ -51,7 +51,7 @@ export function foreign(text, max = CLIPPED) {
     more.remove();
   };
   // Kept as it is when a screen is drawn again, so that it stays open.
-  return h("span", { "data-keep": "", "data-key": `${size} ${text.slice(0, 80)}` }, whole, " ", more);
+  return h("span", { "data-keep": "", "data-key": text }, whole, " ", more);
 }
 
 /** Without the first half of a character that was cut. */

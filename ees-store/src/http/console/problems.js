@@ -127,8 +127,8 @@ export function problemsOf(status) {
   } else if (status.standby?.plan.note) {
     add("failing", "Not swapped", ["The standby was not swapped: ", foreign(status.standby.plan.note)], ["swap", "discard"]);
   }
-  if (found.length === 0 && status.stalled) {
-    add("standing", "Stalled", [foreign(status.stalled), "."], []);
+  if (status.stalled && !found.some(({ level }) => level === "standing")) {
+    found.unshift({ level: "standing", title: "Stalled", sentence: [foreign(status.stalled), "."], next: [] });
   }
   if (found.length === 0 && isGrowing(status)) {
     add("failing", "Falling behind", [`Its lag grows: ${plural(status.lag_changesets, "changeset")}, ${duration(status.lag_seconds)}.`], []);

@@ -51,6 +51,23 @@ async fn what_stands_still_comes_first() {
             browser.run("location.hash = '#/projections'").await;
             browser.until_text("main h1", |text| text == "Projections").await;
             browser.picture("projections").await;
+
+            // What can't be read is named beside everything else, and a retry that does not help is no small thing.
+            browser
+                .intercept(
+                    "if (path === 'streams') return say({ message: 'The totals are away.' }, 503);
+                    if (path !== 'projections') return;
+                    const last_error = { message: 'refused', attempts: 3, checkpoint: null, at: new Date().toISOString() };
+                    const change = (status) => (status.name !== 'counted' ? status
+                        : { ...status, state: 'retrying', stalled: '7 changesets behind, and not moving', last_error });
+                    return real(url, options).then((it) => it.json())
+                        .then(({ projections }) => say({ projections: projections.map(change) }));",
+                )
+                .await;
+            browser.run("location.hash = '#/overview'").await;
+            browser.until_text("#attention", |text| text.contains("The totals are away.")).await;
+            assert!(browser.text("#attention [data-key^='counted Stalled']").await.contains("not moving"));
+            assert!(browser.text("main table tbody").await.contains("customers"));
         })
         .await;
 }

@@ -130,6 +130,18 @@ async fn hostile_texts_do_nothing_but_show() {
                 .until_text("#log .changeset", |text| text.contains("<script>") && text.contains("1e+300"))
                 .await;
 
+            // Long texts that begin the same, and are as long, are not taken for one another.
+            let alike = "import('/console/dom.js').then(({ draw, foreign, h }) => {
+                const root = h('div');
+                for (const end of ['1', '2']) {
+                    draw(root, foreign('x'.repeat(400) + end));
+                    root.querySelector('button').click();
+                }
+                done(root.textContent);
+            })";
+            let shown = browser.run_to_the_end(alike).await;
+            assert!(shown.as_str().unwrap().trim_end().ends_with("x2"), "{shown}");
+
             // A reason comes back as it was given.
             browser.run("location.hash = '#/projections/counted'").await;
             browser.click("#operations [data-operation=pause]").await;
