@@ -1,7 +1,7 @@
 // The server: its version, what this key may do, whether it is ready, its metrics.
 
 import { health, jsonIfAny, may, processes, text } from "./api.js";
-import { card, details, draw, facts, foreign, h } from "./dom.js";
+import { card, draw, facts, foreign, h, lazily } from "./dom.js";
 import { poll } from "./screen.js";
 import { settings } from "./settings.js";
 
@@ -26,8 +26,8 @@ export function show(root, _, signal) {
         (ready?.reasons ?? [ready?.reason ?? ready?.message]).filter(Boolean).map((reason) => h("p", { class: "problem failing" }, foreign(reason))))),
       (hasDocs || may.read) && card("More", null,
         hasDocs && h("p", null, h("a", { href: "../docs/" }, "The API, described")),
-        may.read && processes.map((process) => details({ id: process.at === "" && "metrics", "data-key": process.url },
-          processes.length > 1 ? `Metrics of ${process.url}` : "Metrics", () => metrics(process)))),
+        may.read && processes.map((process) => lazily({ id: process.at === "" && "metrics", "data-key": process.url },
+          processes.length > 1 ? `Metrics of ${process.url}` : "Metrics", signal, (reading) => metrics(process, reading)))),
       told && settings(told));
   });
 }
@@ -38,8 +38,6 @@ async function ask(process, signal) {
   return { process, version: await version, ready: await health(process, signal) };
 }
 
-function metrics(process) {
-  const place = h("pre", { tabindex: "0" }, "Loading …");
-  text(`${process.at}metrics`).then((answer) => { place.textContent = answer; }, (error) => { place.textContent = error.message; });
-  return place;
+async function metrics(process, signal) {
+  return h("pre", { tabindex: "0" }, await text(`${process.at}metrics`, { signal }));
 }

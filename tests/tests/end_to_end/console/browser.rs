@@ -113,6 +113,12 @@ impl Browser {
         self.post("/goog/cdp/execute", &media).await;
     }
 
+    /// Puts the reader into a time zone.
+    pub(super) async fn live_in(&self, zone: &str) {
+        let zone = json!({ "cmd": "Emulation.setTimezoneOverride", "params": { "timezoneId": zone } });
+        self.post("/goog/cdp/execute", &zone).await;
+    }
+
     /// Lets the page get other answers from now on. A script may return one for a `path`, as `say(value, status)`; it
     /// gets the server's with `real(url, options)`.
     pub(super) async fn intercept(&self, script: &str) {

@@ -139,7 +139,19 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.click(confirm).await;
             browser.until_text("#audit", |text| text.contains("perhaps now")).await;
             assert_eq!(world.last_audit("customers").await.1, "perhaps now");
-            browser.find("#parked [data-operation=leave_stream]").await;
+            // Where the console can't find out the checkpoint, it asks for it and says why.
+            browser
+                .intercept(
+                    "if (!path.startsWith('streams/') || window.refused) return;
+                    window.refused = true;
+                    return say({ message: 'The log is away.' }, 503);",
+                )
+                .await;
+            browser.click("#parked [aria-label='Skip: customer/3']").await;
+            browser.until_text("dialog #hint-checkpoint", |text| text.contains("The log is away.")).await;
+            assert_eq!(browser.value("#field-checkpoint").await, "");
+            browser.click("dialog .actions button:last-child").await;
+            browser.until_text("dialog", str::is_empty).await;
             browser.click("#parked [data-operation=leave_stream]").await;
             browser.fill("#field-reason", "moved away").await;
             browser.click(confirm).await;
@@ -255,7 +267,7 @@ async fn the_progress_of_a_rebuild_is_shown() {
             browser.open("/console/#/projections/gated").await;
             browser.click("#operations [data-operation=rebuild]").await;
             browser.click("dialog button[type=submit]").await;
-            browser.until_text("dialog", str::is_empty).await;
+            browser.until_text("#notice", |text| text.contains("Begun: rebuild in place, gated")).await;
             gate.add_permits(5);
             browser.until_text("main h1", |text| text.contains("Rebuilding")).await;
             browser.until_text("main .facts", |text| text.contains("50 %")).await;

@@ -19,7 +19,8 @@ async fn the_tail_follows_and_stays_bounded() {
             browser.open("/console/#/log").await;
             browser.until_text("main .state", |text| text.contains("Following · 1 received")).await;
             for last in 1..=1_000 {
-                world.commit("counter", last, r#"[{"type":"counted"}]"#).await;
+                let metadata = r#"{"correlation_id":"c"}"#;
+                world.commit_with("counter", last, r#"[{"type":"counted"}]"#, metadata).await;
             }
             browser.until_text("main .state", |text| text.contains("1,001 received · 500 shown")).await;
             let nodes = browser.count("*").await;
@@ -66,6 +67,22 @@ async fn the_tail_follows_and_stays_bounded() {
             browser.open("/console/#/log?checkpoint=1000").await;
             browser.until_text("main .state", |text| text.contains("From checkpoint 1000")).await;
             assert!(browser.text("#log > div:first-child summary").await.contains("#1001"));
+
+            // A search is bounded too, and goes on after a failure.
+            browser
+                .intercept(
+                    "if (!path.includes('limit=1000') || window.refused) return;
+                    window.refused = true;
+                    return say({ message: 'The log is away.' }, 503);",
+                )
+                .await;
+            browser.run("location.hash = '#/log?related=c&near=0'").await;
+            browser.until_text("#trouble", |text| text == "The log is away.").await;
+            for found in ["500 changesets from checkpoint 0 to 501", "1,000 changesets from checkpoint 0 to 1501"] {
+                browser.click("main .bar button:first-child:not(:disabled)").await;
+                browser.until_text("main .state", |text| text == found).await;
+            }
+            assert_eq!(browser.text("#trouble").await, "");
         })
         .await;
 }

@@ -209,6 +209,15 @@ async fn the_projections_of_several_processes_are_one_list() {
         assert_eq!(running.handle().status("orders").await.unwrap().skipped, [0]);
         browser.click("main table a[href*='process=1']").await;
         browser.until_text("#audit", |text| text.contains("made by mistake")).await;
+        // Processes with one database tell the same.
+        browser
+            .intercept(
+                "if (path.startsWith('audit?')) return real(url.replace('audit', 'servers/1/audit'), options);",
+            )
+            .await;
+        browser.run("location.hash = '#/audit'").await;
+        let audit = browser.until_text("#audit", |text| text.contains("made by mistake")).await;
+        assert_eq!(audit.matches("made by mistake").count(), 1, "{audit}");
         browser.run("location.hash = '#/log'").await;
         browser.until_text("main .state", |text| text.contains("1 received")).await;
         browser.run("location.hash = '#/server'").await;
@@ -225,6 +234,9 @@ async fn the_projections_of_several_processes_are_one_list() {
         browser.fill("#field-key", console.parts().1).await;
         browser.click("dialog button[type=submit]").await;
         browser.until_text("main table tbody", |text| text.contains("orders")).await;
+        browser.run("location.hash = '#/audit'").await;
+        browser.until_text("main .problem", |text| text.contains("refused")).await;
+        assert!(browser.text("#audit").await.contains("made by mistake"));
     })
     .await;
     running.shut_down().await;
