@@ -1,6 +1,6 @@
 // The console: begins with what the server has and the key may do, then shows the screen that the address names.
 
-import { changeKey, explore, forgetKey, has, hasKey, may, showRemote, useKey } from "./api.js";
+import { changeKey, explore, forgetKey, has, hasKey, processes, scopesOf, showRemote, useKey, whenKeyChanges } from "./api.js";
 import * as audit from "./audit.js";
 import { button, card, draw, foreign, h } from "./dom.js";
 import * as log from "./log.js";
@@ -79,14 +79,11 @@ function drawSession(needsKey) {
     forgetKey();
     begin();
   };
-  const change = async () => {
-    if (await changeKey()) begin();
-  };
-  const scopes = Object.keys(may).filter((scope) => may[scope]);
+  const known = new Set(processes.map(scopesOf).filter((scopes) => scopes !== null).map((scopes) => scopes.join(", ") || "no scope"));
   draw(document.getElementById("session"),
-    hasKey() && h("span", { class: "quiet-text" }, `Key: ${scopes.join(", ") || "no scope"} `),
+    hasKey() && h("span", { class: "quiet-text" }, `Key: ${known.size > 1 ? "each server allows something else" : [...known].join()} `),
     hasKey() && button("Forget the key", forget),
-    needsKey && !hasKey() && button("Enter a key", change, { class: "primary" }));
+    needsKey && !hasKey() && button("Enter a key", changeKey, { class: "primary" }));
 }
 
 function drawBanner() {
@@ -127,6 +124,7 @@ function takeKey() {
   return true;
 }
 
+whenKeyChanges(begin);
 document.getElementById("skip").onclick = (event) => {
   event.preventDefault();
   main.focus();

@@ -146,7 +146,7 @@ export async function operate(status, operation, about = {}) {
 
 /** Buttons for these operations, as far as they are possible and the key may do them. */
 export function buttons(status, names, onDone) {
-  if (!may.admin) return [];
+  if (!may("admin", status.process)) return [];
   const possible = names.filter((name) => OPERATIONS[name].isPossible(status));
   return possible.map((name) => {
     const { label, isDangerous } = OPERATIONS[name];

@@ -184,7 +184,7 @@ function parkedStreams(status, parked, again, signal) {
       [foreign(stream.error), h("br"), h("small", null, plural(stream.attempts, "attempt"))],
       since(stream.since),
       stream.retry_at === null ? h("span", { class: "mark standing" }, "Given up") : since(stream.retry_at),
-      may.admin && h("div", { class: "actions" },
+      may("admin", status.process) && h("div", { class: "actions" },
         rowButton("Retry now", stream.stream_id, act(stream, "retry"), { "data-operation": "retry_stream" }),
         rowButton(isReactor ? "Discard" : "Skip", stream.stream_id, act(stream, isReactor ? "discard" : "skip"), { class: "careful", "data-operation": "leave_stream" })),
     ],
@@ -239,7 +239,7 @@ function verified(verification) {
 }
 
 function operations(status, path, again) {
-  if (!may.admin) return null;
+  if (!may("admin", status.process)) return null;
   const estimate = async (event) => {
     const place = event.target.closest("section").querySelector("output");
     place.textContent = "Measuring …";

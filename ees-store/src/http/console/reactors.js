@@ -49,7 +49,7 @@ export function ledger(status, effects, max, shown, again) {
       since(effect.began_at),
       [effect.error && foreign(effect.error),
         effect.result !== null && (shown.results ? tree(effect.result, false) : h("small", null, "result hidden"))],
-      may.admin && ["parked", "failed"].includes(effect.state) && h("div", { class: "actions" },
+      may("admin", status.process) && ["parked", "failed"].includes(effect.state) && h("div", { class: "actions" },
         rowButton("Retry now", effect.stream_id, act(effect, "retry"), { "data-operation": "retry_effect" }),
         rowButton("Discard", effect.stream_id, act(effect, "discard"), { class: "careful", "data-operation": "discard_effect" })),
     ],

@@ -30,5 +30,5 @@ function deadLetters(all) {
   return card("Dead letters", { id: "dead-letters" }, queue.value === null
     ? h("p", null, "Nothing is set aside: the stream of a message that a topic rejects waits.")
     : [h("p", null, "Messages that a topic rejected for good are in the queue ", foreign(queue.value), ". The command lists them, and publishes them again:"),
-      h("pre", { tabindex: "0" }, `ees dead-letters list ${queue.value}\nees dead-letters redrive ${queue.value}`)]);
+      h("pre", { tabindex: "0" }, `ees dead-letters list --queue ${queue.value}\nees dead-letters redrive --queue ${queue.value}`)]);
 }

@@ -90,7 +90,7 @@ async function page(root, id, query, signal) {
         h("div", { class: "log", id: "log", role: "list", "aria-label": `Changesets, ${order} first` },
           (isNewest ? changesets.reverse() : changesets).map((changeset) => h("div", { role: "listitem" }, row(changeset, signal)))),
       ],
-    may.commit && appending(id, last, again));
+    may("commit") && appending(id, last, again));
   arrived();
 }
 

@@ -208,7 +208,7 @@ async fn a_read_only_key_sees_no_operation() {
             browser.run("location.hash = '#/streams/account%2F1'").await;
             browser.find(".row").await;
             assert_eq!(browser.count("#append").await, 0);
-            // Nor would it help to have one.
+            // Nor would it help to have an operation.
             let pause = "fetch('../projections/counted/pause', { method: 'POST', body: '{}', headers: {
                 Authorization: 'Bearer the-reader', 'Content-Type': 'application/json' } }).then((it) => done(it.status))";
             assert_eq!(browser.run_to_the_end(pause).await, json!(403));
@@ -217,6 +217,18 @@ async fn a_read_only_key_sees_no_operation() {
             let kept = browser.run(kept).await;
             assert!(!kept[0].as_str().unwrap().contains("reader"), "{kept}");
             assert_eq!((&kept[1], &kept[2], &kept[3]), (&json!(""), &json!(0), &json!(0)));
+
+            // Another key does what that one may.
+            browser
+                .intercept(
+                    "if (options.headers?.Authorization === 'Bearer the-reader') return say({ message: 'Gone.' }, 401);",
+                )
+                .await;
+            browser.run("location.hash = '#/projections/orders'").await;
+            browser.fill("#field-key", "the-admin").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("#session", |text| text.contains("Key: read, commit, admin")).await;
+            browser.find("#operations [data-operation=resume]").await;
 
             browser.click("#session button").await;
             browser.fill("#field-key", "the-admin").await;

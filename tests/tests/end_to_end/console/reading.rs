@@ -226,6 +226,24 @@ async fn a_stream_is_read_in_both_orders_and_appended_to_behind_a_switch() {
             browser.click("#metrics summary").await;
             browser.until_text("#metrics pre", |text| text.contains("ees_projection_checkpoint")).await;
             browser.picture("server").await;
+
+            // A server that is silent is given up: a read, and an event stream that says nothing any more.
+            let hasten = "const real = window.setTimeout;
+                window.setTimeout = (act, time) => real(act, time > 20_000 ? 1_000 : time);";
+            browser.run(hasten).await;
+            browser.run("location.hash = '#/log'").await;
+            browser.until_text("main .state", |text| text.contains("Following · 50 received")).await;
+            browser.until_text("main .state", |text| text.contains("Connecting")).await;
+            world.commit("many", 1, "[1]").await;
+            browser.until_text("main .state", |text| text.contains("Following · 51 received")).await;
+            browser
+                .intercept(
+                    "if (path === 'projections') return new Promise((_, fail) =>
+                        options.signal.addEventListener('abort', () => fail(options.signal.reason)));",
+                )
+                .await;
+            browser.run("location.hash = '#/projections'").await;
+            browser.until_text("#trouble", |text| text.contains("has not answered for 30 seconds")).await;
         })
         .await;
 }

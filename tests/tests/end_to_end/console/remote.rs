@@ -237,6 +237,16 @@ async fn the_projections_of_several_processes_are_one_list() {
         browser.run("location.hash = '#/audit'").await;
         browser.until_text("main .problem", |text| text.contains("refused")).await;
         assert!(browser.text("#audit").await.contains("made by mistake"));
+
+        // Each process is asked what the key may do there.
+        browser.run("location.hash = '#/projections/orders?process=1'").await;
+        browser.find("#operations [data-operation=pause]").await;
+        browser.intercept("if (path === 'servers/1/access') return say({ scopes: ['read'] });").await;
+        browser.run(&format!("location.hash = 'key={}'", console.parts().1)).await;
+        browser.until_text("#session", |text| text.contains("Key: read") && !text.contains("admin")).await;
+        browser.run("location.hash = '#/projections/orders?process=1'").await;
+        browser.find("#audit").await;
+        assert_eq!(browser.count("[data-operation]").await, 0);
     })
     .await;
     running.shut_down().await;
