@@ -5,8 +5,12 @@ import { ask } from "./dialog.js";
 import { items, members } from "./json.js";
 
 const RETRY_MILLISECONDS = 1000;
+const ANSWER_MILLISECONDS = 30_000;
+/** A server sends something to an event stream every 15 seconds. */
+const SILENT_MILLISECONDS = 45_000;
 const WAIT_SECONDS = 10;
 const PAGE = 1000;
+const SCOPES = ["read", "commit", "admin"];
 
 /** The end of the log, without any changeset. */
 const HEAD = "changesets?include=position&limit=1&checkpoint=9007199254740991";
@@ -14,9 +18,6 @@ const HEAD = "changesets?include=position&limit=1&checkpoint=9007199254740991";
 let key = null;
 let asking = null;
 let isDeclined = false;
-
-/** What the key may do, as the server says. */
-export const may = { read: false, commit: false, admin: false };
 
 /** What the server has: a process that runs projections serves no log. */
 export const has = { projections: false, log: false };
@@ -27,13 +28,32 @@ export const has = { projections: false, log: false };
  */
 export let processes = [{ at: "", url: location.host }];
 
-let isRemote = false;
+/** What the key may do on each process, as that says. Those that did not answer are not in here. */
+const rights = new Map();
 
-/** The page comes from `ees console`, which was given these servers and a key in the address. */
-export function showRemote(servers, given) {
+/** The scopes that the key has on a process. `null`: it did not answer. */
+export function scopesOf(process) {
+  return rights.get(process) ?? null;
+}
+
+/** Whether the key may do something on a process. One that did not answer may allow everything: it refuses the rest. */
+export function may(scope, process = processes[0]) {
+  return scopesOf(process)?.includes(scope) ?? true;
+}
+
+let isRemote = false;
+let exploring = 0;
+let begin = () => {};
+
+/** What to do when somebody has entered a key: it may do something else than the one before. */
+export function whenKeyChanges(act) {
+  begin = act;
+}
+
+/** The page comes from `ees console`, which was given these servers. */
+export function showRemote(servers) {
   isRemote = true;
   processes = servers;
-  key = given;
 }
 
 /** The server's answer to a request that it refused, or that it could not be reached. */
@@ -57,14 +77,29 @@ async function refusal(response) {
   return new Refusal(response.status, body.error ?? "", message || `The server answers ${response.status}.`);
 }
 
-async function send(path, { method = "GET", body, headers = {}, signal } = {}) {
+/** Fetches, and ends where a read is not answered for long. An endless answer has to begin by then. */
+export async function request(url, { isEndless = false, signal, ...options }) {
+  const late = new AbortController();
+  const giveUp = () => late.abort(new Refusal(0, "", `The server has not answered for ${ANSWER_MILLISECONDS / 1000} seconds.`));
+  const timer = options.method === "POST" ? undefined : setTimeout(giveUp, ANSWER_MILLISECONDS);
+  try {
+    const response = await fetch(url, { ...options, signal: AbortSignal.any(signal ? [signal, late.signal] : [late.signal]) });
+    if (isEndless) clearTimeout(timer);
+    return response;
+  } catch (error) {
+    clearTimeout(timer);
+    throw error;
+  }
+}
+
+async function send(path, { method = "GET", body, headers = {}, signal, isEndless } = {}) {
   const all = { ...headers };
   if (key !== null) all.Authorization = `Bearer ${key}`;
   if (body !== undefined) all["Content-Type"] = "application/json";
   try {
-    return await fetch(`../${path}`, { method, body, headers: all, signal, cache: "no-store", credentials: "omit" });
+    return await request(`../${path}`, { method, body, headers: all, signal, isEndless, cache: "no-store", credentials: "omit" });
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (signal?.aborted || error instanceof Refusal) throw error;
     throw new Refusal(0, "", "The server can't be reached.");
   }
 }
@@ -77,7 +112,8 @@ async function call(path, options) {
     if (response.ok) return response;
     const refused = await refusal(response);
     if (refused.status !== 401 || isDeclined) throw refused;
-    if (sent === key && !(await askForKey(sent !== null))) throw refused;
+    // A key may come from the dialog, or meanwhile from the address.
+    if (sent === key && !(await askForKey(sent !== null)) && sent === key) throw refused;
   }
 }
 
@@ -112,9 +148,14 @@ export function hasKey() {
   return key !== null;
 }
 
-export async function changeKey() {
+export function changeKey() {
   isDeclined = false;
-  return askForKey(false);
+  askForKey(false);
+}
+
+export function useKey(given) {
+  key = given;
+  isDeclined = false;
 }
 
 export function forgetKey() {
@@ -123,6 +164,7 @@ export function forgetKey() {
 
 /** Asks once, however many requests need it. */
 function askForKey(isUnknown) {
+  const before = key;
   asking ??= ask({
     title: isRemote ? "Key of the console" : "API key",
     sentence: (isUnknown ? "The server does not know this key. " : "")
@@ -134,8 +176,10 @@ function askForKey(isUnknown) {
       key = given.key.trim();
     },
   }).then((isGiven) => {
-    isDeclined = !isGiven;
+    isDeclined = !isGiven && key === before;
     asking = null;
+    // Who explores tries the key at once.
+    if (isGiven && exploring === 0) begin();
     return isGiven;
   });
   return asking;
@@ -143,15 +187,30 @@ function askForKey(isUnknown) {
 
 /** Learns what the processes have, and what the key may do there. One that does not answer may have everything. */
 export async function explore() {
-  const found = await eachProcess(async ({ at }) => {
-    const scopes = (await jsonIfAny(`${at}access`))?.scopes ?? [];
-    const isThere = async (path) => scopes.includes("read") && (await jsonIfAny(`${at}${path}`)) !== null;
-    const [projections, log] = await Promise.all([isThere("projections"), at === "" && isThere(HEAD)]);
-    return { scopes, projections, log };
-  });
-  for (const scope of Object.keys(may)) may[scope] = found.some(({ value }) => value?.scopes.includes(scope));
+  exploring += 1;
+  const found = await eachProcess(exploreOne).finally(() => { exploring -= 1; });
+  rights.clear();
+  found.filter(({ value }) => value).forEach(({ process, value }) => rights.set(process, value.scopes));
   has.projections = found.some(({ value }) => !value || value.projections);
   has.log = !found[0].value || found[0].value.log;
+}
+
+async function exploreOne({ at }) {
+  const told = (await jsonIfAny(`${at}access`))?.scopes ?? [];
+  const scopes = SCOPES.filter((scope) => told.includes(scope));
+  const isThere = async (path) => scopes.includes("read") && isServed(`${at}${path}`);
+  const [projections, log] = await Promise.all([isThere("projections"), at === "" && isThere(HEAD)]);
+  return { scopes, projections, log };
+}
+
+/** Whether the server has it, also where it can't answer now. */
+async function isServed(path) {
+  try {
+    return (await jsonIfAny(path)) !== null;
+  } catch (error) {
+    if (error.status === 401) throw error;
+    return true;
+  }
 }
 
 /** Asks every process. Where one of several does not answer, its error stands for the answer. */
@@ -199,7 +258,7 @@ export async function follow(path, { signal, from, onEvent, onState }) {
     try {
       const headers = { Accept: "text/event-stream" };
       if (place !== undefined) headers["Last-Event-ID"] = place;
-      const response = await call(path, { headers, signal });
+      const response = await call(path, { headers, signal, isEndless: true });
       if (response.status === 204) return;
       onState(true);
       await readEvents(response.body, (name, data, id) => {
@@ -243,7 +302,10 @@ async function followByAsking(path, { signal, from, onEvent, onState }) {
   }
 }
 
-/** Splits a body into events. A comment with an `id` moves the place on: it comes as an event without data. */
+/**
+ * Splits a body into events, until it ends or is silent for long: the connection is lost then. A comment with an `id`
+ * moves the place on: it comes as an event without data.
+ */
 async function readEvents(body, onEvent) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -262,7 +324,8 @@ async function readEvents(body, onEvent) {
     }
   };
   for (;;) {
-    const { value, done } = await reader.read();
+    const silence = setTimeout(() => reader.cancel(), SILENT_MILLISECONDS);
+    const { value, done } = await reader.read().finally(() => clearTimeout(silence));
     if (done) return;
     if (!value.includes("\n")) {
       rest += value;

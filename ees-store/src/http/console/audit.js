@@ -3,6 +3,7 @@
 import { eachProcess, jsonIfAny } from "./api.js";
 import { button, card, draw, foreign, h } from "./dom.js";
 import { pageOf } from "./overview.js";
+import { unanswered } from "./problems.js";
 import { poll } from "./screen.js";
 import { count, time } from "./words.js";
 
@@ -36,15 +37,22 @@ export function query({ auditLength }) {
   return `limit=${Math.min(auditLength, MAX)}`;
 }
 
+/** Each entry once: processes with the same database tell the same. */
+function once(entries) {
+  const keyOf = ({ at, projection, action, detail, reason }) => JSON.stringify([at, projection, action, detail, reason]);
+  return [...new Map(entries.toReversed().map((entry) => [keyOf(entry), entry])).values()];
+}
+
 export function show(root, _, signal) {
   const shown = atFirst();
   return poll(signal, async (again) => {
     const answers = await eachProcess(({ at }) => jsonIfAny(`${at}audit?${query(shown)}`, { signal }));
-    const entries = answers.flatMap(({ process, value }) => (value?.audit ?? []).map((entry) => ({ ...entry, process })));
+    const entries = once(answers.flatMap(({ process, value }) => (value?.audit ?? []).map((entry) => ({ ...entry, process }))));
     entries.sort((one, other) => new Date(other.at) - new Date(one.at));
     const { next } = answers.find(({ value }) => value?.next !== undefined)?.value ?? {};
     draw(root, h("h1", { tabindex: "-1" }, "Audit"),
       h("p", { class: "lead" }, "What operators did to all projections and reactors, and why."),
+      unanswered(answers),
       timeline({ audit: entries.slice(0, shown.auditLength), next }, shown, again));
   });
 }

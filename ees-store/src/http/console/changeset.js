@@ -1,41 +1,21 @@
-// A changeset: read from the text of an answer, and shown.
+// A changeset, shown.
 
 import { details, facts, foreign, h, inParts } from "./dom.js";
-import { items, kind, members, plain, tree } from "./json.js";
+import { kind, members, plain, tree } from "./json.js";
 import { passed } from "./passed.js";
 import { bytes, plural, time } from "./words.js";
 
 const LINKED = /^(correlation|causation|message|command|request|trace)_?id$/i;
 const TYPES = 6;
 
-/** A changeset. Its numbers stay texts, its events and metadata as they were written. */
-export function read(text) {
-  const given = Object.fromEntries(members(text));
-  const texts = ["stream_id", "timestamp", "stream_type"].map((name) => [name, name in given && given[name] !== "null" ? plain(given[name]) : null]);
-  const numbers = ["checkpoint", "changeset_id", "first_event_id"].map((name) => [name, given[name] ?? null]);
-  return {
-    ...Object.fromEntries([...texts, ...numbers]),
-    events: items(given.events ?? "[]"),
-    metadata: given.metadata ?? "{}",
-    quarantined: given.quarantined ? Object.fromEntries(members(given.quarantined).map(([name, value]) => [name, plain(value)])) : null,
-    size: text.length,
-  };
-}
-
-/** The changesets of an answer, and its other members as texts. */
-export function readPage(text) {
-  const { changesets = "[]", ...others } = Object.fromEntries(members(text));
-  return { changesets: items(changesets).map(read), ...others };
-}
-
-export function typeOf(event) {
+function typeOf(event) {
   if (kind(event) !== "object") return null;
   const type = members(event).find(([name]) => name === "type");
   return type && kind(type[1]) === "text" ? plain(type[1]) : null;
 }
 
 /** The types of its events, as often as they come. */
-export function types(changeset) {
+function types(changeset) {
   if (changeset.quarantined) return [h("span", { class: "mark standing" }, "Quarantined")];
   const counts = new Map();
   for (const event of changeset.events) {
@@ -59,15 +39,15 @@ function verbatim(text) {
   return details({ class: "verbatim" }, `Verbatim text (${size})`, () => h("pre", { tabindex: "0" }, h("bdi", null, text)));
 }
 
-/** A line for a changeset, which opens to everything about it. */
-export function row(changeset) {
+/** A line for a changeset, which opens to everything about it. The signal ends with the screen. */
+export function row(changeset, signal) {
   return details({ class: "row" }, [
     h("span", { class: "number" }, changeset.checkpoint ?? ""),
     changeset.timestamp === null ? h("span") : time(changeset.timestamp),
     h("bdi", { class: "stream" }, changeset.stream_id ?? ""),
     h("span", { class: "number" }, `#${changeset.changeset_id}`),
     h("span", { class: "types" }, types(changeset)),
-  ], () => [view(changeset), passed(changeset)]);
+  ], () => [view(changeset), passed(changeset, signal)]);
 }
 
 /** Everything about a changeset. */

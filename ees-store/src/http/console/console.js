@@ -1,6 +1,6 @@
 // The console: begins with what the server has and the key may do, then shows the screen that the address names.
 
-import { changeKey, explore, forgetKey, has, hasKey, may, showRemote } from "./api.js";
+import { changeKey, explore, forgetKey, has, hasKey, processes, scopesOf, showRemote, useKey, whenKeyChanges } from "./api.js";
 import * as audit from "./audit.js";
 import { button, card, draw, foreign, h } from "./dom.js";
 import * as log from "./log.js";
@@ -23,6 +23,8 @@ const SCREENS = {
 
 const main = document.getElementById("main");
 let banner = null;
+/** Whether the address may bring a key: that of `ees console` does. */
+let takesKey = false;
 let shown = new AbortController();
 
 function place() {
@@ -77,14 +79,11 @@ function drawSession(needsKey) {
     forgetKey();
     begin();
   };
-  const change = async () => {
-    if (await changeKey()) begin();
-  };
-  const scopes = Object.keys(may).filter((scope) => may[scope]);
+  const known = new Set(processes.map(scopesOf).filter((scopes) => scopes !== null).map((scopes) => scopes.join(", ") || "no scope"));
   draw(document.getElementById("session"),
-    hasKey() && h("span", { class: "quiet-text" }, `Key: ${scopes.join(", ") || "no scope"} `),
+    hasKey() && h("span", { class: "quiet-text" }, `Key: ${known.size > 1 ? "each server allows something else" : [...known].join()} `),
     hasKey() && button("Forget the key", forget),
-    needsKey && !hasKey() && button("Enter a key", change, { class: "primary" }));
+    needsKey && !hasKey() && button("Enter a key", changeKey, { class: "primary" }));
 }
 
 function drawBanner() {
@@ -113,6 +112,19 @@ async function begin() {
   }
 }
 
+/**
+ * Takes the key out of the address that `ees console` printed: it is to stay neither there nor in the history of the
+ * browser. Returns whether there was one.
+ */
+function takeKey() {
+  const given = /^#key=(\w+)$/.exec(location.hash)?.[1];
+  if (given === undefined || !takesKey) return false;
+  history.replaceState(null, "", location.pathname);
+  useKey(given);
+  return true;
+}
+
+whenKeyChanges(begin);
 document.getElementById("skip").onclick = (event) => {
   event.preventDefault();
   main.focus();
@@ -120,16 +132,14 @@ document.getElementById("skip").onclick = (event) => {
 addEventListener("hashchange", () => {
   // What a dialog is about is not shown any more.
   document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
-  show();
+  if (takeKey()) begin();
+  else show();
 });
 const config = await fetch("config.json").then((response) => response.json()).catch(() => ({ banner: null }));
 banner = config.banner;
-if (config.servers) {
-  const [, given = null] = /^#key=(\w+)$/.exec(location.hash) ?? [];
-  showRemote(config.servers, given);
-  // Neither in the address nor in the history of the browser.
-  if (given !== null) history.replaceState(null, "", location.pathname);
-}
+takesKey = Boolean(config.servers);
+if (takesKey) showRemote(config.servers);
+takeKey();
 drawBanner();
 document.title = [banner?.name, "ees"].filter(Boolean).join(" · ");
 begin();

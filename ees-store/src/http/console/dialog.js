@@ -1,9 +1,12 @@
 // A dialog that says what will happen, asks for what is needed, and does it.
 
 import { button, foreign, h } from "./dom.js";
+import { complain } from "./screen.js";
 
 /**
  * Asks, and runs `run(values)` when it is confirmed. An error stays in the dialog. Returns whether it was done.
+ *
+ * What runs can't be cancelled. A dialog that is closed meanwhile, with its screen, still returns the outcome.
  *
  * A field has `name`, `label` and `type`, and may have `value`, `required`, `hint`, `min`, `max`.
  */
@@ -12,14 +15,19 @@ export function ask({ title, sentence, fields = [], confirm, isDangerous = false
     const inputs = fields.map((field, at) => ({ field, input: input(field, at === 0) }));
     const trouble = h("p", { class: "trouble", role: "alert" });
     const go = h("button", { type: "submit", class: isDangerous ? "danger" : "primary" }, confirm);
+    const cancel = button("Cancel", () => dialog.close());
     const form = h("form", { novalidate: true },
       h("h2", { id: "dialog-title" }, title),
       h("p", { id: "dialog-text", class: "sentence" }, sentence),
       inputs.map(({ field, input }) => row(field, input)),
       trouble,
-      h("div", { class: "actions" }, go, button("Cancel", () => dialog.close())));
+      h("div", { class: "actions" }, go, cancel));
     const dialog = h("dialog", { "aria-labelledby": "dialog-title", "aria-describedby": "dialog-text" }, form);
     let isDone = false;
+    const setRunning = (now) => {
+      go.disabled = now;
+      cancel.disabled = now;
+    };
     form.onsubmit = async (event) => {
       event.preventDefault();
       const missing = inputs.find(({ field, input }) => field.required && input.value.trim() === "");
@@ -28,20 +36,25 @@ export function ask({ title, sentence, fields = [], confirm, isDangerous = false
         missing.input.focus();
         return;
       }
-      go.disabled = true;
+      setRunning(true);
       trouble.replaceChildren();
       try {
         await run(Object.fromEntries(inputs.map(({ field, input }) => [field.name, valueOf(field, input)])));
         isDone = true;
-        dialog.close();
       } catch (error) {
         trouble.replaceChildren(foreign(error.message));
-        go.disabled = false;
+        if (!dialog.open) complain(`${confirm}: ${error.message}`);
       }
+      setRunning(false);
+      if (!dialog.open) resolve(isDone);
+      else if (isDone) dialog.close();
+    };
+    dialog.oncancel = (event) => {
+      if (go.disabled) event.preventDefault();
     };
     dialog.onclose = () => {
       dialog.remove();
-      resolve(isDone);
+      if (!go.disabled) resolve(isDone);
     };
     document.body.append(dialog);
     dialog.showModal();

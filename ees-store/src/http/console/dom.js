@@ -3,7 +3,6 @@
 
 const CLIPPED = 300;
 const PART = 100;
-const SVG = "http://www.w3.org/2000/svg";
 
 /** An element with attributes, handlers (`onclick`), and children: elements and texts. */
 export function h(tag, attributes, ...children) {
@@ -16,20 +15,6 @@ export function h(tag, attributes, ...children) {
   }
   element.append(...children.flat(Infinity).filter(isShown).map(asNode));
   return element;
-}
-
-/** A line through values, from the oldest to the newest, with what it says in words. */
-export function line(values, label) {
-  const highest = Math.max(...values, 1);
-  const points = values.map((value, at) => `${(at * 96) / Math.max(1, values.length - 1) + 2},${22 - (value / highest) * 20}`);
-  const shape = (tag, attributes) => {
-    const element = document.createElementNS(SVG, tag);
-    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-    return element;
-  };
-  const plot = shape("svg", { viewBox: "0 0 100 24", class: "line", role: "img", "aria-label": label });
-  plot.append(shape("polyline", { points: points.join(" ") }));
-  return plot;
 }
 
 function isShown(child) {
@@ -51,7 +36,7 @@ export function foreign(text, max = CLIPPED) {
     more.remove();
   };
   // Kept as it is when a screen is drawn again, so that it stays open.
-  return h("span", { "data-keep": "", "data-key": `${size} ${text.slice(0, 80)}` }, whole, " ", more);
+  return h("span", { "data-keep": "", "data-key": text }, whole, " ", more);
 }
 
 /** Without the first half of a character that was cut. */
@@ -123,6 +108,29 @@ export function details(attributes, summary, content) {
   };
   element.ontoggle = make;
   make();
+  return element;
+}
+
+/**
+ * Details whose content is read each time they are opened: `read(signal)` returns it. What is not needed any more,
+ * because they were closed or the screen was left, is not read to the end.
+ */
+export function lazily(attributes, summary, screen, read) {
+  const place = h("div", { role: "status" });
+  const element = h("details", { "data-keep": "", ...attributes, class: "lazy" }, h("summary", null, summary), place);
+  let reading = null;
+  element.ontoggle = async () => {
+    // One that was made to be compared with what is shown is opened too, but seen by nobody.
+    if (!element.isConnected || element.open === (reading !== null)) return;
+    reading?.abort();
+    reading = null;
+    if (!element.open) return;
+    const mine = new AbortController();
+    reading = mine;
+    place.replaceChildren("Loading …");
+    const shown = await read(AbortSignal.any([screen, mine.signal])).catch((error) => foreign(error.message));
+    if (reading === mine) place.replaceChildren(...[shown].flat(Infinity).filter(isShown).map(asNode));
+  };
   return element;
 }
 

@@ -3,19 +3,14 @@
 import { json, Refusal } from "./api.js";
 import { streamLink } from "./changeset.js";
 import { button, card, draw, foreign, h, table } from "./dom.js";
+import { field, go } from "./filters.js";
 import { arrived } from "./screen.js";
 import { count, plural, time } from "./words.js";
 
 const PAGE = 50;
 const ORDERS = [["id", "By id"], ["longest", "Longest first"], ["newest", "Newest first"]];
 
-function go(values) {
-  const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== "" && value !== null));
-  location.hash = `#/streams${query.size > 0 ? `?${query}` : ""}`;
-}
-
 function filters({ prefix, stream_type: type, order }) {
-  const field = (name, label, value) => h("label", { class: "field" }, label, h("input", { name, value, spellcheck: "false", autocomplete: "off" }));
   const choice = h("select", { name: "order" }, ORDERS.map(([name, label]) => h("option", { value: name, selected: name === order }, label)));
   const form = h("form", { class: "filters", role: "search", "aria-label": "List streams" },
     field("prefix", "Id begins with", prefix), field("stream_type", "Type", type),
@@ -31,7 +26,7 @@ function filters({ prefix, stream_type: type, order }) {
   form.onsubmit = (event) => {
     event.preventDefault();
     const wanted = { prefix: prefixed.value, stream_type: form.elements.namedItem("stream_type").value, order: choice.value };
-    go({ ...wanted, order: wanted.order === "id" ? "" : wanted.order });
+    go("streams", Object.entries({ ...wanted, order: wanted.order === "id" ? "" : wanted.order }));
   };
   return form;
 }
@@ -54,8 +49,8 @@ function result(page, wanted) {
       ? h("p", null, page.next === undefined ? "There is no such stream." : "None among those that were looked at. Go on.")
       : table("Streams", ["Stream", "Type", "Changesets", "Events", "Began", "Last commit"], rows, [2, 3]),
     h("div", { class: "bar" },
-      button("First", () => go({ ...wanted, after: "" }), { disabled: wanted.after === "" }),
-      button("Next", () => go({ ...wanted, after: page.next }), { disabled: page.next === undefined })),
+      button("First", () => go("streams", Object.entries({ ...wanted, after: "" })), { disabled: wanted.after === "" }),
+      button("Next", () => go("streams", Object.entries({ ...wanted, after: page.next })), { disabled: page.next === undefined })),
   ];
 }
 

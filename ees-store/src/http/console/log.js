@@ -1,12 +1,15 @@
 // The log: what arrives, live and bounded; or a part of it from a checkpoint on.
 
 import { follow, head, json, text } from "./api.js";
-import { readPage, read, row } from "./changeset.js";
+import { row } from "./changeset.js";
 import { button, draw, h } from "./dom.js";
+import { field, go } from "./filters.js";
 import { kind, members, plain } from "./json.js";
+import { read, readPage } from "./reading.js";
 import { arrived, complain } from "./screen.js";
 import { count, isWhole, plural } from "./words.js";
 
+const NO_PLACE = "A checkpoint is a whole number. A time is written as 2026-11-21 09:30.";
 const ROWS_MAX = 500;
 const CHARACTERS_MAX = 16_000_000;
 const DRAW_MILLISECONDS = 150;
@@ -27,13 +30,14 @@ function frame({ query }, title, state, actions, list) {
   return [h("h1", { tabindex: "-1" }, title), filters(query), h("div", { class: "bar" }, actions, h("span", { class: "state", role: "status" }, state)), list];
 }
 
-function go(values) {
-  const query = new URLSearchParams(values.filter(([, value]) => value !== ""));
-  location.hash = `#/log${query.size > 0 ? `?${query}` : ""}`;
+/** A time as somebody writes it. A date alone is its beginning where the reader is, as is a time without a zone. */
+function timeOf(written) {
+  if (!/^\d{4}-\d\d-\d\d/.test(written)) return null;
+  const time = new Date(/^.{10}$/.test(written) ? `${written}T00:00` : written);
+  return Number.isNaN(time.getTime()) ? null : time;
 }
 
 function filters(query) {
-  const field = (name, label, value) => h("label", { class: "field" }, label, h("input", { name, value, spellcheck: "false", autocomplete: "off" }));
   const listOf = (name) => query.getAll(name).join(", ");
   const form = h("form", { class: "filters", role: "search", "aria-label": "Filter" },
     field("stream_type", "Stream type", listOf("stream_type")),
@@ -45,10 +49,9 @@ function filters(query) {
     const given = new FormData(form);
     const names = (name) => given.get(name).split(",").map((value) => [name, value.trim()]);
     const checkpoint = given.get("checkpoint").trim();
-    const time = new Date(checkpoint);
     const place = checkpoint === "" || isWhole(checkpoint) ? ["checkpoint", checkpoint] : ["time", checkpoint];
-    if (place[0] === "time" && Number.isNaN(time.getTime())) complain("A checkpoint is a whole number. A time is written as 2026-11-21 09:30.");
-    else go([...names("stream_type"), ...names("event_type"), place]);
+    if (place[0] === "time" && timeOf(checkpoint) === null) complain(NO_PLACE);
+    else go("log", [...names("stream_type"), ...names("event_type"), place]);
   };
   return form;
 }
@@ -74,7 +77,7 @@ async function tail(parts) {
     // What would be dropped at once is not made.
     const fresh = pending.map(read).reverse();
     pending = [];
-    list.prepend(...fresh.map(item));
+    list.prepend(...fresh.map((changeset) => item(changeset, signal)));
     let characters = 0;
     for (const [at, entry] of [...list.children].entries()) {
       characters += Number(entry.dataset.size);
@@ -126,17 +129,19 @@ async function tail(parts) {
   clearTimeout(drawing);
 }
 
-function item(changeset) {
-  return h("div", { role: "listitem", "data-size": String(changeset.size) }, row(changeset));
+function item(changeset, signal) {
+  return h("div", { role: "listitem", "data-size": String(changeset.size) }, row(changeset, signal));
 }
 
-function listOf(changesets) {
-  return h("div", { class: "log", id: "log", role: "list", "aria-label": "Changesets, oldest first" }, changesets.map(item));
+function listOf(changesets, signal) {
+  return h("div", { class: "log", id: "log", role: "list", "aria-label": "Changesets, oldest first" }, changesets.map((changeset) => item(changeset, signal)));
 }
 
-/** A page of the log from a time on. A time without a zone is the reader's. */
-async function at(parts, time) {
-  const { checkpoint } = await json(`changesets/at?time=${encodeURIComponent(new Date(time).toISOString())}`, { signal: parts.signal });
+/** A page of the log from a time on. */
+async function at(parts, written) {
+  const time = timeOf(written);
+  if (time === null) throw new Error(NO_PLACE);
+  const { checkpoint } = await json(`changesets/at?time=${encodeURIComponent(time.toISOString())}`, { signal: parts.signal });
   return part(parts, String(checkpoint));
 }
 
@@ -146,16 +151,16 @@ async function part(parts, checkpoint) {
   const wanted = new URLSearchParams([...filter, ["include", "position"], ["checkpoint", checkpoint], ["limit", String(PAGE)]]);
   const page = readPage(await text(`changesets?${wanted}`, { signal }));
   if (signal.aborted) return;
-  const to = (place) => () => go([...filter, ["checkpoint", place]]);
+  const to = (place) => () => go("log", [...filter, ["checkpoint", place]]);
   const isLast = BigInt(page.next_checkpoint) >= BigInt(page.head);
   const before = BigInt(checkpoint) > BigInt(PAGE) ? BigInt(checkpoint) - BigInt(PAGE) : 0n;
   const actions = [
     button("Earlier", to(String(before)), { disabled: BigInt(checkpoint) === 0n }),
     button("Later", to(page.next_checkpoint), { disabled: isLast }),
-    button("Follow the end", () => go([...filter])),
+    button("Follow the end", () => go("log", [...filter])),
   ];
   const state = page.changesets.length > 0 ? `From checkpoint ${checkpoint}; the head is ${page.head}` : `Nothing from checkpoint ${checkpoint} on; the head is ${page.head}`;
-  draw(root, frame({ query }, "Log", state, actions, listOf(page.changesets)));
+  draw(root, frame({ query }, "Log", state, actions, listOf(page.changesets, signal)));
   const first = root.querySelector("details.row");
   if (first && page.changesets[0].checkpoint === checkpoint) first.open = true;
   arrived();
@@ -167,33 +172,47 @@ async function search(parts) {
   const wanted = query.get("related");
   const near = isWhole(query.get("near") ?? "") ? BigInt(query.get("near")) : 0n;
   const half = BigInt(SEARCH_MAX / 2);
-  const list = listOf([]);
+  const list = listOf([], signal);
   const state = h("span", { class: "state", role: "status" });
-  const go_on = button("Search on", () => look(), { disabled: true });
+  const go_on = button("Search on", () => searchOn(), { disabled: true });
   let at = near > half ? near - half : 0n;
   const begun = at;
   let found = 0;
   const has = ({ metadata }) => kind(metadata) === "object" && members(metadata).some(([, value]) => plain(value) === wanted);
 
   const look = async () => {
-    go_on.disabled = true;
+    complain("");
     const end = at + BigInt(SEARCH_MAX);
     let isLast = false;
-    while (!isLast && at < end && !signal.aborted) {
+    let room = ROWS_MAX;
+    while (!isLast && room > 0 && at < end && !signal.aborted) {
       const page = readPage(await text(`changesets?include=position&limit=${SEARCH_PAGE}&checkpoint=${at}`, { signal }));
-      const matching = page.changesets.filter(has);
+      const all = page.changesets.filter(has);
+      const matching = all.slice(0, room);
+      room -= matching.length;
       found += matching.length;
-      list.append(...matching.map(item));
-      const next = BigInt(page.next_checkpoint);
+      list.append(...matching.map((changeset) => item(changeset, signal)));
+      // What there is no room for is found by the next search.
+      const next = all.length > matching.length ? BigInt(matching.at(-1).checkpoint) + 1n : BigInt(page.next_checkpoint);
       isLast = next >= BigInt(page.head) || next === at;
       at = next;
       state.textContent = `${plural(found, "changeset")} from checkpoint ${begun} to ${at}${isLast ? ", the end of the log" : ""}`;
     }
+    return isLast;
+  };
+  const searchOn = async () => {
+    let isLast = false;
+    go_on.disabled = true;
+    try {
+      isLast = await look();
+    } catch (error) {
+      if (!signal.aborted) complain(error.message);
+    }
     go_on.disabled = isLast;
   };
-  const from = button("Search from the beginning", () => go([["related", wanted], ["near", "0"]]), { disabled: begun === 0n });
-  draw(root, frame({ query }, "Changesets with the same id", "", [go_on, from, button("Follow the end", () => go([])), state], list));
+  const from = button("Search from the beginning", () => go("log", [["related", wanted], ["near", "0"]]), { disabled: begun === 0n });
+  draw(root, frame({ query }, "Changesets with the same id", "", [go_on, from, button("Follow the end", () => go("log", [])), state], list));
   root.querySelector("h1").after(h("p", null, h("bdi", { class: "foreign" }, wanted)));
   arrived();
-  await look();
+  await searchOn();
 }

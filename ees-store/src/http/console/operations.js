@@ -53,6 +53,7 @@ const OPERATIONS = {
   rebuild: {
     label: "Rebuild in place",
     isDangerous: true,
+    isLong: true,
     isPossible: isProjection,
     sentence: ({ name }) => `${name} clears its read model and replays the log from the start. Readers see it empty first, and then grow.`,
     fields: () => [keepSkips, { ...force, hint: "Also when columns or triggers that others added can't be made again." }, reason],
@@ -61,6 +62,7 @@ const OPERATIONS = {
   side_by_side: {
     label: "Rebuild side by side",
     path: "rebuild",
+    isLong: true,
     isPossible: (status) => isProjection(status) && !status.standby,
     sentence: ({ name }) => `${name} gets a second read model, built from the start of the log. Readers use the present one until the two are swapped. `
       + "This needs PostgreSQL, and as much space again.",
@@ -77,6 +79,7 @@ const OPERATIONS = {
   },
   verification: {
     label: "Verify",
+    isLong: true,
     isPossible: isProjection,
     sentence: ({ name }) => `${name} is built once more beside the live read model, compared with it, and removed again. `
       + "Nothing changes for readers. This needs PostgreSQL.",
@@ -128,7 +131,7 @@ const OPERATIONS = {
 
 /** A dialog for an operation that sends its fields. `about` replaces what the operation says by itself. */
 export async function operate(status, operation, about = {}) {
-  const { label, path, isDangerous, sentence, fields, body } = { ...OPERATIONS[operation], ...about };
+  const { label, path, isDangerous, isLong, sentence, fields, body } = { ...OPERATIONS[operation], ...about };
   const isDone = await ask({
     title: `${label}: ${status.name}`,
     sentence: sentence(status),
@@ -137,21 +140,26 @@ export async function operate(status, operation, about = {}) {
     isDangerous,
     run: (given) => post(`${pathOf(status)}/${path ?? operation}`, body ? body(given) : given),
   });
-  if (isDone) tell(`Done: ${label.toLowerCase()}, ${status.name}.`);
+  if (isDone) tell(`${isLong ? "Begun" : "Done"}: ${label.toLowerCase()}, ${status.name}.`);
   return isDone;
 }
 
 /** Buttons for these operations, as far as they are possible and the key may do them. */
 export function buttons(status, names, onDone) {
-  if (!may.admin) return [];
+  if (!may("admin", status.process)) return [];
   const possible = names.filter((name) => OPERATIONS[name].isPossible(status));
   return possible.map((name) => {
     const { label, isDangerous } = OPERATIONS[name];
     const act = async () => {
       if (await operate(status, name)) onDone();
     };
-    return button(`${label}…`, act, { "data-key": name, "data-operation": name, class: isDangerous ? "careful" : null });
+    return rowButton(label, status.name, act, { "data-key": name, "data-operation": name, class: isDangerous ? "careful" : null });
   });
+}
+
+/** A button that opens a dialog. It stands beside others of its kind: its name says what it is about. */
+export function rowButton(label, about, act, attributes) {
+  return button(`${label}…`, act, { "aria-label": `${label}: ${shortened(about)}`, ...attributes });
 }
 
 /** All operations, those that stand for a next step first. */
@@ -166,12 +174,15 @@ export const ofParked = {
     fields: () => [reason],
     body: (given) => ({ stream_id: stream.stream_id, reason: given.reason }),
   }),
-  skip: (stream, checkpoint) => ({
+  skip: (stream, { checkpoint = "", why }) => ({
     label: "Skip the changeset",
     path: "skip",
     isDangerous: true,
     sentence: ({ name }) => `${name} leaves out changeset ${stream.first} of the stream “${shortened(stream.stream_id)}” for good and goes on with the next one.`,
-    fields: () => [{ name: "checkpoint", label: "Checkpoint", type: "number", required: true, value: checkpoint }, mandatory],
+    fields: () => [{
+      name: "checkpoint", label: "Checkpoint", type: "number", required: true, value: checkpoint,
+      hint: why && `That of changeset ${stream.first}. It could not be read: ${why}`,
+    }, mandatory],
   }),
   discard: (stream) => ({
     label: "Discard the effects",

@@ -19,8 +19,12 @@ export function show(root, _, signal) {
   const waiting = parkedStreams();
   return poll(signal, async (again) => {
     const past = history(signal);
-    // Where one of several processes does not answer, the others are shown all the same.
-    const ifAny = (answer) => (processes.length > 1 ? answer.catch(() => null) : answer);
+    // What can't be read is a problem of its server. Everything else is shown all the same.
+    const refused = [];
+    const ifAny = (answer) => answer.catch((error) => {
+      refused.push({ process: processes[0], error });
+      return null;
+    });
     const [{ projections, silent }, totals, head, ready] = await Promise.all([
       has.projections ? allProjections(signal) : { projections: [], silent: [] },
       has.log ? ifAny(jsonIfAny("streams", { signal })) : null,
@@ -30,7 +34,7 @@ export function show(root, _, signal) {
     recall(await past);
     note(projections);
     await waiting(projections, signal);
-    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, silent), again),
+    draw(root, h("h1", { tabindex: "-1" }, "Overview"), standing(projections, ofServers(ready, [...silent, ...refused]), again),
       figures(totals, head, oldestOf(projections)), plotsOfServers(await past), grid(projections));
   });
 }
@@ -41,12 +45,13 @@ function ofServer(ready) {
   return (ready?.reasons ?? []).filter((reason) => !reason.startsWith("projection \""));
 }
 
-/** The problems of all processes, each with its process. */
-function ofServers(ready, silent) {
-  return [
-    ...silent.map(({ process, error }) => ({ process, reason: error.message })),
+/** The problems of all processes, each once and with its process. */
+function ofServers(ready, failed) {
+  const found = [
+    ...failed.map(({ process, error }) => ({ process, reason: error.message })),
     ...ready.flatMap(({ process, ready: answer }) => ofServer(answer).map((reason) => ({ process, reason }))),
   ];
+  return [...new Map(found.map((problem) => [`${problem.process.url} ${problem.reason}`, problem])).values()];
 }
 
 function standing(projections, server, again) {

@@ -14,6 +14,13 @@ function shape(tag, attributes, ...children) {
   return element;
 }
 
+/** A small line through values, from the oldest to the newest, with what it says in words. */
+export function line(values, label) {
+  const highest = Math.max(...values, 1);
+  const points = values.map((value, at) => `${(at * 96) / Math.max(1, values.length - 1) + 2},${22 - (value / highest) * 20}`);
+  return shape("svg", { viewBox: "0 0 100 24", class: "line", role: "img", "aria-label": label }, shape("polyline", { points: points.join(" ") }));
+}
+
 /** The runs of values between gaps, each as the points of a line. */
 function lines(values, highest) {
   const runs = [[]];

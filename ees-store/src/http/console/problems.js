@@ -1,8 +1,9 @@
 // What stands still, why, and what to do next.
 
 import { pathOf } from "./api.js";
-import { foreign, h, line } from "./dom.js";
+import { foreign, h } from "./dom.js";
 import { lags } from "./history.js";
+import { line } from "./plot.js";
 import { count, duration, plural, since } from "./words.js";
 
 const WINDOW_MILLISECONDS = 60 * 60 * 1000;
@@ -127,13 +128,18 @@ export function problemsOf(status) {
   } else if (status.standby?.plan.note) {
     add("failing", "Not swapped", ["The standby was not swapped: ", foreign(status.standby.plan.note)], ["swap", "discard"]);
   }
-  if (found.length === 0 && status.stalled) {
-    add("standing", "Stalled", [foreign(status.stalled), "."], []);
+  if (status.stalled && !found.some(({ level }) => level === "standing")) {
+    found.unshift({ level: "standing", title: "Stalled", sentence: [foreign(status.stalled), "."], next: [] });
   }
   if (found.length === 0 && isGrowing(status)) {
     add("failing", "Falling behind", [`Its lag grows: ${plural(status.lag_changesets, "changeset")}, ${duration(status.lag_seconds)}.`], []);
   }
   return found;
+}
+
+/** The processes that did not answer, and why. */
+export function unanswered(answers) {
+  return answers.filter(({ error }) => error).map(({ process, error }) => h("p", { class: "problem standing", "data-key": process.url }, foreign(error.message)));
 }
 
 const STATES = {

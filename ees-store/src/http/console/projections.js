@@ -2,17 +2,19 @@
 
 import { allProjections, has, json, jsonIfAny, may, pathOf, processes, text } from "./api.js";
 import * as audits from "./audit.js";
-import { readPage, streamLink, logLink, view } from "./changeset.js";
-import { button, card, details, draw, facts, foreign, h, table } from "./dom.js";
+import { streamLink, logLink, view } from "./changeset.js";
+import { button, card, draw, facts, foreign, h, lazily, table } from "./dom.js";
 import { plotsOfProjection, reader, readerOfAll } from "./history.js";
-import { buttons, EVERY, ofParked, operate } from "./operations.js";
+import { buttons, EVERY, ofParked, operate, rowButton } from "./operations.js";
 import { grid } from "./overview.js";
-import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend } from "./problems.js";
+import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend, unanswered } from "./problems.js";
 import { effectsIn, ledger } from "./reactors.js";
+import { readOne, readPage } from "./reading.js";
 import { poll } from "./screen.js";
 import { bytes, count, duration, plural, rate, since, time } from "./words.js";
 
 const SHOWN_PARKED = 200;
+const SHOWN_EFFECTS = 200;
 const LATE_MILLISECONDS = 1000;
 /** What the trends of a list need of the history. */
 const LAGS = [["metric", "ees_projection_lag_seconds"], ["metric", "ees_projection_lag_changesets"]];
@@ -31,7 +33,7 @@ export function list(root, kind, signal) {
     note(projections);
     const shown = projections.filter((status) => status.kind === kind);
     draw(root, h("h1", { tabindex: "-1" }, title),
-      silent.map(({ process, error }) => h("p", { class: "problem standing", "data-key": process.url }, foreign(error.message))),
+      unanswered(silent),
       grid(shown, title) ?? card(title, null, h("p", null, `This process runs no ${title.toLowerCase()}.`)));
   });
 }
@@ -54,9 +56,9 @@ export function page(root, name, query, signal) {
     const isReactor = status.kind === "reactor";
     const [parked, audit, verification, effects] = await Promise.all([
       part("parked", async () => (status.parked_streams > 0 ? (await json(`${path}/parked`, { signal })).parked : [])),
-      part("audit", () => json(`${path}/audit?${audits.query(shown)}`, { signal })),
+      part(`audit ${shown.auditLength}`, () => json(`${path}/audit?${audits.query(shown)}`, { signal })),
       part("verification", async () => (isReactor ? null : jsonIfAny(`${path}/verification`, { signal }))),
-      part("effects", async () => (isReactor ? effectsIn(await text(`${path}/effects?limit=200${shown.effects && `&state=${shown.effects}`}`, { signal })) : null)),
+      part(`effects ${shown.effects}`, async () => (isReactor ? effectsIn(await text(`${path}/effects?limit=${SHOWN_EFFECTS}${shown.effects && `&state=${shown.effects}`}`, { signal })) : null)),
     ]);
     recall([{ process, told: await past }]);
     note([status]);
@@ -67,9 +69,9 @@ export function page(root, name, query, signal) {
       problems(status, again),
       numbers(status),
       plotsOfProjection({ process, told: await past }),
-      failure(status),
-      orWhy(parked, "Parked streams", (streams) => parkedStreams(status, streams, again)),
-      isReactor && orWhy(effects, "Effects", (all) => ledger(status, all, shown, again)),
+      failure(status, signal),
+      orWhy(parked, "Parked streams", (streams) => parkedStreams(status, streams, again, signal)),
+      isReactor && orWhy(effects, "Effects", (all) => ledger(status, all, SHOWN_EFFECTS, shown, again)),
       standby(status),
       partitions(status),
       orWhy(verification, "Verification", verified),
@@ -132,7 +134,7 @@ function numbers(status) {
 }
 
 /** The changeset that is to blame, and its error. */
-function failure(status) {
+function failure(status, signal) {
   const { last_error: error } = status;
   const paused = [status, ...status.partitions].find(({ pause }) => pause?.failure)?.pause;
   if (!error && !paused) return null;
@@ -143,49 +145,48 @@ function failure(status) {
       ["When", since(error?.at ?? paused.since)],
       ["Attempts", count(error?.attempts ?? paused.failure.attempts)],
     ]),
-    at !== null && has.log && lazily(`changeset ${at}`, "The changeset and its events", () => text(`changesets?checkpoint=${at}&limit=1&include=position`)
-      .then((answer) => readPage(answer).changesets.filter((changeset) => changeset.checkpoint === String(at))), true));
+    at !== null && has.log && lazily({ "data-key": `changeset ${at}`, open: true }, "The changeset and its events", signal, async (reading) => {
+      const { changesets } = readPage(await text(`changesets?checkpoint=${at}&limit=1&include=position`, { signal: reading }));
+      return shownOne(changesets.find(({ checkpoint }) => checkpoint === String(at)));
+    }));
 }
 
-/** Changesets that are read when they are asked for, and stay while the page is drawn again. */
-function lazily(key, title, load, isOpen = false) {
-  return details({ "data-key": key, open: isOpen, class: "lazy" }, title, () => {
-    const place = h("div", null, "Loading …");
-    load().then(
-      (changesets) => place.replaceChildren(...(changesets.length > 0 ? changesets.map(view) : ["It is not there."])),
-      (error) => place.replaceChildren(foreign(error.message)));
-    return place;
-  });
+/** The checkpoint of the changeset that a parked stream waits at, or why it is not known. */
+async function checkpointOf({ stream_id: stream, first }) {
+  if (!has.log) return { why: "This process has no log." };
+  try {
+    const checkpoint = (await readOne(stream, first))?.checkpoint ?? null;
+    return checkpoint === null ? { why: "It has no checkpoint yet." } : { checkpoint };
+  } catch (error) {
+    return { why: error.message };
+  }
 }
 
-function ofStream(stream) {
-  const query = `from=${stream.first}&to=${stream.first}&include=position`;
-  return text(`streams/${encodeURIComponent(stream.stream_id)}/changesets?${query}`).then((answer) => {
-    const page = readPage(answer);
-    const checkpoint = page.last_checkpoint ?? null;
-    return page.changesets.map((changeset) => ({ ...changeset, stream_id: stream.stream_id, checkpoint }));
-  });
+/** A changeset, if it is there. */
+function shownOne(changeset) {
+  return changeset ? view(changeset) : "It is not there.";
 }
 
-function parkedStreams(status, parked, again) {
+function parkedStreams(status, parked, again, signal) {
   if (parked.length === 0) return null;
   const isReactor = status.kind === "reactor";
   const act = (stream, operation) => async () => {
-    const checkpoint = operation === "skip" && has.log ? (await ofStream(stream))[0]?.checkpoint ?? "" : "";
-    if (await operate(status, operation, ofParked[operation](stream, checkpoint))) again();
+    const place = operation === "skip" ? await checkpointOf(stream) : null;
+    if (await operate(status, operation, ofParked[operation](stream, place))) again();
   };
   const rows = parked.slice(0, SHOWN_PARKED).map((stream) => ({
     key: `${stream.first} ${stream.stream_id}`,
     cells: [
       h("div", null, has.log ? streamLink(stream.stream_id) : foreign(stream.stream_id, 120),
-        has.log && lazily(`first ${stream.first}`, `Changeset ${stream.first}`, () => ofStream(stream))),
+        has.log && lazily({ "data-key": `first ${stream.first}` }, `Changeset ${stream.first}`, signal,
+          async (reading) => shownOne(await readOne(stream.stream_id, stream.first, { signal: reading })))),
       count(stream.changesets),
       [foreign(stream.error), h("br"), h("small", null, plural(stream.attempts, "attempt"))],
       since(stream.since),
       stream.retry_at === null ? h("span", { class: "mark standing" }, "Given up") : since(stream.retry_at),
-      may.admin && h("div", { class: "actions" },
-        button("Retry now…", act(stream, "retry"), { "data-operation": "retry_stream" }),
-        button(isReactor ? "Discard…" : "Skip…", act(stream, isReactor ? "discard" : "skip"), { class: "careful", "data-operation": "leave_stream" })),
+      may("admin", status.process) && h("div", { class: "actions" },
+        rowButton("Retry now", stream.stream_id, act(stream, "retry"), { "data-operation": "retry_stream" }),
+        rowButton(isReactor ? "Discard" : "Skip", stream.stream_id, act(stream, isReactor ? "discard" : "skip"), { class: "careful", "data-operation": "leave_stream" })),
     ],
   }));
   const title = `Parked streams (${count(parked.length)})`;
@@ -238,7 +239,7 @@ function verified(verification) {
 }
 
 function operations(status, path, again) {
-  if (!may.admin) return null;
+  if (!may("admin", status.process)) return null;
   const estimate = async (event) => {
     const place = event.target.closest("section").querySelector("output");
     place.textContent = "Measuring …";

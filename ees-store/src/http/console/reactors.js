@@ -4,7 +4,7 @@ import { has, may } from "./api.js";
 import { streamLink } from "./changeset.js";
 import { button, card, foreign, h, table } from "./dom.js";
 import { items, members, tree } from "./json.js";
-import { ofParked, operate } from "./operations.js";
+import { ofParked, operate, rowButton } from "./operations.js";
 import { list, page } from "./projections.js";
 import { count, since } from "./words.js";
 
@@ -24,8 +24,8 @@ export function effectsIn(answer) {
   });
 }
 
-/** The effects of a reactor. Results stay hidden until they are asked for: they may hold what is nobody's business. */
-export function ledger(status, effects, shown, again) {
+/** The effects of a reactor, at most so many. Results stay hidden until they are asked for: they may hold what is nobody's business. */
+export function ledger(status, effects, max, shown, again) {
   const choose = (state) => () => {
     shown.effects = state;
     again();
@@ -49,13 +49,14 @@ export function ledger(status, effects, shown, again) {
       since(effect.began_at),
       [effect.error && foreign(effect.error),
         effect.result !== null && (shown.results ? tree(effect.result, false) : h("small", null, "result hidden"))],
-      may.admin && ["parked", "failed"].includes(effect.state) && h("div", { class: "actions" },
-        button("Retry now…", act(effect, "retry"), { "data-operation": "retry_effect" }),
-        button("Discard…", act(effect, "discard"), { class: "careful", "data-operation": "discard_effect" })),
+      may("admin", status.process) && ["parked", "failed"].includes(effect.state) && h("div", { class: "actions" },
+        rowButton("Retry now", effect.stream_id, act(effect, "retry"), { "data-operation": "retry_effect" }),
+        rowButton("Discard", effect.stream_id, act(effect, "discard"), { class: "careful", "data-operation": "discard_effect" })),
     ],
   }));
   return card("Effects", { id: "effects" },
     h("div", { class: "filters", role: "group", "aria-label": "State" }, filter,
       button(shown.results ? "Hide results" : "Show results", toggle, { "aria-pressed": String(shown.results) })),
-    rows.length === 0 ? h("p", null, "None.") : table("Effects", ["Stream", "Effect", "State", "Attempts", "Last attempt", "Outcome", "Actions"], rows, [3]));
+    rows.length === 0 ? h("p", null, "None.") : table("Effects", ["Stream", "Effect", "State", "Attempts", "Last attempt", "Outcome", "Actions"], rows, [3]),
+    rows.length === max && h("p", null, `The latest ${max}.`));
 }

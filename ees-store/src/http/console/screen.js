@@ -6,15 +6,16 @@ const NOTICE_MILLISECONDS = 10_000;
 let isNew = true;
 let forgetting;
 
-/** Says what was done. Screen readers speak it. */
+/** Says what was done, after which an earlier complaint is out of date. Screen readers speak it. */
 export function tell(sentence) {
+  complain("");
   const place = document.getElementById("notice");
   place.textContent = sentence;
   clearTimeout(forgetting);
   forgetting = setTimeout(() => place.replaceChildren(), NOTICE_MILLISECONDS);
 }
 
-/** Says what is wrong, until it is not any more. */
+/** Says what is wrong, until another screen is shown or it is not wrong any more. */
 export function complain(sentence) {
   const place = document.getElementById("trouble");
   if (place.textContent !== sentence) place.textContent = sentence;
@@ -36,6 +37,7 @@ export function arrived() {
 export async function poll(signal, look) {
   let wake = () => {};
   let isAsked = false;
+  let isTroubled = false;
   const again = () => {
     isAsked = true;
     wake();
@@ -45,10 +47,13 @@ export async function poll(signal, look) {
     try {
       await look(again);
       if (signal.aborted) return;
-      complain("");
+      // What an operation complained of stays.
+      if (isTroubled) complain("");
+      isTroubled = false;
       arrived();
     } catch (error) {
       if (signal.aborted) return;
+      isTroubled = true;
       complain(error.message);
     }
     if (!isAsked) {

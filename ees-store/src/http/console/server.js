@@ -1,7 +1,7 @@
 // The server: its version, what this key may do, whether it is ready, its metrics.
 
-import { health, jsonIfAny, may, processes, text } from "./api.js";
-import { card, details, draw, facts, foreign, h } from "./dom.js";
+import { health, jsonIfAny, may, processes, request, scopesOf, text } from "./api.js";
+import { card, draw, facts, foreign, h, lazily } from "./dom.js";
 import { poll } from "./screen.js";
 import { settings } from "./settings.js";
 
@@ -9,11 +9,10 @@ export function show(root, _, signal) {
   let hasDocs = null;
   let told = null;
   return poll(signal, async () => {
-    hasDocs ??= (await fetch("../docs/", { method: "HEAD", signal }).catch(() => null))?.ok ?? false;
+    hasDocs ??= (await request("../docs/", { method: "HEAD", signal }).catch(() => null))?.ok ?? false;
     // They don't change while the server runs.
-    told ??= may.admin ? await jsonIfAny("settings", { signal }).catch(() => null) : null;
+    told ??= may("admin") ? await jsonIfAny("settings", { signal }).catch(() => null) : null;
     const servers = await Promise.all(processes.map((process) => ask(process, signal)));
-    const scopes = Object.keys(may).filter((scope) => may[scope]);
     draw(root,
       h("h1", { tabindex: "-1" }, "Server"),
       servers.map(({ process, version, ready }) => card(processes.length > 1 ? `Process ${process.url}` : "Status", { "data-key": process.url },
@@ -21,25 +20,28 @@ export function show(root, _, signal) {
           ["Address", foreign(process.url)],
           ["Version", version && version.version],
           ["Readiness", h("span", { class: `mark ${ready?.status === "ready" ? "good" : "standing"}` }, ready?.status ?? "no answer")],
-          ["You may", scopes.length > 0 ? scopes.join(", ") : "nothing with this key"],
+          ["You may", allowed(scopesOf(process))],
         ]),
         (ready?.reasons ?? [ready?.reason ?? ready?.message]).filter(Boolean).map((reason) => h("p", { class: "problem failing" }, foreign(reason))))),
-      (hasDocs || may.read) && card("More", null,
+      (hasDocs || processes.some((process) => may("read", process))) && card("More", null,
         hasDocs && h("p", null, h("a", { href: "../docs/" }, "The API, described")),
-        may.read && processes.map((process) => details({ id: process.at === "" && "metrics", "data-key": process.url },
-          processes.length > 1 ? `Metrics of ${process.url}` : "Metrics", () => metrics(process)))),
+        processes.filter((process) => may("read", process)).map((process) => lazily({ id: process.at === "" && "metrics", "data-key": process.url },
+          processes.length > 1 ? `Metrics of ${process.url}` : "Metrics", signal, (reading) => metrics(process, reading)))),
       told && settings(told));
   });
 }
 
+function allowed(scopes) {
+  if (scopes === null) return "unknown: it did not answer";
+  return scopes.join(", ") || "nothing with this key";
+}
+
 /** What a process says of itself. One that does not answer says why. */
 async function ask(process, signal) {
-  const version = may.read ? jsonIfAny(`${process.at}version`, { signal }).catch(() => null) : null;
+  const version = may("read", process) ? jsonIfAny(`${process.at}version`, { signal }).catch(() => null) : null;
   return { process, version: await version, ready: await health(process, signal) };
 }
 
-function metrics(process) {
-  const place = h("pre", { tabindex: "0" }, "Loading …");
-  text(`${process.at}metrics`).then((answer) => { place.textContent = answer; }, (error) => { place.textContent = error.message; });
-  return place;
+async function metrics(process, signal) {
+  return h("pre", { tabindex: "0" }, await text(`${process.at}metrics`, { signal }));
 }

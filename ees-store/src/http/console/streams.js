@@ -1,11 +1,12 @@
 // A stream: its changesets, and appending to it behind a switch.
 
 import { may, Refusal, text } from "./api.js";
-import { readPage, row } from "./changeset.js";
+import { row } from "./changeset.js";
 import { ask } from "./dialog.js";
 import { button, card, draw, foreign, h } from "./dom.js";
 import { list } from "./list.js";
-import { arrived, complain, tell } from "./screen.js";
+import { pathOfStream, readPage, readStream } from "./reading.js";
+import { arrived, tell } from "./screen.js";
 import { isWhole, plural } from "./words.js";
 
 const PAGE = 25;
@@ -33,12 +34,10 @@ function finder(id) {
   return form;
 }
 
-const pathOf = (id) => `streams/${encodeURIComponent(id)}`;
-
 /** The number of the last changeset: the ends of ranges are tried, since numbers have no gaps. 0: there is no stream. */
 async function lastOf(id, signal) {
   const isThere = async (number) => {
-    const answer = await text(`${pathOf(id)}/changesets?from=${number}&to=${number}`, { signal });
+    const answer = await text(`${pathOfStream(id)}/changesets?from=${number}&to=${number}`, { signal });
     return readPage(answer).changesets.length > 0;
   };
   try {
@@ -62,19 +61,17 @@ async function lastOf(id, signal) {
 }
 
 async function page(root, id, query, signal) {
-  // In a URL these two are directions, not names.
-  if (id === "." || id === "..") throw new Error("A browser can't ask for a stream with this id. Use the command: ees read.");
   const last = await lastOf(id, signal);
   const isNewest = query.get("order") !== "oldest";
   const given = isWhole(query.get("at") ?? "") ? Number(query.get("at")) : isNewest ? last : 1;
   const at = Math.min(Math.max(given, 1), Math.max(last, 1));
   const [from, to] = isNewest ? [Math.max(1, at - PAGE + 1), at] : [at, Math.min(last, at + PAGE - 1)];
-  const answer = last === 0 ? null : readPage(await text(`${pathOf(id)}/changesets?from=${from}&to=${to}&include=position`, { signal }));
+  const answer = last === 0 ? null : await readStream(id, from, to, { signal });
   if (signal.aborted) return;
   const changesets = (answer?.changesets ?? []).map((changeset) => ({ ...changeset, stream_id: id }));
   const end = changesets.length > 0 ? Number(changesets.at(-1).changeset_id) : to;
   const order = isNewest ? "newest" : "oldest";
-  const again = () => (location.hash.includes("?") ? open(id) : dispatchEvent(new HashChangeEvent("hashchange")));
+  const again = () => !signal.aborted && (location.hash.includes("?") ? open(id) : dispatchEvent(new HashChangeEvent("hashchange")));
   const [back, on] = isNewest ? [Math.min(last, at + PAGE), from - 1] : [Math.max(1, at - PAGE), end + 1];
   const isEnd = isNewest ? from <= 1 : end >= last;
   const type = changesets[0]?.stream_type;
@@ -91,9 +88,9 @@ async function page(root, id, query, signal) {
           button("On", () => open(id, { order, at: on }), { disabled: isEnd }),
           h("span", { class: "state" }, `Changesets ${from} to ${end}`)),
         h("div", { class: "log", id: "log", role: "list", "aria-label": `Changesets, ${order} first` },
-          (isNewest ? changesets.reverse() : changesets).map((changeset) => h("div", { role: "listitem" }, row(changeset)))),
+          (isNewest ? changesets.reverse() : changesets).map((changeset) => h("div", { role: "listitem" }, row(changeset, signal)))),
       ],
-    may.commit && appending(id, last, again));
+    may("commit") && appending(id, last, again));
   arrived();
 }
 
@@ -131,8 +128,7 @@ function append(id, last) {
       check(metadata || "{}", "Metadata", (value) => value !== null && typeof value === "object" && !Array.isArray(value), "a JSON object");
       const headers = { "Idempotency-Key": idempotency, ...(type.trim() && { "Stream-Type": type.trim() }) };
       const body = `{"events":${events},"metadata":${metadata || "{}"}}`;
-      await text(`${pathOf(id)}?expected_last_changeset=${expected}`, { method: "POST", headers, body });
-      complain("");
+      await text(`${pathOfStream(id)}?expected_last_changeset=${expected}`, { method: "POST", headers, body });
     },
   });
 }

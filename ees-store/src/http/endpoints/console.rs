@@ -21,7 +21,7 @@ macro_rules! files {
     ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("../console/", $name)))),+] };
 }
 
-const FILES: [(&str, &str); 25] = files![
+const FILES: [(&str, &str); 27] = files![
     "api.js",
     "audit.js",
     "changeset.js",
@@ -29,6 +29,7 @@ const FILES: [(&str, &str); 25] = files![
     "console.js",
     "dialog.js",
     "dom.js",
+    "filters.js",
     "history.js",
     "icon.svg",
     "index.html",
@@ -42,6 +43,7 @@ const FILES: [(&str, &str); 25] = files![
     "problems.js",
     "projections.js",
     "reactors.js",
+    "reading.js",
     "screen.js",
     "server.js",
     "settings.js",

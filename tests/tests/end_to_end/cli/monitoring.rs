@@ -122,3 +122,23 @@ fn every_alert_says_what_to_do() {
     let explained: BTreeSet<_> = sections.into_iter().filter(|name| name.starts_with("Ees")).collect();
     assert_eq!(named, explained);
 }
+
+/// The value of an alert is that of the left side of `and`, and of any side of `or`.
+#[test]
+fn an_alert_that_prints_its_value_has_the_one_that_it_speaks_of() {
+    let speaking: Vec<_> =
+        rules().into_iter().filter(|rule| rule.annotations.summary.contains("$value")).collect();
+    assert!(speaking.len() >= 5);
+    for rule in speaking {
+        let sides = rule.expr.split(" or ").flat_map(|side| side.split("\nor ")).map(|side| {
+            let left = side.split(" and ").next().unwrap().split("\nand ").next().unwrap();
+            left.trim().trim_start_matches('(').to_owned()
+        });
+        let (metrics, sides): (BTreeSet<_>, Vec<_>) = sides.map(|side| (asked_for(&side), side)).unzip();
+        assert_eq!(metrics.len(), 1, "{}: one metric, whichever side is true: {sides:?}", rule.alert);
+        for side in sides {
+            assert!(!side.contains("=="), "{} always prints the same number: {side}", rule.alert);
+            assert!(!side.contains("predict_linear"), "{} prints what is to come: {side}", rule.alert);
+        }
+    }
+}

@@ -95,6 +95,20 @@ async fn an_operation_needs_no_mouse() {
             }
             browser.until_text("main h1", |text| text.contains("Paused")).await;
             assert_eq!(world.last_audit("counted").await, ("pause".to_owned(), "why not".to_owned()));
+
+            // What runs can't be cancelled, and says how it ended also where its screen was left.
+            let hold = "if (options.method === 'POST') return new Promise((go) => { window.go = go; }).then(() => real(url, options));";
+            browser.intercept(hold).await;
+            browser.click("#operations [data-operation=resume]").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.find("dialog .actions button:last-child:disabled").await;
+            browser.press(ESCAPE).await;
+            assert_eq!(browser.count("dialog[open]").await, 1);
+            browser.run("location.hash = '#/overview'").await;
+            browser.until_text("dialog", str::is_empty).await;
+            browser.run("window.go()").await;
+            browser.until_text("#notice", |text| text == "Done: resume, counted.").await;
+            assert_eq!(world.last_audit("counted").await.0, "resume");
         })
         .await;
 }

@@ -113,6 +113,25 @@ impl Browser {
         self.post("/goog/cdp/execute", &media).await;
     }
 
+    /// Puts the reader into a time zone.
+    pub(super) async fn live_in(&self, zone: &str) {
+        let zone = json!({ "cmd": "Emulation.setTimezoneOverride", "params": { "timezoneId": zone } });
+        self.post("/goog/cdp/execute", &zone).await;
+    }
+
+    /// Lets the page get other answers from now on. A script may return one for a `path`, as `say(value, status)`; it
+    /// gets the server's with `real(url, options)`.
+    pub(super) async fn intercept(&self, script: &str) {
+        let replace = format!(
+            "const real = window.fetch;
+            const say = async (value, status = 200) => new Response(JSON.stringify(value), {{ status }});
+            const intercept = (path, url, options) => {{ {script} }};
+            window.fetch = (url, options = {{}}) =>
+                intercept(String(url).replace('../', ''), url, options) ?? real(url, options);"
+        );
+        self.run(&replace).await;
+    }
+
     /// Does something with an element, once it is there and can be used.
     async fn on(&self, css: &str, act: &str, body: &Value) -> Value {
         let deadline = Instant::now() + LONG;

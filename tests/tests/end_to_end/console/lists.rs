@@ -72,9 +72,21 @@ async fn streams_are_found_by_prefix_type_length_and_age() {
                 text.contains("From checkpoint 20") || text.contains("From checkpoint 19")
             })
             .await;
-        browser.fill("main input[name=checkpoint]", "yesterday").await;
+        for no_place in ["yesterday", "checkpoint 5", "-5", "#4711"] {
+            browser.run("document.getElementById('trouble').textContent = ''").await;
+            browser.fill("main input[name=checkpoint]", no_place).await;
+            browser.click("main form button[type=submit]").await;
+            browser.until_text("#trouble", |text| text.contains("2026-11-21 09:30")).await;
+        }
+        // A day begins where the reader is.
+        browser.live_in("Asia/Tokyo").await;
+        browser.run("performance.clearResourceTimings()").await;
+        browser.fill("main input[name=checkpoint]", "2026-11-21").await;
         browser.click("main form button[type=submit]").await;
-        browser.until_text("#trouble", |text| text.contains("2026-11-21 09:30")).await;
+        browser.until_text("main .state", |text| text.contains("rom checkpoint 0")).await;
+        let asked = "return performance.getEntriesByType('resource').map((it) => it.name).find((it) => it.includes('at?'))";
+        let asked = browser.run(asked).await;
+        assert!(asked.as_str().unwrap().contains("2026-11-20T15%3A00"), "{asked}");
 
         browser.open("/console/#/server").await;
         browser
@@ -113,6 +125,17 @@ async fn the_last_hour_and_what_operators_did_are_shown() {
             browser.click("#log .row .lazy summary").await;
             let said = browser.until_text("#log .row .lazy table", |text| text.contains("letters")).await;
             assert!(said.contains("Parked") && said.contains("Not yet") && said.contains("Passed"), "{said}");
+            // They are asked again each time. One that has only started can't know.
+            browser
+                .intercept(
+                    "if (path !== 'projections') return;
+                    return real(url, options).then((it) => it.json()).then(({ projections }) =>
+                        say({ projections: projections.map((status) => ({ ...status, state: 'starting' })) }));",
+                )
+                .await;
+            browser.click("#log .row .lazy summary").await;
+            browser.click("#log .row .lazy summary").await;
+            browser.until_text("#log .row .lazy table", |text| text.matches("Unknown").count() == 4).await;
         })
         .await;
 }

@@ -51,6 +51,23 @@ async fn what_stands_still_comes_first() {
             browser.run("location.hash = '#/projections'").await;
             browser.until_text("main h1", |text| text == "Projections").await;
             browser.picture("projections").await;
+
+            // What can't be read is named beside everything else, and a retry that does not help is no small thing.
+            browser
+                .intercept(
+                    "if (path === 'streams') return say({ message: 'The totals are away.' }, 503);
+                    if (path !== 'projections') return;
+                    const last_error = { message: 'refused', attempts: 3, checkpoint: null, at: new Date().toISOString() };
+                    const change = (status) => (status.name !== 'counted' ? status
+                        : { ...status, state: 'retrying', stalled: '7 changesets behind, and not moving', last_error });
+                    return real(url, options).then((it) => it.json())
+                        .then(({ projections }) => say({ projections: projections.map(change) }));",
+                )
+                .await;
+            browser.run("location.hash = '#/overview'").await;
+            browser.until_text("#attention", |text| text.contains("The totals are away.")).await;
+            assert!(browser.text("#attention [data-key^='counted Stalled']").await.contains("not moving"));
+            assert!(browser.text("main table tbody").await.contains("customers"));
         })
         .await;
 }
@@ -122,7 +139,19 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.click(confirm).await;
             browser.until_text("#audit", |text| text.contains("perhaps now")).await;
             assert_eq!(world.last_audit("customers").await.1, "perhaps now");
-            browser.find("#parked [data-operation=leave_stream]").await;
+            // Where the console can't find out the checkpoint, it asks for it and says why.
+            browser
+                .intercept(
+                    "if (!path.startsWith('streams/') || window.refused) return;
+                    window.refused = true;
+                    return say({ message: 'The log is away.' }, 503);",
+                )
+                .await;
+            browser.click("#parked [aria-label='Skip: customer/3']").await;
+            browser.until_text("dialog #hint-checkpoint", |text| text.contains("The log is away.")).await;
+            assert_eq!(browser.value("#field-checkpoint").await, "");
+            browser.click("dialog .actions button:last-child").await;
+            browser.until_text("dialog", str::is_empty).await;
             browser.click("#parked [data-operation=leave_stream]").await;
             browser.fill("#field-reason", "moved away").await;
             browser.click(confirm).await;
@@ -179,7 +208,7 @@ async fn a_read_only_key_sees_no_operation() {
             browser.run("location.hash = '#/streams/account%2F1'").await;
             browser.find(".row").await;
             assert_eq!(browser.count("#append").await, 0);
-            // Nor would it help to have one.
+            // Nor would it help to have an operation.
             let pause = "fetch('../projections/counted/pause', { method: 'POST', body: '{}', headers: {
                 Authorization: 'Bearer the-reader', 'Content-Type': 'application/json' } }).then((it) => done(it.status))";
             assert_eq!(browser.run_to_the_end(pause).await, json!(403));
@@ -188,6 +217,18 @@ async fn a_read_only_key_sees_no_operation() {
             let kept = browser.run(kept).await;
             assert!(!kept[0].as_str().unwrap().contains("reader"), "{kept}");
             assert_eq!((&kept[1], &kept[2], &kept[3]), (&json!(""), &json!(0), &json!(0)));
+
+            // Another key does what that one may.
+            browser
+                .intercept(
+                    "if (options.headers?.Authorization === 'Bearer the-reader') return say({ message: 'Gone.' }, 401);",
+                )
+                .await;
+            browser.run("location.hash = '#/projections/orders'").await;
+            browser.fill("#field-key", "the-admin").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.until_text("#session", |text| text.contains("Key: read, commit, admin")).await;
+            browser.find("#operations [data-operation=resume]").await;
 
             browser.click("#session button").await;
             browser.fill("#field-key", "the-admin").await;
@@ -238,7 +279,7 @@ async fn the_progress_of_a_rebuild_is_shown() {
             browser.open("/console/#/projections/gated").await;
             browser.click("#operations [data-operation=rebuild]").await;
             browser.click("dialog button[type=submit]").await;
-            browser.until_text("dialog", str::is_empty).await;
+            browser.until_text("#notice", |text| text.contains("Begun: rebuild in place, gated")).await;
             gate.add_permits(5);
             browser.until_text("main h1", |text| text.contains("Rebuilding")).await;
             browser.until_text("main .facts", |text| text.contains("50 %")).await;

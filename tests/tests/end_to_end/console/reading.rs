@@ -19,7 +19,8 @@ async fn the_tail_follows_and_stays_bounded() {
             browser.open("/console/#/log").await;
             browser.until_text("main .state", |text| text.contains("Following · 1 received")).await;
             for last in 1..=1_000 {
-                world.commit("counter", last, r#"[{"type":"counted"}]"#).await;
+                let metadata = r#"{"correlation_id":"c"}"#;
+                world.commit_with("counter", last, r#"[{"type":"counted"}]"#, metadata).await;
             }
             browser.until_text("main .state", |text| text.contains("1,001 received · 500 shown")).await;
             let nodes = browser.count("*").await;
@@ -66,6 +67,22 @@ async fn the_tail_follows_and_stays_bounded() {
             browser.open("/console/#/log?checkpoint=1000").await;
             browser.until_text("main .state", |text| text.contains("From checkpoint 1000")).await;
             assert!(browser.text("#log > div:first-child summary").await.contains("#1001"));
+
+            // A search is bounded too, and goes on after a failure.
+            browser
+                .intercept(
+                    "if (!path.includes('limit=1000') || window.refused) return;
+                    window.refused = true;
+                    return say({ message: 'The log is away.' }, 503);",
+                )
+                .await;
+            browser.run("location.hash = '#/log?related=c&near=0'").await;
+            browser.until_text("#trouble", |text| text == "The log is away.").await;
+            for found in ["500 changesets from checkpoint 0 to 501", "1,000 changesets from checkpoint 0 to 1501"] {
+                browser.click("main .bar button:first-child:not(:disabled)").await;
+                browser.until_text("main .state", |text| text == found).await;
+            }
+            assert_eq!(browser.text("#trouble").await, "");
         })
         .await;
 }
@@ -129,6 +146,18 @@ async fn hostile_texts_do_nothing_but_show() {
             browser
                 .until_text("#log .changeset", |text| text.contains("<script>") && text.contains("1e+300"))
                 .await;
+
+            // Long texts that begin the same, and are as long, are not taken for one another.
+            let alike = "import('/console/dom.js').then(({ draw, foreign, h }) => {
+                const root = h('div');
+                for (const end of ['1', '2']) {
+                    draw(root, foreign('x'.repeat(400) + end));
+                    root.querySelector('button').click();
+                }
+                done(root.textContent);
+            })";
+            let shown = browser.run_to_the_end(alike).await;
+            assert!(shown.as_str().unwrap().trim_end().ends_with("x2"), "{shown}");
 
             // A reason comes back as it was given.
             browser.run("location.hash = '#/projections/counted'").await;
@@ -197,6 +226,24 @@ async fn a_stream_is_read_in_both_orders_and_appended_to_behind_a_switch() {
             browser.click("#metrics summary").await;
             browser.until_text("#metrics pre", |text| text.contains("ees_projection_checkpoint")).await;
             browser.picture("server").await;
+
+            // A server that is silent is given up: a read, and an event stream that says nothing any more.
+            let hasten = "const real = window.setTimeout;
+                window.setTimeout = (act, time) => real(act, time > 20_000 ? 1_000 : time);";
+            browser.run(hasten).await;
+            browser.run("location.hash = '#/log'").await;
+            browser.until_text("main .state", |text| text.contains("Following · 50 received")).await;
+            browser.until_text("main .state", |text| text.contains("Connecting")).await;
+            world.commit("many", 1, "[1]").await;
+            browser.until_text("main .state", |text| text.contains("Following · 51 received")).await;
+            browser
+                .intercept(
+                    "if (path === 'projections') return new Promise((_, fail) =>
+                        options.signal.addEventListener('abort', () => fail(options.signal.reason)));",
+                )
+                .await;
+            browser.run("location.hash = '#/projections'").await;
+            browser.until_text("#trouble", |text| text.contains("has not answered for 30 seconds")).await;
         })
         .await;
 }

@@ -109,12 +109,18 @@ async fn a_server_elsewhere_is_shown_and_operated_with_the_key_of_the_command() 
         server.start_again();
         browser.until_text("#trouble", str::is_empty).await;
 
-        // Without the key of the address, nothing but the page is there.
+        // Without the key of the address, nothing but the page is there. The address can be opened again.
         browser.open("/console/?again").await;
         browser.until_text("dialog .sentence", |text| text.contains("what follows #key=")).await;
-        browser.fill("#field-key", &key).await;
-        browser.click("dialog button[type=submit]").await;
-        browser.find("#attention").await;
+        browser
+            .intercept("if (path.includes('limit=1&')) return say({ message: 'The log is away.' }, 503);")
+            .await;
+        browser.run(&format!("location.hash = 'key={key}'")).await;
+        // What can't be read at the start is there all the same.
+        browser.until_text("#attention", |text| text.contains("The log is away.")).await;
+        browser.until_text("#nav", |text| text.contains("Log")).await;
+        assert_eq!(browser.count("dialog").await, 0);
+        assert_eq!(browser.run("return location.href").await, format!("{root}/console/"));
     })
     .await;
 
@@ -208,6 +214,15 @@ async fn the_projections_of_several_processes_are_one_list() {
         assert_eq!(running.handle().status("orders").await.unwrap().skipped, [0]);
         browser.click("main table a[href*='process=1']").await;
         browser.until_text("#audit", |text| text.contains("made by mistake")).await;
+        // Processes with one database tell the same.
+        browser
+            .intercept(
+                "if (path.startsWith('audit?')) return real(url.replace('audit', 'servers/1/audit'), options);",
+            )
+            .await;
+        browser.run("location.hash = '#/audit'").await;
+        let audit = browser.until_text("#audit", |text| text.contains("made by mistake")).await;
+        assert_eq!(audit.matches("made by mistake").count(), 1, "{audit}");
         browser.run("location.hash = '#/log'").await;
         browser.until_text("main .state", |text| text.contains("1 received")).await;
         browser.run("location.hash = '#/server'").await;
@@ -224,6 +239,20 @@ async fn the_projections_of_several_processes_are_one_list() {
         browser.fill("#field-key", console.parts().1).await;
         browser.click("dialog button[type=submit]").await;
         browser.until_text("main table tbody", |text| text.contains("orders")).await;
+        browser.run("location.hash = '#/audit'").await;
+        browser.until_text("main .problem", |text| text.contains("refused")).await;
+        assert!(browser.text("#audit").await.contains("made by mistake"));
+
+        // Each process is asked what the key may do there.
+        server.start_again();
+        browser.run("location.hash = '#/projections/orders?process=1'").await;
+        browser.find("#operations [data-operation=pause]").await;
+        browser.intercept("if (path === 'servers/1/access') return say({ scopes: ['read'] });").await;
+        browser.run(&format!("location.hash = 'key={}'", console.parts().1)).await;
+        browser.until_text("#session", |text| text.contains("each server allows something else")).await;
+        browser.run("location.hash = '#/projections/orders?process=1'").await;
+        browser.find("#audit").await;
+        assert_eq!(browser.count("[data-operation]").await, 0);
     })
     .await;
     running.shut_down().await;
