@@ -1,6 +1,8 @@
 //! A list of all streams.
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 mod reading;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod statement;
 
 use ees_projector::read_model::{Column, ColumnType};
