@@ -28,7 +28,7 @@ pub(crate) async fn commit<F: Future<Output = Result<Committed>>>(
         None => Span::begin(Kind::Internal, name),
     };
     if !span.is_recorded() {
-        return run(commit, span).await;
+        return run(commit, Span::default()).await;
     }
     commit.trace = span.trace();
     span.set("db.system.name", store);

@@ -14,8 +14,8 @@ use crate::http::append_over_http;
 use crate::shared::append::append;
 use crate::shared::workload::Workload;
 
-/// Both are measured so often, and the medians compared.
-const ROUNDS: usize = 9;
+/// An even number of them, in which both are measured.
+const ROUNDS: usize = 20;
 const WRITERS: u64 = 64;
 
 #[derive(Clone, Copy)]
@@ -43,19 +43,25 @@ pub(crate) async fn measure(workload: &Workload) {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         // The first round warms up.
         for round in 0..=ROUNDS {
-            for (provider, times) in [(Provider::None, &mut without), (Provider::NothingSampled, &mut with)] {
+            // What goes second finds another disk, so both do in turns.
+            let mut turns = [(Provider::None, &mut without), (Provider::NothingSampled, &mut with)];
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            for (provider, times) in turns {
                 provider.set();
                 let took =
                     if over_http { by_http(workload, &caller).await } else { by_library(workload).await };
                 if round > 0 {
-                    times.push(took);
+                    times.push(took.as_secs_f64());
                 }
             }
         }
-        let (without, with) = (median(without), median(with));
-        let ratio = without.as_secs_f64() / with.as_secs_f64();
+        // The disk changes from minute to minute, so each round is compared with itself.
+        let ratio = median(without.iter().zip(&with).map(|(without, with)| without / with).collect());
         println!(
-            "append, {what}, {WRITERS} writers: {without:.2?} without a provider, {with:.2?} with one that samples nothing: throughput {ratio:.3}"
+            "append, {what}, {WRITERS} writers, median of {ROUNDS} rounds: {:.2} s without a provider, throughput {ratio:.3} with one that samples nothing",
+            median(without)
         );
     }
 }
@@ -82,7 +88,8 @@ async fn by_http(workload: &Workload, caller: &TraceContext) -> Duration {
     took
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    (values[middle - 1] + values[middle]) / 2.0
 }
