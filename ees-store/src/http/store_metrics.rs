@@ -60,19 +60,18 @@ impl Collector for OfStore {
         for (name, help, histogram) in histograms {
             histogram.encode(encoder.encode_descriptor(name, help, None, histogram.metric_type())?)?;
         }
+        let help = "Commits by whether the end of their stream was in memory (hit) or was read (miss)";
+        let mut family =
+            encoder.encode_descriptor("ees_store_tail_lookups", help, None, MetricType::Counter)?;
         if let Some(tails) = &writer.tails {
-            let help = "Commits by whether the end of their stream was in memory (hit) or was read (miss)";
-            let mut family =
-                encoder.encode_descriptor("ees_store_tail_lookups", help, None, MetricType::Counter)?;
             for (result, count) in [("hit", &tails.hits), ("miss", &tails.misses)] {
                 let count = ConstCounter::new(count.load(Relaxed));
                 count.encode(family.encode_family(&[("result", result)])?)?;
             }
         }
+        let help = "Connections to the store's database that read, by state";
+        let mut family = encoder.encode_descriptor("ees_store_connections", help, None, MetricType::Gauge)?;
         if let Some(connections) = connections {
-            let help = "Connections to the store's database that read, by state";
-            let mut family =
-                encoder.encode_descriptor("ees_store_connections", help, None, MetricType::Gauge)?;
             for (state, count) in [("busy", connections.busy), ("idle", connections.idle)] {
                 ConstGauge::new(count).encode(family.encode_family(&[("state", state)])?)?;
             }
