@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "support of tests: it fails by panicking")]
 
+mod checked;
 mod command;
 pub mod history;
 pub mod read_models;
 mod server;
 pub mod tracing;
 
+pub use checked::Checked;
 pub use command::{Ran, ees, run};
 pub use ees_test_shared::{binary, example};
 pub use server::{Killed, Server};

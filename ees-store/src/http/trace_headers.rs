@@ -3,8 +3,22 @@
 use std::borrow::Cow;
 
 use axum::http::HeaderMap;
+use utoipa::IntoParams;
 
 use crate::TraceContext;
+
+/// The headers in the description of a commit.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it is a description: `trace_of` reads the headers")]
+pub(super) struct TraceHeaders {
+    /// The trace that the commit belongs to (W3C Trace Context). It is kept beside the changeset; an invalid one is ignored.
+    #[param(nullable = false)]
+    traceparent: Option<String>,
+    /// What tracing systems add to `traceparent`: up to 512 characters; an invalid one is ignored.
+    #[param(nullable = false)]
+    tracestate: Option<String>,
+}
 
 /// The trace that the caller names. Headers that are invalid are ignored, as the standard wants it.
 pub(super) fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {

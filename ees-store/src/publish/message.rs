@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha224};
 use uuid::Uuid;
 
-use super::{BATCH_BYTES_MAX, message_trace};
-use crate::{Changeset, ChangesetId, EventId, Quarantined, StreamId, json};
+use super::BATCH_BYTES_MAX;
+use crate::{Changeset, ChangesetId, EventId, Quarantined, StreamId, TraceContext, json};
 
 /// A message about a changeset or an event, or a notification about a typed stream.
 ///
@@ -142,7 +142,8 @@ impl Message {
 
     /// Adds the changeset's trace as far as there is room: a trace never changes what is sent besides.
     fn traced(mut self, changeset: &Changeset) -> Self {
-        for attribute in changeset.trace.iter().flat_map(message_trace::attributes) {
+        for (name, value) in changeset.trace.iter().flat_map(TraceContext::headers) {
+            let attribute = Attribute { name, data_type: "String", value: value.to_owned() };
             if self.size_bytes() + attribute.size_bytes() > BATCH_BYTES_MAX {
                 break;
             }
@@ -245,7 +246,7 @@ fn sendable(json: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Events, Json, StreamType, Timestamp, TraceContext};
+    use crate::{Events, Json, StreamType, Timestamp};
 
     fn changeset(stream: &str, events: &str, metadata: &str) -> Changeset {
         Changeset {

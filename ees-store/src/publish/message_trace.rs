@@ -1,22 +1,13 @@
-//! The trace that a message belongs to: two attributes beside its body.
+//! The trace that a received message belongs to: two attributes beside its body.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::message::Attribute;
 use crate::TraceContext;
 
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
-
-/// The attributes of a message whose changeset has a trace; the first can stand alone.
-pub(super) fn attributes(trace: &TraceContext) -> impl Iterator<Item = Attribute> {
-    let members = [(TRACEPARENT, Some(trace.traceparent())), (TRACESTATE, trace.tracestate())];
-    members
-        .into_iter()
-        .filter_map(|(name, value)| Some(Attribute { name, data_type: "String", value: value?.to_owned() }))
-}
 
 /// The trace that a received message belongs to, if its changeset has one.
 ///

@@ -12,14 +12,13 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
 use clap::Parser;
-use ees_projector::sqlite::{Database, Tx};
+use ees_projector::sqlite::Database;
 use ees_projector::webhook::HttpReactor;
-use ees_projector::{
-    BoxError, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Settings, reactor,
-};
+use ees_projector::{OnFailure, Parking, Projector, Retry, Settings, reactor};
 use ees_store::client::Client;
 use ees_store::http::{Api, Banner, Server};
 use ees_store::{Commit, EventStore as _, Events, Expectation, SharedLog, sqlite};
+use ees_tests::Checked;
 use serde_json::Value;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -29,32 +28,6 @@ struct Arguments {
     /// Run the projection `stock` on this file, with the log at this URL, until standard input ends.
     #[arg(long, num_args = 2, value_names = ["FILE", "URL"])]
     hold: Option<Vec<String>>,
-}
-
-/// Refuses some events.
-struct Checked {
-    name: &'static str,
-    check: fn(&Value) -> Result<(), String>,
-}
-
-impl Projection<Tx> for Checked {
-    type Event = Value;
-
-    fn name(&self) -> &str {
-        self.name
-    }
-    fn order(&self) -> Order {
-        Order::Stream
-    }
-    async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
-        Ok(())
-    }
-    async fn drop_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
-        Ok(())
-    }
-    async fn apply(&self, event: Recorded<'_, Value>, _: &mut Tx) -> Result<(), BoxError> {
-        Ok((self.check)(event.event)?)
-    }
 }
 
 const CUSTOMERS: Checked = Checked { name: "customers", check: |_| Ok(()) };

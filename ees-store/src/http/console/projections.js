@@ -4,11 +4,11 @@ import { allProjections, has, json, jsonIfAny, may, pathOf, processes, text } fr
 import * as audits from "./audit.js";
 import { streamLink, logLink, view } from "./changeset.js";
 import { button, card, draw, facts, foreign, h, lazily, table } from "./dom.js";
+import { effectsIn, ledger } from "./effects.js";
 import { plotsOfProjection, reader, readerOfAll } from "./history.js";
 import { buttons, EVERY, ofParked, operate, rowButton } from "./operations.js";
 import { grid } from "./overview.js";
 import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend, unanswered } from "./problems.js";
-import { effectsIn, ledger } from "./reactors.js";
 import { readOne, readPage } from "./reading.js";
 import { poll } from "./screen.js";
 import { bytes, count, duration, plural, rate, since, time } from "./words.js";

@@ -13,7 +13,7 @@ use super::super::keys::{Scope, Scopes};
 use super::super::path::StreamPath;
 use super::super::query::{Params, Whole, seconds};
 use super::super::schema::{CommitAnswer, CommitRequest, Conflict, Error as ErrorAnswer};
-use super::super::trace_headers::trace_of;
+use super::super::trace_headers::{TraceHeaders, trace_of};
 use super::super::visibility::Visibility;
 use super::super::{Admission, Closing, Problem, body};
 use crate::{
@@ -54,10 +54,7 @@ const FORTHCOMING_MAX: usize = 100;
         ("Idempotency-Key" = Option<IdempotencyKey>, Header, nullable = false, description = "1 to 255 visible ASCII characters. The same commit \
             with the same key is stored once, however often it is sent; keys are kept at least 7 days."),
         ("Stream-Type" = Option<StreamType>, Header, nullable = false, description = "The type of the stream, fixed by its first commit."),
-        ("traceparent" = Option<String>, Header, nullable = false, description = "The trace that the commit belongs to (W3C Trace \
-            Context). It is kept beside the changeset; an invalid one is ignored."),
-        ("tracestate" = Option<String>, Header, nullable = false, description = "What tracing systems add to `traceparent`: up to \
-            512 characters; an invalid one is ignored."),
+        TraceHeaders,
     ),
     request_body(content = CommitRequest, content_type = "application/json"),
     responses(

@@ -21,7 +21,7 @@ macro_rules! files {
     ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("../console/", $name)))),+] };
 }
 
-const FILES: [(&str, &str); 27] = files![
+const FILES: &[(&str, &str)] = &files![
     "api.js",
     "audit.js",
     "changeset.js",
@@ -29,6 +29,7 @@ const FILES: [(&str, &str); 27] = files![
     "console.js",
     "dialog.js",
     "dom.js",
+    "effects.js",
     "filters.js",
     "history.js",
     "icon.svg",

@@ -6,7 +6,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use super::super::app::App;
-use super::super::trace_headers::trace_of;
+use super::super::trace_headers::{TraceHeaders, trace_of};
 use super::super::{Admission, Problem, body as whole_body};
 use super::body::new_event;
 use super::error_response::{no_such_stream, wrong_revision};
@@ -27,10 +27,7 @@ pub(super) const NEXT_PATH: &str = "/typed/streams/{stream_type}/{stream_id}/eve
     post, path = "/typed/streams/{stream_type}", tag = "typed", operation_id = "typed_new_stream",
     params(
         ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
-        ("traceparent" = Option<String>, Header, nullable = false, description = "The trace that the commit belongs to (W3C Trace \
-            Context). It is kept beside the changeset; an invalid one is ignored."),
-        ("tracestate" = Option<String>, Header, nullable = false, description = "What tracing systems add to `traceparent`: up to \
-            512 characters; an invalid one is ignored."),
+        TraceHeaders,
     ),
     request_body(content = InitialEvent, content_type = "application/json"),
     responses((status = 201, description = "It is on disk.", body = StreamAnswer), Failures),
@@ -62,10 +59,7 @@ pub(super) async fn new(
         ("stream_type" = StreamType, Path, description = "The type, percent-encoded.", example = "account"),
         ("stream_id" = String, Path, format = "uuid", description = "The stream's UUID."),
         ("revision" = u64, Path, minimum = 1, description = "The revision that the event shall have."),
-        ("traceparent" = Option<String>, Header, nullable = false, description = "The trace that the commit belongs to (W3C Trace \
-            Context). It is kept beside the changeset; an invalid one is ignored."),
-        ("tracestate" = Option<String>, Header, nullable = false, description = "What tracing systems add to `traceparent`: up to \
-            512 characters; an invalid one is ignored."),
+        TraceHeaders,
     ),
     request_body(content = NextEvent, content_type = "application/json"),
     responses((status = 201, description = "It is on disk.", body = StreamAnswer), Failures),

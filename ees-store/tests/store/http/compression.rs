@@ -1,15 +1,11 @@
 //! Answers in fewer bytes, for callers that ask for them.
 
 use std::io::Read as _;
-use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::middleware::map_request;
-use ees_store::http::{Api, EscapedAnswer, Server};
 use ees_store::memory;
 
 use super::following::Following;
-use super::support::{Answer, TestServer, exchange, on_every_store, request};
+use super::support::{Answer, TestServer, on_every_store};
 
 const LARGE: [&str; 6] = [
     "/changesets",
@@ -104,15 +100,7 @@ async fn an_event_stream_is_never_compressed() {
 
 #[tokio::test]
 async fn an_answer_that_is_carried_as_a_text_is_not_compressed() {
-    let store = Arc::new(memory::Store::new());
-    let router = Api::new(store.clone(), store).router().layer(map_request(async |mut request: Request| {
-        request.extensions_mut().insert(EscapedAnswer);
-        request
-    }));
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    tokio::spawn(server.serve(router, std::future::pending()));
-    let answer =
-        exchange(address, &request("GET", "/openapi.json", &[("Accept-Encoding", "gzip")], b"")).await;
+    let server = TestServer::with_escaped_answers().await;
+    let answer = asked(&server, "GET", "/openapi.json", "gzip").await;
     assert_eq!((answer.status, answer.header("content-encoding")), (200, None));
 }

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::extract::Request;
-use axum::middleware::map_request;
-use ees_store::http::{Api, ApiKeys, ConnectionLimits, EscapedAnswer, Limits, Server};
+use ees_store::http::{ApiKeys, ConnectionLimits, Limits};
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, Events, Expectation,
     LogHead, LogPage, LogQuery, Quarantined, Result, StreamId, StreamPage, StreamQuery, dynamodb, memory,
@@ -503,17 +501,10 @@ async fn a_browser_that_goes_away_is_noticed() {
 
 #[tokio::test]
 async fn where_answers_are_sent_whole_there_are_no_event_streams() {
-    let store = Arc::new(memory::Store::new());
-    let router = Api::new(store.clone(), store).router().layer(map_request(async |mut request: Request| {
-        request.extensions_mut().insert(EscapedAnswer);
-        request
-    }));
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    tokio::spawn(server.serve(router, std::future::pending()));
+    let server = TestServer::with_escaped_answers().await;
     for target in ["/changesets", "/streams/s/changesets", "/streams/s/events"] {
         let asked = request("GET", target, &[("Accept", "text/event-stream")], b"");
-        exchange(address, &asked).await.refuses_like(406, "NOT_ACCEPTABLE", "wait");
+        exchange(server.address(), &asked).await.refuses_like(406, "NOT_ACCEPTABLE", "wait");
     }
 }
 

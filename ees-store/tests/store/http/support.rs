@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::http::{Api, ConnectionLimits, Server};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
+use ees_store::http::{Api, ConnectionLimits, EscapedAnswer, Server};
 use ees_store::{ChangesetLog, EventStore, memory};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,9 +49,23 @@ impl TestServer {
         limits: ConnectionLimits,
         build: impl FnOnce(Api) -> Api,
     ) -> Self {
+        Self::serving(build(Api::new(store.clone(), store)).router(), limits).await
+    }
+
+    /// Before an empty store, where each answer is carried as a text.
+    pub(crate) async fn with_escaped_answers() -> Self {
+        let store = Arc::new(memory::Store::new());
+        let escaped = map_request(async |mut request: Request| {
+            request.extensions_mut().insert(EscapedAnswer);
+            request
+        });
+        Self::serving(Api::new(store.clone(), store).router().layer(escaped), ConnectionLimits::default())
+            .await
+    }
+
+    async fn serving(router: Router, limits: ConnectionLimits) -> Self {
         let server = Server::bind("127.0.0.1:0").await.unwrap().with_limits(limits);
         let address = server.local_addr().unwrap();
-        let router = build(Api::new(store.clone(), store)).router();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.serve(router, async {
             let _ = stopped.await;

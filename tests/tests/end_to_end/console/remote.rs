@@ -18,7 +18,7 @@ use ees_tests::{Killed, Server, ees, run};
 use serde_json::{Value, json};
 
 use super::browser::{Browser, browse};
-use super::world::Failing;
+use super::world::failing;
 
 /// A running `ees console`.
 struct Console {
@@ -193,7 +193,7 @@ async fn the_projections_of_several_processes_are_one_list() {
     let mut projector = Projector::new(std::sync::Arc::new(Client::new(&server.url()).unwrap()));
     let settings = Settings { retry, ..Settings::default() };
     let database = Database::open(folder.path().join("orders.db")).unwrap();
-    projector.projection(Failing { name: "orders", at: "poison" }, database, settings).unwrap();
+    projector.projection(failing("orders", "poison"), database, settings).unwrap();
     let running = projector.start();
     let process = format!("http://{}", running.serve("127.0.0.1:0").await.unwrap());
     let console = Console::before(&[&server.url(), &process], "any");

@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt as _};
 use serde_json::json;
 
 use super::browser::{Browser, browse};
-use super::world::{Failing, World};
+use super::world::World;
 
 /// The longest stream of the history.
 const LONGEST: &str = "axum/CHANGELOG.md";
@@ -118,7 +118,7 @@ async fn a_screen_is_there_soon_after_its_answer() {
     let world = World::start_with(
         |projector, folder| {
             for name in &names {
-                World::register(projector, folder, Failing { name, at: "poison" });
+                World::register(projector, folder, name, "poison");
             }
         },
         |api| api,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
-use ees_projector::sqlite::{Database, Tx};
+use ees_projector::sqlite::Database;
 use ees_projector::{
-    BoxError, Fold, Handle, OnFailure, Order, Parking, Projection, Projector, Recorded, Retry, Running,
-    Settings, State, Status,
+    BoxError, Fold, Handle, OnFailure, Parking, Projector, Recorded, Retry, Running, Settings, State, Status,
 };
 use ees_store::http::{Api, Server};
 use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, sqlite};
+use ees_tests::Checked;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -46,35 +46,15 @@ impl Fold for Counted {
 }
 
 /// Fails at each event whose type begins with a word, with that type as the error.
-pub(super) struct Failing {
-    pub(super) name: &'static str,
-    pub(super) at: &'static str,
-}
-
-impl Failing {
-    fn check(&self, kind: &str) -> Result<(), BoxError> {
-        if kind.starts_with(self.at) { Err(format!("can't apply: {kind}").into()) } else { Ok(()) }
-    }
-}
-
-impl Projection<Tx> for Failing {
-    type Event = Value;
-
-    fn name(&self) -> &str {
-        self.name
-    }
-    fn order(&self) -> Order {
-        Order::Stream
-    }
-    async fn create_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
-        Ok(())
-    }
-    async fn drop_tables(&self, _: &mut Tx) -> Result<(), BoxError> {
-        Ok(())
-    }
-    async fn apply(&self, event: Recorded<'_, Value>, _: &mut Tx) -> Result<(), BoxError> {
-        self.check(kind(event.event))
-    }
+pub(super) fn failing(
+    name: &'static str,
+    at: &'static str,
+) -> Checked<impl Fn(&Value) -> Result<(), String> + Send + Sync> {
+    let check = move |event: &Value| match kind(event) {
+        kind if kind.starts_with(at) => Err(format!("can't apply: {kind}")),
+        _ => Ok(()),
+    };
+    Checked { name, check }
 }
 
 /// Sends letters. It can't send those whose type begins with `undeliverable`.
@@ -117,9 +97,10 @@ impl World {
             let from_the_start =
                 reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() };
             projector.fold(Counted, Self::database(folder, "counted"), Self::settings()).unwrap();
-            Self::register(projector, folder, Failing { name: "orders", at: "poison" });
-            let customers = Failing { name: "customers", at: "bad" };
-            projector.projection(customers, Self::database(folder, "customers"), parks).unwrap();
+            Self::register(projector, folder, "orders", "poison");
+            projector
+                .projection(failing("customers", "bad"), Self::database(folder, "customers"), parks)
+                .unwrap();
             projector.reactor(Letters, Self::database(folder, "letters"), from_the_start).unwrap();
         };
         Self::start_with(register, configure).await
@@ -135,10 +116,10 @@ impl World {
         Database::open(folder.join(format!("{projection}.db"))).unwrap()
     }
 
-    /// Adds a projection that pauses when it fails.
-    pub(super) fn register(projector: &mut Projector, folder: &Path, projection: Failing) {
-        let database = Self::database(folder, projection.name);
-        projector.projection(projection, database, Self::settings()).unwrap();
+    /// Adds a projection that pauses when it fails: at each event whose type begins with a word.
+    pub(super) fn register(projector: &mut Projector, folder: &Path, name: &'static str, at: &'static str) {
+        let database = Self::database(folder, name);
+        projector.projection(failing(name, at), database, Self::settings()).unwrap();
     }
 
     /// Starts a server with these projections.
