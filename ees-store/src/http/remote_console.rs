@@ -53,7 +53,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 /// It serves the page, and sends on what the page asks to these servers, with the key or the signature of their
 /// [`Client`]s. So the page shows what they may see and offers what they may do.
 ///
-/// Whoever reaches it could do so too. So every call needs the [key](Self::key), which is made at random, and it
+/// Others that reach it could do so too. So every call needs the [key](Self::key), which is made at random, and it
 /// answers to loopback names only.
 ///
 /// ```no_run

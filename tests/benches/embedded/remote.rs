@@ -66,7 +66,7 @@ pub(crate) async fn measure(short: bool) {
     served.await.unwrap();
 }
 
-/// Stores the history so many times, each time under names of its own.
+/// Stores the history `times` times, each time under names of its own.
 async fn fill(store: &sqlite::Store, times: usize) {
     let lines = history::lines();
     for time in 0..times {

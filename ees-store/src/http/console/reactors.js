@@ -24,7 +24,7 @@ export function effectsIn(answer) {
   });
 }
 
-/** The effects of a reactor, at most so many. Results stay hidden until they are asked for: they may hold what is nobody's business. */
+/** The effects of a reactor, at most `max`. Results stay hidden until they are asked for: they may hold personal data. */
 export function ledger(status, effects, max, shown, again) {
   const choose = (state) => () => {
     shown.effects = state;

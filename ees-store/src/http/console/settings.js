@@ -20,7 +20,7 @@ export function settings(told) {
       h("p", { class: "quiet-text" }, "Where each value came from. Secrets are masked."),
       table("Settings", ["Setting", "Value", "From"], rows)),
     card("API keys", null, keys === null
-      ? h("p", null, "This server has no API keys: whoever can connect may do everything.")
+      ? h("p", null, "This server has no API keys: every program that can connect may do everything.")
       : [h("p", null, `${plural(keys.length, "key")}. Only their hashes are kept, so this is all there is to show:`),
         facts(keys.map((scopes, at) => [`Key ${at + 1}`, scopes.join(", ")]))]),
   ];
