@@ -1,15 +1,11 @@
 //! `ees dead-letters`: list messages that a topic rejected, and redrive them.
 
-use std::collections::HashSet;
-use std::time::{Duration, Instant};
-
 use aws_config::BehaviorVersion;
 use clap::{Args, Subcommand};
-use ees_projector::sqs::{DeadLetterQueue, QueueError, WaitingLetter};
+use ees_projector::sqs::{DeadLetterQueue, QueueError, Redrive, Redriven, WaitingLetter};
 use ees_store::client::Client;
 use ees_store::publish::DeadLetter;
 use ees_store::publish::sns::Publisher;
-use ees_store::{EventStore, StreamId, StreamQuery};
 use serde_json::json;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -17,9 +13,6 @@ use crate::output::Output;
 use crate::plural::counted;
 use crate::printable::Printable;
 use crate::remote::Remote;
-
-/// How long a topic may take.
-const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Show the messages that a topic rejected, and redrive them
 #[derive(Args)]
@@ -61,25 +54,11 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
 }
 
 async fn list(queue: &DeadLetterQueue, output: &mut Output) -> Outcome {
-    let mut seen = Vec::new();
-    loop {
-        let waiting = queue.take().await.map_err(unavailable)?;
-        if is_over(&waiting, |letter| seen.iter().any(|known: &WaitingLetter| known.id() == letter.id())) {
-            break;
+    for letter in queue.list(usize::MAX).await.map_err(unavailable)? {
+        match &letter.letter {
+            Some(known) => output.either(known, text(known))?,
+            None => output.either(&json!({"unreadable": letter.body()}), unreadable(&letter))?,
         }
-        for letter in &waiting {
-            match &letter.letter {
-                Some(known) => output.either(known, text(known))?,
-                None => output.either(
-                    &json!({"unreadable": letter.body()}),
-                    format!("unreadable: {}", Printable(letter.body())),
-                )?,
-            }
-        }
-        seen.extend(waiting);
-    }
-    for letter in &seen {
-        queue.leave(letter).await.map_err(unavailable)?;
     }
     Ok(())
 }
@@ -90,49 +69,36 @@ async fn redrive(
     store: &Client,
     output: &mut Output,
 ) -> Outcome {
-    let mut failed = HashSet::new();
+    let mut redrive = Redrive::of(queue, publisher, store);
+    let mut left = 0;
     loop {
-        let waiting = queue.take().await.map_err(unavailable)?;
-        if is_over(&waiting, |letter| failed.contains(letter.id())) {
+        let redriven = redrive.next().await.map_err(unavailable)?;
+        if redriven.is_empty() {
             break;
         }
-        for letter in &waiting {
-            let published = match &letter.letter {
-                Some(known) => publish(known, publisher, store).await.map(|()| text(known)),
-                None => Err(format!("unreadable: {}", Printable(letter.body()))),
-            };
-            match published {
-                Ok(text) => {
-                    queue.remove(letter).await.map_err(unavailable)?;
-                    output.either(&json!({"published": letter.letter}), format!("published: {text}"))?;
-                }
+        for Redriven { letter, result } in redriven {
+            let about = letter.letter.as_ref().map_or_else(|| unreadable(&letter), text);
+            let known = &letter.letter;
+            match result {
+                Ok(()) => output.either(&json!({"published": known}), format!("published: {about}"))?,
                 // The letter stays in the queue, invisible for a while.
                 Err(why) => {
-                    failed.insert(letter.id().to_owned());
-                    output.either(&json!({"left": letter.letter, "why": why}), format!("left: {why}"))?;
+                    left += 1;
+                    let told = format!("left: {about}: {}", Printable(&why));
+                    output.either(&json!({"left": known, "why": why}), told)?;
                 }
             }
         }
     }
-    if !failed.is_empty() {
-        let message = format!("{} not published and still in the queue", counted(failed.len(), "letter"));
+    if left > 0 {
+        let message = format!("{} not published and still in the queue", counted(left, "letter"));
         return Err(Failure::new(Exit::Refused, "DEAD_LETTERS", message));
     }
     Ok(())
 }
 
-/// Whether the queue is empty, or only returns letters that were seen before.
-fn is_over(waiting: &[WaitingLetter], seen: impl Fn(&WaitingLetter) -> bool) -> bool {
-    waiting.iter().all(seen)
-}
-
-async fn publish(letter: &DeadLetter, publisher: &Publisher, store: &Client) -> Result<(), String> {
-    let stream_id: StreamId = letter.stream_id.parse().map_err(|e| format!("{}: {e}", letter.stream_id))?;
-    let query = StreamQuery::changesets(stream_id, letter.changeset_id, Some(letter.changeset_id));
-    let page = store.read_stream(query).await.map_err(|e| format!("{}: {e}", text(letter)))?;
-    let changeset = page.changesets.first().ok_or_else(|| format!("{}: not in the store", text(letter)))?;
-    let redriven = publisher.redrive(letter, changeset, Instant::now() + PUBLISH_TIMEOUT).await;
-    redriven.map_err(|e| format!("{}: {e}", text(letter)))
+fn unreadable(letter: &WaitingLetter) -> String {
+    format!("unreadable: {}", Printable(letter.body()))
 }
 
 fn text(letter: &DeadLetter) -> String {

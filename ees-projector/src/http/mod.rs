@@ -16,6 +16,8 @@
 //! # }
 //! ```
 
+#[cfg(all(feature = "sns", feature = "sqs"))]
+mod dead_letters;
 mod health;
 mod metrics;
 mod operating;
@@ -34,6 +36,9 @@ use axum::response::Response;
 use ees_store::http::{Admission, Api, Problem, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+#[cfg(all(feature = "sns", feature = "sqs"))]
+pub use dead_letters::install_dead_letters;
 
 use crate::Handle;
 

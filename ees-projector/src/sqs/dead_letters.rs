@@ -56,6 +56,33 @@ impl DeadLetterQueue {
         Ok(deliveries.map(letter).collect())
     }
 
+    /// Lists letters, at most `max` and some of the last batch, and leaves them in the queue.
+    ///
+    /// They are hidden from others meanwhile.
+    ///
+    /// # Errors
+    /// A [`QueueError`]. Letters that were seen by then are visible again after 30 s.
+    pub async fn list(&self, max: usize) -> Result<Vec<WaitingLetter>, QueueError> {
+        let mut seen: Vec<WaitingLetter> = Vec::new();
+        while seen.len() < max {
+            let mut waiting = self.take().await?;
+            waiting.retain(|letter| seen.iter().all(|known| known.id() != letter.id()));
+            if waiting.is_empty() {
+                break;
+            }
+            seen.extend(waiting);
+        }
+        for letter in &seen {
+            self.leave(letter).await?;
+        }
+        Ok(seen)
+    }
+
+    /// The URL of the queue.
+    pub fn url(&self) -> &str {
+        self.0.url()
+    }
+
     /// Deletes a letter that was published again, or that nobody needs.
     ///
     /// # Errors

@@ -61,8 +61,15 @@ impl<D: Database> Core<D> {
         if is_late(&page, last.checkpoint) {
             return Err(late(last.checkpoint));
         }
+        let now =
+            page.changesets.first().map(reference_to).filter(|found| found.checkpoint == last.checkpoint);
+        let now = now.map_or_else(
+            || "is nothing now".to_owned(),
+            |now| format!("is changeset {} of stream \"{}\" now", now.changeset_id, now.stream_id),
+        );
         Err(StepError::Replaced(format!(
-            "the log went back: checkpoint {} was changeset {} of stream \"{}\", and now is not. {advice}",
+            "the log went back: checkpoint {} was changeset {} of stream \"{}\" when it was applied, and {now}. \
+             {advice}",
             last.checkpoint, last.changeset_id, last.stream_id
         )))
     }

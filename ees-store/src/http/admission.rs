@@ -23,7 +23,7 @@ use super::{Limits, Problem};
 /// requests.
 const UNIT_BYTES: usize = 16 * 1024;
 
-/// Parts of event streams have one part in so many of the bytes that answers have, besides these.
+/// Parts of event streams have the bytes that answers have, divided by this, besides these.
 const PARTS_SHARE: usize = 4;
 
 /// Requests for metrics at a time.

@@ -18,7 +18,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The time in which so many bytes should be taken.
+    /// The time in which these bytes should be taken.
     fn time_for(self, bytes: usize) -> Duration {
         if self.rate == 0 {
             return self.behind_max;

@@ -119,7 +119,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let mut projector = Projector::new(log.clone());
     read_models.register(&mut projector, Settings { keep_audit, keep_skips, ..Settings::default() })?;
     #[cfg(feature = "sns")]
-    arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
+    let dead_letters = arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();
 
     let mut api = Api::new(store.clone(), log)
@@ -132,6 +132,11 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
         disk::register(api.registry(), log);
     }
     let api = ees_projector::http::install(api, running.handle().clone());
+    #[cfg(feature = "sns")]
+    let api = match dead_letters {
+        Some(dead_letters) => dead_letters.install(api, store.clone()),
+        None => api,
+    };
     if !hosts.is_empty() && access.callers != Callers::ThisMachine {
         tracing::warn!(
             "--hosts has no effect: with API keys or --insecure-bind, the server answers under every name"

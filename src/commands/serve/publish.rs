@@ -8,6 +8,8 @@ use clap::Args;
 use ees_projector::publisher::Publishing;
 use ees_projector::sqs::DeadLetterQueue;
 use ees_projector::{Projector, reactor};
+use ees_store::EventStore;
+use ees_store::http::Api;
 use ees_store::publish::sns::Publisher;
 
 use super::read_models::ReadModels;
@@ -41,21 +43,18 @@ impl Publish {
         projector: &mut Projector,
         read_models: &ReadModels,
         keep_audit: Duration,
-    ) -> Outcome {
+    ) -> Outcome<Option<DeadLetters>> {
         let topics = [&self.publish_changesets, &self.publish_events, &self.publish_notifications];
         if topics.iter().all(|topic| topic.is_none()) {
-            return Ok(());
+            return Ok(None);
         }
         let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        let publisher = || {
-            let publisher = Publisher::new(aws_sdk_sns::Client::new(&config));
-            match &self.publish_dead_letters {
-                Some(url) => {
-                    let queue = DeadLetterQueue::new(aws_sdk_sqs::Client::new(&config), url);
-                    publisher.with_dead_letters(Arc::new(queue))
-                }
-                None => publisher,
-            }
+        let queue = self.publish_dead_letters.as_ref();
+        let queue = queue.map(|url| DeadLetterQueue::new(aws_sdk_sqs::Client::new(&config), url));
+        let topics = || Publisher::new(aws_sdk_sns::Client::new(&config));
+        let publisher = || match &queue {
+            Some(queue) => topics().with_dead_letters(Arc::new(queue.clone())),
+            None => topics(),
         };
         let settings = reactor::Settings { keep_audit, ..Publishing::settings() };
         if let Some(topic) = self.publish_changesets {
@@ -70,6 +69,19 @@ impl Publish {
             let publishing = Publishing::new(NOTIFICATIONS, publisher().with_notifications_topic(topic));
             read_models.register_reactor(projector, publishing, settings)?;
         }
-        Ok(())
+        Ok(queue.clone().map(|queue| DeadLetters { queue, publisher: topics() }))
+    }
+}
+
+/// The queue of what a topic rejects, and what publishes it again.
+pub(super) struct DeadLetters {
+    queue: DeadLetterQueue,
+    publisher: Publisher,
+}
+
+impl DeadLetters {
+    /// Shows them, and lets them be published again, over HTTP.
+    pub(super) fn install(self, api: Api, store: Arc<dyn EventStore>) -> Api {
+        ees_projector::http::install_dead_letters(api, self.queue, self.publisher, store)
     }
 }

@@ -68,6 +68,14 @@ pub struct HttpReactor<E> {
     events: PhantomData<fn() -> E>,
 }
 
+#[derive(Debug, thiserror::Error)]
+#[error("no answer from {origin}")]
+struct NoAnswer {
+    origin: String,
+    #[source]
+    error: reqwest::Error,
+}
+
 impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
     /// Creates a reactor that posts to this URL. `https` requires the feature `tls`.
     pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
@@ -138,6 +146,12 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
         Self { client: Ok(client), ..self }
     }
 
+    /// The whole URL may hold a key.
+    fn no_answer(&self, error: reqwest::Error) -> NoAnswer {
+        let origin = reqwest::Url::parse(&self.url).map(|url| url.origin().ascii_serialization());
+        NoAnswer { origin: origin.unwrap_or_default(), error: error.without_url() }
+    }
+
     async fn post(&self, cause: &Cause<'_, E>) -> Result<answer::Status, BoxError> {
         let client = self.client.as_ref().map_err(|e| PermanentError::because(e.clone()))?;
         let key = cause.key(EFFECT);
@@ -159,7 +173,7 @@ impl<E: DeserializeOwned + Send + Sync + 'static> HttpReactor<E> {
         match sent {
             Ok(response) => answer::judge(response.status(), response.headers()),
             Err(error) if error.is_builder() => Err(PermanentError::because(error.without_url()).into()),
-            Err(error) => Err(error.without_url().into()),
+            Err(error) => Err(self.no_answer(error).into()),
         }
     }
 }

@@ -132,6 +132,7 @@ document.getElementById("skip").onclick = (event) => {
 addEventListener("hashchange", () => {
   // What a dialog is about is not shown any more.
   document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
+  document.getElementById("notice").replaceChildren();
   if (takeKey()) begin();
   else show();
 });

@@ -2,7 +2,7 @@
 
 import { may, pathOf, post } from "./api.js";
 import { ask } from "./dialog.js";
-import { button } from "./dom.js";
+import { button, foreign } from "./dom.js";
 import { tell } from "./screen.js";
 
 const reason = { name: "reason", label: "Reason", type: "textarea", rows: 2, max: 1024, hint: "Recorded in the audit." };
@@ -20,6 +20,12 @@ const pauses = (status) => [status, ...status.partitions].filter(({ pause }) => 
 const pausedAt = (status) => {
   const [first] = pauses(status);
   return first?.pause.failure?.checkpoint ?? first?.checkpoint ?? status.checkpoint;
+};
+
+/** The changeset that failed, in a sentence. */
+const blamed = (status) => {
+  const failure = pauses(status)[0]?.pause.failure;
+  return failure ? [`Checkpoint ${failure.checkpoint} is changeset ${failure.changeset_id} of stream `, foreign(failure.stream_id, 120), ". "] : [];
 };
 
 const OPERATIONS = {
@@ -40,12 +46,13 @@ const OPERATIONS = {
     label: "Skip a changeset",
     isDangerous: true,
     isPossible: (status) => isProjection(status) && isPaused(status),
-    sentence: ({ name }) => `${name} leaves out one whole changeset for good, so its read model will lack what the changeset says. `
-      + "A rebuild leaves it out again, unless it is told to try it.",
+    sentence: (status) => [`${status.name} leaves out one whole changeset for good, so its read model will lack what the changeset says. `,
+      blamed(status), "A rebuild leaves it out again, unless it is told to try it."],
     fields: (status) => [{ name: "checkpoint", label: "Checkpoint", type: "number", required: true, value: String(pausedAt(status)) }, mandatory],
   },
   retry: {
     label: "Retry parked streams",
+    isLong: true,
     isPossible: (status) => status.parked_streams > 0,
     sentence: ({ name, parked_streams: parked }) => `${name} tries all parked streams (${parked}) again now, also those that were given up.`,
     fields: () => [reason],

@@ -19,7 +19,7 @@ async function firstParked(status, stream, signal) {
 
 /** What a projection did with the changeset at a place: a word, how bad that is, and more about it. */
 async function verdict(status, changeset, place, signal) {
-  if (UNKNOWN.includes(status.state)) return ["Unknown", "quiet", stateInWords(status.state)];
+  if (UNKNOWN.includes(status.state)) return ["Unknown", "quiet", stateInWords(status)];
   const first = await firstParked(status, changeset.stream_id, signal);
   if (first !== null && Number(changeset.changeset_id) >= first) {
     return ["Parked", "failing", `The stream waits from changeset ${count(first)} on.`];

@@ -121,7 +121,7 @@ export function problemsOf(status) {
   const waiting = status.parked_streams - status.given_up_streams;
   if (waiting > 0) {
     add("failing", "Parked", [`${plural(waiting, "stream")} failed and ${waiting === 1 ? "is" : "are"} retried later; all other streams go on.`,
-      firstOf(retried)], ["retry"]);
+      firstOf(retried), " Retry once the cause is mended. See why: there, a changeset that can never be applied can be left out."], ["retry"]);
   }
   if (status.standby?.pause) {
     add("failing", "Standby paused", ofPause("The standby", status.standby.checkpoint, status.standby.pause), []);
@@ -154,7 +154,8 @@ const STATES = {
   stopped: ["Stopped", "standing", "It can't go on. It checks again every 10 seconds."],
 };
 
-export function stateInWords(state) {
+export function stateInWords({ state, parked_streams: parked }) {
+  if (state === "following" && parked > 0) return `It has applied everything but ${plural(parked, "parked stream")}, and waits for new changesets.`;
   return STATES[state]?.[2] ?? "";
 }
 

@@ -65,7 +65,7 @@ export function page(root, name, query, signal) {
     status.parked = parked.value;
     draw(root,
       h("h1", { tabindex: "-1" }, status.name, " ", stateMark(status.state)),
-      h("p", { class: "lead" }, stateInWords(status.state)),
+      h("p", { class: "lead" }, stateInWords(status)),
       problems(status, again),
       numbers(status),
       plotsOfProjection({ process, told: await past }),

@@ -3,7 +3,7 @@
 import { health, jsonIfAny, may, processes, request, scopesOf, text } from "./api.js";
 import { card, draw, facts, foreign, h, lazily } from "./dom.js";
 import { poll } from "./screen.js";
-import { settings } from "./settings.js";
+import { deadLetters, settings } from "./settings.js";
 
 export function show(root, _, signal) {
   let hasDocs = null;
@@ -27,7 +27,7 @@ export function show(root, _, signal) {
         hasDocs && h("p", null, h("a", { href: "../docs/" }, "The API, described")),
         processes.filter((process) => may("read", process)).map((process) => lazily({ id: process.at === "" && "metrics", "data-key": process.url },
           processes.length > 1 ? `Metrics of ${process.url}` : "Metrics", signal, (reading) => metrics(process, reading)))),
-      told && settings(told));
+      told && settings(told), told && deadLetters(told, signal));
   });
 }
 

@@ -1,7 +1,11 @@
 // What the server was started with, and the scopes of its keys.
 
-import { card, facts, foreign, h, table } from "./dom.js";
-import { plural } from "./words.js";
+import { json, post } from "./api.js";
+import { streamLink } from "./changeset.js";
+import { ask } from "./dialog.js";
+import { button, card, facts, foreign, h, lazily, table } from "./dom.js";
+import { tell } from "./screen.js";
+import { plural, time } from "./words.js";
 
 const SOURCES = { flag: "command line", environment: "environment", file: "file", default: "default" };
 
@@ -16,19 +20,51 @@ export function settings(told) {
       h("p", { class: "quiet-text" }, "Where each value came from. Secrets are masked."),
       table("Settings", ["Setting", "Value", "From"], rows)),
     card("API keys", null, keys === null
-      ? h("p", null, "This server has no API keys: whoever can connect may do everything.")
+      ? h("p", null, "This server has no API keys: every program that can connect may do everything.")
       : [h("p", null, `${plural(keys.length, "key")}. Only their hashes are kept, so this is all there is to show:`),
         facts(keys.map((scopes, at) => [`Key ${at + 1}`, scopes.join(", ")]))]),
-    deadLetters(told.settings),
   ];
 }
 
-/** Messages that a topic refused are in a queue that only the command reads. */
-function deadLetters(all) {
-  const queue = all.find(({ name }) => name === "publish-dead-letters");
+/** Messages that a topic refused: they are read when the part is opened, since that takes a second. */
+export function deadLetters(told, signal) {
+  const queue = told.settings.find(({ name }) => name === "publish-dead-letters");
   if (!queue) return null;
   return card("Dead letters", { id: "dead-letters" }, queue.value === null
     ? h("p", null, "Nothing is set aside: the stream of a message that a topic rejects waits.")
-    : [h("p", null, "Messages that a topic rejected for good are in the queue ", foreign(queue.value), ". The command lists them, and publishes them again:"),
-      h("pre", { tabindex: "0" }, `ees dead-letters list --queue ${queue.value}\nees dead-letters redrive --queue ${queue.value}`)]);
+    : [h("p", null, "Messages that a topic rejected for good are in the queue ", foreign(queue.value), "."),
+      lazily({ id: "letters" }, "List them", signal, letters)]);
+}
+
+async function letters(signal) {
+  const { dead_letters: all, has_more: hasMore } = await json("dead-letters", { signal });
+  if (all.length === 0) return h("p", null, "There are none.");
+  const rows = all.map((letter) => ({
+    key: letter.id,
+    cells: letter.unreadable === null
+      ? [[streamLink(letter.stream_id), h("br"), h("small", null, `changeset ${letter.changeset_id}`, letter.event_id !== null && `, event ${letter.event_id}`)],
+        foreign(letter.topic_arn), foreign(letter.error), time(letter.at)]
+      : [h("small", null, "no dead letter"), "", foreign(letter.unreadable), ""],
+  }));
+  return [
+    table("Dead letters", ["Message", "Topic", "Error", "Since"], rows),
+    hasMore && h("p", null, "There may be more of them."),
+    h("div", { class: "actions" }, button("Publish again…", redrive, { "data-operation": "redrive" })),
+  ];
+}
+
+async function redrive() {
+  let outcome = null;
+  const isDone = await ask({
+    title: "Publish dead letters again",
+    sentence: "Each message is published to its topic again. Those that the topic takes are removed from the queue; the others stay there, hidden for 30 seconds.",
+    fields: [],
+    confirm: "Publish again",
+    run: async () => {
+      outcome = await post("dead-letters/redrive", {});
+    },
+  });
+  if (!isDone) return;
+  const { published, left } = outcome;
+  tell(`${plural(published, "message")} published, ${left.length} left${left.length > 0 ? `: ${left[0].why}` : ""}.`);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ees_projector::sqlite::Tx;
 use ees_projector::{BoxError, Projection, Projector, Recorded, Settings, State};
-use ees_store::http::{ApiKeys, Banner};
+use ees_store::http::{ApiKeys, Banner, Setting, SettingSource};
 use ees_test_postgres::TestDatabase;
 use ees_tests::{Server, run};
 use serde_json::json;
@@ -181,6 +181,45 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.picture("audit").await;
             browser.open("/console/#/overview").await;
             browser.until_text("main .good-news", |text| text.contains("Everything moves")).await;
+        })
+        .await;
+}
+
+/// What a server answers whose topic has rejected something: `tests/stack` has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_and_published_again() {
+    let queue = Setting {
+        name: "publish-dead-letters".to_owned(),
+        value: Some("https://sqs.example/dead".to_owned()),
+        source: SettingSource::Flag,
+    };
+    let world = World::start(|api| api.with_settings(vec![queue])).await;
+    world
+        .browse(async |_, browser| {
+            browser.open("/console/#/projections").await;
+            browser.find("main table").await;
+            browser
+                .intercept(
+                    "const letter = { id: '1', topic_arn: 'arn:topic', stream_id: 'order/7', changeset_id: 2, event_id: null,
+                        error: 'too large <b>', at: '2026-01-01T00:00:00.000000Z', unreadable: null };
+                    const other = { ...letter, id: '2', stream_id: null, unreadable: 'what is this?' };
+                    if (path === 'dead-letters') return say({ queue: 'dead', dead_letters: [letter, other], has_more: true });
+                    if (path === 'dead-letters/redrive' && options.method === 'POST' && options.body === '{}')
+                        return say({ published: 1, left: [{ ...other, why: 'the message is no dead letter' }], has_more: false });",
+                )
+                .await;
+            browser.run("location.hash = '#/server'").await;
+            browser.until_text("#dead-letters", |text| text.contains("https://sqs.example/dead")).await;
+            browser.click("#letters summary").await;
+            let listed = browser.until_text("#letters", |text| text.contains("order/7")).await;
+            for shown in ["too large <b>", "changeset 2", "what is this?", "There may be more"] {
+                assert!(listed.contains(shown), "{shown} is not in {listed}");
+            }
+            browser.picture("dead-letters").await;
+            browser.click("#letters [data-operation=redrive]").await;
+            browser.click("dialog button[type=submit]").await;
+            let told = browser.until_text("#notice", |text| text.contains("1 message published")).await;
+            assert!(told.contains("1 left: the message is no dead letter"), "{told}");
         })
         .await;
 }

@@ -77,6 +77,7 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
     server.stop();
 
     let arguments = ["--publish-changesets", &changesets.arn, "--publish-events", &events.arn];
+    let arguments = [&arguments[..], &["--publish-dead-letters", &dead]].concat();
     let server = Server::start_in(folder.path().join("data"), &arguments, &account.environment());
     for name in ["publish_changesets", "publish_events"] {
         wait_until_following(&server, name);
@@ -128,4 +129,30 @@ async fn what_is_committed_is_published_and_a_dead_letter_can_be_put_back() {
     assert!(told.out.contains("left: stream \"gone\""), "{told:?}");
     assert_eq!(told.code, Some(4));
     assert_eq!(changesets.next().await["events"], json!([{"type": "history"}]));
+
+    // The same over HTTP.
+    let of_b = json!({
+        "topic_arn": events.arn, "stream_id": "b", "changeset_id": 1, "event_id": 1, "error": "refused",
+        "at": "2026-01-01T00:00:00.000000Z",
+    });
+    for text in [&of_b.to_string(), "no letter"] {
+        changesets.sqs.send_message().queue_url(&dead).message_body(text).send().await.unwrap();
+    }
+    let listed = server.get_json("/dead-letters");
+    assert_eq!((&listed["queue"], &listed["has_more"]), (&json!(dead), &json!(false)));
+    let letters = listed["dead_letters"].as_array().unwrap();
+    let unreadable = letters.iter().find(|letter| letter["unreadable"] == "no letter").unwrap();
+    assert_eq!(unreadable["stream_id"], json!(null));
+    let shown = letters.iter().find(|letter| letter["stream_id"] == "b").unwrap();
+    assert_eq!(
+        (&shown["changeset_id"], &shown["event_id"], &shown["error"]),
+        (&json!(1), &json!(1), &json!("refused"))
+    );
+    assert_eq!((&shown["topic_arn"], &shown["at"]), (&of_b["topic_arn"], &of_b["at"]));
+    let redrive = reqwest::Client::new().post(format!("{}/dead-letters/redrive", server.url()));
+    let redriven: Value = redrive.body("{}").send().await.unwrap().json().await.unwrap();
+    assert_eq!((&redriven["published"], &redriven["has_more"]), (&json!(1), &json!(false)));
+    let left: Vec<_> = redriven["left"].as_array().unwrap().iter().map(|letter| &letter["why"]).collect();
+    assert!(left.contains(&&json!("the message is no dead letter")), "{left:?}");
+    assert_eq!(events.next().await["stream_id"], "b");
 }
