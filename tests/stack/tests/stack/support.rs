@@ -9,8 +9,9 @@ use aws_sdk_sqs::types::QueueAttributeName::{FifoQueue, Policy, QueueArn};
 use ees_test_aws::Stack;
 use serde_json::{Value, json};
 
-/// A timeout that is far longer than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(90);
+/// A timeout that is far longer than anything here takes. A schedule ticks once a minute, and the emulator loses a tick
+/// now and then.
+pub(crate) const LONG: Duration = Duration::from_secs(240);
 
 /// A policy that allows calls to the API and nothing else.
 pub(crate) const CALLER: &str = r#"{"Version": "2012-10-17", "Statement": {
