@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::database::FoldRows;
+use crate::multi_fold::MultiFold;
 use crate::read_model::{Change, InvalidTable, from_row, to_row};
 use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 
@@ -17,7 +18,8 @@ use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 ///
 /// Choose it first. It is the fastest kind of projection: a batch loads the rows it touches once, folds them
 /// in memory and writes the changed ones together. It works on every database, and a test needs no database.
-/// Choose a [`Projection`] when one event changes many rows, or when you need SQL of your own.
+/// Choose a [`MultiFold`](crate::MultiFold) when one event changes many rows, and a [`Projection`] when you need
+/// SQL of your own.
 ///
 /// By default, the table has the name of the fold and the columns `key` (text) and `state` (JSON text). For
 /// columns of your own, derive [`ReadModel`](crate::ReadModel) for the state and override
@@ -101,7 +103,7 @@ pub(crate) struct Folded<F> {
     table: Table,
 }
 
-impl<F: Fold> Folded<F> {
+impl<F: MultiFold> Folded<F> {
     pub(crate) fn new(fold: F) -> Self {
         Self { table: fold.table(), fold }
     }
@@ -125,9 +127,11 @@ impl<F: Fold> Folded<F> {
 struct Touched<S> {
     key: String,
     state: Option<S>,
+    /// The last event of the batch that named it.
+    last_event: Option<usize>,
 }
 
-impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
+impl<F: MultiFold, Tx: FoldRows> Projection<Tx> for Folded<F> {
     type Event = F::Event;
 
     fn name(&self) -> &str {
@@ -167,19 +171,30 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         let mut indexes: HashMap<F::Key, usize> = HashMap::new();
         // Two keys with the same text are the same row.
         let mut texts: HashMap<String, usize> = HashMap::new();
-        let mut row_of_event = Vec::with_capacity(events.len());
+        // Of each event, and where those of the next one begin.
+        let mut touched = Vec::with_capacity(events.len());
+        let mut ends = Vec::with_capacity(events.len());
         for event in events {
-            row_of_event.push(self.fold.key(*event).map(|key| match indexes.entry(key) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(new) => {
-                    let key = new.key().to_string();
-                    let index = *texts.entry(key).or_insert_with_key(|key| {
-                        rows.push(Touched { key: key.clone(), state: None });
-                        rows.len() - 1
-                    });
-                    *new.insert(index)
+            for key in self.fold.keys(*event) {
+                let index = match indexes.entry(key) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        let key = new.key().to_string();
+                        let index = *texts.entry(key).or_insert_with_key(|key| {
+                            rows.push(Touched { key: key.clone(), state: None, last_event: None });
+                            rows.len() - 1
+                        });
+                        *new.insert(index)
+                    }
+                };
+                // Once for an event, however often it names the row.
+                if let Some(row) = rows.get_mut(index)
+                    && row.last_event.replace(ends.len()) != Some(ends.len())
+                {
+                    touched.push(index);
                 }
-            }));
+            }
+            ends.push(touched.len());
         }
         for row in &rows {
             self.table.check_key(&row.key)?;
@@ -189,10 +204,18 @@ impl<F: Fold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         for (row, before) in rows.iter_mut().zip(&before) {
             row.state = before.as_ref().map(|before| from_row(&self.table, before)).transpose()?;
         }
-        for (event, index) in events.iter().zip(row_of_event) {
-            if let Some(row) = index.and_then(|index| rows.get_mut(index)) {
-                row.state = self.fold.fold(row.state.take(), *event);
+        let mut key_of_row = vec![None; rows.len()];
+        for (key, index) in &indexes {
+            key_of_row[*index] = Some(key);
+        }
+        let mut begin = 0;
+        for (event, end) in events.iter().zip(ends) {
+            for index in &touched[begin..end] {
+                if let (Some(row), Some(key)) = (rows.get_mut(*index), key_of_row[*index]) {
+                    row.state = self.fold.fold(key, row.state.take(), *event);
+                }
             }
+            begin = end;
         }
         let mut changed = Vec::with_capacity(rows.len());
         for (row, before) in rows.into_iter().zip(before) {

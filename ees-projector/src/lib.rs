@@ -179,6 +179,7 @@ mod fold;
 mod host;
 #[cfg(feature = "laws")]
 pub mod laws;
+mod multi_fold;
 mod partition;
 mod policy;
 mod projection;
@@ -223,6 +224,7 @@ pub use host::on_demand::OnDemand;
 pub use host::projector::{Projector, Running};
 pub use host::registration::RegisterError;
 pub use host::verification::Verification;
+pub use multi_fold::MultiFold;
 pub use partition::Split;
 pub use policy::{OnFailure, Parking, Retry};
 pub use projection::{Order, Projection};

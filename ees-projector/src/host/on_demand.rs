@@ -9,7 +9,8 @@ use tokio::sync::Mutex;
 use super::pending_changesets::PendingChangesets;
 use super::registration::{RegisterError, checked};
 use crate::database::{Database, FoldRows};
-use crate::fold::{Fold, Folded};
+use crate::fold::Folded;
+use crate::multi_fold::MultiFold;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::settings::Settings;
@@ -87,7 +88,7 @@ impl OnDemand {
     where
         D: Database,
         D::Tx: FoldRows,
-        F: Fold,
+        F: MultiFold,
     {
         Self::projection(Folded::checked(fold)?, database, log, settings)
     }

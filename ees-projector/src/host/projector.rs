@@ -17,7 +17,8 @@ use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
 use crate::database::{Database, FoldRows};
-use crate::fold::{Fold, Folded};
+use crate::fold::Folded;
+use crate::multi_fold::MultiFold;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::read_model_id::Slot;
@@ -129,7 +130,7 @@ impl Projector {
     where
         D: Database,
         D::Tx: FoldRows,
-        F: Fold,
+        F: MultiFold,
     {
         self.projection(Folded::checked(fold)?, database, settings)
     }

@@ -54,6 +54,7 @@ pub mod applying;
 pub mod effects;
 pub mod failing;
 pub mod log_replaced;
+pub mod multi_folds;
 pub mod naming;
 pub mod operating;
 pub mod parking;

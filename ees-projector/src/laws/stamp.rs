@@ -53,6 +53,9 @@ macro_rules! database_laws {
                 what_a_filter_left_out_counts_too
                 a_rebuild_takes_the_new_log
             }
+            multi_folds {
+                an_event_changes_each_row_that_it_names
+            }
             naming {
                 names_that_statements_use_themselves_work_everywhere
                 names_that_a_database_can_not_take_are_refused_at_once

@@ -18,7 +18,7 @@ use crate::worker::outcome::{Next, Stepped};
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
-use crate::{BoxError, Fold, Order, Projection, Recorded, Settings, Subscription, sqlite};
+use crate::{BoxError, MultiFold, Order, Projection, Recorded, Settings, Subscription, sqlite};
 
 /// The number of random sequences of accidents.
 const SEEDS: u64 = 30;
@@ -28,7 +28,7 @@ impl Given {
     ///
     /// # Panics
     /// As for [`check_projection`](Given::check_projection).
-    pub async fn check_fold<F: Fold>(&self, fold: impl Fn() -> F)
+    pub async fn check_fold<F: MultiFold>(&self, fold: impl Fn() -> F)
     where
         sqlite::Tx: FoldRows,
     {

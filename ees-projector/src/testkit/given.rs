@@ -18,7 +18,7 @@ use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
-use crate::{Fold, Projection, Settings, memory, sqlite};
+use crate::{MultiFold, Projection, Settings, memory, sqlite};
 
 /// Creates a history from (stream, event) pairs in the order of their commits. Each event is a changeset of
 /// its own.
@@ -65,7 +65,7 @@ impl Given {
     ///
     /// # Panics
     /// If an event can't be applied, or if the fold recognizes none.
-    pub async fn fold<F: Fold>(&self, fold: F) -> FoldOutcome<F::State> {
+    pub async fn fold<F: MultiFold>(&self, fold: F) -> FoldOutcome<F::State> {
         let folded = Folded::new(fold);
         let table = folded.table().name.clone();
         let database = memory::Database::new();
