@@ -45,10 +45,8 @@ impl<'a> Redrive<'a> {
     /// # Errors
     /// A [`QueueError`]. What was published before is removed, except perhaps one.
     pub async fn next(&mut self) -> Result<Vec<Redriven>, QueueError> {
-        let waiting = self.queue.take().await?;
-        if waiting.iter().all(|letter| self.left.contains(letter.id())) {
-            return Ok(Vec::new());
-        }
+        let mut waiting = self.queue.take().await?;
+        waiting.retain(|letter| !self.left.contains(letter.id()));
         let mut redriven = Vec::with_capacity(waiting.len());
         for letter in waiting {
             let result = match &letter.letter {
