@@ -65,6 +65,8 @@ async function redrive() {
     },
   });
   if (!isDone) return;
+  // What was listed is not in the queue any more.
+  document.getElementById("letters").open = false;
   const { published, left } = outcome;
   tell(`${plural(published, "message")} published, ${left.length} left${left.length > 0 ? `: ${left[0].why}` : ""}.`);
 }

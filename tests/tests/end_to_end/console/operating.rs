@@ -215,6 +215,7 @@ async fn dead_letters_are_listed_and_published_again() {
             for shown in ["too large <b>", "changeset 2", "what is this?", "There may be more"] {
                 assert!(listed.contains(shown), "{shown} is not in {listed}");
             }
+            browser.run("document.getElementById('dead-letters').scrollIntoView()").await;
             browser.picture("dead-letters").await;
             browser.click("#letters [data-operation=redrive]").await;
             browser.click("dialog button[type=submit]").await;
