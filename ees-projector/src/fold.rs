@@ -1,16 +1,16 @@
 //! Folds: read models made by a pure function, without SQL.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt::Display;
 use std::hash::Hash;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::composite::{Composite, IntoComposite, InvalidComposite};
 use crate::database::FoldRows;
-use crate::multi_fold::MultiFold;
-use crate::read_model::{Change, InvalidTable, from_row, to_row};
+use crate::read_model::Change;
+use crate::stage::Hidden;
 use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 
 /// A read model made of a key and a pure function: the key says which row an event belongs to, the function
@@ -18,8 +18,8 @@ use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 ///
 /// Choose it first. It is the fastest kind of projection: a batch loads the rows it touches once, folds them
 /// in memory and writes the changed ones together. It works on every database, and a test needs no database.
-/// Choose a [`MultiFold`](crate::MultiFold) when one event changes many rows, and a [`Projection`] when you need
-/// SQL of your own.
+/// Choose a [`MultiFold`](crate::MultiFold) when one event changes many rows, a [`Composite`] when several tables
+/// belong together, and a [`Projection`] when you need SQL of your own.
 ///
 /// By default, the table has the name of the fold and the columns `key` (text) and `state` (JSON text). For
 /// columns of your own, derive [`ReadModel`](crate::ReadModel) for the state and override
@@ -97,133 +97,108 @@ pub trait Fold: Send + Sync + 'static {
     fn fold(&self, row: Option<Self::State>, event: Recorded<'_, Self::Event>) -> Option<Self::State>;
 }
 
-/// A fold as a projection, on every database that implements [`FoldRows`].
-pub(crate) struct Folded<F> {
-    fold: F,
-    table: Table,
+/// A fold, or a composite of several, as a projection on every database that implements [`FoldRows`].
+pub(crate) struct Folded<E> {
+    composite: Composite<E>,
 }
 
-impl<F: MultiFold> Folded<F> {
-    pub(crate) fn new(fold: F) -> Self {
-        Self { table: fold.table(), fold }
+impl<E> Folded<E> {
+    pub(crate) fn new(fold: impl IntoComposite<Event = E>) -> Self {
+        Self { composite: fold.into_composite() }
     }
 
-    /// Checks the fold's table.
-    pub(crate) fn checked(fold: F) -> Result<Self, InvalidTable> {
+    /// Checks the stages and their tables.
+    pub(crate) fn checked(fold: impl IntoComposite<Event = E>) -> Result<Self, InvalidComposite> {
         let folded = Self::new(fold);
-        // The name of the fold is checked with the fold.
-        if !folded.table.is_document() || folded.table.name != folded.fold.name() {
-            folded.table.check()?;
-        }
+        folded.composite.check()?;
         Ok(folded)
     }
 
-    #[cfg(feature = "testkit")]
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
+    /// Writes the changed rows of all stages. A row may refer to one of an earlier stage, so rows are written in the
+    /// order of the stages and deleted in the reverse one.
+    async fn write<Tx: FoldRows>(&self, mut changed: Vec<Vec<Change>>, tx: &mut Tx) -> Result<(), BoxError> {
+        let stages = &self.composite.stages;
+        let mut deleted = Vec::new();
+        if let [_, _, ..] = stages[..] {
+            for changed in &mut changed {
+                let (kept, gone) =
+                    std::mem::take(changed).into_iter().partition(|change| change.row.is_some());
+                *changed = kept;
+                deleted.push(gone);
+            }
+        }
+        let deleted = stages.iter().zip(&deleted).rev();
+        for (stage, rows) in stages.iter().zip(&changed).chain(deleted) {
+            if !rows.is_empty() {
+                tx.write_rows(stage.table(), rows).await?;
+            }
+        }
+        Ok(())
     }
 }
 
-struct Touched<S> {
-    key: String,
-    state: Option<S>,
-    /// The last event of the batch that named it.
-    last_event: Option<usize>,
-}
-
-impl<F: MultiFold, Tx: FoldRows> Projection<Tx> for Folded<F> {
-    type Event = F::Event;
+impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> for Folded<E> {
+    type Event = E;
 
     fn name(&self) -> &str {
-        self.fold.name()
+        &self.composite.name
     }
 
     fn version(&self) -> u32 {
-        self.fold.version()
+        self.composite.version
     }
 
     fn subscription(&self) -> Subscription {
-        self.fold.subscription()
+        self.composite.subscription.clone()
     }
 
     fn order(&self) -> Order {
-        self.fold.order()
+        self.composite.order()
     }
 
     async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
-        tx.create_table(&self.table).await
+        for stage in &self.composite.stages {
+            tx.create_table(stage.table()).await?;
+        }
+        Ok(())
     }
 
     async fn drop_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
-        tx.drop_table(&self.table).await
+        for stage in self.composite.stages.iter().rev() {
+            tx.drop_table(stage.table()).await?;
+        }
+        Ok(())
     }
 
     fn prefers_large_batches(&self) -> bool {
         true
     }
 
-    async fn apply(&self, event: Recorded<'_, F::Event>, tx: &mut Tx) -> Result<(), BoxError> {
+    async fn apply(&self, event: Recorded<'_, E>, tx: &mut Tx) -> Result<(), BoxError> {
         self.apply_batch(&[event], tx).await
     }
 
-    async fn apply_batch(&self, events: &[Recorded<'_, F::Event>], tx: &mut Tx) -> Result<(), BoxError> {
-        let mut rows: Vec<Touched<F::State>> = Vec::new();
-        let mut indexes: HashMap<F::Key, usize> = HashMap::new();
-        // Two keys with the same text are the same row.
-        let mut texts: HashMap<String, usize> = HashMap::new();
-        // Of each event, and where those of the next one begin.
-        let mut touched = Vec::with_capacity(events.len());
-        let mut ends = Vec::with_capacity(events.len());
-        for event in events {
-            for key in self.fold.keys(*event) {
-                let index = match indexes.entry(key) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(new) => {
-                        let key = new.key().to_string();
-                        let index = *texts.entry(key).or_insert_with_key(|key| {
-                            rows.push(Touched { key: key.clone(), state: None, last_event: None });
-                            rows.len() - 1
-                        });
-                        *new.insert(index)
-                    }
-                };
-                // Once for an event, however often it names the row.
-                if let Some(row) = rows.get_mut(index)
-                    && row.last_event.replace(ends.len()) != Some(ends.len())
-                {
-                    touched.push(index);
-                }
-            }
-            ends.push(touched.len());
+    async fn apply_batch(&self, events: &[Recorded<'_, E>], tx: &mut Tx) -> Result<(), BoxError> {
+        let stages = &self.composite.stages;
+        // By the stage that asked.
+        let mut answers: HashMap<usize, Hidden> = HashMap::new();
+        let mut changed = Vec::with_capacity(stages.len());
+        for (number, stage) in stages.iter().enumerate() {
+            let asking: Vec<usize> = (number + 1..stages.len())
+                .filter(|later| self.composite.lookup_of(*later) == Some(number))
+                .collect();
+            let asked = asking.iter().filter_map(|later| Some(stages.get(*later)?.asks(events))).collect();
+            let pass = stage.begin(events, answers.remove(&number), asked)?;
+            let keys = pass.keys();
+            let before = match keys.is_empty() {
+                true => Vec::new(),
+                false => tx.load_rows(stage.table(), &keys).await?,
+            };
+            drop(keys);
+            let passed = pass.run(events, before)?;
+            answers.extend(asking.into_iter().zip(passed.answers));
+            changed.push(passed.changed);
         }
-        for row in &rows {
-            self.table.check_key(&row.key)?;
-        }
-        let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
-        let before = tx.load_rows(&self.table, &keys).await?;
-        for (row, before) in rows.iter_mut().zip(&before) {
-            row.state = before.as_ref().map(|before| from_row(&self.table, before)).transpose()?;
-        }
-        let mut key_of_row = vec![None; rows.len()];
-        for (key, index) in &indexes {
-            key_of_row[*index] = Some(key);
-        }
-        let mut begin = 0;
-        for (event, end) in events.iter().zip(ends) {
-            for index in &touched[begin..end] {
-                if let (Some(row), Some(key)) = (rows.get_mut(*index), key_of_row[*index]) {
-                    row.state = self.fold.fold(key, row.state.take(), *event);
-                }
-            }
-            begin = end;
-        }
-        let mut changed = Vec::with_capacity(rows.len());
-        for (row, before) in rows.into_iter().zip(before) {
-            let after = row.state.as_ref().map(|state| to_row(&self.table, state)).transpose()?;
-            if after != before {
-                changed.push(Change { key: row.key, before, row: after });
-            }
-        }
-        tx.write_rows(&self.table, &changed).await
+        self.write(changed, tx).await
     }
 }

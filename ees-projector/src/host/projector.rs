@@ -16,9 +16,9 @@ use super::registration::{RegisterError, checked};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
+use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
-use crate::multi_fold::MultiFold;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::read_model_id::Slot;
@@ -122,7 +122,7 @@ impl Projector {
         self.register(checked(adapter, &settings)?, database, settings)
     }
 
-    /// Adds a fold onto a database.
+    /// Adds a fold, or a [composite](crate::Composite) of several, onto a database.
     ///
     /// # Errors
     /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
@@ -130,7 +130,7 @@ impl Projector {
     where
         D: Database,
         D::Tx: FoldRows,
-        F: MultiFold,
+        F: IntoComposite,
     {
         self.projection(Folded::checked(fold)?, database, settings)
     }

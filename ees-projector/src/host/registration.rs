@@ -4,6 +4,7 @@ use std::sync::{Arc, Once};
 
 use serde::Deserialize;
 
+use crate::composite::{InvalidComposite, InvalidStage};
 use crate::event_enum::Objection;
 use crate::partition::BUCKETS;
 use crate::policy::OnFailure;
@@ -45,9 +46,21 @@ pub enum RegisterError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A stage of a composite does not fit the others.
+    #[error(transparent)]
+    InvalidStage(InvalidStage),
     /// The table of a fold is invalid.
     #[error(transparent)]
     InvalidTable(#[from] InvalidTable),
+}
+
+impl From<InvalidComposite> for RegisterError {
+    fn from(invalid: InvalidComposite) -> Self {
+        match invalid {
+            InvalidComposite::Table(table) => Self::InvalidTable(table),
+            InvalidComposite::Stage(stage) => Self::InvalidStage(stage),
+        }
+    }
 }
 
 /// Checks a processor and its settings.
