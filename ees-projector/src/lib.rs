@@ -123,6 +123,7 @@
 //! # Running
 //!
 //! - [`Projector`] runs projections and reactors in a process that stays. Each has a position of its own.
+//! - [`Projector::watch`] keeps a fold in memory, as a value that follows the log: for caches and tests.
 //! - [`OnDemand`] runs one when it is called, until there is nothing new or the time is over.
 //! - `lambda::Function` makes an AWS Lambda function of that, for a queue, a table's stream or a schedule.
 //! - `sqs::Worker` wakes the projections of a process when a message announces new changesets.
@@ -198,6 +199,7 @@ mod stage;
 mod standby;
 mod status;
 mod subscription;
+mod watched;
 mod worker;
 
 #[cfg(feature = "dynamodb")]
@@ -256,6 +258,7 @@ pub use status::{
     EffectCounts, EventCounts, Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status,
 };
 pub use subscription::Subscription;
+pub use watched::{Snapshot, Watched, Watching};
 pub use worker::operations::operation::OperateError;
 pub use worker::outcome::Drained;
 pub use worker::side_by_side::estimate::Estimate;

@@ -33,6 +33,11 @@ pub enum RegisterError {
          OnFailure::Pause"
     )]
     NeedsLogOrder(String),
+    /// A fold in memory can't park streams.
+    #[error(
+        "\"{0}\" is kept in memory, where what is parked would be lost with the process: choose OnFailure::Pause"
+    )]
+    ParkedInMemory(String),
     /// The number of partitions is not 1 to 256, or more than 1 without [`Order::Stream`].
     #[error(
         "\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream"

@@ -15,6 +15,7 @@
 )]
 
 mod reading;
+mod watching;
 
 use std::collections::BTreeMap;
 
