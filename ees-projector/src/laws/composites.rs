@@ -9,10 +9,9 @@ use serde_json::{Value, json};
 
 use super::Subject;
 use super::support::{Bench, ChangingLog, Faults, LONG, fresh, parking, settings};
-use crate::read_model::{Column, ColumnType};
 use crate::{
-    Composite, Fold, Found, LookupFold, MultiFold, Order, Parking, Projector, Recorded, Settings, State,
-    Table,
+    Composite, Fold, Found, LookupFold, MultiFold, Order, Parking, Projector, ReadModel, Recorded, Settings,
+    State, Table,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -343,8 +342,10 @@ impl Fold for Carts {
 /// The lines of the carts, each with its cart.
 struct Lines;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ReadModel)]
+#[read_model(table = "lines", key = "line", index(cart))]
 struct Line {
+    #[read_model(references = "carts")]
     cart: String,
 }
 
@@ -360,10 +361,7 @@ impl MultiFold for Lines {
         Order::Stream
     }
     fn table(&self) -> Table {
-        Table::new("lines", Column::new("line", ColumnType::Text))
-            .with_column(Column::new("cart", ColumnType::Text))
-            .with_index(["cart"])
-            .with_reference("cart", "carts")
+        Line::table()
     }
     fn keys(&self, event: Recorded<'_, CartEvent>) -> impl IntoIterator<Item = String> {
         match event.event {
