@@ -181,6 +181,7 @@ mod error;
 mod event;
 mod event_enum;
 mod fold;
+mod folded;
 mod host;
 #[cfg(feature = "laws")]
 pub mod laws;

@@ -24,6 +24,9 @@ struct Asks<L: LookupFold> {
 /// What each event found.
 type Answers<L> = Vec<Vec<(<L as LookupFold>::Key, Option<<L as LookupFold>::State>)>>;
 
+/// States and their keys.
+type States<F> = Vec<(String, Option<<F as LookupFold>::State>)>;
+
 /// A fold, whatever its types but that of the events.
 pub(crate) trait Stage<E>: Send + Sync {
     fn name(&self) -> &str;
@@ -219,7 +222,7 @@ impl<F: LookupFold> PassOf<'_, F> {
         self,
         events: &[Recorded<'_, F::Event>],
         before: Vec<Option<F::State>>,
-    ) -> (Vec<(String, Option<F::State>)>, Vec<Answers<F>>) {
+    ) -> (States<F>, Vec<Answers<F>>) {
         let Self { stage, found, mut rows, indexes, touched, ends, mut asked } = self;
         let mut key_of_row = vec![None; rows.len()];
         for (key, index) in &indexes {

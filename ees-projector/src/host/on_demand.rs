@@ -10,7 +10,7 @@ use super::pending_changesets::PendingChangesets;
 use super::registration::{RegisterError, checked};
 use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
-use crate::fold::Folded;
+use crate::folded::Folded;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::settings::Settings;

@@ -18,7 +18,7 @@ use super::stall_monitor;
 use super::verification::Verifier;
 use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
-use crate::fold::Folded;
+use crate::folded::Folded;
 use crate::multi_fold::MultiFold;
 use crate::policy::OnFailure;
 use crate::projection::Projection;

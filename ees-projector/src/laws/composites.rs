@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ees_store::{ChangesetLog as _, Checkpoint};
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,8 @@ use serde_json::{Value, json};
 use super::Subject;
 use super::support::{Bench, ChangingLog, Faults, LONG, fresh, parking, settings};
 use crate::{
-    Composite, Fold, Found, LookupFold, MultiFold, Order, Parking, Projector, ReadModel, Recorded, Settings,
-    State, Table,
+    Composite, Fold, Found, LookupFold, MultiFold, OperateError, Order, Parking, Projector, ReadModel,
+    Recorded, Settings, SideBySide, StandbyRole, State, Status, Table,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -291,7 +292,7 @@ impl<S: Subject> Bench<S> {
                 if wanted(status.state) {
                     return status.checkpoint;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
         tokio::time::timeout(LONG, asking).await.unwrap()
@@ -496,7 +497,7 @@ pub async fn rows_refer_to_rows_of_an_earlier_stage<S: Subject>() {
                 if status.state == State::Paused {
                     break status;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
             };
             assert_eq!(status.checkpoint, stray);
             let reason = status.pause.unwrap().reason;
@@ -505,5 +506,43 @@ pub async fn rows_refer_to_rows_of_an_earlier_stage<S: Subject>() {
             running.handle().when_reached("shop", stray.next(), LONG).await.unwrap();
         }
         running.shut_down().await;
+    }
+}
+
+/// All tables are built side by side, compared and swapped together, foreign keys included. Where the database can't
+/// do that, it is refused, and nothing has changed.
+pub async fn a_composite_is_swapped_and_verified_as_one<S: Subject>() {
+    let (log, subject, faults) = (ChangingLog::new(), fresh::<S>().await, Arc::<Faults>::default());
+    for cart in ["a", "b", "c"] {
+        log.append(cart, &placed(cart, 2)).await;
+    }
+    let running = shop(&log, &subject, &faults, settings()).await;
+    let caught_up = async || {
+        let head = log.head().await.unwrap().checkpoint;
+        running.handle().when_reached("shop", head, LONG).await.unwrap();
+    };
+    caught_up().await;
+    let wanted = SideBySide { verify: true, ..SideBySide::default() };
+    let begun = running.handle().rebuild_side_by_side("shop", wanted, "to see").await;
+    if S::CAPABILITIES.side_by_side {
+        begun.unwrap();
+        let swapped = async {
+            let role = |status: Status| status.standby.map(|standby| standby.plan.role);
+            while role(running.handle().status("shop").await.unwrap()) != Some(StandbyRole::Following) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(LONG, swapped).await.unwrap();
+        assert!(running.handle().verify("shop").await.unwrap().is_equal());
+    } else {
+        assert!(matches!(begun, Err(OperateError::NotSupported(_))), "{begun:?}");
+    }
+    log.append("a", &cancelled("a", 2)).await;
+    log.append("d", &placed("d", 1)).await;
+    caught_up().await;
+    running.shut_down().await;
+    for table in ["carts", "cart_sizes"] {
+        let keys: Vec<_> = subject.table_of("shop", table).await.into_keys().collect();
+        assert_eq!(keys, ["b", "c", "d"], "{table}");
     }
 }

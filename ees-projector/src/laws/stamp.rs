@@ -26,6 +26,7 @@ macro_rules! database_laws {
                 the_stages_of_a_composite_fail_as_one
                 a_composite_parks_a_stream_in_all_tables
                 rows_refer_to_rows_of_an_earlier_stage
+                a_composite_is_swapped_and_verified_as_one
             }
             effects {
                 the_ledger_has_every_effect_and_what_it_gave

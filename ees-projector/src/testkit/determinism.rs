@@ -12,7 +12,7 @@ use super::given::{Given, fail, sqlite_database};
 use super::snapshot::tables;
 use crate::composite::IntoComposite;
 use crate::database::Database;
-use crate::fold::Folded;
+use crate::folded::Folded;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::outcome::{Next, Stepped};

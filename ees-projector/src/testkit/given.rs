@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::composite::IntoComposite;
 use crate::database::Database;
 use crate::event_enum::Objection;
-use crate::fold::Folded;
+use crate::folded::Folded;
 use crate::worker::core::Core;
 use crate::worker::outcome::Stepped;
 use crate::worker::processor::Processor;

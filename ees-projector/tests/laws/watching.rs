@@ -102,6 +102,8 @@ async fn a_watched_fold_follows_the_log() {
     assert_eq!(rows(&store, &mut value).await, named(&[("a", 4), ("c", 5)]));
     running.handle().rebuild("sums", "to see it").await.unwrap();
     assert_eq!(rows(&store, &mut value).await, named(&[("a", 4), ("c", 5)]));
+    // The worker tells of a batch after it has committed it.
+    running.handle().when_reached("sums", 5.into(), LONG).await.unwrap();
     let status = running.handle().status("sums").await.unwrap();
     assert_eq!((status.checkpoint.get(), status.lag_changesets), (5, 0));
     running.shut_down().await;
