@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog as _, Checkpoint};
+use ees_store::ChangesetLog as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::Subject;
 use super::support::{Bench, ChangingLog, Faults, LONG, fresh, parking, settings};
 use crate::{
     Composite, Fold, Found, LookupFold, MultiFold, OperateError, Order, Parking, Projector, ReadModel,
-    Recorded, Settings, SideBySide, StandbyRole, State, Status, Table,
+    Recorded, Running, Settings, SideBySide, StandbyRole, State, Status, Table,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -217,13 +217,27 @@ async fn start<S: Subject>(
 }
 
 impl<S: Subject> Bench<S> {
-    async fn orders_reach(&self, checkpoint: Checkpoint) {
-        self.handle().when_reached("orders", checkpoint, LONG).await.unwrap();
-    }
-
     async fn orders_caught_up(&self) {
-        self.orders_reach(self.log.head().await.unwrap().checkpoint).await;
+        caught_up(&self.log, &self.running, "orders").await;
     }
+}
+
+async fn caught_up(log: &ChangingLog, running: &Running, name: &str) {
+    let head = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached(name, head, LONG).await.unwrap();
+}
+
+async fn paused(running: &Running, name: &str) -> Status {
+    let pause = async {
+        loop {
+            let status = running.handle().status(name).await.unwrap();
+            if status.state == State::Paused {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(LONG, pause).await.unwrap()
 }
 
 /// An event looks up rows as of its own place in the log, however the log is cut into batches.
@@ -270,8 +284,7 @@ pub async fn the_stages_of_a_composite_fail_as_one<S: Subject>() {
     let failing = log.append("bad", &both).await;
     log.append("good", &paid("i1").to_string()).await;
     let bench = start(&log, &subject, orders(&faults), settings()).await;
-    let status = bench.orders_status_when(|state| state == State::Paused).await;
-    assert_eq!(status, failing);
+    assert_eq!(paused(&bench.running, "orders").await.checkpoint, failing);
     let tables = tables_of(&*subject).await;
     assert_eq!(tables["order_of_invoice"], BTreeMap::from([("i1".to_owned(), json!("o"))]));
     assert_eq!(tables["paid"], BTreeMap::new());
@@ -281,22 +294,6 @@ pub async fn the_stages_of_a_composite_fail_as_one<S: Subject>() {
     let tables = tables_of(&*subject).await;
     assert_eq!(tables["order_of_invoice"], BTreeMap::from([("i1".to_owned(), json!("o"))]));
     assert_eq!(tables["paid"], BTreeMap::from([("o".to_owned(), json!(5))]));
-}
-
-impl<S: Subject> Bench<S> {
-    /// The checkpoint of the composite once its state is as wanted.
-    async fn orders_status_when(&self, wanted: impl Fn(State) -> bool) -> Checkpoint {
-        let asking = async {
-            loop {
-                let status = self.handle().status("orders").await.unwrap();
-                if wanted(status.state) {
-                    return status.checkpoint;
-                }
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        tokio::time::timeout(LONG, asking).await.unwrap()
-    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -428,7 +425,7 @@ async fn shop<S: Subject>(
     subject: &Arc<S>,
     faults: &Arc<Faults>,
     settings: Settings,
-) -> crate::Running {
+) -> Running {
     let mut projector = Projector::new(log.clone());
     projector.fold(carts(faults), subject.database(), settings).unwrap();
     projector.start()
@@ -444,8 +441,7 @@ pub async fn a_composite_parks_a_stream_in_all_tables<S: Subject>() {
     log.append("b", &placed("b", 4)).await;
     let patient = Parking { retry_after_min: LONG * 100, ..Parking::default() };
     let running = shop(&log, &subject, &faults, parking(patient)).await;
-    let head = log.head().await.unwrap().checkpoint;
-    running.handle().when_reached("shop", head, LONG).await.unwrap();
+    caught_up(&log, &running, "shop").await;
     let sizes = subject.table_of("shop", "cart_sizes").await;
     assert_eq!(sizes, [("a".to_owned(), "2".to_owned()), ("c".to_owned(), "3".to_owned())].into());
     faults.mend();
@@ -473,32 +469,24 @@ pub async fn rows_refer_to_rows_of_an_earlier_stage<S: Subject>() {
             }
         }
         let running = shop(&log, &subject, &faults, settings).await;
-        let head = log.head().await.unwrap().checkpoint;
-        running.handle().when_reached("shop", head, LONG).await.unwrap();
+        caught_up(&log, &running, "shop").await;
         for number in 0..6 {
             let cart = format!("cart/{number}");
             if number % 3 != 1 {
                 log.append(&cart, &cancelled(&cart, if number % 3 > 1 { 1 } else { 2 })).await;
             }
         }
-        let head = log.head().await.unwrap().checkpoint;
-        running.handle().when_reached("shop", head, LONG).await.unwrap();
+        caught_up(&log, &running, "shop").await;
         let expected = ["cart/11", "cart/6", "cart/8", "cart/9"];
         let carts = subject.table_of("shop", "carts").await;
         assert_eq!(carts.into_keys().collect::<Vec<_>>(), expected, "in batches of {batch}");
         running.handle().rebuild("shop", "to see it").await.unwrap();
-        running.handle().when_reached("shop", head, LONG).await.unwrap();
+        caught_up(&log, &running, "shop").await;
         let carts = subject.table_of("shop", "carts").await;
         assert_eq!(carts.into_keys().collect::<Vec<_>>(), expected, "rebuilt in batches of {batch}");
         let stray = log.append("nobody", &json!(CartEvent::Strayed { line: "x".into() }).to_string()).await;
         if S::CAPABILITIES.foreign_keys {
-            let status = loop {
-                let status = running.handle().status("shop").await.unwrap();
-                if status.state == State::Paused {
-                    break status;
-                }
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            };
+            let status = paused(&running, "shop").await;
             assert_eq!(status.checkpoint, stray);
             let reason = status.pause.unwrap().reason;
             assert!(reason.to_lowercase().contains("foreign key"), "{reason}");
@@ -517,11 +505,7 @@ pub async fn a_composite_is_swapped_and_verified_as_one<S: Subject>() {
         log.append(cart, &placed(cart, 2)).await;
     }
     let running = shop(&log, &subject, &faults, settings()).await;
-    let caught_up = async || {
-        let head = log.head().await.unwrap().checkpoint;
-        running.handle().when_reached("shop", head, LONG).await.unwrap();
-    };
-    caught_up().await;
+    caught_up(&log, &running, "shop").await;
     let wanted = SideBySide { verify: true, ..SideBySide::default() };
     let begun = running.handle().rebuild_side_by_side("shop", wanted, "to see").await;
     if S::CAPABILITIES.side_by_side {
@@ -539,7 +523,7 @@ pub async fn a_composite_is_swapped_and_verified_as_one<S: Subject>() {
     }
     log.append("a", &cancelled("a", 2)).await;
     log.append("d", &placed("d", 1)).await;
-    caught_up().await;
+    caught_up(&log, &running, "shop").await;
     running.shut_down().await;
     for table in ["carts", "cart_sizes"] {
         let keys: Vec<_> = subject.table_of("shop", table).await.into_keys().collect();
