@@ -73,21 +73,35 @@ fn read_index(meta: &ParseNestedMeta<'_>) -> Result<Vec<Name>> {
     columns.iter().map(Name::of).collect()
 }
 
-/// The type of a field's column, if an attribute gives it.
-pub(crate) fn column_type(field: &Field) -> Result<Option<ColumnType>> {
-    let mut ty = None;
-    for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("read_model")) {
-        attribute.parse_nested_meta(|meta| {
-            if meta.path.is_ident("json") {
-                once(&meta, &mut ty, ColumnType::Json)
-            } else if meta.path.is_ident("column") {
-                once(&meta, &mut ty, ColumnType::named(&meta.value()?.parse()?)?)
-            } else {
-                Err(meta.error("`read_model` on a field takes json and column = \"...\""))
-            }
-        })?;
+/// What the attributes of a field say.
+#[derive(Default)]
+pub(crate) struct ColumnAttributes {
+    /// The type of its column.
+    pub(crate) ty: Option<ColumnType>,
+    /// The table that it refers to.
+    pub(crate) references: Option<Name>,
+}
+
+impl ColumnAttributes {
+    pub(crate) fn read(field: &Field) -> Result<Self> {
+        let Self { mut ty, mut references } = Self::default();
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("read_model")) {
+            attribute.parse_nested_meta(|meta| {
+                if meta.path.is_ident("json") {
+                    once(&meta, &mut ty, ColumnType::Json)
+                } else if meta.path.is_ident("column") {
+                    once(&meta, &mut ty, ColumnType::named(&meta.value()?.parse()?)?)
+                } else if meta.path.is_ident("references") {
+                    once(&meta, &mut references, Name::literal(&meta.value()?.parse()?)?)
+                } else {
+                    Err(meta.error(
+                        "`read_model` on a field takes json, column = \"...\" and references = \"...\"",
+                    ))
+                }
+            })?;
+        }
+        Ok(Self { ty, references })
     }
-    Ok(ty)
 }
 
 fn once<T>(meta: &ParseNestedMeta<'_>, place: &mut Option<T>, value: T) -> Result<()> {

@@ -6,7 +6,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Field, Fields, Result};
 
-use crate::attributes::{TableAttributes, column_type};
+use crate::attributes::{ColumnAttributes, TableAttributes};
 use crate::column_type::{inferred, optional};
 use crate::name::Name;
 use crate::serde_attributes::{FieldAttributes, check_struct};
@@ -16,6 +16,8 @@ struct Column {
     /// An expression.
     ty: TokenStream,
     nullable: bool,
+    /// The table that it refers to.
+    references: Option<Name>,
 }
 
 pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
@@ -56,7 +58,8 @@ fn column(field: &Field) -> Result<Option<Column>> {
     if serde.skipped {
         return Ok(None);
     }
-    let ty = match column_type(field)? {
+    let ColumnAttributes { ty, references } = ColumnAttributes::read(field)?;
+    let ty = match ty {
         Some(ty) => ty.tokens(),
         None if serde.other_form => {
             let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
@@ -68,7 +71,7 @@ fn column(field: &Field) -> Result<Option<Column>> {
         Some(name) => name,
         None => Name::of(ident)?,
     };
-    Ok(Some(Column { name, ty, nullable: inner.is_some() }))
+    Ok(Some(Column { name, ty, nullable: inner.is_some(), references }))
 }
 
 fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
@@ -100,7 +103,11 @@ fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
 fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column]) -> TokenStream {
     let (ident, table) = (&input.ident, &attributes.table.text);
     let (key, key_type) = (&attributes.key.0.text, attributes.key.1.tokens());
-    let columns = columns.iter().map(|Column { name, ty, nullable }| {
+    let references = columns.iter().filter_map(|Column { name, references, .. }| {
+        let (column, table) = (&name.text, &references.as_ref()?.text);
+        Some(quote!(.with_reference(#column, #table)))
+    });
+    let columns = columns.iter().map(|Column { name, ty, nullable, .. }| {
         let name = &name.text;
         let nullable = nullable.then(|| quote!(.nullable()));
         quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
@@ -116,6 +123,7 @@ fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column])
                 ::ees_projector::Table::new(#table, ::ees_projector::read_model::Column::new(#key, #key_type))
                     #(#columns)*
                     #(#indexes)*
+                    #(#references)*
             }
         }
     }

@@ -28,6 +28,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `column = "text"` (or `"bigint"`, `"double"`, `"boolean"`, `"timestamp"`, `"uuid"`, `"json"`): the type
 ///   of the column, for a type of your own.
 /// - `json`: short for `column = "json"`.
+/// - `references = "orders"`: a foreign key to the key of a table of an earlier stage of the same composite
+///   (`Table::with_reference`).
 ///
 /// By default, the last part of the field's type decides: `String`, `StreamId` and the like become text,
 /// integers `bigint`, `f32` and `f64` `double`, `bool` `boolean`, `Timestamp` and `DateTime` `timestamp`,

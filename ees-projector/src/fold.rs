@@ -1,25 +1,21 @@
 //! Folds: read models made by a pure function, without SQL.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt::Display;
 use std::hash::Hash;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::database::FoldRows;
-use crate::multi_fold::MultiFold;
-use crate::read_model::{Change, InvalidTable, from_row, to_row};
-use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
+use crate::{Order, Recorded, Subscription, Table};
 
 /// A read model made of a key and a pure function: the key says which row an event belongs to, the function
 /// makes the new row from the old one.
 ///
 /// Choose it first. It is the fastest kind of projection: a batch loads the rows it touches once, folds them
 /// in memory and writes the changed ones together. It works on every database, and a test needs no database.
-/// Choose a [`MultiFold`](crate::MultiFold) when one event changes many rows, and a [`Projection`] when you need
-/// SQL of your own.
+/// Choose a [`MultiFold`](crate::MultiFold) when one event changes many rows, a
+/// [`Composite`](crate::Composite) when several tables belong together, and a
+/// [`Projection`](crate::Projection) when you need SQL of your own.
 ///
 /// By default, the table has the name of the fold and the columns `key` (text) and `state` (JSON text). For
 /// columns of your own, derive [`ReadModel`](crate::ReadModel) for the state and override
@@ -54,18 +50,18 @@ use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
 /// }
 /// ```
 pub trait Fold: Send + Sync + 'static {
-    /// The type of its events. See [`Projection::Event`].
+    /// The type of its events. See [`Projection::Event`](crate::Projection::Event).
     type Event: DeserializeOwned + Send + Sync + 'static;
     /// The key of a row. Its text is the key in the table.
     type Key: Eq + Hash + Display + Send + Sync;
     /// A row.
     type State: Serialize + DeserializeOwned + Send + Sync;
 
-    /// Returns the name, by the rules of [`Projection::name`]. Also the name of the table, unless
+    /// Returns the name, by the rules of [`Projection::name`](crate::Projection::name). Also the name of the table, unless
     /// [`table`](Fold::table) gives another.
     fn name(&self) -> &str;
 
-    /// Returns the version. See [`Projection::version`]. Default: 1.
+    /// Returns the version. See [`Projection::version`](crate::Projection::version). Default: 1.
     fn version(&self) -> u32 {
         1
     }
@@ -95,135 +91,4 @@ pub trait Fold: Send + Sync + 'static {
 
     /// Returns the row after the event, or `None` to delete it.
     fn fold(&self, row: Option<Self::State>, event: Recorded<'_, Self::Event>) -> Option<Self::State>;
-}
-
-/// A fold as a projection, on every database that implements [`FoldRows`].
-pub(crate) struct Folded<F> {
-    fold: F,
-    table: Table,
-}
-
-impl<F: MultiFold> Folded<F> {
-    pub(crate) fn new(fold: F) -> Self {
-        Self { table: fold.table(), fold }
-    }
-
-    /// Checks the fold's table.
-    pub(crate) fn checked(fold: F) -> Result<Self, InvalidTable> {
-        let folded = Self::new(fold);
-        // The name of the fold is checked with the fold.
-        if !folded.table.is_document() || folded.table.name != folded.fold.name() {
-            folded.table.check()?;
-        }
-        Ok(folded)
-    }
-
-    #[cfg(feature = "testkit")]
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
-    }
-}
-
-struct Touched<S> {
-    key: String,
-    state: Option<S>,
-    /// The last event of the batch that named it.
-    last_event: Option<usize>,
-}
-
-impl<F: MultiFold, Tx: FoldRows> Projection<Tx> for Folded<F> {
-    type Event = F::Event;
-
-    fn name(&self) -> &str {
-        self.fold.name()
-    }
-
-    fn version(&self) -> u32 {
-        self.fold.version()
-    }
-
-    fn subscription(&self) -> Subscription {
-        self.fold.subscription()
-    }
-
-    fn order(&self) -> Order {
-        self.fold.order()
-    }
-
-    async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
-        tx.create_table(&self.table).await
-    }
-
-    async fn drop_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
-        tx.drop_table(&self.table).await
-    }
-
-    fn prefers_large_batches(&self) -> bool {
-        true
-    }
-
-    async fn apply(&self, event: Recorded<'_, F::Event>, tx: &mut Tx) -> Result<(), BoxError> {
-        self.apply_batch(&[event], tx).await
-    }
-
-    async fn apply_batch(&self, events: &[Recorded<'_, F::Event>], tx: &mut Tx) -> Result<(), BoxError> {
-        let mut rows: Vec<Touched<F::State>> = Vec::new();
-        let mut indexes: HashMap<F::Key, usize> = HashMap::new();
-        // Two keys with the same text are the same row.
-        let mut texts: HashMap<String, usize> = HashMap::new();
-        // Of each event, and where those of the next one begin.
-        let mut touched = Vec::with_capacity(events.len());
-        let mut ends = Vec::with_capacity(events.len());
-        for event in events {
-            for key in self.fold.keys(*event) {
-                let index = match indexes.entry(key) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(new) => {
-                        let key = new.key().to_string();
-                        let index = *texts.entry(key).or_insert_with_key(|key| {
-                            rows.push(Touched { key: key.clone(), state: None, last_event: None });
-                            rows.len() - 1
-                        });
-                        *new.insert(index)
-                    }
-                };
-                // Once for an event, however often it names the row.
-                if let Some(row) = rows.get_mut(index)
-                    && row.last_event.replace(ends.len()) != Some(ends.len())
-                {
-                    touched.push(index);
-                }
-            }
-            ends.push(touched.len());
-        }
-        for row in &rows {
-            self.table.check_key(&row.key)?;
-        }
-        let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
-        let before = tx.load_rows(&self.table, &keys).await?;
-        for (row, before) in rows.iter_mut().zip(&before) {
-            row.state = before.as_ref().map(|before| from_row(&self.table, before)).transpose()?;
-        }
-        let mut key_of_row = vec![None; rows.len()];
-        for (key, index) in &indexes {
-            key_of_row[*index] = Some(key);
-        }
-        let mut begin = 0;
-        for (event, end) in events.iter().zip(ends) {
-            for index in &touched[begin..end] {
-                if let (Some(row), Some(key)) = (rows.get_mut(*index), key_of_row[*index]) {
-                    row.state = self.fold.fold(key, row.state.take(), *event);
-                }
-            }
-            begin = end;
-        }
-        let mut changed = Vec::with_capacity(rows.len());
-        for (row, before) in rows.into_iter().zip(before) {
-            let after = row.state.as_ref().map(|state| to_row(&self.table, state)).transpose()?;
-            if after != before {
-                changed.push(Change { key: row.key, before, row: after });
-            }
-        }
-        tx.write_rows(&self.table, &changed).await
-    }
 }

@@ -55,6 +55,28 @@ fn each_field_is_a_column_named_as_serde_names_it() {
 }
 
 #[test]
+fn a_column_can_refer_to_another_table() {
+    let input = parse_quote! {
+        #[read_model(key = "line", index(cart))]
+        struct Line {
+            #[read_model(references = "carts")]
+            cart: String,
+            #[read_model(column = "text", references = "coupons")]
+            coupon: Option<Coupon>,
+        }
+    };
+    let expected = r#"
+        Table::new("line",Column::new("line",ColumnType::Text))
+        .with_column(Column::new("cart",ColumnType::Text))
+        .with_column(Column::new("coupon",ColumnType::Text).nullable())
+        .with_index(["cart"])
+        .with_reference("cart","carts")
+        .with_reference("coupon","coupons")
+    "#;
+    assert_eq!(made(&input), expected.split_whitespace().collect::<String>());
+}
+
+#[test]
 fn table_and_key_are_as_they_are_said() {
     let input = parse_quote! {
         #[read_model(table = "accounts")]

@@ -8,9 +8,9 @@ use tokio::sync::Mutex;
 
 use super::pending_changesets::PendingChangesets;
 use super::registration::{RegisterError, checked};
+use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
-use crate::fold::Folded;
-use crate::multi_fold::MultiFold;
+use crate::folded::Folded;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::settings::Settings;
@@ -75,7 +75,7 @@ impl OnDemand {
         Ok(Self::new(checked(ProjectionAdapter::new(projection), &settings)?, database, log, settings))
     }
 
-    /// Creates one for a fold onto a database.
+    /// Creates one for a fold, or a [composite](crate::Composite) of several, onto a database.
     ///
     /// # Errors
     /// [`RegisterError`] if the fold or its settings are invalid.
@@ -88,7 +88,7 @@ impl OnDemand {
     where
         D: Database,
         D::Tx: FoldRows,
-        F: MultiFold,
+        F: IntoComposite,
     {
         Self::projection(Folded::checked(fold)?, database, log, settings)
     }

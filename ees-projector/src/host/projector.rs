@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::SharedLog;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -16,14 +16,17 @@ use super::registration::{RegisterError, checked};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
+use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
-use crate::fold::Folded;
+use crate::folded::Folded;
 use crate::multi_fold::MultiFold;
+use crate::policy::OnFailure;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::read_model_id::Slot;
 use crate::settings::Settings;
 use crate::status::Kind;
+use crate::watched::{Watched, WatchedFold, Watching};
 use crate::worker::core::Core;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
@@ -122,7 +125,7 @@ impl Projector {
         self.register(checked(adapter, &settings)?, database, settings)
     }
 
-    /// Adds a fold onto a database.
+    /// Adds a fold, or a [composite](crate::Composite) of several, onto a database.
     ///
     /// # Errors
     /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
@@ -130,9 +133,61 @@ impl Projector {
     where
         D: Database,
         D::Tx: FoldRows,
-        F: MultiFold,
+        F: IntoComposite,
     {
         self.projection(Folded::checked(fold)?, database, settings)
+    }
+
+    /// Adds a fold that is kept in memory, and returns it as a value that follows the log: for caches and tests.
+    ///
+    /// The value has the rows and their checkpoint. It changes with each batch, whole or not at all. The fold follows
+    /// the log as all do, and has a [`Status`](crate::Status). Nothing of it is stored: begin at a
+    /// [`Snapshot`](crate::Snapshot), or it reads the whole log at each start.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ees_projector::{Fold, Projector, Recorded, Watching};
+    /// use ees_store::{Commit, EventStore, Events, Expectation};
+    /// # struct Names;
+    /// # impl Fold for Names {
+    /// #     type Event = serde_json::Value; type Key = String; type State = String;
+    /// #     fn name(&self) -> &str { "names" }
+    /// #     fn key(&self, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.stream_id().to_string()) }
+    /// #     fn fold(&self, _: Option<String>, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.event.to_string()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = Arc::new(ees_store::memory::Store::new());
+    /// let mut projector = Projector::new(store.clone());
+    /// let mut names = projector.watch(Names, Watching::default())?;
+    /// let running = projector.start();
+    /// store.commit(Commit::new("a".parse()?, Expectation::NewStream, Events::parse("[7]")?)).await?;
+    /// let names = names.wait_for(|names| names.checkpoint().get() == 1).await?;
+    /// assert_eq!(names.rows["a"], "7");
+    /// # drop(names);
+    /// # running.shut_down().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
+    pub fn watch<F>(
+        &mut self,
+        fold: F,
+        watching: Watching<F::State>,
+    ) -> Result<watch::Receiver<Watched<F::State>>, RegisterError>
+    where
+        F: MultiFold<State: Clone>,
+    {
+        let Watching { rows_max, snapshot, settings } = watching;
+        if matches!(settings.on_failure, OnFailure::Park(_)) {
+            return Err(RegisterError::ParkedInMemory(MultiFold::name(&fold).to_owned()));
+        }
+        let (fold, position) = WatchedFold::new(fold, rows_max, snapshot);
+        let value = fold.watch();
+        self.projection(fold, position, settings)?;
+        Ok(value)
     }
 
     fn register<D: Database>(

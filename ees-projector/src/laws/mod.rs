@@ -51,6 +51,7 @@ use std::future::Future;
 use crate::database::{Database, FoldRows};
 
 pub mod applying;
+pub mod composites;
 pub mod effects;
 pub mod failing;
 pub mod log_replaced;
@@ -87,6 +88,13 @@ pub trait Subject: Sized {
     /// schema has the name of the table.
     fn table(&self, name: &str) -> impl Future<Output = BTreeMap<String, String>>;
 
+    /// The rows of one of several tables of a projection, as [`table`](Self::table) gives them. Override it where each
+    /// read model has a schema of its own, which has the name of the projection.
+    fn table_of(&self, projection: &str, name: &str) -> impl Future<Output = BTreeMap<String, String>> {
+        let _ = projection;
+        self.table(name)
+    }
+
     /// Opens the same data again, with nothing kept in memory.
     ///
     /// The laws have shut down their workers and dropped what they got from [`database`](Self::database) before.
@@ -104,13 +112,16 @@ pub struct Capabilities {
     pub side_by_side: bool,
     /// Lets several workers share a projection's streams: its [`PARTITIONS`](Database::PARTITIONS) is `true`.
     pub partitions: bool,
+    /// Refuses a row whose [reference](crate::Table::with_reference) names no row.
+    pub foreign_keys: bool,
 }
 
 impl Capabilities {
     /// A database that keeps its data, and has one read model and one active worker for each projection: what the
     /// defaults of [`Database`] and [`Transaction`](crate::database::Transaction) make of it.
-    pub const ALONE: Self = Self { reopens: true, side_by_side: false, partitions: false };
+    pub const ALONE: Self =
+        Self { reopens: true, side_by_side: false, partitions: false, foreign_keys: false };
 
     /// Everything.
-    pub const ALL: Self = Self { reopens: true, side_by_side: true, partitions: true };
+    pub const ALL: Self = Self { reopens: true, side_by_side: true, partitions: true, foreign_keys: true };
 }

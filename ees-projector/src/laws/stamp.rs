@@ -20,6 +20,14 @@ macro_rules! database_laws {
                 an_older_version_does_not_touch_newer_tables
                 draining_stops_at_the_end_of_the_log
             }
+            composites {
+                an_event_looks_up_rows_as_of_its_place
+                a_rebuild_of_a_composite_replaces_all_tables
+                the_stages_of_a_composite_fail_as_one
+                a_composite_parks_a_stream_in_all_tables
+                rows_refer_to_rows_of_an_earlier_stage
+                a_composite_is_swapped_and_verified_as_one
+            }
             effects {
                 the_ledger_has_every_effect_and_what_it_gave
                 the_effects_of_all_partitions_are_counted

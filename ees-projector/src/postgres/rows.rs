@@ -21,7 +21,7 @@ pub(super) const FILL_FACTOR: u8 = 70;
 
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
-        let sql = create_sql(&self.qualified(&table.name), table);
+        let sql = create_sql(|name| self.qualified(name), table);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
         Ok(())
     }
@@ -100,14 +100,19 @@ impl Tx {
     }
 }
 
-fn create_sql(name: &str, table: &Table) -> String {
-    let key = quoted(&table.key.name);
+fn create_sql(qualified: impl Fn(&str) -> String, table: &Table) -> String {
+    let (name, key) = (qualified(&table.name), quoted(&table.key.name));
     let mut sql =
         format!("CREATE TABLE {name} ({key} {}{} PRIMARY KEY", type_sql(table.key.ty), collation(&table.key));
     for column in &table.columns {
         let null = if column.nullable { "" } else { " NOT NULL" };
         // Writing to a `String` can't fail. The same holds below.
         let _ = write!(sql, ", {} {}{}{null}", quoted(&column.name), type_sql(column.ty), collation(column));
+    }
+    for reference in &table.references {
+        // The key of the other table is its primary key.
+        let (column, other) = (quoted(&reference.column), qualified(&reference.table));
+        let _ = write!(sql, ", FOREIGN KEY ({column}) REFERENCES {other}");
     }
     let _ = write!(sql, ") WITH (fillfactor = {FILL_FACTOR});");
     for index in &table.indexes {

@@ -18,7 +18,7 @@ mod write;
 pub(crate) use read::from_row;
 pub(crate) use write::to_row;
 
-pub use table::{Column, ColumnType, Index, InvalidTable, Table};
+pub use table::{Column, ColumnType, Index, InvalidTable, Reference, Table};
 pub use value::{Change, Row, Value};
 
 /// A fold's state with columns: one for each field.

@@ -26,6 +26,8 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The indexes besides the primary key.
     pub indexes: Vec<Index>,
+    /// The foreign keys.
+    pub references: Vec<Reference>,
     document: bool,
 }
 
@@ -83,6 +85,16 @@ pub struct Index {
     pub columns: Vec<Cow<'static, str>>,
 }
 
+/// A foreign key of a [`Table`]: the column holds the key of a row of another table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reference {
+    /// The column: the key, or any other. A NULL refers to nothing.
+    pub column: Cow<'static, str>,
+    /// The table that it refers to.
+    pub table: Cow<'static, str>,
+}
+
 /// A table definition that is invalid. The message says why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("table \"{table}\": {detail}")]
@@ -100,7 +112,14 @@ const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "
 impl Table {
     /// A table without columns. Add them by [`with_column`](Self::with_column).
     pub fn new(name: impl Into<Cow<'static, str>>, key: Column) -> Self {
-        Self { name: name.into(), key, columns: Vec::new(), indexes: Vec::new(), document: false }
+        Self {
+            name: name.into(),
+            key,
+            columns: Vec::new(),
+            indexes: Vec::new(),
+            references: Vec::new(),
+            document: false,
+        }
     }
 
     /// A table with the columns `key` (text) and `state` (JSON), which keeps each state as one JSON document.
@@ -121,6 +140,21 @@ impl Table {
     #[must_use]
     pub fn with_index<C: Into<Cow<'static, str>>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.indexes.push(Index { columns: columns.into_iter().map(Into::into).collect() });
+        self
+    }
+
+    /// Adds a foreign key: the column refers to the key of a table of an earlier stage of the same
+    /// [`Composite`](crate::Composite). SQLite and PostgreSQL refuse a row that refers to nothing, so an event that
+    /// leaves one behind fails. DynamoDB and the memory don't check it.
+    ///
+    /// Add an index over the column if rows that others refer to are ever deleted.
+    #[must_use]
+    pub fn with_reference(
+        mut self,
+        column: impl Into<Cow<'static, str>>,
+        table: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.references.push(Reference { column: column.into(), table: table.into() });
         self
     }
 
@@ -169,6 +203,34 @@ impl Table {
             }
             None => Ok(()),
         }
+    }
+
+    /// Checks the foreign keys. `earlier` are the tables that it may refer to.
+    pub(crate) fn check_references(&self, earlier: &[&Self]) -> Result<(), InvalidTable> {
+        let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
+        let mut known = BTreeSet::new();
+        for Reference { column, table } in &self.references {
+            let mut columns = std::iter::once(&self.key).chain(&self.columns);
+            let Some(ty) = columns.find(|it| it.name == *column).map(|it| it.ty) else {
+                return refuse(format!("a reference names \"{column}\", but there is no such column"));
+            };
+            let Some(referred) = earlier.iter().find(|earlier| earlier.name == *table) else {
+                return refuse(format!(
+                    "the column \"{column}\" refers to \"{table}\", which is not the table of an earlier stage of \
+                     the same composite"
+                ));
+            };
+            if ty != referred.key.ty {
+                return refuse(format!(
+                    "the column \"{column}\" is {ty:?} and refers to the key of \"{table}\", which is {:?}",
+                    referred.key.ty
+                ));
+            }
+            if !known.insert(column) {
+                return refuse(format!("the column \"{column}\" has two references"));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that a text can be the key of a row. Each key has one text only: if both `7` and `07` were

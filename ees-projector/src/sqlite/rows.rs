@@ -71,6 +71,11 @@ fn create_sql(table: &Table) -> String {
         // Writing to a `String` can't fail. The same holds below.
         let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
     }
+    for reference in &table.references {
+        // The key of the other table is its primary key.
+        let (column, other) = (quoted(&reference.column), quoted(&reference.table));
+        let _ = write!(sql, ", FOREIGN KEY ({column}) REFERENCES {other}");
+    }
     sql.push_str(") STRICT, WITHOUT ROWID;");
     for index in &table.indexes {
         // With a character that no name has, so that it is not the name of another table or index.

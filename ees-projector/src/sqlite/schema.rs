@@ -88,6 +88,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     MIGRATIONS.to_latest(&mut connection).map_err(|e| migration_error(path, e))?;
     damage::look_into(&connection).map_err(failed)?;
     Ok(connection)

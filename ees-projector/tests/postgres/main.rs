@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod composites;
 mod effects;
 mod faults;
 mod operating;

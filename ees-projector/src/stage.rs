@@ -1,0 +1,326 @@
+//! A stage of a composite: a fold whose types are hidden, and one pass of it over a batch.
+//!
+//! A pass does no I/O. Whoever runs it loads the rows that it names, and writes those that it changed.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::lookup_fold::{Found, LookupFold, NoLookup};
+use crate::read_model::{Change, Row, Table, from_row, to_row};
+use crate::{BoxError, Order, Recorded, Subscription};
+
+/// The keys that the events of a batch ask of an earlier stage ([`Asks`]), or what they found ([`Answers`]). Only the
+/// two stages know the types.
+pub(crate) type Hidden = Box<dyn Any + Send + Sync>;
+
+/// What a stage asks of the stage `L`.
+struct Asks<L: LookupFold> {
+    /// Of each event.
+    keys: Vec<Vec<L::Key>>,
+    copy: fn(&L::State) -> L::State,
+}
+
+/// What each event found.
+type Answers<L> = Vec<Vec<(<L as LookupFold>::Key, Option<<L as LookupFold>::State>)>>;
+
+/// States and their keys.
+type States<F> = Vec<(String, Option<<F as LookupFold>::State>)>;
+
+/// A fold, whatever its types but that of the events.
+pub(crate) trait Stage<E>: Send + Sync {
+    fn name(&self) -> &str;
+    fn table(&self) -> &Table;
+    fn order(&self) -> Order;
+    fn subscription(&self) -> Subscription;
+    /// Returns the type of the fold.
+    fn fold_type(&self) -> TypeId;
+    /// Returns the type of the fold whose rows it looks up, and the name of that type.
+    fn lookup_type(&self) -> Option<(TypeId, &'static str)>;
+    /// Returns what it asks of the stage that it looks up.
+    fn asks(&self, events: &[Recorded<'_, E>]) -> Hidden;
+    /// Begins a pass. `found` is the answer to what it asked. `asked` is what later stages ask of it.
+    fn begin<'s>(
+        &'s self,
+        events: &[Recorded<'_, E>],
+        found: Option<Hidden>,
+        asked: Vec<Hidden>,
+    ) -> Result<Box<dyn Pass<E> + 's>, BoxError>;
+}
+
+/// One pass of a stage over a batch, which knows the rows that it needs.
+pub(crate) trait Pass<E>: Send + Sync {
+    /// Returns the keys of the rows to load, each once.
+    fn keys(&self) -> Vec<&str>;
+    /// Folds the events. `before` are the rows, in the order of the keys.
+    fn run(self: Box<Self>, events: &[Recorded<'_, E>], before: Vec<Option<Row>>)
+    -> Result<Passed, BoxError>;
+}
+
+/// The outcome of a pass.
+pub(crate) struct Passed {
+    /// The changed rows, in the order of their keys.
+    pub(crate) changed: Vec<Change>,
+    /// The answers to what later stages asked, in their order.
+    pub(crate) answers: Vec<Hidden>,
+}
+
+/// A fold as a stage.
+pub(crate) struct StageOf<F> {
+    fold: F,
+    table: Table,
+}
+
+impl<F: LookupFold> StageOf<F> {
+    pub(crate) fn new(fold: F) -> Self {
+        Self { table: fold.table(), fold }
+    }
+
+    /// Begins a pass. See [`Stage::begin`].
+    pub(crate) fn pass(
+        &self,
+        events: &[Recorded<'_, F::Event>],
+        found: Option<Hidden>,
+        asked: Vec<Hidden>,
+    ) -> Result<PassOf<'_, F>, BoxError> {
+        #[expect(clippy::expect_used, reason = "stages are paired by their types")]
+        let found = found.map(|found| *found.downcast().expect("answers of another stage"));
+        #[expect(clippy::expect_used, reason = "stages are paired by their types")]
+        let asked = asked.into_iter().map(|asks| *asks.downcast().expect("asked of another stage"));
+        let mut pass = PassOf {
+            stage: self,
+            found,
+            rows: Vec::new(),
+            indexes: HashMap::new(),
+            touched: Vec::with_capacity(events.len()),
+            ends: Vec::with_capacity(events.len()),
+            asked: Vec::new(),
+        };
+        pass.find_rows(events, asked.collect());
+        for row in &pass.rows {
+            self.table.check_key(&row.key)?;
+        }
+        Ok(pass)
+    }
+}
+
+impl<F: LookupFold> Stage<F::Event> for StageOf<F> {
+    fn name(&self) -> &str {
+        self.fold.name()
+    }
+
+    fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn order(&self) -> Order {
+        self.fold.order()
+    }
+
+    fn subscription(&self) -> Subscription {
+        self.fold.subscription()
+    }
+
+    fn fold_type(&self) -> TypeId {
+        TypeId::of::<F>()
+    }
+
+    fn lookup_type(&self) -> Option<(TypeId, &'static str)> {
+        let lookup = TypeId::of::<F::Lookup>();
+        (lookup != TypeId::of::<NoLookup<F::Event>>()).then_some((lookup, type_name::<F::Lookup>()))
+    }
+
+    fn asks(&self, events: &[Recorded<'_, F::Event>]) -> Hidden {
+        let keys = events.iter().map(|event| self.fold.asks(*event).into_iter().collect());
+        Box::new(Asks::<F::Lookup> { keys: keys.collect(), copy: Clone::clone })
+    }
+
+    fn begin<'s>(
+        &'s self,
+        events: &[Recorded<'_, F::Event>],
+        found: Option<Hidden>,
+        asked: Vec<Hidden>,
+    ) -> Result<Box<dyn Pass<F::Event> + 's>, BoxError> {
+        Ok(Box::new(self.pass(events, found, asked)?))
+    }
+}
+
+/// One pass of a fold over a batch.
+pub(crate) struct PassOf<'s, F: LookupFold> {
+    stage: &'s StageOf<F>,
+    found: Option<Answers<F::Lookup>>,
+    rows: Vec<Needed<F::State>>,
+    /// The rows by the keys that events change.
+    indexes: HashMap<F::Key, usize>,
+    /// The rows that the events change, event by event, and where those of each event end.
+    touched: Vec<usize>,
+    ends: Vec<usize>,
+    asked: Vec<Asked<F>>,
+}
+
+/// A row that a batch changes or looks up.
+struct Needed<S> {
+    key: String,
+    state: Option<S>,
+    /// The last event of the batch that changes it.
+    last_event: Option<usize>,
+}
+
+/// What a later stage asks: of each event, the keys and their rows.
+struct Asked<F: LookupFold> {
+    keys: Vec<Vec<(F::Key, usize)>>,
+    copy: fn(&F::State) -> F::State,
+}
+
+impl<F: LookupFold> PassOf<'_, F> {
+    fn find_rows(&mut self, events: &[Recorded<'_, F::Event>], asked: Vec<Asks<F>>) {
+        // Two keys with the same text are the same row.
+        let mut texts: HashMap<String, usize> = HashMap::new();
+        let mut row_of = |rows: &mut Vec<Needed<F::State>>, key: &F::Key| {
+            *texts.entry(key.to_string()).or_insert_with_key(|key| {
+                rows.push(Needed { key: key.clone(), state: None, last_event: None });
+                rows.len() - 1
+            })
+        };
+        for (number, event) in events.iter().enumerate() {
+            for key in self.stage.fold.keys(*event, found_by(self.found.as_ref(), number)) {
+                let index = match self.indexes.entry(key) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        let index = row_of(&mut self.rows, new.key());
+                        *new.insert(index)
+                    }
+                };
+                // Once for an event, however often it names the row.
+                if let Some(row) = self.rows.get_mut(index)
+                    && row.last_event.replace(number) != Some(number)
+                {
+                    self.touched.push(index);
+                }
+            }
+            self.ends.push(self.touched.len());
+        }
+        for Asks { keys, copy } in asked {
+            let mut with_row = |key: F::Key| {
+                let known = self.indexes.get(&key).copied();
+                let index = known.unwrap_or_else(|| row_of(&mut self.rows, &key));
+                (key, index)
+            };
+            let keys = keys.into_iter().map(|keys| keys.into_iter().map(&mut with_row).collect()).collect();
+            self.asked.push(Asked { keys, copy });
+        }
+    }
+
+    /// Returns the keys of the rows that it needs, each once.
+    pub(crate) fn row_keys(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|row| row.key.as_str())
+    }
+
+    /// Folds the events. `before` are the states, in the order of the keys. Returns all states with their keys, in
+    /// the same order, and the answers to what was asked.
+    pub(crate) fn fold(
+        self,
+        events: &[Recorded<'_, F::Event>],
+        before: Vec<Option<F::State>>,
+    ) -> (States<F>, Vec<Answers<F>>) {
+        let Self { stage, found, mut rows, indexes, touched, ends, mut asked } = self;
+        let mut key_of_row = vec![None; rows.len()];
+        for (key, index) in &indexes {
+            key_of_row[*index] = Some(key);
+        }
+        for (row, state) in rows.iter_mut().zip(before) {
+            row.state = state;
+        }
+        let mut answers: Vec<Answers<F>> = asked.iter().map(|_| Vec::with_capacity(events.len())).collect();
+        let mut begin = 0;
+        for (number, (event, end)) in events.iter().zip(ends).enumerate() {
+            for index in &touched[begin..end] {
+                if let (Some(row), Some(key)) = (rows.get_mut(*index), key_of_row[*index]) {
+                    let found = found_by(found.as_ref(), number);
+                    row.state = stage.fold.fold(key, row.state.take(), *event, found);
+                }
+            }
+            begin = end;
+            for (Asked { keys, copy }, answers) in asked.iter_mut().zip(&mut answers) {
+                let keys = keys.get_mut(number).map(std::mem::take).unwrap_or_default();
+                let state = |index: usize| rows.get(index)?.state.as_ref().map(*copy);
+                answers.push(keys.into_iter().map(|(key, index)| (key, state(index))).collect());
+            }
+        }
+        (rows.into_iter().map(|row| (row.key, row.state)).collect(), answers)
+    }
+}
+
+/// What an event has found.
+fn found_by<L: LookupFold>(answers: Option<&Answers<L>>, event: usize) -> Found<'_, L> {
+    Found::new(answers.and_then(|answers| answers.get(event)).map_or(&[], Vec::as_slice))
+}
+
+impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
+    fn keys(&self) -> Vec<&str> {
+        self.row_keys().collect()
+    }
+
+    fn run(
+        self: Box<Self>,
+        events: &[Recorded<'_, F::Event>],
+        before: Vec<Option<Row>>,
+    ) -> Result<Passed, BoxError> {
+        let table = &self.stage.table;
+        let states = before.iter().map(|row| row.as_ref().map(|row| from_row(table, row)).transpose());
+        let states = states.collect::<Result<Vec<Option<F::State>>, _>>()?;
+        let (rows, answers) = self.fold(events, states);
+        let mut changed = Vec::with_capacity(rows.len());
+        for ((key, state), before) in rows.into_iter().zip(before) {
+            let after = state.as_ref().map(|state| to_row(table, state)).transpose()?;
+            if after != before {
+                changed.push(Change { key, before, row: after });
+            }
+        }
+        // Two writers who change the same rows in the same order don't wait for each other in a circle.
+        changed.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let answers = answers.into_iter().map(|answers| Box::new(answers) as Hidden).collect();
+        Ok(Passed { changed, answers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, memory};
+
+    use super::*;
+    use crate::MultiFold;
+
+    struct Words;
+
+    impl MultiFold for Words {
+        type Event = Vec<String>;
+        type Key = String;
+        type State = u64;
+        fn name(&self) -> &str {
+            "words"
+        }
+        fn keys(&self, event: Recorded<'_, Vec<String>>) -> impl IntoIterator<Item = String> {
+            event.event.clone()
+        }
+        fn fold(&self, _: &String, row: Option<u64>, _: Recorded<'_, Vec<String>>) -> Option<u64> {
+            Some(row.unwrap_or(0) + 1)
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_are_written_in_the_order_of_their_keys() {
+        let store = memory::Store::new();
+        let events = Events::parse("[1]").unwrap();
+        store.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, events)).await.unwrap();
+        let page = store.read(LogQuery::from(Checkpoint::START, 1)).await.unwrap();
+        let words = ["d", "b", "a", "c", "b"].map(str::to_owned).to_vec();
+        let events = [Recorded::new(&words, 1.into(), &page.changesets[0])];
+        let stage = StageOf::new(Words);
+        let pass = stage.begin(&events, None, Vec::new()).unwrap();
+        assert_eq!(pass.keys(), ["d", "b", "a", "c"]);
+        let changed = pass.run(&events, vec![None; 4]).unwrap().changed;
+        let keys: Vec<_> = changed.iter().map(|change| change.key.as_str()).collect();
+        assert_eq!(keys, ["a", "b", "c", "d"]);
+    }
+}
