@@ -10,6 +10,7 @@ macro_rules! database_laws {
             $subject;
             applying {
                 every_event_is_applied_once_in_order
+                a_subscription_from_a_time_leaves_out_what_is_older
                 two_workers_on_one_projection_apply_each_event_once
                 a_worker_that_starts_again_goes_on_where_it_was
                 events_of_others_are_passed_over
@@ -75,6 +76,7 @@ macro_rules! database_laws {
             reacting {
                 a_reactor_starts_at_now_and_goes_on_where_it_was
                 a_reactor_can_be_told_to_start_at_the_beginning
+                a_reactor_can_be_told_to_start_at_a_time
                 a_crash_repeats_what_was_begun_and_skips_nothing
                 what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong
                 what_can_not_be_read_waits_for_an_operator
