@@ -175,6 +175,7 @@ pub mod database;
 mod error;
 mod event;
 mod event_enum;
+mod explanation;
 mod fold;
 mod host;
 #[cfg(feature = "laws")]
@@ -216,6 +217,7 @@ pub use ees_projector_derive::ReadModel;
 pub use ees_store::event::{Reading, read_event};
 pub use error::BoxError;
 pub use event::{Recorded, UnreadableEvent};
+pub use explanation::{Explain, Explanation, LeftOut, Step, WhyLeftOut, Writer};
 pub use fold::Fold;
 #[doc(hidden)]
 pub use host::compiled::compiled;

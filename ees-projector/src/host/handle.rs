@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::poll_backoff;
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::verification::Verification;
+use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery};
 use crate::read_model_id::{ReadModelId, Slot};
@@ -247,6 +248,22 @@ impl Handle {
     /// See [`OperateError`]: each variant says what to do.
     pub async fn estimate(&self, name: &str) -> Result<Estimate, OperateError> {
         self.running(name)?.workers.estimate().await
+    }
+
+    /// Explains a row of a fold: the events that made it, the row before and after each, and the last writer of each
+    /// column. The projection's own code is run again on the events up to its position, in memory; nothing is written.
+    ///
+    /// It replays one stream where the projection needs [`Order::Stream`](crate::Order::Stream) only and the key is
+    /// the id of the row's stream, and otherwise the log as far as the projection subscribes to it.
+    ///
+    /// # Errors
+    /// [`OperateError::NotSupported`] for a projection with statements of its own, [`OperateError::IsReactor`] for a
+    /// reactor, [`OperateError::NeverStarted`], [`OperateError::Absent`] while another version is live. Other variants
+    /// say what is wrong.
+    pub async fn explain(&self, name: &str, wanted: Explain) -> Result<Explanation, OperateError> {
+        let Named { projection, slot, .. } = self.named(name)?;
+        let _turn = projection.explaining.lock().await;
+        projection.workers.explain(slot, wanted).await
     }
 
     /// Retries parked streams now: one, or all with `None`. Returns after the retry of a projection's

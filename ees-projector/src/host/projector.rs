@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::SharedLog;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -25,6 +25,7 @@ use crate::read_model_id::Slot;
 use crate::settings::Settings;
 use crate::status::Kind;
 use crate::worker::core::Core;
+use crate::worker::explain::Explainable;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
@@ -100,7 +101,8 @@ impl Projector {
         D: Database,
         P: Projection<D::Tx>,
     {
-        self.register(checked(ProjectionAdapter::new(projection), &settings)?, database, settings)
+        let adapter = ProjectionAdapter::new::<D::Tx>(projection);
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
     }
 
     /// Adds a reactor. The database keeps its position and its ledger: the database of the read models, or
@@ -119,7 +121,7 @@ impl Projector {
         R: Reactor,
     {
         let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
-        self.register(checked(adapter, &settings)?, database, settings)
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
     }
 
     /// Adds a fold onto a database.
@@ -132,12 +134,14 @@ impl Projector {
         D::Tx: FoldRows,
         F: MultiFold,
     {
-        self.projection(Folded::checked(fold)?, database, settings)
+        let folded = checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(Folded::checked(fold)?), &settings)?;
+        self.register(folded.clone(), Some(folded), database, settings)
     }
 
     fn register<D: Database>(
         &mut self,
         processor: Arc<dyn Processor<D::Tx>>,
+        explainable: Option<Arc<dyn Explainable<D::Tx>>>,
         database: D,
         settings: Settings,
     ) -> Result<(), RegisterError> {
@@ -145,7 +149,11 @@ impl Projector {
         if self.registered.iter().any(|known| known.name == name) {
             return Err(RegisterError::NameTaken(name));
         }
-        let workers = workers(Core::new(processor, database, Arc::new(self.log.clone()), settings));
+        let core = Core::new(processor, database, Arc::new(self.log.clone()), settings);
+        let workers = workers(match explainable {
+            Some(explainable) => core.with_explainable(explainable),
+            None => core,
+        });
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())
     }
@@ -168,8 +176,17 @@ impl Projector {
             });
             let (status, operations) = begin(&*workers, Slot::Live);
             let verifier = Verifier::default();
-            let projection =
-                RunningProjection { kind, version, status, operations, workers, standby, verifier };
+            let explaining = Mutex::default();
+            let projection = RunningProjection {
+                kind,
+                version,
+                status,
+                operations,
+                workers,
+                standby,
+                verifier,
+                explaining,
+            };
             projections.insert(name, projection);
         }
         let projections = Arc::new(projections);

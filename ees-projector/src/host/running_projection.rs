@@ -21,6 +21,8 @@ pub(crate) struct RunningProjection {
     /// `None` if the database can't build side by side.
     pub(crate) standby: Option<StandbyWorker>,
     pub(crate) verifier: Verifier,
+    /// Rows are explained one at a time: it may take a replay of the log.
+    pub(crate) explaining: tokio::sync::Mutex<()>,
 }
 
 /// The worker of the standby.

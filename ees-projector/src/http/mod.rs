@@ -78,6 +78,7 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::status))
         .routes(routes!(watching::parked))
         .routes(routes!(watching::effects))
+        .routes(routes!(watching::explain))
         .routes(routes!(watching::audit))
         .routes(routes!(watching::audit_of_all))
         .routes(routes!(watching::verification))

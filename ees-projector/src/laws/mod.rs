@@ -52,6 +52,7 @@ use crate::database::{Database, FoldRows};
 
 pub mod applying;
 pub mod effects;
+pub mod explaining;
 pub mod failing;
 pub mod log_replaced;
 pub mod multi_folds;

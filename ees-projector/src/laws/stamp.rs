@@ -37,6 +37,15 @@ macro_rules! database_laws {
                 a_host_begins_nothing_after_its_deadline
                 what_was_done_long_ago_is_forgotten_and_what_waits_is_not
             }
+            explaining {
+                an_explanation_ends_in_the_row_that_is_stored
+                a_row_is_explained_by_the_events_that_made_it
+                a_row_is_explained_whatever_else_its_events_change
+                what_was_left_out_is_named_in_an_explanation
+                a_row_that_no_event_made_is_found_out
+                a_row_of_a_partition_is_explained
+                what_can_not_be_explained_is_refused
+            }
             failing {
                 a_failing_changeset_pauses_the_projection_before_it
                 a_pause_survives_a_restart

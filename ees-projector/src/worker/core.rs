@@ -14,6 +14,7 @@ use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::settings::Settings;
 use crate::worker::error::StepError;
+use crate::worker::explain::Explainable;
 use crate::worker::processor::Processor;
 
 /// A transaction that takes longer is waiting for a database that is gone.
@@ -25,6 +26,7 @@ pub(crate) struct Core<D: Database> {
     pub(crate) database: Arc<D>,
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
+    explainable: Option<Arc<dyn Explainable<D::Tx>>>,
     id: ReadModelId,
     partition: Option<Partition>,
 }
@@ -37,7 +39,18 @@ impl<D: Database> Core<D> {
         settings: Settings,
     ) -> Self {
         let id = ReadModelId::new(processor.name(), Slot::Live);
-        Self { processor, database: Arc::new(database), log, settings, id, partition: None }
+        let database = Arc::new(database);
+        Self { processor, database, log, settings, explainable: None, id, partition: None }
+    }
+
+    /// Adds the same projection as one whose rows can be explained.
+    pub(crate) fn with_explainable(self, explainable: Arc<dyn Explainable<D::Tx>>) -> Self {
+        Self { explainable: Some(explainable), ..self }
+    }
+
+    /// Returns the projection, if its rows can be explained.
+    pub(crate) fn explainable(&self) -> Option<Arc<dyn Explainable<D::Tx>>> {
+        self.explainable.clone()
     }
 
     /// Returns the core of another read model of the same projection.
@@ -47,6 +60,7 @@ impl<D: Database> Core<D> {
             database: self.database.clone(),
             log: self.log.clone(),
             settings: self.settings,
+            explainable: self.explainable.clone(),
             id: self.id.with_slot(slot),
             partition: None,
         }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{AuditRows, Database, LedgerRows};
+use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery};
 use crate::read_model_id::Slot;
@@ -43,6 +44,7 @@ pub(crate) trait Workers: Send + Sync {
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
+    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
     /// Returns the connections to its database at this moment.
     #[cfg(feature = "http")]
     fn connections(&self) -> Option<Connections>;
@@ -124,6 +126,10 @@ impl<D: Database> Workers for WorkersOf<D> {
             Ok(core.estimate().await?)
         }
         .boxed()
+    }
+
+    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation> {
+        self.core(slot).explain(wanted).boxed()
     }
 
     #[cfg(feature = "http")]

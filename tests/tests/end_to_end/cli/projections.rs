@@ -130,3 +130,37 @@ fn an_update_keeps_earlier_skips_if_the_server_is_told_to() {
         assert!(audit.contains("new_version") && audit.contains(told), "{audit}");
     }
 }
+
+#[test]
+fn a_row_is_explained_from_the_command_line() {
+    let world = World::new();
+    world.run(&["commit", "a/b", "--event", "1", "--stream-type", "account"]).ok();
+    world.run(&["commit", "a/b", "--event", "2", "--event", "3", "--expected-last-changeset", "1"]).ok();
+    world.run(&["commit", "c", "--event", "4", "--wait-for", "statistics"]).ok();
+    let [totals] = &world.run(&["projections", "explain", "statistics", "all", "--json"]).json()[..] else {
+        panic!()
+    };
+    assert_eq!((&totals["is_stored"], &totals["steps_total"]), (&json!(true), &json!(3)), "{totals}");
+    assert_eq!(totals["row"]["total_events"], 4);
+    assert_eq!(totals["written_by"]["max_stream_length"]["checkpoint"], 1);
+    world.run(&["projections", "status", "stream_catalogue", "--min-checkpoint", "3"]).ok();
+    let text = world.run(&["projections", "explain", "stream_catalogue", "a/b"]).ok();
+    for told in [
+        "#2 ",
+        "a/b changeset 2",
+        "stream_type was written by a/b changeset 1",
+        "2 changesets replayed of stream a/b",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    let none = world.run(&["projections", "explain", "stream_catalogue", "nothing"]).ok();
+    assert!(none.contains("stream_catalogue nothing at checkpoint 3: no row"), "{none}");
+    for (line, code, told) in [
+        (&["projections", "explain", "statistic", "all"][..], 5, "did you mean"),
+        (&["projections", "explain", "statistics", "all", "--table", "x"], 4, "there are: statistics"),
+        (&["projections", "explain", "statistics", "all", "--steps", "0"], 2, "--steps"),
+    ] {
+        let said = world.run(line).failed(code);
+        assert!(said.contains(told), "{line:?}: {said}");
+    }
+}
