@@ -1,6 +1,7 @@
 //! `ees projections`: show the projections of a server, and operate them.
 
 mod explain;
+mod passed;
 mod rebuild;
 mod verify;
 
@@ -51,6 +52,7 @@ enum Command {
     Rebuild(rebuild::Arguments),
     Verify(verify::Arguments),
     Explain(explain::Arguments),
+    Passed(passed::Arguments),
     /// Swap the standby read model with the live one (PostgreSQL)
     Swap(SwapArguments),
     /// Make the previous read model live again (PostgreSQL). It has stayed up to date, so nothing is lost
@@ -170,6 +172,7 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
         }
         Command::Rebuild(arguments) => rebuild::run(arguments, output).await,
         Command::Verify(arguments) => verify::run(arguments, output).await,
+        Command::Passed(arguments) => passed::run(arguments, output).await,
         Command::Explain(arguments) => explain::run(arguments, output).await,
         Command::Swap(SwapArguments { name, force, reason, remote }) => {
             let body = json!({"force": force, "reason": reason});

@@ -164,3 +164,34 @@ fn a_row_is_explained_from_the_command_line() {
         assert!(said.contains(told), "{line:?}: {said}");
     }
 }
+
+#[test]
+fn what_each_projection_did_with_a_changeset_is_told() {
+    let world = World::new();
+    world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
+    world.run(&["projections", "status", "stream_catalogue", "--min-checkpoint", "1"]).ok();
+    world.run(&["projections", "pause", "stream_catalogue"]).ok();
+    for stream in ["b", "c"] {
+        world.run(&["commit", stream, "--event", "1", "--wait-for", "statistics"]).ok();
+    }
+    let of = |stream: &str| {
+        let told = world.run(&["projections", "passed", stream, "1", "--json"]).json().remove(0);
+        assert_eq!(
+            told["projections"][0],
+            json!({"name": "statistics", "kind": "projection", "verdict": "passed"})
+        );
+        told["projections"][1].clone()
+    };
+    assert_eq!(of("a")["verdict"], "passed");
+    assert_eq!(of("b")["verdict"], "paused_before");
+    let later = of("c");
+    assert_eq!((&later["verdict"], &later["changesets_before"]), (&json!("not_yet"), &json!(1)), "{later}");
+    world.run(&["projections", "skip", "stream_catalogue", "1", "--reason", "broken"]).ok();
+    assert_eq!(of("b")["verdict"], "skipped");
+    let text = world.run(&["projections", "passed", "b", "1"]).ok();
+    assert!(text.contains("stream_catalogue") && text.contains("an operator left it out"), "{text}");
+    for (stream, changeset) in [("a", "2"), ("nothing", "1")] {
+        let said = world.run(&["projections", "passed", stream, changeset]).failed(5);
+        assert!(said.contains(&format!("has no changeset {changeset}")), "{said}");
+    }
+}
