@@ -171,6 +171,7 @@
 #[cfg(feature = "laws")]
 extern crate self as ees_projector;
 
+mod as_of;
 pub mod database;
 mod error;
 mod event;
@@ -212,6 +213,7 @@ pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use as_of::{AsOf, AsOfProgress, AsOfStatus};
 #[cfg(feature = "derive")]
 pub use ees_projector_derive::ReadModel;
 pub use ees_store::event::{Reading, read_event};

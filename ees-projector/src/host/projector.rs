@@ -12,6 +12,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
+use super::job::Job;
 use super::registration::{RegisterError, checked};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
@@ -176,7 +177,7 @@ impl Projector {
             });
             let (status, operations) = begin(&*workers, Slot::Live);
             let verifier = Verifier::default();
-            let explaining = Mutex::default();
+            let (copier, explaining) = (Job::default(), Mutex::default());
             let projection = RunningProjection {
                 kind,
                 version,
@@ -185,6 +186,7 @@ impl Projector {
                 workers,
                 standby,
                 verifier,
+                copier,
                 explaining,
             };
             projections.insert(name, projection);

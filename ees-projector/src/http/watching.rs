@@ -15,7 +15,8 @@ use super::operating::stream;
 use super::values::{Number, ProjectionName};
 use crate::reactor::{Effect, EffectQuery, EffectState};
 use crate::{
-    AuditEntry, Estimate, Explain, Explanation, Handle, OperateError, ParkedStream, Status, Verification,
+    AsOfStatus, AuditEntry, Estimate, Explain, Explanation, Handle, OperateError, ParkedStream, Status,
+    Verification,
 };
 
 /// Default wait of a caller, in seconds.
@@ -337,6 +338,19 @@ pub(super) async fn explain(
     let wanted = Explain::key(key);
     let steps_max = limit(steps, EXPLAINED_STEPS_MAX).unwrap_or(wanted.steps_max);
     Ok(Json(handle.explain(&name, Explain { table, steps_max, ..wanted }).await?))
+}
+
+/// The progress or the result of the last copy of the read model as it was that was begun on this server; `null` when
+/// there was none.
+#[utoipa::path(
+    get, path = "/projections/{name}/as-of", tag = "projections", operation_id = "as_of", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    responses((status = 200, description = "The progress, or `null`.", body = Option<AsOfStatus>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn as_of(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<Option<AsOfStatus>>, Problem> {
+    Ok(Json(handle.as_of_status(&name)?))
 }
 
 /// The estimated time and space of a rebuild.

@@ -51,6 +51,7 @@ use std::future::Future;
 use crate::database::{Database, FoldRows};
 
 pub mod applying;
+pub mod as_of;
 pub mod effects;
 pub mod explaining;
 pub mod failing;

@@ -21,6 +21,11 @@ macro_rules! database_laws {
                 an_older_version_does_not_touch_newer_tables
                 draining_stops_at_the_end_of_the_log
             }
+            as_of {
+                a_read_model_is_built_as_it_was
+                a_copy_goes_on_where_it_was
+                a_copy_leaves_out_what_the_live_read_model_does
+            }
             effects {
                 the_ledger_has_every_effect_and_what_it_gave
                 the_effects_of_all_partitions_are_counted

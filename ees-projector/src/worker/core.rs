@@ -1,9 +1,10 @@
 //! What a worker works with: a processor, its database and the log; and how it runs a transaction.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, LogHead};
+use ees_store::{ChangesetId, ChangesetLog, LogEntry, LogHead, StreamId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -29,6 +30,8 @@ pub(crate) struct Core<D: Database> {
     explainable: Option<Arc<dyn Explainable<D::Tx>>>,
     id: ReadModelId,
     partition: Option<Partition>,
+    /// For a copy: the streams that are parked in the original, each with the first changeset that is left out.
+    parked_there: Arc<HashMap<StreamId, ChangesetId>>,
 }
 
 impl<D: Database> Core<D> {
@@ -40,7 +43,16 @@ impl<D: Database> Core<D> {
     ) -> Self {
         let id = ReadModelId::new(processor.name(), Slot::Live);
         let database = Arc::new(database);
-        Self { processor, database, log, settings, explainable: None, id, partition: None }
+        Self {
+            processor,
+            database,
+            log,
+            settings,
+            explainable: None,
+            id,
+            partition: None,
+            parked_there: Arc::default(),
+        }
     }
 
     /// Adds the same projection as one whose rows can be explained.
@@ -63,7 +75,18 @@ impl<D: Database> Core<D> {
             explainable: self.explainable.clone(),
             id: self.id.with_slot(slot),
             partition: None,
+            parked_there: self.parked_there.clone(),
         }
+    }
+
+    /// Returns the core of a copy of this read model in another place, without what is parked here.
+    pub(crate) fn copy(&self, database: D, id: ReadModelId, parked: HashMap<StreamId, ChangesetId>) -> Self {
+        Self { database: Arc::new(database), id, parked_there: Arc::new(parked), ..self.onto(Slot::Live) }
+    }
+
+    /// Returns `true` if the changeset is left out of this copy, because it waits in the original.
+    pub(crate) fn is_parked_there(&self, entry: &LogEntry) -> bool {
+        self.parked_there.get(&entry.stream_id).is_some_and(|first| entry.changeset_id >= *first)
     }
 
     /// Returns the core of one partition of this read model.

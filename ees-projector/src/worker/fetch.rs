@@ -73,6 +73,7 @@ impl<D: Database> Core<D> {
             let is_late = |it: &LogEntry| it.timestamp >= since || it.timestamp == Timestamp::default();
             page.changesets.retain(is_late);
         }
+        page.changesets.retain(|changeset| !self.is_parked_there(changeset));
         if let Some(partition) = self.partition() {
             page.changesets.retain(|changeset| partition.owns(&changeset.stream_id));
         }

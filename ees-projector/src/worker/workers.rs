@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::as_of::AsOf;
 use crate::database::{AuditRows, Database, LedgerRows};
 use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
@@ -45,6 +46,8 @@ pub(crate) trait Workers: Send + Sync {
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
     fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()>;
+    fn drop_as_of(&self, into: String) -> Answer<()>;
     /// Returns the connections to its database at this moment.
     #[cfg(feature = "http")]
     fn connections(&self) -> Option<Connections>;
@@ -130,6 +133,14 @@ impl<D: Database> Workers for WorkersOf<D> {
 
     fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation> {
         self.core(slot).explain(wanted).boxed()
+    }
+
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()> {
+        self.0.clone().build_as_of(wanted, progress).boxed()
+    }
+
+    fn drop_as_of(&self, into: String) -> Answer<()> {
+        self.0.clone().drop_as_of(into).boxed()
     }
 
     #[cfg(feature = "http")]

@@ -195,3 +195,35 @@ fn what_each_projection_did_with_a_changeset_is_told() {
         assert!(said.contains(&format!("has no changeset {changeset}")), "{said}");
     }
 }
+
+#[test]
+fn a_read_model_is_built_as_it_was_from_the_command_line() {
+    let world = World::new();
+    for stream in ["a", "b", "c"] {
+        world.run(&["commit", stream, "--event", "1", "--wait-for", "statistics"]).ok();
+    }
+    let log = world.run(&["tail", "--since-start", "--no-follow", "--json"]).json();
+    let time = log[2]["timestamp"].as_str().unwrap();
+    let at =
+        |more: &[&str]| world.run(&[&["projections", "at", "statistics", "--into", "then"], more].concat());
+    assert_eq!(at(&["--time", time]).ok(), "then is statistics as of checkpoint 2\n");
+    let copy =
+        ees_projector::sqlite::rusqlite::Connection::open(world.server.data().join("read-models/then.db"))
+            .unwrap();
+    let totals: String = copy.query_row("SELECT state FROM statistics", [], |row| row.get(0)).unwrap();
+    assert!(totals.contains(r#""total_streams":2"#), "{totals}");
+    drop(copy);
+    for (more, code, told) in [
+        (&["--checkpoint", "4"][..], 1, "the log ends before checkpoint 3"),
+        (&["--checkpoint", "1"], 1, "has statistics at checkpoint 2"),
+        (&["--time", "2999-01-01T00:00:00Z"], 3, "in the future"),
+        (&[], 2, "--checkpoint"),
+    ] {
+        let said = at(more).failed(code);
+        assert!(said.contains(told), "{more:?}: {said}");
+    }
+    assert_eq!(at(&["--drop"]).ok(), "then is dropped\n");
+    assert!(!world.server.data().join("read-models/then.db").exists());
+    let said = at(&["--drop"]).failed(4);
+    assert!(said.contains("there is no file"), "{said}");
+}
