@@ -51,6 +51,36 @@ pub trait Database: Send + Sync + 'static {
     /// Whether several workers can share the streams of a projection. Default: `false`.
     const PARTITIONS: bool = false;
 
+    /// Whether a copy of a read model can be kept beside it, in a place of its own. Default: `false`.
+    const COPIES: bool = false;
+
+    /// Returns the place for a copy of a read model under an operator's name: the database, and the copy's id there.
+    /// Only with `create`, a place is made that does not exist yet. Default: refuses.
+    ///
+    /// # Errors
+    /// The name does not fit, or names something that is no place for read models. The error says why.
+    fn copy_of(
+        &self,
+        model: &ReadModelId,
+        name: &str,
+        create: bool,
+    ) -> impl Future<Output = Result<(Self, ReadModelId), BoxError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = (model, name, create);
+        async { Err(NO_STANDBY.into()) }
+    }
+
+    /// Removes a copy and everything of its place. `self` is the database of the copy. Default: refuses.
+    fn remove_copy(self, copy: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = copy;
+        async { Err(NO_STANDBY.into()) }
+    }
+
     /// Claims a projection for this process, until the claim is dropped. For a database that only one process
     /// may use for a projection at a time. Default: any number of processes may.
     ///

@@ -175,11 +175,13 @@
 #[cfg(feature = "laws")]
 extern crate self as ees_projector;
 
+mod as_of;
 mod composite;
 pub mod database;
 mod error;
 mod event;
 mod event_enum;
+mod explanation;
 mod fold;
 mod folded;
 mod host;
@@ -220,12 +222,14 @@ pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use as_of::{AsOf, AsOfProgress, AsOfStatus};
 pub use composite::{Composite, IntoComposite, InvalidStage};
 #[cfg(feature = "derive")]
 pub use ees_projector_derive::ReadModel;
 pub use ees_store::event::{Reading, read_event};
 pub use error::BoxError;
 pub use event::{Recorded, UnreadableEvent};
+pub use explanation::{Explain, Explanation, LeftOut, Step, WhyLeftOut, Writer};
 pub use fold::Fold;
 #[doc(hidden)]
 pub use host::compiled::compiled;

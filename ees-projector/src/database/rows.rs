@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 
-use super::Transaction;
 use crate::error::BoxError;
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream};
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
@@ -132,7 +131,7 @@ pub trait LedgerRows {
 }
 
 /// The rows of folds. A key is given as its text, and fits the key column of the table.
-pub trait FoldRows: Transaction {
+pub trait FoldRows: Send + 'static {
     /// Creates the table and its indexes.
     fn create_table(&mut self, table: &Table) -> impl Future<Output = Result<(), BoxError>> + Send;
 

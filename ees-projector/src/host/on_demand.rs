@@ -72,7 +72,12 @@ impl OnDemand {
         D: Database,
         P: Projection<D::Tx>,
     {
-        Ok(Self::new(checked(ProjectionAdapter::new(projection), &settings)?, database, log, settings))
+        Ok(Self::new(
+            checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(projection), &settings)?,
+            database,
+            log,
+            settings,
+        ))
     }
 
     /// Creates one for a fold, or a [composite](crate::Composite) of several, onto a database.
@@ -108,7 +113,7 @@ impl OnDemand {
         R: Reactor,
     {
         let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
-        Ok(Self::new(checked(adapter, &settings)?, database, log, settings))
+        Ok(Self::new(checked::<D::Tx, _>(adapter, &settings)?, database, log, settings))
     }
 
     fn new<D: Database>(

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::SharedLog;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
+use super::job::Job;
 use super::registration::{RegisterError, checked};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
@@ -28,6 +29,7 @@ use crate::settings::Settings;
 use crate::status::Kind;
 use crate::watched::{Watched, WatchedFold, Watching};
 use crate::worker::core::Core;
+use crate::worker::explain::Explainable;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
@@ -103,7 +105,8 @@ impl Projector {
         D: Database,
         P: Projection<D::Tx>,
     {
-        self.register(checked(ProjectionAdapter::new(projection), &settings)?, database, settings)
+        let adapter = ProjectionAdapter::new::<D::Tx>(projection);
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
     }
 
     /// Adds a reactor. The database keeps its position and its ledger: the database of the read models, or
@@ -122,7 +125,7 @@ impl Projector {
         R: Reactor,
     {
         let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
-        self.register(checked(adapter, &settings)?, database, settings)
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
     }
 
     /// Adds a fold, or a [composite](crate::Composite) of several, onto a database.
@@ -135,7 +138,8 @@ impl Projector {
         D::Tx: FoldRows,
         F: IntoComposite,
     {
-        self.projection(Folded::checked(fold)?, database, settings)
+        let folded = checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(Folded::checked(fold)?), &settings)?;
+        self.register(folded.clone(), Some(folded), database, settings)
     }
 
     /// Adds a fold that is kept in memory, and returns it as a value that follows the log: for caches and tests.
@@ -193,6 +197,7 @@ impl Projector {
     fn register<D: Database>(
         &mut self,
         processor: Arc<dyn Processor<D::Tx>>,
+        explainable: Option<Arc<dyn Explainable<D::Tx>>>,
         database: D,
         settings: Settings,
     ) -> Result<(), RegisterError> {
@@ -200,7 +205,11 @@ impl Projector {
         if self.registered.iter().any(|known| known.name == name) {
             return Err(RegisterError::NameTaken(name));
         }
-        let workers = workers(Core::new(processor, database, Arc::new(self.log.clone()), settings));
+        let core = Core::new(processor, database, Arc::new(self.log.clone()), settings);
+        let workers = workers(match explainable {
+            Some(explainable) => core.with_explainable(explainable),
+            None => core,
+        });
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())
     }
@@ -223,8 +232,18 @@ impl Projector {
             });
             let (status, operations) = begin(&*workers, Slot::Live);
             let verifier = Verifier::default();
-            let projection =
-                RunningProjection { kind, version, status, operations, workers, standby, verifier };
+            let (copier, explaining) = (Job::default(), Mutex::default());
+            let projection = RunningProjection {
+                kind,
+                version,
+                status,
+                operations,
+                workers,
+                standby,
+                verifier,
+                copier,
+                explaining,
+            };
             projections.insert(name, projection);
         }
         let projections = Arc::new(projections);

@@ -69,10 +69,10 @@ impl From<InvalidComposite> for RegisterError {
 }
 
 /// Checks a processor and its settings.
-pub(super) fn checked<Tx: Send>(
-    processor: impl Processor<Tx>,
+pub(super) fn checked<Tx: Send, P: Processor<Tx>>(
+    processor: P,
     settings: &Settings,
-) -> Result<Arc<dyn Processor<Tx>>, RegisterError> {
+) -> Result<Arc<P>, RegisterError> {
     let (name, order) = (processor.name().to_owned(), processor.order());
     if !is_projection_name(&name) {
         return Err(RegisterError::InvalidName(name));

@@ -78,6 +78,8 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::status))
         .routes(routes!(watching::parked))
         .routes(routes!(watching::effects))
+        .routes(routes!(watching::explain))
+        .routes(routes!(watching::as_of))
         .routes(routes!(watching::audit))
         .routes(routes!(watching::audit_of_all))
         .routes(routes!(watching::verification))
@@ -97,5 +99,7 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::discard))
         .routes(routes!(operating::partitions))
         .routes(routes!(operating::verify))
+        .routes(routes!(operating::build_as_of))
+        .routes(routes!(operating::drop_as_of))
         .routes(routes!(watching::estimate))
 }

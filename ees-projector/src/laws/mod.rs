@@ -51,8 +51,10 @@ use std::future::Future;
 use crate::database::{Database, FoldRows};
 
 pub mod applying;
+pub mod as_of;
 pub mod composites;
 pub mod effects;
+pub mod explaining;
 pub mod failing;
 pub mod log_replaced;
 pub mod multi_folds;

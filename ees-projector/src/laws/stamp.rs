@@ -10,6 +10,7 @@ macro_rules! database_laws {
             $subject;
             applying {
                 every_event_is_applied_once_in_order
+                a_subscription_from_a_time_leaves_out_what_is_older
                 two_workers_on_one_projection_apply_each_event_once
                 a_worker_that_starts_again_goes_on_where_it_was
                 events_of_others_are_passed_over
@@ -19,6 +20,11 @@ macro_rules! database_laws {
                 a_newer_version_builds_anew
                 an_older_version_does_not_touch_newer_tables
                 draining_stops_at_the_end_of_the_log
+            }
+            as_of {
+                a_read_model_is_built_as_it_was
+                a_copy_goes_on_where_it_was
+                a_copy_leaves_out_what_the_live_read_model_does
             }
             composites {
                 an_event_looks_up_rows_as_of_its_place
@@ -43,6 +49,15 @@ macro_rules! database_laws {
                 a_worker_without_the_lease_begins_no_more_effects
                 a_host_begins_nothing_after_its_deadline
                 what_was_done_long_ago_is_forgotten_and_what_waits_is_not
+            }
+            explaining {
+                an_explanation_ends_in_the_row_that_is_stored
+                a_row_is_explained_by_the_events_that_made_it
+                a_row_is_explained_whatever_else_its_events_change
+                what_was_left_out_is_named_in_an_explanation
+                a_row_that_no_event_made_is_found_out
+                a_row_of_a_partition_is_explained
+                what_can_not_be_explained_is_refused
             }
             failing {
                 a_failing_changeset_pauses_the_projection_before_it
@@ -83,6 +98,7 @@ macro_rules! database_laws {
             reacting {
                 a_reactor_starts_at_now_and_goes_on_where_it_was
                 a_reactor_can_be_told_to_start_at_the_beginning
+                a_reactor_can_be_told_to_start_at_a_time
                 a_crash_repeats_what_was_begun_and_skips_nothing
                 what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong
                 what_can_not_be_read_waits_for_an_operator

@@ -57,6 +57,10 @@ pub enum Start {
     Beginning,
     /// At this checkpoint, which must not lie past the end of the log.
     At(Checkpoint),
+    /// Where the log reaches this time, which must not lie in the future: see
+    /// [`ChangesetLog::checkpoint_at`](ees_store::ChangesetLog::checkpoint_at). The time counts at the first start
+    /// only: it becomes a checkpoint then. A time before the first changeset is the beginning.
+    Since(Timestamp),
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);

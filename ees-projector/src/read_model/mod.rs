@@ -4,8 +4,9 @@
 //! other types too.
 //!
 //! The modules: `table` has the columns, `value` what a column of a row holds, `write` turns a state into a
-//! row, and `read` a row into a state, both through serde. `unit_enum` finds enums that a text column holds.
+//! row, and `read` a row into a state, both through serde. `json` writes a row as JSON. `unit_enum` finds enums that a text column holds.
 
+mod json;
 mod read;
 mod row_error;
 mod table;
@@ -15,6 +16,7 @@ mod unit_enum;
 mod value;
 mod write;
 
+pub(crate) use json::row_json;
 pub(crate) use read::from_row;
 pub(crate) use write::to_row;
 

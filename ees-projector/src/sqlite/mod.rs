@@ -5,11 +5,13 @@
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
 //!   `effects` the ledgers of reactors, `rows` the tables of folds, `additions` makes again what others added
-//!   to the tables, `claim` keeps a second process from a projection, `damage` sets a damaged file aside.
+//!   to the tables, `claim` keeps a second process from a projection, `copy` keeps copies in files beside,
+//!   `damage` sets a damaged file aside.
 
 mod additions;
 mod audit;
 mod claim;
+mod copy;
 mod damage;
 mod effects;
 mod parked;
@@ -28,6 +30,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::database::{self, Claim, ClaimedElsewhere};
 use crate::error::BoxError;
+use crate::read_model_id::ReadModelId;
 
 /// The SQLite driver, as [`Tx::connection`] and [`Database::read`] use it.
 pub use rusqlite;
@@ -176,6 +179,25 @@ impl database::Database for Database {
 
     async fn begin_durable(&self) -> Result<Tx, BoxError> {
         Tx::begin(self.writer.clone().lock_owned().await, Durability::Immediate)
+    }
+
+    const COPIES: bool = true;
+
+    async fn copy_of(
+        &self,
+        model: &ReadModelId,
+        name: &str,
+        create: bool,
+    ) -> Result<(Self, ReadModelId), BoxError> {
+        let (path, model) = (copy::path_of(&self.path, name)?, model.clone());
+        let opened = tokio::task::spawn_blocking(move || copy::open(path, create));
+        Ok((opened.await??, model))
+    }
+
+    async fn remove_copy(self, _: &ReadModelId) -> Result<(), BoxError> {
+        let path = self.path.clone();
+        drop(self);
+        tokio::task::spawn_blocking(move || copy::remove(&path)).await?
     }
 
     async fn run<T: Send + 'static>(

@@ -1,9 +1,10 @@
 //! What a worker works with: a processor, its database and the log; and how it runs a transaction.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, LogHead};
+use ees_store::{ChangesetId, ChangesetLog, LogEntry, LogHead, StreamId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -14,6 +15,7 @@ use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::settings::Settings;
 use crate::worker::error::StepError;
+use crate::worker::explain::Explainable;
 use crate::worker::processor::Processor;
 
 /// A transaction that takes longer is waiting for a database that is gone.
@@ -25,8 +27,11 @@ pub(crate) struct Core<D: Database> {
     pub(crate) database: Arc<D>,
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
+    explainable: Option<Arc<dyn Explainable<D::Tx>>>,
     id: ReadModelId,
     partition: Option<Partition>,
+    /// For a copy: the streams that are parked in the original, each with the first changeset that is left out.
+    parked_there: Arc<HashMap<StreamId, ChangesetId>>,
 }
 
 impl<D: Database> Core<D> {
@@ -37,7 +42,27 @@ impl<D: Database> Core<D> {
         settings: Settings,
     ) -> Self {
         let id = ReadModelId::new(processor.name(), Slot::Live);
-        Self { processor, database: Arc::new(database), log, settings, id, partition: None }
+        let database = Arc::new(database);
+        Self {
+            processor,
+            database,
+            log,
+            settings,
+            explainable: None,
+            id,
+            partition: None,
+            parked_there: Arc::default(),
+        }
+    }
+
+    /// Adds the same projection as one whose rows can be explained.
+    pub(crate) fn with_explainable(self, explainable: Arc<dyn Explainable<D::Tx>>) -> Self {
+        Self { explainable: Some(explainable), ..self }
+    }
+
+    /// Returns the projection, if its rows can be explained.
+    pub(crate) fn explainable(&self) -> Option<Arc<dyn Explainable<D::Tx>>> {
+        self.explainable.clone()
     }
 
     /// Returns the core of another read model of the same projection.
@@ -47,9 +72,21 @@ impl<D: Database> Core<D> {
             database: self.database.clone(),
             log: self.log.clone(),
             settings: self.settings,
+            explainable: self.explainable.clone(),
             id: self.id.with_slot(slot),
             partition: None,
+            parked_there: self.parked_there.clone(),
         }
+    }
+
+    /// Returns the core of a copy of this read model in another place, without what is parked here.
+    pub(crate) fn copy(&self, database: D, id: ReadModelId, parked: HashMap<StreamId, ChangesetId>) -> Self {
+        Self { database: Arc::new(database), id, parked_there: Arc::new(parked), ..self.onto(Slot::Live) }
+    }
+
+    /// Returns `true` if the changeset is left out of this copy, because it waits in the original.
+    pub(crate) fn is_parked_there(&self, entry: &LogEntry) -> bool {
+        self.parked_there.get(&entry.stream_id).is_some_and(|first| entry.changeset_id >= *first)
     }
 
     /// Returns the core of one partition of this read model.

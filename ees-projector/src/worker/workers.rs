@@ -9,7 +9,9 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::as_of::AsOf;
 use crate::database::{AuditRows, Database, LedgerRows};
+use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery};
 use crate::read_model_id::Slot;
@@ -43,6 +45,9 @@ pub(crate) trait Workers: Send + Sync {
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
+    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()>;
+    fn drop_as_of(&self, into: String) -> Answer<()>;
     /// Returns the connections to its database at this moment.
     #[cfg(feature = "http")]
     fn connections(&self) -> Option<Connections>;
@@ -124,6 +129,18 @@ impl<D: Database> Workers for WorkersOf<D> {
             Ok(core.estimate().await?)
         }
         .boxed()
+    }
+
+    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation> {
+        self.core(slot).explain(wanted).boxed()
+    }
+
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()> {
+        self.0.clone().build_as_of(wanted, progress).boxed()
+    }
+
+    fn drop_as_of(&self, into: String) -> Answer<()> {
+        self.0.clone().drop_as_of(into).boxed()
     }
 
     #[cfg(feature = "http")]

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use ees_store::event::types_of;
-use ees_store::{ChangesetLog, Checkpoint, LogPage, StreamId, Timestamp};
+use ees_store::{ChangesetLog, Checkpoint, LogPage, StreamId, Timestamp, checkpoint_since};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -123,6 +123,12 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
                     )));
                 }
                 Start::At(checkpoint) => checkpoint,
+                Start::Since(time) => checkpoint_since(log, time).await.map_err(|error| match error {
+                    ees_store::Error::InvalidRequest(why) => {
+                        StepError::Setup(format!("the reactor can't start at this time: {why}"))
+                    }
+                    other => other.into(),
+                })?,
             };
             tracing::info!(
                 reactor = self.reactor.name(),

@@ -277,3 +277,29 @@ fn help_and_completions_name_every_command() {
     assert!(help.contains("Exit codes"));
     assert_eq!(run(&mut ees(&["--version"])).ok(), concat!("ees ", env!("CARGO_PKG_VERSION"), "\n"));
 }
+
+#[test]
+fn a_log_is_read_from_a_time_on() {
+    let world = World::new();
+    for stream in ["a", "b", "c"] {
+        world.run(&["commit", stream, "--event", "1"]).ok();
+    }
+    let all = world.run(&["tail", "--since-start", "--no-follow", "--json"]).json();
+    let time = all[1]["timestamp"].as_str().unwrap();
+    assert_eq!(world.run(&["tail", "--since", time, "--no-follow", "--json"]).json(), all[1..]);
+    assert_eq!(world.run(&["export", "-", "--since", time]).json(), all[1..]);
+    assert_eq!(world.run(&["export", "-", "--since", "7d"]).json(), all);
+    for (line, code, told) in [
+        (
+            &["tail", "--since", "2999-01-01T00:00:00Z"][..],
+            3,
+            "--since: 2999-01-01T00:00:00.000000Z is in the future",
+        ),
+        (&["export", "-", "--since", "2999-01-01T00:00:00Z"], 3, "is in the future"),
+        (&["tail", "--since", "yesterday"], 2, "RFC 3339"),
+        (&["tail", "--since", "1h", "--from", "1"], 2, "--from"),
+    ] {
+        let said = world.run(line).failed(code);
+        assert!(said.contains(told), "{line:?}: {said}");
+    }
+}
