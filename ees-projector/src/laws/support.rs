@@ -110,6 +110,8 @@ pub(super) struct Journal {
     pub(super) order: Order,
     pub(super) filter: Filter,
     pub(super) faults: Arc<Faults>,
+    /// Appended to each text.
+    pub(super) ending: &'static str,
 }
 
 impl Journal {
@@ -120,6 +122,7 @@ impl Journal {
             order: Order::Stream,
             filter: Filter::default(),
             faults: Arc::default(),
+            ending: "",
         }
     }
 }
@@ -147,6 +150,7 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
     }
     async fn apply(&self, event: Recorded<'_, Note>, tx: &mut Tx) -> std::result::Result<(), BoxError> {
         let Note::Noted { text } = event.event;
+        let text = format!("{text}{}", self.ending);
         let stream = event.stream_id().as_str();
         let once = format!("{stream}#{}", event.event_id);
         let table = Table::document(self.name);
