@@ -35,6 +35,19 @@ pub trait Database: Send + Sync + 'static {
         self.begin()
     }
 
+    /// Begins a transaction of the worker of one read model. For a database that keeps a standby apart from the
+    /// live read model. Default: the same as [`begin`](Self::begin).
+    fn begin_in(&self, model: &ReadModelId) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
+        let _ = model;
+        self.begin()
+    }
+
+    /// Begins the transaction that swaps a live read model and its standby
+    /// ([`Transaction::exchange`]). Default: the same as [`begin`](Self::begin).
+    fn begin_swap(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
+        self.begin()
+    }
+
     /// Runs database work. A database whose calls block runs it on a thread for blocking work. Default: runs
     /// it in place.
     fn run<T: Send + 'static>(

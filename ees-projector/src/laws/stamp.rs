@@ -156,6 +156,12 @@ macro_rules! database_laws {
                 side_by_side_is_offered_as_the_database_says
                 a_read_model_is_swapped_and_back_or_that_is_refused
                 a_skip_reaches_the_standby_and_outlives_the_swap
+                readers_find_whole_read_models_through_a_new_version_and_back
+                a_version_that_differs_is_swapped_by_an_operator_only
+                rows_that_differ_from_the_log_are_found
+                a_standby_is_completed_and_swapped_after_a_restart
+                a_standby_is_operated_by_its_own_name
+                an_estimate_leaves_nothing
             }
             partitions {
                 partitions_are_offered_as_the_database_says

@@ -118,6 +118,8 @@ pub(super) struct Journal {
     pub(super) filter: Filter,
     pub(super) since: Option<Timestamp>,
     pub(super) faults: Arc<Faults>,
+    /// Appended to each text.
+    pub(super) ending: &'static str,
 }
 
 impl Journal {
@@ -129,6 +131,7 @@ impl Journal {
             filter: Filter::default(),
             since: None,
             faults: Arc::default(),
+            ending: "",
         }
     }
 }
@@ -156,6 +159,7 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
     }
     async fn apply(&self, event: Recorded<'_, Note>, tx: &mut Tx) -> std::result::Result<(), BoxError> {
         let Note::Noted { text } = event.event;
+        let text = format!("{text}{}", self.ending);
         let stream = event.stream_id().as_str();
         let once = format!("{stream}#{}", event.event_id);
         let table = Table::document(self.name);

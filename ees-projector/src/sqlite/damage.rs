@@ -62,6 +62,17 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
+/// Deletes the file and what belongs to it. The file itself comes last, as above.
+pub(super) fn delete(path: &Path) -> io::Result<()> {
+    for part in PARTS {
+        match std::fs::remove_file(beside(path, part)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
 fn is_taken(aside: &Path) -> io::Result<bool> {
     for part in PARTS {
         if beside(aside, part).try_exists()? {

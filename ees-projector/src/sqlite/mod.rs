@@ -5,21 +5,26 @@
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
 //!   `effects` the ledgers of reactors, `rows` the tables of folds, `additions` makes again what others added
-//!   to the tables, `claim` keeps a second process from a projection, `copy` keeps copies in files beside,
+//!   to the tables, `slots` keeps the files of standbys, `swap` swaps them with live read models, `compare`
+//!   finds differences, `copy` keeps copies in files beside, `claim` keeps a second process from a projection,
 //!   `damage` sets a damaged file aside.
 
 mod additions;
 mod audit;
 mod claim;
+mod compare;
 mod copy;
 mod damage;
 mod effects;
 mod parked;
 mod rows;
 mod schema;
+mod slots;
 mod state;
+mod swap;
 mod tx;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -35,7 +40,7 @@ use crate::read_model_id::ReadModelId;
 /// The SQLite driver, as [`Tx::connection`] and [`Database::read`] use it.
 pub use rusqlite;
 pub use state::checkpoint;
-use tx::Durability;
+use tx::Mode;
 pub use tx::Tx;
 
 /// A read-model database in one SQLite file. Clones share it. Choose it when one process runs the
@@ -57,6 +62,8 @@ pub struct Database {
     readers: Arc<BlockingMutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
     writer: Arc<Mutex<Connection>>,
+    /// The connections that write to the files of other slots.
+    slots: Arc<BlockingMutex<HashMap<PathBuf, Arc<Mutex<Connection>>>>>,
 }
 
 /// The most queries that run at the same time.
@@ -133,10 +140,12 @@ impl Database {
 
     fn of(path: PathBuf, writer: Connection) -> Self {
         Self {
-            path: Arc::new(path),
+            // All links to a file lead to the same files beside it.
+            path: Arc::new(path.canonicalize().unwrap_or(path)),
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::default(),
             permits: Arc::new(Semaphore::new(READERS_MAX)),
+            slots: Arc::default(),
         }
     }
 
@@ -149,18 +158,11 @@ impl Database {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, rusqlite::Error> {
-        let (path, readers) = (self.path.clone(), self.readers.clone());
+        let database = self.clone();
         let permit = self.permits.clone().acquire_owned().await;
         let work = move || {
             let _permit = permit;
-            let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
-            let result = query(&connection);
-            // A connection that is still inside a transaction would see the same old state for ever.
-            if result.is_ok() && connection.is_autocommit() {
-                readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            }
-            result
+            database.query(query)
         };
         // A panic in the closure goes to the caller. The other error means that the runtime is shutting down.
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| match e.try_into_panic() {
@@ -168,17 +170,42 @@ impl Database {
             Err(_) => Err(rusqlite::Error::InvalidQuery),
         })
     }
+
+    /// The same on this thread, without a limit.
+    fn query<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
+        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = kept.map_or_else(|| schema::open_reader(&self.path), Ok)?;
+        let result = query(&connection);
+        // A connection that is still inside a transaction would see the same old state for ever.
+        if result.is_ok() && connection.is_autocommit() {
+            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        result
+    }
 }
 
 impl database::Database for Database {
     type Tx = Tx;
 
+    const SIDE_BY_SIDE: bool = true;
+
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Durability::Delayed)
+        Tx::begin(self.clone(), None, Mode::Ordinary).await
     }
 
     async fn begin_durable(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Durability::Immediate)
+        Tx::begin(self.clone(), None, Mode::Durable).await
+    }
+
+    async fn begin_in(&self, model: &ReadModelId) -> Result<Tx, BoxError> {
+        Tx::begin(self.clone(), Some(model), Mode::Ordinary).await
+    }
+
+    async fn begin_swap(&self) -> Result<Tx, BoxError> {
+        Tx::begin(self.clone(), None, Mode::Swap).await
     }
 
     const COPIES: bool = true;

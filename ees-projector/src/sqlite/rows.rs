@@ -132,7 +132,8 @@ fn names(columns: &[Column]) -> impl Iterator<Item = String> {
     columns.iter().map(|column| quoted(&column.name))
 }
 
-fn quoted(name: &str) -> String {
+/// A name as SQL writes it.
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -9,7 +9,7 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
-const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS)];
+const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS), M::up(SLOTS)];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 const PROJECTIONS: &str = "CREATE TABLE ees_projections (
@@ -74,6 +74,15 @@ const SKIPS: &str = "ALTER TABLE ees_projections ADD COLUMN skips TEXT;";
 /// What `create_tables` has made, as a JSON array of kinds and names. NULL: an earlier version of ees made
 /// the tables.
 const OBJECTS: &str = "ALTER TABLE ees_projections ADD COLUMN objects TEXT;";
+
+/// The plan of a standby, as JSON. The files of the standbys and of the scratch read models: the numbers that
+/// their names end in, of which none is used twice.
+const SLOTS: &str = "ALTER TABLE ees_projections ADD COLUMN standby TEXT;
+    CREATE TABLE ees_slots (
+        name     TEXT PRIMARY KEY,
+        file     INTEGER NOT NULL,
+        is_there INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {

@@ -130,11 +130,10 @@ impl<D: Database> Core<D> {
         Ok(self.log.head().await?)
     }
 
-    /// Begins a transaction, for work that holds several at once or runs inside [`run`](Self::run) already, and
-    /// for databases with partitions or a standby, none of which blocks a thread. Everything else uses
-    /// [`read`](Self::read), [`write`](Self::write) or [`transact`](Self::transact).
+    /// Begins a transaction. It may block: only within [`run`](Self::run). [`read`](Self::read),
+    /// [`write`](Self::write) and [`transact`](Self::transact) begin theirs there.
     pub(crate) async fn begin(&self) -> Result<D::Tx, StepError> {
-        Ok(self.database.begin().await?)
+        Ok(self.database.begin_in(&self.id).await?)
     }
 
     /// Runs a query in a transaction that is not committed.

@@ -62,7 +62,7 @@ impl<D: Database> Runner<D> {
             (Some(batch), None) if batch.from == from => batch,
             _ => {
                 let portion = self.portion(&state);
-                self.core.fetch(from, portion, self.at_most(wait)).await?
+                self.core.fetch(from, portion, self.at_most(wait, &state)).await?
             }
         };
         if !self.verified.covers(&state, &batch.head) {
@@ -100,7 +100,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Limits a wait for new changesets to the next thing that is due.
-    fn at_most(&self, wait: Duration) -> Duration {
+    fn at_most(&self, wait: Duration, state: &ProjectionState) -> Duration {
         let mut wait = wait;
         if let Some(due) = self.parked.due {
             let micros = due.as_micros().saturating_sub(Timestamp::now().as_micros());
@@ -111,7 +111,8 @@ impl<D: Database> Runner<D> {
         if self.lease.is_kept() {
             wait = wait.min(LOOK_EVERY);
         }
-        if self.older_readers.is_some() {
+        // A worker that was killed may have left a standby complete.
+        if self.older_readers.is_some() || self.is_due(state).is_some() {
             wait = wait.min(LOOK_FOR_READERS_EVERY);
         }
         wait

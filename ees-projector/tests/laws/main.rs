@@ -56,7 +56,7 @@ impl Sqlite {
 
 impl Subject for Sqlite {
     type Database = ees_projector::sqlite::Database;
-    const CAPABILITIES: Capabilities = Capabilities { foreign_keys: true, ..Capabilities::ALONE };
+    const CAPABILITIES: Capabilities = Capabilities { partitions: false, ..Capabilities::ALL };
 
     async fn new() -> Self {
         Self::open(tempfile::tempdir().unwrap())

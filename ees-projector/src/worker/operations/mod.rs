@@ -5,6 +5,8 @@ pub(crate) mod operation;
 mod target;
 mod transition;
 
+use std::sync::Arc;
+
 use ees_store::{Checkpoint, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,6 +18,7 @@ use crate::database::{AuditRows, Database, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
+use crate::read_model_id::Slot;
 use crate::standby::{InPlace, SideBySide};
 use crate::status::State;
 use crate::worker::error::StepError;
@@ -218,8 +221,9 @@ impl<D: Database> Runner<D> {
     }
 
     async fn discard(&mut self, audit: AuditEntry) -> Result<(), OperateError> {
-        let core = self.core.clone();
-        let discard = self.core.write(move |tx| {
+        // As every transaction on two read models, it begins with the live one.
+        let (core, live) = (self.core.clone(), Arc::new(self.core.onto(Slot::Live)));
+        let discard = live.write(move |tx| {
             async move {
                 if let Err(error) = tx.discard(core.id()).await {
                     return refused::<D>(error);

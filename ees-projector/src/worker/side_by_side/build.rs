@@ -124,8 +124,8 @@ impl<D: Database> Core<D> {
     }
 
     async fn throw_away(self: &Arc<Self>) -> Result<(), StepError> {
-        let core = self.clone();
-        self.write(move |tx| async move { Ok(tx.discard(core.id()).await?) }.boxed()).await
+        let (core, live) = (self.clone(), Arc::new(self.onto(Slot::Live)));
+        live.write(move |tx| async move { Ok(tx.discard(core.id()).await?) }.boxed()).await
     }
 }
 
@@ -208,7 +208,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Returns the plan for the standby, if it has caught up.
-    fn is_due(&self, state: &ProjectionState) -> Option<Standby> {
+    pub(crate) fn is_due(&self, state: &ProjectionState) -> Option<Standby> {
         let plan = state.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
         let caught_up = self.status.snapshot().state == State::Following && state.rebuild_until.is_none();
         caught_up.then_some(plan)

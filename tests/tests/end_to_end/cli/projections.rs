@@ -75,6 +75,46 @@ fn a_rebuild_ends_where_it_began() {
 }
 
 #[test]
+fn the_embedded_read_models_are_verified_and_rebuilt_side_by_side() {
+    let world = World::new();
+    for n in 1..=5 {
+        world.run(&["commit", &format!("s{n}"), "--event", "1", "--wait-for", "statistics"]).ok();
+    }
+    let before = world.get_json("/streams");
+    let folder = world.data().join("read-models");
+    let files =
+        || std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect::<Vec<_>>();
+    let is_of_slot = |file: &std::ffi::OsString| file.to_str().unwrap().contains("__");
+    let reader = rusqlite::Connection::open(folder.join("statistics.db")).unwrap();
+    let rows = "SELECT count(*) FROM statistics";
+    let mut counted = reader.prepare(rows).unwrap();
+    let mut count = || counted.query_row([], |row| row.get::<_, i64>(0)).unwrap();
+    let known = count();
+    assert!(known > 0);
+
+    let estimate = world.run(&["projections", "rebuild", "statistics", "--side-by-side", "--dry-run"]).ok();
+    assert!(estimate.contains("5 changesets") && estimate.contains("standby needs"), "{estimate}");
+    let equal = world.run(&["projections", "verify", "statistics", "--json"]).json().remove(0);
+    assert_eq!((&equal["checkpoint"], &equal["rows"]), (&json!(5), &json!(known)));
+    assert!(!files().iter().any(is_of_slot), "{:?}", files());
+
+    world
+        .run(&["projections", "rebuild", "statistics", "--side-by-side", "--verify", "--reason", "to see"])
+        .ok();
+    assert_eq!(of(&world, "statistics")["standby"]["plan"]["role"], "following");
+    assert_eq!((world.get_json("/streams"), count()), (before, known), "who has the file open");
+    world.run(&["commit", "s6", "--event", "1", "--wait-for", "statistics"]).ok();
+    world.run(&["projections", "rollback", "statistics", "--reason", "back"]).ok();
+    assert_eq!(world.get_json("/streams")["total_changesets"], 6, "it has followed");
+    reader.execute("DELETE FROM statistics", []).unwrap();
+    let differ = world.run(&["projections", "verify", "statistics"]);
+    assert_eq!(differ.code, Some(9), "{differ:?}");
+    assert!(differ.out.contains("missing row") || differ.err.contains("missing row"), "{differ:?}");
+    world.run(&["projections", "discard", "statistics"]).ok();
+    assert!(!files().iter().any(is_of_slot), "{:?}", files());
+}
+
+#[test]
 fn what_is_not_parked_can_not_be_tried_again() {
     let world = World::new();
     assert_eq!(world.run(&["projections", "parked", "stream_catalogue"]).ok(), "no stream is parked\n");
