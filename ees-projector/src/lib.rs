@@ -171,6 +171,7 @@
 #[cfg(feature = "laws")]
 extern crate self as ees_projector;
 
+mod clock;
 pub mod database;
 mod error;
 mod event;
@@ -211,6 +212,7 @@ pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use clock::Clock;
 #[cfg(feature = "derive")]
 pub use ees_projector_derive::ReadModel;
 pub use ees_store::event::{Reading, read_event};

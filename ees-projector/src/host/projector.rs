@@ -16,6 +16,7 @@ use super::registration::{RegisterError, checked};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
+use crate::clock::Clock;
 use crate::database::{Database, FoldRows};
 use crate::fold::Folded;
 use crate::multi_fold::MultiFold;
@@ -68,6 +69,7 @@ pub struct Projector {
     log: SharedLog,
     registered: Vec<Registered>,
     stalled_after: Duration,
+    clock: Clock,
 }
 
 impl Projector {
@@ -76,7 +78,15 @@ impl Projector {
     /// Its projections and reactors read each new part of the log together. Where others follow the log too,
     /// such as an `http::Api`, give both the same [`SharedLog`].
     pub fn new(log: impl Into<SharedLog>) -> Self {
-        Self { log: log.into(), registered: Vec::new(), stalled_after: Duration::from_secs(120) }
+        let (stalled_after, clock) = (Duration::from_secs(120), Clock::default());
+        Self { log: log.into(), registered: Vec::new(), stalled_after, clock }
+    }
+
+    /// Sets the clock by which the timers of reactors are due that are registered from now on. Default: this
+    /// machine's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Sets after which time a projection that is behind and does not move counts as stalled. Default: 2
@@ -145,7 +155,8 @@ impl Projector {
         if self.registered.iter().any(|known| known.name == name) {
             return Err(RegisterError::NameTaken(name));
         }
-        let workers = workers(Core::new(processor, database, Arc::new(self.log.clone()), settings));
+        let core = Core::new(processor, database, Arc::new(self.log.clone()), settings);
+        let workers = workers(core.with_clock(self.clock.clone()));
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())
     }

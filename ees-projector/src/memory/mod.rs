@@ -4,6 +4,7 @@ mod audit;
 mod effects;
 mod parked;
 mod rows;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -35,6 +36,7 @@ struct State {
     parked: BTreeMap<(String, StreamId), parked::Waiting>,
     audit: Vec<(String, AuditEntry)>,
     effects: effects::Effects,
+    timers: timers::Timers,
 }
 
 impl Database {

@@ -16,6 +16,7 @@ mod parked;
 mod rows;
 mod schema;
 mod state;
+mod timers;
 mod tx;
 
 use std::error::Error;

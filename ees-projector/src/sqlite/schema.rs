@@ -9,7 +9,7 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
-const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS)];
+const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS), M::up(TIMERS)];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 const PROJECTIONS: &str = "CREATE TABLE ees_projections (
@@ -74,6 +74,23 @@ const SKIPS: &str = "ALTER TABLE ees_projections ADD COLUMN skips TEXT;";
 /// What `create_tables` has made, as a JSON array of kinds and names. NULL: an earlier version of ees made
 /// the tables.
 const OBJECTS: &str = "ALTER TABLE ees_projections ADD COLUMN objects TEXT;";
+
+const TIMERS: &str = "CREATE TABLE ees_timers (
+        reactor      TEXT NOT NULL,
+        stream_id    TEXT NOT NULL,
+        key          TEXT NOT NULL,
+        id           TEXT NOT NULL,
+        due          INTEGER NOT NULL,       -- microseconds since 1970, UTC
+        payload      TEXT NOT NULL,          -- JSON
+        changeset_id INTEGER NOT NULL,
+        event_id     INTEGER NOT NULL,
+        set_at       INTEGER NOT NULL,
+        attempts     INTEGER NOT NULL,
+        next_at      INTEGER NOT NULL,
+        error        TEXT,
+        PRIMARY KEY (reactor, stream_id, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ees_timers_by_time ON ees_timers (reactor, next_at, stream_id, key);";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {

@@ -7,6 +7,7 @@ use ees_store::{ChangesetLog, LogHead};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::clock::Clock;
 use crate::database::{Database, Fenced, TooLarge, Transaction};
 use crate::error::chain;
 use crate::partition::Partition;
@@ -25,6 +26,7 @@ pub(crate) struct Core<D: Database> {
     pub(crate) database: Arc<D>,
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
     id: ReadModelId,
     partition: Option<Partition>,
 }
@@ -37,7 +39,13 @@ impl<D: Database> Core<D> {
         settings: Settings,
     ) -> Self {
         let id = ReadModelId::new(processor.name(), Slot::Live);
-        Self { processor, database: Arc::new(database), log, settings, id, partition: None }
+        let (database, clock) = (Arc::new(database), Clock::default());
+        Self { processor, database, log, settings, clock, id, partition: None }
+    }
+
+    /// Returns the core with another clock.
+    pub(crate) fn with_clock(&self, clock: Clock) -> Self {
+        Self { clock, ..self.onto(self.slot()) }
     }
 
     /// Returns the core of another read model of the same projection.
@@ -47,6 +55,7 @@ impl<D: Database> Core<D> {
             database: self.database.clone(),
             log: self.log.clone(),
             settings: self.settings,
+            clock: self.clock.clone(),
             id: self.id.with_slot(slot),
             partition: None,
         }

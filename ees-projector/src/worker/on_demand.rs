@@ -1,11 +1,13 @@
 //! A worker for hosts that do not stay.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ees_store::Checkpoint;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::clock::Clock;
 use crate::database::{Database, Transaction};
 use crate::status::Failure;
 use crate::worker::error::StepError;
@@ -19,6 +21,7 @@ pub(crate) trait OnDemandWorker: Send {
     /// Returns the checkpoint that the projection reads next, whichever worker moved it there.
     fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
     fn last_error(&self) -> Option<Failure>;
+    fn set_clock(&mut self, clock: Clock);
 }
 
 impl<D: Database> OnDemandWorker for Runner<D> {
@@ -38,6 +41,10 @@ impl<D: Database> OnDemandWorker for Runner<D> {
 
     fn last_error(&self) -> Option<Failure> {
         self.status.snapshot().failure
+    }
+
+    fn set_clock(&mut self, clock: Clock) {
+        self.core = Arc::new(self.core.with_clock(clock));
     }
 }
 

@@ -128,7 +128,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Returns `true` if the projection runs and this worker still has the lease: it may have been asleep.
-    async fn may_retry(&mut self) -> Result<bool, StepError> {
+    pub(super) async fn may_retry(&mut self) -> Result<bool, StepError> {
         self.load().await?;
         if !self.has_lease().await? {
             return Ok(false);
@@ -158,6 +158,8 @@ impl<D: Database> Runner<D> {
             let retried = held.keeping_lease(retrying).await?;
             retried.into_iter().collect::<Result<(), _>>()?;
         }
+        // Those of a stream that is parked no longer may be due.
+        self.timers.unread();
         self.load().await?;
         Ok(())
     }
