@@ -58,6 +58,6 @@ impl ClockMoves {
         {
             return;
         }
-        pending().await
+        pending::<()>().await;
     }
 }

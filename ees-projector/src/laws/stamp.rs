@@ -112,6 +112,7 @@ macro_rules! database_laws {
                 a_timer_is_replaced_or_cancelled_by_its_key
                 cancelling_a_timer_that_has_fired_has_an_answer
                 a_worker_wakes_for_its_next_timer
+                a_worker_that_waits_leaves_the_database_alone
                 a_timer_survives_a_restart
                 a_crash_in_a_firing_repeats_it_and_the_ledger_shows_it
                 events_from_before_a_timer_come_first

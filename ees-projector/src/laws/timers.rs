@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ees_store::{ChangesetLog, Checkpoint, Json, StreamId, Timestamp};
 
 use super::Subject;
-use super::support::{ChangingLog, LONG, Note, fresh, note};
-use crate::database::{Database, TimerRows, Transaction};
+use super::support::{ChangingLog, Journal, LONG, Note, fresh, note};
+use crate::database::{Claim, ClaimedElsewhere, Database, TimerRows, Transaction};
 use crate::reactor::{
     Cause, Effect, EffectQuery, EffectState, Firing, Reactor, Settings, Start, Timer, TimerQuery,
 };
@@ -262,7 +263,7 @@ pub async fn timers_are_read_in_the_order_of_their_time_page_by_page<S: Subject>
         next_at: Timestamp::from_micros(9_000),
         ..all[0].clone()
     };
-    write(&[postponed.clone()]).await;
+    write(std::slice::from_ref(&postponed)).await;
     let mut tx = database.begin().await.unwrap();
     assert_eq!(tx.timer(&model(), &postponed.stream_id, "k0").await.unwrap(), Some(postponed.clone()));
     assert_eq!(tx.timer(&model(), &postponed.stream_id, "k1").await.unwrap(), None);
@@ -347,6 +348,57 @@ pub async fn a_worker_wakes_for_its_next_timer<S: Subject>() {
     running.handle().when_reached("desk", set, LONG).await.unwrap();
     until(|| desk.done().len() == 4, "the machine's clock goes on").await;
     assert!(began.elapsed() < settings().poll_interval / 2, "it was found by a poll: {:?}", began.elapsed());
+    running.shut_down().await;
+}
+
+/// A database that counts its transactions.
+struct Counted<D>(D, Arc<AtomicUsize>);
+
+impl<D: Database> Database for Counted<D> {
+    type Tx = D::Tx;
+    const SIDE_BY_SIDE: bool = D::SIDE_BY_SIDE;
+    const PARTITIONS: bool = D::PARTITIONS;
+
+    async fn begin(&self) -> Result<D::Tx, BoxError> {
+        self.1.fetch_add(1, SeqCst);
+        self.0.begin().await
+    }
+    async fn begin_durable(&self) -> Result<D::Tx, BoxError> {
+        self.1.fetch_add(1, SeqCst);
+        self.0.begin_durable().await
+    }
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, BoxError> {
+        self.0.run(work).await
+    }
+    fn claim(&self, projection: &str) -> Result<Claim, ClaimedElsewhere> {
+        self.0.claim(projection)
+    }
+    fn is_transient(error: &(dyn std::error::Error + 'static)) -> bool {
+        D::is_transient(error)
+    }
+}
+
+/// A worker does not poll while it waits for a timer, nor does the one of a projection.
+pub async fn a_worker_that_waits_leaves_the_database_alone<S: Subject>() {
+    let (log, subject, count) = (ChangingLog::new(), fresh::<S>().await, Arc::<AtomicUsize>::default());
+    let counted = || Counted(subject.database(), count.clone());
+    let mut projector = Projector::new(log.clone());
+    projector.reactor(Desk::default(), counted(), settings()).unwrap();
+    projector.projection(Journal::new(), counted(), crate::Settings::default()).unwrap();
+    let running = projector.start();
+    let set = log.append("a", &note("set k 90")).await;
+    for name in ["desk", "journal"] {
+        running.handle().when_reached(name, set, LONG).await.unwrap();
+    }
+    // Until both have settled.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let before = count.load(SeqCst);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = count.load(SeqCst) - before;
+    assert!(begun <= 20, "{begun} transactions in half a second");
     running.shut_down().await;
 }
 

@@ -30,6 +30,7 @@ impl<D: Database> OnDemandWorker for Runner<D> {
             // The last call may have been cut short, and other hosts may have run since: the cache may be
             // outdated.
             self.state.forget();
+            self.timers.unread();
             Runner::drain_until(self, deadline).await
         }
         .boxed()

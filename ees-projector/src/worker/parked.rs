@@ -144,6 +144,8 @@ impl<D: Database> Runner<D> {
         scope: RetryScope,
     ) -> Result<(), StepError> {
         let RetryPolicy { streams_at_once, streams_max, .. } = self.core.processor.retry_policy();
+        // Those of a stream that is parked no longer may be due.
+        self.timers.unread();
         // The retries move the row: read it again afterwards.
         let state = self.take_state().await?;
         let mut streams = self.core.parked().await?;
@@ -158,8 +160,6 @@ impl<D: Database> Runner<D> {
             let retried = held.keeping_lease(retrying).await?;
             retried.into_iter().collect::<Result<(), _>>()?;
         }
-        // Those of a stream that is parked no longer may be due.
-        self.timers.unread();
         self.load().await?;
         Ok(())
     }

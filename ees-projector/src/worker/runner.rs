@@ -62,12 +62,13 @@ pub(super) struct Trouble {
 
 impl<D: Database> Runner<D> {
     pub(crate) fn new(core: Arc<Core<D>>, status: Arc<WorkerStatus>) -> Self {
+        let timers = Timers::of(core.processor.kind());
         Self {
             core,
             status,
             state: CachedState::default(),
             parked: ParkedStreams::default(),
-            timers: Timers::default(),
+            timers,
             ahead: None,
             verified: Verified::default(),
             stop: CancellationToken::new(),
@@ -196,7 +197,7 @@ impl<D: Database> Runner<D> {
         let core = self.core.clone();
         let (state, parked) = self.core.database.run(async move { core.initialize().await }).await??;
         self.know_parked(parked);
-        self.timers.unread();
+        self.timers.row_read(state.position);
         self.show(&state);
         Ok(state)
     }
@@ -209,6 +210,7 @@ impl<D: Database> Runner<D> {
 
     /// Puts the row into the cache that is stored now.
     pub(super) fn set_state(&mut self, state: ProjectionState) {
+        self.timers.row_moved(state.position);
         self.show(&state);
         self.state.put(state);
     }

@@ -6,6 +6,7 @@ use ees_store::Timestamp;
 use futures::FutureExt;
 
 use crate::database::{Database, TimerRows};
+use crate::projection_state::Position;
 use crate::reactor::{Timer, TimerQuery};
 use crate::status::Kind;
 use crate::worker::batch::Batch;
@@ -17,11 +18,14 @@ const FIRED_AT_ONCE: usize = 100;
 /// The shortest wait for a timer. One that is due fires after the next read of the log.
 const WAIT_MIN: Duration = Duration::from_millis(10);
 
-/// What a worker knows about its reactor's timers.
+/// What a worker knows about its reactor's timers. A projection has none.
 #[derive(Default)]
 pub(crate) struct Timers {
+    is_reactor: bool,
     /// When the first of them fires, or an earlier time. `None`: there are none.
     first: Option<Timestamp>,
+    /// The position of the reactor's row when that was so.
+    known_at: Option<Position>,
     /// When the worker began the read of the log that the current batch is from. `None` for a batch that was
     /// read ahead.
     pub(crate) read_at: Option<Timestamp>,
@@ -31,9 +35,26 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self { is_reactor: kind == Kind::Reactor, ..Self::default() }
+    }
+
     /// Records that the database may have timers that this worker does not know.
     pub(crate) fn unread(&mut self) {
-        self.first = Some(Timestamp::from_micros(i64::MIN));
+        self.first = self.is_reactor.then_some(Timestamp::from_micros(i64::MIN));
+    }
+
+    /// Records that the row was read. Whoever moved it may have set timers.
+    pub(crate) fn row_read(&mut self, position: Position) {
+        if self.known_at != Some(position) {
+            self.unread();
+            self.known_at = Some(position);
+        }
+    }
+
+    /// Records that this worker moved the row.
+    pub(crate) fn row_moved(&mut self, position: Position) {
+        self.known_at = Some(position);
     }
 
     /// Records that the first of the timers that were set since fires at this time.
@@ -64,9 +85,6 @@ impl Timers {
 impl<D: Database> Runner<D> {
     /// Fires timers that are due, at most [`FIRED_AT_ONCE`]. Returns `true` if more may be due.
     pub(crate) async fn fire_due_timers(&mut self) -> Result<bool, StepError> {
-        if self.core.processor.kind() != Kind::Reactor {
-            return Ok(false);
-        }
         let Some(until) = self.timers.due(self.core.clock.now()) else { return Ok(false) };
         self.fire_timers(until).boxed().await
     }
