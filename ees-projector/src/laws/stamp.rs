@@ -111,6 +111,8 @@ macro_rules! database_laws {
                 a_timer_fires_once_and_never_before_it_is_due
                 a_timer_is_replaced_or_cancelled_by_its_key
                 cancelling_a_timer_that_has_fired_has_an_answer
+                a_firing_cancels_a_timer_that_is_due_with_it
+                two_workers_on_one_reactor_leave_out_no_timer
                 a_worker_wakes_for_its_next_timer
                 a_worker_that_waits_leaves_the_database_alone
                 a_timer_survives_a_restart
