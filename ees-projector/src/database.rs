@@ -15,7 +15,7 @@ use std::future::Future;
 
 use ees_store::Connections;
 
-pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows};
+pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows, TimerRows};
 use crate::error::BoxError;
 use crate::projection_state::{Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
@@ -232,7 +232,7 @@ pub enum Lease {
 
 /// A transaction on a read-model database. It changes the projection's tables and the framework's rows
 /// together or not at all. Dropped without [`commit`](Transaction::commit), it changes nothing.
-pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
+pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 'static {
     /// Returns the projection's row, or `None` if the projection was never started here.
     fn load(
         &mut self,

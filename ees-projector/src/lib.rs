@@ -176,6 +176,7 @@
 extern crate self as ees_projector;
 
 mod as_of;
+mod clock;
 mod composite;
 pub mod database;
 mod error;
@@ -223,6 +224,7 @@ pub mod sqs;
 pub mod testkit;
 
 pub use as_of::{AsOf, AsOfProgress, AsOfStatus};
+pub use clock::Clock;
 pub use composite::{Composite, IntoComposite, InvalidStage};
 #[cfg(feature = "derive")]
 pub use ees_projector_derive::ReadModel;

@@ -1,6 +1,7 @@
 //! When a changeset was committed.
 
 use std::fmt;
+use std::ops::Add;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -86,6 +87,15 @@ impl Timestamp {
     pub fn elapsed(self) -> Duration {
         let micros = Self::now().0.saturating_sub(self.0);
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+}
+
+/// This much later, at most at the end of the year 9999.
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, later: Duration) -> Self {
+        let micros = i64::try_from(later.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.0.saturating_add(micros))
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::hint;
+use crate::remote::Remote;
 
 /// The longest wait of one call. A longer wait takes several calls.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -48,6 +49,13 @@ struct Parked {
 impl ProjectionClient {
     pub(crate) fn new(client: Client, name: String) -> Self {
         Self { client, name }
+    }
+
+    /// The reactor with this name. Fails if it is a projection.
+    pub(crate) async fn reactor(remote: &Remote, name: String) -> Outcome<Self> {
+        let reactor = Self::new(remote.client().await?, name);
+        reactor.check_is(Kind::Reactor).await?;
+        Ok(reactor)
     }
 
     /// All projections and reactors of the server.

@@ -1,5 +1,5 @@
-//! The rows that a transaction keeps besides the projection's own: parked streams, the audit, the ledger, the
-//! rows of folds.
+//! The rows that a transaction keeps besides the projection's own: parked streams, the audit, the ledger, timers,
+//! the rows of folds.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 
 use crate::error::BoxError;
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream};
-use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
+use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended, Timer, TimerQuery};
 use crate::read_model::{Change, Row, Table};
 use crate::read_model_id::ReadModelId;
 
@@ -128,6 +128,40 @@ pub trait LedgerRows {
         before: Timestamp,
         limit: usize,
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
+}
+
+/// The rows of a reactor's timers. A stream has at most one timer with a key.
+pub trait TimerRows {
+    /// Returns the timer of a stream with this key.
+    fn timer(
+        &mut self,
+        model: &ReadModelId,
+        stream_id: &StreamId,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<Timer>, BoxError>> + Send;
+
+    /// Returns the timers that match, in the order of [`Timer::place`]. Reads no others: there may be many that
+    /// are due later.
+    fn timers(
+        &mut self,
+        model: &ReadModelId,
+        wanted: &TimerQuery,
+    ) -> impl Future<Output = Result<Vec<Timer>, BoxError>> + Send;
+
+    /// Writes a timer. It replaces the stream's timer with the same key.
+    fn put_timer(
+        &mut self,
+        model: &ReadModelId,
+        timer: &Timer,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Removes the timer of a stream with this key. Does nothing if there is none.
+    fn remove_timer(
+        &mut self,
+        model: &ReadModelId,
+        stream_id: &StreamId,
+        key: &str,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
 /// The rows of folds. A key is given as its text, and fits the key column of the table.

@@ -14,7 +14,7 @@ use super::verification::Verification;
 use crate::as_of::{AsOf, AsOfProgress, AsOfStatus};
 use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
-use crate::reactor::{Effect, EffectQuery};
+use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::standby::{Comparison, InPlace, SideBySide};
 use crate::status::{Kind, Status};
@@ -392,6 +392,31 @@ impl Handle {
     /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn effects(&self, name: &str, wanted: EffectQuery) -> Result<Vec<Effect>, OperateError> {
         self.running(name)?.workers.effects(wanted).await
+    }
+
+    /// Returns timers of a reactor, those first that fire first. Also those that wait because their stream is
+    /// parked.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
+    pub async fn timers(&self, name: &str, wanted: TimerQuery) -> Result<Vec<Timer>, OperateError> {
+        self.running(name)?.workers.timers(wanted).await
+    }
+
+    /// Cancels a timer of a reactor, for good. If it is firing, its effects that have begun are finished.
+    ///
+    /// # Errors
+    /// [`OperateError::NoTimer`] if the stream has no timer with this key: it has fired, was cancelled, or was
+    /// never set.
+    pub async fn cancel_timer(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+        key: &str,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        let cancel = Action::CancelTimer { stream_id: stream_id.clone(), key: key.to_owned() };
+        self.operate(name, cancel, reason).await
     }
 
     /// Returns the last `limit` operators' actions and their reasons, the newest first.

@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 
 use super::pending_changesets::PendingChangesets;
 use super::registration::{RegisterError, checked};
+use crate::clock::Clock;
 use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
 use crate::folded::Folded;
@@ -127,6 +128,13 @@ impl OnDemand {
         Self { name, log, worker: Mutex::new(worker) }
     }
 
+    /// Sets the clock by which the timers of a reactor are due. Default: this machine's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.worker.get_mut().set_clock(clock);
+        self
+    }
+
     /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
@@ -135,7 +143,7 @@ impl OnDemand {
     /// Applies new changesets until there are none, the projection is paused, another worker has the lease,
     /// or the deadline is near. A step that has begun is finished, so leave a margin before the end of the
     /// process. A reactor finishes the [effects](crate::reactor::Cause::effect) that have begun and begins no
-    /// others.
+    /// others. Its timers that are due fire once everything is applied.
     ///
     /// # Cancellation
     /// Safe. An unfinished step of a projection changes nothing; a reactor repeats it.

@@ -17,6 +17,7 @@ use super::registration::{RegisterError, checked};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
+use crate::clock::Clock;
 use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
 use crate::folded::Folded;
@@ -73,6 +74,7 @@ pub struct Projector {
     log: SharedLog,
     registered: Vec<Registered>,
     stalled_after: Duration,
+    clock: Clock,
 }
 
 impl Projector {
@@ -81,7 +83,15 @@ impl Projector {
     /// Its projections and reactors read each new part of the log together. Where others follow the log too,
     /// such as an `http::Api`, give both the same [`SharedLog`].
     pub fn new(log: impl Into<SharedLog>) -> Self {
-        Self { log: log.into(), registered: Vec::new(), stalled_after: Duration::from_secs(120) }
+        let (stalled_after, clock) = (Duration::from_secs(120), Clock::default());
+        Self { log: log.into(), registered: Vec::new(), stalled_after, clock }
+    }
+
+    /// Sets the clock by which the timers of reactors are due that are registered from now on. Default: this
+    /// machine's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Sets after which time a projection that is behind and does not move counts as stalled. Default: 2
@@ -206,6 +216,7 @@ impl Projector {
             return Err(RegisterError::NameTaken(name));
         }
         let core = Core::new(processor, database, Arc::new(self.log.clone()), settings);
+        let core = core.with_clock(self.clock.clone());
         let workers = workers(match explainable {
             Some(explainable) => core.with_explainable(explainable),
             None => core,

@@ -128,6 +128,18 @@ pub(super) struct DropCopy {
     into: String,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CancelTimerRequest)]
+pub(super) struct CancelTimer {
+    /// The stream.
+    #[schema(value_type = StreamId)]
+    stream_id: String,
+    /// The key of the timer.
+    key: String,
+    reason: GivenReason,
+}
+
 async fn now(handle: &Handle, name: &str) -> Answer {
     Ok(Json(handle.status(name).await?))
 }
@@ -424,6 +436,25 @@ pub(super) async fn discard_effects(
 ) -> Answer {
     let (stream_id, changeset_id) = (stream(&stream_id)?, ChangesetId::new(changeset_id.get()));
     handle.discard_effects(&name, &stream_id, changeset_id, reason.as_str()).await?;
+    now(&handle, &name).await
+}
+
+/// Cancels a timer of a reactor, for good.
+#[utoipa::path(
+    post, path = "/projections/{name}/timers/cancel", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    request_body = CancelTimer,
+    responses(
+        (status = 200, description = "The status of the projection now.", body = Status),
+        (status = 400, description = "`INVALID_BODY`: a member is missing"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`; `TIMER_NOT_FOUND`: the timer has fired, was cancelled, or was never set"),
+    )
+)]
+pub(super) async fn cancel_timer(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(CancelTimer { stream_id, key, reason }): JsonBody<CancelTimer>,
+) -> Answer {
+    handle.cancel_timer(&name, &stream(&stream_id)?, &key, reason.as_str()).await?;
     now(&handle, &name).await
 }
 

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::OPERATION_MAX;
 use super::operating::stream;
 use super::values::{Number, ProjectionName};
-use crate::reactor::{Effect, EffectQuery, EffectState};
+use crate::reactor::{Effect, EffectQuery, EffectState, Timer, TimerQuery};
 use crate::{
     AsOfStatus, AuditEntry, Estimate, Explain, Explanation, Handle, OperateError, ParkedStream, Status,
     Verification,
@@ -33,6 +33,8 @@ const AUDIT_SKIP_MAX: usize = 1_000;
 const EXPLAINED_STEPS_MAX: usize = 1_000;
 /// The most effects in one answer.
 const EFFECTS_MAX: usize = 1_000;
+/// The most timers in one answer.
+const TIMERS_MAX: usize = 1_000;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Projections {
@@ -186,6 +188,45 @@ pub(super) async fn effects(
         limit: limit(which.limit, EFFECTS_MAX).unwrap_or(EffectQuery::default().limit),
     };
     Ok(Json(Effects { effects: handle.effects(&name, wanted).await? }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichTimers {
+    /// Only timers of this stream.
+    #[param(value_type = Option<StreamId>)]
+    stream_id: Option<String>,
+    /// The most timers to return, up to 1,000. Default: 100.
+    #[param(inline)]
+    limit: Option<Number<1>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Timers {
+    timers: Vec<Timer>,
+}
+
+/// The timers that a reactor has set, those first that fire first.
+#[utoipa::path(
+    get, path = "/projections/{name}/timers", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection."), WhichTimers),
+    responses(
+        (status = 200, description = "The timers.", body = Timers),
+        (status = 400, description = "`INVALID_QUERY`: the limit is not 1 or more"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+    )
+)]
+pub(super) async fn timers(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    query: Result<Query<WhichTimers>, QueryRejection>,
+) -> Result<Json<Timers>, Problem> {
+    let Query(which) = query.map_err(|e| Problem::bad_request("INVALID_QUERY", e.body_text()))?;
+    let wanted = TimerQuery {
+        stream_id: which.stream_id.map(|text| stream(&text)).transpose()?,
+        limit: limit(which.limit, TIMERS_MAX).unwrap_or(TimerQuery::default().limit),
+        ..TimerQuery::default()
+    };
+    Ok(Json(Timers { timers: handle.timers(&name, wanted).await? }))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -68,6 +68,7 @@ pub mod side_by_side;
 mod stamp;
 mod support;
 pub mod sweeping;
+pub mod timers;
 pub mod transactions;
 pub mod typed_rows;
 

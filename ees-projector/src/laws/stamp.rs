@@ -130,6 +130,26 @@ macro_rules! database_laws {
                 old_entries_of_the_audit_go_a_bounded_number_at_a_time
                 a_worker_forgets_the_audit_in_time
             }
+            timers {
+                timers_are_read_in_the_order_of_their_time_page_by_page
+                a_timer_fires_once_and_never_before_it_is_due
+                a_timer_is_replaced_or_cancelled_by_its_key
+                cancelling_a_timer_that_has_fired_has_an_answer
+                a_firing_cancels_a_timer_that_is_due_with_it
+                two_workers_on_one_reactor_leave_out_no_timer
+                a_worker_wakes_for_its_next_timer
+                a_worker_that_waits_leaves_the_database_alone
+                a_timer_survives_a_restart
+                a_crash_in_a_firing_repeats_it_and_the_ledger_shows_it
+                events_from_before_a_timer_come_first
+                timers_of_a_parked_stream_wait_with_it
+                a_timer_that_fails_is_retried_and_an_event_can_cancel_it
+                a_firing_sets_the_next_timer_of_a_series
+                what_is_replayed_sets_no_timer_again
+                an_operator_sees_timers_and_cancels_them
+                hundreds_of_timers_due_at_once_fire_once_each
+                a_timer_fires_in_the_partition_of_its_stream
+            }
             typed_rows {
                 rows_are_written_changed_and_removed
                 columns_and_documents_end_in_the_same_states

@@ -4,6 +4,7 @@ mod audit;
 mod effects;
 mod parked;
 mod rows;
+mod timers;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ struct State {
     parked: BTreeMap<(String, StreamId), parked::Waiting>,
     audit: Vec<(String, AuditEntry)>,
     effects: effects::Effects,
+    timers: timers::Timers,
 }
 
 impl Database {

@@ -21,6 +21,7 @@ mod schema;
 mod schemas;
 mod sql;
 mod state;
+mod timers;
 mod tx;
 
 use std::error::Error;

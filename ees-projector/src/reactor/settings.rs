@@ -96,10 +96,14 @@ impl Settings {
         if since.elapsed().saturating_add(earliest) >= self.give_up_after {
             return None;
         }
-        // Jitter: streams that failed together are not all retried together.
-        let wait = self.parking.retry_after(attempts.saturating_sub(1)).mul_f64(0.75 + 0.5 * fastrand::f64());
+        let wait = with_jitter(self.parking.retry_after(attempts.saturating_sub(1)));
         Some(in_future(wait.max(earliest)))
     }
+}
+
+/// A little shorter or longer: streams that failed together are not all retried together.
+pub(crate) fn with_jitter(wait: Duration) -> Duration {
+    wait.mul_f64(0.75 + 0.5 * fastrand::f64())
 }
 
 impl From<Settings> for crate::Settings {

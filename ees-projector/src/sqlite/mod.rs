@@ -22,6 +22,7 @@ mod schema;
 mod slots;
 mod state;
 mod swap;
+mod timers;
 mod tx;
 
 use std::collections::HashMap;

@@ -9,7 +9,8 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
-const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS), M::up(SLOTS)];
+const STEPS: &[M<'_>] =
+    &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS), M::up(SLOTS), M::up(TIMERS)];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 const PROJECTIONS: &str = "CREATE TABLE ees_projections (
@@ -83,6 +84,23 @@ const SLOTS: &str = "ALTER TABLE ees_projections ADD COLUMN standby TEXT;
         file     INTEGER NOT NULL,
         is_there INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;";
+
+const TIMERS: &str = "CREATE TABLE ees_timers (
+        reactor      TEXT NOT NULL,
+        stream_id    TEXT NOT NULL,
+        key          TEXT NOT NULL,
+        id           TEXT NOT NULL,
+        due          INTEGER NOT NULL,       -- microseconds since 1970, UTC
+        payload      TEXT NOT NULL,          -- JSON
+        changeset_id INTEGER NOT NULL,
+        event_id     INTEGER NOT NULL,
+        set_at       INTEGER NOT NULL,
+        attempts     INTEGER NOT NULL,
+        next_at      INTEGER NOT NULL,
+        error        TEXT,
+        PRIMARY KEY (reactor, stream_id, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ees_timers_by_time ON ees_timers (reactor, next_at, stream_id, key);";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {

@@ -8,6 +8,7 @@ use ees_store::{ChangesetId, ChangesetLog, LogEntry, LogHead, StreamId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::clock::Clock;
 use crate::database::{Database, Fenced, TooLarge, Transaction};
 use crate::error::chain;
 use crate::partition::Partition;
@@ -28,6 +29,7 @@ pub(crate) struct Core<D: Database> {
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
     explainable: Option<Arc<dyn Explainable<D::Tx>>>,
+    pub(crate) clock: Clock,
     id: ReadModelId,
     partition: Option<Partition>,
     /// For a copy: the streams that are parked in the original, each with the first changeset that is left out.
@@ -42,12 +44,13 @@ impl<D: Database> Core<D> {
         settings: Settings,
     ) -> Self {
         let id = ReadModelId::new(processor.name(), Slot::Live);
-        let database = Arc::new(database);
+        let (database, clock) = (Arc::new(database), Clock::default());
         Self {
             processor,
             database,
             log,
             settings,
+            clock,
             explainable: None,
             id,
             partition: None,
@@ -65,6 +68,11 @@ impl<D: Database> Core<D> {
         self.explainable.clone()
     }
 
+    /// Returns the core with another clock.
+    pub(crate) fn with_clock(&self, clock: Clock) -> Self {
+        Self { clock, ..self.onto(self.slot()) }
+    }
+
     /// Returns the core of another read model of the same projection.
     pub(crate) fn onto(&self, slot: Slot) -> Self {
         Self {
@@ -73,6 +81,7 @@ impl<D: Database> Core<D> {
             log: self.log.clone(),
             settings: self.settings,
             explainable: self.explainable.clone(),
+            clock: self.clock.clone(),
             id: self.id.with_slot(slot),
             partition: None,
             parked_there: self.parked_there.clone(),

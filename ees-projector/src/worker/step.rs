@@ -55,6 +55,8 @@ impl<D: Database> Runner<D> {
             self.state.forget();
             return Ok(Next::Elsewhere);
         }
+        self.timers.read_at = None;
+        let now = self.core.clock.now();
         let batch = match (self.ahead.take(), barrier) {
             (_, Some(barrier)) => {
                 self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?
@@ -62,7 +64,9 @@ impl<D: Database> Runner<D> {
             (Some(batch), None) if batch.from == from => batch,
             _ => {
                 let portion = self.portion(&state);
-                self.core.fetch(from, portion, self.at_most(wait, &state)).await?
+                let batch = self.core.fetch(from, portion, self.at_most(wait, &state)).await?;
+                self.timers.read_at = Some(now);
+                batch
             }
         };
         if !self.verified.covers(&state, &batch.head) {
@@ -76,7 +80,12 @@ impl<D: Database> Runner<D> {
     pub(crate) async fn follow_up(&mut self, next: Next) -> Result<Stepped, StepError> {
         match next {
             Next::Batch(batch) => {
+                let (next, seen_until) = (batch.next, self.timers.seen_until(&batch));
                 let stepped = self.process(*batch).await?;
+                // A reactor may have stopped within the batch.
+                if stepped == Stepped::Idle || self.load().await?.position.next >= next {
+                    self.timers.seen_until = seen_until;
+                }
                 self.complete_if_due().boxed().await?;
                 Ok(stepped)
             }
@@ -107,6 +116,9 @@ impl<D: Database> Runner<D> {
             let until_due = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
             // Never zero: whatever is due was retried just now.
             wait = wait.min(until_due.max(Duration::from_millis(10)));
+        }
+        if let Some(until_due) = self.timers.wait(self.core.clock.now()) {
+            wait = wait.min(until_due);
         }
         if self.lease.is_kept() {
             wait = wait.min(LOOK_EVERY);

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::as_of::AsOf;
-use crate::database::{AuditRows, Database, LedgerRows};
+use crate::database::{AuditRows, Database, LedgerRows, TimerRows};
 use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
-use crate::reactor::{Effect, EffectQuery};
+use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::Slot;
 use crate::standby::Comparison;
 use crate::worker::core::Core;
@@ -43,6 +43,7 @@ pub(crate) trait Workers: Send + Sync {
     fn parked(&self, slot: Slot) -> Answer<Vec<ParkedStream>>;
     fn audit(&self, slot: Slot, limit: usize) -> Answer<Vec<AuditEntry>>;
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
+    fn timers(&self, wanted: TimerQuery) -> Answer<Vec<Timer>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
     fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
@@ -108,6 +109,16 @@ impl<D: Database> Workers for WorkersOf<D> {
             let reader = core.clone();
             let read =
                 core.read(move |tx| async move { Ok(tx.effects(reader.id(), &wanted).await?) }.boxed());
+            Ok(read.await?)
+        }
+        .boxed()
+    }
+
+    fn timers(&self, wanted: TimerQuery) -> Answer<Vec<Timer>> {
+        let core = self.0.clone();
+        async move {
+            let reader = core.clone();
+            let read = core.read(move |tx| async move { Ok(tx.timers(reader.id(), &wanted).await?) }.boxed());
             Ok(read.await?)
         }
         .boxed()

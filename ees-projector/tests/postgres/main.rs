@@ -23,5 +23,6 @@ mod sharing;
 mod side_by_side;
 mod support;
 mod sweeping;
+mod timers;
 mod versions;
 mod workers;

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use self::change::StateChange;
 use self::operation::{Action, OperateError, Operation};
 use self::transition::{Transition, check_partitions, check_swap};
-use crate::database::{AuditRows, Database, Transaction};
+use crate::database::{AuditRows, Database, TimerRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
@@ -109,7 +109,7 @@ impl<D: Database> Runner<D> {
         };
         let end = match action {
             // These work even while the log is not reachable.
-            Action::Pause | Action::Discard => state.position.next,
+            Action::Pause | Action::Discard | Action::CancelTimer { .. } => state.position.next,
             // Split into partitions, it is refused in any case.
             Action::BuildStandby(_) if state.split.is_some() => state.position.next,
             Action::Rebuild(_) | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
@@ -192,6 +192,19 @@ impl<D: Database> Runner<D> {
                 Ok(self.swap(audit(String::new())).await?)
             }
             Action::Discard => self.discard(audit(String::new())).await,
+            Action::CancelTimer { stream_id, key } => {
+                let (stream_id, key) = (stream_id.clone(), key.clone());
+                let (core, stream, name) = (self.core.clone(), stream_id.clone(), key.clone());
+                let set = self
+                    .core
+                    .read(move |tx| async move { Ok(tx.timer(core.id(), &stream, &name).await?) }.boxed());
+                let detail = match set.await? {
+                    Some(timer) => format!("timer \"{key}\" of stream \"{stream_id}\", due {}", timer.due),
+                    None => return Err(OperateError::NoTimer { stream_id, key }),
+                };
+                let cancel = StateChange::CancelTimer { stream_id, key };
+                self.change(&state, Transition::Touch, cancel, audit(detail)).await
+            }
             Action::Look => Ok(()),
             Action::Retry(stream) => self.retry(&state, stream.as_ref(), audit).await,
         }
@@ -271,6 +284,7 @@ impl<D: Database> Runner<D> {
     ) -> Result<(), OperateError> {
         let stream = match action {
             Action::Retry(stream) => stream.clone(),
+            Action::CancelTimer { stream_id, .. } => Some(stream_id.clone()),
             Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
                 let found = self.core.changeset_at(*checkpoint).await?;
                 let none = OperateError::NoChangesetAt { checkpoint: *checkpoint };

@@ -17,7 +17,7 @@ use crate::event_enum::{Objection, objection_to};
 use crate::policy::{Parking, in_past};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
-use crate::reactor::{Cause, EffectState, Interrupted, Ledger, Reactor, Settings, Start};
+use crate::reactor::{Cause, EffectState, Firing, Interrupted, Ledger, Reactor, Settings, Start, Timer};
 use crate::read_model_id::ReadModelId;
 use crate::status::Kind;
 use crate::subscription::Subscription;
@@ -26,6 +26,7 @@ use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::reactor::effects::Effects;
 use crate::worker::reactor::execution::{Executed, execute};
+use crate::worker::reactor::firing::fire;
 
 /// The version in a reactor's row. Versions of projections start at 1, so neither takes the other's row for
 /// its own.
@@ -58,6 +59,15 @@ impl<R: Reactor> Effects for ReactorAdapter<R> {
             let reacted = AssertUnwindSafe(self.reactor.react_batch(&causes)).catch_unwind().await;
             reacted
                 .unwrap_or_else(|panic| Err(Interrupted { done: 0, error: panicked("the reactor", &*panic) }))
+        }
+        .boxed()
+    }
+
+    fn fire<'a>(&'a self, timer: &'a Timer, ledger: &'a dyn Ledger) -> BoxFuture<'a, Result<(), BoxError>> {
+        async move {
+            let firing = Firing::new(timer, self.reactor.name(), ledger);
+            let acted = AssertUnwindSafe(self.reactor.on_timer(firing)).catch_unwind().await;
+            acted.unwrap_or_else(|panic| Err(panicked("the reactor", &*panic)))
         }
         .boxed()
     }
@@ -173,6 +183,10 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         ledger: &'a dyn Ledger,
     ) -> BoxFuture<'a, Executed> {
         execute(self, batch, parked, ledger).boxed()
+    }
+
+    fn fire<'a>(&'a self, timers: Vec<Timer>, ledger: &'a dyn Ledger) -> BoxFuture<'a, ()> {
+        fire(self, timers, ledger).boxed()
     }
 
     /// A reactor has no tables to change.

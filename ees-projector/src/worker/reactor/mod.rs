@@ -6,7 +6,9 @@
 
 pub(crate) mod effects;
 pub(crate) mod execution;
+pub(crate) mod firing;
 mod ledger;
+pub(crate) mod timers;
 
 use std::sync::Arc;
 
@@ -42,7 +44,9 @@ impl<D: Database> Runner<D> {
         }
         let processor = self.core.processor.clone();
         let held = self.hold(state.clone(), processor.effect_timeout());
-        let executed = held.keeping_lease(processor.act(&batch, &self.parked.streams, &held)).await?;
+        let executed = held.keeping_lease(processor.act(&batch, &self.parked.streams, &held)).await;
+        self.timers.note(held.first_timer());
+        let executed = executed?;
         held.interruption()?;
         self.pass(state, &batch, executed).await
     }

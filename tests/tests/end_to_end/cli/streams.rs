@@ -63,6 +63,8 @@ fn each_kind_of_failure_has_its_exit_code_and_one_line() {
         (&["effects", "list", "statistics"], 4, "is a projection and has no effects"),
         (&["effects", "retry", "statistics"], 4, "is a projection"),
         (&["effects", "list", "statistcs"], 5, "statistics"),
+        (&["timers", "list", "statistics"], 4, "is a projection and has no effects"),
+        (&["timers", "cancel", "statistics", "a", "k", "--reason", "x"], 4, "is a projection"),
         (&["projections", "status", "nothing"], 5, "statistics"),
         (&["projections", "status", "statistics", "--min-checkpoint", "99", "--timeout", "0.1"], 8, "99"),
         (&["projections", "skip", "statistics", "0", "--reason", "x"], 4, "skipped"),
