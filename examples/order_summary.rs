@@ -204,8 +204,8 @@ async fn a_payment_finds_its_order() {
     let outcome = history.composite(orders()).await;
     // The first payment came before its invoice.
     let summary = json!({"customer": "ada", "cents": 500, "paid_cents": 200});
-    outcome.expect("summaries", [("order/1", summary)]).await;
+    outcome.expect("summaries", [("order/1", summary)]);
     let line = json!({"order_id": "order/1", "product": "tea", "cents": 500});
-    outcome.expect("lines", [("order/1#0", line)]).await;
+    outcome.expect("lines", [("order/1#0", line)]);
     history.check_fold(orders).await;
 }
