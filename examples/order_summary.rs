@@ -204,8 +204,22 @@ async fn a_payment_finds_its_order() {
     let outcome = history.composite(orders()).await;
     // The first payment came before its invoice.
     let summary = json!({"customer": "ada", "cents": 500, "paid_cents": 200});
-    outcome.expect("summaries", [("order/1", summary)]).await;
+    outcome.expect("summaries", [("order/1", summary)]);
     let line = json!({"order_id": "order/1", "product": "tea", "cents": 500});
-    outcome.expect("lines", [("order/1#0", line)]).await;
-    history.check_fold(orders).await;
+    outcome.expect("lines", [("order/1#0", line)]);
+}
+
+#[tokio::test]
+async fn crashes_and_batches_change_no_row() {
+    use serde_json::json;
+
+    let mut events = Vec::new();
+    for number in 0..12 {
+        let (order, invoice) = (["order/1", "order/2", "order/3"][number % 3], format!("i{}", number % 5));
+        let lines = json!([{"product": "tea", "cents": number}, {"product": "pot", "cents": 2 * number}]);
+        events.push((order, json!({"type": "order_placed", "customer": "ada", "lines": lines})));
+        events.push(("bank", json!({"type": "invoice_paid", "invoice": invoice, "cents": 10 + number})));
+        events.push((order, json!({"type": "invoice_sent", "invoice": invoice})));
+    }
+    ees_projector::testkit::given(events).check_fold(orders).await;
 }

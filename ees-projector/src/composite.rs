@@ -192,6 +192,7 @@ impl<F: MultiFold> IntoComposite for F {
 
 #[cfg(test)]
 mod tests {
+    use ees_store::Filter;
     use serde_json::Value;
 
     use super::*;
@@ -202,10 +203,11 @@ mod tests {
     struct Seen {
         order: Order,
         table: Table,
+        filter: Filter,
     }
 
     fn seen(table: &'static str) -> Seen {
-        Seen { order: Order::Stream, table: Table::document(table) }
+        Seen { order: Order::Stream, table: Table::document(table), filter: Filter::default() }
     }
 
     impl Fold for Seen {
@@ -220,6 +222,9 @@ mod tests {
         }
         fn order(&self) -> Order {
             self.order
+        }
+        fn subscription(&self) -> Subscription {
+            Subscription::to(self.filter.clone())
         }
         fn key(&self, _: Recorded<'_, Value>) -> Option<String> {
             None
@@ -273,6 +278,9 @@ mod tests {
         refused(&composite().stage(Looking).stage(seen("a")), "which is no earlier stage");
         refused(&composite().stage(seen("a")).stage(seen("b")).stage(Looking), "several earlier stages");
         refused(&composite().stage(seen("Not a name")), "the name is not allowed");
+        let filtered = || Seen { filter: Filter::event_types(["paid"]), ..seen("b") };
+        refused(&composite().stage(seen("a")).stage(filtered()), "give its subscription to the composite");
+        filtered().into_composite().check().unwrap();
         composite().stage(seen("a")).stage(Looking).check().unwrap();
     }
 

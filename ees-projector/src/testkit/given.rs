@@ -85,13 +85,23 @@ impl Given {
     /// # Panics
     /// If an event can't be applied, or if the composite recognizes none.
     pub async fn composite(&self, composite: impl IntoComposite) -> CompositeOutcome {
-        let database = memory::Database::new();
+        let (composite, database) = (composite.into_composite(), memory::Database::new());
+        let names: Vec<_> = composite.stages.iter().map(|stage| stage.table().name.to_string()).collect();
         let folded = match Folded::checked(composite) {
             Ok(folded) => folded,
             Err(invalid) => fail(&invalid.to_string()),
         };
         Box::pin(self.run(self.log().await, folded, database.clone())).await;
-        CompositeOutcome { database }
+        let mut tables = BTreeMap::new();
+        for name in names {
+            let read = |(key, text): (String, String)| match serde_json::from_str(&text) {
+                Ok(row) => (key, row),
+                Err(error) => fail(&format!("row {key:?} is no JSON: {error}: {text}")),
+            };
+            let rows = database.rows(&name).await.into_iter().map(read).collect();
+            tables.insert(name, rows);
+        }
+        CompositeOutcome { tables }
     }
 
     /// Runs a projection on the history, with a SQLite file in a temporary directory.
@@ -152,8 +162,10 @@ impl<S: PartialEq + Debug> FoldOutcome<S> {
 }
 
 /// The tables that a composite made of a history.
+#[derive(Debug)]
 pub struct CompositeOutcome {
-    database: memory::Database,
+    /// The rows of each table by the text of their key, as JSON.
+    pub tables: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 impl CompositeOutcome {
@@ -161,17 +173,15 @@ impl CompositeOutcome {
     ///
     /// # Panics
     /// If it has not. The message shows both side by side.
-    pub async fn expect<K: Into<String>>(&self, table: &str, rows: impl IntoIterator<Item = (K, Value)>) {
+    #[track_caller]
+    pub fn expect<K: Into<String>>(&self, table: &str, rows: impl IntoIterator<Item = (K, Value)>) {
         let expected: BTreeMap<String, Value> =
             rows.into_iter().map(|(key, row)| (key.into(), row)).collect();
-        let mut found = BTreeMap::new();
-        for (key, text) in self.database.rows(table).await {
-            match serde_json::from_str::<Value>(&text) {
-                Ok(row) => found.insert(key, row),
-                Err(error) => fail(&format!("row {key:?} is no JSON: {error}: {text}")),
-            };
-        }
-        assert_eq!(found, expected, "the rows of {table} (left) differ from the expected ones (right)");
+        let Some(found) = self.tables.get(table) else {
+            let known: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+            fail(&format!("no stage has a table {table:?}; there are {}", known.join(", ")))
+        };
+        assert_eq!(*found, expected, "the rows of {table} (left) differ from the expected ones (right)");
     }
 }
 
