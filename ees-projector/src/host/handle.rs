@@ -266,14 +266,13 @@ impl Handle {
     /// # Errors
     /// As for [`as_of`](Self::as_of), as far as it is known at once. [`OperateError::Failed`] while another copy of
     /// the projection is built.
-    pub fn begin_as_of(&self, name: &str, wanted: AsOf) -> Result<(), OperateError> {
-        let projection = self.place_for_copy(name, &wanted)?;
+    pub fn begin_as_of(&self, name: &str, wanted: &AsOf) -> Result<(), OperateError> {
+        let projection = self.place_for_copy(name, wanted)?;
         let begun = projection
             .copier
             .begin(wanted.clone(), |status| projection.workers.as_of(wanted.clone(), status));
         match begun {
-            Err(other) if other != wanted => {
-                let AsOf { checkpoint, into } = other;
+            Err(AsOf { checkpoint, into }) if (checkpoint, &into) != (wanted.checkpoint, &wanted.into) => {
                 Err(OperateError::Failed(format!(
                     "the copy \"{into}\" at checkpoint {checkpoint} is being built: wait for it"
                 )))

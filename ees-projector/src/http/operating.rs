@@ -331,7 +331,7 @@ pub(super) async fn build_as_of(
         }
         _ => return Err(Problem::bad_request("INVALID_BODY", "Give either `checkpoint` or `time`.")),
     };
-    handle.begin_as_of(&name, AsOf { checkpoint, into })?;
+    handle.begin_as_of(&name, &AsOf { checkpoint, into })?;
     Ok((StatusCode::ACCEPTED, Json(handle.as_of_status(&name)?)))
 }
 

@@ -52,7 +52,8 @@ impl<D: Database> Core<D> {
         }
         let LeftOut { skips, parked } = self.left_out().await?;
         let origin = self.origin(checkpoint, &parked)?;
-        let (database, id) = self.database.copy_of(self.id(), &into, true).await.map_err(refused)?;
+        let (database, id) =
+            self.database.copy_of(self.id(), &into, true).await.map_err(|error| refused(&error))?;
         let copy = Arc::new(self.copy(database, id, parked));
         copy.begin_copy(checkpoint, skips, origin).await?;
         let mut runner = Runner::new(copy, status);
@@ -73,7 +74,8 @@ impl<D: Database> Core<D> {
         if !D::COPIES {
             return Err(NO_COPIES);
         }
-        let (database, id) = self.database.copy_of(self.id(), &into, false).await.map_err(refused)?;
+        let (database, id) =
+            self.database.copy_of(self.id(), &into, false).await.map_err(|error| refused(&error))?;
         let copy = Arc::new(self.copy(database, id, HashMap::new()));
         let read = copy.clone();
         let origin = copy.read(move |tx| async move { origin_of(&read, tx).await }.boxed()).await?;
@@ -84,7 +86,7 @@ impl<D: Database> Core<D> {
         let id = copy.id().clone();
         let database = Arc::into_inner(copy).and_then(|copy| Arc::into_inner(copy.database));
         let database = database.ok_or(OperateError::Overtaken)?;
-        database.remove_copy(&id).await.map_err(refused)
+        database.remove_copy(&id).await.map_err(|error| refused(&error))
     }
 
     /// Returns what is left out of the live read model.
@@ -179,8 +181,8 @@ async fn origin_of<D: Database>(core: &Core<D>, tx: &mut D::Tx) -> Result<Option
     Ok(newest.filter(|entry| entry.action == ACTION).map(|entry| entry.detail))
 }
 
-fn refused(error: BoxError) -> OperateError {
-    OperateError::Failed(chain(&*error))
+fn refused(error: &BoxError) -> OperateError {
+    OperateError::Failed(chain(&**error))
 }
 
 impl<D: Database> Runner<D> {

@@ -113,6 +113,16 @@ impl Standing {
         entry.checkpoint < position
     }
 
+    /// Returns `true` if a replay up to an earlier look goes on up to this one. One of several partitions does not: they
+    /// were at different places.
+    fn goes_on_from(&self, before: &Self) -> bool {
+        let is_later = match (&self.positions[..], &before.positions[..]) {
+            ([now], [then]) => now >= then,
+            (now, then) => now == then,
+        };
+        is_later && self.parked == before.parked && self.state.skips == before.state.skips
+    }
+
     fn leaves_out(&self, entry: &LogEntry) -> Option<WhyLeftOut> {
         let is_parked = self.parked.get(&entry.stream_id).is_some_and(|first| entry.changeset_id >= *first);
         if self.state.leaves_out(entry) {
@@ -151,14 +161,18 @@ impl<D: Database> Core<D> {
         keeps: Keeps,
     ) -> Result<Option<Explanation>, OperateError> {
         let mut observed = Observed::new(&table.name, &wanted.key, keeps);
-        explainable.create_tables(&mut observed).await.map_err(failed)?;
+        explainable.create_tables(&mut observed).await.map_err(|error| failed(&error))?;
         if observed.tables().len() > 1 {
             observed.keeps = Keeps::Everything;
         }
         let steps = Steps::new(wanted.steps_max);
         let mut replay = Replay { core: self, explainable, table, observed, steps, next: None, replayed: 0 };
+        let mut before: Option<Standing> = None;
         for look in 1.. {
             let standing = self.standing(explainable, table, &wanted.key).await?;
+            if before.as_ref().is_some_and(|before| !standing.goes_on_from(before)) {
+                replay.begin_again();
+            }
             if !replay.run_to(&standing, &wanted.key).await? {
                 return Ok(None);
             }
@@ -166,8 +180,9 @@ impl<D: Database> Core<D> {
             let is_stored = is_same(table, made, standing.row.as_ref());
             // A database may have shown the row of a later position.
             if is_stored || look == LOOKS_MAX || !self.has_moved(&standing).await? {
-                return replay.finish(wanted, &standing, is_stored).map(Some).map_err(failed);
+                return replay.finish(wanted, &standing, is_stored).map(Some).map_err(|error| failed(&error));
             }
+            before = Some(standing);
         }
         Ok(None)
     }
@@ -231,7 +246,7 @@ async fn find_table<Tx>(
     wanted: Option<&str>,
 ) -> Result<Table, OperateError> {
     let mut observed = Observed::new("", "", Keeps::Everything);
-    explainable.create_tables(&mut observed).await.map_err(failed)?;
+    explainable.create_tables(&mut observed).await.map_err(|error| failed(&error))?;
     let tables = observed.tables();
     let names = || tables.iter().map(|table| &*table.name).collect::<Vec<_>>().join(", ");
     match (wanted, tables) {
@@ -245,8 +260,8 @@ async fn find_table<Tx>(
     }
 }
 
-fn failed(error: BoxError) -> OperateError {
-    OperateError::Failed(chain(&*error))
+fn failed(error: &BoxError) -> OperateError {
+    OperateError::Failed(chain(&**error))
 }
 
 /// A replay for one row.
@@ -282,12 +297,7 @@ impl<D: Database> Replay<'_, D> {
             match self.run_stream(stream_id, id, standing).await? {
                 Outcome::Done => return Ok(true),
                 Outcome::RowsMissing => return Ok(false),
-                Outcome::NotOfStream => {
-                    self.steps = self.steps.emptied();
-                    self.observed = self.observed.emptied();
-                    self.replayed = 0;
-                    self.next = None;
-                }
+                Outcome::NotOfStream => self.begin_again(),
             }
         }
         let from = match self.next {
@@ -295,6 +305,14 @@ impl<D: Database> Replay<'_, D> {
             _ => Checkpoint::START,
         };
         self.run_log(from, standing).await
+    }
+
+    /// Forgets what was replayed.
+    fn begin_again(&mut self) {
+        self.steps = self.steps.emptied();
+        self.observed = self.observed.emptied();
+        self.replayed = 0;
+        self.next = None;
     }
 
     async fn run_stream(
@@ -353,7 +371,7 @@ impl<D: Database> Replay<'_, D> {
             for event in batch.events_of(changeset..changeset + 1) {
                 if let Err(error) = self.apply_event(batch, event).await {
                     if error.is::<TooManyRows>() {
-                        return Err(failed(error));
+                        return Err(failed(&error));
                     }
                     if self.observed.only_looks || error.is::<Unconcerned>() {
                         is_named |= self.observed.take_seen().is_named;
@@ -380,7 +398,9 @@ impl<D: Database> Replay<'_, D> {
                             event_id: batch.event_id(event),
                             event_type: text.and_then(json::event_type).map(|name| name.into_owned()),
                         };
-                        self.steps.add(self.table, (entry, writer, text), change).map_err(failed)?;
+                        self.steps
+                            .add(self.table, (entry, writer, text), change)
+                            .map_err(|error| failed(&error))?;
                     }
                     None => self.steps.without_effect += u64::from(seen.is_named),
                 }
