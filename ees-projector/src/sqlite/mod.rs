@@ -54,7 +54,10 @@ pub use tx::Tx;
 ///
 /// The file is in WAL mode. SQLite syncs it at its checkpoints, not at every commit. After a power loss the
 /// last batches may be missing: their rows and the projection's position together, so the worker applies them
-/// again. Entries of a reactor's ledger are synced at every commit.
+/// again. Entries of a reactor's ledger are synced at every commit, and so are swaps.
+///
+/// A standby and the read model of a verification are in files of their own beside this one:
+/// `FILE.NAME__standby-1`, `FILE.NAME__scratch-1`, with a new number each time.
 #[derive(Clone)]
 pub struct Database {
     path: Arc<PathBuf>,

@@ -172,7 +172,7 @@ fn copy_rows(to: &Connection, table: &str) -> Result<(), BoxError> {
     let columns: Vec<(String, i64)> = columns.collect::<Result<_, _>>()?;
     let name = quoted(table);
     let rows = if columns.iter().all(|(_, hidden)| *hidden == 0) {
-        // SQLite copies the pages of tables that are written alike.
+        // So SQLite copies rows as they are stored, if both tables are alike.
         format!("INSERT INTO main.{name} SELECT * FROM {SOURCE}.{name}")
     } else {
         let stored = columns.iter().filter(|(_, hidden)| *hidden == 0);
