@@ -2,9 +2,9 @@
 //!
 //! `cargo run -p ees-examples --example order_summary`
 //!
-//! A payment names its invoice and not its order. `Summaries` looks that up in the rows of `OrderOfInvoice`, an
-//! earlier stage of the same composite. `Lines` makes a row of each line of an order. All three tables are at the
-//! same checkpoint in every moment.
+//! A payment names its invoice and not its order. `Summaries` looks that up in the rows of `OrderOfInvoice`,
+//! an earlier stage of the same composite. `Lines` makes a row of each line of an order. All three tables are
+//! at the same checkpoint in every moment.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -114,7 +114,8 @@ impl LookupFold for Summaries {
     }
 }
 
-/// The third stage: a row for each line. It refers to the order's summary, which an earlier stage has written.
+/// The third stage: a row for each line. It refers to the order's summary, which an earlier stage has
+/// written.
 struct Lines;
 
 #[derive(Serialize, Deserialize, ReadModel)]

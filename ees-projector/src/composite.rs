@@ -12,16 +12,16 @@ use crate::{MultiFold, Order, Subscription, Table};
 
 /// Several folds as one projection: one name, one checkpoint, and a table for each fold.
 ///
-/// Choose it when the tables of several folds must agree with each other at every moment, or when a fold looks up
-/// rows of another one ([`LookupFold`]). All stages apply a batch in the same transaction. They are rebuilt, swapped,
-/// verified, paused and parked as one.
+/// Choose it when the tables of several folds must agree with each other at every moment, or when a fold
+/// looks up rows of another one ([`LookupFold`]). All stages apply a batch in the same transaction. They are
+/// rebuilt, swapped, verified, paused and parked as one.
 ///
-/// The stages have the same type of events, and each gets all of them. They run in the order in which they were added.
-/// Tables are created and rows are written in this order, and deleted in the reverse one, so that the table of a stage
-/// may [refer](Table::with_reference) to that of an earlier one.
+/// The stages have the same type of events, and each gets all of them. They run in the order in which they
+/// were added. Tables are created and rows are written in this order, and deleted in the reverse one, so that
+/// the table of a stage may [refer](Table::with_reference) to that of an earlier one.
 ///
-/// The composite needs the global order, unless all stages declare [`Order::Stream`]. Raise its version when any stage
-/// changes: the names, versions and subscriptions of stages don't count.
+/// The composite needs the global order, unless all stages declare [`Order::Stream`]. Raise its version when
+/// any stage changes: the names, versions and subscriptions of stages don't count.
 ///
 /// Register it as a fold: [`Projector::fold`](crate::Projector::fold). An example is at [`LookupFold`].
 pub struct Composite<E> {
@@ -32,7 +32,8 @@ pub struct Composite<E> {
 }
 
 impl<E: DeserializeOwned + Send + Sync + 'static> Composite<E> {
-    /// A composite without stages. The name is that of the projection: see [`Projection::name`](crate::Projection::name).
+    /// A composite without stages. The name is that of the projection: see
+    /// [`Projection::name`](crate::Projection::name).
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), version: 1, subscription: Subscription::default(), stages: Vec::new() }
     }
@@ -156,8 +157,8 @@ impl<E> Debug for Composite<E> {
     }
 }
 
-/// What [`Projector::fold`](crate::Projector::fold) takes: a [`Fold`](crate::Fold), a [`MultiFold`] or a [`Composite`]
-/// of several. A single fold is a composite of one stage.
+/// What [`Projector::fold`](crate::Projector::fold) takes: a [`Fold`](crate::Fold), a [`MultiFold`] or a
+/// [`Composite`] of several. A single fold is a composite of one stage.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a fold",
     note = "implement `Fold` (an event changes one row), or `MultiFold` (it changes any number of rows)",

@@ -57,8 +57,8 @@ pub trait Fold: Send + Sync + 'static {
     /// A row.
     type State: Serialize + DeserializeOwned + Send + Sync;
 
-    /// Returns the name, by the rules of [`Projection::name`](crate::Projection::name). Also the name of the table, unless
-    /// [`table`](Fold::table) gives another.
+    /// Returns the name, by the rules of [`Projection::name`](crate::Projection::name). Also the name of the
+    /// table, unless [`table`](Fold::table) gives another.
     fn name(&self) -> &str;
 
     /// Returns the version. See [`Projection::version`](crate::Projection::version). Default: 1.

@@ -1,5 +1,5 @@
-//! Runs a fold or a composite: loads the rows that a batch needs, folds them stage by stage, and writes the changed
-//! ones.
+//! Runs a fold or a composite: loads the rows that a batch needs, folds them stage by stage, and writes the
+//! changed ones.
 
 use std::collections::HashMap;
 
@@ -28,8 +28,8 @@ impl<E> Folded<E> {
         Ok(folded)
     }
 
-    /// Writes the changed rows of all stages. A row may refer to one of an earlier stage, so rows are written in the
-    /// order of the stages and deleted in the reverse one.
+    /// Writes the changed rows of all stages. A row may refer to one of an earlier stage, so rows are written
+    /// in the order of the stages and deleted in the reverse one.
     async fn write<Tx: FoldRows>(&self, mut changed: Vec<Vec<Change>>, tx: &mut Tx) -> Result<(), BoxError> {
         let stages = &self.composite.stages;
         let mut deleted = Vec::new();

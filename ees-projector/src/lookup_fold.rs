@@ -9,15 +9,15 @@ use serde::de::DeserializeOwned;
 
 use crate::{Fold, MultiFold, Order, Recorded, Subscription, Table};
 
-/// A [`MultiFold`] that looks up rows of an earlier stage of the same [`Composite`](crate::Composite): which order
-/// does this payment belong to?
+/// A [`MultiFold`] that looks up rows of an earlier stage of the same [`Composite`](crate::Composite): which
+/// order does this payment belong to?
 ///
-/// Choose it when an event does not say by itself which rows it changes, or how. The rows that it looks up are those
-/// of another fold, which keeps them in a table of its own. Both are stages of one composite, so both are at the
-/// same position in the same transaction.
+/// Choose it when an event does not say by itself which rows it changes, or how. The rows that it looks up
+/// are those of another fold, which keeps them in a table of its own. Both are stages of one composite, so
+/// both are at the same position in the same transaction.
 ///
-/// An event sees the looked-up rows as of its own place in the log: changed by all earlier events and by itself,
-/// and by no later one. So the result does not depend on how the log is cut into batches.
+/// An event sees the looked-up rows as of its own place in the log: changed by all earlier events and by
+/// itself, and by no later one. So the result does not depend on how the log is cut into batches.
 ///
 /// ```
 /// use ees_projector::testkit::given;
@@ -109,7 +109,8 @@ pub trait LookupFold: Send + Sync + 'static {
     /// The earlier stage whose rows it looks up.
     type Lookup: LookupFold<Event = Self::Event, State: Clone>;
 
-    /// Returns the name of the stage. Also the name of its table, unless [`table`](Self::table) gives another.
+    /// Returns the name of the stage. Also the name of its table, unless [`table`](Self::table) gives
+    /// another.
     fn name(&self) -> &str;
 
     /// Returns the table for the rows. See [`Fold::table`]. Default: one JSON document for each row.
@@ -117,8 +118,8 @@ pub trait LookupFold: Send + Sync + 'static {
         Table::document(self.name().to_owned())
     }
 
-    /// Returns the order that it needs. Return [`Order::Stream`] if each row, and each row that it looks up, depends
-    /// on the events of one stream only. Default: the global order.
+    /// Returns the order that it needs. Return [`Order::Stream`] if each row, and each row that it looks up,
+    /// depends on the events of one stream only. Default: the global order.
     fn order(&self) -> Order {
         Order::Log
     }

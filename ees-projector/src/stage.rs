@@ -10,8 +10,8 @@ use crate::lookup_fold::{Found, LookupFold, NoLookup};
 use crate::read_model::{Change, Row, Table, from_row, to_row};
 use crate::{BoxError, Order, Recorded, Subscription};
 
-/// The keys that the events of a batch ask of an earlier stage ([`Asks`]), or what they found ([`Answers`]). Only the
-/// two stages know the types.
+/// The keys that the events of a batch ask of an earlier stage ([`Asks`]), or what they found ([`Answers`]).
+/// Only the two stages know the types.
 pub(crate) type Hidden = Box<dyn Any + Send + Sync>;
 
 /// What a stage asks of the stage `L`.
@@ -216,8 +216,8 @@ impl<F: LookupFold> PassOf<'_, F> {
         self.rows.iter().map(|row| row.key.as_str())
     }
 
-    /// Folds the events. `before` are the states, in the order of the keys. Returns all states with their keys, in
-    /// the same order, and the answers to what was asked.
+    /// Folds the events. `before` are the states, in the order of the keys. Returns all states with their
+    /// keys, in the same order, and the answers to what was asked.
     pub(crate) fn fold(
         self,
         events: &[Recorded<'_, F::Event>],

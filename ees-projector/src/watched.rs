@@ -17,8 +17,8 @@ use crate::{BoxError, MultiFold, Order, Projection, Recorded, Settings, Subscrip
 /// How a fold is kept in memory. See [`Projector::watch`](crate::Projector::watch).
 #[derive(Clone, Debug)]
 pub struct Watching<S> {
-    /// The most rows. The changeset that would make one more fails: the fold pauses before it, and the error says
-    /// so. Default: 100,000.
+    /// The most rows. The changeset that would make one more fails: the fold pauses before it, and the error
+    /// says so. Default: 100,000.
     pub rows_max: usize,
     /// Where to begin. Default: the start of the log, without rows.
     pub snapshot: Option<Snapshot<S>>,
@@ -69,8 +69,8 @@ impl<S> Debug for Watched<S> {
     }
 }
 
-/// The rows of a fold and its checkpoint. A fold with a higher version, or on another log, does not use it: it is
-/// rebuilt, or stops, as a read model in a database would.
+/// The rows of a fold and its checkpoint. A fold with a higher version, or on another log, does not use it:
+/// it is rebuilt, or stops, as a read model in a database would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot<S> {
     version: u32,
@@ -98,8 +98,8 @@ impl<S> Snapshot<S> {
     }
 }
 
-/// A fold whose rows are in memory, as a projection. It keeps its position in a database in memory, and what it
-/// changes is published when that commits.
+/// A fold whose rows are in memory, as a projection. It keeps its position in a database in memory, and what
+/// it changes is published when that commits.
 pub(crate) struct WatchedFold<F: MultiFold> {
     stage: StageOf<F>,
     name: String,

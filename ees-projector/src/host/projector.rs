@@ -152,10 +152,11 @@ impl Projector {
         self.register(folded.clone(), Some(folded), database, settings)
     }
 
-    /// Adds a fold that is kept in memory, and returns it as a value that follows the log: for caches and tests.
+    /// Adds a fold that is kept in memory, and returns it as a value that follows the log: for caches and
+    /// tests.
     ///
-    /// The value has the rows and their checkpoint. It changes with each batch, whole or not at all. The fold follows
-    /// the log as all do, and has a [`Status`](crate::Status). Nothing of it is stored: begin at a
+    /// The value has the rows and their checkpoint. It changes with each batch, whole or not at all. The fold
+    /// follows the log as all do, and has a [`Status`](crate::Status). Nothing of it is stored: begin at a
     /// [`Snapshot`](crate::Snapshot), or it reads the whole log at each start.
     ///
     /// ```

@@ -452,8 +452,8 @@ pub async fn a_composite_parks_a_stream_in_all_tables<S: Subject>() {
     assert_eq!(subject.table_of("shop", "carts").await["b"], r#"{"lines":4}"#);
 }
 
-/// Rows that refer to rows of an earlier stage come and go with them, however the log is cut into batches, and in a
-/// rebuild. A row that refers to nothing is refused where the database has foreign keys.
+/// Rows that refer to rows of an earlier stage come and go with them, however the log is cut into batches,
+/// and in a rebuild. A row that refers to nothing is refused where the database has foreign keys.
 pub async fn rows_refer_to_rows_of_an_earlier_stage<S: Subject>() {
     for batch in [1, 1000] {
         let (log, subject, faults) = (ChangingLog::new(), fresh::<S>().await, Arc::<Faults>::default());
@@ -497,8 +497,8 @@ pub async fn rows_refer_to_rows_of_an_earlier_stage<S: Subject>() {
     }
 }
 
-/// All tables are built side by side, compared and swapped together, foreign keys included. Where the database can't
-/// do that, it is refused, and nothing has changed.
+/// All tables are built side by side, compared and swapped together, foreign keys included. Where the
+/// database can't do that, it is refused, and nothing has changed.
 pub async fn a_composite_is_swapped_and_verified_as_one<S: Subject>() {
     let (log, subject, faults) = (ChangingLog::new(), fresh::<S>().await, Arc::<Faults>::default());
     for cart in ["a", "b", "c"] {

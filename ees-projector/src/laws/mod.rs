@@ -91,8 +91,8 @@ pub trait Subject: Sized {
     /// schema has the name of the table.
     fn table(&self, name: &str) -> impl Future<Output = BTreeMap<String, String>>;
 
-    /// The rows of one of several tables of a projection, as [`table`](Self::table) gives them. Override it where each
-    /// read model has a schema of its own, which has the name of the projection.
+    /// The rows of one of several tables of a projection, as [`table`](Self::table) gives them. Override it
+    /// where each read model has a schema of its own, which has the name of the projection.
     fn table_of(&self, projection: &str, name: &str) -> impl Future<Output = BTreeMap<String, String>> {
         let _ = projection;
         self.table(name)

@@ -144,8 +144,8 @@ impl Table {
     }
 
     /// Adds a foreign key: the column refers to the key of a table of an earlier stage of the same
-    /// [`Composite`](crate::Composite). SQLite and PostgreSQL refuse a row that refers to nothing, so an event that
-    /// leaves one behind fails. DynamoDB and the memory don't check it.
+    /// [`Composite`](crate::Composite). SQLite and PostgreSQL refuse a row that refers to nothing, so an
+    /// event that leaves one behind fails. DynamoDB and the memory don't check it.
     ///
     /// Add an index over the column if rows that others refer to are ever deleted.
     #[must_use]

@@ -41,8 +41,9 @@ impl Given {
     /// It finds state outside the transaction, clocks and random numbers, results that depend on the batch
     /// size, and writes outside the framework's transaction.
     ///
-    /// A projection that declares [`Order::Stream`] also runs on some of the streams, and on the others apart: put
-    /// together, the rows must be those of all streams. It finds rows that depend on several streams.
+    /// A projection that declares [`Order::Stream`] also runs on some of the streams, and on the others
+    /// apart: put together, the rows must be those of all streams. It finds rows that depend on several
+    /// streams.
     ///
     /// # Panics
     /// If a run ends with other rows than the undisturbed run. The message shows both side by side. If the

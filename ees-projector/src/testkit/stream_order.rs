@@ -1,4 +1,5 @@
-//! Finds projections that declare [`Order::Stream`](crate::Order::Stream) and write what depends on other streams.
+//! Finds projections that declare [`Order::Stream`](crate::Order::Stream) and write what depends on other
+//! streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use super::snapshot::{Tables, tables};
 use crate::{Projection, sqlite};
 
 impl Given {
-    /// Checks that the rows of all streams are those of some streams and those of the others, put together. Each two
-    /// streams of the history are apart from each other in one of the runs.
+    /// Checks that the rows of all streams are those of some streams and those of the others, put together.
+    /// Each two streams of the history are apart from each other in one of the runs.
     pub(super) async fn check_order_of_streams<P: Projection<sqlite::Tx>>(
         &self,
         log: &Arc<dyn ChangesetLog>,
