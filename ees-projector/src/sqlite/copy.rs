@@ -25,13 +25,18 @@ pub(super) fn path_of(file: &Path, name: &str) -> Result<PathBuf, BoxError> {
     Ok(path)
 }
 
-/// Opens the file of a copy. A file that is there must be one of read models: any other is left as it is.
-pub(super) fn open(path: PathBuf, create: bool) -> Result<Database, BoxError> {
+/// Opens the file of a copy. A file that is there must have no read model but that of this projection: any other is
+/// left as it is.
+pub(super) fn open(path: PathBuf, projection: &str, create: bool) -> Result<Database, BoxError> {
     if path.try_exists()? {
-        let is_of_read_models = schema::open_reader(&path)
-            .and_then(|found| found.query_row("SELECT count(*) FROM ees_projections", [], |_| Ok(())));
-        is_of_read_models
-            .map_err(|_| format!("{} is there and is no file of read models", path.display()))?;
+        let others = "SELECT count(*) FROM ees_projections WHERE name != ?1";
+        let others = schema::open_reader(&path)
+            .and_then(|found| found.query_row(others, [projection], |row| row.get::<_, u64>(0)));
+        match others {
+            Ok(0) => {}
+            Ok(_) => return Err(format!("{} has read models of other projections", path.display()).into()),
+            Err(_) => return Err(format!("{} is there and is no file of read models", path.display()).into()),
+        }
     } else if !create {
         return Err(format!("there is no file {}", path.display()).into());
     }
@@ -57,4 +62,42 @@ pub(super) fn remove(path: &Path) -> Result<(), BoxError> {
         }
     }
     Ok(std::fs::remove_file(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Database as _, Transaction as _};
+    use crate::projection_state::ProjectionState;
+    use crate::read_model_id::ReadModelId;
+
+    #[tokio::test]
+    async fn a_file_of_something_else_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path().join("sums.db")).unwrap();
+        let other = Database::open(folder.path().join("other.db")).unwrap();
+        let mut tx = other.begin().await.unwrap();
+        assert!(tx.insert(&ReadModelId::live("other"), &ProjectionState::new(1)).await.unwrap());
+        tx.commit().await.unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "kept").unwrap();
+        for (name, told) in [
+            ("other", "other projections"),
+            ("other.db", "other projections"),
+            ("notes.txt", "no file of read models"),
+            ("sums", "the live read model"),
+            ("sums.db", "the live read model"),
+            ("../sums", "can't be the file"),
+            (".sums", "can't be the file"),
+            ("", "can't be the file"),
+        ] {
+            for create in [true, false] {
+                let refused = database.copy_of(&ReadModelId::live("sums"), name, create).await.err().unwrap();
+                assert!(refused.to_string().contains(told), "{name}: {refused}");
+            }
+        }
+        assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "kept");
+        let absent = database.copy_of(&ReadModelId::live("sums"), "then", false).await.err().unwrap();
+        assert!(absent.to_string().contains("there is no file"), "{absent}");
+        assert!(!folder.path().join("then.db").exists());
+    }
 }

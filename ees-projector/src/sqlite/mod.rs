@@ -221,7 +221,8 @@ impl database::Database for Database {
         create: bool,
     ) -> Result<(Self, ReadModelId), BoxError> {
         let (path, model) = (copy::path_of(&self.path, name)?, model.clone());
-        let opened = tokio::task::spawn_blocking(move || copy::open(path, create));
+        let id = model.clone();
+        let opened = tokio::task::spawn_blocking(move || copy::open(path, id.projection(), create));
         Ok((opened.await??, model))
     }
 
