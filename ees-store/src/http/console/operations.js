@@ -202,6 +202,18 @@ export const ofParked = {
   }),
 };
 
+/** The operation on a timer of a reactor. */
+export function ofTimer(timer) {
+  return {
+    label: "Cancel the timer",
+    path: "timers/cancel",
+    isDangerous: true,
+    sentence: ({ name }) => `${name} forgets the timer “${shortened(timer.key)}” of the stream “${shortened(timer.stream_id)}” for good.`,
+    fields: () => [mandatory],
+    body: (given) => ({ stream_id: timer.stream_id, key: timer.key, reason: given.reason }),
+  };
+}
+
 function shortened(id) {
   return id.length > 80 ? `${id.slice(0, 80)}…` : id;
 }

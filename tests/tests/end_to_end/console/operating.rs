@@ -178,6 +178,16 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.click(confirm).await;
             world.until("letters", |status| status.parked_streams == 0).await;
             assert_eq!(world.last_audit("letters").await.1, "writes no letters");
+            world.commit("customer/later", 0, r#"[{"type":"later"}]"#).await;
+            let timers = browser.until_text("#timers", |text| text.contains("customer/later")).await;
+            assert!(timers.contains("payload hidden") && !timers.contains("p4yload"), "{timers}");
+            browser.click("#timers .filters button").await;
+            browser.until_text("#timers", |text| text.contains("1 member")).await;
+            browser.click("#timers [data-operation=cancel_timer]").await;
+            browser.fill("#field-reason", "sent by hand").await;
+            browser.click(confirm).await;
+            browser.until_text("#audit", |text| text.contains("sent by hand")).await;
+            assert_eq!(world.last_audit("letters").await.1, "sent by hand");
             browser.open("/console/#/audit").await;
             browser.until_text("#audit", |text| text.contains("writes no letters")).await;
             browser.picture("audit").await;
