@@ -28,6 +28,9 @@ pub struct Tx {
     is_committed: bool,
 }
 
+/// Why a transaction on the file of a slot does not go on to the main file.
+const ORDER: &str = "a transaction on a live read model and another slot begins with the live one";
+
 /// How the transaction on a file differs from others.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -87,8 +90,8 @@ impl Tx {
     /// The connection to the file of a read model, inside the transaction. Without such a file, one to an empty
     /// database.
     ///
-    /// Who needs the live read model and another slot asks for the live one first. So no two transactions wait
-    /// for each other.
+    /// A transaction on the live read model and another slot begins with the live one, and is refused otherwise. So
+    /// no two transactions wait for each other.
     pub(super) async fn of(&mut self, model: &ReadModelId) -> Result<&Connection, BoxError> {
         let at = self.open(of_slot(model), Mode::Ordinary).await?;
         Ok(self.parts[at].connection())
@@ -116,6 +119,8 @@ impl Tx {
             return Ok(known);
         }
         let held = match slot {
+            // Another transaction may have the main file and wait for the other one.
+            None if !self.parts.is_empty() => return Err(ORDER.into()),
             None => Held::Shared(self.database.writer.clone().lock_owned().await),
             Some(model) => match slots::path(self, model)? {
                 Some(path) => Held::Shared(slots::writer(&self.database, &path)?.lock_owned().await),

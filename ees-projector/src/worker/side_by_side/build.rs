@@ -53,6 +53,14 @@ impl<D: Database> Core<D> {
         if tx.replace(self.id(), state.position, &state).await? { Ok(()) } else { Err(StepError::Fenced) }
     }
 
+    /// Reads the row of the live read model, in a transaction of its own: one that has begun on another slot never
+    /// goes on to the live one, since others go the opposite way.
+    pub(super) async fn load_live(&self) -> Result<Option<ProjectionState>, StepError> {
+        let live = Arc::new(self.onto(Slot::Live));
+        let core = live.clone();
+        live.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await
+    }
+
     /// Starts to build a standby. Returns `false` if one is being built already.
     pub(crate) async fn build_standby(
         self: &Arc<Self>,
@@ -171,9 +179,7 @@ impl<D: Database> Runner<D> {
             );
             return self.remain_standby(note).await;
         }
-        let core = self.core.clone();
-        let live = self.core.read(move |tx| async move { Ok(tx.load(&core.live()).await?) }.boxed()).await?;
-        if live.is_some_and(|live| live.version > self.core.processor.version()) {
+        if self.core.load_live().await?.is_some_and(|live| live.version > self.core.processor.version()) {
             return self.remain_standby("the live read model has a newer version by now".to_owned()).await;
         }
         if plan.verify {

@@ -1,6 +1,5 @@
 //! Swaps the standby and the live read model.
 
-use futures::FutureExt;
 
 use super::require_unpartitioned;
 use crate::database::{AuditRows, Database, Transaction};
@@ -16,8 +15,7 @@ impl<D: Database> Runner<D> {
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let live = self.core.live();
         // Catch up as far as possible before the live one's row is locked.
-        let core = self.core.clone();
-        let found = self.core.read(move |tx| async move { Ok(tx.load(&core.live()).await?) }.boxed()).await?;
+        let found = self.core.load_live().await?;
         // After a log went back, the live one may lie past its end. It must still be replaceable.
         let end = self.core.log.head().await?.checkpoint;
         self.step_to(require_unpartitioned(found)?.position.next.min(end)).await?;
