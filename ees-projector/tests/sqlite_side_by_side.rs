@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use ees_projector::database::{Database as _, Transaction as _};
 use ees_projector::sqlite::rusqlite::Connection;
 use ees_projector::sqlite::{Database, Tx, checkpoint};
 use ees_projector::{
-    BoxError, Comparison, NewVersion, OperateError, Projection, Projector, Recorded, Running, Settings,
-    SideBySide, StandbyRole, State, Status,
+    BoxError, Comparison, NewVersion, OperateError, Projection, Projector, ReadModelId, Recorded, Running,
+    Settings, SideBySide, Slot, StandbyRole, State, Status,
 };
 use ees_store::{Commit, EventStore, Events, Expectation, memory, sqlite};
 
@@ -222,6 +223,21 @@ async fn tables_of_which_it_is_not_known_who_made_them_are_compared_and_swapped(
     assert_eq!(one(&user, "SELECT sum(amount) FROM orders"), 25);
     assert_eq!(one(&user, "SELECT count(*) FROM mine"), 0);
     running.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_transaction_on_two_read_models_begins_with_the_live_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(folder.path().join("read.db")).unwrap();
+    let (live, standby) = (ReadModelId::live("orders"), ReadModelId::new("orders", Slot::Standby));
+    let mut tx = database.begin_in(&standby).await.unwrap();
+    assert_eq!(tx.load(&standby).await.unwrap(), None);
+    let refused = tx.load(&live).await.unwrap_err().to_string();
+    assert!(refused.contains("begins with the live one"), "{refused}");
+    drop(tx);
+    let mut tx = database.begin_in(&live).await.unwrap();
+    assert_eq!(tx.load(&live).await.unwrap(), None);
+    assert_eq!(tx.load(&standby).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

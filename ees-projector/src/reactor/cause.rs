@@ -81,7 +81,7 @@ impl<'a, E> Cause<'a, E> {
     ///
     /// # Errors
     /// Returns the error of `act`, a time-out, a panic, or a failure to write the ledger. Return it from
-    /// [`react`](super::Reactor::react): the event arrives again. [`PermanentError`] and
+    /// [`react`](super::Reactor::react): the event arrives again. [`PermanentError`](super::PermanentError) and
     /// [`RetryAfter`](super::RetryAfter) say when.
     pub async fn effect<T, F, Fut, Error>(&self, name: &str, act: F) -> Result<T, BoxError>
     where

@@ -1,6 +1,5 @@
 //! Swaps the standby and the live read model.
 
-
 use super::require_unpartitioned;
 use crate::database::{AuditRows, Database, Transaction};
 use crate::error::{BoxError, chain};
