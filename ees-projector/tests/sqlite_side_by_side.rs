@@ -392,8 +392,8 @@ async fn what_can_not_be_swapped_is_said_and_nothing_has_changed() {
     let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..Settings::default() };
     let running = start(shop.log.clone(), &shop.file(), taken, beside);
     let is_told = |status: &Status| {
-        let error = status.standby.as_ref().and_then(|standby| standby.last_error.as_ref());
-        error.is_some_and(|error| error.message.contains("\"mine\" that the projection did not make"))
+        let note = status.standby.as_ref().and_then(|standby| standby.plan.note.as_ref());
+        note.is_some_and(|note| note.contains("\"mine\" that the projection did not make"))
     };
     status_when(&running, is_told).await;
     assert_eq!(one(&shop.connection(), "SELECT sum(amount) FROM orders"), 10);

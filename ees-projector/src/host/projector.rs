@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::SharedLog;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -30,7 +30,7 @@ use crate::settings::Settings;
 use crate::status::Kind;
 use crate::watched::{Watched, WatchedFold, Watching};
 use crate::worker::core::Core;
-use crate::worker::explain::Explainable;
+use crate::worker::explain::explainable::Explainable;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
@@ -179,11 +179,14 @@ impl Projector {
     /// store.commit(Commit::new("a".parse()?, Expectation::NewStream, Events::parse("[7]")?)).await?;
     /// let names = names.wait_for(|names| names.checkpoint().get() == 1).await?;
     /// assert_eq!(names.rows["a"], "7");
-    /// # drop(names);
+    /// drop(names);
     /// # running.shut_down().await;
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// While a reference to the value is held, the fold does not move on: clone what you need, and never hold one over
+    /// an `await`.
     ///
     /// # Errors
     /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
@@ -244,18 +247,9 @@ impl Projector {
             });
             let (status, operations) = begin(&*workers, Slot::Live);
             let verifier = Verifier::default();
-            let (copier, explaining) = (Job::default(), Mutex::default());
-            let projection = RunningProjection {
-                kind,
-                version,
-                status,
-                operations,
-                workers,
-                standby,
-                verifier,
-                copier,
-                explaining,
-            };
+            let copier = Job::default();
+            let projection =
+                RunningProjection { kind, version, status, operations, workers, standby, verifier, copier };
             projections.insert(name, projection);
         }
         let projections = Arc::new(projections);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Database, slots, swap};
+use super::{Database, slots};
 use crate::error::BoxError;
 use crate::read_model_id::{ReadModelId, Slot};
 
@@ -203,7 +203,8 @@ fn of_slot(model: &ReadModelId) -> Option<&ReadModelId> {
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        for mut part in self.parts.drain(..) {
+        // The main file last: who holds it may delete and create the others.
+        for mut part in self.parts.drain(..).rev() {
             let role = std::mem::replace(&mut part.role, Role::Changes);
             // Closed before the file goes.
             drop(part);
@@ -253,7 +254,7 @@ impl Part {
         let connection = self.connection();
         if self.mode == Mode::Swap {
             connection.pragma_update(None, "foreign_keys", self.had_foreign_keys)?;
-            swap::detach(connection)?;
+            slots::detach(connection)?;
         }
         if self.mode != Mode::Ordinary {
             connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -19,6 +19,7 @@ EXCLUSIVE = {
     "stream_changesets": [["from", "to"], ["from_event", "to_event"]],
     "projection": [["min_checkpoint"], ["stream_id", "changeset_id"]],
     "stream_list": [["prefix"], ["order"]],
+    "changesets": [["checkpoint"], ["since"]],
 }
 ORDERED = [("from", "to"), ("from_event", "to_event")]
 
@@ -28,6 +29,10 @@ typed_streams = {}
 
 def operation_of(case):
     return case.operation.definition.raw["operationId"]
+
+
+def body_of(case):
+    return case.body if isinstance(case.body, dict) else {}
 
 
 def choice(value):
@@ -153,9 +158,14 @@ def is_justified(case, answer):
         case "INVALID_AFTER":
             # Only the server knows the places that it gave.
             return "after" in given
+        case "INVALID_TIME" if "give either" in answer["message"]:
+            return {"checkpoint", "since"} <= given
         case "INVALID_TIME":
-            # The first year of RFC 3339 is 0, that of the store is 1.
-            return "of a year from" in answer["message"] and "time" in given
+            # The first year of RFC 3339 is 0, that of the store is 1; and the log does not reach the future.
+            is_beyond = any(words in answer["message"] for words in ("of a year from", "is in the future"))
+            return is_beyond and bool({"time", "since"} & given or body_of(case).get("time"))
+        case "INVALID_BODY" if operation_of(case) == "build_as_of":
+            return (body_of(case).get("checkpoint") is None) == (body_of(case).get("time") is None)
         case None:
             # The typed contract: only the server knows which keys it gave; and a chain of requests takes ids of
             # streams from elsewhere.
