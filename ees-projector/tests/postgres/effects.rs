@@ -3,8 +3,6 @@
 //! `EES_KILL_MINUTES` makes the killing last longer: a quarter of this many minutes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,6 +19,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::process::{Process, work};
 use crate::support::until;
 
 const LEDGER: &str = "EES_TEST_REACTOR_LEDGER";
@@ -52,37 +51,11 @@ async fn reactor() {
         projector.reactor(hook, sqlite::Database::open(&ledger).unwrap(), settings).unwrap();
     }
     let running = projector.start();
-    println!("\nstarted");
-    let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    closed.await.unwrap().unwrap();
-    running.shut_down().await;
+    work(running).await;
 }
 
-struct Process(Child);
-
-impl Process {
-    fn start(ledger: &str, log: &str, hook: &str) -> Self {
-        let mut program = Command::new(std::env::current_exe().unwrap());
-        program.args(["effects::reactor", "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
-        program.env(LEDGER, ledger).env(LOG, log).env(HOOK, hook);
-        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = program.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.is_ok_and(|line| line == "started")), "it does not start");
-        Self(child)
-    }
-
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn start(ledger: &str, log: &str, hook: &str) -> Process {
+    Process::start("effects::reactor", &[(LEDGER, ledger), (LOG, log), (HOOK, hook)])
 }
 
 /// Counts what arrives, by key.
@@ -172,7 +145,7 @@ async fn under_fire<D: Database>(ledger: &str, database: &D) {
     let end = Instant::now() + Duration::from_secs(3 + minutes * 15);
     let mut events = 0_u64;
     while Instant::now() < end {
-        let process = Process::start(ledger, &log, &hook);
+        let process = start(ledger, &log, &hook);
         for _ in 0..3 {
             for stream in 0..STREAMS {
                 let text = Events::parse(&format!(r#"[{{"type":"noted","number":{events}}}]"#)).unwrap();
@@ -185,7 +158,7 @@ async fn under_fire<D: Database>(ledger: &str, database: &D) {
         tokio::time::sleep(fastrand::u32(30..500) * MS).await;
         process.kill();
     }
-    let last = Process::start(ledger, &log, &hook);
+    let last = start(ledger, &log, &hook);
     let done = || async {
         let ledger = ledger_of(database).await;
         ledger.len() as u64 == events && ledger.iter().all(|effect| effect.state == EffectState::Done)

@@ -15,6 +15,7 @@ mod operating;
 mod own_sql;
 mod partitions;
 mod poison;
+mod process;
 mod processes;
 mod queue;
 mod readers;

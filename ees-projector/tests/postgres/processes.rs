@@ -2,8 +2,6 @@
 //!
 //! `EES_KILL_MINUTES` makes the killing last longer.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +9,9 @@ use ees_projector::postgres::Database;
 use ees_projector::{NewVersion, Projector, Settings, SideBySide};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
+use crate::process::{Process, work};
 use crate::support::{Balances, Bank, until};
 
 /// What a process is told, and how.
@@ -53,53 +52,18 @@ async fn worker() {
         })),
         _ => {}
     }
-    println!("\nstarted");
-    let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    closed.await.unwrap().unwrap();
-    running.shut_down().await;
+    work(running).await;
 }
 
-struct Worker(Child);
-
-impl Worker {
-    fn start(bank: &Served, does: &str, takes: Duration) -> Self {
-        Self::of_version(bank, 1, does, takes)
-    }
-
-    fn of_version(bank: &Served, version: u32, does: &str, takes: Duration) -> Self {
-        let mut program = Command::new(std::env::current_exe().unwrap());
-        program.args(["processes::worker", "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
-        program.env(DATABASE, bank.bank.url()).env(LOG, &bank.url).env(DOES, does);
-        program.env(VERSION, version.to_string()).env(TAKES, takes.as_micros().to_string());
-        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = program.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.is_ok_and(|line| line == "started")), "it does not start");
-        Self(child)
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// Lets it end by itself.
-    fn stop(mut self) {
-        drop(self.0.stdin.take());
-        self.0.wait().unwrap();
-    }
+fn start(bank: &Served, does: &str, takes: Duration) -> Process {
+    start_version(bank, 1, does, takes)
 }
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn start_version(bank: &Served, version: u32, does: &str, takes: Duration) -> Process {
+    let (version, takes) = (version.to_string(), takes.as_micros().to_string());
+    let variables =
+        [(DATABASE, bank.bank.url()), (LOG, &bank.url), (DOES, does), (VERSION, &version), (TAKES, &takes)];
+    Process::start("processes::worker", &variables)
 }
 
 /// A bank whose log other processes can read.
@@ -130,8 +94,8 @@ impl Served {
         u32::try_from(self.bank.number(sql).await).ok().filter(|id| *id > 0)
     }
 
-    async fn owner_among(&self, workers: &[Worker], within: Duration) -> usize {
-        let place = |owner: Option<u32>| workers.iter().position(|worker| Some(worker.0.id()) == owner);
+    async fn owner_among(&self, workers: &[Process], within: Duration) -> usize {
+        let place = |owner: Option<u32>| workers.iter().position(|worker| Some(worker.id()) == owner);
         until("one of them is at work", within, || async { place(self.owner().await).is_some() }).await;
         place(self.owner().await).unwrap()
     }
@@ -151,7 +115,7 @@ const MS: Duration = Duration::from_millis(1);
 #[tokio::test(flavor = "multi_thread")]
 async fn the_worker_that_is_killed_or_stopped_is_replaced_within_seconds() {
     let bank = Served::new().await;
-    let mut workers: Vec<_> = (0..3).map(|_| Worker::start(&bank, "", MS)).collect();
+    let mut workers: Vec<_> = (0..3).map(|_| start(&bank, "", MS)).collect();
     bank.bank.deposit_to_many(10).await;
     bank.is_exact(10).await;
     let owner = bank.owner_among(&workers, 10_000 * MS).await;
@@ -172,12 +136,12 @@ async fn the_worker_that_is_killed_or_stopped_is_replaced_within_seconds() {
 async fn a_worker_that_was_frozen_past_its_lease_changes_nothing_when_it_wakes() {
     let bank = Served::new().await;
     // Nearly all the time in the middle of a transaction.
-    let workers: Vec<_> = (0..2).map(|_| Worker::start(&bank, "", 20 * MS)).collect();
+    let workers: Vec<_> = (0..2).map(|_| start(&bank, "", 20 * MS)).collect();
     bank.bank.deposit_to_many(300).await;
     until("it moves", 20_000 * MS, || async { bank.checkpoint().await > 0 }).await;
     let frozen = bank.owner_among(&workers, 10_000 * MS).await;
     workers[frozen].signal(Signal::STOP);
-    let other = workers[1 - frozen].0.id();
+    let other = workers[1 - frozen].id();
     until("the other takes over", 20_000 * MS, || async { bank.owner().await == Some(other) }).await;
     let here = bank.checkpoint().await;
     until("the other goes on", 20_000 * MS, || async { bank.checkpoint().await > here }).await;
@@ -191,7 +155,7 @@ async fn under_fire(bank: &Served, does: &str, kills: usize) {
     let until = Instant::now() + Duration::from_secs(minutes * 60);
     let mut killed = 0;
     while killed < kills || Instant::now() < until {
-        let worker = Worker::start(bank, does, MS / 4);
+        let worker = start(bank, does, MS / 4);
         tokio::time::sleep(Duration::from_millis(fastrand::u64(20..400))).await;
         worker.kill();
         killed += 1;
@@ -202,12 +166,12 @@ async fn under_fire(bank: &Served, does: &str, kills: usize) {
 async fn what_is_built_beside_is_finished_however_often_it_is_killed() {
     let bank = Served::new().await;
     bank.bank.deposit_to_many(600).await;
-    let first = Worker::start(&bank, "", Duration::ZERO);
+    let first = start(&bank, "", Duration::ZERO);
     bank.is_exact(600).await;
     bank.bank.run("UPDATE balances.balances SET state = state").await;
     first.stop();
     under_fire(&bank, "build", 5).await;
-    let last = Worker::start(&bank, "", Duration::ZERO);
+    let last = start(&bank, "", Duration::ZERO);
     bank.bank.deposit_to_many(20).await;
     bank.is_exact(620).await;
     let sql = "SELECT count(*) FROM ees.projections WHERE standby LIKE '%following%' AND checkpoint = 620";
@@ -221,12 +185,12 @@ async fn what_is_built_beside_is_finished_however_often_it_is_killed() {
 async fn a_swap_is_whole_however_often_it_is_killed() {
     let bank = Served::new().await;
     bank.bank.deposit_to_many(200).await;
-    let first = Worker::start(&bank, "build", Duration::ZERO);
+    let first = start(&bank, "build", Duration::ZERO);
     let built = "SELECT count(*) FROM ees.projections WHERE standby LIKE '%following%'";
     until("it is built", 20_000 * MS, || async { bank.bank.number(built).await == 1 }).await;
     first.kill();
     under_fire(&bank, "swap", 5).await;
-    let last = Worker::start(&bank, "", Duration::ZERO);
+    let last = start(&bank, "", Duration::ZERO);
     bank.bank.deposit_to_many(20).await;
     bank.is_exact(220).await;
     let both = "SELECT count(*) FROM ees.projections WHERE checkpoint = 220";
@@ -253,7 +217,7 @@ async fn workers_of_two_versions_end_with_the_new_one_in_whatever_order_they_com
     for versions in [[1, 2], [2, 1]] {
         let bank = Served::new().await;
         bank.bank.deposit_to_many(100).await;
-        let workers = versions.map(|version| Worker::of_version(&bank, version, "", Duration::ZERO));
+        let workers = versions.map(|version| start_version(&bank, version, "", Duration::ZERO));
         let newer = "SELECT coalesce(max(version), 0) FROM ees.projections WHERE name = 'balances'";
         until("the newer is live", 20_000 * MS, || async { bank.bank.number(newer).await == 2 }).await;
         bank.is_exact(100).await;

@@ -4,9 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ use ees_store::{Commit, EventStore, Events, Expectation, Timestamp, memory};
 use ees_test_postgres::TestDatabase;
 use serde_json::Value;
 
+use crate::process::{Process, work};
 use crate::support::until;
 
 const LEDGER: &str = "EES_TEST_REACTOR_LEDGER";
@@ -79,33 +79,12 @@ async fn reactor() {
         projector.reactor(appending, sqlite::Database::open(&ledger).unwrap(), settings).unwrap();
     }
     let running = projector.start();
-    println!("\nstarted");
-    let closed = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-    closed.await.unwrap().unwrap();
-    running.shut_down().await;
+    work(running).await;
 }
 
-struct Process(Child);
-
-impl Process {
-    fn start(ledger: &str, log: &str, fired: &Path) -> Self {
-        let mut program = Command::new(std::env::current_exe().unwrap());
-        program.args(["timers::reactor", "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
-        program.env(LEDGER, ledger).env(LOG, log).env(FIRED, fired);
-        program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = program.spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.is_ok_and(|line| line == "started")), "it does not start");
-        Self(child)
-    }
-}
-
-impl Drop for Process {
-    /// Kills it.
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn start(ledger: &str, log: &str, fired: &Path) -> Process {
+    let variables = [(LEDGER, ledger), (LOG, log), (FIRED, fired.to_str().unwrap())];
+    Process::start("timers::reactor", &variables)
 }
 
 async fn ledger_of<D: Database>(database: &D) -> (Vec<Effect>, usize) {
@@ -137,11 +116,11 @@ async fn under_fire<D: Database>(ledger: &str, database: &D, patience: Duration)
 
     let end = Instant::now() + Duration::from_secs(timers as u64 / 100);
     while Instant::now() < end {
-        let process = Process::start(ledger, &log, &fired);
+        let process = start(ledger, &log, &fired);
         tokio::time::sleep(patience + fastrand::u32(200..1_000) * MS).await;
         drop(process);
     }
-    let last = Process::start(ledger, &log, &fired);
+    let last = start(ledger, &log, &fired);
     let is_all_fired = || async {
         let (effects, left) = ledger_of(database).await;
         // For each timer: it was set, it fired, and the effect of that.
