@@ -1,6 +1,6 @@
 //! A stage of a composite: a fold whose types are hidden, and one pass of it over a batch.
 //!
-//! A pass does no I/O. Whoever runs it loads the rows that it names, and writes those that it changed.
+//! A pass does no I/O. Its caller loads the rows that it names, and writes those that it changed.
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! The timers of each reactor.
 //!
 //! A timer is an item in the partition `!NAME/timers`, ordered by the time at which it fires. A second item in
-//! `!NAME/timer-keys` says where it is: its key has the hash of the stream, and the timer's key. Whoever changes
+//! `!NAME/timer-keys` says where it is: its key has the hash of the stream, and the timer's key. A change of
 //! a timer changes both, on the condition that the second one is as it was read.
 
 use ees_store::{ChangesetId, EventId, Json, StreamId, Timestamp};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Database, beside, schema};
+use super::{Database, beside, damage, schema};
 use crate::error::BoxError;
 
 /// The most bytes of the name of a copy.
@@ -58,13 +58,7 @@ pub(super) fn remove(path: &Path) -> Result<(), BoxError> {
             std::fs::remove_file(entry.path())?;
         }
     }
-    for ending in ["-wal", "-shm"] {
-        let file = beside(path, ending);
-        if file.try_exists()? {
-            std::fs::remove_file(file)?;
-        }
-    }
-    Ok(std::fs::remove_file(path)?)
+    Ok(damage::delete(path)?)
 }
 
 #[cfg(test)]

@@ -203,7 +203,7 @@ fn of_slot(model: &ReadModelId) -> Option<&ReadModelId> {
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        // The main file last: who holds it may delete and create the others.
+        // The main file last: the transaction that has it may delete and create the others.
         for mut part in self.parts.drain(..).rev() {
             let role = std::mem::replace(&mut part.role, Role::Changes);
             // Closed before the file goes.

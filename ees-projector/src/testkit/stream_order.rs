@@ -119,7 +119,7 @@ mod tests {
     use crate::testkit::{Given, given};
     use crate::{Fold, Order, Recorded};
 
-    /// Counts what each owner has. Whoever has several streams has a row that belongs to several streams.
+    /// Counts what each owner has. The row of an owner with several streams belongs to several streams.
     struct Owned(Order);
 
     impl Fold for Owned {

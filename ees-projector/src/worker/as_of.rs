@@ -81,7 +81,16 @@ impl<D: Database> Core<D> {
             self.database.copy_of(self.id(), &into, false).await.map_err(|error| refused(&error))?;
         let copy = Arc::new(self.copy(database, id, HashMap::new()));
         let read = copy.clone();
-        let origin = copy.read(move |tx| async move { origin_of(&read, tx).await }.boxed()).await?;
+        let origin = copy.read(move |tx| {
+            async move {
+                match tx.load(read.id()).await? {
+                    Some(_) => origin_of(&read, tx).await,
+                    None => Ok(None),
+                }
+            }
+            .boxed()
+        });
+        let origin = origin.await?;
         if !origin.is_some_and(|origin| origin.starts_with(&format!("{} at checkpoint ", self.name()))) {
             let name = self.name();
             return Err(OperateError::Failed(format!("\"{into}\" is not a copy of \"{name}\" as it was")));
@@ -198,11 +207,8 @@ impl<D: Database> Core<D> {
     }
 }
 
-/// Returns what the read model is a copy of, if it is one.
+/// Returns what the read model is a copy of, if it is one. The caller has found its row.
 async fn origin_of<D: Database>(core: &Core<D>, tx: &mut D::Tx) -> Result<Option<String>, StepError> {
-    if tx.load(core.id()).await?.is_none() {
-        return Ok(None);
-    }
     let newest = tx.audit_entries(core.id(), 1).await?.pop();
     Ok(newest.filter(|entry| entry.action == ACTION).map(|entry| entry.detail))
 }

@@ -37,7 +37,7 @@ impl Timers {
         self.first = self.is_reactor.then_some(Timestamp::from_micros(i64::MIN));
     }
 
-    /// Records that the row was read. Whoever moved it may have set timers.
+    /// Records that the row was read. The worker that moved it may have set timers.
     pub(crate) fn row_read(&mut self, position: Position) {
         if self.known_at != Some(position) {
             self.unread();
@@ -56,7 +56,7 @@ impl Timers {
     }
 
     /// Returns until when the log will be acted on once this batch is. Not a time that this worker's clock has not
-    /// reached: whose clock is ahead says nothing about the commits of others.
+    /// reached: a committer whose clock is ahead says nothing about the commits of others.
     pub(crate) fn seen_until(&self, batch: &Batch, now: Timestamp) -> Option<Timestamp> {
         let at_end = batch.next >= batch.head.checkpoint;
         let last = batch.changesets.last().map(|last| last.timestamp);
