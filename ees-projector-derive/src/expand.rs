@@ -6,16 +6,15 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{Data, DeriveInput, Error, Field, Fields, Result};
 
-use crate::attributes::{TableAttributes, column_type};
-use crate::column_type::{inferred, optional};
+use crate::attributes::{ColumnAttributes, TableAttributes};
+use crate::column_type::{inferred, of_type, optional};
 use crate::name::Name;
 use crate::serde_attributes::{FieldAttributes, check_struct};
 
 struct Column {
     name: Name,
     /// An expression.
-    ty: TokenStream,
-    nullable: bool,
+    made: TokenStream,
 }
 
 pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
@@ -56,19 +55,30 @@ fn column(field: &Field) -> Result<Option<Column>> {
     if serde.skipped {
         return Ok(None);
     }
-    let ty = match column_type(field)? {
-        Some(ty) => ty.tokens(),
-        None if serde.other_form => {
-            let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
-            return Err(Error::new(ident.span(), message));
-        }
-        None => inferred(inner.unwrap_or(&field.ty)),
-    };
     let name = match serde.name {
         Some(name) => name,
         None => Name::of(ident)?,
     };
-    Ok(Some(Column { name, ty, nullable: inner.is_some() }))
+    let ColumnAttributes { ty, added, references } = ColumnAttributes::read(field)?;
+    let made = match ty {
+        Some(ty) => of_type(&name.text, ty),
+        None if serde.other_form => {
+            let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
+            return Err(Error::new(ident.span(), message));
+        }
+        None => inferred(&name.text, inner.unwrap_or(&field.ty)),
+    };
+    if let (Some(span), None) = (added, inner) {
+        let message = "a column that is added to rows without a value must be an Option";
+        return Err(Error::new(span, message));
+    }
+    let nullable = inner.map(|_| quote!(.nullable()));
+    let added = added.map(|_| quote!(.added()));
+    let references = references.map(|(table, key)| {
+        let (table, key) = (table.text, key.text);
+        quote!(.references(#table, #key))
+    });
+    Ok(Some(Column { name, made: quote!(#made #nullable #references #added) }))
 }
 
 fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
@@ -100,11 +110,8 @@ fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
 fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column]) -> TokenStream {
     let (ident, table) = (&input.ident, &attributes.table.text);
     let (key, key_type) = (&attributes.key.0.text, attributes.key.1.tokens());
-    let columns = columns.iter().map(|Column { name, ty, nullable }| {
-        let name = &name.text;
-        let nullable = nullable.then(|| quote!(.nullable()));
-        quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
-    });
+    let columns = columns.iter().map(|Column { made, .. }| quote!(.with_column(#made)));
+    let checks = attributes.checks.iter().map(|check| quote!(.with_check(#check)));
     let indexes = attributes.indexes.iter().map(|index| {
         let columns = index.iter().map(|column| &column.text);
         quote!(.with_index([#(#columns),*]))
@@ -116,6 +123,7 @@ fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column])
                 ::ees_projector::Table::new(#table, ::ees_projector::read_model::Column::new(#key, #key_type))
                     #(#columns)*
                     #(#indexes)*
+                    #(#checks)*
             }
         }
     }

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::database::FoldRows;
 use crate::multi_fold::MultiFold;
-use crate::read_model::{Change, InvalidTable, from_row, to_row};
-use crate::{BoxError, Order, Projection, Recorded, Subscription, Table};
+use crate::read_model::{Change, Column, ColumnType, InvalidTable, Row, RowError, from_row, to_row};
+use crate::{BoxError, Order, Projection, Recorded, Subscription, Table, TablesChecked};
 
 /// A read model made of a key and a pure function: the key says which row an event belongs to, the function
 /// makes the new row from the old one.
@@ -101,11 +101,15 @@ pub trait Fold: Send + Sync + 'static {
 pub(crate) struct Folded<F> {
     fold: F,
     table: Table,
+    /// Whether a database may give a row back in another text than it was given: it has a `jsonb` column.
+    has_other_text: bool,
 }
 
 impl<F: MultiFold> Folded<F> {
     pub(crate) fn new(fold: F) -> Self {
-        Self { table: fold.table(), fold }
+        let table = fold.table();
+        let has_other_text = table.columns.iter().any(|column| column.ty == ColumnType::Jsonb);
+        Self { table, fold, has_other_text }
     }
 
     /// Checks the fold's table.
@@ -158,6 +162,22 @@ impl<F: MultiFold, Tx: FoldRows> Projection<Tx> for Folded<F> {
         tx.drop_table(&self.table).await
     }
 
+    async fn check_tables(&self, tx: &mut Tx, others: &[String]) -> Result<TablesChecked, BoxError> {
+        let found = tx.differences(&self.table, others).await?;
+        let missing: Vec<&Column> =
+            self.table.columns.iter().filter(|column| found.missing.iter().any(|name| *name == column.name)).collect();
+        let may_be_added = found.others.is_empty()
+            && missing.len() == found.missing.len()
+            && missing.iter().all(|column| column.added);
+        if !may_be_added {
+            return Ok(TablesChecked { differences: found.in_words(&self.table), ..TablesChecked::default() });
+        }
+        if !missing.is_empty() {
+            tx.add_columns(&self.table, &missing).await?;
+        }
+        Ok(TablesChecked { added: found.missing, ..TablesChecked::default() })
+    }
+
     fn prefers_large_batches(&self) -> bool {
         true
     }
@@ -196,34 +216,89 @@ impl<F: MultiFold, Tx: FoldRows> Projection<Tx> for Folded<F> {
             }
             ends.push(touched.len());
         }
-        for row in &rows {
-            self.table.check_key(&row.key)?;
+        // The first event that names a row, for an error about its key or about the row as it was.
+        let first_event = |index: usize| {
+            let at = touched.iter().position(|touched| *touched == index)?;
+            events.get(ends.iter().position(|end| at < *end)?).copied()
+        };
+        for (index, row) in rows.iter().enumerate() {
+            let checked = self.table.check_key(&row.key).and_then(|()| Tx::check_key(&self.table, &row.key));
+            checked.map_err(|error| of_event(first_event(index), error))?;
         }
         let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
-        let before = tx.load_rows(&self.table, &keys).await?;
-        for (row, before) in rows.iter_mut().zip(&before) {
-            row.state = before.as_ref().map(|before| from_row(&self.table, before)).transpose()?;
+        let mut before = tx.load_rows(&self.table, &keys).await?;
+        for (index, (row, before)) in rows.iter_mut().zip(&mut before).enumerate() {
+            let Some(stored) = before else { continue };
+            let state = from_row(&self.table, stored).map_err(|error| of_event(first_event(index), error))?;
+            if self.has_other_text {
+                // As this program writes it, so that it can be compared.
+                *stored = to_row(&self.table, &state)?;
+            }
+            row.state = Some(state);
         }
         let mut key_of_row = vec![None; rows.len()];
         for (key, index) in &indexes {
             key_of_row[*index] = Some(key);
         }
         let mut begin = 0;
-        for (event, end) in events.iter().zip(ends) {
-            for index in &touched[begin..end] {
+        for (event, end) in events.iter().zip(&ends) {
+            for index in &touched[begin..*end] {
                 if let (Some(row), Some(key)) = (rows.get_mut(*index), key_of_row[*index]) {
                     row.state = self.fold.fold(key, row.state.take(), *event);
                 }
             }
-            begin = end;
+            begin = *end;
         }
         let mut changed = Vec::with_capacity(rows.len());
-        for (row, before) in rows.into_iter().zip(before) {
-            let after = row.state.as_ref().map(|state| to_row(&self.table, state)).transpose()?;
+        for (index, (row, before)) in rows.iter().zip(before).enumerate() {
+            let after = row.state.as_ref().map(|state| self.row::<Tx>(&row.key, state)).transpose();
+            let after = after.map_err(|error| {
+                let begins = std::iter::once(&0).chain(&ends);
+                let spans = begins.zip(&ends).map(|(begin, end)| &touched[*begin..*end]);
+                let of_row = events.iter().zip(spans).filter(|(_, span)| span.contains(&index));
+                let named: Vec<_> = of_row.map(|(event, _)| *event).collect();
+                self.blame::<Tx>(key_of_row[index], &row.key, before.as_ref(), &named, error)
+            })?;
             if after != before {
-                changed.push(Change { key: row.key, before, row: after });
+                changed.push(Change { key: row.key.clone(), before, row: after });
             }
         }
         tx.write_rows(&self.table, &changed).await
     }
+}
+
+impl<F: MultiFold> Folded<F> {
+    /// The row of a state, if the table and the database can keep it.
+    fn row<Tx: FoldRows>(&self, key: &str, state: &F::State) -> Result<Row, RowError> {
+        let row = to_row(&self.table, state)?;
+        Tx::check_row(&self.table, key, &row)?;
+        Ok(row)
+    }
+
+    /// Finds the event after which a row can't be kept any more: it folds the row again, event by event.
+    fn blame<Tx: FoldRows>(
+        &self,
+        key: Option<&F::Key>,
+        text: &str,
+        before: Option<&Row>,
+        events: &[Recorded<'_, F::Event>],
+        error: RowError,
+    ) -> BoxError {
+        let mut state = before.and_then(|before| from_row(&self.table, before).ok());
+        for event in events {
+            let Some(key) = key else { break };
+            state = self.fold.fold(key, state, *event);
+            if let Some(Err(error)) = state.as_ref().map(|state| self.row::<Tx>(text, state)) {
+                return of_event(Some(*event), error);
+            }
+        }
+        of_event(events.last().copied(), error)
+    }
+}
+
+/// The error with the event that it concerns.
+fn of_event<E>(event: Option<Recorded<'_, E>>, error: RowError) -> BoxError {
+    let Some(event) = event else { return error.into() };
+    let (stream, changeset, id) = (event.stream_id(), event.changeset_id(), event.event_id);
+    format!("event {id} (changeset {changeset} of stream {stream}): {error}").into()
 }

@@ -44,10 +44,10 @@ fn each_field_is_a_column_named_as_serde_names_it() {
         Table::new("bank_account",Column::new("account_id",ColumnType::Text))
         .with_column(Column::new("owner",ColumnType::Text))
         .with_column(Column::new("type",ColumnType::BigInt).nullable())
-        .with_column(Column::new("status",ColumnType::inferred::<Status>()))
+        .with_column(Column::inferred::<Status>("status"))
         .with_column(Column::new("last_status",ColumnType::Json).nullable())
         .with_column(Column::new("opened_at",ColumnType::Timestamp))
-        .with_column(Column::new("tags",ColumnType::inferred::<Vec<String>>()))
+        .with_column(Column::new("tags",ColumnType::Array(Element::Text)))
         .with_index(["owner"])
         .with_index(["status","opened_at"])
     "#;
@@ -138,4 +138,39 @@ fn what_is_not_said_or_not_known_is_refused() {
         #[read_model(key = "id")] struct A { #[serde(skip_serializing_if = "Vec::is_empty")] a: Vec<i64> }
     };
     is_refused(&empty, "always has a value");
+}
+
+#[test]
+fn conditions_foreign_keys_and_added_columns_are_as_they_are_said() {
+    let input = parse_quote! {
+        #[read_model(key = "id", check = "cents >= 0")]
+        struct Payment {
+            cents: i64,
+            #[read_model(references = "orders(order_id)")]
+            order_id: Option<String>,
+            #[read_model(added, jsonb)]
+            note: Option<Note>,
+            #[serde(with = "money")]
+            #[read_model(column = "decimal")]
+            fee: Money,
+        }
+    };
+    let expected = r#"
+        Table::new("payment",Column::new("id",ColumnType::Text))
+        .with_column(Column::new("cents",ColumnType::BigInt))
+        .with_column(Column::new("order_id",ColumnType::Text).nullable().references("orders","order_id"))
+        .with_column(Column::new("note",ColumnType::Jsonb).nullable().added())
+        .with_column(Column::new("fee",ColumnType::Decimal))
+        .with_check("cents>=0")
+    "#;
+    assert_eq!(made(&input), expected.split_whitespace().collect::<String>());
+    let value = parse_quote! { #[read_model(key = "id")] struct A { #[read_model(added)] a: i64 } };
+    is_refused(&value, "must be an Option");
+    for reference in ["orders", "orders(a", "Orders(a)", "orders()"] {
+        let input = parse_quote! {
+            #[read_model(key = "id")] struct A { #[read_model(references = #reference)] a: i64 }
+        };
+        assert!(read_model(&input).is_err(), "{reference}");
+    }
+    is_refused(&parse_quote! { #[read_model(key = "id", check = "")] struct A { a: i64 } }, "a condition in SQL");
 }

@@ -51,6 +51,7 @@ use std::future::Future;
 use crate::database::{Database, FoldRows};
 
 pub mod applying;
+pub mod columns;
 pub mod effects;
 pub mod failing;
 pub mod log_replaced;
@@ -104,13 +105,15 @@ pub struct Capabilities {
     pub side_by_side: bool,
     /// Lets several workers share a projection's streams: its [`PARTITIONS`](Database::PARTITIONS) is `true`.
     pub partitions: bool,
+    /// Its tables have columns, which it compares ([`FoldRows::differences`]), and conditions, which it checks.
+    pub columns: bool,
 }
 
 impl Capabilities {
     /// A database that keeps its data, and has one read model and one active worker for each projection: what the
     /// defaults of [`Database`] and [`Transaction`](crate::database::Transaction) make of it.
-    pub const ALONE: Self = Self { reopens: true, side_by_side: false, partitions: false };
+    pub const ALONE: Self = Self { reopens: true, side_by_side: false, partitions: false, columns: false };
 
     /// Everything.
-    pub const ALL: Self = Self { reopens: true, side_by_side: true, partitions: true };
+    pub const ALL: Self = Self { reopens: true, side_by_side: true, partitions: true, columns: true };
 }

@@ -20,6 +20,15 @@ macro_rules! database_laws {
                 an_older_version_does_not_touch_newer_tables
                 draining_stops_at_the_end_of_the_log
             }
+            columns {
+                every_value_comes_back_as_it_was
+                what_a_database_can_not_keep_is_refused_by_event_and_column
+                what_no_column_holds_is_refused_by_event_and_column
+                a_table_that_is_not_the_one_of_the_program_stops_it
+                an_added_column_needs_no_rebuild
+                a_row_that_breaks_a_condition_is_refused
+                a_column_that_can_not_be_is_refused_at_once
+            }
             effects {
                 the_ledger_has_every_effect_and_what_it_gave
                 the_effects_of_all_partitions_are_counted

@@ -3,9 +3,17 @@
 //! Most users need only [`ReadModel`] and [`Table`]. A [`database`](crate::database) of your own uses the
 //! other types too.
 //!
-//! The modules: `table` has the columns, `value` what a column of a row holds, `write` turns a state into a
-//! row, and `read` a row into a state, both through serde. `unit_enum` finds enums that a text column holds.
+//! The modules: `table` and `column` say what a table is, `constraint` what holds for its rows, and `difference`
+//! how a table of the database differs from it. `value` is what a column of a row holds, `form` and `json` its
+//! text. `write` turns a state into a row, and `read` a row into a state, both through serde. `unit_enum` finds
+//! enums that a text column holds.
 
+mod column;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod constraint;
+mod difference;
+mod form;
+mod json;
 mod read;
 mod row_error;
 mod table;
@@ -18,7 +26,10 @@ mod write;
 pub(crate) use read::from_row;
 pub(crate) use write::to_row;
 
-pub use table::{Column, ColumnType, Index, InvalidTable, Table};
+pub use column::{Column, ColumnType, Element, Reference};
+pub use difference::{Differences, FoundColumn};
+pub use row_error::RowError;
+pub use table::{Index, InvalidTable, Table};
 pub use value::{Change, Row, Value};
 
 /// A fold's state with columns: one for each field.
@@ -93,8 +104,9 @@ pub use value::{Change, Row, Value};
 /// An implementation by hand returns a [`Table`] whose columns have the names that serde gives to the fields.
 ///
 /// # Errors
-/// A state may not fit its table: a `u64` above `i64::MAX`, NaN, text in a `bigint` column. The event that
-/// made it then fails: the projection pauses or parks the stream, and the error names the column.
+/// A state may not fit its table or its database: a `u64` above `i64::MAX`, NaN, text in a `bigint` column, NUL
+/// in a text on PostgreSQL. The event that made it then fails: the projection pauses or parks the stream, and the
+/// error names the event and the column.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no columns",
     note = "derive `ReadModel` for it, or leave out `Fold::table` to keep it as a JSON document"

@@ -1,12 +1,10 @@
-//! A table: its name, its key, its columns and its indexes.
+//! A table: its name, its key, its columns, its indexes and its conditions.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
+use super::column::{Column, ColumnType, Reference};
 use super::row_error::RowError;
-use super::unit_enum::is_unit_enum;
 use crate::projection::is_name;
 
 /// The table of a fold, as [`Fold::table`](crate::Fold::table) returns it.
@@ -26,52 +24,9 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The indexes besides the primary key.
     pub indexes: Vec<Index>,
+    /// Conditions in SQL that hold for each row. See [`with_check`](Self::with_check).
+    pub checks: Vec<Cow<'static, str>>,
     document: bool,
-}
-
-/// A column of a [`Table`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Column {
-    /// Its name: the name that serde gives to the field. The rules for table names hold, and the names of
-    /// PostgreSQL's own columns are taken (`ctid`, `xmin`, `xmax`, `cmin`, `cmax`, `tableoid`).
-    pub name: Cow<'static, str>,
-    /// The type of its values.
-    pub ty: ColumnType,
-    /// Whether it may be NULL: the field is an `Option`.
-    pub nullable: bool,
-    /// Whether PostgreSQL sorts its text by the bytes, as all other databases do. Default: `false`, which means
-    /// the order of the database's language.
-    pub sorted_by_bytes: bool,
-}
-
-/// The type of a [`Column`]. Every database has these types, each in its own form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ColumnType {
-    /// Text. Also a unit variant of an enum, as its name.
-    Text,
-    /// A whole number in the range of an `i64`.
-    BigInt,
-    /// A finite `f64`: neither NaN nor infinite.
-    Double,
-    /// `true` or `false`.
-    Boolean,
-    /// A time that serde writes as RFC 3339 text, such as [`ees_store::Timestamp`]. Text on SQLite,
-    /// `timestamptz` on PostgreSQL, which keeps microseconds.
-    Timestamp,
-    /// A UUID that serde writes as text, in lower case with hyphens. Text on SQLite.
-    Uuid,
-    /// Any other value that serde can write, as JSON text.
-    Json,
-}
-
-impl ColumnType {
-    /// The type of a column for a type of your own: [`Text`](Self::Text) for an enum whose variants have no
-    /// data, and [`Json`](Self::Json) for every other type.
-    pub fn inferred<T: Deserialize<'static>>() -> Self {
-        if is_unit_enum::<T>() { Self::Text } else { Self::Json }
-    }
 }
 
 /// An index of a [`Table`]. It is never unique: the rows of a batch are written one after the other, and a
@@ -100,7 +55,14 @@ const SYSTEM_COLUMNS: [&str; 6] = ["cmax", "cmin", "ctid", "tableoid", "xmax", "
 impl Table {
     /// A table without columns. Add them by [`with_column`](Self::with_column).
     pub fn new(name: impl Into<Cow<'static, str>>, key: Column) -> Self {
-        Self { name: name.into(), key, columns: Vec::new(), indexes: Vec::new(), document: false }
+        Self {
+            name: name.into(),
+            key,
+            columns: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            document: false,
+        }
     }
 
     /// A table with the columns `key` (text) and `state` (JSON), which keeps each state as one JSON document.
@@ -124,6 +86,15 @@ impl Table {
         self
     }
 
+    /// Adds a condition that holds for each row, as an SQL expression over its columns: `balance >= 0`. A row
+    /// that breaks it is refused. On PostgreSQL and SQLite; DynamoDB refuses the table, and memory does not
+    /// check it.
+    #[must_use]
+    pub fn with_check(mut self, condition: impl Into<Cow<'static, str>>) -> Self {
+        self.checks.push(condition.into());
+        self
+    }
+
     /// Whether the table keeps each state as one JSON document.
     pub fn is_document(&self) -> bool {
         self.document
@@ -133,7 +104,8 @@ impl Table {
     ///
     /// # Errors
     /// Returns [`InvalidTable`] when a name breaks a rule or occurs twice, when an index names an unknown
-    /// column or none or occurs twice, or when the key is nullable or has a type other than text, bigint or uuid.
+    /// column or none or occurs twice, when the key is nullable or has a type other than text, bigint or uuid,
+    /// when a column that is not text has a list of texts, or when an added column is not nullable.
     pub fn check(&self) -> Result<(), InvalidTable> {
         let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
         if !is_name(&self.name) {
@@ -157,6 +129,23 @@ impl Table {
             || !matches!(self.key.ty, ColumnType::Text | ColumnType::BigInt | ColumnType::Uuid)
         {
             return refuse("the key must be text, bigint or uuid, and not nullable".to_owned());
+        }
+        for column in &self.columns {
+            if column.added && !column.nullable {
+                return refuse(format!("the column \"{}\" is added, and so must be nullable", column.name));
+            }
+            if !column.values.is_empty() && column.ty != ColumnType::Text {
+                return refuse(format!("the column \"{}\" has a list of texts, and is not text", column.name));
+            }
+            if let Some(Reference { table, column: key }) = &column.references
+                && !(is_name(table) && is_name(key))
+            {
+                let name = &column.name;
+                return refuse(format!("the column \"{name}\" references {table}({key}): {NAME_RULE}"));
+            }
+        }
+        if self.checks.iter().any(|check| check.trim().is_empty()) {
+            return refuse("a check is empty".to_owned());
         }
         let mut indexes = BTreeSet::new();
         if let Some(twice) = self.indexes.iter().find(|index| !indexes.insert(&index.columns)) {
@@ -184,25 +173,5 @@ impl Table {
         } else {
             Err(RowError::new(format!("{key:?} is no {:?} key", self.key.ty)).of_table(&self.name))
         }
-    }
-}
-
-impl Column {
-    /// A column that is not nullable.
-    pub fn new(name: impl Into<Cow<'static, str>>, ty: ColumnType) -> Self {
-        Self { name: name.into(), ty, nullable: false, sorted_by_bytes: false }
-    }
-
-    /// Makes the column nullable.
-    #[must_use]
-    pub fn nullable(self) -> Self {
-        Self { nullable: true, ..self }
-    }
-
-    /// Sorts the text of the column by its bytes, on PostgreSQL too (`COLLATE "C"`): then an index finds the rows
-    /// whose text begins with a prefix, and every database has the same order.
-    #[must_use]
-    pub fn sorted_by_bytes(self) -> Self {
-        Self { sorted_by_bytes: true, ..self }
     }
 }

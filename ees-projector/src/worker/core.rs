@@ -1,6 +1,7 @@
 //! What a worker works with: a processor, its database and the log; and how it runs a transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ees_store::{ChangesetLog, LogHead};
@@ -27,6 +28,8 @@ pub(crate) struct Core<D: Database> {
     pub(crate) settings: Settings,
     id: ReadModelId,
     partition: Option<Partition>,
+    /// Whether the tables were compared with those that the program would make.
+    pub(super) tables_checked: AtomicBool,
 }
 
 impl<D: Database> Core<D> {
@@ -37,7 +40,8 @@ impl<D: Database> Core<D> {
         settings: Settings,
     ) -> Self {
         let id = ReadModelId::new(processor.name(), Slot::Live);
-        Self { processor, database: Arc::new(database), log, settings, id, partition: None }
+        let tables_checked = AtomicBool::new(false);
+        Self { processor, database: Arc::new(database), log, settings, id, partition: None, tables_checked }
     }
 
     /// Returns the core of another read model of the same projection.
@@ -49,6 +53,7 @@ impl<D: Database> Core<D> {
             settings: self.settings,
             id: self.id.with_slot(slot),
             partition: None,
+            tables_checked: AtomicBool::new(false),
         }
     }
 

@@ -55,7 +55,7 @@ impl Sqlite {
 
 impl Subject for Sqlite {
     type Database = ees_projector::sqlite::Database;
-    const CAPABILITIES: Capabilities = Capabilities::ALONE;
+    const CAPABILITIES: Capabilities = Capabilities { columns: true, ..Capabilities::ALONE };
 
     async fn new() -> Self {
         Self::open(tempfile::tempdir().unwrap())

@@ -1,0 +1,586 @@
+//! What columns hold: each value comes back exactly, or is refused by name. And when a table of the database is not
+//! the one that the program would make.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, Timestamp};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Subject;
+use super::support::{Bench, ChangingLog, LONG, fresh, parking, settings};
+use crate::read_model::{Column, ColumnType, Element};
+use crate::{Fold, Order, Parking, Projector, ReadModel, Recorded, Settings, State, Table};
+
+/// A column of each type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ReadModel)]
+#[read_model(table = "edges", key = "key", index(whole))]
+struct Edge {
+    text: String,
+    letter: char,
+    whole: i64,
+    part: f64,
+    single: f32,
+    yes: bool,
+    at: Timestamp,
+    id: Uuid,
+    #[read_model(column = "decimal")]
+    price: String,
+    #[read_model(column = "decimal")]
+    large: u64,
+    #[read_model(column = "decimal")]
+    larger: i128,
+    status: Status,
+    note: Option<String>,
+    count: Option<u64>,
+    texts: Vec<String>,
+    wholes: Vec<Option<i64>>,
+    parts: Vec<f64>,
+    truths: Vec<bool>,
+    times: Vec<Timestamp>,
+    ids: Option<Vec<Uuid>>,
+    #[read_model(column = "decimal[]")]
+    prices: Vec<String>,
+    #[read_model(json)]
+    anything: serde_json::Value,
+    #[read_model(jsonb)]
+    nested: Option<Nested>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Nested {
+    name: String,
+    numbers: BTreeMap<String, f64>,
+    whole: Option<i64>,
+    value: serde_json::Value,
+    maybe: Option<Option<i64>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    #[default]
+    Open,
+    ClosedForGood,
+}
+
+fn plain() -> Edge {
+    Edge {
+        text: "a".to_owned(),
+        letter: 'a',
+        whole: 1,
+        part: 0.5,
+        single: 0.5,
+        yes: true,
+        at: Timestamp::from_micros(1),
+        id: Uuid::from_u128(1),
+        price: "1.50".to_owned(),
+        large: 1,
+        larger: 1,
+        status: Status::Open,
+        note: None,
+        count: None,
+        texts: Vec::new(),
+        wholes: Vec::new(),
+        parts: Vec::new(),
+        truths: Vec::new(),
+        times: Vec::new(),
+        ids: None,
+        prices: Vec::new(),
+        anything: serde_json::Value::Null,
+        nested: None,
+    }
+}
+
+/// States that every database keeps.
+fn edges() -> Vec<Edge> {
+    let strings = ["", "null", "\\N", "\\", "\"", "{a,b}", "a\tb\r\nc", "ünï 🦀", "'; DROP TABLE edges; --", " "];
+    let texts = || strings.map(str::to_owned).to_vec();
+    let mut edges = vec![plain()];
+    edges.extend(strings.map(|text| Edge { text: text.to_owned(), note: Some(text.to_owned()), ..plain() }));
+    edges.push(Edge { text: "long ".repeat(20_000), letter: '🦀', texts: texts(), ..plain() });
+    for whole in [i64::MIN, i64::MIN + 1, -1, 0, (1 << 53) + 1, i64::MAX - 1, i64::MAX] {
+        let at = Timestamp::from_micros(whole);
+        let number = serde_json::json!({"whole": whole, "large": u64::MAX});
+        let nested = Nested { whole: Some(whole), value: number.clone(), ..Nested::default() };
+        edges.push(Edge {
+            whole,
+            at,
+            times: vec![at, Timestamp::from_micros(0)],
+            wholes: vec![None, Some(whole), Some(-whole.max(-i64::MAX))],
+            count: u64::try_from(whole).ok(),
+            anything: number,
+            nested: Some(nested),
+            ..plain()
+        });
+    }
+    for part in [-0.0, 0.1, -1.5, 1e-129, 1.797e125, 9_007_199_254_740_993.0, 1e16, 1.234_567_890_123_456_7e19] {
+        #[expect(clippy::cast_possible_truncation, reason = "any finite number will do")]
+        let single = (part as f32).clamp(f32::MIN, f32::MAX);
+        let numbers = BTreeMap::from([("n".to_owned(), part), ("longer".to_owned(), -part)]);
+        let nested = Nested { numbers, value: serde_json::json!([part, {"b": 1, "a": part}]), ..Nested::default() };
+        let anything = serde_json::json!([part, -part]);
+        edges.push(Edge { part, single, parts: vec![part, -part], anything, nested: Some(nested), ..plain() });
+    }
+    for part in [5e-324, f64::MIN_POSITIVE, f64::MAX, f64::MIN] {
+        let nested = Nested { numbers: BTreeMap::from([("n".to_owned(), part)]), ..Nested::default() };
+        let anything = serde_json::json!([part, "\0"]);
+        edges.push(Edge { parts: vec![part], anything, nested: Some(nested), ..plain() });
+    }
+    for price in ["0", "0.00", "-0.10", "79228162514264337593543950335", "0.0000000000000000000000000001"] {
+        edges.push(Edge { price: price.to_owned(), prices: vec![price.to_owned(); 2], ..plain() });
+    }
+    let last = Edge { large: u64::MAX, larger: i128::MIN, status: Status::ClosedForGood, yes: false, ..plain() };
+    let ids = Some(vec![Uuid::from_u128(u128::MAX), Uuid::nil()]);
+    edges.push(Edge { larger: i128::MAX, id: Uuid::nil(), ids, truths: vec![true, false], ..last.clone() });
+    edges.push(last);
+    edges
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum EdgeEvent {
+    /// Makes the row with this number.
+    Made { key: String, number: usize },
+    /// Is true if the row is the one with this number.
+    Seen { key: String, number: usize },
+}
+
+/// Makes one of its rows, or panics if the row is another one.
+struct Edges {
+    edges: Vec<Edge>,
+}
+
+impl Fold for Edges {
+    type Event = EdgeEvent;
+    type Key = String;
+    type State = Edge;
+
+    fn name(&self) -> &str {
+        "journal"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn table(&self) -> Table {
+        Edge::table()
+    }
+    fn key(&self, event: Recorded<'_, EdgeEvent>) -> Option<String> {
+        let (EdgeEvent::Made { key, .. } | EdgeEvent::Seen { key, .. }) = event.event;
+        Some(key.clone())
+    }
+    fn fold(&self, row: Option<Edge>, event: Recorded<'_, EdgeEvent>) -> Option<Edge> {
+        match event.event {
+            EdgeEvent::Made { number, .. } => Some(self.edges[*number].clone()),
+            EdgeEvent::Seen { number, .. } => {
+                assert_eq!(row.as_ref(), Some(&self.edges[*number]), "the row is another one");
+                row
+            }
+        }
+    }
+}
+
+fn event(kind: &str, key: &str, number: usize) -> String {
+    serde_json::json!({"type": kind, "key": key, "number": number}).to_string()
+}
+
+fn bench<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, edges: Vec<Edge>, settings: Settings) -> Bench<S> {
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Edges { edges }, subject.database(), settings).unwrap();
+    Bench { log: log.clone(), subject: subject.clone(), running: projector.start() }
+}
+
+fn patient() -> Settings {
+    parking(Parking { retry_after_min: LONG * 100, retry_after_max: LONG * 100, ..Parking::default() })
+}
+
+/// A row of each type comes back as it was, at the edges of each type: when it is new, and when it replaces another.
+pub async fn every_value_comes_back_as_it_was<S: Subject>() {
+    let (log, subject, count) = (ChangingLog::new(), fresh::<S>().await, edges().len());
+    let keys: Vec<String> = (0..count).map(|number| format!("'k\\{number}\t🦀")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        log.append(&format!("s{number}"), &event("made", key, number)).await;
+    }
+    let batch = Settings { batch_changesets_max: 7, span_changesets_max: 7, ..settings() };
+    let first = bench(&log, &subject, edges(), batch);
+    first.caught_up().await;
+    first.close().await;
+    for (number, key) in keys.iter().enumerate() {
+        log.append(&format!("s{number}"), &event("seen", key, number)).await;
+        log.append(&format!("s{number}"), &event("made", key, (number + 1) % count)).await;
+    }
+    let second = bench(&log, &subject, edges(), Settings { batch_changesets_max: 6, ..batch });
+    second.caught_up().await;
+    second.close().await;
+    for (number, key) in keys.iter().enumerate() {
+        log.append(&format!("s{number}"), &event("seen", key, (number + 1) % count)).await;
+    }
+    let third = bench(&log, &subject, edges(), batch);
+    third.caught_up().await;
+    third.close().await;
+}
+
+/// What one database keeps and another one can't is kept exactly, or refused: the error names the event and the column,
+/// and the stream waits.
+pub async fn what_a_database_can_not_keep_is_refused_by_event_and_column<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let nul = "a\0b".to_owned();
+    let cases = [
+        ("text", "k1", Edge { text: nul.clone(), ..plain() }),
+        ("letter", "k2", Edge { letter: '\0', ..plain() }),
+        ("note", "k3", Edge { note: Some(nul.clone()), ..plain() }),
+        ("texts", "k4", Edge { texts: vec!["a".to_owned(), nul], ..plain() }),
+        ("part", "k5", Edge { part: f64::MAX, ..plain() }),
+        ("part", "k6", Edge { part: 5e-324, ..plain() }),
+        ("text", "k7", Edge { text: "0123456789".repeat(50_000), ..plain() }),
+        ("key", "k\0", plain()),
+        ("key", "", plain()),
+    ];
+    for (number, (_, key, _)) in cases.iter().enumerate() {
+        log.append(&format!("s{number}"), &event("made", key, number)).await;
+    }
+    let states: Vec<Edge> = cases.iter().map(|(.., state)| state.clone()).collect();
+    let first = bench(&log, &subject, states.clone(), patient());
+    first.caught_up().await;
+    first.close().await;
+    for (number, (_, key, _)) in cases.iter().enumerate() {
+        log.append(&format!("s{number}"), &event("seen", key, number)).await;
+    }
+    let second = bench(&log, &subject, states, patient());
+    second.caught_up().await;
+    for parked in second.handle().parked("journal").await.unwrap() {
+        let (stream, error) = (parked.stream_id.as_str(), &parked.error);
+        let (column, ..) = cases[stream[1..].parse::<usize>().unwrap()];
+        for part in [format!("event 1 (changeset 1 of stream {stream})"), format!("column edges.{column}: ")] {
+            assert!(error.contains(&part), "{error} does not name {part}");
+        }
+    }
+    second.close().await;
+}
+
+/// A row in a form that serde writes, and no column holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ReadModel)]
+#[read_model(table = "unfit", key = "key")]
+struct Unfit {
+    part: f64,
+    large: u64,
+    #[read_model(json)]
+    list: Vec<f64>,
+    #[read_model(json)]
+    maybe: Option<Option<i64>>,
+    #[read_model(column = "text")]
+    doubt: Option<Option<String>>,
+    #[read_model(column = "timestamp")]
+    at: Option<String>,
+    #[read_model(column = "uuid")]
+    id: Option<String>,
+    #[read_model(column = "decimal")]
+    price: Option<String>,
+    #[read_model(jsonb)]
+    json: Vec<String>,
+    parts: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Number {
+    number: usize,
+}
+
+struct Unfits;
+
+fn unfits() -> Vec<(&'static str, Unfit)> {
+    let (some, plain) = (|text: &str| Some(text.to_owned()), Unfit::default);
+    vec![
+        ("part", Unfit { part: f64::NAN, ..plain() }),
+        ("part", Unfit { part: f64::INFINITY, ..plain() }),
+        ("large", Unfit { large: 1 << 63, ..plain() }),
+        ("list", Unfit { list: vec![0.0, f64::NAN], ..plain() }),
+        ("maybe", Unfit { maybe: Some(None), ..plain() }),
+        ("doubt", Unfit { doubt: Some(None), ..plain() }),
+        ("at", Unfit { at: some("2026-11-21T09:30:00.0000001Z"), ..plain() }),
+        ("at", Unfit { at: some("2026-11-21T09:30:00+02:00"), ..plain() }),
+        ("id", Unfit { id: some("67E55044-10B1-426F-9247-BB680E5FE0C8"), ..plain() }),
+        ("price", Unfit { price: some("1e5"), ..plain() }),
+        ("price", Unfit { price: some("NaN"), ..plain() }),
+        ("json", Unfit { json: vec!["\0".to_owned()], ..plain() }),
+        ("parts", Unfit { parts: vec![f64::NEG_INFINITY], ..plain() }),
+    ]
+}
+
+impl Fold for Unfits {
+    type Event = Number;
+    type Key = String;
+    type State = Unfit;
+
+    fn name(&self) -> &str {
+        "journal"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn table(&self) -> Table {
+        Unfit::table()
+    }
+    fn key(&self, event: Recorded<'_, Number>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<Unfit>, event: Recorded<'_, Number>) -> Option<Unfit> {
+        match unfits().into_iter().nth(event.event.number) {
+            Some((_, unfit)) => Some(unfit),
+            None => row.or_else(|| Some(Unfit::default())),
+        }
+    }
+}
+
+/// The first event is fine, the second makes the row what no column holds, and the third changes nothing.
+async fn three_events(log: &ChangingLog, stream: &str, number: usize) {
+    let events = format!(r#"[{{"number":99}},{{"number":{number}}},{{"number":99}}]"#);
+    let commit =
+        Commit::new(stream.parse().unwrap(), Expectation::NewStream, Events::parse(&events).unwrap());
+    log.store().commit(commit).await.unwrap();
+}
+
+/// What no column holds is refused on every database: the error names the event that made it and the column, and the
+/// stream waits or the projection pauses, as the policy says.
+pub async fn what_no_column_holds_is_refused_by_event_and_column<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    for number in 0..unfits().len() {
+        three_events(&log, &format!("s{number}"), number).await;
+    }
+    log.append("good", r#"{"number":99}"#).await;
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Unfits, subject.database(), patient()).unwrap();
+    let running = projector.start();
+    let head = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached("journal", head, LONG).await.unwrap();
+    let parked = running.handle().parked("journal").await.unwrap();
+    let errors: BTreeMap<String, String> =
+        parked.into_iter().map(|parked| (parked.stream_id.to_string(), parked.error)).collect();
+    for (number, (column, _)) in unfits().into_iter().enumerate() {
+        let stream = format!("s{number}");
+        let error = errors.get(&stream).map_or("", String::as_str);
+        let expected = format!("event 2 (changeset 1 of stream {stream}): column unfit.{column}: ");
+        assert!(error.starts_with(&expected), "{error:?} instead of {expected:?}");
+    }
+    assert_eq!(errors.len(), unfits().len());
+    running.shut_down().await;
+
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    three_events(&log, "s", 0).await;
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Unfits, subject.database(), settings()).unwrap();
+    let bench = Bench { log, subject, running: projector.start() };
+    let reason = bench.paused().await.pause.unwrap().reason;
+    assert_eq!(reason, "event 2 (changeset 1 of stream s): column unfit.part: NaN is no number");
+    bench.close().await;
+}
+
+/// Counts its events, in a table that is told to it.
+#[derive(Clone)]
+struct Told {
+    version: u32,
+    table: Table,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Counted {
+    events: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    newest: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Tick {
+    parent: Option<String>,
+    newest: Option<String>,
+}
+
+impl Fold for Told {
+    type Event = Tick;
+    type Key = String;
+    type State = Counted;
+
+    fn name(&self) -> &str {
+        "journal"
+    }
+    fn version(&self) -> u32 {
+        self.version
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn table(&self) -> Table {
+        self.table.clone()
+    }
+    fn key(&self, event: Recorded<'_, Tick>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, row: Option<Counted>, event: Recorded<'_, Tick>) -> Option<Counted> {
+        let Counted { events, parent, newest } = row.unwrap_or_default();
+        let Tick { parent: given, newest: now } = event.event;
+        Some(Counted { events: events + 1, parent: given.clone().or(parent), newest: now.clone().or(newest) })
+    }
+}
+
+fn counted() -> Table {
+    Table::new("counted", Column::new("key", ColumnType::Text))
+        .with_column(Column::new("events", ColumnType::BigInt))
+        .with_column(Column::new("parent", ColumnType::Text).nullable())
+}
+
+fn told<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, version: u32, table: Table) -> Bench<S> {
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Told { version, table }, subject.database(), settings()).unwrap();
+    Bench { log: log.clone(), subject: subject.clone(), running: projector.start() }
+}
+
+/// A program whose table is not the one in the database stops, unless its version is higher. The message names what
+/// differs, and says what to do. On a database whose tables have no columns, nothing differs.
+pub async fn a_table_that_is_not_the_one_of_the_program_stops_it<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    log.append("a", "{}").await;
+    let first = told(&log, &subject, 1, counted());
+    first.caught_up().await;
+    first.close().await;
+    let again = told(&log, &subject, 1, counted());
+    log.append("a", "{}").await;
+    again.caught_up().await;
+    again.close().await;
+
+    let with = |change: &dyn Fn(&mut Table)| {
+        let mut table = counted();
+        change(&mut table);
+        table
+    };
+    let newest = |ty| Column::new("newest", ty).nullable();
+    let others = [
+        (with(&|table| table.columns.push(newest(ColumnType::Text))), "column counted.newest"),
+        (with(&|table| table.columns.truncate(1)), "column counted.parent"),
+        (with(&|table| table.columns[1].ty = ColumnType::Double), "column counted.parent"),
+        (with(&|table| table.columns[0].nullable = true), "column counted.events"),
+        (with(&|table| table.columns[1].nullable = false), "column counted.parent"),
+        (with(&|table| table.columns[1] = table.columns[1].clone().one_of(["a"])), "IN ('a')"),
+        (with(&|table| table.checks.push("events > 0".into())), "CHECK (events > 0)"),
+        (with(&|table| table.name = "other".into()), "table other"),
+    ];
+    for (table, named) in &others {
+        if !S::CAPABILITIES.columns {
+            break;
+        }
+        let other = told(&log, &subject, 1, table.clone());
+        let status = other.status_when(|status| status.state == State::Stopped).await;
+        let error = status.last_error.map(|failure| failure.message).unwrap_or_default();
+        for part in [named, "Raise the version"] {
+            assert!(error.contains(part), "{error} does not contain {part}");
+        }
+        other.close().await;
+    }
+    if S::CAPABILITIES.columns {
+        // The one that fits goes on where it was.
+        log.append("a", "{}").await;
+        let same = told(&log, &subject, 1, counted());
+        same.caught_up().await;
+        same.close().await;
+        let newer = told(&log, &subject, 2, others[0].0.clone());
+        newer.caught_up().await;
+        newer.close().await;
+        // An operator may rebuild it with the version that it has.
+        let other = told(&log, &subject, 2, others[5].0.clone());
+        other.status_when(|status| status.state == State::Stopped).await;
+        other.handle().rebuild("journal", "the table is another one").await.unwrap();
+        other.caught_up().await;
+        other.close().await;
+    }
+}
+
+/// A column that is said to be added needs no rebuild: the rows that there are have no value in it.
+pub async fn an_added_column_needs_no_rebuild<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    for stream in ["a", "b"] {
+        log.append(stream, "{}").await;
+    }
+    let first = told(&log, &subject, 1, counted());
+    first.caught_up().await;
+    first.close().await;
+    let added = Column::new("newest", ColumnType::Text).nullable().one_of(["yes", "no"]).added();
+    let second = told(&log, &subject, 1, counted().with_column(added.clone()));
+    log.append("a", r#"{"newest":"yes"}"#).await;
+    second.caught_up().await;
+    let audit = second.handle().audit("journal", 10).await.unwrap();
+    let actions: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.detail.as_str())).collect();
+    let expected: &[(&str, &str)] = if S::CAPABILITIES.columns { &[("add_columns", "newest")] } else { &[] };
+    assert_eq!(actions, expected);
+    second.close().await;
+    let third = told(&log, &subject, 1, counted().with_column(added));
+    log.append("a", "{}").await;
+    log.append("b", "{}").await;
+    third.caught_up().await;
+    third.close().await;
+    let table = counted().with_column(Column::new("newest", ColumnType::Text).nullable());
+    let rows = super::typed_rows::rows(&subject, "journal", &table, &["a", "b"]).await;
+    let row = |events: i64, newest: Option<&str>| Some(vec![events.into(), None::<&str>.into(), newest.into()]);
+    assert_eq!(rows, [row(3, Some("yes")), row(2, None)]);
+    if S::CAPABILITIES.columns {
+        // A program that does not know the column would leave old values in it.
+        let older = told(&log, &subject, 1, counted());
+        older.status_when(|status| status.state == State::Stopped).await;
+        older.close().await;
+    }
+}
+
+/// A row that breaks a condition is refused, and so is one whose foreign key leads nowhere when its batch commits. A
+/// batch may write the rows in any order. A database without conditions refuses the table, or does not check it.
+pub async fn a_row_that_breaks_a_condition_is_refused<S: Subject>() {
+    let table = || {
+        let mut table = counted().with_check("events < 3");
+        table.columns[1] = table.columns[1].clone().references("counted", "key");
+        table
+    };
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    // The child is written before its parent.
+    log.append("a", r#"{"parent":"b"}"#).await;
+    log.append("b", "{}").await;
+    let bench = told(&log, &subject, 1, table());
+    if !S::CAPABILITIES.columns {
+        let head = log.head().await.unwrap().checkpoint;
+        bench
+            .status_when(|status| status.state == State::Stopped || status.checkpoint == head)
+            .await;
+        return bench.close().await;
+    }
+    bench.caught_up().await;
+    let orphan = log.append("c", r#"{"parent":"nobody"}"#).await;
+    let pause = bench.paused().await.pause.unwrap();
+    assert_eq!(pause.failure.unwrap().checkpoint, orphan);
+    assert!(pause.reason.to_lowercase().contains("foreign key"), "{}", pause.reason);
+    bench.handle().skip("journal", orphan, "it leads nowhere").await.unwrap();
+    for _ in 0..2 {
+        log.append("a", "{}").await;
+    }
+    let pause = bench.paused().await.pause.unwrap();
+    let names_it = pause.reason.contains("ees_check_") && pause.reason.contains("CHECK (events < 3)");
+    assert!(names_it && pause.reason.contains("counted"), "{}", pause.reason);
+    bench.close().await;
+}
+
+/// A table whose columns can't be is refused when the fold is registered.
+pub async fn a_column_that_can_not_be_is_refused_at_once<S: Subject>() {
+    let tables = [
+        counted().with_column(Column::new("newest", ColumnType::Text).added()),
+        counted().with_column(Column::new("newest", ColumnType::BigInt).one_of(["a"])),
+        counted().with_column(Column::new("newest", ColumnType::Text).references("ees_audit", "id")),
+        counted().with_check(" "),
+    ];
+    let mut projector = Projector::new(ChangingLog::new());
+    let subject = fresh::<S>().await;
+    for table in tables {
+        let fold = Told { version: 1, table };
+        assert!(projector.fold(fold.clone(), subject.database(), settings()).is_err(), "{:?}", fold.table);
+    }
+    let list = ColumnType::Array(Element::Text);
+    let good = Told { version: 1, table: counted().with_column(Column::new("newest", list).nullable().added()) };
+    projector.fold(good, subject.database(), settings()).unwrap();
+}
