@@ -164,13 +164,20 @@ impl<F: MultiFold, Tx: FoldRows> Projection<Tx> for Folded<F> {
 
     async fn check_tables(&self, tx: &mut Tx, others: &[String]) -> Result<TablesChecked, BoxError> {
         let found = tx.differences(&self.table, others).await?;
-        let missing: Vec<&Column> =
-            self.table.columns.iter().filter(|column| found.missing.iter().any(|name| *name == column.name)).collect();
+        let missing: Vec<&Column> = self
+            .table
+            .columns
+            .iter()
+            .filter(|column| found.missing.iter().any(|name| *name == column.name))
+            .collect();
         let may_be_added = found.others.is_empty()
             && missing.len() == found.missing.len()
             && missing.iter().all(|column| column.added);
         if !may_be_added {
-            return Ok(TablesChecked { differences: found.in_words(&self.table), ..TablesChecked::default() });
+            return Ok(TablesChecked {
+                differences: found.in_words(&self.table),
+                ..TablesChecked::default()
+            });
         }
         if !missing.is_empty() {
             tx.add_columns(&self.table, &missing).await?;

@@ -172,5 +172,8 @@ fn conditions_foreign_keys_and_added_columns_are_as_they_are_said() {
         };
         assert!(read_model(&input).is_err(), "{reference}");
     }
-    is_refused(&parse_quote! { #[read_model(key = "id", check = "")] struct A { a: i64 } }, "a condition in SQL");
+    is_refused(
+        &parse_quote! { #[read_model(key = "id", check = "")] struct A { a: i64 } },
+        "a condition in SQL",
+    );
 }

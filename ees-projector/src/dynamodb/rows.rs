@@ -86,7 +86,9 @@ impl FoldRows for Tx {
         let has_foreign_keys = table.columns.iter().any(|column| column.references.is_some());
         if has_foreign_keys || !table.checks.is_empty() {
             let name = &table.name;
-            return Err(format!("table {name} has conditions or foreign keys, and DynamoDB has neither").into());
+            return Err(
+                format!("table {name} has conditions or foreign keys, and DynamoDB has neither").into()
+            );
         }
         Ok(())
     }

@@ -95,7 +95,8 @@ fn plain() -> Edge {
 
 /// States that every database keeps.
 fn edges() -> Vec<Edge> {
-    let strings = ["", "null", "\\N", "\\", "\"", "{a,b}", "a\tb\r\nc", "ünï 🦀", "'; DROP TABLE edges; --", " "];
+    let strings =
+        ["", "null", "\\N", "\\", "\"", "{a,b}", "a\tb\r\nc", "ünï 🦀", "'; DROP TABLE edges; --", " "];
     let texts = || strings.map(str::to_owned).to_vec();
     let mut edges = vec![plain()];
     edges.extend(strings.map(|text| Edge { text: text.to_owned(), note: Some(text.to_owned()), ..plain() }));
@@ -115,13 +116,23 @@ fn edges() -> Vec<Edge> {
             ..plain()
         });
     }
-    for part in [-0.0, 0.1, -1.5, 1e-129, 1.797e125, 9_007_199_254_740_993.0, 1e16, 1.234_567_890_123_456_7e19] {
+    for part in
+        [-0.0, 0.1, -1.5, 1e-129, 1.797e125, 9_007_199_254_740_993.0, 1e16, 1.234_567_890_123_456_7e19]
+    {
         #[expect(clippy::cast_possible_truncation, reason = "any finite number will do")]
         let single = (part as f32).clamp(f32::MIN, f32::MAX);
         let numbers = BTreeMap::from([("n".to_owned(), part), ("longer".to_owned(), -part)]);
-        let nested = Nested { numbers, value: serde_json::json!([part, {"b": 1, "a": part}]), ..Nested::default() };
+        let nested =
+            Nested { numbers, value: serde_json::json!([part, {"b": 1, "a": part}]), ..Nested::default() };
         let anything = serde_json::json!([part, -part]);
-        edges.push(Edge { part, single, parts: vec![part, -part], anything, nested: Some(nested), ..plain() });
+        edges.push(Edge {
+            part,
+            single,
+            parts: vec![part, -part],
+            anything,
+            nested: Some(nested),
+            ..plain()
+        });
     }
     for part in [5e-324, f64::MIN_POSITIVE, f64::MAX, f64::MIN] {
         let nested = Nested { numbers: BTreeMap::from([("n".to_owned(), part)]), ..Nested::default() };
@@ -131,7 +142,8 @@ fn edges() -> Vec<Edge> {
     for price in ["0", "0.00", "-0.10", "79228162514264337593543950335", "0.0000000000000000000000000001"] {
         edges.push(Edge { price: price.to_owned(), prices: vec![price.to_owned(); 2], ..plain() });
     }
-    let last = Edge { large: u64::MAX, larger: i128::MIN, status: Status::ClosedForGood, yes: false, ..plain() };
+    let last =
+        Edge { large: u64::MAX, larger: i128::MIN, status: Status::ClosedForGood, yes: false, ..plain() };
     let ids = Some(vec![Uuid::from_u128(u128::MAX), Uuid::nil()]);
     edges.push(Edge { larger: i128::MAX, id: Uuid::nil(), ids, truths: vec![true, false], ..last.clone() });
     edges.push(last);
@@ -185,7 +197,12 @@ fn event(kind: &str, key: &str, number: usize) -> String {
     serde_json::json!({"type": kind, "key": key, "number": number}).to_string()
 }
 
-fn bench<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, edges: Vec<Edge>, settings: Settings) -> Bench<S> {
+fn bench<S: Subject>(
+    log: &Arc<ChangingLog>,
+    subject: &Arc<S>,
+    edges: Vec<Edge>,
+    settings: Settings,
+) -> Bench<S> {
     let mut projector = Projector::new(log.clone());
     projector.fold(Edges { edges }, subject.database(), settings).unwrap();
     Bench { log: log.clone(), subject: subject.clone(), running: projector.start() }
@@ -221,6 +238,34 @@ pub async fn every_value_comes_back_as_it_was<S: Subject>() {
     third.close().await;
 }
 
+/// Keys at the edges of their types name the same rows after a restart.
+pub async fn a_key_names_the_same_row_at_the_edges<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let whole = [i64::MIN, -1, 0, (1 << 53) + 1, i64::MAX].map(|number| number.to_string());
+    let ids = [Uuid::nil(), Uuid::from_u128(u128::MAX)].map(|id| id.to_string());
+    let long = ["x".repeat(1_000), "\\N".to_owned(), "ünï'🦀".to_owned()];
+    let kinds =
+        [(ColumnType::BigInt, &whole[..]), (ColumnType::Uuid, &ids[..]), (ColumnType::Text, &long[..])];
+    for (version, (ty, keys)) in (1..).zip(kinds) {
+        let mut table = counted();
+        table.key.ty = ty;
+        log.exchange(ees_store::memory::Store::new());
+        for _ in 0..2 {
+            for key in keys {
+                log.append(key, "{}").await;
+            }
+            let bench = told(&log, &subject, version, table.clone());
+            bench.handle().rebuild("journal", "another log").await.ok();
+            bench.caught_up().await;
+            bench.close().await;
+        }
+        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let rows = super::typed_rows::rows(&subject, "journal", &table, &names).await;
+        let twice = Some(vec![2.into(), None::<&str>.into()]);
+        assert!(rows.iter().all(|row| *row == twice), "{rows:?}");
+    }
+}
+
 /// What one database keeps and another one can't is kept exactly, or refused: the error names the event and the column,
 /// and the stream waits.
 pub async fn what_a_database_can_not_keep_is_refused_by_event_and_column<S: Subject>() {
@@ -252,7 +297,8 @@ pub async fn what_a_database_can_not_keep_is_refused_by_event_and_column<S: Subj
     for parked in second.handle().parked("journal").await.unwrap() {
         let (stream, error) = (parked.stream_id.as_str(), &parked.error);
         let (column, ..) = cases[stream[1..].parse::<usize>().unwrap()];
-        for part in [format!("event 1 (changeset 1 of stream {stream})"), format!("column edges.{column}: ")] {
+        for part in [format!("event 1 (changeset 1 of stream {stream})"), format!("column edges.{column}: ")]
+        {
             assert!(error.contains(&part), "{error} does not name {part}");
         }
     }
@@ -521,7 +567,8 @@ pub async fn an_added_column_needs_no_rebuild<S: Subject>() {
     third.close().await;
     let table = counted().with_column(Column::new("newest", ColumnType::Text).nullable());
     let rows = super::typed_rows::rows(&subject, "journal", &table, &["a", "b"]).await;
-    let row = |events: i64, newest: Option<&str>| Some(vec![events.into(), None::<&str>.into(), newest.into()]);
+    let row =
+        |events: i64, newest: Option<&str>| Some(vec![events.into(), None::<&str>.into(), newest.into()]);
     assert_eq!(rows, [row(3, Some("yes")), row(2, None)]);
     if S::CAPABILITIES.columns {
         // A program that does not know the column would leave old values in it.
@@ -546,11 +593,11 @@ pub async fn a_row_that_breaks_a_condition_is_refused<S: Subject>() {
     let bench = told(&log, &subject, 1, table());
     if !S::CAPABILITIES.columns {
         let head = log.head().await.unwrap().checkpoint;
-        bench
-            .status_when(|status| status.state == State::Stopped || status.checkpoint == head)
-            .await;
+        bench.status_when(|status| status.state == State::Stopped || status.checkpoint == head).await;
         return bench.close().await;
     }
+    bench.caught_up().await;
+    bench.handle().rebuild("journal", "its table refers to itself").await.unwrap();
     bench.caught_up().await;
     let orphan = log.append("c", r#"{"parent":"nobody"}"#).await;
     let pause = bench.paused().await.pause.unwrap();
@@ -581,6 +628,7 @@ pub async fn a_column_that_can_not_be_is_refused_at_once<S: Subject>() {
         assert!(projector.fold(fold.clone(), subject.database(), settings()).is_err(), "{:?}", fold.table);
     }
     let list = ColumnType::Array(Element::Text);
-    let good = Told { version: 1, table: counted().with_column(Column::new("newest", list).nullable().added()) };
+    let good =
+        Told { version: 1, table: counted().with_column(Column::new("newest", list).nullable().added()) };
     projector.fold(good, subject.database(), settings()).unwrap();
 }

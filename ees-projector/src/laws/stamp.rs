@@ -22,6 +22,7 @@ macro_rules! database_laws {
             }
             columns {
                 every_value_comes_back_as_it_was
+                a_key_names_the_same_row_at_the_edges
                 what_a_database_can_not_keep_is_refused_by_event_and_column
                 what_no_column_holds_is_refused_by_event_and_column
                 a_table_that_is_not_the_one_of_the_program_stops_it

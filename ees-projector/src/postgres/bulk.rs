@@ -25,7 +25,9 @@ impl Tx {
             for (column, value) in table.columns.iter().zip(*row) {
                 chunk.push('\t');
                 match (column.ty, value) {
-                    (ColumnType::Array(_), Value::Json(json)) => push_text(&mut chunk, &array::literal(json)?),
+                    (ColumnType::Array(_), Value::Json(json)) => {
+                        push_text(&mut chunk, &array::literal(json)?);
+                    }
                     _ => push(&mut chunk, value),
                 }
             }

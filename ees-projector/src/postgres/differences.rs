@@ -57,9 +57,12 @@ impl Tx {
         let is_missing = |name: &str| differences.missing.iter().any(|missing| missing == name);
         let lacking = lacking(table, quoted, is_missing, is_there);
         differences.others.extend(lacking);
-        let names: Vec<String> = table.constraints(quoted).into_iter().map(|constraint| constraint.name).collect();
+        let names: Vec<String> =
+            table.constraints(quoted).into_iter().map(|constraint| constraint.name).collect();
         for gone in constraints.iter().filter(|name| name.starts_with(PREFIX) && !names.contains(name)) {
-            differences.others.push(format!("table {}: the program does not have the constraint {gone}", table.name));
+            differences
+                .others
+                .push(format!("table {}: the program does not have the constraint {gone}", table.name));
         }
         Ok(differences)
     }

@@ -43,14 +43,21 @@ impl FoldRows for Tx {
     }
 
     async fn add_columns(&mut self, table: &Table, columns: &[&Column]) -> Result<(), BoxError> {
+        let name = self.qualified(&table.name);
+        let lock = format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE");
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(self.inner()).await?;
+        // Another process may have added them meanwhile.
+        let missing = self.table_differences(table, &[]).await?.missing;
         let mut parts = Vec::new();
-        for column in columns {
+        for column in columns.iter().filter(|column| missing.iter().any(|name| *name == column.name)) {
             parts.push(format!("ADD COLUMN {}", column_sql(column)));
             let constraints = column.constraints(|table| self.qualified(table));
             parts.extend(constraints.iter().map(|constraint| format!("ADD {}", constraint.definition())));
         }
-        let sql = format!("ALTER TABLE {} {}", self.qualified(&table.name), parts.join(", "));
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
+        if !parts.is_empty() {
+            let sql = format!("ALTER TABLE {name} {}", parts.join(", "));
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
+        }
         Ok(())
     }
 
@@ -136,7 +143,9 @@ impl Tx {
         for (n, column) in table.columns.iter().enumerate() {
             let values = rows.iter().map(|(_, row)| &row[n]);
             query = match column.ty {
-                ColumnType::Array(_) => query.bind(values.map(array::literal_of).collect::<Result<Vec<_>, _>>()?),
+                ColumnType::Array(_) => {
+                    query.bind(values.map(array::literal_of).collect::<Result<Vec<_>, _>>()?)
+                }
                 _ => bind_column(query, column, values),
             };
         }

@@ -1,6 +1,5 @@
 //! The constraints of a table, for databases that speak SQL.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
@@ -25,7 +24,8 @@ impl Table {
     /// The constraints of the table besides its key. `qualified` makes the name of another table.
     pub(crate) fn constraints(&self, qualified: impl Fn(&str) -> String) -> Vec<Constraint> {
         let of_columns = self.columns.iter().flat_map(|column| column.constraints(&qualified));
-        let checks = self.checks.iter().map(|check| Constraint::new("check", check, format!("CHECK ({check})")));
+        let checks =
+            self.checks.iter().map(|check| Constraint::new("check", check, format!("CHECK ({check})")));
         of_columns.chain(checks).collect()
     }
 }
@@ -89,7 +89,9 @@ pub(crate) fn lacking(
         .constraints(&qualified)
         .iter()
         .filter(|constraint| lacks(constraint))
-        .map(|constraint| format!("table {} in the database has not this constraint: {}", table.name, constraint.sql))
+        .map(|constraint| {
+            format!("table {} in the database has not this constraint: {}", table.name, constraint.sql)
+        })
         .collect()
 }
 
@@ -102,7 +104,7 @@ pub(crate) fn explained(table: &Table, error: BoxError) -> BoxError {
     }
 }
 
-fn literal(text: &Cow<'static, str>) -> String {
+fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

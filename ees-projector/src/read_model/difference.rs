@@ -48,13 +48,19 @@ impl Differences {
             let wanted = type_of(column);
             if known.ty != wanted {
                 let is = &known.ty;
-                differences.others.push(format!("{name} is {is} in the database, and {wanted} in the program"));
+                differences
+                    .others
+                    .push(format!("{name} is {is} in the database, and {wanted} in the program"));
             }
             if known.nullable && !column.nullable {
-                differences.others.push(format!("{name} may be NULL in the database, and not in the program"));
+                differences
+                    .others
+                    .push(format!("{name} may be NULL in the database, and not in the program"));
             }
             if !known.nullable && column.nullable && !known.foreign_not_null {
-                differences.others.push(format!("{name} may be NULL in the program, and not in the database"));
+                differences
+                    .others
+                    .push(format!("{name} may be NULL in the program, and not in the database"));
             }
         }
         for known in found.iter().filter(|known| !known.foreign) {
@@ -68,7 +74,8 @@ impl Differences {
 
     /// Everything in words; nothing if the tables are the same.
     pub fn in_words(&self, table: &Table) -> Vec<String> {
-        let missing = self.missing.iter().map(|name| format!("column {}.{name} is not in the database", table.name));
+        let missing =
+            self.missing.iter().map(|name| format!("column {}.{name} is not in the database", table.name));
         missing.chain(self.others.iter().cloned()).collect()
     }
 

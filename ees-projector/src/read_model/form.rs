@@ -49,10 +49,10 @@ pub(super) fn uuid(text: &str) -> Result<&str, RowError> {
 /// A decimal number without an exponent or superfluous zeros before its digits.
 pub(super) fn decimal(text: &str) -> Result<Cow<'_, str>, RowError> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(whole, part)| (whole, Some(part)));
-    let is_number = |part: &str, max| {
-        (1..=max).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit())
-    };
+    let (whole, fraction) =
+        digits.split_once('.').map_or((digits, None), |(whole, part)| (whole, Some(part)));
+    let is_number =
+        |part: &str, max| (1..=max).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_digit());
     let is_fraction = fraction.is_none_or(|fraction| is_number(fraction, FRACTION_DIGITS_MAX));
     if !is_number(whole, WHOLE_DIGITS_MAX) || !is_fraction || (whole.len() > 1 && whole.starts_with('0')) {
         return Err(RowError::new(format_args!(
@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn a_decimal_has_one_form_and_keeps_its_zeros() {
-        for text in ["0", "1.50", "-1.50", "0.00", "79228162514264337593543950335", "-0.0000000000000000000000000001"] {
+        for text in
+            ["0", "1.50", "-1.50", "0.00", "79228162514264337593543950335", "-0.0000000000000000000000000001"]
+        {
             assert_eq!(decimal(text).unwrap(), text);
         }
         assert_eq!(decimal("-0.00").unwrap(), "0.00");

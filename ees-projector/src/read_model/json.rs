@@ -149,7 +149,11 @@ impl Serializer for Probe {
     fn serialize_unit_variant(self, _: &'static str, _: u32, _: &'static str) -> Result<Seen, RowError> {
         Ok(Seen::Other)
     }
-    fn serialize_newtype_struct<T: ?Sized + Serialize>(self, _: &'static str, inner: &T) -> Result<Seen, RowError> {
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(
+        self,
+        _: &'static str,
+        inner: &T,
+    ) -> Result<Seen, RowError> {
         inner.serialize(self)
     }
     fn serialize_newtype_variant<T: ?Sized + Serialize>(
@@ -170,7 +174,13 @@ impl Serializer for Probe {
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, RowError> {
         Ok(self)
     }
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self, RowError> {
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self, RowError> {
         Ok(self)
     }
     fn serialize_map(self, _: Option<usize>) -> Result<Self, RowError> {
@@ -179,7 +189,13 @@ impl Serializer for Probe {
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, RowError> {
         Ok(self)
     }
-    fn serialize_struct_variant(self, _: &'static str, _: u32, _: &'static str, _: usize) -> Result<Self, RowError> {
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self, RowError> {
         Ok(self)
     }
 }

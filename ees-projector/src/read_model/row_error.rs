@@ -36,7 +36,9 @@ impl RowError {
 
     /// `Some(None)`, or `Some` of another value for which the database has nothing but NULL.
     pub(super) fn some_of_nothing() -> Self {
-        Self::new("`Some` of a value that is null would come back as `None`: use an enum of your own")
+        Self::new(
+            "`Some` of a value that is null would come back as `None`: write `None`, or an enum of your own",
+        )
     }
 }
 

@@ -135,7 +135,10 @@ impl Table {
                 return refuse(format!("the column \"{}\" is added, and so must be nullable", column.name));
             }
             if !column.values.is_empty() && column.ty != ColumnType::Text {
-                return refuse(format!("the column \"{}\" has a list of texts, and is not text", column.name));
+                return refuse(format!(
+                    "the column \"{}\" has a list of texts, and is not text",
+                    column.name
+                ));
             }
             if let Some(Reference { table, column: key }) = &column.references
                 && !(is_name(table) && is_name(key))

@@ -10,7 +10,9 @@ use serde::forward_to_deserialize_any;
 pub(super) fn variants<T: Deserialize<'static>>() -> Option<&'static [&'static str]> {
     let is_unit = |variant: &&'static str| T::deserialize(Probe { variant: Some(variant) }).is_ok();
     match T::deserialize(Probe { variant: None }) {
-        Err(Finding::Enum(variants)) if !variants.is_empty() && variants.iter().all(is_unit) => Some(variants),
+        Err(Finding::Enum(variants)) if !variants.is_empty() && variants.iter().all(is_unit) => {
+            Some(variants)
+        }
         _ => None,
     }
 }

@@ -138,7 +138,13 @@ fn differences(connection: &Connection, table: &Table, others: &[String]) -> Res
     let found = columns.query_map([&table.name], |row| {
         let name: String = row.get(0)?;
         let foreign = others.contains(&format!("column {}.{name}", table.name));
-        Ok(FoundColumn { name, ty: row.get(1)?, nullable: !row.get::<_, bool>(2)?, foreign, foreign_not_null: false })
+        Ok(FoundColumn {
+            name,
+            ty: row.get(1)?,
+            nullable: !row.get::<_, bool>(2)?,
+            foreign,
+            foreign_not_null: false,
+        })
     });
     let found = found?.collect::<Result<Vec<_>, _>>()?;
     let mut differences = Differences::of_columns(table, &found, |column| type_sql(column.ty).to_owned());
@@ -146,10 +152,13 @@ fn differences(connection: &Connection, table: &Table, others: &[String]) -> Res
     let is_missing = |name: &str| differences.missing.iter().any(|missing| missing == name);
     let lacking: Vec<String> = lacking(table, quoted, is_missing, is_there);
     differences.others.extend(lacking);
-    let names: Vec<String> = table.constraints(quoted).into_iter().map(|constraint| constraint.name).collect();
+    let names: Vec<String> =
+        table.constraints(quoted).into_iter().map(|constraint| constraint.name).collect();
     let known = sql.split("CONSTRAINT \"").skip(1).filter_map(|rest| rest.split('"').next());
     for gone in known.filter(|known| known.starts_with(PREFIX) && !names.iter().any(|name| name == known)) {
-        differences.others.push(format!("table {}: the program does not have the constraint {gone}", table.name));
+        differences
+            .others
+            .push(format!("table {}: the program does not have the constraint {gone}", table.name));
     }
     Ok(differences)
 }
@@ -317,5 +326,46 @@ mod tests {
         assert_eq!(tx.load_rows(&seen, &["a", "b"]).await.unwrap(), [Some(Vec::new()), None]);
         tx.drop_table(&seen).await.unwrap();
         tx.drop_table(&seen).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_others_added_to_a_table_is_no_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = sqlite::Database::open(folder.path().join("accounts.db")).unwrap();
+        let mut tx = database.begin().await.unwrap();
+        let lists = Column::new("kind", ColumnType::Text).nullable().one_of(["it's", "b"]).added();
+        let parent =
+            Column::new("parent", ColumnType::Uuid).nullable().references("accounts", "account_id").added();
+        let table = accounts().with_column(lists).with_column(parent).with_check("\"order\" <> 7");
+        let before = accounts().with_check("\"order\" <> 7");
+        tx.create_table(&before).await.unwrap();
+        let theirs = "ALTER TABLE accounts ADD COLUMN theirs TEXT NOT NULL DEFAULT 'x';
+            CREATE INDEX theirs ON accounts (theirs, rate);
+            CREATE TRIGGER noticed AFTER UPDATE ON accounts BEGIN SELECT 1; END;";
+        tx.connection().execute_batch(theirs).unwrap();
+        let others = ["column accounts.theirs".to_owned()];
+        assert_eq!(tx.differences(&before, &others).await.unwrap(), Differences::default());
+        // Unless the program made it once.
+        let differences = tx.differences(&before, &[]).await.unwrap();
+        assert_eq!(differences.others, ["column accounts.theirs is not in the program"]);
+
+        let differences = tx.differences(&table, &others).await.unwrap();
+        assert_eq!(
+            differences,
+            Differences { missing: vec!["kind".into(), "parent".into()], others: Vec::new() }
+        );
+        tx.add_columns(&table, &table.columns[2..].iter().collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(tx.differences(&table, &others).await.unwrap(), Differences::default());
+        let gone = tx.differences(&before, &others).await.unwrap().others.join("; ");
+        for part in ["column accounts.kind is not", "column accounts.parent is not", "constraint ees_kind_"] {
+            assert!(gone.contains(part), "{gone}");
+        }
+        for wrong in ["kind = 'c'", "\"order\" = 7"] {
+            let insert = "INSERT INTO accounts (account_id, \"order\", kind) VALUES ('a', 1, 'it''s')
+                ON CONFLICT DO NOTHING";
+            tx.connection().execute(insert, []).unwrap();
+            let refusal = tx.connection().execute(&format!("UPDATE accounts SET {wrong}"), []).unwrap_err();
+            assert!(refusal.to_string().contains("CHECK constraint failed"), "{refusal}");
+        }
     }
 }

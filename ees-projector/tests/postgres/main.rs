@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod columns;
 mod effects;
 mod faults;
 mod operating;

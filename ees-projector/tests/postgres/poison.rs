@@ -152,7 +152,11 @@ async fn a_text_that_the_database_can_not_hold_pauses_and_says_why() {
         append(&bank.log, "bad", event).await;
     }
     let (running, _) = start(&bank, 1, hasty()).await;
-    for (place, why) in [(0, "0x00"), (1, "yesterday"), (2, "uuid")] {
+    for (place, why) in [
+        (0, "column notes.text: the text has the character NUL"),
+        (1, "column notes.at: \"yesterday"),
+        (2, "column notes.id: \"none\""),
+    ] {
         let paused = |status: &ees_projector::Status| {
             status.state == State::Paused && status.checkpoint.get() == place && status.pause.is_some()
         };
