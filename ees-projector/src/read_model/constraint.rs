@@ -90,7 +90,7 @@ pub(crate) fn lacking(
         .iter()
         .filter(|constraint| lacks(constraint))
         .map(|constraint| {
-            format!("table {} in the database has not this constraint: {}", table.name, constraint.sql)
+            format!("table {} in the database lacks the constraint {}", table.name, constraint.sql)
         })
         .collect()
 }
