@@ -95,7 +95,7 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
 
     /// Compares its tables in the database with those that [`create_tables`](Self::create_tables) would make.
     /// Called when a worker starts and the stored version is this one. `others` names what somebody else added.
-    /// Adds what may be [added](crate::read_model::Column::added) without a rebuild. Default: finds no difference.
+    /// Adds what may be [added](crate::read_model::Column::added()) without a rebuild. Default: finds no difference.
     fn check_tables(
         &self,
         tx: &mut Tx,

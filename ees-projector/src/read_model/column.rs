@@ -24,7 +24,7 @@ pub struct Column {
     pub values: Vec<Cow<'static, str>>,
     /// The column that its values must be found in. Default: none.
     pub references: Option<Reference>,
-    /// Whether it is added to an existing table without a rebuild. See [`added`](Self::added).
+    /// Whether it is added to an existing table without a rebuild. See [`added`](Self::added()).
     pub added: bool,
 }
 

@@ -11,7 +11,7 @@ use crate::projection::is_name;
 ///
 /// A table belongs to one fold, which creates, clears and drops it. When you change the table in any way,
 /// raise the fold's version, so that the read model is rebuilt: otherwise the fold stops at its start, where the
-/// database has columns. The exception is a column that is [added](Column::added). When you rename the table, the
+/// database has columns. The exception is a column that is [added](Column::added()). When you rename the table, the
 /// old one stays: drop it yourself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
