@@ -9,21 +9,36 @@ use crate::error::BoxError;
 use crate::read_model::constraint::{Constraint, PREFIX, lacking};
 use crate::read_model::{ColumnType, Differences, FoundColumn, Table};
 
-/// Selects the name of each column of the table `$1` in the current schema, whether it may be NULL, its type as
+/// The schema of the read model: the first of the search path. `current_schema()` would pass over one that this
+/// role has no right to use.
+macro_rules! schema {
+    () => {
+        "(parse_ident(split_part(current_setting('search_path'), ',', 1)))[1]"
+    };
+}
+
+/// Selects the name of each column of the table `$1` in the read model's schema, whether it may be NULL, its type as
 /// PostgreSQL writes it, and the name by which what others added is known.
-const COLUMNS: &str = "
+const COLUMNS: &str = concat!(
+    "
     SELECT a.attname::text, NOT a.attnotnull,
         format_type(a.atttypid, a.atttypmod) || CASE WHEN l.collname = 'C' THEN ' COLLATE \"C\"' ELSE '' END,
         format('column %I.%I', c.relname, a.attname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
     LEFT JOIN pg_collation l ON l.oid = a.attcollation
-    WHERE n.nspname = current_schema() AND c.relname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0
-        AND NOT a.attisdropped";
+    WHERE n.nspname = ",
+    schema!(),
+    " AND c.relname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
+);
 
-/// Selects the names of the constraints of the table `$1` in the current schema.
-const CONSTRAINTS: &str = "
+/// Selects the names of the constraints of the table `$1` in the read model's schema.
+const CONSTRAINTS: &str = concat!(
+    "
     SELECT k.conname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_constraint k ON k.conrelid = c.oid WHERE n.nspname = current_schema() AND c.relname = $1";
+    JOIN pg_constraint k ON k.conrelid = c.oid WHERE n.nspname = ",
+    schema!(),
+    " AND c.relname = $1"
+);
 
 impl Tx {
     pub(super) async fn table_differences(
