@@ -29,13 +29,21 @@ pub struct Composite<E> {
     pub(crate) version: u32,
     pub(crate) subscription: Subscription,
     pub(crate) stages: Vec<Box<dyn Stage<E>>>,
+    /// Whether it was made of one fold, whose name, version and subscription it has.
+    is_one_fold: bool,
 }
 
 impl<E: DeserializeOwned + Send + Sync + 'static> Composite<E> {
     /// A composite without stages. The name is that of the projection: see
     /// [`Projection::name`](crate::Projection::name).
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), version: 1, subscription: Subscription::default(), stages: Vec::new() }
+        Self {
+            name: name.into(),
+            version: 1,
+            subscription: Subscription::default(),
+            stages: Vec::new(),
+            is_one_fold: false,
+        }
     }
 
     /// Adds a stage: a [`Fold`](crate::Fold), a [`MultiFold`] or a [`LookupFold`].
@@ -77,13 +85,12 @@ impl<E> Composite<E> {
             let (composite, stage) = (self.name.clone(), stage.to_owned());
             Err(InvalidComposite::Stage(InvalidStage { composite, stage, reason }))
         };
-        let is_single = self.stages.len() == 1;
         let mut earlier: Vec<&Table> = Vec::new();
         let mut names = BTreeSet::new();
         for (number, stage) in self.stages.iter().enumerate() {
             let table = stage.table();
             // The name of a fold is checked as that of the projection.
-            if !(is_single && table.is_document() && table.name == self.name) {
+            if !(self.stages.len() == 1 && table.is_document() && table.name == self.name) {
                 table.check()?;
             }
             if !names.insert(&table.name) {
@@ -92,7 +99,7 @@ impl<E> Composite<E> {
                     format!("an earlier stage has the table \"{}\" too", table.name),
                 );
             }
-            if !is_single && has_filter(&stage.subscription()) {
+            if !self.is_one_fold && !stage.subscription().is_default() {
                 let reason =
                     "a stage gets all events of the composite: give its subscription to the composite";
                 return refuse(stage.name(), format!("{reason} (`Composite::with_subscription`)"));
@@ -123,10 +130,6 @@ impl<E> Composite<E> {
         }
         Ok(())
     }
-}
-
-fn has_filter(subscription: &Subscription) -> bool {
-    subscription.whole_changesets || !subscription.filter.is_all()
 }
 
 /// A stage of a composite does not fit the others. The message says why.
@@ -184,10 +187,11 @@ impl<F: MultiFold> IntoComposite for F {
     type Event = F::Event;
 
     fn into_composite(self) -> Composite<F::Event> {
-        Composite::new(MultiFold::name(&self))
+        let composite = Composite::new(MultiFold::name(&self))
             .with_version(self.version())
             .with_subscription(MultiFold::subscription(&self))
-            .stage(self)
+            .stage(self);
+        Composite { is_one_fold: true, ..composite }
     }
 }
 
@@ -198,17 +202,17 @@ mod tests {
 
     use super::*;
     use crate::read_model::{Column, ColumnType};
-    use crate::{Fold, Found, Recorded};
+    use crate::{Fold, Found, Reading, Recorded};
 
     #[derive(Clone)]
     struct Seen {
         order: Order,
         table: Table,
-        filter: Filter,
+        subscription: Subscription,
     }
 
     fn seen(table: &'static str) -> Seen {
-        Seen { order: Order::Stream, table: Table::document(table), filter: Filter::default() }
+        Seen { order: Order::Stream, table: Table::document(table), subscription: Subscription::default() }
     }
 
     impl Fold for Seen {
@@ -225,7 +229,7 @@ mod tests {
             self.order
         }
         fn subscription(&self) -> Subscription {
-            Subscription::to(self.filter.clone())
+            self.subscription.clone()
         }
         fn key(&self, _: Recorded<'_, Value>) -> Option<String> {
             None
@@ -279,10 +283,22 @@ mod tests {
         refused(&composite().stage(Looking).stage(seen("a")), "which is no earlier stage");
         refused(&composite().stage(seen("a")).stage(seen("b")).stage(Looking), "several earlier stages");
         refused(&composite().stage(seen("Not a name")), "the name is not allowed");
-        let filtered = || Seen { filter: Filter::event_types(["paid"]), ..seen("b") };
-        refused(&composite().stage(seen("a")).stage(filtered()), "give its subscription to the composite");
-        filtered().into_composite().check().unwrap();
         composite().stage(seen("a")).stage(Looking).check().unwrap();
+    }
+
+    #[test]
+    fn a_stage_with_a_subscription_of_its_own_is_refused() {
+        let refusing = Subscription::default().with_reading(Reading::refusing_unknown());
+        for subscription in [Subscription::to(Filter::event_types(["paid"])), refusing] {
+            let stage = Seen { subscription: subscription.clone(), ..seen("b") };
+            refused(&composite().stage(stage.clone()), "give its subscription to the composite");
+            refused(
+                &composite().stage(seen("a")).stage(stage.clone()),
+                "give its subscription to the composite",
+            );
+            composite().with_subscription(subscription).stage(seen("a")).check().unwrap();
+            stage.into_composite().check().unwrap();
+        }
     }
 
     #[test]

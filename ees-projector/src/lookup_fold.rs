@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug, Display};
 use std::hash::Hash;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -153,24 +154,27 @@ pub trait LookupFold: Send + Sync + 'static {
     ) -> Option<Self::State>;
 }
 
+/// A key that an event asked for, and the row that it found.
+pub(crate) type Answer<L> = (<L as LookupFold>::Key, Option<Arc<<L as LookupFold>::State>>);
+
 /// The rows that an event looked up, as of its place in the log.
 pub struct Found<'a, L: LookupFold> {
-    rows: &'a [(L::Key, Option<L::State>)],
+    rows: &'a [Answer<L>],
 }
 
 impl<'a, L: LookupFold> Found<'a, L> {
-    pub(crate) fn new(rows: &'a [(L::Key, Option<L::State>)]) -> Self {
+    pub(crate) fn new(rows: &'a [Answer<L>]) -> Self {
         Self { rows }
     }
 
     /// Returns the row with the first key that the event asked for, if there is one.
     pub fn row(&self) -> Option<&'a L::State> {
-        self.rows.first()?.1.as_ref()
+        self.rows.first()?.1.as_deref()
     }
 
     /// Returns the row with this key, if the event asked for it and there is one.
     pub fn get(&self, key: &L::Key) -> Option<&'a L::State> {
-        self.rows.iter().find(|(asked, _)| asked == key)?.1.as_ref()
+        self.rows.iter().find(|(asked, _)| asked == key)?.1.as_deref()
     }
 }
 

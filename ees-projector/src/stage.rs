@@ -5,8 +5,9 @@
 use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
-use crate::lookup_fold::{Found, LookupFold, NoLookup};
+use crate::lookup_fold::{Answer, Found, LookupFold, NoLookup};
 use crate::read_model::{Change, Row, Table, from_row, to_row};
 use crate::{BoxError, Order, Recorded, Subscription};
 
@@ -21,8 +22,8 @@ struct Asks<L: LookupFold> {
     copy: fn(&L::State) -> L::State,
 }
 
-/// What each event found.
-type Answers<L> = Vec<Vec<(<L as LookupFold>::Key, Option<<L as LookupFold>::State>)>>;
+/// What each event found. Events that found the same state share it.
+type Answers<L> = Vec<Vec<Answer<L>>>;
 
 /// States and their keys.
 type States<F> = Vec<(String, Option<<F as LookupFold>::State>)>;
@@ -150,10 +151,11 @@ pub(crate) struct PassOf<'s, F: LookupFold> {
     stage: &'s StageOf<F>,
     found: Option<Answers<F::Lookup>>,
     rows: Vec<Needed<F::State>>,
-    /// The rows by the keys that events change.
-    indexes: HashMap<F::Key, usize>,
-    /// The rows that the events change, event by event, and where those of each event end.
-    touched: Vec<usize>,
+    /// The rows by the keys that events change, and the number of each key.
+    indexes: HashMap<F::Key, (usize, usize)>,
+    /// The rows that the events change and the numbers of the keys by which they name them, event by event, and
+    /// where those of each event end.
+    touched: Vec<(usize, usize)>,
     ends: Vec<usize>,
     asked: Vec<Asked<F>>,
 }
@@ -162,13 +164,25 @@ pub(crate) struct PassOf<'s, F: LookupFold> {
 struct Needed<S> {
     key: String,
     state: Option<S>,
+    /// A copy of the state, if it was looked up and has not changed since.
+    copied: Option<Arc<S>>,
     /// The last event of the batch that changes it.
     last_event: Option<usize>,
 }
 
-/// What a later stage asks: of each event, the keys and their rows.
+impl<S> Needed<S> {
+    fn copied(&mut self, copy: fn(&S) -> S) -> Option<Arc<S>> {
+        if self.copied.is_none() {
+            self.copied = self.state.as_ref().map(|state| Arc::new(copy(state)));
+        }
+        self.copied.clone()
+    }
+}
+
+/// What a later stage asks: of each event, the keys and their rows. There is none with a key that the table can't
+/// have.
 struct Asked<F: LookupFold> {
-    keys: Vec<Vec<(F::Key, usize)>>,
+    keys: Vec<Vec<(F::Key, Option<usize>)>>,
     copy: fn(&F::State) -> F::State,
 }
 
@@ -176,34 +190,39 @@ impl<F: LookupFold> PassOf<'_, F> {
     fn find_rows(&mut self, events: &[Recorded<'_, F::Event>], asked: Vec<Asks<F>>) {
         // Two keys with the same text are the same row.
         let mut texts: HashMap<String, usize> = HashMap::new();
-        let mut row_of = |rows: &mut Vec<Needed<F::State>>, key: &F::Key| {
-            *texts.entry(key.to_string()).or_insert_with_key(|key| {
-                rows.push(Needed { key: key.clone(), state: None, last_event: None });
+        let mut row_of = |rows: &mut Vec<Needed<F::State>>, key: String| {
+            *texts.entry(key).or_insert_with_key(|key| {
+                rows.push(Needed { key: key.clone(), state: None, copied: None, last_event: None });
                 rows.len() - 1
             })
         };
         for (number, event) in events.iter().enumerate() {
             for key in self.stage.fold.keys(*event, found_by(self.found.as_ref(), number)) {
-                let index = match self.indexes.entry(key) {
+                let number_of_key = self.indexes.len();
+                let (index, key) = match self.indexes.entry(key) {
                     Entry::Occupied(known) => *known.get(),
                     Entry::Vacant(new) => {
-                        let index = row_of(&mut self.rows, new.key());
-                        *new.insert(index)
+                        let index = row_of(&mut self.rows, new.key().to_string());
+                        *new.insert((index, number_of_key))
                     }
                 };
                 // Once for an event, however often it names the row.
                 if let Some(row) = self.rows.get_mut(index)
                     && row.last_event.replace(number) != Some(number)
                 {
-                    self.touched.push(index);
+                    self.touched.push((index, key));
                 }
             }
             self.ends.push(self.touched.len());
         }
         for Asks { keys, copy } in asked {
             let mut with_row = |key: F::Key| {
-                let known = self.indexes.get(&key).copied();
-                let index = known.unwrap_or_else(|| row_of(&mut self.rows, &key));
+                let known = self.indexes.get(&key).map(|(index, _)| *index);
+                let index = known.or_else(|| {
+                    let text = key.to_string();
+                    let fits = self.stage.table.check_key(&text).is_ok();
+                    fits.then(|| row_of(&mut self.rows, text))
+                });
                 (key, index)
             };
             let keys = keys.into_iter().map(|keys| keys.into_iter().map(&mut with_row).collect()).collect();
@@ -224,9 +243,9 @@ impl<F: LookupFold> PassOf<'_, F> {
         before: Vec<Option<F::State>>,
     ) -> (States<F>, Vec<Answers<F>>) {
         let Self { stage, found, mut rows, indexes, touched, ends, mut asked } = self;
-        let mut key_of_row = vec![None; rows.len()];
-        for (key, index) in &indexes {
-            key_of_row[*index] = Some(key);
+        let mut keys = vec![None; indexes.len()];
+        for (key, (_, number)) in &indexes {
+            keys[*number] = Some(key);
         }
         for (row, state) in rows.iter_mut().zip(before) {
             row.state = state;
@@ -234,17 +253,18 @@ impl<F: LookupFold> PassOf<'_, F> {
         let mut answers: Vec<Answers<F>> = asked.iter().map(|_| Vec::with_capacity(events.len())).collect();
         let mut begin = 0;
         for (number, (event, end)) in events.iter().zip(ends).enumerate() {
-            for index in &touched[begin..end] {
-                if let (Some(row), Some(key)) = (rows.get_mut(*index), key_of_row[*index]) {
+            for (index, key) in &touched[begin..end] {
+                if let (Some(row), Some(key)) = (rows.get_mut(*index), keys[*key]) {
                     let found = found_by(found.as_ref(), number);
                     row.state = stage.fold.fold(key, row.state.take(), *event, found);
+                    row.copied = None;
                 }
             }
             begin = end;
             for (Asked { keys, copy }, answers) in asked.iter_mut().zip(&mut answers) {
                 let keys = keys.get_mut(number).map(std::mem::take).unwrap_or_default();
-                let state = |index: usize| rows.get(index)?.state.as_ref().map(*copy);
-                answers.push(keys.into_iter().map(|(key, index)| (key, state(index))).collect());
+                let mut found = |index: Option<usize>| rows.get_mut(index?)?.copied(*copy);
+                answers.push(keys.into_iter().map(|(key, index)| (key, found(index))).collect());
             }
         }
         (rows.into_iter().map(|row| (row.key, row.state)).collect(), answers)
@@ -288,6 +308,8 @@ impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
 mod tests {
     use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, memory};
 
+    use std::fmt::{self, Display};
+
     use super::*;
     use crate::MultiFold;
 
@@ -322,5 +344,52 @@ mod tests {
         let changed = pass.run(&events, vec![None; 4]).unwrap().changed;
         let keys: Vec<_> = changed.iter().map(|change| change.key.as_str()).collect();
         assert_eq!(keys, ["a", "b", "c", "d"]);
+    }
+
+    /// A key whose text leaves out whether it is meant as the debtor.
+    #[derive(PartialEq, Eq, Hash)]
+    struct Party {
+        account: String,
+        is_debtor: bool,
+    }
+
+    impl Display for Party {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.account)
+        }
+    }
+
+    struct Balances;
+
+    impl MultiFold for Balances {
+        type Event = (String, String, i64);
+        type Key = Party;
+        type State = i64;
+        fn name(&self) -> &str {
+            "balances"
+        }
+        fn keys(&self, event: Recorded<'_, Self::Event>) -> impl IntoIterator<Item = Party> {
+            let (from, to, _) = event.event.clone();
+            [Party { account: from, is_debtor: true }, Party { account: to, is_debtor: false }]
+        }
+        fn fold(&self, key: &Party, row: Option<i64>, event: Recorded<'_, Self::Event>) -> Option<i64> {
+            let change = if key.is_debtor { -event.event.2 } else { event.event.2 };
+            Some(row.unwrap_or(0) + change)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_is_folded_with_the_key_by_which_the_event_names_it() {
+        let store = memory::Store::new();
+        let events = Events::parse("[1]").unwrap();
+        store.commit(Commit::new("a".parse().unwrap(), Expectation::NewStream, events)).await.unwrap();
+        let page = store.read(LogQuery::from(Checkpoint::START, 1)).await.unwrap();
+        let transfer = |from: &str, to: &str, amount| (from.to_owned(), to.to_owned(), amount);
+        let transfers = [transfer("a", "b", 5), transfer("b", "a", 2), transfer("a", "b", 1)];
+        let events =
+            transfers.each_ref().map(|transfer| Recorded::new(transfer, 1.into(), &page.changesets[0]));
+        let stage = StageOf::new(Balances);
+        let (rows, _) = stage.pass(&events, None, Vec::new()).unwrap().fold(&events, vec![None; 2]);
+        assert_eq!(rows, [("a".to_owned(), Some(-4)), ("b".to_owned(), Some(4))]);
     }
 }

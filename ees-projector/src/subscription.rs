@@ -61,6 +61,12 @@ impl Subscription {
         Self { since: Some(time), ..self }
     }
 
+    /// Returns `true` if it is to all changesets, and events are read as they are.
+    pub(crate) fn is_default(&self) -> bool {
+        let Self { filter, reading, whole_changesets, since } = self;
+        filter.is_all() && reading.is_default() && !whole_changesets && since.is_none()
+    }
+
     /// Returns the filter for the log: it includes all earlier names of the event types.
     pub(crate) fn log_filter(&self) -> Filter {
         self.reading.upcasters().widened(self.filter.clone())

@@ -145,6 +145,8 @@ macro_rules! database_laws {
                 timers_of_a_parked_stream_wait_with_it
                 a_timer_that_fails_is_retried_and_an_event_can_cancel_it
                 a_firing_sets_the_next_timer_of_a_series
+                a_series_goes_on_after_a_firing_that_failed
+                a_timer_stays_when_its_effect_could_not_be_recorded
                 what_is_replayed_sets_no_timer_again
                 an_operator_sees_timers_and_cancels_them
                 hundreds_of_timers_due_at_once_fire_once_each

@@ -91,24 +91,26 @@ impl Reactor for Desk {
         let (key, text) = (&firing.timer().key, firing.payload::<String>()?);
         assert!(firing.now() >= firing.timer().due, "{key} is early");
         let stream = firing.stream_id();
-        firing.effect("first", async || self.write(format!("{stream} {key} first"), "").await).await?;
-        self.0.keys.lock().unwrap().push(firing.key("remind"));
-        firing.effect("remind", async || self.write(format!("{stream} {key}: {text}"), key).await).await?;
-        if let Some((_, other)) = text.split_once(" cancels ") {
-            firing.cancel(other).await?;
-        }
+        // The next one of a series is set before anything can fail.
         if let Some(left) = key.strip_prefix("series").and_then(|_| text.strip_prefix("left ")) {
             let left: u32 = left.parse()?;
             if left > 0 {
                 firing.at(firing.timer().due + MINUTE, key, &format!("left {}", left - 1)).await?;
             }
         }
+        firing.effect("first", async || self.write(format!("{stream} {key} first"), "").await).await?;
+        self.0.keys.lock().unwrap().push(firing.key("remind"));
+        firing.effect("remind", async || self.write(format!("{stream} {key}: {text}"), key).await).await?;
+        if let Some((_, other)) = text.split_once(" cancels ") {
+            firing.cancel(other).await?;
+        }
         Ok(())
     }
 }
 
 fn settings() -> Settings {
-    let often = Duration::from_millis(10);
+    // Longer than an attempt takes on a slow machine: a worker that is called goes on while a stream is due.
+    let often = Duration::from_millis(200);
     Settings {
         start: Start::Beginning,
         parking: Parking { retry_after_min: often, retry_after_max: often, ..Parking::default() },
@@ -574,6 +576,76 @@ pub async fn a_firing_sets_the_next_timer_of_a_series<S: Subject>() {
     assert_eq!(reminded, ["a series: left 2", "a series: left 1", "a series: left 0"]);
     let keys: BTreeSet<_> = office.desk.0.keys.lock().unwrap().iter().cloned().collect();
     assert_eq!((keys.len(), office.timers().await), (3, vec![]));
+}
+
+/// A firing that fails after it has set the next timer of its series is repeated, and the next one comes after it.
+pub async fn a_series_goes_on_after_a_firing_that_failed<S: Subject>() {
+    let office = Office::<S>::new().await;
+    let due = office.clock.now() + Duration::from_secs(1);
+    let first = Timer { payload: Json::of(&"left 1").unwrap(), ..timer("a", "series", due.as_micros()) };
+    office.work().await;
+    put(&office.subject.database(), std::slice::from_ref(&first)).await;
+    office.desk.fails("series");
+    office.clock.advance(MINUTE);
+    office.work().await;
+    let waiting = office.timers().await;
+    assert_eq!(waiting.iter().map(|it| (&it.id, it.due)).collect::<Vec<_>>(), [(&first.id, due)]);
+    assert!(waiting[0].attempts > 0);
+    office.desk.mend();
+    for _ in 0..3 {
+        office.clock.advance(MINUTE);
+        office.work().await;
+    }
+    let done = office.desk.done();
+    let reminded: Vec<_> = done.iter().filter(|it| it.contains("left")).collect();
+    assert_eq!(reminded, ["a series: left 1", "a series: left 0"]);
+    assert_eq!(office.timers().await, []);
+}
+
+/// Ignores that its effect could not be recorded, since another worker has taken over meanwhile.
+struct Stubborn<D>(Arc<D>, AtomicUsize);
+
+impl<D: Database> Reactor for Stubborn<D> {
+    type Event = Note;
+
+    fn name(&self) -> &str {
+        "desk"
+    }
+
+    async fn react(&self, _: Cause<'_, Note>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    async fn on_timer(&self, firing: Firing<'_>) -> Result<(), BoxError> {
+        if self.1.fetch_add(1, SeqCst) == 0 {
+            let mut tx = self.0.begin().await?;
+            let row = tx.lock(&model()).await?.ok_or("no row")?;
+            assert!(tx.replace(&model(), row.position, &row.moved(|_| {})).await?);
+            tx.commit().await?;
+        }
+        let _ = firing.effect("remind", async || Ok::<_, BoxError>(())).await;
+        Ok(())
+    }
+}
+
+/// A timer is not removed where its effect could not be recorded, whatever the reactor's code makes of that.
+pub async fn a_timer_stays_when_its_effect_could_not_be_recorded<S: Subject>() {
+    let (log, subject, clock) = (ChangingLog::new(), fresh::<S>().await, Clock::stopped());
+    let stubborn = Stubborn(Arc::new(subject.database()), AtomicUsize::new(0));
+    let worker = OnDemand::reactor(stubborn, subject.database(), log.clone(), settings()).unwrap();
+    let worker = worker.with_clock(clock.clone());
+    drain(&worker).await;
+    put(&subject.database(), &[timer("a", "one", clock.now().as_micros() + 1_000_000)]).await;
+    clock.advance(MINUTE);
+    drain(&worker).await;
+    clock.advance(MINUTE);
+    drain(&worker).await;
+    let ledger = effects(&subject.database()).await;
+    assert!(
+        ledger.iter().any(|it| it.effect.ends_with("/remind") && it.state == EffectState::Done),
+        "{ledger:?}"
+    );
+    assert_eq!(timers(&subject.database(), TimerQuery::default()).await, []);
 }
 
 async fn put<D: Database>(database: &D, timers: &[Timer]) {

@@ -94,10 +94,12 @@ impl<'a, E> Cause<'a, E> {
     }
 
     /// Sets a timer of the event's stream: at `due`, or soon after, [`Reactor::on_timer`] is called with the
-    /// payload, once. A timer that the stream has under this key is replaced.
+    /// payload. It is called again after a failure or a crash, so act in [effects](super::Firing::effect): what is
+    /// done is not repeated. A timer that the stream has under this key is replaced.
     ///
     /// It is set in the transaction that records it in the ledger, so it is not set again when the event
-    /// arrives again: an event sets a timer with a key once. Without a failure or a crash, the event's
+    /// arrives again. For the same reason an event sets a timer with a key once, and cancels it once: a second
+    /// call for the same key does nothing. Without a failure or a crash, the event's
     /// [`timestamp`](Recorded::timestamp) is a good time to count from.
     ///
     /// The key is at most 100 bytes. The payload is stored as JSON of at most 16 KiB.

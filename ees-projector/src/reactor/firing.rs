@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ees_store::{StreamId, Timestamp};
 use serde::Serialize;
@@ -21,7 +22,12 @@ use crate::error::BoxError;
 pub struct Firing<'a> {
     timer: &'a Timer,
     scope: Scope<'a>,
+    next: NextTimer,
 }
+
+/// The timer that a firing sets under its own key. It takes the place of the one that fires in the transaction that
+/// records the firing as done: earlier, the firing could not be repeated after a failure.
+pub(crate) type NextTimer = Arc<Mutex<Option<Timer>>>;
 
 impl fmt::Debug for Firing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +36,7 @@ impl fmt::Debug for Firing<'_> {
 }
 
 impl<'a> Firing<'a> {
-    pub(crate) fn new(timer: &'a Timer, reactor: &'a str, ledger: &'a dyn Ledger) -> Self {
+    pub(crate) fn new(timer: &'a Timer, reactor: &'a str, ledger: &'a dyn Ledger, next: NextTimer) -> Self {
         let scope = Scope {
             reactor,
             ledger,
@@ -40,7 +46,7 @@ impl<'a> Firing<'a> {
             prefix: format!("{}/", timer.firing().effect),
             trace: None,
         };
-        Self { timer, scope }
+        Self { timer, scope, next }
     }
 
     /// Returns the timer: its key, when it was due, the event that set it.
@@ -93,8 +99,8 @@ impl<'a> Firing<'a> {
         self.scope.effect(name, act).await
     }
 
-    /// Sets a timer of the same stream, under any key: a later one with the key of this timer is the next of a
-    /// series. See [`Cause::at`](super::Cause::at).
+    /// Sets a timer of the same stream. One with the key of this timer is the next of a series: it is set when this
+    /// firing is done, and not if it fails. See [`Cause::at`](super::Cause::at).
     ///
     /// # Errors
     /// As [`Cause::at`](super::Cause::at). Return it from [`on_timer`](super::Reactor::on_timer).
@@ -104,15 +110,23 @@ impl<'a> Firing<'a> {
         key: &str,
         payload: &(impl Serialize + Sync),
     ) -> Result<(), BoxError> {
+        if key == self.timer.key {
+            let (_, next) = self.scope.timer(due, key, payload)?;
+            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(next);
+            return Ok(());
+        }
         self.scope.at(due, key, payload).await
     }
 
     /// Cancels another timer of the same stream. See [`Cause::cancel`](super::Cause::cancel). This timer ends by
-    /// firing, whatever is cancelled.
+    /// firing, whatever is cancelled: with its own key, the next one is cancelled that this firing has set.
     ///
     /// # Errors
     /// As [`Cause::cancel`](super::Cause::cancel). Return it from [`on_timer`](super::Reactor::on_timer).
     pub async fn cancel(&self, key: &str) -> Result<bool, BoxError> {
+        if key == self.timer.key {
+            return Ok(self.next.lock().unwrap_or_else(PoisonError::into_inner).take().is_some());
+        }
         self.scope.cancel(key).await
     }
 }

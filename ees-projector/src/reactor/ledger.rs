@@ -29,9 +29,15 @@ pub(crate) trait Ledger: Send + Sync {
     ) -> BoxFuture<'a, Result<Effect, Unrecorded>>;
     /// Records the start of a firing, unless it is done. Returns `None` if the timer is no longer set.
     fn begin_firing<'a>(&'a self, timer: &'a Timer) -> BoxFuture<'a, Result<Option<Effect>, Unrecorded>>;
-    /// Records how a firing ended, and removes the timer or writes it as it is after the failure, in one
-    /// transaction. Leaves a timer alone that has taken its place.
-    fn end_firing<'a>(&'a self, timer: &'a Timer, ended: Ended) -> BoxFuture<'a, Result<(), Unrecorded>>;
+    /// Records how a firing ended, and writes or removes the timer, in one transaction: `left` is what there is
+    /// under its key from then on. Leaves a timer alone that has taken its place. Records nothing once an effect
+    /// could not be recorded: the firing may be done without it.
+    fn end_firing<'a>(
+        &'a self,
+        timer: &'a Timer,
+        ended: Ended,
+        left: Option<Timer>,
+    ) -> BoxFuture<'a, Result<(), Unrecorded>>;
     /// Returns the time by the worker's clock.
     fn now(&self) -> Timestamp;
     /// Returns the longest time that an effect may take.

@@ -30,6 +30,7 @@ pub use cause::Cause;
 pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};
 pub use error::{PermanentError, RetryAfter, Unfinished};
 pub use firing::Firing;
+pub(crate) use firing::NextTimer;
 pub(crate) use ledger::{Ledger, Unrecorded};
 pub(crate) use settings::with_jitter;
 pub use settings::{Settings, Start};

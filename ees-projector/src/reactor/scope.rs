@@ -88,6 +88,18 @@ impl Scope<'_> {
         key: &str,
         payload: &impl Serialize,
     ) -> Result<(), BoxError> {
+        let (id, timer) = self.timer(due, key, payload)?;
+        self.ledger.change_timer(&id, TimerChange::Set(Box::new(timer))).await?;
+        Ok(())
+    }
+
+    /// Returns a timer of the stream, and the effect that sets it.
+    pub(super) fn timer(
+        &self,
+        due: Timestamp,
+        key: &str,
+        payload: &impl Serialize,
+    ) -> Result<(EffectId, Timer), BoxError> {
         check("timer key", key)?;
         let payload = Json::of(payload).map_err(|e| {
             PermanentError::because(format!("timer {key}: its payload can't be written as JSON: {e}"))
@@ -111,8 +123,7 @@ impl Scope<'_> {
             next_at: due,
             error: None,
         };
-        self.ledger.change_timer(&id, TimerChange::Set(Box::new(timer))).await?;
-        Ok(())
+        Ok((id, timer))
     }
 
     pub(super) async fn cancel(&self, key: &str) -> Result<bool, BoxError> {

@@ -7,18 +7,21 @@ use crate::error::BoxError;
 
 /// The most bytes of the name of a copy.
 const NAME_MAX: usize = 100;
+const ENDING: &str = ".db";
 
 /// Returns the path of a copy of a read model in this file.
 pub(super) fn path_of(file: &Path, name: &str) -> Result<PathBuf, BoxError> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if name.is_empty() || name.len() > NAME_MAX || name.starts_with('.') || !name.bytes().all(is_plain) {
+    // Other names are SQLite's (`FILE-journal`), and those of standbys and locks (`FILE.NAME__standby-1`).
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let stem = name.strip_suffix(ENDING).unwrap_or(name);
+    if stem.is_empty() || name.len() > NAME_MAX || !stem.bytes().all(is_plain) {
         return Err(format!(
-            "\"{name}\" can't be the file of a copy: use letters, digits, _, - and ., at most {NAME_MAX}, and not a dot \
-             at the start. It is made in the folder of the read model"
+            "\"{name}\" can't be the file of a copy: use letters, digits and _, at most {NAME_MAX}, with or without \
+             {ENDING} at the end. It is made in the folder of the read model"
         )
         .into());
     }
-    let path = file.with_file_name(if name.contains('.') { name.to_owned() } else { format!("{name}.db") });
+    let path = file.with_file_name(format!("{stem}{ENDING}"));
     if path == file {
         return Err(format!("\"{name}\" is the file of the live read model").into());
     }
@@ -79,11 +82,15 @@ mod tests {
         let mut tx = other.begin().await.unwrap();
         assert!(tx.insert(&ReadModelId::live("other"), &ProjectionState::new(1)).await.unwrap());
         tx.commit().await.unwrap();
-        std::fs::write(folder.path().join("notes.txt"), "kept").unwrap();
+        std::fs::write(folder.path().join("notes.db"), "kept").unwrap();
         for (name, told) in [
             ("other", "other projections"),
             ("other.db", "other projections"),
-            ("notes.txt", "no file of read models"),
+            ("notes", "no file of read models"),
+            ("sums.db-journal", "can't be the file"),
+            ("sums.db-wal", "can't be the file"),
+            ("sums.db.sums__standby-1", "can't be the file"),
+            ("sums.db.sums.lock", "can't be the file"),
             ("sums", "the live read model"),
             ("sums.db", "the live read model"),
             ("../sums", "can't be the file"),
@@ -95,7 +102,7 @@ mod tests {
                 assert!(refused.to_string().contains(told), "{name}: {refused}");
             }
         }
-        assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "kept");
+        assert_eq!(std::fs::read_to_string(folder.path().join("notes.db")).unwrap(), "kept");
         let absent = database.copy_of(&ReadModelId::live("sums"), "then", false).await.err().unwrap();
         assert!(absent.to_string().contains("there is no file"), "{absent}");
         assert!(!folder.path().join("then.db").exists());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ees_store::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use super::beside;
+use super::{beside, code};
 
 /// The endings of what belongs to a file, and the file itself.
 const PARTS: [&str; 4] = ["-wal", "-shm", "-journal", ""];
@@ -21,15 +21,7 @@ pub(super) fn look_into(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 pub(super) fn is_damage(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
-            let code = error.sqlite_error_code();
-            return matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt));
-        }
-        cause = error.source();
-    }
-    false
+    matches!(code(error), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 /// Waits until no other process sets the file aside. Holds until the returned file is dropped.

@@ -245,19 +245,24 @@ impl database::Database for Database {
     }
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
-                return error.sqlite_error_code().is_some_and(passes);
-            }
-            // A `#[error(transparent)]` wrapper around a rusqlite error exposes only that error's source.
-            if let Some(error) = error.downcast_ref::<rusqlite::ffi::Error>() {
-                return passes(error.code);
-            }
-            cause = error.source();
-        }
-        false
+        code(error).is_some_and(passes)
     }
+}
+
+/// SQLite's code in an error or its causes.
+fn code(error: &(dyn Error + 'static)) -> Option<ErrorCode> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+            return error.sqlite_error_code();
+        }
+        // A `#[error(transparent)]` wrapper around a rusqlite error exposes only that error's source.
+        if let Some(error) = error.downcast_ref::<rusqlite::ffi::Error>() {
+            return Some(error.code);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// The file of this name with an ending of its own.

@@ -6,11 +6,11 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 
 use super::rows::quoted;
 use super::tx::Mode;
-use super::{Tx, additions, slots};
+use super::{Tx, additions, code, slots};
 use crate::database::{Attachments, Transaction};
 use crate::error::BoxError;
 use crate::read_model_id::ReadModelId;
@@ -19,6 +19,9 @@ use crate::read_model_id::ReadModelId;
 const SOURCE: &str = "source";
 /// A second one: the old standby, while its audit is copied.
 const FORMER: &str = "former";
+
+/// The next attempt would copy everything again, and end in the same way.
+const NO_ROOM: &str = "the disk has no room for the swap: it copies both read models";
 
 /// An object of a read model.
 struct Object {
@@ -38,6 +41,13 @@ impl Object {
 /// Swaps the tables and what is parked. The rows of the two are swapped already: the old live one's is in the file
 /// of the standby.
 pub(super) async fn exchange(tx: &mut Tx, live: &ReadModelId, standby: &ReadModelId) -> Result<(), BoxError> {
+    match exchange_tables(tx, live, standby).await {
+        Err(error) if code(&*error) == Some(ErrorCode::DiskFull) => Err(NO_ROOM.into()),
+        exchanged => exchanged,
+    }
+}
+
+async fn exchange_tables(tx: &mut Tx, live: &ReadModelId, standby: &ReadModelId) -> Result<(), BoxError> {
     let state = tx.load(standby).await?.ok_or("there is no standby")?;
     let built = slots::path(tx, standby)?.ok_or("there is no standby")?;
     let Before { old, new, known, own, made, attached } = before(tx, live, standby).await?;

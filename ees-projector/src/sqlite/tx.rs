@@ -203,7 +203,8 @@ fn of_slot(model: &ReadModelId) -> Option<&ReadModelId> {
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        for mut part in self.parts.drain(..) {
+        // The main file last: who holds it may delete and create the others.
+        for mut part in self.parts.drain(..).rev() {
             let role = std::mem::replace(&mut part.role, Role::Changes);
             // Closed before the file goes.
             drop(part);

@@ -31,6 +31,8 @@ const NO_COPIES: OperateError = OperateError::NotSupported(
 
 /// What a copy leaves out, as the live read model does.
 struct LeftOut {
+    /// The row of the live read model.
+    live: ProjectionState,
     skips: Vec<Skipped>,
     parked: HashMap<StreamId, ChangesetId>,
 }
@@ -46,11 +48,12 @@ impl<D: Database> Core<D> {
         if !D::COPIES {
             return Err(NO_COPIES);
         }
-        let head = self.head().await?.checkpoint;
-        if checkpoint > head {
-            return Err(OperateError::PastHead { head });
+        let head = self.head().await?;
+        if checkpoint > head.checkpoint {
+            return Err(OperateError::PastHead { head: head.checkpoint });
         }
-        let LeftOut { skips, parked } = self.left_out().await?;
+        let LeftOut { live, skips, parked } = self.left_out().await?;
+        self.verify(&live, &head).await?;
         let origin = self.origin(checkpoint, &parked)?;
         let (database, id) =
             self.database.copy_of(self.id(), &into, true).await.map_err(|error| refused(&error))?;
@@ -98,12 +101,16 @@ impl<D: Database> Core<D> {
                 core.know_skips(tx, &mut state).await?;
                 let parked = tx.parked(core.id()).await?;
                 let parked = parked.into_iter().map(|stream| (stream.stream_id, stream.first)).collect();
-                Ok(Some((state.version, LeftOut { skips: state.skips, parked })))
+                Ok(Some(LeftOut { skips: state.skips.clone(), live: state, parked }))
             }
             .boxed()
         });
-        let (version, left_out) = read.await?.ok_or(OperateError::NeverStarted)?;
-        if version == self.processor.version() { Ok(left_out) } else { Err(OperateError::Absent) }
+        let left_out: LeftOut = read.await?.ok_or(OperateError::NeverStarted)?;
+        if left_out.live.version == self.processor.version() {
+            Ok(left_out)
+        } else {
+            Err(OperateError::Absent)
+        }
     }
 
     /// Describes the copy. The same description means the same rows.
@@ -172,6 +179,23 @@ impl<D: Database> Core<D> {
     }
 }
 
+impl<D: Database> Core<D> {
+    /// Refuses a read model that is a copy of another one as it was: a projection that has the name of the copy would
+    /// go on with rows that are not its own.
+    pub(crate) async fn require_no_copy(&self, tx: &mut D::Tx) -> Result<(), StepError> {
+        let origin = origin_of(self, tx).await?;
+        match origin.filter(|origin| !origin.starts_with(&format!("{} at checkpoint ", self.name()))) {
+            Some(origin) => Err(StepError::Setup(format!(
+                "\"{}\" is a copy: {origin}. Drop it (`ees projections at NAME --into {} --drop`), or give the \
+                 projection another name",
+                self.name(),
+                self.name()
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Returns what the read model is a copy of, if it is one.
 async fn origin_of<D: Database>(core: &Core<D>, tx: &mut D::Tx) -> Result<Option<String>, StepError> {
     if tx.load(core.id()).await?.is_none() {
@@ -188,6 +212,8 @@ fn refused(error: &BoxError) -> OperateError {
 impl<D: Database> Runner<D> {
     /// Applies everything before a checkpoint.
     async fn apply_until(&mut self, end: Checkpoint) -> Result<(), StepError> {
+        let (state, head) = (self.load().await?, self.core.log.head().await?);
+        self.core.verify(&state, &head).await?;
         loop {
             let state = self.load().await?;
             if state.position.next >= end {

@@ -28,6 +28,9 @@ impl<D: Database> Core<D> {
                 return self.make(state).await;
             }
             Some(state) if state.version == version && self.has_the_partitions_of(&state) => {
+                if D::COPIES && !must_be_there {
+                    self.require_no_copy(&mut tx).await?;
+                }
                 let parked = tx.parked(self.id()).await?;
                 return Ok((state, self.own(parked)));
             }

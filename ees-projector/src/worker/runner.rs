@@ -143,7 +143,10 @@ impl<D: Database> Runner<D> {
         self.deadline = Some(deadline);
         let drained = loop {
             let pause = match self.step().await {
-                Ok(Stepped::Moved) => Duration::ZERO,
+                Ok(Stepped::Moved) => match self.fire_due_timers().await {
+                    Ok(_) => Duration::ZERO,
+                    Err(error) => self.fail(error).await,
+                },
                 Ok(Stepped::Paused) => break Drained::Paused,
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,

@@ -80,7 +80,7 @@ impl<D: Database> Runner<D> {
     pub(crate) async fn follow_up(&mut self, next: Next) -> Result<Stepped, StepError> {
         match next {
             Next::Batch(batch) => {
-                let (next, seen_until) = (batch.next, self.timers.seen_until(&batch));
+                let (next, seen_until) = (batch.next, self.timers.seen_until(&batch, self.core.clock.now()));
                 let stepped = self.process(*batch).await?;
                 // A reactor may have stopped within the batch.
                 if stepped == Stepped::Idle || self.load().await?.position.next >= next {

@@ -218,6 +218,7 @@ impl<D: Database> Core<D> {
             .boxed()
         });
         let standing = read.await?.ok_or(OperateError::NeverStarted)?;
+        self.verify(&standing.state, &self.head().await?).await?;
         if standing.state.version == self.processor.version() {
             Ok(standing)
         } else {

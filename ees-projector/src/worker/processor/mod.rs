@@ -69,9 +69,9 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     ) -> BoxFuture<'a, Executed>;
 
     /// Fires timers with no transaction open, those of a stream in their order. Only a reactor has any.
-    fn fire<'a>(&'a self, timers: Vec<Timer>, ledger: &'a dyn Ledger) -> BoxFuture<'a, ()> {
+    fn fire<'a>(&'a self, timers: Vec<Timer>, ledger: &'a dyn Ledger) -> BoxFuture<'a, bool> {
         let _ = (timers, ledger);
-        async {}.boxed()
+        async { true }.boxed()
     }
 
     /// Changes its tables by some of a batch's events.

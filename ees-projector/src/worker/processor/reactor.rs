@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use ees_store::event::types_of;
@@ -17,7 +18,9 @@ use crate::event_enum::{Objection, objection_to};
 use crate::policy::{Parking, in_past};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
-use crate::reactor::{Cause, EffectState, Firing, Interrupted, Ledger, Reactor, Settings, Start, Timer};
+use crate::reactor::{
+    Cause, EffectState, Firing, Interrupted, Ledger, NextTimer, Reactor, Settings, Start, Timer,
+};
 use crate::read_model_id::ReadModelId;
 use crate::status::Kind;
 use crate::subscription::Subscription;
@@ -63,11 +66,17 @@ impl<R: Reactor> Effects for ReactorAdapter<R> {
         .boxed()
     }
 
-    fn fire<'a>(&'a self, timer: &'a Timer, ledger: &'a dyn Ledger) -> BoxFuture<'a, Result<(), BoxError>> {
+    fn fire<'a>(
+        &'a self,
+        timer: &'a Timer,
+        ledger: &'a dyn Ledger,
+    ) -> BoxFuture<'a, Result<Option<Timer>, BoxError>> {
         async move {
-            let firing = Firing::new(timer, self.reactor.name(), ledger);
+            let next = NextTimer::default();
+            let firing = Firing::new(timer, self.reactor.name(), ledger, next.clone());
             let acted = AssertUnwindSafe(self.reactor.on_timer(firing)).catch_unwind().await;
-            acted.unwrap_or_else(|panic| Err(panicked("the reactor", &*panic)))
+            acted.unwrap_or_else(|panic| Err(panicked("the reactor", &*panic)))?;
+            Ok(next.lock().unwrap_or_else(PoisonError::into_inner).take())
         }
         .boxed()
     }
@@ -185,7 +194,7 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         execute(self, batch, parked, ledger).boxed()
     }
 
-    fn fire<'a>(&'a self, timers: Vec<Timer>, ledger: &'a dyn Ledger) -> BoxFuture<'a, ()> {
+    fn fire<'a>(&'a self, timers: Vec<Timer>, ledger: &'a dyn Ledger) -> BoxFuture<'a, bool> {
         fire(self, timers, ledger).boxed()
     }
 

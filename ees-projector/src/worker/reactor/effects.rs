@@ -21,7 +21,11 @@ pub(crate) trait Effects: Send + Sync {
     ) -> BoxFuture<'a, Result<(), Interrupted>>;
 
     /// Acts on a timer that is due.
-    fn fire<'a>(&'a self, timer: &'a Timer, ledger: &'a dyn Ledger) -> BoxFuture<'a, Result<(), BoxError>>;
+    fn fire<'a>(
+        &'a self,
+        timer: &'a Timer,
+        ledger: &'a dyn Ledger,
+    ) -> BoxFuture<'a, Result<Option<Timer>, BoxError>>;
 
     /// Returns the settings.
     fn settings(&self) -> &Settings;

@@ -51,15 +51,15 @@ impl<D: Database> HeldState<D> {
         let (core, end) = (self.core().clone(), end.clone());
         let write = self.core().write_durably(move |tx| {
             async move {
-                if let Some(timer) = &end.timer {
+                if let Some(Fired { timer, left }) = &end.fired {
                     tx.lock(core.id()).await?;
                     let set = tx.timer(core.id(), &timer.stream_id, &timer.key).await?;
-                    match set.filter(|set| set.id == timer.id) {
-                        None => {}
-                        Some(_) if end.ended.state == EffectState::Done => {
+                    match (set.filter(|set| set.id == timer.id), left) {
+                        (None, _) => {}
+                        (Some(_), Some(left)) => tx.put_timer(core.id(), left).await?,
+                        (Some(_), None) => {
                             tx.remove_timer(core.id(), &timer.stream_id, &timer.key).await?;
                         }
-                        Some(_) => tx.put_timer(core.id(), timer).await?,
                     }
                 }
                 Ok(tx.end_effect(core.id(), &end.id, &end.ended).await?)
@@ -90,8 +90,15 @@ impl<D: Database> HeldState<D> {
 struct End {
     id: EffectId,
     ended: Ended,
-    /// The timer whose firing it is, as it is after a failure.
-    timer: Option<Timer>,
+    /// If it is a firing.
+    fired: Option<Fired>,
+}
+
+/// A timer that has fired, and what there is under its key from then on.
+#[derive(Clone)]
+struct Fired {
+    timer: Timer,
+    left: Option<Timer>,
 }
 
 impl<D: Database> Ledger for HeldState<D> {
@@ -104,7 +111,7 @@ impl<D: Database> Ledger for HeldState<D> {
     }
 
     fn end<'a>(&'a self, id: &'a EffectId, ended: Ended) -> BoxFuture<'a, Result<(), Unrecorded>> {
-        self.end_again_and_again(End { id: id.clone(), ended, timer: None }).boxed()
+        self.end_again_and_again(End { id: id.clone(), ended, fired: None }).boxed()
     }
 
     fn change_timer<'a>(
@@ -166,11 +173,23 @@ impl<D: Database> Ledger for HeldState<D> {
         begin.boxed()
     }
 
-    fn end_firing<'a>(&'a self, timer: &'a Timer, ended: Ended) -> BoxFuture<'a, Result<(), Unrecorded>> {
-        if ended.state != EffectState::Done {
-            self.note_timer(timer.next_at);
+    fn end_firing<'a>(
+        &'a self,
+        timer: &'a Timer,
+        ended: Ended,
+        left: Option<Timer>,
+    ) -> BoxFuture<'a, Result<(), Unrecorded>> {
+        async move {
+            if self.is_over() {
+                return Err(Unrecorded);
+            }
+            if let Some(left) = &left {
+                self.note_timer(left.next_at);
+            }
+            let fired = Some(Fired { timer: timer.clone(), left });
+            self.end_again_and_again(End { id: timer.firing(), ended, fired }).await
         }
-        self.end_again_and_again(End { id: timer.firing(), ended, timer: Some(timer.clone()) }).boxed()
+        .boxed()
     }
 
     fn now(&self) -> Timestamp {

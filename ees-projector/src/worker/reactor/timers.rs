@@ -62,11 +62,12 @@ impl Timers {
         self.first = self.first.into_iter().chain(set).min();
     }
 
-    /// Returns until when the log will be acted on once this batch is.
-    pub(crate) fn seen_until(&self, batch: &Batch) -> Option<Timestamp> {
+    /// Returns until when the log will be acted on once this batch is. Not a time that this worker's clock has not
+    /// reached: whose clock is ahead says nothing about the commits of others.
+    pub(crate) fn seen_until(&self, batch: &Batch, now: Timestamp) -> Option<Timestamp> {
         let at_end = batch.next >= batch.head.checkpoint;
         let last = batch.changesets.last().map(|last| last.timestamp);
-        self.read_at.filter(|_| at_end).or(last).max(self.seen_until)
+        self.read_at.filter(|_| at_end).or(last).max(self.seen_until).map(|seen| seen.min(now))
     }
 
     /// Returns how long the worker may wait for new changesets.
@@ -107,15 +108,18 @@ impl<D: Database> Runner<D> {
             let held = self.hold(state.clone(), self.core.processor.effect_timeout());
             let fired = held.keeping_lease(self.core.processor.fire(due, &held)).await;
             let set = held.first_timer();
-            fired?;
+            let is_done = fired?;
             held.interruption()?;
             self.set_state(state);
             self.timers.first = first;
             self.timers.note(set);
-        } else {
-            self.timers.first = first;
+            if !is_done {
+                self.timers.unread();
+            }
+            return Ok(is_full || !is_done);
         }
-        Ok(is_full)
+        self.timers.first = first;
+        Ok(false)
     }
 
     /// Returns the timers that may fire, and when the first of the others does. The timers of a parked stream wait

@@ -210,7 +210,11 @@ impl<D: Database> Runner<D> {
             checkpoint: at,
             detail: String::new(),
         };
-        self.swap(audit).await
+        match self.swap(audit).await {
+            // The next attempt would cost as much, and fail as well.
+            Err(StepError::NotSwapped(why)) => self.remain_standby(why).await,
+            swapped => swapped,
+        }
     }
 
     /// Returns the plan for the standby, if it has caught up.

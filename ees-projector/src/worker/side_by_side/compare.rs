@@ -60,6 +60,11 @@ impl<D: Database> Runner<D> {
     pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
         let deadline = Instant::now() + MEET_WITHIN;
         loop {
+            // As far as possible before the live one is held.
+            let live = require_unpartitioned(self.core.load_live().await?)?;
+            if live.position.next > self.load().await?.position.next {
+                self.step_to(live.position.next).await?;
+            }
             let here = self.load().await?.position.next;
             let (held, found) = self.core.hold_live().await?;
             if found.position.next >= here {

@@ -93,5 +93,5 @@ fn not_swapped<D: Database>(error: BoxError) -> StepError {
     if D::is_transient(&*error) {
         return error.into();
     }
-    StepError::Setup(format!("the standby can't be swapped: {}", chain(&*error)))
+    StepError::NotSwapped(format!("the standby can't be swapped: {}", chain(&*error)))
 }
