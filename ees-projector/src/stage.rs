@@ -306,9 +306,9 @@ impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
 
 #[cfg(test)]
 mod tests {
-    use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, memory};
-
     use std::fmt::{self, Display};
+
+    use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, memory};
 
     use super::*;
     use crate::MultiFold;

@@ -30,7 +30,7 @@ use crate::settings::Settings;
 use crate::status::Kind;
 use crate::watched::{Watched, WatchedFold, Watching};
 use crate::worker::core::Core;
-use crate::worker::explain::Explainable;
+use crate::worker::explain::explainable::Explainable;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;

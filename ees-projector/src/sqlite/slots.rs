@@ -58,6 +58,17 @@ pub(super) fn attach(connection: &Connection, path: &Path, name: &str) -> Result
     Ok(())
 }
 
+/// Detaches all files that were attached.
+pub(super) fn detach(connection: &Connection) -> rusqlite::Result<()> {
+    let attached = "SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
+    let attached: Vec<String> =
+        connection.prepare(attached)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for name in attached {
+        connection.execute_batch(&format!("DETACH {name}"))?;
+    }
+    Ok(())
+}
+
 /// The file of a slot, if there is one.
 pub(super) fn path(tx: &Tx, model: &ReadModelId) -> Result<Option<PathBuf>, BoxError> {
     let number = match tx.main() {

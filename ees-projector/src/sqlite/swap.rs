@@ -222,16 +222,3 @@ fn record(to: &Connection, key: &str, own: Option<&HashSet<String>>) -> Result<(
     to.execute("UPDATE main.ees_projections SET objects = ?2 WHERE name = ?1", params![key, own])?;
     Ok(())
 }
-
-/// Detaches the files that were read.
-pub(super) fn detach(connection: &Connection) -> rusqlite::Result<()> {
-    let attached = "SELECT name FROM pragma_database_list WHERE name IN (?1, ?2)";
-    let attached: Vec<String> = connection
-        .prepare(attached)?
-        .query_map([SOURCE, FORMER], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for name in attached {
-        connection.execute_batch(&format!("DETACH {name}"))?;
-    }
-    Ok(())
-}

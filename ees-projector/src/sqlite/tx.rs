@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use tokio::sync::OwnedMutexGuard;
 
-use super::{Database, slots, swap};
+use super::{Database, slots};
 use crate::error::BoxError;
 use crate::read_model_id::{ReadModelId, Slot};
 
@@ -254,7 +254,7 @@ impl Part {
         let connection = self.connection();
         if self.mode == Mode::Swap {
             connection.pragma_update(None, "foreign_keys", self.had_foreign_keys)?;
-            swap::detach(connection)?;
+            slots::detach(connection)?;
         }
         if self.mode != Mode::Ordinary {
             connection.pragma_update(None, "synchronous", "NORMAL")?;

@@ -16,7 +16,7 @@ use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::settings::Settings;
 use crate::worker::error::StepError;
-use crate::worker::explain::Explainable;
+use crate::worker::explain::explainable::Explainable;
 use crate::worker::processor::Processor;
 
 /// A transaction that takes longer is waiting for a database that is gone.

@@ -1,8 +1,9 @@
 //! Explains a row: replays the events that it depends on, by the fold's own code, and tells what each did to it.
 //!
-//! `observed` is the database that the fold writes to meanwhile; `steps` collects what is told. Here is which
+//! `explainable` is the fold, `observed` the database that it writes to meanwhile; `steps` collects what is told. Here is which
 //! changesets are replayed: those that the projection has applied.
 
+pub(crate) mod explainable;
 mod observed;
 mod steps;
 
@@ -14,8 +15,8 @@ use ees_store::{ChangesetId, Checkpoint, LogEntry, StreamId, Timestamp, json};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-pub(crate) use self::observed::Observed;
-use self::observed::{Keeps, TooManyRows, Unconcerned};
+use self::explainable::Explainable;
+use self::observed::{Keeps, Observed, TooManyRows, Unconcerned};
 use self::steps::{Steps, json_of};
 use crate::database::{Database, FoldRows, ParkedRows, Transaction};
 use crate::error::{BoxError, chain, panicked};
@@ -36,59 +37,6 @@ const PAGE: usize = 1_000;
 const LOOKED_UP_MAX: u64 = 1_000;
 /// How often a row that is another one in the database is looked at again, because the projection has moved on.
 const LOOKS_MAX: usize = 5;
-
-/// A fold, or what is made of folds, as something whose rows can be explained.
-pub(crate) trait Explainable<Tx>: Send + Sync {
-    /// Creates its tables.
-    fn create_tables<'a>(&'a self, tables: &'a mut Observed) -> BoxFuture<'a, Result<(), BoxError>>;
-
-    /// Applies some of a batch's events to its tables in memory.
-    fn apply<'a>(
-        &'a self,
-        batch: &'a Batch,
-        events: &'a [usize],
-        tables: &'a mut Observed,
-    ) -> BoxFuture<'a, Result<(), BoxError>>;
-
-    /// Returns the row that the database has.
-    fn stored<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        table: &'a Table,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Row>, BoxError>>;
-}
-
-impl<Tx: FoldRows, P> Explainable<Tx> for ProjectionAdapter<P>
-where
-    P: Projection<Tx> + Projection<Observed, Event = <P as Projection<Tx>>::Event>,
-{
-    fn create_tables<'a>(&'a self, tables: &'a mut Observed) -> BoxFuture<'a, Result<(), BoxError>> {
-        Projection::<Observed>::create_tables(self.projection(), tables).boxed()
-    }
-
-    fn apply<'a>(
-        &'a self,
-        batch: &'a Batch,
-        events: &'a [usize],
-        tables: &'a mut Observed,
-    ) -> BoxFuture<'a, Result<(), BoxError>> {
-        async move {
-            let events = batch.recorded(events);
-            Projection::<Observed>::apply_batch(self.projection(), &events, tables).await
-        }
-        .boxed()
-    }
-
-    fn stored<'a>(
-        &'a self,
-        tx: &'a mut Tx,
-        table: &'a Table,
-        key: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Row>, BoxError>> {
-        async move { Ok(tx.load_rows(table, &[key]).await?.pop().flatten()) }.boxed()
-    }
-}
 
 /// Where the projection stands: what it has applied, and the row that it has.
 struct Standing {
