@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, LogQuery, SharedLog, StreamId, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::job::Seen;
 use super::poll_backoff;
@@ -26,6 +26,8 @@ use crate::worker::worker_status::WorkerStatus;
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 /// How long an operation waits until a worker shows what the operation did.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+/// The turn to explain a row, in this process: it may take a replay of the log, and hundreds of megabytes.
+static EXPLAINING: Mutex<()> = Mutex::const_new(());
 
 /// The running projections and reactors of one process: look at them, operate them, wait for them. Cloning is
 /// cheap.
@@ -338,7 +340,7 @@ impl Handle {
     /// say what is wrong.
     pub async fn explain(&self, name: &str, wanted: Explain) -> Result<Explanation, OperateError> {
         let Named { projection, slot, .. } = self.named(name)?;
-        let _turn = projection.explaining.lock().await;
+        let _turn = EXPLAINING.lock().await;
         projection.workers.explain(slot, wanted).await
     }
 

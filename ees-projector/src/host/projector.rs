@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::SharedLog;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -244,7 +244,7 @@ impl Projector {
             });
             let (status, operations) = begin(&*workers, Slot::Live);
             let verifier = Verifier::default();
-            let (copier, explaining) = (Job::default(), Mutex::default());
+            let copier = Job::default();
             let projection = RunningProjection {
                 kind,
                 version,
@@ -254,7 +254,6 @@ impl Projector {
                 standby,
                 verifier,
                 copier,
-                explaining,
             };
             projections.insert(name, projection);
         }

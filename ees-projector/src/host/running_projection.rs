@@ -25,8 +25,6 @@ pub(crate) struct RunningProjection {
     pub(crate) verifier: Verifier,
     /// Builds copies as the read model was.
     pub(crate) copier: Job<AsOf, ()>,
-    /// Rows are explained one at a time: it may take a replay of the log.
-    pub(crate) explaining: tokio::sync::Mutex<()>,
 }
 
 /// The worker of the standby.
