@@ -179,11 +179,14 @@ impl Projector {
     /// store.commit(Commit::new("a".parse()?, Expectation::NewStream, Events::parse("[7]")?)).await?;
     /// let names = names.wait_for(|names| names.checkpoint().get() == 1).await?;
     /// assert_eq!(names.rows["a"], "7");
-    /// # drop(names);
+    /// drop(names);
     /// # running.shut_down().await;
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// While a reference to the value is held, the fold does not move on: clone what you need, and never hold one over
+    /// an `await`.
     ///
     /// # Errors
     /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
