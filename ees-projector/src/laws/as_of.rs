@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint};
+use ees_store::{ChangesetLog, Checkpoint, memory};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,8 +14,8 @@ use super::support::{ChangingLog, LONG, fresh, parking, settings};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::Value;
 use crate::{
-    AsOf, Fold, Handle, OperateError, Order, Parking, Projector, ReadModelId, Recorded, Running, Settings,
-    Table,
+    AsOf, Explain, Fold, Handle, OperateError, Order, Parking, Projector, ReadModelId, Recorded, Running,
+    Settings, State, Table,
 };
 
 #[derive(Deserialize)]
@@ -148,6 +148,84 @@ pub async fn a_read_model_is_built_as_it_was<S: Subject>() {
     assert!(matches!(&gone, Err(OperateError::Failed(_))), "{gone:?}");
     handle.as_of("sums", at(7, "sums_at_20")).await.unwrap();
     assert_ne!(rows_of_copy(&*subject, "sums_at_20").await, earlier);
+    running.shut_down().await;
+}
+
+/// The same sums, as a projection that has the name of a copy.
+struct Later(Sums);
+
+impl Fold for Later {
+    type Event = Counted;
+    type Key = String;
+    type State = i64;
+
+    fn name(&self) -> &str {
+        "sums_then"
+    }
+    fn key(&self, event: Recorded<'_, Counted>) -> Option<String> {
+        self.0.key(event)
+    }
+    fn fold(&self, row: Option<i64>, event: Recorded<'_, Counted>) -> Option<i64> {
+        self.0.fold(row, event)
+    }
+}
+
+/// A projection does not go on with a copy that has its name.
+pub async fn a_projection_does_not_take_a_copy_for_its_own<S: Subject>() {
+    if !S::Database::COPIES {
+        return;
+    }
+    let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
+    let running = start(&log, &subject, &sums, settings());
+    append(&log, 0..24).await;
+    caught_up(&log, running.handle()).await;
+    running.handle().as_of("sums", at(7, "sums_then")).await.unwrap();
+    running.shut_down().await;
+
+    let is_in_its_way = {
+        let database = subject.database();
+        let mut tx = database.begin().await.unwrap();
+        tx.load(&ReadModelId::live("sums_then")).await.unwrap().is_some()
+    };
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Later(sums), subject.database(), settings()).unwrap();
+    let running = projector.start();
+    let handle = running.handle();
+    if is_in_its_way {
+        let stopped = tokio::time::timeout(LONG, async {
+            loop {
+                let status = handle.status("sums_then").await.unwrap();
+                if status.state == State::Stopped {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        let why = stopped.await.unwrap().stalled.unwrap();
+        assert!(why.contains("is a copy: sums at checkpoint 7"), "{why}");
+    } else {
+        handle.when_reached("sums_then", 24.into(), LONG).await.unwrap();
+    }
+    running.shut_down().await;
+}
+
+/// A copy is refused when the log is not the one that the read model was made of.
+pub async fn a_copy_is_not_made_of_another_log<S: Subject>() {
+    if !S::Database::COPIES {
+        return;
+    }
+    let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
+    let running = start(&log, &subject, &sums, settings());
+    append(&log, 0..24).await;
+    caught_up(&log, running.handle()).await;
+    running.shut_down().await;
+    log.exchange(memory::Store::new());
+    append(&log, 0..30).await;
+    let running = start(&log, &subject, &sums, settings());
+    let refused = running.handle().as_of("sums", at(7, "sums_then")).await;
+    assert!(matches!(&refused, Err(OperateError::Failed(why)) if why.contains("another log")), "{refused:?}");
+    let refused = running.handle().explain("sums", Explain::key("a")).await;
+    assert!(matches!(&refused, Err(OperateError::Failed(why)) if why.contains("another log")), "{refused:?}");
     running.shut_down().await;
 }
 

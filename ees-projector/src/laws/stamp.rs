@@ -23,6 +23,8 @@ macro_rules! database_laws {
             }
             as_of {
                 a_read_model_is_built_as_it_was
+                a_projection_does_not_take_a_copy_for_its_own
+                a_copy_is_not_made_of_another_log
                 a_copy_goes_on_where_it_was
                 a_copy_leaves_out_what_the_live_read_model_does
             }
