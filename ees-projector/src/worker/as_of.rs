@@ -184,7 +184,9 @@ impl<D: Database> Core<D> {
     /// go on with rows that are not its own.
     pub(crate) async fn require_no_copy(&self, tx: &mut D::Tx) -> Result<(), StepError> {
         let origin = origin_of(self, tx).await?;
-        match origin.filter(|origin| !origin.starts_with(&format!("{} at checkpoint ", self.name()))) {
+        // The core of the copy itself has the name of the copy.
+        let own = format!("{} at checkpoint ", self.processor.name());
+        match origin.filter(|origin| !origin.starts_with(&own)) {
             Some(origin) => Err(StepError::Setup(format!(
                 "\"{}\" is a copy: {origin}. Drop it (`ees projections at NAME --into {} --drop`), or give the \
                  projection another name",
