@@ -63,7 +63,7 @@ examples:
     #!/usr/bin/env bash
     set -euo pipefail
     cargo build --locked --workspace --examples
-    for example in quickstart account file_history accounts_postgres own_sql_postgres; do
+    for example in quickstart account file_history order_summary accounts_postgres own_sql_postgres; do
         printf '\n--- %s\n' "$example"
         "${CARGO_TARGET_DIR:-target}/debug/examples/$example"
     done

@@ -3,6 +3,8 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use ees_store::Timestamp;
+
 use crate::exit::{Failure, Outcome};
 
 /// A number of seconds, such as `10` or `0.5`.
@@ -16,6 +18,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::Span = text.parse().map_err(|_| "expected a duration such as 7d or 36h".to_owned())?;
     let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|e| e.to_string())?;
     Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+/// A moment: an RFC 3339 time, or how long ago it was, such as `2h` or `7d`.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    match (text.parse(), duration(text)) {
+        (Ok(time), _) => Ok(time),
+        (Err(_), Ok(ago)) => Ok(Timestamp::now().earlier_by(ago)),
+        (Err(_), Err(_)) => {
+            Err("expected an RFC 3339 time such as 2026-11-26T10:00:00Z, or how long ago, such as 2h or 7d"
+                .to_owned())
+        }
+    }
 }
 
 /// A name as the `Host` of a request has it, but without a port.
@@ -53,6 +67,17 @@ mod tests {
             ["ees.internal:7070", "https://ees.internal", "ees.internal/", "", " ", "a b", "[fd00::1]:80"]
         {
             assert!(host_name(text).is_err_and(|why| why.contains("without port")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_how_long_ago_it_was() {
+        assert_eq!(moment("2026-11-26T10:00:00Z"), Ok("2026-11-26T10:00:00Z".parse().unwrap()));
+        let (before, two_hours) = (Timestamp::now(), Duration::from_secs(7_200));
+        let found = moment("2h").unwrap();
+        assert!(found >= before.earlier_by(two_hours) && found <= Timestamp::now().earlier_by(two_hours));
+        for text in ["2026-11-26", "2026-11-26T10:00:00", "yesterday", "7", "-2h", ""] {
+            assert!(moment(text).is_err_and(|why| why.contains("RFC 3339")), "{text}");
         }
     }
 

@@ -91,8 +91,8 @@ pub(crate) struct ColumnAttributes {
     pub(crate) ty: Option<ColumnType>,
     /// Whether it is added without a rebuild, and where that is said.
     pub(crate) added: Option<Span>,
-    /// The table and its key that it references.
-    pub(crate) references: Option<(Name, Name)>,
+    /// The table that it refers to, perhaps with its key.
+    pub(crate) references: Option<String>,
 }
 
 impl ColumnAttributes {
@@ -121,14 +121,17 @@ impl ColumnAttributes {
     }
 }
 
-/// `"orders(order_id)"`.
-fn read_reference(literal: &LitStr) -> Result<(Name, Name)> {
+/// `"orders"` or `"orders(order_id)"`.
+fn read_reference(literal: &LitStr) -> Result<String> {
     let text = literal.value();
-    let parts = text.strip_suffix(')').and_then(|text| text.split_once('('));
-    let Some((table, key)) = parts else {
-        return Err(Error::new(literal.span(), "name a table and its key: \"orders(order_id)\""));
+    let (table, key) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        Some((table, key)) => (table, Some(key)),
+        None => (text.as_str(), None),
     };
-    Ok((Name::new(table.to_owned(), literal.span())?, Name::new(key.to_owned(), literal.span())?))
+    for name in std::iter::once(table).chain(key) {
+        Name::new(name.to_owned(), literal.span())?;
+    }
+    Ok(text)
 }
 
 fn once<T>(meta: &ParseNestedMeta<'_>, place: &mut Option<T>, value: T) -> Result<()> {

@@ -15,6 +15,8 @@ struct Column {
     name: Name,
     /// An expression.
     made: TokenStream,
+    /// The table that it refers to.
+    references: Option<String>,
 }
 
 pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
@@ -74,11 +76,7 @@ fn column(field: &Field) -> Result<Option<Column>> {
     }
     let nullable = inner.map(|_| quote!(.nullable()));
     let added = added.map(|_| quote!(.added()));
-    let references = references.map(|(table, key)| {
-        let (table, key) = (table.text, key.text);
-        quote!(.references(#table, #key))
-    });
-    Ok(Some(Column { name, made: quote!(#made #nullable #references #added) }))
+    Ok(Some(Column { name, made: quote!(#made #nullable #added), references }))
 }
 
 fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
@@ -110,6 +108,10 @@ fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
 fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column]) -> TokenStream {
     let (ident, table) = (&input.ident, &attributes.table.text);
     let (key, key_type) = (&attributes.key.0.text, attributes.key.1.tokens());
+    let references = columns.iter().filter_map(|Column { name, references, .. }| {
+        let (column, table) = (&name.text, references.as_ref()?);
+        Some(quote!(.with_reference(#column, #table)))
+    });
     let columns = columns.iter().map(|Column { made, .. }| quote!(.with_column(#made)));
     let checks = attributes.checks.iter().map(|check| quote!(.with_check(#check)));
     let indexes = attributes.indexes.iter().map(|index| {
@@ -124,6 +126,7 @@ fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column])
                     #(#columns)*
                     #(#indexes)*
                     #(#checks)*
+                    #(#references)*
             }
         }
     }

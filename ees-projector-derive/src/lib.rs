@@ -29,7 +29,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `column = "text"` (or `"bigint"`, `"double"`, `"boolean"`, `"timestamp"`, `"uuid"`, `"decimal"`, `"json"`,
 ///   `"jsonb"`; or a list such as `"text[]"`): the type of the column, for a type of your own.
 /// - `json`, `jsonb`: short for `column = "json"` and `column = "jsonb"`.
-/// - `references = "orders(order_id)"`: a foreign key, checked when a batch commits.
+/// - `references = "orders"` or `"orders(order_id)"`: a foreign key to the key of a table of an earlier stage of
+///   the same composite (`Table::with_reference`).
 /// - `added`: the column is added to an existing table without a rebuild, with NULL in each row. It is your word
 ///   that no event up to now sets the field, which is an `Option`.
 ///

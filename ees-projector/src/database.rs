@@ -15,7 +15,7 @@ use std::future::Future;
 
 use ees_store::Connections;
 
-pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows};
+pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows, TimerRows};
 use crate::error::BoxError;
 use crate::projection_state::{Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
@@ -35,6 +35,19 @@ pub trait Database: Send + Sync + 'static {
         self.begin()
     }
 
+    /// Begins a transaction of the worker of one read model. For a database that keeps a standby apart from the
+    /// live read model. Default: the same as [`begin`](Self::begin).
+    fn begin_in(&self, model: &ReadModelId) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
+        let _ = model;
+        self.begin()
+    }
+
+    /// Begins the transaction that swaps a live read model and its standby
+    /// ([`Transaction::exchange`]). Default: the same as [`begin`](Self::begin).
+    fn begin_swap(&self) -> impl Future<Output = Result<Self::Tx, BoxError>> + Send {
+        self.begin()
+    }
+
     /// Runs database work. A database whose calls block runs it on a thread for blocking work. Default: runs
     /// it in place.
     fn run<T: Send + 'static>(
@@ -50,6 +63,36 @@ pub trait Database: Send + Sync + 'static {
 
     /// Whether several workers can share the streams of a projection. Default: `false`.
     const PARTITIONS: bool = false;
+
+    /// Whether a copy of a read model can be kept beside it, in a place of its own. Default: `false`.
+    const COPIES: bool = false;
+
+    /// Returns the place for a copy of a read model under an operator's name: the database, and the copy's id there.
+    /// Only with `create`, a place is made that does not exist yet. Default: refuses.
+    ///
+    /// # Errors
+    /// The name does not fit, or names something that is no place for read models. The error says why.
+    fn copy_of(
+        &self,
+        model: &ReadModelId,
+        name: &str,
+        create: bool,
+    ) -> impl Future<Output = Result<(Self, ReadModelId), BoxError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = (model, name, create);
+        async { Err(NO_STANDBY.into()) }
+    }
+
+    /// Removes a copy and everything of its place. `self` is the database of the copy. Default: refuses.
+    fn remove_copy(self, copy: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = copy;
+        async { Err(NO_STANDBY.into()) }
+    }
 
     /// Claims a projection for this process, until the claim is dropped. For a database that only one process
     /// may use for a projection at a time. Default: any number of processes may.
@@ -189,7 +232,7 @@ pub enum Lease {
 
 /// A transaction on a read-model database. It changes the projection's tables and the framework's rows
 /// together or not at all. Dropped without [`commit`](Transaction::commit), it changes nothing.
-pub trait Transaction: ParkedRows + AuditRows + LedgerRows + Send + 'static {
+pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 'static {
     /// Returns the projection's row, or `None` if the projection was never started here.
     fn load(
         &mut self,

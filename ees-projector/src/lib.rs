@@ -101,7 +101,10 @@
 //!
 //! - [`Fold`]: one event changes one row. The simplest and the fastest. By default each row is a JSON
 //!   document; `#[derive(ReadModel)]` on the state gives it columns ([`ReadModel`](trait@ReadModel)).
-//! - [`Projection`]: one event changes many rows, or you need SQL of your own. It writes in the transaction
+//! - [`MultiFold`]: one event changes several rows.
+//! - [`Composite`]: several folds as one projection. Its later stages may look up rows of earlier ones
+//!   ([`LookupFold`]).
+//! - [`Projection`]: you need SQL of your own. It writes in the transaction
 //!   that also moves the position.
 //! - [`Reactor`]: something must happen outside of the database, such as a mail or a call of another system.
 //!   At least once, recorded in a ledger, and never in a rebuild. Ready-made: `webhook::HttpReactor` posts
@@ -120,6 +123,7 @@
 //! # Running
 //!
 //! - [`Projector`] runs projections and reactors in a process that stays. Each has a position of its own.
+//! - [`Projector::watch`] keeps a fold in memory, as a value that follows the log: for caches and tests.
 //! - [`OnDemand`] runs one when it is called, until there is nothing new or the time is over.
 //! - `lambda::Function` makes an AWS Lambda function of that, for a queue, a table's stream or a schedule.
 //! - `sqs::Worker` wakes the projections of a process when a message announces new changesets.
@@ -171,14 +175,20 @@
 #[cfg(feature = "laws")]
 extern crate self as ees_projector;
 
+mod as_of;
+mod clock;
+mod composite;
 pub mod database;
 mod error;
 mod event;
 mod event_enum;
+mod explanation;
 mod fold;
+mod folded;
 mod host;
 #[cfg(feature = "laws")]
 pub mod laws;
+mod lookup_fold;
 mod multi_fold;
 mod partition;
 mod policy;
@@ -189,9 +199,11 @@ pub mod read_model;
 mod read_model_id;
 mod settings;
 mod spans;
+mod stage;
 mod standby;
 mod status;
 mod subscription;
+mod watched;
 mod worker;
 
 #[cfg(feature = "dynamodb")]
@@ -211,11 +223,15 @@ pub mod sqs;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use as_of::{AsOf, AsOfProgress, AsOfStatus};
+pub use clock::Clock;
+pub use composite::{Composite, IntoComposite, InvalidStage};
 #[cfg(feature = "derive")]
 pub use ees_projector_derive::ReadModel;
 pub use ees_store::event::{Reading, read_event};
 pub use error::BoxError;
 pub use event::{Recorded, UnreadableEvent};
+pub use explanation::{Explain, Explanation, LeftOut, Step, WhyLeftOut, Writer};
 pub use fold::Fold;
 #[doc(hidden)]
 pub use host::compiled::compiled;
@@ -224,6 +240,9 @@ pub use host::on_demand::OnDemand;
 pub use host::projector::{Projector, Running};
 pub use host::registration::RegisterError;
 pub use host::verification::Verification;
+#[doc(hidden)]
+pub use lookup_fold::NoLookup;
+pub use lookup_fold::{Found, LookupFold};
 pub use multi_fold::MultiFold;
 pub use partition::Split;
 pub use policy::{OnFailure, Parking, Retry};
@@ -246,6 +265,7 @@ pub use status::{
     EffectCounts, EventCounts, Failure, Kind, PartitionStatus, Rebuild, StandbyStatus, State, Status,
 };
 pub use subscription::Subscription;
+pub use watched::{Snapshot, Watched, Watching};
 pub use worker::operations::operation::OperateError;
 pub use worker::outcome::Drained;
 pub use worker::side_by_side::estimate::Estimate;

@@ -94,8 +94,7 @@ impl Parking {
 
 /// Returns the time after this delay.
 pub(crate) fn in_future(wait: Duration) -> Timestamp {
-    let micros = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(Timestamp::now().as_micros().saturating_add(micros))
+    Timestamp::now() + wait
 }
 
 /// Returns the time before this delay.

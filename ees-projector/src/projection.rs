@@ -26,7 +26,7 @@ pub enum Order {
 pub struct TablesChecked {
     /// How the tables differ, in words. If there is anything, the projection stops: its version must rise.
     pub differences: Vec<String>,
-    /// The names of the columns that were added.
+    /// The columns that were added, as `table.column`.
     pub added: Vec<String>,
 }
 

@@ -167,7 +167,7 @@ impl ProjectionState {
 }
 
 /// A changeset and its checkpoint, as recorded when it was applied or parked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChangesetRef {
     /// The checkpoint of the changeset.
     pub checkpoint: Checkpoint,

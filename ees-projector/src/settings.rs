@@ -56,8 +56,10 @@ pub enum NewVersion {
     #[default]
     InPlace,
     /// Builds the new version in the standby while the live read model serves readers, then swaps. Requires a
-    /// database that can do this (`postgres`); others rebuild in place. The old version
-    /// keeps following while a program with that version runs.
+    /// database that can do this (`postgres`, `sqlite`); others rebuild in place. The old version keeps
+    /// following while a program with that version runs; on SQLite, only one in the same process can. The
+    /// standby needs the worker of a [`Projector`](crate::Projector): an [`OnDemand`](crate::OnDemand) host does
+    /// not build it.
     SideBySide {
         /// Compares the two read models before the swap. If they differ, they are not swapped until an
         /// operator calls [`Handle::swap`](crate::Handle::swap). Use it for a new version that must give the

@@ -67,7 +67,8 @@ pub(crate) fn stepped<T>(span: &Span, result: &Result<T, StepError>) {
             StepError::Replaced(why)
             | StepError::ClaimedElsewhere(why)
             | StepError::WouldDrop(why)
-            | StepError::Setup(why) => span.fail("stopped", why),
+            | StepError::Setup(why)
+            | StepError::NotSwapped(why) => span.fail("stopped", why),
             StepError::Absent => span.fail("stopped", "absent"),
         }
     }

@@ -101,3 +101,13 @@ impl Comparison {
         self.differences.is_empty()
     }
 }
+
+/// The beginning of a row's text, enough to recognize it.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) fn shortened(row: &str) -> String {
+    const CHARS_MAX: usize = 200;
+    match row.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &row[..end]),
+        None => row.to_owned(),
+    }
+}

@@ -466,6 +466,58 @@ async fn effects_are_listed_tried_again_and_discarded() {
     world.refused_get("/projections/refusing/effects?state=lost").await;
 }
 
+/// Sets a timer for each event, due far in the future.
+struct Reminding;
+
+impl Reactor for Reminding {
+    type Event = Value;
+    fn name(&self) -> &str {
+        "reminding"
+    }
+    async fn react(&self, cause: Cause<'_, Value>) -> Result<(), BoxError> {
+        let day = Duration::from_secs(24 * 60 * 60);
+        cause.at(cause.timestamp() + day, "remind", &json!({"of": cause.event_id})).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timers_are_listed_and_cancelled() {
+    let store = Arc::new(store::Store::new());
+    let mut projector = Projector::new(store.clone());
+    let settings = reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() };
+    projector.reactor(Reminding, memory::Database::new(), settings).unwrap();
+    let world = World::of(store, projector.start(), None).await;
+    world.commit("a").await;
+    let last = world.commit("b").await;
+    world.get(&format!("/projections/reminding?min_checkpoint={last}&timeout=20")).await;
+
+    let listed = world.get("/projections/reminding/timers").await;
+    let streams: Vec<_> =
+        listed["timers"].as_array().unwrap().iter().map(|timer| &timer["stream_id"]).collect();
+    assert_eq!(streams, ["a", "b"]);
+    let of_b = world.get("/projections/reminding/timers?stream_id=b&limit=7").await["timers"][0].clone();
+    assert_eq!(
+        (&of_b["key"], &of_b["payload"], &of_b["attempts"]),
+        (&json!("remind"), &json!({"of": 1}), &json!(0))
+    );
+    assert_eq!(of_b["due"], of_b["next_at"]);
+    let why = world.refused_get("/projections/reminding/timers?limit=0").await;
+    assert!(why.contains("limit"), "{why}");
+
+    let (cancel, client) = ("/projections/reminding/timers/cancel", world.client("none"));
+    let body =
+        |stream: &str, key: &str, reason: &str| json!({"stream_id": stream, "key": key, "reason": reason});
+    let why = world.refused(cancel, body("b", "remind", "")).await;
+    assert!(why.contains("reason"), "{why}");
+    client.post_json::<_, Value>(cancel, &body("b", "remind", "gone")).await.unwrap();
+    for body in [body("b", "remind", "again"), body("a", "other", "none")] {
+        let why = world.refused(cancel, body).await;
+        assert!(why.contains("has no timer"), "{why}");
+    }
+    assert_eq!(world.get("/projections/reminding/timers").await["timers"].as_array().unwrap().len(), 1);
+    assert_eq!(world.get("/projections/reminding/audit").await["audit"][0]["reason"], "gone");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_needs_read_and_steering_needs_admin() {
     let world = World::new(Some("read:reader,admin:boss,commit:writer")).await;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Json, LogHead,
-    LogPage, LogQuery, Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    LogPage, LogQuery, Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, Timestamp, TypePage,
+    TypeQuery,
 };
 
 /// What stands for a number that JSON does not have. The longest first.
@@ -85,6 +86,10 @@ impl ChangesetLog for LenientNumbers {
 
     async fn head(&self) -> Result<LogHead> {
         self.log.head().await
+    }
+
+    async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
+        self.log.checkpoint_at(time).await
     }
 }
 

@@ -1,6 +1,7 @@
 //! When a changeset was committed.
 
 use std::fmt;
+use std::ops::Add;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -70,10 +71,31 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_add(1))
     }
 
+    /// The time that is this much later, or the latest that can be written.
+    #[must_use]
+    pub fn later_by(self, duration: Duration) -> Self {
+        Self::from_micros(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The time that is this much earlier, or the earliest that can be written.
+    #[must_use]
+    pub fn earlier_by(self, duration: Duration) -> Self {
+        Self::from_micros(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// How long ago this was; zero for a time in the future.
     pub fn elapsed(self) -> Duration {
         let micros = Self::now().0.saturating_sub(self.0);
         Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+}
+
+/// This much later, at most at the end of the year 9999.
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, later: Duration) -> Self {
+        let micros = i64::try_from(later.as_micros()).unwrap_or(i64::MAX);
+        Self::from_micros(self.0.saturating_add(micros))
     }
 }
 
@@ -165,6 +187,16 @@ mod tests {
             let error = text.parse::<Timestamp>().unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("9999"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_time_moves_by_a_duration_and_stays_one_that_can_be_written() {
+        let time = Timestamp::from_micros(5_000_000);
+        assert_eq!(time.later_by(Duration::from_secs(2)).as_micros(), 7_000_000);
+        assert_eq!(time.earlier_by(Duration::from_secs(6)).as_micros(), -1_000_000);
+        let (earliest, latest) = Timestamp::RANGE;
+        assert_eq!(time.later_by(Duration::MAX), Timestamp(latest));
+        assert_eq!(time.earlier_by(Duration::MAX), Timestamp(earliest));
     }
 
     #[test]

@@ -90,12 +90,12 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             if let Some(state) = state {
                 query += &format!("&state={}", state.as_str());
             }
-            let reactor = reactor(&remote, name).await?;
+            let reactor = ProjectionClient::reactor(&remote, name).await?;
             let Effects { effects } = reactor.get(&query).await?;
             output.either(&json!({"effects": effects}), effects_text(&effects))
         }
         Command::Waiting { name, remote } => {
-            let parked = reactor(&remote, name).await?.parked().await?;
+            let parked = ProjectionClient::reactor(&remote, name).await?.parked().await?;
             output.either(&json!({"parked": parked}), parked_text(&parked))
         }
         Command::Retry { name, stream, reason, remote } => {
@@ -107,12 +107,6 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
             operate(&remote, name, For::Only(Kind::Reactor), "effects/discard", body, output).await
         }
     }
-}
-
-async fn reactor(remote: &Remote, name: String) -> Outcome<ProjectionClient> {
-    let reactor = ProjectionClient::new(remote.client().await?, name);
-    reactor.check_is(Kind::Reactor).await?;
-    Ok(reactor)
 }
 
 fn effects_text(effects: &[Effect]) -> String {

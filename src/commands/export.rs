@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ees_store::client::Client;
-use ees_store::{ChangesetLog, Checkpoint, LogQuery, pages};
+use ees_store::{ChangesetLog, Checkpoint, LogQuery, Timestamp, checkpoint_since, pages};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::TryStreamExt;
@@ -18,6 +18,7 @@ use crate::output::Output;
 use crate::plural::counted;
 use crate::progress::Progress;
 use crate::remote::Remote;
+use crate::values::moment;
 
 /// Changesets read by one call.
 const PAGE: usize = 1_000;
@@ -25,11 +26,15 @@ const PAGE: usize = 1_000;
 /// Write the whole log to a file of JSON lines
 ///
 /// Writes changesets in their global order, up to the end of the log when the export starts. `ees import
-/// --keep-order` turns the file into a log again.
+/// --keep-order` turns the file into a log again, if it has the whole log.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The new file, compressed if its name ends in .gz; or - for standard output
     file: String,
+    /// Leave out what comes before the place where the log reaches this time, such as 2026-11-26T10:00:00Z, or 7d
+    /// for 7 days ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -40,11 +45,17 @@ struct Summary<'a> {
     file: &'a str,
 }
 
-pub(crate) async fn run(Arguments { file, remote }: Arguments, output: &mut Output) -> Outcome {
+pub(crate) async fn run(Arguments { file, since, remote }: Arguments, output: &mut Output) -> Outcome {
     let client = remote.patient_client().await?;
+    let from = match since {
+        Some(time) => {
+            checkpoint_since(&client, time).await.map_err(|error| Failure::from(error).at("--since"))?
+        }
+        None => Checkpoint::START,
+    };
     if file == "-" {
         let mut out = BufWriter::new(io::stdout());
-        write_log(&client, &mut out, output, &|e| Failure::output(&e)).await?;
+        write_log(&client, from, &mut out, output, &|e| Failure::output(&e)).await?;
         return out.flush().map_err(|e| Failure::output(&e));
     }
     let failed = |e: io::Error| Failure::file(&file, &e);
@@ -52,11 +63,11 @@ pub(crate) async fn run(Arguments { file, remote }: Arguments, output: &mut Outp
     let mut plain = BufWriter::new(&partial.file);
     let exported = if file.ends_with(".gz") {
         let mut gzipped = GzEncoder::new(&mut plain, Compression::default());
-        let exported = write_log(&client, &mut gzipped, output, &failed).await?;
+        let exported = write_log(&client, from, &mut gzipped, output, &failed).await?;
         gzipped.finish().map_err(failed)?;
         exported
     } else {
-        write_log(&client, &mut plain, output, &failed).await?
+        write_log(&client, from, &mut plain, output, &failed).await?
     };
     plain.flush().map_err(failed)?;
     drop(plain);
@@ -67,9 +78,10 @@ pub(crate) async fn run(Arguments { file, remote }: Arguments, output: &mut Outp
     )
 }
 
-/// Writes the log up to its present end. Returns the number of changesets.
+/// Writes the log from a checkpoint up to its present end. Returns the number of changesets.
 async fn write_log(
     client: &Client,
+    from: Checkpoint,
     out: &mut impl Write,
     output: &Output,
     failed: &impl Fn(io::Error) -> Failure,
@@ -77,7 +89,7 @@ async fn write_log(
     let end = client.head().await?.checkpoint;
     let progress = Progress::of_changesets(end.get(), output);
     let mut exported = 0;
-    let mut changesets = Box::pin(pages::log_changesets(client, LogQuery::from(Checkpoint::START, PAGE)));
+    let mut changesets = Box::pin(pages::log_changesets(client, LogQuery::from(from, PAGE)));
     while let Some(changeset) = changesets.try_next().await? {
         if changeset.checkpoint >= end {
             break;

@@ -27,6 +27,7 @@ mod publish;
 mod read;
 mod serve;
 mod tail;
+mod timers;
 #[cfg(any(test, not(all(feature = "dynamodb", feature = "sns"))))]
 mod unavailable;
 
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Projections(projections::Arguments),
     Console(console::Arguments),
     Effects(effects::Arguments),
+    Timers(timers::Arguments),
     #[cfg(feature = "sns")]
     Publish(publish::Arguments),
     /// Publish a part of the log again (needs the feature `sns`)
@@ -88,6 +90,7 @@ impl Command {
             Self::Projections(arguments) => projections::run(arguments, output).await,
             Self::Console(arguments) => Box::pin(console::run(arguments, output)).await,
             Self::Effects(arguments) => effects::run(arguments, output).await,
+            Self::Timers(arguments) => timers::run(arguments, output).await,
             #[cfg(feature = "sns")]
             Self::Publish(arguments) => Box::pin(publish::run(arguments, output)).await,
             #[cfg(feature = "sns")]

@@ -13,6 +13,7 @@ use crate::output::Output;
 use crate::plural::counted;
 use crate::progress::Progress;
 use crate::remote::Remote;
+use crate::values::moment;
 
 /// Changesets read and published at once.
 const BATCH: usize = 200;
@@ -34,11 +35,11 @@ pub(crate) struct Arguments {
     /// Stop before this checkpoint [default: the end of the log when the command starts]
     #[arg(long, value_name = "CHECKPOINT")]
     to: Option<Checkpoint>,
-    /// Only changesets committed at this time or later, such as 2026-11-26T10:00:00Z
-    #[arg(long, value_name = "TIME")]
+    /// Only changesets committed at this time or later, such as 2026-11-26T10:00:00Z, or 7d for 7 days ago
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<Timestamp>,
     /// Only changesets committed before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
     #[command(flatten)]
     topics: Topics,

@@ -1,13 +1,17 @@
 //! `ees tail`: print changesets in their global order, as they are committed.
 
 use clap::Args;
-use ees_store::{ChangesetLog, Checkpoint, Filter, LogEntry, LogHead, LogPage, LogQuery, StreamType, pages};
+use ees_store::{
+    ChangesetLog, Checkpoint, Filter, LogEntry, LogHead, LogPage, LogQuery, StreamType, Timestamp,
+    checkpoint_since, pages,
+};
 use futures::TryStreamExt;
 
 use crate::changeset::{Pretty, Record};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::remote::Remote;
+use crate::values::moment;
 
 /// Changesets read by one call.
 const PAGE: usize = 1_000;
@@ -23,8 +27,11 @@ pub(crate) struct Arguments {
     /// Start with the first changeset
     #[arg(long)]
     since_start: bool,
+    /// Start where the log reaches this time, such as 2026-11-26T10:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with_all = ["from", "since_start"])]
+    since: Option<Timestamp>,
     /// Start with the last N changesets
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, conflicts_with_all = ["from", "since_start"])]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, conflicts_with_all = ["from", "since_start", "since"])]
     last: u64,
     /// Only changesets of streams of this type; repeat the flag for several types
     #[arg(long, value_name = "TYPE")]
@@ -41,10 +48,13 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let client = arguments.remote.patient_client().await?;
-    let from = match (arguments.from, arguments.since_start) {
+    let from = match (arguments.from, arguments.since) {
         (Some(from), _) => from,
-        (None, true) => Checkpoint::START,
-        (None, false) => last(client.head().await?.checkpoint, arguments.last),
+        (None, Some(time)) => {
+            checkpoint_since(&client, time).await.map_err(|error| Failure::from(error).at("--since"))?
+        }
+        (None, None) if arguments.since_start => Checkpoint::START,
+        (None, None) => last(client.head().await?.checkpoint, arguments.last),
     };
     let filter = Filter { stream_types: arguments.stream_type, event_types: arguments.event_type };
     let query = LogQuery::from(from, PAGE).with_filter(filter);

@@ -12,9 +12,13 @@ use serde_json::Value;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::hint;
+use crate::remote::Remote;
 
 /// The longest wait of one call. A longer wait takes several calls.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The longest time that the server takes for a long answer.
+const LONG: Duration = Duration::from_secs(10 * 60);
 
 /// How often to poll the progress of a long operation.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -45,6 +49,13 @@ struct Parked {
 impl ProjectionClient {
     pub(crate) fn new(client: Client, name: String) -> Self {
         Self { client, name }
+    }
+
+    /// The reactor with this name. Fails if it is a projection.
+    pub(crate) async fn reactor(remote: &Remote, name: String) -> Outcome<Self> {
+        let reactor = Self::new(remote.client().await?, name);
+        reactor.check_is(Kind::Reactor).await?;
+        Ok(reactor)
     }
 
     /// All projections and reactors of the server.
@@ -139,6 +150,12 @@ impl ProjectionClient {
     /// Reads `/projections/NAME/RESOURCE`.
     pub(crate) async fn get<T: DeserializeOwned>(&self, resource: &str) -> Outcome<T> {
         self.explained(self.client.get_json(&self.path(&format!("/{resource}"))).await).await
+    }
+
+    /// Reads `/projections/NAME/RESOURCE`, which may take the server minutes.
+    pub(crate) async fn get_after_long<T: DeserializeOwned>(&self, resource: &str) -> Outcome<T> {
+        let path = self.path(&format!("/{resource}"));
+        self.explained(self.client.get_json_after(&path, LONG).await).await
     }
 
     /// Posts to `/projections/NAME/ACTION`.

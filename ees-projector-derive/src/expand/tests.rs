@@ -55,6 +55,34 @@ fn each_field_is_a_column_named_as_serde_names_it() {
 }
 
 #[test]
+fn a_column_can_refer_to_another_table() {
+    let input = parse_quote! {
+        #[read_model(key = "line", index(cart))]
+        struct Line {
+            #[read_model(references = "carts")]
+            cart: String,
+            #[read_model(column = "text", references = "coupons(code)")]
+            coupon: Option<Coupon>,
+        }
+    };
+    let expected = r#"
+        Table::new("line",Column::new("line",ColumnType::Text))
+        .with_column(Column::new("cart",ColumnType::Text))
+        .with_column(Column::new("coupon",ColumnType::Text).nullable())
+        .with_index(["cart"])
+        .with_reference("cart","carts")
+        .with_reference("coupon","coupons(code)")
+    "#;
+    assert_eq!(made(&input), expected.split_whitespace().collect::<String>());
+    for reference in ["", "orders(a", "Orders(a)", "orders()", "orders(a)b", "orders, items"] {
+        let input = parse_quote! {
+            #[read_model(key = "id")] struct A { #[read_model(references = #reference)] a: i64 }
+        };
+        is_refused(&input, "can't name a table or a column");
+    }
+}
+
+#[test]
 fn table_and_key_are_as_they_are_said() {
     let input = parse_quote! {
         #[read_model(table = "accounts")]
@@ -141,12 +169,12 @@ fn what_is_not_said_or_not_known_is_refused() {
 }
 
 #[test]
-fn conditions_foreign_keys_and_added_columns_are_as_they_are_said() {
+fn conditions_and_added_columns_are_as_they_are_said() {
     let input = parse_quote! {
         #[read_model(key = "id", check = "cents >= 0")]
         struct Payment {
             cents: i64,
-            #[read_model(references = "orders(order_id)")]
+            #[read_model(added, references = "orders")]
             order_id: Option<String>,
             #[read_model(added, jsonb)]
             note: Option<Note>,
@@ -158,20 +186,15 @@ fn conditions_foreign_keys_and_added_columns_are_as_they_are_said() {
     let expected = r#"
         Table::new("payment",Column::new("id",ColumnType::Text))
         .with_column(Column::new("cents",ColumnType::BigInt))
-        .with_column(Column::new("order_id",ColumnType::Text).nullable().references("orders","order_id"))
+        .with_column(Column::new("order_id",ColumnType::Text).nullable().added())
         .with_column(Column::new("note",ColumnType::Jsonb).nullable().added())
         .with_column(Column::new("fee",ColumnType::Decimal))
         .with_check("cents>=0")
+        .with_reference("order_id","orders")
     "#;
     assert_eq!(made(&input), expected.split_whitespace().collect::<String>());
     let value = parse_quote! { #[read_model(key = "id")] struct A { #[read_model(added)] a: i64 } };
     is_refused(&value, "must be an Option");
-    for reference in ["orders", "orders(a", "Orders(a)", "orders()"] {
-        let input = parse_quote! {
-            #[read_model(key = "id")] struct A { #[read_model(references = #reference)] a: i64 }
-        };
-        assert!(read_model(&input).is_err(), "{reference}");
-    }
     is_refused(
         &parse_quote! { #[read_model(key = "id", check = "")] struct A { a: i64 } },
         "a condition in SQL",

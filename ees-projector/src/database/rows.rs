@@ -1,14 +1,13 @@
-//! The rows that a transaction keeps besides the projection's own: parked streams, the audit, the ledger, the
-//! rows of folds.
+//! The rows that a transaction keeps besides the projection's own: parked streams, the audit, the ledger, timers,
+//! the rows of folds.
 
 use std::time::Duration;
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 
-use super::Transaction;
 use crate::error::BoxError;
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream};
-use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended};
+use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended, Timer, TimerQuery};
 use crate::read_model::{Change, Column, Differences, Row, RowError, Table};
 use crate::read_model_id::ReadModelId;
 
@@ -131,8 +130,42 @@ pub trait LedgerRows {
     ) -> impl Future<Output = Result<usize, BoxError>> + Send;
 }
 
+/// The rows of a reactor's timers. A stream has at most one timer with a key.
+pub trait TimerRows {
+    /// Returns the timer of a stream with this key.
+    fn timer(
+        &mut self,
+        model: &ReadModelId,
+        stream_id: &StreamId,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<Timer>, BoxError>> + Send;
+
+    /// Returns the timers that match, in the order of [`Timer::place`]. Reads no others: there may be many that
+    /// are due later.
+    fn timers(
+        &mut self,
+        model: &ReadModelId,
+        wanted: &TimerQuery,
+    ) -> impl Future<Output = Result<Vec<Timer>, BoxError>> + Send;
+
+    /// Writes a timer. It replaces the stream's timer with the same key.
+    fn put_timer(
+        &mut self,
+        model: &ReadModelId,
+        timer: &Timer,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Removes the timer of a stream with this key. Does nothing if there is none.
+    fn remove_timer(
+        &mut self,
+        model: &ReadModelId,
+        stream_id: &StreamId,
+        key: &str,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
+}
+
 /// The rows of folds. A key is given as its text, and fits the key column of the table.
-pub trait FoldRows: Transaction {
+pub trait FoldRows: Send + 'static {
     /// Checks that the database keeps this key as it is. Called for each key before it is loaded. Default: it
     /// does.
     ///
@@ -154,8 +187,8 @@ pub trait FoldRows: Transaction {
     }
 
     /// Returns how the table in the database differs from this one. `others` names what the projection did not
-    /// make: see [`objects_of_others`](Transaction::objects_of_others). Default: no difference, for a database
-    /// whose tables have no columns of their own.
+    /// make: see [`objects_of_others`](super::Transaction::objects_of_others). Default: no difference, for a
+    /// database whose tables have no columns of their own.
     fn differences(
         &mut self,
         table: &Table,

@@ -36,7 +36,7 @@ fn of_changeset(stream_id: &StreamId, changeset_id: ChangesetId) -> String {
 }
 
 /// Hashed, because a stream id may be as long as a whole key.
-fn of_stream(stream_id: &StreamId) -> String {
+pub(super) fn of_stream(stream_id: &StreamId) -> String {
     hex::encode(Sha256::digest(stream_id.as_str())) + "/"
 }
 
@@ -177,7 +177,7 @@ impl Tx {
     }
 }
 
-fn of_moment(moment: Timestamp) -> String {
+pub(super) fn of_moment(moment: Timestamp) -> String {
     format!("{:020}", moment.as_micros().max(0))
 }
 

@@ -17,6 +17,7 @@ mod parked;
 mod rows;
 mod schema;
 mod state;
+mod timers;
 mod tx;
 mod unprocessed;
 

@@ -83,12 +83,8 @@ impl FoldRows for Tx {
     }
 
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
-        let has_foreign_keys = table.columns.iter().any(|column| column.references.is_some());
-        if has_foreign_keys || !table.checks.is_empty() {
-            let name = &table.name;
-            return Err(
-                format!("table {name} has conditions or foreign keys, and DynamoDB has neither").into()
-            );
+        if !table.checks.is_empty() {
+            return Err(format!("table {} has conditions, and DynamoDB has none", table.name).into());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! A transaction that is a buffer. The commit writes it, whole or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub struct Tx {
     /// Writes of the projection itself, to any table.
     others: Vec<TransactWriteItem>,
     bytes: usize,
+    /// Where timers are, as this transaction read it first.
+    pub(super) timer_pointers: BTreeMap<String, Option<Item>>,
 }
 
 /// Partition key and sort key.
@@ -43,13 +45,14 @@ struct Staged {
 pub(super) enum Condition {
     Absent,
     StandsAt(Position),
-    /// Of an effect: nobody has written it since it was read.
+    /// Of an effect or a timer: nobody has written it since it was read.
     IsWriting(Uuid),
 }
 
 impl Tx {
     pub(super) fn new(database: Database) -> Self {
-        Self { database, staged: BTreeMap::new(), others: Vec::new(), bytes: 0 }
+        let timer_pointers = BTreeMap::new();
+        Self { database, staged: BTreeMap::new(), others: Vec::new(), bytes: 0, timer_pointers }
     }
 
     /// Adds your own write to any table to the transaction. It counts towards the 100 items, and an item may
@@ -208,26 +211,37 @@ impl Tx {
 }
 
 fn action(table: &str, partition: &str, key: &str, staged: Staged) -> Result<TransactWriteItem, BoxError> {
+    let (condition, names, values) = staged.condition.map_or_else(Default::default, condition);
     let Some(item) = staged.item else {
-        let delete = Delete::builder().table_name(table).set_key(Some(item::key(partition, key))).build()?;
+        let delete = Delete::builder().table_name(table).set_key(Some(item::key(partition, key)));
+        let delete = delete.set_condition_expression(condition).set_expression_attribute_names(names);
+        let delete = delete.set_expression_attribute_values(values).build()?;
         return Ok(TransactWriteItem::builder().delete(delete).build());
     };
-    let put = Put::builder().table_name(table).set_item(Some(item));
-    let put = match staged.condition {
-        None => put,
-        Some(Condition::Absent) => {
-            put.condition_expression("attribute_not_exists(#p)").expression_attribute_names("#p", PARTITION)
-        }
-        Some(Condition::IsWriting(writing)) => put
-            .condition_expression("#w = :w")
-            .expression_attribute_names("#w", item::WRITING)
-            .expression_attribute_values(":w", item::text(writing.to_string())),
-        Some(Condition::StandsAt(position)) => put
-            .condition_expression("#c = :c AND #e = :e")
-            .expression_attribute_names("#c", item::CHECKPOINT)
-            .expression_attribute_names("#e", item::EPOCH)
-            .expression_attribute_values(":c", item::number(position.next.get()))
-            .expression_attribute_values(":e", item::number(position.epoch)),
-    };
+    let put = Put::builder().table_name(table).set_item(Some(item)).set_condition_expression(condition);
+    let put = put.set_expression_attribute_names(names).set_expression_attribute_values(values);
     Ok(TransactWriteItem::builder().put(put.build()?).build())
+}
+
+/// The expression of a condition, with its names and its values.
+type Expression = (Option<String>, Option<HashMap<String, String>>, Option<Item>);
+
+fn condition(condition: Condition) -> Expression {
+    let (expression, names, values) = match condition {
+        Condition::Absent => ("attribute_not_exists(#p)", vec![("#p", PARTITION)], None),
+        Condition::IsWriting(writing) => {
+            let values = item::item_of([(":w", item::text(writing.to_string()))]);
+            ("#w = :w", vec![("#w", item::WRITING)], Some(values))
+        }
+        Condition::StandsAt(position) => {
+            let values = item::item_of([
+                (":c", item::number(position.next.get())),
+                (":e", item::number(position.epoch)),
+            ]);
+            let names = vec![("#c", item::CHECKPOINT), ("#e", item::EPOCH)];
+            ("#c = :c AND #e = :e", names, Some(values))
+        }
+    };
+    let names = names.into_iter().map(|(short, name)| (short.to_owned(), name.to_owned())).collect();
+    (Some(expression.to_owned()), Some(names), values)
 }

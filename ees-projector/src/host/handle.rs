@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, LogQuery, SharedLog, StreamId, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::job::Seen;
 use super::poll_backoff;
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::verification::Verification;
+use crate::as_of::{AsOf, AsOfProgress, AsOfStatus};
+use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
-use crate::reactor::{Effect, EffectQuery};
+use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::standby::{Comparison, InPlace, SideBySide};
 use crate::status::{Kind, Status};
@@ -23,6 +26,8 @@ use crate::worker::worker_status::WorkerStatus;
 const LOOK_AFTER: Duration = Duration::from_millis(50);
 /// How long an operation waits until a worker shows what the operation did.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+/// The turn to explain a row, in this process: it may take a replay of the log, and hundreds of megabytes.
+static EXPLAINING: Mutex<()> = Mutex::const_new(());
 
 /// The running projections and reactors of one process: look at them, operate them, wait for them. Cloning is
 /// cheap.
@@ -229,7 +234,8 @@ impl Handle {
     pub fn begin_verification(&self, name: &str) -> Result<(), OperateError> {
         let projection = self.running(name)?;
         standby_of(name, projection)?;
-        projection.verifier.begin(|status| projection.workers.verify(status));
+        // One that is in progress will do.
+        let _ = projection.verifier.begin((), |status| projection.workers.verify(status));
         Ok(())
     }
 
@@ -238,7 +244,80 @@ impl Handle {
     /// # Errors
     /// [`OperateError::Unknown`] if there is no projection of this name.
     pub fn verification(&self, name: &str) -> Result<Option<Verification>, OperateError> {
-        Ok(self.running(name)?.verifier.status())
+        Ok(self.running(name)?.verifier.look().map(Verification::of))
+    }
+
+    /// Builds the read model as it was at a checkpoint, beside the live one, or goes on with what an earlier call has
+    /// built. What operators skipped and what is parked is left out of it, as it is of the live one. It does not follow
+    /// the log, and stays until it is [dropped](Self::drop_as_of).
+    ///
+    /// On PostgreSQL it gets a new schema, and the live read model's rights do not apply to it. On SQLite it gets a new
+    /// file.
+    ///
+    /// # Errors
+    /// [`OperateError::NotSupported`] if the database can't keep one, [`OperateError::PastHead`] for a checkpoint past
+    /// the end of the log, [`OperateError::IsReactor`] for a reactor. [`OperateError::Failed`] if the place has
+    /// something else, or if a changeset can't be applied.
+    pub async fn as_of(&self, name: &str, wanted: AsOf) -> Result<(), OperateError> {
+        let projection = self.place_for_copy(name, &wanted)?;
+        projection.workers.as_of(wanted, Arc::new(WorkerStatus::new())).await
+    }
+
+    /// Begins [`as_of`](Self::as_of) in the background, unless the same is in progress.
+    ///
+    /// # Errors
+    /// As for [`as_of`](Self::as_of), as far as it is known at once. [`OperateError::Failed`] while another copy of
+    /// the projection is built.
+    pub fn begin_as_of(&self, name: &str, wanted: &AsOf) -> Result<(), OperateError> {
+        let projection = self.place_for_copy(name, wanted)?;
+        let begun = projection
+            .copier
+            .begin(wanted.clone(), |status| projection.workers.as_of(wanted.clone(), status));
+        match begun {
+            Err(AsOf { checkpoint, into }) if (checkpoint, &into) != (wanted.checkpoint, &wanted.into) => {
+                Err(OperateError::Failed(format!(
+                    "the copy \"{into}\" at checkpoint {checkpoint} is being built: wait for it"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the progress or the result of the last copy that was begun in the background in this process.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`] if there is no projection of this name.
+    pub fn as_of_status(&self, name: &str) -> Result<Option<AsOfStatus>, OperateError> {
+        let seen = self.running(name)?.copier.look();
+        Ok(seen.map(|Seen { what, status, result }| AsOfStatus {
+            as_of: what,
+            progress: match result {
+                None => AsOfProgress::Building { next: status.snapshot().checkpoint().get() },
+                Some(Ok(())) => AsOfProgress::Done,
+                Some(Err(error)) => AsOfProgress::Failed { error: error.to_string() },
+            },
+        }))
+    }
+
+    /// Drops a copy that [`as_of`](Self::as_of) has built.
+    ///
+    /// # Errors
+    /// [`OperateError::Failed`] if there is no such copy of this projection, or while it is built.
+    pub async fn drop_as_of(&self, name: &str, into: &str) -> Result<(), OperateError> {
+        let projection = self.running(name)?;
+        if projection.copier.look().is_some_and(|seen| seen.what.into == into && seen.result.is_none()) {
+            return Err(OperateError::Failed(format!("the copy \"{into}\" is being built: wait for it")));
+        }
+        projection.workers.drop_as_of(into.to_owned()).await
+    }
+
+    fn place_for_copy(&self, name: &str, wanted: &AsOf) -> Result<&RunningProjection, OperateError> {
+        if self.projections.contains_key(&wanted.into) {
+            let why =
+                format!("\"{}\" is the name of a projection: choose another one for the copy", wanted.into);
+            return Err(OperateError::Failed(why));
+        }
+        self.running(name)
     }
 
     /// Estimates the time and the space of a rebuild. Changes nothing.
@@ -247,6 +326,22 @@ impl Handle {
     /// See [`OperateError`]: each variant says what to do.
     pub async fn estimate(&self, name: &str) -> Result<Estimate, OperateError> {
         self.running(name)?.workers.estimate().await
+    }
+
+    /// Explains a row of a fold: the events that made it, the row before and after each, and the last writer of each
+    /// column. The projection's own code is run again on the events up to its position, in memory; nothing is written.
+    ///
+    /// It replays one stream where the projection needs [`Order::Stream`](crate::Order::Stream) only and the key is
+    /// the id of the row's stream, and otherwise the log as far as the projection subscribes to it.
+    ///
+    /// # Errors
+    /// [`OperateError::NotSupported`] for a projection with statements of its own, [`OperateError::IsReactor`] for a
+    /// reactor, [`OperateError::NeverStarted`], [`OperateError::Absent`] while another version is live. Other variants
+    /// say what is wrong.
+    pub async fn explain(&self, name: &str, wanted: Explain) -> Result<Explanation, OperateError> {
+        let Named { projection, slot, .. } = self.named(name)?;
+        let _turn = EXPLAINING.lock().await;
+        projection.workers.explain(slot, wanted).await
     }
 
     /// Retries parked streams now: one, or all with `None`. Returns after the retry of a projection's
@@ -298,6 +393,31 @@ impl Handle {
     /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
     pub async fn effects(&self, name: &str, wanted: EffectQuery) -> Result<Vec<Effect>, OperateError> {
         self.running(name)?.workers.effects(wanted).await
+    }
+
+    /// Returns timers of a reactor, those first that fire first. Also those that wait because their stream is
+    /// parked.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`], or [`OperateError::Unavailable`] if the database can't be read.
+    pub async fn timers(&self, name: &str, wanted: TimerQuery) -> Result<Vec<Timer>, OperateError> {
+        self.running(name)?.workers.timers(wanted).await
+    }
+
+    /// Cancels a timer of a reactor, for good. If it is firing, its effects that have begun are finished.
+    ///
+    /// # Errors
+    /// [`OperateError::NoTimer`] if the stream has no timer with this key: it has fired, was cancelled, or was
+    /// never set.
+    pub async fn cancel_timer(
+        &self,
+        name: &str,
+        stream_id: &StreamId,
+        key: &str,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        let cancel = Action::CancelTimer { stream_id: stream_id.clone(), key: key.to_owned() };
+        self.operate(name, cancel, reason).await
     }
 
     /// Returns the last `limit` operators' actions and their reasons, the newest first.

@@ -8,9 +8,10 @@ use tokio::sync::Mutex;
 
 use super::pending_changesets::PendingChangesets;
 use super::registration::{RegisterError, checked};
+use crate::clock::Clock;
+use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
-use crate::fold::Folded;
-use crate::multi_fold::MultiFold;
+use crate::folded::Folded;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::settings::Settings;
@@ -72,10 +73,15 @@ impl OnDemand {
         D: Database,
         P: Projection<D::Tx>,
     {
-        Ok(Self::new(checked(ProjectionAdapter::new(projection), &settings)?, database, log, settings))
+        Ok(Self::new(
+            checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(projection), &settings)?,
+            database,
+            log,
+            settings,
+        ))
     }
 
-    /// Creates one for a fold onto a database.
+    /// Creates one for a fold, or a [composite](crate::Composite) of several, onto a database.
     ///
     /// # Errors
     /// [`RegisterError`] if the fold or its settings are invalid.
@@ -88,7 +94,7 @@ impl OnDemand {
     where
         D: Database,
         D::Tx: FoldRows,
-        F: MultiFold,
+        F: IntoComposite,
     {
         Self::projection(Folded::checked(fold)?, database, log, settings)
     }
@@ -108,7 +114,7 @@ impl OnDemand {
         R: Reactor,
     {
         let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
-        Ok(Self::new(checked(adapter, &settings)?, database, log, settings))
+        Ok(Self::new(checked::<D::Tx, _>(adapter, &settings)?, database, log, settings))
     }
 
     fn new<D: Database>(
@@ -122,6 +128,13 @@ impl OnDemand {
         Self { name, log, worker: Mutex::new(worker) }
     }
 
+    /// Sets the clock by which the timers of a reactor are due. Default: this machine's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.worker.get_mut().set_clock(clock);
+        self
+    }
+
     /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
@@ -130,7 +143,7 @@ impl OnDemand {
     /// Applies new changesets until there are none, the projection is paused, another worker has the lease,
     /// or the deadline is near. A step that has begun is finished, so leave a margin before the end of the
     /// process. A reactor finishes the [effects](crate::reactor::Cause::effect) that have begun and begins no
-    /// others.
+    /// others. Its timers that are due fire once everything is applied.
     ///
     /// # Cancellation
     /// Safe. An unfinished step of a projection changes nothing; a reactor repeats it.

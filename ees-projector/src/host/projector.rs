@@ -5,26 +5,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::SharedLog;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
+use super::job::Job;
 use super::registration::{RegisterError, checked};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
+use crate::clock::Clock;
+use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
-use crate::fold::Folded;
+use crate::folded::Folded;
 use crate::multi_fold::MultiFold;
+use crate::policy::OnFailure;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::read_model_id::Slot;
 use crate::settings::Settings;
 use crate::status::Kind;
+use crate::watched::{Watched, WatchedFold, Watching};
 use crate::worker::core::Core;
+use crate::worker::explain::explainable::Explainable;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
@@ -68,6 +74,7 @@ pub struct Projector {
     log: SharedLog,
     registered: Vec<Registered>,
     stalled_after: Duration,
+    clock: Clock,
 }
 
 impl Projector {
@@ -76,7 +83,15 @@ impl Projector {
     /// Its projections and reactors read each new part of the log together. Where others follow the log too,
     /// such as an `http::Api`, give both the same [`SharedLog`].
     pub fn new(log: impl Into<SharedLog>) -> Self {
-        Self { log: log.into(), registered: Vec::new(), stalled_after: Duration::from_secs(120) }
+        let (stalled_after, clock) = (Duration::from_secs(120), Clock::default());
+        Self { log: log.into(), registered: Vec::new(), stalled_after, clock }
+    }
+
+    /// Sets the clock by which the timers of reactors are due that are registered from now on. Default: this
+    /// machine's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Sets after which time a projection that is behind and does not move counts as stalled. Default: 2
@@ -100,7 +115,8 @@ impl Projector {
         D: Database,
         P: Projection<D::Tx>,
     {
-        self.register(checked(ProjectionAdapter::new(projection), &settings)?, database, settings)
+        let adapter = ProjectionAdapter::new::<D::Tx>(projection);
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
     }
 
     /// Adds a reactor. The database keeps its position and its ledger: the database of the read models, or
@@ -119,10 +135,10 @@ impl Projector {
         R: Reactor,
     {
         let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
-        self.register(checked(adapter, &settings)?, database, settings)
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
     }
 
-    /// Adds a fold onto a database.
+    /// Adds a fold, or a [composite](crate::Composite) of several, onto a database.
     ///
     /// # Errors
     /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
@@ -130,14 +146,72 @@ impl Projector {
     where
         D: Database,
         D::Tx: FoldRows,
-        F: MultiFold,
+        F: IntoComposite,
     {
-        self.projection(Folded::checked(fold)?, database, settings)
+        let folded = checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(Folded::checked(fold)?), &settings)?;
+        self.register(folded.clone(), Some(folded), database, settings)
+    }
+
+    /// Adds a fold that is kept in memory, and returns it as a value that follows the log: for caches and
+    /// tests.
+    ///
+    /// The value has the rows and their checkpoint. It changes with each batch, whole or not at all. The fold
+    /// follows the log as all do, and has a [`Status`](crate::Status). Nothing of it is stored: begin at a
+    /// [`Snapshot`](crate::Snapshot), or it reads the whole log at each start.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ees_projector::{Fold, Projector, Recorded, Watching};
+    /// use ees_store::{Commit, EventStore, Events, Expectation};
+    /// # struct Names;
+    /// # impl Fold for Names {
+    /// #     type Event = serde_json::Value; type Key = String; type State = String;
+    /// #     fn name(&self) -> &str { "names" }
+    /// #     fn key(&self, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.stream_id().to_string()) }
+    /// #     fn fold(&self, _: Option<String>, event: Recorded<'_, serde_json::Value>) -> Option<String> { Some(event.event.to_string()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = Arc::new(ees_store::memory::Store::new());
+    /// let mut projector = Projector::new(store.clone());
+    /// let mut names = projector.watch(Names, Watching::default())?;
+    /// let running = projector.start();
+    /// store.commit(Commit::new("a".parse()?, Expectation::NewStream, Events::parse("[7]")?)).await?;
+    /// let names = names.wait_for(|names| names.checkpoint().get() == 1).await?;
+    /// assert_eq!(names.rows["a"], "7");
+    /// drop(names);
+    /// # running.shut_down().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// While a reference to the value is held, the fold does not move on: clone what you need, and never hold one over
+    /// an `await`.
+    ///
+    /// # Errors
+    /// [`RegisterError`] if the fold or its settings are invalid, or the name is taken.
+    pub fn watch<F>(
+        &mut self,
+        fold: F,
+        watching: Watching<F::State>,
+    ) -> Result<watch::Receiver<Watched<F::State>>, RegisterError>
+    where
+        F: MultiFold<State: Clone>,
+    {
+        let Watching { rows_max, snapshot, settings } = watching;
+        if matches!(settings.on_failure, OnFailure::Park(_)) {
+            return Err(RegisterError::ParkedInMemory(MultiFold::name(&fold).to_owned()));
+        }
+        let (fold, position) = WatchedFold::new(fold, rows_max, snapshot);
+        let value = fold.watch();
+        self.projection(fold, position, settings)?;
+        Ok(value)
     }
 
     fn register<D: Database>(
         &mut self,
         processor: Arc<dyn Processor<D::Tx>>,
+        explainable: Option<Arc<dyn Explainable<D::Tx>>>,
         database: D,
         settings: Settings,
     ) -> Result<(), RegisterError> {
@@ -145,7 +219,12 @@ impl Projector {
         if self.registered.iter().any(|known| known.name == name) {
             return Err(RegisterError::NameTaken(name));
         }
-        let workers = workers(Core::new(processor, database, Arc::new(self.log.clone()), settings));
+        let core = Core::new(processor, database, Arc::new(self.log.clone()), settings);
+        let core = core.with_clock(self.clock.clone());
+        let workers = workers(match explainable {
+            Some(explainable) => core.with_explainable(explainable),
+            None => core,
+        });
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())
     }
@@ -168,8 +247,17 @@ impl Projector {
             });
             let (status, operations) = begin(&*workers, Slot::Live);
             let verifier = Verifier::default();
-            let projection =
-                RunningProjection { kind, version, status, operations, workers, standby, verifier };
+            let copier = Job::default();
+            let projection = RunningProjection {
+                kind,
+                version,
+                status,
+                operations,
+                workers,
+                standby,
+                verifier,
+                copier,
+            };
             projections.insert(name, projection);
         }
         let projections = Arc::new(projections);

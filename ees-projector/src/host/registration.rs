@@ -4,6 +4,7 @@ use std::sync::{Arc, Once};
 
 use serde::Deserialize;
 
+use crate::composite::{InvalidComposite, InvalidStage};
 use crate::event_enum::Objection;
 use crate::partition::BUCKETS;
 use crate::policy::OnFailure;
@@ -32,6 +33,11 @@ pub enum RegisterError {
          OnFailure::Pause"
     )]
     NeedsLogOrder(String),
+    /// A fold in memory can't park streams.
+    #[error(
+        "\"{0}\" is kept in memory, where what is parked would be lost with the process: choose OnFailure::Pause"
+    )]
+    ParkedInMemory(String),
     /// The number of partitions is not 1 to 256, or more than 1 without [`Order::Stream`].
     #[error(
         "\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream"
@@ -45,16 +51,28 @@ pub enum RegisterError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A stage of a composite does not fit the others.
+    #[error(transparent)]
+    InvalidStage(InvalidStage),
     /// The table of a fold is invalid.
     #[error(transparent)]
     InvalidTable(#[from] InvalidTable),
 }
 
+impl From<InvalidComposite> for RegisterError {
+    fn from(invalid: InvalidComposite) -> Self {
+        match invalid {
+            InvalidComposite::Table(table) => Self::InvalidTable(table),
+            InvalidComposite::Stage(stage) => Self::InvalidStage(stage),
+        }
+    }
+}
+
 /// Checks a processor and its settings.
-pub(super) fn checked<Tx: Send>(
-    processor: impl Processor<Tx>,
+pub(super) fn checked<Tx: Send, P: Processor<Tx>>(
+    processor: P,
     settings: &Settings,
-) -> Result<Arc<dyn Processor<Tx>>, RegisterError> {
+) -> Result<Arc<P>, RegisterError> {
     let (name, order) = (processor.name().to_owned(), processor.order());
     if !is_projection_name(&name) {
         return Err(RegisterError::InvalidName(name));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::job::Job;
 use super::verification::Verifier;
+use crate::as_of::AsOf;
 use crate::status::{Kind, Status};
 use crate::worker::operations::operation::Operation;
 use crate::worker::worker_status::WorkerStatus;
@@ -21,6 +23,8 @@ pub(crate) struct RunningProjection {
     /// `None` if the database can't build side by side.
     pub(crate) standby: Option<StandbyWorker>,
     pub(crate) verifier: Verifier,
+    /// Builds copies as the read model was.
+    pub(crate) copier: Job<AsOf, ()>,
 }
 
 /// The worker of the standby.

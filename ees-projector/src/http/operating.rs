@@ -5,12 +5,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ees_store::http::{JsonBody, Problem};
-use ees_store::{ChangesetId, Checkpoint, StreamId};
+use ees_store::{ChangesetId, Checkpoint, InvalidTimestamp, StreamId, checkpoint_since};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::values::{GivenReason, Number, ProjectionName, Reason};
-use crate::{Handle, InPlace, SideBySide, Status, Verification};
+use crate::{AsOf, AsOfStatus, Handle, InPlace, SideBySide, Status, Verification};
 
 type Answer = Result<Json<Status>, Problem>;
 
@@ -104,6 +104,39 @@ pub(super) struct Discard {
     /// The number of the changeset in its stream: the first parked one, or the one that the reactor is paused
     /// before.
     changeset_id: Number,
+    reason: GivenReason,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AsOfRequest)]
+pub(super) struct PlaceOfCopy {
+    /// The place: the name of a new schema (PostgreSQL), or of a new file in the folder of the read model (SQLite).
+    into: String,
+    /// The checkpoint: what comes before it is in the copy. Either this or `time`.
+    checkpoint: Option<Number>,
+    /// The time, as in RFC 3339: what comes before the place where the log reaches it is in the copy.
+    #[schema(format = DateTime)]
+    time: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = DropCopyRequest)]
+pub(super) struct DropCopy {
+    /// The place.
+    into: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CancelTimerRequest)]
+pub(super) struct CancelTimer {
+    /// The stream.
+    #[schema(value_type = StreamId)]
+    stream_id: String,
+    /// The key of the timer.
+    key: String,
     reason: GivenReason,
 }
 
@@ -268,6 +301,59 @@ pub(super) async fn verify(
     Ok((StatusCode::ACCEPTED, Json(handle.verification(&name)?)))
 }
 
+/// Begins to build the read model as it was at a checkpoint, beside the live one, or goes on with it.
+///
+/// `GET` on the same path returns the progress.
+#[utoipa::path(
+    post, path = "/projections/{name}/as-of", tag = "projections", operation_id = "build_as_of", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    request_body = PlaceOfCopy,
+    responses(
+        (status = 202, description = "It has begun. `GET` on the same path tells how far it is.", body = Option<AsOfStatus>),
+        (status = 400, description = "`INVALID_BODY`: `into` is missing, or not one of `checkpoint` and `time` is given; `INVALID_TIME`"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: another copy is being built, or the place has the name of a projection"),
+    )
+)]
+pub(super) async fn build_as_of(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(PlaceOfCopy { into, checkpoint, time }): JsonBody<PlaceOfCopy>,
+) -> Result<(StatusCode, Json<Option<AsOfStatus>>), Problem> {
+    let checkpoint = match (checkpoint, time) {
+        (Some(checkpoint), None) => Checkpoint::new(checkpoint.get()),
+        (None, Some(time)) => {
+            let invalid = |why: String| Problem::bad_request("INVALID_TIME", format!("`time`: {why}."));
+            let time = time.parse().map_err(|why: InvalidTimestamp| invalid(why.to_string()))?;
+            match checkpoint_since(&handle.log, time).await {
+                Err(ees_store::Error::InvalidRequest(why)) => return Err(invalid(why)),
+                found => found?,
+            }
+        }
+        _ => return Err(Problem::bad_request("INVALID_BODY", "Give either `checkpoint` or `time`.")),
+    };
+    handle.begin_as_of(&name, &AsOf { checkpoint, into })?;
+    Ok((StatusCode::ACCEPTED, Json(handle.as_of_status(&name)?)))
+}
+
+/// Drops a copy of the read model as it was.
+#[utoipa::path(
+    post, path = "/projections/{name}/as-of/drop", tag = "projections", operation_id = "drop_as_of", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    request_body = DropCopy,
+    responses(
+        (status = 200, description = "It is gone. The status of the projection now.", body = Status),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: there is no such copy of this projection, or it is being built; `NOT_SUPPORTED`: the database keeps no copies"),
+    )
+)]
+pub(super) async fn drop_as_of(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(DropCopy { into }): JsonBody<DropCopy>,
+) -> Answer {
+    handle.drop_as_of(&name, &into).await?;
+    now(&handle, &name).await
+}
+
 /// Skips one changeset. A rebuild leaves it out again, unless told otherwise.
 #[utoipa::path(
     post, path = "/projections/{name}/skip", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
@@ -350,6 +436,25 @@ pub(super) async fn discard_effects(
 ) -> Answer {
     let (stream_id, changeset_id) = (stream(&stream_id)?, ChangesetId::new(changeset_id.get()));
     handle.discard_effects(&name, &stream_id, changeset_id, reason.as_str()).await?;
+    now(&handle, &name).await
+}
+
+/// Cancels a timer of a reactor, for good.
+#[utoipa::path(
+    post, path = "/projections/{name}/timers/cancel", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    request_body = CancelTimer,
+    responses(
+        (status = 200, description = "The status of the projection now.", body = Status),
+        (status = 400, description = "`INVALID_BODY`: a member is missing"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`; `TIMER_NOT_FOUND`: the timer has fired, was cancelled, or was never set"),
+    )
+)]
+pub(super) async fn cancel_timer(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(CancelTimer { stream_id, key, reason }): JsonBody<CancelTimer>,
+) -> Answer {
+    handle.cancel_timer(&name, &stream(&stream_id)?, &key, reason.as_str()).await?;
     now(&handle, &name).await
 }
 

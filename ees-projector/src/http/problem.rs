@@ -10,6 +10,7 @@ impl From<OperateError> for Problem {
         let message = error.to_string();
         match error {
             OperateError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "PROJECTION_NOT_FOUND", message),
+            OperateError::NoTimer { .. } => Self::new(StatusCode::NOT_FOUND, "TIMER_NOT_FOUND", message),
             OperateError::Moved { .. } => Self::new(StatusCode::CONFLICT, "PROJECTION_MOVED", message),
             OperateError::TimedOut { .. } | OperateError::NotInLog { .. } => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, "TIMEOUT", message)

@@ -10,10 +10,14 @@ use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::OPERATION_MAX;
 use super::operating::stream;
 use super::values::{Number, ProjectionName};
-use crate::reactor::{Effect, EffectQuery, EffectState};
-use crate::{AuditEntry, Estimate, Handle, OperateError, ParkedStream, Status, Verification};
+use crate::reactor::{Effect, EffectQuery, EffectState, Timer, TimerQuery};
+use crate::{
+    AsOfStatus, AuditEntry, Estimate, Explain, Explanation, Handle, OperateError, ParkedStream, Status,
+    Verification,
+};
 
 /// Default wait of a caller, in seconds.
 const TIMEOUT_SECONDS: f64 = 10.0;
@@ -25,8 +29,12 @@ const AUDIT_ENTRIES: usize = 100;
 const AUDIT_ENTRIES_MAX: usize = 1_000;
 /// The most audit entries to leave out before a page.
 const AUDIT_SKIP_MAX: usize = 1_000;
+/// The most steps of a row's explanation in one answer.
+const EXPLAINED_STEPS_MAX: usize = 1_000;
 /// The most effects in one answer.
 const EFFECTS_MAX: usize = 1_000;
+/// The most timers in one answer.
+const TIMERS_MAX: usize = 1_000;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Projections {
@@ -184,6 +192,45 @@ pub(super) async fn effects(
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
+pub(super) struct WhichTimers {
+    /// Only timers of this stream.
+    #[param(value_type = Option<StreamId>)]
+    stream_id: Option<String>,
+    /// The most timers to return, up to 1,000. Default: 100.
+    #[param(inline)]
+    limit: Option<Number<1>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Timers {
+    timers: Vec<Timer>,
+}
+
+/// The timers that a reactor has set, those first that fire first.
+#[utoipa::path(
+    get, path = "/projections/{name}/timers", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection."), WhichTimers),
+    responses(
+        (status = 200, description = "The timers.", body = Timers),
+        (status = 400, description = "`INVALID_QUERY`: the limit is not 1 or more"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+    )
+)]
+pub(super) async fn timers(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    query: Result<Query<WhichTimers>, QueryRejection>,
+) -> Result<Json<Timers>, Problem> {
+    let Query(which) = query.map_err(|e| Problem::bad_request("INVALID_QUERY", e.body_text()))?;
+    let wanted = TimerQuery {
+        stream_id: which.stream_id.map(|text| stream(&text)).transpose()?,
+        limit: limit(which.limit, TIMERS_MAX).unwrap_or(TimerQuery::default().limit),
+        ..TimerQuery::default()
+    };
+    Ok(Json(Timers { timers: handle.timers(&name, wanted).await? }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditPage {
     /// The most entries to return, up to 1,000. Default: 100.
     #[param(inline)]
@@ -292,6 +339,59 @@ pub(super) async fn verification(
     Path(name): Path<String>,
 ) -> Result<Json<Option<Verification>>, Problem> {
     Ok(Json(handle.verification(&name)?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichRow {
+    /// The key of the row, as text.
+    key: String,
+    /// The table. Default: the only one of the projection.
+    table: Option<String>,
+    /// The most steps to return, up to 1,000: the first half and the last half of that number. Default: 100.
+    #[param(inline)]
+    steps: Option<Number<1>>,
+}
+
+/// Why a row of a read model is as it is: the events that made it.
+///
+/// The projection's own code is run again, in memory, on the events up to its position: on those of one stream where
+/// that is enough, and otherwise on all that it subscribes to. That may take minutes. One row of a projection is
+/// explained at a time.
+#[utoipa::path(
+    get, path = "/projections/{name}/explain", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection."), WhichRow),
+    responses(
+        (status = 200, description = "The explanation. A row that no event has made has no steps.", body = Explanation),
+        (status = 400, description = "`INVALID_QUERY`: the key is missing, or the number of steps is not 1 or more"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_SUPPORTED`: the projection has statements of its own; `NOT_POSSIBLE`: the key does not fit the table, or there is no such table, or the name is that of a reactor"),
+    )
+)]
+pub(super) async fn explain(
+    State(handle): State<Handle>,
+    admission: Admission,
+    Path(name): Path<String>,
+    query: Result<Query<WhichRow>, QueryRejection>,
+) -> Result<Json<Explanation>, Problem> {
+    let Query(WhichRow { key, table, steps }) =
+        query.map_err(|e| Problem::bad_request("INVALID_QUERY", e.body_text()))?;
+    admission.waits(OPERATION_MAX)?;
+    let wanted = Explain::key(key);
+    let steps_max = limit(steps, EXPLAINED_STEPS_MAX).unwrap_or(wanted.steps_max);
+    Ok(Json(handle.explain(&name, Explain { table, steps_max, ..wanted }).await?))
+}
+
+/// The progress or the result of the last copy of the read model as it was that was begun on this server; `null` when
+/// there was none.
+#[utoipa::path(
+    get, path = "/projections/{name}/as-of", tag = "projections", operation_id = "as_of", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    responses((status = 200, description = "The progress, or `null`.", body = Option<AsOfStatus>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn as_of(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<Option<AsOfStatus>>, Problem> {
+    Ok(Json(handle.as_of_status(&name)?))
 }
 
 /// The estimated time and space of a rebuild.

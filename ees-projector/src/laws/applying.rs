@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ees_store::{Checkpoint, Filter};
+use ees_store::{Checkpoint, Filter, Timestamp};
 use serde::Deserialize;
 
 use super::Subject;
@@ -42,6 +42,35 @@ pub async fn every_event_is_applied_once_in_order<S: Subject>() {
         (status.checkpoint, status.lag_changesets, status.lag_seconds),
         (Checkpoint::new(100), 0, 0.0)
     );
+}
+
+/// A subscription from a time on gives what was committed at that time or later, also where the log is not quite in
+/// the order of the times, and in a rebuild.
+pub async fn a_subscription_from_a_time_leaves_out_what_is_older<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let since = Timestamp::from_micros(1_700_000_000_000_000);
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let mut expected = BTreeMap::new();
+    // From three hours before to three hours after, each second one by a clock that is 50 minutes late.
+    for n in 0..36 {
+        let (stream, late) = (format!("s{n}"), if n % 2 == 0 { 0 } else { 50 });
+        let time = since.earlier_by(minutes(180)).later_by(minutes(n * 10)).earlier_by(minutes(late));
+        log.append_at(time, &stream, &note("x")).await;
+        if time >= since {
+            expected.insert(format!("{stream}#1"), 1);
+        }
+    }
+    assert!(!expected.contains_key("s19#1") && expected.contains_key("s18#1"), "{expected:?}");
+    let journal = Journal { since: Some(since), ..Journal::new() };
+    let bench = start(&log, &subject, &journal, small_batches());
+    bench.caught_up().await;
+    assert_eq!(bench.counts().await, expected);
+    log.append("later", &note("y")).await;
+    expected.insert("later#1".to_owned(), 1);
+    bench.caught_up().await;
+    bench.handle().rebuild("journal", "").await.unwrap();
+    bench.status_when(|status| status.state == State::Following && status.rebuild.is_none()).await;
+    assert_eq!(bench.counts().await, expected);
 }
 
 /// Several workers on one projection: of two steps from one position only one commits.

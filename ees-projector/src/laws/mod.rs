@@ -51,8 +51,11 @@ use std::future::Future;
 use crate::database::{Database, FoldRows};
 
 pub mod applying;
+pub mod as_of;
 pub mod columns;
+pub mod composites;
 pub mod effects;
+pub mod explaining;
 pub mod failing;
 pub mod log_replaced;
 pub mod multi_folds;
@@ -66,6 +69,7 @@ pub mod side_by_side;
 mod stamp;
 mod support;
 pub mod sweeping;
+pub mod timers;
 pub mod transactions;
 pub mod typed_rows;
 
@@ -88,6 +92,13 @@ pub trait Subject: Sized {
     /// schema has the name of the table.
     fn table(&self, name: &str) -> impl Future<Output = BTreeMap<String, String>>;
 
+    /// The rows of one of several tables of a projection, as [`table`](Self::table) gives them. Override it
+    /// where each read model has a schema of its own, which has the name of the projection.
+    fn table_of(&self, projection: &str, name: &str) -> impl Future<Output = BTreeMap<String, String>> {
+        let _ = projection;
+        self.table(name)
+    }
+
     /// Opens the same data again, with nothing kept in memory.
     ///
     /// The laws have shut down their workers and dropped what they got from [`database`](Self::database) before.
@@ -107,13 +118,17 @@ pub struct Capabilities {
     pub partitions: bool,
     /// Its tables have columns, which it compares ([`FoldRows::differences`]), and conditions, which it checks.
     pub columns: bool,
+    /// Refuses a row whose [reference](crate::Table::with_reference) names no row.
+    pub foreign_keys: bool,
 }
 
 impl Capabilities {
     /// A database that keeps its data, and has one read model and one active worker for each projection: what the
     /// defaults of [`Database`] and [`Transaction`](crate::database::Transaction) make of it.
-    pub const ALONE: Self = Self { reopens: true, side_by_side: false, partitions: false, columns: false };
+    pub const ALONE: Self =
+        Self { reopens: true, side_by_side: false, partitions: false, columns: false, foreign_keys: false };
 
     /// Everything.
-    pub const ALL: Self = Self { reopens: true, side_by_side: true, partitions: true, columns: true };
+    pub const ALL: Self =
+        Self { reopens: true, side_by_side: true, partitions: true, columns: true, foreign_keys: true };
 }

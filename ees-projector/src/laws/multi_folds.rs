@@ -70,7 +70,8 @@ pub async fn an_event_changes_each_row_that_it_names<S: Subject>() {
     for batch in [1, 7, 1000] {
         let subject = fresh::<S>().await;
         let mut projector = Projector::new(log.clone());
-        let settings = Settings { batch_changesets_max: batch, ..Settings::default() };
+        let settings =
+            Settings { batch_changesets_max: batch, span_changesets_max: batch, ..Settings::default() };
         projector.fold(Items, subject.database(), settings).unwrap();
         let running = projector.start();
         let head = log.head().await.unwrap().checkpoint;

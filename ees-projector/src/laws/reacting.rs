@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ees_store::event::{Members, Reading, Upcasters};
-use ees_store::{ChangesetLog, Filter};
+use ees_store::{ChangesetLog, Filter, Timestamp};
 
 use super::Subject;
 use super::support::{ChangingLog, Journal, LONG, Note, fresh, note};
@@ -133,6 +133,35 @@ pub async fn a_reactor_can_be_told_to_start_at_the_beginning<S: Subject>() {
     following(&running).await;
     running.shut_down().await;
     assert_eq!(letters.sent(), ["a: one", "b: one", "a: two", "b: two", "a: three", "b: three"]);
+}
+
+/// A reactor can begin where the log reaches a time. Only its first start looks at the time, which must not lie in the
+/// future.
+pub async fn a_reactor_can_be_told_to_start_at_a_time<S: Subject>() {
+    let (log, subject, letters) = (ChangingLog::new(), fresh::<S>().await, Letters::default());
+    let hour = |n: i64| Timestamp::from_micros(1_700_000_000_000_000 + n * 3_600_000_000);
+    for n in 0..6 {
+        log.append_at(hour(n), &format!("s{n}"), &note("old")).await;
+    }
+    let since = |time| Settings { start: Start::Since(time), ..hasty() };
+    let running = start(&log, &subject, &letters, since(hour(4)));
+    following(&running).await;
+    running.shut_down().await;
+    log.append("a", &note("new")).await;
+    let running = start(&log, &subject, &letters, since(hour(0)));
+    following(&running).await;
+    running.shut_down().await;
+    assert_eq!(letters.sent(), ["s4: old", "s5: old", "a: new"]);
+
+    let other = fresh::<S>().await;
+    let running = start(&log, &other, &letters, since("2999-01-01T00:00:00Z".parse().unwrap()));
+    let stopped = status_when(&running, |status| status.state == State::Stopped).await;
+    running.shut_down().await;
+    assert!(
+        stopped
+            .last_error
+            .is_some_and(|it| it.message.contains("2999") && it.message.contains("in the future"))
+    );
 }
 
 /// Two letters at a time, and at first none.

@@ -1,9 +1,16 @@
 //! A read model that is built side by side with the live one, where the database can do that.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
 use super::Subject;
-use super::support::{ChangingLog, Journal, fresh, note, settings, start};
-use crate::database::Database;
-use crate::{OperateError, SideBySide, StandbyRole, State, Status};
+use super::support::{ChangingLog, Journal, LONG, fresh, note, settings, start};
+use crate::database::{Database, FoldRows, Transaction};
+use crate::read_model::{Change, Value};
+use crate::{
+    NewVersion, OperateError, ReadModelId, Settings, SideBySide, Slot, StandbyRole, State, Status, Table,
+};
 
 /// What the database says of itself is so.
 pub async fn side_by_side_is_offered_as_the_database_says<S: Subject>() {
@@ -70,4 +77,213 @@ pub async fn a_skip_reaches_the_standby_and_outlives_the_swap<S: Subject>() {
     let status = bench.status_when(|status| status.checkpoint.get() == 2).await;
     assert_eq!((status.skipped, status.pause), (vec![1], None));
     assert_eq!(bench.texts("bad").await, None);
+}
+
+/// Readers find the old read model or the new one, each complete, without an error, through a new version and back.
+/// The old one has followed in the meantime.
+pub async fn readers_find_whole_read_models_through_a_new_version_and_back<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(40).await, fresh::<S>().await);
+    let old = start(&log, &subject, &Journal::new(), settings());
+    old.caught_up().await;
+    let journal = Journal { version: 2, ending: "!", ..Journal::new() };
+    let new = start(&log, &subject, &journal, beside(false));
+    let stop = AtomicBool::new(false);
+    let reading = async {
+        let mut seen = BTreeSet::new();
+        while !stop.load(SeqCst) {
+            let rows = subject.table("journal").await;
+            seen.insert((rows.len(), rows.values().filter(|text| text.contains('!')).count()));
+            tokio::task::yield_now().await;
+        }
+        seen
+    };
+    let swapping = async {
+        new.status_when(|status| status.version == 2 && status.standby.is_none() && is_at_head(status)).await;
+        old.status_when(|status| has_role(status, StandbyRole::Following)).await;
+        log.append("s0", &note("more")).await;
+        new.caught_up().await;
+        old.handle().rollback("journal", false, "version 2 shouts").await.unwrap();
+        old.caught_up().await;
+        stop.store(true, SeqCst);
+    };
+    let (seen, ()) = tokio::join!(reading, swapping);
+    assert!(old.texts("s0").await.unwrap().ends_with(" more"), "the old one has followed");
+    // Rows of events and of 4 streams; of these the ones that the new version wrote.
+    let whole = BTreeSet::from([(44, 0), (44, 4), (45, 0), (45, 4)]);
+    assert!(seen.is_subset(&whole), "a state that no version has: {seen:?}");
+    old.close().await;
+    new.close().await;
+}
+
+/// A new version that writes other rows is not swapped after a comparison, and the status names one of them. An
+/// operator swaps it nevertheless.
+pub async fn a_version_that_differs_is_swapped_by_an_operator_only<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+    let old = start(&log, &subject, &Journal::new(), settings());
+    old.caught_up().await;
+    let journal = Journal { version: 2, ending: "!", ..Journal::new() };
+    let new = start(&log, &subject, &journal, beside(true));
+    let noted = |status: &Status| status.standby.as_ref().and_then(|it| it.plan.note.clone());
+    let status = new.status_when(|status| noted(status).is_some()).await;
+    let note = noted(&status).unwrap();
+    assert!(note.contains("4 differences") && note.contains("changed row s0"), "{note}");
+    assert!(!old.texts("s0").await.unwrap().contains('!'));
+    new.handle().swap("journal", false, "it is meant so").await.unwrap();
+    assert!(old.texts("s0").await.unwrap().contains('!'));
+    old.close().await;
+    new.close().await;
+}
+
+/// A verification finds rows that were changed, that are missing, and that nobody wrote, by their keys. It changes
+/// nothing, and leaves nothing.
+pub async fn rows_that_differ_from_the_log_are_found<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    bench.caught_up().await;
+    let equal = bench.handle().verify("journal").await.unwrap();
+    assert_eq!((equal.rows, equal.checkpoint, equal.differences), (24, 20, vec![]));
+    let before = subject.table("journal").await;
+    let document = |text: &str| Some(vec![Value::Json(text.to_owned())]);
+    let change = |key: &str, row| Change { key: key.to_owned(), before: None, row };
+    let damage = [change("s1", document("7")), change("s2", None), change("nobody", document("{}"))];
+    damaged(&subject, &damage).await;
+    let found = bench.handle().verify("journal").await.unwrap();
+    let words = |text: &String| text.split(": ").nth(1).unwrap().to_owned();
+    let found: BTreeSet<_> = found.differences.iter().map(words).collect();
+    let expected = ["changed row s1", "extra row nobody", "missing row s2"].map(str::to_owned);
+    assert_eq!(found, BTreeSet::from(expected));
+    let after = subject.table("journal").await;
+    assert_eq!((after.len(), after.get("s1").unwrap().as_str()), (before.len(), "7"), "nothing was mended");
+    assert_eq!(loaded(&subject, Slot::Scratch).await, None);
+    bench.close().await;
+}
+
+/// Changes the rows of the live journal, as no event did.
+async fn damaged<S: Subject>(subject: &Arc<S>, rows: &[Change]) {
+    let (database, live) = (subject.database(), ReadModelId::live("journal"));
+    let mut tx = database.begin_in(&live).await.unwrap();
+    let row = tx.load(&live).await.unwrap().unwrap();
+    assert!(tx.replace(&live, row.position, &row).await.unwrap());
+    tx.write_rows(&Table::document("journal"), rows).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn loaded<S: Subject>(subject: &Arc<S>, slot: Slot) -> Option<u64> {
+    let (database, model) = (subject.database(), ReadModelId::new("journal", slot));
+    let row = database.begin_in(&model).await.unwrap().load(&model).await.unwrap();
+    row.map(|row| row.position.next.get())
+}
+
+/// What a worker that was killed has left complete, or half built, the next one completes and swaps, also when
+/// nothing new is in the log.
+pub async fn a_standby_is_completed_and_swapped_after_a_restart<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side || !S::CAPABILITIES.reopens {
+        return;
+    }
+    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    bench.caught_up().await;
+    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+    bench.handle().rebuild_side_by_side("journal", only_built, "").await.unwrap();
+    bench.status_when(|status| status.standby.as_ref().is_some_and(|it| it.checkpoint.get() == 20)).await;
+    bench.close().await;
+    // As one leaves it that was killed after its last step, before the swap.
+    let standby = ReadModelId::new("journal", Slot::Standby);
+    let database = subject.database();
+    let mut tx = database.begin_in(&standby).await.unwrap();
+    let row = tx.load(&standby).await.unwrap().unwrap();
+    let due = row.moved(|row| row.standby.as_mut().unwrap().swap = true);
+    assert!(tx.replace(&standby, row.position, &due).await.unwrap());
+    tx.commit().await.unwrap();
+    drop(database);
+    let subject = Arc::new(Arc::into_inner(subject).unwrap().reopen().await);
+    let next = start(&log, &subject, &Journal::new(), settings());
+    next.status_when(|status| has_role(status, StandbyRole::Following)).await;
+    assert_eq!(subject.table("journal").await.len(), 24);
+    next.close().await;
+}
+
+/// A standby is paused, resumed and waited for by its own name. What concerns both read models has the projection's
+/// name.
+pub async fn a_standby_is_operated_by_its_own_name<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    bench.caught_up().await;
+    let handle = bench.handle();
+    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+    handle.rebuild_side_by_side("journal", only_built, "").await.unwrap();
+    bench.status_when(|status| status.standby.is_some()).await;
+    handle.pause("journal__standby", "to look").await.unwrap();
+    let is_paused = |status: &Status| status.standby.as_ref().is_some_and(|it| it.pause.is_some());
+    let status = bench.status_when(is_paused).await;
+    assert!(status.pause.is_none(), "the live one goes on");
+    let standby = handle.status("journal__standby").await.unwrap();
+    assert_eq!((&*standby.name, standby.state, &standby.standby), ("journal__standby", State::Paused, &None));
+    assert_eq!(standby.pause.unwrap().reason, "to look");
+    let of_standby = handle.audit("journal__standby", 10).await.unwrap();
+    assert_eq!(of_standby.iter().map(|entry| &*entry.action).collect::<Vec<_>>(), ["pause"]);
+    handle.resume("journal__standby", "seen").await.unwrap();
+    bench.status_when(|status| !is_paused(status)).await;
+    let head = handle.status("journal").await.unwrap().head;
+    handle.when_reached("journal__standby", head, LONG).await.unwrap();
+    for refused in
+        [handle.discard_standby("journal__standby", "").await, handle.rebuild("journal__standby", "").await]
+    {
+        assert!(matches!(refused, Err(OperateError::Unknown { .. })), "{refused:?}");
+    }
+    handle.discard_standby("journal", "").await.unwrap();
+    assert_eq!(handle.status("journal__standby").await.unwrap_err(), OperateError::NoStandby);
+    assert_eq!(loaded(&subject, Slot::Standby).await, None);
+    let audit = handle.audit("journal", 10).await.unwrap();
+    let actions: Vec<_> = audit.iter().map(|entry| &*entry.action).collect();
+    assert_eq!(actions, ["discard", "rebuild_side_by_side"]);
+    bench.close().await;
+}
+
+/// An estimate applies changesets to a read model that is never there.
+pub async fn an_estimate_leaves_nothing<S: Subject>() {
+    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    bench.caught_up().await;
+    let before = subject.table("journal").await;
+    let estimate = bench.handle().estimate("journal").await.unwrap();
+    let knows = S::CAPABILITIES.side_by_side;
+    assert_eq!(estimate.changesets, 20);
+    assert_eq!((estimate.rate.is_some(), estimate.read_model_bytes.is_some()), (knows, knows));
+    assert_eq!(subject.table("journal").await, before);
+    assert_eq!(loaded(&subject, Slot::Scratch).await, None);
+    bench.close().await;
+}
+
+/// Notes in 4 streams.
+async fn with_notes(count: usize) -> Arc<ChangingLog> {
+    let log = ChangingLog::new();
+    for n in 0..count {
+        log.append(&format!("s{}", n % 4), &note(&n.to_string())).await;
+    }
+    log
+}
+
+fn beside(verify: bool) -> Settings {
+    Settings { new_version: NewVersion::SideBySide { verify }, ..settings() }
+}
+
+fn has_role(status: &Status, role: StandbyRole) -> bool {
+    status.standby.as_ref().is_some_and(|standby| standby.plan.role == role)
+}
+
+fn is_at_head(status: &Status) -> bool {
+    status.checkpoint == status.head
 }

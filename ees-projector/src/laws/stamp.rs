@@ -10,6 +10,7 @@ macro_rules! database_laws {
             $subject;
             applying {
                 every_event_is_applied_once_in_order
+                a_subscription_from_a_time_leaves_out_what_is_older
                 two_workers_on_one_projection_apply_each_event_once
                 a_worker_that_starts_again_goes_on_where_it_was
                 events_of_others_are_passed_over
@@ -20,6 +21,13 @@ macro_rules! database_laws {
                 an_older_version_does_not_touch_newer_tables
                 draining_stops_at_the_end_of_the_log
             }
+            as_of {
+                a_read_model_is_built_as_it_was
+                a_projection_does_not_take_a_copy_for_its_own
+                a_copy_is_not_made_of_another_log
+                a_copy_goes_on_where_it_was
+                a_copy_leaves_out_what_the_live_read_model_does
+            }
             columns {
                 every_value_comes_back_as_it_was
                 a_key_names_the_same_row_at_the_edges
@@ -27,8 +35,18 @@ macro_rules! database_laws {
                 what_no_column_holds_is_refused_by_event_and_column
                 a_table_that_is_not_the_one_of_the_program_stops_it
                 an_added_column_needs_no_rebuild
+                an_added_column_is_no_difference_to_a_rebuild
+                each_table_of_a_composite_is_compared
                 a_row_that_breaks_a_condition_is_refused
                 a_column_that_can_not_be_is_refused_at_once
+            }
+            composites {
+                an_event_looks_up_rows_as_of_its_place
+                a_rebuild_of_a_composite_replaces_all_tables
+                the_stages_of_a_composite_fail_as_one
+                a_composite_parks_a_stream_in_all_tables
+                rows_refer_to_rows_of_an_earlier_stage
+                a_composite_is_swapped_and_verified_as_one
             }
             effects {
                 the_ledger_has_every_effect_and_what_it_gave
@@ -45,6 +63,15 @@ macro_rules! database_laws {
                 a_worker_without_the_lease_begins_no_more_effects
                 a_host_begins_nothing_after_its_deadline
                 what_was_done_long_ago_is_forgotten_and_what_waits_is_not
+            }
+            explaining {
+                an_explanation_ends_in_the_row_that_is_stored
+                a_row_is_explained_by_the_events_that_made_it
+                a_row_is_explained_whatever_else_its_events_change
+                what_was_left_out_is_named_in_an_explanation
+                a_row_that_no_event_made_is_found_out
+                a_row_of_a_partition_is_explained
+                what_can_not_be_explained_is_refused
             }
             failing {
                 a_failing_changeset_pauses_the_projection_before_it
@@ -85,6 +112,7 @@ macro_rules! database_laws {
             reacting {
                 a_reactor_starts_at_now_and_goes_on_where_it_was
                 a_reactor_can_be_told_to_start_at_the_beginning
+                a_reactor_can_be_told_to_start_at_a_time
                 a_crash_repeats_what_was_begun_and_skips_nothing
                 what_is_unfinished_goes_on_behind_what_is_done_and_nothing_went_wrong
                 what_can_not_be_read_waits_for_an_operator
@@ -116,6 +144,28 @@ macro_rules! database_laws {
                 old_entries_of_the_audit_go_a_bounded_number_at_a_time
                 a_worker_forgets_the_audit_in_time
             }
+            timers {
+                timers_are_read_in_the_order_of_their_time_page_by_page
+                a_timer_fires_once_and_never_before_it_is_due
+                a_timer_is_replaced_or_cancelled_by_its_key
+                cancelling_a_timer_that_has_fired_has_an_answer
+                a_firing_cancels_a_timer_that_is_due_with_it
+                two_workers_on_one_reactor_leave_out_no_timer
+                a_worker_wakes_for_its_next_timer
+                a_worker_that_waits_leaves_the_database_alone
+                a_timer_survives_a_restart
+                a_crash_in_a_firing_repeats_it_and_the_ledger_shows_it
+                events_from_before_a_timer_come_first
+                timers_of_a_parked_stream_wait_with_it
+                a_timer_that_fails_is_retried_and_an_event_can_cancel_it
+                a_firing_sets_the_next_timer_of_a_series
+                a_series_goes_on_after_a_firing_that_failed
+                a_timer_stays_when_its_effect_could_not_be_recorded
+                what_is_replayed_sets_no_timer_again
+                an_operator_sees_timers_and_cancels_them
+                hundreds_of_timers_due_at_once_fire_once_each
+                a_timer_fires_in_the_partition_of_its_stream
+            }
             typed_rows {
                 rows_are_written_changed_and_removed
                 columns_and_documents_end_in_the_same_states
@@ -142,6 +192,12 @@ macro_rules! database_laws {
                 side_by_side_is_offered_as_the_database_says
                 a_read_model_is_swapped_and_back_or_that_is_refused
                 a_skip_reaches_the_standby_and_outlives_the_swap
+                readers_find_whole_read_models_through_a_new_version_and_back
+                a_version_that_differs_is_swapped_by_an_operator_only
+                rows_that_differ_from_the_log_are_found
+                a_standby_is_completed_and_swapped_after_a_restart
+                a_standby_is_operated_by_its_own_name
+                an_estimate_leaves_nothing
             }
             partitions {
                 partitions_are_offered_as_the_database_says

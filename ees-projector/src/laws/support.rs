@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Filter, LogHead, LogPage,
-    LogQuery, Quarantined, Result, StreamId, StreamQuery, memory,
+    LogQuery, Quarantined, Result, StreamId, StreamQuery, Timestamp, memory,
 };
 use serde::Deserialize;
 
@@ -45,6 +45,13 @@ impl ChangingLog {
     /// Appends one event to a stream, whatever its length; its place.
     pub(super) async fn append(&self, stream: &str, event: &str) -> Checkpoint {
         append(&self.store(), stream, event).await
+    }
+
+    /// Appends one event to a new stream, at this time; its place.
+    pub(super) async fn append_at(&self, time: Timestamp, stream: &str, event: &str) -> Checkpoint {
+        let events = Events::parse(&format!("[{event}]")).unwrap();
+        let commit = Commit::new(stream.parse().unwrap(), Expectation::NewStream, events);
+        self.store().commit(commit.with_recorded_at(time)).await.unwrap().checkpoint.unwrap()
     }
 
     /// Appends a changeset with this number that nobody can read; its place.
@@ -109,7 +116,10 @@ pub(super) struct Journal {
     pub(super) version: u32,
     pub(super) order: Order,
     pub(super) filter: Filter,
+    pub(super) since: Option<Timestamp>,
     pub(super) faults: Arc<Faults>,
+    /// Appended to each text.
+    pub(super) ending: &'static str,
 }
 
 impl Journal {
@@ -119,7 +129,9 @@ impl Journal {
             version: 1,
             order: Order::Stream,
             filter: Filter::default(),
+            since: None,
             faults: Arc::default(),
+            ending: "",
         }
     }
 }
@@ -137,7 +149,7 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
         self.order
     }
     fn subscription(&self) -> Subscription {
-        Subscription::to(self.filter.clone())
+        Subscription { since: self.since, ..Subscription::to(self.filter.clone()) }
     }
     async fn create_tables(&self, tx: &mut Tx) -> std::result::Result<(), BoxError> {
         tx.create_table(&Table::document(self.name)).await
@@ -147,6 +159,7 @@ impl<Tx: FoldRows> Projection<Tx> for Journal {
     }
     async fn apply(&self, event: Recorded<'_, Note>, tx: &mut Tx) -> std::result::Result<(), BoxError> {
         let Note::Noted { text } = event.event;
+        let text = format!("{text}{}", self.ending);
         let stream = event.stream_id().as_str();
         let once = format!("{stream}#{}", event.event_id);
         let table = Table::document(self.name);

@@ -106,7 +106,8 @@ async fn history(log: &ChangingLog) {
 
 fn start<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, fold: Accounts, batch: usize) -> Running {
     let mut projector = Projector::new(log.clone());
-    let settings = Settings { batch_changesets_max: batch, ..Settings::default() };
+    let settings =
+        Settings { batch_changesets_max: batch, span_changesets_max: batch, ..Settings::default() };
     projector.fold(fold, subject.database(), settings).unwrap();
     projector.start()
 }

@@ -4,7 +4,9 @@ mod audit;
 mod effects;
 mod parked;
 mod rows;
+mod timers;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
@@ -26,21 +28,38 @@ pub type Rows = BTreeMap<String, String>;
 #[derive(Clone, Default)]
 pub struct Database {
     state: Arc<Mutex<State>>,
+    listener: Option<Arc<dyn Listener>>,
+}
+
+/// The rows of projections, by their key.
+pub(crate) type Projections = BTreeMap<String, ProjectionState>;
+
+/// Is told of each commit, before the next transaction begins.
+pub(crate) trait Listener: Send + Sync {
+    /// `beside` is what the transaction was given to keep ([`Tx::beside`]).
+    fn committed(&self, projections: &Projections, beside: Option<Box<dyn Any + Send>>);
 }
 
 #[derive(Clone, Default)]
 struct State {
     tables: BTreeMap<String, Rows>,
-    projections: BTreeMap<String, ProjectionState>,
+    projections: Projections,
     parked: BTreeMap<(String, StreamId), parked::Waiting>,
     audit: Vec<(String, AuditEntry)>,
     effects: effects::Effects,
+    timers: timers::Timers,
 }
 
 impl Database {
     /// An empty database.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A database with at most one projection's row, that tells a listener of each commit.
+    pub(crate) fn heard_by(listener: Arc<dyn Listener>, row: Option<(String, ProjectionState)>) -> Self {
+        let state = State { projections: row.into_iter().collect(), ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), listener: Some(listener) }
     }
 
     /// The current rows of a table; empty when there is no such table.
@@ -53,6 +72,9 @@ impl Database {
 pub struct Tx {
     committed: OwnedMutexGuard<State>,
     state: State,
+    listener: Option<Arc<dyn Listener>>,
+    /// What the listener gets with the commit.
+    pub(crate) beside: Option<Box<dyn Any + Send>>,
 }
 
 impl Tx {
@@ -73,7 +95,7 @@ impl database::Database for Database {
     async fn begin(&self) -> Result<Tx, BoxError> {
         let committed = self.state.clone().lock_owned().await;
         let state = committed.clone();
-        Ok(Tx { committed, state })
+        Ok(Tx { committed, state, listener: self.listener.clone(), beside: None })
     }
 
     fn is_transient(_: &(dyn Error + 'static)) -> bool {
@@ -111,6 +133,9 @@ impl Transaction for Tx {
 
     async fn commit(mut self) -> Result<(), BoxError> {
         *self.committed = self.state;
+        if let Some(listener) = self.listener {
+            listener.committed(&self.committed.projections, self.beside);
+        }
         Ok(())
     }
 }

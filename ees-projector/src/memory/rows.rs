@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::Tx;
 use crate::database::FoldRows;
 use crate::error::BoxError;
-use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
+use crate::read_model::{Change, Column, ColumnType, Row, Table, Value, row_json};
 
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
@@ -30,7 +30,7 @@ impl FoldRows for Tx {
         let kept = self.table(&table.name);
         for Change { key, row, .. } in rows {
             match row {
-                Some(row) => kept.insert(key.clone(), write(table, row)?),
+                Some(row) => kept.insert(key.clone(), row_json(table, row)?),
                 None => kept.remove(key),
             };
         }
@@ -59,28 +59,4 @@ fn value(column: &Column, text: &str) -> Result<Value, BoxError> {
         ty if ty.is_json() => Value::Json(text.to_owned()),
         _ => Value::Text(serde_json::from_str(text)?),
     })
-}
-
-fn write(table: &Table, row: &[Value]) -> Result<String, BoxError> {
-    if let ([Value::Json(state)], true) = (row, table.is_document()) {
-        return Ok(state.clone());
-    }
-    let mut object = String::from("{");
-    for (column, value) in table.columns.iter().zip(row) {
-        if object.len() > 1 {
-            object.push(',');
-        }
-        object.push_str(&serde_json::to_string(&column.name)?);
-        object.push(':');
-        object.push_str(&match value {
-            Value::Null => Cow::Borrowed("null"),
-            Value::Bool(value) => serde_json::to_string(value)?.into(),
-            Value::Int(number) => serde_json::to_string(number)?.into(),
-            Value::Float(number) => serde_json::to_string(number)?.into(),
-            Value::Text(text) => serde_json::to_string(text)?.into(),
-            Value::Json(text) => text.into(),
-        });
-    }
-    object.push('}');
-    Ok(object)
 }

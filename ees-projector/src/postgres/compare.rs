@@ -5,7 +5,7 @@ use sqlx::AssertSqlSafe;
 use super::Tx;
 use super::sql::quoted;
 use crate::error::BoxError;
-use crate::standby::Comparison;
+use crate::standby::{Comparison, shortened};
 
 /// A table of a read model.
 struct Shape {
@@ -135,14 +135,5 @@ impl Tx {
             }
         };
         Ok(rows.into_iter().map(words).collect())
-    }
-}
-
-/// The beginning of a row, enough to recognize it.
-fn shortened(row: &str) -> String {
-    const CHARS_MAX: usize = 200;
-    match row.char_indices().nth(CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &row[..end]),
-        None => row.to_owned(),
     }
 }

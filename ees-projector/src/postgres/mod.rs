@@ -23,6 +23,7 @@ mod schema;
 mod schemas;
 mod sql;
 mod state;
+mod timers;
 mod tx;
 
 use std::error::Error;
@@ -34,8 +35,10 @@ use ees_store::Connections;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
-use crate::database;
+use crate::database::{self, Transaction as _};
 use crate::error::{BoxError, chain};
+use crate::projection::is_projection_name;
+use crate::read_model_id::ReadModelId;
 
 /// The PostgreSQL driver, as [`Tx::connection`] and [`Database::pool`] use it.
 pub use sqlx;
@@ -197,6 +200,25 @@ impl database::Database for Database {
 
     const SIDE_BY_SIDE: bool = true;
     const PARTITIONS: bool = true;
+
+    const COPIES: bool = true;
+
+    async fn copy_of(&self, _: &ReadModelId, name: &str, _: bool) -> Result<(Self, ReadModelId), BoxError> {
+        if is_projection_name(name) {
+            return Ok((self.clone(), ReadModelId::live(name)));
+        }
+        Err(format!(
+            "\"{name}\" can't be the schema of a copy: use lower-case letters, digits and _, at most 48, starting with \
+             a letter, and no name that PostgreSQL or a read model has"
+        )
+        .into())
+    }
+
+    async fn remove_copy(self, copy: &ReadModelId) -> Result<(), BoxError> {
+        let mut tx = self.begin().await?;
+        tx.discard(copy).await?;
+        tx.commit().await
+    }
 
     async fn begin(&self) -> Result<Tx, BoxError> {
         Ok(Tx::new(self.pool.begin_with(self.begin).await?, self.worker.clone()))

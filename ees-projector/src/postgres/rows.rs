@@ -51,7 +51,7 @@ impl FoldRows for Tx {
         let mut parts = Vec::new();
         for column in columns.iter().filter(|column| missing.iter().any(|name| *name == column.name)) {
             parts.push(format!("ADD COLUMN {}", column_sql(column)));
-            let constraints = column.constraints(|table| self.qualified(table));
+            let constraints = table.constraints_of(column, |table| self.qualified(table));
             parts.extend(constraints.iter().map(|constraint| format!("ADD {}", constraint.definition())));
         }
         if !parts.is_empty() {

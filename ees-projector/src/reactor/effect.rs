@@ -151,7 +151,7 @@ impl Effect {
     /// Returns the idempotency key that a reactor with this name uses for it
     /// ([`Cause::key`](super::Cause::key)).
     pub fn key(&self, reactor: &str) -> String {
-        super::cause::key_of(
+        super::scope::key_of(
             reactor,
             &EffectId {
                 stream_id: self.stream_id.clone(),

@@ -4,8 +4,11 @@
 mod cause;
 mod effect;
 mod error;
+mod firing;
 mod ledger;
+mod scope;
 mod settings;
+mod timer;
 
 pub mod process_manager;
 #[cfg(feature = "sns")]
@@ -26,8 +29,13 @@ use crate::subscription::Subscription;
 pub use cause::Cause;
 pub use effect::{Effect, EffectId, EffectQuery, EffectState, Ended, UnknownState};
 pub use error::{PermanentError, RetryAfter, Unfinished};
+pub use firing::Firing;
+pub(crate) use firing::NextTimer;
 pub(crate) use ledger::{Ledger, Unrecorded};
+pub(crate) use settings::with_jitter;
 pub use settings::{Settings, Start};
+pub(crate) use timer::TimerChange;
+pub use timer::{Timer, TimerPlace, TimerQuery};
 
 /// Code that acts outside of a read model because of an event: it sends a mail, calls a webhook, commits to
 /// another stream.
@@ -152,6 +160,23 @@ pub trait Reactor: Send + Sync + 'static {
             }
             Ok(())
         }
+    }
+
+    /// Acts on a timer that is due: one that [`Cause::at`] or [`Firing::at`] has set. It arrives in the turn of
+    /// its stream, when the reactor has acted on everything that the log had before. While the stream is parked,
+    /// its timers wait.
+    ///
+    /// # Errors
+    /// Any error is retried with the delays of [`Settings::parking`], without an end. The stream's events go on
+    /// meanwhile and may cancel the timer. [`PermanentError`] chooses the longest delay, [`RetryAfter`] at least
+    /// its own. Default: a [`PermanentError`], because a reactor that sets timers must act on them.
+    ///
+    /// # Cancellation
+    /// As for [`react`](Self::react).
+    fn on_timer(&self, firing: Firing<'_>) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let reason =
+            format!("the reactor has no `on_timer`, and can't act on timer {:?}", firing.timer().key);
+        async move { Err(PermanentError::because(reason).into()) }
     }
 
     /// Returns `true` for errors that concern all streams alike and pass by themselves, such as an outage of

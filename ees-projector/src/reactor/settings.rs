@@ -57,6 +57,10 @@ pub enum Start {
     Beginning,
     /// At this checkpoint, which must not lie past the end of the log.
     At(Checkpoint),
+    /// Where the log reaches this time, which must not lie in the future: see
+    /// [`ChangesetLog::checkpoint_at`](ees_store::ChangesetLog::checkpoint_at). The time counts at the first start
+    /// only: it becomes a checkpoint then. A time before the first changeset is the beginning.
+    Since(Timestamp),
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -92,10 +96,14 @@ impl Settings {
         if since.elapsed().saturating_add(earliest) >= self.give_up_after {
             return None;
         }
-        // Jitter: streams that failed together are not all retried together.
-        let wait = self.parking.retry_after(attempts.saturating_sub(1)).mul_f64(0.75 + 0.5 * fastrand::f64());
+        let wait = with_jitter(self.parking.retry_after(attempts.saturating_sub(1)));
         Some(in_future(wait.max(earliest)))
     }
+}
+
+/// A little shorter or longer: streams that failed together are not all retried together.
+pub(crate) fn with_jitter(wait: Duration) -> Duration {
+    wait.mul_f64(0.75 + 0.5 * fastrand::f64())
 }
 
 impl From<Settings> for crate::Settings {

@@ -22,20 +22,8 @@ pub struct Column {
     pub sorted_by_bytes: bool,
     /// The only texts that it may hold, sorted. Default: none, which means any text.
     pub values: Vec<Cow<'static, str>>,
-    /// The column that its values must be found in. Default: none.
-    pub references: Option<Reference>,
     /// Whether it is added to an existing table without a rebuild. See [`added`](Self::added()).
     pub added: bool,
-}
-
-/// The column that a foreign key points to: the key of a table in the same read model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Reference {
-    /// The table.
-    pub table: Cow<'static, str>,
-    /// Its key column.
-    pub column: Cow<'static, str>,
 }
 
 /// The type of a [`Column`]. Every database has these types, each in its own form.
@@ -128,7 +116,6 @@ impl Column {
             nullable: false,
             sorted_by_bytes: false,
             values: Vec::new(),
-            references: None,
             added: false,
         }
     }
@@ -162,17 +149,6 @@ impl Column {
         values.sort();
         values.dedup();
         Self { values, ..self }
-    }
-
-    /// Makes the column a foreign key: a row whose value is not a key of that table is refused when the batch
-    /// commits. On PostgreSQL and SQLite; DynamoDB refuses the table, and memory does not check it.
-    #[must_use]
-    pub fn references(
-        self,
-        table: impl Into<Cow<'static, str>>,
-        column: impl Into<Cow<'static, str>>,
-    ) -> Self {
-        Self { references: Some(Reference { table: table.into(), column: column.into() }), ..self }
     }
 
     /// Adds the column to a table that lacks it without a rebuild, as NULL in each row. The column must be

@@ -4,12 +4,15 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::column::{Column, Reference};
+use super::column::Column;
 use super::table::Table;
 use crate::error::{BoxError, chain};
 
 /// The beginning of the names of the framework's constraints. No name of a table or a column begins with it.
 pub(crate) const PREFIX: &str = "ees_";
+
+/// How the constraint of a reference begins.
+const FOREIGN_KEY: &str = "FOREIGN KEY";
 
 /// A constraint of a table.
 pub(crate) struct Constraint {
@@ -23,31 +26,30 @@ pub(crate) struct Constraint {
 impl Table {
     /// The constraints of the table besides its key. `qualified` makes the name of another table.
     pub(crate) fn constraints(&self, qualified: impl Fn(&str) -> String) -> Vec<Constraint> {
-        let of_columns = self.columns.iter().flat_map(|column| column.constraints(&qualified));
+        let columns = std::iter::once(&self.key).chain(&self.columns);
+        let of_columns = columns.flat_map(|column| self.constraints_of(column, &qualified));
         let checks =
             self.checks.iter().map(|check| Constraint::new("check", check, format!("CHECK ({check})")));
         of_columns.chain(checks).collect()
     }
-}
 
-impl Column {
-    /// The constraints that concern this column only.
-    pub(crate) fn constraints(&self, qualified: impl Fn(&str) -> String) -> Vec<Constraint> {
-        let (name, mut constraints) = (&*self.name, Vec::new());
-        if !self.values.is_empty() {
-            let texts: Vec<String> = self.values.iter().map(|text| literal(text)).collect();
+    /// The constraints that concern one column only.
+    pub(crate) fn constraints_of(
+        &self,
+        column: &Column,
+        qualified: impl Fn(&str) -> String,
+    ) -> Vec<Constraint> {
+        let (name, mut constraints) = (&*column.name, Vec::new());
+        if !column.values.is_empty() {
+            let texts: Vec<String> = column.values.iter().map(|text| literal(text)).collect();
             let texts = texts.join(", ");
             constraints.push(Constraint::new(name, &texts, format!("CHECK ({} IN ({texts}))", quoted(name))));
         }
-        if let Some(Reference { table, column }) = &self.references {
-            // The rows of a batch are written one after the other.
-            let sql = format!(
-                "FOREIGN KEY ({}) REFERENCES {} ({}) DEFERRABLE INITIALLY DEFERRED",
-                quoted(name),
-                qualified(table),
-                quoted(column)
-            );
-            constraints.push(Constraint::new(name, &format!("{table} {column}"), sql));
+        for reference in self.references.iter().filter(|reference| reference.column == column.name) {
+            // The key of the other table is its primary key.
+            let (table, column) = (&*reference.table, quoted(name));
+            let sql = format!("{FOREIGN_KEY} ({column}) REFERENCES {}", qualified(table));
+            constraints.push(Constraint::new(name, table, sql));
         }
         constraints
     }
@@ -67,6 +69,16 @@ impl Constraint {
     pub(crate) fn definition(&self) -> String {
         format!("CONSTRAINT {} {}", quoted(&self.name), self.sql)
     }
+
+    /// Its definition in that of its only column.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn inline(&self) -> String {
+        let sql = match self.sql.find("REFERENCES") {
+            Some(begin) if self.sql.starts_with(FOREIGN_KEY) => &self.sql[begin..],
+            _ => &self.sql,
+        };
+        format!("CONSTRAINT {} {sql}", quoted(&self.name))
+    }
 }
 
 /// The constraints that a table in the database lacks, in words. Those of columns that are missing too come with
@@ -81,7 +93,7 @@ pub(crate) fn lacking(
         .columns
         .iter()
         .filter(|column| is_missing(&column.name))
-        .flat_map(|column| column.constraints(&qualified))
+        .flat_map(|column| table.constraints_of(column, &qualified))
         .map(|constraint| constraint.name)
         .collect();
     let lacks = |constraint: &Constraint| !is_there(constraint) && !of_new_columns.contains(&constraint.name);
@@ -100,6 +112,8 @@ pub(crate) fn explained(table: &Table, error: BoxError) -> BoxError {
     let text = chain(&*error);
     match table.constraints(str::to_owned).iter().find(|constraint| text.contains(&constraint.name)) {
         Some(broken) => format!("table {}: {text}: {}", table.name, broken.sql).into(),
+        // SQLite does not name the constraint.
+        None if text.contains(FOREIGN_KEY) => format!("table {}: {text}", table.name).into(),
         None => error,
     }
 }

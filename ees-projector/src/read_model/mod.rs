@@ -5,8 +5,8 @@
 //!
 //! The modules: `table` and `column` say what a table is, `constraint` what holds for its rows, and `difference`
 //! how a table of the database differs from it. `value` is what a column of a row holds, `form` and `json` its
-//! text. `write` turns a state into a row, and `read` a row into a state, both through serde. `unit_enum` finds
-//! enums that a text column holds.
+//! text. `write` turns a state into a row, and `read` a row into a state, both through serde. `row_json` shows a
+//! row as JSON. `unit_enum` finds enums that a text column holds.
 
 mod column;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -16,6 +16,7 @@ mod form;
 mod json;
 mod read;
 mod row_error;
+mod row_json;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -24,12 +25,13 @@ mod value;
 mod write;
 
 pub(crate) use read::from_row;
+pub(crate) use row_json::row_json;
 pub(crate) use write::to_row;
 
-pub use column::{Column, ColumnType, Element, Reference};
+pub use column::{Column, ColumnType, Element};
 pub use difference::{Differences, FoundColumn};
 pub use row_error::RowError;
-pub use table::{Index, InvalidTable, Table};
+pub use table::{Index, InvalidTable, Reference, Table};
 pub use value::{Change, Row, Value};
 
 /// A fold's state with columns: one for each field.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::column::{Column, ColumnType, Reference};
+use super::column::{Column, ColumnType};
 use super::row_error::RowError;
 use crate::projection::is_name;
 
@@ -27,6 +27,8 @@ pub struct Table {
     pub indexes: Vec<Index>,
     /// Conditions in SQL that hold for each row. See [`with_check`](Self::with_check).
     pub checks: Vec<Cow<'static, str>>,
+    /// The foreign keys.
+    pub references: Vec<Reference>,
     document: bool,
 }
 
@@ -37,6 +39,18 @@ pub struct Table {
 pub struct Index {
     /// Its columns, the most significant first.
     pub columns: Vec<Cow<'static, str>>,
+}
+
+/// A foreign key of a [`Table`]: the column holds the key of a row of another table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reference {
+    /// The column: the key, or any other. A NULL refers to nothing.
+    pub column: Cow<'static, str>,
+    /// The table that it refers to.
+    pub table: Cow<'static, str>,
+    /// The key column of that table, if it was named.
+    pub key: Option<Cow<'static, str>>,
 }
 
 /// A table definition that is invalid. The message says why.
@@ -62,6 +76,7 @@ impl Table {
             columns: Vec::new(),
             indexes: Vec::new(),
             checks: Vec::new(),
+            references: Vec::new(),
             document: false,
         }
     }
@@ -93,6 +108,28 @@ impl Table {
     #[must_use]
     pub fn with_check(mut self, condition: impl Into<Cow<'static, str>>) -> Self {
         self.checks.push(condition.into());
+        self
+    }
+
+    /// Adds a foreign key: the column refers to the key of a table of an earlier stage of the same
+    /// [`Composite`](crate::Composite). The table is named alone, or with its key: `orders(order_id)`. SQLite
+    /// and PostgreSQL refuse a row that refers to nothing, so an event that leaves one behind fails. DynamoDB
+    /// and the memory don't check it.
+    ///
+    /// Add an index over the column if rows that others refer to are ever deleted.
+    #[must_use]
+    pub fn with_reference(
+        mut self,
+        column: impl Into<Cow<'static, str>>,
+        table: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let (column, table) = (column.into(), table.into());
+        let parts = table.strip_suffix(')').and_then(|table| table.split_once('('));
+        let (table, key) = match parts {
+            Some((table, key)) => (table.to_owned().into(), Some(key.to_owned().into())),
+            None => (table, None),
+        };
+        self.references.push(Reference { column, table, key });
         self
     }
 
@@ -131,6 +168,9 @@ impl Table {
         {
             return refuse("the key must be text, bigint or uuid, and not nullable".to_owned());
         }
+        if self.key.added || !self.key.values.is_empty() {
+            return refuse("the key can't be an added column, or have a list of texts".to_owned());
+        }
         for column in &self.columns {
             if column.added && !column.nullable {
                 return refuse(format!("the column \"{}\" is added, and so must be nullable", column.name));
@@ -140,12 +180,6 @@ impl Table {
                     "the column \"{}\" has a list of texts, and is not text",
                     column.name
                 ));
-            }
-            if let Some(Reference { table, column: key }) = &column.references
-                && !(is_name(table) && is_name(key))
-            {
-                let name = &column.name;
-                return refuse(format!("the column \"{name}\" references {table}({key}): {NAME_RULE}"));
             }
         }
         if self.checks.iter().any(|check| check.trim().is_empty()) {
@@ -162,6 +196,40 @@ impl Table {
             }
             None => Ok(()),
         }
+    }
+
+    /// Checks the foreign keys. `earlier` are the tables that it may refer to.
+    pub(crate) fn check_references(&self, earlier: &[&Self]) -> Result<(), InvalidTable> {
+        let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
+        let mut known = BTreeSet::new();
+        for Reference { column, table, key } in &self.references {
+            let mut columns = std::iter::once(&self.key).chain(&self.columns);
+            let Some(ty) = columns.find(|it| it.name == *column).map(|it| it.ty) else {
+                return refuse(format!("a reference names \"{column}\", but there is no such column"));
+            };
+            let Some(referred) = earlier.iter().find(|earlier| earlier.name == *table) else {
+                return refuse(format!(
+                    "the column \"{column}\" refers to \"{table}\", which is not the table of an earlier stage of \
+                     the same composite"
+                ));
+            };
+            if ty != referred.key.ty {
+                return refuse(format!(
+                    "the column \"{column}\" is {ty:?} and refers to the key of \"{table}\", which is {:?}",
+                    referred.key.ty
+                ));
+            }
+            if let Some(key) = key.as_ref().filter(|key| **key != referred.key.name) {
+                return refuse(format!(
+                    "the column \"{column}\" refers to \"{table}({key})\", and the key of that table is \"{}\"",
+                    referred.key.name
+                ));
+            }
+            if !known.insert(column) {
+                return refuse(format!("the column \"{column}\" has two references"));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that a text can be the key of a row. Each key has one text only: if both `7` and `07` were

@@ -98,12 +98,34 @@ pub(super) fn add(connection: &Connection, attachments: &Attachments) -> Result<
     Ok(attachments.objects.iter().filter(|object| !there.contains(*object)).cloned().collect())
 }
 
-fn objects(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+/// What others added to the tables of the live read model, and can't be made again on those of the standby.
+pub(super) fn missing(
+    of_live: &Connection,
+    projection: &str,
+    of_standby: &Connection,
+) -> Result<Vec<String>, BoxError> {
+    let Attachments { additions, objects: others, .. } = of_tables(of_live, projection)?;
+    let own = own(of_live, projection)?.unwrap_or_default();
+    let built: HashSet<String> = objects(of_standby)?.into_iter().collect();
+    let is_made_again = |object: &String| {
+        let addition = additions.iter().find(|addition| addition.name == *object);
+        addition.is_some_and(|addition| addition.needs.iter().all(|need| built.contains(need)))
+    };
+    let own_tables: Vec<String> =
+        own.iter().filter_map(|object| object.strip_prefix("table ")).map(str::to_owned).collect();
+    let is_of_own_table = |object: &String| {
+        additions.iter().any(|addition| addition.name == *object) || is_part_of(object, &own_tables)
+    };
+    let lost = |object: &String| is_of_own_table(object) && !built.contains(object) && !is_made_again(object);
+    Ok(others.into_iter().filter(lost).collect())
+}
+
+pub(super) fn objects(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare(OBJECTS)?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// The names of what the projection made, or `None` if it was not recorded.
-fn own(connection: &Connection, projection: &str) -> Result<Option<HashSet<String>>, BoxError> {
+pub(super) fn own(connection: &Connection, projection: &str) -> Result<Option<HashSet<String>>, BoxError> {
     let own = "SELECT objects FROM ees_projections WHERE name = ?1";
     let own: Option<Option<String>> = connection.query_row(own, [projection], |row| row.get(0)).optional()?;
     Ok(own.flatten().map(|text| serde_json::from_str(&text)).transpose()?)

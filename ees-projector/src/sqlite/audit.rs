@@ -11,7 +11,8 @@ use crate::read_model_id::ReadModelId;
 
 impl AuditRows for Tx {
     async fn audit(&mut self, model: &ReadModelId, entry: &AuditEntry) -> Result<(), BoxError> {
-        self.connection()
+        self.of(model)
+            .await?
             .prepare_cached(
                 "INSERT INTO ees_audit (projection, at, action, reason, checkpoint, detail)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -32,7 +33,7 @@ impl AuditRows for Tx {
         model: &ReadModelId,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, BoxError> {
-        let mut statement = self.connection().prepare_cached(
+        let mut statement = self.of(model).await?.prepare_cached(
             "SELECT at, action, reason, checkpoint, detail FROM ees_audit WHERE projection = ?1
              ORDER BY id DESC LIMIT ?2",
         )?;
@@ -57,7 +58,7 @@ impl AuditRows for Tx {
         limit: usize,
     ) -> Result<usize, BoxError> {
         // Reads the oldest rows by id, so that a sweep that finds only young rows stays short.
-        let mut delete = self.connection().prepare_cached(
+        let mut delete = self.of(model).await?.prepare_cached(
             "DELETE FROM ees_audit WHERE id IN (
                 SELECT id FROM (SELECT id, at FROM ees_audit WHERE projection = ?1 ORDER BY id LIMIT ?3) WHERE at < ?2
             )",

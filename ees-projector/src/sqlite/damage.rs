@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ees_store::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 
-use super::beside;
+use super::{beside, code};
 
 /// The endings of what belongs to a file, and the file itself.
 const PARTS: [&str; 4] = ["-wal", "-shm", "-journal", ""];
@@ -21,15 +21,7 @@ pub(super) fn look_into(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 pub(super) fn is_damage(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
-            let code = error.sqlite_error_code();
-            return matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt));
-        }
-        cause = error.source();
-    }
-    false
+    matches!(code(error), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
 }
 
 /// Waits until no other process sets the file aside. Holds until the returned file is dropped.
@@ -60,6 +52,17 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(aside)
+}
+
+/// Deletes the file and what belongs to it. The file itself comes last, as above.
+pub(super) fn delete(path: &Path) -> io::Result<()> {
+    for part in PARTS {
+        match std::fs::remove_file(beside(path, part)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 fn is_taken(aside: &Path) -> io::Result<bool> {

@@ -25,7 +25,7 @@ impl LedgerRows for Tx {
         at: Timestamp,
         _: Duration,
     ) -> Result<Effect, BoxError> {
-        let mut begin = self.connection().prepare_cached(concat!(
+        let mut begin = self.of(model).await?.prepare_cached(concat!(
             "INSERT INTO ees_effects (reactor, stream_id, changeset_id, event_id, effect, state, attempts, since, began_at)
              VALUES (?1, ?2, ?3, ?4, ?5, 'started', 1, ?6, ?6)
              ON CONFLICT (reactor, stream_id, changeset_id, event_id, effect) DO UPDATE SET
@@ -50,7 +50,7 @@ impl LedgerRows for Tx {
         id: &EffectId,
         ended: &Ended,
     ) -> Result<(), BoxError> {
-        let mut end = self.connection().prepare_cached(
+        let mut end = self.of(model).await?.prepare_cached(
             "UPDATE ees_effects SET state = ?6, ended_at = ?7, error = ?8, result = ?9
              WHERE reactor = ?1 AND stream_id = ?2 AND changeset_id = ?3 AND event_id = ?4 AND effect = ?5
                 AND (state = 'started' OR (?6 = 'done' AND state <> 'done'))",
@@ -76,7 +76,7 @@ impl LedgerRows for Tx {
         changeset_id: ChangesetId,
         state: EffectState,
     ) -> Result<(), BoxError> {
-        let mut settle = self.connection().prepare_cached(
+        let mut settle = self.of(model).await?.prepare_cached(
             "UPDATE ees_effects SET state = ?4
              WHERE reactor = ?1 AND stream_id = ?2 AND changeset_id = ?3 AND state <> 'done'",
         )?;
@@ -85,7 +85,7 @@ impl LedgerRows for Tx {
     }
 
     async fn effects(&mut self, model: &ReadModelId, wanted: &EffectQuery) -> Result<Vec<Effect>, BoxError> {
-        let mut list = self.connection().prepare_cached(concat!(
+        let mut list = self.of(model).await?.prepare_cached(concat!(
             "SELECT ",
             columns!(),
             " FROM ees_effects WHERE reactor = ?1 AND (?2 IS NULL OR stream_id = ?2) AND (?3 IS NULL OR state = ?3)
@@ -107,7 +107,7 @@ impl LedgerRows for Tx {
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, BoxError> {
-        let mut delete = self.connection().prepare_cached(
+        let mut delete = self.of(model).await?.prepare_cached(
             "DELETE FROM ees_effects WHERE (reactor, stream_id, changeset_id, event_id, effect) IN (
                 SELECT reactor, stream_id, changeset_id, event_id, effect FROM ees_effects e
                 WHERE reactor = ?1 AND began_at < ?2 AND state IN ('done', 'discarded') AND NOT EXISTS (

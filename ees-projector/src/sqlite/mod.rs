@@ -5,19 +5,27 @@
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) runs its statements there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
 //!   `effects` the ledgers of reactors, `rows` the tables of folds, `additions` makes again what others added
-//!   to the tables, `claim` keeps a second process from a projection, `damage` sets a damaged file aside.
+//!   to the tables, `slots` keeps the files of standbys, `swap` swaps them with live read models, `compare`
+//!   finds differences, `copy` keeps copies in files beside, `claim` keeps a second process from a projection,
+//!   `damage` sets a damaged file aside.
 
 mod additions;
 mod audit;
 mod claim;
+mod compare;
+mod copy;
 mod damage;
 mod effects;
 mod parked;
 mod rows;
 mod schema;
+mod slots;
 mod state;
+mod swap;
+mod timers;
 mod tx;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,11 +36,12 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::database::{self, Claim, ClaimedElsewhere};
 use crate::error::BoxError;
+use crate::read_model_id::ReadModelId;
 
 /// The SQLite driver, as [`Tx::connection`] and [`Database::read`] use it.
 pub use rusqlite;
 pub use state::checkpoint;
-use tx::Durability;
+use tx::Mode;
 pub use tx::Tx;
 
 /// A read-model database in one SQLite file. Clones share it. Choose it when one process runs the
@@ -45,7 +54,10 @@ pub use tx::Tx;
 ///
 /// The file is in WAL mode. SQLite syncs it at its checkpoints, not at every commit. After a power loss the
 /// last batches may be missing: their rows and the projection's position together, so the worker applies them
-/// again. Entries of a reactor's ledger are synced at every commit.
+/// again. Entries of a reactor's ledger are synced at every commit, and so are swaps.
+///
+/// A standby and the read model of a verification are in files of their own beside this one:
+/// `FILE.NAME__standby-1`, `FILE.NAME__scratch-1`, with a new number each time.
 #[derive(Clone)]
 pub struct Database {
     path: Arc<PathBuf>,
@@ -54,6 +66,8 @@ pub struct Database {
     readers: Arc<BlockingMutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
     writer: Arc<Mutex<Connection>>,
+    /// The connections that write to the files of other slots.
+    slots: Arc<BlockingMutex<HashMap<PathBuf, Arc<Mutex<Connection>>>>>,
 }
 
 /// The most queries that run at the same time.
@@ -130,10 +144,12 @@ impl Database {
 
     fn of(path: PathBuf, writer: Connection) -> Self {
         Self {
-            path: Arc::new(path),
+            // All links to a file lead to the same files beside it.
+            path: Arc::new(path.canonicalize().unwrap_or(path)),
             writer: Arc::new(Mutex::new(writer)),
             readers: Arc::default(),
             permits: Arc::new(Semaphore::new(READERS_MAX)),
+            slots: Arc::default(),
         }
     }
 
@@ -146,18 +162,11 @@ impl Database {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, rusqlite::Error> {
-        let (path, readers) = (self.path.clone(), self.readers.clone());
+        let database = self.clone();
         let permit = self.permits.clone().acquire_owned().await;
         let work = move || {
             let _permit = permit;
-            let kept = readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = kept.map_or_else(|| schema::open_reader(&path), Ok)?;
-            let result = query(&connection);
-            // A connection that is still inside a transaction would see the same old state for ever.
-            if result.is_ok() && connection.is_autocommit() {
-                readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            }
-            result
+            database.query(query)
         };
         // A panic in the closure goes to the caller. The other error means that the runtime is shutting down.
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| match e.try_into_panic() {
@@ -165,17 +174,62 @@ impl Database {
             Err(_) => Err(rusqlite::Error::InvalidQuery),
         })
     }
+
+    /// The same on this thread, without a limit.
+    fn query<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, rusqlite::Error> {
+        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = kept.map_or_else(|| schema::open_reader(&self.path), Ok)?;
+        let result = query(&connection);
+        // A connection that is still inside a transaction would see the same old state for ever.
+        if result.is_ok() && connection.is_autocommit() {
+            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+        result
+    }
 }
 
 impl database::Database for Database {
     type Tx = Tx;
 
+    const SIDE_BY_SIDE: bool = true;
+
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Durability::Delayed)
+        Tx::begin(self.clone(), None, Mode::Ordinary).await
     }
 
     async fn begin_durable(&self) -> Result<Tx, BoxError> {
-        Tx::begin(self.writer.clone().lock_owned().await, Durability::Immediate)
+        Tx::begin(self.clone(), None, Mode::Durable).await
+    }
+
+    async fn begin_in(&self, model: &ReadModelId) -> Result<Tx, BoxError> {
+        Tx::begin(self.clone(), Some(model), Mode::Ordinary).await
+    }
+
+    async fn begin_swap(&self) -> Result<Tx, BoxError> {
+        Tx::begin(self.clone(), None, Mode::Swap).await
+    }
+
+    const COPIES: bool = true;
+
+    async fn copy_of(
+        &self,
+        model: &ReadModelId,
+        name: &str,
+        create: bool,
+    ) -> Result<(Self, ReadModelId), BoxError> {
+        let (path, model) = (copy::path_of(&self.path, name)?, model.clone());
+        let id = model.clone();
+        let opened = tokio::task::spawn_blocking(move || copy::open(path, id.projection(), create));
+        Ok((opened.await??, model))
+    }
+
+    async fn remove_copy(self, _: &ReadModelId) -> Result<(), BoxError> {
+        let path = self.path.clone();
+        drop(self);
+        tokio::task::spawn_blocking(move || copy::remove(&path)).await?
     }
 
     async fn run<T: Send + 'static>(
@@ -191,19 +245,24 @@ impl database::Database for Database {
     }
 
     fn is_transient(error: &(dyn Error + 'static)) -> bool {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
-                return error.sqlite_error_code().is_some_and(passes);
-            }
-            // A `#[error(transparent)]` wrapper around a rusqlite error exposes only that error's source.
-            if let Some(error) = error.downcast_ref::<rusqlite::ffi::Error>() {
-                return passes(error.code);
-            }
-            cause = error.source();
-        }
-        false
+        code(error).is_some_and(passes)
     }
+}
+
+/// SQLite's code in an error or its causes.
+fn code(error: &(dyn Error + 'static)) -> Option<ErrorCode> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
+            return error.sqlite_error_code();
+        }
+        // A `#[error(transparent)]` wrapper around a rusqlite error exposes only that error's source.
+        if let Some(error) = error.downcast_ref::<rusqlite::ffi::Error>() {
+            return Some(error.code);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// The file of this name with an ending of its own.

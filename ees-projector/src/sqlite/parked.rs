@@ -18,7 +18,7 @@ impl ParkedRows for Tx {
         retry_at: Option<Timestamp>,
     ) -> Result<(), BoxError> {
         let stream_id = changeset.stream_id.as_str();
-        let connection = self.connection();
+        let connection = self.of(model).await?;
         connection
             .prepare_cached(
                 "INSERT INTO ees_parked_streams (projection, stream_id, attempts, error, since, retry_at)
@@ -46,7 +46,7 @@ impl ParkedRows for Tx {
     }
 
     async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
-        let mut statement = self.connection().prepare_cached(
+        let mut statement = self.of(model).await?.prepare_cached(
             "SELECT stream_id, min(changeset_id), count(*), attempts, error, since, retry_at
              FROM ees_parked_streams JOIN ees_parked_changesets USING (projection, stream_id)
              WHERE projection = ?1 GROUP BY stream_id ORDER BY retry_at",
@@ -73,7 +73,7 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
-        let mut statement = self.connection().prepare_cached(
+        let mut statement = self.of(model).await?.prepare_cached(
             "SELECT checkpoint FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2
              ORDER BY checkpoint LIMIT ?3",
         )?;
@@ -91,7 +91,7 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         checkpoint: Checkpoint,
     ) -> Result<bool, BoxError> {
-        let connection = self.connection();
+        let connection = self.of(model).await?;
         let deleted = connection
             .prepare_cached(
                 "DELETE FROM ees_parked_changesets WHERE projection = ?1 AND stream_id = ?2 AND checkpoint = ?3",
@@ -107,7 +107,8 @@ impl ParkedRows for Tx {
     }
 
     async fn update_parked(&mut self, model: &ReadModelId, stream: &ParkedStream) -> Result<(), BoxError> {
-        self.connection()
+        self.of(model)
+            .await?
             .prepare_cached(
                 "UPDATE ees_parked_streams SET attempts = ?3, error = ?4, since = ?5, retry_at = ?6
                  WHERE projection = ?1 AND stream_id = ?2",
@@ -125,7 +126,8 @@ impl ParkedRows for Tx {
 
     async fn clear_parked(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
         for table in ["ees_parked_changesets", "ees_parked_streams"] {
-            self.connection()
+            self.of(model)
+                .await?
                 .execute(&format!("DELETE FROM {table} WHERE projection = ?1"), [model.name()])?;
         }
         Ok(())

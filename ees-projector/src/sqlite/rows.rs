@@ -30,9 +30,9 @@ impl FoldRows for Tx {
     async fn add_columns(&mut self, table: &Table, columns: &[&Column]) -> Result<(), BoxError> {
         for column in columns {
             let mut definition = column_sql(column);
-            for constraint in column.constraints(quoted) {
-                let sql = inline(&constraint);
-                let _ = write!(definition, " {sql}");
+            // SQLite takes no constraint of the table afterwards.
+            for constraint in table.constraints_of(column, quoted) {
+                let _ = write!(definition, " {}", constraint.inline());
             }
             let add = format!("ALTER TABLE {} ADD COLUMN {definition}", quoted(&table.name));
             self.connection().execute_batch(&add)?;
@@ -110,15 +110,6 @@ fn create_sql(table: &Table) -> String {
 fn column_sql(column: &Column) -> String {
     let null = if column.nullable { "" } else { " NOT NULL" };
     format!("{} {}{null}", quoted(&column.name), type_sql(column.ty))
-}
-
-/// The constraint of a column that is added: SQLite takes those of a column only, not those of a table.
-fn inline(constraint: &Constraint) -> String {
-    let definition = constraint.definition();
-    match (definition.find(" FOREIGN KEY "), definition.find(" REFERENCES ")) {
-        (Some(begin), Some(end)) => format!("{}{}", &definition[..begin], &definition[end..]),
-        _ => definition,
-    }
 }
 
 fn type_sql(ty: ColumnType) -> &'static str {
@@ -201,7 +192,8 @@ fn names(columns: &[Column]) -> impl Iterator<Item = String> {
     columns.iter().map(|column| quoted(&column.name))
 }
 
-fn quoted(name: &str) -> String {
+/// A name as SQL writes it.
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -334,9 +326,12 @@ mod tests {
         let database = sqlite::Database::open(folder.path().join("accounts.db")).unwrap();
         let mut tx = database.begin().await.unwrap();
         let lists = Column::new("kind", ColumnType::Text).nullable().one_of(["it's", "b"]).added();
-        let parent =
-            Column::new("parent", ColumnType::Uuid).nullable().references("accounts", "account_id").added();
-        let table = accounts().with_column(lists).with_column(parent).with_check("\"order\" <> 7");
+        let parent = Column::new("parent", ColumnType::Uuid).nullable().added();
+        let table = accounts()
+            .with_column(lists)
+            .with_column(parent)
+            .with_check("\"order\" <> 7")
+            .with_reference("parent", "accounts");
         let before = accounts().with_check("\"order\" <> 7");
         tx.create_table(&before).await.unwrap();
         let theirs = "ALTER TABLE accounts ADD COLUMN theirs TEXT NOT NULL DEFAULT 'x';
@@ -357,9 +352,17 @@ mod tests {
         tx.add_columns(&table, &table.columns[2..].iter().collect::<Vec<_>>()).await.unwrap();
         assert_eq!(tx.differences(&table, &others).await.unwrap(), Differences::default());
         let gone = tx.differences(&before, &others).await.unwrap().others.join("; ");
-        for part in ["column accounts.kind is not", "column accounts.parent is not", "constraint ees_kind_"] {
+        for part in [
+            "column accounts.kind is not",
+            "column accounts.parent is not",
+            "constraint ees_kind_",
+            "constraint ees_parent_",
+        ] {
             assert!(gone.contains(part), "{gone}");
         }
+        let orphan = "INSERT INTO accounts (account_id, \"order\", parent) VALUES ('b', 1, 'nobody')";
+        let refusal = tx.connection().execute(orphan, []).unwrap_err();
+        assert!(refusal.to_string().contains("FOREIGN KEY constraint failed"), "{refusal}");
         for wrong in ["kind = 'c'", "\"order\" = 7"] {
             let insert = "INSERT INTO accounts (account_id, \"order\", kind) VALUES ('a', 1, 'it''s')
                 ON CONFLICT DO NOTHING";

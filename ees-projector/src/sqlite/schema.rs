@@ -9,7 +9,8 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
-const STEPS: &[M<'_>] = &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS)];
+const STEPS: &[M<'_>] =
+    &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS), M::up(SLOTS), M::up(TIMERS)];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 const PROJECTIONS: &str = "CREATE TABLE ees_projections (
@@ -75,6 +76,32 @@ const SKIPS: &str = "ALTER TABLE ees_projections ADD COLUMN skips TEXT;";
 /// the tables.
 const OBJECTS: &str = "ALTER TABLE ees_projections ADD COLUMN objects TEXT;";
 
+/// The plan of a standby, as JSON. The files of the standbys and of the scratch read models: the numbers that
+/// their names end in, of which none is used twice.
+const SLOTS: &str = "ALTER TABLE ees_projections ADD COLUMN standby TEXT;
+    CREATE TABLE ees_slots (
+        name     TEXT PRIMARY KEY,
+        file     INTEGER NOT NULL,
+        is_there INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;";
+
+const TIMERS: &str = "CREATE TABLE ees_timers (
+        reactor      TEXT NOT NULL,
+        stream_id    TEXT NOT NULL,
+        key          TEXT NOT NULL,
+        id           TEXT NOT NULL,
+        due          INTEGER NOT NULL,       -- microseconds since 1970, UTC
+        payload      TEXT NOT NULL,          -- JSON
+        changeset_id INTEGER NOT NULL,
+        event_id     INTEGER NOT NULL,
+        set_at       INTEGER NOT NULL,
+        attempts     INTEGER NOT NULL,
+        next_at      INTEGER NOT NULL,
+        error        TEXT,
+        PRIMARY KEY (reactor, stream_id, key)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ees_timers_by_time ON ees_timers (reactor, next_at, stream_id, key);";
+
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {
         true => {
@@ -88,6 +115,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
     MIGRATIONS.to_latest(&mut connection).map_err(|e| migration_error(path, e))?;
     damage::look_into(&connection).map_err(failed)?;
     Ok(connection)

@@ -1,5 +1,6 @@
 //! A queue for dead letters: messages that a topic refused.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -61,19 +62,22 @@ impl DeadLetterQueue {
     /// They are hidden from others meanwhile.
     ///
     /// # Errors
-    /// A [`QueueError`]. Letters that were seen by then are visible again after 30 s.
+    /// Returns a [`QueueError`] if the queue can't be read. Letters that were seen by then are visible again after
+    /// 30 s.
     pub async fn list(&self, max: usize) -> Result<Vec<WaitingLetter>, QueueError> {
-        let mut seen: Vec<WaitingLetter> = Vec::new();
+        let (mut seen, mut ids) = (Vec::new(), HashSet::new());
         while seen.len() < max {
             let mut waiting = self.take().await?;
-            waiting.retain(|letter| seen.iter().all(|known| known.id() != letter.id()));
+            waiting.retain(|letter| ids.insert(letter.id().to_owned()));
             if waiting.is_empty() {
                 break;
             }
             seen.extend(waiting);
         }
         for letter in &seen {
-            self.leave(letter).await?;
+            if let Err(error) = self.leave(letter).await {
+                tracing::debug!(%error, "a dead letter stays hidden for some seconds");
+            }
         }
         Ok(seen)
     }

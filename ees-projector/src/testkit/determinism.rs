@@ -10,28 +10,26 @@ use ees_store::ChangesetLog;
 
 use super::given::{Given, fail, sqlite_database};
 use super::snapshot::tables;
-use crate::database::{Database, FoldRows};
-use crate::fold::Folded;
+use crate::composite::IntoComposite;
+use crate::database::Database;
+use crate::folded::Folded;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::outcome::{Next, Stepped};
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
-use crate::{BoxError, MultiFold, Order, Projection, Recorded, Settings, Subscription, sqlite};
+use crate::{BoxError, Order, Projection, Recorded, Settings, Subscription, TablesChecked, sqlite};
 
 /// The number of random sequences of accidents.
 const SEEDS: u64 = 30;
 
 impl Given {
-    /// Checks a fold as [`check_projection`](Given::check_projection) checks a projection.
+    /// Checks a fold or a composite as [`check_projection`](Given::check_projection) checks a projection.
     ///
     /// # Panics
     /// As for [`check_projection`](Given::check_projection).
-    pub async fn check_fold<F: MultiFold>(&self, fold: impl Fn() -> F)
-    where
-        sqlite::Tx: FoldRows,
-    {
+    pub async fn check_fold<F: IntoComposite>(&self, fold: impl Fn() -> F) {
         self.check_projection(|| Folded::new(fold())).await;
     }
 
@@ -43,6 +41,10 @@ impl Given {
     /// It finds state outside the transaction, clocks and random numbers, results that depend on the batch
     /// size, and writes outside the framework's transaction.
     ///
+    /// A projection that declares [`Order::Stream`] also runs on some of the streams, and on the others
+    /// apart: put together, the rows must be those of all streams. It finds rows that depend on several
+    /// streams.
+    ///
     /// # Panics
     /// If a run ends with other rows than the undisturbed run. The message shows both side by side. If the
     /// projection recognizes no event.
@@ -51,6 +53,9 @@ impl Given {
         let (_folder, calm) = sqlite_database();
         Box::pin(self.run(log.clone(), projection(), calm.clone())).await;
         let expected = calm.read(tables).await;
+        if let (Ok(whole), Order::Stream) = (&expected, projection().order()) {
+            Box::pin(self.check_order_of_streams(&log, &projection, whole)).await;
+        }
         for seed in 0..SEEDS {
             let (_folder, database) = sqlite_database();
             let mut chance = fastrand::Rng::with_seed(seed);
@@ -223,6 +228,10 @@ impl<P: Projection<sqlite::Tx>> Projection<sqlite::Tx> for Fragile<P> {
 
     async fn drop_tables(&self, tx: &mut sqlite::Tx) -> Result<(), BoxError> {
         self.projection.drop_tables(tx).await
+    }
+
+    async fn check_tables(&self, tx: &mut sqlite::Tx, others: &[String]) -> Result<TablesChecked, BoxError> {
+        self.projection.check_tables(tx, others).await
     }
 
     async fn apply(&self, event: Recorded<'_, P::Event>, tx: &mut sqlite::Tx) -> Result<(), BoxError> {

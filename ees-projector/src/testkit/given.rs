@@ -1,6 +1,6 @@
 //! A history of events, and the rows that projections make of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use ees_store::{
 };
 use serde_json::Value;
 
+use crate::composite::IntoComposite;
 use crate::database::Database;
 use crate::event_enum::Objection;
-use crate::fold::Folded;
+use crate::folded::Folded;
 use crate::worker::core::Core;
 use crate::worker::outcome::Stepped;
 use crate::worker::processor::Processor;
@@ -66,10 +67,9 @@ impl Given {
     /// # Panics
     /// If an event can't be applied, or if the fold recognizes none.
     pub async fn fold<F: MultiFold>(&self, fold: F) -> FoldOutcome<F::State> {
-        let folded = Folded::new(fold);
-        let table = folded.table().name.clone();
+        let table = fold.table().name;
         let database = memory::Database::new();
-        Box::pin(self.run(self.log().await, folded, database.clone())).await;
+        Box::pin(self.run(self.log().await, Folded::new(fold), database.clone())).await;
         let rows = database.rows(&table).await;
         let read = |(key, text): (String, String)| match serde_json::from_str(&text) {
             Ok(state) => (key, state),
@@ -80,6 +80,30 @@ impl Given {
         FoldOutcome { rows: rows.into_iter().map(read).collect() }
     }
 
+    /// Runs a composite on the history, without a database.
+    ///
+    /// # Panics
+    /// If an event can't be applied, or if the composite recognizes none.
+    pub async fn composite(&self, composite: impl IntoComposite) -> CompositeOutcome {
+        let (composite, database) = (composite.into_composite(), memory::Database::new());
+        let names: Vec<_> = composite.stages.iter().map(|stage| stage.table().name.to_string()).collect();
+        let folded = match Folded::checked(composite) {
+            Ok(folded) => folded,
+            Err(invalid) => fail(&invalid.to_string()),
+        };
+        Box::pin(self.run(self.log().await, folded, database.clone())).await;
+        let mut tables = BTreeMap::new();
+        for name in names {
+            let read = |(key, text): (String, String)| match serde_json::from_str(&text) {
+                Ok(row) => (key, row),
+                Err(error) => fail(&format!("row {key:?} is no JSON: {error}: {text}")),
+            };
+            let rows = database.rows(&name).await.into_iter().map(read).collect();
+            tables.insert(name, rows);
+        }
+        CompositeOutcome { tables }
+    }
+
     /// Runs a projection on the history, with a SQLite file in a temporary directory.
     ///
     /// # Panics
@@ -88,6 +112,11 @@ impl Given {
         let (folder, database) = sqlite_database();
         Box::pin(self.run(self.log().await, projection, database.clone())).await;
         ProjectionOutcome { database, _folder: folder }
+    }
+
+    /// The streams of the history, each once.
+    pub(super) fn streams(&self) -> BTreeSet<&str> {
+        self.changesets.iter().map(|(stream, _)| stream.as_str()).collect()
     }
 
     pub(super) async fn log(&self) -> Arc<dyn ChangesetLog> {
@@ -129,6 +158,30 @@ impl<S: PartialEq + Debug> FoldOutcome<S> {
     pub fn expect<K: Into<String>>(&self, rows: impl IntoIterator<Item = (K, S)>) {
         let expected: BTreeMap<String, S> = rows.into_iter().map(|(key, row)| (key.into(), row)).collect();
         assert_eq!(self.rows, expected, "the rows (left) differ from the expected ones (right)");
+    }
+}
+
+/// The tables that a composite made of a history.
+#[derive(Debug)]
+pub struct CompositeOutcome {
+    /// The rows of each table by the text of their key, as JSON.
+    pub tables: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+impl CompositeOutcome {
+    /// Asserts that a table has exactly these rows: the text of the key, and the state as JSON.
+    ///
+    /// # Panics
+    /// If it has not. The message shows both side by side.
+    #[track_caller]
+    pub fn expect<K: Into<String>>(&self, table: &str, rows: impl IntoIterator<Item = (K, Value)>) {
+        let expected: BTreeMap<String, Value> =
+            rows.into_iter().map(|(key, row)| (key.into(), row)).collect();
+        let Some(found) = self.tables.get(table) else {
+            let known: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+            fail(&format!("no stage has a table {table:?}; there are {}", known.join(", ")))
+        };
+        assert_eq!(*found, expected, "the rows of {table} (left) differ from the expected ones (right)");
     }
 }
 

@@ -30,5 +30,6 @@
 mod determinism;
 mod given;
 mod snapshot;
+mod stream_order;
 
-pub use given::{FoldOutcome, Given, ProjectionOutcome, given};
+pub use given::{CompositeOutcome, FoldOutcome, Given, ProjectionOutcome, given};

@@ -27,8 +27,11 @@ pub(super) fn rows(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<V
     found.collect()
 }
 
+/// The rows of each table, sorted.
+pub(super) type Tables = BTreeMap<String, Vec<String>>;
+
 /// Returns all tables except the framework's, with all their rows, sorted.
-pub(super) fn tables(connection: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<String>>> {
+pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Tables> {
     let names = rows(
         connection,
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'ees\\_%' ESCAPE '\\'

@@ -145,6 +145,18 @@ impl Batch {
         self.events.len()
     }
 
+    /// Returns the number of an event in its stream.
+    pub(crate) fn event_id(&self, event: usize) -> EventId {
+        self.events[event].event_id
+    }
+
+    /// Returns the text of an event as it is stored; `None` if the projection is given whole changesets.
+    pub(crate) fn text_of(&self, event: usize) -> Option<&str> {
+        let EventRef { changeset, event_id } = &self.events[event];
+        let mut numbered = self.changesets[*changeset].numbered_events().ok()?;
+        numbered.find(|(id, _)| id == event_id).map(|(_, text)| text)
+    }
+
     /// Returns the changeset of an event, as an index in the batch.
     pub(crate) fn changeset_of(&self, event: usize) -> usize {
         self.events[event].changeset

@@ -1,13 +1,15 @@
 //! What a worker works with: a processor, its database and the log; and how it runs a transaction.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, LogHead};
+use ees_store::{ChangesetId, ChangesetLog, LogEntry, LogHead, StreamId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::clock::Clock;
 use crate::database::{Database, Fenced, TooLarge, Transaction};
 use crate::error::chain;
 use crate::partition::Partition;
@@ -15,6 +17,7 @@ use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::settings::Settings;
 use crate::worker::error::StepError;
+use crate::worker::explain::explainable::Explainable;
 use crate::worker::processor::Processor;
 
 /// A transaction that takes longer is waiting for a database that is gone.
@@ -26,10 +29,14 @@ pub(crate) struct Core<D: Database> {
     pub(crate) database: Arc<D>,
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
+    explainable: Option<Arc<dyn Explainable<D::Tx>>>,
+    pub(crate) clock: Clock,
     id: ReadModelId,
     partition: Option<Partition>,
     /// Whether the tables were compared with those that the program would make.
     pub(super) tables_checked: AtomicBool,
+    /// For a copy: the streams that are parked in the original, each with the first changeset that is left out.
+    parked_there: Arc<HashMap<StreamId, ChangesetId>>,
 }
 
 impl<D: Database> Core<D> {
@@ -40,8 +47,34 @@ impl<D: Database> Core<D> {
         settings: Settings,
     ) -> Self {
         let id = ReadModelId::new(processor.name(), Slot::Live);
-        let tables_checked = AtomicBool::new(false);
-        Self { processor, database: Arc::new(database), log, settings, id, partition: None, tables_checked }
+        let (database, clock) = (Arc::new(database), Clock::default());
+        Self {
+            processor,
+            database,
+            log,
+            settings,
+            clock,
+            explainable: None,
+            id,
+            partition: None,
+            tables_checked: AtomicBool::new(false),
+            parked_there: Arc::default(),
+        }
+    }
+
+    /// Adds the same projection as one whose rows can be explained.
+    pub(crate) fn with_explainable(self, explainable: Arc<dyn Explainable<D::Tx>>) -> Self {
+        Self { explainable: Some(explainable), ..self }
+    }
+
+    /// Returns the projection, if its rows can be explained.
+    pub(crate) fn explainable(&self) -> Option<Arc<dyn Explainable<D::Tx>>> {
+        self.explainable.clone()
+    }
+
+    /// Returns the core with another clock.
+    pub(crate) fn with_clock(&self, clock: Clock) -> Self {
+        Self { clock, ..self.onto(self.slot()) }
     }
 
     /// Returns the core of another read model of the same projection.
@@ -51,10 +84,23 @@ impl<D: Database> Core<D> {
             database: self.database.clone(),
             log: self.log.clone(),
             settings: self.settings,
+            explainable: self.explainable.clone(),
+            clock: self.clock.clone(),
             id: self.id.with_slot(slot),
             partition: None,
             tables_checked: AtomicBool::new(false),
+            parked_there: self.parked_there.clone(),
         }
+    }
+
+    /// Returns the core of a copy of this read model in another place, without what is parked here.
+    pub(crate) fn copy(&self, database: D, id: ReadModelId, parked: HashMap<StreamId, ChangesetId>) -> Self {
+        Self { database: Arc::new(database), id, parked_there: Arc::new(parked), ..self.onto(Slot::Live) }
+    }
+
+    /// Returns `true` if the changeset is left out of this copy, because it waits in the original.
+    pub(crate) fn is_parked_there(&self, entry: &LogEntry) -> bool {
+        self.parked_there.get(&entry.stream_id).is_some_and(|first| entry.changeset_id >= *first)
     }
 
     /// Returns the core of one partition of this read model.
@@ -98,11 +144,10 @@ impl<D: Database> Core<D> {
         Ok(self.log.head().await?)
     }
 
-    /// Begins a transaction, for work that holds several at once or runs inside [`run`](Self::run) already, and
-    /// for databases with partitions or a standby, none of which blocks a thread. Everything else uses
-    /// [`read`](Self::read), [`write`](Self::write) or [`transact`](Self::transact).
+    /// Begins a transaction. It may block: only within [`run`](Self::run). [`read`](Self::read),
+    /// [`write`](Self::write) and [`transact`](Self::transact) begin theirs there.
     pub(crate) async fn begin(&self) -> Result<D::Tx, StepError> {
-        Ok(self.database.begin().await?)
+        Ok(self.database.begin_in(&self.id).await?)
     }
 
     /// Runs a query in a transaction that is not committed.

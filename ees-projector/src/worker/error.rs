@@ -30,6 +30,8 @@ pub(crate) enum StepError {
     WouldDrop(String),
     /// The projection can't start: its tables can't be created, or belong to a newer version.
     Setup(String),
+    /// The standby can't be swapped: something in the database is in its way.
+    NotSwapped(String),
 }
 
 /// Every error of a database, except the fence.
@@ -61,7 +63,8 @@ impl From<StepError> for OperateError {
             | StepError::TooLarge { error, .. }
             | StepError::Replaced(error)
             | StepError::ClaimedElsewhere(error)
-            | StepError::Setup(error) => Self::Failed(error),
+            | StepError::Setup(error)
+            | StepError::NotSwapped(error) => Self::Failed(error),
         }
     }
 }

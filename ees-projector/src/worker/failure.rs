@@ -50,7 +50,10 @@ impl<D: Database> Runner<D> {
                 }
                 return self.stop_with(&error);
             }
-            StepError::Replaced(error) | StepError::WouldDrop(error) | StepError::Setup(error) => {
+            StepError::Replaced(error)
+            | StepError::WouldDrop(error)
+            | StepError::Setup(error)
+            | StepError::NotSwapped(error) => {
                 return self.stop_with(&error);
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ees_store::{Checkpoint, LogPage, LogQuery};
+use ees_store::{Checkpoint, LogEntry, LogPage, LogQuery, Timestamp};
 
 use crate::database::Database;
 use crate::worker::batch::{Batch, reference_to};
@@ -12,6 +12,10 @@ use crate::worker::error::StepError;
 
 /// Decoding a page with this many changesets takes long enough to delay other tasks of the thread.
 const DECODED_ELSEWHERE_MIN: usize = 50;
+
+/// How much later than a changeset's the times of changesets before it in the log may be. See
+/// [`Subscription::since`](crate::Subscription::since).
+const OUT_OF_ORDER_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl<D: Database> Core<D> {
     /// Reads and decodes the changesets at a checkpoint. Safe to drop at any moment.
@@ -23,7 +27,7 @@ impl<D: Database> Core<D> {
     ) -> Result<Batch, StepError> {
         let query = LogQuery {
             max_bytes: portion.bytes,
-            ..LogQuery::from(from, portion.changesets)
+            ..LogQuery::from(self.passed_unread(from).await?, portion.changesets)
                 .with_wait(wait)
                 .with_filter(self.processor.subscription().log_filter())
         };
@@ -41,7 +45,8 @@ impl<D: Database> Core<D> {
     ) -> Result<Batch, StepError> {
         let query = LogQuery {
             max_bytes: self.settings.batch_bytes_max,
-            ..LogQuery::from(from, changesets).with_filter(self.processor.subscription().log_filter())
+            ..LogQuery::from(self.passed_unread(from).await?, changesets)
+                .with_filter(self.processor.subscription().log_filter())
         };
         let mut page = self.log.read(query).await?;
         page.changesets.retain(|changeset| changeset.checkpoint < end);
@@ -49,10 +54,26 @@ impl<D: Database> Core<D> {
         self.decode(from, page).await
     }
 
+    /// Returns where to read on at a checkpoint: at the start of the log, past what was committed too early for the
+    /// subscription.
+    async fn passed_unread(&self, from: Checkpoint) -> Result<Checkpoint, StepError> {
+        match self.processor.subscription().since {
+            Some(since) if from == Checkpoint::START => {
+                Ok(self.log.checkpoint_at(since.earlier_by(OUT_OF_ORDER_MAX)).await?)
+            }
+            _ => Ok(from),
+        }
+    }
+
     async fn decode(&self, from: Checkpoint, mut page: LogPage) -> Result<Batch, StepError> {
         // The last changeset identifies the log later, even if this partition or the filter leaves it out.
         let last =
             page.changesets.last().map(reference_to).filter(|last| last.checkpoint.next() == page.next);
+        if let Some(since) = self.processor.subscription().since {
+            let is_late = |it: &LogEntry| it.timestamp >= since || it.timestamp == Timestamp::default();
+            page.changesets.retain(is_late);
+        }
+        page.changesets.retain(|changeset| !self.is_parked_there(changeset));
         if let Some(partition) = self.partition() {
             page.changesets.retain(|changeset| partition.owns(&changeset.stream_id));
         }

@@ -1,10 +1,11 @@
 //! The projection's row while a worker does work outside of a transaction, and several of its tasks write.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ees_store::Timestamp;
 use futures::future::BoxFuture;
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ pub(crate) struct HeldState<D: Database> {
     pub(super) end: WorkEnd,
     /// The longest time that an effect may take.
     pub(super) timeout: Duration,
+    /// When the first of the timers fires that were set meanwhile, in microseconds since 1970.
+    first_timer: AtomicI64,
 }
 
 /// When a worker begins no further effects and finishes those in progress.
@@ -55,7 +58,8 @@ impl<D: Database> HeldState<D> {
         timeout: Duration,
     ) -> Self {
         let (is_over, error) = (AtomicBool::new(false), Mutex::new(None));
-        Self { core, status, row: RwLock::new(row), is_over, error, end, timeout }
+        let first_timer = AtomicI64::new(i64::MAX);
+        Self { core, status, row: RwLock::new(row), is_over, error, end, timeout, first_timer }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core<D>> {
@@ -74,6 +78,17 @@ impl<D: Database> HeldState<D> {
             None if self.is_over() => Err(StepError::Fenced),
             None => Ok(()),
         }
+    }
+
+    /// Records that a timer was set.
+    pub(super) fn note_timer(&self, fires_at: Timestamp) {
+        self.first_timer.fetch_min(fires_at.as_micros(), SeqCst);
+    }
+
+    /// Returns when the first of the timers fires that were set meanwhile.
+    pub(super) fn first_timer(&self) -> Option<Timestamp> {
+        let micros = self.first_timer.load(SeqCst);
+        (micros < i64::MAX).then(|| Timestamp::from_micros(micros))
     }
 
     pub(super) fn is_over(&self) -> bool {

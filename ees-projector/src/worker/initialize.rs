@@ -31,6 +31,9 @@ impl<D: Database> Core<D> {
                 return self.make(state).await;
             }
             Some(state) if state.version == version && self.has_the_partitions_of(&state) => {
+                if D::COPIES && !must_be_there {
+                    self.require_no_copy(&mut tx).await?;
+                }
                 let parked = tx.parked(self.id()).await?;
                 drop(tx);
                 if !self.tables_checked.load(Relaxed) {
@@ -83,6 +86,11 @@ impl<D: Database> Core<D> {
         let TablesChecked { differences, added } =
             self.processor.check_tables(&mut tx, &others).await.map_err(setup::<D>)?;
         if !differences.is_empty() {
+            let found = tx.load(self.id()).await?;
+            if found.is_none_or(|found| found.position.epoch != state.position.epoch) {
+                // Swapped or discarded meanwhile.
+                return Err(StepError::Fenced);
+            }
             let (name, version, differences) = (self.name(), state.version, differences.join("; "));
             return Err(StepError::Setup(format!(
                 "the tables in the database are not those that version {version} of this program makes: \

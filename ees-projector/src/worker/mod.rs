@@ -13,14 +13,15 @@
 //! outside of a transaction is in progress; `cached_state` is the row as the worker last saw it.
 //!
 //! The wings: `reactor` acts instead of writing tables. `side_by_side` builds a standby, compares it and
-//! swaps it. `operations` carries out what operators ask for. `worker_status` is what the rest of the process
-//! sees, `figures` what it counts, `retention` deletes old records, `on_demand` runs the worker in hosts that do
+//! swaps it. `as_of` builds a copy as the read model was. `operations` carries out what operators ask for. `worker_status` is what the rest of the process
+//! sees, `figures` what it counts, `explain` why a row is as it is, `retention` deletes old records, `on_demand` runs the worker in hosts that do
 //! not stay. `workers` is what a host holds: all of this with the database's type hidden.
 //!
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
 //! futures of a worker nested in one another would overflow a thread's stack.
 
 mod apply;
+mod as_of;
 mod batch;
 mod batch_size;
 mod cached_state;
@@ -28,6 +29,7 @@ mod claim;
 pub(crate) mod core;
 pub(crate) mod error;
 pub(crate) mod event_tally;
+pub(crate) mod explain;
 mod failure;
 mod fetch;
 pub(crate) mod figures;

@@ -1,11 +1,13 @@
 //! A worker for hosts that do not stay.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ees_store::Checkpoint;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::clock::Clock;
 use crate::database::{Database, Transaction};
 use crate::status::Failure;
 use crate::worker::error::StepError;
@@ -19,6 +21,7 @@ pub(crate) trait OnDemandWorker: Send {
     /// Returns the checkpoint that the projection reads next, whichever worker moved it there.
     fn checkpoint(&mut self) -> BoxFuture<'_, Result<Checkpoint, OperateError>>;
     fn last_error(&self) -> Option<Failure>;
+    fn set_clock(&mut self, clock: Clock);
 }
 
 impl<D: Database> OnDemandWorker for Runner<D> {
@@ -27,6 +30,7 @@ impl<D: Database> OnDemandWorker for Runner<D> {
             // The last call may have been cut short, and other hosts may have run since: the cache may be
             // outdated.
             self.state.forget();
+            self.timers.unread();
             Runner::drain_until(self, deadline).await
         }
         .boxed()
@@ -38,6 +42,10 @@ impl<D: Database> OnDemandWorker for Runner<D> {
 
     fn last_error(&self) -> Option<Failure> {
         self.status.snapshot().failure
+    }
+
+    fn set_clock(&mut self, clock: Clock) {
+        self.core = Arc::new(self.core.with_clock(clock));
     }
 }
 

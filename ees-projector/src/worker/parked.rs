@@ -128,7 +128,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Returns `true` if the projection runs and this worker still has the lease: it may have been asleep.
-    async fn may_retry(&mut self) -> Result<bool, StepError> {
+    pub(super) async fn may_retry(&mut self) -> Result<bool, StepError> {
         self.load().await?;
         if !self.has_lease().await? {
             return Ok(false);
@@ -144,6 +144,8 @@ impl<D: Database> Runner<D> {
         scope: RetryScope,
     ) -> Result<(), StepError> {
         let RetryPolicy { streams_at_once, streams_max, .. } = self.core.processor.retry_policy();
+        // Those of a stream that is parked no longer may be due.
+        self.timers.unread();
         // The retries move the row: read it again afterwards.
         let state = self.take_state().await?;
         let mut streams = self.core.parked().await?;

@@ -25,6 +25,7 @@ use crate::worker::operations::operation::Operation;
 use crate::worker::outcome::{Drained, Stepped};
 use crate::worker::parked_streams::ParkedStreams;
 use crate::worker::partition_workers::PartitionWorkers;
+use crate::worker::reactor::timers::Timers;
 use crate::worker::worker_status::WorkerStatus;
 
 /// What a worker keeps in memory about its projection. All of it can be read again.
@@ -33,6 +34,7 @@ pub(crate) struct Runner<D: Database> {
     pub(crate) status: Arc<WorkerStatus>,
     pub(super) state: CachedState,
     pub(super) parked: ParkedStreams,
+    pub(super) timers: Timers,
     /// The next batch, which was read while the last one was applied.
     pub(super) ahead: Option<Batch>,
     pub(super) verified: Verified,
@@ -60,11 +62,13 @@ pub(super) struct Trouble {
 
 impl<D: Database> Runner<D> {
     pub(crate) fn new(core: Arc<Core<D>>, status: Arc<WorkerStatus>) -> Self {
+        let timers = Timers::of(core.processor.kind());
         Self {
             core,
             status,
             state: CachedState::default(),
             parked: ParkedStreams::default(),
+            timers,
             ahead: None,
             verified: Verified::default(),
             stop: CancellationToken::new(),
@@ -83,6 +87,7 @@ impl<D: Database> Runner<D> {
     pub(crate) async fn run(mut self, mut operations: mpsc::Receiver<Operation>, stop: CancellationToken) {
         self.stop = stop.clone();
         let status = self.status.clone();
+        let mut moves = self.core.clock.moves();
         while !stop.is_cancelled() {
             let wait =
                 self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
@@ -99,6 +104,7 @@ impl<D: Database> Runner<D> {
                     self.partitions.wake();
                     continue;
                 }
+                () = moves.next() => continue,
             };
             let stepped = match next {
                 Ok(next) => self.follow_up(next).await,
@@ -112,7 +118,10 @@ impl<D: Database> Runner<D> {
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
                     self.sweep_if_due().await;
-                    continue;
+                    match self.fire_due_timers().await {
+                        Ok(_) => continue,
+                        Err(error) => self.fail(error).await,
+                    }
                 }
                 Err(error) => self.fail(error).await,
             };
@@ -134,7 +143,10 @@ impl<D: Database> Runner<D> {
         self.deadline = Some(deadline);
         let drained = loop {
             let pause = match self.step().await {
-                Ok(Stepped::Moved) => Duration::ZERO,
+                Ok(Stepped::Moved) => match self.fire_due_timers().await {
+                    Ok(_) => Duration::ZERO,
+                    Err(error) => self.fail(error).await,
+                },
                 Ok(Stepped::Paused) => break Drained::Paused,
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
@@ -145,7 +157,10 @@ impl<D: Database> Runner<D> {
                 Ok(Stepped::Idle) => {
                     self.retry_due_streams_until(deadline).await;
                     self.sweep_if_due().await;
-                    break Drained::CaughtUp;
+                    match self.fire_due_timers_until(deadline).await {
+                        Ok(()) => break Drained::CaughtUp,
+                        Err(error) => self.fail(error).await,
+                    }
                 }
                 Err(error) => self.fail(error).await,
             };
@@ -185,6 +200,7 @@ impl<D: Database> Runner<D> {
         let core = self.core.clone();
         let (state, parked) = self.core.database.run(async move { core.initialize().await }).await??;
         self.know_parked(parked);
+        self.timers.row_read(state.position);
         self.show(&state);
         Ok(state)
     }
@@ -197,6 +213,7 @@ impl<D: Database> Runner<D> {
 
     /// Puts the row into the cache that is stored now.
     pub(super) fn set_state(&mut self, state: ProjectionState) {
+        self.timers.row_moved(state.position);
         self.show(&state);
         self.state.put(state);
     }

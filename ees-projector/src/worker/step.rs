@@ -55,6 +55,8 @@ impl<D: Database> Runner<D> {
             self.state.forget();
             return Ok(Next::Elsewhere);
         }
+        self.timers.read_at = None;
+        let now = self.core.clock.now();
         let batch = match (self.ahead.take(), barrier) {
             (_, Some(barrier)) => {
                 self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?
@@ -62,7 +64,9 @@ impl<D: Database> Runner<D> {
             (Some(batch), None) if batch.from == from => batch,
             _ => {
                 let portion = self.portion(&state);
-                self.core.fetch(from, portion, self.at_most(wait)).await?
+                let batch = self.core.fetch(from, portion, self.at_most(wait, &state)).await?;
+                self.timers.read_at = Some(now);
+                batch
             }
         };
         if !self.verified.covers(&state, &batch.head) {
@@ -76,7 +80,12 @@ impl<D: Database> Runner<D> {
     pub(crate) async fn follow_up(&mut self, next: Next) -> Result<Stepped, StepError> {
         match next {
             Next::Batch(batch) => {
+                let (next, seen_until) = (batch.next, self.timers.seen_until(&batch, self.core.clock.now()));
                 let stepped = self.process(*batch).await?;
+                // A reactor may have stopped within the batch.
+                if stepped == Stepped::Idle || self.load().await?.position.next >= next {
+                    self.timers.seen_until = seen_until;
+                }
                 self.complete_if_due().boxed().await?;
                 Ok(stepped)
             }
@@ -100,7 +109,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Limits a wait for new changesets to the next thing that is due.
-    fn at_most(&self, wait: Duration) -> Duration {
+    fn at_most(&self, wait: Duration, state: &ProjectionState) -> Duration {
         let mut wait = wait;
         if let Some(due) = self.parked.due {
             let micros = due.as_micros().saturating_sub(Timestamp::now().as_micros());
@@ -108,10 +117,14 @@ impl<D: Database> Runner<D> {
             // Never zero: whatever is due was retried just now.
             wait = wait.min(until_due.max(Duration::from_millis(10)));
         }
+        if let Some(until_due) = self.timers.wait(self.core.clock.now()) {
+            wait = wait.min(until_due);
+        }
         if self.lease.is_kept() {
             wait = wait.min(LOOK_EVERY);
         }
-        if self.older_readers.is_some() {
+        // A worker that was killed may have left a standby complete.
+        if self.older_readers.is_some() || self.is_due(state).is_some() {
             wait = wait.min(LOOK_FOR_READERS_EVERY);
         }
         wait

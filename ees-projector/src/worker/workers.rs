@@ -9,9 +9,11 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{AuditRows, Database, LedgerRows};
+use crate::as_of::AsOf;
+use crate::database::{AuditRows, Database, LedgerRows, TimerRows};
+use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
-use crate::reactor::{Effect, EffectQuery};
+use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::Slot;
 use crate::standby::Comparison;
 use crate::worker::core::Core;
@@ -41,8 +43,12 @@ pub(crate) trait Workers: Send + Sync {
     fn parked(&self, slot: Slot) -> Answer<Vec<ParkedStream>>;
     fn audit(&self, slot: Slot, limit: usize) -> Answer<Vec<AuditEntry>>;
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
+    fn timers(&self, wanted: TimerQuery) -> Answer<Vec<Timer>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
+    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()>;
+    fn drop_as_of(&self, into: String) -> Answer<()>;
     /// Returns the connections to its database at this moment.
     #[cfg(feature = "http")]
     fn connections(&self) -> Option<Connections>;
@@ -108,6 +114,16 @@ impl<D: Database> Workers for WorkersOf<D> {
         .boxed()
     }
 
+    fn timers(&self, wanted: TimerQuery) -> Answer<Vec<Timer>> {
+        let core = self.0.clone();
+        async move {
+            let reader = core.clone();
+            let read = core.read(move |tx| async move { Ok(tx.timers(reader.id(), &wanted).await?) }.boxed());
+            Ok(read.await?)
+        }
+        .boxed()
+    }
+
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison> {
         let core = self.0.clone();
         async move {
@@ -124,6 +140,18 @@ impl<D: Database> Workers for WorkersOf<D> {
             Ok(core.estimate().await?)
         }
         .boxed()
+    }
+
+    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation> {
+        self.core(slot).explain(wanted).boxed()
+    }
+
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()> {
+        self.0.clone().build_as_of(wanted, progress).boxed()
+    }
+
+    fn drop_as_of(&self, into: String) -> Answer<()> {
+        self.0.clone().drop_as_of(into).boxed()
     }
 
     #[cfg(feature = "http")]

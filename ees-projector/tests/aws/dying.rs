@@ -1,16 +1,21 @@
 //! Functions and workers that die at each of their calls: what they were told comes again, and in the end all is as if
 //! nothing had happened.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::SqsEvent;
+use ees_projector::database::{Database, LedgerRows, TimerRows};
 use ees_projector::lambda::{Function, publish_records};
+use ees_projector::reactor::{self, Cause, EffectQuery, EffectState, Firing, Reactor, Start, TimerQuery};
 use ees_projector::sqs::{Queue, Worker};
-use ees_projector::{Fold, OnDemand, Projector, Recorded, Settings, dynamodb, sqlite};
+use ees_projector::{
+    BoxError, Drained, Fold, OnDemand, Projector, ReadModelId, Recorded, Settings, dynamodb, sqlite,
+};
 use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store};
 use ees_store::publish::{Message, group_id};
 use ees_store::{
@@ -235,6 +240,105 @@ async fn a_worker_that_dies_at_any_call_applies_each_changeset_once_and_empties_
         async |desk: &Desk, when: &str| assert_eq!(rows(&desk.rows).await, expected_rows(), "{when}");
     let deaths = dying_at_each_call(Desk::new, work, is_right).await;
     assert!(deaths >= 4, "{deaths}");
+}
+
+/// Sets a timer for each event, and another one that the next event cancels.
+struct Reminders(Arc<Mutex<Reminded>>);
+
+/// The reminders by their idempotency key: a receiver that recognizes repetitions.
+type Reminded = BTreeMap<String, String>;
+
+impl Reactor for Reminders {
+    type Event = IgnoredAny;
+
+    fn name(&self) -> &str {
+        "reminders"
+    }
+    async fn react(&self, cause: Cause<'_, IgnoredAny>) -> Result<(), BoxError> {
+        cause.cancel("gone").await?;
+        cause.at(cause.timestamp(), &format!("{}", cause.event_id), &cause.changeset_id()).await?;
+        cause.at(cause.timestamp() + LONG * 100, "gone", &()).await
+    }
+    async fn on_timer(&self, firing: Firing<'_>) -> Result<(), BoxError> {
+        let remind = async || {
+            let what = format!("{} {}", firing.stream_id(), firing.timer().key);
+            self.0.lock().unwrap().insert(firing.key("remind"), what);
+            Ok::<_, BoxError>(())
+        };
+        firing.effect("remind", remind).await
+    }
+}
+
+/// A reminder for each event, whatever died; nothing is left but the timer that no event has cancelled, and the
+/// ledger has each as done.
+async fn assert_reminded<D: Database>(database: &D, reminded: &Mutex<Reminded>, events: usize, when: &str) {
+    let all: Vec<_> =
+        reminded.lock().unwrap().values().cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    let expected: Vec<_> = (1..=events).map(|id| format!("a {id}")).collect();
+    assert_eq!((all, reminded.lock().unwrap().len()), (expected, events), "{when}");
+    let mut tx = database.begin().await.unwrap();
+    let model = ReadModelId::live("reminders");
+    let left = tx.timers(&model, &TimerQuery::default()).await.unwrap();
+    assert_eq!(left.iter().map(|timer| &*timer.key).collect::<Vec<_>>(), ["gone"], "{when}");
+    let effects = tx.effects(&model, &EffectQuery { limit: 1_000, ..EffectQuery::default() }).await.unwrap();
+    let fired = effects.iter().filter(|effect| effect.effect.starts_with("timer:fire:"));
+    // Each firing, and its effect.
+    assert_eq!(fired.count(), 2 * events, "{when}");
+    assert!(effects.iter().all(|effect| effect.state == EffectState::Done), "{effects:#?}, {when}");
+}
+
+/// What a worker that died has begun is left to it for so long.
+fn of_reminders() -> reactor::Settings {
+    let effect_timeout = Duration::from_millis(50);
+    reactor::Settings { start: Start::Beginning, effect_timeout, ..Default::default() }
+}
+
+async fn remind(log: &Arc<memory::Store>, database: impl Database, reminded: &Arc<Mutex<Reminded>>) {
+    let reactor =
+        OnDemand::reactor(Reminders(reminded.clone()), database, log.clone(), of_reminders()).unwrap();
+    assert_eq!(reactor.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reactor_that_dies_at_any_call_fires_each_timer_and_records_it_once() {
+    let world = async || {
+        let (account, log) = (LocalAws::account().await, Arc::new(memory::Store::new()));
+        let client = aws_sdk_dynamodb::Client::new(&account.sdk_config());
+        dynamodb::create_table(&client, "read-models").await.unwrap();
+        append(&log, "a", "[1]").await;
+        (account, log, Arc::<Mutex<Reminded>>::default())
+    };
+    let ledger = |account: &Account, faults: &Faults| {
+        let client = aws_sdk_dynamodb::Client::new(&account.sdk_config_with(faults));
+        dynamodb::Database::new(client, "read-models")
+    };
+    let react = async |(account, log, reminded): &(Account, Arc<memory::Store>, Arc<Mutex<Reminded>>),
+                       faults: &Faults| {
+        remind(log, ledger(account, faults), reminded).await;
+    };
+    let is_right = async |(account, _, reminded): &(Account, Arc<memory::Store>, Arc<Mutex<Reminded>>),
+                          when: &str| {
+        assert_reminded(&ledger(account, &Faults::none()), reminded, 1, when).await;
+    };
+    let deaths = dying_at_each_call(world, react, is_right).await;
+    assert!(deaths >= 30, "{deaths}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reactor_that_dies_wherever_it_waits_fires_each_timer_and_records_it_once() {
+    for times in 0.. {
+        let (folder, log) = (tempfile::tempdir().unwrap(), Arc::new(memory::Store::new()));
+        append(&log, "a", "[1,2]").await;
+        let reminded = Arc::<Mutex<Reminded>>::default();
+        let database = sqlite::Database::open(folder.path().join("ledger.db")).unwrap();
+        let lived = polled(times, remind(&log, database.clone(), &reminded)).await;
+        remind(&log, database.clone(), &reminded).await;
+        assert_reminded(&database, &reminded, 2, &format!("after {times} polls")).await;
+        if lived.is_some() {
+            assert!(times > 20, "it waits for each transaction: {times}");
+            return;
+        }
+    }
 }
 
 /// Polls so often, and then never again: as a process that is killed while it waits for anything, be it a call or a thread.

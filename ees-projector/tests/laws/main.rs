@@ -15,6 +15,7 @@
 )]
 
 mod reading;
+mod watching;
 
 use std::collections::BTreeMap;
 
@@ -55,7 +56,7 @@ impl Sqlite {
 
 impl Subject for Sqlite {
     type Database = ees_projector::sqlite::Database;
-    const CAPABILITIES: Capabilities = Capabilities { columns: true, ..Capabilities::ALONE };
+    const CAPABILITIES: Capabilities = Capabilities { partitions: false, ..Capabilities::ALL };
 
     async fn new() -> Self {
         Self::open(tempfile::tempdir().unwrap())
@@ -100,7 +101,10 @@ impl Subject for Postgres {
         self.database.clone()
     }
     async fn table(&self, name: &str) -> BTreeMap<String, String> {
-        let sql = sqlx::AssertSqlSafe(format!("SELECT key, state::text FROM {name}.{name}"));
+        self.table_of(name, name).await
+    }
+    async fn table_of(&self, projection: &str, name: &str) -> BTreeMap<String, String> {
+        let sql = sqlx::AssertSqlSafe(format!("SELECT key, state::text FROM {projection}.{name}"));
         sqlx::query_as(sql).fetch_all(self.database.pool()).await.unwrap().into_iter().collect()
     }
     async fn reopen(self) -> Self {

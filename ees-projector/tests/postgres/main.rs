@@ -9,6 +9,7 @@
 
 mod attachments;
 mod columns;
+mod composites;
 mod effects;
 mod faults;
 mod operating;
@@ -23,5 +24,6 @@ mod sharing;
 mod side_by_side;
 mod support;
 mod sweeping;
+mod timers;
 mod versions;
 mod workers;

@@ -65,6 +65,11 @@ impl Reading {
         Self { upcasters, ..self }
     }
 
+    /// Returns `true` if events are read as they are, and unknown types are skipped.
+    pub fn is_default(&self) -> bool {
+        self.upcasters.is_empty() && self.unknown == Unknown::default()
+    }
+
     /// The upcasters.
     pub fn upcasters(&self) -> &Upcasters {
         &self.upcasters

@@ -93,6 +93,11 @@ impl Upcasters {
         Self::default()
     }
 
+    /// Returns `true` if there are no steps.
+    pub fn is_empty(&self) -> bool {
+        self.types.is_empty()
+    }
+
     /// Adds a step from one (type, version) to another.
     ///
     /// The closure changes the members; then the framework sets type and version.

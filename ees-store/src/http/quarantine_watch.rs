@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::health_check::HealthCheck;
-use crate::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result, StreamId};
+use crate::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result, StreamId, Timestamp};
 
 /// Changesets that are remembered; of more, only the first are counted.
 const REMEMBERED_MAX: usize = 10_000;
@@ -73,6 +73,10 @@ impl ChangesetLog for QuarantineWatch {
 
     async fn head(&self) -> Result<LogHead> {
         self.log.head().await
+    }
+
+    async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
+        self.log.checkpoint_at(time).await
     }
 }
 

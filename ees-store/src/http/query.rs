@@ -131,6 +131,12 @@ impl Whole {
     }
 }
 
+impl From<u64> for Whole {
+    fn from(number: u64) -> Self {
+        Self(number.to_string())
+    }
+}
+
 impl fmt::Display for Whole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

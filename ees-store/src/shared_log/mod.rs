@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, LogEntry, LogHead, LogId, LogPage, LogQuery, Result, StreamId,
+    Timestamp,
 };
 use tail_reader::{State, TailReader};
 pub(crate) use watches::Interest;
@@ -352,6 +353,10 @@ impl ChangesetLog for SharedLog {
         let head = self.0.log().head().await?;
         self.0.record_head(&head);
         Ok(head)
+    }
+
+    async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
+        self.0.log().checkpoint_at(time).await
     }
 }
 

@@ -26,6 +26,7 @@ pub fn app(shop: Shop) -> Router {
         .route("/products/{name}/events", get(events))
         .route("/products/{name}/restock", post(restock))
         .route("/products/{name}/reserve", post(reserve))
+        .route("/products/{name}/pay", post(pay))
         .with_state(shop)
 }
 
@@ -45,7 +46,7 @@ async fn restock(
     execute(&shop, &name, &ProductCommand::Restock { count }, &headers, Metadata::new()).await
 }
 
-/// The body of a reservation.
+/// The body of a reservation and of a payment.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Buyer {
@@ -58,8 +59,27 @@ async fn reserve(
     headers: HeaderMap,
     Json(Buyer { buyer }): Json<Buyer>,
 ) -> Answer<Product> {
-    let metadata = Metadata::new().user(buyer.clone());
+    let metadata = Metadata::new().user(buyer_named(&buyer)?);
     execute(&shop, &name, &ProductCommand::Reserve { buyer }, &headers, metadata).await
+}
+
+async fn pay(
+    State(shop): State<Shop>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(Buyer { buyer }): Json<Buyer>,
+) -> Answer<Product> {
+    let metadata = Metadata::new().user(buyer_named(&buyer)?);
+    execute(&shop, &name, &ProductCommand::Pay { buyer }, &headers, metadata).await
+}
+
+/// The longest name of a buyer, in bytes. It is the key of a timer.
+const BUYER_BYTES_MAX: usize = 100;
+
+fn buyer_named(buyer: &str) -> Result<&str, Problem> {
+    let is_name = (1..=BUYER_BYTES_MAX).contains(&buyer.len()) && !buyer.contains(char::is_control);
+    let why = || format!("a buyer's name has 1 to {BUYER_BYTES_MAX} bytes, and no control characters");
+    if is_name { Ok(buyer) } else { Err(Problem::Invalid(why())) }
 }
 
 /// Executes a command, once for each `Idempotency-Key`: a caller that lost the answer sends the same key

@@ -5,8 +5,8 @@ use ees_projector::lambda::Function;
 use crate::api::app;
 use crate::assembly::Shop;
 
-/// Serves a role until the runtime ends the process: `api` behind API Gateway; `products`, `purchasing` or
-/// `sold_out`, each woken by a queue of its own.
+/// Serves a role until the runtime ends the process: `api` behind API Gateway; `products`, `purchasing`,
+/// `reservations` or `sold_out`, each woken by a queue of its own.
 ///
 /// # Errors
 /// When there is no such role, or when the process does not run in a Lambda runtime.

@@ -22,6 +22,7 @@ pub mod problem;
 pub mod product;
 pub mod products;
 pub mod purchasing;
+pub mod reservations;
 pub mod sold_out;
 
 /// An error that keeps the shop from starting, for people to read.

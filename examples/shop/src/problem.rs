@@ -63,6 +63,7 @@ impl IntoResponse for Problem {
         let (status, code) = match &self {
             Self::Refused(Refusal::Unknown) => (StatusCode::NOT_FOUND, "NO_SUCH_PRODUCT"),
             Self::Refused(Refusal::SoldOut) => (StatusCode::CONFLICT, "SOLD_OUT"),
+            Self::Refused(Refusal::NothingToPay) => (StatusCode::CONFLICT, "NOTHING_TO_PAY"),
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
             Self::Busy(why) => {
                 tracing::warn!(error = why, "a request was refused as busy");

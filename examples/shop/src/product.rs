@@ -1,5 +1,6 @@
 //! The rules of a product. Its stream is `product/NAME`.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use ees_aggregate::Aggregate;
@@ -22,6 +23,18 @@ pub enum ProductEvent {
     },
     /// The last item was reserved. In the same changeset as its `Reserved`, so that reactors need not count.
     SoldOut,
+    /// A buyer paid for all items that are reserved for him.
+    Paid {
+        /// The buyer.
+        buyer: String,
+    },
+    /// Items that a buyer had reserved and not paid went back into the stock.
+    Released {
+        /// The buyer.
+        buyer: String,
+        /// The number of items.
+        count: NonZeroU32,
+    },
 }
 
 /// A command to a product.
@@ -37,6 +50,16 @@ pub enum ProductCommand {
         /// The buyer.
         buyer: String,
     },
+    /// Pay for all items that are reserved.
+    Pay {
+        /// The buyer.
+        buyer: String,
+    },
+    /// Take back what is reserved and not paid, if anything is.
+    Release {
+        /// The buyer.
+        buyer: String,
+    },
 }
 
 /// Why a product refuses a command.
@@ -48,6 +71,9 @@ pub enum Refusal {
     /// No item is left.
     #[error("it is sold out")]
     SoldOut,
+    /// The buyer has reserved nothing, has paid, or has paid too late.
+    #[error("nothing is reserved that is to be paid")]
+    NothingToPay,
 }
 
 /// The state of a product.
@@ -55,8 +81,11 @@ pub enum Refusal {
 pub struct Product {
     /// Items in stock.
     pub in_stock: u64,
-    /// Items reserved so far.
+    /// Items that are reserved or paid.
     pub reserved: u64,
+    /// Items that are reserved and not paid, by buyer.
+    #[serde(skip)]
+    unpaid: BTreeMap<String, NonZeroU32>,
 }
 
 impl Aggregate for Product {
@@ -68,11 +97,21 @@ impl Aggregate for Product {
     fn apply(&mut self, event: &ProductEvent) {
         match event {
             ProductEvent::Restocked { count } => self.in_stock += u64::from(count.get()),
-            ProductEvent::Reserved { .. } => {
+            ProductEvent::Reserved { buyer } => {
                 self.in_stock = self.in_stock.saturating_sub(1);
                 self.reserved += 1;
+                let unpaid = self.unpaid.get(buyer).map_or(NonZeroU32::MIN, |count| count.saturating_add(1));
+                self.unpaid.insert(buyer.clone(), unpaid);
             }
             ProductEvent::SoldOut => {}
+            ProductEvent::Paid { buyer } => {
+                self.unpaid.remove(buyer);
+            }
+            ProductEvent::Released { buyer, count } => {
+                self.in_stock += u64::from(count.get());
+                self.reserved = self.reserved.saturating_sub(count.get().into());
+                self.unpaid.remove(buyer);
+            }
         }
     }
 
@@ -87,6 +126,17 @@ impl Aggregate for Product {
                     (1, _) => Ok(vec![reserved, ProductEvent::SoldOut]),
                     _ => Ok(vec![reserved]),
                 }
+            }
+            ProductCommand::Pay { buyer } if self.unpaid.contains_key(buyer) => {
+                Ok(vec![ProductEvent::Paid { buyer: buyer.clone() }])
+            }
+            ProductCommand::Pay { .. } => Err(Refusal::NothingToPay),
+            ProductCommand::Release { buyer } => {
+                let unpaid = self.unpaid.get(buyer).copied();
+                Ok(unpaid
+                    .map(|count| ProductEvent::Released { buyer: buyer.clone(), count })
+                    .into_iter()
+                    .collect())
             }
         }
     }
@@ -140,6 +190,21 @@ mod tests {
         let history = [restocked(1), reserved(), ProductEvent::SoldOut];
         given::<Product>(history.clone()).when(reserve()).then_refused(Refusal::SoldOut);
         given::<Product>([&history[..], &[restocked(5)]].concat()).when(reserve()).then([reserved()]);
+    }
+
+    #[test]
+    fn what_is_not_paid_is_released_and_can_be_reserved_again() {
+        let release = ProductCommand::Release { buyer: "ada".to_owned() };
+        let pay = ProductCommand::Pay { buyer: "ada".to_owned() };
+        let paid = ProductEvent::Paid { buyer: "ada".to_owned() };
+        let released = ProductEvent::Released { buyer: "ada".to_owned(), count: 2.try_into().unwrap() };
+        let history = [restocked(2), reserved(), reserved(), ProductEvent::SoldOut];
+        given::<Product>(history.clone()).when(release.clone()).then([released.clone()]);
+        given::<Product>(history.clone()).when(pay.clone()).then([paid.clone()]);
+        let late = [&history[..], &[released]].concat();
+        given::<Product>(late.clone()).when(pay).then_refused(Refusal::NothingToPay);
+        given::<Product>(late).when(reserve()).then([reserved()]);
+        given::<Product>([&history[..], &[paid]].concat()).when(release).then([]);
     }
 
     #[test]

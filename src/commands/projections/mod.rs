@@ -1,5 +1,8 @@
 //! `ees projections`: show the projections of a server, and operate them.
 
+mod at;
+mod explain;
+mod passed;
 mod rebuild;
 mod verify;
 
@@ -49,11 +52,14 @@ enum Command {
     },
     Rebuild(rebuild::Arguments),
     Verify(verify::Arguments),
-    /// Swap the standby read model with the live one (PostgreSQL)
+    Explain(explain::Arguments),
+    At(at::Arguments),
+    Passed(passed::Arguments),
+    /// Swap the standby read model with the live one (PostgreSQL, SQLite)
     Swap(SwapArguments),
-    /// Make the previous read model live again (PostgreSQL). It has stayed up to date, so nothing is lost
+    /// Make the previous read model live again (PostgreSQL, SQLite). It has stayed up to date, so nothing is lost
     Rollback(SwapArguments),
-    /// Discard the standby read model (PostgreSQL)
+    /// Discard the standby read model (PostgreSQL, SQLite)
     Discard(OperationArguments),
     /// Divide the streams of a projection among several workers, without a rebuild (PostgreSQL)
     Partition {
@@ -168,6 +174,9 @@ pub(crate) async fn run(Arguments { command }: Arguments, output: &mut Output) -
         }
         Command::Rebuild(arguments) => rebuild::run(arguments, output).await,
         Command::Verify(arguments) => verify::run(arguments, output).await,
+        Command::Passed(arguments) => passed::run(arguments, output).await,
+        Command::At(arguments) => at::run(arguments, output).await,
+        Command::Explain(arguments) => explain::run(arguments, output).await,
         Command::Swap(SwapArguments { name, force, reason, remote }) => {
             let body = json!({"force": force, "reason": reason});
             operate(&remote, name, PROJECTION, "swap", body, output).await

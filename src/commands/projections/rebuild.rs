@@ -11,8 +11,8 @@ use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient, status_text};
 use crate::remote::Remote;
 
-/// Clear the read model and replay the log from the start; with --side-by-side (PostgreSQL), build a new one
-/// first
+/// Clear the read model and replay the log from the start; with --side-by-side (PostgreSQL, SQLite), build a
+/// new one first
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection

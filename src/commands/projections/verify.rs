@@ -12,8 +12,8 @@ use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient};
 use crate::remote::Remote;
 
-/// Rebuild the read model separately and compare it with the live one (PostgreSQL). Exits with code 9 if they
-/// differ
+/// Rebuild the read model separately and compare it with the live one (PostgreSQL, SQLite). Exits with code
+/// 9 if they differ
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection

@@ -12,6 +12,7 @@
 
 mod aggregate;
 mod append;
+mod folds;
 mod http;
 mod latency;
 mod limits;
@@ -32,6 +33,9 @@ async fn main() {
     if given("--subscribers") {
         return subscribers::measure(short).await;
     }
+    if given("--folds") {
+        return folds::measure(short).await;
+    }
     if given("--remote") {
         return remote::measure(short).await;
     }
@@ -51,6 +55,7 @@ async fn main() {
     read::measure(&workload, &limits, &mut report).await;
     latency::measure(&mut report).await;
     aggregate::measure(short, &mut report).await;
+    folds::measure(short).await;
     remote::measure(short).await;
     subscribers::measure(short).await;
     println!("peak memory of this process, load generators included: {} MB", report::peak_memory_mb());

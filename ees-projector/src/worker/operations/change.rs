@@ -4,7 +4,7 @@ use ees_store::StreamId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::database::{AuditRows, Database, ParkedRows, Transaction};
+use crate::database::{AuditRows, Database, ParkedRows, TimerRows, Transaction};
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream, Pause, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::status::State;
@@ -28,6 +28,11 @@ pub(super) enum StateChange {
     Skip(ChangesetRef),
     /// Like `Skip`, and unparks the changeset.
     Unpark(ChangesetRef),
+    /// Cancels a timer.
+    CancelTimer {
+        stream_id: StreamId,
+        key: String,
+    },
     /// Makes these streams due now, as if they had just failed.
     Due(Vec<StreamId>),
 }
@@ -104,6 +109,12 @@ impl<D: Database> Core<D> {
                 }
                 self.processor.skipped(tx, self.id(), &changeset).await?;
                 self.skip_in_standby(tx, &changeset).await?;
+            }
+            StateChange::CancelTimer { stream_id, key } => {
+                if tx.timer(self.id(), &stream_id, &key).await?.is_none() {
+                    return Err(StepError::Fenced);
+                }
+                tx.remove_timer(self.id(), &stream_id, &key).await?;
             }
             StateChange::Due(streams) => self.make_due(tx, &streams).await?,
         }

@@ -5,6 +5,8 @@ pub(crate) mod operation;
 mod target;
 mod transition;
 
+use std::sync::Arc;
+
 use ees_store::{Checkpoint, StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -12,10 +14,11 @@ use futures::future::BoxFuture;
 use self::change::StateChange;
 use self::operation::{Action, OperateError, Operation};
 use self::transition::{Transition, check_partitions, check_swap};
-use crate::database::{AuditRows, Database, Transaction};
+use crate::database::{AuditRows, Database, TimerRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
+use crate::read_model_id::Slot;
 use crate::standby::{InPlace, SideBySide};
 use crate::status::State;
 use crate::worker::error::StepError;
@@ -106,7 +109,7 @@ impl<D: Database> Runner<D> {
         };
         let end = match action {
             // These work even while the log is not reachable.
-            Action::Pause | Action::Discard => state.position.next,
+            Action::Pause | Action::Discard | Action::CancelTimer { .. } => state.position.next,
             // Split into partitions, it is refused in any case.
             Action::BuildStandby(_) if state.split.is_some() => state.position.next,
             Action::Rebuild(_) | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
@@ -189,6 +192,19 @@ impl<D: Database> Runner<D> {
                 Ok(self.swap(audit(String::new())).await?)
             }
             Action::Discard => self.discard(audit(String::new())).await,
+            Action::CancelTimer { stream_id, key } => {
+                let (stream_id, key) = (stream_id.clone(), key.clone());
+                let (core, stream, name) = (self.core.clone(), stream_id.clone(), key.clone());
+                let set = self
+                    .core
+                    .read(move |tx| async move { Ok(tx.timer(core.id(), &stream, &name).await?) }.boxed());
+                let detail = match set.await? {
+                    Some(timer) => format!("timer \"{key}\" of stream \"{stream_id}\", due {}", timer.due),
+                    None => return Err(OperateError::NoTimer { stream_id, key }),
+                };
+                let cancel = StateChange::CancelTimer { stream_id, key };
+                self.change(&state, Transition::Touch, cancel, audit(detail)).await
+            }
             Action::Look => Ok(()),
             Action::Retry(stream) => self.retry(&state, stream.as_ref(), audit).await,
         }
@@ -218,8 +234,9 @@ impl<D: Database> Runner<D> {
     }
 
     async fn discard(&mut self, audit: AuditEntry) -> Result<(), OperateError> {
-        let core = self.core.clone();
-        let discard = self.core.write(move |tx| {
+        // As every transaction on two read models, it begins with the live one.
+        let (core, live) = (self.core.clone(), Arc::new(self.core.onto(Slot::Live)));
+        let discard = live.write(move |tx| {
             async move {
                 if let Err(error) = tx.discard(core.id()).await {
                     return refused::<D>(error);
@@ -267,6 +284,7 @@ impl<D: Database> Runner<D> {
     ) -> Result<(), OperateError> {
         let stream = match action {
             Action::Retry(stream) => stream.clone(),
+            Action::CancelTimer { stream_id, .. } => Some(stream_id.clone()),
             Action::Skip(checkpoint) | Action::DiscardEffects(checkpoint) => {
                 let found = self.core.changeset_at(*checkpoint).await?;
                 let none = OperateError::NoChangesetAt { checkpoint: *checkpoint };

@@ -40,18 +40,24 @@ pub(crate) enum Action {
     Retry(Option<StreamId>),
     /// Skips a changeset of a reactor and discards its effects.
     DiscardEffects(Checkpoint),
+    /// Cancels a timer of a reactor.
+    CancelTimer {
+        stream_id: StreamId,
+        key: String,
+    },
     /// Reads the row again, which another worker's operation has changed. Not an operator's.
     Look,
 }
 
 impl Action {
-    /// Returns `true` if it concerns one changeset or one position. A projection in partitions has no single
+    /// Returns `true` if it concerns one changeset, one stream or one position. A projection in partitions has no single
     /// position.
     pub(crate) fn concerns_one_position(&self) -> bool {
         matches!(
             self,
             Self::Skip(_)
                 | Self::DiscardEffects(_)
+                | Self::CancelTimer { .. }
                 | Self::SetCheckpoint { .. }
                 | Self::Retry(_)
                 | Self::BuildStandby(_)
@@ -77,6 +83,7 @@ impl Action {
             Self::Discard => "discard",
             Self::Retry(_) => "retry",
             Self::DiscardEffects(_) => "discard_effects",
+            Self::CancelTimer { .. } => "cancel_timer",
             Self::Look => "look",
         }
     }
@@ -136,6 +143,14 @@ pub enum OperateError {
     /// The stream is not parked, or no stream is.
     #[error("this stream is not parked, or no stream is")]
     NotParked,
+    /// The stream has no timer with this key.
+    #[error("stream \"{stream_id}\" has no timer \"{key}\": it has fired, was cancelled, or was never set")]
+    NoTimer {
+        /// The stream.
+        stream_id: StreamId,
+        /// The key in the request.
+        key: String,
+    },
     /// A reactor has no read model to rebuild, verify or estimate.
     #[error(
         "\"{name}\" is a reactor and has no read model: a rebuild would repeat everything it ever did. To \

@@ -20,7 +20,7 @@ use crate::event_enum::Objection;
 use crate::policy::Parking;
 use crate::projection::{Order, TablesChecked};
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
-use crate::reactor::Ledger;
+use crate::reactor::{Ledger, Timer};
 use crate::read_model_id::ReadModelId;
 use crate::status::Kind;
 use crate::subscription::Subscription;
@@ -67,6 +67,12 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
         parked: &'a HashSet<StreamId>,
         ledger: &'a dyn Ledger,
     ) -> BoxFuture<'a, Executed>;
+
+    /// Fires timers with no transaction open, those of a stream in their order. Only a reactor has any.
+    fn fire<'a>(&'a self, timers: Vec<Timer>, ledger: &'a dyn Ledger) -> BoxFuture<'a, bool> {
+        let _ = (timers, ledger);
+        async { true }.boxed()
+    }
 
     /// Changes its tables by some of a batch's events.
     fn apply<'a>(

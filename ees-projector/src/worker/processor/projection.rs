@@ -33,6 +33,12 @@ impl<P> ProjectionAdapter<P> {
     }
 }
 
+impl<P> ProjectionAdapter<P> {
+    pub(crate) fn projection(&self) -> &P {
+        &self.projection
+    }
+}
+
 impl<Tx: Send + 'static, P: Projection<Tx>> Processor<Tx> for ProjectionAdapter<P> {
     fn name(&self) -> &str {
         self.projection.name()

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use ees_store::event::types_of;
-use ees_store::{ChangesetLog, Checkpoint, LogPage, StreamId, Timestamp};
+use ees_store::{ChangesetLog, Checkpoint, LogPage, StreamId, Timestamp, checkpoint_since};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -17,7 +18,9 @@ use crate::event_enum::{Objection, objection_to};
 use crate::policy::{Parking, in_past};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
-use crate::reactor::{Cause, EffectState, Interrupted, Ledger, Reactor, Settings, Start};
+use crate::reactor::{
+    Cause, EffectState, Firing, Interrupted, Ledger, NextTimer, Reactor, Settings, Start, Timer,
+};
 use crate::read_model_id::ReadModelId;
 use crate::status::Kind;
 use crate::subscription::Subscription;
@@ -26,6 +29,7 @@ use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::reactor::effects::Effects;
 use crate::worker::reactor::execution::{Executed, execute};
+use crate::worker::reactor::firing::fire;
 
 /// The version in a reactor's row. Versions of projections start at 1, so neither takes the other's row for
 /// its own.
@@ -58,6 +62,21 @@ impl<R: Reactor> Effects for ReactorAdapter<R> {
             let reacted = AssertUnwindSafe(self.reactor.react_batch(&causes)).catch_unwind().await;
             reacted
                 .unwrap_or_else(|panic| Err(Interrupted { done: 0, error: panicked("the reactor", &*panic) }))
+        }
+        .boxed()
+    }
+
+    fn fire<'a>(
+        &'a self,
+        timer: &'a Timer,
+        ledger: &'a dyn Ledger,
+    ) -> BoxFuture<'a, Result<Option<Timer>, BoxError>> {
+        async move {
+            let next = NextTimer::default();
+            let firing = Firing::new(timer, self.reactor.name(), ledger, next.clone());
+            let acted = AssertUnwindSafe(self.reactor.on_timer(firing)).catch_unwind().await;
+            acted.unwrap_or_else(|panic| Err(panicked("the reactor", &*panic)))?;
+            Ok(next.lock().unwrap_or_else(PoisonError::into_inner).take())
         }
         .boxed()
     }
@@ -123,6 +142,12 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
                     )));
                 }
                 Start::At(checkpoint) => checkpoint,
+                Start::Since(time) => checkpoint_since(log, time).await.map_err(|error| match error {
+                    ees_store::Error::InvalidRequest(why) => {
+                        StepError::Setup(format!("the reactor can't start at this time: {why}"))
+                    }
+                    other => other.into(),
+                })?,
             };
             tracing::info!(
                 reactor = self.reactor.name(),
@@ -167,6 +192,10 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         ledger: &'a dyn Ledger,
     ) -> BoxFuture<'a, Executed> {
         execute(self, batch, parked, ledger).boxed()
+    }
+
+    fn fire<'a>(&'a self, timers: Vec<Timer>, ledger: &'a dyn Ledger) -> BoxFuture<'a, bool> {
+        fire(self, timers, ledger).boxed()
     }
 
     /// A reactor has no tables to change.

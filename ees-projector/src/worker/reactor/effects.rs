@@ -1,12 +1,13 @@
 //! What a worker needs of a reactor, with its events' type hidden.
 
 use std::error::Error;
+use std::time::Duration;
 
 use ees_store::Timestamp;
 use futures::future::BoxFuture;
 
 use crate::error::{BoxError, cause_of, is_caused_by};
-use crate::reactor::{Interrupted, Ledger, PermanentError, RetryAfter, Settings};
+use crate::reactor::{Interrupted, Ledger, PermanentError, RetryAfter, Settings, Timer, with_jitter};
 use crate::worker::batch::Batch;
 
 /// What a worker needs of a reactor.
@@ -18,6 +19,13 @@ pub(crate) trait Effects: Send + Sync {
         events: &'a [usize],
         ledger: &'a dyn Ledger,
     ) -> BoxFuture<'a, Result<(), Interrupted>>;
+
+    /// Acts on a timer that is due.
+    fn fire<'a>(
+        &'a self,
+        timer: &'a Timer,
+        ledger: &'a dyn Ledger,
+    ) -> BoxFuture<'a, Result<Option<Timer>, BoxError>>;
 
     /// Returns the settings.
     fn settings(&self) -> &Settings;
@@ -33,5 +41,16 @@ pub(crate) trait Effects: Send + Sync {
         }
         let earliest = cause_of::<RetryAfter>(&**error).map(|refused| refused.wait).unwrap_or_default();
         self.settings().retry_at(attempts, since, earliest)
+    }
+
+    /// Returns the delay before the next attempt of a timer that failed `attempts` times. It is never given up.
+    fn retry_after(&self, error: &BoxError, attempts: u32) -> Duration {
+        let Settings { parking, .. } = self.settings();
+        let earliest = cause_of::<RetryAfter>(&**error).map(|refused| refused.wait).unwrap_or_default();
+        let wait = match is_caused_by::<PermanentError>(&**error) {
+            true => parking.retry_after_max,
+            false => with_jitter(parking.retry_after(attempts.saturating_sub(1))),
+        };
+        wait.max(earliest)
     }
 }

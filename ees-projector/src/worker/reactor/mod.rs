@@ -4,9 +4,12 @@
 //! A crash between the two repeats the batch, except the effects that the ledger has as done: at least once.
 //! The opposite order would be at most once.
 
+mod due_timers;
 pub(crate) mod effects;
 pub(crate) mod execution;
+pub(crate) mod firing;
 mod ledger;
+pub(crate) mod timers;
 
 use std::sync::Arc;
 
@@ -42,7 +45,9 @@ impl<D: Database> Runner<D> {
         }
         let processor = self.core.processor.clone();
         let held = self.hold(state.clone(), processor.effect_timeout());
-        let executed = held.keeping_lease(processor.act(&batch, &self.parked.streams, &held)).await?;
+        let executed = held.keeping_lease(processor.act(&batch, &self.parked.streams, &held)).await;
+        self.timers.note(held.first_timer());
+        let executed = executed?;
         held.interruption()?;
         self.pass(state, &batch, executed).await
     }

@@ -53,6 +53,14 @@ impl<D: Database> Core<D> {
         if tx.replace(self.id(), state.position, &state).await? { Ok(()) } else { Err(StepError::Fenced) }
     }
 
+    /// Reads the row of the live read model, in a transaction of its own: one that has begun on another slot never
+    /// goes on to the live one, since others go the opposite way.
+    pub(super) async fn load_live(&self) -> Result<Option<ProjectionState>, StepError> {
+        let live = Arc::new(self.onto(Slot::Live));
+        let core = live.clone();
+        live.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await
+    }
+
     /// Starts to build a standby. Returns `false` if one is being built already.
     pub(crate) async fn build_standby(
         self: &Arc<Self>,
@@ -124,8 +132,8 @@ impl<D: Database> Core<D> {
     }
 
     async fn throw_away(self: &Arc<Self>) -> Result<(), StepError> {
-        let core = self.clone();
-        self.write(move |tx| async move { Ok(tx.discard(core.id()).await?) }.boxed()).await
+        let (core, live) = (self.clone(), Arc::new(self.onto(Slot::Live)));
+        live.write(move |tx| async move { Ok(tx.discard(core.id()).await?) }.boxed()).await
     }
 }
 
@@ -171,9 +179,7 @@ impl<D: Database> Runner<D> {
             );
             return self.remain_standby(note).await;
         }
-        let core = self.core.clone();
-        let live = self.core.read(move |tx| async move { Ok(tx.load(&core.live()).await?) }.boxed()).await?;
-        if live.is_some_and(|live| live.version > self.core.processor.version()) {
+        if self.core.load_live().await?.is_some_and(|live| live.version > self.core.processor.version()) {
             return self.remain_standby("the live read model has a newer version by now".to_owned()).await;
         }
         if plan.verify {
@@ -204,11 +210,15 @@ impl<D: Database> Runner<D> {
             checkpoint: at,
             detail: String::new(),
         };
-        self.swap(audit).await
+        match self.swap(audit).await {
+            // The next attempt would cost as much, and fail as well.
+            Err(StepError::NotSwapped(why)) => self.remain_standby(why).await,
+            swapped => swapped,
+        }
     }
 
     /// Returns the plan for the standby, if it has caught up.
-    fn is_due(&self, state: &ProjectionState) -> Option<Standby> {
+    pub(crate) fn is_due(&self, state: &ProjectionState) -> Option<Standby> {
         let plan = state.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
         let caught_up = self.status.snapshot().state == State::Following && state.rebuild_until.is_none();
         caught_up.then_some(plan)

@@ -1,5 +1,6 @@
 //! Compares two read models of a projection at the same checkpoint.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_store::Checkpoint;
@@ -9,6 +10,7 @@ use crate::database::{Database, Transaction};
 use crate::error::BoxError;
 use crate::projection_state::ProjectionState;
 use crate::standby::Comparison;
+use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::lease_state::LOOK_EVERY;
 use crate::worker::outcome::Stepped;
@@ -17,26 +19,60 @@ use crate::worker::runner::Runner;
 /// The longest wait for the other read model to reach this checkpoint.
 const MEET_WITHIN: Duration = Duration::from_secs(30);
 
+impl<D: Database> Core<D> {
+    /// Locks the live read model's row until the transaction ends.
+    async fn hold_live(self: &Arc<Self>) -> Result<(D::Tx, ProjectionState), StepError> {
+        let core = self.clone();
+        let held = self.run(async move {
+            let live = core.live();
+            let mut tx = core.database.begin_in(&live).await?;
+            let found = require_unpartitioned(tx.lock(&live).await?)?;
+            Ok((tx, found))
+        });
+        held.await
+    }
+
+    /// Returns a snapshot of this read model and the live one, and the checkpoint of both, if it is the same.
+    async fn snapshot_with_live(self: &Arc<Self>) -> Result<(D::Tx, Option<Checkpoint>), StepError> {
+        let core = self.clone();
+        let seen = self.run(async move {
+            let mut tx = core.begin().await?;
+            tx.snapshot().await?;
+            let at = |state: Option<ProjectionState>| state.map(|state| state.position.next);
+            let live = at(tx.load(&core.live()).await?);
+            let own = at(tx.load(core.id()).await?);
+            Ok((tx, live.filter(|_| live == own)))
+        });
+        seen.await
+    }
+
+    /// Compares this read model with the live one in a snapshot.
+    async fn compared(self: Arc<Self>, mut snapshot: D::Tx) -> Result<Comparison, BoxError> {
+        let core = self.clone();
+        // However long it takes.
+        self.database.run(async move { snapshot.compare(&core.live(), core.id()).await }).await?
+    }
+}
+
 impl<D: Database> Runner<D> {
     /// Compares this read model with the live one at the same checkpoint. The live one is locked only while
     /// this one catches up to its checkpoint. The rows are compared in a snapshot while both go on.
     pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
-        let (live, own) = (self.core.live(), self.core.id().clone());
         let deadline = Instant::now() + MEET_WITHIN;
         loop {
+            // As far as possible before the live one is held.
+            let live = require_unpartitioned(self.core.load_live().await?)?;
+            if live.position.next > self.load().await?.position.next {
+                self.step_to(live.position.next).await?;
+            }
             let here = self.load().await?.position.next;
-            let mut held = self.core.begin().await?;
-            let found = require_unpartitioned(held.lock(&live).await?)?;
+            let (held, found) = self.core.hold_live().await?;
             if found.position.next >= here {
                 self.step_to(found.position.next).await?;
-                let mut snapshot = self.core.begin().await?;
-                snapshot.snapshot().await?;
-                let at = |state: Option<ProjectionState>| state.map(|state| state.position.next);
-                let live_at = at(snapshot.load(&live).await?);
-                let own_at = at(snapshot.load(&own).await?);
+                let (snapshot, at) = self.core.snapshot_with_live().await?;
                 drop(held);
-                if let Some(checkpoint) = live_at.filter(|at| Some(*at) == own_at) {
-                    let compared = self.with_lease_kept(snapshot.compare(&live, &own)).await?;
+                if let Some(checkpoint) = at {
+                    let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
                     return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
                 }
             } else if let Some(pause) = found.pause {

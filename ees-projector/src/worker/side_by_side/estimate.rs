@@ -10,6 +10,7 @@ use crate::database::{Database, Transaction};
 use crate::projection_state::ProjectionState;
 use crate::read_model_id::Slot;
 use crate::standby::SideBySide;
+use crate::worker::batch::Batch;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
@@ -48,7 +49,22 @@ impl<D: Database> Core<D> {
         let sample = Arc::new(self.onto(Slot::Scratch));
         let began = Instant::now();
         let batch = sample.fetch(Checkpoint::START, self.batch(), Duration::ZERO).await?;
-        let reading = began.elapsed();
+        let (reading, end) = (began.elapsed(), batch.next.get());
+        let core = self.clone();
+        let tried = self.run(async move { core.try_out(&sample, &batch, head).await });
+        let (bytes, applying) = tried.await?;
+        let seconds = (reading + applying).as_secs_f64();
+        Ok(Estimate::of(head, Some((end, seconds)), bytes))
+    }
+
+    /// Applies a batch to a new read model, in a transaction that is rolled back. Returns the size of the live
+    /// one, and the time.
+    async fn try_out(
+        &self,
+        sample: &Self,
+        batch: &Batch,
+        head: Checkpoint,
+    ) -> Result<(Option<u64>, Duration), StepError> {
         let mut tx = self.begin().await?;
         let bytes = tx.size_bytes(self.id()).await?;
         let live = tx.load(self.id()).await?;
@@ -61,11 +77,8 @@ impl<D: Database> Core<D> {
                 live.as_ref().is_some_and(|live| live.leaves_out(entry))
             };
             let events: Vec<_> = (0..batch.len()).filter(|event| !is_left_out(event)).collect();
-            sample.apply_events(&batch, &events, at, first, &mut tx).await?;
+            sample.apply_events(batch, &events, at, first, &mut tx).await?;
         }
-        let seconds = (reading + began.elapsed()).as_secs_f64();
-        // Rolled back.
-        drop(tx);
-        Ok(Estimate::of(head, Some((batch.next.get(), seconds)), bytes))
+        Ok((bytes, began.elapsed()))
     }
 }

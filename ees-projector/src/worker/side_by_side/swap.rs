@@ -5,24 +5,54 @@ use crate::database::{AuditRows, Database, Transaction};
 use crate::error::{BoxError, chain};
 use crate::projection_state::{AuditEntry, ProjectionState};
 use crate::standby::{SideBySide, Standby, StandbyRole};
+use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
 
 impl<D: Database> Runner<D> {
     /// Swaps this standby with the live read model, in one transaction, once both are at the same checkpoint.
-    pub(crate) async fn swap(&mut self, mut audit: AuditEntry) -> Result<(), StepError> {
-        let (live, own) = (self.core.live(), self.core.id().clone());
+    pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
+        let live = self.core.live();
         // Catch up as far as possible before the live one's row is locked.
-        let found = self.core.begin().await?.load(&live).await?;
+        let found = self.core.load_live().await?;
         // After a log went back, the live one may lie past its end. It must still be replaceable.
         let end = self.core.log.head().await?.checkpoint;
         self.step_to(require_unpartitioned(found)?.position.next.min(end)).await?;
-        let mut tx = self.core.begin().await?;
-        let theirs = require_unpartitioned(tx.lock(&live).await?)?;
+        let core = self.core.clone();
+        let locked = self.core.run(async move {
+            let mut tx = core.database.begin_swap().await?;
+            let theirs = require_unpartitioned(tx.lock(&core.live()).await?)?;
+            Ok((tx, theirs))
+        });
+        let (tx, theirs) = locked.await?;
         let end = self.core.log.head().await?.checkpoint;
         let ours = self.step_to(theirs.position.next.min(end)).await?;
         // From here on the cache is outdated: the transaction changes the row.
         self.state.forget();
+        let (core, from, to) = (self.core.clone(), theirs.version, ours.version);
+        let at = ours.position.next.get();
+        self.core.run(async move { core.exchange(tx, &ours, &theirs, audit).await }).await?;
+        tracing::info!(
+            projection = live.name(),
+            checkpoint = at,
+            from,
+            to,
+            "the standby was swapped with the live read model"
+        );
+        Ok(())
+    }
+}
+
+impl<D: Database> Core<D> {
+    /// Swaps the rows and the tables of this standby and the live read model, whose row is locked.
+    async fn exchange(
+        &self,
+        mut tx: D::Tx,
+        ours: &ProjectionState,
+        theirs: &ProjectionState,
+        mut audit: AuditEntry,
+    ) -> Result<(), StepError> {
+        let (live, own) = (self.live(), self.id().clone());
         let epoch = theirs.position.epoch.max(ours.position.epoch) + 1;
         let with_epoch = |state: &ProjectionState, standby: Option<Standby>| {
             let mut state = ProjectionState { standby, ..state.clone() };
@@ -36,12 +66,12 @@ impl<D: Database> Runner<D> {
             left_behind: left_behind.clone(),
             ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
         };
-        let mut swapped = with_epoch(&ours, None);
+        let mut swapped = with_epoch(ours, None);
         if ours.standby.as_ref().is_some_and(|standby| standby.keeps_skips) {
             // Also those that were made since the standby was begun.
             swapped.add_skips(theirs.skips.iter().copied());
         }
-        let is_replaced = tx.replace(&own, ours.position, &with_epoch(&theirs, Some(following))).await?
+        let is_replaced = tx.replace(&own, ours.position, &with_epoch(theirs, Some(following))).await?
             && tx.replace(&live, theirs.position, &swapped).await?;
         if !is_replaced {
             return Err(StepError::Fenced);
@@ -55,13 +85,6 @@ impl<D: Database> Runner<D> {
         }
         tx.audit(&live, &audit).await?;
         tx.commit().await?;
-        tracing::info!(
-            projection = live.name(),
-            checkpoint = ours.position.next.get(),
-            from = theirs.version,
-            to = ours.version,
-            "the standby was swapped with the live read model"
-        );
         Ok(())
     }
 }
@@ -70,5 +93,5 @@ fn not_swapped<D: Database>(error: BoxError) -> StepError {
     if D::is_transient(&*error) {
         return error.into();
     }
-    StepError::Setup(format!("the standby can't be swapped: {}", chain(&*error)))
+    StepError::NotSwapped(format!("the standby can't be swapped: {}", chain(&*error)))
 }

@@ -72,7 +72,7 @@ const OPERATIONS = {
     isLong: true,
     isPossible: (status) => isProjection(status) && !status.standby,
     sentence: ({ name }) => `${name} gets a second read model, built from the start of the log. Readers use the present one until the two are swapped. `
-      + "This needs PostgreSQL, and as much space again.",
+      + "This needs PostgreSQL or SQLite, and as much space again.",
     fields: () => [
       { name: "verify", type: "checkbox", label: "Compare before the swap", hint: "Does not swap if the two differ." },
       { name: "no_swap", type: "checkbox", label: "Do not swap", hint: "Builds only; swap it later." },
@@ -89,7 +89,7 @@ const OPERATIONS = {
     isLong: true,
     isPossible: isProjection,
     sentence: ({ name }) => `${name} is built once more beside the live read model, compared with it, and removed again. `
-      + "Nothing changes for readers. This needs PostgreSQL.",
+      + "Nothing changes for readers. This needs PostgreSQL or SQLite.",
     fields: () => [],
     body: () => ({}),
   },
@@ -201,6 +201,18 @@ export const ofParked = {
     body: (given) => ({ stream_id: stream.stream_id, changeset_id: stream.first, reason: given.reason }),
   }),
 };
+
+/** The operation on a timer of a reactor. */
+export function ofTimer(timer) {
+  return {
+    label: "Cancel the timer",
+    path: "timers/cancel",
+    isDangerous: true,
+    sentence: ({ name }) => `${name} forgets the timer “${shortened(timer.key)}” of the stream “${shortened(timer.stream_id)}” for good.`,
+    fields: () => [mandatory],
+    body: (given) => ({ stream_id: timer.stream_id, key: timer.key, reason: given.reason }),
+  };
+}
 
 function shortened(id) {
   return id.length > 80 ? `${id.slice(0, 80)}…` : id;

@@ -82,7 +82,8 @@ function ofPause(what, checkpoint, pause) {
 function firstOf(streams) {
   const [first] = [...streams].sort((one, other) => new Date(one.since) - new Date(other.since));
   if (!first) return null;
-  return [streams.length > 1 ? " The oldest: changeset " : " It is changeset ", first.first, " of stream ", foreign(first.stream_id, 120), ": ", foreign(first.error), "."];
+  return [streams.length > 1 ? " The oldest: changeset " : " It is changeset ", first.first, " of stream ", foreign(first.stream_id, 120), ": ", foreign(first.error), ".",
+    first.retry_at !== null && [" The next try: ", since(first.retry_at), "."]];
 }
 
 /**

@@ -11,10 +11,12 @@ import { grid } from "./overview.js";
 import { lag, note, percent, problemsOf, recall, stateInWords, stateMark, trend, unanswered } from "./problems.js";
 import { readOne, readPage } from "./reading.js";
 import { poll } from "./screen.js";
+import { timersIn, timetable } from "./timers.js";
 import { bytes, count, duration, plural, rate, since, time } from "./words.js";
 
 const SHOWN_PARKED = 200;
 const SHOWN_EFFECTS = 200;
+const SHOWN_TIMERS = 200;
 const LATE_MILLISECONDS = 1000;
 /** What the trends of a list need of the history. */
 const LAGS = [["metric", "ees_projection_lag_seconds"], ["metric", "ees_projection_lag_changesets"]];
@@ -42,7 +44,7 @@ export function list(root, kind, signal) {
 export function page(root, name, query, signal) {
   const process = processes[query.get("process") ?? 0] ?? processes[0];
   const path = pathOf({ process, name });
-  const shown = { ...audits.atFirst(), effects: "", results: false };
+  const shown = { ...audits.atFirst(), effects: "", results: false, payloads: false };
   const part = parts();
   const history = reader(process, [["of", name]]);
   return poll(signal, async (again) => {
@@ -54,11 +56,12 @@ export function page(root, name, query, signal) {
     }
     const past = history(signal);
     const isReactor = status.kind === "reactor";
-    const [parked, audit, verification, effects] = await Promise.all([
+    const [parked, audit, verification, effects, timers] = await Promise.all([
       part("parked", async () => (status.parked_streams > 0 ? (await json(`${path}/parked`, { signal })).parked : [])),
       part(`audit ${shown.auditLength}`, () => json(`${path}/audit?${audits.query(shown)}`, { signal })),
       part("verification", async () => (isReactor ? null : jsonIfAny(`${path}/verification`, { signal }))),
       part(`effects ${shown.effects}`, async () => (isReactor ? effectsIn(await text(`${path}/effects?limit=${SHOWN_EFFECTS}${shown.effects && `&state=${shown.effects}`}`, { signal })) : null)),
+      part("timers", async () => (isReactor ? timersIn(await text(`${path}/timers?limit=${SHOWN_TIMERS}`, { signal })) : null)),
     ]);
     recall([{ process, told: await past }]);
     note([status]);
@@ -72,6 +75,7 @@ export function page(root, name, query, signal) {
       failure(status, signal),
       orWhy(parked, "Parked streams", (streams) => parkedStreams(status, streams, again, signal)),
       isReactor && orWhy(effects, "Effects", (all) => ledger(status, all, SHOWN_EFFECTS, shown, again)),
+      isReactor && orWhy(timers, "Timers", (all) => timetable(status, all, SHOWN_TIMERS, shown, again)),
       standby(status),
       partitions(status),
       orWhy(verification, "Verification", verified),

@@ -1,5 +1,6 @@
 //! `GET /changesets`: reading everything in global order.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -12,7 +13,9 @@ use super::super::event_stream::{self, OfLog};
 use super::super::query::{Params, Whole, seconds};
 use super::super::schema::{Error as ErrorAnswer, Include, LogAnswer};
 use super::super::{Admission, Closing, Problem, paging};
-use crate::{ChangesetLog, Checkpoint, Filter, LogPage, LogQuery, StreamType};
+use crate::{
+    ChangesetLog, Checkpoint, Error, Filter, LogPage, LogQuery, StreamType, Timestamp, checkpoint_since,
+};
 
 /// Changesets of a page when no limit is given.
 const LIMIT: usize = 10;
@@ -31,6 +34,9 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
     get, path = "/changesets", tag = "read", operation_id = "changesets",
     params(
         ("checkpoint" = Option<u64>, Query, description = "Where to begin. Default: 0."),
+        ("since" = Option<String>, Query, format = DateTime, description = "Begins where the log reaches this time, as in RFC \
+            3339, instead of at a `checkpoint`: see `/changesets/at`. Go on at `next_checkpoint` without it.",
+            example = "2026-11-21T09:30:00Z"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000. Default: 10."),
         ("wait" = Option<f64>, Query, minimum = 0, maximum = 20, description = "Seconds to wait for something to \
             arrive, when there is nothing yet."),
@@ -47,7 +53,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
             have a `next_checkpoint` further on. With `Accept: text/event-stream`: Server-Sent Events without an end, \
             `changeset` for each changeset, and `following` once when there is no more at present; the `id` is the \
             checkpoint to go on from.", content((LogAnswer = "application/json"), (String = "text/event-stream"))),
-        (status = 400, description = "`INVALID_CHECKPOINT`, `INVALID_LIMIT`, `INVALID_WAIT`, `INVALID_FILTER`, \
+        (status = 400, description = "`INVALID_CHECKPOINT`, `INVALID_TIME`, `INVALID_LIMIT`, `INVALID_WAIT`, `INVALID_FILTER`, \
             `INVALID_INCLUDE`, `INVALID_HEADER`.", body = ErrorAnswer),
         (status = 406, description = "`NOT_ACCEPTABLE`: the server runs in a function and has no event streams.", body = ErrorAnswer),
     ),
@@ -62,7 +68,7 @@ pub(super) async fn changesets(
     if event_stream::is_wanted(&headers) {
         return follow(&app, &params, &headers, admission, closing).await.map(event_stream::vary);
     }
-    let checkpoint = checkpoint(&params)?;
+    let start = Start::of(&params)?;
     let limit = paging::limit(&params)?.unwrap_or(LIMIT);
     let wait = wait(&params)?;
     let filter = filter(&params)?;
@@ -70,6 +76,7 @@ pub(super) async fn changesets(
     if !wait.is_zero() {
         admission.waits(wait)?;
     }
+    let checkpoint = start.checkpoint(&app.log).await?;
     let query = LogQuery::from(Checkpoint::new(checkpoint.get()), limit).with_wait(wait).with_filter(filter);
     let page = read(&app.log, query, &closing).await?;
     Ok(event_stream::vary(answer(&params, &checkpoint, limit, &page, positions)))
@@ -84,12 +91,13 @@ async fn follow(
     closing: Closing,
 ) -> Result<Response, Problem> {
     event_stream::check(params)?;
-    let checkpoint = match event_stream::last_event_id(headers)? {
-        Some(place) => place,
-        None => checkpoint(params)?,
+    let start = match event_stream::last_event_id(headers)? {
+        Some(place) => Start::At(place),
+        None => Start::of(params)?,
     };
     let (filter, positions) = (filter(params)?, paging::positions(params)?);
     let subscriber = admission.subscribes(&app.metrics)?;
+    let checkpoint = start.checkpoint(&app.log).await?;
     let source = OfLog::new(app.log.clone(), Checkpoint::new(checkpoint.get()), filter, positions);
     event_stream::answer(source, admission, closing, subscriber).await
 }
@@ -127,12 +135,39 @@ fn answer(params: &Params, checkpoint: &Whole, limit: usize, page: &LogPage, pos
     answer.respond(StatusCode::OK)
 }
 
-fn checkpoint(params: &Params) -> Result<Whole, Problem> {
-    let given = params.whole("checkpoint").map_err(|text| {
-        let what = "is an invalid checkpoint value. Expected a positive integer value.";
-        Problem::bad_request("INVALID_CHECKPOINT", format!("\"{text}\" {what}"))
-    })?;
-    Ok(given.unwrap_or_else(Whole::zero))
+/// Where to begin.
+enum Start {
+    At(Whole),
+    Since(Timestamp),
+}
+
+impl Start {
+    fn of(params: &Params) -> Result<Self, Problem> {
+        let checkpoint = params.whole("checkpoint").map_err(|text| {
+            let what = "is an invalid checkpoint value. Expected a positive integer value.";
+            Problem::bad_request("INVALID_CHECKPOINT", format!("\"{text}\" {what}"))
+        })?;
+        match (checkpoint, params.get("since")) {
+            (checkpoint, None) => Ok(Self::At(checkpoint.unwrap_or_else(Whole::zero))),
+            (None, Some(text)) => text.parse().map(Self::Since).map_err(invalid_time),
+            (Some(_), Some(_)) => Err(invalid_time("give either `checkpoint` or `since`")),
+        }
+    }
+
+    async fn checkpoint(self, log: &dyn ChangesetLog) -> Result<Whole, Problem> {
+        match self {
+            Self::At(checkpoint) => Ok(checkpoint),
+            Self::Since(time) => match checkpoint_since(log, time).await {
+                Ok(checkpoint) => Ok(checkpoint.get().into()),
+                Err(Error::InvalidRequest(why)) => Err(invalid_time(why)),
+                Err(other) => Err(other.into()),
+            },
+        }
+    }
+}
+
+fn invalid_time(why: impl Display) -> Problem {
+    Problem::bad_request("INVALID_TIME", format!("`since`: {why}."))
 }
 
 fn wait(params: &Params) -> Result<Duration, Problem> {

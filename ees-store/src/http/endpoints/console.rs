@@ -49,6 +49,7 @@ const FILES: &[(&str, &str)] = &files![
     "server.js",
     "settings.js",
     "streams.js",
+    "timers.js",
     "words.js",
 ];
 

@@ -1,8 +1,13 @@
 //! What the client says and hears beyond the laws.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::middleware::map_request;
 use ees_store::client::Client;
+use ees_store::http::{Api, Server};
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Filter, LogEntry,
     LogQuery, StreamQuery, memory, pages,
@@ -31,6 +36,27 @@ async fn a_key_is_sent_and_what_it_lacks_is_told() {
     assert!(matches!(&forbidden, Error::Forbidden(why) if why.contains("commit")), "{forbidden}");
     assert!(matches!(with_key("nobody").head().await, Err(Error::Unauthorized)));
     assert!(matches!(Client::new(&served.url()).unwrap().head().await, Err(Error::Unauthorized)));
+}
+
+#[tokio::test]
+async fn the_place_of_a_time_takes_one_call() {
+    let store = Arc::new(memory::Store::new());
+    for last in 0..40 {
+        store.commit(commit_after(last)).await.unwrap();
+    }
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let router =
+        Api::new(store.clone(), store.clone()).router().layer(map_request(move |request: Request| {
+            counted.fetch_add(1, SeqCst);
+            async { request }
+        }));
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", server.local_addr().unwrap())).unwrap();
+    tokio::spawn(server.serve(router, std::future::pending()));
+    let page = store.read(LogQuery::from(Checkpoint::new(17), 1)).await.unwrap();
+    let found = client.checkpoint_at(page.changesets[0].timestamp).await.unwrap();
+    assert_eq!((found.get(), calls.load(SeqCst)), (17, 1));
 }
 
 #[tokio::test]

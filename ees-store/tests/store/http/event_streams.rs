@@ -65,6 +65,27 @@ async fn until_subscribers(server: &TestServer, count: u64) {
 }
 
 #[tokio::test]
+async fn an_event_stream_begins_at_a_time_and_goes_on_at_its_own_place() {
+    on_all_stores(async |server| {
+        for last in 0..3 {
+            server.commit(&format!("/streams/a?expected_last_changeset={last}"), "[1]").await;
+        }
+        in_log(&server, 3).await;
+        let log = server.get("/changesets?include=position").await.json();
+        let time = log["changesets"][1]["timestamp"].as_str().unwrap();
+        let target = format!("/changesets?since={time}");
+        let (begun, following) = follow(&server, &target).await.until("following").await;
+        assert_eq!((ids(&begun), following.id), (vec![2, 3], Some(3)));
+        let (on, _) =
+            follow_after(&server, &target, &[("Last-Event-ID", "2")]).await.until("following").await;
+        assert_eq!(ids(&on), [3], "the place of a reader counts more than the time");
+        let refused = Following::open(server.address(), "/changesets?since=2999-01-01T00:00:00Z", &[]).await;
+        assert_eq!(refused.head.status, 400);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn history_comes_first_and_then_what_arrives() {
     on_all_stores(async |server| {
         server.post("/streams/a", r#"{"events":[1.0,{"b":1,"b":1e400}],"metadata":{"by":"ada"}}"#).await;

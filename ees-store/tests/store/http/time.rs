@@ -1,5 +1,8 @@
 //! `GET /changesets/at`.
 
+use std::time::Duration;
+
+use ees_store::Timestamp;
 use serde_json::json;
 
 use super::support::on_every_store;
@@ -18,6 +21,34 @@ async fn a_time_has_its_place_in_the_log() {
         }
         let in_another_zone = server.get("/changesets/at?time=9999-01-01T01:00:00%2B01:00").await;
         in_another_zone.is(200, &json!({"time": "9999-01-01T00:00:00.000000Z", "checkpoint": 5, "head": 5}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_is_read_from_a_time_on() {
+    on_every_store(async |server| {
+        for last in 0..5 {
+            server.commit(&format!("/streams/a?expected_last_changeset={last}"), "[1]").await;
+        }
+        let log = server.get("/changesets?include=position&limit=5").await.json();
+        for (place, changeset) in log["changesets"].as_array().unwrap().iter().enumerate() {
+            let time = changeset["timestamp"].as_str().unwrap();
+            let page = server.get(&format!("/changesets?since={time}")).await;
+            page.is(200, &server.get(&format!("/changesets?checkpoint={place}")).await.json());
+        }
+        let all = server.get("/changesets").await.json();
+        server.get("/changesets?since=1999-01-01T00:00:00Z").await.is(200, &all);
+        let soon = Timestamp::now().later_by(Duration::from_secs(30));
+        let none = json!({"checkpoint": 5, "limit": 10, "changesets": [], "next_checkpoint": 5});
+        server.get(&format!("/changesets?since={soon}")).await.is(200, &none);
+        for (query, told) in [
+            ("since=2999-01-01T00:00:00Z", "is in the future"),
+            ("since=yesterday", "RFC 3339"),
+            ("since=1999-01-01T00:00:00Z&checkpoint=1", "either"),
+        ] {
+            server.get(&format!("/changesets?{query}")).await.refuses_like(400, "INVALID_TIME", told);
+        }
     })
     .await;
 }

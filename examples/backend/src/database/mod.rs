@@ -1,13 +1,14 @@
 //! A read-model database: a map of keys to JSON in an append-only file, each line of which is a transaction.
 //!
 //! - This file has the transactions; `state` keeps the projections' rows, `parked` what is parked, `audit` what
-//!   operators did, `effects` the ledgers of reactors, and `rows` the tables of folds.
+//!   operators did, `effects` the ledgers of reactors, `timers` their timers, and `rows` the tables of folds.
 
 mod audit;
 mod effects;
 mod parked;
 mod rows;
 mod state;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -21,7 +21,7 @@ use crate::product::{self, ProductEvent};
 pub struct Row {
     /// Items in stock.
     pub in_stock: u64,
-    /// Items reserved so far.
+    /// Items that are reserved or paid.
     pub reserved: u64,
     /// Whether an item is left.
     pub status: Status,
@@ -88,6 +88,11 @@ impl Fold for Products {
                 Row { in_stock: row.in_stock.saturating_sub(1), reserved: row.reserved + 1, ..row }
             }
             ProductEvent::SoldOut => Row { status: Status::SoldOut, ..row },
+            ProductEvent::Paid { .. } => row,
+            ProductEvent::Released { count, .. } => {
+                let (in_stock, reserved) = (row.in_stock + u64::from(count.get()), u64::from(count.get()));
+                Row { in_stock, reserved: row.reserved.saturating_sub(reserved), status: Status::InStock }
+            }
         })
     }
 }
@@ -114,7 +119,7 @@ pub struct Listed {
     pub product: String,
     /// Items in stock.
     pub in_stock: i64,
-    /// Items reserved so far.
+    /// Items that are reserved or paid.
     pub reserved: i64,
     /// Whether an item is left.
     pub status: String,

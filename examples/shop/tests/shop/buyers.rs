@@ -11,11 +11,19 @@ use shop::place::Place;
 use crate::opened::{Open, open, post_to};
 
 /// Sends one buyer to each shop at the same time. Returns how many got an item; all others must be told that
-/// it is sold out.
+/// it is sold out. A buyer who is told that the shop is busy asks again under the same key.
 async fn served(shops: impl Iterator<Item = Shop>) -> usize {
     let buyers = shops.enumerate().map(|(buyer, shop)| {
-        let body = json!({ "buyer": format!("buyer {buyer}") });
-        tokio::spawn(async move { post_to(&shop, "/products/lamp/reserve", body, None).await })
+        let name = format!("buyer-{buyer}");
+        tokio::spawn(async move {
+            loop {
+                let body = json!({ "buyer": name });
+                let answer = post_to(&shop, "/products/lamp/reserve", body, Some(&name)).await;
+                if answer.0 != 503 {
+                    return answer;
+                }
+            }
+        })
     });
     let mut served = 0;
     for answer in join_all(buyers).await {

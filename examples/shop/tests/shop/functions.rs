@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use ees_projector::Drained;
+use ees_projector::{Clock, Drained};
 use serde_json::json;
 use shop::api::app;
 use shop::products::Wanted;
+use shop::reservations::PAY_WITHIN;
 use tower::ServiceExt;
 
 use crate::opened::sqlite;
@@ -44,6 +45,16 @@ async fn the_same_shop_works_as_functions() {
         let function = open.shop.on_demand(role).unwrap();
         let drained = function.drain_until(Instant::now() + Duration::from_secs(20)).await;
         assert_eq!(drained, Drained::CaughtUp, "{role}");
+    }
+    // Half an hour later, called by the schedule.
+    let clock = Clock::stopped();
+    let function = open.shop.clone().with_clock(clock.clone()).on_demand("reservations").unwrap();
+    for in_stock in [0, 1] {
+        let drained = function.drain_until(Instant::now() + Duration::from_secs(20)).await;
+        assert_eq!(drained, Drained::CaughtUp);
+        let lamp = open.shop.products.load(&"product/lamp".parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(lamp.state.in_stock, in_stock);
+        clock.advance(PAY_WITHIN + Duration::from_secs(60));
     }
     let listed = open.shop.place.read_models.products(Wanted::default()).await.unwrap();
     assert_eq!((listed.len(), listed[0].status.as_str()), (1, "sold_out"));

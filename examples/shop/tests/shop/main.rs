@@ -5,6 +5,7 @@ mod answers;
 mod buyers;
 mod functions;
 mod opened;
+mod paying;
 mod rebuilding;
 
 macro_rules! in_every_place {
@@ -26,5 +27,6 @@ macro_rules! in_every_place {
 in_every_place! {
     buyers::fifty_of_two_hundred_buyers_get_one,
     buyers::a_buyer_who_asks_again_gets_one,
+    paying::what_is_not_paid_in_time_goes_back_into_the_stock,
     rebuilding::a_rebuild_tells_nobody_again,
 }

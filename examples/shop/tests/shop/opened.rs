@@ -8,8 +8,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
 use axum::routing::post;
 use axum::{Json, Router};
-use ees_projector::Running;
-use ees_store::{EventStore, StreamQuery};
+use ees_projector::{Clock, Running};
+use ees_store::{ChangesetLog, Checkpoint, EventStore, StreamQuery};
 use ees_test_aws::LocalAws;
 use ees_test_postgres::TestDatabase;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ pub(crate) struct Open {
     pub(crate) shop: Shop,
     pub(crate) running: Running,
     pub(crate) told: Told,
+    pub(crate) clock: Clock,
     pub(crate) kept: Kept,
 }
 
@@ -49,10 +50,10 @@ pub(crate) async fn dynamodb() -> Open {
 }
 
 pub(crate) async fn open(place: Opened, kept: Kept) -> Open {
-    let told = Told::listening().await;
-    let shop = Shop::new(place, Some(told.webhook.clone()));
+    let (told, clock) = (Told::listening().await, Clock::stopped());
+    let shop = Shop::new(place, Some(told.webhook.clone())).with_clock(clock.clone());
     let running = shop.start().unwrap();
-    Open { shop, running, told, kept }
+    Open { shop, running, told, clock, kept }
 }
 
 impl Open {
@@ -91,6 +92,12 @@ impl Open {
             .flat_map(|it| it.events.iter().unwrap())
             .map(|it| serde_json::from_str(it).unwrap())
             .collect()
+    }
+
+    /// The end of the log.
+    pub(crate) async fn head(&self) -> Checkpoint {
+        let log: &dyn ChangesetLog = &*self.shop.place.log;
+        log.head().await.unwrap().checkpoint
     }
 
     pub(crate) async fn close(self) {

@@ -13,6 +13,7 @@ mod projections;
 mod saying;
 mod serving;
 mod streams;
+mod timers;
 
 use std::ops::Deref;
 use std::path::PathBuf;

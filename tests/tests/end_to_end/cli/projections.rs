@@ -75,6 +75,46 @@ fn a_rebuild_ends_where_it_began() {
 }
 
 #[test]
+fn the_embedded_read_models_are_verified_and_rebuilt_side_by_side() {
+    let world = World::new();
+    for n in 1..=5 {
+        world.run(&["commit", &format!("s{n}"), "--event", "1", "--wait-for", "statistics"]).ok();
+    }
+    let before = world.get_json("/streams");
+    let folder = world.data().join("read-models");
+    let files =
+        || std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name()).collect::<Vec<_>>();
+    let is_of_slot = |file: &std::ffi::OsString| file.to_str().unwrap().contains("__");
+    let reader = rusqlite::Connection::open(folder.join("statistics.db")).unwrap();
+    let rows = "SELECT count(*) FROM statistics";
+    let mut counted = reader.prepare(rows).unwrap();
+    let mut count = || counted.query_row([], |row| row.get::<_, i64>(0)).unwrap();
+    let known = count();
+    assert!(known > 0);
+
+    let estimate = world.run(&["projections", "rebuild", "statistics", "--side-by-side", "--dry-run"]).ok();
+    assert!(estimate.contains("5 changesets") && estimate.contains("standby needs"), "{estimate}");
+    let equal = world.run(&["projections", "verify", "statistics", "--json"]).json().remove(0);
+    assert_eq!((&equal["checkpoint"], &equal["rows"]), (&json!(5), &json!(known)));
+    assert!(!files().iter().any(is_of_slot), "{:?}", files());
+
+    world
+        .run(&["projections", "rebuild", "statistics", "--side-by-side", "--verify", "--reason", "to see"])
+        .ok();
+    assert_eq!(of(&world, "statistics")["standby"]["plan"]["role"], "following");
+    assert_eq!((world.get_json("/streams"), count()), (before, known), "who has the file open");
+    world.run(&["commit", "s6", "--event", "1", "--wait-for", "statistics"]).ok();
+    world.run(&["projections", "rollback", "statistics", "--reason", "back"]).ok();
+    assert_eq!(world.get_json("/streams")["total_changesets"], 6, "it has followed");
+    reader.execute("DELETE FROM statistics", []).unwrap();
+    let differ = world.run(&["projections", "verify", "statistics"]);
+    assert_eq!(differ.code, Some(9), "{differ:?}");
+    assert!(differ.out.contains("missing row") || differ.err.contains("missing row"), "{differ:?}");
+    world.run(&["projections", "discard", "statistics"]).ok();
+    assert!(!files().iter().any(is_of_slot), "{:?}", files());
+}
+
+#[test]
 fn what_is_not_parked_can_not_be_tried_again() {
     let world = World::new();
     assert_eq!(world.run(&["projections", "parked", "stream_catalogue"]).ok(), "no stream is parked\n");
@@ -129,4 +169,101 @@ fn an_update_keeps_earlier_skips_if_the_server_is_told_to() {
         let audit = world.run(&["projections", "audit", "statistics"]).ok();
         assert!(audit.contains("new_version") && audit.contains(told), "{audit}");
     }
+}
+
+#[test]
+fn a_row_is_explained_from_the_command_line() {
+    let world = World::new();
+    world.run(&["commit", "a/b", "--event", "1", "--stream-type", "account"]).ok();
+    world.run(&["commit", "a/b", "--event", "2", "--event", "3", "--expected-last-changeset", "1"]).ok();
+    world.run(&["commit", "c", "--event", "4", "--wait-for", "statistics"]).ok();
+    let [totals] = &world.run(&["projections", "explain", "statistics", "all", "--json"]).json()[..] else {
+        panic!()
+    };
+    assert_eq!((&totals["is_stored"], &totals["steps_total"]), (&json!(true), &json!(3)), "{totals}");
+    assert_eq!(totals["row"]["total_events"], 4);
+    assert_eq!(totals["written_by"]["max_stream_length"]["checkpoint"], 1);
+    world.run(&["projections", "status", "stream_catalogue", "--min-checkpoint", "3"]).ok();
+    let text = world.run(&["projections", "explain", "stream_catalogue", "a/b"]).ok();
+    for told in [
+        "#2 ",
+        "a/b changeset 2",
+        "stream_type was written by a/b changeset 1",
+        "2 changesets replayed of stream a/b",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    let none = world.run(&["projections", "explain", "stream_catalogue", "nothing"]).ok();
+    assert!(none.contains("stream_catalogue nothing at checkpoint 3: no row"), "{none}");
+    for (line, code, told) in [
+        (&["projections", "explain", "statistic", "all"][..], 5, "did you mean"),
+        (&["projections", "explain", "statistics", "all", "--table", "x"], 4, "there are: statistics"),
+        (&["projections", "explain", "statistics", "all", "--steps", "0"], 2, "--steps"),
+    ] {
+        let said = world.run(line).failed(code);
+        assert!(said.contains(told), "{line:?}: {said}");
+    }
+}
+
+#[test]
+fn what_each_projection_did_with_a_changeset_is_told() {
+    let world = World::new();
+    world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
+    world.run(&["projections", "status", "stream_catalogue", "--min-checkpoint", "1"]).ok();
+    world.run(&["projections", "pause", "stream_catalogue"]).ok();
+    for stream in ["b", "c"] {
+        world.run(&["commit", stream, "--event", "1", "--wait-for", "statistics"]).ok();
+    }
+    let of = |stream: &str| {
+        let told = world.run(&["projections", "passed", stream, "1", "--json"]).json().remove(0);
+        assert_eq!(
+            told["projections"][0],
+            json!({"name": "statistics", "kind": "projection", "verdict": "passed"})
+        );
+        told["projections"][1].clone()
+    };
+    assert_eq!(of("a")["verdict"], "passed");
+    assert_eq!(of("b")["verdict"], "paused_before");
+    let later = of("c");
+    assert_eq!((&later["verdict"], &later["changesets_before"]), (&json!("not_yet"), &json!(1)), "{later}");
+    world.run(&["projections", "skip", "stream_catalogue", "1", "--reason", "broken"]).ok();
+    assert_eq!(of("b")["verdict"], "skipped");
+    let text = world.run(&["projections", "passed", "b", "1"]).ok();
+    assert!(text.contains("stream_catalogue") && text.contains("an operator left it out"), "{text}");
+    for (stream, changeset) in [("a", "2"), ("nothing", "1")] {
+        let said = world.run(&["projections", "passed", stream, changeset]).failed(5);
+        assert!(said.contains(&format!("has no changeset {changeset}")), "{said}");
+    }
+}
+
+#[test]
+fn a_read_model_is_built_as_it_was_from_the_command_line() {
+    let world = World::new();
+    for stream in ["a", "b", "c"] {
+        world.run(&["commit", stream, "--event", "1", "--wait-for", "statistics"]).ok();
+    }
+    let log = world.run(&["tail", "--since-start", "--no-follow", "--json"]).json();
+    let time = log[2]["timestamp"].as_str().unwrap();
+    let at =
+        |more: &[&str]| world.run(&[&["projections", "at", "statistics", "--into", "then"], more].concat());
+    assert_eq!(at(&["--time", time]).ok(), "then is statistics as of checkpoint 2\n");
+    let copy =
+        ees_projector::sqlite::rusqlite::Connection::open(world.server.data().join("read-models/then.db"))
+            .unwrap();
+    let totals: String = copy.query_row("SELECT state FROM statistics", [], |row| row.get(0)).unwrap();
+    assert!(totals.contains(r#""total_streams":2"#), "{totals}");
+    drop(copy);
+    for (more, code, told) in [
+        (&["--checkpoint", "4"][..], 1, "the log ends before checkpoint 3"),
+        (&["--checkpoint", "1"], 1, "has statistics at checkpoint 2"),
+        (&["--time", "2999-01-01T00:00:00Z"], 3, "in the future"),
+        (&[], 2, "--checkpoint"),
+    ] {
+        let said = at(more).failed(code);
+        assert!(said.contains(told), "{more:?}: {said}");
+    }
+    assert_eq!(at(&["--drop"]).ok(), "then is dropped\n");
+    assert!(!world.server.data().join("read-models/then.db").exists());
+    let said = at(&["--drop"]).failed(4);
+    assert!(said.contains("there is no file"), "{said}");
 }

@@ -57,14 +57,14 @@ fn each_kind_of_failure_has_its_exit_code_and_one_line() {
         (&["read", "a", "--url", "http://127.0.0.1:1"], 6, "http://127.0.0.1:1"),
         (&["read", "a", "--url", "nonsense"], 2, "http://"),
         (&["read", "a", "--url", "127.0.0.1:1"], 6, "http://127.0.0.1:1"),
-        (&["projections", "verify", "statistics"], 11, "database"),
-        (&["projections", "rebuild", "statistics", "--side-by-side"], 11, "database"),
-        (&["projections", "swap", "statistics"], 11, "database"),
+        (&["projections", "swap", "statistics"], 4, "no standby"),
         (&["projections", "partition", "stream_catalogue", "2"], 11, "database"),
         (&["backup", "copy.db", "--store", "memory:"], 11, "memory"),
         (&["effects", "list", "statistics"], 4, "is a projection and has no effects"),
         (&["effects", "retry", "statistics"], 4, "is a projection"),
         (&["effects", "list", "statistcs"], 5, "statistics"),
+        (&["timers", "list", "statistics"], 4, "is a projection and has no effects"),
+        (&["timers", "cancel", "statistics", "a", "k", "--reason", "x"], 4, "is a projection"),
         (&["projections", "status", "nothing"], 5, "statistics"),
         (&["projections", "status", "statistics", "--min-checkpoint", "99", "--timeout", "0.1"], 8, "99"),
         (&["projections", "skip", "statistics", "0", "--reason", "x"], 4, "skipped"),
@@ -276,4 +276,30 @@ fn help_and_completions_name_every_command() {
     }
     assert!(help.contains("Exit codes"));
     assert_eq!(run(&mut ees(&["--version"])).ok(), concat!("ees ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_log_is_read_from_a_time_on() {
+    let world = World::new();
+    for stream in ["a", "b", "c"] {
+        world.run(&["commit", stream, "--event", "1"]).ok();
+    }
+    let all = world.run(&["tail", "--since-start", "--no-follow", "--json"]).json();
+    let time = all[1]["timestamp"].as_str().unwrap();
+    assert_eq!(world.run(&["tail", "--since", time, "--no-follow", "--json"]).json(), all[1..]);
+    assert_eq!(world.run(&["export", "-", "--since", time]).json(), all[1..]);
+    assert_eq!(world.run(&["export", "-", "--since", "7d"]).json(), all);
+    for (line, code, told) in [
+        (
+            &["tail", "--since", "2999-01-01T00:00:00Z"][..],
+            3,
+            "--since: 2999-01-01T00:00:00.000000Z is in the future",
+        ),
+        (&["export", "-", "--since", "2999-01-01T00:00:00Z"], 3, "is in the future"),
+        (&["tail", "--since", "yesterday"], 2, "RFC 3339"),
+        (&["tail", "--since", "1h", "--from", "1"], 2, "--from"),
+    ] {
+        let said = world.run(line).failed(code);
+        assert!(said.contains(told), "{line:?}: {said}");
+    }
 }

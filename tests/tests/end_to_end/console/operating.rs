@@ -125,11 +125,13 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.click(confirm).await;
             browser.until_text("#audit", |text| text.contains("once more")).await;
             assert_eq!(world.last_audit("orders").await.1, "once more");
-            // What this database can't do is said in the dialog.
-            browser.click("#operations [data-operation=side_by_side]").await;
+            // What is refused is said in the dialog.
+            browser.click("#operations [data-operation=checkpoint]").await;
+            browser.fill("#field-to", "999").await;
+            browser.fill("#field-reason", "too far").await;
             browser.click(confirm).await;
             let refused = browser.until_text("dialog .trouble", |text| !text.is_empty()).await;
-            assert!(refused.contains("can't"), "{refused}");
+            assert!(refused.contains("the log ends before"), "{refused}");
 
             browser.open("/console/#/projections/customers").await;
             browser.until_text("#parked", |text| text.contains("can't apply: bad address")).await;
@@ -176,6 +178,16 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
             browser.click(confirm).await;
             world.until("letters", |status| status.parked_streams == 0).await;
             assert_eq!(world.last_audit("letters").await.1, "writes no letters");
+            world.commit("customer/later", 0, r#"[{"type":"later"}]"#).await;
+            let timers = browser.until_text("#timers", |text| text.contains("customer/later")).await;
+            assert!(timers.contains("payload hidden") && !timers.contains("p4yload"), "{timers}");
+            browser.click("#timers .filters button").await;
+            browser.until_text("#timers", |text| text.contains("1 member")).await;
+            browser.click("#timers [data-operation=cancel_timer]").await;
+            browser.fill("#field-reason", "sent by hand").await;
+            browser.click(confirm).await;
+            browser.until_text("#audit", |text| text.contains("sent by hand")).await;
+            assert_eq!(world.last_audit("letters").await.1, "sent by hand");
             browser.open("/console/#/audit").await;
             browser.until_text("#audit", |text| text.contains("writes no letters")).await;
             browser.picture("audit").await;

@@ -99,9 +99,11 @@ async fn a_server_elsewhere_is_shown_and_operated_with_the_key_of_the_command() 
         assert_eq!(status[0]["pause"]["reason"], "from elsewhere");
 
         // What the server refuses is shown in its words, and that it is away.
-        browser.click("#operations [data-operation=side_by_side]").await;
+        browser.click("#operations [data-operation=checkpoint]").await;
+        browser.fill("#field-to", "999").await;
+        browser.fill("#field-reason", "too far").await;
         browser.click("dialog button[type=submit]").await;
-        browser.until_text("dialog .trouble", |text| text.contains("can't")).await;
+        browser.until_text("dialog .trouble", |text| text.contains("the log ends before")).await;
         browser.click("dialog .actions button:last-child").await;
         server.stop();
         let why = browser.until_text("#trouble", |text| !text.is_empty()).await;

@@ -57,7 +57,8 @@ pub(super) fn failing(
     Checked { name, check }
 }
 
-/// Sends letters. It can't send those whose type begins with `undeliverable`.
+/// Sends letters. It can't send those whose type begins with `undeliverable`, and those whose type is `later` it sends
+/// in a day.
 struct Letters;
 
 impl Reactor for Letters {
@@ -68,6 +69,12 @@ impl Reactor for Letters {
     }
     async fn react(&self, cause: Cause<'_, Value>) -> Result<(), BoxError> {
         let kind = kind(cause.event);
+        if kind == "later" {
+            let day = Duration::from_secs(24 * 60 * 60);
+            return cause
+                .at(cause.timestamp() + day, "letter", &serde_json::json!({"secret": "p4yload"}))
+                .await;
+        }
         let send = async || {
             if kind.starts_with("undeliverable") {
                 return Err(BoxError::from(PermanentError::because(format!("no such address: {kind}"))));

@@ -1,0 +1,154 @@
+//! The tables of a fold in memory, with a look at one row.
+
+use std::collections::HashMap;
+
+use crate::database::FoldRows;
+use crate::error::BoxError;
+use crate::read_model::{Change, Row, Table, Value};
+
+/// The most bytes of rows that are kept.
+const BYTES_MAX: usize = 256 * 1024 * 1024;
+/// What a row takes besides its values and its key.
+const ROW_BYTES: usize = 128;
+
+/// The tables of a fold, which a replay writes instead of a database's. It notes what becomes of one row, and keeps
+/// no others where that row does not depend on them.
+pub(crate) struct Observed {
+    tables: Vec<Table>,
+    /// The table and the key of the row.
+    target: (String, String),
+    rows: HashMap<String, HashMap<String, Row>>,
+    bytes: usize,
+    pub(super) keeps: Keeps,
+    /// Whether nothing is to be applied, only noted.
+    pub(super) only_looks: bool,
+    seen: Seen,
+}
+
+/// Which rows are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// The row in question. An event that does not name it is not applied.
+    OneRow,
+    /// All rows of all tables.
+    Everything,
+}
+
+/// What an event did to the row.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Whether it named the row or read it.
+    pub(super) is_named: bool,
+    /// The row before and after the event, if it changed the row.
+    pub(super) change: Option<(Option<Row>, Option<Row>)>,
+}
+
+/// The event is none of the row's: it is not applied.
+#[derive(Debug, thiserror::Error)]
+#[error("the event does not belong to the row")]
+pub(super) struct Unconcerned;
+
+/// There are more rows than are kept in memory.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the row depends on others, and the read model has more than {} MiB of them up to here, the most that are kept in \
+     memory to explain a row",
+    BYTES_MAX / 1024 / 1024
+)]
+pub(super) struct TooManyRows;
+
+impl Observed {
+    pub(super) fn new(table: &str, key: &str, keeps: Keeps) -> Self {
+        Self {
+            tables: Vec::new(),
+            target: (table.to_owned(), key.to_owned()),
+            rows: HashMap::new(),
+            bytes: 0,
+            keeps,
+            only_looks: false,
+            seen: Seen::default(),
+        }
+    }
+
+    /// Returns the same tables without rows.
+    pub(super) fn emptied(&self) -> Self {
+        Self { tables: self.tables.clone(), ..Self::new(&self.target.0, &self.target.1, self.keeps) }
+    }
+
+    /// Returns the tables that were created.
+    pub(super) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// Returns the row as it is now.
+    pub(super) fn row(&self) -> Option<&Row> {
+        self.rows.get(&self.target.0)?.get(&self.target.1)
+    }
+
+    /// Returns what was seen since the last call.
+    pub(super) fn take_seen(&mut self) -> Seen {
+        std::mem::take(&mut self.seen)
+    }
+
+    fn keep(&mut self, table: &str, key: &str, row: Option<&Row>) -> Result<(), BoxError> {
+        let rows = self.rows.entry(table.to_owned()).or_default();
+        let before = match row {
+            Some(row) => rows.insert(key.to_owned(), row.clone()),
+            None => rows.remove(key),
+        };
+        let bytes_of = |row: &Row| ROW_BYTES + key.len() + row.iter().map(bytes).sum::<usize>();
+        self.bytes =
+            (self.bytes + row.map_or(0, bytes_of)).saturating_sub(before.as_ref().map_or(0, bytes_of));
+        if self.bytes > BYTES_MAX { Err(TooManyRows.into()) } else { Ok(()) }
+    }
+}
+
+fn bytes(value: &Value) -> usize {
+    let text = match value {
+        Value::Text(text) | Value::Json(text) => text.len(),
+        _ => 0,
+    };
+    size_of::<Value>() + text
+}
+
+impl FoldRows for Observed {
+    async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        self.tables.push(table.clone());
+        Ok(())
+    }
+
+    async fn drop_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        self.tables.retain(|known| known.name != table.name);
+        Ok(())
+    }
+
+    async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
+        if table.name == self.target.0 {
+            let is_named = keys.contains(&self.target.1.as_str());
+            self.seen.is_named |= is_named;
+            if self.only_looks || (self.keeps == Keeps::OneRow && !is_named) {
+                return Err(Unconcerned.into());
+            }
+        }
+        let rows = self.rows.get(&*table.name);
+        Ok(keys.iter().map(|key| rows.and_then(|rows| rows.get(*key)).cloned()).collect())
+    }
+
+    async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
+        if self.only_looks {
+            return Err(Unconcerned.into());
+        }
+        for Change { key, row, .. } in rows {
+            let is_target = *key == self.target.1 && table.name == self.target.0;
+            if is_target {
+                let before =
+                    self.seen.change.take().map_or_else(|| self.row().cloned(), |(before, _)| before);
+                self.seen.change = Some((before, row.clone()));
+            }
+            if is_target || self.keeps == Keeps::Everything {
+                self.keep(&table.name, key, row.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+}
