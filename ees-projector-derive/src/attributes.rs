@@ -1,7 +1,9 @@
 //! Reads `#[read_model(...)]` on a struct and on its fields.
 
+use proc_macro2::Span;
 use syn::meta::ParseNestedMeta;
 use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
 use syn::{DeriveInput, Error, Field, Ident, LitStr, Result, Token, parenthesized, token};
 
 use crate::column_type::ColumnType;
@@ -11,11 +13,13 @@ pub(crate) struct TableAttributes {
     pub(crate) table: Name,
     pub(crate) key: (Name, ColumnType),
     pub(crate) indexes: Vec<Vec<Name>>,
+    /// Conditions in SQL.
+    pub(crate) checks: Vec<LitStr>,
 }
 
 impl TableAttributes {
     pub(crate) fn read(input: &DeriveInput) -> Result<Self> {
-        let (mut table, mut key, mut indexes) = (None, None, Vec::new());
+        let (mut table, mut key, mut indexes, mut checks) = (None, None, Vec::new(), Vec::new());
         for attribute in input.attrs.iter().filter(|attribute| attribute.path().is_ident("read_model")) {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("table") {
@@ -25,9 +29,17 @@ impl TableAttributes {
                 } else if meta.path.is_ident("index") {
                     indexes.push(read_index(&meta)?);
                     Ok(())
+                } else if meta.path.is_ident("check") {
+                    let check: LitStr = meta.value()?.parse()?;
+                    if check.value().trim().is_empty() {
+                        return Err(Error::new(check.span(), "a check is a condition in SQL"));
+                    }
+                    checks.push(check);
+                    Ok(())
                 } else {
                     Err(meta.error(
-                        "`read_model` on a struct takes table = \"...\", key = \"...\" and index(...)",
+                        "`read_model` on a struct takes table = \"...\", key = \"...\", index(...) and \
+                         check = \"...\"",
                     ))
                 }
             })?;
@@ -40,7 +52,7 @@ impl TableAttributes {
             Some(table) => table,
             None => Name::new(snake_case(&input.ident.to_string()), input.ident.span())?,
         };
-        Ok(Self { table, key, indexes })
+        Ok(Self { table, key, indexes, checks })
     }
 }
 
@@ -73,35 +85,53 @@ fn read_index(meta: &ParseNestedMeta<'_>) -> Result<Vec<Name>> {
     columns.iter().map(Name::of).collect()
 }
 
-/// What the attributes of a field say.
+/// `#[read_model(...)]` on a field.
 #[derive(Default)]
 pub(crate) struct ColumnAttributes {
-    /// The type of its column.
     pub(crate) ty: Option<ColumnType>,
-    /// The table that it refers to.
-    pub(crate) references: Option<Name>,
+    /// Whether it is added without a rebuild, and where that is said.
+    pub(crate) added: Option<Span>,
+    /// The table that it refers to, perhaps with its key.
+    pub(crate) references: Option<String>,
 }
 
 impl ColumnAttributes {
     pub(crate) fn read(field: &Field) -> Result<Self> {
-        let Self { mut ty, mut references } = Self::default();
+        let mut read = Self::default();
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident("read_model")) {
             attribute.parse_nested_meta(|meta| {
                 if meta.path.is_ident("json") {
-                    once(&meta, &mut ty, ColumnType::Json)
+                    once(&meta, &mut read.ty, ColumnType::Json)
+                } else if meta.path.is_ident("jsonb") {
+                    once(&meta, &mut read.ty, ColumnType::Jsonb)
                 } else if meta.path.is_ident("column") {
-                    once(&meta, &mut ty, ColumnType::named(&meta.value()?.parse()?)?)
+                    once(&meta, &mut read.ty, ColumnType::named(&meta.value()?.parse()?)?)
+                } else if meta.path.is_ident("added") {
+                    once(&meta, &mut read.added, meta.path.span())
                 } else if meta.path.is_ident("references") {
-                    once(&meta, &mut references, Name::literal(&meta.value()?.parse()?)?)
+                    once(&meta, &mut read.references, read_reference(&meta.value()?.parse()?)?)
                 } else {
                     Err(meta.error(
-                        "`read_model` on a field takes json, column = \"...\" and references = \"...\"",
+                        "`read_model` on a field takes json, jsonb, column = \"...\", references = \"...\" and added",
                     ))
                 }
             })?;
         }
-        Ok(Self { ty, references })
+        Ok(read)
     }
+}
+
+/// `"orders"` or `"orders(order_id)"`.
+fn read_reference(literal: &LitStr) -> Result<String> {
+    let text = literal.value();
+    let (table, key) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+        Some((table, key)) => (table, Some(key)),
+        None => (text.as_str(), None),
+    };
+    for name in std::iter::once(table).chain(key) {
+        Name::new(name.to_owned(), literal.span())?;
+    }
+    Ok(text)
 }
 
 fn once<T>(meta: &ParseNestedMeta<'_>, place: &mut Option<T>, value: T) -> Result<()> {

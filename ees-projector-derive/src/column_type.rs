@@ -1,4 +1,4 @@
-//! The type of a column, derived from the name of a field's type.
+//! The type of a column, by the name of a field's type.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -13,17 +13,41 @@ pub(crate) enum ColumnType {
     Boolean,
     Timestamp,
     Uuid,
+    Decimal,
     Json,
+    Jsonb,
+    Array(Element),
 }
 
-const NAMES: [(&str, ColumnType); 7] = [
+/// The variants of `ees_projector::read_model::Element`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Element {
+    Text,
+    BigInt,
+    Double,
+    Boolean,
+    Timestamp,
+    Uuid,
+    Decimal,
+}
+
+const NAMES: [(&str, ColumnType); 16] = [
     ("text", ColumnType::Text),
     ("bigint", ColumnType::BigInt),
     ("double", ColumnType::Double),
     ("boolean", ColumnType::Boolean),
     ("timestamp", ColumnType::Timestamp),
     ("uuid", ColumnType::Uuid),
+    ("decimal", ColumnType::Decimal),
     ("json", ColumnType::Json),
+    ("jsonb", ColumnType::Jsonb),
+    ("text[]", ColumnType::Array(Element::Text)),
+    ("bigint[]", ColumnType::Array(Element::BigInt)),
+    ("double[]", ColumnType::Array(Element::Double)),
+    ("boolean[]", ColumnType::Array(Element::Boolean)),
+    ("timestamp[]", ColumnType::Array(Element::Timestamp)),
+    ("uuid[]", ColumnType::Array(Element::Uuid)),
+    ("decimal[]", ColumnType::Array(Element::Decimal)),
 ];
 
 impl ColumnType {
@@ -43,7 +67,27 @@ impl ColumnType {
             Self::Boolean => quote!(::ees_projector::read_model::ColumnType::Boolean),
             Self::Timestamp => quote!(::ees_projector::read_model::ColumnType::Timestamp),
             Self::Uuid => quote!(::ees_projector::read_model::ColumnType::Uuid),
+            Self::Decimal => quote!(::ees_projector::read_model::ColumnType::Decimal),
             Self::Json => quote!(::ees_projector::read_model::ColumnType::Json),
+            Self::Jsonb => quote!(::ees_projector::read_model::ColumnType::Jsonb),
+            Self::Array(element) => {
+                let element = element.tokens();
+                quote!(::ees_projector::read_model::ColumnType::Array(#element))
+            }
+        }
+    }
+
+    /// The type of the elements of a list of values of this type, if PostgreSQL has such arrays.
+    fn element(self) -> Option<Element> {
+        match self {
+            Self::Text => Some(Element::Text),
+            Self::BigInt => Some(Element::BigInt),
+            Self::Double => Some(Element::Double),
+            Self::Boolean => Some(Element::Boolean),
+            Self::Timestamp => Some(Element::Timestamp),
+            Self::Uuid => Some(Element::Uuid),
+            Self::Decimal => Some(Element::Decimal),
+            Self::Json | Self::Jsonb | Self::Array(_) => None,
         }
     }
 
@@ -61,6 +105,8 @@ impl ColumnType {
             "bool" => Some(Self::Boolean),
             "Timestamp" | "DateTime" => Some(Self::Timestamp),
             "Uuid" => Some(Self::Uuid),
+            "Decimal" => Some(Self::Decimal),
+            "Vec" => inner.and_then(Self::list_of),
             // Serde writes these as what they contain.
             "Box" | "Arc" | "Rc" | "Cow" => inner.and_then(Self::of),
             _ => None,
@@ -68,14 +114,45 @@ impl ColumnType {
     }
 }
 
-/// The type of the column of a field, by the field's type. Only serde knows whether a type of the user's is
-/// an enum without data.
-pub(crate) fn inferred(ty: &Type) -> TokenStream {
-    match (ColumnType::of(ty), ty) {
-        (Some(known), _) => known.tokens(),
-        (None, Type::Path(_)) => quote!(::ees_projector::read_model::ColumnType::inferred::<#ty>()),
-        (None, _) => ColumnType::Json.tokens(),
+impl ColumnType {
+    /// The type of a list. `Vec<u8>` is usually bytes, and no list of numbers.
+    fn list_of(element: &Type) -> Option<Self> {
+        let element = optional(element).unwrap_or(element);
+        match last_part(element) {
+            Some((name, _)) if name == "u8" => None,
+            _ => Self::of(element)?.element().map(Self::Array),
+        }
     }
+}
+
+impl Element {
+    fn tokens(self) -> TokenStream {
+        match self {
+            Self::Text => quote!(::ees_projector::read_model::Element::Text),
+            Self::BigInt => quote!(::ees_projector::read_model::Element::BigInt),
+            Self::Double => quote!(::ees_projector::read_model::Element::Double),
+            Self::Boolean => quote!(::ees_projector::read_model::Element::Boolean),
+            Self::Timestamp => quote!(::ees_projector::read_model::Element::Timestamp),
+            Self::Uuid => quote!(::ees_projector::read_model::Element::Uuid),
+            Self::Decimal => quote!(::ees_projector::read_model::Element::Decimal),
+        }
+    }
+}
+
+/// The column of a field, by the field's type. Only serde knows whether a type of the user's is an enum without
+/// data, and its variants.
+pub(crate) fn inferred(name: &str, ty: &Type) -> TokenStream {
+    match (ColumnType::of(ty), ty) {
+        (Some(known), _) => of_type(name, known),
+        (None, Type::Path(_)) => quote!(::ees_projector::read_model::Column::inferred::<#ty>(#name)),
+        (None, _) => of_type(name, ColumnType::Json),
+    }
+}
+
+/// A column of a type.
+pub(crate) fn of_type(name: &str, ty: ColumnType) -> TokenStream {
+    let ty = ty.tokens();
+    quote!(::ees_projector::read_model::Column::new(#name, #ty))
 }
 
 /// The `T` of an `Option<T>`.
@@ -119,7 +196,12 @@ mod tests {
             ("bool", Some(ColumnType::Boolean)),
             ("chrono::DateTime<chrono::Utc>", Some(ColumnType::Timestamp)),
             ("uuid::Uuid", Some(ColumnType::Uuid)),
-            ("Vec<String>", None),
+            ("rust_decimal::Decimal", Some(ColumnType::Decimal)),
+            ("Vec<String>", Some(ColumnType::Array(Element::Text))),
+            ("Vec<Option<i64>>", Some(ColumnType::Array(Element::BigInt))),
+            ("Vec<u8>", None),
+            ("Vec<Vec<i64>>", None),
+            ("Vec<Status>", None),
             ("(i64, i64)", None),
             ("Status", None),
         ] {

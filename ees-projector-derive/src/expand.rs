@@ -7,17 +7,16 @@ use quote::quote;
 use syn::{Data, DeriveInput, Error, Field, Fields, Result};
 
 use crate::attributes::{ColumnAttributes, TableAttributes};
-use crate::column_type::{inferred, optional};
+use crate::column_type::{inferred, of_type, optional};
 use crate::name::Name;
 use crate::serde_attributes::{FieldAttributes, check_struct};
 
 struct Column {
     name: Name,
     /// An expression.
-    ty: TokenStream,
-    nullable: bool,
+    made: TokenStream,
     /// The table that it refers to.
-    references: Option<Name>,
+    references: Option<String>,
 }
 
 pub(crate) fn read_model(input: &DeriveInput) -> Result<TokenStream> {
@@ -58,20 +57,26 @@ fn column(field: &Field) -> Result<Option<Column>> {
     if serde.skipped {
         return Ok(None);
     }
-    let ColumnAttributes { ty, references } = ColumnAttributes::read(field)?;
-    let ty = match ty {
-        Some(ty) => ty.tokens(),
-        None if serde.other_form => {
-            let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
-            return Err(Error::new(ident.span(), message));
-        }
-        None => inferred(inner.unwrap_or(&field.ty)),
-    };
     let name = match serde.name {
         Some(name) => name,
         None => Name::of(ident)?,
     };
-    Ok(Some(Column { name, ty, nullable: inner.is_some(), references }))
+    let ColumnAttributes { ty, added, references } = ColumnAttributes::read(field)?;
+    let made = match ty {
+        Some(ty) => of_type(&name.text, ty),
+        None if serde.other_form => {
+            let message = "serde writes this field in another form: give the column's type by #[read_model(column = \"...\")]";
+            return Err(Error::new(ident.span(), message));
+        }
+        None => inferred(&name.text, inner.unwrap_or(&field.ty)),
+    };
+    if let (Some(span), None) = (added, inner) {
+        let message = "a column that is added to rows without a value must be an Option";
+        return Err(Error::new(span, message));
+    }
+    let nullable = inner.map(|_| quote!(.nullable()));
+    let added = added.map(|_| quote!(.added()));
+    Ok(Some(Column { name, made: quote!(#made #nullable #added), references }))
 }
 
 fn check_names(attributes: &TableAttributes, columns: &[Column]) -> Result<()> {
@@ -104,14 +109,11 @@ fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column])
     let (ident, table) = (&input.ident, &attributes.table.text);
     let (key, key_type) = (&attributes.key.0.text, attributes.key.1.tokens());
     let references = columns.iter().filter_map(|Column { name, references, .. }| {
-        let (column, table) = (&name.text, &references.as_ref()?.text);
+        let (column, table) = (&name.text, references.as_ref()?);
         Some(quote!(.with_reference(#column, #table)))
     });
-    let columns = columns.iter().map(|Column { name, ty, nullable, .. }| {
-        let name = &name.text;
-        let nullable = nullable.then(|| quote!(.nullable()));
-        quote!(.with_column(::ees_projector::read_model::Column::new(#name, #ty) #nullable))
-    });
+    let columns = columns.iter().map(|Column { made, .. }| quote!(.with_column(#made)));
+    let checks = attributes.checks.iter().map(|check| quote!(.with_check(#check)));
     let indexes = attributes.indexes.iter().map(|index| {
         let columns = index.iter().map(|column| &column.text);
         quote!(.with_index([#(#columns),*]))
@@ -123,6 +125,7 @@ fn expand(input: &DeriveInput, attributes: &TableAttributes, columns: &[Column])
                 ::ees_projector::Table::new(#table, ::ees_projector::read_model::Column::new(#key, #key_type))
                     #(#columns)*
                     #(#indexes)*
+                    #(#checks)*
                     #(#references)*
             }
         }

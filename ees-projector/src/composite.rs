@@ -311,6 +311,9 @@ mod tests {
         };
         let with = |column, to| composite().stage(seen("a")).stage(referring(column, to));
         with("text", "a").check().unwrap();
+        with("text", "a(key)").check().unwrap();
+        refused(&with("text", "a(id)"), "the key of that table is \"key\"");
+        refused(&with("text", "a(key"), "not the table of an earlier stage");
         refused(&with("nothing", "a"), "there is no such column");
         refused(&with("text", "nothing"), "not the table of an earlier stage");
         refused(&with("text", "b"), "not the table of an earlier stage");

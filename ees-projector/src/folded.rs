@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use crate::composite::{Composite, IntoComposite, InvalidComposite};
 use crate::database::FoldRows;
-use crate::read_model::Change;
-use crate::stage::Hidden;
-use crate::{BoxError, Order, Projection, Recorded, Subscription};
+use crate::read_model::{Change, Column};
+use crate::stage::{Checks, Hidden};
+use crate::{BoxError, Order, Projection, Recorded, Subscription, TablesChecked};
 
 /// A fold, or a composite of several, as a projection on every database that implements [`FoldRows`].
 pub(crate) struct Folded<E> {
@@ -84,6 +84,32 @@ impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> f
         Ok(())
     }
 
+    async fn check_tables(&self, tx: &mut Tx, others: &[String]) -> Result<TablesChecked, BoxError> {
+        let (mut checked, mut to_add) = (TablesChecked::default(), Vec::new());
+        for stage in &self.composite.stages {
+            let table = stage.table();
+            let found = tx.differences(table, others).await?;
+            let is_missing = |column: &&Column| found.missing.iter().any(|name| *name == column.name);
+            let missing: Vec<&Column> = table.columns.iter().filter(is_missing).collect();
+            let may_be_added = found.others.is_empty()
+                && missing.len() == found.missing.len()
+                && missing.iter().all(|column| column.added);
+            if !may_be_added {
+                checked.differences.extend(found.in_words(table));
+            } else if !missing.is_empty() {
+                to_add.push((table, missing));
+            }
+        }
+        if checked.differences.is_empty() {
+            for (table, columns) in to_add {
+                tx.add_columns(table, &columns).await?;
+                let names = columns.iter().map(|column| format!("{}.{}", table.name, column.name));
+                checked.added.extend(names);
+            }
+        }
+        Ok(checked)
+    }
+
     fn prefers_large_batches(&self) -> bool {
         true
     }
@@ -102,7 +128,7 @@ impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> f
                 .filter(|later| self.composite.lookup_of(*later) == Some(number))
                 .collect();
             let asked = asking.iter().filter_map(|later| Some(stages.get(*later)?.asks(events))).collect();
-            let pass = stage.begin(events, answers.remove(&number), asked)?;
+            let pass = stage.begin(events, answers.remove(&number), asked, Checks::of::<Tx>())?;
             let keys = pass.keys();
             let before = match keys.is_empty() {
                 true => Vec::new(),

@@ -246,7 +246,7 @@ pub use lookup_fold::{Found, LookupFold};
 pub use multi_fold::MultiFold;
 pub use partition::Split;
 pub use policy::{OnFailure, Parking, Retry};
-pub use projection::{Order, Projection};
+pub use projection::{Order, Projection, TablesChecked};
 pub use projection_state::{
     AuditEntry, ChangesetRef, FailedChangeset, ParkedStream, Pause, PausedBy, Position, ProjectionState,
     Skipped,

@@ -21,6 +21,15 @@ pub enum Order {
     Stream,
 }
 
+/// What [`Projection::check_tables`] found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablesChecked {
+    /// How the tables differ, in words. If there is anything, the projection stops: its version must rise.
+    pub differences: Vec<String>,
+    /// The columns that were added, as `table.column`.
+    pub added: Vec<String>,
+}
+
 /// A read model that is written with statements of your own, in the transaction that also moves the
 /// checkpoint.
 ///
@@ -83,6 +92,18 @@ pub trait Projection<Tx: Send>: Send + Sync + 'static {
 
     /// Drops all tables that [`create_tables`](Self::create_tables) creates.
     fn drop_tables(&self, tx: &mut Tx) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Compares its tables in the database with those that [`create_tables`](Self::create_tables) would make.
+    /// Called when a worker starts and the stored version is this one. `others` names what somebody else added.
+    /// Adds what may be [added](crate::read_model::Column::added()) without a rebuild. Default: finds no difference.
+    fn check_tables(
+        &self,
+        tx: &mut Tx,
+        others: &[String],
+    ) -> impl Future<Output = Result<TablesChecked, BoxError>> + Send {
+        let _ = (tx, others);
+        async { Ok(TablesChecked::default()) }
+    }
 
     /// Changes the read model by one event.
     fn apply(

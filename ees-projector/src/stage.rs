@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use crate::database::FoldRows;
 use crate::lookup_fold::{Answer, Found, LookupFold, NoLookup};
-use crate::read_model::{Change, Row, Table, from_row, to_row};
+use crate::read_model::{Change, ColumnType, Row, RowError, Table, from_row, to_row};
 use crate::{BoxError, Order, Recorded, Subscription};
 
 /// The keys that the events of a batch ask of an earlier stage ([`Asks`]), or what they found ([`Answers`]).
@@ -28,6 +29,19 @@ type Answers<L> = Vec<Vec<Answer<L>>>;
 /// States and their keys.
 type States<F> = Vec<(String, Option<<F as LookupFold>::State>)>;
 
+/// What a database checks before a key is loaded and a row is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Checks {
+    key: fn(&Table, &str) -> Result<(), RowError>,
+    row: fn(&Table, &str, &Row) -> Result<(), RowError>,
+}
+
+impl Checks {
+    pub(crate) fn of<Tx: FoldRows>() -> Self {
+        Self { key: Tx::check_key, row: Tx::check_row }
+    }
+}
+
 /// A fold, whatever its types but that of the events.
 pub(crate) trait Stage<E>: Send + Sync {
     fn name(&self) -> &str;
@@ -46,6 +60,7 @@ pub(crate) trait Stage<E>: Send + Sync {
         events: &[Recorded<'_, E>],
         found: Option<Hidden>,
         asked: Vec<Hidden>,
+        checks: Checks,
     ) -> Result<Box<dyn Pass<E> + 's>, BoxError>;
 }
 
@@ -70,11 +85,15 @@ pub(crate) struct Passed {
 pub(crate) struct StageOf<F> {
     fold: F,
     table: Table,
+    /// Whether a database may give a row back in another text than it was given: it has a `jsonb` column.
+    has_other_text: bool,
 }
 
 impl<F: LookupFold> StageOf<F> {
     pub(crate) fn new(fold: F) -> Self {
-        Self { table: fold.table(), fold }
+        let table = fold.table();
+        let has_other_text = table.columns.iter().any(|column| column.ty == ColumnType::Jsonb);
+        Self { table, fold, has_other_text }
     }
 
     /// Begins a pass. See [`Stage::begin`].
@@ -83,6 +102,7 @@ impl<F: LookupFold> StageOf<F> {
         events: &[Recorded<'_, F::Event>],
         found: Option<Hidden>,
         asked: Vec<Hidden>,
+        checks: Checks,
     ) -> Result<PassOf<'_, F>, BoxError> {
         #[expect(clippy::expect_used, reason = "stages are paired by their types")]
         let found = found.map(|found| *found.downcast().expect("answers of another stage"));
@@ -90,6 +110,7 @@ impl<F: LookupFold> StageOf<F> {
         let asked = asked.into_iter().map(|asks| *asks.downcast().expect("asked of another stage"));
         let mut pass = PassOf {
             stage: self,
+            checks,
             found,
             rows: Vec::new(),
             indexes: HashMap::new(),
@@ -98,10 +119,16 @@ impl<F: LookupFold> StageOf<F> {
             asked: Vec::new(),
         };
         pass.find_rows(events, asked.collect());
-        for row in &pass.rows {
-            self.table.check_key(&row.key)?;
+        for (index, Needed { key, .. }) in pass.rows.iter().enumerate() {
+            let checked = self.check_key(key, checks);
+            checked.map_err(|error| of_event(pass.first_event(index, events), &error))?;
         }
         Ok(pass)
+    }
+
+    fn check_key(&self, key: &str, checks: Checks) -> Result<(), RowError> {
+        self.table.check_key(key)?;
+        (checks.key)(&self.table, key)
     }
 }
 
@@ -141,14 +168,16 @@ impl<F: LookupFold> Stage<F::Event> for StageOf<F> {
         events: &[Recorded<'_, F::Event>],
         found: Option<Hidden>,
         asked: Vec<Hidden>,
+        checks: Checks,
     ) -> Result<Box<dyn Pass<F::Event> + 's>, BoxError> {
-        Ok(Box::new(self.pass(events, found, asked)?))
+        Ok(Box::new(self.pass(events, found, asked, checks)?))
     }
 }
 
 /// One pass of a fold over a batch.
 pub(crate) struct PassOf<'s, F: LookupFold> {
     stage: &'s StageOf<F>,
+    checks: Checks,
     found: Option<Answers<F::Lookup>>,
     rows: Vec<Needed<F::State>>,
     /// The rows by the keys that events change, and the number of each key.
@@ -179,8 +208,8 @@ impl<S> Needed<S> {
     }
 }
 
-/// What a later stage asks: of each event, the keys and their rows. There is none with a key that the table can't
-/// have.
+/// What a later stage asks: of each event, the keys and their rows. There is none with a key that the table or the
+/// database can't have.
 struct Asked<F: LookupFold> {
     keys: Vec<Vec<(F::Key, Option<usize>)>>,
     copy: fn(&F::State) -> F::State,
@@ -220,7 +249,7 @@ impl<F: LookupFold> PassOf<'_, F> {
                 let known = self.indexes.get(&key).map(|(index, _)| *index);
                 let index = known.or_else(|| {
                     let text = key.to_string();
-                    let fits = self.stage.table.check_key(&text).is_ok();
+                    let fits = self.stage.check_key(&text, self.checks).is_ok();
                     fits.then(|| row_of(&mut self.rows, text))
                 });
                 (key, index)
@@ -238,29 +267,24 @@ impl<F: LookupFold> PassOf<'_, F> {
     /// Folds the events. `before` are the states, in the order of the keys. Returns all states with their
     /// keys, in the same order, and the answers to what was asked.
     pub(crate) fn fold(
-        self,
+        &mut self,
         events: &[Recorded<'_, F::Event>],
         before: Vec<Option<F::State>>,
     ) -> (States<F>, Vec<Answers<F>>) {
-        let Self { stage, found, mut rows, indexes, touched, ends, mut asked } = self;
-        let mut keys = vec![None; indexes.len()];
-        for (key, (_, number)) in &indexes {
-            keys[*number] = Some(key);
-        }
+        let (mut rows, mut asked) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.asked));
+        let keys = self.keys_by_number();
         for (row, state) in rows.iter_mut().zip(before) {
             row.state = state;
         }
         let mut answers: Vec<Answers<F>> = asked.iter().map(|_| Vec::with_capacity(events.len())).collect();
-        let mut begin = 0;
-        for (number, (event, end)) in events.iter().zip(ends).enumerate() {
-            for (index, key) in &touched[begin..end] {
+        for (number, event) in events.iter().enumerate() {
+            for (index, key) in self.touched_by(number) {
                 if let (Some(row), Some(key)) = (rows.get_mut(*index), keys[*key]) {
-                    let found = found_by(found.as_ref(), number);
-                    row.state = stage.fold.fold(key, row.state.take(), *event, found);
+                    let found = found_by(self.found.as_ref(), number);
+                    row.state = self.stage.fold.fold(key, row.state.take(), *event, found);
                     row.copied = None;
                 }
             }
-            begin = end;
             for (Asked { keys, copy }, answers) in asked.iter_mut().zip(&mut answers) {
                 let keys = keys.get_mut(number).map(std::mem::take).unwrap_or_default();
                 let mut found = |index: Option<usize>| rows.get_mut(index?)?.copied(*copy);
@@ -269,6 +293,75 @@ impl<F: LookupFold> PassOf<'_, F> {
         }
         (rows.into_iter().map(|row| (row.key, row.state)).collect(), answers)
     }
+
+    fn keys_by_number(&self) -> Vec<Option<&F::Key>> {
+        let mut keys = vec![None; self.indexes.len()];
+        for (key, (_, number)) in &self.indexes {
+            keys[*number] = Some(key);
+        }
+        keys
+    }
+
+    /// The rows that an event changes, and the numbers of the keys by which it names them.
+    fn touched_by(&self, event: usize) -> &[(usize, usize)] {
+        let begin = event.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or_default();
+        self.ends.get(event).and_then(|end| self.touched.get(begin..*end)).unwrap_or_default()
+    }
+
+    /// The first event that names a row or looks it up.
+    fn first_event<'e, 'a>(
+        &self,
+        row: usize,
+        events: &'e [Recorded<'a, F::Event>],
+    ) -> Option<&'e Recorded<'a, F::Event>> {
+        let asks = |Asked { keys, .. }: &Asked<F>, event: usize| {
+            keys.get(event).is_some_and(|keys| keys.iter().any(|(_, asked)| *asked == Some(row)))
+        };
+        let names = |event: usize| {
+            self.touched_by(event).iter().any(|(touched, _)| *touched == row)
+                || self.asked.iter().any(|asked| asks(asked, event))
+        };
+        events.get((0..events.len()).find(|event| names(*event))?)
+    }
+
+    /// The row of a state, if the table and the database can keep it.
+    fn row(&self, key: &str, state: &F::State) -> Result<Row, RowError> {
+        let row = to_row(&self.stage.table, state)?;
+        (self.checks.row)(&self.stage.table, key, &row)?;
+        Ok(row)
+    }
+
+    /// Finds the event after which a row can't be kept any more: it folds the row again, event by event.
+    fn blame(
+        &self,
+        row: usize,
+        text: &str,
+        before: Option<&Row>,
+        events: &[Recorded<'_, F::Event>],
+        error: &RowError,
+    ) -> BoxError {
+        let keys = self.keys_by_number();
+        let mut state = before.and_then(|before| from_row(&self.stage.table, before).ok());
+        let mut last = None;
+        for (number, event) in events.iter().enumerate() {
+            let named = self.touched_by(number).iter().find(|(touched, _)| *touched == row);
+            let Some(key) = named.and_then(|(_, key)| keys[*key]) else { continue };
+            let found = found_by(self.found.as_ref(), number);
+            state = self.stage.fold.fold(key, state, *event, found);
+            if let Some(Err(error)) = state.as_ref().map(|state| self.row(text, state)) {
+                return of_event(Some(event), &error);
+            }
+            last = Some(event);
+        }
+        of_event(last, error)
+    }
+}
+
+/// The error with the event that it concerns.
+fn of_event<E>(event: Option<&Recorded<'_, E>>, error: &RowError) -> BoxError {
+    let Some(event) = event else { return error.clone().into() };
+    let (stream, changeset, id) = (event.stream_id(), event.changeset_id(), event.event_id);
+    format!("event {id} (changeset {changeset} of stream {stream}): {error}").into()
 }
 
 /// What an event has found.
@@ -282,17 +375,26 @@ impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
     }
 
     fn run(
-        self: Box<Self>,
+        mut self: Box<Self>,
         events: &[Recorded<'_, F::Event>],
-        before: Vec<Option<Row>>,
+        mut before: Vec<Option<Row>>,
     ) -> Result<Passed, BoxError> {
-        let table = &self.stage.table;
-        let states = before.iter().map(|row| row.as_ref().map(|row| from_row(table, row)).transpose());
-        let states = states.collect::<Result<Vec<Option<F::State>>, _>>()?;
+        let StageOf { table, has_other_text, .. } = self.stage;
+        let mut states: Vec<Option<F::State>> = Vec::with_capacity(before.len());
+        for (index, stored) in before.iter_mut().enumerate() {
+            let state = stored.as_ref().map(|row| from_row(table, row)).transpose();
+            let state = state.map_err(|error| of_event(self.first_event(index, events), &error))?;
+            if let (true, Some(state)) = (*has_other_text, &state) {
+                // As this program writes it, so that it can be compared.
+                *stored = Some(to_row(table, state)?);
+            }
+            states.push(state);
+        }
         let (rows, answers) = self.fold(events, states);
         let mut changed = Vec::with_capacity(rows.len());
-        for ((key, state), before) in rows.into_iter().zip(before) {
-            let after = state.as_ref().map(|state| to_row(table, state)).transpose()?;
+        for (index, ((key, state), before)) in rows.into_iter().zip(before).enumerate() {
+            let after = state.as_ref().map(|state| self.row(&key, state)).transpose();
+            let after = after.map_err(|error| self.blame(index, &key, before.as_ref(), events, &error))?;
             if after != before {
                 changed.push(Change { key, before, row: after });
             }
@@ -339,7 +441,7 @@ mod tests {
         let words = ["d", "b", "a", "c", "b"].map(str::to_owned).to_vec();
         let events = [Recorded::new(&words, 1.into(), &page.changesets[0])];
         let stage = StageOf::new(Words);
-        let pass = stage.begin(&events, None, Vec::new()).unwrap();
+        let pass = stage.begin(&events, None, Vec::new(), Checks::of::<crate::memory::Tx>()).unwrap();
         assert_eq!(pass.keys(), ["d", "b", "a", "c"]);
         let changed = pass.run(&events, vec![None; 4]).unwrap().changed;
         let keys: Vec<_> = changed.iter().map(|change| change.key.as_str()).collect();
@@ -389,7 +491,8 @@ mod tests {
         let events =
             transfers.each_ref().map(|transfer| Recorded::new(transfer, 1.into(), &page.changesets[0]));
         let stage = StageOf::new(Balances);
-        let (rows, _) = stage.pass(&events, None, Vec::new()).unwrap().fold(&events, vec![None; 2]);
+        let checks = Checks::of::<crate::memory::Tx>();
+        let (rows, _) = stage.pass(&events, None, Vec::new(), checks).unwrap().fold(&events, vec![None; 2]);
         assert_eq!(rows, [("a".to_owned(), Some(-4)), ("b".to_owned(), Some(4))]);
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::memory::{self, Listener, Projections};
 use crate::projection_state::{ChangesetRef, Position, ProjectionState, Skipped};
-use crate::stage::StageOf;
+use crate::stage::{Checks, StageOf};
 use crate::{BoxError, MultiFold, Order, Projection, Recorded, Settings, Subscription};
 
 /// How a fold is kept in memory. See [`Projector::watch`](crate::Projector::watch).
@@ -195,7 +195,7 @@ impl<F: MultiFold<State: Clone>> Projection<memory::Tx> for WatchedFold<F> {
         events: &[Recorded<'_, F::Event>],
         tx: &mut memory::Tx,
     ) -> Result<(), BoxError> {
-        let pass = self.stage.pass(events, None, Vec::new())?;
+        let mut pass = self.stage.pass(events, None, Vec::new(), Checks::of::<memory::Tx>())?;
         let changes = self.changes(tx)?;
         let before: Vec<Option<F::State>> = {
             let published = self.published.borrow();

@@ -44,10 +44,10 @@ fn each_field_is_a_column_named_as_serde_names_it() {
         Table::new("bank_account",Column::new("account_id",ColumnType::Text))
         .with_column(Column::new("owner",ColumnType::Text))
         .with_column(Column::new("type",ColumnType::BigInt).nullable())
-        .with_column(Column::new("status",ColumnType::inferred::<Status>()))
+        .with_column(Column::inferred::<Status>("status"))
         .with_column(Column::new("last_status",ColumnType::Json).nullable())
         .with_column(Column::new("opened_at",ColumnType::Timestamp))
-        .with_column(Column::new("tags",ColumnType::inferred::<Vec<String>>()))
+        .with_column(Column::new("tags",ColumnType::Array(Element::Text)))
         .with_index(["owner"])
         .with_index(["status","opened_at"])
     "#;
@@ -61,7 +61,7 @@ fn a_column_can_refer_to_another_table() {
         struct Line {
             #[read_model(references = "carts")]
             cart: String,
-            #[read_model(column = "text", references = "coupons")]
+            #[read_model(column = "text", references = "coupons(code)")]
             coupon: Option<Coupon>,
         }
     };
@@ -71,9 +71,15 @@ fn a_column_can_refer_to_another_table() {
         .with_column(Column::new("coupon",ColumnType::Text).nullable())
         .with_index(["cart"])
         .with_reference("cart","carts")
-        .with_reference("coupon","coupons")
+        .with_reference("coupon","coupons(code)")
     "#;
     assert_eq!(made(&input), expected.split_whitespace().collect::<String>());
+    for reference in ["", "orders(a", "Orders(a)", "orders()", "orders(a)b", "orders, items"] {
+        let input = parse_quote! {
+            #[read_model(key = "id")] struct A { #[read_model(references = #reference)] a: i64 }
+        };
+        is_refused(&input, "can't name a table or a column");
+    }
 }
 
 #[test]
@@ -160,4 +166,37 @@ fn what_is_not_said_or_not_known_is_refused() {
         #[read_model(key = "id")] struct A { #[serde(skip_serializing_if = "Vec::is_empty")] a: Vec<i64> }
     };
     is_refused(&empty, "always has a value");
+}
+
+#[test]
+fn conditions_and_added_columns_are_as_they_are_said() {
+    let input = parse_quote! {
+        #[read_model(key = "id", check = "cents >= 0")]
+        struct Payment {
+            cents: i64,
+            #[read_model(added, references = "orders")]
+            order_id: Option<String>,
+            #[read_model(added, jsonb)]
+            note: Option<Note>,
+            #[serde(with = "money")]
+            #[read_model(column = "decimal")]
+            fee: Money,
+        }
+    };
+    let expected = r#"
+        Table::new("payment",Column::new("id",ColumnType::Text))
+        .with_column(Column::new("cents",ColumnType::BigInt))
+        .with_column(Column::new("order_id",ColumnType::Text).nullable().added())
+        .with_column(Column::new("note",ColumnType::Jsonb).nullable().added())
+        .with_column(Column::new("fee",ColumnType::Decimal))
+        .with_check("cents>=0")
+        .with_reference("order_id","orders")
+    "#;
+    assert_eq!(made(&input), expected.split_whitespace().collect::<String>());
+    let value = parse_quote! { #[read_model(key = "id")] struct A { #[read_model(added)] a: i64 } };
+    is_refused(&value, "must be an Option");
+    is_refused(
+        &parse_quote! { #[read_model(key = "id", check = "")] struct A { a: i64 } },
+        "a condition in SQL",
+    );
 }

@@ -8,7 +8,7 @@ use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use crate::error::BoxError;
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream};
 use crate::reactor::{Effect, EffectId, EffectQuery, EffectState, Ended, Timer, TimerQuery};
-use crate::read_model::{Change, Row, Table};
+use crate::read_model::{Change, Column, Differences, Row, RowError, Table};
 use crate::read_model_id::ReadModelId;
 
 /// The rows of parked streams.
@@ -166,6 +166,49 @@ pub trait TimerRows {
 
 /// The rows of folds. A key is given as its text, and fits the key column of the table.
 pub trait FoldRows: Send + 'static {
+    /// Checks that the database keeps this key as it is. Called for each key before it is loaded. Default: it
+    /// does.
+    ///
+    /// # Errors
+    /// [`RowError`] says what it can't keep. The event that named the key then fails.
+    fn check_key(table: &Table, key: &str) -> Result<(), RowError> {
+        let _ = (table, key);
+        Ok(())
+    }
+
+    /// Checks that the database keeps this row as it is. Called for each changed row before it is written.
+    /// Default: it does.
+    ///
+    /// # Errors
+    /// [`RowError`] names the column, and says what it can't keep. The event that made the row then fails.
+    fn check_row(table: &Table, key: &str, row: &Row) -> Result<(), RowError> {
+        let _ = (table, key, row);
+        Ok(())
+    }
+
+    /// Returns how the table in the database differs from this one. `others` names what the projection did not
+    /// make: see [`objects_of_others`](super::Transaction::objects_of_others). Default: no difference, for a
+    /// database whose tables have no columns of their own.
+    fn differences(
+        &mut self,
+        table: &Table,
+        others: &[String],
+    ) -> impl Future<Output = Result<Differences, BoxError>> + Send {
+        let _ = (table, others);
+        async { Ok(Differences::default()) }
+    }
+
+    /// Adds columns to the table, NULL in each row. Called with what [`differences`](Self::differences) found
+    /// missing. Default: does nothing.
+    fn add_columns(
+        &mut self,
+        table: &Table,
+        columns: &[&Column],
+    ) -> impl Future<Output = Result<(), BoxError>> + Send {
+        let _ = (table, columns);
+        async { Ok(()) }
+    }
+
     /// Creates the table and its indexes.
     fn create_table(&mut self, table: &Table) -> impl Future<Output = Result<(), BoxError>> + Send;
 

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::error::Error;
-use crate::error::BoxError;
-use crate::read_model::{Column, ColumnType, Row, Table, Value};
+use crate::read_model::{Column, ColumnType, Row, RowError, Table, Value};
 
 /// The attributes of an item, or of its key.
 pub type Item = HashMap<String, AttributeValue>;
@@ -55,29 +54,54 @@ pub(super) fn to_number_if<N: std::str::FromStr>(item: &Item, name: &str) -> Res
 }
 
 /// A row without its key. NULL values are absent.
-pub(super) fn of_row(table: &Table, row: Row) -> Result<Item, BoxError> {
+pub(super) fn of_row(table: &Table, row: Row) -> Item {
     let mut item = Item::with_capacity(row.len() + 2);
     for (column, value) in table.columns.iter().zip(row) {
         let value = match value {
             Value::Null => continue,
             Value::Bool(truth) => AttributeValue::Bool(truth),
             Value::Int(whole) => number(whole),
-            Value::Float(float) => AttributeValue::N(within_range(column, float)?),
+            Value::Float(float) => AttributeValue::N(format!("{float:e}")),
             Value::Text(value) | Value::Json(value) => text(value),
         };
         item.insert(column.name.to_string(), value);
     }
-    Ok(item)
+    item
 }
 
-/// DynamoDB's numbers have a smaller range than `f64`.
-fn within_range(column: &Column, float: f64) -> Result<String, BoxError> {
-    let size = float.abs();
-    if size != 0.0 && !(1e-130..1e126).contains(&size) {
-        let name = &column.name;
-        return Err(format!("column {name}: {float:e} is outside the range of numbers in DynamoDB").into());
+/// The most bytes of an item.
+const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// Refuses a row that DynamoDB can't keep. Its numbers have a smaller range than `f64`.
+pub(super) fn check_row(table: &Table, key: &str, row: &[Value]) -> Result<(), RowError> {
+    let mut bytes = PARTITION.len() + KEY.len() + table.name.len() + 24 + key.len();
+    for (column, value) in table.columns.iter().zip(row) {
+        if let Value::Float(float) = value
+            && *float != 0.0
+            && !(1e-130..1e126).contains(&float.abs())
+        {
+            let outside = format_args!("{float:e} is outside the range of numbers in DynamoDB");
+            return Err(RowError::new(outside).in_column(&column.name).of_table(&table.name));
+        }
+        bytes += match value {
+            Value::Null => 0,
+            Value::Bool(_) => column.name.len() + 1,
+            Value::Int(_) | Value::Float(_) => column.name.len() + 22,
+            Value::Text(text) | Value::Json(text) => column.name.len() + text.len(),
+        };
     }
-    Ok(format!("{float:e}"))
+    if bytes > ITEM_BYTES_MAX {
+        let longest = table.columns.iter().zip(row).max_by_key(|(_, value)| match value {
+            Value::Text(text) | Value::Json(text) => text.len(),
+            _ => 0,
+        });
+        let error = RowError::new(format_args!(
+            "the row has more than {ITEM_BYTES_MAX} bytes, the most of an item in DynamoDB, and most of them here"
+        ));
+        let error = longest.map_or(error.clone(), |(column, _)| error.in_column(&column.name));
+        return Err(error.of_table(&table.name));
+    }
+    Ok(())
 }
 
 pub(super) fn to_row(table: &Table, item: &Item) -> Result<Row, Error> {
@@ -93,10 +117,8 @@ fn to_value(column: &Column, item: &Item) -> Result<Value, Error> {
         ColumnType::Boolean => Value::Bool(*value.as_bool().map_err(|_| Error::damaged(name))?),
         ColumnType::BigInt => Value::Int(to_number(item, name)?),
         ColumnType::Double => Value::Float(to_number(item, name)?),
-        ColumnType::Json => Value::Json(to_text(item, name)?.to_owned()),
-        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => {
-            Value::Text(to_text(item, name)?.to_owned())
-        }
+        ty if ty.is_json() => Value::Json(to_text(item, name)?.to_owned()),
+        _ => Value::Text(to_text(item, name)?.to_owned()),
     })
 }
 
@@ -139,11 +161,14 @@ mod tests {
                 Value::Null,
                 Value::Json("[1.0]".to_owned()),
             ];
-            let item = of_row(&table, row.clone()).unwrap();
+            let item = of_row(&table, row.clone());
             assert_eq!(item.len(), 4);
             assert_eq!(to_row(&table, &item).unwrap(), row);
         }
-        let too_large = vec![Value::Int(0), Value::Float(1e200), Value::Bool(true), Value::Null, Value::Null];
-        assert!(of_row(&table, too_large).unwrap_err().to_string().contains("part"));
+        let too_large = [Value::Int(0), Value::Float(1e200), Value::Bool(true), Value::Null, Value::Null];
+        assert!(check_row(&table, "a", &too_large).unwrap_err().to_string().contains("column all.part"));
+        let long = Value::Json("1".repeat(ITEM_BYTES_MAX));
+        let too_long = [Value::Int(0), Value::Float(1.0), Value::Bool(true), Value::Null, long];
+        assert!(check_row(&table, "a", &too_long).unwrap_err().to_string().contains("column all.json"));
     }
 }

@@ -7,7 +7,7 @@ use super::Tx;
 use super::item::{self, Item, number, of_row, to_number, to_row};
 use crate::database::{FoldRows, TooLarge};
 use crate::error::BoxError;
-use crate::read_model::{Change, Row, Table};
+use crate::read_model::{Change, Row, RowError, Table};
 
 /// The partition with the generation of each table that was dropped at least once.
 pub(super) const GENERATIONS: &str = "!!generations";
@@ -74,7 +74,18 @@ impl Tx {
 }
 
 impl FoldRows for Tx {
-    async fn create_table(&mut self, _: &Table) -> Result<(), BoxError> {
+    fn check_key(table: &Table, key: &str) -> Result<(), RowError> {
+        check_key(key).map_err(|error| RowError::new(error).in_column(&table.key.name).of_table(&table.name))
+    }
+
+    fn check_row(table: &Table, key: &str, row: &Row) -> Result<(), RowError> {
+        item::check_row(table, key, row)
+    }
+
+    async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
+        if !table.checks.is_empty() {
+            return Err(format!("table {} has conditions, and DynamoDB has none", table.name).into());
+        }
         Ok(())
     }
 
@@ -89,9 +100,6 @@ impl FoldRows for Tx {
             ))
             .into());
         }
-        for key in keys {
-            check_key(key)?;
-        }
         let partition = self.partition_of(&table.name).await?;
         let found = self.get_all(&partition, keys).await?;
         found.into_iter().map(|item| Ok(item.map(|item| to_row(table, &item)).transpose()?)).collect()
@@ -100,20 +108,18 @@ impl FoldRows for Tx {
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         let partition = self.partition_of(&table.name).await?;
         for Change { key, row, .. } in rows {
-            let item = row.as_ref().map(|row| of_row(table, row.clone())).transpose()?;
+            let item = row.as_ref().map(|row| of_row(table, row.clone()));
             self.stage(&partition, key, item)?;
         }
         Ok(())
     }
 }
 
-fn check_key(key: &str) -> Result<(), BoxError> {
+fn check_key(key: &str) -> Result<(), String> {
     match key.len() {
         1..=KEY_BYTES_MAX => Ok(()),
-        bytes => Err(format!(
-            "the key has {bytes} bytes; {} must have 1 to {KEY_BYTES_MAX} bytes in DynamoDB",
-            item::KEY
-        )
-        .into()),
+        bytes => {
+            Err(format!("the key has {bytes} bytes; in DynamoDB, a key must have 1 to {KEY_BYTES_MAX} bytes"))
+        }
     }
 }

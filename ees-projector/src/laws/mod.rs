@@ -52,6 +52,7 @@ use crate::database::{Database, FoldRows};
 
 pub mod applying;
 pub mod as_of;
+pub mod columns;
 pub mod composites;
 pub mod effects;
 pub mod explaining;
@@ -115,6 +116,8 @@ pub struct Capabilities {
     pub side_by_side: bool,
     /// Lets several workers share a projection's streams: its [`PARTITIONS`](Database::PARTITIONS) is `true`.
     pub partitions: bool,
+    /// Its tables have columns, which it compares ([`FoldRows::differences`]), and conditions, which it checks.
+    pub columns: bool,
     /// Refuses a row whose [reference](crate::Table::with_reference) names no row.
     pub foreign_keys: bool,
 }
@@ -123,8 +126,9 @@ impl Capabilities {
     /// A database that keeps its data, and has one read model and one active worker for each projection: what the
     /// defaults of [`Database`] and [`Transaction`](crate::database::Transaction) make of it.
     pub const ALONE: Self =
-        Self { reopens: true, side_by_side: false, partitions: false, foreign_keys: false };
+        Self { reopens: true, side_by_side: false, partitions: false, columns: false, foreign_keys: false };
 
     /// Everything.
-    pub const ALL: Self = Self { reopens: true, side_by_side: true, partitions: true, foreign_keys: true };
+    pub const ALL: Self =
+        Self { reopens: true, side_by_side: true, partitions: true, columns: true, foreign_keys: true };
 }

@@ -28,6 +28,18 @@ macro_rules! database_laws {
                 a_copy_goes_on_where_it_was
                 a_copy_leaves_out_what_the_live_read_model_does
             }
+            columns {
+                every_value_comes_back_as_it_was
+                a_key_names_the_same_row_at_the_edges
+                what_a_database_can_not_keep_is_refused_by_event_and_column
+                what_no_column_holds_is_refused_by_event_and_column
+                a_table_that_is_not_the_one_of_the_program_stops_it
+                an_added_column_needs_no_rebuild
+                an_added_column_is_no_difference_to_a_rebuild
+                each_table_of_a_composite_is_compared
+                a_row_that_breaks_a_condition_is_refused
+                a_column_that_can_not_be_is_refused_at_once
+            }
             composites {
                 an_event_looks_up_rows_as_of_its_place
                 a_rebuild_of_a_composite_replaces_all_tables

@@ -117,7 +117,12 @@ async fn caught_up(log: &ChangingLog, running: &Running, name: &str) {
     running.handle().when_reached(name, head, LONG).await.unwrap();
 }
 
-async fn rows<S: Subject>(subject: &Arc<S>, fold: &str, table: &Table, keys: &[&str]) -> Vec<Option<Row>> {
+pub(super) async fn rows<S: Subject>(
+    subject: &Arc<S>,
+    fold: &str,
+    table: &Table,
+    keys: &[&str],
+) -> Vec<Option<Row>> {
     let mut tx = subject.database().begin().await.unwrap();
     // The fence is also what steps into the schema, where each read model has one.
     let control = tx.load(&ReadModelId::live(fold)).await.unwrap().unwrap();
@@ -351,7 +356,11 @@ pub async fn an_enum_without_data_is_text<S: Subject>() {
     let control = tx.load(&live).await.unwrap().unwrap();
     assert!(tx.replace(&live, control.position, &control).await.unwrap());
     let change = Change { key: "a".to_owned(), before, row: Some(row) };
-    tx.write_rows(&table, &[change]).await.unwrap();
+    if let Err(refusal) = tx.write_rows(&table, &[change]).await {
+        // The table has a list of the variants.
+        assert!(S::CAPABILITIES.columns && refusal.to_string().contains("ees_status_"), "{refusal}");
+        return;
+    }
     tx.commit().await.unwrap();
     log.append("a", r#"{"type":"closed"}"#).await;
     let mut projector = Projector::new(log.clone());

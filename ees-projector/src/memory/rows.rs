@@ -56,9 +56,7 @@ fn value(column: &Column, text: &str) -> Result<Value, BoxError> {
         ColumnType::Boolean => Value::Bool(serde_json::from_str(text)?),
         ColumnType::BigInt => Value::Int(serde_json::from_str(text)?),
         ColumnType::Double => Value::Float(serde_json::from_str(text)?),
-        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => {
-            Value::Text(serde_json::from_str(text)?)
-        }
-        ColumnType::Json => Value::Json(text.to_owned()),
+        ty if ty.is_json() => Value::Json(text.to_owned()),
+        _ => Value::Text(serde_json::from_str(text)?),
     })
 }

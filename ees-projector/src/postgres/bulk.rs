@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use super::Tx;
 use super::sql::names;
+use super::{Tx, array};
 use crate::error::BoxError;
-use crate::read_model::{Row, Table, Value};
+use crate::read_model::{ColumnType, Row, Table, Value};
 
 /// From this number of rows on, COPY is faster than arrays.
 pub(super) const ROWS_MIN: usize = 2_000;
@@ -22,9 +22,14 @@ impl Tx {
         let mut chunk = String::with_capacity(CHUNK_BYTES + 4_096);
         for (key, row) in rows {
             push_text(&mut chunk, key);
-            for value in *row {
+            for (column, value) in table.columns.iter().zip(*row) {
                 chunk.push('\t');
-                push(&mut chunk, value);
+                match (column.ty, value) {
+                    (ColumnType::Array(_), Value::Json(json)) => {
+                        push_text(&mut chunk, &array::literal(json)?);
+                    }
+                    _ => push(&mut chunk, value),
+                }
             }
             chunk.push('\n');
             if chunk.len() >= CHUNK_BYTES {

@@ -10,9 +10,18 @@ use crate::standby::{Comparison, shortened};
 /// A table of a read model.
 struct Shape {
     name: String,
-    /// The columns with their types, in order.
+    /// The columns with their types, by name: a column that was added later is the last one of its table.
     columns: Vec<String>,
+    /// The quoted names of the columns, in order.
+    names: Vec<String>,
     key: Vec<String>,
+}
+
+impl Shape {
+    /// A row of the table `t`. The columns have the table's name: a plain `t` would be a column of that name.
+    fn row(&self) -> String {
+        format!("ROW({})", self.names.join(", "))
+    }
 }
 
 impl Tx {
@@ -40,9 +49,9 @@ impl Tx {
                 comparison.differences.push(difference);
                 continue;
             }
-            let sum = self.sum(one, &table.name).await?;
+            let sum = self.sum(one, table).await?;
             comparison.rows += u64::try_from(sum.0).unwrap_or(0);
-            if sum == self.sum(other, &table.name).await? {
+            if sum == self.sum(other, table).await? {
                 continue;
             }
             let room = Comparison::DIFFERENCES_MAX.saturating_sub(comparison.differences.len());
@@ -53,9 +62,11 @@ impl Tx {
     }
 
     async fn shapes(&mut self, schema: &str) -> Result<Vec<Shape>, BoxError> {
-        let shapes: Vec<(String, Vec<String>, Vec<String>)> = sqlx::query_as(
+        let shapes = sqlx::query_as::<_, (String, Vec<String>, Vec<String>, Vec<String>)>(
             "SELECT c.relname::text,
                 ARRAY(SELECT format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname),
+                ARRAY(SELECT format('t.%I', a.attname) FROM pg_attribute a
                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
                 ARRAY(SELECT a.attname::text FROM pg_index i, pg_attribute a
                     WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
@@ -66,15 +77,19 @@ impl Tx {
         .bind(schema)
         .fetch_all(self.inner())
         .await?;
-        Ok(shapes.into_iter().map(|(name, columns, key)| Shape { name, columns, key }).collect())
+        Ok(shapes
+            .into_iter()
+            .map(|(name, columns, names, key)| Shape { name, columns, names, key })
+            .collect())
     }
 
     /// The number of rows of a table, and the sum of their hashes, which does not depend on their order.
-    async fn sum(&mut self, schema: &str, table: &str) -> Result<(i64, String), BoxError> {
+    async fn sum(&mut self, schema: &str, table: &Shape) -> Result<(i64, String), BoxError> {
         let sum = format!(
-            "SELECT count(*), coalesce(sum(hashtextextended(ROW(t.*)::text, 0)::numeric), 0)::text FROM {}.{} t",
+            "SELECT count(*), coalesce(sum(hashtextextended(({})::text, 0)::numeric), 0)::text FROM {}.{} t",
+            table.row(),
             quoted(schema),
-            quoted(table)
+            quoted(&table.name)
         );
         Ok(sqlx::query_as(AssertSqlSafe(sum)).fetch_one(self.inner()).await?)
     }
@@ -88,10 +103,10 @@ impl Tx {
     ) -> Result<Vec<String>, BoxError> {
         let name = quoted(&table.name);
         let (live, built) = (format!("{}.{name}", quoted(one)), format!("{}.{name}", quoted(other)));
-        // Written as `t.column` and `t.*`: a plain `t` would be a column of that name. In a table without a key,
-        // the whole row is the key.
+        // In a table without a key, the whole row is the key.
+        let row = table.row();
         let key = match table.key.as_slice() {
-            [] => "ROW(t.*)::text".to_owned(),
+            [] => format!("({row})::text"),
             [only] => format!("t.{}::text", quoted(only)),
             many => {
                 let columns: Vec<String> =
@@ -99,7 +114,7 @@ impl Tx {
                 format!("ROW({})::text", columns.join(", "))
             }
         };
-        let rows = "string_agg(ROW(t.*)::text, ' ' ORDER BY ROW(t.*)::text) AS rows";
+        let rows = format!("string_agg(({row})::text, ' ' ORDER BY ({row})::text) AS rows");
         let sql = format!(
             "SELECT coalesce(a.key, b.key),
                 CASE WHEN b.key IS NULL THEN 'extra' WHEN a.key IS NULL THEN 'missing' ELSE 'changed' END,

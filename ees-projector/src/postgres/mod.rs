@@ -7,10 +7,12 @@
 //!   the tables of folds; `schemas` swaps schemas, `attachments` carries over what administrators attached,
 //!   `compare` finds differences.
 
+mod array;
 mod attachments;
 mod audit;
 mod bulk;
 mod compare;
+mod differences;
 mod effects;
 mod error;
 mod lease;

@@ -10,18 +10,60 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
 use super::sql::quoted;
-use super::{Tx, bulk};
+use super::{Tx, array, bulk};
 use crate::database::FoldRows;
 use crate::error::BoxError;
-use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
+use crate::read_model::constraint::{Constraint, explained};
+use crate::read_model::{Change, Column, ColumnType, Differences, Element, Row, RowError, Table, Value};
 
 /// Percent of a page that is filled at first. It leaves room to update rows in place, which saves writes to the
 /// indexes.
 pub(super) const FILL_FACTOR: u8 = 70;
 
 impl FoldRows for Tx {
+    fn check_key(table: &Table, key: &str) -> Result<(), RowError> {
+        refuse_nul(key).map_err(|error| error.in_column(&table.key.name).of_table(&table.name))
+    }
+
+    fn check_row(table: &Table, _: &str, row: &Row) -> Result<(), RowError> {
+        for (column, value) in table.columns.iter().zip(row) {
+            let checked = match value {
+                Value::Text(text) => refuse_nul(text),
+                // As JSON has it. `json` keeps it; an array of texts can't.
+                Value::Json(text) if matches!(column.ty, ColumnType::Array(_)) => array::check(text),
+                _ => Ok(()),
+            };
+            checked.map_err(|error| error.in_column(&column.name).of_table(&table.name))?;
+        }
+        Ok(())
+    }
+
+    async fn differences(&mut self, table: &Table, others: &[String]) -> Result<Differences, BoxError> {
+        self.table_differences(table, others).await
+    }
+
+    async fn add_columns(&mut self, table: &Table, columns: &[&Column]) -> Result<(), BoxError> {
+        let name = self.qualified(&table.name);
+        let lock = format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE");
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(self.inner()).await?;
+        // Another process may have added them meanwhile.
+        let missing = self.table_differences(table, &[]).await?.missing;
+        let mut parts = Vec::new();
+        for column in columns.iter().filter(|column| missing.iter().any(|name| *name == column.name)) {
+            parts.push(format!("ADD COLUMN {}", column_sql(column)));
+            let constraints = table.constraints_of(column, |table| self.qualified(table));
+            parts.extend(constraints.iter().map(|constraint| format!("ADD {}", constraint.definition())));
+        }
+        if !parts.is_empty() {
+            let sql = format!("ALTER TABLE {name} {}", parts.join(", "));
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
+        }
+        Ok(())
+    }
+
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
-        let sql = create_sql(|name| self.qualified(name), table);
+        let constraints = table.constraints(|table| self.qualified(table));
+        let sql = create_sql(&self.qualified(&table.name), table, &constraints);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.inner()).await?;
         Ok(())
     }
@@ -54,6 +96,12 @@ impl FoldRows for Tx {
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
+        self.write_changes(table, rows).await.map_err(|error| explained(table, error))
+    }
+}
+
+impl Tx {
+    async fn write_changes(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         let (mut gone, mut new, mut known) = (Vec::new(), Vec::new(), Vec::new());
         for Change { key, before, row } in rows {
             match row {
@@ -81,9 +129,7 @@ impl FoldRows for Tx {
             _ => self.write_all(upsert_sql(&name, table), table, &new).await.map(drop),
         }
     }
-}
 
-impl Tx {
     /// Writes all rows in one statement, with an array for each column.
     async fn write_all(
         &mut self,
@@ -93,26 +139,40 @@ impl Tx {
     ) -> Result<u64, BoxError> {
         let query = sqlx::query(AssertSqlSafe(sql));
         let query = query.bind(rows.iter().map(|(key, _)| *key).collect::<Vec<_>>());
-        let query = table.columns.iter().enumerate().fold(query, |query, (n, column)| {
-            bind_column(query, column, rows.iter().map(|(_, row)| &row[n]))
-        });
+        let mut query = query;
+        for (n, column) in table.columns.iter().enumerate() {
+            let values = rows.iter().map(|(_, row)| &row[n]);
+            query = match column.ty {
+                ColumnType::Array(_) => {
+                    query.bind(values.map(array::literal_of).collect::<Result<Vec<_>, _>>()?)
+                }
+                _ => bind_column(query, column, values),
+            };
+        }
         Ok(query.execute(self.inner()).await?.rows_affected())
     }
 }
 
-fn create_sql(qualified: impl Fn(&str) -> String, table: &Table) -> String {
-    let (name, key) = (qualified(&table.name), quoted(&table.key.name));
+/// PostgreSQL's `text` can't hold a NUL character.
+fn refuse_nul(text: &str) -> Result<(), RowError> {
+    match text.find('\0') {
+        Some(at) => Err(RowError::new(format_args!(
+            "the text has the character NUL at byte {at}, which PostgreSQL can't keep in a text"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn create_sql(name: &str, table: &Table, constraints: &[Constraint]) -> String {
+    let key = quoted(&table.key.name);
     let mut sql =
         format!("CREATE TABLE {name} ({key} {}{} PRIMARY KEY", type_sql(table.key.ty), collation(&table.key));
     for column in &table.columns {
-        let null = if column.nullable { "" } else { " NOT NULL" };
         // Writing to a `String` can't fail. The same holds below.
-        let _ = write!(sql, ", {} {}{}{null}", quoted(&column.name), type_sql(column.ty), collation(column));
+        let _ = write!(sql, ", {}", column_sql(column));
     }
-    for reference in &table.references {
-        // The key of the other table is its primary key.
-        let (column, other) = (quoted(&reference.column), qualified(&reference.table));
-        let _ = write!(sql, ", FOREIGN KEY ({column}) REFERENCES {other}");
+    for constraint in constraints {
+        let _ = write!(sql, ", {}", constraint.definition());
     }
     let _ = write!(sql, ") WITH (fillfactor = {FILL_FACTOR});");
     for index in &table.indexes {
@@ -122,11 +182,16 @@ fn create_sql(qualified: impl Fn(&str) -> String, table: &Table) -> String {
     sql
 }
 
+fn column_sql(column: &Column) -> String {
+    let null = if column.nullable { "" } else { " NOT NULL" };
+    format!("{} {}{}{null}", quoted(&column.name), type_sql(column.ty), collation(column))
+}
+
 fn collation(column: &Column) -> &'static str {
     if column.sorted_by_bytes && column.ty == ColumnType::Text { " COLLATE \"C\"" } else { "" }
 }
 
-fn type_sql(ty: ColumnType) -> &'static str {
+pub(super) fn type_sql(ty: ColumnType) -> &'static str {
     match ty {
         ColumnType::Text => "text",
         ColumnType::BigInt => "bigint",
@@ -134,8 +199,17 @@ fn type_sql(ty: ColumnType) -> &'static str {
         ColumnType::Boolean => "boolean",
         ColumnType::Timestamp => "timestamptz",
         ColumnType::Uuid => "uuid",
+        ColumnType::Decimal => "numeric",
         // `json` keeps the text unchanged; `jsonb` does not.
         ColumnType::Json => "json",
+        ColumnType::Jsonb => "jsonb",
+        ColumnType::Array(Element::Text) => "text[]",
+        ColumnType::Array(Element::BigInt) => "bigint[]",
+        ColumnType::Array(Element::Double) => "double precision[]",
+        ColumnType::Array(Element::Boolean) => "boolean[]",
+        ColumnType::Array(Element::Timestamp) => "timestamptz[]",
+        ColumnType::Array(Element::Uuid) => "uuid[]",
+        ColumnType::Array(Element::Decimal) => "numeric[]",
     }
 }
 
@@ -145,7 +219,8 @@ fn wire_type(ty: ColumnType) -> &'static str {
         ColumnType::BigInt => "bigint",
         ColumnType::Double => "double precision",
         ColumnType::Boolean => "boolean",
-        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid | ColumnType::Json => "text",
+        // Arrays too: an array of arrays would have to be a rectangle.
+        _ => "text",
     }
 }
 
@@ -159,14 +234,25 @@ fn select_sql(name: &str, table: &Table) -> String {
     for column in &table.columns {
         let name = format!("t.{}", quoted(&column.name));
         let _ = match column.ty {
-            ColumnType::Timestamp => {
-                write!(columns, ", to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+            ColumnType::Timestamp => write!(columns, ", {}", time_sql(&name)),
+            ColumnType::Array(Element::Timestamp) => write!(
+                columns,
+                ", CASE WHEN {name} IS NOT NULL THEN ARRAY(SELECT {} FROM unnest({name}) WITH ORDINALITY e (t, n)
+                    ORDER BY e.n) END",
+                time_sql("e.t")
+            ),
+            ColumnType::Array(Element::Uuid | Element::Decimal) => write!(columns, ", {name}::text[]"),
+            ColumnType::Uuid | ColumnType::Decimal | ColumnType::Json | ColumnType::Jsonb => {
+                write!(columns, ", {name}::text")
             }
-            ColumnType::Uuid | ColumnType::Json => write!(columns, ", {name}::text"),
             _ => write!(columns, ", {name}"),
         };
     }
     format!("SELECT {columns} FROM {name} t WHERE t.{key} = ANY ({})", keys_sql(table))
+}
+
+fn time_sql(name: &str) -> String {
+    format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
 }
 
 fn upsert_sql(name: &str, table: &Table) -> String {
@@ -234,17 +320,16 @@ fn text(value: &Value) -> Option<&str> {
     if let Value::Text(text) | Value::Json(text) = value { Some(text) } else { None }
 }
 
-fn read(table: &Table, row: &PgRow) -> sqlx::Result<Row> {
+fn read(table: &Table, row: &PgRow) -> Result<Row, BoxError> {
     let mut values = Vec::with_capacity(table.columns.len());
     for (n, column) in table.columns.iter().enumerate() {
         let value = match column.ty {
             ColumnType::BigInt => row.try_get::<Option<i64>, _>(n + 1)?.map(Value::Int),
             ColumnType::Double => row.try_get::<Option<f64>, _>(n + 1)?.map(Value::Float),
             ColumnType::Boolean => row.try_get::<Option<bool>, _>(n + 1)?.map(Value::Bool),
-            ColumnType::Json => row.try_get::<Option<String>, _>(n + 1)?.map(Value::Json),
-            ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => {
-                row.try_get::<Option<String>, _>(n + 1)?.map(Value::Text)
-            }
+            ColumnType::Json | ColumnType::Jsonb => row.try_get::<Option<String>, _>(n + 1)?.map(Value::Json),
+            ColumnType::Array(element) => array::read(element, row, n + 1)?,
+            _ => row.try_get::<Option<String>, _>(n + 1)?.map(Value::Text),
         };
         values.push(value.unwrap_or(Value::Null));
     }

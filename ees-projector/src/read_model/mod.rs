@@ -3,12 +3,20 @@
 //! Most users need only [`ReadModel`] and [`Table`]. A [`database`](crate::database) of your own uses the
 //! other types too.
 //!
-//! The modules: `table` has the columns, `value` what a column of a row holds, `write` turns a state into a
-//! row, and `read` a row into a state, both through serde. `json` writes a row as JSON. `unit_enum` finds enums that a text column holds.
+//! The modules: `table` and `column` say what a table is, `constraint` what holds for its rows, and `difference`
+//! how a table of the database differs from it. `value` is what a column of a row holds, `form` and `json` its
+//! text. `write` turns a state into a row, and `read` a row into a state, both through serde. `row_json` shows a
+//! row as JSON. `unit_enum` finds enums that a text column holds.
 
+mod column;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod constraint;
+mod difference;
+mod form;
 mod json;
 mod read;
 mod row_error;
+mod row_json;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -16,11 +24,14 @@ mod unit_enum;
 mod value;
 mod write;
 
-pub(crate) use json::row_json;
 pub(crate) use read::from_row;
+pub(crate) use row_json::row_json;
 pub(crate) use write::to_row;
 
-pub use table::{Column, ColumnType, Index, InvalidTable, Reference, Table};
+pub use column::{Column, ColumnType, Element};
+pub use difference::{Differences, FoundColumn};
+pub use row_error::RowError;
+pub use table::{Index, InvalidTable, Reference, Table};
 pub use value::{Change, Row, Value};
 
 /// A fold's state with columns: one for each field.
@@ -95,8 +106,9 @@ pub use value::{Change, Row, Value};
 /// An implementation by hand returns a [`Table`] whose columns have the names that serde gives to the fields.
 ///
 /// # Errors
-/// A state may not fit its table: a `u64` above `i64::MAX`, NaN, text in a `bigint` column. The event that
-/// made it then fails: the projection pauses or parks the stream, and the error names the column.
+/// A state may not fit its table or its database: a `u64` above `i64::MAX`, NaN, text in a `bigint` column, NUL
+/// in a text on PostgreSQL. The event that made it then fails: the projection pauses or parks the stream, and the
+/// error names the event and the column.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no columns",
     note = "derive `ReadModel` for it, or leave out `Fold::table` to keep it as a JSON document"

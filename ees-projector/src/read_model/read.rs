@@ -6,8 +6,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::column::Column;
 use super::row_error::RowError;
-use super::table::{Column, Table};
+use super::table::Table;
 use super::value::Value;
 
 /// The state that a row was made from.
@@ -76,6 +77,21 @@ fn read<'de, V: DeserializeSeed<'de>>(value: &'de Value, seed: V) -> Result<V::V
     Ok(read)
 }
 
+/// Whole numbers from a `Decimal` column, where they are text.
+macro_rules! decimals {
+    ($($($method:ident)+: $visit:ident;)+) => {
+        $($(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, RowError> {
+            match self.0 {
+                Value::Text(text) => match text.parse() {
+                    Ok(number) => visitor.$visit(number),
+                    Err(_) => visitor.visit_borrowed_str(text),
+                },
+                _ => self.deserialize_any(visitor),
+            }
+        })+)+
+    };
+}
+
 /// Presents a value that is not JSON to serde.
 struct Cell<'de>(&'de Value);
 
@@ -119,9 +135,16 @@ impl<'de> Deserializer<'de> for Cell<'de> {
         }
     }
 
+    decimals! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64: visit_i64;
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64: visit_u64;
+        deserialize_i128: visit_i128;
+        deserialize_u128: visit_u128;
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
-        tuple tuple_struct map struct identifier ignored_any
+        bool f32 f64 char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier
+        ignored_any
     }
 }
 

@@ -2,25 +2,43 @@
 
 use std::fmt::{self, Display};
 
-/// A state that does not fit its table, or a row that does not fit the state.
+/// A state that does not fit its table, a row that does not fit the state, or a row that a database can't keep.
+/// It names the table and the column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RowError {
+pub struct RowError {
     table: String,
     column: Option<String>,
     detail: String,
 }
 
 impl RowError {
-    pub(super) fn new(detail: impl Display) -> Self {
+    /// What does not fit, and why.
+    pub fn new(detail: impl Display) -> Self {
         Self { table: String::new(), column: None, detail: detail.to_string() }
     }
 
-    pub(super) fn in_column(self, column: &str) -> Self {
+    /// Names the column.
+    #[must_use]
+    pub fn in_column(self, column: &str) -> Self {
         Self { column: Some(column.to_owned()), ..self }
     }
 
-    pub(super) fn of_table(self, table: &str) -> Self {
+    /// Names the table.
+    #[must_use]
+    pub fn of_table(self, table: &str) -> Self {
         Self { table: table.to_owned(), ..self }
+    }
+
+    /// Names a field of what is in the column.
+    pub(super) fn in_field(self, name: &str) -> Self {
+        Self { detail: format!("{name}: {}", self.detail), ..self }
+    }
+
+    /// `Some(None)`, or `Some` of another value for which the database has nothing but NULL.
+    pub(super) fn some_of_nothing() -> Self {
+        Self::new(
+            "`Some` of a value that is null would come back as `None`: write `None`, or an enum of your own",
+        )
     }
 }
 

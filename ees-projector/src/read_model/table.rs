@@ -1,19 +1,18 @@
-//! A table: its name, its key, its columns and its indexes.
+//! A table: its name, its key, its columns, its indexes and its conditions.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-
+use super::column::{Column, ColumnType};
 use super::row_error::RowError;
-use super::unit_enum::is_unit_enum;
 use crate::projection::is_name;
 
 /// The table of a fold, as [`Fold::table`](crate::Fold::table) returns it.
 ///
 /// A table belongs to one fold, which creates, clears and drops it. When you change the table in any way,
-/// raise the fold's version, so that the read model is rebuilt. When you rename the table, the old one stays:
-/// drop it yourself.
+/// raise the fold's version, so that the read model is rebuilt: otherwise the fold stops at its start, where the
+/// database has columns. The exception is a column that is [added](Column::added()). When you rename the table, the
+/// old one stays: drop it yourself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Table {
@@ -26,54 +25,11 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The indexes besides the primary key.
     pub indexes: Vec<Index>,
+    /// Conditions in SQL that hold for each row. See [`with_check`](Self::with_check).
+    pub checks: Vec<Cow<'static, str>>,
     /// The foreign keys.
     pub references: Vec<Reference>,
     document: bool,
-}
-
-/// A column of a [`Table`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Column {
-    /// Its name: the name that serde gives to the field. The rules for table names hold, and the names of
-    /// PostgreSQL's own columns are taken (`ctid`, `xmin`, `xmax`, `cmin`, `cmax`, `tableoid`).
-    pub name: Cow<'static, str>,
-    /// The type of its values.
-    pub ty: ColumnType,
-    /// Whether it may be NULL: the field is an `Option`.
-    pub nullable: bool,
-    /// Whether PostgreSQL sorts its text by the bytes, as all other databases do. Default: `false`, which means
-    /// the order of the database's language.
-    pub sorted_by_bytes: bool,
-}
-
-/// The type of a [`Column`]. Every database has these types, each in its own form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ColumnType {
-    /// Text. Also a unit variant of an enum, as its name.
-    Text,
-    /// A whole number in the range of an `i64`.
-    BigInt,
-    /// A finite `f64`: neither NaN nor infinite.
-    Double,
-    /// `true` or `false`.
-    Boolean,
-    /// A time that serde writes as RFC 3339 text, such as [`ees_store::Timestamp`]. Text on SQLite,
-    /// `timestamptz` on PostgreSQL, which keeps microseconds.
-    Timestamp,
-    /// A UUID that serde writes as text, in lower case with hyphens. Text on SQLite.
-    Uuid,
-    /// Any other value that serde can write, as JSON text.
-    Json,
-}
-
-impl ColumnType {
-    /// The type of a column for a type of your own: [`Text`](Self::Text) for an enum whose variants have no
-    /// data, and [`Json`](Self::Json) for every other type.
-    pub fn inferred<T: Deserialize<'static>>() -> Self {
-        if is_unit_enum::<T>() { Self::Text } else { Self::Json }
-    }
 }
 
 /// An index of a [`Table`]. It is never unique: the rows of a batch are written one after the other, and a
@@ -93,6 +49,8 @@ pub struct Reference {
     pub column: Cow<'static, str>,
     /// The table that it refers to.
     pub table: Cow<'static, str>,
+    /// The key column of that table, if it was named.
+    pub key: Option<Cow<'static, str>>,
 }
 
 /// A table definition that is invalid. The message says why.
@@ -117,6 +75,7 @@ impl Table {
             key,
             columns: Vec::new(),
             indexes: Vec::new(),
+            checks: Vec::new(),
             references: Vec::new(),
             document: false,
         }
@@ -143,9 +102,19 @@ impl Table {
         self
     }
 
+    /// Adds a condition that holds for each row, as an SQL expression over its columns: `balance >= 0`. A row
+    /// that breaks it is refused. On PostgreSQL and SQLite; DynamoDB refuses the table, and memory does not
+    /// check it.
+    #[must_use]
+    pub fn with_check(mut self, condition: impl Into<Cow<'static, str>>) -> Self {
+        self.checks.push(condition.into());
+        self
+    }
+
     /// Adds a foreign key: the column refers to the key of a table of an earlier stage of the same
-    /// [`Composite`](crate::Composite). SQLite and PostgreSQL refuse a row that refers to nothing, so an
-    /// event that leaves one behind fails. DynamoDB and the memory don't check it.
+    /// [`Composite`](crate::Composite). The table is named alone, or with its key: `orders(order_id)`. SQLite
+    /// and PostgreSQL refuse a row that refers to nothing, so an event that leaves one behind fails. DynamoDB
+    /// and the memory don't check it.
     ///
     /// Add an index over the column if rows that others refer to are ever deleted.
     #[must_use]
@@ -154,7 +123,13 @@ impl Table {
         column: impl Into<Cow<'static, str>>,
         table: impl Into<Cow<'static, str>>,
     ) -> Self {
-        self.references.push(Reference { column: column.into(), table: table.into() });
+        let (column, table) = (column.into(), table.into());
+        let parts = table.strip_suffix(')').and_then(|table| table.split_once('('));
+        let (table, key) = match parts {
+            Some((table, key)) => (table.to_owned().into(), Some(key.to_owned().into())),
+            None => (table, None),
+        };
+        self.references.push(Reference { column, table, key });
         self
     }
 
@@ -167,7 +142,8 @@ impl Table {
     ///
     /// # Errors
     /// Returns [`InvalidTable`] when a name breaks a rule or occurs twice, when an index names an unknown
-    /// column or none or occurs twice, or when the key is nullable or has a type other than text, bigint or uuid.
+    /// column or none or occurs twice, when the key is nullable or has a type other than text, bigint or uuid,
+    /// when a column that is not text has a list of texts, or when an added column is not nullable.
     pub fn check(&self) -> Result<(), InvalidTable> {
         let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
         if !is_name(&self.name) {
@@ -192,6 +168,23 @@ impl Table {
         {
             return refuse("the key must be text, bigint or uuid, and not nullable".to_owned());
         }
+        if self.key.added || !self.key.values.is_empty() {
+            return refuse("the key can't be an added column, or have a list of texts".to_owned());
+        }
+        for column in &self.columns {
+            if column.added && !column.nullable {
+                return refuse(format!("the column \"{}\" is added, and so must be nullable", column.name));
+            }
+            if !column.values.is_empty() && column.ty != ColumnType::Text {
+                return refuse(format!(
+                    "the column \"{}\" has a list of texts, and is not text",
+                    column.name
+                ));
+            }
+        }
+        if self.checks.iter().any(|check| check.trim().is_empty()) {
+            return refuse("a check is empty".to_owned());
+        }
         let mut indexes = BTreeSet::new();
         if let Some(twice) = self.indexes.iter().find(|index| !indexes.insert(&index.columns)) {
             return refuse(format!("there are two indexes over ({})", twice.columns.join(", ")));
@@ -209,7 +202,7 @@ impl Table {
     pub(crate) fn check_references(&self, earlier: &[&Self]) -> Result<(), InvalidTable> {
         let refuse = |detail: String| Err(InvalidTable { table: self.name.to_string(), detail });
         let mut known = BTreeSet::new();
-        for Reference { column, table } in &self.references {
+        for Reference { column, table, key } in &self.references {
             let mut columns = std::iter::once(&self.key).chain(&self.columns);
             let Some(ty) = columns.find(|it| it.name == *column).map(|it| it.ty) else {
                 return refuse(format!("a reference names \"{column}\", but there is no such column"));
@@ -224,6 +217,12 @@ impl Table {
                 return refuse(format!(
                     "the column \"{column}\" is {ty:?} and refers to the key of \"{table}\", which is {:?}",
                     referred.key.ty
+                ));
+            }
+            if let Some(key) = key.as_ref().filter(|key| **key != referred.key.name) {
+                return refuse(format!(
+                    "the column \"{column}\" refers to \"{table}({key})\", and the key of that table is \"{}\"",
+                    referred.key.name
                 ));
             }
             if !known.insert(column) {
@@ -246,25 +245,5 @@ impl Table {
         } else {
             Err(RowError::new(format!("{key:?} is no {:?} key", self.key.ty)).of_table(&self.name))
         }
-    }
-}
-
-impl Column {
-    /// A column that is not nullable.
-    pub fn new(name: impl Into<Cow<'static, str>>, ty: ColumnType) -> Self {
-        Self { name: name.into(), ty, nullable: false, sorted_by_bytes: false }
-    }
-
-    /// Makes the column nullable.
-    #[must_use]
-    pub fn nullable(self) -> Self {
-        Self { nullable: true, ..self }
-    }
-
-    /// Sorts the text of the column by its bytes, on PostgreSQL too (`COLLATE "C"`): then an index finds the rows
-    /// whose text begins with a prefix, and every database has the same order.
-    #[must_use]
-    pub fn sorted_by_bytes(self) -> Self {
-        Self { sorted_by_bytes: true, ..self }
     }
 }

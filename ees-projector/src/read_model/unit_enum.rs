@@ -6,12 +6,14 @@ use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Whether serde reads the type as an enum all of whose variants are unit variants.
-pub(super) fn is_unit_enum<T: Deserialize<'static>>() -> bool {
+/// The names of the variants, if serde reads the type as an enum all of whose variants are unit variants.
+pub(super) fn variants<T: Deserialize<'static>>() -> Option<&'static [&'static str]> {
     let is_unit = |variant: &&'static str| T::deserialize(Probe { variant: Some(variant) }).is_ok();
     match T::deserialize(Probe { variant: None }) {
-        Err(Finding::Enum(variants)) => !variants.is_empty() && variants.iter().all(is_unit),
-        _ => false,
+        Err(Finding::Enum(variants)) if !variants.is_empty() && variants.iter().all(is_unit) => {
+            Some(variants)
+        }
+        _ => None,
     }
 }
 

@@ -2,16 +2,18 @@
 
 use std::fmt::Display;
 
-use serde::ser::{Impossible, Serialize, SerializeStruct, Serializer};
+use serde::ser::{Impossible, Serialize, SerializeSeq, SerializeStruct, SerializeTuple, Serializer};
 
+use super::column::{Column, ColumnType, Element};
 use super::row_error::RowError;
-use super::table::{Column, ColumnType, Table};
+use super::table::Table;
 use super::value::{Row, Value};
+use super::{form, json};
 
 /// The row of a state.
 pub(crate) fn to_row<S: Serialize>(table: &Table, state: &S) -> Result<Row, RowError> {
     let row = if table.is_document() {
-        serde_json::to_string(state).map(|text| vec![Value::Json(text)]).map_err(RowError::new)
+        json::text(state).map(|text| vec![Value::Json(text)]).map_err(|error| error.in_column("state"))
     } else {
         state.serialize(Columns(&table.columns))
     };
@@ -134,12 +136,25 @@ impl SerializeStruct for Fields<'_> {
 }
 
 fn write<T: ?Sized + Serialize>(column: &Column, field: &T) -> Result<Value, RowError> {
-    if column.ty != ColumnType::Json {
-        return field.serialize(Cell(column.ty));
+    let value = match column.ty {
+        // NULL and a JSON `null` are the same here.
+        ColumnType::Json => json_or_null(column, json::text(field)?),
+        ColumnType::Jsonb => json_or_null(column, json::text_for_jsonb(field)?),
+        ColumnType::Array(element) => field.serialize(List(element))?,
+        ty => field.serialize(Cell(ty))?,
+    };
+    if let Value::Text(text) = &value
+        && !column.values.is_empty()
+        && !column.values.iter().any(|known| known == text)
+    {
+        let known = column.values.join(", ");
+        return Err(RowError::new(format_args!("{text:?} is none of the texts that it may hold: {known}")));
     }
-    let text = serde_json::to_string(field).map_err(RowError::new)?;
-    // NULL and a JSON `null` are the same here.
-    Ok(if column.nullable && text == "null" { Value::Null } else { Value::Json(text) })
+    Ok(value)
+}
+
+fn json_or_null(column: &Column, text: String) -> Value {
+    if column.nullable && text == "null" { Value::Null } else { Value::Json(text) }
 }
 
 /// Writes a field that is not JSON.
@@ -154,15 +169,21 @@ impl Cell {
     }
 
     fn text(&self, text: impl Into<String>) -> Result<Value, RowError> {
+        let text = text.into();
         match self.0 {
-            ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid => Ok(Value::Text(text.into())),
+            ColumnType::Text => Ok(Value::Text(text)),
+            ColumnType::Timestamp => form::time(&text).map(Value::Text),
+            ColumnType::Uuid => form::uuid(&text).map(str::to_owned).map(Value::Text),
+            ColumnType::Decimal => form::decimal(&text).map(|text| Value::Text(text.into_owned())),
             _ => Err(self.refuse("text")),
         }
     }
 
     fn int<N: TryInto<i64> + Display + Copy>(&self, number: N) -> Result<Value, RowError> {
-        if self.0 != ColumnType::BigInt {
-            return Err(self.refuse("a whole number"));
+        match self.0 {
+            ColumnType::BigInt => {}
+            ColumnType::Decimal => return Ok(Value::Text(number.to_string())),
+            _ => return Err(self.refuse("a whole number")),
         }
         let outside = |_| RowError::new(format_args!("{number} is outside of what a BigInt column holds"));
         number.try_into().map(Value::Int).map_err(outside)
@@ -215,7 +236,8 @@ impl Serializer for Cell {
             ColumnType::Double if !number.is_finite() => {
                 Err(RowError::new(format_args!("{number} is no number")))
             }
-            ColumnType::Double => Ok(Value::Float(number)),
+            // `-0.0` and `0.0` are equal, and some databases have one zero only.
+            ColumnType::Double => Ok(Value::Float(if number == 0.0 { 0.0 } else { number })),
             _ => Err(self.refuse("a floating-point number")),
         }
     }
@@ -241,7 +263,10 @@ impl Serializer for Cell {
     }
 
     fn serialize_some<T: ?Sized + Serialize>(self, inner: &T) -> Result<Value, RowError> {
-        inner.serialize(self)
+        match inner.serialize(self)? {
+            Value::Null => Err(RowError::some_of_nothing()),
+            value => Ok(value),
+        }
     }
 
     fn serialize_newtype_struct<T: ?Sized + Serialize>(
@@ -266,5 +291,128 @@ impl Serializer for Cell {
         "a struct": serialize_struct(&'static str, usize) -> Self::SerializeStruct;
         "an enum with data":
             serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
+    }
+}
+
+/// Writes a field that is a list, as a JSON array.
+struct List(Element);
+
+impl List {
+    fn refuse(&self, what: &str) -> RowError {
+        RowError::new(format_args!(
+            "{what} does not fit a column of lists of {:?}; a column with #[read_model(json)] takes any value",
+            self.0
+        ))
+    }
+}
+
+struct Elements {
+    element: Element,
+    json: String,
+}
+
+impl Elements {
+    fn push<T: ?Sized + Serialize>(&mut self, element: &T) -> Result<(), RowError> {
+        let value = element.serialize(Cell(self.element.into()))?;
+        self.json.push(if self.json.is_empty() { '[' } else { ',' });
+        self.json.push_str(&match value {
+            Value::Null => "null".to_owned(),
+            Value::Bool(truth) => truth.to_string(),
+            Value::Int(number) => number.to_string(),
+            Value::Float(number) => serde_json::to_string(&number).map_err(RowError::new)?,
+            Value::Text(text) | Value::Json(text) => serde_json::to_string(&text).map_err(RowError::new)?,
+        });
+        Ok(())
+    }
+
+    fn finish(self) -> Value {
+        Value::Json(if self.json.is_empty() { "[]".to_owned() } else { self.json + "]" })
+    }
+}
+
+impl SerializeSeq for Elements {
+    type Ok = Value;
+    type Error = RowError;
+    fn serialize_element<T: ?Sized + Serialize>(&mut self, element: &T) -> Result<(), RowError> {
+        self.push(element)
+    }
+    fn end(self) -> Result<Value, RowError> {
+        Ok(self.finish())
+    }
+}
+
+impl SerializeTuple for Elements {
+    type Ok = Value;
+    type Error = RowError;
+    fn serialize_element<T: ?Sized + Serialize>(&mut self, element: &T) -> Result<(), RowError> {
+        self.push(element)
+    }
+    fn end(self) -> Result<Value, RowError> {
+        Ok(self.finish())
+    }
+}
+
+impl Serializer for List {
+    type Ok = Value;
+    type Error = RowError;
+    type SerializeSeq = Elements;
+    type SerializeTuple = Elements;
+    type SerializeTupleStruct = Impossible<Value, RowError>;
+    type SerializeTupleVariant = Impossible<Value, RowError>;
+    type SerializeMap = Impossible<Value, RowError>;
+    type SerializeStruct = Impossible<Value, RowError>;
+    type SerializeStructVariant = Impossible<Value, RowError>;
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Elements, RowError> {
+        Ok(Elements { element: self.0, json: String::new() })
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Elements, RowError> {
+        Ok(Elements { element: self.0, json: String::new() })
+    }
+
+    fn serialize_none(self) -> Result<Value, RowError> {
+        Ok(Value::Null)
+    }
+
+    fn serialize_some<T: ?Sized + Serialize>(self, inner: &T) -> Result<Value, RowError> {
+        match inner.serialize(self)? {
+            Value::Null => Err(RowError::some_of_nothing()),
+            value => Ok(value),
+        }
+    }
+
+    fn serialize_newtype_struct<T: ?Sized + Serialize>(
+        self,
+        _: &'static str,
+        inner: &T,
+    ) -> Result<Value, RowError> {
+        inner.serialize(self)
+    }
+
+    refused! {
+        "a bool": serialize_bool(bool) -> Value;
+        "a number": serialize_i8(i8) -> Value;
+        "a number": serialize_i16(i16) -> Value;
+        "a number": serialize_i32(i32) -> Value;
+        "a number": serialize_i64(i64) -> Value;
+        "a number": serialize_u8(u8) -> Value;
+        "a number": serialize_u16(u16) -> Value;
+        "a number": serialize_u32(u32) -> Value;
+        "a number": serialize_u64(u64) -> Value;
+        "a number": serialize_f32(f32) -> Value;
+        "a number": serialize_f64(f64) -> Value;
+        "a text": serialize_char(char) -> Value;
+        "a text": serialize_str(&str) -> Value;
+        "bytes": serialize_bytes(&[u8]) -> Value;
+        "a unit": serialize_unit() -> Value;
+        "a unit": serialize_unit_struct(&'static str) -> Value;
+        "an enum": serialize_unit_variant(&'static str, u32, &'static str) -> Value;
+        "an enum": serialize_newtype_variant<T>(&'static str, u32, &'static str, &T) -> Value;
+        "a tuple": serialize_tuple_struct(&'static str, usize) -> Self::SerializeTupleStruct;
+        "an enum": serialize_tuple_variant(&'static str, u32, &'static str, usize) -> Self::SerializeTupleVariant;
+        "a map": serialize_map(Option<usize>) -> Self::SerializeMap;
+        "a struct": serialize_struct(&'static str, usize) -> Self::SerializeStruct;
+        "an enum": serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
     }
 }

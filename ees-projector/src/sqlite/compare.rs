@@ -16,7 +16,7 @@ struct Shape {
     columns: Vec<Column>,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Column {
     name: String,
     ty: String,
@@ -27,6 +27,13 @@ struct Column {
 }
 
 impl Shape {
+    /// The columns by name: one that was added later is the last of its table.
+    fn sorted(&self) -> Vec<&Column> {
+        let mut columns: Vec<_> = self.columns.iter().collect();
+        columns.sort();
+        columns
+    }
+
     fn columns_text(&self) -> String {
         let columns: Vec<_> = self.columns.iter().map(|it| format!("{} {}", it.name, it.ty)).collect();
         columns.join(", ")
@@ -76,7 +83,7 @@ pub(super) fn differences(connection: &Connection, live: &ReadModelId) -> Result
             comparison.differences.push(format!("table {}: only in the live read model", table.name));
             continue;
         };
-        if twin.columns != table.columns {
+        if twin.sorted() != table.sorted() {
             comparison.differences.push(format!(
                 "table {}: has the columns ({}), but the one built for comparison has ({})",
                 table.name,
@@ -177,7 +184,8 @@ fn by_content(connection: &Connection, table: &Shape, limit: usize) -> Result<Ve
     let (columns, exact) = (table.list("t"), exact.join(", "));
     let uneven = format!(
         "SELECT sum(ees_side), {columns} FROM (
-            SELECT 1 AS ees_side, * FROM main.{name} UNION ALL SELECT -1, * FROM {OTHER}.{name}) t
+            SELECT 1 AS ees_side, {columns} FROM main.{name} t
+            UNION ALL SELECT -1, {columns} FROM {OTHER}.{name} t) t
          GROUP BY {exact} HAVING sum(ees_side) <> 0 LIMIT {limit}"
     );
     let mut statement = connection.prepare(&uneven)?;

@@ -6,12 +6,13 @@
 use std::fmt::Write;
 
 use rusqlite::types::{FromSqlError, ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, OptionalExtension, Statement, ToSql};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Statement, ToSql};
 
 use super::Tx;
 use crate::database::FoldRows;
 use crate::error::BoxError;
-use crate::read_model::{Change, Column, ColumnType, Row, Table, Value};
+use crate::read_model::constraint::{Constraint, PREFIX, explained, lacking};
+use crate::read_model::{Change, Column, ColumnType, Differences, FoundColumn, Row, Table, Value};
 
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
@@ -20,6 +21,23 @@ impl FoldRows for Tx {
 
     async fn drop_table(&mut self, table: &Table) -> Result<(), BoxError> {
         Ok(self.connection().execute_batch(&format!("DROP TABLE IF EXISTS {}", quoted(&table.name)))?)
+    }
+
+    async fn differences(&mut self, table: &Table, others: &[String]) -> Result<Differences, BoxError> {
+        differences(self.connection(), table, others)
+    }
+
+    async fn add_columns(&mut self, table: &Table, columns: &[&Column]) -> Result<(), BoxError> {
+        for column in columns {
+            let mut definition = column_sql(column);
+            // SQLite takes no constraint of the table afterwards.
+            for constraint in table.constraints_of(column, quoted) {
+                let _ = write!(definition, " {}", constraint.inline());
+            }
+            let add = format!("ALTER TABLE {} ADD COLUMN {definition}", quoted(&table.name));
+            self.connection().execute_batch(&add)?;
+        }
+        Ok(())
     }
 
     async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
@@ -32,6 +50,12 @@ impl FoldRows for Tx {
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
+        self.write_changes(table, rows).map_err(|error| explained(table, error))
+    }
+}
+
+impl Tx {
+    fn write_changes(&self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         let mut upsert = self.connection().prepare_cached(&upsert_sql(table))?;
         let mut delete = self.connection().prepare_cached(&delete_sql(table))?;
         let mut updates: Vec<(Vec<usize>, CachedStatement<'_>)> = Vec::new();
@@ -67,14 +91,11 @@ fn create_sql(table: &Table) -> String {
     let (name, key) = (quoted(&table.name), quoted(&table.key.name));
     let mut sql = format!("CREATE TABLE {name} ({key} {} PRIMARY KEY", type_sql(table.key.ty));
     for column in &table.columns {
-        let null = if column.nullable { "" } else { " NOT NULL" };
         // Writing to a `String` can't fail. The same holds below.
-        let _ = write!(sql, ", {} {}{null}", quoted(&column.name), type_sql(column.ty));
+        let _ = write!(sql, ", {}", column_sql(column));
     }
-    for reference in &table.references {
-        // The key of the other table is its primary key.
-        let (column, other) = (quoted(&reference.column), quoted(&reference.table));
-        let _ = write!(sql, ", FOREIGN KEY ({column}) REFERENCES {other}");
+    for constraint in table.constraints(quoted) {
+        let _ = write!(sql, ", {}", constraint.definition());
     }
     sql.push_str(") STRICT, WITHOUT ROWID;");
     for index in &table.indexes {
@@ -86,12 +107,51 @@ fn create_sql(table: &Table) -> String {
     sql
 }
 
+fn column_sql(column: &Column) -> String {
+    let null = if column.nullable { "" } else { " NOT NULL" };
+    format!("{} {}{null}", quoted(&column.name), type_sql(column.ty))
+}
+
 fn type_sql(ty: ColumnType) -> &'static str {
     match ty {
-        ColumnType::Text | ColumnType::Timestamp | ColumnType::Uuid | ColumnType::Json => "TEXT",
         ColumnType::BigInt | ColumnType::Boolean => "INTEGER",
         ColumnType::Double => "REAL",
+        _ => "TEXT",
     }
+}
+
+fn differences(connection: &Connection, table: &Table, others: &[String]) -> Result<Differences, BoxError> {
+    let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    let sql: Option<String> = connection.query_row(sql, [&table.name], |row| row.get(0)).optional()?;
+    let Some(sql) = sql else { return Ok(Differences::no_table(table)) };
+    let columns = "SELECT name, type, \"notnull\" FROM pragma_table_xinfo(?1)";
+    let mut columns = connection.prepare(columns)?;
+    let found = columns.query_map([&table.name], |row| {
+        let name: String = row.get(0)?;
+        let foreign = others.contains(&format!("column {}.{name}", table.name));
+        Ok(FoundColumn {
+            name,
+            ty: row.get(1)?,
+            nullable: !row.get::<_, bool>(2)?,
+            foreign,
+            foreign_not_null: false,
+        })
+    });
+    let found = found?.collect::<Result<Vec<_>, _>>()?;
+    let mut differences = Differences::of_columns(table, &found, |column| type_sql(column.ty).to_owned());
+    let is_there = |constraint: &Constraint| sql.contains(&quoted(&constraint.name));
+    let is_missing = |name: &str| differences.missing.iter().any(|missing| missing == name);
+    let lacking: Vec<String> = lacking(table, quoted, is_missing, is_there);
+    differences.others.extend(lacking);
+    let names: Vec<String> =
+        table.constraints(quoted).into_iter().map(|constraint| constraint.name).collect();
+    let known = sql.split("CONSTRAINT \"").skip(1).filter_map(|rest| rest.split('"').next());
+    for gone in known.filter(|known| known.starts_with(PREFIX) && !names.iter().any(|name| name == known)) {
+        differences
+            .others
+            .push(format!("table {}: the program does not have the constraint {gone}", table.name));
+    }
+    Ok(differences)
 }
 
 fn select_sql(table: &Table) -> String {
@@ -146,7 +206,7 @@ fn read(table: &Table, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
             (ColumnType::Boolean, ValueRef::Integer(number)) => Value::Bool(number != 0),
             (ColumnType::BigInt, ValueRef::Integer(number)) => Value::Int(number),
             (ColumnType::Double, ValueRef::Real(number)) => Value::Float(number),
-            (ColumnType::Json, _) => Value::Json(stored.as_str().map_err(in_column(n, stored))?.to_owned()),
+            (ty, _) if ty.is_json() => Value::Json(stored.as_str().map_err(in_column(n, stored))?.to_owned()),
             _ => Value::Text(stored.as_str().map_err(in_column(n, stored))?.to_owned()),
         });
     }
@@ -258,5 +318,57 @@ mod tests {
         assert_eq!(tx.load_rows(&seen, &["a", "b"]).await.unwrap(), [Some(Vec::new()), None]);
         tx.drop_table(&seen).await.unwrap();
         tx.drop_table(&seen).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_others_added_to_a_table_is_no_difference() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = sqlite::Database::open(folder.path().join("accounts.db")).unwrap();
+        let mut tx = database.begin().await.unwrap();
+        let lists = Column::new("kind", ColumnType::Text).nullable().one_of(["it's", "b"]).added();
+        let parent = Column::new("parent", ColumnType::Uuid).nullable().added();
+        let table = accounts()
+            .with_column(lists)
+            .with_column(parent)
+            .with_check("\"order\" <> 7")
+            .with_reference("parent", "accounts");
+        let before = accounts().with_check("\"order\" <> 7");
+        tx.create_table(&before).await.unwrap();
+        let theirs = "ALTER TABLE accounts ADD COLUMN theirs TEXT NOT NULL DEFAULT 'x';
+            CREATE INDEX theirs ON accounts (theirs, rate);
+            CREATE TRIGGER noticed AFTER UPDATE ON accounts BEGIN SELECT 1; END;";
+        tx.connection().execute_batch(theirs).unwrap();
+        let others = ["column accounts.theirs".to_owned()];
+        assert_eq!(tx.differences(&before, &others).await.unwrap(), Differences::default());
+        // Unless the program made it once.
+        let differences = tx.differences(&before, &[]).await.unwrap();
+        assert_eq!(differences.others, ["column accounts.theirs is not in the program"]);
+
+        let differences = tx.differences(&table, &others).await.unwrap();
+        assert_eq!(
+            differences,
+            Differences { missing: vec!["kind".into(), "parent".into()], others: Vec::new() }
+        );
+        tx.add_columns(&table, &table.columns[2..].iter().collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(tx.differences(&table, &others).await.unwrap(), Differences::default());
+        let gone = tx.differences(&before, &others).await.unwrap().others.join("; ");
+        for part in [
+            "column accounts.kind is not",
+            "column accounts.parent is not",
+            "constraint ees_kind_",
+            "constraint ees_parent_",
+        ] {
+            assert!(gone.contains(part), "{gone}");
+        }
+        let orphan = "INSERT INTO accounts (account_id, \"order\", parent) VALUES ('b', 1, 'nobody')";
+        let refusal = tx.connection().execute(orphan, []).unwrap_err();
+        assert!(refusal.to_string().contains("FOREIGN KEY constraint failed"), "{refusal}");
+        for wrong in ["kind = 'c'", "\"order\" = 7"] {
+            let insert = "INSERT INTO accounts (account_id, \"order\", kind) VALUES ('a', 1, 'it''s')
+                ON CONFLICT DO NOTHING";
+            tx.connection().execute(insert, []).unwrap();
+            let refusal = tx.connection().execute(&format!("UPDATE accounts SET {wrong}"), []).unwrap_err();
+            assert!(refusal.to_string().contains("CHECK constraint failed"), "{refusal}");
+        }
     }
 }

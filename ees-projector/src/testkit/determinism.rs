@@ -19,7 +19,7 @@ use crate::worker::outcome::{Next, Stepped};
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
-use crate::{BoxError, Order, Projection, Recorded, Settings, Subscription, sqlite};
+use crate::{BoxError, Order, Projection, Recorded, Settings, Subscription, TablesChecked, sqlite};
 
 /// The number of random sequences of accidents.
 const SEEDS: u64 = 30;
@@ -228,6 +228,10 @@ impl<P: Projection<sqlite::Tx>> Projection<sqlite::Tx> for Fragile<P> {
 
     async fn drop_tables(&self, tx: &mut sqlite::Tx) -> Result<(), BoxError> {
         self.projection.drop_tables(tx).await
+    }
+
+    async fn check_tables(&self, tx: &mut sqlite::Tx, others: &[String]) -> Result<TablesChecked, BoxError> {
+        self.projection.check_tables(tx, others).await
     }
 
     async fn apply(&self, event: Recorded<'_, P::Event>, tx: &mut sqlite::Tx) -> Result<(), BoxError> {

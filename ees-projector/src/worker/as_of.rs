@@ -24,6 +24,8 @@ use crate::worker::worker_status::WorkerStatus;
 const ACTION: &str = "as_of";
 /// The most parked streams of a read model that is copied.
 const PARKED_MAX: usize = 100;
+/// Entries of the audit of a copy that are read: its first one, and one for each time that columns were added.
+const AUDIT_MAX: usize = 100;
 const NO_COPIES: OperateError = OperateError::NotSupported(
     "this read-model database can't keep a copy beside a read model: PostgreSQL keeps it in a schema, and SQLite in a \
      file",
@@ -209,8 +211,8 @@ impl<D: Database> Core<D> {
 
 /// Returns what the read model is a copy of, if it is one. The caller has found its row.
 async fn origin_of<D: Database>(core: &Core<D>, tx: &mut D::Tx) -> Result<Option<String>, StepError> {
-    let newest = tx.audit_entries(core.id(), 1).await?.pop();
-    Ok(newest.filter(|entry| entry.action == ACTION).map(|entry| entry.detail))
+    let entries = tx.audit_entries(core.id(), AUDIT_MAX).await?;
+    Ok(entries.into_iter().find(|entry| entry.action == ACTION).map(|entry| entry.detail))
 }
 
 fn refused(error: &BoxError) -> OperateError {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ees_store::{ChangesetId, ChangesetLog, LogEntry, LogHead, StreamId};
@@ -32,6 +33,8 @@ pub(crate) struct Core<D: Database> {
     pub(crate) clock: Clock,
     id: ReadModelId,
     partition: Option<Partition>,
+    /// Whether the tables were compared with those that the program would make.
+    pub(super) tables_checked: AtomicBool,
     /// For a copy: the streams that are parked in the original, each with the first changeset that is left out.
     parked_there: Arc<HashMap<StreamId, ChangesetId>>,
 }
@@ -54,6 +57,7 @@ impl<D: Database> Core<D> {
             explainable: None,
             id,
             partition: None,
+            tables_checked: AtomicBool::new(false),
             parked_there: Arc::default(),
         }
     }
@@ -84,6 +88,7 @@ impl<D: Database> Core<D> {
             clock: self.clock.clone(),
             id: self.id.with_slot(slot),
             partition: None,
+            tables_checked: AtomicBool::new(false),
             parked_there: self.parked_there.clone(),
         }
     }

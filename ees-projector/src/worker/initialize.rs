@@ -1,10 +1,13 @@
 //! The start of a projection: its row and its tables are created, found, or rebuilt for a new version.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use ees_store::{Checkpoint, Timestamp};
 
 use crate::database::{Attachments, AuditRows, Database, ParkedRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::Split;
+use crate::projection::TablesChecked;
 use crate::projection_state::{AuditEntry, ParkedStream, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::settings::NewVersion;
@@ -32,6 +35,10 @@ impl<D: Database> Core<D> {
                     self.require_no_copy(&mut tx).await?;
                 }
                 let parked = tx.parked(self.id()).await?;
+                drop(tx);
+                if !self.tables_checked.load(Relaxed) {
+                    self.check_tables(&state).await?;
+                }
                 return Ok((state, self.own(parked)));
             }
             Some(state) => state,
@@ -65,6 +72,51 @@ impl<D: Database> Core<D> {
             "new version: rebuilding in place"
         );
         self.rebuild_in_place(&old, head.checkpoint).await
+    }
+
+    /// Compares the tables in the database with those of the program, which has the same version. Adds what may
+    /// be added without a rebuild.
+    async fn check_tables(&self, state: &ProjectionState) -> Result<(), StepError> {
+        // The worker of the whole has compared them.
+        if self.processor.kind() == Kind::Reactor || self.partition().is_some() {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        let others = tx.objects_of_others(self.id()).await?;
+        let TablesChecked { differences, added } =
+            self.processor.check_tables(&mut tx, &others).await.map_err(setup::<D>)?;
+        if !differences.is_empty() {
+            let found = tx.load(self.id()).await?;
+            if found.is_none_or(|found| found.position.epoch != state.position.epoch) {
+                // Swapped or discarded meanwhile.
+                return Err(StepError::Fenced);
+            }
+            let (name, version, differences) = (self.name(), state.version, differences.join("; "));
+            return Err(StepError::Setup(format!(
+                "the tables in the database are not those that version {version} of this program makes: \
+                 {differences}. Raise the version (`fn version`), and the projection is rebuilt; or start the program \
+                 that made them; or rebuild it (`ees projections rebuild {name}`)"
+            )));
+        }
+        if !added.is_empty() {
+            let columns = added.join(", ");
+            tracing::info!(projection = self.name(), columns, "added without a rebuild");
+            tx.claim_objects(self.id(), &others).await?;
+            tx.audit(
+                self.id(),
+                &AuditEntry {
+                    at: Timestamp::now(),
+                    action: "add_columns".to_owned(),
+                    reason: format!("version {} of the program has more columns", state.version),
+                    checkpoint: state.position.next,
+                    detail: columns,
+                },
+            )
+            .await?;
+            tx.commit().await?;
+        }
+        self.tables_checked.store(true, Relaxed);
+        Ok(())
     }
 
     /// Returns `true` if this version runs in the standby: it is being built there, or was live and was

@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod columns;
 mod composites;
 mod effects;
 mod faults;

@@ -110,18 +110,16 @@ async fn every_kind_of_column_keeps_what_it_is_given() {
     append(&bank.log, "empty", "{}").await;
     append(&bank.log, "gone", full).await;
     append(&bank.log, "gone", r#"{"gone":true}"#).await;
-    append(&bank.log, "finer", r#"{"at":"2026-01-02T03:04:05.123456789Z"}"#).await;
     caught_up(&bank, &running).await;
     let found = bank
         .number(
             "SELECT count(*) FROM notes.notes WHERE stream = 'full' AND text = E'ünï\\t''\"\\\\💧' AND perhaps = ''
                 AND number = -9223372036854775808 AND fraction = 1e-300 AND truth
                 AND at = '2026-01-02T03:04:05.123456Z' AND id = '67e55044-10b1-426f-9247-bb680e5fe0c8'
-             OR stream = 'empty' AND perhaps IS NULL AND at IS NULL AND id IS NULL AND NOT truth
-             OR stream = 'finer' AND at BETWEEN '2026-01-02T03:04:05.123456Z' AND '2026-01-02T03:04:05.123457Z'",
+             OR stream = 'empty' AND perhaps IS NULL AND at IS NULL AND id IS NULL AND NOT truth",
         )
         .await;
-    assert_eq!((found, bank.number("SELECT count(*) FROM notes.notes").await), (3, 3));
+    assert_eq!((found, bank.number("SELECT count(*) FROM notes.notes").await), (2, 2));
     // What was read back is what was written.
     append(&bank.log, "full", full).await;
     caught_up(&bank, &running).await;
@@ -154,7 +152,11 @@ async fn a_text_that_the_database_can_not_hold_pauses_and_says_why() {
         append(&bank.log, "bad", event).await;
     }
     let (running, _) = start(&bank, 1, hasty()).await;
-    for (place, why) in [(0, "0x00"), (1, "yesterday"), (2, "uuid")] {
+    for (place, why) in [
+        (0, "column notes.text: the text has the character NUL"),
+        (1, "column notes.at: \"yesterday"),
+        (2, "column notes.id: \"none\""),
+    ] {
         let paused = |status: &ees_projector::Status| {
             status.state == State::Paused && status.checkpoint.get() == place && status.pause.is_some()
         };

@@ -7,7 +7,7 @@ use super::observed::Observed;
 use crate::database::FoldRows;
 use crate::error::BoxError;
 use crate::projection::Projection;
-use crate::read_model::{Row, Table};
+use crate::read_model::{Row, RowError, Table};
 use crate::worker::batch::Batch;
 use crate::worker::processor::projection::ProjectionAdapter;
 
@@ -23,6 +23,9 @@ pub(crate) trait Explainable<Tx>: Send + Sync {
         events: &'a [usize],
         tables: &'a mut Observed,
     ) -> BoxFuture<'a, Result<(), BoxError>>;
+
+    /// Checks that a row of the table can have this key.
+    fn check_key(&self, table: &Table, key: &str) -> Result<(), RowError>;
 
     /// Returns the row that the database has.
     fn stored<'a>(
@@ -52,6 +55,11 @@ where
             Projection::<Observed>::apply_batch(self.projection(), &events, tables).await
         }
         .boxed()
+    }
+
+    fn check_key(&self, table: &Table, key: &str) -> Result<(), RowError> {
+        table.check_key(key)?;
+        Tx::check_key(table, key)
     }
 
     fn stored<'a>(

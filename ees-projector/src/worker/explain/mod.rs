@@ -88,7 +88,7 @@ impl<D: Database> Core<D> {
              its rows can't be explained. Those of folds can",
         ))?;
         let table = find_table(&*explainable, wanted.table.as_deref()).await?;
-        table.check_key(&wanted.key).map_err(|why| OperateError::Failed(why.to_string()))?;
+        explainable.check_key(&table, &wanted.key).map_err(|why| OperateError::Failed(why.to_string()))?;
         match self.replay_for(&explainable, &table, &wanted, Keeps::OneRow).await? {
             Some(explanation) => Ok(explanation),
             None => {

@@ -18,7 +18,7 @@ pub(crate) use self::retry_policy::{RetryPolicy, RetryScope};
 use crate::error::BoxError;
 use crate::event_enum::Objection;
 use crate::policy::Parking;
-use crate::projection::Order;
+use crate::projection::{Order, TablesChecked};
 use crate::projection_state::{ChangesetRef, ParkedStream, ProjectionState};
 use crate::reactor::{Ledger, Timer};
 use crate::read_model_id::ReadModelId;
@@ -85,6 +85,16 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
     fn create_tables<'a>(&'a self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>>;
 
     fn drop_tables<'a>(&'a self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>>;
+
+    /// Compares its tables with those that it would create.
+    fn check_tables<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        others: &'a [String],
+    ) -> BoxFuture<'a, Result<TablesChecked, BoxError>> {
+        let _ = (tx, others);
+        async { Ok(TablesChecked::default()) }.boxed()
+    }
 
     /// Returns `true` if larger batches are faster.
     fn prefers_large_batches(&self) -> bool {

@@ -11,7 +11,7 @@ use super::{Processor, RetryPolicy, RetryScope};
 use crate::error::BoxError;
 use crate::event_enum::{Objection, objection_to};
 use crate::policy::{Parking, in_future};
-use crate::projection::{Order, Projection};
+use crate::projection::{Order, Projection, TablesChecked};
 use crate::reactor::Ledger;
 use crate::status::Kind;
 use crate::subscription::Subscription;
@@ -82,6 +82,14 @@ impl<Tx: Send + 'static, P: Projection<Tx>> Processor<Tx> for ProjectionAdapter<
 
     fn drop_tables<'a>(&'a self, tx: &'a mut Tx) -> BoxFuture<'a, Result<(), BoxError>> {
         self.projection.drop_tables(tx).boxed()
+    }
+
+    fn check_tables<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        others: &'a [String],
+    ) -> BoxFuture<'a, Result<TablesChecked, BoxError>> {
+        self.projection.check_tables(tx, others).boxed()
     }
 
     fn apply<'a>(

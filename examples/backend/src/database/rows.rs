@@ -70,7 +70,7 @@ fn value(column: &Column, text: &str) -> Result<Value, BoxError> {
         ColumnType::Boolean => Value::Bool(text.parse()?),
         ColumnType::BigInt => Value::Int(text.parse()?),
         ColumnType::Double => Value::Float(text.parse()?),
-        ColumnType::Json => Value::Json(text.to_owned()),
+        ty if ty.is_json() => Value::Json(text.to_owned()),
         // Text, and what is kept as text.
         _ => Value::Text(serde_json::from_str(text)?),
     })
