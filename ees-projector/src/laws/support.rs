@@ -221,7 +221,7 @@ pub(super) fn start<S: Subject>(
 }
 
 /// Far longer than anything here takes.
-pub(super) const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
 impl<S: Subject> Bench<S> {
     pub(super) fn handle(&self) -> &Handle {
