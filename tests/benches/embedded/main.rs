@@ -21,6 +21,7 @@ mod remote;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod subscribers;
+mod timers;
 mod traces;
 
 use shared::report::{self, Report};
@@ -39,6 +40,9 @@ async fn main() {
     if given("--remote") {
         return remote::measure(short).await;
     }
+    if given("--timers") {
+        return timers::measure(short, &mut Report::default()).await;
+    }
     let workload = Workload { appends: if short { 5_000 } else { 50_000 }, streams: 10_000, first_stream: 0 };
     if given("--traces") {
         return traces::measure(&workload).await;
@@ -54,6 +58,7 @@ async fn main() {
     http::measure(&workload, &limits, &mut report).await;
     read::measure(&workload, &limits, &mut report).await;
     latency::measure(&mut report).await;
+    timers::measure(short, &mut report).await;
     aggregate::measure(short, &mut report).await;
     folds::measure(short).await;
     remote::measure(short).await;
