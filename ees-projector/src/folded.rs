@@ -9,7 +9,7 @@ use crate::composite::{Composite, IntoComposite, InvalidComposite};
 use crate::database::FoldRows;
 use crate::read_model::{Change, Column};
 use crate::stage::{Checks, Hidden};
-use crate::{BoxError, Order, Projection, Recorded, Subscription, TablesChecked};
+use crate::{BoxError, Order, Projection, Recorded, Subscription, Table, TablesChecked};
 
 /// A fold, or a composite of several, as a projection on every database that implements [`FoldRows`].
 pub(crate) struct Folded<E> {
@@ -27,28 +27,30 @@ impl<E> Folded<E> {
         folded.composite.check()?;
         Ok(folded)
     }
+}
 
-    /// Writes the changed rows of all stages. A row may refer to one of an earlier stage, so rows are written
-    /// in the order of the stages and deleted in the reverse one.
-    async fn write<Tx: FoldRows>(&self, mut changed: Vec<Vec<Change>>, tx: &mut Tx) -> Result<(), BoxError> {
-        let stages = &self.composite.stages;
-        let mut deleted = Vec::new();
-        if let [_, _, ..] = stages[..] {
-            for changed in &mut changed {
-                let (kept, gone) =
-                    std::mem::take(changed).into_iter().partition(|change| change.row.is_some());
-                *changed = kept;
-                deleted.push(gone);
-            }
+/// Writes the changed rows of tables. A row may refer to one of an earlier table, so rows are written in the order of the
+/// tables and deleted in the reverse one.
+pub(crate) async fn write_in_order<'t, Tx: FoldRows>(
+    tables: impl DoubleEndedIterator<Item = &'t Table> + ExactSizeIterator + Clone,
+    mut changed: Vec<Vec<Change>>,
+    tx: &mut Tx,
+) -> Result<(), BoxError> {
+    let mut deleted = Vec::new();
+    if tables.len() > 1 {
+        for changed in &mut changed {
+            let (kept, gone) = std::mem::take(changed).into_iter().partition(|change| change.row.is_some());
+            *changed = kept;
+            deleted.push(gone);
         }
-        let deleted = stages.iter().zip(&deleted).rev();
-        for (stage, rows) in stages.iter().zip(&changed).chain(deleted) {
-            if !rows.is_empty() {
-                tx.write_rows(stage.table(), rows).await?;
-            }
-        }
-        Ok(())
     }
+    let deleted = tables.clone().zip(&deleted).rev();
+    for (table, rows) in tables.zip(&changed).chain(deleted) {
+        if !rows.is_empty() {
+            tx.write_rows(table, rows).await?;
+        }
+    }
+    Ok(())
 }
 
 impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> for Folded<E> {
@@ -139,6 +141,6 @@ impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> f
             answers.extend(asking.into_iter().zip(passed.answers));
             changed.push(passed.changed);
         }
-        self.write(changed, tx).await
+        write_in_order(stages.iter().map(|stage| stage.table()), changed, tx).await
     }
 }

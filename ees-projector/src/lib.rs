@@ -197,6 +197,7 @@ mod projection_state;
 pub mod reactor;
 pub mod read_model;
 mod read_model_id;
+mod rebuilt_streams;
 mod settings;
 mod spans;
 mod stage;
@@ -259,6 +260,7 @@ pub use reactor::publisher;
 pub use reactor::webhook;
 pub use read_model::{ReadModel, Table};
 pub use read_model_id::{ReadModelId, Slot};
+pub use rebuilt_streams::{RebuildStreams, RebuiltRow, RebuiltStreams};
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, InPlace, SideBySide, Standby, StandbyRole};
 pub use status::{

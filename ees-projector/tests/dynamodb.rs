@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,9 +11,12 @@ use ees_projector::ReadModelId;
 use ees_projector::database::{AuditRows, Database as _, Transaction};
 use ees_projector::dynamodb::{Database, create_table};
 use ees_projector::read_model::{Column, ColumnType};
-use ees_projector::{Drained, Fold, OnDemand, Projector, Recorded, Retry, Settings, State, Table};
-use ees_store::{Commit, EventStore, Events, Expectation, StreamId, Timestamp, memory};
-use ees_test_aws::{Account, Faults, LocalAws};
+use ees_projector::{
+    Drained, Fold, OnDemand, OperateError, Order, Projector, RebuildStreams, Recorded, Retry, Running,
+    Settings, State, Table,
+};
+use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, StreamId, Timestamp, memory};
+use ees_test_aws::{Account, Faults, LocalAws, dying_at_each_call};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -162,6 +166,94 @@ async fn on_a_bad_day_each_changeset_is_applied_once_by_whichever_host() {
             assert_eq!((times, checkpoint.get()), (Some(expected), 300), "seed {seed}, number {number}");
         }
     }
+}
+
+/// A row for each stream: its number, and what the code adds to it, which is 0 once the code is mended.
+struct Mended(Arc<AtomicU64>);
+
+impl Fold for Mended {
+    type Event = u64;
+    type Key = String;
+    type State = u64;
+
+    fn name(&self) -> &str {
+        "mended"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn key(&self, event: Recorded<'_, u64>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, _: Option<u64>, event: Recorded<'_, u64>) -> Option<u64> {
+        Some(event.event + self.0.load(SeqCst))
+    }
+}
+
+/// Runs the projection to the end of the log.
+async fn mended(log: &Arc<memory::Store>, database: Database, code: &Arc<AtomicU64>) -> Running {
+    let mut projector = Projector::new(log.clone());
+    projector.fold(Mended(code.clone()), database, settings()).unwrap();
+    let running = projector.start();
+    let end = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached("mended", end, LONG).await.unwrap();
+    running
+}
+
+fn streams(count: u64) -> RebuildStreams {
+    RebuildStreams::of((0..count).map(|number| format!("stream-{number}").parse().unwrap()))
+}
+
+/// The number of rows that the code made while it was wrong.
+async fn wrong_rows(database: &Database, count: u64) -> u64 {
+    let mut wrong = 0;
+    for number in 0..count {
+        let (row, _) = database.document::<u64>("mended", &format!("stream-{number}")).await.unwrap();
+        wrong += u64::from(row != Some(number));
+    }
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_do_not_fit_one_transaction_are_not_rebuilt_by_their_streams() {
+    let account = LocalAws::account().await;
+    let (log, code) = (log_of(0..120).await, Arc::new(AtomicU64::new(500)));
+    let database = database(&account, &Faults::none()).await;
+    let running = mended(&log, database.clone(), &code).await;
+    code.store(0, SeqCst);
+    let told = RebuildStreams { dry_run: true, ..streams(120) };
+    assert_eq!(running.handle().rebuild_streams("mended", told, "").await.unwrap().changed, 120);
+    let refused = running.handle().rebuild_streams("mended", streams(120), "").await;
+    let Err(OperateError::Failed(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("more than 100 items") && why.contains("Name fewer streams"), "{why}");
+    assert_eq!(wrong_rows(&database, 120).await, 120);
+    let rebuilt = running.handle().rebuild_streams("mended", streams(90), "").await.unwrap();
+    assert_eq!((rebuilt.changed, wrong_rows(&database, 120).await), (90, 30));
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_of_streams_that_dies_at_any_call_is_whole_or_has_not_happened() {
+    let world = async || {
+        let (account, log) = (LocalAws::account().await, log_of(0..3).await);
+        let database = database(&account, &Faults::none()).await;
+        mended(&log, database.clone(), &Arc::new(AtomicU64::new(500))).await.shut_down().await;
+        (account, log, database)
+    };
+    let rebuild = async |(account, log, database): &(Account, Arc<memory::Store>, Database),
+                         faults: &Faults| {
+        let wrong = wrong_rows(database, 3).await;
+        assert!(wrong == 0 || wrong == 3, "{wrong}");
+        let client = aws_sdk_dynamodb::Client::new(&account.sdk_config_with(faults));
+        let running = mended(log, Database::new(client, "read-models"), &Arc::default()).await;
+        running.handle().rebuild_streams("mended", streams(3), "mended").await.unwrap();
+        running.shut_down().await;
+    };
+    let is_right = async |(_, _, database): &(Account, Arc<memory::Store>, Database), when: &str| {
+        assert_eq!(wrong_rows(database, 3).await, 0, "{when}");
+    };
+    let deaths = dying_at_each_call(world, rebuild, is_right).await;
+    assert!(deaths >= 10, "{deaths}");
 }
 
 /// A row for each stream, with a column.

@@ -16,6 +16,7 @@ use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::{ReadModelId, Slot};
+use crate::rebuilt_streams::{RebuildStreams, RebuiltStreams};
 use crate::standby::{Comparison, InPlace, SideBySide};
 use crate::status::{Kind, Status};
 use crate::worker::operations::operation::{Action, OperateError, Operation};
@@ -28,6 +29,8 @@ const LOOK_AFTER: Duration = Duration::from_millis(50);
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 /// The turn to explain a row, in this process: it may take a replay of the log, and hundreds of megabytes.
 static EXPLAINING: Mutex<()> = Mutex::const_new(());
+/// The turn to rebuild the rows of streams, in this process: that may take hundreds of megabytes.
+static REBUILDING_STREAMS: Mutex<()> = Mutex::const_new(());
 
 /// The running projections and reactors of one process: look at them, operate them, wait for them. Cloning is
 /// cheap.
@@ -147,6 +150,32 @@ impl Handle {
         reason: &str,
     ) -> Result<(), OperateError> {
         self.operate(name, Action::Rebuild(wanted), reason).await
+    }
+
+    /// Rebuilds the rows of some streams: replays the streams up to where the projection is, and replaces the rows that
+    /// differ in one transaction. The projection goes on meanwhile, and readers see the rows before or after. For a
+    /// projection made of folds, with [`Order::Stream`](crate::Order::Stream). Returns how the rows differed.
+    ///
+    /// The rows are those with the keys that the replayed events name. A row that no event of its stream names is not
+    /// found. What is skipped is left out, and what is parked stays parked: it is applied to the new rows when it is
+    /// retried.
+    ///
+    /// # Errors
+    /// [`OperateError::NotSupported`] for a projection with statements of its own, or that needs the global order.
+    /// [`OperateError::IsReactor`] for a reactor. [`OperateError::NoChangeset`] if the log does not have a stream.
+    /// [`OperateError::Failed`] while the projection is rebuilt, if a changeset can't be applied any more, or if the
+    /// rows don't fit one transaction. Nothing was changed then.
+    pub async fn rebuild_streams(
+        &self,
+        name: &str,
+        wanted: RebuildStreams,
+        reason: &str,
+    ) -> Result<RebuiltStreams, OperateError> {
+        let Named { projection, slot, .. } = self.named(name)?;
+        let _turn = REBUILDING_STREAMS.lock().await;
+        let rebuild = projection.workers.prepare_stream_rebuild(slot, wanted).await?;
+        self.operate_named(name, Action::RebuildStreams(rebuild.clone()), reason).await?;
+        rebuild.outcome().await
     }
 
     /// Builds the read model in the standby while the live one serves readers and follows. When the standby

@@ -91,6 +91,7 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::pause))
         .routes(routes!(operating::resume))
         .routes(routes!(operating::rebuild))
+        .routes(routes!(operating::rebuild_streams))
         .routes(routes!(operating::skip))
         .routes(routes!(operating::checkpoint))
         .routes(routes!(operating::retry))

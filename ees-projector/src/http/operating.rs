@@ -10,7 +10,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::values::{GivenReason, Number, ProjectionName, Reason};
-use crate::{AsOf, AsOfStatus, Handle, InPlace, SideBySide, Status, Verification};
+use crate::{
+    AsOf, AsOfStatus, Handle, InPlace, RebuildStreams, RebuiltStreams, SideBySide, Status, Verification,
+};
 
 type Answer = Result<Json<Status>, Problem>;
 
@@ -40,6 +42,20 @@ pub(super) struct Anew {
     force: bool,
     /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
     keep_skips: Option<bool>,
+    reason: Reason,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RebuildStreamsRequest)]
+pub(super) struct OfStreams {
+    /// The streams: 1 to 1,000.
+    #[schema(value_type = Vec<StreamId>, min_items = 1, max_items = 1000)]
+    streams: Vec<String>,
+    /// Tells how the rows differ, and writes nothing.
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
     reason: Reason,
 }
 
@@ -199,6 +215,30 @@ pub(super) async fn rebuild(
         handle.rebuild_in_place(&name, InPlace { force, keep_skips }, reason.as_str()).await?;
     }
     now(&handle, &name).await
+}
+
+/// Rebuilds the rows of some streams in one transaction, while the projection goes on.
+///
+/// It replays the streams up to where the projection is, and replaces the rows that differ. Rows of other streams stay
+/// as they are. What is skipped is left out, and what is parked stays parked.
+#[utoipa::path(
+    post, path = "/projections/{name}/rebuild-streams", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    request_body = OfStreams,
+    responses(
+        (status = 200, description = "How the rows differed.", body = RebuiltStreams),
+        (status = 400, description = "`INVALID_BODY`: the streams are missing; `INVALID_STREAM_ID`"),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_SUPPORTED`: the projection needs the global order, or has statements of its own; `NOT_POSSIBLE`: it is being rebuilt, the log does not have a stream, a changeset can't be applied again, or the rows don't fit one transaction. Nothing was changed"),
+    )
+)]
+pub(super) async fn rebuild_streams(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(OfStreams { streams, dry_run, reason }): JsonBody<OfStreams>,
+) -> Result<Json<RebuiltStreams>, Problem> {
+    let streams = streams.iter().map(|text| stream(text)).collect::<Result<_, _>>()?;
+    let wanted = RebuildStreams { streams, dry_run };
+    Ok(Json(handle.rebuild_streams(&name, wanted, reason.as_str()).await?))
 }
 
 /// Makes the standby the live read model.

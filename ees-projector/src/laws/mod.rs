@@ -67,6 +67,7 @@ pub mod reacting;
 pub mod reopening;
 pub mod side_by_side;
 mod stamp;
+pub mod stream_rebuilds;
 mod support;
 pub mod sweeping;
 pub mod timers;

@@ -199,6 +199,17 @@ macro_rules! database_laws {
                 a_standby_is_operated_by_its_own_name
                 an_estimate_leaves_nothing
             }
+            stream_rebuilds {
+                wrong_rows_are_mended_by_the_rebuild_of_their_streams
+                a_dry_run_changes_nothing
+                streams_are_rebuilt_under_load
+                a_step_in_progress_does_not_bring_a_wrong_row_back
+                what_is_skipped_or_parked_stays_so
+                streams_are_read_as_the_projection_reads_them
+                all_tables_of_a_composite_are_rebuilt
+                rows_of_partitions_are_rebuilt
+                what_can_not_be_rebuilt_by_streams_is_refused
+            }
             partitions {
                 partitions_are_offered_as_the_database_says
                 each_event_is_applied_once_with_any_number_of_partitions

@@ -9,6 +9,7 @@ use crate::worker::batch::{Batch, reference_to};
 use crate::worker::batch_size::Portion;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
+use crate::worker::log_identity::{is_late, late};
 
 /// Decoding a page with this many changesets takes long enough to delay other tasks of the thread.
 const DECODED_ELSEWHERE_MIN: usize = 50;
@@ -54,9 +55,22 @@ impl<D: Database> Core<D> {
         self.decode(from, page).await
     }
 
+    /// Reads and decodes the changeset at a checkpoint. The batch is empty if the subscription leaves it out.
+    pub(crate) async fn fetch_changeset(&self, at: Checkpoint) -> Result<Batch, StepError> {
+        // Without the filter: the log would look for the next one that passes.
+        let mut page = self.log.read(LogQuery::from(at, 1)).await?;
+        if is_late(&page, at) {
+            return Err(late(at));
+        }
+        let filter = self.processor.subscription().log_filter();
+        page.changesets.retain(|found| found.checkpoint == at && filter.accepts(found));
+        page.next = at.next();
+        self.decode(at, page).await
+    }
+
     /// Returns where to read on at a checkpoint: at the start of the log, past what was committed too early for the
     /// subscription.
-    async fn passed_unread(&self, from: Checkpoint) -> Result<Checkpoint, StepError> {
+    pub(crate) async fn passed_unread(&self, from: Checkpoint) -> Result<Checkpoint, StepError> {
         match self.processor.subscription().since {
             Some(since) if from == Checkpoint::START => {
                 Ok(self.log.checkpoint_at(since.earlier_by(OUT_OF_ORDER_MAX)).await?)

@@ -14,7 +14,7 @@
 //!
 //! The wings: `reactor` acts instead of writing tables. `side_by_side` builds a standby, compares it and
 //! swaps it. `as_of` builds a copy as the read model was. `operations` carries out what operators ask for. `worker_status` is what the rest of the process
-//! sees, `figures` what it counts, `explain` why a row is as it is, `retention` deletes old records, `on_demand` runs the worker in hosts that do
+//! sees, `figures` what it counts, `explain` why a row is as it is, `stream_rebuild` mends the rows of single streams, `retention` deletes old records, `on_demand` runs the worker in hosts that do
 //! not stay. `workers` is what a host holds: all of this with the database's type hidden.
 //!
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
@@ -51,5 +51,6 @@ mod retention;
 pub(crate) mod runner;
 pub(crate) mod side_by_side;
 pub(crate) mod step;
+pub(crate) mod stream_rebuild;
 pub(crate) mod worker_status;
 pub(crate) mod workers;

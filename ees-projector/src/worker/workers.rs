@@ -15,12 +15,14 @@ use crate::explanation::{Explain, Explanation};
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::Slot;
+use crate::rebuilt_streams::RebuildStreams;
 use crate::standby::Comparison;
 use crate::worker::core::Core;
 use crate::worker::on_demand::OnDemandWorker;
 use crate::worker::operations::operation::{OperateError, Operation};
 use crate::worker::runner::Runner;
 use crate::worker::side_by_side::estimate::Estimate;
+use crate::worker::stream_rebuild::StreamRebuild;
 use crate::worker::worker_status::WorkerStatus;
 
 /// The answer of a query that does not wait for the worker.
@@ -47,6 +49,8 @@ pub(crate) trait Workers: Send + Sync {
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
     fn estimate(&self) -> Answer<Estimate>;
     fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
+    /// Replays streams for a rebuild of their rows, which the worker finishes.
+    fn prepare_stream_rebuild(&self, slot: Slot, wanted: RebuildStreams) -> Answer<StreamRebuild>;
     fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()>;
     fn drop_as_of(&self, into: String) -> Answer<()>;
     /// Returns the connections to its database at this moment.
@@ -144,6 +148,10 @@ impl<D: Database> Workers for WorkersOf<D> {
 
     fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation> {
         self.core(slot).explain(wanted).boxed()
+    }
+
+    fn prepare_stream_rebuild(&self, slot: Slot, wanted: RebuildStreams) -> Answer<StreamRebuild> {
+        self.core(slot).prepare_stream_rebuild(wanted).boxed()
     }
 
     fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_projector::postgres::Database;
-use ees_projector::{NewVersion, Projector, Settings, SideBySide};
+use ees_projector::{NewVersion, Projector, RebuildStreams, Settings, SideBySide};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
 use rustix::process::Signal;
@@ -44,6 +44,13 @@ async fn worker() {
         "build" => drop(tokio::spawn(async move {
             let wanted = SideBySide { verify: true, ..SideBySide::default() };
             handle.rebuild_side_by_side("balances", wanted, "").await
+        })),
+        "mend" => drop(tokio::spawn(async move {
+            let streams = (0..FORGED).map(|number| format!("account-{number}").parse().unwrap());
+            let wanted = RebuildStreams::of(streams);
+            loop {
+                let _ = handle.rebuild_streams("balances", wanted.clone(), "forged").await;
+            }
         })),
         "swap" => drop(tokio::spawn(async move {
             loop {
@@ -197,6 +204,41 @@ async fn a_swap_is_whole_however_often_it_is_killed() {
     until("both follow", 20_000 * MS, || async { bank.bank.number(both).await == 2 }).await;
     assert_eq!(bank.bank.schemas().await, ["balances", "balances__standby"]);
     last.stop();
+}
+
+/// How many rows are wrong before a rebuild of their streams.
+const FORGED: i64 = 150;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_of_streams_is_whole_however_often_it_is_killed() {
+    let bank = Served::new().await;
+    bank.bank.deposit_to_many(200).await;
+    let first = start(&bank, "", Duration::ZERO);
+    bank.is_exact(200).await;
+    first.stop();
+    let forge = format!(
+        "UPDATE balances.balances SET state = '{{\"amount\":-5,\"deposits\":1}}'
+         WHERE split_part(key, '-', 2)::bigint < {FORGED}"
+    );
+    let wrong = "SELECT count(*) FROM balances.balances WHERE (state->>'amount')::bigint < 0";
+    for _ in 0..6 {
+        bank.bank.run(&forge).await;
+        under_fire(&bank, "mend", 1).await;
+        let left = bank.bank.number(wrong).await;
+        assert!(left == 0 || left == FORGED, "{left}");
+    }
+    bank.bank.run(&forge).await;
+    let last = start(&bank, "mend", Duration::ZERO);
+    bank.bank.deposit_to_many(20).await;
+    until("all is mended", 40_000 * MS, || async { bank.bank.number(wrong).await == 0 }).await;
+    let caught_up = || async { bank.checkpoint().await == 220 };
+    until("it goes on", 40_000 * MS, caught_up).await;
+    until("what was folded meanwhile is mended", 40_000 * MS, || async {
+        bank.bank.total(&bank.bank.connect().await).await == 220
+    })
+    .await;
+    last.stop();
+    bank.is_exact(220).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ mod at;
 mod explain;
 mod passed;
 mod rebuild;
+mod rebuild_streams;
 mod verify;
 
 use std::time::Duration;

@@ -1,9 +1,11 @@
-//! `ees projections rebuild`: replay the log from zero, in place or side by side, and show the progress.
+//! `ees projections rebuild`: replay the log from zero, in place or side by side, and show the progress; or replay some
+//! streams.
 
 use clap::Args;
-use ees_projector::{Estimate, Kind, StandbyRole, StandbyStatus, State, Status};
+use ees_projector::{Estimate, Kind, RebuildStreams, StandbyRole, StandbyStatus, State, Status};
 use serde_json::json;
 
+use super::rebuild_streams::{self, Streams};
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
@@ -12,11 +14,13 @@ use crate::projection::{POLL_INTERVAL, ProjectionClient, status_text};
 use crate::remote::Remote;
 
 /// Clear the read model and replay the log from the start; with --side-by-side (PostgreSQL, SQLite), build a
-/// new one first
+/// new one first; with --stream, rebuild the rows of some streams only
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection
     name: String,
+    #[command(flatten)]
+    streams: Streams,
     /// Build a standby while the live read model stays in use, and swap the two when the standby has caught
     /// up
     #[arg(long)]
@@ -35,7 +39,8 @@ pub(super) struct Arguments {
     /// code is the same
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     keep_skips: Option<bool>,
-    /// Don't rebuild: estimate how long it would take
+    /// Don't rebuild: estimate how long it would take; with --stream, show the rows that differ (exit code 9 if
+    /// any does)
     #[arg(long, conflicts_with_all = ["verify", "no_swap", "force", "no_wait"])]
     dry_run: bool,
     /// The reason, for the audit log
@@ -51,6 +56,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let Arguments {
         name,
+        streams,
         side_by_side,
         verify,
         no_swap,
@@ -61,7 +67,18 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         no_wait,
         remote,
     } = arguments;
+    let streams = streams.read()?;
+    if streams.is_some() && (side_by_side || force || no_wait || keep_skips.is_some()) {
+        return Err(Failure::usage(
+            "--stream and --streams-from rebuild rows in place, leave out what is skipped, and wait: they don't go with \
+             --side-by-side, --force, --keep-skips and --no-wait",
+        ));
+    }
     let projection = ProjectionClient::new(remote.patient_client().await?, name);
+    if let Some(streams) = streams {
+        let wanted = RebuildStreams { streams, dry_run };
+        return rebuild_streams::run(&projection, wanted, &reason, output).await;
+    }
     projection.check_is(Kind::Projection).await?;
     if dry_run {
         let estimate: Estimate = projection.get("estimate").await?;

@@ -6,8 +6,9 @@ use futures::future::BoxFuture;
 use super::observed::Observed;
 use crate::database::FoldRows;
 use crate::error::BoxError;
+use crate::folded::write_in_order;
 use crate::projection::Projection;
-use crate::read_model::{Row, RowError, Table};
+use crate::read_model::{Change, Row, RowError, Table};
 use crate::worker::batch::Batch;
 use crate::worker::processor::projection::ProjectionAdapter;
 
@@ -34,6 +35,22 @@ pub(crate) trait Explainable<Tx>: Send + Sync {
         table: &'a Table,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Row>, BoxError>>;
+
+    /// Returns the rows that the database has, in the order of the keys.
+    fn load<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        table: &'a Table,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<Row>>, BoxError>>;
+
+    /// Checks changes of its tables, and writes them.
+    fn write<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        tables: &'a [Table],
+        changed: Vec<Vec<Change>>,
+    ) -> BoxFuture<'a, Result<(), BoxError>>;
 }
 
 impl<Tx: FoldRows, P> Explainable<Tx> for ProjectionAdapter<P>
@@ -69,5 +86,34 @@ where
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<Row>, BoxError>> {
         async move { Ok(tx.load_rows(table, &[key]).await?.pop().flatten()) }.boxed()
+    }
+
+    fn load<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        table: &'a Table,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<Row>>, BoxError>> {
+        tx.load_rows(table, keys).boxed()
+    }
+
+    fn write<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        tables: &'a [Table],
+        changed: Vec<Vec<Change>>,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        async move {
+            for (table, changed) in tables.iter().zip(&changed) {
+                for Change { key, row, .. } in changed {
+                    Explainable::<Tx>::check_key(self, table, key)?;
+                    if let Some(row) = row {
+                        Tx::check_row(table, key, row)?;
+                    }
+                }
+            }
+            write_in_order(tables.iter(), changed, tx).await
+        }
+        .boxed()
     }
 }

@@ -1,11 +1,13 @@
 //! Explains a row: replays the events that it depends on, by the fold's own code, and tells what each did to it.
 //!
-//! `explainable` is the fold, `observed` the database that it writes to meanwhile; `steps` collects what is told. Here is which
+//! `explainable` is the fold, `observed` the database that it writes to meanwhile (`named_keys` is for a replay of whole
+//! streams); `steps` collects what is told. Here is which
 //! changesets are replayed: those that the projection has applied.
 
 pub(crate) mod explainable;
-mod observed;
-mod steps;
+pub(in crate::worker) mod named_keys;
+pub(in crate::worker) mod observed;
+pub(in crate::worker) mod steps;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -401,7 +403,7 @@ enum Outcome {
 }
 
 /// Whether two rows are the same. A database may write a value in another form than it was given.
-fn is_same(table: &Table, one: Option<&Row>, other: Option<&Row>) -> bool {
+pub(in crate::worker) fn is_same(table: &Table, one: Option<&Row>, other: Option<&Row>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
     one.len() == other.len()
         && table.columns.iter().zip(one.iter().zip(other)).all(|(column, (one, other))| match (one, other) {

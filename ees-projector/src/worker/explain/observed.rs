@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::named_keys::NamedKeys;
 use crate::database::FoldRows;
 use crate::error::BoxError;
 use crate::read_model::{Change, Row, Table, Value};
 
 /// The most bytes of rows that are kept.
-const BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(in crate::worker) const BYTES_MAX: usize = 256 * 1024 * 1024;
 /// What a row takes besides its values and its key.
 const ROW_BYTES: usize = 128;
 
@@ -15,13 +16,15 @@ const ROW_BYTES: usize = 128;
 /// no others where that row does not depend on them.
 pub(crate) struct Observed {
     tables: Vec<Table>,
+    /// The keys that were named, for a replay of streams.
+    pub(in crate::worker) named: Option<NamedKeys>,
     /// The table and the key of the row.
     target: (String, String),
     rows: HashMap<String, HashMap<String, Row>>,
     bytes: usize,
     pub(super) keeps: Keeps,
     /// Whether nothing is to be applied, only noted.
-    pub(super) only_looks: bool,
+    pub(in crate::worker) only_looks: bool,
     seen: Seen,
 }
 
@@ -46,7 +49,7 @@ pub(super) struct Seen {
 /// The event is none of the row's: it is not applied.
 #[derive(Debug, thiserror::Error)]
 #[error("the event does not belong to the row")]
-pub(super) struct Unconcerned;
+pub(in crate::worker) struct Unconcerned;
 
 /// There are more rows than are kept in memory.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +58,13 @@ pub(super) struct Unconcerned;
      memory to explain a row",
     BYTES_MAX / 1024 / 1024
 )]
-pub(super) struct TooManyRows;
+pub(in crate::worker) struct TooManyRows;
 
 impl Observed {
     pub(super) fn new(table: &str, key: &str, keeps: Keeps) -> Self {
         Self {
             tables: Vec::new(),
+            named: None,
             target: (table.to_owned(), key.to_owned()),
             rows: HashMap::new(),
             bytes: 0,
@@ -70,19 +74,30 @@ impl Observed {
         }
     }
 
+    /// Keeps all rows, with a note of which stream named each.
+    pub(in crate::worker) fn of_streams() -> Self {
+        Self { named: Some(NamedKeys::default()), ..Self::new("", "", Keeps::Everything) }
+    }
+
     /// Returns the same tables without rows.
-    pub(super) fn emptied(&self) -> Self {
-        Self { tables: self.tables.clone(), ..Self::new(&self.target.0, &self.target.1, self.keeps) }
+    pub(in crate::worker) fn emptied(&self) -> Self {
+        let named = self.named.as_ref().map(|_| NamedKeys::default());
+        Self { tables: self.tables.clone(), named, ..Self::new(&self.target.0, &self.target.1, self.keeps) }
     }
 
     /// Returns the tables that were created.
-    pub(super) fn tables(&self) -> &[Table] {
+    pub(in crate::worker) fn tables(&self) -> &[Table] {
         &self.tables
     }
 
     /// Returns the row as it is now.
     pub(super) fn row(&self) -> Option<&Row> {
         self.rows.get(&self.target.0)?.get(&self.target.1)
+    }
+
+    /// Returns a row that is kept.
+    pub(in crate::worker) fn row_of(&self, table: &str, key: &str) -> Option<&Row> {
+        self.rows.get(table)?.get(key)
     }
 
     /// Returns what was seen since the last call.
@@ -123,6 +138,12 @@ impl FoldRows for Observed {
     }
 
     async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
+        if let Some(named) = &mut self.named {
+            named.add(&table.name, keys)?;
+            if self.only_looks {
+                return Err(Unconcerned.into());
+            }
+        }
         if table.name == self.target.0 {
             let is_named = keys.contains(&self.target.1.as_str());
             self.seen.is_named |= is_named;
@@ -137,6 +158,9 @@ impl FoldRows for Observed {
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
         if self.only_looks {
             return Err(Unconcerned.into());
+        }
+        if let Some(named) = &mut self.named {
+            named.written(&table.name, rows);
         }
         for Change { key, row, .. } in rows {
             let is_target = *key == self.target.1 && table.name == self.target.0;

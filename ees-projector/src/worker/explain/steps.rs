@@ -129,12 +129,16 @@ fn bytes(step: &Step) -> usize {
     256 + length(&step.event) + length(&step.before) + length(&step.after)
 }
 
-pub(super) fn json_of(table: &Table, row: Option<&Row>) -> Result<Option<Json>, BoxError> {
+pub(in crate::worker) fn json_of(table: &Table, row: Option<&Row>) -> Result<Option<Json>, BoxError> {
     row.map(|row| Ok(Json::parse(&row_json(table, row)?)?)).transpose()
 }
 
 /// Returns the names of the columns whose values differ.
-fn changed(table: &Table, before: Option<&Row>, after: Option<&Row>) -> Result<Vec<String>, BoxError> {
+pub(in crate::worker) fn changed(
+    table: &Table,
+    before: Option<&Row>,
+    after: Option<&Row>,
+) -> Result<Vec<String>, BoxError> {
     let (before, after) = (columns(table, before)?, columns(table, after)?);
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     Ok(names.into_iter().filter(|name| before.get(*name) != after.get(*name)).cloned().collect())

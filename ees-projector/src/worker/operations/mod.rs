@@ -177,6 +177,10 @@ impl<D: Database> Runner<D> {
                 let detail = format!("up to {end}{}", state.skips_in_words(keeps_skips));
                 self.change(&state, rebuild, StateChange::Wipe { force: *force }, audit(detail)).await
             }
+            Action::RebuildStreams(rebuild) => {
+                self.core.rebuild_streams(rebuild, reason).await?;
+                self.changed().await
+            }
             Action::SetPartitions(count) => self.set_partitions(*count, audit(format!("{count}"))).await,
             Action::BuildStandby(wanted) => {
                 let keeps_skips = wanted.keep_skips.unwrap_or(state.version == self.core.processor.version());

@@ -4,6 +4,7 @@ use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::oneshot;
 
 use crate::standby::{InPlace, SideBySide};
+use crate::worker::stream_rebuild::StreamRebuild;
 
 /// A request to a worker, with the channel for its answer.
 pub(crate) struct Operation {
@@ -25,6 +26,8 @@ pub(crate) enum Action {
         wanted: Checkpoint,
     },
     Rebuild(InPlace),
+    /// Replaces the rows of some streams, or finds those that differ.
+    RebuildStreams(StreamRebuild),
     BuildStandby(SideBySide),
     /// Swaps the standby with the live read model.
     Swap {
@@ -76,6 +79,7 @@ impl Action {
             Self::Skip(_) => "skip",
             Self::SetCheckpoint { .. } => "set_checkpoint",
             Self::Rebuild(_) => "rebuild",
+            Self::RebuildStreams(_) => "rebuild_streams",
             Self::BuildStandby(_) => "rebuild_side_by_side",
             Self::Swap { back: false, .. } => "swap",
             Self::Swap { back: true, .. } => "rollback",

@@ -206,6 +206,62 @@ fn a_row_is_explained_from_the_command_line() {
 }
 
 #[test]
+fn the_rows_of_streams_are_rebuilt_from_the_command_line() {
+    let world = World::new();
+    for stream in ["a", "b/c", "d"] {
+        world.run(&["commit", stream, "--event", "1", "--wait-for", "stream_catalogue"]).ok();
+    }
+    let file = world.data().join("read-models/stream_catalogue.db");
+    let read_model = rusqlite::Connection::open(file).unwrap();
+    let forge =
+        "UPDATE stream_catalogue SET events = 99; DELETE FROM stream_catalogue WHERE stream_id = 'b/c'";
+    read_model.execute_batch(forge).unwrap();
+    let events = |stream: &str| {
+        let mut select =
+            read_model.prepare("SELECT events FROM stream_catalogue WHERE stream_id = ?1").unwrap();
+        select.query_map([stream], |row| row.get::<_, i64>(0)).unwrap().next().map(Result::unwrap)
+    };
+    let rebuild = |more: &[&str]| {
+        world.run(&[&["projections", "rebuild", "stream_catalogue", "--reason", "forged"], more].concat())
+    };
+    let told = rebuild(&["--stream", "a", "--stream", "b/c", "--dry-run"]);
+    assert_eq!(told.code, Some(9), "{told:?}");
+    for line in
+        ["stream_catalogue a of stream a (events)", "before no row", "1 row added, 0 removed, 1 changed"]
+    {
+        assert!(told.out.contains(line), "{line}: {told:?}");
+    }
+    assert_eq!([events("a"), events("b/c")], [Some(99), None], "a dry run changes nothing");
+
+    let streams = world.file("streams.txt", "a\n\n  b/c\n");
+    let [rebuilt] = &rebuild(&["--streams-from", streams.to_str().unwrap(), "--json"]).json()[..] else {
+        panic!()
+    };
+    assert_eq!((&rebuilt["added"], &rebuilt["changed"]), (&json!(1), &json!(1)), "{rebuilt}");
+    assert_eq!(["a", "b/c", "d"].map(events), [Some(1), Some(1), Some(99)], "another stream stays as it is");
+    let right = rebuild(&["--stream", "a", "--dry-run"]).ok();
+    assert!(right.contains("0 rows added, 0 removed, 0 changed, 1 right"), "{right}");
+    let audit = world.run(&["projections", "audit", "stream_catalogue", "--json"]).json().remove(0);
+    assert_eq!(audit["audit"].as_array().unwrap().len(), 1, "{audit}");
+    assert_eq!(
+        (&audit["audit"][0]["action"], &audit["audit"][0]["reason"]),
+        (&json!("rebuild_streams"), &json!("forged"))
+    );
+
+    let wrong = world.file("wrong.txt", "a\n \u{1}\n");
+    for (line, code, said) in [
+        (&["rebuild", "statistics", "--stream", "a"][..], 11, "needs the global order (Order::Log)"),
+        (&["rebuild", "stream_catalogue", "--stream", "typo"], 4, "stream \"typo\" has no changeset 1"),
+        (&["rebuild", "stream_catalogue", "--stream", "a", "--side-by-side"], 2, "--side-by-side"),
+        (&["rebuild", "stream_catalogue", "--streams-from", "nowhere.txt"], 5, "nowhere.txt"),
+        (&["rebuild", "stream_catalogue", "--streams-from", wrong.to_str().unwrap()], 3, "line 2"),
+    ] {
+        let failed = world.run(&[&["projections"], line].concat()).failed(code);
+        assert!(failed.contains(said), "{line:?}: {failed}");
+    }
+}
+
+#[test]
 fn what_each_projection_did_with_a_changeset_is_told() {
     let world = World::new();
     world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
