@@ -38,13 +38,26 @@ pub struct Split {
     /// The new number of partitions, while it is being changed. It applies once all partitions are at the
     /// barrier.
     pub next_count: Option<u32>,
-    /// The checkpoint at which all partitions stop for that.
+    /// The checkpoint at which all partitions stop for that. `None` with a new number: it is set when the rebuild
+    /// ends, for which the streams are dealt out. In the row of one partition, without a new number: it stands still
+    /// for a comparison or a swap.
     pub barrier: Option<Checkpoint>,
 }
 
 impl Split {
     pub(crate) fn into(count: u32) -> Self {
         Self { count, next_count: None, barrier: None }
+    }
+
+    /// Deals the streams out to `workers` for the time of a rebuild. Then there are `count` partitions.
+    pub(crate) fn for_rebuild(workers: u32, count: u32) -> Option<Self> {
+        let split = Self { next_count: Some(count).filter(|count| *count != workers), ..Self::into(workers) };
+        (workers > 1).then_some(split)
+    }
+
+    /// Returns the number of partitions that there will be when no change is in progress.
+    pub(crate) fn settled(self) -> u32 {
+        self.next_count.unwrap_or(self.count)
     }
 }
 

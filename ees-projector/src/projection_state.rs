@@ -126,10 +126,16 @@ impl ProjectionState {
             position,
             rebuild_until,
             standby: self.standby.clone(),
-            split: self.split.map(|split| Split::into(split.count)),
+            split: Split::for_rebuild(self.partitions(), self.partitions()),
             skips: if keeps_skips { self.skips.clone() } else { Vec::new() },
             ..Self::new(version)
         }
+    }
+
+    /// Returns the number of partitions that there will be when no change is in progress: 1 if the projection is
+    /// not split.
+    pub(crate) fn partitions(&self) -> u32 {
+        self.split.map_or(1, Split::settled)
     }
 
     /// Returns the state of a new standby. Its epoch was never used under its name before.
@@ -138,11 +144,12 @@ impl ProjectionState {
         rebuild_until: Checkpoint,
         standby: Standby,
         skips: Vec<Skipped>,
+        split: Option<Split>,
     ) -> Self {
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         let position = Position { next: Checkpoint::START, epoch };
         let rebuild_until = Some(rebuild_until).filter(|until| *until > Checkpoint::START);
-        Self { position, rebuild_until, standby: Some(standby), skips, ..Self::new(version) }
+        Self { position, rebuild_until, standby: Some(standby), skips, split, ..Self::new(version) }
     }
 
     /// Returns the state after all changesets before `next`.

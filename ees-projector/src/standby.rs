@@ -44,6 +44,10 @@ pub struct InPlace {
     pub force: bool,
     /// Leaves out again what operators skipped. Default, with `None`: if the version is the same.
     pub keep_skips: Option<bool>,
+    /// Deals the streams out to this many workers for the time of the rebuild, in all processes that run the
+    /// projection: 1 to 256. More than 1 needs [`Order::Stream`](crate::Order::Stream) and a database that several
+    /// processes share. Default, with `None`: as many as the projection has partitions.
+    pub workers: Option<u32>,
 }
 
 /// How a read model is rebuilt side by side.
@@ -59,11 +63,14 @@ pub struct SideBySide {
     pub force: bool,
     /// Leaves out again what operators skipped. Default, with `None`: if the version is the same.
     pub keep_skips: Option<bool>,
+    /// Deals the streams out to this many workers while the standby is built. See
+    /// [`InPlace::workers`](InPlace::workers).
+    pub workers: Option<u32>,
 }
 
 impl From<SideBySide> for Standby {
     fn from(wanted: SideBySide) -> Self {
-        let SideBySide { verify, no_swap, force, keep_skips } = wanted;
+        let SideBySide { verify, no_swap, force, keep_skips, workers: _ } = wanted;
         Self {
             role: StandbyRole::Building,
             swap: !no_swap,
@@ -80,7 +87,7 @@ impl From<SideBySide> for Standby {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Comparison {
-    /// The checkpoint of both.
+    /// The checkpoint of both. With partitions, the lowest: each partition has the same checkpoint in both.
     pub checkpoint: u64,
     /// The number of rows compared, in all tables of the live read model.
     pub rows: u64,

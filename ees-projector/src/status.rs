@@ -205,4 +205,7 @@ pub struct StandbyStatus {
     pub pause: Option<Pause>,
     /// The worker that has the lease.
     pub owner: Option<String>,
+    /// The partitions, if its streams are split into partitions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionStatus>,
 }

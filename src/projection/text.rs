@@ -1,8 +1,8 @@
 //! Projections and reactors as text.
 
 use ees_projector::{
-    AuditEntry, EffectCounts, EventCounts, Kind, ParkedStream, Rebuild, StandbyRole, StandbyStatus, State,
-    Status,
+    AuditEntry, EffectCounts, EventCounts, Kind, ParkedStream, PartitionStatus, Rebuild, StandbyRole,
+    StandbyStatus, State, Status,
 };
 
 use crate::plural::counted;
@@ -49,9 +49,7 @@ pub(crate) fn status_text(status: &Status) -> String {
         add("worker", owner.clone());
     }
     for it in &status.partitions {
-        let owner = it.owner.as_deref().unwrap_or("no worker");
-        let paused = if it.pause.is_some() { ", paused" } else { "" };
-        add("partition", format!("{}: checkpoint {} is next, {owner}{paused}", it.partition, it.checkpoint));
+        add("partition", partition_text(it));
     }
     if let Some(standby) = &status.standby {
         add("standby", standby_text(standby));
@@ -103,6 +101,12 @@ pub(crate) fn status_text(status: &Status) -> String {
     fields(&rows)
 }
 
+fn partition_text(it: &PartitionStatus) -> String {
+    let owner = it.owner.as_deref().unwrap_or("no worker");
+    let paused = if it.pause.is_some() { ", paused" } else { "" };
+    format!("{}: checkpoint {} is next, {owner}{paused}", it.partition, it.checkpoint)
+}
+
 fn standby_text(standby: &StandbyStatus) -> String {
     let StandbyStatus { version, plan, checkpoint, rate, .. } = standby;
     let role = match plan.role {
@@ -113,6 +117,9 @@ fn standby_text(standby: &StandbyStatus) -> String {
     let state = state_of(standby.state, standby.rebuild.as_ref());
     let mut text =
         format!("version {version} {role}\n{state}, checkpoint {checkpoint} is next, {rate:.0} changesets/s");
+    for it in &standby.partitions {
+        text += &format!("\npartition {}", partition_text(it));
+    }
     if let Some(note) = &plan.note {
         text += &format!("\nnot swapped: {note}");
     }
@@ -248,12 +255,14 @@ mod tests {
                 "last_error": null, "pause": null, "owner": null,
                 "plan": {"role": "building", "swap": true, "verify": false, "force": false, "note": null,
                          "left_behind": ["index by_owner", "view totals"]},
+                "partitions": [{"partition": 0, "checkpoint": 9, "owner": null, "pause": null}],
             },
         }));
         for told in [
             "5 recognized, 2 passed over, 1 unreadable since the process started",
             "checkpoints 3, 7; a rebuild leaves them out again",
             "stays behind at the swap: index by_owner, view totals",
+            "partition 0: checkpoint 9 is next, no worker",
         ] {
             assert!(text.contains(told), "{told} is not in {text}");
         }

@@ -42,6 +42,10 @@ pub(super) struct Anew {
     force: bool,
     /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
     keep_skips: Option<bool>,
+    /// Deals the streams out to this many workers for the time of the rebuild, in all processes that run the
+    /// projection: 1 to 256. Default: as many as it has partitions.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 256)]
+    workers: Option<Number<1, 256>>,
     reason: Reason,
 }
 
@@ -206,13 +210,14 @@ pub(super) async fn resume(
 pub(super) async fn rebuild(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    JsonBody(Anew { side_by_side, verify, no_swap, force, keep_skips, reason }): JsonBody<Anew>,
+    JsonBody(Anew { side_by_side, verify, no_swap, force, keep_skips, workers, reason }): JsonBody<Anew>,
 ) -> Answer {
+    let workers = workers.map(|count| u32::try_from(count.get())).transpose().map_err(Problem::internal)?;
     if side_by_side {
-        let wanted = SideBySide { verify, no_swap, force, keep_skips };
+        let wanted = SideBySide { verify, no_swap, force, keep_skips, workers };
         handle.rebuild_side_by_side(&name, wanted, reason.as_str()).await?;
     } else {
-        handle.rebuild_in_place(&name, InPlace { force, keep_skips }, reason.as_str()).await?;
+        handle.rebuild_in_place(&name, InPlace { force, keep_skips, workers }, reason.as_str()).await?;
     }
     now(&handle, &name).await
 }

@@ -38,6 +38,7 @@ impl From<OperateError> for Problem {
             | OperateError::NotParked
             | OperateError::IsReactor { .. }
             | OperateError::Partitioned
+            | OperateError::PartitionsDiffer
             | OperateError::NeedsLogOrder
             | OperateError::PartitionCount { .. }
             | OperateError::NoStandby

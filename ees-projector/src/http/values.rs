@@ -98,7 +98,7 @@ impl PartialSchema for GivenReason {
 impl ToSchema for GivenReason {}
 
 /// A whole number within bounds. By default: as large as numbers of changesets and places in the order can be.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize)]
 pub(super) struct Number<const MIN: u64 = 0, const MAX: u64 = { Checkpoint::MAX.get() }>(u64);
 
 impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {

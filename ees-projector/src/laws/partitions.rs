@@ -1,11 +1,19 @@
 //! Streams that are dealt out to several workers, where the database can do that.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use ees_store::Checkpoint;
 
 use super::Subject;
-use super::support::{ChangingLog, Journal, fresh, note, settings, start};
-use crate::database::Database;
-use crate::{OperateError, Settings};
+use super::support::{Bench, ChangingLog, Journal, LONG, fresh, note, settings, start};
+use crate::database::{Database, FoldRows, Transaction};
+use crate::partition::{Partition, Split};
+use crate::projection_state::ProjectionState;
+use crate::{
+    InPlace, NewVersion, OnDemand, OperateError, Order, ReadModelId, Settings, SideBySide, Slot, StandbyRole,
+    State, Status, Table,
+};
 
 /// What the database says of itself is so.
 pub async fn partitions_are_offered_as_the_database_says<S: Subject>() {
@@ -64,4 +72,246 @@ pub async fn a_rebuild_leaves_out_again_what_was_skipped_in_a_partition<S: Subje
     assert_eq!(bench.texts("bad").await, None);
     let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
     assert!(audit.detail.contains("leaves out again what was skipped at checkpoint 1"), "{}", audit.detail);
+}
+
+/// Each partition is compared with its counterpart at the same checkpoint, and swapped with it, while events come and
+/// other workers take part.
+pub async fn partitions_are_compared_and_swapped_while_events_come<S: Subject>() {
+    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(60).await, fresh::<S>().await);
+    let split = Settings { partitions: 3, ..settings() };
+    let [bench, other] = [(), ()].map(|()| start(&log, &subject, &Journal::new(), split));
+    bench.caught_up().await;
+    let coming = async {
+        for n in 60..180 {
+            log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let swapped = async {
+        assert_eq!(bench.handle().verify("journal").await.unwrap().differences, Vec::<String>::new());
+        let wanted = SideBySide { verify: true, ..SideBySide::default() };
+        bench.handle().rebuild_side_by_side("journal", wanted, "").await.unwrap();
+        bench.status_when(has_followed).await;
+    };
+    tokio::join!(coming, swapped);
+    holds_each_note_once(&bench, 180).await;
+    assert_eq!(bench.handle().status("journal").await.unwrap().partitions.len(), 3);
+    bench.handle().rollback("journal", false, "back").await.unwrap();
+    holds_each_note_once(&bench, 180).await;
+    bench.close().await;
+    other.close().await;
+}
+
+/// A standby that was built with another number of partitions gets the live read model's before the two are swapped.
+pub async fn a_standby_gets_the_number_of_partitions_of_the_live_one<S: Subject>() {
+    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(60).await, fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), Settings { partitions: 3, ..settings() });
+    bench.caught_up().await;
+    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+    bench.handle().rebuild_side_by_side("journal", only_built, "").await.unwrap();
+    let is_built = |status: &Status| {
+        let standby = status.standby.as_ref();
+        standby.is_some_and(|it| it.rebuild.is_none() && it.partitions.len() == 3)
+    };
+    bench.status_when(is_built).await;
+    for (count, shown) in [(2, 2), (1, 0), (4, 4)] {
+        bench.handle().set_partitions("journal", count, "").await.unwrap();
+        bench.status_when(|status| status.partitions.len() == shown).await;
+        let back = count != 2;
+        let handle = bench.handle();
+        let swapped = if back {
+            handle.rollback("journal", false, "").await
+        } else {
+            handle.swap("journal", false, "").await
+        };
+        swapped.unwrap();
+        let status = bench.status_when(|status| status.partitions.len() == shown).await;
+        assert_eq!(status.standby.unwrap().plan.role, StandbyRole::Following);
+        holds_each_note_once(&bench, 60).await;
+    }
+    bench.close().await;
+}
+
+/// A rebuild is dealt out to several workers, side by side or in place. In the end there are as many partitions as
+/// before.
+pub async fn a_rebuild_is_dealt_out_to_workers_and_joined<S: Subject>() {
+    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    for partitions in [1, 2] {
+        let (log, subject) = (with_notes(60).await, fresh::<S>().await);
+        let split = Settings { partitions, ..settings() };
+        let [bench, other] = [(), ()].map(|()| start(&log, &subject, &Journal::new(), split));
+        bench.caught_up().await;
+        let shown = if partitions > 1 { partitions as usize } else { 0 };
+        let wanted = SideBySide { verify: true, workers: Some(4), ..SideBySide::default() };
+        bench.handle().rebuild_side_by_side("journal", wanted, "").await.unwrap();
+        bench.status_when(|status| status.standby.as_ref().is_some_and(|it| it.partitions.len() == 4)).await;
+        let status = bench.status_when(has_followed).await;
+        assert_eq!((status.partitions.len(), status.rebuild.is_some()), (shown, false));
+        holds_each_note_once(&bench, 60).await;
+        let wanted = InPlace { workers: Some(4), ..InPlace::default() };
+        bench.handle().rebuild_in_place("journal", wanted, "").await.unwrap();
+        bench.status_when(|status| status.partitions.len() == 4 && status.rebuild.is_some()).await;
+        bench.status_when(|status| status.partitions.len() == shown && status.rebuild.is_none()).await;
+        holds_each_note_once(&bench, 60).await;
+        let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
+        assert_eq!((&*audit.action, &*audit.detail), ("rebuild", "up to 60, by 4 workers"));
+        log.append("s0", &note("60")).await;
+        holds_each_note_once(&bench, 61).await;
+        bench.close().await;
+        other.close().await;
+    }
+}
+
+/// A rebuild is dealt out only where the projection needs no more than the order within streams, and the database has
+/// partitions. Nothing is changed otherwise.
+pub async fn a_rebuild_that_can_not_be_dealt_out_is_refused<S: Subject>() {
+    let (log, subject) = (with_notes(12).await, fresh::<S>().await);
+    for order in [Order::Stream, Order::Log] {
+        let bench = start(&log, &subject, &Journal { order, ..Journal::new() }, settings());
+        bench.caught_up().await;
+        let refused = |answer: &Result<(), OperateError>| match answer {
+            Err(OperateError::NotSupported(_)) => !S::CAPABILITIES.partitions,
+            Err(OperateError::NeedsLogOrder) => S::CAPABILITIES.partitions && order == Order::Log,
+            Err(OperateError::PartitionCount { .. }) => S::CAPABILITIES.partitions && order == Order::Stream,
+            _ => false,
+        };
+        for workers in if order == Order::Log { [2, 3] } else { [0, 257] } {
+            let workers = Some(workers);
+            let in_place = InPlace { workers, ..InPlace::default() };
+            let answer = bench.handle().rebuild_in_place("journal", in_place, "").await;
+            assert!(refused(&answer), "{answer:?}");
+            let beside = SideBySide { workers, ..SideBySide::default() };
+            let answer = bench.handle().rebuild_side_by_side("journal", beside, "").await;
+            assert!(refused(&answer), "{answer:?}");
+        }
+        let status = bench.handle().status("journal").await.unwrap();
+        assert_eq!((status.checkpoint.get(), status.standby), (12, None));
+        bench.close().await;
+    }
+}
+
+/// Hosts that do not stay carry a rebuild that is dealt out to its end, and join it.
+pub async fn hosts_that_do_not_stay_finish_a_rebuild_that_is_dealt_out<S: Subject>() {
+    if !S::CAPABILITIES.partitions {
+        return;
+    }
+    let (log, subject) = (with_notes(60).await, fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    bench.caught_up().await;
+    bench.close().await;
+    // As the operator's command leaves it.
+    let (database, live) = (subject.database(), ReadModelId::live("journal"));
+    let mut tx = database.begin_in(&live).await.unwrap();
+    let row = tx.load(&live).await.unwrap().unwrap();
+    let wiped = row.wiped(1, Checkpoint::new(60), true);
+    let wiped = ProjectionState { split: Split::for_rebuild(3, 1), ..wiped };
+    assert!(tx.replace(&live, row.position, &wiped).await.unwrap());
+    for partition in Partition::all(3) {
+        let state = ProjectionState { split: Some(Split::into(3)), ..wiped.clone() };
+        tx.add_partition(&live.of_partition(partition), &state).await.unwrap();
+    }
+    tx.drop_table(&Table::document("journal")).await.unwrap();
+    tx.create_table(&Table::document("journal")).await.unwrap();
+    tx.commit().await.unwrap();
+    let hosts = [(), ()]
+        .map(|()| OnDemand::projection(Journal::new(), subject.database(), log.clone(), settings()).unwrap());
+    let deadline = Instant::now() + LONG;
+    let is_whole = async || {
+        let row = database.begin_in(&live).await.unwrap().load(&live).await.unwrap().unwrap();
+        (row.split, row.rebuild_until, row.position.next.get()) == (None, None, 60)
+    };
+    while !is_whole().await {
+        assert!(Instant::now() < deadline, "it does not come to its end");
+        futures::future::join_all(hosts.iter().map(|host| host.drain_until(deadline))).await;
+    }
+    let bench = start(&log, &subject, &Journal::new(), settings());
+    holds_each_note_once(&bench, 60).await;
+    bench.close().await;
+}
+
+/// A worker that is killed while it compares leaves the partitions of the standby standing still. The next one lets
+/// them go on.
+pub async fn partitions_that_a_killed_worker_left_standing_still_go_on<S: Subject>() {
+    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(24).await, fresh::<S>().await);
+    let split = Settings { partitions: 3, ..settings() };
+    let bench = start(&log, &subject, &Journal::new(), split);
+    bench.caught_up().await;
+    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+    bench.handle().rebuild_side_by_side("journal", only_built, "").await.unwrap();
+    let has_reached = |status: &Status, next: u64| {
+        let standby = status.standby.as_ref();
+        standby.is_some_and(|it| it.partitions.len() == 3 && it.checkpoint.get() == next)
+    };
+    bench.status_when(|status| has_reached(status, 24)).await;
+    bench.close().await;
+    let (database, standby) = (subject.database(), ReadModelId::new("journal", Slot::Standby));
+    let mut tx = database.begin_in(&standby).await.unwrap();
+    for row in tx.partitions(&standby, true).await.unwrap() {
+        let still = row.state.moved(|state| {
+            state.split = Some(Split { barrier: Some(state.position.next), ..Split::into(3) });
+        });
+        assert!(tx.replace(&row.id, row.state.position, &still).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    let bench = start(&log, &subject, &Journal::new(), split);
+    for n in 24..36 {
+        log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
+    }
+    bench.status_when(|status| has_reached(status, 36)).await;
+    bench.close().await;
+}
+
+/// A new version that needs the global order has no partitions when it is rebuilt in place, and is not built side by
+/// side with one that has.
+pub async fn a_new_version_that_needs_the_global_order_has_no_partitions<S: Subject>() {
+    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(24).await, fresh::<S>().await);
+    let bench = start(&log, &subject, &Journal::new(), Settings { partitions: 3, ..settings() });
+    bench.caught_up().await;
+    bench.close().await;
+    let ordered = Journal { version: 2, order: Order::Log, ..Journal::new() };
+    let beside = Settings { new_version: NewVersion::SideBySide { verify: false }, ..settings() };
+    let bench = start(&log, &subject, &ordered, beside);
+    let status = bench.status_when(|status| status.state == State::Stopped).await;
+    assert!(status.last_error.unwrap().message.contains("set the number of partitions to 1"));
+    bench.close().await;
+    let bench = start(&log, &subject, &ordered, settings());
+    let status = bench.status_when(|status| status.checkpoint.get() == 24 && status.version == 2).await;
+    assert_eq!(status.partitions.len(), 0);
+    holds_each_note_once(&bench, 24).await;
+    bench.close().await;
+}
+
+/// Notes in 12 streams.
+async fn with_notes(count: usize) -> Arc<ChangingLog> {
+    let log = ChangingLog::new();
+    for n in 0..count {
+        log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
+    }
+    log
+}
+
+async fn holds_each_note_once<S: Subject>(bench: &Bench<S>, count: usize) {
+    bench.caught_up().await;
+    let counts = bench.counts().await;
+    assert_eq!((counts.len(), counts.values().all(|count| *count == 1)), (count, true), "{counts:?}");
+    let of_first: Vec<String> = (0..count).step_by(12).map(|n| n.to_string()).collect();
+    assert_eq!(bench.texts("s0").await.unwrap(), of_first.join(" "));
+}
+
+fn has_followed(status: &Status) -> bool {
+    status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
 }

@@ -20,34 +20,36 @@ pub async fn side_by_side_is_offered_as_the_database_says<S: Subject>() {
 /// The new read model is compared with the live one, swapped with it, and swapped back; readers see the same rows.
 /// Where the database can't do that, it is refused, and nothing has changed.
 pub async fn a_read_model_is_swapped_and_back_or_that_is_refused<S: Subject>() {
-    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
-    for n in 0..30 {
-        log.append(&format!("s{}", n % 4), &note(&n.to_string())).await;
-    }
-    let bench = start(&log, &subject, &Journal::new(), settings());
-    bench.caught_up().await;
-    let before = subject.table("journal").await;
-    let wanted = SideBySide { verify: true, ..SideBySide::default() };
-    let begun = bench.handle().rebuild_side_by_side("journal", wanted, "to see").await;
-    if S::CAPABILITIES.side_by_side {
-        begun.unwrap();
-        let swapped = |role| role == Some(StandbyRole::Following);
-        bench.status_when(|status| swapped(status.standby.as_ref().map(|it| it.plan.role))).await;
-        assert_eq!(subject.table("journal").await, before);
-        log.append("s0", &note("more")).await;
+    for partitions in partitions::<S>() {
+        let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+        for n in 0..30 {
+            log.append(&format!("s{}", n % 4), &note(&n.to_string())).await;
+        }
+        let bench = start(&log, &subject, &Journal::new(), split(partitions));
         bench.caught_up().await;
-        bench.handle().rollback("journal", false, "back").await.unwrap();
-        assert!(bench.texts("s0").await.unwrap().ends_with(" more"), "the old one has followed");
-        assert!(bench.handle().verify("journal").await.unwrap().is_equal());
-    } else {
-        assert!(matches!(begun, Err(OperateError::NotSupported(_))), "{begun:?}");
-        let verified = bench.handle().verify("journal").await;
-        assert!(matches!(verified, Err(OperateError::NotSupported(_))), "{verified:?}");
-        let begun = bench.handle().begin_verification("journal");
-        assert!(matches!(begun, Err(OperateError::NotSupported(_))), "{begun:?}");
-        let status = bench.status_when(|status| status.state == State::Following).await;
-        assert!(status.standby.is_none());
-        assert_eq!(subject.table("journal").await, before);
+        let before = subject.table("journal").await;
+        let wanted = SideBySide { verify: true, ..SideBySide::default() };
+        let begun = bench.handle().rebuild_side_by_side("journal", wanted, "to see").await;
+        if S::CAPABILITIES.side_by_side {
+            begun.unwrap();
+            let swapped = |role| role == Some(StandbyRole::Following);
+            bench.status_when(|status| swapped(status.standby.as_ref().map(|it| it.plan.role))).await;
+            assert_eq!(subject.table("journal").await, before);
+            log.append("s0", &note("more")).await;
+            bench.caught_up().await;
+            bench.handle().rollback("journal", false, "back").await.unwrap();
+            assert!(bench.texts("s0").await.unwrap().ends_with(" more"), "the old one has followed");
+            assert!(bench.handle().verify("journal").await.unwrap().is_equal());
+        } else {
+            assert!(matches!(begun, Err(OperateError::NotSupported(_))), "{begun:?}");
+            let verified = bench.handle().verify("journal").await;
+            assert!(matches!(verified, Err(OperateError::NotSupported(_))), "{verified:?}");
+            let begun = bench.handle().begin_verification("journal");
+            assert!(matches!(begun, Err(OperateError::NotSupported(_))), "{begun:?}");
+            let status = bench.status_when(|status| status.state == State::Following).await;
+            assert!(status.standby.is_none());
+            assert_eq!(subject.table("journal").await, before);
+        }
     }
 }
 
@@ -57,26 +59,28 @@ pub async fn a_skip_reaches_the_standby_and_outlives_the_swap<S: Subject>() {
     if !S::CAPABILITIES.side_by_side {
         return;
     }
-    let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
-    log.append("a", &note("x")).await;
-    let bench = start(&log, &subject, &journal, settings());
-    bench.caught_up().await;
-    let wanted = SideBySide { no_swap: true, ..SideBySide::default() };
-    bench.handle().rebuild_side_by_side("journal", wanted, "to see").await.unwrap();
-    let is_in = |status: &Status, state| status.standby.as_ref().is_some_and(|it| it.state == state);
-    bench.status_when(|status| is_in(status, State::Following)).await;
-    journal.faults.fail("bad");
-    log.append("bad", &note("x")).await;
-    let at = bench.paused().await.checkpoint;
-    bench.status_when(|status| is_in(status, State::Paused)).await;
-    bench.handle().skip("journal", at, "it is broken").await.unwrap();
-    journal.faults.mend();
-    bench.handle().resume("journal__standby", "the live one has skipped it").await.unwrap();
-    bench.status_when(|status| is_in(status, State::Following)).await;
-    bench.handle().swap("journal", false, "done").await.unwrap();
-    let status = bench.status_when(|status| status.checkpoint.get() == 2).await;
-    assert_eq!((status.skipped, status.pause), (vec![1], None));
-    assert_eq!(bench.texts("bad").await, None);
+    for partitions in partitions::<S>() {
+        let (log, subject, journal) = (ChangingLog::new(), fresh::<S>().await, Journal::new());
+        log.append("a", &note("x")).await;
+        let bench = start(&log, &subject, &journal, split(partitions));
+        bench.caught_up().await;
+        let wanted = SideBySide { no_swap: true, ..SideBySide::default() };
+        bench.handle().rebuild_side_by_side("journal", wanted, "to see").await.unwrap();
+        let is_in = |status: &Status, state| status.standby.as_ref().is_some_and(|it| it.state == state);
+        bench.status_when(|status| is_in(status, State::Following)).await;
+        journal.faults.fail("bad");
+        log.append("bad", &note("x")).await;
+        let at = bench.paused().await.checkpoint;
+        bench.status_when(|status| is_in(status, State::Paused)).await;
+        bench.handle().skip("journal", at, "it is broken").await.unwrap();
+        journal.faults.mend();
+        bench.handle().resume("journal__standby", "the live one has skipped it").await.unwrap();
+        bench.status_when(|status| is_in(status, State::Following)).await;
+        bench.handle().swap("journal", false, "done").await.unwrap();
+        let status = bench.status_when(|status| status.checkpoint.get() == 2).await;
+        assert_eq!((status.skipped, status.pause), (vec![1], None));
+        assert_eq!(bench.texts("bad").await, None);
+    }
 }
 
 /// Readers find the old read model or the new one, each complete, without an error, through a new version and back.
@@ -85,37 +89,40 @@ pub async fn readers_find_whole_read_models_through_a_new_version_and_back<S: Su
     if !S::CAPABILITIES.side_by_side {
         return;
     }
-    let (log, subject) = (with_notes(40).await, fresh::<S>().await);
-    let old = start(&log, &subject, &Journal::new(), settings());
-    old.caught_up().await;
-    let journal = Journal { version: 2, ending: "!", ..Journal::new() };
-    let new = start(&log, &subject, &journal, beside(false));
-    let stop = AtomicBool::new(false);
-    let reading = async {
-        let mut seen = BTreeSet::new();
-        while !stop.load(SeqCst) {
-            let rows = subject.table("journal").await;
-            seen.insert((rows.len(), rows.values().filter(|text| text.contains('!')).count()));
-            tokio::task::yield_now().await;
-        }
-        seen
-    };
-    let swapping = async {
-        new.status_when(|status| status.version == 2 && status.standby.is_none() && is_at_head(status)).await;
-        old.status_when(|status| has_role(status, StandbyRole::Following)).await;
-        log.append("s0", &note("more")).await;
-        new.caught_up().await;
-        old.handle().rollback("journal", false, "version 2 shouts").await.unwrap();
+    for partitions in partitions::<S>() {
+        let (log, subject) = (with_notes(40).await, fresh::<S>().await);
+        let old = start(&log, &subject, &Journal::new(), split(partitions));
         old.caught_up().await;
-        stop.store(true, SeqCst);
-    };
-    let (seen, ()) = tokio::join!(reading, swapping);
-    assert!(old.texts("s0").await.unwrap().ends_with(" more"), "the old one has followed");
-    // Rows of events and of 4 streams; of these the ones that the new version wrote.
-    let whole = BTreeSet::from([(44, 0), (44, 4), (45, 0), (45, 4)]);
-    assert!(seen.is_subset(&whole), "a state that no version has: {seen:?}");
-    old.close().await;
-    new.close().await;
+        let journal = Journal { version: 2, ending: "!", ..Journal::new() };
+        let new = start(&log, &subject, &journal, beside(partitions, false));
+        let stop = AtomicBool::new(false);
+        let reading = async {
+            let mut seen = BTreeSet::new();
+            while !stop.load(SeqCst) {
+                let rows = subject.table("journal").await;
+                seen.insert((rows.len(), rows.values().filter(|text| text.contains('!')).count()));
+                tokio::task::yield_now().await;
+            }
+            seen
+        };
+        let swapping = async {
+            new.status_when(|status| status.version == 2 && status.standby.is_none() && is_at_head(status))
+                .await;
+            old.status_when(|status| has_role(status, StandbyRole::Following)).await;
+            log.append("s0", &note("more")).await;
+            new.caught_up().await;
+            old.handle().rollback("journal", false, "version 2 shouts").await.unwrap();
+            old.caught_up().await;
+            stop.store(true, SeqCst);
+        };
+        let (seen, ()) = tokio::join!(reading, swapping);
+        assert!(old.texts("s0").await.unwrap().ends_with(" more"), "the old one has followed");
+        // Rows of events and of 4 streams; of these the ones that the new version wrote.
+        let whole = BTreeSet::from([(44, 0), (44, 4), (45, 0), (45, 4)]);
+        assert!(seen.is_subset(&whole), "a state that no version has: {seen:?}");
+        old.close().await;
+        new.close().await;
+    }
 }
 
 /// A new version that writes other rows is not swapped after a comparison, and the status names one of them. An
@@ -124,20 +131,22 @@ pub async fn a_version_that_differs_is_swapped_by_an_operator_only<S: Subject>()
     if !S::CAPABILITIES.side_by_side {
         return;
     }
-    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
-    let old = start(&log, &subject, &Journal::new(), settings());
-    old.caught_up().await;
-    let journal = Journal { version: 2, ending: "!", ..Journal::new() };
-    let new = start(&log, &subject, &journal, beside(true));
-    let noted = |status: &Status| status.standby.as_ref().and_then(|it| it.plan.note.clone());
-    let status = new.status_when(|status| noted(status).is_some()).await;
-    let note = noted(&status).unwrap();
-    assert!(note.contains("4 differences") && note.contains("changed row s0"), "{note}");
-    assert!(!old.texts("s0").await.unwrap().contains('!'));
-    new.handle().swap("journal", false, "it is meant so").await.unwrap();
-    assert!(old.texts("s0").await.unwrap().contains('!'));
-    old.close().await;
-    new.close().await;
+    for partitions in partitions::<S>() {
+        let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+        let old = start(&log, &subject, &Journal::new(), split(partitions));
+        old.caught_up().await;
+        let journal = Journal { version: 2, ending: "!", ..Journal::new() };
+        let new = start(&log, &subject, &journal, beside(partitions, true));
+        let noted = |status: &Status| status.standby.as_ref().and_then(|it| it.plan.note.clone());
+        let status = new.status_when(|status| noted(status).is_some()).await;
+        let note = noted(&status).unwrap();
+        assert!(note.contains("4 differences") && note.contains("changed row s0"), "{note}");
+        assert!(!old.texts("s0").await.unwrap().contains('!'));
+        new.handle().swap("journal", false, "it is meant so").await.unwrap();
+        assert!(old.texts("s0").await.unwrap().contains('!'));
+        old.close().await;
+        new.close().await;
+    }
 }
 
 /// A verification finds rows that were changed, that are missing, and that nobody wrote, by their keys. It changes
@@ -146,25 +155,31 @@ pub async fn rows_that_differ_from_the_log_are_found<S: Subject>() {
     if !S::CAPABILITIES.side_by_side {
         return;
     }
-    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
-    let bench = start(&log, &subject, &Journal::new(), settings());
-    bench.caught_up().await;
-    let equal = bench.handle().verify("journal").await.unwrap();
-    assert_eq!((equal.rows, equal.checkpoint, equal.differences), (24, 20, vec![]));
-    let before = subject.table("journal").await;
-    let document = |text: &str| Some(vec![Value::Json(text.to_owned())]);
-    let change = |key: &str, row| Change { key: key.to_owned(), before: None, row };
-    let damage = [change("s1", document("7")), change("s2", None), change("nobody", document("{}"))];
-    damaged(&subject, &damage).await;
-    let found = bench.handle().verify("journal").await.unwrap();
-    let words = |text: &String| text.split(": ").nth(1).unwrap().to_owned();
-    let found: BTreeSet<_> = found.differences.iter().map(words).collect();
-    let expected = ["changed row s1", "extra row nobody", "missing row s2"].map(str::to_owned);
-    assert_eq!(found, BTreeSet::from(expected));
-    let after = subject.table("journal").await;
-    assert_eq!((after.len(), after.get("s1").unwrap().as_str()), (before.len(), "7"), "nothing was mended");
-    assert_eq!(loaded(&subject, Slot::Scratch).await, None);
-    bench.close().await;
+    for partitions in partitions::<S>() {
+        let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+        let bench = start(&log, &subject, &Journal::new(), split(partitions));
+        bench.caught_up().await;
+        let equal = bench.handle().verify("journal").await.unwrap();
+        assert_eq!((equal.rows, equal.checkpoint, equal.differences), (24, 20, vec![]));
+        let before = subject.table("journal").await;
+        let document = |text: &str| Some(vec![Value::Json(text.to_owned())]);
+        let change = |key: &str, row| Change { key: key.to_owned(), before: None, row };
+        let damage = [change("s1", document("7")), change("s2", None), change("nobody", document("{}"))];
+        damaged(&subject, &damage).await;
+        let found = bench.handle().verify("journal").await.unwrap();
+        let words = |text: &String| text.split(": ").nth(1).unwrap().to_owned();
+        let found: BTreeSet<_> = found.differences.iter().map(words).collect();
+        let expected = ["changed row s1", "extra row nobody", "missing row s2"].map(str::to_owned);
+        assert_eq!(found, BTreeSet::from(expected));
+        let after = subject.table("journal").await;
+        assert_eq!(
+            (after.len(), after.get("s1").unwrap().as_str()),
+            (before.len(), "7"),
+            "nothing was mended"
+        );
+        assert_eq!(loaded(&subject, Slot::Scratch).await, None);
+        bench.close().await;
+    }
 }
 
 /// Changes the rows of the live journal, as no event did.
@@ -189,27 +204,29 @@ pub async fn a_standby_is_completed_and_swapped_after_a_restart<S: Subject>() {
     if !S::CAPABILITIES.side_by_side || !S::CAPABILITIES.reopens {
         return;
     }
-    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
-    let bench = start(&log, &subject, &Journal::new(), settings());
-    bench.caught_up().await;
-    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
-    bench.handle().rebuild_side_by_side("journal", only_built, "").await.unwrap();
-    bench.status_when(|status| status.standby.as_ref().is_some_and(|it| it.checkpoint.get() == 20)).await;
-    bench.close().await;
-    // As one leaves it that was killed after its last step, before the swap.
-    let standby = ReadModelId::new("journal", Slot::Standby);
-    let database = subject.database();
-    let mut tx = database.begin_in(&standby).await.unwrap();
-    let row = tx.load(&standby).await.unwrap().unwrap();
-    let due = row.moved(|row| row.standby.as_mut().unwrap().swap = true);
-    assert!(tx.replace(&standby, row.position, &due).await.unwrap());
-    tx.commit().await.unwrap();
-    drop(database);
-    let subject = Arc::new(Arc::into_inner(subject).unwrap().reopen().await);
-    let next = start(&log, &subject, &Journal::new(), settings());
-    next.status_when(|status| has_role(status, StandbyRole::Following)).await;
-    assert_eq!(subject.table("journal").await.len(), 24);
-    next.close().await;
+    for partitions in partitions::<S>() {
+        let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+        let bench = start(&log, &subject, &Journal::new(), split(partitions));
+        bench.caught_up().await;
+        let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+        bench.handle().rebuild_side_by_side("journal", only_built, "").await.unwrap();
+        bench.status_when(|status| status.standby.as_ref().is_some_and(|it| it.checkpoint.get() == 20)).await;
+        bench.close().await;
+        // As one leaves it that was killed after its last step, before the swap.
+        let standby = ReadModelId::new("journal", Slot::Standby);
+        let database = subject.database();
+        let mut tx = database.begin_in(&standby).await.unwrap();
+        let row = tx.load(&standby).await.unwrap().unwrap();
+        let due = row.moved(|row| row.standby.as_mut().unwrap().swap = true);
+        assert!(tx.replace(&standby, row.position, &due).await.unwrap());
+        tx.commit().await.unwrap();
+        drop(database);
+        let subject = Arc::new(Arc::into_inner(subject).unwrap().reopen().await);
+        let next = start(&log, &subject, &Journal::new(), split(partitions));
+        next.status_when(|status| has_role(status, StandbyRole::Following)).await;
+        assert_eq!(subject.table("journal").await.len(), 24);
+        next.close().await;
+    }
 }
 
 /// A standby is paused, resumed and waited for by its own name. What concerns both read models has the projection's
@@ -218,38 +235,44 @@ pub async fn a_standby_is_operated_by_its_own_name<S: Subject>() {
     if !S::CAPABILITIES.side_by_side {
         return;
     }
-    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
-    let bench = start(&log, &subject, &Journal::new(), settings());
-    bench.caught_up().await;
-    let handle = bench.handle();
-    let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
-    handle.rebuild_side_by_side("journal", only_built, "").await.unwrap();
-    bench.status_when(|status| status.standby.is_some()).await;
-    handle.pause("journal__standby", "to look").await.unwrap();
-    let is_paused = |status: &Status| status.standby.as_ref().is_some_and(|it| it.pause.is_some());
-    let status = bench.status_when(is_paused).await;
-    assert!(status.pause.is_none(), "the live one goes on");
-    let standby = handle.status("journal__standby").await.unwrap();
-    assert_eq!((&*standby.name, standby.state, &standby.standby), ("journal__standby", State::Paused, &None));
-    assert_eq!(standby.pause.unwrap().reason, "to look");
-    let of_standby = handle.audit("journal__standby", 10).await.unwrap();
-    assert_eq!(of_standby.iter().map(|entry| &*entry.action).collect::<Vec<_>>(), ["pause"]);
-    handle.resume("journal__standby", "seen").await.unwrap();
-    bench.status_when(|status| !is_paused(status)).await;
-    let head = handle.status("journal").await.unwrap().head;
-    handle.when_reached("journal__standby", head, LONG).await.unwrap();
-    for refused in
-        [handle.discard_standby("journal__standby", "").await, handle.rebuild("journal__standby", "").await]
-    {
-        assert!(matches!(refused, Err(OperateError::Unknown { .. })), "{refused:?}");
+    for partitions in partitions::<S>() {
+        let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+        let bench = start(&log, &subject, &Journal::new(), split(partitions));
+        bench.caught_up().await;
+        let handle = bench.handle();
+        let only_built = SideBySide { no_swap: true, ..SideBySide::default() };
+        handle.rebuild_side_by_side("journal", only_built, "").await.unwrap();
+        bench.status_when(|status| status.standby.is_some()).await;
+        handle.pause("journal__standby", "to look").await.unwrap();
+        let is_paused = |status: &Status| status.standby.as_ref().is_some_and(|it| it.pause.is_some());
+        let status = bench.status_when(is_paused).await;
+        assert!(status.pause.is_none(), "the live one goes on");
+        let standby = handle.status("journal__standby").await.unwrap();
+        assert_eq!(
+            (&*standby.name, standby.state, &standby.standby),
+            ("journal__standby", State::Paused, &None)
+        );
+        assert_eq!(standby.pause.unwrap().reason, "to look");
+        let of_standby = handle.audit("journal__standby", 10).await.unwrap();
+        assert_eq!(of_standby.iter().map(|entry| &*entry.action).collect::<Vec<_>>(), ["pause"]);
+        handle.resume("journal__standby", "seen").await.unwrap();
+        bench.status_when(|status| !is_paused(status)).await;
+        let head = handle.status("journal").await.unwrap().head;
+        handle.when_reached("journal__standby", head, LONG).await.unwrap();
+        for refused in [
+            handle.discard_standby("journal__standby", "").await,
+            handle.rebuild("journal__standby", "").await,
+        ] {
+            assert!(matches!(refused, Err(OperateError::Unknown { .. })), "{refused:?}");
+        }
+        handle.discard_standby("journal", "").await.unwrap();
+        assert_eq!(handle.status("journal__standby").await.unwrap_err(), OperateError::NoStandby);
+        assert_eq!(loaded(&subject, Slot::Standby).await, None);
+        let audit = handle.audit("journal", 10).await.unwrap();
+        let actions: Vec<_> = audit.iter().map(|entry| &*entry.action).collect();
+        assert_eq!(actions, ["discard", "rebuild_side_by_side"]);
+        bench.close().await;
     }
-    handle.discard_standby("journal", "").await.unwrap();
-    assert_eq!(handle.status("journal__standby").await.unwrap_err(), OperateError::NoStandby);
-    assert_eq!(loaded(&subject, Slot::Standby).await, None);
-    let audit = handle.audit("journal", 10).await.unwrap();
-    let actions: Vec<_> = audit.iter().map(|entry| &*entry.action).collect();
-    assert_eq!(actions, ["discard", "rebuild_side_by_side"]);
-    bench.close().await;
 }
 
 /// An estimate applies changesets to a read model that is never there.
@@ -276,8 +299,17 @@ async fn with_notes(count: usize) -> Arc<ChangingLog> {
     log
 }
 
-fn beside(verify: bool) -> Settings {
-    Settings { new_version: NewVersion::SideBySide { verify }, ..settings() }
+/// The numbers of partitions to try it with.
+fn partitions<S: Subject>() -> &'static [u32] {
+    if S::CAPABILITIES.partitions { &[1, 3] } else { &[1] }
+}
+
+fn split(partitions: &u32) -> Settings {
+    Settings { partitions: *partitions, ..settings() }
+}
+
+fn beside(partitions: &u32, verify: bool) -> Settings {
+    Settings { new_version: NewVersion::SideBySide { verify }, ..split(partitions) }
 }
 
 fn has_role(status: &Status, role: StandbyRole) -> bool {

@@ -214,6 +214,13 @@ macro_rules! database_laws {
                 partitions_are_offered_as_the_database_says
                 each_event_is_applied_once_with_any_number_of_partitions
                 a_rebuild_leaves_out_again_what_was_skipped_in_a_partition
+                partitions_are_compared_and_swapped_while_events_come
+                a_standby_gets_the_number_of_partitions_of_the_live_one
+                a_rebuild_is_dealt_out_to_workers_and_joined
+                a_rebuild_that_can_not_be_dealt_out_is_refused
+                hosts_that_do_not_stay_finish_a_rebuild_that_is_dealt_out
+                partitions_that_a_killed_worker_left_standing_still_go_on
+                a_new_version_that_needs_the_global_order_has_no_partitions
             }
         }
     };

@@ -98,6 +98,15 @@ impl Transaction for Tx {
         .bind(standby.name())
         .execute(self.inner())
         .await?;
+        // Their rows are locked.
+        sqlx::query(
+            "UPDATE ees.projections SET owner = NULL, leased_until = NULL
+             WHERE starts_with(name, $1 || '/') OR starts_with(name, $2 || '/')",
+        )
+        .bind(live.name())
+        .bind(standby.name())
+        .execute(self.inner())
+        .await?;
         self.swap_parked(live.name(), standby.name()).await
     }
 
@@ -110,6 +119,8 @@ impl Transaction for Tx {
         else {
             return Ok(());
         };
+        // Before the tables: every step locks in this order.
+        self.partitions(model, true).await?;
         self.lock_tables(model.name()).await?;
         let mut others = self.dependents(model.name()).await?;
         others.extend(self.not_made_by_projection(model.name(), own.as_deref()).await?);

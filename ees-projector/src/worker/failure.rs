@@ -32,6 +32,7 @@ impl<D: Database> Runner<D> {
                 return self.core.settings.retry.delay_min;
             }
             StepError::Absent => {
+                self.forget_partitions().await;
                 self.status.update(|status| {
                     status.state = State::Absent;
                     status.recovers();

@@ -7,7 +7,7 @@ use ees_store::{Checkpoint, Timestamp};
 use crate::database::{Attachments, AuditRows, Database, ParkedRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::Split;
-use crate::projection::TablesChecked;
+use crate::projection::{Order, TablesChecked};
 use crate::projection_state::{AuditEntry, ParkedStream, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::settings::NewVersion;
@@ -125,7 +125,7 @@ impl<D: Database> Core<D> {
         let standby = self.onto(Slot::Standby);
         let mut tx = self.begin().await?;
         let held = tx.lock(self.id()).await?;
-        let held = held.filter(|held| held.version == live.version).ok_or(StepError::Fenced)?;
+        let mut held = held.filter(|held| held.version == live.version).ok_or(StepError::Fenced)?;
         let known = tx.load(standby.id()).await?;
         // Never replace a newer version that is being built: two programs would replace each other's standby
         // for ever.
@@ -141,13 +141,15 @@ impl<D: Database> Core<D> {
         if live.version > self.processor.version() {
             return Ok(false);
         }
-        if held.split.is_some() {
+        if held.split.is_some() && self.processor.order() == Order::Log {
             return Err(StepError::Setup(
-                "the older version is split into partitions, so that the new version can't be built side by \
-                 side: set the number of partitions to 1 with the old program, or rebuild in place"
+                "the older version is split into partitions, and the new version needs the global order \
+                 (Order::Log), so that it can't be built side by side: set the number of partitions to 1 with \
+                 the old program, or rebuild in place"
                     .to_owned(),
             ));
         }
+        self.know_skips(&mut tx, &mut held).await?;
         tracing::info!(
             projection = self.name(),
             from = live.version,
@@ -157,7 +159,8 @@ impl<D: Database> Core<D> {
         let keeps_skips = self.settings.keep_skips;
         let plan = SideBySide { verify, keep_skips: Some(keeps_skips), ..SideBySide::default() };
         let skips = if keeps_skips { held.skips.clone() } else { Vec::new() };
-        standby.make_standby(&mut tx, plan.into(), head, skips).await?;
+        let split = Split::for_rebuild(held.partitions(), held.partitions());
+        standby.make_standby(&mut tx, plan.into(), head, skips, split).await?;
         self.announce_skips(&held);
         let detail = format!("side by side, up to {head}{}", held.skips_in_words(keeps_skips));
         tx.audit(self.id(), &self.new_version(&held, detail)).await?;
@@ -195,7 +198,10 @@ impl<D: Database> Core<D> {
         let mut held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
         self.know_skips(&mut tx, &mut held).await?;
         let keeps_skips = self.settings.keep_skips;
-        let state = held.wiped(self.processor.version(), head, keeps_skips);
+        let mut state = held.wiped(self.processor.version(), head, keeps_skips);
+        if self.processor.order() == Order::Log {
+            state.split = None;
+        }
         self.announce_skips(&held);
         if !tx.replace(self.id(), held.position, &state).await? {
             return Err(StepError::Fenced);

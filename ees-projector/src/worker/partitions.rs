@@ -5,12 +5,12 @@
 //! When all are there, one transaction replaces their rows. Nothing is rebuilt.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ees_store::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::database::{AuditRows, Database, Transaction};
+use crate::database::{AuditRows, Database, PartitionRow, Transaction};
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, Position, ProjectionState};
 use crate::status::{PartitionStatus, State};
@@ -21,12 +21,22 @@ use crate::worker::outcome::Drained;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
+/// How often the partitions are looked at when their number changes, or the standby is about to be swapped.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 impl ProjectionState {
     /// Returns the row of a partition at the position of the projection.
     fn partition(&self, count: u32) -> Self {
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         let position = Position { epoch, ..self.position };
-        Self { position, split: Some(Split::into(count)), ..self.clone() }
+        Self { position, split: Some(Split::into(count)), standby: None, ..self.clone() }
+    }
+}
+
+impl PartitionRow {
+    /// Returns `true` if the partition stands still for a comparison or a swap.
+    fn stands_still(&self) -> bool {
+        self.state.split.is_some_and(|split| split.next_count.is_none() && split.barrier.is_some())
     }
 }
 
@@ -59,11 +69,16 @@ impl<D: Database> Core<D> {
         Ok(())
     }
 
-    /// Changes the number of partitions. If there are partitions already, this happens once all of them are
-    /// at the barrier.
-    pub(super) async fn split(&self, count: u32, audit: AuditEntry) -> Result<(), StepError> {
+    /// Changes the number of partitions from what it was when it was `seen`. If there are partitions already, this
+    /// happens once all of them are at the barrier.
+    pub(super) async fn split(
+        &self,
+        seen: Option<Split>,
+        count: u32,
+        audit: Option<AuditEntry>,
+    ) -> Result<(), StepError> {
         let mut tx = self.begin().await?;
-        let state = tx.lock(self.id()).await?.ok_or(StepError::Fenced)?;
+        let state = tx.lock(self.id()).await?.filter(|state| state.split == seen).ok_or(StepError::Fenced)?;
         let rows = tx.partitions(self.id(), true).await?;
         let ahead = rows.iter().map(|row| row.state.position.next).max();
         let to = match (state.split, ahead) {
@@ -76,7 +91,13 @@ impl<D: Database> Core<D> {
                         return Err(StepError::Fenced);
                     }
                 }
-                state.moved(|state| state.split = Some(split))
+                state.moved(|state| {
+                    state.split = Some(split);
+                    if audit.is_some() {
+                        // An operator's change is no part of a rebuild that has ended in each partition.
+                        state.rebuild_until = rows.iter().find_map(|row| row.state.rebuild_until);
+                    }
+                })
             }
             _ => {
                 let to = state.moved(|state| state.split = (count > 1).then(|| Split::into(count)));
@@ -87,7 +108,43 @@ impl<D: Database> Core<D> {
         if !tx.replace(self.id(), state.position, &to).await? {
             return Err(StepError::Fenced);
         }
-        tx.audit(self.id(), &audit).await?;
+        if let Some(audit) = audit {
+            tx.audit(self.id(), &audit).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Lets every partition stand still where it is, for whoever has the lease of the whole. Other changes of the
+    /// partitions go before.
+    pub(super) async fn stand_still(&self) -> Result<(), StepError> {
+        self.halt(true).await
+    }
+
+    /// Lets the partitions go on.
+    pub(super) async fn go_on(&self) -> Result<(), StepError> {
+        self.halt(false).await
+    }
+
+    async fn halt(&self, still: bool) -> Result<(), StepError> {
+        if !D::PARTITIONS {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        let state = tx.lock(self.id()).await?.ok_or(StepError::Fenced)?;
+        let Some(split) = state.split else { return Ok(()) };
+        if split.next_count.is_some() {
+            return Err(StepError::Fenced);
+        }
+        for row in tx.partitions(self.id(), true).await? {
+            if row.stands_still() == still {
+                continue;
+            }
+            let barrier = Some(row.state.position.next).filter(|_| still);
+            let moved = row.state.moved(|row| row.split = Some(Split { barrier, ..split }));
+            if !tx.replace(&row.id, row.state.position, &moved).await? {
+                return Err(StepError::Fenced);
+            }
+        }
         Ok(tx.commit().await?)
     }
 
@@ -146,6 +203,14 @@ impl<D: Database> Runner<D> {
         }
     }
 
+    /// Returns the delay before the next look at the partitions: a short one when something is about to happen with
+    /// all of them.
+    pub(super) fn until_next_look_at(&self, split: Split) -> Duration {
+        let row = self.status.snapshot().row;
+        let is_to_be_swapped = row.and_then(|row| row.standby).is_some_and(|plan| plan.swap);
+        if split.next_count.is_some() || is_to_be_swapped { LOOK_EVERY } else { self.until_next_look() }
+    }
+
     /// Keeps a worker running for each partition, shows their status, and replaces the partitions when that
     /// is due.
     pub(crate) async fn tend_partitions(
@@ -161,22 +226,41 @@ impl<D: Database> Runner<D> {
         let mut tx = self.core.begin().await?;
         let rows = tx.partitions(self.core.id(), false).await?;
         drop(tx);
-        if let Some(barrier) = split.barrier
-            && rows.iter().all(|row| row.state.position.next == barrier)
-        {
-            self.core.join().await?;
-            // The partitions were replaced: read the row again.
-            return Err(StepError::Fenced);
+        match split {
+            Split { barrier: Some(barrier), .. }
+                if rows.iter().all(|row| row.state.position.next == barrier) =>
+            {
+                self.core.join().await?;
+                // The partitions were replaced: read the row again.
+                return Err(StepError::Fenced);
+            }
+            Split { next_count: Some(count), barrier: None, .. }
+                if rows.iter().all(|row| row.state.rebuild_until.is_none()) =>
+            {
+                self.core.split(Some(split), count, None).await?;
+                self.partitions.wake();
+                return Err(StepError::Fenced);
+            }
+            Split { barrier: None, .. } if rows.iter().any(PartitionRow::stands_still) => {
+                // Who has the lease is not comparing or swapping at the moment, and nobody else may.
+                if self.has_lease().await? {
+                    self.core.go_on().await?;
+                }
+            }
+            Split { .. } => {}
         }
         let mut shown = state;
         if let Some(last) = rows.iter().map(|row| &row.state).min_by_key(|row| row.position.next) {
             shown.position.next = last.position.next;
-            shown.rebuild_until = last.rebuild_until;
+            // A rebuild by several workers ends when these are joined.
+            shown.rebuild_until =
+                last.rebuild_until.or(shown.rebuild_until.filter(|_| split.next_count.is_some()));
         }
         shown.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
         shown.pause = rows.iter().find_map(|row| row.state.pause.clone());
         let paused = shown.pause.is_some();
-        self.show(&shown);
+        self.status.set_state(&shown);
+        self.show_parked();
         let head = self.core.log.head().await?;
         for row in &rows {
             if !self.verified.covers(&row.state, &head) {

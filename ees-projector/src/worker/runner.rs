@@ -111,10 +111,9 @@ impl<D: Database> Runner<D> {
                 Err(error) => Err(error),
             };
             let pause = match stepped {
+                Ok(Stepped::Split(split)) => self.until_next_look_at(split).min(wait),
                 // An operator may resume, rebuild or discard it through another process.
-                Ok(Stepped::Paused | Stepped::Elsewhere | Stepped::Split(_)) => {
-                    self.until_next_look().min(wait)
-                }
+                Ok(Stepped::Paused | Stepped::Elsewhere) => self.until_next_look().min(wait),
                 Ok(Stepped::Moved | Stepped::Idle) => {
                     self.retry_due_streams().await;
                     self.sweep_if_due().await;
@@ -141,6 +140,7 @@ impl<D: Database> Runner<D> {
     pub(crate) async fn drain_until(&mut self, deadline: Instant) -> Drained {
         self.lease.stays = false;
         self.deadline = Some(deadline);
+        let mut last_split = None;
         let drained = loop {
             let pause = match self.step().await {
                 Ok(Stepped::Moved) => match self.fire_due_timers().await {
@@ -149,7 +149,15 @@ impl<D: Database> Runner<D> {
                 },
                 Ok(Stepped::Paused) => break Drained::Paused,
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
-                Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
+                Ok(Stepped::Split(split)) => {
+                    let drained = self.drain_partitions(split, deadline).await;
+                    // A change of their number goes on when they have stopped for it.
+                    if split.next_count.is_none() || last_split == Some(split) {
+                        break drained;
+                    }
+                    last_split = Some(split);
+                    Duration::ZERO
+                }
                 Err(StepError::ClaimedElsewhere(why)) => {
                     tracing::info!(projection = self.core.name(), "left to another process: {why}");
                     break Drained::Elsewhere;
@@ -218,9 +226,12 @@ impl<D: Database> Runner<D> {
         self.state.put(state);
     }
 
-    /// Shows the row in the status.
+    /// Shows the row in the status. That of a projection in partitions does not say where it is: those of its
+    /// partitions do.
     pub(super) fn show(&self, state: &ProjectionState) {
-        self.status.set_state(state);
+        if !self.core.is_left_to_partitions(state) {
+            self.status.set_state(state);
+        }
         self.show_parked();
     }
 

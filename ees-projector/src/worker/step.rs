@@ -91,7 +91,10 @@ impl<D: Database> Runner<D> {
             }
             Next::Paused => Ok(Stepped::Paused),
             Next::Elsewhere => Ok(Stepped::Elsewhere),
-            Next::Split(split) => Ok(Stepped::Split(split)),
+            Next::Split(split) => {
+                self.complete_if_due().boxed().await?;
+                Ok(Stepped::Split(split))
+            }
         }
     }
 

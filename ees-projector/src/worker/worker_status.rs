@@ -219,6 +219,7 @@ impl Inner {
             last_error: self.failure.clone(),
             pause: row.pause.clone(),
             owner: self.owner.clone(),
+            partitions: self.partitions.clone(),
         })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_projector::postgres::Database;
-use ees_projector::{NewVersion, Projector, RebuildStreams, Settings, SideBySide};
+use ees_projector::{InPlace, NewVersion, Projector, RebuildStreams, Settings, SideBySide};
 use ees_store::client::Client;
 use ees_store::http::{Api, Server};
 use rustix::process::Signal;
@@ -51,6 +51,14 @@ async fn worker() {
             loop {
                 let _ = handle.rebuild_streams("balances", wanted.clone(), "forged").await;
             }
+        })),
+        "build by many" => drop(tokio::spawn(async move {
+            let wanted = SideBySide { verify: true, workers: Some(16), ..SideBySide::default() };
+            handle.rebuild_side_by_side("balances", wanted, "").await
+        })),
+        "rebuild by many" => drop(tokio::spawn(async move {
+            let wanted = InPlace { workers: Some(16), ..InPlace::default() };
+            handle.rebuild_in_place("balances", wanted, "").await
         })),
         "swap" => drop(tokio::spawn(async move {
             loop {
@@ -186,6 +194,38 @@ async fn what_is_built_beside_is_finished_however_often_it_is_killed() {
     assert_eq!(bank.bank.schemas().await, ["balances", "balances__standby"]);
     bank.is_exact(620).await;
     last.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_is_dealt_out_over_processes_is_finished_however_often_they_are_killed() {
+    for (does, rows, done) in [
+        ("build by many", "balances\\_\\_standby/%", "standby LIKE '%following%'"),
+        ("rebuild by many", "balances/%", "rebuild_until IS NULL AND split IS NULL AND name = 'balances'"),
+    ] {
+        let bank = Served::new().await;
+        bank.bank.deposit_to_many(600).await;
+        let first = start(&bank, "", Duration::ZERO);
+        bank.is_exact(600).await;
+        first.stop();
+        under_fire(&bank, does, 2).await;
+        let workers = [start(&bank, does, 5 * MS), start(&bank, "", 5 * MS)];
+        let owners = format!(
+            "SELECT count(DISTINCT split_part(owner, ':', 2)) FROM ees.projections
+             WHERE name LIKE '{rows}' AND leased_until > clock_timestamp()"
+        );
+        until("both take part", 20_000 * MS, || async { bank.bank.number(&owners).await == 2 }).await;
+        let [killed, _other] = workers;
+        killed.kill();
+        under_fire(&bank, "", 2).await;
+        let last = start(&bank, "", Duration::ZERO);
+        let done = format!("SELECT count(*) FROM ees.projections WHERE {done}");
+        until("it is finished", 40_000 * MS, || async { bank.bank.number(&done).await == 1 }).await;
+        let partitions = format!("SELECT count(*) FROM ees.projections WHERE name LIKE '{rows}'");
+        assert_eq!(bank.bank.number(&partitions).await, 0, "they are joined");
+        bank.bank.deposit_to_many(20).await;
+        bank.is_exact(620).await;
+        last.stop();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,9 +39,13 @@ pub(super) struct Arguments {
     /// code is the same
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     keep_skips: Option<bool>,
+    /// Deal the streams out to N workers for the time of the rebuild, in all processes that run the projection
+    /// (PostgreSQL). Default: as many as it has partitions
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    workers: Option<u32>,
     /// Don't rebuild: estimate how long it would take; with --stream, show the rows that differ (exit code 9 if
     /// any does)
-    #[arg(long, conflicts_with_all = ["verify", "no_swap", "force", "no_wait"])]
+    #[arg(long, conflicts_with_all = ["verify", "no_swap", "force", "workers", "no_wait"])]
     dry_run: bool,
     /// The reason, for the audit log
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -62,6 +66,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         no_swap,
         force,
         keep_skips,
+        workers,
         dry_run,
         reason,
         no_wait,
@@ -97,7 +102,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     }
     let options = json!({
         "side_by_side": side_by_side, "verify": verify, "no_swap": no_swap, "force": force, "keep_skips": keep_skips,
-        "reason": reason,
+        "workers": workers, "reason": reason,
     });
     let started: Status = projection.post("rebuild", &options).await?;
     let status = match (no_wait, side_by_side) {

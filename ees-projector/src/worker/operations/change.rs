@@ -5,6 +5,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::database::{AuditRows, Database, ParkedRows, TimerRows, Transaction};
+use crate::partition::Partition;
 use crate::projection_state::{AuditEntry, ChangesetRef, ParkedStream, Pause, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::status::State;
@@ -80,6 +81,12 @@ impl<D: Database> Runner<D> {
 
     pub(super) async fn changed(&mut self) -> Result<(), OperateError> {
         let state = self.reload().await?;
+        if let Some(split) = state.split.filter(|_| self.core.is_left_to_partitions(&state)) {
+            return match self.tend_partitions(state, split).await {
+                Ok(()) | Err(StepError::Fenced) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+        }
         // A failure that still exists will show itself again.
         self.record_success(if state.pause.is_some() { State::Paused } else { State::CatchingUp });
         Ok(())
@@ -123,13 +130,17 @@ impl<D: Database> Core<D> {
 
     /// Lets the standby leave out what is skipped in the live read model, if it keeps skips.
     async fn skip_in_standby(&self, tx: &mut D::Tx, changeset: &ChangesetRef) -> Result<(), StepError> {
-        if !D::SIDE_BY_SIDE || self.slot() != Slot::Live || self.partition().is_some() {
+        if !D::SIDE_BY_SIDE || self.slot() != Slot::Live {
             return Ok(());
         }
-        let standby = self.id().with_slot(Slot::Standby);
+        let mut standby = self.id().with_slot(Slot::Standby);
         let found = tx.lock(&standby).await?;
         let keeps = |row: &ProjectionState| row.standby.as_ref().is_some_and(|plan| plan.keeps_skips);
-        let Some(row) = found.filter(keeps) else { return Ok(()) };
+        let Some(mut row) = found.filter(keeps) else { return Ok(()) };
+        if let Some(split) = row.split {
+            standby = standby.of_partition(Partition::of(&changeset.stream_id, split.count));
+            row = tx.lock(&standby).await?.ok_or(StepError::Fenced)?;
+        }
         let moved = row.moved(|row| row.skip(changeset));
         if tx.replace(&standby, row.position, &moved).await? { Ok(()) } else { Err(StepError::Fenced) }
     }

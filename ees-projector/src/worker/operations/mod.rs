@@ -6,6 +6,7 @@ mod target;
 mod transition;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ees_store::{Checkpoint, StreamId, Timestamp};
 use futures::FutureExt;
@@ -14,7 +15,7 @@ use futures::future::BoxFuture;
 use self::change::StateChange;
 use self::operation::{Action, OperateError, Operation};
 use self::transition::{Transition, check_partitions, check_swap};
-use crate::database::{AuditRows, Database, TimerRows, Transaction};
+use crate::database::{AuditRows, Database, PartitionRow, TimerRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
@@ -28,6 +29,9 @@ use crate::worker::worker_status::WorkerStatus;
 
 /// How often an operation is tried when other workers move the projection meanwhile.
 const OVERTAKEN_MAX: usize = 50;
+/// The longest time that an operator's swap waits until the standby is split as the live read model is.
+const SPLIT_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AFTER: Duration = Duration::from_millis(50);
 /// The most streams that become due in one transaction: DynamoDB's limit.
 const DUE_AT_ONCE: usize = 80;
 
@@ -110,8 +114,6 @@ impl<D: Database> Runner<D> {
         let end = match action {
             // These work even while the log is not reachable.
             Action::Pause | Action::Discard | Action::CancelTimer { .. } => state.position.next,
-            // Split into partitions, it is refused in any case.
-            Action::BuildStandby(_) if state.split.is_some() => state.position.next,
             Action::Rebuild(_) | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
             _ => {
                 let head = self.core.head().await?;
@@ -125,7 +127,7 @@ impl<D: Database> Runner<D> {
         {
             return self.operate_partitions(split, action, reason).await;
         }
-        if matches!(action, Action::Rebuild(_)) && state.split.is_some() {
+        if matches!(action, Action::Rebuild(_) | Action::BuildStandby(_)) && state.split.is_some() {
             let mut tx = self.core.begin().await?;
             self.core.know_skips(&mut tx, &mut state).await?;
         }
@@ -170,11 +172,13 @@ impl<D: Database> Runner<D> {
                 let set = Transition::SetCheckpoint { believed, wanted, head: end };
                 self.change(&state, set, StateChange::Nothing, audit(format!("to {wanted}"))).await
             }
-            Action::Rebuild(InPlace { force, keep_skips }) => {
+            Action::Rebuild(InPlace { force, keep_skips, workers }) => {
+                self.check_workers(*workers)?;
                 let version = self.core.processor.version();
                 let keeps_skips = keep_skips.unwrap_or(state.version == version);
-                let rebuild = Transition::Rebuild { version, until: end, keeps_skips };
-                let detail = format!("up to {end}{}", state.skips_in_words(keeps_skips));
+                let rebuild = Transition::Rebuild { version, until: end, keeps_skips, workers: *workers };
+                let by = workers.map_or_else(String::new, |count| format!(", by {count} workers"));
+                let detail = format!("up to {end}{by}{}", state.skips_in_words(keeps_skips));
                 self.change(&state, rebuild, StateChange::Wipe { force: *force }, audit(detail)).await
             }
             Action::RebuildStreams(rebuild) => {
@@ -183,13 +187,22 @@ impl<D: Database> Runner<D> {
             }
             Action::SetPartitions(count) => self.set_partitions(*count, audit(format!("{count}"))).await,
             Action::BuildStandby(wanted) => {
+                self.check_workers(wanted.workers)?;
                 let keeps_skips = wanted.keep_skips.unwrap_or(state.version == self.core.processor.version());
-                let detail = format!("up to {end}{}", state.skips_in_words(keeps_skips));
+                let by = wanted.workers.map_or_else(String::new, |count| format!(", by {count} workers"));
+                let detail = format!("up to {end}{by}{}", state.skips_in_words(keeps_skips));
                 let wanted = SideBySide { keep_skips: Some(keeps_skips), ..*wanted };
                 self.build_standby(wanted, end, audit(detail)).await
             }
             Action::Swap { back, force } => {
+                if let Some(split) = state.split {
+                    let rows = self.partition_rows().await?;
+                    state.rebuild_until = split.next_count.and(state.rebuild_until);
+                    state.rebuild_until =
+                        rows.iter().find_map(|row| row.state.rebuild_until).or(state.rebuild_until);
+                }
                 check_swap(&state, *back, *force, !self.parked.streams.is_empty())?;
+                self.wait_until_split_like_live().await?;
                 if !force && !back {
                     self.wait_for_older_readers().await?;
                 }
@@ -214,12 +227,39 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    async fn set_partitions(&mut self, count: u32, audit: AuditEntry) -> Result<(), OperateError> {
+    /// Checks whether a rebuild may be dealt out to this many workers.
+    fn check_workers(&self, workers: Option<u32>) -> Result<(), OperateError> {
+        workers.map_or(Ok(()), |count| self.check_partitions(count))
+    }
+
+    fn check_partitions(&self, count: u32) -> Result<(), OperateError> {
         if !D::PARTITIONS {
             return Err(OperateError::NotSupported("this database can't split a projection into partitions"));
         }
-        check_partitions(self.core.processor.order(), count)?;
-        self.core.split(count, audit).await?;
+        check_partitions(self.core.processor.order(), count)
+    }
+
+    async fn partition_rows(&self) -> Result<Vec<PartitionRow>, StepError> {
+        let core = self.core.clone();
+        self.core.read(move |tx| async move { Ok(tx.partitions(core.id(), false).await?) }.boxed()).await
+    }
+
+    /// Waits until the standby is split as the live read model is.
+    async fn wait_until_split_like_live(&mut self) -> Result<(), OperateError> {
+        let deadline = Instant::now() + SPLIT_WITHIN;
+        while !self.is_split_like_live().await? {
+            if Instant::now() > deadline {
+                return Err(OperateError::PartitionsDiffer);
+            }
+            tokio::time::sleep(LOOK_AFTER).await;
+        }
+        Ok(())
+    }
+
+    async fn set_partitions(&mut self, count: u32, audit: AuditEntry) -> Result<(), OperateError> {
+        self.check_partitions(count)?;
+        let seen = self.load().await?.split;
+        self.core.split(seen, count, Some(audit)).await?;
         self.state.forget();
         Ok(())
     }

@@ -63,7 +63,6 @@ impl Action {
                 | Self::CancelTimer { .. }
                 | Self::SetCheckpoint { .. }
                 | Self::Retry(_)
-                | Self::BuildStandby(_)
         )
     }
 
@@ -171,6 +170,11 @@ pub enum OperateError {
     /// The projection is split into partitions, and this requires a projection that is not.
     #[error("the projection is split into partitions: set their number to 1 first, which needs no rebuild")]
     Partitioned,
+    /// The standby gets as many partitions as the live read model has, before a swap. That is not done yet.
+    #[error(
+        "the standby does not have as many partitions as the live read model yet: it is being given them, so try again"
+    )]
+    PartitionsDiffer,
     /// A projection with [`Order::Log`](crate::Order::Log) can't be split into partitions.
     #[error("the projection needs the global order (Order::Log), so it can't be split into partitions")]
     NeedsLogOrder,

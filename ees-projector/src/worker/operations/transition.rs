@@ -3,7 +3,7 @@
 
 use ees_store::Checkpoint;
 
-use crate::partition::BUCKETS;
+use crate::partition::{BUCKETS, Split};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, Pause, ProjectionState};
 use crate::standby::StandbyRole;
@@ -31,6 +31,8 @@ pub(crate) enum Transition {
         version: u32,
         until: Checkpoint,
         keeps_skips: bool,
+        /// How many workers the streams are dealt out to meanwhile, if not to as many as there are partitions.
+        workers: Option<u32>,
     },
     /// Changes only the epoch, so that workers with the old row must read it again.
     Touch,
@@ -69,7 +71,12 @@ pub(crate) fn transition(
             // Who moves back wants them to be tried again.
             state.skips.retain(|skipped| skipped.checkpoint < *wanted);
         }),
-        Transition::Rebuild { version, until, keeps_skips } => state.wiped(*version, *until, *keeps_skips),
+        Transition::Rebuild { version, until, keeps_skips, workers } => {
+            let wiped = state.wiped(*version, *until, *keeps_skips);
+            let partitions = wiped.partitions();
+            let split = Split::for_rebuild(workers.unwrap_or(partitions), partitions);
+            ProjectionState { split, ..wiped }
+        }
         Transition::Touch => state.moved(|_| {}),
     })
 }
@@ -153,8 +160,14 @@ mod tests {
     #[test]
     fn each_action_gives_the_row_that_it_promises() {
         let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(8) };
-        let rebuild = Transition::Rebuild { version: 4, until: Checkpoint::new(9), keeps_skips: false };
-        let keeping = Transition::Rebuild { version: 3, until: Checkpoint::new(9), keeps_skips: true };
+        let rebuild =
+            Transition::Rebuild { version: 4, until: Checkpoint::new(9), keeps_skips: false, workers: None };
+        let keeping = Transition::Rebuild {
+            version: 3,
+            until: Checkpoint::new(9),
+            keeps_skips: true,
+            workers: Some(4),
+        };
         let cases = [
             (at(5), Transition::Pause(pause("why")), ProjectionState { pause: Some(pause("why")), ..at(5) }),
             (paused(5), Transition::Resume, ProjectionState { last: Some(changeset(4)), ..at(5) }),
@@ -165,7 +178,11 @@ mod tests {
             (
                 skipping(9, 8),
                 keeping,
-                ProjectionState { rebuild_until: Some(Checkpoint::new(9)), ..skipping(0, 8) },
+                ProjectionState {
+                    rebuild_until: Some(Checkpoint::new(9)),
+                    split: Some(Split { count: 4, next_count: Some(1), barrier: None }),
+                    ..skipping(0, 8)
+                },
             ),
             (paused(5), set(5, 2, 9), ProjectionState { pause: Some(pause("before")), ..at(2) }),
             (at(5), set(5, 9, 9), at(9)),

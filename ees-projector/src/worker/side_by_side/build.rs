@@ -5,8 +5,9 @@ use std::sync::Arc;
 use ees_store::{Checkpoint, Timestamp};
 use futures::FutureExt;
 
-use super::require_unpartitioned;
+use super::rows::no_live;
 use crate::database::{AuditRows, Database, Transaction};
+use crate::partition::Split;
 use crate::projection_state::{AuditEntry, ProjectionState, Skipped};
 use crate::read_model_id::Slot;
 use crate::standby::{Comparison, SideBySide, Standby, StandbyRole};
@@ -28,13 +29,16 @@ impl<D: Database> Core<D> {
         standby: Standby,
         until: Checkpoint,
         skips: Vec<Skipped>,
+        split: Option<Split>,
     ) -> Result<(), StepError> {
-        let mut state = ProjectionState::standby(self.processor.version(), until, standby, skips);
+        let version = self.processor.version();
+        let mut state = ProjectionState::standby(version, until, standby, skips, split);
         tx.discard(self.id()).await.map_err(setup::<D>)?;
         if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
         }
         self.create_tables(tx).await?;
+        self.create_partitions(tx, &state).await?;
         if self.slot() != Slot::Standby {
             return Ok(());
         }
@@ -53,14 +57,6 @@ impl<D: Database> Core<D> {
         if tx.replace(self.id(), state.position, &state).await? { Ok(()) } else { Err(StepError::Fenced) }
     }
 
-    /// Reads the row of the live read model, in a transaction of its own: one that has begun on another slot never
-    /// goes on to the live one, since others go the opposite way.
-    pub(super) async fn load_live(&self) -> Result<Option<ProjectionState>, StepError> {
-        let live = Arc::new(self.onto(Slot::Live));
-        let core = live.clone();
-        live.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await
-    }
-
     /// Starts to build a standby. Returns `false` if one is being built already.
     pub(crate) async fn build_standby(
         self: &Arc<Self>,
@@ -72,13 +68,16 @@ impl<D: Database> Core<D> {
         let built = self.write(move |tx| {
             async move {
                 let standby = core.onto(Slot::Standby);
-                let live = tx.lock(core.id()).await?.filter(|_| wanted.keep_skips == Some(true));
-                let skips = live.map_or_else(Vec::new, |live| live.skips);
+                let mut live = tx.lock(core.id()).await?.ok_or(StepError::Fenced)?;
+                core.know_skips(tx, &mut live).await?;
+                let partitions = live.partitions();
+                let split = Split::for_rebuild(wanted.workers.unwrap_or(partitions), partitions);
+                let skips = if wanted.keep_skips == Some(true) { live.skips } else { Vec::new() };
                 let found = tx.load(standby.id()).await?.and_then(|found| found.standby);
                 if found.is_some_and(|found| found.role == StandbyRole::Building) {
                     return Ok(false);
                 }
-                standby.make_standby(tx, wanted.into(), until, skips).await?;
+                standby.make_standby(tx, wanted.into(), until, skips, split).await?;
                 tx.audit(core.id(), &audit).await?;
                 Ok(true)
             }
@@ -123,8 +122,10 @@ impl<D: Database> Core<D> {
         let core = self.clone();
         let made = self.write(move |tx| {
             async move {
-                let live = require_unpartitioned(tx.lock(core.id()).await?)?;
-                scratch.make_standby(tx, plan, until, live.skips).await
+                let mut live = tx.lock(core.id()).await?.ok_or_else(no_live)?;
+                core.know_skips(tx, &mut live).await?;
+                // Split when it is complete: only this process works on it, and so the log is read once.
+                scratch.make_standby(tx, plan, until, live.skips, None).await
             }
             .boxed()
         });
@@ -161,16 +162,24 @@ impl<D: Database> Runner<D> {
 
     /// If the standby has caught up, does what was planned for it.
     pub(crate) async fn complete_if_due(&mut self) -> Result<(), StepError> {
-        if self.core.slot() != Slot::Standby {
+        if self.core.slot() != Slot::Standby || self.core.partition().is_some() {
             return Ok(());
         }
         // Not cached after an idle step. And the standby may have been complete when this worker started.
         let state = self.load().await?;
-        let Some(plan) = self.is_due(&state) else {
+        let due = match state.split {
+            Some(_) => self.are_partitions_due(),
+            None => self.is_due(&state),
+        };
+        let Some(plan) = due else {
             // Not complete: the transactions to wait for are collected again when it is.
             self.older_readers = None;
             return Ok(());
         };
+        // Of a read model in partitions, nobody has the lease until then.
+        if !self.has_lease().await? || !self.is_split_like_live().await? {
+            return Ok(());
+        }
         if !plan.force && !self.parked.streams.is_empty() {
             let note = format!(
                 "{} streams are parked: retry or skip those of {}, or swap with force",
@@ -179,7 +188,7 @@ impl<D: Database> Runner<D> {
             );
             return self.remain_standby(note).await;
         }
-        if self.core.load_live().await?.is_some_and(|live| live.version > self.core.processor.version()) {
+        if self.core.live_rows().await?.whole.version > self.core.processor.version() {
             return self.remain_standby("the live read model has a newer version by now".to_owned()).await;
         }
         if plan.verify {
@@ -222,6 +231,16 @@ impl<D: Database> Runner<D> {
         let plan = state.standby.clone().filter(|plan| plan.role == StandbyRole::Building && plan.swap)?;
         let caught_up = self.status.snapshot().state == State::Following && state.rebuild_until.is_none();
         caught_up.then_some(plan)
+    }
+
+    /// Like [`is_due`](Self::is_due), for a standby whose partitions have workers of their own: as the status shows
+    /// them.
+    fn are_partitions_due(&self) -> Option<Standby> {
+        let seen = self.status.snapshot();
+        let is_near = seen.lag_changesets() <= self.core.settings.batch_changesets_max as u64;
+        let is_moving = matches!(seen.state, State::Following | State::CatchingUp);
+        let row = seen.row.filter(|row| is_near && is_moving && row.rebuild_until.is_none())?;
+        row.standby.filter(|plan| plan.role == StandbyRole::Building && plan.swap)
     }
 
     /// Keeps the standby without swapping it by itself. Its row says why.

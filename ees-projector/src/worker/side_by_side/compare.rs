@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ees_store::Checkpoint;
 
-use super::require_unpartitioned;
+use super::rows::{Rows, no_live};
 use crate::database::{Database, Transaction};
 use crate::error::BoxError;
 use crate::projection_state::ProjectionState;
@@ -20,28 +20,30 @@ use crate::worker::runner::Runner;
 const MEET_WITHIN: Duration = Duration::from_secs(30);
 
 impl<D: Database> Core<D> {
-    /// Locks the live read model's row until the transaction ends.
-    async fn hold_live(self: &Arc<Self>) -> Result<(D::Tx, ProjectionState), StepError> {
+    /// Locks the live read model's rows until the transaction ends.
+    async fn hold_live(self: &Arc<Self>) -> Result<(D::Tx, Rows), StepError> {
         let core = self.clone();
         let held = self.run(async move {
             let live = core.live();
             let mut tx = core.database.begin_in(&live).await?;
-            let found = require_unpartitioned(tx.lock(&live).await?)?;
+            let found = Rows::read(&mut tx, &live, true).await?.ok_or_else(no_live)?;
             Ok((tx, found))
         });
         held.await
     }
 
-    /// Returns a snapshot of this read model and the live one, and the checkpoint of both, if it is the same.
+    /// Returns a snapshot of this read model and the live one, and the checkpoint of both, if each partition has the
+    /// same.
     async fn snapshot_with_live(self: &Arc<Self>) -> Result<(D::Tx, Option<Checkpoint>), StepError> {
         let core = self.clone();
         let seen = self.run(async move {
             let mut tx = core.begin().await?;
             tx.snapshot().await?;
-            let at = |state: Option<ProjectionState>| state.map(|state| state.position.next);
-            let live = at(tx.load(&core.live()).await?);
-            let own = at(tx.load(core.id()).await?);
-            Ok((tx, live.filter(|_| live == own)))
+            let live = Rows::read(&mut tx, &core.live(), false).await?;
+            let own = Rows::read(&mut tx, core.id(), false).await?;
+            let is_same = |own: &Rows, live: &Rows| own.positions() == live.positions();
+            let at = own.zip(live).filter(|(own, live)| is_same(own, live)).map(|(own, _)| own.lowest());
+            Ok((tx, at))
         });
         seen.await
     }
@@ -60,22 +62,30 @@ impl<D: Database> Runner<D> {
     pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
         let deadline = Instant::now() + MEET_WITHIN;
         loop {
-            // As far as possible before the live one is held.
-            let live = require_unpartitioned(self.core.load_live().await?)?;
-            if live.position.next > self.load().await?.position.next {
-                self.step_to(live.position.next).await?;
+            let (mut held, mut found) = (None, None);
+            if self.is_split_like_live().await? {
+                self.core.stand_still().await?;
+                // As far as possible before the live one is held.
+                self.step_rows_to(&self.core.live_rows().await?.positions()).await?;
+                let (tx, rows) = self.core.hold_live().await?;
+                (held, found) = (Some(tx), Some(rows));
             }
-            let here = self.load().await?.position.next;
-            let (held, found) = self.core.hold_live().await?;
-            if found.position.next >= here {
-                self.step_to(found.position.next).await?;
+            let own = self.own_rows().await?;
+            let here = own.lowest();
+            let found = found.filter(|found| found.is_split_like(&own));
+            let is_behind =
+                |found: &Rows| found.positions().iter().zip(own.positions()).any(|(live, own)| *live < own);
+            if let Some(found) = found.as_ref().filter(|found| !is_behind(found)) {
+                self.step_rows_to(&found.positions()).await?;
                 let (snapshot, at) = self.core.snapshot_with_live().await?;
                 drop(held);
+                self.core.go_on().await?;
+                self.state.forget();
                 if let Some(checkpoint) = at {
                     let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
                     return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
                 }
-            } else if let Some(pause) = found.pause {
+            } else if let Some(pause) = found.as_ref().and_then(Rows::pause) {
                 return Err(StepError::Setup(format!(
                     "the live read model is paused before checkpoint {here} ({}), so the two can't be \
                      compared at the same checkpoint: resume it first",

@@ -68,7 +68,7 @@ impl<D: Database> Core<D> {
         let mut tx = self.begin().await?;
         let bytes = tx.size_bytes(self.id()).await?;
         let live = tx.load(self.id()).await?;
-        sample.make_standby(&mut tx, SideBySide::default().into(), head, Vec::new()).await?;
+        sample.make_standby(&mut tx, SideBySide::default().into(), head, Vec::new(), None).await?;
         let began = Instant::now();
         if let Some(first) = batch.reference(0) {
             let at = ProjectionState::new(self.processor.version()).position;

@@ -1,8 +1,11 @@
 //! Swaps the standby and the live read model.
 
-use super::require_unpartitioned;
+use ees_store::Checkpoint;
+
+use super::rows::{Rows, no_live};
 use crate::database::{AuditRows, Database, Transaction};
 use crate::error::{BoxError, chain};
+use crate::partition::Split;
 use crate::projection_state::{AuditEntry, ProjectionState};
 use crate::standby::{SideBySide, Standby, StandbyRole};
 use crate::worker::core::Core;
@@ -10,31 +13,33 @@ use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
 
 impl<D: Database> Runner<D> {
-    /// Swaps this standby with the live read model, in one transaction, once both are at the same checkpoint.
+    /// Swaps this standby with the live read model, in one transaction, once each partition of both is at the same
+    /// checkpoint. The two must be split in the same way.
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let live = self.core.live();
-        // Catch up as far as possible before the live one's row is locked.
-        let found = self.core.load_live().await?;
+        self.core.stand_still().await?;
+        // Catch up as far as possible before the live one's rows are locked.
+        let found = self.core.live_rows().await?;
         // After a log went back, the live one may lie past its end. It must still be replaceable.
         let end = self.core.log.head().await?.checkpoint;
-        self.step_to(require_unpartitioned(found)?.position.next.min(end)).await?;
+        self.step_rows_to(&until(&found, end)).await?;
         let core = self.core.clone();
         let locked = self.core.run(async move {
             let mut tx = core.database.begin_swap().await?;
-            let theirs = require_unpartitioned(tx.lock(&core.live()).await?)?;
+            let theirs = Rows::read(&mut tx, &core.live(), true).await?.ok_or_else(no_live)?;
             Ok((tx, theirs))
         });
         let (tx, theirs) = locked.await?;
-        let end = self.core.log.head().await?.checkpoint;
-        let ours = self.step_to(theirs.position.next.min(end)).await?;
+        let ends = until(&theirs, self.core.log.head().await?.checkpoint);
+        self.step_rows_to(&ends).await?;
         // From here on the cache is outdated: the transaction changes the row.
         self.state.forget();
-        let (core, from, to) = (self.core.clone(), theirs.version, ours.version);
-        let at = ours.position.next.get();
-        self.core.run(async move { core.exchange(tx, &ours, &theirs, audit).await }).await?;
+        let core = self.core.clone();
+        let (at, from, to) =
+            self.core.run(async move { core.exchange(tx, &theirs, &ends, audit).await }).await?;
         tracing::info!(
             projection = live.name(),
-            checkpoint = at,
+            checkpoint = at.get(),
             from,
             to,
             "the standby was swapped with the live read model"
@@ -43,40 +48,60 @@ impl<D: Database> Runner<D> {
     }
 }
 
+/// The checkpoints of a read model, but none past the end of the log.
+fn until(rows: &Rows, end: Checkpoint) -> Vec<Checkpoint> {
+    rows.positions().into_iter().map(|next| next.min(end)).collect()
+}
+
 impl<D: Database> Core<D> {
-    /// Swaps the rows and the tables of this standby and the live read model, whose row is locked.
+    /// Swaps the rows and the tables of this standby and the live read model, whose rows are locked. Returns the
+    /// checkpoint, and the versions before and after. `ends` are the checkpoints that this one must have reached.
     async fn exchange(
         &self,
         mut tx: D::Tx,
-        ours: &ProjectionState,
-        theirs: &ProjectionState,
+        theirs: &Rows,
+        ends: &[Checkpoint],
         mut audit: AuditEntry,
-    ) -> Result<(), StepError> {
+    ) -> Result<(Checkpoint, u32, u32), StepError> {
         let (live, own) = (self.live(), self.id().clone());
-        let epoch = theirs.position.epoch.max(ours.position.epoch) + 1;
-        let with_epoch = |state: &ProjectionState, standby: Option<Standby>| {
-            let mut state = ProjectionState { standby, ..state.clone() };
-            state.position.epoch = epoch;
-            state
-        };
+        let ours = Rows::read(&mut tx, &own, true).await?.ok_or(StepError::Absent)?;
+        let is_there = ours.positions().iter().zip(ends).all(|(next, end)| next >= end);
+        if !ours.is_split_like(theirs) || !is_there {
+            return Err(StepError::Fenced);
+        }
         let left_behind = tx.left_behind(&live, &own).await?;
+        let plan = ours.whole.standby.as_ref();
+        let keeps_skips = plan.is_some_and(|plan| plan.keeps_skips);
+        let back = plan.is_some_and(|plan| plan.role == StandbyRole::Following);
         let following = Standby {
             role: StandbyRole::Following,
-            keeps_skips: theirs.version == ours.version,
+            keeps_skips: theirs.whole.version == ours.whole.version,
             left_behind: left_behind.clone(),
             ..SideBySide { no_swap: true, ..SideBySide::default() }.into()
         };
-        let mut swapped = with_epoch(ours, None);
-        if ours.standby.as_ref().is_some_and(|standby| standby.keeps_skips) {
-            // Also those that were made since the standby was begun.
-            swapped.add_skips(theirs.skips.iter().copied());
+        let whole = (&own, &ours.whole, &live, &theirs.whole, Some(following));
+        let of_partitions = ours.partitions.iter().zip(&theirs.partitions);
+        let of_partitions =
+            of_partitions.map(|(our, their)| (&our.id, &our.state, &their.id, &their.state, None));
+        for (own, ours, live, theirs, following) in std::iter::once(whole).chain(of_partitions) {
+            let epoch = theirs.position.epoch.max(ours.position.epoch) + 1;
+            let with_epoch = |state: &ProjectionState, standby: Option<Standby>| {
+                let split = state.split.map(|split| Split::into(split.count));
+                let mut state = ProjectionState { standby, split, ..state.clone() };
+                state.position.epoch = epoch;
+                state
+            };
+            let mut swapped = with_epoch(ours, None);
+            if keeps_skips {
+                // Also those that were made since the standby was begun.
+                swapped.add_skips(theirs.skips.iter().copied());
+            }
+            let is_replaced = tx.replace(own, ours.position, &with_epoch(theirs, following)).await?
+                && tx.replace(live, theirs.position, &swapped).await?;
+            if !is_replaced {
+                return Err(StepError::Fenced);
+            }
         }
-        let is_replaced = tx.replace(&own, ours.position, &with_epoch(theirs, Some(following))).await?
-            && tx.replace(&live, theirs.position, &swapped).await?;
-        if !is_replaced {
-            return Err(StepError::Fenced);
-        }
-        let back = ours.standby.as_ref().is_some_and(|standby| standby.role == StandbyRole::Following);
         tx.exchange(&live, &own, back).await.map_err(not_swapped::<D>)?;
         if !left_behind.is_empty() {
             let left_behind = left_behind.join(", ");
@@ -85,7 +110,7 @@ impl<D: Database> Core<D> {
         }
         tx.audit(&live, &audit).await?;
         tx.commit().await?;
-        Ok(())
+        Ok((ours.lowest(), theirs.whole.version, ours.whole.version))
     }
 }
 
