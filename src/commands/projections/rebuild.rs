@@ -73,10 +73,10 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         remote,
     } = arguments;
     let streams = streams.read()?;
-    if streams.is_some() && (side_by_side || force || no_wait || keep_skips.is_some()) {
+    if streams.is_some() && (side_by_side || force || no_wait || keep_skips.is_some() || workers.is_some()) {
         return Err(Failure::usage(
             "--stream and --streams-from rebuild rows in place, leave out what is skipped, and wait: they don't go with \
-             --side-by-side, --force, --keep-skips and --no-wait",
+             --side-by-side, --force, --keep-skips, --workers and --no-wait",
         ));
     }
     let projection = ProjectionClient::new(remote.patient_client().await?, name);
