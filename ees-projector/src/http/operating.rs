@@ -53,8 +53,8 @@ pub(super) struct Anew {
 #[serde(deny_unknown_fields)]
 #[schema(as = RebuildStreamsRequest)]
 pub(super) struct OfStreams {
-    /// The streams: 1 to 1,000.
-    #[schema(value_type = Vec<StreamId>, min_items = 1, max_items = 1000)]
+    /// The streams: 1 to 1,000, as far as they fit a body of 64 KiB.
+    #[schema(value_type = Vec<StreamId>, min_items = 1)]
     streams: Vec<String>,
     /// Tells how the rows differ, and writes nothing.
     #[serde(default)]
@@ -231,7 +231,7 @@ pub(super) async fn rebuild(
     request_body = OfStreams,
     responses(
         (status = 200, description = "How the rows differed.", body = RebuiltStreams),
-        (status = 400, description = "`INVALID_BODY`: the streams are missing; `INVALID_STREAM_ID`"),
+        (status = 400, description = "`INVALID_BODY`: the streams are missing, or not 1 to 1,000; `INVALID_STREAM_ID`"),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_SUPPORTED`: the projection needs the global order, or has statements of its own; `NOT_POSSIBLE`: it is being rebuilt, the log does not have a stream, a changeset can't be applied again, or the rows don't fit one transaction. Nothing was changed"),
     )
@@ -241,6 +241,11 @@ pub(super) async fn rebuild_streams(
     Path(name): Path<String>,
     JsonBody(OfStreams { streams, dry_run, reason }): JsonBody<OfStreams>,
 ) -> Result<Json<RebuiltStreams>, Problem> {
+    let (count, max) = (streams.len(), RebuildStreams::STREAMS_MAX);
+    if !(1..=max).contains(&count) {
+        let why = format!("`streams` has {count} streams. Give 1 to {max}.");
+        return Err(Problem::bad_request("INVALID_BODY", why));
+    }
     let streams = streams.iter().map(|text| stream(text)).collect::<Result<_, _>>()?;
     let wanted = RebuildStreams { streams, dry_run };
     Ok(Json(handle.rebuild_streams(&name, wanted, reason.as_str()).await?))
