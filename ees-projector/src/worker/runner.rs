@@ -150,6 +150,8 @@ impl<D: Database> Runner<D> {
                 Ok(Stepped::Paused) => break Drained::Paused,
                 Ok(Stepped::Elsewhere) => break Drained::Elsewhere,
                 Ok(Stepped::Split(split)) => break self.drain_partitions(split, deadline).await,
+                // Built beside another version's, or there is no standby. It is not there the next moment either.
+                Err(StepError::Absent) if self.core.partition().is_none() => break Drained::Elsewhere,
                 Err(StepError::ClaimedElsewhere(why)) => {
                     tracing::info!(projection = self.core.name(), "left to another process: {why}");
                     break Drained::Elsewhere;

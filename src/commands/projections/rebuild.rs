@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient, status_text};
 use crate::remote::Remote;
 
-/// Clear the read model and replay the log from the start; with --side-by-side (PostgreSQL, SQLite), build a
+/// Clear the read model and replay the log from the start; with --side-by-side, build a
 /// new one first
 #[derive(Args)]
 pub(super) struct Arguments {

@@ -27,7 +27,7 @@ use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
 /// How often an operation is tried when other workers move the projection meanwhile.
-const OVERTAKEN_MAX: usize = 50;
+pub(crate) const OVERTAKEN_MAX: usize = 50;
 /// The most streams that become due in one transaction: DynamoDB's limit.
 const DUE_AT_ONCE: usize = 80;
 

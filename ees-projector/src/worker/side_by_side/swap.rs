@@ -13,11 +13,10 @@ impl<D: Database> Runner<D> {
     /// Swaps this standby with the live read model, in one transaction, once both are at the same checkpoint.
     pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
         let live = self.core.live();
+        require_unpartitioned(self.core.load_live().await?)?;
         // Catch up as far as possible before the live one's row is locked.
-        let found = self.core.load_live().await?;
-        // After a log went back, the live one may lie past its end. It must still be replaceable.
         let end = self.core.log.head().await?.checkpoint;
-        self.step_to(require_unpartitioned(found)?.position.next.min(end)).await?;
+        self.step_to(end).await?;
         let core = self.core.clone();
         let locked = self.core.run(async move {
             let mut tx = core.database.begin_swap().await?;
@@ -25,6 +24,7 @@ impl<D: Database> Runner<D> {
             Ok((tx, theirs))
         });
         let (tx, theirs) = locked.await?;
+        // After a log went back, the live one may lie past its end. It must still be replaceable.
         let end = self.core.log.head().await?.checkpoint;
         let ours = self.step_to(theirs.position.next.min(end)).await?;
         // From here on the cache is outdated: the transaction changes the row.
