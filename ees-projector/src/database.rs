@@ -5,6 +5,7 @@
 //! Implement [`Database`] and [`Transaction`] to keep read models in a database of your own, and [`FoldRows`]
 //! to run folds on it.
 
+mod moving_comparison;
 mod rows;
 
 use std::any::Any;
@@ -15,6 +16,7 @@ use std::future::Future;
 
 use ees_store::Connections;
 
+pub use self::moving_comparison::{Compared, MovingComparison};
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows, TimerRows};
 use crate::error::BoxError;
 use crate::projection_state::{Pause, Position, ProjectionState};
@@ -92,6 +94,13 @@ pub trait Database: Send + Sync + 'static {
     {
         let _ = copy;
         async { Err(NO_STANDBY.into()) }
+    }
+
+    /// Begins to compare the live read model with another one while it moves on. For a database without
+    /// [snapshots](Transaction::snapshot). Default: `None`, so that [`Transaction::compare`] does it in a snapshot.
+    fn comparison(&self, live: &ReadModelId, other: &ReadModelId) -> Option<Box<dyn MovingComparison>> {
+        let _ = (live, other);
+        None
     }
 
     /// Claims a projection for this process, until the claim is dropped. For a database that only one process

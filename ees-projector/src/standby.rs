@@ -110,7 +110,7 @@ impl Comparison {
 }
 
 /// The beginning of a row's text, enough to recognize it.
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb"))]
 pub(crate) fn shortened(row: &str) -> String {
     const CHARS_MAX: usize = 200;
     match row.char_indices().nth(CHARS_MAX) {

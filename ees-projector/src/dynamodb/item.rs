@@ -74,7 +74,7 @@ const ITEM_BYTES_MAX: usize = 400 * 1024;
 
 /// Refuses a row that DynamoDB can't keep. Its numbers have a smaller range than `f64`.
 pub(super) fn check_row(table: &Table, key: &str, row: &[Value]) -> Result<(), RowError> {
-    let mut bytes = PARTITION.len() + KEY.len() + table.name.len() + 24 + key.len();
+    let mut bytes = PARTITION.len() + KEY.len() + table.name.len() + 33 + key.len();
     for (column, value) in table.columns.iter().zip(row) {
         if let Value::Float(float) = value
             && *float != 0.0

@@ -5,10 +5,11 @@
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) stages its writes there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
 //!   `effects` the ledgers of reactors, `rows` the tables of folds; `dropped` deletes the rows of dropped
-//!   tables; `item` has the attributes.
+//!   tables; `compare` compares two read models; `item` has the attributes.
 
 mod audit;
 mod client;
+mod compare;
 mod dropped;
 mod effects;
 mod error;
@@ -29,9 +30,10 @@ use aws_sdk_dynamodb::types::{Get, TransactGetItem};
 use backon::Retryable;
 use ees_store::Checkpoint;
 
-use crate::database;
+use crate::database::{self, MovingComparison};
 use crate::error::BoxError;
 use crate::read_model::{Table, from_row};
+use crate::read_model_id::ReadModelId;
 
 /// The AWS SDK for DynamoDB, as [`Item`]s, [`Database::client`] and [`Tx::write`] use it.
 pub use aws_sdk_dynamodb;
@@ -66,8 +68,8 @@ const READS_MAX: usize = 5;
 /// The rows of a table share a partition. It takes some hundred writes a second, until DynamoDB splits it by
 /// itself.
 ///
-/// A rebuild happens in place: readers see the read model grow from empty. The old rows are deleted
-/// afterwards.
+/// While a read model is rebuilt in place, readers see it grow from empty. Side by side, they find the old one or
+/// the new one. The old rows are deleted afterwards.
 ///
 /// # Reading
 /// [`document`](Self::document) returns a row of a fold. For your own queries: [`partition`](Self::partition)
@@ -111,8 +113,8 @@ impl Database {
         &self.client
     }
 
-    /// The partition that holds a table's rows at this moment. A rebuild moves them to another one, so ask
-    /// again before each query.
+    /// The partition that holds a table's rows at this moment. A rebuild moves them to another one, and a swap
+    /// exchanges it, so ask again before each query.
     ///
     /// # Errors
     /// An [`Error`].
@@ -211,15 +213,20 @@ impl Database {
         &self,
         keys: [(&str, &str); N],
     ) -> Result<[Option<Item>; N], Error> {
+        let mut found = self.get_all_together(&keys).await?.into_iter();
+        Ok(std::array::from_fn(|_| found.next().flatten()))
+    }
+
+    /// The same, for at most 100 items, in the order of the keys.
+    async fn get_all_together(&self, keys: &[(&str, &str)]) -> Result<Vec<Option<Item>>, Error> {
         let mut call = self.client.transact_get_items();
         for (partition, key) in keys {
             let get = Get::builder().table_name(&*self.table).set_key(Some(item::key(partition, key)));
             let get = get.build().map_err(|e| Error::damaged(&e.to_string()))?;
             call = call.transact_items(TransactGetItem::builder().get(get).build());
         }
-        let mut found =
-            Box::pin(call.send()).await.map_err(error::unread)?.responses.unwrap_or_default().into_iter();
-        Ok(std::array::from_fn(|_| found.next().and_then(|answer| answer.item).filter(|it| !it.is_empty())))
+        let found = Box::pin(call.send()).await.map_err(error::unread)?.responses.unwrap_or_default();
+        Ok(found.into_iter().map(|answer| answer.item.filter(|it| !it.is_empty())).collect())
     }
 
     /// Items of a partition whose keys begin with `begin` and are not beyond `until`, ascending or descending
@@ -246,31 +253,44 @@ impl Database {
     ) -> Result<Vec<Item>, Error> {
         let mut items = Vec::new();
         while items.len() < limit {
-            let mut call = self.client.query().table_name(&*self.table).consistent_read(true);
-            call = call.expression_attribute_names("#p", PARTITION);
-            call = call.expression_attribute_values(":p", item::text(partition));
-            if !begin.is_empty() {
-                call = call.expression_attribute_names("#k", KEY);
-                call = call.expression_attribute_values(":k", item::text(begin));
-            }
-            if let Some(until) = until {
-                call = call.expression_attribute_values(":u", item::text(until));
-            }
-            let call = call.key_condition_expression(match (begin, until) {
-                ("", _) => "#p = :p",
-                (_, None) => "#p = :p AND begins_with(#k, :k)",
-                (_, Some(_)) => "#p = :p AND #k BETWEEN :k AND :u",
-            });
             let left = i32::try_from(limit - items.len()).unwrap_or(i32::MAX);
-            let call = call.scan_index_forward(ascending).limit(left).set_exclusive_start_key(from);
-            let answer = Box::pin(call.send()).await.map_err(Error::of)?;
-            items.extend(answer.items.unwrap_or_default());
-            from = answer.last_evaluated_key;
+            let (page, next) = self.page(partition, (begin, until), Some(left), ascending, from).await?;
+            items.extend(page);
+            from = next;
             if from.is_none() {
                 break;
             }
         }
         Ok(items)
+    }
+
+    /// One page of a query, of at most 1 MB, and the key after which the next page begins.
+    async fn page(
+        &self,
+        partition: &str,
+        (begin, until): (&str, Option<&str>),
+        limit: Option<i32>,
+        ascending: bool,
+        from: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), Error> {
+        let mut call = self.client.query().table_name(&*self.table).consistent_read(true);
+        call = call.expression_attribute_names("#p", PARTITION);
+        call = call.expression_attribute_values(":p", item::text(partition));
+        if !begin.is_empty() {
+            call = call.expression_attribute_names("#k", KEY);
+            call = call.expression_attribute_values(":k", item::text(begin));
+        }
+        if let Some(until) = until {
+            call = call.expression_attribute_values(":u", item::text(until));
+        }
+        let call = call.key_condition_expression(match (begin, until) {
+            ("", _) => "#p = :p",
+            (_, None) => "#p = :p AND begins_with(#k, :k)",
+            (_, Some(_)) => "#p = :p AND #k BETWEEN :k AND :u",
+        });
+        let call = call.scan_index_forward(ascending).set_limit(limit).set_exclusive_start_key(from);
+        let answer = Box::pin(call.send()).await.map_err(Error::of)?;
+        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key))
     }
 }
 
@@ -282,7 +302,23 @@ impl database::Database for Database {
     type Tx = Tx;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
-        Ok(Tx::new(self.clone()))
+        Ok(Tx::new(self.clone(), None))
+    }
+
+    async fn begin_in(&self, model: &ReadModelId) -> Result<Tx, BoxError> {
+        Ok(Tx::new(self.clone(), Some(model.clone())))
+    }
+
+    async fn begin_swap(&self) -> Result<Tx, BoxError> {
+        let mut tx = Tx::new(self.clone(), None);
+        tx.fences_off = true;
+        Ok(tx)
+    }
+
+    const SIDE_BY_SIDE: bool = true;
+
+    fn comparison(&self, live: &ReadModelId, other: &ReadModelId) -> Option<Box<dyn MovingComparison>> {
+        Some(Box::new(compare::Comparing::new(self.clone(), live.clone(), other.clone())))
     }
 
     fn is_transient(error: &(dyn StdError + 'static)) -> bool {

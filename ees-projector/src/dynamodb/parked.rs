@@ -10,8 +10,8 @@ use crate::error::BoxError;
 use crate::projection_state::{ChangesetRef, ParkedStream};
 use crate::read_model_id::ReadModelId;
 
-/// The table of a projection's parked streams. It has a generation, as tables of folds have.
-fn parking(name: &str) -> String {
+/// The table of a projection's parked streams. Its partition is recorded, as those of folds' tables are.
+pub(super) fn parking(name: &str) -> String {
     format!("{name}/parked")
 }
 
@@ -32,7 +32,7 @@ impl ParkedRows for Tx {
         error: &str,
         retry_at: Option<Timestamp>,
     ) -> Result<(), BoxError> {
-        let parked = self.partition_of(&parking(model.name())).await?;
+        let parked = self.place(&parking(model.name())).await?;
         let stream_id = changeset.stream_id.as_str();
         let room = waiting_room(&parked, &changeset.stream_id);
         let key = of_checkpoint(changeset.checkpoint);
@@ -63,7 +63,7 @@ impl ParkedRows for Tx {
     }
 
     async fn parked(&mut self, model: &ReadModelId) -> Result<Vec<ParkedStream>, BoxError> {
-        let parked = self.partition_of(&parking(model.name())).await?;
+        let parked = self.place(&parking(model.name())).await?;
         let mut streams = Vec::new();
         for stream in self.query(&parked, usize::MAX).await? {
             streams.push(ParkedStream {
@@ -86,7 +86,7 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         limit: usize,
     ) -> Result<Vec<Checkpoint>, BoxError> {
-        let room = waiting_room(&self.partition_of(&parking(model.name())).await?, stream_id);
+        let room = waiting_room(&self.place(&parking(model.name())).await?, stream_id);
         let waiting = self.query(&room, limit).await?;
         waiting.iter().map(|item| Ok(Checkpoint::new(to_text(item, KEY)?.parse()?))).collect()
     }
@@ -97,7 +97,7 @@ impl ParkedRows for Tx {
         stream_id: &StreamId,
         checkpoint: Checkpoint,
     ) -> Result<bool, BoxError> {
-        let parked = self.partition_of(&parking(model.name())).await?;
+        let parked = self.place(&parking(model.name())).await?;
         let room = waiting_room(&parked, stream_id);
         let key = of_checkpoint(checkpoint);
         if self.get(&room, &key).await?.is_none() {
@@ -119,7 +119,7 @@ impl ParkedRows for Tx {
     }
 
     async fn update_parked(&mut self, model: &ReadModelId, stream: &ParkedStream) -> Result<(), BoxError> {
-        let parked = self.partition_of(&parking(model.name())).await?;
+        let parked = self.place(&parking(model.name())).await?;
         let Some(mut item) = self.get(&parked, stream.stream_id.as_str()).await? else { return Ok(()) };
         item.insert("attempts".to_owned(), number(stream.attempts));
         item.insert("error".to_owned(), text(&stream.error));
@@ -129,7 +129,7 @@ impl ParkedRows for Tx {
     }
 
     async fn clear_parked(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
-        self.next_generation(&parking(model.name())).await
+        self.clear_place(&parking(model.name())).await
     }
 }
 
@@ -140,7 +140,7 @@ impl Tx {
         name: &str,
         stream_id: &StreamId,
     ) -> Result<Option<ChangesetId>, BoxError> {
-        let parked = self.partition_of(&parking(name)).await?;
+        let parked = self.place(&parking(name)).await?;
         let stream = self.get(&parked, stream_id.as_str()).await?;
         stream.map(|stream| Ok(ChangesetId::new(to_number(&stream, "first")?))).transpose()
     }

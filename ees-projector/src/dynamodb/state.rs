@@ -1,11 +1,15 @@
 //! The projections' rows. Each is the item `control` in the partition `!NAME`.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use backon::Retryable;
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 
 use super::item::{self, CHECKPOINT, EPOCH, Item, item_of, number, text, to_number, to_number_if, to_text};
+use super::parked::parking;
 use super::tx::{Condition, Tx};
-use crate::database::Transaction;
+use super::unprocessed;
+use crate::database::{ParkedRows, Transaction};
 use crate::error::BoxError;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
@@ -28,6 +32,7 @@ impl Transaction for Tx {
             return Ok(false);
         }
         self.stage_if(&home(model.key()), STATE, Some(of_state(state)?), Some(Condition::Absent))?;
+        self.model = Some(model.clone());
         Ok(true)
     }
 
@@ -40,11 +45,80 @@ impl Transaction for Tx {
     ) -> Result<bool, BoxError> {
         let condition = Some(Condition::StandsAt(believed));
         self.stage_if(&home(model.key()), STATE, Some(of_state(state)?), condition)?;
+        self.model = Some(model.clone());
         Ok(true)
+    }
+
+    /// Nothing can be locked. The commit fails if an operator's change or a swap has come between. A swap would
+    /// hardly ever find the moment between two steps of a busy read model: so it raises the epoch, and the step that
+    /// is under way loses.
+    async fn lock(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
+        if self.fences_off {
+            return self.database.fence_off(model).await?.as_ref().map(to_state).transpose();
+        }
+        let found = self.load(model).await?;
+        if let Some(found) = &found {
+            self.expect(&home(model.key()), STATE, Condition::HasEpoch(found.position.epoch));
+        }
+        Ok(found)
+    }
+
+    async fn exchange(
+        &mut self,
+        live: &ReadModelId,
+        standby: &ReadModelId,
+        _back: bool,
+    ) -> Result<(), BoxError> {
+        let names = [live, standby].map(|model| parking(model.name()));
+        // All at once: meanwhile the live read model's worker reads its row again.
+        let (of_live, of_standby, parked_live, parked_standby) = tokio::try_join!(
+            async { Ok(self.database.tables(live).await?) },
+            async { Ok(self.database.tables(standby).await?) },
+            self.place(&names[0]),
+            self.place(&names[1]),
+        )?;
+        self.exchange_tables((live, of_live), (standby, of_standby)).await?;
+        self.record_place(&names[0], &parked_standby)?;
+        self.record_place(&names[1], &parked_live)
+    }
+
+    async fn discard(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        if let Some(found) = self.load(model).await? {
+            let condition = Some(Condition::StandsAt(found.position));
+            self.stage_if(&home(model.key()), STATE, None, condition)?;
+        }
+        self.discard_tables(model).await?;
+        if self.parked(model).await?.is_empty() { Ok(()) } else { self.clear_parked(model).await }
     }
 
     async fn commit(self) -> Result<(), BoxError> {
         self.write_all().await
+    }
+}
+
+impl super::Database {
+    /// Raises the epoch of a row, wherever it is. Returns the row as it is then.
+    async fn fence_off(&self, model: &ReadModelId) -> Result<Option<Item>, super::Error> {
+        let update = || async {
+            let call = self.client.update_item().table_name(&*self.table);
+            let call = call.set_key(Some(item::key(&home(model.key()), STATE)));
+            let call =
+                call.expression_attribute_names("#e", EPOCH).condition_expression("attribute_exists(#e)");
+            let call = call.update_expression("SET #e = #e + :one");
+            let call = call.expression_attribute_values(":one", number(1)).return_values(ReturnValue::AllNew);
+            match Box::pin(call.send()).await {
+                Ok(updated) => Ok(updated.attributes),
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+                {
+                    Ok(None)
+                }
+                Err(error) => Err(super::Error::of(error)),
+            }
+        };
+        update.retry(unprocessed::pauses()).when(super::Error::passes).await
     }
 }
 
@@ -69,6 +143,9 @@ fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
     }
     if let Some(pause) = &state.pause {
         set("pause", text(serde_json::to_string(pause)?));
+    }
+    if let Some(standby) = &state.standby {
+        set("standby", text(serde_json::to_string(standby)?));
     }
     if let Some(skips) = state.skips_json()? {
         set("skips", text(skips));
@@ -100,7 +177,7 @@ fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
         rebuild_until: to_number_if(item, "rebuild_until")?.map(Checkpoint::new),
         pause: text_if("pause")?.map(serde_json::from_str).transpose()?,
         split: None,
-        standby: None,
+        standby: text_if("standby")?.map(serde_json::from_str).transpose()?,
         skips: ProjectionState::skips_of_json(text_if("skips")?)?,
     })
 }

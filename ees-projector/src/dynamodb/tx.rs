@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_dynamodb::types::{Delete, KeysAndAttributes, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem};
 use uuid::Uuid;
 
 use super::error::{Error, cancelled};
@@ -12,6 +12,7 @@ use super::{ACTIONS_MAX, BYTES_MAX, Database};
 use crate::database::TooLarge;
 use crate::error::BoxError;
 use crate::projection_state::Position;
+use crate::read_model_id::{ReadModelId, Slot};
 
 /// The most keys in one call of `BatchGetItem`.
 const KEYS_MAX: usize = 100;
@@ -21,12 +22,23 @@ const KEYS_MAX: usize = 100;
 /// Nothing is written before the commit, which is one `TransactWriteItems`: at most 100 items and 4 MB, the
 /// projection's row among them. Reads see the staged writes of this transaction. If somebody else changes in
 /// the meantime what this transaction has read, the projection's row has changed too, and the commit fails.
+///
+/// The same projection builds a standby and a scratch read model. Its tables then have rows of their own. So write
+/// rows with [`write_row`](Tx::write_row): [`write`](Tx::write) is refused there.
 pub struct Tx {
     pub(super) database: Database,
+    /// The read model whose tables these are. `None`: live ones.
+    pub(super) model: Option<ReadModelId>,
+    /// Whether rows that are locked are fenced off, so that a worker that is at a step must read them again.
+    pub(super) fences_off: bool,
     staged: BTreeMap<Key, Staged>,
+    /// What must be true of items that the transaction may leave as they are.
+    expected: BTreeMap<Key, Condition>,
     /// Writes of the projection itself, to any table.
     others: Vec<TransactWriteItem>,
     bytes: usize,
+    /// Where tables are, as this transaction read it first.
+    places: BTreeMap<Key, Option<Item>>,
     /// Where timers are, as this transaction read it first.
     pub(super) timer_pointers: BTreeMap<String, Option<Item>>,
 }
@@ -45,14 +57,25 @@ struct Staged {
 pub(super) enum Condition {
     Absent,
     StandsAt(Position),
+    /// Only steps have moved the row since.
+    HasEpoch(u64),
     /// Of an effect or a timer: nobody has written it since it was read.
     IsWriting(Uuid),
 }
 
 impl Tx {
-    pub(super) fn new(database: Database) -> Self {
-        let timer_pointers = BTreeMap::new();
-        Self { database, staged: BTreeMap::new(), others: Vec::new(), bytes: 0, timer_pointers }
+    pub(super) fn new(database: Database, model: Option<ReadModelId>) -> Self {
+        Self {
+            database,
+            model,
+            fences_off: false,
+            staged: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            others: Vec::new(),
+            bytes: 0,
+            places: BTreeMap::new(),
+            timer_pointers: BTreeMap::new(),
+        }
     }
 
     /// Adds your own write to any table to the transaction. It counts towards the 100 items, and an item may
@@ -60,8 +83,14 @@ impl Tx {
     /// batch is retried.
     ///
     /// # Errors
-    /// When the transaction has no room: return the error, and the batch is retried in smaller portions.
+    /// When the transaction has no room: return the error, and the batch is retried in smaller portions. In a read
+    /// model that is built beside the live one: the item would be the live one's.
     pub fn write(&mut self, action: TransactWriteItem) -> Result<(), BoxError> {
+        if self.model.as_ref().is_some_and(|model| model.slot() != Slot::Live) {
+            return Err("the projection writes an item with `Tx::write`, and a read model that is built beside the live \
+                        one must leave that item alone: rebuild in place, or write it with `Tx::write_row`"
+                .into());
+        }
         self.others.push(action);
         self.check_room()
     }
@@ -72,6 +101,17 @@ impl Tx {
             return Ok(staged.item.clone());
         }
         Ok(self.database.get(partition, key).await?)
+    }
+
+    /// Reads an item that says where a table is, once only.
+    pub(super) async fn get_place(&mut self, partition: &str, key: &str) -> Result<Option<Item>, BoxError> {
+        let id = (partition.to_owned(), key.to_owned());
+        if let Some(known) = self.places.get(&id).filter(|_| !self.staged.contains_key(&id)) {
+            return Ok(known.clone());
+        }
+        let found = self.get(partition, key).await?;
+        self.places.insert(id, found.clone());
+        Ok(found)
     }
 
     /// Reads many items of one partition, in the order of `keys`.
@@ -180,8 +220,14 @@ impl Tx {
         self.check_room()
     }
 
+    /// Lets the commit fail unless this is true of an item, also if the transaction does not write it.
+    pub(super) fn expect(&mut self, partition: &str, key: &str, condition: Condition) {
+        self.expected.insert((partition.to_owned(), key.to_owned()), condition);
+    }
+
     fn check_room(&self) -> Result<(), BoxError> {
-        if self.staged.len() + self.others.len() > ACTIONS_MAX {
+        let expected = self.expected.keys().filter(|key| !self.staged.contains_key(*key)).count();
+        if self.staged.len() + self.others.len() + expected > ACTIONS_MAX {
             let why =
                 format!("it changes more than {ACTIONS_MAX} items, the most of a transaction on DynamoDB");
             return Err(TooLarge(why).into());
@@ -195,15 +241,19 @@ impl Tx {
     }
 
     pub(super) async fn write_all(self) -> Result<(), BoxError> {
-        let Self { database, staged, others, .. } = self;
-        let mut actions = Vec::with_capacity(staged.len() + others.len());
+        let Self { database, staged, mut expected, others, .. } = self;
+        if staged.is_empty() && others.is_empty() {
+            return Ok(());
+        }
+        expected.retain(|key, _| !staged.contains_key(key));
+        let mut actions = Vec::with_capacity(staged.len() + others.len() + expected.len());
+        for ((partition, key), expected) in expected {
+            actions.push(check(&database.table, &partition, &key, expected)?);
+        }
         for ((partition, key), staged) in staged {
             actions.push(action(&database.table, &partition, &key, staged)?);
         }
         actions.extend(others);
-        if actions.is_empty() {
-            return Ok(());
-        }
         // DynamoDB recognizes a repeated call by its token, if the first answer was lost.
         let call = database.client.transact_write_items().client_request_token(Uuid::new_v4().to_string());
         Box::pin(call.set_transact_items(Some(actions)).send()).await.map(drop).map_err(cancelled)
@@ -223,6 +273,19 @@ fn action(table: &str, partition: &str, key: &str, staged: Staged) -> Result<Tra
     Ok(TransactWriteItem::builder().put(put.build()?).build())
 }
 
+fn check(
+    table: &str,
+    partition: &str,
+    key: &str,
+    expected: Condition,
+) -> Result<TransactWriteItem, BoxError> {
+    let (expression, names, values) = condition(expected);
+    let check = ConditionCheck::builder().table_name(table).set_key(Some(item::key(partition, key)));
+    let check = check.set_condition_expression(expression).set_expression_attribute_names(names);
+    let check = check.set_expression_attribute_values(values).build()?;
+    Ok(TransactWriteItem::builder().condition_check(check).build())
+}
+
 /// The expression of a condition, with its names and its values.
 type Expression = (Option<String>, Option<HashMap<String, String>>, Option<Item>);
 
@@ -232,6 +295,10 @@ fn condition(condition: Condition) -> Expression {
         Condition::IsWriting(writing) => {
             let values = item::item_of([(":w", item::text(writing.to_string()))]);
             ("#w = :w", vec![("#w", item::WRITING)], Some(values))
+        }
+        Condition::HasEpoch(epoch) => {
+            let values = item::item_of([(":e", item::number(epoch))]);
+            ("#e = :e", vec![("#e", item::EPOCH)], Some(values))
         }
         Condition::StandsAt(position) => {
             let values = item::item_of([

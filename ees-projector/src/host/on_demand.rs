@@ -151,6 +151,17 @@ impl OnDemand {
         self.worker.lock().await.drain_until(deadline).await
     }
 
+    /// The same for the standby: builds what a [rebuild side by side](crate::Handle::rebuild_side_by_side) or a new
+    /// version has begun, compares and swaps it as planned, and lets it follow afterwards. Returns
+    /// [`Drained::Elsewhere`] if there is no standby of this version (any more). Call it on a schedule, after
+    /// [`drain_until`](Self::drain_until).
+    ///
+    /// # Cancellation
+    /// Safe. An unfinished step changes nothing.
+    pub async fn drain_standby_until(&self, deadline: Instant) -> Drained {
+        self.worker.lock().await.drain_standby_until(deadline).await
+    }
+
     /// Returns the checkpoint that it reads next, whichever worker moved it there.
     ///
     /// # Errors

@@ -139,7 +139,8 @@ impl Function {
         response
     }
 
-    /// Applies new changesets until the projection has caught up, or until the deadline.
+    /// Applies new changesets until the projection has caught up, or until the deadline. Then does the same for its
+    /// standby, if there is one.
     ///
     /// # Errors
     /// When the projection is paused, or when it is out of time after an error. The function then fails, so
@@ -147,6 +148,9 @@ impl Function {
     pub async fn on_schedule(&self, deadline: Instant) -> Result<Scheduled, Error> {
         let drained = self.worker.drain_until(deadline).await;
         let error = self.worker.last_error().await.map(|failure| failure.message);
+        if matches!(drained, Drained::CaughtUp | Drained::Elsewhere) {
+            self.worker.drain_standby_until(deadline).await;
+        }
         match (drained, error) {
             (Drained::Paused, error) => {
                 let why = error.unwrap_or_else(|| "an operator paused it, and must resume it".to_owned());

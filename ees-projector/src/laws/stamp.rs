@@ -195,6 +195,9 @@ macro_rules! database_laws {
                 readers_find_whole_read_models_through_a_new_version_and_back
                 a_version_that_differs_is_swapped_by_an_operator_only
                 rows_that_differ_from_the_log_are_found
+                a_verification_beside_new_events_finds_what_differs_only
+                a_swap_beside_new_events_loses_none
+                a_host_that_does_not_stay_builds_and_swaps_a_standby
                 a_standby_is_completed_and_swapped_after_a_restart
                 a_standby_is_operated_by_its_own_name
                 an_estimate_leaves_nothing

@@ -38,7 +38,8 @@ pub enum Drained {
     CaughtUp,
     /// The projection is paused: an operator must look at it.
     Paused,
-    /// Another worker has the lease, or another process runs the projection on a database for one process.
+    /// Another worker has the lease, or another process runs the projection on a database for one process. Or the
+    /// read model is not there: the live one is of another version, or there is no standby.
     Elsewhere,
     /// There is more to apply, or a step failed. Call again: the next run goes on, and retries.
     OutOfTime,

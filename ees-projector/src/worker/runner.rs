@@ -158,6 +158,8 @@ impl<D: Database> Runner<D> {
                     last_split = Some(split);
                     Duration::ZERO
                 }
+                // Built beside another version's, or there is no standby. It is not there the next moment either.
+                Err(StepError::Absent) if self.core.partition().is_none() => break Drained::Elsewhere,
                 Err(StepError::ClaimedElsewhere(why)) => {
                     tracing::info!(projection = self.core.name(), "left to another process: {why}");
                     break Drained::Elsewhere;

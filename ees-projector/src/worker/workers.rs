@@ -18,7 +18,7 @@ use crate::read_model_id::Slot;
 use crate::rebuilt_streams::RebuildStreams;
 use crate::standby::Comparison;
 use crate::worker::core::Core;
-use crate::worker::on_demand::OnDemandWorker;
+use crate::worker::on_demand::{OnDemandRunners, OnDemandWorker};
 use crate::worker::operations::operation::{OperateError, Operation};
 use crate::worker::runner::Runner;
 use crate::worker::side_by_side::estimate::Estimate;
@@ -88,7 +88,8 @@ impl<D: Database> Workers for WorkersOf<D> {
     }
 
     fn on_demand(&self) -> Box<dyn OnDemandWorker> {
-        Box::new(Runner::new(self.0.clone(), Arc::new(WorkerStatus::new())))
+        let standby = self.has_standby().then(|| self.core(Slot::Standby));
+        Box::new(OnDemandRunners::new(self.0.clone(), standby))
     }
 
     fn parked(&self, slot: Slot) -> Answer<Vec<ParkedStream>> {

@@ -123,7 +123,7 @@ impl DynamoDb {
 
 impl Subject for DynamoDb {
     type Database = ees_projector::dynamodb::Database;
-    const CAPABILITIES: Capabilities = Capabilities::ALONE;
+    const CAPABILITIES: Capabilities = Capabilities { side_by_side: true, ..Capabilities::ALONE };
 
     async fn new() -> Self {
         let account = ees_test_aws::LocalAws::account().await;

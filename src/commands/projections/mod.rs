@@ -56,11 +56,11 @@ enum Command {
     Explain(explain::Arguments),
     At(at::Arguments),
     Passed(passed::Arguments),
-    /// Swap the standby read model with the live one (PostgreSQL, SQLite)
+    /// Swap the standby read model with the live one
     Swap(SwapArguments),
-    /// Make the previous read model live again (PostgreSQL, SQLite). It has stayed up to date, so nothing is lost
+    /// Make the previous read model live again. It has stayed up to date, so nothing is lost
     Rollback(SwapArguments),
-    /// Discard the standby read model (PostgreSQL, SQLite)
+    /// Discard the standby read model
     Discard(OperationArguments),
     /// Divide the streams of a projection among several workers, without a rebuild (PostgreSQL)
     Partition {

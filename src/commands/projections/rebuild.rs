@@ -13,8 +13,8 @@ use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient, status_text};
 use crate::remote::Remote;
 
-/// Clear the read model and replay the log from the start; with --side-by-side (PostgreSQL, SQLite), build a
-/// new one first; with --stream, rebuild the rows of some streams only
+/// Clear the read model and replay the log from the start; with --side-by-side, build a new one first; with
+/// --stream, rebuild the rows of some streams only
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection

@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient};
 use crate::remote::Remote;
 
-/// Rebuild the read model separately and compare it with the live one (PostgreSQL, SQLite). Exits with code
+/// Rebuild the read model separately and compare it with the live one. Exits with code
 /// 9 if they differ
 #[derive(Args)]
 pub(super) struct Arguments {

@@ -28,7 +28,7 @@ use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
 
 /// How often an operation is tried when other workers move the projection meanwhile.
-const OVERTAKEN_MAX: usize = 50;
+pub(crate) const OVERTAKEN_MAX: usize = 50;
 /// The longest time that an operator's swap waits until the standby is split as the live read model is.
 const SPLIT_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AFTER: Duration = Duration::from_millis(50);

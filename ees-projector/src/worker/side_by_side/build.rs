@@ -15,6 +15,7 @@ use crate::status::State;
 use crate::worker::core::{Core, no_work};
 use crate::worker::error::StepError;
 use crate::worker::initialize::setup;
+use crate::worker::operations::OVERTAKEN_MAX;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
@@ -99,7 +100,14 @@ impl<D: Database> Core<D> {
         }
         let until = self.head().await?.checkpoint;
         let scratch = Arc::new(self.onto(Slot::Scratch));
-        self.make_scratch(scratch.clone(), until).await?;
+        let mut made = self.make_scratch(scratch.clone(), until).await;
+        for _ in 0..OVERTAKEN_MAX {
+            if !matches!(made, Err(StepError::Fenced)) {
+                break;
+            }
+            made = self.make_scratch(scratch.clone(), until).await;
+        }
+        made?;
         let mut runner = Runner::new(scratch.clone(), status);
         let compared = runner.build_and_compare(until).await;
         if matches!(compared, Err(StepError::Absent | StepError::Fenced)) {
@@ -219,11 +227,16 @@ impl<D: Database> Runner<D> {
             checkpoint: at,
             detail: String::new(),
         };
-        match self.swap(audit).await {
-            // The next attempt would cost as much, and fail as well.
-            Err(StepError::NotSwapped(why)) => self.remain_standby(why).await,
-            swapped => swapped,
+        for _ in 0..OVERTAKEN_MAX {
+            match self.swap(audit.clone()).await {
+                // The next attempt would cost as much, and fail as well.
+                Err(StepError::NotSwapped(why)) => return self.remain_standby(why).await,
+                // The live read model moved on, where it can't be locked. Nothing has to be compared again.
+                Err(StepError::Fenced) if self.reload().await?.standby.as_ref() == Some(&plan) => {}
+                swapped => return swapped,
+            }
         }
+        Err(StepError::Fenced)
     }
 
     /// Returns the plan for the standby, if it has caught up.

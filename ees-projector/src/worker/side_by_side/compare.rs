@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use ees_store::Checkpoint;
 
 use super::rows::{Rows, no_live};
-use crate::database::{Database, Transaction};
+use crate::database::{Compared, Database, MovingComparison, Transaction};
 use crate::error::BoxError;
-use crate::projection_state::ProjectionState;
+use crate::projection_state::{Pause, ProjectionState};
 use crate::standby::Comparison;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -57,9 +57,16 @@ impl<D: Database> Core<D> {
 }
 
 impl<D: Database> Runner<D> {
-    /// Compares this read model with the live one at the same checkpoint. The live one is locked only while
-    /// this one catches up to its checkpoint. The rows are compared in a snapshot while both go on.
+    /// Compares this read model with the live one at the same checkpoint. Where there are snapshots, the live one is
+    /// locked only while this one catches up to its checkpoint. The rows are compared while both go on.
     pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
+        match self.core.database.comparison(&self.core.live(), self.core.id()) {
+            Some(comparison) => self.compare_while_live_moves(comparison).await,
+            None => self.compare_in_snapshot().await,
+        }
+    }
+
+    async fn compare_in_snapshot(&mut self) -> Result<Comparison, StepError> {
         let deadline = Instant::now() + MEET_WITHIN;
         loop {
             let (mut held, mut found) = (None, None);
@@ -85,24 +92,64 @@ impl<D: Database> Runner<D> {
                     let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
                     return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
                 }
-            } else if let Some(pause) = found.as_ref().and_then(Rows::pause) {
-                return Err(StepError::Setup(format!(
-                    "the live read model is paused before checkpoint {here} ({}), so the two can't be \
-                     compared at the same checkpoint: resume it first",
-                    pause.reason
-                )));
             } else {
+                let pause = found.as_ref().and_then(Rows::pause).cloned();
                 drop(held);
-                self.wait_a_moment().await?;
+                self.wait_for_live(here, pause).await?;
             }
             if Instant::now() > deadline {
-                return Err(StepError::Setup(format!(
-                    "the live read model does not reach checkpoint {here}, so the two can't be compared at \
-                     the same checkpoint: is its worker running? Without verification they can still be \
-                     swapped"
-                )));
+                return Err(never_reached(here));
             }
         }
+    }
+
+    /// Brings this read model to each checkpoint where the comparison needs it.
+    async fn compare_while_live_moves(
+        &mut self,
+        mut comparison: Box<dyn MovingComparison>,
+    ) -> Result<Comparison, StepError> {
+        // As far as possible before rows are compared: what the live one has changed since looks different at first.
+        let live = self.core.live_rows().await?.whole;
+        self.step_to(live.position.next).await?;
+        let mut deadline = Instant::now() + MEET_WITHIN;
+        loop {
+            match self.with_lease_kept(comparison.go_on()).await? {
+                Compared::Done(comparison) => return Ok(comparison),
+                Compared::Replaced => {
+                    return Err(StepError::Setup(
+                        "the live read model was rebuilt or swapped while it was compared: verify again"
+                            .to_owned(),
+                    ));
+                }
+                Compared::Meet(at) => {
+                    let here = self.reload().await?.position.next;
+                    if here <= at {
+                        self.step_to(at).await?;
+                        deadline = Instant::now() + MEET_WITHIN;
+                        continue;
+                    }
+                    let live = self.core.live_rows().await?.whole;
+                    if live.position.next < here {
+                        self.wait_for_live(here, live.pause).await?;
+                    }
+                    if Instant::now() > deadline {
+                        return Err(never_reached(here));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits a moment for the live read model, which is behind this one.
+    async fn wait_for_live(&mut self, here: Checkpoint, pause: Option<Pause>) -> Result<(), StepError> {
+        if let Some(pause) = pause {
+            return Err(StepError::Setup(format!(
+                "the live read model is paused before checkpoint {here} ({}), so the two can't be compared at the \
+                 same checkpoint: resume it first",
+                pause.reason
+            )));
+        }
+        self.wait_a_moment().await
     }
 
     /// Applies changesets up to exactly this checkpoint, unless it has passed it already.
@@ -157,4 +204,11 @@ impl<D: Database> Runner<D> {
             }
         }
     }
+}
+
+fn never_reached(here: Checkpoint) -> StepError {
+    StepError::Setup(format!(
+        "the live read model does not reach checkpoint {here}, so the two can't be compared at the same checkpoint: \
+         is its worker running? Without verification they can still be swapped"
+    ))
 }

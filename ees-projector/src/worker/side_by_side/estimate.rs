@@ -47,14 +47,22 @@ impl<D: Database> Core<D> {
             return Ok(Estimate::of(head, None, None));
         }
         let sample = Arc::new(self.onto(Slot::Scratch));
-        let began = Instant::now();
-        let batch = sample.fetch(Checkpoint::START, self.batch(), Duration::ZERO).await?;
-        let (reading, end) = (began.elapsed(), batch.next.get());
-        let core = self.clone();
-        let tried = self.run(async move { core.try_out(&sample, &batch, head).await });
-        let (bytes, applying) = tried.await?;
-        let seconds = (reading + applying).as_secs_f64();
-        Ok(Estimate::of(head, Some((end, seconds)), bytes))
+        let mut portion = self.batch();
+        loop {
+            let began = Instant::now();
+            let batch = sample.fetch(Checkpoint::START, portion, Duration::ZERO).await?;
+            let (reading, end) = (began.elapsed(), batch.next.get());
+            let (core, sample) = (self.clone(), sample.clone());
+            let tried = self.run(async move { core.try_out(&sample, &batch, head).await });
+            match tried.await {
+                Err(StepError::TooLarge { .. }) if portion.changesets > 1 => portion.changesets /= 2,
+                tried => {
+                    let (bytes, applying) = tried?;
+                    let seconds = (reading + applying).as_secs_f64();
+                    return Ok(Estimate::of(head, Some((end, seconds)), bytes));
+                }
+            }
+        }
     }
 
     /// Applies a batch to a new read model, in a transaction that is rolled back. Returns the size of the live

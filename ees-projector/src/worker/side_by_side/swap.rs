@@ -19,10 +19,9 @@ impl<D: Database> Runner<D> {
         let live = self.core.live();
         self.core.stand_still().await?;
         // Catch up as far as possible before the live one's rows are locked.
-        let found = self.core.live_rows().await?;
-        // After a log went back, the live one may lie past its end. It must still be replaceable.
+        let count = self.core.live_rows().await?.positions().len();
         let end = self.core.log.head().await?.checkpoint;
-        self.step_rows_to(&until(&found, end)).await?;
+        self.step_rows_to(&vec![end; count]).await?;
         let core = self.core.clone();
         let locked = self.core.run(async move {
             let mut tx = core.database.begin_swap().await?;
@@ -30,6 +29,7 @@ impl<D: Database> Runner<D> {
             Ok((tx, theirs))
         });
         let (tx, theirs) = locked.await?;
+        // After a log went back, the live one may lie past its end. It must still be replaceable.
         let ends = until(&theirs, self.core.log.head().await?.checkpoint);
         self.step_rows_to(&ends).await?;
         // From here on the cache is outdated: the transaction changes the row.

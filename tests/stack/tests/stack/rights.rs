@@ -196,7 +196,7 @@ PublisherRole logs: CreateLogStream PutLogEvents | /aws/lambda/ees-publisher
 ProjectorRole dynamodb: DescribeTable GetItem Query Scan | table/Table
 ProjectorRole dynamodb: Query | table/Table/index/*
 ProjectorRole dynamodb: PutItem | table/Table where it is the store's own
-ProjectorRole dynamodb: GetItem BatchGetItem Query PutItem DeleteItem BatchWriteItem | table/ReadModels
+ProjectorRole dynamodb: GetItem BatchGetItem Query PutItem DeleteItem BatchWriteItem UpdateItem ConditionCheckItem | table/ReadModels
 ProjectorRole logs: CreateLogStream PutLogEvents | /aws/lambda/ees-projector";
     let mut all = BTreeSet::new();
     for line in TABLE.lines() {
