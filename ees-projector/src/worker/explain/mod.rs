@@ -4,7 +4,7 @@
 //! changesets are replayed: those that the projection has applied.
 
 pub(crate) mod explainable;
-mod observed;
+pub(super) mod observed;
 mod steps;
 
 use std::collections::HashMap;

@@ -55,9 +55,16 @@ impl<D: Database> Core<D> {
 }
 
 impl<D: Database> Runner<D> {
-    /// Compares this read model with the live one at the same checkpoint. The live one is locked only while
-    /// this one catches up to its checkpoint. The rows are compared in a snapshot while both go on.
+    /// Compares this read model with the live one at the same checkpoint.
     pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
+        let (snapshot, checkpoint) = self.meet_live().await?;
+        let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
+        Ok(Comparison { checkpoint: checkpoint.get(), ..compared })
+    }
+
+    /// Returns a snapshot in which this read model and the live one are at the same checkpoint. The live one is locked
+    /// only while this one catches up to its checkpoint. The rows are compared in the snapshot while both go on.
+    pub(crate) async fn meet_live(&mut self) -> Result<(D::Tx, Checkpoint), StepError> {
         let deadline = Instant::now() + MEET_WITHIN;
         loop {
             // As far as possible before the live one is held.
@@ -72,8 +79,7 @@ impl<D: Database> Runner<D> {
                 let (snapshot, at) = self.core.snapshot_with_live().await?;
                 drop(held);
                 if let Some(checkpoint) = at {
-                    let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
-                    return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
+                    return Ok((snapshot, checkpoint));
                 }
             } else if let Some(pause) = found.pause {
                 return Err(StepError::Setup(format!(
@@ -96,11 +102,11 @@ impl<D: Database> Runner<D> {
     }
 
     /// Applies changesets up to exactly this checkpoint, unless it has passed it already.
-    pub(super) async fn step_to(&mut self, end: Checkpoint) -> Result<ProjectionState, StepError> {
+    pub(crate) async fn step_to(&mut self, end: Checkpoint) -> Result<ProjectionState, StepError> {
         loop {
             let state = self.load().await?;
             if state.pause.is_some() {
-                return Err(StepError::Setup("the standby is paused".to_owned()));
+                return Err(StepError::Setup(format!("{} is paused", self.core.name())));
             }
             if state.position.next >= end {
                 return Ok(state);
@@ -130,7 +136,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Renews the lease during long work. Otherwise another worker would take over and start the same work.
-    async fn with_lease_kept<T>(
+    pub(crate) async fn with_lease_kept<T>(
         &mut self,
         what: impl Future<Output = Result<T, BoxError>> + Send,
     ) -> Result<T, StepError> {

@@ -13,7 +13,7 @@ use crate::projection_state::ProjectionState;
 use crate::worker::error::StepError;
 
 /// Returns the live read model's row, which must not be split into partitions.
-fn require_unpartitioned(live: Option<ProjectionState>) -> Result<ProjectionState, StepError> {
+pub(super) fn require_unpartitioned(live: Option<ProjectionState>) -> Result<ProjectionState, StepError> {
     let refuse = |why: &str| Err(StepError::Setup(why.to_owned()));
     match live {
         None => refuse("there is no live read model"),
