@@ -69,11 +69,10 @@ impl Fold for Balances {
 async fn assemble(log: &str, database: &str, version: u32) -> Result<Projector, BoxError> {
     let mut projector = Projector::new(Arc::new(Client::new(log)?));
     let balances = Balances { version };
-    match database.starts_with("postgres") {
-        true => {
-            projector.fold(balances, postgres::Database::connect(database).await?, Settings::default())?
-        }
-        false => projector.fold(balances, sqlite::Database::open(database)?, Settings::default())?,
+    if database.starts_with("postgres") {
+        projector.fold(balances, postgres::Database::connect(database).await?, Settings::default())?;
+    } else {
+        projector.fold(balances, sqlite::Database::open(database)?, Settings::default())?;
     }
     Ok(projector)
 }

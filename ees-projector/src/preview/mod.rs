@@ -3,6 +3,8 @@
 //! [`Projector::preview`](crate::Projector::preview) makes a [`Preview`]. With the feature `preview`, `main` is the
 //! ready-made program of it.
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod compared;
 #[cfg(feature = "preview")]
 mod program;
 mod row_differences;

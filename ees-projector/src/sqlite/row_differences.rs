@@ -16,15 +16,8 @@ pub(super) fn differing_rows(
     samples: usize,
 ) -> Result<RowDifferences, BoxError> {
     let (of_live, of_new) = tables_of_both(connection, live)?;
-    let names_only_in = |these: &[Shape], others: &[Shape]| {
-        let only = these.iter().filter(|table| !others.iter().any(|other| other.name == table.name));
-        only.map(|table| table.name.clone()).collect()
-    };
-    let mut found = RowDifferences {
-        tables_only_live: names_only_in(&of_live, &of_new),
-        tables_only_new: names_only_in(&of_new, &of_live),
-        tables: Vec::new(),
-    };
+    let names = |tables: &[Shape]| tables.iter().map(|table| table.name.clone()).collect();
+    let mut found = RowDifferences::of_tables(names(&of_live), names(&of_new));
     for table in &of_live {
         if let Some(twin) = of_new.iter().find(|twin| twin.name == table.name) {
             found.tables.push(Tables { connection, table, samples }.differing_rows(twin)?);

@@ -107,9 +107,8 @@ async fn orders() -> Arc<memory::Store> {
     log
 }
 
-fn projector<D: Database>(log: &Arc<memory::Store>, database: &D, orders: Orders) -> Projector
+fn projector<D: Database + Clone>(log: &Arc<memory::Store>, database: &D, orders: Orders) -> Projector
 where
-    D: Clone,
     Orders: Projection<D::Tx>,
 {
     let mut projector = Projector::new(log.clone());
