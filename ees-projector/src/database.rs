@@ -19,6 +19,7 @@ use ees_store::Connections;
 pub use self::moving_comparison::{Compared, MovingComparison};
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows, TimerRows};
 use crate::error::BoxError;
+use crate::preview::RowDifferences;
 use crate::projection_state::{Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 use crate::standby::Comparison;
@@ -62,6 +63,10 @@ pub trait Database: Send + Sync + 'static {
     /// Whether the database can build a standby beside the live read model and swap the two. Default:
     /// `false`.
     const SIDE_BY_SIDE: bool = false;
+
+    /// Whether a version of a projection can be [previewed](crate::Projector::preview): it builds a second read model,
+    /// and tells in which rows two of them differ ([`Transaction::row_differences`]). Default: `false`.
+    const PREVIEWS: bool = false;
 
     /// Whether several workers can share the streams of a projection. Default: `false`.
     const PARTITIONS: bool = false;
@@ -312,6 +317,18 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 
         other: &ReadModelId,
     ) -> impl Future<Output = Result<Comparison, BoxError>> + Send {
         let _ = (one, other);
+        async { Err(NO_STANDBY.into()) }
+    }
+
+    /// Tells in which rows and columns two read models differ. They may have other tables and columns. Counts all
+    /// differences, and keeps at most `samples` rows of each kind for each table.
+    fn row_differences(
+        &mut self,
+        live: &ReadModelId,
+        new: &ReadModelId,
+        samples: usize,
+    ) -> impl Future<Output = Result<RowDifferences, BoxError>> + Send {
+        let _ = (live, new, samples);
         async { Err(NO_STANDBY.into()) }
     }
 

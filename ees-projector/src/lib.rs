@@ -168,6 +168,7 @@
 //! | `sns` | | `publisher`: the reactor that sends changesets and events to SNS topics |
 //! | `sqs` | | `sqs`: projections that SQS messages wake, and a client for the messages |
 //! | `aws-lambda` | | `lambda`: projections and the publisher as AWS Lambda functions |
+//! | `preview` | | `preview::main`: a ready-made program that tells what a new version would change |
 //! | `testkit` | | `testkit`: tests for folds and projections |
 //! | `laws` | | `laws`: the tests that a read-model database of your own must pass |
 
@@ -192,6 +193,7 @@ mod lookup_fold;
 mod multi_fold;
 mod partition;
 mod policy;
+pub mod preview;
 mod projection;
 mod projection_state;
 pub mod reactor;
@@ -247,6 +249,7 @@ pub use lookup_fold::{Found, LookupFold};
 pub use multi_fold::MultiFold;
 pub use partition::Split;
 pub use policy::{OnFailure, Parking, Retry};
+pub use preview::{Preview, PreviewOptions};
 pub use projection::{Order, Projection, TablesChecked};
 pub use projection_state::{
     AuditEntry, ChangesetRef, FailedChangeset, ParkedStream, Pause, PausedBy, Position, ProjectionState,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::partition::Partition;
 
-/// The slot of a read model. A projection has one live read model and may have two more. Each has a row and
+/// The slot of a read model. A projection has one live read model and may have three more. Each has a row and
 /// tables of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Slot {
@@ -15,6 +15,8 @@ pub enum Slot {
     Standby,
     /// The read model that a verification builds, compares and deletes. Nobody reads it.
     Scratch,
+    /// The read model that a [preview](crate::Projector::preview) builds, compares and deletes. Nobody reads it.
+    Preview,
 }
 
 impl Slot {
@@ -23,6 +25,7 @@ impl Slot {
             Self::Live => "",
             Self::Standby => "__standby",
             Self::Scratch => "__scratch",
+            Self::Preview => "__preview",
         }
     }
 }
@@ -65,7 +68,7 @@ impl ReadModelId {
     /// Returns `true` if the name of a projection ends like the name of a slot.
     pub(crate) fn is_reserved(projection: &str) -> bool {
         // A database may use `__swap` between two renames.
-        [Slot::Standby.suffix(), Slot::Scratch.suffix(), "__swap"]
+        [Slot::Standby.suffix(), Slot::Scratch.suffix(), Slot::Preview.suffix(), "__swap"]
             .iter()
             .any(|suffix| projection.ends_with(suffix))
     }
@@ -126,7 +129,9 @@ mod tests {
             assert_eq!(ReadModelId::parse(id.name()), id);
             assert_eq!(id.projection(), "orders");
         }
-        assert!(ReadModelId::is_reserved(ReadModelId::new("orders", Slot::Scratch).name()));
+        for slot in [Slot::Scratch, Slot::Preview] {
+            assert!(ReadModelId::is_reserved(ReadModelId::new("orders", slot).name()));
+        }
     }
 
     #[test]

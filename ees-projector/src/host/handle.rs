@@ -70,7 +70,9 @@ impl Handle {
         let named = self.named(name)?;
         self.refresh(named.status).await;
         match named.slot {
-            Slot::Live | Slot::Scratch => Ok(named.projection.describe(name, self.stalled_after)),
+            Slot::Live | Slot::Scratch | Slot::Preview => {
+                Ok(named.projection.describe(name, self.stalled_after))
+            }
             Slot::Standby => {
                 let described = named.projection.describe_standby(name, self.stalled_after);
                 described.ok_or(OperateError::NoStandby)
@@ -489,7 +491,7 @@ impl Handle {
         let id = ReadModelId::parse(name);
         let (projection, slot) = (self.running(id.projection())?, id.slot());
         let (status, operations) = match slot {
-            Slot::Live | Slot::Scratch => (&projection.status, &projection.operations),
+            Slot::Live | Slot::Scratch | Slot::Preview => (&projection.status, &projection.operations),
             Slot::Standby => {
                 let standby = standby_of(id.projection(), projection)?;
                 (&standby.status, &standby.operations)

@@ -23,6 +23,7 @@ use crate::database::{Database, FoldRows};
 use crate::folded::Folded;
 use crate::multi_fold::MultiFold;
 use crate::policy::OnFailure;
+use crate::preview::{Preview, PreviewOptions, PreviewProgress, WriteUnits};
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::read_model_id::Slot;
@@ -31,11 +32,15 @@ use crate::status::Kind;
 use crate::watched::{Watched, WatchedFold, Watching};
 use crate::worker::core::Core;
 use crate::worker::explain::explainable::Explainable;
+use crate::worker::operations::operation::OperateError;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
 use crate::worker::worker_status::WorkerStatus;
 use crate::worker::workers::{Workers, workers};
+
+/// How often the progress of a preview is told.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 struct Registered {
     name: String,
@@ -227,6 +232,73 @@ impl Projector {
         });
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())
+    }
+
+    /// Tells what this program's version of a projection or a reactor would do, before it is deployed.
+    ///
+    /// A projection runs on the log into a place of its own beside the live read model: in PostgreSQL the schema
+    /// `NAME__preview`, in SQLite the file `FILE.NAME__preview-1`. At the checkpoint of the live one, the rows of the
+    /// two are compared. Then the place is deleted. The live read model, its row and what is parked are not changed,
+    /// and its worker goes on. What this version can't read or apply is collected, and the other streams go on.
+    ///
+    /// A reactor acts on the events, but none of its effects is done. Those that its ledger does not have are listed.
+    /// The reactor must say that it [acts in effects only](Reactor::acts_in_effects_only).
+    ///
+    /// # Errors
+    /// [`OperateError`] if there is no such name, nothing of it runs on this database yet, the projection is split into
+    /// partitions, or the database can't build a second read model (memory, DynamoDB).
+    pub async fn preview(&self, name: &str, wanted: PreviewOptions) -> Result<Preview, OperateError> {
+        self.preview_until(name, wanted, std::future::pending()).await
+    }
+
+    /// Like [`preview`](Self::preview). If `stop` completes before, the preview deletes what it has built and fails.
+    ///
+    /// # Errors
+    /// As for [`preview`](Self::preview).
+    pub async fn preview_until(
+        &self,
+        name: &str,
+        wanted: PreviewOptions,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<Preview, OperateError> {
+        let registered = self.registered(name)?;
+        let (status, stopped) = (Arc::new(WorkerStatus::new()), CancellationToken::new());
+        let on_progress = wanted.on_progress.clone();
+        let mut preview = registered.workers.preview(wanted, status.clone(), stopped.clone());
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut preview => return done,
+                () = &mut stop, if !stopped.is_cancelled() => stopped.cancel(),
+                () = tokio::time::sleep(PROGRESS_EVERY) => {}
+            }
+            let seen = status.snapshot();
+            if let (Some(tell), Some(rebuild)) = (&on_progress, seen.rebuild()) {
+                tell(PreviewProgress { checkpoint: seen.checkpoint(), until: rebuild.until });
+            }
+        }
+    }
+
+    /// Estimates what a rebuild of a fold writes on DynamoDB, whatever its database is. The first 20,000 changesets of
+    /// the log are applied in memory, and extrapolated.
+    ///
+    /// # Errors
+    /// [`OperateError`] if there is no such name, or it is not a fold.
+    pub async fn dynamodb_cost(&self, name: &str) -> Result<WriteUnits, OperateError> {
+        self.registered(name)?.workers.write_units().await
+    }
+
+    fn registered(&self, name: &str) -> Result<&Registered, OperateError> {
+        self.registered.iter().find(|known| known.name == name).ok_or_else(|| OperateError::Unknown {
+            name: name.to_owned(),
+            known: self.names().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// Returns the names of the projections and reactors that were registered.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.registered.iter().map(|registered| registered.name.as_str())
     }
 
     /// Starts all of them. They run concurrently until [`Running::shut_down`].

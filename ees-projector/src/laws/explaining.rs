@@ -22,7 +22,7 @@ use crate::{
 
 /// What an event does to the rows that it names.
 #[derive(Deserialize)]
-struct Put {
+pub(super) struct Put {
     #[serde(default)]
     rows: Vec<String>,
     #[serde(default)]
@@ -32,7 +32,7 @@ struct Put {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ReadModel)]
 #[read_model(table = "explained", key = "id")]
-struct Three {
+pub(super) struct Three {
     a: i64,
     b: Option<String>,
     c: f64,
@@ -40,8 +40,8 @@ struct Three {
 
 /// A fold whose rows depend on their history, in one of several ways.
 #[derive(Clone)]
-struct Puts {
-    name: String,
+pub(super) struct Puts {
+    pub(super) name: String,
     /// As columns, or as a document.
     typed: bool,
     order: Order,
@@ -71,7 +71,7 @@ impl Puts {
     }
 
     /// A fold that differs from that of another seed.
-    fn random(seed: u64) -> Self {
+    pub(super) fn random(seed: u64) -> Self {
         let mut chance = fastrand::Rng::with_seed(seed);
         let by_stream = chance.bool();
         Self {
@@ -130,7 +130,7 @@ impl MultiFold for Puts {
 }
 
 /// Appends events of three streams to four rows.
-async fn random_history(log: &ChangingLog, seed: u64) {
+pub(super) async fn random_history(log: &ChangingLog, seed: u64) {
     let mut chance = fastrand::Rng::with_seed(seed);
     for _ in 0..40 {
         let rows: Vec<_> = (0..chance.u8(0..3)).map(|_| format!("r{}", chance.u8(0..4))).collect();
@@ -139,7 +139,7 @@ async fn random_history(log: &ChangingLog, seed: u64) {
     }
 }
 
-async fn caught_up(log: &ChangingLog, handle: &Handle, name: &str) {
+pub(super) async fn caught_up(log: &ChangingLog, handle: &Handle, name: &str) {
     let head = log.head().await.unwrap().checkpoint;
     handle.when_reached(name, head, LONG).await.unwrap();
 }

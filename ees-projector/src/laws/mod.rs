@@ -63,6 +63,7 @@ pub mod naming;
 pub mod operating;
 pub mod parking;
 pub mod partitions;
+pub mod previewing;
 pub mod reacting;
 pub mod reopening;
 pub mod side_by_side;

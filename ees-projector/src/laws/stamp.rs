@@ -73,6 +73,19 @@ macro_rules! database_laws {
                 a_row_of_a_partition_is_explained
                 what_can_not_be_explained_is_refused
             }
+            previewing {
+                previews_are_offered_as_the_database_says
+                a_preview_of_the_same_version_finds_nothing
+                a_preview_tells_what_another_version_changes
+                a_preview_goes_on_behind_what_it_can_not_apply
+                a_preview_leaves_out_what_the_live_read_model_does
+                a_preview_that_can_read_nothing_ends
+                a_preview_is_right_while_the_live_read_model_moves_on
+                a_preview_that_is_stopped_leaves_nothing
+                the_preview_of_a_reactor_lists_effects_and_does_none
+                a_reactor_that_acts_beside_its_effects_is_not_previewed
+                what_a_rebuild_writes_on_dynamodb_is_estimated_anywhere
+            }
             failing {
                 a_failing_changeset_pauses_the_projection_before_it
                 a_pause_survives_a_restart

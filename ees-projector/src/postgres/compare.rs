@@ -8,19 +8,38 @@ use crate::error::BoxError;
 use crate::standby::{Comparison, shortened};
 
 /// A table of a read model.
-struct Shape {
-    name: String,
-    /// The columns with their types, by name: a column that was added later is the last one of its table.
-    columns: Vec<String>,
-    /// The quoted names of the columns, in order.
-    names: Vec<String>,
-    key: Vec<String>,
+pub(super) struct Shape {
+    pub(super) name: String,
+    /// The columns with their types, in order.
+    pub(super) columns: Vec<(String, String)>,
+    pub(super) key: Vec<String>,
 }
 
 impl Shape {
+    /// The columns by name: one that was added later is the last of its table.
+    fn sorted(&self) -> Vec<String> {
+        let mut columns: Vec<_> = self.columns.iter().map(|(name, ty)| format!("{name} {ty}")).collect();
+        columns.sort_unstable();
+        columns
+    }
+
     /// A row of the table `t`. The columns have the table's name: a plain `t` would be a column of that name.
     fn row(&self) -> String {
-        format!("ROW({})", self.names.join(", "))
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| format!("t.{}", quoted(name))).collect();
+        format!("ROW({})", names.join(", "))
+    }
+
+    /// The key of a row of the table `t` as text. `None` for a table without a key.
+    pub(super) fn key_text(&self) -> Option<String> {
+        match self.key.as_slice() {
+            [] => None,
+            [only] => Some(format!("t.{}::text", quoted(only))),
+            many => {
+                let columns: Vec<String> =
+                    many.iter().map(|column| format!("t.{}", quoted(column))).collect();
+                Some(format!("ROW({})::text", columns.join(", ")))
+            }
+        }
     }
 }
 
@@ -40,8 +59,8 @@ impl Tx {
                 comparison.differences.push(format!("table {}: only in the live read model", table.name));
                 continue;
             };
-            if twin.columns != table.columns {
-                let (live, built) = (table.columns.join(", "), twin.columns.join(", "));
+            if twin.sorted() != table.sorted() {
+                let (live, built) = (table.sorted().join(", "), twin.sorted().join(", "));
                 let difference = format!(
                     "table {}: has the columns ({live}), but the one built for comparison has ({built})",
                     table.name
@@ -61,12 +80,12 @@ impl Tx {
         Ok(comparison)
     }
 
-    async fn shapes(&mut self, schema: &str) -> Result<Vec<Shape>, BoxError> {
+    pub(super) async fn shapes(&mut self, schema: &str) -> Result<Vec<Shape>, BoxError> {
         let shapes = sqlx::query_as::<_, (String, Vec<String>, Vec<String>, Vec<String>)>(
             "SELECT c.relname::text,
-                ARRAY(SELECT format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a
-                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname),
-                ARRAY(SELECT format('t.%I', a.attname) FROM pg_attribute a
+                ARRAY(SELECT a.attname::text FROM pg_attribute a
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
+                ARRAY(SELECT format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
                 ARRAY(SELECT a.attname::text FROM pg_index i, pg_attribute a
                     WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
@@ -79,7 +98,10 @@ impl Tx {
         .await?;
         Ok(shapes
             .into_iter()
-            .map(|(name, columns, names, key)| Shape { name, columns, names, key })
+            .map(|(name, columns, types, key)| {
+                let columns = columns.into_iter().zip(types).collect();
+                Shape { name, columns, key }
+            })
             .collect())
     }
 
@@ -105,15 +127,7 @@ impl Tx {
         let (live, built) = (format!("{}.{name}", quoted(one)), format!("{}.{name}", quoted(other)));
         // In a table without a key, the whole row is the key.
         let row = table.row();
-        let key = match table.key.as_slice() {
-            [] => format!("({row})::text"),
-            [only] => format!("t.{}::text", quoted(only)),
-            many => {
-                let columns: Vec<String> =
-                    many.iter().map(|column| format!("t.{}", quoted(column))).collect();
-                format!("ROW({})::text", columns.join(", "))
-            }
-        };
+        let key = table.key_text().unwrap_or_else(|| format!("({row})::text"));
         let rows = format!("string_agg(({row})::text, ' ' ORDER BY ({row})::text) AS rows");
         let sql = format!(
             "SELECT coalesce(a.key, b.key),

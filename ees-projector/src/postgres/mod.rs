@@ -18,6 +18,7 @@ mod error;
 mod lease;
 mod parked;
 mod queue;
+mod row_differences;
 mod rows;
 mod schema;
 mod schemas;
@@ -199,6 +200,7 @@ impl database::Database for Database {
     type Tx = Tx;
 
     const SIDE_BY_SIDE: bool = true;
+    const PREVIEWS: bool = true;
     const PARTITIONS: bool = true;
 
     const COPIES: bool = true;

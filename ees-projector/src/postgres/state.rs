@@ -11,6 +11,7 @@ use super::lease::LEASE_SECONDS;
 use super::sql::{signed, unsigned};
 use crate::database::{Attachments, Lease, ParkedRows, PartitionRow, Transaction};
 use crate::error::BoxError;
+use crate::preview::RowDifferences;
 use crate::projection_state::{ChangesetRef, Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 use crate::standby::Comparison;
@@ -68,6 +69,15 @@ impl Transaction for Tx {
 
     async fn compare(&mut self, one: &ReadModelId, other: &ReadModelId) -> Result<Comparison, BoxError> {
         self.differences(one.name(), other.name()).await
+    }
+
+    async fn row_differences(
+        &mut self,
+        live: &ReadModelId,
+        new: &ReadModelId,
+        samples: usize,
+    ) -> Result<RowDifferences, BoxError> {
+        self.differing_rows(live.name(), new.name(), samples).await
     }
 
     async fn open_transactions(&mut self) -> Result<HashSet<String>, BoxError> {

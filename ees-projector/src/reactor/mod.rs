@@ -179,6 +179,13 @@ pub trait Reactor: Send + Sync + 'static {
         async move { Err(PermanentError::because(reason).into()) }
     }
 
+    /// Returns `true` if everything that [`react`](Self::react) does outside of its own memory is in
+    /// [effects](Cause::effect) and timers. Only then can it be [previewed](crate::Projector::preview): a preview calls
+    /// `react` and does no effect, but what is done beside effects, it can't hold back. Default: `false`.
+    fn acts_in_effects_only(&self) -> bool {
+        false
+    }
+
     /// Returns `true` for errors that concern all streams alike and pass by themselves, such as an outage of
     /// the one service that it calls. Such an error stops the whole reactor and is retried for ever. Default:
     /// `false`, so that each failing stream is parked by itself and the others go on.

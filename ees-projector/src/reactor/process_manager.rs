@@ -199,6 +199,9 @@ where
     fn subscription(&self) -> Subscription {
         self.subscription.clone()
     }
+    fn acts_in_effects_only(&self) -> bool {
+        true
+    }
     async fn react(&self, cause: Cause<'_, E>) -> Result<(), BoxError> {
         let appends: Vec<Append> = (self.follow)(&cause).into_iter().collect();
         if appends.is_empty() {

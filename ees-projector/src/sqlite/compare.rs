@@ -11,15 +11,15 @@ use crate::read_model_id::ReadModelId;
 use crate::standby::{Comparison, shortened};
 
 /// A table of a read model.
-struct Shape {
-    name: String,
-    columns: Vec<Column>,
+pub(super) struct Shape {
+    pub(super) name: String,
+    pub(super) columns: Vec<Column>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Column {
-    name: String,
-    ty: String,
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) ty: String,
     /// Its place in the primary key, from 1. 0: it is in none.
     key: u32,
     /// Whether a row of a primary key may have NULL here, so that several rows may have the same key.
@@ -41,9 +41,15 @@ impl Shape {
 
     /// The columns of the primary key. None, if it does not tell rows apart.
     fn key(&self) -> Vec<&Column> {
+        let key = self.primary_key();
+        if key.iter().any(|column| column.may_be_null) { Vec::new() } else { key }
+    }
+
+    /// The columns of the primary key, even if several rows may have NULL there.
+    pub(super) fn primary_key(&self) -> Vec<&Column> {
         let mut key: Vec<_> = self.columns.iter().filter(|column| column.key > 0).collect();
         key.sort_by_key(|column| column.key);
-        if key.iter().any(|column| column.may_be_null) { Vec::new() } else { key }
+        key
     }
 
     fn list(&self, of: &str) -> String {
@@ -64,15 +70,7 @@ const COLUMNS: &str = "SELECT name, type, pk, NOT \"notnull\" AND NOT ?3
 
 /// Compares the live read model with the other one.
 pub(super) fn differences(connection: &Connection, live: &ReadModelId) -> Result<Comparison, BoxError> {
-    let (mut tables, others) = (shapes(connection, "main")?, shapes(connection, OTHER)?);
-    let own = additions::own(connection, live.key())?;
-    // The main file may have tables of others, and of other projections.
-    tables.retain(|table| {
-        own.as_ref().map_or_else(
-            || others.iter().any(|other| other.name == table.name),
-            |own| own.contains(&format!("table {}", table.name)),
-        )
-    });
+    let (tables, others) = tables_of_both(connection, live)?;
     let mut comparison = Comparison::default();
     for gone in others.iter().filter(|table| !tables.iter().any(|known| known.name == table.name)) {
         let difference = format!("table {}: only in the read model built for comparison", gone.name);
@@ -104,6 +102,23 @@ pub(super) fn differences(connection: &Connection, live: &ReadModelId) -> Result
     Ok(comparison)
 }
 
+/// The tables of the live read model, and those of the other one.
+pub(super) fn tables_of_both(
+    connection: &Connection,
+    live: &ReadModelId,
+) -> Result<(Vec<Shape>, Vec<Shape>), BoxError> {
+    let (mut tables, others) = (shapes(connection, "main")?, shapes(connection, OTHER)?);
+    let own = additions::own(connection, live.key())?;
+    // The main file may have tables of others, and of other projections.
+    tables.retain(|table| {
+        own.as_ref().map_or_else(
+            || others.iter().any(|other| other.name == table.name),
+            |own| own.contains(&format!("table {}", table.name)),
+        )
+    });
+    Ok((tables, others))
+}
+
 fn shapes(connection: &Connection, database: &str) -> Result<Vec<Shape>, BoxError> {
     let mut tables = connection.prepare(TABLES)?;
     let mut columns = connection.prepare(COLUMNS)?;
@@ -131,12 +146,7 @@ fn by_key(
     let (first, columns) = (quoted(&key[0].name), table.columns.len());
     let same_key: Vec<_> = key.iter().map(|it| format!("a.{0} = b.{0}", quoted(&it.name))).collect();
     let same_key = same_key.join(" AND ");
-    // 1 and 1.0 are not the same, nor are A and a, whatever the column's collation is.
-    let differs = table.columns.iter().map(|column| {
-        let name = quoted(&column.name);
-        format!("typeof(a.{name}) <> typeof(b.{name}) OR a.{name} IS NOT b.{name} COLLATE BINARY")
-    });
-    let differs = differs.collect::<Vec<_>>().join(" OR ");
+    let differs = differs(table.columns.iter().map(|column| column.name.as_str()));
     let order: Vec<_> = key.iter().map(|it| format!("a.{}", quoted(&it.name))).collect();
     let order = order.join(", ");
     let (a, b) = (table.list("a"), table.list("b"));
@@ -177,6 +187,16 @@ fn by_key(
     Ok(found)
 }
 
+/// The condition that a row `a` and a row `b` differ in one of these columns. 1 and 1.0 are not the same, nor are A and
+/// a, whatever the column's collation is.
+pub(super) fn differs<'a>(columns: impl Iterator<Item = &'a str>) -> String {
+    let differs = columns.map(|column| {
+        let name = quoted(column);
+        format!("typeof(a.{name}) <> typeof(b.{name}) OR a.{name} IS NOT b.{name} COLLATE BINARY")
+    });
+    differs.collect::<Vec<_>>().join(" OR ")
+}
+
 /// The rows of a table without a key that differ: a row may be there several times. Sorts both tables.
 fn by_content(connection: &Connection, table: &Shape, limit: usize) -> Result<Vec<String>, BoxError> {
     let name = quoted(&table.name);
@@ -206,7 +226,7 @@ fn row_text(row: &Row<'_>, from: usize, columns: usize) -> rusqlite::Result<Stri
     Ok(shortened(&format!("({})", values.join(","))))
 }
 
-fn text(value: ValueRef<'_>) -> String {
+pub(super) fn text(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => String::new(),
         ValueRef::Integer(number) => number.to_string(),

@@ -6,7 +6,7 @@
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
 //!   `effects` the ledgers of reactors, `rows` the tables of folds, `additions` makes again what others added
 //!   to the tables, `slots` keeps the files of standbys, `swap` swaps them with live read models, `compare`
-//!   finds differences, `copy` keeps copies in files beside, `claim` keeps a second process from a projection,
+//!   and `row_differences` find differences, `copy` keeps copies in files beside, `claim` keeps a second process from a projection,
 //!   `damage` sets a damaged file aside.
 
 mod additions;
@@ -17,6 +17,7 @@ mod copy;
 mod damage;
 mod effects;
 mod parked;
+mod row_differences;
 mod rows;
 mod schema;
 mod slots;
@@ -195,6 +196,7 @@ impl database::Database for Database {
     type Tx = Tx;
 
     const SIDE_BY_SIDE: bool = true;
+    const PREVIEWS: bool = true;
 
     async fn begin(&self) -> Result<Tx, BoxError> {
         Tx::begin(self.clone(), None, Mode::Ordinary).await

@@ -4,9 +4,10 @@ use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::tx::Mode;
-use super::{Tx, additions, compare, slots, swap};
+use super::{Tx, additions, compare, row_differences, slots, swap};
 use crate::database::{Attachments, Transaction};
 use crate::error::BoxError;
+use crate::preview::RowDifferences;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::standby::Comparison;
@@ -32,13 +33,16 @@ impl Transaction for Tx {
     }
 
     async fn compare(&mut self, one: &ReadModelId, other: &ReadModelId) -> Result<Comparison, BoxError> {
-        let snapshot = self.snapshot.as_mut().ok_or("the transaction is not a snapshot")?;
-        for model in [one, other] {
-            snapshot
-                .name_of(&self.database, model)?
-                .ok_or_else(|| format!("there is no read model \"{model}\""))?;
-        }
-        compare::differences(snapshot.connection(), one)
+        compare::differences(self.snapshot_of(one, other)?, one)
+    }
+
+    async fn row_differences(
+        &mut self,
+        live: &ReadModelId,
+        new: &ReadModelId,
+        samples: usize,
+    ) -> Result<RowDifferences, BoxError> {
+        row_differences::differing_rows(self.snapshot_of(live, new)?, live, samples)
     }
 
     async fn exchange(&mut self, live: &ReadModelId, standby: &ReadModelId, _: bool) -> Result<(), BoxError> {
@@ -130,6 +134,19 @@ impl Transaction for Tx {
 
     async fn commit(self) -> Result<(), BoxError> {
         self.end()
+    }
+}
+
+impl Tx {
+    /// The connection of the snapshot, which sees both read models.
+    fn snapshot_of(&mut self, one: &ReadModelId, other: &ReadModelId) -> Result<&Connection, BoxError> {
+        let snapshot = self.snapshot.as_mut().ok_or("the transaction is not a snapshot")?;
+        for model in [one, other] {
+            snapshot
+                .name_of(&self.database, model)?
+                .ok_or_else(|| format!("there is no read model \"{model}\""))?;
+        }
+        Ok(snapshot.connection())
     }
 }
 

@@ -31,12 +31,12 @@ const NO_COPIES: OperateError = OperateError::NotSupported(
      file",
 );
 
-/// What a copy leaves out, as the live read model does.
-struct LeftOut {
+/// What a copy or a preview leaves out, as the live read model does.
+pub(super) struct LeftOut {
     /// The row of the live read model.
-    live: ProjectionState,
+    pub(super) live: ProjectionState,
     skips: Vec<Skipped>,
-    parked: HashMap<StreamId, ChangesetId>,
+    pub(super) parked: HashMap<StreamId, ChangesetId>,
 }
 
 impl<D: Database> Core<D> {
@@ -55,6 +55,9 @@ impl<D: Database> Core<D> {
             return Err(OperateError::PastHead { head: head.checkpoint });
         }
         let LeftOut { live, skips, parked } = self.left_out().await?;
+        if live.version != self.processor.version() {
+            return Err(OperateError::Absent);
+        }
         self.verify(&live, &head).await?;
         let origin = self.origin(checkpoint, &parked)?;
         let (database, id) =
@@ -104,7 +107,7 @@ impl<D: Database> Core<D> {
     }
 
     /// Returns what is left out of the live read model.
-    async fn left_out(self: &Arc<Self>) -> Result<LeftOut, OperateError> {
+    pub(super) async fn left_out(self: &Arc<Self>) -> Result<LeftOut, OperateError> {
         let core = self.clone();
         let read = self.read(move |tx| {
             async move {
@@ -116,12 +119,7 @@ impl<D: Database> Core<D> {
             }
             .boxed()
         });
-        let left_out: LeftOut = read.await?.ok_or(OperateError::NeverStarted)?;
-        if left_out.live.version == self.processor.version() {
-            Ok(left_out)
-        } else {
-            Err(OperateError::Absent)
-        }
+        read.await?.ok_or(OperateError::NeverStarted)
     }
 
     /// Describes the copy. The same description means the same rows.

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::database::{Claim, ClaimedElsewhere, Database};
+use crate::read_model_id::Slot;
 use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
 
@@ -28,7 +29,8 @@ impl ClaimState {
 impl<D: Database> Runner<D> {
     /// Claims the projection, unless this worker has done so. Waits a moment for a process that ends.
     pub(super) async fn claim(&mut self) -> Result<(), StepError> {
-        while self.claim.held.is_none() {
+        // A preview writes nothing that the process with the claim writes.
+        while self.claim.held.is_none() && self.core.slot() != Slot::Preview {
             let core = self.core.clone();
             let claim = self.core.run(async move { Ok(core.database.claim(core.id().projection())) });
             let ClaimedElsewhere(why) = match claim.await? {

@@ -35,7 +35,7 @@ pub(crate) struct Core<D: Database> {
     partition: Option<Partition>,
     /// Whether the tables were compared with those that the program would make.
     pub(super) tables_checked: AtomicBool,
-    /// For a copy: the streams that are parked in the original, each with the first changeset that is left out.
+    /// For a copy or a preview: the streams that are parked in the original, each with the first changeset that is left out.
     parked_there: Arc<HashMap<StreamId, ChangesetId>>,
 }
 
@@ -95,10 +95,20 @@ impl<D: Database> Core<D> {
 
     /// Returns the core of a copy of this read model in another place, without what is parked here.
     pub(crate) fn copy(&self, database: D, id: ReadModelId, parked: HashMap<StreamId, ChangesetId>) -> Self {
-        Self { database: Arc::new(database), id, parked_there: Arc::new(parked), ..self.onto(Slot::Live) }
+        Self { database: Arc::new(database), id, ..self.onto(Slot::Live).without_parked(parked) }
     }
 
-    /// Returns `true` if the changeset is left out of this copy, because it waits in the original.
+    /// Returns the core without what is parked in another read model.
+    pub(crate) fn without_parked(self, parked: HashMap<StreamId, ChangesetId>) -> Self {
+        Self { parked_there: Arc::new(parked), ..self }
+    }
+
+    /// Returns the core with other settings.
+    pub(crate) fn with_settings(self, settings: Settings) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Returns `true` if the changeset is left out here, because it waits in the original.
     pub(crate) fn is_parked_there(&self, entry: &LogEntry) -> bool {
         self.parked_there.get(&entry.stream_id).is_some_and(|first| entry.changeset_id >= *first)
     }

@@ -13,8 +13,10 @@
 //! outside of a transaction is in progress; `cached_state` is the row as the worker last saw it.
 //!
 //! The wings: `reactor` acts instead of writing tables. `side_by_side` builds a standby, compares it and
-//! swaps it. `as_of` builds a copy as the read model was. `operations` carries out what operators ask for. `worker_status` is what the rest of the process
-//! sees, `figures` what it counts, `explain` why a row is as it is, `stream_rebuild` mends the rows of single streams, `retention` deletes old records, `on_demand` runs the worker in hosts that do
+//! swaps it. `as_of` builds a copy as the read model was, `preview` tells what another version would make of the log,
+//! `write_units` what it would write on DynamoDB. `operations` carries out what operators ask for. `worker_status` is
+//! what the rest of the process sees, `figures` what it counts, `explain` why a row is as it is, `stream_rebuild` mends
+//! the rows of single streams, `retention` deletes old records, `on_demand` runs the worker in hosts that do
 //! not stay. `workers` is what a host holds: all of this with the database's type hidden.
 //!
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
@@ -45,6 +47,7 @@ mod parked;
 mod parked_streams;
 mod partition_workers;
 mod partitions;
+mod preview;
 pub(crate) mod processor;
 mod reactor;
 mod retention;
@@ -54,3 +57,4 @@ pub(crate) mod step;
 pub(crate) mod stream_rebuild;
 pub(crate) mod worker_status;
 pub(crate) mod workers;
+mod write_units;

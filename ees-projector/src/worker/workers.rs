@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 #[cfg(feature = "http")]
 use ees_store::Connections;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::as_of::AsOf;
 use crate::database::{AuditRows, Database, LedgerRows, TimerRows};
 use crate::explanation::{Explain, Explanation};
+use crate::preview::{Preview, PreviewOptions, WriteUnits};
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::Slot;
 use crate::rebuilt_streams::RebuildStreams;
 use crate::standby::Comparison;
+use crate::status::Kind;
 use crate::worker::core::Core;
 use crate::worker::on_demand::{OnDemandRunners, OnDemandWorker};
 use crate::worker::operations::operation::{OperateError, Operation};
@@ -53,6 +55,13 @@ pub(crate) trait Workers: Send + Sync {
     fn prepare_stream_rebuild(&self, slot: Slot, wanted: RebuildStreams) -> Answer<StreamRebuild>;
     fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()>;
     fn drop_as_of(&self, into: String) -> Answer<()>;
+    fn write_units(&self) -> Answer<WriteUnits>;
+    fn preview(
+        &self,
+        wanted: PreviewOptions,
+        progress: Arc<WorkerStatus>,
+        stop: CancellationToken,
+    ) -> Answer<Preview>;
     /// Returns the connections to its database at this moment.
     #[cfg(feature = "http")]
     fn connections(&self) -> Option<Connections>;
@@ -161,6 +170,23 @@ impl<D: Database> Workers for WorkersOf<D> {
 
     fn drop_as_of(&self, into: String) -> Answer<()> {
         self.0.clone().drop_as_of(into).boxed()
+    }
+
+    fn write_units(&self) -> Answer<WriteUnits> {
+        self.0.clone().write_units().boxed()
+    }
+
+    fn preview(
+        &self,
+        wanted: PreviewOptions,
+        progress: Arc<WorkerStatus>,
+        stop: CancellationToken,
+    ) -> Answer<Preview> {
+        let core = self.0.clone();
+        match core.processor.kind() {
+            Kind::Projection => core.preview_rows(wanted, progress, stop).map_ok(Preview::Projection).boxed(),
+            Kind::Reactor => core.preview_effects(wanted, progress, stop).map_ok(Preview::Reactor).boxed(),
+        }
     }
 
     #[cfg(feature = "http")]

@@ -37,7 +37,10 @@ pub fn example(name: &str) -> PathBuf {
 /// --workspace`, and only they themselves are left to build. An example makes Cargo count the features of the tests in.
 fn build_all() {
     let bins = ["--bin", "ees", "--bin", "bootstrap", "--bin", "own_projection"];
-    build("the programs", &[&["--workspace", "--example", "file_history"], &bins[..]].concat());
+    build(
+        "the programs",
+        &[&["--workspace", "--example", "file_history", "--example", "preview"], &bins[..]].concat(),
+    );
 }
 
 fn build(name: &str, what: &[&str]) {

@@ -6,4 +6,5 @@ mod cli;
 mod console;
 mod file_history;
 mod file_history_postgres;
+mod previewing;
 mod tracing;

@@ -187,6 +187,9 @@ impl<E: DeserializeOwned + Send + Sync + 'static> Reactor for HttpReactor<E> {
     fn subscription(&self) -> Subscription {
         self.subscription.clone()
     }
+    fn acts_in_effects_only(&self) -> bool {
+        true
+    }
     async fn react(&self, cause: Cause<'_, E>) -> Result<(), BoxError> {
         if self.when.as_ref().is_some_and(|wanted| !wanted(&cause)) {
             return Ok(());

@@ -26,11 +26,16 @@ pub(crate) struct Observed {
     /// Whether nothing is to be applied, only noted.
     pub(in crate::worker) only_looks: bool,
     seen: Seen,
+    /// The rows that were written, if that is noted.
+    writes: Option<Vec<Write>>,
 }
+
+/// The table and the key of a row that was written, and its bytes with the names of its columns.
+type Write = ((String, String), u64);
 
 /// Which rows are kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keeps {
+pub(in crate::worker) enum Keeps {
     /// The row in question. An event that does not name it is not applied.
     OneRow,
     /// All rows of all tables.
@@ -61,7 +66,7 @@ pub(in crate::worker) struct Unconcerned;
 pub(in crate::worker) struct TooManyRows;
 
 impl Observed {
-    pub(super) fn new(table: &str, key: &str, keeps: Keeps) -> Self {
+    pub(in crate::worker) fn new(table: &str, key: &str, keeps: Keeps) -> Self {
         Self {
             tables: Vec::new(),
             named: None,
@@ -71,12 +76,23 @@ impl Observed {
             keeps,
             only_looks: false,
             seen: Seen::default(),
+            writes: None,
         }
     }
 
     /// Keeps all rows, with a note of which stream named each.
     pub(in crate::worker) fn of_streams() -> Self {
         Self { named: Some(NamedKeys::default()), ..Self::new("", "", Keeps::Everything) }
+    }
+
+    /// Notes from now on which rows are written.
+    pub(in crate::worker) fn noting_writes(self) -> Self {
+        Self { writes: Some(Vec::new()), ..self }
+    }
+
+    /// Returns the rows that were written since the last call.
+    pub(in crate::worker) fn take_writes(&mut self) -> Vec<Write> {
+        self.writes.replace(Vec::new()).unwrap_or_default()
     }
 
     /// Returns the same tables without rows.
@@ -163,6 +179,12 @@ impl FoldRows for Observed {
             named.written(&table.name, rows);
         }
         for Change { key, row, .. } in rows {
+            if let Some(writes) = &mut self.writes {
+                let values = table.columns.iter().zip(row.iter().flatten());
+                let columns: usize = values.map(|(column, value)| column.name.len() + bytes(value)).sum();
+                let row_bytes = (table.name.len() + key.len() + columns) as u64;
+                writes.push(((table.name.to_string(), key.clone()), row_bytes));
+            }
             let is_target = *key == self.target.1 && table.name == self.target.0;
             if is_target {
                 let before =

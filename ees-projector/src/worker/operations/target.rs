@@ -69,7 +69,7 @@ impl<D: Database> Runner<D> {
         let stored = self.core.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
         stored.ok_or(match self.core.slot() {
             Slot::Live => OperateError::NeverStarted,
-            Slot::Standby | Slot::Scratch => OperateError::NoStandby,
+            Slot::Standby | Slot::Scratch | Slot::Preview => OperateError::NoStandby,
         })
     }
 }

@@ -111,6 +111,11 @@ pub(crate) trait Processor<Tx: Send>: Send + Sync + 'static {
         Duration::ZERO
     }
 
+    /// Returns how far back its ledger goes, or why its effects can't be previewed. Only a reactor has any.
+    fn ledger_keeps(&self) -> Result<Duration, OperateError> {
+        Ok(Duration::ZERO)
+    }
+
     /// Returns the row for its first start.
     fn initial_state<'a>(
         &'a self,

@@ -165,6 +165,16 @@ impl<Tx: Transaction, R: Reactor> Processor<Tx> for ReactorAdapter<R> {
         Err(OperateError::IsReactor { name: self.reactor.name().to_owned() })
     }
 
+    fn ledger_keeps(&self) -> Result<Duration, OperateError> {
+        if self.reactor.acts_in_effects_only() {
+            return Ok(self.settings.keep_effects);
+        }
+        Err(OperateError::NotSupported(
+            "the reactor does not say that all it does is in effects, so a preview might do it: see \
+             `Reactor::acts_in_effects_only`",
+        ))
+    }
+
     fn retry_policy(&self) -> RetryPolicy {
         let streams_at_once = self.settings.streams_at_once.max(1);
         RetryPolicy {

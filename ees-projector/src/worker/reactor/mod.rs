@@ -9,6 +9,7 @@ pub(crate) mod effects;
 pub(crate) mod execution;
 pub(crate) mod firing;
 mod ledger;
+mod preview;
 pub(crate) mod timers;
 
 use std::sync::Arc;

@@ -140,7 +140,7 @@ impl<D: Database> Core<D> {
         made.await
     }
 
-    async fn throw_away(self: &Arc<Self>) -> Result<(), StepError> {
+    pub(crate) async fn throw_away(self: &Arc<Self>) -> Result<(), StepError> {
         let (core, live) = (self.clone(), Arc::new(self.onto(Slot::Live)));
         live.write(move |tx| async move { Ok(tx.discard(core.id()).await?) }.boxed()).await
     }

@@ -62,11 +62,17 @@ impl<D: Database> Runner<D> {
     pub(super) async fn compare_with_live(&mut self) -> Result<Comparison, StepError> {
         match self.core.database.comparison(&self.core.live(), self.core.id()) {
             Some(comparison) => self.compare_while_live_moves(comparison).await,
-            None => self.compare_in_snapshot().await,
+            None => {
+                let (snapshot, checkpoint) = self.meet_live().await?;
+                let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
+                Ok(Comparison { checkpoint: checkpoint.get(), ..compared })
+            }
         }
     }
 
-    async fn compare_in_snapshot(&mut self) -> Result<Comparison, StepError> {
+    /// Returns a snapshot in which this read model and the live one are at the same checkpoint. The live one is locked
+    /// only while this one catches up to its checkpoint. The rows are compared in the snapshot while both go on.
+    pub(crate) async fn meet_live(&mut self) -> Result<(D::Tx, Checkpoint), StepError> {
         let deadline = Instant::now() + MEET_WITHIN;
         loop {
             let (mut held, mut found) = (None, None);
@@ -89,8 +95,7 @@ impl<D: Database> Runner<D> {
                 self.core.go_on().await?;
                 self.state.forget();
                 if let Some(checkpoint) = at {
-                    let compared = self.with_lease_kept(self.core.clone().compared(snapshot)).await?;
-                    return Ok(Comparison { checkpoint: checkpoint.get(), ..compared });
+                    return Ok((snapshot, checkpoint));
                 }
             } else {
                 let pause = found.as_ref().and_then(Rows::pause).cloned();
@@ -153,11 +158,11 @@ impl<D: Database> Runner<D> {
     }
 
     /// Applies changesets up to exactly this checkpoint, unless it has passed it already.
-    pub(super) async fn step_to(&mut self, end: Checkpoint) -> Result<ProjectionState, StepError> {
+    pub(crate) async fn step_to(&mut self, end: Checkpoint) -> Result<ProjectionState, StepError> {
         loop {
             let state = self.load().await?;
             if state.pause.is_some() {
-                return Err(StepError::Setup("the standby is paused".to_owned()));
+                return Err(StepError::Setup(format!("{} is paused", self.core.name())));
             }
             if state.position.next >= end {
                 return Ok(state);
@@ -187,7 +192,7 @@ impl<D: Database> Runner<D> {
     }
 
     /// Renews the lease during long work. Otherwise another worker would take over and start the same work.
-    async fn with_lease_kept<T>(
+    pub(crate) async fn with_lease_kept<T>(
         &mut self,
         what: impl Future<Output = Result<T, BoxError>> + Send,
     ) -> Result<T, StepError> {
