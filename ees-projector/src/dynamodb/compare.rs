@@ -19,7 +19,7 @@ use super::item::{self, Item, KEY, PARTITION, to_number, to_text};
 use super::rows::{self, GENERATIONS};
 use super::state::{self, STATE, home};
 use super::{Database, Tx, unprocessed};
-use crate::database::{Compared, Fenced, MovingComparison};
+use crate::database::{Compared, Database as _, Fenced, MovingComparison};
 use crate::error::BoxError;
 use crate::read_model_id::ReadModelId;
 use crate::standby::{Comparison, shortened};
@@ -127,7 +127,9 @@ impl Comparing {
 
     /// The checkpoint of the other read model.
     async fn stand(&mut self) -> Result<Checkpoint, BoxError> {
-        let row = self.database.get(&home(self.other.key()), STATE).await?.ok_or(Fenced)?;
+        let home = home(self.other.key());
+        let read = || self.database.get(&home, STATE);
+        let row = read.retry(unprocessed::pauses()).when(Error::passes).await?.ok_or(Fenced)?;
         let epoch = to_number(&row, item::EPOCH)?;
         if *self.epoch.get_or_insert(epoch) != epoch {
             return Err(Fenced.into());
@@ -188,7 +190,11 @@ impl Comparing {
         let Some(Suspect { twins, .. }) = seen.suspects.first() else { return Ok(()) };
         let keys: Vec<_> = seen.suspects.iter().map(|suspect| &*suspect.key).collect();
         let expected = match &twins.other {
-            Some(partition) => Tx::new(self.database.clone(), None).get_all(partition, &keys).await?,
+            Some(partition) => {
+                let tx = Tx::new(self.database.clone(), None);
+                let read = || tx.get_all(partition, &keys);
+                read.retry(unprocessed::pauses()).when(|error| Database::is_transient(&**error)).await?
+            }
             None => vec![None; keys.len()],
         };
         if self.stand().await? != seen.at {
@@ -252,7 +258,8 @@ impl Rows {
                 self.is_over = true;
                 return Ok(());
             };
-            let (page, next) = database.page(partition, ("", None), None, true, self.from.take()).await?;
+            let read = || database.page(partition, ("", None), None, true, self.from.clone());
+            let (page, next) = read.retry(unprocessed::pauses()).when(Error::passes).await?;
             self.is_over = next.is_none();
             (self.page, self.from) = (page.into(), next);
         }
