@@ -52,7 +52,7 @@ impl Split {
     /// Deals the streams out to `workers` for the time of a rebuild. Then there are `count` partitions.
     pub(crate) fn for_rebuild(workers: u32, count: u32) -> Option<Self> {
         let split = Self { next_count: Some(count).filter(|count| *count != workers), ..Self::into(workers) };
-        (workers > 1).then_some(split)
+        (workers > 1 || count > 1).then_some(split)
     }
 
     /// Returns the number of partitions that there will be when no change is in progress.

@@ -11,8 +11,8 @@ use crate::database::{Database, FoldRows, Transaction};
 use crate::partition::{Partition, Split};
 use crate::projection_state::ProjectionState;
 use crate::{
-    InPlace, NewVersion, OnDemand, OperateError, Order, ReadModelId, Settings, SideBySide, Slot, StandbyRole,
-    State, Status, Table,
+    InPlace, NewVersion, OnDemand, OperateError, Order, PartitionStatus, ReadModelId, Settings, SideBySide,
+    Slot, StandbyRole, StandbyStatus, State, Status, Table,
 };
 
 /// What the database says of itself is so.
@@ -144,25 +144,39 @@ pub async fn a_rebuild_is_dealt_out_to_workers_and_joined<S: Subject>() {
     if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
         return;
     }
-    for partitions in [1, 2] {
-        let (log, subject) = (with_notes(60).await, fresh::<S>().await);
+    for (partitions, workers) in [(1, 4), (2, 1)] {
+        let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
         let split = Settings { partitions, ..settings() };
-        let [bench, other] = [(), ()].map(|()| start(&log, &subject, &Journal::new(), split));
+        let [bench, other] = [(), ()].map(|()| start(&log, &subject, &journal, split));
         bench.caught_up().await;
+        let handle = bench.handle();
         let shown = if partitions > 1 { partitions as usize } else { 0 };
-        let wanted = SideBySide { verify: true, workers: Some(4), ..SideBySide::default() };
-        bench.handle().rebuild_side_by_side("journal", wanted, "").await.unwrap();
-        bench.status_when(|status| status.standby.as_ref().is_some_and(|it| it.partitions.len() == 4)).await;
+        // Does not come to its end until it is resumed.
+        journal.faults.fail("s0");
+        let wanted = SideBySide { verify: true, workers: Some(workers), ..SideBySide::default() };
+        handle.rebuild_side_by_side("journal", wanted, "").await.unwrap();
+        let are_all = |partitions: &[PartitionStatus]| partitions.len() == workers as usize;
+        let is_dealt_out = |it: &StandbyStatus| are_all(&it.partitions) && it.pause.is_some();
+        bench.status_when(|status| status.standby.as_ref().is_some_and(is_dealt_out)).await;
+        journal.faults.mend();
+        handle.resume("journal__standby", "").await.unwrap();
         let status = bench.status_when(has_followed).await;
         assert_eq!((status.partitions.len(), status.rebuild.is_some()), (shown, false));
         holds_each_note_once(&bench, 60).await;
-        let wanted = InPlace { workers: Some(4), ..InPlace::default() };
-        bench.handle().rebuild_in_place("journal", wanted, "").await.unwrap();
-        bench.status_when(|status| status.partitions.len() == 4 && status.rebuild.is_some()).await;
+        handle.discard_standby("journal", "").await.unwrap();
+        journal.faults.fail("s0");
+        let wanted = InPlace { workers: Some(workers), ..InPlace::default() };
+        handle.rebuild_in_place("journal", wanted, "").await.unwrap();
+        let is_dealt_out =
+            |it: &Status| are_all(&it.partitions) && it.pause.is_some() && it.rebuild.is_some();
+        bench.status_when(is_dealt_out).await;
+        journal.faults.mend();
+        handle.resume("journal", "").await.unwrap();
         bench.status_when(|status| status.partitions.len() == shown && status.rebuild.is_none()).await;
         holds_each_note_once(&bench, 60).await;
-        let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
-        assert_eq!((&*audit.action, &*audit.detail), ("rebuild", "up to 60, by 4 workers"));
+        let audit = handle.audit("journal", 10).await.unwrap();
+        let rebuilt = audit.iter().find(|entry| entry.action == "rebuild").unwrap();
+        assert_eq!(rebuilt.detail, format!("up to 60, by {workers} workers"));
         log.append("s0", &note("60")).await;
         holds_each_note_once(&bench, 61).await;
         bench.close().await;

@@ -63,12 +63,12 @@ impl<D: Database> Runner<D> {
             false => Span::default(),
         };
         let process = async {
-            let (changesets, began) = (batch.changesets.len(), Instant::now());
+            let (read, changesets, began) = (batch.read, batch.changesets.len(), Instant::now());
             let processed = match self.core.processor.kind() {
                 Kind::Projection => self.apply_batch(state, batch).boxed().await,
                 Kind::Reactor => self.react(state, batch).boxed().await,
             };
-            self.pace.took(changesets, began.elapsed());
+            self.pace.took(read, began.elapsed());
             if processed.is_ok() {
                 self.status.figures().stepped(changesets, began.elapsed());
             }

@@ -19,6 +19,8 @@ const PASSED_OVER_MAX: usize = 20;
 /// Changesets and their decoded events. Only the processor that decoded them knows the events' type.
 pub(crate) struct Batch {
     pub(crate) changesets: Vec<LogEntry>,
+    /// How many changesets were read for it, also those of other partitions.
+    pub(crate) read: usize,
     events: Vec<EventRef>,
     /// A `Vec` of the processor's events, parallel to `events`.
     decoded: Box<dyn Any + Send + Sync>,
@@ -99,6 +101,7 @@ impl Batch {
         }
         tally.counts.recognized = events.len() as u64;
         Self {
+            read: page.changesets.len(),
             changesets: page.changesets,
             events,
             tally,

@@ -59,6 +59,7 @@ impl Pace {
         Portion { changesets: portion.changesets.min(fits), ..portion }
     }
 
+    /// Records how long the last step took, and how many changesets of the log were read for it.
     pub(crate) fn took(&mut self, changesets: usize, time: Duration) {
         let growth = STEP.as_secs_f64() / time.as_secs_f64().max(1e-6);
         self.changesets = (changesets as f64 * growth.min(GROWTH_MAX)) as usize;

@@ -81,6 +81,7 @@ impl<D: Database> Core<D> {
 
     async fn decode(&self, from: Checkpoint, mut page: LogPage) -> Result<Batch, StepError> {
         // The last changeset identifies the log later, even if this partition or the filter leaves it out.
+        let read = page.changesets.len();
         let last =
             page.changesets.last().map(reference_to).filter(|last| last.checkpoint.next() == page.next);
         if let Some(since) = self.processor.subscription().since {
@@ -98,6 +99,7 @@ impl<D: Database> Core<D> {
             let decoded = tokio::task::spawn_blocking(move || processor.decode(from, page));
             decoded.await.map_err(|e| StepError::Database(e.into()))?
         };
+        batch.read = read;
         batch.last = match last {
             None if batch.next > from => {
                 let before = Checkpoint::new(batch.next.get() - 1);

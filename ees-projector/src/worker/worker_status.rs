@@ -66,9 +66,12 @@ impl WorkerStatus {
         }
     }
 
-    /// The status of a worker of a partition, which counts what it does for the whole projection.
+    /// The status of a worker of a partition, which counts what it does for the whole projection. It knows where the
+    /// log ends, and so how far behind it is, before it reads.
     pub(crate) fn of_partition(whole: &Self) -> Self {
-        Self { figures: whole.figures.clone(), ..Self::new() }
+        let status = Self { figures: whole.figures.clone(), ..Self::new() };
+        status.update(|status| status.head = whole.snapshot().head);
+        status
     }
 
     /// What was done in this process.

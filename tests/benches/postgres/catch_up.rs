@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ees_projector::postgres::{Database, Tx};
-use ees_projector::{BoxError, Projection, Projector, Recorded, Settings};
+use ees_projector::{BoxError, Order, Projection, Projector, Recorded, Settings};
 use ees_store::postgres::Store;
 
 use crate::limits::{self, Folds};
@@ -14,17 +14,21 @@ use crate::shared::read::{Account, Balances, Enumerated, catch_up, enumerate};
 use crate::shared::report::Report;
 use crate::shared::workload::Workload;
 
-const DEPOSIT: &str = "INSERT INTO accounts AS a (id, amount) VALUES ($1, $2)
+pub(crate) const DEPOSIT: &str = "INSERT INTO accounts AS a (id, amount) VALUES ($1, $2)
     ON CONFLICT (id) DO UPDATE SET amount = a.amount + excluded.amount";
 
-struct OwnSql {
-    queued: bool,
+pub(crate) struct OwnSql {
+    pub(crate) queued: bool,
+    pub(crate) statement: &'static str,
 }
 
 impl Projection<Tx> for OwnSql {
     type Event = Account;
     fn name(&self) -> &str {
         "own_sql"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
     }
     async fn create_tables(&self, tx: &mut Tx) -> Result<(), BoxError> {
         let create = "CREATE TABLE accounts (id text PRIMARY KEY, amount bigint NOT NULL)";
@@ -39,9 +43,9 @@ impl Projection<Tx> for OwnSql {
         let Account::Deposited { amount } = event.event;
         let account = event.stream_id().as_str();
         if self.queued {
-            return tx.queue(DEPOSIT, [account.into(), (*amount).into()]).await;
+            return tx.queue(self.statement, [account.into(), (*amount).into()]).await;
         }
-        sqlx::query(DEPOSIT).bind(account).bind(amount).execute(tx.connection()).await?;
+        sqlx::query(self.statement).bind(account).bind(amount).execute(tx.connection()).await?;
         Ok(())
     }
 }
@@ -80,7 +84,7 @@ async fn own_sql(workload: &Workload, databases: &Databases, limit: f64, report:
         fill(&*store, &workload).await;
         let mut own_sql = Projector::new(store);
         let database = Database::connect(&url).await.unwrap();
-        own_sql.projection(OwnSql { queued }, database, Settings::default()).unwrap();
+        own_sql.projection(OwnSql { queued, statement: DEPOSIT }, database, Settings::default()).unwrap();
         let took = catch_up(own_sql, "own_sql", workload.appends.into()).await;
         report.rate(what, workload.events(), took, Some(limit), aim);
     }

@@ -3,7 +3,7 @@
 //!
 //! Workload W: 100,000 events of about 200 bytes in 10,000 streams, two events per append; a tenth of them
 //! with `--short`. `--tenfold` measures everything again with ten times the events, and prints each rate next
-//! to that of the smaller workload. `--only append|fold|read|latency` measures a part. Every acknowledged
+//! to that of the smaller workload. `--only append|fold|rebuild|read|latency` measures a part. Every acknowledged
 //! commit is on disk. Run it on a quiet machine: `cargo bench -p ees-tests --bench postgres`.
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,7 @@ mod latency;
 mod limits;
 mod processes;
 mod read;
+mod rebuild;
 mod server;
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -58,6 +59,9 @@ async fn measure(workload: &Workload, databases: &Databases, only: Option<&str>,
     }
     if wanted("fold") {
         catch_up::measure(workload, databases, report).await;
+    }
+    if wanted("rebuild") {
+        rebuild::measure(workload, databases, report).await;
     }
     if wanted("read") {
         read::measure(workload, databases, report).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ees_projector::{Fold, Projector, ReadModel, Recorded, Table};
+use ees_projector::{Fold, Order, Projector, ReadModel, Recorded, Table};
 use ees_store::{ChangesetLog, Checkpoint, LogQuery};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,9 @@ impl Fold for Balances {
     type State = Balance;
     fn name(&self) -> &str {
         "balances"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
     }
     fn table(&self) -> Table {
         if self.columns { Balance::table() } else { Table::document("balances") }
