@@ -18,7 +18,7 @@ impl Tx {
     ) -> Result<RowDifferences, BoxError> {
         let (of_live, of_new) = (self.shapes(live).await?, self.shapes(new).await?);
         let names = |tables: &[Shape]| tables.iter().map(|table| table.name.clone()).collect();
-        let mut found = RowDifferences::of_tables(names(&of_live), names(&of_new));
+        let mut found = RowDifferences::of_tables(&names(&of_live), &names(&of_new));
         for table in &of_live {
             if let Some(twin) = of_new.iter().find(|twin| twin.name == table.name) {
                 found.tables.push(self.table_rows((live, table), (new, twin), samples).await?);

@@ -15,10 +15,10 @@ const VALUE_BYTES_MAX: usize = 400;
 
 impl RowDifferences {
     /// Compares the names of the tables of two read models.
-    pub(crate) fn of_tables(live: BTreeSet<String>, new: BTreeSet<String>) -> Self {
+    pub(crate) fn of_tables(live: &BTreeSet<String>, new: &BTreeSet<String>) -> Self {
         Self {
-            tables_only_live: live.difference(&new).cloned().collect(),
-            tables_only_new: new.difference(&live).cloned().collect(),
+            tables_only_live: live.difference(new).cloned().collect(),
+            tables_only_new: new.difference(live).cloned().collect(),
             tables: Vec::new(),
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn differing_rows(
 ) -> Result<RowDifferences, BoxError> {
     let (of_live, of_new) = tables_of_both(connection, live)?;
     let names = |tables: &[Shape]| tables.iter().map(|table| table.name.clone()).collect();
-    let mut found = RowDifferences::of_tables(names(&of_live), names(&of_new));
+    let mut found = RowDifferences::of_tables(&names(&of_live), &names(&of_new));
     for table in &of_live {
         if let Some(twin) = of_new.iter().find(|twin| twin.name == table.name) {
             found.tables.push(Tables { connection, table, samples }.differing_rows(twin)?);
