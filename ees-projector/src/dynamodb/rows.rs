@@ -4,10 +4,11 @@
 //! and a generation. Dropping the table increments the generation, and notes the old partition for the sweep.
 
 use super::Tx;
-use super::item::{self, Item, number, of_row, to_number, to_row};
+use super::item::{self, Item, KEY, number, of_row, to_number, to_row};
 use crate::database::{FoldRows, TooLarge};
 use crate::error::BoxError;
 use crate::read_model::{Change, Row, RowError, Table};
+use crate::read_model_id::ReadModelId;
 
 /// The partition with the generation of each table that was dropped at least once.
 pub(super) const GENERATIONS: &str = "!!generations";
@@ -103,6 +104,19 @@ impl FoldRows for Tx {
         let partition = self.partition_of(&table.name).await?;
         let found = self.get_all(&partition, keys).await?;
         found.into_iter().map(|item| Ok(item.map(|item| to_row(table, &item)).transpose()?)).collect()
+    }
+
+    async fn rows_after(
+        &mut self,
+        _: &ReadModelId,
+        table: &Table,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, BoxError> {
+        let partition = self.partition_of(&table.name).await?;
+        let items = self.database.query_after(&partition, "", after, limit).await?;
+        let row = |item: Item| Ok((item::to_text(&item, KEY)?.to_owned(), to_row(table, &item)?));
+        items.into_iter().map(row).collect()
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {

@@ -9,14 +9,16 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::as_of::AsOf;
+use crate::as_of::{AsOf, Built};
 use crate::database::{AuditRows, Database, LedgerRows, TimerRows};
 use crate::explanation::{Explain, Explanation};
+use crate::fingerprint::FingerprintCheck;
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::Slot;
 use crate::standby::Comparison;
 use crate::worker::core::Core;
+use crate::worker::explain::progress::Progress;
 use crate::worker::on_demand::OnDemandWorker;
 use crate::worker::operations::operation::{OperateError, Operation};
 use crate::worker::runner::Runner;
@@ -45,9 +47,10 @@ pub(crate) trait Workers: Send + Sync {
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
     fn timers(&self, wanted: TimerQuery) -> Answer<Vec<Timer>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
+    fn check_fingerprint(&self, slot: Slot) -> Answer<FingerprintCheck>;
     fn estimate(&self) -> Answer<Estimate>;
-    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
-    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()>;
+    fn explain(&self, slot: Slot, wanted: Explain, progress: Arc<Progress>) -> Answer<Explanation>;
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>, stop: CancellationToken) -> Answer<Built>;
     fn drop_as_of(&self, into: String) -> Answer<()>;
     /// Returns the connections to its database at this moment.
     #[cfg(feature = "http")]
@@ -133,6 +136,10 @@ impl<D: Database> Workers for WorkersOf<D> {
         .boxed()
     }
 
+    fn check_fingerprint(&self, slot: Slot) -> Answer<FingerprintCheck> {
+        self.core(slot).check_fingerprint().boxed()
+    }
+
     fn estimate(&self) -> Answer<Estimate> {
         let core = self.0.clone();
         async move {
@@ -142,12 +149,12 @@ impl<D: Database> Workers for WorkersOf<D> {
         .boxed()
     }
 
-    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation> {
-        self.core(slot).explain(wanted).boxed()
+    fn explain(&self, slot: Slot, wanted: Explain, progress: Arc<Progress>) -> Answer<Explanation> {
+        self.core(slot).explain(wanted, progress).boxed()
     }
 
-    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()> {
-        self.0.clone().build_as_of(wanted, progress).boxed()
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>, stop: CancellationToken) -> Answer<Built> {
+        self.0.clone().build_as_of(wanted, progress, stop).boxed()
     }
 
     fn drop_as_of(&self, into: String) -> Answer<()> {

@@ -36,6 +36,9 @@ async fn main() {
     if given("--folds") {
         return folds::measure(short).await;
     }
+    if given("--fingerprints") {
+        return folds::measure_fingerprints(short).await;
+    }
     if given("--remote") {
         return remote::measure(short).await;
     }
@@ -56,6 +59,7 @@ async fn main() {
     latency::measure(&mut report).await;
     aggregate::measure(short, &mut report).await;
     folds::measure(short).await;
+    folds::measure_fingerprints(short).await;
     remote::measure(short).await;
     subscribers::measure(short).await;
     println!("peak memory of this process, load generators included: {} MB", report::peak_memory_mb());

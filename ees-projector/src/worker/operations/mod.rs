@@ -17,7 +17,7 @@ use self::transition::{Transition, check_partitions, check_swap};
 use crate::database::{AuditRows, Database, TimerRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
-use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
+use crate::projection_state::{AuditEntry, Pause, PausedBy, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::standby::{InPlace, SideBySide};
 use crate::status::State;
@@ -158,7 +158,7 @@ impl<D: Database> Runner<D> {
                         (Transition::SkipParked(changeset.clone()), changeset)
                     }
                 };
-                let audit = audit(describe(&changeset));
+                let audit = audit(changeset.in_words());
                 let also = match step {
                     Transition::SkipNext { .. } => StateChange::Skip(changeset),
                     _ => StateChange::Unpark(changeset),
@@ -173,7 +173,8 @@ impl<D: Database> Runner<D> {
             Action::Rebuild(InPlace { force, keep_skips }) => {
                 let version = self.core.processor.version();
                 let keeps_skips = keep_skips.unwrap_or(state.version == version);
-                let rebuild = Transition::Rebuild { version, until: end, keeps_skips };
+                let fingerprint = self.core.fingerprint_of_nothing();
+                let rebuild = Transition::Rebuild { version, until: end, keeps_skips, fingerprint };
                 let detail = format!("up to {end}{}", state.skips_in_words(keeps_skips));
                 self.change(&state, rebuild, StateChange::Wipe { force: *force }, audit(detail)).await
             }
@@ -307,10 +308,6 @@ impl<D: Database> Runner<D> {
             _ => Ok(()),
         }
     }
-}
-
-fn describe(changeset: &ChangesetRef) -> String {
-    format!("changeset {} of stream \"{}\"", changeset.changeset_id, changeset.stream_id)
 }
 
 /// Tells transient faults from refusals, which the operator must see.

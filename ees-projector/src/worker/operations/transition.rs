@@ -3,6 +3,7 @@
 
 use ees_store::Checkpoint;
 
+use crate::fingerprint::Fingerprint;
 use crate::partition::BUCKETS;
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, Pause, ProjectionState};
@@ -31,6 +32,8 @@ pub(crate) enum Transition {
         version: u32,
         until: Checkpoint,
         keeps_skips: bool,
+        /// The fingerprint of the empty read model, if it keeps one.
+        fingerprint: Option<Fingerprint>,
     },
     /// Changes only the epoch, so that workers with the old row must read it again.
     Touch,
@@ -69,7 +72,9 @@ pub(crate) fn transition(
             // Who moves back wants them to be tried again.
             state.skips.retain(|skipped| skipped.checkpoint < *wanted);
         }),
-        Transition::Rebuild { version, until, keeps_skips } => state.wiped(*version, *until, *keeps_skips),
+        Transition::Rebuild { version, until, keeps_skips, fingerprint } => {
+            state.wiped(*version, *until, *keeps_skips, *fingerprint)
+        }
         Transition::Touch => state.moved(|_| {}),
     })
 }
@@ -153,8 +158,18 @@ mod tests {
     #[test]
     fn each_action_gives_the_row_that_it_promises() {
         let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(8) };
-        let rebuild = Transition::Rebuild { version: 4, until: Checkpoint::new(9), keeps_skips: false };
-        let keeping = Transition::Rebuild { version: 3, until: Checkpoint::new(9), keeps_skips: true };
+        let rebuild = Transition::Rebuild {
+            version: 4,
+            until: Checkpoint::new(9),
+            keeps_skips: false,
+            fingerprint: Some(Fingerprint::default()),
+        };
+        let keeping = Transition::Rebuild {
+            version: 3,
+            until: Checkpoint::new(9),
+            keeps_skips: true,
+            fingerprint: None,
+        };
         let cases = [
             (at(5), Transition::Pause(pause("why")), ProjectionState { pause: Some(pause("why")), ..at(5) }),
             (paused(5), Transition::Resume, ProjectionState { last: Some(changeset(4)), ..at(5) }),
@@ -172,7 +187,12 @@ mod tests {
             (
                 paused(5),
                 rebuild,
-                ProjectionState { version: 4, rebuild_until: Some(Checkpoint::new(9)), ..at(0) },
+                ProjectionState {
+                    version: 4,
+                    rebuild_until: Some(Checkpoint::new(9)),
+                    fingerprint: Some(Fingerprint::default()),
+                    ..at(0)
+                },
             ),
             (paused(5), Transition::Touch, paused(5)),
         ];

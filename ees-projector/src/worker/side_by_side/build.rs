@@ -30,6 +30,7 @@ impl<D: Database> Core<D> {
         skips: Vec<Skipped>,
     ) -> Result<(), StepError> {
         let mut state = ProjectionState::standby(self.processor.version(), until, standby, skips);
+        state.fingerprint = self.fingerprint_of_nothing();
         tx.discard(self.id()).await.map_err(setup::<D>)?;
         if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);
