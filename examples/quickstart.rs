@@ -77,5 +77,7 @@ async fn a_balance_is_what_came_in_less_what_went_out() {
         ("ada", event(AccountEvent::Deposited { amount: 5 })),
         ("ada", event(AccountEvent::Withdrawn { amount: 2 })),
     ];
-    ees_projector::testkit::given(history).fold(Balances).await.expect([("ada", Balance { amount: 3 })]);
+    let history = ees_projector::testkit::given(history);
+    history.fold(Balances).await.expect([("ada", Balance { amount: 3 })]);
+    history.check_fold(|| Balances).await;
 }

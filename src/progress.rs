@@ -25,8 +25,13 @@ impl Progress {
         Self::new(length, template, output)
     }
 
+    /// Whether somebody sees it.
+    pub(crate) fn is_shown(output: &Output) -> bool {
+        !output.is_json() && std::io::stderr().is_terminal()
+    }
+
     fn new(length: Option<u64>, template: &str, output: &Output) -> Self {
-        if output.is_json() || !std::io::stderr().is_terminal() {
+        if !Self::is_shown(output) {
             return Self(ProgressBar::hidden());
         }
         let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);

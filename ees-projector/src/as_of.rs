@@ -41,9 +41,21 @@ pub enum AsOfProgress {
     },
     /// It is complete.
     Done,
+    /// It was cancelled. What was built is kept: the same request goes on with it.
+    Cancelled {
+        /// The checkpoint that it would read next.
+        next: u64,
+    },
     /// It failed. What was built is kept: the same request goes on with it.
     Failed {
         /// The error.
         error: String,
     },
+}
+
+/// How the work on a copy ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Built {
+    Complete,
+    Cancelled,
 }

@@ -30,6 +30,18 @@ impl Explain {
     }
 }
 
+/// How far the replay for an explanation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
+pub struct ExplainProgress {
+    /// The checkpoint that it replays next.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
+    pub checkpoint: Checkpoint,
+    /// The checkpoint at which it ends: where the projection is.
+    #[cfg_attr(feature = "http", schema(value_type = u64))]
+    pub until: Checkpoint,
+}
+
 /// Why a row is as it is. The projection's own code has made the row once more, in memory, of the events up to the
 /// projection's position.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

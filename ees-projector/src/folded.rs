@@ -7,9 +7,14 @@ use serde::de::DeserializeOwned;
 
 use crate::composite::{Composite, IntoComposite, InvalidComposite};
 use crate::database::FoldRows;
+use crate::fingerprint::Fingerprint;
 use crate::read_model::{Change, Column};
+use crate::read_model_id::ReadModelId;
 use crate::stage::{Checks, Hidden};
 use crate::{BoxError, Order, Projection, Recorded, Subscription, Table, TablesChecked};
+
+/// The rows that are read at once for the fingerprint of a read model.
+const READ_AT_ONCE: usize = 1_000;
 
 /// A fold, or a composite of several, as a projection on every database that implements [`FoldRows`].
 pub(crate) struct Folded<E> {
@@ -26,6 +31,12 @@ impl<E> Folded<E> {
         let folded = Self::new(fold);
         folded.composite.check()?;
         Ok(folded)
+    }
+
+    /// The tables of all stages.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.composite.stages.iter().map(|stage| stage.table())
     }
 }
 
@@ -51,6 +62,76 @@ pub(crate) async fn write_in_order<'t, Tx: FoldRows>(
         }
     }
     Ok(())
+}
+
+impl<E: DeserializeOwned + Send + Sync + 'static> Folded<E> {
+    /// Folds events, stage by stage. Returns the changed rows of each stage.
+    async fn fold<Tx: FoldRows>(
+        &self,
+        events: &[Recorded<'_, E>],
+        tx: &mut Tx,
+    ) -> Result<Vec<Vec<Change>>, BoxError> {
+        let stages = &self.composite.stages;
+        // By the stage that asked.
+        let mut answers: HashMap<usize, Hidden> = HashMap::new();
+        let mut changed = Vec::with_capacity(stages.len());
+        for (number, stage) in stages.iter().enumerate() {
+            let asking: Vec<usize> = (number + 1..stages.len())
+                .filter(|later| self.composite.lookup_of(*later) == Some(number))
+                .collect();
+            let asked = asking.iter().filter_map(|later| Some(stages.get(*later)?.asks(events))).collect();
+            let pass = stage.begin(events, answers.remove(&number), asked, Checks::of::<Tx>())?;
+            let keys = pass.keys();
+            let before = match keys.is_empty() {
+                true => Vec::new(),
+                false => tx.load_rows(stage.table(), &keys).await?,
+            };
+            drop(keys);
+            let passed = pass.run(events, before)?;
+            answers.extend(asking.into_iter().zip(passed.answers));
+            changed.push(passed.changed);
+        }
+        Ok(changed)
+    }
+
+    /// Changes the rows by events. Returns by how much that changes the fingerprint.
+    pub(crate) async fn apply_with_fingerprint<Tx: FoldRows>(
+        &self,
+        events: &[Recorded<'_, E>],
+        tx: &mut Tx,
+    ) -> Result<Fingerprint, BoxError> {
+        let changed = self.fold(events, tx).await?;
+        let of_stages = self.composite.stages.iter().zip(&changed);
+        let by = of_stages.map(|(stage, changed)| Fingerprint::of_changes(stage.table(), changed));
+        let by = by.fold(Fingerprint::default(), Fingerprint::plus);
+        write_in_order(self.composite.stages.iter().map(|stage| stage.table()), changed, tx).await?;
+        Ok(by)
+    }
+
+    /// Reads all rows of a read model. Returns their number and their fingerprint.
+    pub(crate) async fn read_fingerprint<Tx: FoldRows>(
+        &self,
+        tx: &mut Tx,
+        model: &ReadModelId,
+    ) -> Result<(u64, Fingerprint), BoxError> {
+        let (mut count, mut found) = (0, Fingerprint::default());
+        for stage in &self.composite.stages {
+            let table = stage.table();
+            let mut after: Option<String> = None;
+            loop {
+                let mut rows = tx.rows_after(model, table, after.as_deref(), READ_AT_ONCE).await?;
+                for (key, row) in &rows {
+                    found = found.plus(Fingerprint::of_row(table, key, row));
+                    count += 1;
+                }
+                match rows.pop() {
+                    Some((last, _)) => after = Some(last),
+                    None => break,
+                }
+            }
+        }
+        Ok((count, found))
+    }
 }
 
 impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> for Folded<E> {
@@ -121,26 +202,7 @@ impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> f
     }
 
     async fn apply_batch(&self, events: &[Recorded<'_, E>], tx: &mut Tx) -> Result<(), BoxError> {
-        let stages = &self.composite.stages;
-        // By the stage that asked.
-        let mut answers: HashMap<usize, Hidden> = HashMap::new();
-        let mut changed = Vec::with_capacity(stages.len());
-        for (number, stage) in stages.iter().enumerate() {
-            let asking: Vec<usize> = (number + 1..stages.len())
-                .filter(|later| self.composite.lookup_of(*later) == Some(number))
-                .collect();
-            let asked = asking.iter().filter_map(|later| Some(stages.get(*later)?.asks(events))).collect();
-            let pass = stage.begin(events, answers.remove(&number), asked, Checks::of::<Tx>())?;
-            let keys = pass.keys();
-            let before = match keys.is_empty() {
-                true => Vec::new(),
-                false => tx.load_rows(stage.table(), &keys).await?,
-            };
-            drop(keys);
-            let passed = pass.run(events, before)?;
-            answers.extend(asking.into_iter().zip(passed.answers));
-            changed.push(passed.changed);
-        }
-        write_in_order(stages.iter().map(|stage| stage.table()), changed, tx).await
+        let changed = self.fold(events, tx).await?;
+        write_in_order(self.composite.stages.iter().map(|stage| stage.table()), changed, tx).await
     }
 }

@@ -3,6 +3,7 @@
 use ees_store::{ChangesetId, Checkpoint, LogEntry, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
 use crate::partition::Split;
 use crate::standby::Standby;
 
@@ -37,6 +38,9 @@ pub struct ProjectionState {
     pub standby: Option<Standby>,
     /// The changesets that operators skipped. The worker leaves them out, in a rebuild too.
     pub skips: Vec<Skipped>,
+    /// The fingerprint of the rows, if the projection keeps one. That of a projection in partitions is the sum of
+    /// those in the partitions' rows.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// A changeset that an operator skipped.
@@ -66,6 +70,7 @@ impl ProjectionState {
             split: None,
             standby: None,
             skips: Vec::new(),
+            fingerprint: None,
         }
     }
 
@@ -118,8 +123,14 @@ impl ProjectionState {
     }
 
     /// Returns the state after a wipe. The epoch rises, so that workers with the old state fail at the fence.
-    /// Forgets what was skipped, unless `keeps_skips`.
-    pub(crate) fn wiped(&self, version: u32, rebuild_until: Checkpoint, keeps_skips: bool) -> Self {
+    /// Forgets what was skipped, unless `keeps_skips`. `fingerprint` is that of the empty read model, if it keeps one.
+    pub(crate) fn wiped(
+        &self,
+        version: u32,
+        rebuild_until: Checkpoint,
+        keeps_skips: bool,
+        fingerprint: Option<Fingerprint>,
+    ) -> Self {
         let position = Position { next: Checkpoint::START, epoch: self.position.epoch + 1 };
         let rebuild_until = Some(rebuild_until).filter(|until| *until > Checkpoint::START);
         Self {
@@ -128,6 +139,7 @@ impl ProjectionState {
             standby: self.standby.clone(),
             split: Split::for_rebuild(self.partitions(), self.partitions()),
             skips: if keeps_skips { self.skips.clone() } else { Vec::new() },
+            fingerprint,
             ..Self::new(version)
         }
     }
@@ -184,6 +196,13 @@ pub struct ChangesetRef {
     pub changeset_id: ChangesetId,
     /// The time of the commit. A different changeset at the same checkpoint has a different time.
     pub timestamp: Timestamp,
+}
+
+impl ChangesetRef {
+    /// How the audit names it.
+    pub(crate) fn in_words(&self) -> String {
+        format!("changeset {} of stream \"{}\"", self.changeset_id, self.stream_id)
+    }
 }
 
 /// A pause of a projection. It lasts, over restarts, until an operator resumes the projection.

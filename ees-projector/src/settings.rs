@@ -44,6 +44,11 @@ pub struct Settings {
     /// entries are deleted within an hour, in small portions, while the projection is not paused. Default: 90
     /// days.
     pub keep_audit: Duration,
+    /// Whether the projection keeps a [`Fingerprint`](crate::Fingerprint) of its rows, in the transaction that changes
+    /// them, for quick verifications ([`Handle::verify_quickly`](crate::Handle::verify_quickly)). Only a fold or a
+    /// composite can. A projection that already runs keeps it from its next rebuild or higher version on. A program
+    /// without this setting that runs the projection ends it. Default: `false`.
+    pub fingerprint: bool,
     /// Whether rebuilds, and steps that apply commits older than a minute, are spans too, as those are that
     /// follow the log (feature `opentelemetry`). Default: `false`.
     pub trace_history: bool,
@@ -93,6 +98,7 @@ impl Default for Settings {
             new_version: NewVersion::default(),
             keep_skips: false,
             keep_audit: Duration::from_secs(90 * 24 * 60 * 60),
+            fingerprint: false,
             trace_history: false,
         }
     }

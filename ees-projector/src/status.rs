@@ -3,6 +3,7 @@
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
 use crate::projection_state::Pause;
 use crate::standby::Standby;
 
@@ -122,6 +123,12 @@ pub struct Status {
     /// otherwise.
     #[serde(default)]
     pub skipped: Vec<u64>,
+    /// The fingerprint of the rows at `checkpoint`, if the projection keeps one
+    /// ([`Settings::fingerprint`](crate::Settings::fingerprint)): 32 digits from 0 to f. `None` also while its
+    /// partitions are at different checkpoints.
+    #[serde(default)]
+    #[cfg_attr(feature = "http", schema(value_type = Option<String>))]
+    pub fingerprint: Option<Fingerprint>,
     /// What was made of the events, since this process started. Where none is recognized, the event type or the
     /// filter is wrong.
     #[serde(default)]

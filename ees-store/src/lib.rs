@@ -144,7 +144,7 @@ pub use store_figures::{CacheFigures, Connections, StoreFigures, WriterFigures};
 pub use stream_list::{
     InvalidPlace, ListedStream, StreamListOrder, StreamListPage, StreamListPlace, StreamListQuery,
 };
-pub use time_search::checkpoint_since;
+pub use time_search::{StreamPlace, checkpoint_since, stream_place_since};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use trace_context::TraceContext;
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use ees_store::client::Client;
-use ees_store::{ChangesetId, EventId, StreamId, StreamQuery, pages};
+use ees_store::{ChangesetId, EventId, StreamId, StreamQuery, Timestamp, pages, stream_place_since};
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -11,6 +11,7 @@ use crate::changeset::{Pretty, PrettyEvent, Record};
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::remote::Remote;
+use crate::values::moment;
 
 /// Read a stream
 ///
@@ -22,6 +23,9 @@ pub(crate) struct Arguments {
     /// The id of the first changeset, or of the first event with --events
     #[arg(long, value_name = "N", default_value_t = 1)]
     from: u64,
+    /// Begin with what was committed at this time or later, such as 2026-11-26T10:00:00Z, or 2h for two hours ago
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "from")]
+    since: Option<Timestamp>,
     /// The id of the last one [default: the end of the stream]
     #[arg(long, value_name = "N")]
     to: Option<u64>,
@@ -35,8 +39,13 @@ pub(crate) struct Arguments {
     remote: Remote,
 }
 
-pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
+pub(crate) async fn run(mut arguments: Arguments, output: &mut Output) -> Outcome {
     let client = arguments.remote.client().await?;
+    if let Some(time) = arguments.since {
+        let place = stream_place_since(&client, arguments.stream.clone(), time).await;
+        let place = place.map_err(|error| Failure::from(error).at("--since"))?;
+        arguments.from = if arguments.events { place.event_id.get() } else { place.changeset_id.get() };
+    }
     if arguments.events {
         events(&client, arguments, output).await
     } else {

@@ -45,6 +45,9 @@ pub(crate) fn status_text(status: &Status) -> String {
     add("checkpoint", position(status));
     add("lag", format!("{}, {:.1} s", counted(status.lag_changesets, "changeset"), status.lag_seconds));
     add("rate", format!("{:.0} changesets/s", status.rate));
+    if let Some(fingerprint) = status.fingerprint {
+        add("fingerprint", format!("{}:{fingerprint}", status.checkpoint));
+    }
     if let Some(owner) = &status.owner {
         add("worker", owner.clone());
     }

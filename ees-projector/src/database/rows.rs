@@ -222,6 +222,20 @@ pub trait FoldRows: Send + 'static {
         keys: &[&str],
     ) -> impl Future<Output = Result<Vec<Option<Row>>, BoxError>> + Send;
 
+    /// Returns up to `limit` rows of a read model's table, in the order of their keys as the database has it, after
+    /// the row with the key `after`. Each has its key as text. Called in a [snapshot](super::Transaction::snapshot) where
+    /// the database has one. Default: refuses, and the rows of the database can't be compared with a fingerprint.
+    fn rows_after(
+        &mut self,
+        model: &ReadModelId,
+        table: &Table,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(String, Row)>, BoxError>> + Send {
+        let _ = (model, table, after, limit);
+        async { Err("this database does not list the rows of a table".into()) }
+    }
+
     /// Writes these rows, at most one for each key. A change without a row deletes the row.
     fn write_rows(
         &mut self,

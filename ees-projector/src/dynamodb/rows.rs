@@ -90,10 +90,22 @@ impl Tx {
     /// The partition of a table's rows in the read model that the transaction is on. If another transaction drops
     /// the table in the meantime, this one can't commit.
     async fn partition_of(&mut self, table: &str) -> Result<String, BoxError> {
-        match self.model.clone().filter(is_beside) {
-            Some(model) => self.partition_beside(&model, table).await,
-            None => Ok(partition(table, self.get_place(GENERATIONS, table).await?.as_ref())?),
+        match self.model.clone() {
+            Some(model) => self.partition_in(&model, table).await,
+            None => self.live_partition(table).await,
         }
+    }
+
+    /// The partition of a table's rows in a read model.
+    async fn partition_in(&mut self, model: &ReadModelId, table: &str) -> Result<String, BoxError> {
+        match is_beside(model) {
+            true => self.partition_beside(model, table).await,
+            false => self.live_partition(table).await,
+        }
+    }
+
+    async fn live_partition(&mut self, table: &str) -> Result<String, BoxError> {
+        Ok(partition(table, self.get_place(GENERATIONS, table).await?.as_ref())?)
     }
 
     /// The partition that is recorded under this name for all read models.
@@ -267,6 +279,19 @@ impl FoldRows for Tx {
         let partition = self.partition_of(&table.name).await?;
         let found = self.get_all(&partition, keys).await?;
         found.into_iter().map(|item| Ok(item.map(|item| to_row(table, &item)).transpose()?)).collect()
+    }
+
+    async fn rows_after(
+        &mut self,
+        model: &ReadModelId,
+        table: &Table,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, BoxError> {
+        let partition = self.partition_in(model, &table.name).await?;
+        let items = self.database.query_after(&partition, "", after, limit).await?;
+        let row = |item: Item| Ok((to_text(&item, KEY)?.to_owned(), to_row(table, &item)?));
+        items.into_iter().map(row).collect()
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {

@@ -150,6 +150,9 @@ fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
     if let Some(skips) = state.skips_json()? {
         set("skips", text(skips));
     }
+    if let Some(fingerprint) = state.fingerprint {
+        set("fingerprint", text(fingerprint.to_string()));
+    }
     Ok(item)
 }
 
@@ -179,6 +182,7 @@ fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
         split: None,
         standby: text_if("standby")?.map(serde_json::from_str).transpose()?,
         skips: ProjectionState::skips_of_json(text_if("skips")?)?,
+        fingerprint: text_if("fingerprint")?.map(str::parse).transpose()?,
     })
 }
 

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, LogQuery, SharedLog, StreamId, Timestamp};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::job::Seen;
 use super::poll_backoff;
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::verification::Verification;
-use crate::as_of::{AsOf, AsOfProgress, AsOfStatus};
-use crate::explanation::{Explain, Explanation};
+use crate::as_of::{AsOf, AsOfProgress, AsOfStatus, Built};
+use crate::explanation::{Explain, ExplainProgress, Explanation};
+use crate::fingerprint::FingerprintCheck;
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
 use crate::read_model_id::{ReadModelId, Slot};
@@ -266,7 +268,7 @@ impl Handle {
         let projection = self.running(name)?;
         standby_of(name, projection)?;
         // One that is in progress will do.
-        let _ = projection.verifier.begin((), |status| projection.workers.verify(status));
+        let _ = projection.verifier.begin((), |status, _| projection.workers.verify(status));
         Ok(())
     }
 
@@ -285,13 +287,17 @@ impl Handle {
     /// On PostgreSQL it gets a new schema, and the live read model's rights do not apply to it. On SQLite it gets a new
     /// file.
     ///
+    /// # Cancellation
+    /// Safe. What was built is kept: another call goes on with it.
+    ///
     /// # Errors
     /// [`OperateError::NotSupported`] if the database can't keep one, [`OperateError::PastHead`] for a checkpoint past
     /// the end of the log, [`OperateError::IsReactor`] for a reactor. [`OperateError::Failed`] if the place has
     /// something else, or if a changeset can't be applied.
     pub async fn as_of(&self, name: &str, wanted: AsOf) -> Result<(), OperateError> {
         let projection = self.place_for_copy(name, &wanted)?;
-        projection.workers.as_of(wanted, Arc::new(WorkerStatus::new())).await
+        let (status, stop) = (Arc::new(WorkerStatus::new()), CancellationToken::new());
+        projection.workers.as_of(wanted, status, stop).await.map(drop)
     }
 
     /// Begins [`as_of`](Self::as_of) in the background, unless the same is in progress.
@@ -303,7 +309,7 @@ impl Handle {
         let projection = self.place_for_copy(name, wanted)?;
         let begun = projection
             .copier
-            .begin(wanted.clone(), |status| projection.workers.as_of(wanted.clone(), status));
+            .begin(wanted.clone(), |status, stop| projection.workers.as_of(wanted.clone(), status, stop));
         match begun {
             Err(AsOf { checkpoint, into }) if (checkpoint, &into) != (wanted.checkpoint, &wanted.into) => {
                 Err(OperateError::Failed(format!(
@@ -324,10 +330,26 @@ impl Handle {
             as_of: what,
             progress: match result {
                 None => AsOfProgress::Building { next: status.snapshot().checkpoint().get() },
-                Some(Ok(())) => AsOfProgress::Done,
+                Some(Ok(Built::Complete)) => AsOfProgress::Done,
+                Some(Ok(Built::Cancelled)) => {
+                    AsOfProgress::Cancelled { next: status.snapshot().checkpoint().get() }
+                }
                 Some(Err(error)) => AsOfProgress::Failed { error: error.to_string() },
             },
         }))
+    }
+
+    /// Cancels the building of a copy that [`begin_as_of`](Self::begin_as_of) has begun, after the batch that is being
+    /// applied, and waits for that. What was built is kept: the same request goes on with it, and
+    /// [`drop_as_of`](Self::drop_as_of) drops it.
+    ///
+    /// # Errors
+    /// [`OperateError::Failed`] if this copy is not being built in this process.
+    pub async fn cancel_as_of(&self, name: &str, into: &str) -> Result<(), OperateError> {
+        if self.running(name)?.copier.cancel(|copy| copy.into == into).await {
+            return Ok(());
+        }
+        Err(OperateError::Failed(format!("the copy \"{into}\" is not being built")))
     }
 
     /// Drops a copy that [`as_of`](Self::as_of) has built.
@@ -337,7 +359,8 @@ impl Handle {
     pub async fn drop_as_of(&self, name: &str, into: &str) -> Result<(), OperateError> {
         let projection = self.running(name)?;
         if projection.copier.look().is_some_and(|seen| seen.what.into == into && seen.result.is_none()) {
-            return Err(OperateError::Failed(format!("the copy \"{into}\" is being built: wait for it")));
+            let why = format!("the copy \"{into}\" is being built: wait for it, or cancel it");
+            return Err(OperateError::Failed(why));
         }
         projection.workers.drop_as_of(into.to_owned()).await
     }
@@ -349,6 +372,21 @@ impl Handle {
             return Err(OperateError::Failed(why));
         }
         self.running(name)
+    }
+
+    /// Compares the fingerprint that the projection keeps with its rows, which are read once. If they differ, somebody
+    /// else has changed the tables, or they were not restored as they were. To compare two copies of a read model,
+    /// compare what they keep at the same checkpoint.
+    ///
+    /// # Errors
+    /// [`OperateError::NotSupported`] for a projection that keeps no fingerprint
+    /// ([`Settings::fingerprint`](crate::Settings::fingerprint)), [`OperateError::Failed`] if its rows were written before
+    /// it did. [`OperateError::IsReactor`], [`OperateError::NeverStarted`], [`OperateError::Absent`] while another version is
+    /// live. [`OperateError::Unavailable`] if the projection moves faster than its rows are read, on a database without
+    /// snapshots (DynamoDB): pause it.
+    pub async fn verify_quickly(&self, name: &str) -> Result<FingerprintCheck, OperateError> {
+        let Named { projection, slot, .. } = self.named(name)?;
+        projection.workers.check_fingerprint(slot).await
     }
 
     /// Estimates the time and the space of a rebuild. Changes nothing.
@@ -372,7 +410,16 @@ impl Handle {
     pub async fn explain(&self, name: &str, wanted: Explain) -> Result<Explanation, OperateError> {
         let Named { projection, slot, .. } = self.named(name)?;
         let _turn = EXPLAINING.lock().await;
-        projection.workers.explain(slot, wanted).await
+        projection.workers.explain(slot, wanted, projection.explaining.clone()).await
+    }
+
+    /// Returns how far the replay is for the [`explain`](Self::explain) that is in progress; `None` if there is none, and
+    /// while it waits for its turn or replays one stream only.
+    ///
+    /// # Errors
+    /// [`OperateError::Unknown`] if there is no projection of this name.
+    pub fn explain_progress(&self, name: &str) -> Result<Option<ExplainProgress>, OperateError> {
+        Ok(self.named(name)?.projection.explaining.look())
     }
 
     /// Retries parked streams now: one, or all with `None`. Returns after the retry of a projection's

@@ -5,6 +5,7 @@ pub(crate) mod compiled;
 pub(crate) mod handle;
 mod job;
 pub(crate) mod on_demand;
+pub(crate) mod passed;
 pub(crate) mod pending_changesets;
 pub(crate) mod poll_backoff;
 pub(crate) mod projector;

@@ -7,7 +7,7 @@ use ees_store::{ChangesetId, ChangesetLog, Checkpoint, StreamId};
 use tokio::sync::Mutex;
 
 use super::pending_changesets::PendingChangesets;
-use super::registration::{RegisterError, checked};
+use super::registration::{RegisterError, checked, without_fingerprint};
 use crate::clock::Clock;
 use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
@@ -20,7 +20,6 @@ use crate::worker::core::Core;
 use crate::worker::on_demand::OnDemandWorker;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Drained;
-use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
 use crate::worker::workers::workers;
@@ -73,12 +72,9 @@ impl OnDemand {
         D: Database,
         P: Projection<D::Tx>,
     {
-        Ok(Self::new(
-            checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(projection), &settings)?,
-            database,
-            log,
-            settings,
-        ))
+        without_fingerprint(projection.name(), &settings)?;
+        let adapter = checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(projection), &settings)?;
+        Ok(Self::new(Core::new(adapter, database, log, settings)))
     }
 
     /// Creates one for a fold, or a [composite](crate::Composite) of several, onto a database.
@@ -96,7 +92,8 @@ impl OnDemand {
         D::Tx: FoldRows,
         F: IntoComposite,
     {
-        Self::projection(Folded::checked(fold)?, database, log, settings)
+        let folded = checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(Folded::checked(fold)?), &settings)?;
+        Ok(Self::new(Core::new(folded.clone(), database, log, settings).with_fingerprinted(folded)))
     }
 
     /// Creates one for a reactor. The database keeps its position and its ledger.
@@ -114,17 +111,12 @@ impl OnDemand {
         R: Reactor,
     {
         let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
-        Ok(Self::new(checked::<D::Tx, _>(adapter, &settings)?, database, log, settings))
+        Ok(Self::new(Core::new(checked::<D::Tx, _>(adapter, &settings)?, database, log, settings)))
     }
 
-    fn new<D: Database>(
-        processor: Arc<dyn Processor<D::Tx>>,
-        database: D,
-        log: Arc<dyn ChangesetLog>,
-        settings: Settings,
-    ) -> Self {
-        let name = processor.name().to_owned();
-        let worker = workers(Core::new(processor, database, log.clone(), settings)).on_demand();
+    fn new<D: Database>(core: Core<D>) -> Self {
+        let (name, log) = (core.name().to_owned(), core.log.clone());
+        let worker = workers(core).on_demand();
         Self { name, log, worker: Mutex::new(worker) }
     }
 

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
 use super::job::Job;
-use super::registration::{RegisterError, checked};
+use super::registration::{RegisterError, checked, without_fingerprint};
 use super::running_projection::{RunningProjection, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
@@ -31,7 +31,6 @@ use crate::settings::Settings;
 use crate::status::Kind;
 use crate::watched::{Watched, WatchedFold, Watching};
 use crate::worker::core::Core;
-use crate::worker::explain::explainable::Explainable;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::processor::Processor;
 use crate::worker::processor::projection::ProjectionAdapter;
@@ -120,8 +119,9 @@ impl Projector {
         D: Database,
         P: Projection<D::Tx>,
     {
+        without_fingerprint(projection.name(), &settings)?;
         let adapter = ProjectionAdapter::new::<D::Tx>(projection);
-        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, |core| core, database, settings)
     }
 
     /// Adds a reactor. The database keeps its position and its ledger: the database of the read models, or
@@ -140,7 +140,7 @@ impl Projector {
         R: Reactor,
     {
         let (adapter, settings) = (ReactorAdapter::new(reactor, settings), settings.into());
-        self.register(checked::<D::Tx, _>(adapter, &settings)?, None, database, settings)
+        self.register(checked::<D::Tx, _>(adapter, &settings)?, |core| core, database, settings)
     }
 
     /// Adds a fold, or a [composite](crate::Composite) of several, onto a database.
@@ -154,7 +154,9 @@ impl Projector {
         F: IntoComposite,
     {
         let folded = checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(Folded::checked(fold)?), &settings)?;
-        self.register(folded.clone(), Some(folded), database, settings)
+        let with_rows = folded.clone();
+        let as_fold = |core: Core<D>| core.with_explainable(with_rows.clone()).with_fingerprinted(with_rows);
+        self.register(folded, as_fold, database, settings)
     }
 
     /// Adds a fold that is kept in memory, and returns it as a value that follows the log: for caches and
@@ -216,7 +218,7 @@ impl Projector {
     fn register<D: Database>(
         &mut self,
         processor: Arc<dyn Processor<D::Tx>>,
-        explainable: Option<Arc<dyn Explainable<D::Tx>>>,
+        as_what: impl FnOnce(Core<D>) -> Core<D>,
         database: D,
         settings: Settings,
     ) -> Result<(), RegisterError> {
@@ -226,10 +228,7 @@ impl Projector {
         }
         let core = Core::new(processor, database, Arc::new(self.log.clone()), settings);
         let core = core.with_clock(self.clock.clone());
-        let workers = workers(match explainable {
-            Some(explainable) => core.with_explainable(explainable),
-            None => core,
-        });
+        let workers = workers(as_what(core));
         self.registered.push(Registered { name, kind, version, workers });
         Ok(())
     }
@@ -320,8 +319,18 @@ impl Projector {
             let (status, operations) = begin(&*workers, Slot::Live);
             let verifier = Verifier::default();
             let copier = Job::default();
-            let projection =
-                RunningProjection { kind, version, status, operations, workers, standby, verifier, copier };
+            let explaining = Arc::default();
+            let projection = RunningProjection {
+                kind,
+                version,
+                status,
+                operations,
+                workers,
+                standby,
+                verifier,
+                copier,
+                explaining,
+            };
             projections.insert(name, projection);
         }
         let projections = Arc::new(projections);

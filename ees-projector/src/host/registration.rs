@@ -43,6 +43,12 @@ pub enum RegisterError {
         "\"{0}\" can't have this number of partitions: use 1 to 256, and more than 1 only with Order::Stream"
     )]
     Partitions(String),
+    /// Only a fold or a composite can keep a fingerprint of its rows.
+    #[error(
+        "\"{0}\" can't keep a fingerprint of its rows: it is no fold, so only the database knows which rows it changes. \
+         Leave out `Settings::fingerprint`"
+    )]
+    NoFingerprint(String),
     /// The event type does not tell events apart by their `type`, so no event can be recognized.
     #[error("the events of \"{projection}\" can't be told apart: {reason}")]
     Untagged {
@@ -66,6 +72,11 @@ impl From<InvalidComposite> for RegisterError {
             InvalidComposite::Stage(stage) => Self::InvalidStage(stage),
         }
     }
+}
+
+/// Refuses a fingerprint of what is not a fold.
+pub(super) fn without_fingerprint(name: &str, settings: &Settings) -> Result<(), RegisterError> {
+    if settings.fingerprint { Err(RegisterError::NoFingerprint(name.to_owned())) } else { Ok(()) }
 }
 
 /// Checks a processor and its settings.

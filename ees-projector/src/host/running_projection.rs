@@ -7,8 +7,9 @@ use tokio::sync::mpsc;
 
 use super::job::Job;
 use super::verification::Verifier;
-use crate::as_of::AsOf;
+use crate::as_of::{AsOf, Built};
 use crate::status::{Kind, Status};
+use crate::worker::explain::progress::Progress;
 use crate::worker::operations::operation::Operation;
 use crate::worker::worker_status::WorkerStatus;
 use crate::worker::workers::Workers;
@@ -24,7 +25,9 @@ pub(crate) struct RunningProjection {
     pub(crate) standby: Option<StandbyWorker>,
     pub(crate) verifier: Verifier,
     /// Builds copies as the read model was.
-    pub(crate) copier: Job<AsOf, ()>,
+    pub(crate) copier: Job<AsOf, Built>,
+    /// How far the explanation of a row is.
+    pub(crate) explaining: Arc<Progress>,
 }
 
 /// The worker of the standby.
@@ -67,6 +70,7 @@ impl RunningProjection {
             parked_streams: seen.parked_streams,
             given_up_streams: seen.given_up_streams,
             skipped: seen.skipped(),
+            fingerprint: seen.row.as_ref().and_then(|row| row.fingerprint),
             events: seen.events.counts,
             effects: (self.kind == Kind::Reactor).then(|| worker.figures().effects()),
             last_error: seen.failure,

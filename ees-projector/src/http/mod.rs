@@ -47,7 +47,7 @@ const OPERATION_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// Adds the projections to a store's API:
 ///
-/// - the routes under `/projections`, and `GET /audit`: reading and waiting need the scope read, operating needs
+/// - the routes under `/projections`, `GET /audit` and `GET /passed`: reading and waiting need the scope read, operating needs
 ///   the scope admin;
 /// - `POST /streams/{stream_id}?visible_in=NAME`: a commit is answered once the projection has applied it;
 /// - the projections' metrics;
@@ -79,10 +79,12 @@ fn watching_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(watching::parked))
         .routes(routes!(watching::effects))
         .routes(routes!(watching::explain))
+        .routes(routes!(watching::explain_progress))
         .routes(routes!(watching::as_of))
         .routes(routes!(watching::timers))
         .routes(routes!(watching::audit))
         .routes(routes!(watching::audit_of_all))
+        .routes(routes!(watching::passed))
         .routes(routes!(watching::verification))
 }
 
@@ -103,6 +105,8 @@ fn operating_routes() -> OpenApiRouter<Handle> {
         .routes(routes!(operating::partitions))
         .routes(routes!(operating::verify))
         .routes(routes!(operating::build_as_of))
+        .routes(routes!(operating::cancel_as_of))
         .routes(routes!(operating::drop_as_of))
         .routes(routes!(watching::estimate))
+        .routes(routes!(watching::fingerprint))
 }

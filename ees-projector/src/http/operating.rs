@@ -142,8 +142,8 @@ pub(super) struct PlaceOfCopy {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = DropCopyRequest)]
-pub(super) struct DropCopy {
+#[schema(as = NamedCopyRequest)]
+pub(super) struct NamedCopy {
     /// The place.
     into: String,
 }
@@ -385,10 +385,31 @@ pub(super) async fn build_as_of(
     Ok((StatusCode::ACCEPTED, Json(handle.as_of_status(&name)?)))
 }
 
+/// Cancels the building of a copy of the read model as it was.
+///
+/// What was built is kept: the same request goes on with it, and `drop` drops it.
+#[utoipa::path(
+    post, path = "/projections/{name}/as-of/cancel", tag = "projections", operation_id = "cancel_as_of", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    request_body = NamedCopy,
+    responses(
+        (status = 200, description = "It has ended, where it says.", body = Option<AsOfStatus>),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_POSSIBLE`: this copy is not being built by this server"),
+    )
+)]
+pub(super) async fn cancel_as_of(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+    JsonBody(NamedCopy { into }): JsonBody<NamedCopy>,
+) -> Result<Json<Option<AsOfStatus>>, Problem> {
+    handle.cancel_as_of(&name, &into).await?;
+    Ok(Json(handle.as_of_status(&name)?))
+}
+
 /// Drops a copy of the read model as it was.
 #[utoipa::path(
     post, path = "/projections/{name}/as-of/drop", tag = "projections", operation_id = "drop_as_of", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
-    request_body = DropCopy,
+    request_body = NamedCopy,
     responses(
         (status = 200, description = "It is gone. The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
@@ -398,7 +419,7 @@ pub(super) async fn build_as_of(
 pub(super) async fn drop_as_of(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    JsonBody(DropCopy { into }): JsonBody<DropCopy>,
+    JsonBody(NamedCopy { into }): JsonBody<NamedCopy>,
 ) -> Answer {
     handle.drop_as_of(&name, &into).await?;
     now(&handle, &name).await

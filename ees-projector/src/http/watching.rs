@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use ees_store::http::{Admission, Closing, Problem};
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use serde::{Deserialize, Serialize};
@@ -15,8 +16,8 @@ use super::operating::stream;
 use super::values::{Number, ProjectionName};
 use crate::reactor::{Effect, EffectQuery, EffectState, Timer, TimerQuery};
 use crate::{
-    AsOfStatus, AuditEntry, Estimate, Explain, Explanation, Handle, OperateError, ParkedStream, Status,
-    Verification,
+    AsOfStatus, AuditEntry, Estimate, Explain, ExplainProgress, Explanation, FingerprintCheck, Handle,
+    OperateError, ParkedStream, Passed, Status, Verification,
 };
 
 /// Default wait of a caller, in seconds.
@@ -381,6 +382,19 @@ pub(super) async fn explain(
     Ok(Json(handle.explain(&name, Explain { table, steps_max, ..wanted }).await?))
 }
 
+/// How far the replay is for the explanation of a row that is in progress; `null` if none is, and while one waits for its
+/// turn or replays one stream only.
+#[utoipa::path(
+    get, path = "/projections/{name}/explain/progress", tag = "projections", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    responses((status = 200, description = "The progress, or `null`.", body = Option<ExplainProgress>), (status = 404, description = "`PROJECTION_NOT_FOUND`"))
+)]
+pub(super) async fn explain_progress(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<Option<ExplainProgress>>, Problem> {
+    Ok(Json(handle.explain_progress(&name)?))
+}
+
 /// The progress or the result of the last copy of the read model as it was that was begun on this server; `null` when
 /// there was none.
 #[utoipa::path(
@@ -392,6 +406,62 @@ pub(super) async fn as_of(
     Path(name): Path<String>,
 ) -> Result<Json<Option<AsOfStatus>>, Problem> {
     Ok(Json(handle.as_of_status(&name)?))
+}
+
+/// Compares the fingerprint that the projection keeps with its rows, which are read once: are they those that the
+/// projection has written?
+///
+/// The status has the fingerprint too, to compare two copies at the same checkpoint.
+#[utoipa::path(
+    get, path = "/projections/{name}/fingerprint", tag = "projections", operation_id = "check_fingerprint", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
+    responses(
+        (status = 200, description = "Both fingerprints.", body = FingerprintCheck),
+        (status = 404, description = "`PROJECTION_NOT_FOUND`"),
+        (status = 409, description = "`NOT_SUPPORTED`: the projection keeps no fingerprint; `NOT_POSSIBLE`: its rows are older than its fingerprint, so that it has to be rebuilt"),
+    )
+)]
+pub(super) async fn fingerprint(
+    State(handle): State<Handle>,
+    Path(name): Path<String>,
+) -> Result<Json<FingerprintCheck>, Problem> {
+    Ok(Json(handle.verify_quickly(&name).await?))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WhichChangeset {
+    /// The stream.
+    #[param(value_type = StreamId)]
+    stream_id: String,
+    /// The number of the changeset in the stream.
+    #[param(inline)]
+    changeset_id: Number,
+}
+
+/// What each projection and reactor of this server did with a changeset, and when, as far as that is known.
+///
+/// No write is made for each changeset. So the time at which it was passed lies between two others: its commit, what
+/// operators did, and now.
+#[utoipa::path(
+    get, path = "/passed", tag = "projections", params(WhichChangeset),
+    responses(
+        (status = 200, description = "What each of them did.", body = Passed),
+        (status = 400, description = "`INVALID_QUERY`: a parameter is missing; `INVALID_STREAM_ID`"),
+        (status = 404, description = "`CHANGESET_NOT_FOUND`: the log does not have it, or not yet"),
+    )
+)]
+pub(super) async fn passed(
+    State(handle): State<Handle>,
+    query: Result<Query<WhichChangeset>, QueryRejection>,
+) -> Result<Json<Passed>, Problem> {
+    let Query(WhichChangeset { stream_id, changeset_id }) =
+        query.map_err(|e| Problem::bad_request("INVALID_QUERY", e.body_text()))?;
+    match handle.passed(&stream(&stream_id)?, ChangesetId::new(changeset_id.get())).await {
+        Err(none @ OperateError::NoChangeset { .. }) => {
+            Err(Problem::new(StatusCode::NOT_FOUND, "CHANGESET_NOT_FOUND", none.to_string()))
+        }
+        passed => Ok(Json(passed?)),
+    }
 }
 
 /// The estimated time and space of a rebuild.

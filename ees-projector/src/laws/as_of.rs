@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Subject;
-use super::support::{ChangingLog, LONG, fresh, parking, settings};
+use super::support::{ChangingLog, LONG, fresh, parking, settings, wait_while};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::Value;
 use crate::{
-    AsOf, Explain, Fold, Handle, OperateError, Order, Parking, Projector, ReadModelId, Recorded, Running,
-    Settings, State, Table,
+    AsOf, AsOfProgress, Explain, Fold, Handle, OperateError, Order, Parking, Projector, ReadModelId,
+    Recorded, Running, Settings, State, Table,
 };
 
 #[derive(Deserialize)]
@@ -27,6 +27,8 @@ struct Counted {
 #[derive(Clone, Default)]
 struct Sums {
     fails: Arc<AtomicBool>,
+    /// Whether it waits before it folds an event.
+    waits: Arc<AtomicBool>,
     folded: Arc<AtomicU64>,
 }
 
@@ -46,6 +48,7 @@ impl Fold for Sums {
     }
     fn fold(&self, row: Option<i64>, event: Recorded<'_, Counted>) -> Option<i64> {
         assert!(!(self.fails.load(SeqCst) && event.event.by == 13), "told to");
+        wait_while(&self.waits);
         self.folded.fetch_add(1, SeqCst);
         Some(row.unwrap_or_default() + event.event.by)
     }
@@ -254,6 +257,51 @@ pub async fn a_copy_goes_on_where_it_was<S: Subject>() {
     running.handle().as_of("sums", at(24, "sums_then")).await.unwrap();
     assert_eq!(sums.folded.load(SeqCst), before, "it was complete");
     running.shut_down().await;
+}
+
+/// The building of a copy is cancelled after a batch. What was built is kept: the same request goes on with it. It can
+/// be dropped too.
+pub async fn a_copy_is_cancelled_and_gone_on_with_or_dropped<S: Subject>() {
+    if !S::Database::COPIES {
+        return;
+    }
+    let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
+    let running = start(&log, &subject, &sums, Settings { batch_changesets_max: 4, ..settings() });
+    append(&log, 0..24).await;
+    caught_up(&log, running.handle()).await;
+    let handle = running.handle();
+    let none = handle.cancel_as_of("sums", "sums_then").await;
+    assert!(
+        matches!(&none, Err(OperateError::Failed(why)) if why.contains("is not being built")),
+        "{none:?}"
+    );
+
+    sums.waits.store(true, SeqCst);
+    handle.begin_as_of("sums", &at(24, "sums_then")).unwrap();
+    let other = handle.cancel_as_of("sums", "sums_of_another_time").await;
+    assert!(matches!(other, Err(OperateError::Failed(_))), "{other:?}");
+    cancel(handle, &sums, "sums_then").await;
+    let status = handle.as_of_status("sums").unwrap().unwrap();
+    let AsOfProgress::Cancelled { next } = status.progress else { panic!("{status:?}") };
+    assert!(next < 24, "{next}");
+    let before = sums.folded.load(SeqCst);
+    handle.as_of("sums", at(24, "sums_then")).await.unwrap();
+    assert_eq!(sums.folded.load(SeqCst) - before, 24 - next, "it went on where it was");
+    assert_eq!(rows_of_copy(&*subject, "sums_then").await, rows_of_live(&*subject).await);
+
+    sums.waits.store(true, SeqCst);
+    handle.begin_as_of("sums", &at(20, "sums_dropped")).unwrap();
+    cancel(handle, &sums, "sums_dropped").await;
+    handle.drop_as_of("sums", "sums_dropped").await.unwrap();
+    running.shut_down().await;
+}
+
+/// Cancels a copy while its fold waits.
+async fn cancel(handle: &Handle, sums: &Sums, into: &str) {
+    let mut cancelling = Box::pin(handle.cancel_as_of("sums", into));
+    assert!(futures::poll!(&mut cancelling).is_pending());
+    sums.waits.store(false, SeqCst);
+    cancelling.await.unwrap();
 }
 
 /// What is parked or skipped in the live read model is left out of a copy.

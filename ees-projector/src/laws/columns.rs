@@ -20,7 +20,7 @@ use crate::{
 /// A column of each type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ReadModel)]
 #[read_model(table = "edges", key = "key", index(whole))]
-struct Edge {
+pub(super) struct Edge {
     text: String,
     letter: char,
     whole: i64,
@@ -98,7 +98,7 @@ fn plain() -> Edge {
 }
 
 /// States that every database keeps.
-fn edges() -> Vec<Edge> {
+pub(super) fn edges() -> Vec<Edge> {
     let strings =
         ["", "null", "\\N", "\\", "\"", "{a,b}", "a\tb\r\nc", "ünï 🦀", "'; DROP TABLE edges; --", " "];
     let texts = || strings.map(str::to_owned).to_vec();

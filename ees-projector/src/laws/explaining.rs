@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::Subject;
-use super::support::{ChangingLog, Journal, LONG, fresh, parking, settings};
+use super::support::{ChangingLog, Journal, LONG, fresh, parking, settings, wait_while};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::reactor::{self, Cause, Reactor};
 use crate::read_model::Change;
@@ -54,6 +54,8 @@ pub(super) struct Puts {
     /// Whether a row has to be there already, unless the number is 0.
     strict: bool,
     fails: Arc<AtomicBool>,
+    /// Whether it waits before it folds an event.
+    waits: Arc<AtomicBool>,
 }
 
 impl Puts {
@@ -67,6 +69,7 @@ impl Puts {
             deletes: -1,
             strict: false,
             fails: Arc::default(),
+            waits: Arc::default(),
         }
     }
 
@@ -114,6 +117,7 @@ impl MultiFold for Puts {
     fn fold(&self, key: &String, row: Option<Three>, event: Recorded<'_, Put>) -> Option<Three> {
         let Put { column, number, .. } = *event.event;
         assert!(!(self.fails.load(SeqCst) && number == 13), "told to");
+        wait_while(&self.waits);
         assert!(!self.strict || row.is_some() || number == 0, "there is no row {key}");
         if number == self.deletes {
             return None;
@@ -339,6 +343,57 @@ pub async fn a_row_that_no_event_made_is_found_out<S: Subject>() {
     assert!(!explanation.is_stored);
     assert_eq!(explanation.stored.unwrap().as_str(), r#"{"a":9}"#);
     assert_eq!(explanation.row.unwrap().read::<Json>().unwrap(), json!({"a": 4, "b": null, "c": 0.0}));
+    running.shut_down().await;
+}
+
+/// Folds wait as long as it lives: also when the law has failed, for the turn to explain is that of all laws.
+struct Held(Arc<AtomicBool>);
+
+impl Held {
+    fn until_dropped(waits: &Arc<AtomicBool>) -> Self {
+        waits.store(true, SeqCst);
+        Self(waits.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.store(false, SeqCst);
+    }
+}
+
+/// While the log is replayed for an explanation, its progress is told, and nothing before and after.
+pub async fn the_progress_of_an_explanation_is_told<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let fold = Puts { by_stream: false, order: Order::Log, ..Puts::new("puts") };
+    let mut projector = Projector::new(log.clone());
+    projector.fold(fold.clone(), subject.database(), settings()).unwrap();
+    let running = projector.start();
+    for number in 0..6 {
+        log.append("s", &json!({"rows": ["r"], "number": number}).to_string()).await;
+    }
+    caught_up(&log, running.handle(), "puts").await;
+    let handle = running.handle();
+    assert_eq!(handle.explain_progress("puts").unwrap(), None);
+    let held = Held::until_dropped(&fold.waits);
+    let explaining = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.explain("puts", Explain::key("r")).await }
+    });
+    // Other laws that run beside this one have their turn before.
+    let seen = tokio::time::timeout(LONG * 10, async {
+        loop {
+            match handle.explain_progress("puts").unwrap() {
+                Some(progress) => return progress,
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    });
+    let seen = seen.await.unwrap();
+    assert_eq!((seen.checkpoint.get(), seen.until.get()), (0, 6));
+    drop(held);
+    assert_eq!(explaining.await.unwrap().unwrap().steps_total, 6);
+    assert_eq!(handle.explain_progress("puts").unwrap(), None);
     running.shut_down().await;
 }
 

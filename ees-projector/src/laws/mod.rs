@@ -57,6 +57,7 @@ pub mod composites;
 pub mod effects;
 pub mod explaining;
 pub mod failing;
+pub mod fingerprints;
 pub mod log_replaced;
 pub mod multi_folds;
 pub mod naming;

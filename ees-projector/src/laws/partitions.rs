@@ -225,7 +225,7 @@ pub async fn hosts_that_do_not_stay_finish_a_rebuild_that_is_dealt_out<S: Subjec
     let (database, live) = (subject.database(), ReadModelId::live("journal"));
     let mut tx = database.begin_in(&live).await.unwrap();
     let row = tx.load(&live).await.unwrap().unwrap();
-    let wiped = row.wiped(1, Checkpoint::new(60), true);
+    let wiped = row.wiped(1, Checkpoint::new(60), true, None);
     let wiped = ProjectionState { split: Split::for_rebuild(3, 1), ..wiped };
     assert!(tx.replace(&live, row.position, &wiped).await.unwrap());
     for partition in Partition::all(3) {

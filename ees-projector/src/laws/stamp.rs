@@ -26,6 +26,7 @@ macro_rules! database_laws {
                 a_projection_does_not_take_a_copy_for_its_own
                 a_copy_is_not_made_of_another_log
                 a_copy_goes_on_where_it_was
+                a_copy_is_cancelled_and_gone_on_with_or_dropped
                 a_copy_leaves_out_what_the_live_read_model_does
             }
             columns {
@@ -70,6 +71,7 @@ macro_rules! database_laws {
                 a_row_is_explained_whatever_else_its_events_change
                 what_was_left_out_is_named_in_an_explanation
                 a_row_that_no_event_made_is_found_out
+                the_progress_of_an_explanation_is_told
                 a_row_of_a_partition_is_explained
                 what_can_not_be_explained_is_refused
             }
@@ -94,6 +96,15 @@ macro_rules! database_laws {
                 what_a_failing_batch_wrote_does_not_stay
                 a_quarantined_changeset_is_a_failure_until_it_is_skipped
                 a_quarantined_changeset_parks_its_stream
+            }
+            fingerprints {
+                a_fingerprint_is_that_of_the_rows
+                a_row_changed_past_the_projector_is_found
+                kills_and_rivals_leave_the_fingerprint_right
+                what_is_parked_or_skipped_is_not_in_the_fingerprint
+                a_standby_a_copy_and_partitions_keep_the_fingerprint
+                a_fingerprint_begins_with_a_rebuild_and_ends_without_the_setting
+                what_has_no_fingerprint_is_refused
             }
             log_replaced {
                 another_log_is_noticed_before_anything_is_applied

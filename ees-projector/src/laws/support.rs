@@ -275,6 +275,17 @@ impl<S: Subject> Bench<S> {
     }
 }
 
+/// Blocks as long as it is told to, and keeps no thread of the runtime from other work.
+pub(super) fn wait_while(told: &AtomicBool) {
+    if told.load(SeqCst) {
+        tokio::task::block_in_place(|| {
+            while told.load(SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+    }
+}
+
 pub(super) fn note(text: &str) -> String {
     format!(r#"{{"type":"noted","text":"{text}"}}"#)
 }

@@ -31,6 +31,7 @@ fn at(next: u64, epoch: u64) -> ProjectionState {
         split: None,
         standby: None,
         skips: Vec::new(),
+        fingerprint: None,
     }
 }
 
@@ -71,6 +72,7 @@ fn whole_row() -> ProjectionState {
                 attempts: 3,
             }),
         }),
+        fingerprint: Some("000102030405060708090a0b0c0d0eff".parse().unwrap()),
         ..at(41, 5)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use serde_json::value::RawValue;
 
@@ -9,6 +10,7 @@ use super::Tx;
 use crate::database::FoldRows;
 use crate::error::BoxError;
 use crate::read_model::{Change, Column, ColumnType, Row, Table, Value, row_json};
+use crate::read_model_id::ReadModelId;
 
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
@@ -24,6 +26,18 @@ impl FoldRows for Tx {
     async fn load_rows(&mut self, table: &Table, keys: &[&str]) -> Result<Vec<Option<Row>>, BoxError> {
         let rows = self.table(&table.name);
         keys.iter().map(|key| rows.get(*key).map(|text| read(table, text)).transpose()).collect()
+    }
+
+    async fn rows_after(
+        &mut self,
+        _: &ReadModelId,
+        table: &Table,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, BoxError> {
+        let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.table(&table.name).range::<str, _>((begin, Bound::Unbounded)).take(limit);
+        rows.map(|(key, text)| Ok((key.clone(), read(table, text)?))).collect()
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {

@@ -15,6 +15,7 @@ use crate::database::FoldRows;
 use crate::error::BoxError;
 use crate::read_model::constraint::{Constraint, explained};
 use crate::read_model::{Change, Column, ColumnType, Differences, Element, Row, RowError, Table, Value};
+use crate::read_model_id::ReadModelId;
 
 /// Percent of a page that is filled at first. It leaves room to update rows in place, which saves writes to the
 /// indexes.
@@ -93,6 +94,27 @@ impl FoldRows for Tx {
             }
         }
         Ok(found)
+    }
+
+    async fn rows_after(
+        &mut self,
+        model: &ReadModelId,
+        table: &Table,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, BoxError> {
+        let (name, key) =
+            (format!("{}.{}", quoted(model.name()), quoted(&table.name)), quoted(&table.key.name));
+        let (columns, ty) = (columns_sql(table), type_sql(table.key.ty));
+        let after_key =
+            if after.is_some() { format!("WHERE t.{key} > $1::text::{ty}") } else { String::new() };
+        let sql = format!("SELECT {columns} FROM {name} t {after_key} ORDER BY t.{key} LIMIT {limit}");
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        if let Some(after) = after {
+            query = query.bind(after);
+        }
+        let rows = query.fetch_all(self.inner()).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, read(table, row)?))).collect()
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
@@ -228,7 +250,8 @@ fn keys_sql(table: &Table) -> String {
     format!("$1::text[]::{}[]", type_sql(table.key.ty))
 }
 
-fn select_sql(name: &str, table: &Table) -> String {
+/// The key and the columns of a row, as [`read`] takes them.
+fn columns_sql(table: &Table) -> String {
     let key = quoted(&table.key.name);
     let mut columns = format!("t.{key}::text");
     for column in &table.columns {
@@ -248,6 +271,11 @@ fn select_sql(name: &str, table: &Table) -> String {
             _ => write!(columns, ", {name}"),
         };
     }
+    columns
+}
+
+fn select_sql(name: &str, table: &Table) -> String {
+    let (columns, key) = (columns_sql(table), quoted(&table.key.name));
     format!("SELECT {columns} FROM {name} t WHERE t.{key} = ANY ({})", keys_sql(table))
 }
 

@@ -27,6 +27,7 @@ fn migrator() -> Migrator {
         step(3, "skips", include_str!("0003_skips.sql")),
         step(4, "objects", include_str!("0004_objects.sql")),
         step(5, "timers", include_str!("0005_timers.sql")),
+        step(6, "fingerprints", include_str!("0006_fingerprints.sql")),
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees");

@@ -13,6 +13,7 @@ use crate::database::FoldRows;
 use crate::error::BoxError;
 use crate::read_model::constraint::{Constraint, PREFIX, explained, lacking};
 use crate::read_model::{Change, Column, ColumnType, Differences, FoundColumn, Row, Table, Value};
+use crate::read_model_id::ReadModelId;
 
 impl FoldRows for Tx {
     async fn create_table(&mut self, table: &Table) -> Result<(), BoxError> {
@@ -47,6 +48,21 @@ impl FoldRows for Tx {
             rows.push(statement.query_row([key], |row| read(table, row)).optional()?);
         }
         Ok(rows)
+    }
+
+    async fn rows_after(
+        &mut self,
+        model: &ReadModelId,
+        table: &Table,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, BoxError> {
+        if let Some(snapshot) = &mut self.snapshot {
+            let database = snapshot.name_of(&self.database, model)?;
+            let database = database.ok_or_else(|| format!("there is no read model \"{model}\""))?;
+            return rows_after(snapshot.connection(), database, table, after, limit);
+        }
+        rows_after(self.of(model).await?, "main", table, after, limit)
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {
@@ -159,6 +175,25 @@ fn select_sql(table: &Table) -> String {
     // A table may have a key and nothing else.
     let columns = if columns.is_empty() { "1" } else { &columns };
     format!("SELECT {columns} FROM {} WHERE {} = ?1", quoted(&table.name), quoted(&table.key.name))
+}
+
+fn rows_after(
+    connection: &Connection,
+    database: &str,
+    table: &Table,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Row)>, BoxError> {
+    let (name, key) = (quoted(&table.name), quoted(&table.key.name));
+    let columns: String = names(&table.columns).map(|column| format!("{column}, ")).collect();
+    let after_key = if after.is_some() { format!("WHERE {key} > ?1") } else { String::new() };
+    let select = format!(
+        "SELECT {columns}CAST({key} AS TEXT) FROM {database}.{name} {after_key} ORDER BY {key} LIMIT {limit}"
+    );
+    let mut statement = connection.prepare_cached(&select)?;
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(table.columns.len())?, read(table, row)?));
+    let rows = statement.query_map(rusqlite::params_from_iter(after), row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
 }
 
 fn upsert_sql(table: &Table) -> String {

@@ -9,8 +9,15 @@ use rusqlite_migration::{M, Migrations};
 use super::{OpenError, damage};
 
 /// One migration for each version. A released migration never changes.
-const STEPS: &[M<'_>] =
-    &[M::up(PROJECTIONS), M::up(EFFECTS), M::up(SKIPS), M::up(OBJECTS), M::up(SLOTS), M::up(TIMERS)];
+const STEPS: &[M<'_>] = &[
+    M::up(PROJECTIONS),
+    M::up(EFFECTS),
+    M::up(SKIPS),
+    M::up(OBJECTS),
+    M::up(SLOTS),
+    M::up(TIMERS),
+    M::up(FINGERPRINTS),
+];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
 const PROJECTIONS: &str = "CREATE TABLE ees_projections (
@@ -101,6 +108,9 @@ const TIMERS: &str = "CREATE TABLE ees_timers (
         PRIMARY KEY (reactor, stream_id, key)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX ees_timers_by_time ON ees_timers (reactor, next_at, stream_id, key);";
+
+/// The fingerprint of the rows, as 32 hexadecimal digits. NULL: the projection keeps none.
+const FINGERPRINTS: &str = "ALTER TABLE ees_projections ADD COLUMN fingerprint TEXT;";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {

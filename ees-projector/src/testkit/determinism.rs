@@ -25,12 +25,16 @@ use crate::{BoxError, Order, Projection, Recorded, Settings, Subscription, Table
 const SEEDS: u64 = 30;
 
 impl Given {
-    /// Checks a fold or a composite as [`check_projection`](Given::check_projection) checks a projection.
+    /// Checks a fold or a composite as [`check_projection`](Given::check_projection) checks a projection. Then it asks
+    /// the read model: the [explanation](crate::Handle::explain) of each row ends in the row (up to 50 of each table), the
+    /// [fingerprint](crate::Settings::fingerprint) is that of the rows, and [as of](crate::Handle::as_of) the present the
+    /// read model is the live one.
     ///
     /// # Panics
-    /// As for [`check_projection`](Given::check_projection).
+    /// As for [`check_projection`](Given::check_projection), and if an answer is another one.
     pub async fn check_fold<F: IntoComposite>(&self, fold: impl Fn() -> F) {
         self.check_projection(|| Folded::new(fold())).await;
+        Box::pin(self.check_asking(Folded::new(fold()))).await;
     }
 
     /// Runs a projection on the history 31 times: once undisturbed, then with random accidents. Batches have

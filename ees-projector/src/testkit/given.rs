@@ -229,13 +229,7 @@ impl Given {
         }
         let core = Arc::new(Core::new(processor.clone(), database, log, Settings::default()));
         let mut runner = Runner::new(core, Arc::new(WorkerStatus::new()));
-        loop {
-            match runner.step().await {
-                Ok(Stepped::Moved) => {}
-                Ok(_) => break,
-                Err(error) => fail(&format!("the projection failed: {error:?}")),
-            }
-        }
+        run_to_the_end(&mut runner).await;
         let events = runner.status.snapshot().events;
         if !self.may_be_foreign && !self.changesets.is_empty() && !events.has_recognized() {
             let why = events.explain(processor.event_types());
@@ -243,6 +237,17 @@ impl Given {
                 "no event of the history was recognized: {why}. If that is right, say \
                  `given(..).allowing_foreign_events_only()`"
             ));
+        }
+    }
+}
+
+/// Applies everything that the log has.
+pub(super) async fn run_to_the_end<D: Database>(runner: &mut Runner<D>) {
+    loop {
+        match runner.step().await {
+            Ok(Stepped::Moved) => {}
+            Ok(_) => break,
+            Err(error) => fail(&format!("the projection failed: {error:?}")),
         }
     }
 }

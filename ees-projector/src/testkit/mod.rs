@@ -27,6 +27,7 @@
 //! # }
 //! ```
 
+mod asking;
 mod determinism;
 mod given;
 mod snapshot;

@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 
 use crate::database::{Database, ParkedRows, TooLarge};
 use crate::error::{chain, is_caused_by, panicked};
+use crate::fingerprint::Fingerprint;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::spans;
 use crate::status::{Kind, State};
@@ -217,16 +218,15 @@ impl<D: Database> Core<D> {
         );
         let first = batch.reference(range.start);
         let (core, batch, parked, state) = (self.clone(), batch.clone(), parked.clone(), from.clone());
-        let apply = self.transact(from, to.clone(), first.clone(), move |tx| {
+        let apply = self.transact(from, to, first.clone(), move |tx| {
             async move {
-                let Some(first) = first else { return Ok(()) };
+                let Some(first) = first else { return Ok(Fingerprint::default()) };
                 let events = core.park_followers(&batch, range, &parked, &state, tx).await?;
                 core.apply_events(&batch, &events, state.position, first, tx).await
             }
             .boxed()
         });
-        apply.await?;
-        Ok(to)
+        apply.await
     }
 
     /// Parks the changesets of streams that are parked already, and leaves out what was skipped. Returns the
@@ -257,8 +257,8 @@ impl<D: Database> Core<D> {
         Ok(events)
     }
 
-    /// Runs the projection's own code. A panic there is an error of the projection and does not end the
-    /// worker.
+    /// Runs the projection's own code. Returns by how much that changes the fingerprint, if the projection keeps one.
+    /// A panic there is an error of the projection and does not end the worker.
     pub(super) async fn apply_events(
         &self,
         batch: &Batch,
@@ -266,13 +266,18 @@ impl<D: Database> Core<D> {
         at: Position,
         changeset: ChangesetRef,
         tx: &mut D::Tx,
-    ) -> Result<(), StepError> {
+    ) -> Result<Fingerprint, StepError> {
         if events.is_empty() {
-            return Ok(());
+            return Ok(Fingerprint::default());
         }
-        let applied = AssertUnwindSafe(self.processor.apply(batch, events, tx)).catch_unwind().await;
-        let error = match applied {
-            Ok(Ok(())) => return Ok(()),
+        let apply = async {
+            match self.fingerprinted() {
+                Some(fingerprinted) => fingerprinted.apply(batch, events, tx).await,
+                None => Ok(self.processor.apply(batch, events, tx).await?.into()),
+            }
+        };
+        let error = match AssertUnwindSafe(apply).catch_unwind().await {
+            Ok(Ok(changed)) => return Ok(changed),
             Ok(Err(error)) => error,
             Err(panic) => panicked("the projection", &*panic),
         };

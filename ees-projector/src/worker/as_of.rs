@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use ees_store::{ChangesetId, Checkpoint, StreamId, Timestamp};
 use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
 
-use crate::as_of::AsOf;
+use crate::as_of::{AsOf, Built};
 use crate::database::{AuditRows, Database, ParkedRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::projection_state::{AuditEntry, ProjectionState, Skipped};
@@ -40,12 +41,13 @@ pub(super) struct LeftOut {
 }
 
 impl<D: Database> Core<D> {
-    /// Builds the copy, or goes on with it.
+    /// Builds the copy, or goes on with it, until it is complete or `stop`.
     pub(crate) async fn build_as_of(
         self: Arc<Self>,
         AsOf { checkpoint, into }: AsOf,
         status: Arc<WorkerStatus>,
-    ) -> Result<(), OperateError> {
+        stop: CancellationToken,
+    ) -> Result<Built, OperateError> {
         self.processor.require_read_model()?;
         if !D::COPIES {
             return Err(NO_COPIES);
@@ -64,13 +66,13 @@ impl<D: Database> Core<D> {
             self.database.copy_of(self.id(), &into, true).await.map_err(|error| refused(&error))?;
         let copy = Arc::new(self.copy(database, id, parked));
         copy.begin_copy(checkpoint, skips, origin).await?;
-        let mut runner = Runner::new(copy, status);
+        let mut runner = Runner::new(copy, status).stopped_by(stop.clone());
         loop {
             match runner.apply_until(checkpoint).await {
-                Ok(()) => return Ok(()),
+                Ok(built) => return Ok(built),
                 Err(error @ (StepError::Log(_) | StepError::Database(_))) => {
                     let pause = runner.fail(error).await;
-                    tokio::time::sleep(pause).await;
+                    let _ = tokio::time::timeout(pause, stop.cancelled()).await;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -167,7 +169,9 @@ impl<D: Database> Core<D> {
                     return if is_same { Ok(()) } else { Err(refuse()) };
                 }
                 let rebuild_until = Some(until).filter(|until| *until > Checkpoint::START);
-                let state = ProjectionState { rebuild_until, skips, ..ProjectionState::new(version) };
+                let fingerprint = core.fingerprint_of_nothing();
+                let state =
+                    ProjectionState { rebuild_until, skips, fingerprint, ..ProjectionState::new(version) };
                 if !tx.insert(core.id(), &state).await.map_err(setup::<D>)? {
                     return Err(StepError::Fenced);
                 }
@@ -218,14 +222,17 @@ fn refused(error: &BoxError) -> OperateError {
 }
 
 impl<D: Database> Runner<D> {
-    /// Applies everything before a checkpoint.
-    async fn apply_until(&mut self, end: Checkpoint) -> Result<(), StepError> {
+    /// Applies everything before a checkpoint, unless it is to stop.
+    async fn apply_until(&mut self, end: Checkpoint) -> Result<Built, StepError> {
         let (state, head) = (self.load().await?, self.core.log.head().await?);
         self.core.verify(&state, &head).await?;
         loop {
             let state = self.load().await?;
             if state.position.next >= end {
-                return Ok(());
+                return Ok(Built::Complete);
+            }
+            if self.stop.is_cancelled() {
+                return Ok(Built::Cancelled);
             }
             let changesets = self.core.settings.batch_changesets_max.max(1);
             let batch = self.core.fetch_until(state.position.next, end, changesets).await?;

@@ -12,12 +12,14 @@ use futures::future::BoxFuture;
 use crate::clock::Clock;
 use crate::database::{Database, Fenced, TooLarge, Transaction};
 use crate::error::chain;
+use crate::fingerprint::Fingerprint;
 use crate::partition::Partition;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::read_model_id::{ReadModelId, Slot};
 use crate::settings::Settings;
 use crate::worker::error::StepError;
 use crate::worker::explain::explainable::Explainable;
+use crate::worker::fingerprint::Fingerprinted;
 use crate::worker::processor::Processor;
 
 /// A transaction that takes longer is waiting for a database that is gone.
@@ -30,6 +32,7 @@ pub(crate) struct Core<D: Database> {
     pub(crate) log: Arc<dyn ChangesetLog>,
     pub(crate) settings: Settings,
     explainable: Option<Arc<dyn Explainable<D::Tx>>>,
+    fingerprinted: Option<Arc<dyn Fingerprinted<D::Tx>>>,
     pub(crate) clock: Clock,
     id: ReadModelId,
     partition: Option<Partition>,
@@ -55,6 +58,7 @@ impl<D: Database> Core<D> {
             settings,
             clock,
             explainable: None,
+            fingerprinted: None,
             id,
             partition: None,
             tables_checked: AtomicBool::new(false),
@@ -72,6 +76,17 @@ impl<D: Database> Core<D> {
         self.explainable.clone()
     }
 
+    /// Adds the same projection as one whose rows have a fingerprint. It is kept if the settings say so.
+    pub(crate) fn with_fingerprinted(self, fingerprinted: Arc<dyn Fingerprinted<D::Tx>>) -> Self {
+        let fingerprinted = Some(fingerprinted).filter(|_| self.settings.fingerprint);
+        Self { fingerprinted, ..self }
+    }
+
+    /// Returns the projection, if it keeps a fingerprint of its rows.
+    pub(crate) fn fingerprinted(&self) -> Option<&Arc<dyn Fingerprinted<D::Tx>>> {
+        self.fingerprinted.as_ref()
+    }
+
     /// Returns the core with another clock.
     pub(crate) fn with_clock(&self, clock: Clock) -> Self {
         Self { clock, ..self.onto(self.slot()) }
@@ -85,6 +100,7 @@ impl<D: Database> Core<D> {
             log: self.log.clone(),
             settings: self.settings,
             explainable: self.explainable.clone(),
+            fingerprinted: self.fingerprinted.clone(),
             clock: self.clock.clone(),
             id: self.id.with_slot(slot),
             partition: None,
@@ -190,21 +206,23 @@ impl<D: Database> Core<D> {
         self.run(async move { work_and_commit(core.database.begin_durable().await?, work).await }).await
     }
 
-    /// Runs one transaction: fence, work, commit. `changeset` is blamed if the database refuses the commit.
-    pub(crate) async fn transact<W>(
+    /// Runs one transaction: fence, work, commit. `changeset` is blamed if the database refuses the commit. The
+    /// work returns by how much it changes the fingerprint. Returns the row as it is then.
+    pub(crate) async fn transact<W, F>(
         self: &Arc<Self>,
         from: &ProjectionState,
         to: ProjectionState,
         changeset: Option<ChangesetRef>,
         work: W,
-    ) -> Result<(), StepError>
+    ) -> Result<ProjectionState, StepError>
     where
-        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
+        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<F, StepError>> + Send + 'static,
+        F: Into<Fingerprint> + Send + 'static,
     {
         let (core, believed) = (self.clone(), from.position);
         self.run(async move {
             let tx = core.begin().await?;
-            core.fence_and_work(tx, believed, &to, changeset, work).await
+            core.fence_and_work(tx, believed, to, changeset, work).await
         })
         .await
     }
@@ -212,7 +230,7 @@ impl<D: Database> Core<D> {
     /// Like [`transact`](Self::transact), but from the current position: other workers may have moved it
     /// since `seen`, as long as nothing else in the row has changed. Locks the row first. Otherwise a worker
     /// that makes one step after another would always be faster than a caller that reads and then compares.
-    pub(crate) async fn transact_wherever<E, W>(
+    pub(crate) async fn transact_wherever<E, W, F>(
         self: &Arc<Self>,
         seen: &ProjectionState,
         to: impl FnOnce(&ProjectionState) -> Result<ProjectionState, E> + Send + 'static,
@@ -221,7 +239,8 @@ impl<D: Database> Core<D> {
     ) -> Result<ProjectionState, E>
     where
         E: From<StepError> + Send + 'static,
-        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
+        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<F, StepError>> + Send + 'static,
+        F: Into<Fingerprint> + Send + 'static,
     {
         let (core, epoch, version) = (self.clone(), seen.position.epoch, seen.version);
         let transaction = async move {
@@ -234,8 +253,7 @@ impl<D: Database> Core<D> {
                 Ok(to) => to,
                 Err(refused) => return Ok(Err(refused)),
             };
-            core.fence_and_work(tx, found.position, &to, changeset, work).await?;
-            Ok(Ok(to))
+            Ok(Ok(core.fence_and_work(tx, found.position, to, changeset, work).await?))
         };
         self.run(transaction).await?
     }
@@ -251,24 +269,35 @@ impl<D: Database> Core<D> {
         self.database.run(in_time).await?
     }
 
-    async fn fence_and_work<W>(
+    async fn fence_and_work<W, F>(
         &self,
         mut tx: D::Tx,
         believed: Position,
-        to: &ProjectionState,
+        mut to: ProjectionState,
         changeset: Option<ChangesetRef>,
         work: W,
-    ) -> Result<(), StepError>
+    ) -> Result<ProjectionState, StepError>
     where
-        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
+        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<F, StepError>> + Send + 'static,
+        F: Into<Fingerprint>,
     {
+        if self.fingerprinted.is_none() {
+            // What this program writes would not be in it.
+            to.fingerprint = None;
+        }
         // Fence before applying: a rival that stalled must lose here, not after its writes.
-        if !tx.replace(&self.id, believed, to).await? {
+        if !tx.replace(&self.id, believed, &to).await? {
             return Err(StepError::Fenced);
         }
-        work(&mut tx).await?;
+        let changed: Fingerprint = work(&mut tx).await?.into();
+        if let Some(kept) = to.fingerprint.filter(|_| changed != Fingerprint::default()) {
+            to.fingerprint = Some(kept.plus(changed));
+            if !tx.replace(&self.id, to.position, &to).await? {
+                return Err(StepError::Fenced);
+            }
+        }
         match (tx.commit().await, changeset) {
-            (Ok(()), _) => Ok(()),
+            (Ok(()), _) => Ok(to),
             (Err(error), _) if error.is::<Fenced>() => Err(StepError::Fenced),
             (Err(error), Some(changeset)) if error.is::<TooLarge>() => {
                 Err(StepError::TooLarge { at: believed, changeset, error: chain(&*error) })

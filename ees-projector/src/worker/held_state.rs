@@ -11,6 +11,7 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
 
 use crate::database::Database;
+use crate::fingerprint::Fingerprint;
 use crate::projection_state::{ChangesetRef, Position, ProjectionState};
 use crate::status::Kind;
 use crate::worker::core::{Core, no_work};
@@ -123,7 +124,7 @@ impl<D: Database> HeldState<D> {
                     self.core.transact_wherever(&row, same, None, no_work).await.map(drop)
                 }
                 // What another worker has passed, it has acted upon.
-                Kind::Reactor => self.core.transact(&row, row.clone(), None, no_work).await,
+                Kind::Reactor => self.core.transact(&row, row.clone(), None, no_work).await.map(drop),
             };
             drop(row);
             if let Err(StepError::Fenced) = kept {
@@ -136,9 +137,10 @@ impl<D: Database> HeldState<D> {
 
     /// Writes together with the row, so that other workers must read it again. `changeset` is blamed if the
     /// database refuses the commit.
-    pub(crate) async fn change<W>(&self, changeset: Option<ChangesetRef>, work: W) -> Result<(), StepError>
+    pub(crate) async fn change<W, F>(&self, changeset: Option<ChangesetRef>, work: W) -> Result<(), StepError>
     where
-        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
+        W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<F, StepError>> + Send + 'static,
+        F: Into<Fingerprint> + Send + 'static,
     {
         let mut row = self.row.write().await;
         let moved = |found: &ProjectionState| Ok::<_, StepError>(found.moved(|_| {}));

@@ -28,7 +28,8 @@ impl<D: Database> Core<D> {
             None => {
                 drop(tx);
                 let state = self.processor.initial_state(&*self.log).await?;
-                return self.make(state).await;
+                let fingerprint = self.fingerprint_of_nothing();
+                return self.make(ProjectionState { fingerprint, ..state }).await;
             }
             Some(state) if state.version == version && self.has_the_partitions_of(&state) => {
                 if D::COPIES && !must_be_there {
@@ -198,7 +199,8 @@ impl<D: Database> Core<D> {
         let mut held = held.filter(|held| held.version == old.version).ok_or(StepError::Fenced)?;
         self.know_skips(&mut tx, &mut held).await?;
         let keeps_skips = self.settings.keep_skips;
-        let mut state = held.wiped(self.processor.version(), head, keeps_skips);
+        let version = self.processor.version();
+        let mut state = held.wiped(version, head, keeps_skips, self.fingerprint_of_nothing());
         if self.processor.order() == Order::Log {
             state.split = None;
         }

@@ -35,6 +35,7 @@ pub(crate) mod explain;
 mod failure;
 mod fetch;
 pub(crate) mod figures;
+pub(crate) mod fingerprint;
 mod held_state;
 mod initialize;
 mod lease;

@@ -246,11 +246,11 @@ async fn retry_changeset<D: Database>(
                 return Err(StepError::Fenced);
             }
             let events: Vec<_> = batch.events_of(0..1).collect();
-            worker.apply_events(&batch, &events, at, parked, tx).await?;
+            let changed = worker.apply_events(&batch, &events, at, parked, tx).await?;
             if let Some(after) = after {
                 tx.update_parked(worker.id(), &after).await?;
             }
-            Ok(())
+            Ok(changed)
         }
         .boxed()
     });

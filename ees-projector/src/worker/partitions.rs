@@ -11,12 +11,14 @@ use ees_store::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::database::{AuditRows, Database, PartitionRow, Transaction};
+use crate::fingerprint::Fingerprint;
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, Position, ProjectionState};
 use crate::status::{PartitionStatus, State};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::event_tally::EventTally;
+use crate::worker::fingerprint::sum;
 use crate::worker::outcome::Drained;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
@@ -25,11 +27,13 @@ use crate::worker::worker_status::WorkerStatus;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl ProjectionState {
-    /// Returns the row of a partition at the position of the projection.
-    fn partition(&self, count: u32) -> Self {
+    /// Returns the row of a partition at the position of the projection. The first one gets the fingerprint: only
+    /// the sum of all counts.
+    fn partition(&self, count: u32, is_first: bool) -> Self {
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         let position = Position { epoch, ..self.position };
-        Self { position, split: Some(Split::into(count)), standby: None, ..self.clone() }
+        let fingerprint = self.fingerprint.map(|all| if is_first { all } else { Fingerprint::default() });
+        Self { position, split: Some(Split::into(count)), standby: None, fingerprint, ..self.clone() }
     }
 }
 
@@ -49,8 +53,8 @@ impl<D: Database> Core<D> {
     ) -> Result<(), StepError> {
         tx.remove_partitions(self.id()).await?;
         let Some(split) = state.split else { return Ok(()) };
-        for partition in Partition::all(split.count) {
-            let row = state.partition(split.count);
+        for (number, partition) in Partition::all(split.count).enumerate() {
+            let row = state.partition(split.count, number == 0);
             tx.add_partition(&self.id().of_partition(partition), &row).await?;
         }
         Ok(())
@@ -164,6 +168,7 @@ impl<D: Database> Core<D> {
             state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
             state.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
             state.split = next_count.filter(|count| *count > 1).map(Split::into);
+            state.fingerprint = sum(rows.iter().map(|row| &row.state));
         });
         self.create_partitions(&mut tx, &to).await?;
         if !tx.replace(self.id(), state.position, &to).await? {
@@ -258,6 +263,9 @@ impl<D: Database> Runner<D> {
         }
         shown.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
         shown.pause = rows.iter().find_map(|row| row.state.pause.clone());
+        // While the partitions are at different checkpoints, the sum is that of no checkpoint.
+        let is_at_one = rows.iter().all(|row| row.state.position.next == shown.position.next);
+        shown.fingerprint = sum(rows.iter().map(|row| &row.state)).filter(|_| is_at_one);
         let paused = shown.pause.is_some();
         self.status.set_state(&shown);
         self.show_parked();

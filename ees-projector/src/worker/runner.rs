@@ -83,6 +83,11 @@ impl<D: Database> Runner<D> {
         }
     }
 
+    /// Returns the worker as one that ends its work once the token is cancelled.
+    pub(super) fn stopped_by(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
+    }
+
     /// Follows the log until `stop`. Stops between steps only.
     pub(crate) async fn run(mut self, mut operations: mpsc::Receiver<Operation>, stop: CancellationToken) {
         self.stop = stop.clone();
@@ -248,8 +253,8 @@ impl<D: Database> Runner<D> {
         W: for<'a> FnOnce(&'a mut D::Tx) -> BoxFuture<'a, Result<(), StepError>> + Send + 'static,
     {
         self.state.forget();
-        self.core.transact(&from, to.clone(), None, work).await?;
-        self.set_state(to);
+        let moved = self.core.transact(&from, to, None, work).await?;
+        self.set_state(moved);
         Ok(())
     }
 

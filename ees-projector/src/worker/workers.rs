@@ -9,9 +9,10 @@ use futures::{FutureExt, TryFutureExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::as_of::AsOf;
+use crate::as_of::{AsOf, Built};
 use crate::database::{AuditRows, Database, LedgerRows, TimerRows};
 use crate::explanation::{Explain, Explanation};
+use crate::fingerprint::FingerprintCheck;
 use crate::preview::{Preview, PreviewOptions, WriteUnits};
 use crate::projection_state::{AuditEntry, ParkedStream};
 use crate::reactor::{Effect, EffectQuery, Timer, TimerQuery};
@@ -20,6 +21,7 @@ use crate::rebuilt_streams::RebuildStreams;
 use crate::standby::Comparison;
 use crate::status::Kind;
 use crate::worker::core::Core;
+use crate::worker::explain::progress::Progress;
 use crate::worker::on_demand::{OnDemandRunners, OnDemandWorker};
 use crate::worker::operations::operation::{OperateError, Operation};
 use crate::worker::runner::Runner;
@@ -49,11 +51,12 @@ pub(crate) trait Workers: Send + Sync {
     fn effects(&self, wanted: EffectQuery) -> Answer<Vec<Effect>>;
     fn timers(&self, wanted: TimerQuery) -> Answer<Vec<Timer>>;
     fn verify(&self, progress: Arc<WorkerStatus>) -> Answer<Comparison>;
+    fn check_fingerprint(&self, slot: Slot) -> Answer<FingerprintCheck>;
     fn estimate(&self) -> Answer<Estimate>;
-    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation>;
+    fn explain(&self, slot: Slot, wanted: Explain, progress: Arc<Progress>) -> Answer<Explanation>;
     /// Replays streams for a rebuild of their rows, which the worker finishes.
     fn prepare_stream_rebuild(&self, slot: Slot, wanted: RebuildStreams) -> Answer<StreamRebuild>;
-    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()>;
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>, stop: CancellationToken) -> Answer<Built>;
     fn drop_as_of(&self, into: String) -> Answer<()>;
     fn write_units(&self) -> Answer<WriteUnits>;
     fn preview(
@@ -147,6 +150,10 @@ impl<D: Database> Workers for WorkersOf<D> {
         .boxed()
     }
 
+    fn check_fingerprint(&self, slot: Slot) -> Answer<FingerprintCheck> {
+        self.core(slot).check_fingerprint().boxed()
+    }
+
     fn estimate(&self) -> Answer<Estimate> {
         let core = self.0.clone();
         async move {
@@ -156,16 +163,16 @@ impl<D: Database> Workers for WorkersOf<D> {
         .boxed()
     }
 
-    fn explain(&self, slot: Slot, wanted: Explain) -> Answer<Explanation> {
-        self.core(slot).explain(wanted).boxed()
+    fn explain(&self, slot: Slot, wanted: Explain, progress: Arc<Progress>) -> Answer<Explanation> {
+        self.core(slot).explain(wanted, progress).boxed()
     }
 
     fn prepare_stream_rebuild(&self, slot: Slot, wanted: RebuildStreams) -> Answer<StreamRebuild> {
         self.core(slot).prepare_stream_rebuild(wanted).boxed()
     }
 
-    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>) -> Answer<()> {
-        self.0.clone().build_as_of(wanted, progress).boxed()
+    fn as_of(&self, wanted: AsOf, progress: Arc<WorkerStatus>, stop: CancellationToken) -> Answer<Built> {
+        self.0.clone().build_as_of(wanted, progress, stop).boxed()
     }
 
     fn drop_as_of(&self, into: String) -> Answer<()> {

@@ -113,6 +113,7 @@ macro_rules! store_laws {
                 a_clock_that_went_back_does_not_turn_a_stream_round
                 the_first_and_the_last_moment_are_kept
                 a_time_has_its_place_in_the_log
+                a_time_has_its_place_in_a_stream
                 a_time_has_a_place_in_a_log_whose_times_do_not_ascend
             }
             traces {

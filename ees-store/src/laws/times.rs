@@ -1,8 +1,8 @@
 //! When a changeset was committed.
 
 use super::Subject;
-use super::steps::{append, append_many, commit_after, first, whole_log, whole_stream};
-use crate::{ChangesetLog, Checkpoint, Error, LogEntry, Timestamp};
+use super::steps::{append, append_many, commit_after, first, stream, whole_log, whole_stream};
+use crate::{ChangesetLog, Checkpoint, Error, LogEntry, Timestamp, stream_place_since};
 
 fn micros(time: i64) -> Timestamp {
     Timestamp::from_micros(time)
@@ -145,6 +145,31 @@ pub async fn a_time_has_its_place_in_the_log<S: Subject>() {
     assert_eq!(log.checkpoint_at(micros(i64::MIN)).await.unwrap(), Checkpoint::START);
     let end = log.checkpoint_at(micros(i64::MAX)).await.unwrap();
     assert!(entries.iter().all(|it| it.checkpoint < end), "{end}");
+}
+
+/// Every time has its place in a stream: that of the first changeset that is not older.
+pub async fn a_time_has_its_place_in_a_stream<S: Subject>() {
+    let subject = S::new().await;
+    let store = subject.store();
+    let missing = stream_place_since(&*store, stream("a"), Timestamp::now()).await;
+    assert!(matches!(missing, Err(Error::StreamNotFound(_))), "{missing:?}");
+    for last in 0..6 {
+        append(&store, "a", last, "[1,2,3]").await;
+        append(&store, "b", last, "[1]").await;
+    }
+    whole_log(&subject.log(), 12).await;
+    let changesets = whole_stream(&store, "a").await;
+    let ends = [micros(i64::MIN), Timestamp::now()];
+    let between =
+        changesets.iter().flat_map(|it| [-1, 0, 1].map(|apart| micros(it.timestamp.as_micros() + apart)));
+    for time in between.chain(ends) {
+        let place = stream_place_since(&*store, stream("a"), time).await.unwrap();
+        let older = changesets.iter().filter(|it| it.timestamp < time).count() as u64;
+        assert_eq!((place.changeset_id.get(), place.event_id.get()), (older + 1, 3 * older + 1), "{time}");
+    }
+    let later = Timestamp::now().later_by(std::time::Duration::from_secs(3_600));
+    let refused = stream_place_since(&*store, stream("a"), later).await;
+    assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{refused:?}");
 }
 
 /// Where times do not ascend, as after an import, the place is one where they pass the time.

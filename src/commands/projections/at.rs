@@ -1,21 +1,24 @@
 //! `ees projections at`: build a read model as it was, beside the live one.
 
+use std::pin::Pin;
+
 use clap::Args;
 use ees_projector::{AsOf, AsOfProgress, AsOfStatus, Kind, Status};
 use ees_store::{Checkpoint, Timestamp};
 use serde_json::{Value, json};
 
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient};
 use crate::remote::Remote;
+use crate::signals;
 use crate::values::moment;
 
 /// Build the read model as it was at a checkpoint or a time, in a schema (PostgreSQL) or a file (SQLite) of its own
 ///
-/// The copy does not follow the log, and stays until it is dropped. The same command again goes on with one that was
-/// interrupted.
+/// The copy does not follow the log, and stays until it is dropped. Ctrl-C cancels the building, and the same command
+/// again goes on with it.
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection
@@ -49,6 +52,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         (Some(checkpoint), _) => body["checkpoint"] = json!(checkpoint),
         (None, time) => body["time"] = json!(time),
     }
+    let mut interrupted: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(signals::listen()?);
     let _: Value = projection.post("as-of", &body).await?;
     let mut bar = None;
     let as_of: AsOf = loop {
@@ -58,6 +62,9 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
                 return Err(Failure::other("the server has begun another copy; run the command again"));
             }
             Some(AsOfStatus { as_of, progress: AsOfProgress::Done }) => break as_of,
+            Some(AsOfStatus { progress: AsOfProgress::Cancelled { next }, .. }) => {
+                return Err(cancelled(&into, next));
+            }
             Some(AsOfStatus { progress: AsOfProgress::Failed { error }, .. }) => {
                 return Err(Failure::other(format!("cannot build {into}: {error}")));
             }
@@ -67,9 +74,24 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
             }
             None => return Err(Failure::other("the server has restarted; run the command again to go on")),
         }
-        tokio::time::sleep(POLL_INTERVAL).await;
+        tokio::select! {
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+            () = &mut interrupted => {
+                // It may be complete by now: the next look tells.
+                let cancel = projection.post::<Value>("as-of/cancel", &json!({"into": into})).await;
+                if let Err(failure) = cancel && failure.code() != "NOT_POSSIBLE" {
+                    return Err(failure.after("the copy is built on in the server"));
+                }
+                interrupted = Box::pin(std::future::pending());
+            }
+        }
     };
     std::mem::drop(bar);
     let text = format!("{into} is {name} as of checkpoint {}", as_of.checkpoint);
     output.either(&as_of, text)
+}
+
+fn cancelled(into: &str, next: u64) -> Failure {
+    Failure::new(Exit::Interrupted, "CANCELLED", format!("{into} was cancelled before checkpoint {next}"))
+        .with_hint("the same command goes on with it; --drop drops it")
 }

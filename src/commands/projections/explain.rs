@@ -1,14 +1,17 @@
 //! `ees projections explain`: the events that made a row.
 
+use std::pin::pin;
+
 use clap::Args;
-use ees_projector::{Explanation, Kind, LeftOut, Step, WhyLeftOut, Writer};
+use ees_projector::{ExplainProgress, Explanation, Kind, LeftOut, Step, WhyLeftOut, Writer};
 use ees_store::Json;
 
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
 use crate::printable::Printable;
-use crate::projection::{ProjectionClient, encoded};
+use crate::progress::Progress;
+use crate::projection::{POLL_INTERVAL, ProjectionClient, encoded};
 use crate::remote::Remote;
 
 /// Show why a row is as it is: the events that made it, the row before and after each, and the last writer of each
@@ -37,13 +40,36 @@ pub(super) async fn run(
     projection.check_is(Kind::Projection).await?;
     let table = table.map(|table| format!("&table={}", encoded(&table))).unwrap_or_default();
     let resource = format!("explain?key={}&steps={steps}{table}", encoded(&key));
-    let explanation: Explanation = projection.get_after_long(&resource).await?;
+    let explanation = with_progress(&projection, projection.get_after_long(&resource), output).await?;
     output.either(&explanation, text(&explanation))?;
     if explanation.is_stored {
         return Ok(());
     }
     Err(Failure::differs(format!("the events of now make another row than the one that {name} has"))
         .with_hint(format!("`ees projections rebuild {name}` makes it anew")))
+}
+
+/// Waits for the explanation, and shows how far the replay is where somebody can see it.
+async fn with_progress(
+    projection: &ProjectionClient,
+    explaining: impl Future<Output = Outcome<Explanation>>,
+    output: &Output,
+) -> Outcome<Explanation> {
+    let mut explaining = pin!(explaining);
+    let mut bar = None;
+    loop {
+        tokio::select! {
+            biased;
+            explained = &mut explaining => return explained,
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
+        }
+        // Without the progress, the explanation comes all the same.
+        if Progress::is_shown(output)
+            && let Ok(Some(ExplainProgress { checkpoint, until })) = projection.get("explain/progress").await
+        {
+            bar.get_or_insert_with(|| Progress::of_changesets(until.get(), output)).at(checkpoint.get());
+        }
+    }
 }
 
 fn text(explanation: &Explanation) -> String {

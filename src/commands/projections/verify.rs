@@ -1,7 +1,11 @@
 //! `ees projections verify`: compare a read model with one that is rebuilt from the log.
 
+use std::str::FromStr;
+
 use clap::Args;
-use ees_projector::{Comparison, Kind, Verification};
+use ees_projector::{Comparison, Fingerprint, FingerprintCheck, Kind, Verification};
+use ees_store::Checkpoint;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, Outcome};
@@ -12,17 +16,96 @@ use crate::progress::Progress;
 use crate::projection::{POLL_INTERVAL, ProjectionClient};
 use crate::remote::Remote;
 
-/// Rebuild the read model separately and compare it with the live one. Exits with code
-/// 9 if they differ
+/// Rebuild the read model separately and compare it with the live one; or quickly, by its fingerprint. Exits with
+/// code 9 if they differ
 #[derive(Args)]
 pub(super) struct Arguments {
     /// The projection
     name: String,
+    /// Only read the live rows once, and compare them with the fingerprint that the projection keeps
+    #[arg(long)]
+    quick: bool,
+    /// Also compare the fingerprint with that of another copy of the read model, as `status` shows it there
+    #[arg(long, value_name = "CHECKPOINT:FINGERPRINT", requires = "quick")]
+    against: Option<Copied>,
     #[command(flatten)]
     remote: Remote,
 }
 
-pub(super) async fn run(Arguments { name, remote }: Arguments, output: &mut Output) -> Outcome {
+/// The fingerprint of a copy, and where the copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Copied {
+    checkpoint: Checkpoint,
+    fingerprint: Fingerprint,
+}
+
+impl FromStr for Copied {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (checkpoint, fingerprint) =
+            text.split_once(':').ok_or("expected a checkpoint and a fingerprint, with a colon in between")?;
+        Ok(Self {
+            checkpoint: checkpoint.parse().map_err(|_| format!("\"{checkpoint}\" is not a checkpoint"))?,
+            fingerprint: fingerprint
+                .parse()
+                .map_err(|error: ees_projector::InvalidFingerprint| error.to_string())?,
+        })
+    }
+}
+
+pub(super) async fn run(
+    Arguments { name, quick, against, remote }: Arguments,
+    output: &mut Output,
+) -> Outcome {
+    if quick { quickly(name, against, &remote, output).await } else { in_full(name, &remote, output).await }
+}
+
+/// What a quick verification prints.
+#[derive(Serialize)]
+struct Quick {
+    #[serde(flatten)]
+    check: FingerprintCheck,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    against: Option<Copied>,
+}
+
+async fn quickly(name: String, against: Option<Copied>, remote: &Remote, output: &mut Output) -> Outcome {
+    let projection = ProjectionClient::new(remote.patient_client().await?, name.clone());
+    projection.check_is(Kind::Projection).await?;
+    let check: FingerprintCheck = projection.get_after_long("fingerprint").await?;
+    let FingerprintCheck { checkpoint, rows, kept, .. } = check;
+    let mut text = format!("read {} at checkpoint {checkpoint}: {}", counted(rows, "row"), check.found);
+    if !check.is_equal() {
+        text += &format!("\nthe projection keeps {kept}");
+    }
+    let differs = !check.is_equal();
+    output.either(&Quick { check, against }, text)?;
+    if differs {
+        let why = format!("the rows of {name} are not those that the projection has written");
+        let how = format!(
+            "somebody has changed its tables, or they were not restored as they were: `ees projections verify \
+             {name}` shows the rows, `ees projections rebuild {name}` makes them anew"
+        );
+        return Err(Failure::differs(why).with_hint(how));
+    }
+    match against {
+        Some(Copied { checkpoint: other, .. }) if other != checkpoint => Err(Failure::other(format!(
+            "{name} is at checkpoint {checkpoint} and the copy at {other}: fingerprints can be compared at the same \
+             checkpoint only"
+        ))
+        .with_hint(format!(
+            "pause both, or build {name} as it was there: `ees projections at {name} --checkpoint {other} --into \
+             NAME`"
+        ))),
+        Some(Copied { fingerprint, .. }) if fingerprint != kept => Err(Failure::differs(format!(
+            "{name} and the copy have different rows at checkpoint {checkpoint}: {kept} here, {fingerprint} there"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn in_full(name: String, remote: &Remote, output: &mut Output) -> Outcome {
     let projection = ProjectionClient::new(remote.patient_client().await?, name.clone());
     projection.check_is(Kind::Projection).await?;
     let _: Value = projection.post("verification", &json!({})).await?;

@@ -66,6 +66,10 @@ pub(crate) struct Arguments {
     /// that were skipped in the version before, instead of trying them again
     #[arg(long, env = "EES_KEEP_SKIPS", value_parser = BoolishValueParser::new())]
     keep_skips: bool,
+    /// Keep a fingerprint of the rows of each built-in projection, for `ees projections verify --quick`. A projection
+    /// that already runs keeps it from its next rebuild on
+    #[arg(long, env = "EES_FINGERPRINTS", value_parser = BoolishValueParser::new())]
+    fingerprints: bool,
     /// Give bare NaN, Infinity and -Infinity, which another system has stored as numbers, to readers as
     /// texts. By default, a changeset with one of them is quarantined
     #[arg(long, env = "EES_LENIENT_NUMBERS", value_parser = BoolishValueParser::new())]
@@ -117,7 +121,9 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let log = SharedLog::from(quarantine.clone());
     let read_models = ReadModels::open(read_models.as_deref(), &backend, &location.data).await?;
     let mut projector = Projector::new(log.clone());
-    read_models.register(&mut projector, Settings { keep_audit, keep_skips, ..Settings::default() })?;
+    let fingerprint = arguments.fingerprints;
+    let settings = Settings { keep_audit, keep_skips, fingerprint, ..Settings::default() };
+    read_models.register(&mut projector, settings)?;
     #[cfg(feature = "sns")]
     let dead_letters = arguments.publish.register(&mut projector, &read_models, keep_audit).await?;
     let running = projector.start();

@@ -20,7 +20,11 @@ struct Counted {
     items: Vec<String>,
 }
 
-struct OneKey;
+/// The events' items are the keys of so many rows.
+#[derive(Clone, Copy)]
+struct OneKey {
+    rows: usize,
+}
 
 impl Fold for OneKey {
     type Event = Counted;
@@ -30,7 +34,12 @@ impl Fold for OneKey {
         "items"
     }
     fn key(&self, event: Recorded<'_, Counted>) -> Option<String> {
-        event.event.items.first().cloned()
+        let item = event.event.items.first()?;
+        if self.rows == usize::MAX {
+            return Some(item.clone());
+        }
+        let number: usize = item.strip_prefix("item-")?.parse().ok()?;
+        Some(format!("item-{:08}", number % self.rows))
     }
     fn fold(&self, row: Option<u64>, _: Recorded<'_, Counted>) -> Option<u64> {
         Some(row.unwrap_or(0) + 1)
@@ -100,12 +109,16 @@ async fn log_of(items: usize, an_event: usize) -> Arc<memory::Store> {
     store
 }
 
-async fn rate(log: &Arc<memory::Store>, fold: impl IntoComposite, name: &str, rows: usize) -> f64 {
+async fn rate(
+    log: &Arc<memory::Store>,
+    fold: impl IntoComposite,
+    name: &str,
+    rows: usize,
+    settings: Settings,
+) -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let mut projector = Projector::new(log.clone());
-    projector
-        .fold(fold, Database::open(folder.path().join("rows.db")).unwrap(), Settings::default())
-        .unwrap();
+    projector.fold(fold, Database::open(folder.path().join("rows.db")).unwrap(), settings).unwrap();
     let head = ees_store::ChangesetLog::head(&**log).await.unwrap().checkpoint;
     let took: Duration = catch_up(projector, name, head).await;
     rows as f64 / took.as_secs_f64()
@@ -117,10 +130,10 @@ pub(crate) async fn measure(short: bool) {
     let (mut one, mut many, mut looked_up) = (Vec::new(), Vec::new(), Vec::new());
     let (mut of_one, mut of_one_looked_up) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        one.push(rate(&singly, OneKey, "items", rows).await);
-        many.push(rate(&together, ManyKeys, "items", rows).await);
+        one.push(rate(&singly, OneKey { rows: usize::MAX }, "items", rows, Settings::default()).await);
+        many.push(rate(&together, ManyKeys, "items", rows, Settings::default()).await);
         let both = Composite::new("both").stage(ManyKeys).stage(LookedUp);
-        looked_up.push(rate(&together, both, "both", 2 * rows).await);
+        looked_up.push(rate(&together, both, "both", 2 * rows, Settings::default()).await);
         of_one.extend(many.last().zip(one.last()).map(|(many, one)| many / one));
         of_one_looked_up.extend(looked_up.last().zip(one.last()).map(|(looked_up, one)| looked_up / one));
     }
@@ -131,6 +144,42 @@ pub(crate) async fn measure(short: bool) {
     line("one key for an event", &one, &[1.0]);
     line(&format!("{KEYS_AN_EVENT} keys for an event"), &many, &of_one);
     line("the same, and a stage that looks each of them up", &looked_up, &of_one_looked_up);
+}
+
+/// What the fingerprint of the rows costs: the same fold with it and without it, in turns. Once each row is written
+/// once, and once it is changed by eight batches, when two hashes of each are needed.
+pub(crate) async fn measure_fingerprints(short: bool) {
+    let (rows, rounds) = if short { (4_000, 2) } else { (200_000, 20) };
+    let log = log_of(rows, 1).await;
+    for (what, keys) in [
+        ("each row written once", OneKey { rows: usize::MAX }),
+        ("each row changed by 8 batches", OneKey { rows: rows / 8 }),
+    ] {
+        let batch = keys.rows.min(rows).div_ceil(EVENTS_A_CHANGESET);
+        let (mut without, mut ratios) = (Vec::new(), Vec::new());
+        // The first round warms up.
+        for round in 0..=rounds {
+            let mut turns = [false, true];
+            // What goes second finds another disk, so both do in turns.
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            let mut rates = [0.0; 2];
+            for fingerprint in turns {
+                let settings = Settings { fingerprint, span_changesets_max: batch, ..Settings::default() };
+                rates[usize::from(fingerprint)] = rate(&log, keys, "items", rows, settings).await;
+            }
+            if round > 0 {
+                without.push(rates[0]);
+                ratios.push(rates[1] / rates[0]);
+            }
+        }
+        println!(
+            "{what:<40} {:>10.0} events/s without a fingerprint, {:.3} of that with it (median of {rounds} rounds)",
+            median(&without),
+            median(&ratios)
+        );
+    }
 }
 
 fn median(values: &[f64]) -> f64 {

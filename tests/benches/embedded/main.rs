@@ -37,6 +37,9 @@ async fn main() {
     if given("--folds") {
         return folds::measure(short).await;
     }
+    if given("--fingerprints") {
+        return folds::measure_fingerprints(short).await;
+    }
     if given("--remote") {
         return remote::measure(short).await;
     }
@@ -61,6 +64,7 @@ async fn main() {
     timers::measure(short, &mut report).await;
     aggregate::measure(short, &mut report).await;
     folds::measure(short).await;
+    folds::measure_fingerprints(short).await;
     remote::measure(short).await;
     subscribers::measure(short).await;
     println!("peak memory of this process, load generators included: {} MB", report::peak_memory_mb());

@@ -1,12 +1,13 @@
 //! Explains a row: replays the events that it depends on, by the fold's own code, and tells what each did to it.
 //!
 //! `explainable` is the fold, `observed` the database that it writes to meanwhile (`named_keys` is for a replay of whole
-//! streams); `steps` collects what is told. Here is which
-//! changesets are replayed: those that the projection has applied.
+//! streams); `steps` collects what is told, and `progress` tells how far it is. Here is which changesets are replayed:
+//! those that the projection has applied.
 
 pub(crate) mod explainable;
 pub(in crate::worker) mod named_keys;
 pub(in crate::worker) mod observed;
+pub(crate) mod progress;
 pub(in crate::worker) mod steps;
 
 use std::collections::HashMap;
@@ -18,10 +19,11 @@ use futures::FutureExt;
 
 use self::explainable::Explainable;
 use self::observed::{Keeps, Observed, TooManyRows, Unconcerned};
+use self::progress::{Progress, Replaying};
 use self::steps::{Steps, json_of};
 use crate::database::{Database, ParkedRows, Transaction};
 use crate::error::{BoxError, chain, panicked};
-use crate::explanation::{Explain, Explanation, WhyLeftOut, Writer};
+use crate::explanation::{Explain, ExplainProgress, Explanation, WhyLeftOut, Writer};
 use crate::partition::Partition;
 use crate::projection::Order;
 use crate::projection_state::ProjectionState;
@@ -83,7 +85,12 @@ impl Standing {
 
 impl<D: Database> Core<D> {
     /// Explains a row of this read model.
-    pub(crate) async fn explain(self: Arc<Self>, wanted: Explain) -> Result<Explanation, OperateError> {
+    pub(crate) async fn explain(
+        self: Arc<Self>,
+        wanted: Explain,
+        progress: Arc<Progress>,
+    ) -> Result<Explanation, OperateError> {
+        let progress = progress.begin();
         self.processor.require_read_model()?;
         let explainable = self.explainable().ok_or(OperateError::NotSupported(
             "this projection has statements of its own: what an event does to a row is known to the database only, so \
@@ -91,10 +98,11 @@ impl<D: Database> Core<D> {
         ))?;
         let table = find_table(&*explainable, wanted.table.as_deref()).await?;
         explainable.check_key(&table, &wanted.key).map_err(|why| OperateError::Failed(why.to_string()))?;
-        match self.replay_for(&explainable, &table, &wanted, Keeps::OneRow).await? {
+        match self.replay_for(&explainable, &table, &wanted, Keeps::OneRow, &progress).await? {
             Some(explanation) => Ok(explanation),
             None => {
-                let all = self.replay_for(&explainable, &table, &wanted, Keeps::Everything).await?;
+                let all =
+                    self.replay_for(&explainable, &table, &wanted, Keeps::Everything, &progress).await?;
                 all.ok_or_else(|| OperateError::Failed("the events can't be applied again".to_owned()))
             }
         }
@@ -107,6 +115,7 @@ impl<D: Database> Core<D> {
         table: &Table,
         wanted: &Explain,
         keeps: Keeps,
+        progress: &Replaying,
     ) -> Result<Option<Explanation>, OperateError> {
         let mut observed = Observed::new(&table.name, &wanted.key, keeps);
         explainable.create_tables(&mut observed).await.map_err(|error| failed(&error))?;
@@ -114,7 +123,8 @@ impl<D: Database> Core<D> {
             observed.keeps = Keeps::Everything;
         }
         let steps = Steps::new(wanted.steps_max);
-        let mut replay = Replay { core: self, explainable, table, observed, steps, next: None, replayed: 0 };
+        let mut replay =
+            Replay { core: self, explainable, table, observed, progress, steps, next: None, replayed: 0 };
         let mut before: Option<Standing> = None;
         for look in 1.. {
             let standing = self.standing(explainable, table, &wanted.key).await?;
@@ -219,6 +229,7 @@ struct Replay<'a, D: Database> {
     explainable: &'a Arc<dyn Explainable<D::Tx>>,
     table: &'a Table,
     observed: Observed,
+    progress: &'a Replaying,
     steps: Steps,
     /// What is replayed, and where it goes on. `None` until that is known.
     next: Option<Next>,
@@ -293,6 +304,7 @@ impl<D: Database> Replay<'_, D> {
     async fn run_log(&mut self, mut from: Checkpoint, standing: &Standing) -> Result<bool, OperateError> {
         let end = standing.end();
         while from < end {
+            self.progress.at(ExplainProgress { checkpoint: from, until: end });
             let batch = self.core.fetch_until(from, end, PAGE).await?;
             if batch.next <= from {
                 return Err(OperateError::Unavailable(format!("the log ends before checkpoint {end}")));

@@ -18,7 +18,7 @@ use self::transition::{Transition, check_partitions, check_swap};
 use crate::database::{AuditRows, Database, PartitionRow, TimerRows, Transaction};
 use crate::error::{BoxError, chain};
 use crate::partition::{Partition, Split};
-use crate::projection_state::{AuditEntry, ChangesetRef, Pause, PausedBy, ProjectionState};
+use crate::projection_state::{AuditEntry, Pause, PausedBy, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::standby::{InPlace, SideBySide};
 use crate::status::State;
@@ -160,7 +160,7 @@ impl<D: Database> Runner<D> {
                         (Transition::SkipParked(changeset.clone()), changeset)
                     }
                 };
-                let audit = audit(describe(&changeset));
+                let audit = audit(changeset.in_words());
                 let also = match step {
                     Transition::SkipNext { .. } => StateChange::Skip(changeset),
                     _ => StateChange::Unpark(changeset),
@@ -176,7 +176,8 @@ impl<D: Database> Runner<D> {
                 self.check_workers(*workers)?;
                 let version = self.core.processor.version();
                 let keeps_skips = keep_skips.unwrap_or(state.version == version);
-                let rebuild = Transition::Rebuild { version, until: end, keeps_skips, workers: *workers };
+                let (workers, fingerprint) = (*workers, self.core.fingerprint_of_nothing());
+                let rebuild = Transition::Rebuild { version, until: end, keeps_skips, workers, fingerprint };
                 let by = workers.map_or_else(String::new, |count| format!(", by {count} workers"));
                 let detail = format!("up to {end}{by}{}", state.skips_in_words(keeps_skips));
                 self.change(&state, rebuild, StateChange::Wipe { force: *force }, audit(detail)).await
@@ -351,10 +352,6 @@ impl<D: Database> Runner<D> {
             _ => Ok(()),
         }
     }
-}
-
-fn describe(changeset: &ChangesetRef) -> String {
-    format!("changeset {} of stream \"{}\"", changeset.changeset_id, changeset.stream_id)
 }
 
 /// Tells transient faults from refusals, which the operator must see.

@@ -3,6 +3,7 @@
 
 use ees_store::Checkpoint;
 
+use crate::fingerprint::Fingerprint;
 use crate::partition::{BUCKETS, Split};
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, Pause, ProjectionState};
@@ -33,6 +34,8 @@ pub(crate) enum Transition {
         keeps_skips: bool,
         /// How many workers the streams are dealt out to meanwhile, if not to as many as there are partitions.
         workers: Option<u32>,
+        /// The fingerprint of the empty read model, if it keeps one.
+        fingerprint: Option<Fingerprint>,
     },
     /// Changes only the epoch, so that workers with the old row must read it again.
     Touch,
@@ -71,8 +74,8 @@ pub(crate) fn transition(
             // Who moves back wants them to be tried again.
             state.skips.retain(|skipped| skipped.checkpoint < *wanted);
         }),
-        Transition::Rebuild { version, until, keeps_skips, workers } => {
-            let wiped = state.wiped(*version, *until, *keeps_skips);
+        Transition::Rebuild { version, until, keeps_skips, workers, fingerprint } => {
+            let wiped = state.wiped(*version, *until, *keeps_skips, *fingerprint);
             let partitions = wiped.partitions();
             let split = Split::for_rebuild(workers.unwrap_or(partitions), partitions);
             ProjectionState { split, ..wiped }
@@ -160,13 +163,19 @@ mod tests {
     #[test]
     fn each_action_gives_the_row_that_it_promises() {
         let skip = Transition::SkipNext { from: Checkpoint::new(5), changeset: changeset(8) };
-        let rebuild =
-            Transition::Rebuild { version: 4, until: Checkpoint::new(9), keeps_skips: false, workers: None };
+        let rebuild = Transition::Rebuild {
+            version: 4,
+            until: Checkpoint::new(9),
+            keeps_skips: false,
+            workers: None,
+            fingerprint: Some(Fingerprint::default()),
+        };
         let keeping = Transition::Rebuild {
             version: 3,
             until: Checkpoint::new(9),
             keeps_skips: true,
             workers: Some(4),
+            fingerprint: None,
         };
         let cases = [
             (at(5), Transition::Pause(pause("why")), ProjectionState { pause: Some(pause("why")), ..at(5) }),
@@ -189,7 +198,12 @@ mod tests {
             (
                 paused(5),
                 rebuild,
-                ProjectionState { version: 4, rebuild_until: Some(Checkpoint::new(9)), ..at(0) },
+                ProjectionState {
+                    version: 4,
+                    rebuild_until: Some(Checkpoint::new(9)),
+                    fingerprint: Some(Fingerprint::default()),
+                    ..at(0)
+                },
             ),
             (paused(5), Transition::Touch, paused(5)),
         ];

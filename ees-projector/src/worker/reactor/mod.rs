@@ -130,7 +130,7 @@ impl<D: Database> Runner<D> {
         let given_up = to_park.iter().filter(|parked| parked.retry_at.is_none()).count();
         let due = to_park.iter().filter_map(|parked| parked.retry_at).min();
         let core = self.core.clone();
-        let park = self.core.transact(&from, to.clone(), None, move |tx| {
+        let park = self.core.transact(&from, to, None, move |tx| {
             async move {
                 for ToPark { changeset, error, retry_at } in &to_park {
                     tx.park(core.id(), changeset, error, *retry_at).await?;
@@ -143,10 +143,10 @@ impl<D: Database> Runner<D> {
             }
             .boxed()
         });
-        park.await?;
+        let moved = park.await?;
         self.status.update(|status| status.given_up_streams += given_up);
         self.parked.due = self.parked.due.into_iter().chain(due).min();
-        Ok(to)
+        Ok(moved)
     }
 }
 

@@ -34,6 +34,7 @@ impl<D: Database> Core<D> {
     ) -> Result<(), StepError> {
         let version = self.processor.version();
         let mut state = ProjectionState::standby(version, until, standby, skips, split);
+        state.fingerprint = self.fingerprint_of_nothing();
         tx.discard(self.id()).await.map_err(setup::<D>)?;
         if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
             return Err(StepError::Fenced);

@@ -93,7 +93,8 @@ impl<D: Database> Core<D> {
     }
 
     /// The fence of the rebuild of some streams: whoever would go on from the rows as they were fails. `changes` is
-    /// `false` if they stay as they are.
+    /// `false` if they stay as they are. Otherwise it ends the fingerprint: whether it counts a row as it was found or
+    /// as it should be depends on who made it wrong, the fold or somebody else.
     pub(super) async fn fence_streams<'s>(
         &self,
         tx: &mut D::Tx,
@@ -101,7 +102,10 @@ impl<D: Database> Core<D> {
         streams: impl Iterator<Item = &'s StreamId>,
         changes: bool,
     ) -> Result<(), StepError> {
-        let moved = |state: &ProjectionState| if changes { state.moved(|_| {}) } else { state.clone() };
+        let moved = |state: &ProjectionState| match changes {
+            true => state.moved(|state| state.fingerprint = None),
+            false => state.clone(),
+        };
         let concerned: HashMap<_, _> = streams
             .filter_map(|stream_id| standing.partition_of(stream_id))
             .map(|row| (row.id.key().to_owned(), row))

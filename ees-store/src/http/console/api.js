@@ -77,11 +77,11 @@ async function refusal(response) {
   return new Refusal(response.status, body.error ?? "", message || `The server answers ${response.status}.`);
 }
 
-/** Fetches, and ends where a read is not answered for long. An endless answer has to begin by then. */
-export async function request(url, { isEndless = false, signal, ...options }) {
+/** Fetches, and ends where a read is not answered for long. An endless answer has to begin by then; a long one may take its time. */
+export async function request(url, { isEndless = false, isLong = false, signal, ...options }) {
   const late = new AbortController();
   const giveUp = () => late.abort(new Refusal(0, "", `The server has not answered for ${ANSWER_MILLISECONDS / 1000} seconds.`));
-  const timer = options.method === "POST" ? undefined : setTimeout(giveUp, ANSWER_MILLISECONDS);
+  const timer = options.method === "POST" || isLong ? undefined : setTimeout(giveUp, ANSWER_MILLISECONDS);
   try {
     const response = await fetch(url, { ...options, signal: AbortSignal.any(signal ? [signal, late.signal] : [late.signal]) });
     if (isEndless) clearTimeout(timer);
@@ -92,12 +92,12 @@ export async function request(url, { isEndless = false, signal, ...options }) {
   }
 }
 
-async function send(path, { method = "GET", body, headers = {}, signal, isEndless } = {}) {
+async function send(path, { method = "GET", body, headers = {}, signal, isEndless, isLong } = {}) {
   const all = { ...headers };
   if (key !== null) all.Authorization = `Bearer ${key}`;
   if (body !== undefined) all["Content-Type"] = "application/json";
   try {
-    return await request(`../${path}`, { method, body, headers: all, signal, isEndless, cache: "no-store", credentials: "omit" });
+    return await request(`../${path}`, { method, body, headers: all, signal, isEndless, isLong, cache: "no-store", credentials: "omit" });
   } catch (error) {
     if (signal?.aborted || error instanceof Refusal) throw error;
     throw new Refusal(0, "", "The server can't be reached.");

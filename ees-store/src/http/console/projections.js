@@ -5,6 +5,7 @@ import * as audits from "./audit.js";
 import { streamLink, logLink, view } from "./changeset.js";
 import { button, card, draw, facts, foreign, h, lazily, table } from "./dom.js";
 import { effectsIn, ledger } from "./effects.js";
+import { explainer } from "./explain.js";
 import { plotsOfProjection, reader, readerOfAll } from "./history.js";
 import { buttons, EVERY, ofParked, operate, rowButton } from "./operations.js";
 import { grid } from "./overview.js";
@@ -79,6 +80,7 @@ export function page(root, name, query, signal) {
       standby(status),
       partitions(status),
       orWhy(verification, "Verification", verified),
+      !isReactor && explainer(path, signal),
       operations(status, path, again),
       orWhy(audit, "Audit", (entries) => audits.timeline(entries, shown, again)));
   });
@@ -128,6 +130,7 @@ function numbers(status) {
     ["Rebuild", status.rebuild && percent(status.rebuild)],
     ["Version", status.kind === "projection" && String(status.version)],
     ["Owner", status.owner && foreign(status.owner)],
+    ["Fingerprint of the rows", status.fingerprint && foreign(status.fingerprint)],
     ["Events applied", count(events.recognized)],
     ["Events of others", count(events.passed_over)],
     ["Unreadable events", events.unreadable > 0 && count(events.unreadable)],

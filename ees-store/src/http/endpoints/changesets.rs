@@ -166,7 +166,7 @@ impl Start {
     }
 }
 
-fn invalid_time(why: impl Display) -> Problem {
+pub(super) fn invalid_time(why: impl Display) -> Problem {
     Problem::bad_request("INVALID_TIME", format!("`since`: {why}."))
 }
 

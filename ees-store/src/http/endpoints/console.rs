@@ -30,6 +30,7 @@ const FILES: &[(&str, &str)] = &files![
     "dialog.js",
     "dom.js",
     "effects.js",
+    "explain.js",
     "filters.js",
     "history.js",
     "icon.svg",

@@ -11,8 +11,10 @@ use super::super::path::StreamPath;
 use super::super::query::{Params, Whole};
 use super::super::schema::{Error as ErrorAnswer, Include, StreamChangesets, StreamEvents};
 use super::super::{Admission, Closing, Problem, paging};
+use super::changesets::invalid_time;
 use crate::{
-    ChangesetId, ChangesetLog as _, Checkpoint, EventId, StreamId, StreamPage, StreamQuery, StreamRange,
+    ChangesetId, ChangesetLog as _, Checkpoint, Error, EventId, StreamId, StreamPage, StreamPlace,
+    StreamQuery, StreamRange, Timestamp, stream_place_since,
 };
 
 const CHANGESET_PARAMS: &str = "INVALID_CHANGESET_FILTERING_PARAMS";
@@ -31,6 +33,9 @@ const EVENT_PARAMS: &str = "INVALID_EVENT_FILTERING_PARAMS";
             this one on, whole."),
         ("to_event" = Option<u64>, Query, description = "Instead of `from` and `to`: up to the changeset that \
             holds this event."),
+        ("since" = Option<String>, Query, format = DateTime, description = "Instead of `from` and `from_event`: begins with the \
+            first changeset that was committed at this time, as in RFC 3339, or later. It is found by search.",
+            example = "2026-11-21T09:30:00Z"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of changesets, up to 1,000."),
         ("include" = Option<Include>, Query, description = "`position`: where and when each changeset was stored."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
@@ -43,7 +48,7 @@ const EVENT_PARAMS: &str = "INVALID_EVENT_FILTERING_PARAMS";
             may begin later.", content((StreamChangesets = "application/json"), (String = "text/event-stream"))),
         (status = 204, description = "An event stream that would go on after `to`: there is no more."),
         (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_CHANGESET_FILTERING_PARAMS`, \
-            `INVALID_LIMIT`, `INVALID_INCLUDE`.", body = ErrorAnswer),
+            `INVALID_TIME`, `INVALID_LIMIT`, `INVALID_INCLUDE`.", body = ErrorAnswer),
         (status = 404, description = "`STREAM_NOT_FOUND`.", body = ErrorAnswer),
         (status = 406, description = "`NOT_ACCEPTABLE`: the server runs in a function and has no event streams.", body = ErrorAnswer),
     ),
@@ -56,7 +61,7 @@ pub(super) async fn changesets(
     admission: Admission,
     closing: Closing,
 ) -> Result<Response, Problem> {
-    let followed = || followed_changesets(&app, stream_id.clone(), &params, &headers);
+    let followed = followed_changesets(&app, stream_id.clone(), &params, &headers);
     let read = read_changesets(&app, stream_id.clone(), &params);
     let answer = followed_or_read(&app, &headers, admission, closing, followed, read).await;
     answer.map_err(|problem| problem.about(stream_id.as_str()))
@@ -68,11 +73,11 @@ async fn followed_or_read(
     headers: &HeaderMap,
     admission: Admission,
     closing: Closing,
-    followed: impl FnOnce() -> Result<OfStream, Problem>,
+    followed: impl Future<Output = Result<OfStream, Problem>>,
     read: impl Future<Output = Result<Response, Problem>>,
 ) -> Result<Response, Problem> {
     let answer = if event_stream::is_wanted(headers) {
-        let source = followed()?;
+        let source = followed.await?;
         let subscriber = admission.subscribes(&app.metrics)?;
         event_stream::answer(source, admission, closing, subscriber).await
     } else {
@@ -102,7 +107,7 @@ fn changesets_wanted(stream_id: StreamId, params: &Params) -> Result<StreamQuery
 }
 
 /// The changesets that are wanted, and those to come.
-fn followed_changesets(
+async fn followed_changesets(
     app: &App,
     stream_id: StreamId,
     params: &Params,
@@ -111,20 +116,31 @@ fn followed_changesets(
     event_stream::check(params)?;
     let what = What::Changesets { positions: paging::positions(params)? };
     let StreamQuery { stream_id, range, .. } = changesets_wanted(stream_id, params)?;
+    let time = since(params, &["from", "from_event"])?;
     let (from, to) = match range {
         StreamRange::Changesets { from, to } => (At::Changeset(from), to.map(At::Changeset)),
         StreamRange::Events { from, to } => (At::Event(from), to.map(At::Event)),
     };
-    let place = event_stream::last_event_id(headers)?;
-    let from = place.map_or(from, |place| At::Changeset(place.get().into()));
+    let from = match (event_stream::last_event_id(headers)?, time) {
+        (Some(place), _) => At::Changeset(place.get().into()),
+        (None, Some(time)) => At::Changeset(place_to_follow(app, &stream_id, time).await?.changeset_id),
+        (None, None) => from,
+    };
     Ok(OfStream::new(app.store.clone(), app.log.clone(), stream_id, what, from, to))
 }
 
 async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Result<Response, Problem> {
-    let query = changesets_wanted(stream_id, params)?;
+    let mut query = changesets_wanted(stream_id, params)?;
     let limit = paging::limit(params)?.unwrap_or(usize::MAX);
     let positions = paging::positions(params)?;
     let stream_id = query.stream_id.clone();
+    if let Some(time) = since(params, &["from", "from_event"])? {
+        let place = place_since(app, &stream_id, time).await?;
+        query.range = match query.range {
+            StreamRange::Changesets { to, .. } => StreamRange::Changesets { from: place.changeset_id, to },
+            StreamRange::Events { to, .. } => StreamRange::Events { from: place.event_id, to },
+        };
+    }
     let page = app.store.read_stream(query.with_limit(limit)).await?;
 
     let mut answer = Answer::with_capacity(paging::capacity(&page.changesets)).measured_as(params.shape());
@@ -148,6 +164,8 @@ async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Res
         ("stream_id" = StreamId, Path, description = "The stream, percent-encoded.", example = "account/42"),
         ("from" = Option<u64>, Query, description = "The first event; 0 or absent: from the beginning."),
         ("to" = Option<u64>, Query, description = "The last event; 0 or absent: to the end."),
+        ("since" = Option<String>, Query, format = DateTime, description = "Instead of `from`: begins with the first event that was \
+            committed at this time, as in RFC 3339, or later. It is found by search.", example = "2026-11-21T09:30:00Z"),
         ("limit" = Option<u64>, Query, minimum = 1, description = "The maximum number of events, up to 1,000."),
         ("pp" = Option<String>, Query, description = "`true`: with line breaks. Anything else: without."),
         ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "With `Accept: text/event-stream`: where to begin, instead of `from`."),
@@ -159,7 +177,7 @@ async fn read_changesets(app: &App, stream_id: StreamId, params: &Params) -> Res
             later.", content((StreamEvents = "application/json"), (String = "text/event-stream"))),
         (status = 204, description = "An event stream that would go on after `to`: there is no more."),
         (status = 400, description = "`MISSING_STREAM_ID`, `INVALID_STREAM_ID`, `INVALID_EVENT_FILTERING_PARAMS`, \
-            `INVALID_LIMIT`.", body = ErrorAnswer),
+            `INVALID_TIME`, `INVALID_LIMIT`.", body = ErrorAnswer),
         (status = 404, description = "`STREAM_NOT_FOUND`.", body = ErrorAnswer),
         (status = 406, description = "`NOT_ACCEPTABLE`: the server runs in a function and has no event streams.", body = ErrorAnswer),
     ),
@@ -172,7 +190,7 @@ pub(super) async fn events(
     admission: Admission,
     closing: Closing,
 ) -> Result<Response, Problem> {
-    let followed = || followed_events(&app, stream_id.clone(), &params, &headers);
+    let followed = followed_events(&app, stream_id.clone(), &params, &headers);
     let read = read_events(&app, stream_id.clone(), &params);
     let answer = followed_or_read(&app, &headers, admission, closing, followed, read).await;
     answer.map_err(|problem| problem.about(stream_id.as_str()))
@@ -186,7 +204,7 @@ fn events_wanted(params: &Params) -> Result<(EventId, Option<EventId>), Problem>
 }
 
 /// The events that are wanted, and those to come.
-fn followed_events(
+async fn followed_events(
     app: &App,
     stream_id: StreamId,
     params: &Params,
@@ -194,14 +212,21 @@ fn followed_events(
 ) -> Result<OfStream, Problem> {
     event_stream::check(params)?;
     let (from, to) = events_wanted(params)?;
-    let from = event_stream::last_event_id(headers)?.map_or(from, |place| place.get().into());
+    let from = match (event_stream::last_event_id(headers)?, since(params, &["from"])?) {
+        (Some(place), _) => place.get().into(),
+        (None, Some(time)) => place_to_follow(app, &stream_id, time).await?.event_id,
+        (None, None) => from,
+    };
     let (from, to) = (At::Event(from), to.map(At::Event));
     Ok(OfStream::new(app.store.clone(), app.log.clone(), stream_id, What::Events, from, to))
 }
 
 async fn read_events(app: &App, stream_id: StreamId, params: &Params) -> Result<Response, Problem> {
-    let (from, to) = events_wanted(params)?;
+    let (mut from, to) = events_wanted(params)?;
     let limit = paging::limit(params)?.unwrap_or(usize::MAX);
+    if let Some(time) = since(params, &["from"])? {
+        from = place_since(app, &stream_id, time).await?.event_id;
+    }
     // Each changeset of the range holds an event of it, so as many changesets as events are enough.
     let query = StreamQuery::events(stream_id.clone(), from, to).with_limit(limit);
     let page = app.store.read_stream(query).await?;
@@ -217,6 +242,32 @@ async fn read_events(app: &App, stream_id: StreamId, params: &Params) -> Result<
         answer.number("next", next.get());
     }
     Ok(answer.respond(StatusCode::OK))
+}
+
+/// The time that a read begins at, if one was given.
+fn since(params: &Params, others: &[&str]) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = params.get("since") else { return Ok(None) };
+    if let Some(other) = others.iter().find(|other| params.get(other).is_some()) {
+        return Err(invalid_time(format_args!("give either `{other}` or `since`")));
+    }
+    text.parse().map(Some).map_err(invalid_time)
+}
+
+/// The place in a stream that a read begins at.
+async fn place_since(app: &App, stream_id: &StreamId, time: Timestamp) -> Result<StreamPlace, Problem> {
+    match stream_place_since(&*app.store, stream_id.clone(), time).await {
+        Err(Error::InvalidRequest(why)) => Err(invalid_time(why)),
+        found => Ok(found?),
+    }
+}
+
+/// The same for an event stream. A stream that does not exist may begin later.
+async fn place_to_follow(app: &App, stream_id: &StreamId, time: Timestamp) -> Result<StreamPlace, Problem> {
+    match stream_place_since(&*app.store, stream_id.clone(), time).await {
+        Err(Error::StreamNotFound(_)) => Ok(StreamPlace::START),
+        Err(Error::InvalidRequest(why)) => Err(invalid_time(why)),
+        found => Ok(found?),
+    }
 }
 
 /// Both ends of a range; 0 and nothing are no end.

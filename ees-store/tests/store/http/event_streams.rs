@@ -86,6 +86,39 @@ async fn an_event_stream_begins_at_a_time_and_goes_on_at_its_own_place() {
 }
 
 #[tokio::test]
+async fn an_event_stream_of_one_stream_begins_at_a_time() {
+    on_all_stores(async |server| {
+        for last in 0..3 {
+            server.commit(&format!("/streams/a?expected_last_changeset={last}"), "[1,2]").await;
+        }
+        let stream = server.get("/streams/a/changesets?include=position").await.json();
+        let time = stream["changesets"][1]["timestamp"].as_str().unwrap();
+        for (resource, wanted, after) in [("changesets", vec![3, 4], "3"), ("events", vec![4, 5, 6, 7], "6")]
+        {
+            let target = format!("/streams/a/{resource}?since={time}");
+            let (begun, following) = follow(&server, &target).await.until("following").await;
+            assert_eq!((ids(&begun), following.id), (wanted.clone(), wanted.last().copied()));
+            let mut on = follow_after(&server, &target, &[("Last-Event-ID", after)]).await;
+            let (on, _) = on.until("following").await;
+            assert_eq!(
+                ids(&on),
+                [*wanted.last().unwrap()],
+                "the place of a reader counts more than the time"
+            );
+            let mut later = follow(&server, &format!("/streams/{resource}/{resource}?since={time}")).await;
+            assert_eq!(
+                later.event().await.unwrap().name,
+                "following",
+                "a stream that does not exist may begin later"
+            );
+            server.commit(&format!("/streams/{resource}"), "[7]").await;
+            assert_eq!(later.event().await.unwrap().id, Some(2));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn history_comes_first_and_then_what_arrives() {
     on_all_stores(async |server| {
         server.post("/streams/a", r#"{"events":[1.0,{"b":1,"b":1e400}],"metadata":{"by":"ada"}}"#).await;

@@ -54,6 +54,41 @@ async fn the_log_is_read_from_a_time_on() {
 }
 
 #[tokio::test]
+async fn a_stream_is_read_from_a_time_on() {
+    on_every_store(async |server| {
+        for last in 0..5 {
+            server.commit(&format!("/streams/a?expected_last_changeset={last}"), "[1,2]").await;
+        }
+        let stream = server.get("/streams/a/changesets?include=position").await.json();
+        for (before, changeset) in stream["changesets"].as_array().unwrap().iter().enumerate() {
+            let time = changeset["timestamp"].as_str().unwrap();
+            for (resource, from) in [("changesets", before + 1), ("events", 2 * before + 1)] {
+                let since = server.get(&format!("/streams/a/{resource}?since={time}&to=9")).await;
+                since.is(200, &server.get(&format!("/streams/a/{resource}?from={from}&to=9")).await.json());
+            }
+        }
+        for resource in ["changesets", "events"] {
+            let all = server.get(&format!("/streams/a/{resource}")).await.json();
+            server.get(&format!("/streams/a/{resource}?since=1999-01-01T00:00:00Z")).await.is(200, &all);
+            let soon = Timestamp::now().later_by(Duration::from_secs(30));
+            let none = server.get(&format!("/streams/a/{resource}?from=99")).await.json();
+            server.get(&format!("/streams/a/{resource}?since={soon}")).await.is(200, &none);
+            let missing = server.get(&format!("/streams/b/{resource}?since={soon}")).await;
+            missing.refuses_like(404, "STREAM_NOT_FOUND", "exist");
+            for (query, told) in [
+                ("since=2999-01-01T00:00:00Z", "is in the future"),
+                ("since=yesterday", "RFC 3339"),
+                ("since=1999-01-01T00:00:00Z&from=1", "either `from` or `since`"),
+            ] {
+                let refused = server.get(&format!("/streams/a/{resource}?{query}")).await;
+                refused.refuses_like(400, "INVALID_TIME", told);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_no_time_is_refused() {
     on_every_store(async |server| {
         for query in ["", "?time=", "?time=yesterday", "?time=2026-11-21", "?time=2026-11-21T09:30:00"] {

@@ -1,8 +1,8 @@
 //! The tables of folds. A row is kept as its document, or as an array of its columns.
 
-use ees_projector::BoxError;
 use ees_projector::database::FoldRows;
 use ees_projector::read_model::{Change, Column, ColumnType, Row, Table, Value};
+use ees_projector::{BoxError, ReadModelId};
 use ees_store::Json;
 use serde_json::value::RawValue;
 
@@ -27,6 +27,19 @@ impl FoldRows for Tx {
             json.map(|json| read(table, &json)).transpose()
         };
         keys.iter().map(load).collect()
+    }
+
+    async fn rows_after(
+        &mut self,
+        _: &ReadModelId,
+        table: &Table,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, BoxError> {
+        let all = self.list::<Json>(&["row", &table.name])?;
+        let rows = all.into_iter().map(|(mut key, json)| (key.pop().unwrap_or_default(), json));
+        let later = rows.filter(|(key, _)| after.is_none_or(|after| key.as_str() > after)).take(limit);
+        later.map(|(key, json)| Ok((key, read(table, &json)?))).collect()
     }
 
     async fn write_rows(&mut self, table: &Table, rows: &[Change]) -> Result<(), BoxError> {

@@ -1,7 +1,9 @@
 //! The projections' rows.
 
 use ees_projector::database::Transaction;
-use ees_projector::{BoxError, ChangesetRef, Pause, Position, ProjectionState, ReadModelId, Skipped};
+use ees_projector::{
+    BoxError, ChangesetRef, Fingerprint, Pause, Position, ProjectionState, ReadModelId, Skipped,
+};
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,7 @@ struct Kept {
     rebuild_until: Option<Checkpoint>,
     pause: Option<Pause>,
     skips: Vec<Skipped>,
+    fingerprint: Option<Fingerprint>,
 }
 
 impl From<&ProjectionState> for Kept {
@@ -32,6 +35,7 @@ impl From<&ProjectionState> for Kept {
             split: _,
             standby: _,
             skips,
+            fingerprint,
         } = state.clone();
         let last = last.map(|it| (it.checkpoint, it.stream_id, it.changeset_id, it.timestamp));
         Self {
@@ -43,13 +47,14 @@ impl From<&ProjectionState> for Kept {
             rebuild_until,
             pause,
             skips,
+            fingerprint,
         }
     }
 }
 
 impl From<Kept> for ProjectionState {
     fn from(kept: Kept) -> Self {
-        let Kept { version, next, epoch, log_id, last, rebuild_until, pause, skips } = kept;
+        let Kept { version, next, epoch, log_id, last, rebuild_until, pause, skips, fingerprint } = kept;
         let last = last.map(|(checkpoint, stream_id, changeset_id, timestamp)| ChangesetRef {
             checkpoint,
             stream_id,
@@ -57,7 +62,18 @@ impl From<Kept> for ProjectionState {
             timestamp,
         });
         let position = Position { next, epoch };
-        Self { version, position, log_id, last, rebuild_until, pause, split: None, standby: None, skips }
+        Self {
+            version,
+            position,
+            log_id,
+            last,
+            rebuild_until,
+            pause,
+            split: None,
+            standby: None,
+            skips,
+            fingerprint,
+        }
     }
 }
 

@@ -262,6 +262,47 @@ fn the_rows_of_streams_are_rebuilt_from_the_command_line() {
 }
 
 #[test]
+fn a_read_model_is_verified_quickly_by_its_fingerprint() {
+    let mut world = World::new();
+    let quick = |world: &World, more: &[&str]| {
+        world.run(&[&["projections", "verify", "stream_catalogue", "--quick"], more].concat())
+    };
+    let said = quick(&world, &[]).failed(11);
+    assert!(said.contains("keeps no fingerprint"), "{said}");
+    world.server = Server::start_with(world.folder.path().join("fingerprints"), &["--fingerprints"]);
+    for stream in ["a", "b", "c"] {
+        world.run(&["commit", stream, "--event", "1", "--wait-for", "stream_catalogue"]).ok();
+    }
+    let status = of(&world, "stream_catalogue");
+    let kept = status["fingerprint"].as_str().unwrap().to_owned();
+    let check = quick(&world, &["--json"]).json().remove(0);
+    assert_eq!(check, json!({"checkpoint": 3, "rows": 3, "kept": kept, "found": kept}));
+    assert!(world.run(&["projections", "status", "stream_catalogue"]).ok().contains(&format!("3:{kept}")));
+
+    quick(&world, &["--against", &format!("3:{kept}")]).ok();
+    let other = "0".repeat(32);
+    for (against, code, told) in [
+        (format!("3:{other}"), 9, "different rows at checkpoint 3"),
+        (format!("2:{kept}"), 1, "at the same checkpoint only"),
+        ("3".to_owned(), 2, "a colon in between"),
+        ("3:x".to_owned(), 2, "32 digits"),
+    ] {
+        let ran = quick(&world, &["--against", &against]);
+        assert!(ran.code == Some(code) && ran.err.contains(told), "{against}: {ran:?}");
+    }
+
+    let file = world.server.data().join("read-models/stream_catalogue.db");
+    let rows = ees_projector::sqlite::rusqlite::Connection::open(file).unwrap();
+    rows.execute_batch("DELETE FROM stream_catalogue").unwrap();
+    let changed = quick(&world, &[]);
+    assert!(changed.out.contains(&format!("keeps {kept}")), "{changed:?}");
+    let told = "are not those that the projection has written";
+    assert!(changed.code == Some(9) && changed.err.contains(told), "{changed:?}");
+    world.run(&["projections", "rebuild", "stream_catalogue", "--reason", "it was changed"]).ok();
+    quick(&world, &["--against", &format!("3:{kept}")]).ok();
+}
+
+#[test]
 fn what_each_projection_did_with_a_changeset_is_told() {
     let world = World::new();
     world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
@@ -272,18 +313,33 @@ fn what_each_projection_did_with_a_changeset_is_told() {
     }
     let of = |stream: &str| {
         let told = world.run(&["projections", "passed", stream, "1", "--json"]).json().remove(0);
+        let by_statistics = &told["projections"][0];
         assert_eq!(
-            told["projections"][0],
-            json!({"name": "statistics", "kind": "projection", "verdict": "passed"})
+            (&by_statistics["name"], &by_statistics["kind"]),
+            (&json!("statistics"), &json!("projection"))
         );
+        assert_eq!(by_statistics["verdict"], "passed");
+        let time =
+            |name: &str| by_statistics[name].as_str().unwrap().parse::<ees_store::Timestamp>().unwrap();
+        assert!(time("after") <= time("before") && time("before") <= ees_store::Timestamp::now(), "{told}");
         told["projections"][1].clone()
     };
     assert_eq!(of("a")["verdict"], "passed");
-    assert_eq!(of("b")["verdict"], "paused_before");
+    let paused = of("b");
+    assert_eq!(paused["verdict"], "paused_before");
+    // Whoever paused it has found it past the first one.
+    let audit = world.run(&["projections", "audit", "stream_catalogue", "--json"]).json().remove(0);
+    assert_eq!(of("a")["before"], audit["audit"][0]["at"]);
     let later = of("c");
     assert_eq!((&later["verdict"], &later["changesets_before"]), (&json!("not_yet"), &json!(1)), "{later}");
     world.run(&["projections", "skip", "stream_catalogue", "1", "--reason", "broken"]).ok();
-    assert_eq!(of("b")["verdict"], "skipped");
+    let skipped = of("b");
+    let audit = world.run(&["projections", "audit", "stream_catalogue", "--json"]).json().remove(0);
+    assert_eq!(
+        (&skipped["verdict"], &skipped["at"]),
+        (&json!("skipped"), &audit["audit"][0]["at"]),
+        "{skipped}"
+    );
     let text = world.run(&["projections", "passed", "b", "1"]).ok();
     assert!(text.contains("stream_catalogue") && text.contains("an operator left it out"), "{text}");
     for (stream, changeset) in [("a", "2"), ("nothing", "1")] {

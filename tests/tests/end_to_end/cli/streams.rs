@@ -35,6 +35,15 @@ fn what_was_committed_reads_back() {
     assert_eq!(events(&["--from", "2", "--to", "3"]), [2, 3]);
     assert_eq!(events(&["--from", "2", "--limit", "1"]), [2]);
     assert_eq!(world.run(&["read", "a/b", "--from", "2", "--json"]).json().len(), 1);
+    let log = world.run(&["tail", "--since-start", "--no-follow", "--json"]).json();
+    let times = log.iter().filter(|it| it["stream_id"] == "a/b").map(|it| it["timestamp"].as_str().unwrap());
+    let time = times.last().unwrap();
+    let since = |more: &[&str]| world.run(&[&["read", "a/b", "--json"], more].concat());
+    assert_eq!(since(&["--since", time]).ok(), since(&["--from", "2"]).ok());
+    let event = since(&["--events", "--since", time]).json();
+    assert_eq!(event, since(&["--events"]).json()[2..]);
+    let refused = since(&["--since", "2999-01-01T00:00:00Z"]).failed(3);
+    assert!(refused.contains("--since") && refused.contains("in the future"), "{refused}");
     let text = world.run(&["read", "a/b"]).ok();
     assert!(text.contains("a/b changeset 2") && !text.contains('\u{1b}'), "no colours into a pipe: {text}");
 }

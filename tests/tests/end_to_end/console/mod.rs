@@ -2,6 +2,7 @@
 
 mod accessibility;
 mod browser;
+mod explaining;
 mod lists;
 mod operating;
 mod reading;
