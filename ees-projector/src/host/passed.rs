@@ -257,7 +257,7 @@ mod tests {
         for other in ["swap", "rollback", "set_partitions"] {
             assert_eq!(told(&[late.clone(), entry(60, other, 9, ""), before.clone()]), between(10, 90));
         }
-        assert_eq!(told(&[entry(60, "discard", 2, ""), past.clone()]), between(10, 50));
+        assert_eq!(told(&[entry(60, "discard", 2, ""), past]), between(10, 50));
         let on = entry(60, "set_checkpoint", 5, "to 9");
         assert_eq!(told(&[late, on]), Verdict::PassedOver { at: Timestamp::from_micros(60) });
     }

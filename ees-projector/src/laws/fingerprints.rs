@@ -216,9 +216,9 @@ pub async fn kills_and_rivals_leave_the_fingerprint_right<S: Subject>() {
             tokio::join!(one.drain_until(deadline), other.drain_until(deadline))
         };
         // Dropped wherever it is by then.
-        match tokio::time::timeout(Duration::from_micros(chance.u64(500..20_000)), drained).await {
-            Ok((Drained::CaughtUp, _) | (_, Drained::CaughtUp)) => break,
-            _ => {}
+        let drained = tokio::time::timeout(Duration::from_micros(chance.u64(500..20_000)), drained).await;
+        if let Ok((Drained::CaughtUp, _) | (_, Drained::CaughtUp)) = drained {
+            break;
         }
     }
     let rivals = [(), ()].map(|()| start(&log, &subject, &tally, keeping(settings())));

@@ -36,8 +36,8 @@ fn what_was_committed_reads_back() {
     assert_eq!(events(&["--from", "2", "--limit", "1"]), [2]);
     assert_eq!(world.run(&["read", "a/b", "--from", "2", "--json"]).json().len(), 1);
     let log = world.run(&["tail", "--since-start", "--no-follow", "--json"]).json();
-    let times = log.iter().filter(|it| it["stream_id"] == "a/b").map(|it| it["timestamp"].as_str().unwrap());
-    let time = times.last().unwrap();
+    let last = log.iter().rfind(|it| it["stream_id"] == "a/b").unwrap();
+    let time = last["timestamp"].as_str().unwrap();
     let since = |more: &[&str]| world.run(&[&["read", "a/b", "--json"], more].concat());
     assert_eq!(since(&["--since", time]).ok(), since(&["--from", "2"]).ok());
     let event = since(&["--events", "--since", time]).json();
