@@ -26,7 +26,7 @@ Exit codes:
   6  the server is unreachable or temporarily unavailable
   7  not authorized
   8  timed out
-  9  the verification found differences, or the check faults
+  9  something differs, or the check found faults
  10  committed or started, but what was to follow failed
  11  not possible here: it needs another build or another database
 130  interrupted";

@@ -321,7 +321,8 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 
     }
 
     /// Tells in which rows and columns two read models differ. They may have other tables and columns. Counts all
-    /// differences, and keeps at most `samples` rows of each kind for each table.
+    /// differences, and keeps at most `samples` rows of each kind for each table. Default: refuses. Set
+    /// [`Database::PREVIEWS`] with it.
     fn row_differences(
         &mut self,
         live: &ReadModelId,
@@ -329,13 +330,13 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 
         samples: usize,
     ) -> impl Future<Output = Result<RowDifferences, BoxError>> + Send {
         let _ = (live, new, samples);
-        async { Err(NO_STANDBY.into()) }
+        async { Err("this database can't tell in which rows two read models differ".into()) }
     }
 
     /// Swaps the tables and the parked streams of the live read model and its standby in one step that
     /// readers do not notice. The caller swaps the rows with [`replace`](Self::replace). What administrators
     /// attached to the live one goes over to the other. `back` is `true` for a rollback: the read model gets
-    /// what the live one has now, not what it had before.
+    /// what the live one has now, not what it had before. With partitions, no worker keeps a lease on one.
     fn exchange(
         &mut self,
         live: &ReadModelId,
@@ -352,7 +353,7 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 
         async { Ok(HashSet::new()) }
     }
 
-    /// Removes a read model, its row and everything that is parked in it.
+    /// Removes a read model, its row, those of its partitions, and everything that is parked in it.
     fn discard(&mut self, model: &ReadModelId) -> impl Future<Output = Result<(), BoxError>> + Send {
         let _ = model;
         async { Err(NO_STANDBY.into()) }

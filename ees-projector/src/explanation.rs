@@ -57,7 +57,7 @@ pub struct Explanation {
     /// The row as the events make it: an object of its columns, or its JSON document. `null` if there is none.
     #[cfg_attr(feature = "http", schema(value_type = Option<serde_json::Value>))]
     pub row: Option<Json>,
-    /// Whether the database has the same row. If it has not, the row was not made by the code of now from the events
+    /// Whether the database has the same row. If it has not, the row was not made by the current code from the events
     /// of now: its code has changed without a new version, somebody has written to the table, or an operator has set
     /// the checkpoint.
     pub is_stored: bool,
@@ -160,6 +160,6 @@ pub enum WhyLeftOut {
     Skipped,
     /// Its stream is parked, and it waits there.
     Parked,
-    /// The code of now can't read one of its events, although the projection has passed it.
+    /// The current code can't read one of its events, although the projection has passed it.
     Unreadable,
 }

@@ -183,9 +183,10 @@ impl<'de> Deserialize<'de> for Fingerprint {
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 #[non_exhaustive]
 pub struct FingerprintCheck {
-    /// The checkpoint that the projection reads next.
-    #[cfg_attr(feature = "http", schema(value_type = u64))]
-    pub checkpoint: Checkpoint,
+    /// The checkpoint that the projection reads next. `null` while partitions of it are at different ones: then the
+    /// fingerprint is that of no checkpoint, and can't be compared with that of another copy.
+    #[cfg_attr(feature = "http", schema(value_type = Option<u64>))]
+    pub checkpoint: Option<Checkpoint>,
     /// The number of rows, in all tables.
     pub rows: u64,
     /// The fingerprint that the projection keeps: 32 digits from 0 to f.

@@ -100,8 +100,8 @@ impl ReadModelId {
         self.slot
     }
 
-    /// Returns the name of the read model: the projection's name, with a suffix for the standby and the
-    /// scratch slot.
+    /// Returns the name of the read model: the projection's name, with a suffix for every slot but the
+    /// live one.
     pub fn name(&self) -> &str {
         &self.key[..self.name_bytes]
     }

@@ -377,16 +377,17 @@ impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
     fn run(
         mut self: Box<Self>,
         events: &[Recorded<'_, F::Event>],
-        mut before: Vec<Option<Row>>,
+        before: Vec<Option<Row>>,
     ) -> Result<Passed, BoxError> {
         let StageOf { table, has_other_text, .. } = self.stage;
         let mut states: Vec<Option<F::State>> = Vec::with_capacity(before.len());
-        for (index, stored) in before.iter_mut().enumerate() {
+        // The rows as this program writes them, so that they can be compared.
+        let mut written: HashMap<usize, Row> = HashMap::new();
+        for (index, stored) in before.iter().enumerate() {
             let state = stored.as_ref().map(|row| from_row(table, row)).transpose();
             let state = state.map_err(|error| of_event(self.first_event(index, events), &error))?;
             if let (true, Some(state)) = (*has_other_text, &state) {
-                // As this program writes it, so that it can be compared.
-                *stored = Some(to_row(table, state)?);
+                written.insert(index, to_row(table, state)?);
             }
             states.push(state);
         }
@@ -395,7 +396,7 @@ impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
         for (index, ((key, state), before)) in rows.into_iter().zip(before).enumerate() {
             let after = state.as_ref().map(|state| self.row(&key, state)).transpose();
             let after = after.map_err(|error| self.blame(index, &key, before.as_ref(), events, &error))?;
-            if after != before {
+            if after.as_ref() != written.get(&index).or(before.as_ref()) {
                 changed.push(Change { key, before, row: after });
             }
         }

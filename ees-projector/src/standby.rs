@@ -45,8 +45,7 @@ pub struct InPlace {
     /// Leaves out again what operators skipped. Default, with `None`: if the version is the same.
     pub keep_skips: Option<bool>,
     /// Deals the streams out to this many workers for the time of the rebuild, in all processes that run the
-    /// projection: 1 to 256. More than 1 needs [`Order::Stream`](crate::Order::Stream) and a database that several
-    /// processes share. Default, with `None`: as many as the projection has partitions.
+    /// projection: 1 to 256. More than 1 needs PostgreSQL and [`Order::Stream`](crate::Order::Stream). Default, with `None`: as many as the projection has partitions.
     pub workers: Option<u32>,
 }
 
@@ -87,7 +86,7 @@ impl From<SideBySide> for Standby {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub struct Comparison {
-    /// The checkpoint of both. With partitions, the lowest: each partition has the same checkpoint in both.
+    /// The checkpoint of both. On DynamoDB the last one: each row was compared at it or at an earlier one. With partitions, the lowest: each partition has the same checkpoint in both.
     pub checkpoint: u64,
     /// The number of rows compared, in all tables of the live read model.
     pub rows: u64,

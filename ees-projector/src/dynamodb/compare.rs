@@ -106,6 +106,8 @@ impl Comparing {
                 continue;
             }
             if self.tables.is_none() {
+                // From here on another read model in its place is noticed.
+                self.stand().await?;
                 self.tables = Some(self.twins().await?);
             }
             let next = self.tables.iter().flatten().nth(self.scanned).cloned();

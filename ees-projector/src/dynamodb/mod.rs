@@ -138,8 +138,8 @@ impl Database {
             let home = state::home(projection);
             let keys = [(&*home, state::STATE), (rows::GENERATIONS, projection), (&*partition, key)];
             let found = (|| self.get_together(keys)).retry(unprocessed::pauses()).when(Error::passes).await?;
-            let [state, generation, row] = found;
-            if rows::partition(projection, generation.as_ref())? != partition {
+            let [state, place, row] = found;
+            if rows::partition(projection, place.as_ref())? != partition {
                 continue;
             }
             let checkpoint = state.as_ref().map(state::checkpoint).transpose()?.unwrap_or_default();

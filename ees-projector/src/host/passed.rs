@@ -105,8 +105,8 @@ impl Handle {
     /// Returns what each projection and reactor of this process did with a changeset, and when, as far as that is known.
     ///
     /// # Errors
-    /// [`OperateError::NoChangeset`] if the log does not have it. [`OperateError::Unavailable`] if the log or a database
-    /// can't be read.
+    /// [`OperateError::NoChangeset`] if the log does not have it. [`OperateError::Unavailable`] if the log can't be read. Of
+    /// a projection whose database can't be read, the verdict is unknown.
     pub async fn passed(
         &self,
         stream_id: &StreamId,
@@ -121,7 +121,10 @@ impl Handle {
         let changeset = ChangesetRef { checkpoint, stream_id: stream_id.clone(), changeset_id, timestamp };
         let mut projections = Vec::new();
         for status in self.list().await {
-            let verdict = self.verdict(&status, &changeset).await?;
+            let verdict = self.verdict(&status, &changeset).await.unwrap_or_else(|error| {
+                tracing::warn!(projection = status.name, %error, "it can't be told whether it has passed a changeset");
+                Verdict::Unknown
+            });
             projections.push(PassedBy { name: status.name, kind: status.kind, verdict });
         }
         Ok(Passed { stream_id: stream_id.clone(), changeset_id, checkpoint, projections })

@@ -245,7 +245,7 @@ impl Projector {
     ///
     /// # Errors
     /// [`OperateError`] if there is no such name, nothing of it runs on this database yet, the projection is split into
-    /// partitions, or the database can't build a second read model (memory, DynamoDB).
+    /// partitions, or the database can't tell in which rows two read models differ (memory, DynamoDB).
     pub async fn preview(&self, name: &str, wanted: PreviewOptions) -> Result<Preview, OperateError> {
         self.preview_until(name, wanted, std::future::pending()).await
     }

@@ -20,7 +20,7 @@ pub enum RegisterError {
     /// The name breaks a rule.
     #[error(
         "\"{0}\" is not a valid name: use lower-case letters, digits and _, at most 48, starting with a \
-         letter; not one that begins with ees_, sqlite_ or pg_, ends like the name of a standby, or is the \
+         letter; not one that begins with ees_, sqlite_ or pg_, ends in __standby, __scratch, __preview or __swap, or is the \
          name of a schema that every PostgreSQL database has (public, information_schema, ees)"
     )]
     InvalidName(String),

@@ -43,7 +43,7 @@ pub(super) struct Anew {
     /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
     keep_skips: Option<bool>,
     /// Deals the streams out to this many workers for the time of the rebuild, in all processes that run the
-    /// projection: 1 to 256. Default: as many as it has partitions.
+    /// projection: 1 to 256. More than 1 needs PostgreSQL and `Order::Stream`. Default: as many as it has partitions.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 256)]
     workers: Option<Number<1, 256>>,
     reason: Reason,
@@ -204,7 +204,7 @@ pub(super) async fn resume(
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or what others added to the tables can't be made again; `NOT_SUPPORTED`: the database can't build one"),
+        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or what others added to the tables can't be made again, or `workers` with a projection that needs the global order; `NOT_SUPPORTED`: the database can't build one, or can't deal it out"),
     )
 )]
 pub(super) async fn rebuild(
@@ -392,7 +392,7 @@ pub(super) async fn build_as_of(
     post, path = "/projections/{name}/as-of/cancel", tag = "projections", operation_id = "cancel_as_of", params(("name" = inline(ProjectionName), Path, description = "The name of the projection.")),
     request_body = NamedCopy,
     responses(
-        (status = 200, description = "It has ended, where it says.", body = Option<AsOfStatus>),
+        (status = 200, description = "It is not being built any more. `next` says how far it is.", body = Option<AsOfStatus>),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
         (status = 409, description = "`NOT_POSSIBLE`: this copy is not being built by this server"),
     )

@@ -20,14 +20,14 @@ use crate::{Handle, Running};
 
 /// What is served, with all that is below; everything else is not found. A browser at the root is led to the
 /// console.
-const SERVED: [&str; 7] =
-    ["/projections", "/audit", "/metrics", "/history", "/health", "/access", "/console"];
+const SERVED: [&str; 8] =
+    ["/projections", "/audit", "/passed", "/metrics", "/history", "/health", "/access", "/console"];
 
 /// Between two samples of the history.
 const SAMPLES_APART: Duration = Duration::from_secs(10);
 
 impl Running {
-    /// Serves `/projections`, `/metrics`, `/health` and the console on an address of this machine, for
+    /// Serves `/projections`, `/audit`, `/passed`, `/metrics`, `/history`, `/health` and the console on an address of this machine, for
     /// `ees projections --url ...` and for Prometheus. It does not serve the log. It ends with
     /// [`shut_down`](Self::shut_down).
     ///

@@ -122,7 +122,7 @@ impl<S: Subject> Bench<S> {
         self.caught_up().await;
         let check = self.checked().await;
         assert!(check.is_equal(), "{check:?}");
-        assert_eq!(check.checkpoint, self.log.head().await.unwrap().checkpoint);
+        assert_eq!(check.checkpoint, Some(self.log.head().await.unwrap().checkpoint));
         check.kept
     }
 }

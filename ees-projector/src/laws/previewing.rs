@@ -232,7 +232,7 @@ pub async fn a_preview_tells_what_another_version_changes<S: Subject>() {
     assert_eq!((preview.version, preview.live_version, preview.checkpoint, preview.head), (2, 1, 7, 7));
     let [table] = preview.rows.tables.as_slice() else { panic!("one table: {preview:#?}") };
     assert_eq!((table.added, table.removed, table.changed), (1, 1, 2), "{table:#?}");
-    assert_eq!((table.rows_live, table.rows_new, preview.rows.rows()), (5, 5, 4));
+    assert_eq!((table.rows_live, table.rows_new, preview.rows.differing()), (5, 5, 4));
     assert_eq!(table.columns, [("state.sum".to_owned(), 2)].into());
     let sample = |key: &str| {
         let sample = table.samples.iter().find(|sample| sample.key == key).unwrap();
@@ -487,7 +487,7 @@ pub async fn what_a_rebuild_writes_on_dynamodb_is_estimated_anywhere<S: Subject>
     assert_eq!(many.units, 2 * 250 + 2 * 3);
     let one = estimated(1).await;
     assert_eq!((one.rows, one.transactions, one.units), (1, 1, 4));
-    assert!((many.price(1e6) - 506.0).abs() < 1e-9);
+    assert!((many.cost(1e6) - 506.0).abs() < 1e-9);
 }
 
 /// It might act in the preview.

@@ -268,6 +268,34 @@ pub async fn a_swap_beside_new_events_loses_none<S: Subject>() {
     bench.close().await;
 }
 
+/// Two operators who swap at the same time have swapped once: the second is told so, and undoes nothing.
+pub async fn two_swaps_at_once_are_one<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject) = (with_notes(20).await, fresh::<S>().await);
+    let benches = [(), ()].map(|()| start(&log, &subject, &Journal::new(), settings()));
+    let [one, other] = &benches;
+    one.caught_up().await;
+    other.caught_up().await;
+    let wanted = SideBySide { no_swap: true, ..SideBySide::default() };
+    one.handle().rebuild_side_by_side("journal", wanted, "").await.unwrap();
+    let is_complete = |status: &Status| {
+        has_role(status, StandbyRole::Building)
+            && status.standby.as_ref().is_some_and(|it| it.rebuild.is_none() && it.checkpoint == status.head)
+    };
+    one.status_when(is_complete).await;
+    let swaps = benches.iter().map(|bench| bench.handle().swap("journal", true, ""));
+    let swapped = futures::future::join_all(swaps).await;
+    let count = swapped.iter().filter(|swapped| swapped.is_ok()).count();
+    assert_eq!(count, 1, "{swapped:?}");
+    let audit = one.handle().audit("journal", 100).await.unwrap();
+    assert_eq!(audit.iter().filter(|entry| entry.action == "swap").count(), 1, "{audit:?}");
+    for bench in benches {
+        bench.close().await;
+    }
+}
+
 /// A host that does not stay builds the standby of a new version, compares and swaps it, and lets the old one follow.
 pub async fn a_host_that_does_not_stay_builds_and_swaps_a_standby<S: Subject>() {
     if !S::CAPABILITIES.side_by_side {

@@ -212,7 +212,7 @@ impl WriteUnits {
     pub const PRICE: f64 = 0.625;
 
     /// Returns the price in the currency of `million`, the price of a million write units.
-    pub fn price(&self, million: f64) -> f64 {
+    pub fn cost(&self, million: f64) -> f64 {
         self.units as f64 / 1e6 * million
     }
 

@@ -50,7 +50,7 @@ struct Arguments {
     /// The database of the live read models
     #[arg(long, env = "EES_READ_MODELS", value_name = "DATABASE")]
     database: String,
-    /// Print one JSON object for each
+    /// Print one JSON object for each projection and reactor
     #[arg(long)]
     json: bool,
     /// Tell instead what a rebuild of each fold writes on DynamoDB, and what that costs at this price of a million
@@ -60,7 +60,7 @@ struct Arguments {
     /// The most samples of each kind
     #[arg(long, value_name = "N", default_value = "10")]
     samples: usize,
-    /// Where the preview of a reactor begins. Default: as far back as its ledger goes
+    /// Where the preview of a reactor begins, as RFC 3339 (2026-11-26T10:00:00Z). Default: as far back as its ledger goes
     #[arg(long, value_name = "TIME")]
     since: Option<Timestamp>,
 }
@@ -69,7 +69,7 @@ struct Arguments {
 /// nothing changes, 9 if something does, 1 after a failure.
 ///
 /// Give it the function that the deployed program registers its projections with: so the preview runs what is going to
-/// be deployed. The options are `--log`, `--database`, `--json`, `--samples` and `--since`, and names of projections;
+/// be deployed. The options are `--log`, `--database`, `--json`, `--samples`, `--since` and `--dynamodb-cost`, and names of projections;
 /// `--help` tells about them.
 ///
 /// ```no_run
@@ -156,7 +156,10 @@ where
             let cost = cost.map_err(|error| format!("{name}: {}", chain(&error)))?;
             let text = match json {
                 true => {
-                    serde_json::json!({"name": name, "cost": cost, "price": cost.price(million)}).to_string()
+                    serde_json::json!({
+                        "name": name, "write_units": cost, "price_of_a_million": million, "cost": cost.cost(million)
+                    })
+                    .to_string()
                 }
                 false => text::printable(&text::of_cost(&name, &cost, million)),
             };

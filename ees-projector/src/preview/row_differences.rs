@@ -30,7 +30,7 @@ impl RowDifferences {
     }
 
     /// Returns the number of rows that differ: those added, removed and changed.
-    pub fn rows(&self) -> u64 {
+    pub fn differing(&self) -> u64 {
         self.tables.iter().map(|table| table.added + table.removed + table.changed).sum()
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn of_cost(name: &str, cost: &WriteUnits, million: f64) -> String {
         counted(*changesets, "changeset"),
         counted(*rows, "row"),
         counted(*transactions, "transaction"),
-        cost.price(million),
+        cost.cost(million),
         counted(*sampled, "changeset"),
     )
 }

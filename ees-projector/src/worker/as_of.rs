@@ -68,6 +68,9 @@ impl<D: Database> Core<D> {
         copy.begin_copy(checkpoint, skips, origin).await?;
         let mut runner = Runner::new(copy, status).stopped_by(stop.clone());
         loop {
+            if stop.is_cancelled() {
+                return Ok(Built::Cancelled);
+            }
             match runner.apply_until(checkpoint).await {
                 Ok(built) => return Ok(built),
                 Err(error @ (StepError::Log(_) | StepError::Database(_))) => {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ees_store::Checkpoint;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -86,7 +85,7 @@ impl<D: Database> Core<D> {
                 return Ok(check);
             }
         }
-        Err(OperateError::Unavailable(
+        Err(OperateError::Failed(
             "the projection moves faster than its rows are read: pause it, and try again".to_owned(),
         ))
     }
@@ -119,7 +118,9 @@ impl<D: Database> Core<D> {
         if self.rows_with_position(&mut tx).await? != rows {
             return Ok(None);
         }
-        let checkpoint = rows.iter().map(|row| row.position.next).min().unwrap_or(Checkpoint::START);
+        let checkpoint = first.position.next;
+        let is_at_one = rows.iter().all(|row| row.position.next == checkpoint);
+        let checkpoint = is_at_one.then_some(checkpoint);
         Ok(Some(FingerprintCheck { checkpoint, rows: count, kept, found }))
     }
 

@@ -44,11 +44,15 @@ impl<D: Database> Core<D> {
     ) -> Result<ProjectionPreview, OperateError> {
         if !D::PREVIEWS {
             return Err(OperateError::NotSupported(
-                "this database can't build a second read model, so it can't preview one: PostgreSQL and SQLite can",
+                "this database can't tell in which rows two read models differ, so a projection on it can't be previewed: \
+                 PostgreSQL and SQLite can",
             ));
         }
         let head = self.head().await?;
         let LeftOut { live, parked, .. } = self.left_out().await?;
+        if live.split.is_some() {
+            return Err(OperateError::Partitioned);
+        }
         self.verify(&live, &head).await?;
         let parked_streams = parked.len() as u64;
         let preview = Arc::new(self.for_preview(parked, wanted.failing_streams_max));
@@ -58,15 +62,15 @@ impl<D: Database> Core<D> {
         runner.lease.stays = false;
         runner.stop = stop.clone();
         let built = runner.build_preview(until, &mark, wanted.samples).await;
-        if matches!(built, Err(StepError::Absent)) {
+        let failed = preview.parked().await;
+        let bytes = preview.clone().size_bytes().await;
+        let is_own = preview.end_preview(mark).await?;
+        if !is_own || matches!(built, Err(StepError::Absent)) {
             return Err(OperateError::Failed(format!(
                 "another preview of \"{}\" has begun and taken the place of this one",
                 self.name()
             )));
         }
-        let failed = preview.parked().await;
-        let bytes = preview.clone().size_bytes().await;
-        preview.throw_away().await?;
         if stop.is_cancelled() {
             return Err(OperateError::Failed(
                 "the preview was interrupted; nothing of it is left".to_owned(),
@@ -111,7 +115,8 @@ impl<D: Database> Core<D> {
         let core = self.clone();
         let made = self.write(move |tx| {
             async move {
-                let mut live = in_one_part(tx.lock(core.id()).await?)?;
+                let mut live =
+                    tx.lock(core.id()).await?.filter(|live| live.split.is_none()).ok_or(StepError::Absent)?;
                 core.know_skips(tx, &mut live).await?;
                 let plan = SideBySide { no_swap: true, ..SideBySide::default() };
                 let plan = Standby { note: Some(mark), ..plan.into() };
@@ -121,6 +126,23 @@ impl<D: Database> Core<D> {
             .boxed()
         });
         made.await
+    }
+
+    /// Deletes the preview, unless another one has taken its place. Returns whether it was still there.
+    async fn end_preview(self: &Arc<Self>, mark: String) -> Result<bool, StepError> {
+        let (core, live) = (self.clone(), Arc::new(self.onto(Slot::Live)));
+        let ended = live.write(move |tx| {
+            async move {
+                tx.lock(&core.live()).await?;
+                let is_own = tx.load(core.id()).await?.is_some_and(|state| has_mark(&state, &mark));
+                if is_own {
+                    tx.discard(core.id()).await?;
+                }
+                Ok(is_own)
+            }
+            .boxed()
+        });
+        ended.await
     }
 
     async fn size_bytes(self: Arc<Self>) -> Result<Option<u64>, StepError> {
@@ -153,13 +175,20 @@ impl<D: Database> Runner<D> {
         let began = Instant::now();
         let mut replayed = None;
         loop {
-            let state = self.load().await?;
-            // A later preview has a row of the same name.
-            if state.standby.as_ref().and_then(|plan| plan.note.as_deref()) != Some(mark) {
-                return Err(StepError::Absent);
-            }
             if self.stop.is_cancelled() {
                 return Err(StepError::Fenced);
+            }
+            let state = match self.load().await {
+                Err(error @ StepError::Database(_)) => {
+                    let pause: Duration = self.fail(error).await;
+                    tokio::time::sleep(pause).await;
+                    continue;
+                }
+                state => state?,
+            };
+            // A later preview has a row of the same name.
+            if !has_mark(&state, mark) {
+                return Err(StepError::Absent);
             }
             let checkpoint = state.position.next;
             if checkpoint >= until && replayed.is_none() {
@@ -217,16 +246,9 @@ impl<D: Database> Runner<D> {
     }
 }
 
-/// Returns the live read model's row, which must not be split into partitions.
-fn in_one_part(live: Option<ProjectionState>) -> Result<ProjectionState, StepError> {
-    let refuse = |why: &str| Err(StepError::Setup(why.to_owned()));
-    match live {
-        None => refuse("there is no live read model"),
-        Some(live) if live.split.is_some() => refuse(
-            "the projection is split into partitions: set their number to 1 first, which needs no rebuild",
-        ),
-        Some(live) => Ok(live),
-    }
+/// Whether this is the row of the preview with this mark.
+fn has_mark(state: &ProjectionState, mark: &str) -> bool {
+    state.standby.as_ref().and_then(|plan| plan.note.as_deref()) == Some(mark)
 }
 
 impl Failures {

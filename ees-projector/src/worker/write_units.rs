@@ -21,8 +21,8 @@ const SAMPLE_MAX: u64 = 20_000;
 const PAGE: usize = 1_000;
 /// The most rows of a transaction: 100 items, of which one is the projection's own.
 const ROWS_MAX: usize = 99;
-/// What an item takes besides its row: the names of its keys, and the number of its generation.
-const ITEM_BYTES: u64 = 44;
+/// What an item takes besides its row: the names of its keys, and `@` with 32 digits in its partition's name.
+const ITEM_BYTES: u64 = 53;
 /// A transaction writes each started KiB of an item twice.
 const UNITS_OF_KIB: u64 = 2;
 

@@ -114,15 +114,15 @@ fn writer_text(Writer { checkpoint, stream_id, changeset_id, event_id, event_typ
     format!("{event_type}{stream_id} changeset {changeset_id}, event {event_id}, checkpoint {checkpoint}")
 }
 
-fn left_out_text(LeftOut { checkpoint, stream_id, changeset_id, why }: &LeftOut) -> String {
+pub(super) fn left_out_text(LeftOut { checkpoint, stream_id, changeset_id, why }: &LeftOut) -> String {
     let why = match why {
         WhyLeftOut::Skipped => "skipped by an operator",
-        WhyLeftOut::Parked => "parked",
-        WhyLeftOut::Unreadable => "not readable for the code of now",
+        WhyLeftOut::Parked => "parked, with all later ones of its stream",
+        WhyLeftOut::Unreadable => "the current code can't read it",
     };
     format!("left out: {stream_id} changeset {changeset_id}, checkpoint {checkpoint}: {why}")
 }
 
-fn row_text(row: Option<&Json>) -> String {
+pub(super) fn row_text(row: Option<&Json>) -> String {
     row.map_or_else(|| "no row".to_owned(), Json::to_string)
 }

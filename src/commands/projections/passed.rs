@@ -2,9 +2,9 @@
 
 use clap::Args;
 use ees_projector::{Passed, PassedBy, Verdict};
-use ees_store::{ChangesetId, ChangesetLog as _, StreamId};
+use ees_store::{ChangesetId, StreamId};
 
-use crate::exit::{Exit, Failure, Outcome};
+use crate::exit::Outcome;
 use crate::output::Output;
 use crate::plural::counted;
 use crate::projection::encoded;
@@ -24,11 +24,6 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(Arguments { stream, changeset, remote }: Arguments, output: &mut Output) -> Outcome {
     let client = remote.client().await?;
-    if client.locate(&stream, changeset).await?.is_none() {
-        let message =
-            format!("stream \"{stream}\" has no changeset {changeset}, or it has no checkpoint yet");
-        return Err(Failure::new(Exit::NotFound, "CHANGESET_NOT_FOUND", message));
-    }
     let passed: Passed = client
         .get_json(&format!("/passed?stream_id={}&changeset_id={changeset}", encoded(stream.as_str())))
         .await?;

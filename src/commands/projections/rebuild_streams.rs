@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ees_projector::{Kind, LeftOut, RebuildStreams, RebuiltRow, RebuiltStreams, WhyLeftOut};
-use ees_store::{Json, StreamId};
+use ees_projector::{Kind, RebuildStreams, RebuiltRow, RebuiltStreams};
+use ees_store::StreamId;
 use serde_json::json;
 
+use super::explain::{left_out_text, row_text};
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
@@ -95,17 +96,4 @@ fn row_lines(row: &RebuiltRow) -> [String; 3] {
         format!("   before {}", row_text(before.as_ref())),
         format!("   after  {}", row_text(after.as_ref())),
     ]
-}
-
-fn left_out_text(LeftOut { checkpoint, stream_id, changeset_id, why }: &LeftOut) -> String {
-    let why = match why {
-        WhyLeftOut::Skipped => "skipped by an operator",
-        WhyLeftOut::Parked => "parked, with all later ones of its stream",
-        WhyLeftOut::Unreadable => "not readable for the code of now",
-    };
-    format!("left out: {stream_id} changeset {changeset_id}, checkpoint {checkpoint}: {why}")
-}
-
-fn row_text(row: Option<&Json>) -> String {
-    row.map_or_else(|| "no row".to_owned(), Json::to_string)
 }

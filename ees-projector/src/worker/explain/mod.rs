@@ -118,7 +118,7 @@ impl<D: Database> Core<D> {
         progress: &Replaying,
     ) -> Result<Option<Explanation>, OperateError> {
         let mut observed = Observed::new(&table.name, &wanted.key, keeps);
-        explainable.create_tables(&mut observed).await.map_err(|error| failed(&error))?;
+        explainable.create_tables(&mut observed).await.map_err(|error| OperateError::failed(&error))?;
         if observed.tables().len() > 1 {
             observed.keeps = Keeps::Everything;
         }
@@ -138,7 +138,10 @@ impl<D: Database> Core<D> {
             let is_stored = is_same(table, made, standing.row.as_ref());
             // A database may have shown the row of a later position.
             if is_stored || look == LOOKS_MAX || !self.has_moved(&standing).await? {
-                return replay.finish(wanted, &standing, is_stored).map(Some).map_err(|error| failed(&error));
+                return replay
+                    .finish(wanted, &standing, is_stored)
+                    .map(Some)
+                    .map_err(|error| OperateError::failed(&error));
             }
             before = Some(standing);
         }
@@ -205,7 +208,7 @@ async fn find_table<Tx>(
     wanted: Option<&str>,
 ) -> Result<Table, OperateError> {
     let mut observed = Observed::new("", "", Keeps::Everything);
-    explainable.create_tables(&mut observed).await.map_err(|error| failed(&error))?;
+    explainable.create_tables(&mut observed).await.map_err(|error| OperateError::failed(&error))?;
     let tables = observed.tables();
     let names = || tables.iter().map(|table| &*table.name).collect::<Vec<_>>().join(", ");
     match (wanted, tables) {
@@ -217,10 +220,6 @@ async fn find_table<Tx>(
             OperateError::Failed(format!("the projection has no table \"{wanted}\"; there are: {}", names()))
         }),
     }
-}
-
-fn failed(error: &BoxError) -> OperateError {
-    OperateError::Failed(chain(&**error))
 }
 
 /// A replay for one row.
@@ -332,7 +331,7 @@ impl<D: Database> Replay<'_, D> {
             for event in batch.events_of(changeset..changeset + 1) {
                 if let Err(error) = self.apply_event(batch, event).await {
                     if error.is::<TooManyRows>() {
-                        return Err(failed(&error));
+                        return Err(OperateError::failed(&error));
                     }
                     if self.observed.only_looks || error.is::<Unconcerned>() {
                         is_named |= self.observed.take_seen().is_named;
@@ -361,7 +360,7 @@ impl<D: Database> Replay<'_, D> {
                         };
                         self.steps
                             .add(self.table, (entry, writer, text), change)
-                            .map_err(|error| failed(&error))?;
+                            .map_err(|error| OperateError::failed(&error))?;
                     }
                     None => self.steps.without_effect += u64::from(seen.is_named),
                 }

@@ -207,7 +207,7 @@ impl<D: Database> Runner<D> {
                 if !force && !back {
                     self.wait_for_older_readers().await?;
                 }
-                Ok(self.swap(audit(String::new())).await?)
+                Ok(self.swap(state.position.epoch, audit(String::new())).await?)
             }
             Action::Discard => self.discard(audit(String::new())).await,
             Action::CancelTimer { stream_id, key } => {
@@ -230,7 +230,13 @@ impl<D: Database> Runner<D> {
 
     /// Checks whether a rebuild may be dealt out to this many workers.
     fn check_workers(&self, workers: Option<u32>) -> Result<(), OperateError> {
-        workers.map_or(Ok(()), |count| self.check_partitions(count))
+        let Some(count) = workers.filter(|count| *count != 1) else { return Ok(()) };
+        if !D::PARTITIONS {
+            return Err(OperateError::NotSupported(
+                "this database can't deal out a rebuild to several workers: PostgreSQL can. Rebuild with one",
+            ));
+        }
+        check_partitions(self.core.processor.order(), count)
     }
 
     fn check_partitions(&self, count: u32) -> Result<(), OperateError> {

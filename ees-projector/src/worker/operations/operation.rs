@@ -3,6 +3,7 @@
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::oneshot;
 
+use crate::error::{BoxError, chain};
 use crate::standby::{InPlace, SideBySide};
 use crate::worker::stream_rebuild::StreamRebuild;
 
@@ -260,4 +261,11 @@ pub enum OperateError {
         /// The changeset in the request.
         changeset_id: ChangesetId,
     },
+}
+
+impl OperateError {
+    /// What failed, with its causes.
+    pub(crate) fn failed(error: &BoxError) -> Self {
+        Self::Failed(chain(&**error))
+    }
 }

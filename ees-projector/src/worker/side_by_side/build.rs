@@ -141,7 +141,7 @@ impl<D: Database> Core<D> {
         made.await
     }
 
-    pub(crate) async fn throw_away(self: &Arc<Self>) -> Result<(), StepError> {
+    async fn throw_away(self: &Arc<Self>) -> Result<(), StepError> {
         let (core, live) = (self.clone(), Arc::new(self.onto(Slot::Live)));
         live.write(move |tx| async move { Ok(tx.discard(core.id()).await?) }.boxed()).await
     }
@@ -163,10 +163,22 @@ impl<D: Database> Runner<D> {
                 }
                 Err(error) => return Err(error),
             }
-            if self.load().await?.position.next >= until {
-                return self.compare_with_live().await;
+            // After a failure, the row is read again.
+            match self.load().await {
+                Ok(state) if state.position.next >= until => match self.compare_with_live().await {
+                    // The partitions of the live read model are being changed.
+                    Err(StepError::Fenced) if self.is_still_complete(until).await => {}
+                    compared => return compared,
+                },
+                Ok(_) | Err(StepError::Database(_)) => {}
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether the read model is still there, and complete. Another one in its place begins anew.
+    async fn is_still_complete(&mut self, until: Checkpoint) -> bool {
+        self.reload().await.is_ok_and(|state| state.position.next >= until)
     }
 
     /// If the standby has caught up, does what was planned for it.
@@ -229,11 +241,15 @@ impl<D: Database> Runner<D> {
             detail: String::new(),
         };
         for _ in 0..OVERTAKEN_MAX {
-            match self.swap(audit.clone()).await {
+            let state = self.reload().await?;
+            if state.standby.as_ref() != Some(&plan) {
+                break;
+            }
+            match self.swap(state.position.epoch, audit.clone()).await {
                 // The next attempt would cost as much, and fail as well.
                 Err(StepError::NotSwapped(why)) => return self.remain_standby(why).await,
                 // The live read model moved on, where it can't be locked. Nothing has to be compared again.
-                Err(StepError::Fenced) if self.reload().await?.standby.as_ref() == Some(&plan) => {}
+                Err(StepError::Fenced) => {}
                 swapped => return swapped,
             }
         }

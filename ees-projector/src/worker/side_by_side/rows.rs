@@ -104,8 +104,9 @@ impl<D: Database> Runner<D> {
         let count = live.whole.partitions();
         match own.whole.split {
             Some(split) if split.next_count == Some(count) => {
-                if let (Slot::Scratch, Some(barrier)) = (self.core.slot(), split.barrier) {
-                    // Nobody else moves its partitions.
+                // Nobody else moves the partitions of a scratch read model or a preview.
+                let is_alone = self.core.slot() != Slot::Standby;
+                if let Some(barrier) = split.barrier.filter(|_| is_alone) {
                     self.step_rows_to(&vec![barrier; split.count as usize]).await?;
                 }
                 match self.tend_partitions(own.whole, split).await {

@@ -12,10 +12,15 @@ use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::runner::Runner;
 
+/// By how much a swap raises the epochs. A new lease raises them by one, and so does a transaction that would lock the
+/// row where the database has no locks.
+const EPOCHS_OF_A_SWAP: u64 = 1 << 20;
+
 impl<D: Database> Runner<D> {
     /// Swaps this standby with the live read model, in one transaction, once each partition of both is at the same
-    /// checkpoint. The two must be split in the same way.
-    pub(crate) async fn swap(&mut self, audit: AuditEntry) -> Result<(), StepError> {
+    /// checkpoint. The two must be split in the same way. `epoch` is that of the standby's row when this was decided: a
+    /// swap that came in between is not undone.
+    pub(crate) async fn swap(&mut self, epoch: u64, audit: AuditEntry) -> Result<(), StepError> {
         let live = self.core.live();
         self.core.stand_still().await?;
         // Catch up as far as possible before the live one's rows are locked.
@@ -36,7 +41,7 @@ impl<D: Database> Runner<D> {
         self.state.forget();
         let core = self.core.clone();
         let (at, from, to) =
-            self.core.run(async move { core.exchange(tx, &theirs, &ends, audit).await }).await?;
+            self.core.run(async move { core.exchange(tx, epoch, &theirs, &ends, audit).await }).await?;
         tracing::info!(
             projection = live.name(),
             checkpoint = at.get(),
@@ -55,16 +60,22 @@ fn until(rows: &Rows, end: Checkpoint) -> Vec<Checkpoint> {
 
 impl<D: Database> Core<D> {
     /// Swaps the rows and the tables of this standby and the live read model, whose rows are locked. Returns the
-    /// checkpoint, and the versions before and after. `ends` are the checkpoints that this one must have reached.
+    /// checkpoint, and the versions before and after. `ends` are the checkpoints that this one must have reached, and
+    /// `epoch` is what its own must be.
     async fn exchange(
         &self,
         mut tx: D::Tx,
+        epoch: u64,
         theirs: &Rows,
         ends: &[Checkpoint],
         mut audit: AuditEntry,
     ) -> Result<(Checkpoint, u32, u32), StepError> {
         let (live, own) = (self.live(), self.id().clone());
         let ours = Rows::read(&mut tx, &own, true).await?.ok_or(StepError::Absent)?;
+        let raised = ours.whole.position.epoch.checked_sub(epoch);
+        if raised.is_none_or(|raised| raised >= EPOCHS_OF_A_SWAP) {
+            return Err(StepError::Fenced);
+        }
         let is_there = ours.positions().iter().zip(ends).all(|(next, end)| next >= end);
         if !ours.is_split_like(theirs) || !is_there {
             return Err(StepError::Fenced);
@@ -84,7 +95,7 @@ impl<D: Database> Core<D> {
         let of_partitions =
             of_partitions.map(|(our, their)| (&our.id, &our.state, &their.id, &their.state, None));
         for (own, ours, live, theirs, following) in std::iter::once(whole).chain(of_partitions) {
-            let epoch = theirs.position.epoch.max(ours.position.epoch) + 1;
+            let epoch = theirs.position.epoch.max(ours.position.epoch) + EPOCHS_OF_A_SWAP;
             let with_epoch = |state: &ProjectionState, standby: Option<Standby>| {
                 let split = state.split.map(|split| Split::into(split.count));
                 let mut state = ProjectionState { standby, split, ..state.clone() };

@@ -109,7 +109,7 @@ impl<D: Database> Core<D> {
         let core = self.clone();
         let read = self.read(move |tx| async move { Ok(core.lock_standing(tx).await) }.boxed());
         let standing = read.await??;
-        self.verify(&standing.state, &self.head().await?).await?;
+        self.verify_log(&standing).await?;
         Ok(Arc::new(standing))
     }
 
@@ -143,7 +143,7 @@ impl<D: Database> Core<D> {
             return Err(OperateError::Overtaken);
         }
         // A log that does not show all of it yet would make other rows.
-        self.verify(&standing.state, &self.head().await?).await?;
+        self.verify_log(&standing).await?;
         replay.run_to(self, explainable, &standing).await?;
         self.fence_streams(&mut tx, &standing, replay.streams(), !dry_run).await?;
         let found = self.differences(explainable, &mut tx, replay, standing.end()).await?;
@@ -196,7 +196,7 @@ impl<D: Database> Core<D> {
                         outcome.unchanged += 1;
                         continue;
                     }
-                    if !named.is_written && tables.len() > 1 {
+                    if !named.is_written {
                         return Err(OperateError::Failed(format!(
                             "the row \"{key}\" of table {} can't be attributed: stream \"{}\" names it or looks it up, \
                              and changes it nowhere. It may be another stream's: then the projection needs Order::Log. \
@@ -205,8 +205,8 @@ impl<D: Database> Core<D> {
                         )));
                     }
                     let change = Change { key: (*key).to_owned(), before, row };
-                    let told =
-                        told(table, &change, named.stream_id.clone()).map_err(|error| failed(&error))?;
+                    let told = told(table, &change, named.stream_id.clone())
+                        .map_err(|error| OperateError::failed(&error))?;
                     outcome.count(&told);
                     bytes += told.bytes();
                     if outcome.rows.len() < ROWS_MAX && bytes <= ROWS_BYTES_MAX {
@@ -283,12 +283,8 @@ fn refused<D: Database>(error: BoxError) -> OperateError {
     }
     match StepError::from(error) {
         StepError::Database(error) if !D::is_transient(&*error) && !is_missing_right(&*error) => {
-            failed(&error)
+            OperateError::failed(&error)
         }
         error => error.into(),
     }
-}
-
-fn failed(error: &BoxError) -> OperateError {
-    OperateError::Failed(chain(&**error))
 }

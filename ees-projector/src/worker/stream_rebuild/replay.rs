@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, stream};
 
 use super::standing::Standing;
 use crate::database::Database;
-use crate::error::{BoxError, chain, panicked};
+use crate::error::{chain, panicked};
 use crate::explanation::{LeftOut, WhyLeftOut};
 use crate::rebuilt_streams::RebuildStreams;
 use crate::worker::batch::Batch;
@@ -72,7 +72,7 @@ impl Replay {
             )));
         }
         let mut observed = Observed::of_streams();
-        explainable.create_tables(&mut observed).await.map_err(|error| failed(&error))?;
+        explainable.create_tables(&mut observed).await.map_err(|error| OperateError::failed(&error))?;
         let streams = wanted.into_iter().map(|stream_id| Replayed { stream_id, next: ChangesetId::new(1) });
         Ok(Self {
             streams: streams.collect(),
@@ -267,16 +267,12 @@ fn left_out(
     LeftOut { checkpoint, stream_id: stream_id.clone(), changeset_id, why }
 }
 
-/// The code of now can't do what the read model has done before.
+/// The current code can't do what the read model has done before.
 fn refused_by(entry: &LogEntry, why: &str) -> OperateError {
     let LogEntry { checkpoint, .. } = entry;
     let (stream_id, changeset_id) = (&entry.stream_id, entry.changeset_id);
     OperateError::Failed(format!(
         "changeset {changeset_id} of stream \"{stream_id}\" (checkpoint {checkpoint}) can't be applied again, although \
-         the projection has passed it: {why}. Nothing was changed. Mend the code, or leave the stream out"
+         the projection has passed it: {why}. Nothing was changed. Correct the code, or leave the stream out"
     ))
-}
-
-fn failed(error: &BoxError) -> OperateError {
-    OperateError::Failed(chain(&**error))
 }

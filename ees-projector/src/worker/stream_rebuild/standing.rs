@@ -21,6 +21,12 @@ pub(super) struct Standing {
 }
 
 impl Standing {
+    /// Returns the rows that say what was applied: that of the whole, or those of the partitions.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &ProjectionState> {
+        let whole = self.partitions.is_empty().then_some(&self.state);
+        self.partitions.iter().map(|row| &row.state).chain(whole)
+    }
+
     /// Returns the checkpoint before which everything is applied.
     pub(super) fn end(&self) -> Checkpoint {
         let of_partitions = self.partitions.iter().map(|row| row.state.position.next).max();
@@ -68,6 +74,15 @@ impl Standing {
 }
 
 impl<D: Database> Core<D> {
+    /// Checks that the log is still the one that the read model was made of.
+    pub(super) async fn verify_log(&self, standing: &Standing) -> Result<(), OperateError> {
+        let head = self.head().await?;
+        for row in standing.rows() {
+            self.verify(row, &head).await?;
+        }
+        Ok(())
+    }
+
     /// Reads where this read model is, and locks that until the transaction ends.
     pub(super) async fn lock_standing(&self, tx: &mut D::Tx) -> Result<Standing, OperateError> {
         let found = tx.lock(self.id()).await.map_err(StepError::from)?;
@@ -80,7 +95,10 @@ impl<D: Database> Core<D> {
             partitions = tx.partitions(self.id(), true).await.map_err(StepError::from)?;
             self.know_skips(tx, &mut state).await?;
         }
-        let rows = partitions.iter().map(|row| &row.state).chain([&state]);
+        // The row of the whole keeps the end of a rebuild that its partitions have reached, if they stay partitions.
+        let is_joined = state.split.is_some_and(|split| split.next_count.is_some());
+        let whole = (partitions.is_empty() || is_joined).then_some(&state);
+        let rows = partitions.iter().map(|row| &row.state).chain(whole);
         if let Some(until) = rows.filter_map(|row| row.rebuild_until).max() {
             return Err(OperateError::Failed(format!(
                 "the projection is being rebuilt up to checkpoint {until}, which makes all rows anew: wait until it has \

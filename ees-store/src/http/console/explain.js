@@ -10,7 +10,7 @@ const STEPS = 1000;
 const LOOK_MILLISECONDS = 500;
 /** The column of a document that is no object. */
 const WHOLE = "state";
-const LEFT_OUT = { skipped: "An operator skipped it.", parked: "It is parked.", unreadable: "The code of now can't read it." };
+const LEFT_OUT = { skipped: "An operator skipped it.", parked: "It is parked.", unreadable: "The current code can't read it." };
 
 /** The card of a projection. It keeps what it shows when the screen is drawn again. */
 export function explainer(path, signal) {

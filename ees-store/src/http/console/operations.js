@@ -72,7 +72,7 @@ const OPERATIONS = {
     isLong: true,
     isPossible: (status) => isProjection(status) && !status.standby,
     sentence: ({ name }) => `${name} gets a second read model, built from the start of the log. Readers use the present one until the two are swapped. `
-      + "This needs PostgreSQL or SQLite, and as much space again.",
+      + "This needs PostgreSQL, SQLite or DynamoDB, and as much space again.",
     fields: () => [
       { name: "verify", type: "checkbox", label: "Compare before the swap", hint: "Does not swap if the two differ." },
       { name: "no_swap", type: "checkbox", label: "Do not swap", hint: "Builds only; swap it later." },
@@ -89,7 +89,7 @@ const OPERATIONS = {
     isLong: true,
     isPossible: isProjection,
     sentence: ({ name }) => `${name} is built once more beside the live read model, compared with it, and removed again. `
-      + "Nothing changes for readers. This needs PostgreSQL or SQLite.",
+      + "Nothing changes for readers. This needs PostgreSQL, SQLite or DynamoDB.",
     fields: () => [],
     body: () => ({}),
   },

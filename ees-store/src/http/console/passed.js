@@ -12,7 +12,7 @@ const WORDS = {
   passed_over: ({ at }) => ["Passed over", "quiet", ["An operator set the checkpoint past it, ", time(at), "."]],
   skipped: ({ at }) => ["Skipped", "quiet", ["An operator left it out", at && [", ", time(at)], "."]],
   parked: ({ first, since }) => ["Parked", "failing", [`The stream waits from changeset ${count(first)} on, since `, time(since), "."]],
-  paused_before: ({ since }) => ["Stands before it", "standing", ["It is paused here, since ", time(since), "."]],
+  paused_before: ({ since }) => ["Paused before it", "standing", ["It is paused here, since ", time(since), "."]],
   not_yet: ({ changesets_before: before }) => ["Not yet", "busy", `${plural(before, "changeset")} before it.`],
   perhaps: () => ["Perhaps", "quiet", "Some of its partitions have passed it."],
 };
