@@ -162,7 +162,7 @@ impl Handle {
     ///
     /// The rows are those with the keys that the replayed events name. A row that no event of its stream names is not
     /// found. What is skipped is left out, and what is parked stays parked: it is applied to the new rows when it is
-    /// retried.
+    /// retried. A [fingerprint](crate::Settings::fingerprint) ends, until the whole is rebuilt.
     ///
     /// # Errors
     /// [`OperateError::NotSupported`] for a projection with statements of its own, or that needs the global order.
@@ -251,7 +251,8 @@ impl Handle {
     }
 
     /// Builds the read model once more in the scratch slot and compares it with the live one at the same
-    /// checkpoint. This takes as long as a rebuild. The live read model goes on meanwhile.
+    /// checkpoint. This takes as long as a rebuild. The live read model goes on meanwhile. On DynamoDB each row is
+    /// compared at a checkpoint of its own.
     ///
     /// # Errors
     /// [`OperateError`] if the database can't do this, or if the projection fails.
