@@ -99,7 +99,7 @@ async fn a_misspelt_name_is_told_with_the_one_that_was_meant() {
             ("/changesets?limt=5", "The query parameter \"limt\" is unknown here. Did you mean \"limit\"?"),
             (
                 "/streams/s/events?direction=backwards",
-                "The query parameter \"direction\" is unknown here. There are: from, to, limit, pp.",
+                "The query parameter \"direction\" is unknown here. There are: from, to, since, limit, pp.",
             ),
             ("/version?x=1", "The query parameter \"x\" is unknown here. There are none."),
         ] {
