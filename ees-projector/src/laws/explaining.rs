@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::Subject;
-use super::support::{ChangingLog, Journal, LONG, fresh, parking, settings, wait_while};
+use super::support::{ChangingLog, Journal, LONG, Silent, caught_up, fresh, parking, settings, wait_while};
 use crate::database::{Database, FoldRows, Transaction};
-use crate::reactor::{self, Cause, Reactor};
+use crate::reactor;
 use crate::read_model::Change;
 use crate::{
-    BoxError, Explain, Explanation, Handle, MultiFold, OperateError, Order, Parking, Projector, ReadModel,
-    ReadModelId, Recorded, Settings, Table, WhyLeftOut,
+    Explain, Explanation, MultiFold, OperateError, Order, Parking, Projector, ReadModel, ReadModelId,
+    Recorded, Settings, Table, WhyLeftOut,
 };
 
 /// What an event does to the rows that it names.
@@ -141,11 +141,6 @@ pub(super) async fn random_history(log: &ChangingLog, seed: u64) {
         let event = json!({"rows": rows, "column": chance.u8(0..4), "number": chance.i64(0..8)});
         log.append(&format!("s{}", chance.u8(0..3)), &event.to_string()).await;
     }
-}
-
-pub(super) async fn caught_up(log: &ChangingLog, handle: &Handle, name: &str) {
-    let head = log.head().await.unwrap().checkpoint;
-    handle.when_reached(name, head, LONG).await.unwrap();
 }
 
 /// The steps lead from no row to the row, and each column has its last writer.
@@ -415,18 +410,6 @@ pub async fn a_row_of_a_partition_is_explained<S: Subject>() {
         assert_eq!((explanation.steps_total, explanation.is_stored), (3, true), "{explanation:#?}");
     }
     running.shut_down().await;
-}
-
-struct Silent;
-
-impl Reactor for Silent {
-    type Event = serde::de::IgnoredAny;
-    fn name(&self) -> &str {
-        "silent"
-    }
-    async fn react(&self, _: Cause<'_, Self::Event>) -> Result<(), BoxError> {
-        Ok(())
-    }
 }
 
 /// Only rows of folds can be explained.

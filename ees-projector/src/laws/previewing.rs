@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::Subject;
-use super::explaining::{Puts, caught_up, random_history};
-use super::support::{ChangingLog, fresh, parking, settings};
+use super::explaining::{Puts, random_history};
+use super::support::{ChangingLog, caught_up, fresh, parking, settings};
 use crate::database::{AuditRows, Database, LedgerRows, ParkedRows, TimerRows, Transaction};
 use crate::preview::{
     Preview, PreviewOptions, PreviewProgress, ProjectionPreview, ReactorPreview, RowDifferenceKind,

@@ -14,14 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::Subject;
-use super::support::{ChangingLog, Journal, LONG, fresh, parking, settings};
+use super::support::{ChangingLog, Journal, LONG, Silent, caught_up, fresh, parking, settings};
 use crate::database::{Database, FoldRows, Transaction};
-use crate::reactor::{self, Cause, Reactor};
+use crate::reactor;
 use crate::read_model::{Change, Value};
 use crate::{
-    BoxError, Composite, Explain, Found, Handle, LookupFold, MultiFold, OperateError, Order, Parking,
-    Projector, ReadModelId, RebuildStreams, RebuiltStreams, Recorded, Running, State, Subscription, Table,
-    WhyLeftOut,
+    BoxError, Composite, Explain, Found, LookupFold, MultiFold, OperateError, Order, Parking, Projector,
+    ReadModelId, RebuildStreams, RebuiltStreams, Recorded, Running, State, Subscription, Table, WhyLeftOut,
 };
 
 #[derive(Clone, Deserialize)]
@@ -132,11 +131,6 @@ fn put(number: i64) -> String {
 
 fn streams<const N: usize>(names: [&str; N]) -> RebuildStreams {
     RebuildStreams::of(names.map(|name| name.parse::<StreamId>().unwrap()))
-}
-
-async fn caught_up(log: &ChangingLog, handle: &Handle, name: &str) {
-    let head = log.head().await.unwrap().checkpoint;
-    handle.when_reached(name, head, LONG).await.unwrap();
 }
 
 /// The rows of a table, as values.
@@ -557,18 +551,6 @@ pub async fn rows_of_partitions_are_rebuilt<S: Subject>() {
     .await
     .expect("once the whole is rebuilt, streams can be again");
     running.shut_down().await;
-}
-
-struct Silent;
-
-impl Reactor for Silent {
-    type Event = serde::de::IgnoredAny;
-    fn name(&self) -> &str {
-        "silent"
-    }
-    async fn react(&self, _: Cause<'_, Self::Event>) -> Result<(), BoxError> {
-        Ok(())
-    }
 }
 
 /// What can't be rebuilt stream by stream is refused with the reason, and nothing is changed.

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::Subject;
 use crate::Subscription;
 use crate::database::FoldRows;
+use crate::reactor::{Cause, Reactor};
 use crate::read_model::{Change, Value};
 use crate::{
     BoxError, Handle, OnFailure, Order, Projection, Projector, Recorded, Retry, Running, Settings, State,
@@ -288,4 +289,23 @@ pub(super) fn wait_while(told: &AtomicBool) {
 
 pub(super) fn note(text: &str) -> String {
     format!(r#"{{"type":"noted","text":"{text}"}}"#)
+}
+
+/// Waits until a projection has applied the whole log.
+pub(super) async fn caught_up(log: &ChangingLog, handle: &Handle, name: &str) {
+    let head = log.head().await.unwrap().checkpoint;
+    handle.when_reached(name, head, LONG).await.unwrap();
+}
+
+/// A reactor that does nothing.
+pub(super) struct Silent;
+
+impl Reactor for Silent {
+    type Event = serde::de::IgnoredAny;
+    fn name(&self) -> &str {
+        "silent"
+    }
+    async fn react(&self, _: Cause<'_, Self::Event>) -> std::result::Result<(), BoxError> {
+        Ok(())
+    }
 }

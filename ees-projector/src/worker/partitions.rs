@@ -118,7 +118,7 @@ impl<D: Database> Core<D> {
         Ok(tx.commit().await?)
     }
 
-    /// Lets every partition stand still where it is, for whoever has the lease of the whole. Other changes of the
+    /// Lets every partition stand still where it is, for the worker that has the lease of the whole. Other changes of the
     /// partitions go before.
     pub(super) async fn stand_still(&self) -> Result<(), StepError> {
         self.halt(true).await

@@ -110,7 +110,7 @@ impl<D: Database> Core<D> {
         Ok(Standing { state, partitions, parked })
     }
 
-    /// The fence of the rebuild of some streams: whoever would go on from the rows as they were fails. `changes` is
+    /// The fence of the rebuild of some streams: a worker that would go on from the rows as they were fails. `changes` is
     /// `false` if they stay as they are. Otherwise it ends the fingerprint: whether it counts a row as it was found or
     /// as it should be depends on who made it wrong, the fold or somebody else.
     pub(super) async fn fence_streams<'s>(

@@ -327,7 +327,7 @@ fn what_each_projection_did_with_a_changeset_is_told() {
     assert_eq!(of("a")["verdict"], "passed");
     let paused = of("b");
     assert_eq!(paused["verdict"], "paused_before");
-    // Whoever paused it has found it past the first one.
+    // When it was paused, it was past the first one.
     let audit = world.run(&["projections", "audit", "stream_catalogue", "--json"]).json().remove(0);
     assert_eq!(of("a")["before"], audit["audit"][0]["at"]);
     let later = of("c");
