@@ -59,7 +59,8 @@ pub(super) struct Puts {
 }
 
 impl Puts {
-    fn new(name: &str) -> Self {
+    /// A row for each stream.
+    pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             typed: false,

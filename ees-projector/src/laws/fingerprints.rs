@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Subject;
 use super::columns::{Edge, edges};
+use super::stream_rebuilds::forge;
 use super::support::{Bench, ChangingLog, Journal, LONG, fresh, parking, settings, start as start_journal};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::{Change, Value};
@@ -313,8 +314,8 @@ pub async fn a_standby_a_copy_and_partitions_keep_the_fingerprint<S: Subject>() 
 }
 
 /// A read model that has rows already keeps a fingerprint from its next rebuild on. A program that does not keep one
-/// ends it, as its changes would be missing. So does a rebuild of some streams, which does not know whether the wrong
-/// rows were counted.
+/// ends it, as its changes would be missing. So does a rebuild of some streams that finds wrong rows: it does not know
+/// whether they were counted.
 pub async fn a_fingerprint_begins_with_a_rebuild_and_ends_without_the_setting<S: Subject>() {
     let (log, subject, tally) = (ChangingLog::new(), fresh::<S>().await, Tally::default());
     let without = start(&log, &subject, &tally, settings());
@@ -336,11 +337,13 @@ pub async fn a_fingerprint_begins_with_a_rebuild_and_ends_without_the_setting<S:
     with.handle().rebuild("journal", "for the fingerprint").await.unwrap();
     with.fingerprint().await;
     let some = RebuildStreams::of(["s0".parse().unwrap()]);
-    with.handle()
-        .rebuild_streams("journal", RebuildStreams { dry_run: true, ..some.clone() }, "")
-        .await
-        .unwrap();
+    let nothing_wrong = with.handle().rebuild_streams("journal", some.clone(), "").await.unwrap();
+    assert_eq!(nothing_wrong.rows, []);
     with.fingerprint().await;
+    forge(&*subject, "journal", "tally", &[("s0", None)]).await;
+    let dry_run = RebuildStreams { dry_run: true, ..some.clone() };
+    assert_eq!(with.handle().rebuild_streams("journal", dry_run, "").await.unwrap().added, 1);
+    assert!(!with.checked().await.is_equal());
     with.handle().rebuild_streams("journal", some, "").await.unwrap();
     let refused = with.handle().verify_quickly("journal").await;
     assert!(

@@ -1,13 +1,23 @@
-//! A log that went back in time is noticed before anything is applied.
+//! A log that went back in time is noticed before anything is applied; a log that only grew is not taken for one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Expectation, Filter, LogQuery, memory};
+use async_trait::async_trait;
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Expectation, Filter, LogHead, LogPage,
+    LogQuery, StreamId, memory,
+};
 
 use super::Subject;
-use super::support::{Bench, ChangingLog, Journal, LONG, append, fresh, note, settings, start};
-use crate::{Settings, State, Status};
+use super::explaining::Puts;
+use super::support::{
+    Bench, ChangingLog, Journal, LONG, Silent, append, caught_up, fresh, note, settings, start,
+};
+use crate::database::Database;
+use crate::preview::{Preview, PreviewOptions};
+use crate::reactor::Start;
+use crate::{AsOf, Explain, Handle, Projector, Settings, State, Status, reactor};
 
 /// A log with these notes, all in stream `s`, in the guise of another one.
 async fn log_with(texts: &[&str]) -> memory::Store {
@@ -132,4 +142,75 @@ pub async fn a_rebuild_takes_the_new_log<S: Subject>() {
     bench.caught_up().await;
     assert_eq!(bench.texts("s").await.unwrap(), "a b");
     bench.status_when(|status| status.state == State::Following).await;
+}
+
+/// A log in which there is always more by the time somebody learns where it ends, and in which that is applied as well.
+struct Growing {
+    log: Arc<ChangingLog>,
+    applied_by: Handle,
+}
+
+impl Growing {
+    async fn grow(&self) {
+        self.log.append("a", r#"{"column": 0, "number": 1}"#).await;
+        for name in ["puts", "silent"] {
+            caught_up(&self.log, &self.applied_by, name).await;
+        }
+    }
+}
+
+#[async_trait]
+impl ChangesetLog for Growing {
+    async fn read(&self, query: LogQuery) -> ees_store::Result<LogPage> {
+        self.log.read(query).await
+    }
+    async fn locate(
+        &self,
+        stream_id: &StreamId,
+        changeset_id: ChangesetId,
+    ) -> ees_store::Result<Option<Checkpoint>> {
+        self.log.locate(stream_id, changeset_id).await
+    }
+    async fn head(&self) -> ees_store::Result<LogHead> {
+        let head = self.log.head().await;
+        self.grow().await;
+        head
+    }
+}
+
+/// What an operator asks beside a worker that is faster than the operator's reads.
+pub async fn a_log_that_grows_did_not_go_back<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let host = |log: Arc<dyn ChangesetLog>| {
+        let mut projector = Projector::new(log);
+        projector.fold(Puts::new("puts"), subject.database(), settings()).unwrap();
+        let from_the_start = reactor::Settings { start: Start::Beginning, ..reactor::Settings::default() };
+        projector.reactor(Silent, subject.database(), from_the_start).unwrap();
+        projector
+    };
+    let worker = host(log.clone()).start();
+    let growing = Arc::new(Growing { log: log.clone(), applied_by: worker.handle().clone() });
+    growing.grow().await;
+
+    for name in ["puts", "silent"] {
+        if name == "silent" || S::Database::PREVIEWS {
+            let preview = host(growing.clone()).preview(name, PreviewOptions::default()).await.unwrap();
+            let is_equal = match &preview {
+                Preview::Projection(preview) => preview.is_equal(),
+                Preview::Reactor(preview) => preview.is_equal(),
+            };
+            assert!(is_equal, "{preview:?}");
+        }
+    }
+    let operator = host(growing).start();
+    let asked = operator.handle();
+    assert!(asked.explain("puts", Explain::key("a")).await.unwrap().is_stored);
+    if S::Database::COPIES {
+        asked.as_of("puts", AsOf { checkpoint: Checkpoint::new(1), into: "then".to_owned() }).await.unwrap();
+    }
+    if S::CAPABILITIES.side_by_side {
+        assert!(asked.verify("puts").await.unwrap().is_equal());
+    }
+    operator.shut_down().await;
+    worker.shut_down().await;
 }

@@ -113,6 +113,7 @@ macro_rules! database_laws {
                 the_same_place_with_other_content_is_noticed
                 what_a_filter_left_out_counts_too
                 a_rebuild_takes_the_new_log
+                a_log_that_grows_did_not_go_back
             }
             multi_folds {
                 an_event_changes_each_row_that_it_names

@@ -140,7 +140,12 @@ async fn rows<S: Subject>(subject: &S, projection: &str, table: &str) -> BTreeMa
 }
 
 /// Writes rows past the projector.
-async fn forge<S: Subject>(subject: &S, projection: &str, table: &str, forged: &[(&str, Option<Json>)]) {
+pub(super) async fn forge<S: Subject>(
+    subject: &S,
+    projection: &str,
+    table: &str,
+    forged: &[(&str, Option<Json>)],
+) {
     let (live, table) = (ReadModelId::live(projection), Table::document(table.to_owned()));
     let write = async || {
         let mut tx = subject.database().begin().await?;

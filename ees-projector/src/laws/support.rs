@@ -305,6 +305,9 @@ impl Reactor for Silent {
     fn name(&self) -> &str {
         "silent"
     }
+    fn acts_in_effects_only(&self) -> bool {
+        true
+    }
     async fn react(&self, _: Cause<'_, Self::Event>) -> std::result::Result<(), BoxError> {
         Ok(())
     }

@@ -52,15 +52,14 @@ impl<D: Database> Core<D> {
         if !D::COPIES {
             return Err(NO_COPIES);
         }
-        let head = self.head().await?;
-        if checkpoint > head.checkpoint {
-            return Err(OperateError::PastHead { head: head.checkpoint });
-        }
         let LeftOut { live, skips, parked } = self.left_out().await?;
         if live.version != self.processor.version() {
             return Err(OperateError::Absent);
         }
-        self.verify(&live, &head).await?;
+        let head = self.verified_head([&live]).await?;
+        if checkpoint > head.checkpoint {
+            return Err(OperateError::PastHead { head: head.checkpoint });
+        }
         let origin = self.origin(checkpoint, &parked)?;
         let (database, id) =
             self.database.copy_of(self.id(), &into, true).await.map_err(|error| refused(&error))?;
@@ -227,8 +226,8 @@ fn refused(error: &BoxError) -> OperateError {
 impl<D: Database> Runner<D> {
     /// Applies everything before a checkpoint, unless it is to stop.
     async fn apply_until(&mut self, end: Checkpoint) -> Result<Built, StepError> {
-        let (state, head) = (self.load().await?, self.core.log.head().await?);
-        self.core.verify(&state, &head).await?;
+        let state = self.load().await?;
+        self.core.verified_head([&state]).await?;
         loop {
             let state = self.load().await?;
             if state.position.next >= end {

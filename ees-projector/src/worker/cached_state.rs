@@ -10,11 +10,6 @@ use crate::projection_state::ProjectionState;
 pub(crate) struct CachedState(Option<ProjectionState>);
 
 impl CachedState {
-    /// Returns the row without taking it, for status only.
-    pub(super) fn peek(&self) -> Option<&ProjectionState> {
-        self.0.as_ref()
-    }
-
     /// Takes the row out of the cache.
     pub(super) fn take(&mut self) -> Option<ProjectionState> {
         self.0.take()

@@ -34,7 +34,21 @@ impl Verified {
 }
 
 impl<D: Database> Core<D> {
-    /// Checks that the log is still the one that was read before, and reaches at least as far.
+    /// Checks that the log is still the one that these rows were made from. Returns its end, which is read here, after
+    /// the rows: a log that only grew never ends before them.
+    pub(crate) async fn verified_head(
+        &self,
+        rows: impl IntoIterator<Item = &ProjectionState>,
+    ) -> Result<LogHead, StepError> {
+        let head = self.head().await?;
+        for state in rows {
+            self.verify(state, &head).await?;
+        }
+        Ok(head)
+    }
+
+    /// Checks that the log is still the one that was read before, and reaches at least as far. `head` must not be
+    /// older than `state`.
     pub(crate) async fn verify(&self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
         let advice = "Check that the projector reads the right log; if the log really was replaced or \
                       restored, rebuild the projection";

@@ -48,12 +48,11 @@ impl<D: Database> Core<D> {
                  PostgreSQL and SQLite can",
             ));
         }
-        let head = self.head().await?;
         let LeftOut { live, parked, .. } = self.left_out().await?;
         if live.split.is_some() {
             return Err(OperateError::Partitioned);
         }
-        self.verify(&live, &head).await?;
+        let head = self.verified_head([&live]).await?;
         let parked_streams = parked.len() as u64;
         let preview = Arc::new(self.for_preview(parked, wanted.failing_streams_max));
         let (mark, until) = (uuid::Uuid::new_v4().to_string(), live.position.next);

@@ -42,8 +42,7 @@ impl<D: Database> Runner<D> {
         self.state.put(state.clone());
         if !self.verified.is_done() {
             // Before waiting for new changesets: a log that lost its end has none for a long time.
-            let head = self.core.log.head().await?;
-            self.verify(&state, &head).await?;
+            let head = self.verified_head(&state).await?;
             if head.checkpoint == state.position.next {
                 self.record_success(State::Following);
             }
@@ -98,7 +97,14 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    pub(super) async fn verify(&mut self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
+    /// As [`Core::verified_head`].
+    pub(super) async fn verified_head(&mut self, state: &ProjectionState) -> Result<LogHead, StepError> {
+        let head = self.core.verified_head([state]).await?;
+        self.verified.note(&head);
+        Ok(head)
+    }
+
+    async fn verify(&mut self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
         self.core.verify(state, head).await?;
         self.verified.note(head);
         Ok(())

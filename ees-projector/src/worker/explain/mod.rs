@@ -179,7 +179,7 @@ impl<D: Database> Core<D> {
             .boxed()
         });
         let standing = read.await?.ok_or(OperateError::NeverStarted)?;
-        self.verify(&standing.state, &self.head().await?).await?;
+        self.verified_head([&standing.state]).await?;
         if standing.state.version == self.processor.version() {
             Ok(standing)
         } else {

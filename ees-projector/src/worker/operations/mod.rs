@@ -115,12 +115,8 @@ impl<D: Database> Runner<D> {
             // These work even while the log is not reachable.
             Action::Pause | Action::Discard | Action::CancelTimer { .. } => state.position.next,
             Action::Rebuild(_) | Action::BuildStandby(_) => self.core.head().await?.checkpoint,
-            _ => {
-                let head = self.core.head().await?;
-                // Not on a log that went back: a new checkpoint would hide that.
-                self.verify(&state, &head).await?;
-                head.checkpoint
-            }
+            // Not on a log that went back: a new checkpoint would hide that.
+            _ => self.verified_head(&state).await?.checkpoint,
         };
         if let Some(split) = state.split.filter(|_| self.core.partition().is_none())
             && action.concerns_one_position()
@@ -131,11 +127,12 @@ impl<D: Database> Runner<D> {
             let mut tx = self.core.begin().await?;
             self.core.know_skips(&mut tx, &mut state).await?;
         }
+        let checkpoint = self.lowest_checkpoint(&state).await?;
         let audit = |detail: String| AuditEntry {
             at: Timestamp::now(),
             action: action.name().to_owned(),
             reason: reason.to_owned(),
-            checkpoint: state.position.next,
+            checkpoint,
             detail,
         };
         match action {
@@ -207,7 +204,7 @@ impl<D: Database> Runner<D> {
                 if !force && !back {
                     self.wait_for_older_readers().await?;
                 }
-                Ok(self.swap(state.position.epoch, audit(String::new())).await?)
+                Ok(self.swap(state.position.epoch, action.name(), reason).await?)
             }
             Action::Discard => self.discard(audit(String::new())).await,
             Action::CancelTimer { stream_id, key } => {
@@ -249,6 +246,17 @@ impl<D: Database> Runner<D> {
     async fn partition_rows(&self) -> Result<Vec<PartitionRow>, StepError> {
         let core = self.core.clone();
         self.core.read(move |tx| async move { Ok(tx.partitions(core.id(), false).await?) }.boxed()).await
+    }
+
+    /// Returns the checkpoint before which all of the read model is applied: that of the slowest partition, if there are
+    /// any.
+    async fn lowest_checkpoint(&self, state: &ProjectionState) -> Result<Checkpoint, StepError> {
+        let mut lowest = state.position.next;
+        if state.split.is_some() || self.core.partition().is_some() {
+            let partitions = self.partition_rows().await?;
+            lowest = partitions.iter().map(|row| row.state.position.next).min().unwrap_or(lowest);
+        }
+        Ok(lowest)
     }
 
     /// Waits until the standby is split as the live read model is.

@@ -38,7 +38,6 @@ impl<D: Database> Core<D> {
         stop: CancellationToken,
     ) -> Result<ReactorPreview, OperateError> {
         let kept = self.processor.ledger_keeps()?;
-        let head = self.head().await?;
         let core = self.clone();
         let live = self.read(move |tx| {
             async move {
@@ -48,9 +47,7 @@ impl<D: Database> Core<D> {
             .boxed()
         });
         let (live, parked_streams) = live.await?;
-        if let Some(live) = &live {
-            self.verify(live, &head).await?;
-        }
+        let head = self.verified_head(&live).await?;
         let since = wanted.since.unwrap_or_else(|| Timestamp::now().earlier_by(kept));
         let from = match checkpoint_since(&*self.log, since).await {
             Ok(from) => from,

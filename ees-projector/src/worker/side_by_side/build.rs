@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ees_store::{Checkpoint, Timestamp};
+use ees_store::Checkpoint;
 use futures::FutureExt;
 
 use super::rows::no_live;
@@ -232,20 +232,12 @@ impl<D: Database> Runner<D> {
         if !plan.force && self.is_seen_half_built().await? {
             return Ok(());
         }
-        let at = self.state.peek().map_or(Checkpoint::START, |state| state.position.next);
-        let audit = AuditEntry {
-            at: Timestamp::now(),
-            action: "swap".to_owned(),
-            reason: "the standby has caught up".to_owned(),
-            checkpoint: at,
-            detail: String::new(),
-        };
         for _ in 0..OVERTAKEN_MAX {
             let state = self.reload().await?;
             if state.standby.as_ref() != Some(&plan) {
                 break;
             }
-            match self.swap(state.position.epoch, audit.clone()).await {
+            match self.swap(state.position.epoch, "swap", "the standby has caught up").await {
                 // The next attempt would cost as much, and fail as well.
                 Err(StepError::NotSwapped(why)) => return self.remain_standby(why).await,
                 // The live read model moved on, where it can't be locked. Nothing has to be compared again.

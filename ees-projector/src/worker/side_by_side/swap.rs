@@ -1,6 +1,6 @@
 //! Swaps the standby and the live read model.
 
-use ees_store::Checkpoint;
+use ees_store::{Checkpoint, Timestamp};
 
 use super::rows::{Rows, no_live};
 use crate::database::{AuditRows, Database, Transaction};
@@ -19,8 +19,13 @@ const EPOCHS_OF_A_SWAP: u64 = 1 << 20;
 impl<D: Database> Runner<D> {
     /// Swaps this standby with the live read model, in one transaction, once each partition of both is at the same
     /// checkpoint. The two must be split in the same way. `epoch` is that of the standby's row when this was decided: a
-    /// swap that came in between is not undone.
-    pub(crate) async fn swap(&mut self, epoch: u64, audit: AuditEntry) -> Result<(), StepError> {
+    /// swap that came in between is not undone. The audit has `action` and `reason`.
+    pub(crate) async fn swap(
+        &mut self,
+        epoch: u64,
+        action: &'static str,
+        reason: &str,
+    ) -> Result<(), StepError> {
         let live = self.core.live();
         self.core.stand_still().await?;
         // Catch up as far as possible before the live one's rows are locked.
@@ -39,9 +44,9 @@ impl<D: Database> Runner<D> {
         self.step_rows_to(&ends).await?;
         // From here on the cache is outdated: the transaction changes the row.
         self.state.forget();
-        let core = self.core.clone();
-        let (at, from, to) =
-            self.core.run(async move { core.exchange(tx, epoch, &theirs, &ends, audit).await }).await?;
+        let (core, reason) = (self.core.clone(), reason.to_owned());
+        let exchange = async move { core.exchange(tx, epoch, &theirs, &ends, action, reason).await };
+        let (at, from, to) = self.core.run(exchange).await?;
         tracing::info!(
             projection = live.name(),
             checkpoint = at.get(),
@@ -68,7 +73,8 @@ impl<D: Database> Core<D> {
         epoch: u64,
         theirs: &Rows,
         ends: &[Checkpoint],
-        mut audit: AuditEntry,
+        action: &'static str,
+        reason: String,
     ) -> Result<(Checkpoint, u32, u32), StepError> {
         let (live, own) = (self.live(), self.id().clone());
         let ours = Rows::read(&mut tx, &own, true).await?.ok_or(StepError::Absent)?;
@@ -114,14 +120,17 @@ impl<D: Database> Core<D> {
             }
         }
         tx.exchange(&live, &own, back).await.map_err(not_swapped::<D>)?;
+        let (at, mut detail) = (ours.lowest(), String::new());
         if !left_behind.is_empty() {
             let left_behind = left_behind.join(", ");
             tracing::warn!(projection = live.name(), left_behind, "the former live read model keeps this");
-            audit.detail = format!("left behind: {left_behind}");
+            detail = format!("left behind: {left_behind}");
         }
+        let action = action.to_owned();
+        let audit = AuditEntry { at: Timestamp::now(), action, reason, checkpoint: at, detail };
         tx.audit(&live, &audit).await?;
         tx.commit().await?;
-        Ok((ours.lowest(), theirs.whole.version, ours.whole.version))
+        Ok((at, theirs.whole.version, ours.whole.version))
     }
 }
 

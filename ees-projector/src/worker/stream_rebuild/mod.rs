@@ -21,7 +21,7 @@ use self::standing::Standing;
 use crate::database::{AuditRows, Database, TooLarge, Transaction};
 use crate::error::{BoxError, chain, is_caused_by, is_missing_right};
 use crate::projection::Order;
-use crate::projection_state::AuditEntry;
+use crate::projection_state::{AuditEntry, ProjectionState};
 use crate::read_model::{Change, Table};
 use crate::rebuilt_streams::{RebuildStreams, RebuiltRow, RebuiltStreams};
 use crate::worker::core::Core;
@@ -145,12 +145,18 @@ impl<D: Database> Core<D> {
         // A log that does not show all of it yet would make other rows.
         self.verify_log(&standing).await?;
         replay.run_to(self, explainable, &standing).await?;
-        self.fence_streams(&mut tx, &standing, replay.streams(), !dry_run).await?;
+        self.fence_streams(&mut tx, &standing, replay.streams(), ProjectionState::clone).await?;
         let found = self.differences(explainable, &mut tx, replay, standing.end()).await?;
+        if !dry_run && found.changes.iter().any(|of_table| !of_table.is_empty()) {
+            // A worker that would go on from the rows as they were fails. The fingerprint ends: whether it counts a row
+            // as it was found or as it should be depends on who made it wrong, the fold or somebody else.
+            let changed = |state: &ProjectionState| state.moved(|state| state.fingerprint = None);
+            self.fence_streams(&mut tx, &standing, replay.streams(), changed).await?;
+        }
         if !dry_run {
             let tables = replay.observed.tables();
             explainable.write(&mut tx, tables, found.changes).await.map_err(|error| refused::<D>(error))?;
-            let entry = audit_entry(replay, &found.outcome, reason);
+            let entry = audit_entry(replay, &found.outcome, standing.lowest(), reason);
             tx.audit(self.id(), &entry).await.map_err(|error| refused::<D>(error))?;
         }
         // Also of a dry run, although it writes nothing: a database without locks says here whether the rows that were
@@ -253,18 +259,23 @@ fn told(
     })
 }
 
-fn audit_entry(replay: &Replay, outcome: &RebuiltStreams, reason: String) -> AuditEntry {
+fn audit_entry(
+    replay: &Replay,
+    outcome: &RebuiltStreams,
+    checkpoint: Checkpoint,
+    reason: String,
+) -> AuditEntry {
     let named: Vec<_> = replay.streams().take(AUDITED_MAX).map(|stream| format!("\"{stream}\"")).collect();
     let more = match replay.streams().len() - named.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let RebuiltStreams { checkpoint, added, removed, changed, .. } = outcome;
+    let RebuiltStreams { added, removed, changed, .. } = outcome;
     AuditEntry {
         at: Timestamp::now(),
         action: "rebuild_streams".to_owned(),
         reason,
-        checkpoint: *checkpoint,
+        checkpoint,
         detail: format!(
             "streams {}{more}: {added} rows added, {removed} removed, {changed} changed",
             named.join(", ")

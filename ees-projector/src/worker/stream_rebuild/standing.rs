@@ -33,6 +33,12 @@ impl Standing {
         of_partitions.unwrap_or(self.state.position.next)
     }
 
+    /// Returns the checkpoint up to which the slowest has applied everything.
+    pub(super) fn lowest(&self) -> Checkpoint {
+        let of_partitions = self.partitions.iter().map(|row| row.state.position.next).min();
+        of_partitions.unwrap_or(self.state.position.next)
+    }
+
     /// Returns the checkpoint before which everything of a stream is applied, skipped or parked.
     pub(super) fn position_of(&self, stream_id: &StreamId) -> Checkpoint {
         self.partition_of(stream_id).map_or(self.state.position.next, |row| row.state.position.next)
@@ -76,10 +82,7 @@ impl Standing {
 impl<D: Database> Core<D> {
     /// Checks that the log is still the one that the read model was made of.
     pub(super) async fn verify_log(&self, standing: &Standing) -> Result<(), OperateError> {
-        let head = self.head().await?;
-        for row in standing.rows() {
-            self.verify(row, &head).await?;
-        }
+        self.verified_head(standing.rows()).await?;
         Ok(())
     }
 
@@ -110,31 +113,26 @@ impl<D: Database> Core<D> {
         Ok(Standing { state, partitions, parked })
     }
 
-    /// The fence of the rebuild of some streams: a worker that would go on from the rows as they were fails. `changes` is
-    /// `false` if they stay as they are. Otherwise it ends the fingerprint: whether it counts a row as it was found or
-    /// as it should be depends on who made it wrong, the fold or somebody else.
+    /// The fence of the rebuild of some streams: it replaces the rows that say what was applied by what `becomes` makes
+    /// of them, and fails if they have changed since.
     pub(super) async fn fence_streams<'s>(
         &self,
         tx: &mut D::Tx,
         standing: &Standing,
         streams: impl Iterator<Item = &'s StreamId>,
-        changes: bool,
+        becomes: impl Fn(&ProjectionState) -> ProjectionState,
     ) -> Result<(), StepError> {
-        let moved = |state: &ProjectionState| match changes {
-            true => state.moved(|state| state.fingerprint = None),
-            false => state.clone(),
-        };
         let concerned: HashMap<_, _> = streams
             .filter_map(|stream_id| standing.partition_of(stream_id))
             .map(|row| (row.id.key().to_owned(), row))
             .collect();
         for row in concerned.into_values() {
-            if !tx.replace(&row.id, row.state.position, &moved(&row.state)).await? {
+            if !tx.replace(&row.id, row.state.position, &becomes(&row.state)).await? {
                 return Err(StepError::Fenced);
             }
         }
         // The last one: it makes the tables of this read model those that are read.
-        if tx.replace(self.id(), standing.state.position, &moved(&standing.state)).await? {
+        if tx.replace(self.id(), standing.state.position, &becomes(&standing.state)).await? {
             Ok(())
         } else {
             Err(StepError::Fenced)
