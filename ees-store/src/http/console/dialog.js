@@ -99,6 +99,7 @@ function row(field, input) {
 function valueOf(field, input) {
   if (field.type === "checkbox") return input.checked;
   if (field.type !== "number") return input.value;
+  if (!field.required && input.value.trim() === "") return null;
   if (!/^\d+$/.test(input.value.trim())) throw new Error(`${field.label} must be a whole number.`);
   const number = Number(input.value.trim());
   if (!Number.isSafeInteger(number)) throw new Error(`${field.label} is too large for a browser. Use the command ees.`);

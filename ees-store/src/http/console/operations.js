@@ -4,6 +4,7 @@ import { may, pathOf, post } from "./api.js";
 import { ask } from "./dialog.js";
 import { button, foreign } from "./dom.js";
 import { tell } from "./screen.js";
+import { plural } from "./words.js";
 
 const reason = { name: "reason", label: "Reason", type: "textarea", rows: 2, max: 1024, hint: "Recorded in the audit." };
 const mandatory = { ...reason, required: true, hint: "Mandatory. Recorded in the audit." };
@@ -12,6 +13,8 @@ const keepSkips = {
   name: "keep_skips", type: "select", label: "Changesets that were skipped before",
   options: [["", "Leave them out again if the version is the same"], ["true", "Leave them out again"], ["false", "Try them again"]],
 };
+const workers = { name: "workers", label: "Workers", type: "number", hint: "1 to 256, for the time of the rebuild. Empty: as many as now. More than one needs PostgreSQL and a projection in the order of its streams." };
+const workersOf = (given) => (given.workers === null ? {} : { workers: given.workers });
 const skipsOf = (given) => (given.keep_skips === "" ? {} : { keep_skips: given.keep_skips === "true" });
 
 const isProjection = (status) => status.kind !== "reactor";
@@ -63,8 +66,8 @@ const OPERATIONS = {
     isLong: true,
     isPossible: isProjection,
     sentence: ({ name }) => `${name} clears its read model and replays the log from the start. Readers see it empty first, and then grow.`,
-    fields: () => [keepSkips, { ...force, hint: "Also when columns or triggers that others added can't be made again." }, reason],
-    body: (given) => ({ force: given.force, reason: given.reason, ...skipsOf(given) }),
+    fields: () => [keepSkips, workers, { ...force, hint: "Also when columns or triggers that others added can't be made again." }, reason],
+    body: (given) => ({ force: given.force, reason: given.reason, ...skipsOf(given), ...workersOf(given) }),
   },
   side_by_side: {
     label: "Rebuild side by side",
@@ -78,11 +81,28 @@ const OPERATIONS = {
       { name: "no_swap", type: "checkbox", label: "Do not swap", hint: "Builds only; swap it later." },
       { ...force, hint: "Swaps even if streams are parked." },
       keepSkips,
+      workers,
       reason,
     ],
     body: (given) => ({
-      side_by_side: true, verify: given.verify, no_swap: given.no_swap, force: given.force, reason: given.reason, ...skipsOf(given),
+      side_by_side: true, verify: given.verify, no_swap: given.no_swap, force: given.force, reason: given.reason,
+      ...skipsOf(given), ...workersOf(given),
     }),
+  },
+  rebuild_streams: {
+    label: "Rebuild streams",
+    path: "rebuild-streams",
+    isPossible: isProjection,
+    sentence: ({ name }) => `${name} replays some streams and replaces their rows where they differ, in one transaction, while it goes on. `
+      + "This needs a fold whose rows are each made of one stream.",
+    fields: () => [
+      { name: "streams", label: "Streams", type: "textarea", rows: 3, required: true, hint: "An id on each line, 1,000 at most." },
+      { name: "dry_run", type: "checkbox", label: "Only look", hint: "Says how many rows differ, and changes none." },
+      reason,
+    ],
+    body: (given) => ({ ...given, streams: given.streams.split("\n").filter((line) => line !== "") }),
+    outcome: ({ dry_run: isDry, streams, added, removed, changed, unchanged }) =>
+      `${plural(streams, "stream")}, ${isDry ? "nothing written" : "mended"}: ${plural(added, "row")} missing, ${removed} too many, ${changed} wrong, ${unchanged} right.`,
   },
   verification: {
     label: "Verify",
@@ -138,16 +158,20 @@ const OPERATIONS = {
 
 /** A dialog for an operation that sends its fields. `about` replaces what the operation says by itself. */
 export async function operate(status, operation, about = {}) {
-  const { label, path, isDangerous, isLong, sentence, fields, body } = { ...OPERATIONS[operation], ...about };
+  const { label, path, isDangerous, isLong, sentence, fields, body, outcome } = { ...OPERATIONS[operation], ...about };
+  let answer;
   const isDone = await ask({
     title: `${label}: ${status.name}`,
     sentence: sentence(status),
     fields: fields(status),
     confirm: `${label}: ${status.name}`,
     isDangerous,
-    run: (given) => post(`${pathOf(status)}/${path ?? operation}`, body ? body(given) : given),
+    run: async (given) => {
+      answer = await post(`${pathOf(status)}/${path ?? operation}`, body ? body(given) : given);
+    },
   });
-  if (isDone) tell(`${isLong ? "Begun" : "Done"}: ${label.toLowerCase()}, ${status.name}.`);
+  const result = outcome && isDone ? ` ${outcome(answer)}` : "";
+  if (isDone) tell(`${isLong ? "Begun" : "Done"}: ${label.toLowerCase()}, ${status.name}.${result}`);
   return isDone;
 }
 

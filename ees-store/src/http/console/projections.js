@@ -247,21 +247,31 @@ function verified(verification) {
 
 function operations(status, path, again) {
   if (!may("admin", status.process)) return null;
-  const estimate = async (event) => {
+  const asking = (label, question, inWords) => button(label, async (event) => {
     const place = event.target.closest("section").querySelector("output");
     place.textContent = "Measuring …";
     try {
-      place.textContent = inWords(await json(`${path}/estimate`));
+      place.textContent = inWords(await json(`${path}/${question}`));
     } catch (error) {
       place.textContent = error.message;
     }
-  };
+  });
   return card("Operations", { id: "operations" },
-    h("div", { class: "actions" }, buttons(status, EVERY, again), status.kind === "projection" && button("Estimate a rebuild", estimate)),
+    h("div", { class: "actions" },
+      buttons(status, EVERY, again),
+      status.kind === "projection" && asking("Estimate a rebuild", "estimate", estimated),
+      status.fingerprint && asking("Verify quickly", "fingerprint", compared)),
     h("output", { "data-keep": "" }));
 }
 
-function inWords({ changesets, seconds, rate: perSecond, read_model_bytes: size }) {
+function compared({ rows, kept, found }) {
+  const result = kept === found
+    ? "are those that the projection has written"
+    : `are not those that the projection has written: their fingerprint is ${found}, not ${kept}. Verify, to see in what they differ`;
+  return `The ${plural(rows, "row")} ${result}.`;
+}
+
+function estimated({ changesets, seconds, rate: perSecond, read_model_bytes: size }) {
   const takes = seconds === null ? "" : ` takes about ${duration(seconds)} at ${rate(perSecond)}`;
   return `A rebuild of ${plural(changesets, "changeset")}${takes}.${size === null ? "" : ` The read model has ${bytes(size)}.`}`;
 }

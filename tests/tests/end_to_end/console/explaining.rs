@@ -26,6 +26,7 @@ async fn a_row_is_stepped_through() {
             browser.click("#explained [data-step=previous]").await;
             let middle = browser.until_text("#explained", |text| text.contains("Step 2 of 3")).await;
             assert!(middle.contains("deposited"), "{middle}");
+            browser.picture("explained").await;
             browser.click("#explained [data-step=first]").await;
             let first = browser.until_text("#explained", |text| text.contains("Step 1 of 3")).await;
             assert!(first.contains("There was no row before.") && first.contains("no row"), "{first}");

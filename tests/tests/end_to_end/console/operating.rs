@@ -197,6 +197,45 @@ async fn an_operation_is_carried_out_by_clicks_and_seen_in_the_api() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_rebuilt_and_rows_verified_by_clicks() {
+    let world = World::start(|api| api).await;
+    for stream in ["account/1", "account/2"] {
+        world.commit(stream, 0, r#"[{"type":"opened"}]"#).await;
+    }
+    world.until("counted", |status| status.checkpoint.get() == 2).await;
+    world
+        .browse(async |world, browser| {
+            let confirm = "dialog button[type=submit]";
+            browser.open("/console/#/projections/counted").await;
+            browser.click("#operations [data-operation=rebuild_streams]").await;
+            browser.fill("#field-streams", "account/1\naccount/2\n").await;
+            browser.fill("#field-reason", "a support call").await;
+            browser.click(confirm).await;
+            let done = browser.until_text("#notice", |text| text.contains("rebuild streams, counted")).await;
+            assert!(
+                done.contains("2 streams, mended: 0 rows missing, 0 too many, 0 wrong, 2 right."),
+                "{done}"
+            );
+            let (action, reason) = world.last_audit("counted").await;
+            assert_eq!((&*action, &*reason), ("rebuild_streams", "a support call"));
+
+            browser.click("#operations .actions > button:last-child").await;
+            let compared = browser.until_text("#operations output", |text| text.contains("2 rows")).await;
+            assert_eq!(compared, "The 2 rows are those that the projection has written.");
+
+            // SQLite has one worker for each projection.
+            browser.click("#operations [data-operation=rebuild]").await;
+            browser.fill("#field-workers", "2").await;
+            browser.click(confirm).await;
+            browser.until_text("dialog .trouble", |text| text.contains("PostgreSQL can")).await;
+            browser.fill("#field-workers", "1").await;
+            browser.click(confirm).await;
+            browser.until_text("#notice", |text| text.contains("Begun: rebuild in place, counted")).await;
+        })
+        .await;
+}
+
 /// What a server answers whose topic has rejected something: `tests/stack` has one.
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_and_published_again() {

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use ees_projector::reactor::{self, Cause, PermanentError, Reactor};
 use ees_projector::sqlite::Database;
 use ees_projector::{
-    BoxError, Fold, Handle, OnFailure, Parking, Projector, Recorded, Retry, Running, Settings, State, Status,
+    BoxError, Fold, Handle, OnFailure, Order, Parking, Projector, Recorded, Retry, Running, Settings, State,
+    Status,
 };
 use ees_store::http::{Api, Server};
 use ees_store::{Commit, Committed, EventStore as _, Events, Expectation, Json, SharedLog, sqlite};
@@ -36,6 +37,9 @@ impl Fold for Counted {
 
     fn name(&self) -> &str {
         "counted"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
     }
     fn key(&self, event: Recorded<'_, Value>) -> Option<String> {
         Some(event.stream_id().to_string())
@@ -103,7 +107,8 @@ impl World {
             let parks = Settings { on_failure: OnFailure::Park(Parking::default()), ..Self::settings() };
             let from_the_start =
                 reactor::Settings { start: reactor::Start::Beginning, ..reactor::Settings::default() };
-            projector.fold(Counted, Self::database(folder, "counted"), Self::settings()).unwrap();
+            let keeps = Settings { fingerprint: true, ..Self::settings() };
+            projector.fold(Counted, Self::database(folder, "counted"), keeps).unwrap();
             Self::register(projector, folder, "orders", "poison");
             projector
                 .projection(failing("customers", "bad"), Self::database(folder, "customers"), parks)
