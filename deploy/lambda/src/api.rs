@@ -3,24 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ees_projections::Statistics;
 use ees_projector::dynamodb::Database;
 use ees_store::TraceContext;
 use ees_store::dynamodb::{Indexing, Options, Store};
 use ees_store::http::{Api, ApiKeys, EscapedAnswer, StatisticsSource};
-use lambda_http::RequestExt;
-use lambda_http::request::RequestContext;
-use lambda_runtime::Error;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tower::ServiceExt;
 
 use crate::environment::given;
-use crate::{Environment, calls};
+use crate::{Environment, calls, gateway};
 
 /// Serves the API until the runtime ends the process.
 ///
@@ -31,12 +26,12 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let keys = given("EES_API_KEYS").map_or_else(|| Ok(ApiKeys::none()), |keys| keys.parse())?;
     let routes = &Routes::new(environment, environment.read_models()?, keys).await?;
     let telemetry = environment.telemetry.as_ref();
-    let answer = move |event| async move {
-        let answered = routes.answer(event).await;
+    let answer = move |call: LambdaEvent<ApiGatewayProxyRequest>| async move {
+        let answered = routes.answer(call.payload).await;
         calls::flush(telemetry).await;
         answered
     };
-    lambda_http::run(tower::service_fn(answer)).await
+    lambda_runtime::run(service_fn(answer)).await
 }
 
 /// The routes of the stack's API.
@@ -68,25 +63,16 @@ impl Routes {
         Ok(Self { signed: api().for_any_host().router(), other: api().with_keys(keys).router() })
     }
 
-    /// Answers a request from API Gateway.
+    /// Answers an event of a REST API.
     ///
     /// # Errors
-    /// None in practice: every failure becomes a response.
-    pub async fn answer(&self, event: lambda_http::Request) -> Result<Response, Error> {
+    /// When the event is none that API Gateway makes. Every other failure becomes a response.
+    pub async fn answer(&self, event: ApiGatewayProxyRequest) -> Result<ApiGatewayProxyResponse, Error> {
         let router = if is_signed(&event) { &self.signed } else { &self.other };
-        let stage = stage_of(&event);
-        let (mut parts, body) = event.into_parts();
-        parts.uri = without_stage(&parts.uri, stage.as_deref());
-        parts.extensions.insert(EscapedAnswer);
-        follow_xray(&mut parts.headers);
-        let body = match body {
-            lambda_http::Body::Text(text) => Body::from(text),
-            lambda_http::Body::Binary(bytes) => Body::from(bytes),
-            _ => Body::empty(),
-        };
-        let service = router.clone().into_service();
-        let answered = service.oneshot(Request::from_parts(parts, body)).await;
-        Ok(answered?)
+        let mut request = gateway::request(event)?;
+        request.extensions_mut().insert(EscapedAnswer);
+        follow_xray(request.headers_mut());
+        gateway::response(router.clone().oneshot(request).await?).await
     }
 }
 
@@ -103,30 +89,8 @@ fn follow_xray(headers: &mut HeaderMap) {
 }
 
 /// Whether API Gateway has verified a signature. Only then it names the caller.
-fn is_signed(event: &lambda_http::Request) -> bool {
-    match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.identity.user_arn.is_some(),
-        _ => false,
-    }
-}
-
-fn stage_of(event: &lambda_http::Request) -> Option<String> {
-    match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.stage.clone(),
-        _ => None,
-    }
-}
-
-/// The path as it was sent, with its escapes, without the stage that API Gateway puts before it.
-fn without_stage(uri: &Uri, stage: Option<&str>) -> Uri {
-    let rest = stage.and_then(|stage| uri.path().strip_prefix('/')?.strip_prefix(stage));
-    let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) else { return uri.clone() };
-    let path = if rest.is_empty() { "/" } else { rest };
-    let path_and_query = match uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
-    };
-    path_and_query.map_or_else(|_| uri.clone(), Uri::from)
+fn is_signed(event: &ApiGatewayProxyRequest) -> bool {
+    event.request_context.identity.user_arn.is_some()
 }
 
 /// The statistics that the function `projector` keeps.
@@ -145,23 +109,5 @@ impl StatisticsSource for Counted {
             max_stream_length: totals.max_stream_length,
             statistics_version: version.get(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_keeps_its_escapes_and_loses_its_stage() {
-        for (sent, path) in [
-            ("/v1/streams/a%2Fb/events?from=1&to=%32", "/streams/a%2Fb/events?from=1&to=%32"),
-            ("https://host/v1/streams//changesets", "/streams//changesets"),
-            ("/v1", "/"),
-            ("/v1x/streams", "/v1x/streams"),
-        ] {
-            assert_eq!(without_stage(&sent.parse().expect("a URI"), Some("v1")), path, "{sent}");
-        }
-        assert_eq!(without_stage(&"/streams".parse().expect("a URI"), None), "/streams");
     }
 }
