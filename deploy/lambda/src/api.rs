@@ -1,6 +1,7 @@
 //! The HTTP API behind API Gateway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
@@ -8,23 +9,28 @@ use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ees_projections::Statistics;
 use ees_projector::dynamodb::Database;
-use ees_store::TraceContext;
 use ees_store::dynamodb::{Indexing, Options, Store};
-use ees_store::http::{Api, ApiKeys, EscapedAnswer, StatisticsSource};
+use ees_store::http::{Api, ApiKeys, CorsOrigins, EscapedAnswer, Limits, StatisticsSource};
+use ees_store::{EventStore as _, TraceContext};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tower::ServiceExt;
 
 use crate::environment::given;
 use crate::{Environment, calls, gateway};
 
+/// How long a request that waits is held: each second of it is paid. Long enough that a client that comes again at once
+/// makes no flood of calls; and the client of the store pauses in between.
+const HELD: Duration = Duration::from_secs(2);
+
 /// Serves the API until the runtime ends the process.
 ///
 /// # Errors
-/// When the table can't be used, when the API keys can't be parsed, or when the process does not run in a
+/// When the table can't be used, when the API keys or the origins can't be parsed, or when the process does not run in a
 /// Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let keys = given("EES_API_KEYS").map_or_else(|| Ok(ApiKeys::none()), |keys| keys.parse())?;
-    let routes = &Routes::new(environment, environment.read_models()?, keys).await?;
+    let origins = given("EES_CORS_ORIGINS").map(|origins| origins.parse()).transpose()?;
+    let routes = &Routes::new(environment, environment.read_models()?, keys, origins).await?;
     let telemetry = environment.telemetry.as_ref();
     let answer = move |call: LambdaEvent<ApiGatewayProxyRequest>| async move {
         let answered = routes.answer(call.payload).await;
@@ -44,18 +50,27 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Opens the store and creates the routes. Callers who don't sign need one of the keys.
+    /// Opens the store and creates the routes. Callers who don't sign need one of the keys. Pages of these origins may
+    /// call from a browser.
     ///
     /// # Errors
     /// When the table can't be used.
-    pub async fn new(environment: &Environment, read_models: Database, keys: ApiKeys) -> Result<Self, Error> {
+    pub async fn new(
+        environment: &Environment,
+        read_models: Database,
+        keys: ApiKeys,
+        origins: Option<CorsOrigins>,
+    ) -> Result<Self, Error> {
         // A function is frozen between two calls, so it leaves indexing to the indexer.
         let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
         let counted = Arc::new(Counted(read_models));
         let without_docs = given("EES_NO_DOCS").as_deref() == Some("true");
+        let limits = Limits { wait: HELD, ..Limits::for_changesets_of(store.limit_bytes()) };
         let api = || {
-            let api = Api::new(store.clone(), store.clone()).with_statistics(counted.clone());
+            let api =
+                Api::new(store.clone(), store.clone()).with_statistics(counted.clone()).with_limits(limits);
+            let api = if let Some(origins) = origins.clone() { api.with_cors(origins) } else { api };
             // A browser can't sign its calls, and a function has no event streams.
             let api = api.without_console();
             if without_docs { api.without_docs() } else { api }

@@ -17,7 +17,7 @@ async fn routes(keys: ApiKeys) -> Routes {
     create_table(&client, "read-models").await.unwrap();
     let environment =
         Environment { role: "api".to_owned(), config, table: "log".to_owned(), telemetry: None };
-    Routes::new(&environment, Database::new(client, "read-models"), keys).await.unwrap()
+    Routes::new(&environment, Database::new(client, "read-models"), keys, None).await.unwrap()
 }
 
 /// The signer, as API Gateway adds it after it has verified the signature.
