@@ -78,8 +78,8 @@ fn own_path<'a>(path: &'a str, resource: &str, parameters: &HashMap<String, Stri
     if resource == "/" {
         return "/";
     }
-    let ends = path.match_indices('/').filter_map(|(at, _)| path.get(at..));
-    ends.into_iter().find(|end| fits(end, resource, parameters)).unwrap_or(path)
+    let mut ends = path.match_indices('/').filter_map(|(at, _)| path.get(at..));
+    ends.find(|end| fits(end, resource, parameters)).unwrap_or(path)
 }
 
 /// Whether a path is one of a resource, such as `/streams/{stream_id}` or `/{proxy+}`.
