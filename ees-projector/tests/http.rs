@@ -627,11 +627,11 @@ async fn a_process_serves_its_projections_and_nothing_else_in_one_line() {
         "/projectionsx",
     ] {
         let nothing = client.get_json::<Value>(path).await.unwrap_err();
-        assert_eq!(nothing.to_string(), "Invalid endpoint", "{path}");
+        assert!(nothing.to_string().ends_with(&format!("Invalid endpoint, for {path}")), "{nothing}");
     }
     let events = json!({"events": [1]});
     let refused = client.post_json::<_, Value>("/streams/a", &events).await.unwrap_err();
-    assert_eq!(refused.to_string(), "Invalid endpoint");
+    assert!(refused.to_string().ends_with("Invalid endpoint, for /streams/a"), "{refused}");
 
     let open = running.serve("0.0.0.0:0").await.unwrap_err().to_string();
     assert!(open.contains("serve_with_keys"), "{open}");

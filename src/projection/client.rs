@@ -60,7 +60,7 @@ impl ProjectionClient {
 
     /// All projections and reactors of the server.
     pub(crate) async fn all(client: &Client) -> Outcome<Vec<Status>> {
-        let Projections { projections } = client.get_json("/projections").await?;
+        let Projections { projections } = client.get_json("/projections").await.map_err(failed)?;
         Ok(projections)
     }
 
@@ -110,7 +110,7 @@ impl ProjectionClient {
 
     /// The failure; where there is no such projection, with the names that there are.
     pub(crate) async fn not_found(&self, error: CallError) -> Failure {
-        let failure = Failure::from(error);
+        let failure = failed(error);
         if failure.code() != "PROJECTION_NOT_FOUND" {
             return failure;
         }
@@ -166,6 +166,25 @@ impl ProjectionClient {
     fn path(&self, rest: &str) -> String {
         format!("/projections/{}{rest}", encoded(&self.name))
     }
+}
+
+/// The failure of a call about projections. Not every server has any that can be asked.
+pub(crate) fn failed(error: CallError) -> Failure {
+    #[derive(Deserialize)]
+    struct Nowhere {
+        error: Option<String>,
+        message: String,
+    }
+    let body = error.body.as_ref().and_then(|body| body.read::<Nowhere>().ok());
+    let is_nowhere = body.is_some_and(|body| body.error.is_none() && body.message == "Invalid endpoint");
+    if !is_nowhere {
+        return error.into();
+    }
+    Failure::not_possible_here(error.error).with_hint(
+        "this server has no routes for projections, reactors and timers. In the stack on AWS, `GET /streams` has what \
+         its projector counts, and the log group /aws/lambda/STACK-projector and the stack's alarms say how it is. What \
+         is your own is operated where it runs",
+    )
 }
 
 /// `projections: a, b; reactors: c`.

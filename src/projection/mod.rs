@@ -4,6 +4,6 @@ mod client;
 mod operate;
 mod text;
 
-pub(crate) use client::{POLL_INTERVAL, ProjectionClient, Until, encoded};
+pub(crate) use client::{POLL_INTERVAL, ProjectionClient, Until, encoded, failed};
 pub(crate) use operate::{For, operate};
 pub(crate) use text::{audit_text, parked_text, projections_text, status_text};

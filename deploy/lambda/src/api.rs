@@ -1,42 +1,43 @@
 //! The HTTP API behind API Gateway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ees_projections::Statistics;
 use ees_projector::dynamodb::Database;
-use ees_store::TraceContext;
 use ees_store::dynamodb::{Indexing, Options, Store};
-use ees_store::http::{Api, ApiKeys, EscapedAnswer, StatisticsSource};
-use lambda_http::RequestExt;
-use lambda_http::request::RequestContext;
-use lambda_runtime::Error;
+use ees_store::http::{Api, ApiKeys, CorsOrigins, EscapedAnswer, Limits, StatisticsSource};
+use ees_store::{EventStore as _, TraceContext};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tower::ServiceExt;
 
 use crate::environment::given;
-use crate::{Environment, calls};
+use crate::{Environment, calls, gateway};
+
+/// How long a request that waits is held: each second of it is paid. Long enough that a client that comes again at once
+/// makes no flood of calls; and the client of the store pauses in between.
+const HELD: Duration = Duration::from_secs(2);
 
 /// Serves the API until the runtime ends the process.
 ///
 /// # Errors
-/// When the table can't be used, when the API keys can't be parsed, or when the process does not run in a
+/// When the table can't be used, when the API keys or the origins can't be parsed, or when the process does not run in a
 /// Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let keys = given("EES_API_KEYS").map_or_else(|| Ok(ApiKeys::none()), |keys| keys.parse())?;
-    let routes = &Routes::new(environment, environment.read_models()?, keys).await?;
+    let origins = given("EES_CORS_ORIGINS").map(|origins| origins.parse()).transpose()?;
+    let routes = &Routes::new(environment, environment.read_models()?, keys, origins).await?;
     let telemetry = environment.telemetry.as_ref();
-    let answer = move |event| async move {
-        let answered = routes.answer(event).await;
+    let answer = move |call: LambdaEvent<ApiGatewayProxyRequest>| async move {
+        let answered = routes.answer(call.payload).await;
         calls::flush(telemetry).await;
         answered
     };
-    lambda_http::run(tower::service_fn(answer)).await
+    lambda_runtime::run(service_fn(answer)).await
 }
 
 /// The routes of the stack's API.
@@ -49,18 +50,27 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Opens the store and creates the routes. Callers who don't sign need one of the keys.
+    /// Opens the store and creates the routes. Callers who don't sign need one of the keys. Pages of these origins may
+    /// call from a browser.
     ///
     /// # Errors
     /// When the table can't be used.
-    pub async fn new(environment: &Environment, read_models: Database, keys: ApiKeys) -> Result<Self, Error> {
+    pub async fn new(
+        environment: &Environment,
+        read_models: Database,
+        keys: ApiKeys,
+        origins: Option<CorsOrigins>,
+    ) -> Result<Self, Error> {
         // A function is frozen between two calls, so it leaves indexing to the indexer.
         let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
         let counted = Arc::new(Counted(read_models));
         let without_docs = given("EES_NO_DOCS").as_deref() == Some("true");
+        let limits = Limits { wait: HELD, ..Limits::for_changesets_of(store.limit_bytes()) };
         let api = || {
-            let api = Api::new(store.clone(), store.clone()).with_statistics(counted.clone());
+            let api =
+                Api::new(store.clone(), store.clone()).with_statistics(counted.clone()).with_limits(limits);
+            let api = if let Some(origins) = origins.clone() { api.with_cors(origins) } else { api };
             // A browser can't sign its calls, and a function has no event streams.
             let api = api.without_console();
             if without_docs { api.without_docs() } else { api }
@@ -68,25 +78,16 @@ impl Routes {
         Ok(Self { signed: api().for_any_host().router(), other: api().with_keys(keys).router() })
     }
 
-    /// Answers a request from API Gateway.
+    /// Answers an event of a REST API.
     ///
     /// # Errors
-    /// None in practice: every failure becomes a response.
-    pub async fn answer(&self, event: lambda_http::Request) -> Result<Response, Error> {
+    /// When the event is none that API Gateway makes. Every other failure becomes a response.
+    pub async fn answer(&self, event: ApiGatewayProxyRequest) -> Result<ApiGatewayProxyResponse, Error> {
         let router = if is_signed(&event) { &self.signed } else { &self.other };
-        let stage = stage_of(&event);
-        let (mut parts, body) = event.into_parts();
-        parts.uri = without_stage(&parts.uri, stage.as_deref());
-        parts.extensions.insert(EscapedAnswer);
-        follow_xray(&mut parts.headers);
-        let body = match body {
-            lambda_http::Body::Text(text) => Body::from(text),
-            lambda_http::Body::Binary(bytes) => Body::from(bytes),
-            _ => Body::empty(),
-        };
-        let service = router.clone().into_service();
-        let answered = service.oneshot(Request::from_parts(parts, body)).await;
-        Ok(answered?)
+        let mut request = gateway::request(event)?;
+        request.extensions_mut().insert(EscapedAnswer);
+        follow_xray(request.headers_mut());
+        gateway::response(router.clone().oneshot(request).await?).await
     }
 }
 
@@ -103,30 +104,8 @@ fn follow_xray(headers: &mut HeaderMap) {
 }
 
 /// Whether API Gateway has verified a signature. Only then it names the caller.
-fn is_signed(event: &lambda_http::Request) -> bool {
-    match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.identity.user_arn.is_some(),
-        _ => false,
-    }
-}
-
-fn stage_of(event: &lambda_http::Request) -> Option<String> {
-    match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.stage.clone(),
-        _ => None,
-    }
-}
-
-/// The path as it was sent, with its escapes, without the stage that API Gateway puts before it.
-fn without_stage(uri: &Uri, stage: Option<&str>) -> Uri {
-    let rest = stage.and_then(|stage| uri.path().strip_prefix('/')?.strip_prefix(stage));
-    let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with('/')) else { return uri.clone() };
-    let path = if rest.is_empty() { "/" } else { rest };
-    let path_and_query = match uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
-    };
-    path_and_query.map_or_else(|_| uri.clone(), Uri::from)
+fn is_signed(event: &ApiGatewayProxyRequest) -> bool {
+    event.request_context.identity.user_arn.is_some()
 }
 
 /// The statistics that the function `projector` keeps.
@@ -145,23 +124,5 @@ impl StatisticsSource for Counted {
             max_stream_length: totals.max_stream_length,
             statistics_version: version.get(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_keeps_its_escapes_and_loses_its_stage() {
-        for (sent, path) in [
-            ("/v1/streams/a%2Fb/events?from=1&to=%32", "/streams/a%2Fb/events?from=1&to=%32"),
-            ("https://host/v1/streams//changesets", "/streams//changesets"),
-            ("/v1", "/"),
-            ("/v1x/streams", "/v1x/streams"),
-        ] {
-            assert_eq!(without_stage(&sent.parse().expect("a URI"), Some("v1")), path, "{sent}");
-        }
-        assert_eq!(without_stage(&"/streams".parse().expect("a URI"), None), "/streams");
     }
 }

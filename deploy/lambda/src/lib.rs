@@ -6,11 +6,13 @@
 //! - `publisher` publishes changesets to the topics, for each batch of the table's stream.
 //! - `projector` updates the statistics, on a schedule.
 //!
-//! `environment` reads the environment variables. `calls` is the loop of the functions without HTTP.
+//! `environment` reads the environment variables. `calls` is the loop of the functions without HTTP, `gateway` what
+//! API Gateway makes of HTTP.
 
 pub mod api;
 mod calls;
 mod environment;
+mod gateway;
 pub mod indexer;
 pub mod projector;
 pub mod publisher;

@@ -57,6 +57,6 @@ impl Transport {
         };
         // What came until then is enough.
         let _ = tokio::time::timeout(REFUSAL_WAIT, reading).await;
-        Err(self.refused(status, &headers, &body).await)
+        Err(self.refused(&call, status, &headers, &body).await)
     }
 }

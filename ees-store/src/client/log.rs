@@ -31,9 +31,12 @@ impl ChangesetLog for Client {
         let end = Instant::now().checked_add(query.wait);
         loop {
             let left = end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
-            let page = self.read_once(&query, left).await?;
+            let (page, pause) = self.read_once(&query, left).await?;
             if page.next > query.from || end.is_some_and(|end| end <= Instant::now()) {
                 return Ok(page);
+            }
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause.min(left)).await;
             }
         }
     }
@@ -91,7 +94,8 @@ struct PlaceInLog {
 }
 
 impl Client {
-    async fn read_once(&self, query: &LogQuery, wait: Duration) -> Result<LogPage> {
+    /// A page, and how long to pause before the next call, if the server did not hold this one for as long as it may.
+    async fn read_once(&self, query: &LogQuery, wait: Duration) -> Result<(LogPage, Option<Duration>)> {
         let wait = wait.min(WAIT_MAX);
         let call = Call::get(path_of(query, wait)).waiting(wait);
         let answer = self.transport.send(call).await?;
@@ -106,7 +110,8 @@ impl Client {
             page.next = first_left.checkpoint;
             page.changesets.truncate(fit);
         }
-        Ok(page)
+        let pause = answer.headers.get("ees-poll-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok((page, pause.map(Duration::from_secs)))
     }
 }
 

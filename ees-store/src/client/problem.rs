@@ -41,7 +41,8 @@ struct Body {
 }
 
 impl Problem {
-    pub(super) fn read(url: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    /// What a server says to a call for this path, or what stands before it.
+    pub(super) fn read(url: &str, path: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         // Whatever stands in between may answer with anything at all.
         let json = serde_json::from_slice::<&RawValue>(body).ok();
         let json = json.and_then(|raw| Json::from_valid(raw.get(), usize::MAX).ok());
@@ -54,7 +55,10 @@ impl Problem {
         let retry_after = retry_after.map(Duration::from_secs);
         let mut message = body.message.unwrap_or_else(answered);
         let gateway = Gateway::read(headers, &message);
-        if let Some(hint) = hint(headers) {
+        if status == StatusCode::NOT_FOUND && body.error.is_none() {
+            // What has no code names no path either.
+            message = nowhere(url, path, headers, &message);
+        } else if let Some(hint) = hint(headers) {
             message = format!("{}. {hint}", message.trim_end_matches('.'));
         }
         if let Some(gateway) = gateway {
@@ -151,6 +155,23 @@ impl Problem {
     }
 }
 
+/// What was asked for is none of the server's endpoints.
+fn nowhere(url: &str, path: &str, headers: &HeaderMap, message: &str) -> String {
+    let path = path.split('?').next().unwrap_or_default();
+    let message = message.trim_end_matches('.');
+    let told =
+        if message.starts_with(url) { message.to_owned() } else { format!("{url} answered 404: {message}") };
+    match hint(headers) {
+        // The server saw more slashes than were sent.
+        Some(_) if path.contains("%2F") => format!(
+            "{told}, for {path}. What stands before the server takes the %2F for a slash of the path, as the local AWS \
+             and some proxies do: through it, no stream whose id has a slash can be reached"
+        ),
+        Some(hint) => format!("{told}, for {path}. {hint}"),
+        None => format!("{told}, for {path}"),
+    }
+}
+
 /// What the server says of a path that is none of its own: the title of the link to one that was probably meant.
 fn hint(headers: &HeaderMap) -> Option<&str> {
     let (_, title) = headers.get(LINK)?.to_str().ok()?.split_once("rel=\"related\"; title=\"")?;
@@ -175,7 +196,8 @@ mod tests {
 
     fn problem(status: u16, body: &str) -> Problem {
         let headers = HeaderMap::new();
-        Problem::read("http://host", StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+        let status = StatusCode::from_u16(status).unwrap();
+        Problem::read("http://host", "/streams/a", status, &headers, body.as_bytes())
     }
 
     #[test]
@@ -203,6 +225,27 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn what_has_no_endpoint_is_told_with_its_path_and_the_likely_cause() {
+        let mut headers = HeaderMap::new();
+        let told = |path: &str, headers: &HeaderMap, body: &str| {
+            Problem::read("http://host", path, StatusCode::NOT_FOUND, headers, body.as_bytes()).message
+        };
+        let body = r#"{"message":"Invalid endpoint"}"#;
+        let plain = "http://host answered 404: Invalid endpoint, for /projections";
+        assert_eq!(told("/projections?a=b", &headers, body), plain);
+        assert_eq!(told("/x", &headers, "<html>"), "http://host answered 404 Not Found, for /x");
+        let link = "<../a%2F1>; rel=\"related\"; title=\"a slash is %2F\"";
+        headers.insert(LINK, link.parse().unwrap());
+        let unescaped = told("/streams/a/1", &headers, body);
+        assert!(unescaped.ends_with("for /streams/a/1. a slash is %2F"), "{unescaped}");
+        let escaped = told("/streams/a%2F1", &headers, body);
+        assert!(
+            escaped.contains("404") && escaped.contains("for /streams/a%2F1. What stands before"),
+            "{escaped}"
+        );
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl Transport {
         if status.is_success() {
             return Ok(Answer { headers, body });
         }
-        Err(self.refused(status, &headers, &body).await)
+        Err(self.refused(call, status, &headers, &body).await)
     }
 
     /// Sends a call once, and returns the answer once its head is there: its body may never end.
@@ -253,8 +253,14 @@ impl Transport {
     }
 
     /// What an answer says that is not the one that was asked for.
-    pub(super) async fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Failure {
-        let problem = Problem::read(&self.told, status, headers, body);
+    pub(super) async fn refused(
+        &self,
+        call: &Call,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Failure {
+        let problem = Problem::read(&self.told, &call.path, status, headers, body);
         #[cfg(feature = "sigv4")]
         if let Some(signer) = self.signer.as_ref().filter(|_| problem.is_about_credentials()) {
             signer.forget().await;

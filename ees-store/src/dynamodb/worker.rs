@@ -36,7 +36,8 @@ pub(super) struct Worker {
     /// for ever.
     known: LruCache<StreamId, ChangesetId>,
     stuck: Stuck,
-    /// Changesets in one batch, at most: fewer once a batch was too large.
+    /// Changesets in one batch, at most: fewer after a batch was too large, and then again more with each that
+    /// was not.
     batch_max: usize,
     lost: u32,
 }
@@ -154,6 +155,7 @@ impl Worker {
         let Err(error) = self.table.transact(&actions).await else {
             self.counter = Some(Counter::at(end));
             self.lost = 0;
+            self.batch_max = (self.batch_max + self.batch_max.div_ceil(8)).min(BATCH_MAX);
             for candidate in batch {
                 self.remember(&candidate.stream_id, candidate.changeset_id);
             }

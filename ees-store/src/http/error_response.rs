@@ -113,7 +113,8 @@ impl Problem {
     }
 
     pub(super) fn cross_origin() -> Self {
-        let message = "A page of another site can't write here. Give the server API keys, and send one.";
+        let message = "A page of another site can't write here, unless the server's setting `cors-origins` names it. Give the server \
+                       API keys, and send one.";
         Self::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
     }
 

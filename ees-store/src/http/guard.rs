@@ -23,6 +23,7 @@ use super::admission::{Admission, Kind, Rooms};
 use super::answer::Shape;
 use super::commit_health::CommitHealth;
 use super::compression::Accepted;
+use super::cors::CorsOrigins;
 use super::endpoints::VISIBLE;
 use super::error_response::{Told, internal_answer};
 use super::event_stream::EVENT_STREAM;
@@ -36,7 +37,7 @@ use super::{Limits, Problem, endpoints, typed};
 use crate::TraceContext;
 use crate::spans::{self, Span};
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) struct Guard {
     callers: Callers,
@@ -53,6 +54,8 @@ pub(super) struct Callers {
     pub(super) keys: Option<ApiKeys>,
     /// The names under which a server without keys answers.
     pub(super) hosts: Hosts,
+    /// The pages of other sites that may call.
+    pub(super) cors: Option<CorsOrigins>,
     /// Whether the description of the API is there for everybody.
     pub(super) docs: bool,
     /// Whether the console is there for everybody.
@@ -94,7 +97,7 @@ impl Guard {
         if endpoints::health::is_path(request.uri().path()) {
             return Ok((self.rooms.admit_always(), None));
         }
-        let Callers { keys, hosts, .. } = &self.callers;
+        let Callers { keys, hosts, cors, .. } = &self.callers;
         let pass = match keys {
             Some(_) if self.callers.is_for_everybody(request) => None,
             Some(keys) => {
@@ -106,7 +109,7 @@ impl Guard {
             None => {
                 hosts.check(request)?;
                 let writes = matches!(*request.method(), Method::POST | Method::PUT);
-                if writes && comes_from_elsewhere(request.headers()) {
+                if writes && comes_from_elsewhere(request.headers(), cors.as_ref()) {
                     return Err(Problem::cross_origin());
                 }
                 None
@@ -256,10 +259,13 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then(|| key.trim_ascii())
 }
 
-/// Whether a browser says that a page of another site sent this. Without keys, nothing else would keep such a
-/// page from writing to a server on the same machine.
-fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
+/// Whether a browser says that a page of another site sent this, and not one that may. Without keys, nothing else
+/// would keep such a page from writing to a server on the same machine.
+fn comes_from_elsewhere(headers: &HeaderMap, cors: Option<&CorsOrigins>) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return false };
+    if cors.is_some_and(|origins| origins.include(origin)) {
+        return false;
+    }
     let site =
         origin.as_bytes().splitn(2, |byte| *byte == b':').nth(1).and_then(|rest| rest.strip_prefix(b"//"));
     site.is_none_or(|site| headers.get(HOST).is_none_or(|host| !site.eq_ignore_ascii_case(host.as_bytes())))

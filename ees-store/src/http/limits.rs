@@ -22,6 +22,11 @@ pub struct Limits {
     /// The maximum number of concurrent commits, and of other requests, counted separately: reads never keep
     /// commits out. Requests that wait are not counted here. Default: 1,024.
     pub requests: usize,
+    /// The longest that a request for the log is held (`wait=SECONDS`), up to 20 seconds. One that asks for more is
+    /// answered after this time, and told in `Ees-Poll-After` when to come again, if nothing has arrived until
+    /// then. A server that pays for each second that a request takes sets a low one. Default: 20 seconds, the
+    /// longest that may be asked for.
+    pub wait: Duration,
     /// The maximum number of concurrent requests that wait for something (`wait=SECONDS`). Default: 256.
     pub waiting_requests: usize,
     /// The maximum number of event streams (Server-Sent Events). They are counted apart from other requests, but
@@ -50,6 +55,7 @@ impl Limits {
             body_time: Duration::from_secs(30),
             answer_time: Duration::from_secs(20),
             requests: 1_024,
+            wait: Duration::from_secs(20),
             waiting_requests: 256,
             subscribers: 1_024,
             heartbeat: Duration::from_secs(15),

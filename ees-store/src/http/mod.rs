@@ -26,6 +26,7 @@ mod closing;
 mod commit_health;
 mod compression;
 mod connections;
+mod cors;
 mod description;
 mod encoded_histogram;
 mod endpoints;
@@ -73,6 +74,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use admission::Admission;
 pub use banner::{Banner, InvalidBanner};
 pub use closing::Closing;
+pub use cors::{CorsOrigins, InvalidOrigin};
 pub use encoded_histogram::EncodedHistogram;
 pub use error_response::Problem;
 pub use health_check::HealthCheck;
@@ -138,7 +140,7 @@ impl Api {
             commits,
             probe: Default::default(),
         };
-        let callers = Callers { keys: None, hosts: Hosts::default(), docs: true, console: true };
+        let callers = Callers { keys: None, hosts: Hosts::default(), cors: None, docs: true, console: true };
         Self {
             inner,
             callers,
@@ -195,6 +197,17 @@ impl Api {
     #[must_use]
     pub fn for_any_host(mut self) -> Self {
         self.callers.hosts = Hosts::Any;
+        self
+    }
+
+    /// Lets pages of these origins call the API from a browser (CORS): what a browser asks before a call (`OPTIONS`)
+    /// is answered without a key, and every answer says who may read it. Default: none; `OPTIONS` is a 405.
+    ///
+    /// Without keys, such a page may write too. So give `*` only to an API that knows its callers, by keys or in
+    /// another way: every page that somebody on this machine opens could read and write otherwise.
+    #[must_use]
+    pub fn with_cors(mut self, origins: CorsOrigins) -> Self {
+        self.callers.cors = Some(origins);
         self
     }
 
@@ -341,12 +354,17 @@ impl Api {
         let nowhere = async move |method: Method, uri: Uri, headers: HeaderMap| {
             endpoints::nowhere(&method, &uri, &headers, has_console)
         };
+        let cors = callers.cors.as_ref().map(CorsOrigins::layer);
         let guard = Arc::new(Guard::new(callers, &limits, known, metrics, commits));
-        router
+        let router = router
             .merge(docs)
             .merge(console)
             .fallback(nowhere)
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
-            .layer(from_fn_with_state(guard, guard::guard))
+            .layer(from_fn_with_state(guard, guard::guard));
+        match cors {
+            Some(cors) => router.layer(cors),
+            None => router,
+        }
     }
 }

@@ -162,7 +162,8 @@ impl Shared {
                 self.already_there.fetch_add(1, Relaxed);
                 Ok(changeset_id)
             }
-            Err(error) => Err(error.into()),
+            Err(error @ Error::Refused(_)) => Err(error.into()),
+            Err(error) => Err(Failure::from(error).at(format!("stream \"{}\"", commit.stream_id))),
         }
     }
 

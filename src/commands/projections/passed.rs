@@ -7,7 +7,7 @@ use ees_store::{ChangesetId, StreamId};
 use crate::exit::Outcome;
 use crate::output::Output;
 use crate::plural::counted;
-use crate::projection::encoded;
+use crate::projection::{encoded, failed};
 use crate::remote::Remote;
 use crate::table::table;
 
@@ -26,7 +26,8 @@ pub(super) async fn run(Arguments { stream, changeset, remote }: Arguments, outp
     let client = remote.client().await?;
     let passed: Passed = client
         .get_json(&format!("/passed?stream_id={}&changeset_id={changeset}", encoded(stream.as_str())))
-        .await?;
+        .await
+        .map_err(failed)?;
     let rows = passed.projections.iter().map(|PassedBy { name, verdict, .. }| {
         let (word, more) = words(verdict);
         [name.clone(), word.to_owned(), more]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
+use ees_store::http::CorsOrigins;
+
 use crate::exit::{Failure, Outcome};
 
 pub(super) struct Access {
@@ -46,6 +48,18 @@ pub(super) async fn access(listen: &str, keys: bool, insecure_bind: bool) -> Out
     Ok(Access { addresses, callers })
 }
 
+/// Refuses to let the pages of every site in where callers need no key: each page that somebody opens here could read
+/// and write.
+pub(super) fn check_origins(origins: Option<&CorsOrigins>, callers: Callers) -> Outcome {
+    if callers != Callers::WithKey && origins.is_some_and(CorsOrigins::are_all) {
+        return Err(Failure::usage(
+            "--cors-origins *: without API keys, every page that a browser here shows could read and write: set \
+             EES_API_KEYS (`ees api-key` creates a key), or name the origins",
+        ));
+    }
+    Ok(())
+}
+
 /// A port alone is one of this machine.
 fn with_host(listen: &str) -> Cow<'_, str> {
     match listen.parse::<u16>() {
@@ -70,5 +84,16 @@ mod tests {
         assert_eq!(callers("0.0.0.0:0", true, false).await, Some(Callers::WithKey));
         assert_eq!(callers("0", false, false).await, Some(Callers::ThisMachine));
         assert_eq!(callers("nonsense", true, false).await, None);
+    }
+
+    #[test]
+    fn pages_of_every_site_need_a_key() {
+        let (all, one) = ("*".parse().ok(), "https://app.example.com".parse().ok());
+        for callers in [Callers::ThisMachine, Callers::Everyone] {
+            assert!(check_origins(all.as_ref(), callers).is_err());
+            assert!(check_origins(one.as_ref(), callers).is_ok());
+        }
+        assert!(check_origins(all.as_ref(), Callers::WithKey).is_ok());
+        assert!(check_origins(None, Callers::Everyone).is_ok());
     }
 }

@@ -17,7 +17,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use ees_projector::{Projector, Settings};
 use ees_store::SharedLog;
-use ees_store::http::{Api, QuarantineWatch, Server, Setting};
+use ees_store::http::{Api, CorsOrigins, QuarantineWatch, Server, Setting};
 
 use crate::backend::{Backend, Opened};
 use crate::banner::BannerOptions;
@@ -83,6 +83,10 @@ pub(crate) struct Arguments {
     /// separated by commas
     #[arg(long, env = "EES_HOSTS", value_name = "NAMES", value_delimiter = ',', value_parser = host_name)]
     hosts: Vec<String>,
+    /// The origins whose pages may call the server from a browser (CORS), separated by commas, such as
+    /// https://app.example.com; or *, with API keys only. By default, none may
+    #[arg(long, env = "EES_CORS_ORIGINS", value_name = "ORIGINS")]
+    cors_origins: Option<CorsOrigins>,
     /// Do not serve /docs and /openapi.json, which otherwise need no API key
     #[arg(long, env = "EES_NO_DOCS", value_parser = BoolishValueParser::new())]
     no_docs: bool,
@@ -108,6 +112,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
     let api_keys = arguments.keys.open()?;
     let banner = arguments.banner.banner()?;
     let access = access::access(&listen, api_keys.is_some(), insecure_bind).await?;
+    access::check_origins(arguments.cors_origins.as_ref(), access.callers)?;
     let stop_requested = signals::listen()?;
     let server = bind(&listen, &access.addresses).await?;
     let address = server.local_addr().map_err(Failure::other)?;
@@ -153,6 +158,7 @@ pub(crate) async fn run(arguments: Arguments, log_format: LogFormat) -> Outcome 
         (_, Some(keys)) => api.with_keys(keys),
         (_, None) => api.with_hosts(hosts),
     };
+    let api = if let Some(origins) = arguments.cors_origins { api.with_cors(origins) } else { api };
     let api = if no_docs { api.without_docs() } else { api };
     let api = if arguments.no_console { api.without_console() } else { api };
     let api = if let Some(banner) = banner { api.with_banner(banner) } else { api };

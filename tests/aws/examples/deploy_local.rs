@@ -10,14 +10,7 @@ async fn main() -> std::io::Result<()> {
     eprintln!("starting the local AWS, building the functions, deploying ...");
     let account = Account::of_everybody().await;
     let stack = Stack::event_store_with_key(&account, KEY).await;
-    for (name, value) in account.environment() {
-        println!("export {name}={value}");
-    }
-    println!("export EES_URL={}", stack.url());
-    println!("export EES_API_KEY={KEY}");
-    println!("export CHANGESETS_TOPIC={}", stack.output("ChangesetsTopic"));
-    println!("export EVENTS_TOPIC={}", stack.output("EventsTopic"));
-    println!("export NOTIFICATIONS_TOPIC={}", stack.output("NotificationsTopic"));
+    print!("{}", stack.shell_lines(KEY));
     eprintln!("it stays up until you press Ctrl-C; paste the lines above into another terminal");
     tokio::signal::ctrl_c().await
 }

@@ -34,8 +34,17 @@ impl Stack {
     /// # Panics
     /// As for [`event_store`](Self::event_store).
     pub async fn event_store_with_key(account: &Account, key: &str) -> Self {
-        Self::event_store_with(account, vec!["Authorization=bearer".to_owned(), format!("ApiKeys={key}")])
-            .await
+        Self::event_store_with(account, by_key(key)).await
+    }
+
+    /// Deploys the event store for callers who send this key, among them pages of these origins.
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn event_store_for_pages(account: &Account, key: &str, origins: &str) -> Self {
+        let mut parameters = by_key(key);
+        parameters.push(format!("CorsOrigins={origins}"));
+        Self::event_store_with(account, parameters).await
     }
 
     /// Deploys the event store for callers who sign, and lets its functions send traces to a collector.
@@ -109,6 +118,40 @@ impl Stack {
         format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0")
     }
 
+    /// Lines for a shell: they set what the commands of `ees` and of AWS need for this stack and this key, and name its
+    /// parts. What to try with them comes as comments.
+    ///
+    /// # Panics
+    /// When the stack is not the event store.
+    pub fn shell_lines(&self, key: &str) -> String {
+        let account = &self.account;
+        let outputs = [
+            ("TABLE", "Table"),
+            ("READ_MODELS", "ReadModels"),
+            ("CHANGESETS_TOPIC", "ChangesetsTopic"),
+            ("EVENTS_TOPIC", "EventsTopic"),
+            ("NOTIFICATIONS_TOPIC", "NotificationsTopic"),
+            ("EES_PUBLISH_DEAD_LETTERS", "DeadLetters"),
+        ];
+        let url = self.url();
+        let variables = account
+            .environment()
+            .into_iter()
+            // For the AWS command line.
+            .chain([("AWS_DEFAULT_REGION", account.region()), ("EES_URL", &*url), ("EES_API_KEY", key)])
+            .chain(outputs.map(|(name, output)| (name, self.output(output))));
+        let exports: String = variables.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        let logs = format!("/aws/lambda/{}", self.name);
+        format!(
+            "{exports}\
+             # ees tail --since-start\n\
+             # ees dynamodb check \"$TABLE\"                               (ees with the feature dynamodb)\n\
+             # ees dead-letters list                                      (ees with the feature sns)\n\
+             # aws dynamodb scan --table-name \"$TABLE\"\n\
+             # aws logs tail {logs}-api                                  (or -indexer, -publisher, -projector)\n"
+        )
+    }
+
     /// The URL at which the emulator serves the API.
     ///
     /// # Panics
@@ -121,6 +164,10 @@ impl Stack {
             .expect("https://ID.execute-api.REGION.HOST/STAGE");
         format!("{}/_aws/execute-api/{id}/{stage}", self.account.endpoint())
     }
+}
+
+fn by_key(key: &str) -> Vec<String> {
+    vec!["Authorization=bearer".to_owned(), format!("ApiKeys={key}")]
 }
 
 fn deploy(

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::super::answer::Answer;
@@ -23,8 +23,12 @@ const LIMIT: usize = 10;
 /// The names of each kind that a filter may have.
 const FILTER_NAMES_MAX: usize = 1_000;
 
-/// The longest that a request is held.
+/// The longest wait that may be asked for.
 const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// In how many seconds to ask again, where a request was not held for as long as it asked.
+pub(in super::super) const POLL_AFTER: HeaderName = HeaderName::from_static("ees-poll-after");
+const POLL_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Read everything, in global order.
 ///
@@ -52,7 +56,9 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
         (status = 200, description = "The changesets from the checkpoint on. A filtered page may be empty and still \
             have a `next_checkpoint` further on. With `Accept: text/event-stream`: Server-Sent Events without an end, \
             `changeset` for each changeset, and `following` once when there is no more at present; the `id` is the \
-            checkpoint to go on from.", content((LogAnswer = "application/json"), (String = "text/event-stream"))),
+            checkpoint to go on from.", content((LogAnswer = "application/json"), (String = "text/event-stream")),
+            headers(("Ees-Poll-After" = u64, description = "Nothing has arrived, and the server did not hold the request for as \
+                long as `wait` asked: the seconds to wait before the next call."))),
         (status = 400, description = "`INVALID_CHECKPOINT`, `INVALID_TIME`, `INVALID_LIMIT`, `INVALID_WAIT`, `INVALID_FILTER`, \
             `INVALID_INCLUDE`, `INVALID_HEADER`.", body = ErrorAnswer),
         (status = 406, description = "`NOT_ACCEPTABLE`: the server runs in a function and has no event streams.", body = ErrorAnswer),
@@ -70,7 +76,8 @@ pub(super) async fn changesets(
     }
     let start = Start::of(&params)?;
     let limit = paging::limit(&params)?.unwrap_or(LIMIT);
-    let wait = wait(&params)?;
+    let asked = wait(&params)?;
+    let wait = asked.min(app.limits.wait);
     let filter = filter(&params)?;
     let positions = paging::positions(&params)?;
     if !wait.is_zero() {
@@ -79,7 +86,11 @@ pub(super) async fn changesets(
     let checkpoint = start.checkpoint(&app.log).await?;
     let query = LogQuery::from(Checkpoint::new(checkpoint.get()), limit).with_wait(wait).with_filter(filter);
     let page = read(&app.log, query, &closing).await?;
-    Ok(event_stream::vary(answer(&params, &checkpoint, limit, &page, positions)))
+    let mut response = answer(&params, &checkpoint, limit, &page, positions);
+    if wait < asked && page.next.get() <= checkpoint.get() {
+        response.headers_mut().insert(POLL_AFTER, POLL_AFTER_SECONDS);
+    }
+    Ok(event_stream::vary(response))
 }
 
 /// Answers with an event stream.

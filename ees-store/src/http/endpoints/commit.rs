@@ -23,7 +23,8 @@ use crate::{
 
 pub(super) const PATH: &str = "/streams/{stream_id}";
 
-const CHECKPOINT: HeaderName = HeaderName::from_static("ees-checkpoint");
+/// Where a commit stands in the log.
+pub(in super::super) const CHECKPOINT: HeaderName = HeaderName::from_static("ees-checkpoint");
 /// Says whether a projection has applied the commit.
 pub(in super::super) const VISIBLE: HeaderName = HeaderName::from_static("ees-visible");
 

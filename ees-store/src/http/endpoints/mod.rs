@@ -22,7 +22,8 @@ use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(super) use commit::VISIBLE;
+pub(super) use changesets::POLL_AFTER;
+pub(super) use commit::{CHECKPOINT, VISIBLE};
 pub(super) use metrics::{PATH as METRICS_PATH, text as metrics_text};
 pub(super) use nowhere::nowhere;
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::middleware::map_request;
 use ees_store::client::Client;
-use ees_store::http::{Api, Server};
+use ees_store::http::{Api, Limits, Server};
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Commit, Error, EventStore, Events, Expectation, Filter, LogEntry,
     LogQuery, StreamQuery, memory, pages,
@@ -38,22 +38,27 @@ async fn a_key_is_sent_and_what_it_lacks_is_told() {
     assert!(matches!(Client::new(&served.url()).unwrap().head().await, Err(Error::Unauthorized)));
 }
 
+/// A client of this API, and the number of calls that have arrived.
+async fn counted(api: Api) -> (Client, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let router = api.router().layer(map_request(move |request: Request| {
+        counted.fetch_add(1, SeqCst);
+        async { request }
+    }));
+    let server = Server::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", server.local_addr().unwrap())).unwrap();
+    tokio::spawn(server.serve(router, std::future::pending()));
+    (client, calls)
+}
+
 #[tokio::test]
 async fn the_place_of_a_time_takes_one_call() {
     let store = Arc::new(memory::Store::new());
     for last in 0..40 {
         store.commit(commit_after(last)).await.unwrap();
     }
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = calls.clone();
-    let router =
-        Api::new(store.clone(), store.clone()).router().layer(map_request(move |request: Request| {
-            counted.fetch_add(1, SeqCst);
-            async { request }
-        }));
-    let server = Server::bind("127.0.0.1:0").await.unwrap();
-    let client = Client::new(&format!("http://{}", server.local_addr().unwrap())).unwrap();
-    tokio::spawn(server.serve(router, std::future::pending()));
+    let (client, calls) = counted(Api::new(store.clone(), store.clone())).await;
     let page = store.read(LogQuery::from(Checkpoint::new(17), 1)).await.unwrap();
     let found = client.checkpoint_at(page.changesets[0].timestamp).await.unwrap();
     assert_eq!((found.get(), calls.load(SeqCst)), (17, 1));
@@ -75,10 +80,23 @@ async fn the_rest_of_the_api_is_within_reach() {
     let page: Value = client.get_json("/changesets?limit=1").await.unwrap();
     assert_eq!(page["next_checkpoint"], 1);
     let nowhere = client.get_json::<Value>("/nowhere").await.unwrap_err();
-    assert!(matches!(&nowhere.error, Error::InvalidRequest(why) if why == "Invalid endpoint"), "{nowhere}");
+    let told = format!("{} answered 404: Invalid endpoint, for /nowhere", served.url());
+    assert!(matches!(&nowhere.error, Error::InvalidRequest(why) if *why == told), "{nowhere}");
     let slash = client.get_json::<Value>("/streams/a/b/events").await.unwrap_err();
-    let told = "Invalid endpoint. In a path, a slash in a stream id is written as %2F";
-    assert!(matches!(&slash.error, Error::InvalidRequest(why) if why == told), "{slash}");
+    let told = "for /streams/a/b/events. In a path, a slash in a stream id is written as %2F";
+    assert!(matches!(&slash.error, Error::InvalidRequest(why) if why.ends_with(told)), "{slash}");
+}
+
+/// Such as a function, where each second of a request is paid.
+#[tokio::test]
+async fn a_client_that_is_not_held_for_long_pauses_before_it_asks_again() {
+    let store = Arc::new(memory::Store::new());
+    let limits = Limits { wait: Duration::from_millis(20), ..Limits::default() };
+    let (client, calls) = counted(Api::new(store.clone(), store).with_limits(limits)).await;
+    let (wait, started) = (Duration::from_secs(1), Instant::now());
+    let page = client.read(LogQuery::from(Checkpoint::START, 10).with_wait(wait)).await.unwrap();
+    assert!(page.changesets.is_empty() && started.elapsed() >= wait, "{:?}", started.elapsed());
+    assert_eq!(calls.load(SeqCst), 2, "once before the pause, once at the end");
 }
 
 #[tokio::test]

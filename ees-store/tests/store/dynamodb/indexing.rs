@@ -75,6 +75,26 @@ async fn batches_keep_to_the_bytes_of_a_transaction() {
     is_gapless_and_ordered(&read(&writer).await);
 }
 
+/// One batch of large changesets says nothing about those of tomorrow.
+#[tokio::test]
+async fn after_a_batch_that_was_too_large_batches_grow_again() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    for last in 0..399 {
+        append(&writer, "a", last).await;
+    }
+    let candidates = |ids: std::ops::RangeInclusive<u64>| ids.map(|id| candidate("a", id)).collect();
+    let faults = Faults::none();
+    let indexer = indexer(&account, &faults).await;
+    faults.refuse_above(51);
+    assert_eq!(indexer.index(candidates(1..=99)).await.unwrap(), 99);
+    faults.refuse_above(usize::MAX);
+    faults.calls().take();
+    assert_eq!(indexer.index(candidates(100..=399)).await.unwrap(), 300);
+    assert_eq!(faults.calls().of("TransactWriteItems"), 4, "63, 71, 80, 86");
+    is_gapless_and_ordered(&read(&writer).await);
+}
+
 /// A process that dies before indexing leaves work that a sweep finds, bit by bit, and says what it cost.
 #[tokio::test]
 async fn a_sweep_finds_what_was_missed_and_goes_on_where_it_stopped() {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ees_store::http::Limits;
+use ees_store::memory;
 use serde_json::{Value, json};
 
 use super::gate::Gated;
@@ -234,4 +236,20 @@ async fn a_filter_has_a_bounded_number_of_names() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_held_for_long_is_told_when_to_come_again() {
+    let limits = Limits { wait: Duration::from_millis(50), ..Limits::default() };
+    let server = TestServer::with(Arc::new(memory::Store::new()), |api| api.with_limits(limits)).await;
+    let started = Instant::now();
+    let empty = server.get("/changesets?wait=20").await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!((empty.status, empty.header("ees-poll-after")), (200, Some("5")));
+    for whole in ["/changesets?wait=0.05", "/changesets"] {
+        assert_eq!(server.get(whole).await.header("ees-poll-after"), None, "{whole}");
+    }
+    server.get("/changesets?wait=21").await.refuses_like(400, "INVALID_WAIT", "from 0 to 20");
+    server.commit("/streams/a", "[1]").await;
+    assert_eq!(server.get("/changesets?wait=20").await.header("ees-poll-after"), None, "something was there");
 }

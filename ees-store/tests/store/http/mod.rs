@@ -4,6 +4,7 @@ mod bounds;
 mod changesets;
 mod commit;
 mod compression;
+mod cors;
 #[cfg(feature = "postgres")]
 mod deadlines;
 mod docs;

@@ -33,6 +33,15 @@ pub(super) fn full(actions: usize, full: &[usize]) -> HttpResponse {
     cancelled(actions, full, "ItemCollectionSizeLimitExceeded", "Collection size exceeded.")
 }
 
+/// Refused because the items of a transaction are too many bytes.
+pub(super) fn too_large() -> HttpResponse {
+    refusal(
+        400,
+        "ValidationException",
+        "Collection size of items in the transaction exceeds the maximum of 4 MB",
+    )
+}
+
 /// An internal error of AWS.
 pub(super) fn failed() -> HttpResponse {
     refusal(500, "InternalServerError", "Internal server error")

@@ -97,6 +97,7 @@ impl Connection {
         body: Value,
     ) -> Result<HttpResponse, ConnectorError> {
         match operation {
+            "TransactWriteItems" if self.faults.0.small.refuses(actions(&body)) => Ok(answers::too_large()),
             "TransactWriteItems" => match self.faults.0.full.actions(&body) {
                 full if full.is_empty() => self.network.call(request).await,
                 full => Ok(answers::full(actions(&body), &full)),

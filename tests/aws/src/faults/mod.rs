@@ -7,6 +7,7 @@
 //! - `death` ends a process in the middle of a call.
 //! - `full` has items that take no more.
 //! - `silence` withholds answers for ever.
+//! - `small` refuses transactions that are too large.
 //! - [`Calls`] counts attempts.
 
 mod answers;
@@ -16,6 +17,7 @@ mod death;
 mod full;
 mod late;
 mod silence;
+mod small;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +34,7 @@ pub use death::{Moment, dying_at_each_call};
 use full::Full;
 use late::Late;
 use silence::Silence;
+use small::Small;
 
 /// A plan of faults, determined by a seed. Clones share it. It runs in the SDK's own HTTP layer, so the SDK's
 /// retries and errors are those of production.
@@ -57,6 +60,7 @@ struct Shared {
     death: Death,
     full: Full,
     silence: Silence,
+    small: Small,
     under_way: watch::Sender<usize>,
 }
 
@@ -200,6 +204,7 @@ impl Faults {
             death,
             full: Full::default(),
             silence: Silence::default(),
+            small: Small::default(),
             under_way: watch::Sender::new(0),
         }))
     }

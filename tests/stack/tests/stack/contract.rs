@@ -112,6 +112,18 @@ async fn the_contract_holds_behind_api_gateway() {
     let (_, rest) = api.get("/changesets?checkpoint=1&limit=1").await;
     assert_eq!((rest["changesets"].as_array().unwrap().len(), &rest["next_checkpoint"]), (1, &json!(2)));
 
+    // Bytes are passed on as they are.
+    let broken = api.client.post(format!("{}/streams/broken", api.url));
+    let broken = broken
+        .header("Authorization", &api.authorization)
+        .header("Content-Type", "application/json")
+        .body(b"{\"events\":[\"\xff\"]}".as_slice());
+    let (status, problem) = told(broken.send().await.unwrap()).await;
+    assert_eq!((status, &problem["error"]), (400, &json!("INVALID_BODY")), "{problem}");
+    assert!(problem["message"].as_str().unwrap().starts_with("The body is not UTF-8"), "{problem}");
+    let metrics = api.call(Method::GET, "/metrics", None).await.text().await.unwrap();
+    assert!(metrics.contains("# TYPE ees_commits counter\n") && metrics.ends_with("# EOF\n"), "{metrics}");
+
     // Other routes.
     assert_eq!(api.get("/nowhere").await, (404, json!({"message": "Invalid endpoint"})));
     assert_eq!(api.get("/version").await.0, 200);

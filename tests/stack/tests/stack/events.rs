@@ -1,14 +1,13 @@
 //! Calls the handler with crafted events of API Gateway, for requests that the emulator can't route.
 
-use axum::body::to_bytes;
+use aws_lambda_events::apigw::ApiGatewayProxyRequest;
+use aws_lambda_events::encodings::Body;
 use ees_lambda::Environment;
 use ees_lambda::api::Routes;
 use ees_projector::dynamodb::{Database, create_table};
 use ees_store::http::ApiKeys;
 use ees_test_aws::LocalAws;
 use serde_json::{Value, json};
-
-const BODY_MAX: usize = 8 * 1024 * 1024;
 
 async fn routes(keys: ApiKeys) -> Routes {
     let account = LocalAws::account().await;
@@ -18,7 +17,7 @@ async fn routes(keys: ApiKeys) -> Routes {
     create_table(&client, "read-models").await.unwrap();
     let environment =
         Environment { role: "api".to_owned(), config, table: "log".to_owned(), telemetry: None };
-    Routes::new(&environment, Database::new(client, "read-models"), keys).await.unwrap()
+    Routes::new(&environment, Database::new(client, "read-models"), keys, None).await.unwrap()
 }
 
 /// The signer, as API Gateway adds it after it has verified the signature.
@@ -33,7 +32,7 @@ fn event(method: &str, path: &str, query: &[(&str, &str)], body: Option<&str>) -
         "headers": {"Host": "id.execute-api.eu-central-1.amazonaws.com", "Authorization": "Bearer key"},
         "multiValueHeaders": {"Host": ["id.execute-api.eu-central-1.amazonaws.com"], "Authorization": ["Bearer key"]},
         "queryStringParameters": null, "multiValueQueryStringParameters": query,
-        "pathParameters": {"proxy": path}, "stageVariables": null,
+        "pathParameters": {"proxy": path.trim_start_matches('/')}, "stageVariables": null,
         "requestContext": {
             "accountId": "123456789012", "resourceId": "r", "stage": "v1", "requestId": "i",
             "identity": {"sourceIp": "127.0.0.1", "userArn": "arn:aws:iam::123456789012:user/ada"}, "resourcePath": "/{proxy+}", "httpMethod": method,
@@ -55,10 +54,10 @@ async fn text(
 }
 
 async fn answered(routes: &Routes, event: &str) -> (u16, String) {
-    let response = routes.answer(lambda_http::request::from_str(event).unwrap()).await.unwrap();
-    let status = response.status().as_u16();
-    let body = to_bytes(response.into_body(), BODY_MAX).await.unwrap();
-    (status, String::from_utf8(body.to_vec()).unwrap())
+    let event: ApiGatewayProxyRequest = serde_json::from_str(event).unwrap();
+    let answer = routes.answer(event).await.unwrap();
+    let Some(Body::Text(text)) = answer.body else { panic!("{answer:?}") };
+    (answer.status_code.try_into().unwrap(), text)
 }
 
 async fn call(
@@ -103,6 +102,30 @@ async fn an_empty_stream_id_is_missing() {
         assert_eq!((status, &problem["error"]), (400, &json!("MISSING_STREAM_ID")), "{method} {path}");
     }
     assert_eq!(call(&routes, "GET", "/", &[], None).await, (404, json!({"message": "Invalid endpoint"})));
+}
+
+#[tokio::test]
+async fn a_domain_with_a_base_path_has_the_same_routes() {
+    let routes = routes(ApiKeys::none()).await;
+    let at = |path: &str, resource: &str, parameters: Value| {
+        let mut event: Value = serde_json::from_str(&event("GET", path, &[], None)).unwrap();
+        event["resource"] = json!(resource);
+        event["pathParameters"] = parameters;
+        event.to_string()
+    };
+    let opened = Some(r#"{"events":[1]}"#);
+    assert_eq!(call(&routes, "POST", "/streams/a%2F1", &[], opened).await.0, 200);
+    for base in ["", "/store", "/store/v1", "/streams"] {
+        for (path, resource, parameters) in [
+            ("/streams/a%2F1/events", "/streams/{stream_id}/events", json!({"stream_id": "a%2F1"})),
+            ("/version", "/version", json!(null)),
+            ("/typed/liveness-check", "/typed/{proxy+}", json!({"proxy": "liveness-check"})),
+            ("/health/ready", "/{proxy+}", json!({"proxy": "health/ready"})),
+        ] {
+            let (status, told) = answered(&routes, &at(&format!("{base}{path}"), resource, parameters)).await;
+            assert_eq!(status, 200, "{base}{path}: {told}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod contract;
 mod dying;
 mod events;
 mod history;
+mod operating;
 mod rights;
 mod signing;
 mod support;

@@ -236,6 +236,23 @@ fn a_host_that_no_request_can_name_is_refused() {
 }
 
 #[test]
+fn pages_of_named_origins_may_call_and_those_of_every_origin_with_keys_only() {
+    let line = ["serve", "--listen", "127.0.0.1:0", "--store", "memory:", "--cors-origins"];
+    let refused = |origins: &str| run(&mut ees(&[&line[..], &[origins]].concat())).failed(2);
+    assert!(refused("*").contains("EES_API_KEYS"));
+    assert!(refused("https://app.example.com/").contains("without a path"));
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--store", "memory:", "--cors-origins", "https://app.example.com"];
+    let server = Server::start_with(folder.path(), &arguments);
+    let mut stream = TcpStream::connect(server.url().strip_prefix("http://").unwrap()).unwrap();
+    let request = "OPTIONS /streams/a HTTP/1.1\r\nHost: localhost\r\nOrigin: https://app.example.com\r\n\
+                   Access-Control-Request-Method: POST\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let head: Vec<_> = BufReader::new(stream).lines().map_while(Result::ok).collect();
+    assert!(head.contains(&"access-control-allow-origin: https://app.example.com".to_owned()), "{head:?}");
+}
+
+#[test]
 fn its_settings_say_under_which_names_it_answers_and_whether_it_is_described() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["--store", "memory:", "--hosts", "ees.test, other.test", "--no-docs"];
