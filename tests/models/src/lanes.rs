@@ -190,7 +190,8 @@ impl Cuts {
     /// The checkpoint of a place. `None` if no cut has it yet.
     pub fn checkpoint(&self, generation: usize, place: Place) -> Option<u64> {
         let (found, cuts) = self.generations.get(generation)?;
-        let at = cuts.partition_point(|cut| cut.ends.get(place.lane).is_none_or(|end| *end <= place.position));
+        let at =
+            cuts.partition_point(|cut| cut.ends.get(place.lane).is_none_or(|end| *end <= place.position));
         let before = at.checked_sub(1).and_then(|before| cuts.get(before));
         found.segment(before, cuts.get(at)?).checkpoint(place)
     }
@@ -271,7 +272,11 @@ mod tests {
         assert_eq!(generation.after(&closing), Some(Generation { base: 16, lanes: 4 }));
         let mut cuts = Cuts::default();
         cuts.push(generation, vec![generation.uncut(Counter { length: 9, is_closed: false })]);
-        assert_eq!(cuts.place(8), Some((0, Place { lane: 0, position: 1 })), "the checkpoint is the position");
+        assert_eq!(
+            cuts.place(8),
+            Some((0, Place { lane: 0, position: 1 })),
+            "the checkpoint is the position"
+        );
         assert_eq!((cuts.place(6), cuts.place(16), cuts.head()), (None, None, 16));
     }
 
@@ -317,7 +322,8 @@ mod tests {
             for (checkpoint, (number, place)) in found.iter().enumerate() {
                 assert_eq!(cuts.checkpoint(*number, *place), Some(checkpoint as u64), "seed {seed}");
             }
-            for lane_order in found.windows(2).filter(|it| it[0].0 == it[1].0 && it[0].1.lane == it[1].1.lane) {
+            for lane_order in found.windows(2).filter(|it| it[0].0 == it[1].0 && it[0].1.lane == it[1].1.lane)
+            {
                 assert!(lane_order[0].1.position < lane_order[1].1.position, "seed {seed}");
             }
             found.sort_unstable();
