@@ -60,7 +60,7 @@ fn the_order_holds_with_an_index_that_is_late() {
 
 #[test]
 fn readers_by_lane_see_each_stream_in_its_order_through_resizes() {
-    for plan in [&[1, 2][..], &[2, 1], &[2, 3]] {
+    for plan in [&[1, 2][..], &[2, 1], &[2, 3], &[1, 2, 1]] {
         holds(&Lanes { has_readers_by_lane: true, ..small(plan) });
     }
 }
@@ -87,6 +87,9 @@ fn is_found(mistake: Mistake) -> (Lanes, &'static str) {
         Mistake::LateEntrySteppedOver => (Lanes { has_late_entries: true, ..small(&[1]) }, IMMUTABLE),
         Mistake::ReaderByLaneDoesNotWait => {
             (Lanes { has_readers_by_lane: true, ..small(&[1, 2]) }, LANES_IN_ORDER)
+        }
+        Mistake::ReaderByLaneWaitsForOneGeneration => {
+            (Lanes { has_readers_by_lane: true, ..small(&[1, 2, 1]) }, LANES_IN_ORDER)
         }
     }
 }

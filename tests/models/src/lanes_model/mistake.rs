@@ -39,11 +39,13 @@ pub enum Mistake {
     LateEntrySteppedOver,
     /// A reader by lane begins the next generation when its own lane is finished, not all of them.
     ReaderByLaneDoesNotWait,
+    /// A reader by lane waits for the generation before its own, which may be empty, and not for those before that.
+    ReaderByLaneWaitsForOneGeneration,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CutWithoutCompareAndSet,
         Self::CutTakesBack,
         Self::EmptyCut,
@@ -62,5 +64,6 @@ impl Mistake {
         Self::ReadsBehindTheLastCut,
         Self::LateEntrySteppedOver,
         Self::ReaderByLaneDoesNotWait,
+        Self::ReaderByLaneWaitsForOneGeneration,
     ];
 }

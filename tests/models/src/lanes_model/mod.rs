@@ -293,7 +293,13 @@ impl Lanes {
             let cut = state.cuts[before].values().next_back().filter(|cut| cut.next_lanes.is_some());
             cut.is_some_and(|cut| cut.ends == state.positions[before])
         };
-        if !self.has(Mistake::ReaderByLaneDoesNotWait) && number > 0 && !is_read(number - 1) {
+        // All before it, not the one before it: that may be empty.
+        let waits_for = match self.mistake {
+            Some(Mistake::ReaderByLaneDoesNotWait) => number..number,
+            Some(Mistake::ReaderByLaneWaitsForOneGeneration) => number.saturating_sub(1)..number,
+            _ => 0..number,
+        };
+        if !waits_for.into_iter().all(is_read) {
             return None;
         }
         let position = state.positions[number][lane];
