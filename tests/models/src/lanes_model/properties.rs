@@ -103,9 +103,10 @@ impl Lanes {
 
     /// All finish what they are at. Then each does what it does once.
     fn take_turns(&self, state: &mut State) {
-        let act = |state: &mut State, action| match self.next_state(state, action) {
-            Some(next) => *state = next,
-            None => (),
+        let act = |state: &mut State, action| {
+            if let Some(next) = self.next_state(state, action) {
+                *state = next;
+            }
         };
         let finish = |state: &mut State| {
             while let Some(at) = state.indexers.iter().position(|it| *it != Indexer::Idle) {
