@@ -1,6 +1,6 @@
 //! How much a table takes in a second where it can't be split: the order, and the list of a type.
 //!
-//! Computed from DynamoDB's limits, as [`cost`](super::cost) is from its prices.
+//! Computed from DynamoDB's limits, as [`cost`](super::cost()) is from its prices.
 
 use super::cost::{item_bytes, write_units};
 use super::plan::{BATCH_BYTES_MAX, BATCH_MAX};
