@@ -105,6 +105,14 @@ bad-days seeds="200":
         EES_FAULT_SEED=$seed cargo test -p ees-store --all-features --test store -- laws::dynamodb::on_a_bad_day || exit 1; \
     done
 
+# Checks the design of a log in lanes (docs/decisions/0035) at sizes that take minutes (CI takes smaller ones).
+check-lanes:
+    cargo run --quiet --locked --release -p ees-test-models --bin check_lanes
+
+# Simulates a log in lanes under load, up to a number of changesets (CI takes few): a billion takes minutes.
+load-lanes changesets="1000000000":
+    cargo run --quiet --locked --release -p ees-test-models --bin load_lanes -- {{changesets}}
+
 # Sends the whole real history through the stack on the local AWS, as CI does (`just test` takes its beginning): five minutes.
 whole-history:
     EES_STACK_CHANGESETS=all cargo test --workspace --test stack -- --nocapture a_history

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use ees_projector::dynamodb as read_models;
-use ees_store::dynamodb;
+use ees_store::{ChangesetLog, Checkpoint, LogQuery, dynamodb};
 use serde_json::json;
 
 use crate::dynamodb_table::DynamoDbTable;
@@ -12,6 +12,8 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
 
+/// How many changesets are read to learn their average size.
+const SAMPLE: usize = 1_000;
 /// How often a sweep saves its position.
 const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -46,11 +48,17 @@ enum Command {
         #[arg(long)]
         bodies: bool,
     },
-    /// Show what 1,000 changesets cost in calls and capacity units, by operation
+    /// Show what 1,000 changesets cost in calls and capacity units, by operation, and how many a table takes in a second
     Cost {
         /// The size of a changeset's events and metadata in bytes
-        #[arg(long, value_name = "BYTES", default_value_t = 500)]
+        #[arg(long, value_name = "BYTES", default_value_t = 500, conflicts_with = "table")]
         bytes: u64,
+        /// Calculate for the average size of the newest changesets of this table. Reads up to 1,000 of them
+        #[arg(long, value_name = "TABLE")]
+        table: Option<String>,
+        /// The region of the table [default: from the environment]
+        #[arg(long, value_name = "REGION", requires = "table")]
+        region: Option<String>,
         /// Calculate for a table whose local indexes copy whole changesets, as other systems create them
         #[arg(long)]
         whole_copies: bool,
@@ -96,7 +104,13 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         }
         Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
         Command::Check { table, bodies } => check(table.into(), bodies, output).await,
-        Command::Cost { bytes, whole_copies } => cost(bytes, whole_copies, output),
+        Command::Cost { bytes, table, region, whole_copies } => {
+            let bytes = match table {
+                Some(table) => average_bytes(&DynamoDbTable::new(table, region)).await?,
+                None => bytes,
+            };
+            cost(bytes, whole_copies, output)
+        }
         Command::Adopt { table, find_holes } => adopt(table.into(), find_holes, output).await,
         Command::Sweep(table) => sweep(table.into(), output).await,
     }
@@ -149,6 +163,22 @@ async fn check_bodies(table: DynamoDbTable, output: &mut Output) -> Outcome {
     )
 }
 
+/// The average size of the newest changesets, in bytes of events and metadata.
+async fn average_bytes(table: &DynamoDbTable) -> Result<u64, Failure> {
+    // Whoever asks for a price does not want to pay for a sweep.
+    let options = dynamodb::Options { indexing: dynamodb::Indexing::Elsewhere, ..Default::default() };
+    let opened = dynamodb::Store::open_with(&table.sdk_config().await, &table.name, options).await;
+    let store = opened.map_err(table_failure)?;
+    let head = store.head().await.map_err(table_failure)?.checkpoint;
+    let from = Checkpoint::new(head.get().saturating_sub(SAMPLE as u64));
+    let page = store.read(LogQuery::from(from, SAMPLE)).await.map_err(table_failure)?;
+    let bytes: usize = page.changesets.iter().map(|entry| entry.changeset.size_bytes()).sum();
+    bytes.checked_div(page.changesets.len()).map(|average| average as u64).ok_or_else(|| {
+        let why = format!("no changeset of {} has its place in the order yet; give --bytes", table.name);
+        Failure::new(Exit::Usage, "TABLE", why)
+    })
+}
+
 fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
     if !output.is_json() {
         output.line(format!("1,000 changesets of {bytes} bytes:\n"))?;
@@ -159,6 +189,15 @@ fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
         output.either(
             &json!({ "what": what, "calls": calls, "read_units": read_units, "write_units": write_units }),
             format!("{what:<34}{calls:>8}{read_units:>12}{write_units:>13}"),
+        )?;
+    }
+    if !output.is_json() {
+        output.line("\nAt most, in a second (the newest page of the order takes 1 MB):\n")?;
+    }
+    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes) {
+        output.either(
+            &json!({ "what": what, "per_second": per_second }),
+            format!("{what:<42}{per_second:>6}"),
         )?;
     }
     Ok(())

@@ -36,8 +36,8 @@ pub struct Cost {
 /// assert!(indexing.calls <= 100);
 /// ```
 pub fn cost(bytes: u64, whole_copies: u64) -> Vec<Cost> {
-    let item = bytes + REST_BYTES;
-    let (written, read) = (item.div_ceil(WRITE_BYTES), item.div_ceil(READ_BYTES));
+    let item = item_bytes(bytes);
+    let (written, read) = (write_units(item), item.div_ceil(READ_BYTES));
     let local = whole_copies * written + (2 - whole_copies.min(2));
     let batches = 1_000_u64.div_ceil(BATCH_MAX as u64);
     // A change of an entry whose key changes is two writes.
@@ -92,6 +92,16 @@ pub fn cost(bytes: u64, whole_copies: u64) -> Vec<Cost> {
             write_units: 0,
         },
     ]
+}
+
+/// The size of the item of a changeset with this many bytes of events and metadata, about.
+pub(super) fn item_bytes(bytes: u64) -> u64 {
+    bytes + REST_BYTES
+}
+
+/// The units of a plain write of an item.
+pub(super) fn write_units(item_bytes: u64) -> u64 {
+    item_bytes.div_ceil(WRITE_BYTES)
 }
 
 #[cfg(test)]

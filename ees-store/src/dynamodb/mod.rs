@@ -2,7 +2,7 @@
 //!
 //! - [`Store`] opens a table and implements both traits; [`Options`] are its settings. [`create_table`]
 //!   creates a table, [`check`] inspects one, [`adopt`] takes over one that another system has written,
-//!   [`cost`] says what one costs.
+//!   [`cost`] says what one costs, and [`ceilings`] how much it takes in a second.
 //! - [`Indexer`] assigns checkpoints to changesets, in any process.
 //! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers
 //!   idempotency keys.
@@ -21,6 +21,7 @@
 mod adopt;
 mod by_type;
 mod calls;
+mod ceiling;
 mod check;
 mod clock;
 mod cost;
@@ -61,6 +62,7 @@ use crate::{
 };
 
 pub use adopt::{Adopted, adopt, find_holes};
+pub use ceiling::{Ceiling, ceilings};
 pub use check::{Check, check, check_bodies};
 pub use cost::{Cost, cost};
 pub use indexer::Indexer;

@@ -1,5 +1,11 @@
 //! A store in DynamoDB: creating its table, inspecting it, serving it.
 
+use std::time::Duration;
+
+use ees_store::dynamodb::Store;
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery,
+};
 use ees_test_aws::{Account, LocalAws};
 use ees_tests::{Ran, Server, ees, run};
 use serde_json::json;
@@ -92,5 +98,32 @@ fn what_it_costs_can_be_read_without_a_table() {
     let costs = run(&mut ees(&["dynamodb", "cost", "--bytes", "500", "--json"])).json();
     let indexing = costs.iter().find(|cost| cost["what"] == "index, in batches of 99").unwrap();
     assert!(indexing["calls"].as_u64().unwrap() <= 100);
-    assert!(run(&mut ees(&["dynamodb", "cost"])).ok().contains("begin a stream"));
+    let ceiling = |bytes: &str| {
+        let costs = run(&mut ees(&["dynamodb", "cost", "--bytes", bytes, "--json"])).json();
+        let batches = costs.iter().find(|it| it["what"] == "places in the order, in full batches").unwrap();
+        batches["per_second"].as_u64().unwrap()
+    };
+    assert_eq!((ceiling("500"), ceiling("3800")), (980, 248));
+    let told = run(&mut ees(&["dynamodb", "cost"])).ok();
+    assert!(told.contains("begin a stream") && told.contains("in full batches          980"), "{told}");
+}
+
+#[tokio::test]
+async fn what_it_costs_is_told_for_the_changesets_that_are_there() {
+    let account = account().await;
+    in_account(&account, &["dynamodb", "create-table", "log", "--unprotected"]).ok();
+    let cost = ["dynamodb", "cost", "--table", "log"];
+    assert!(in_account(&account, &cost).failed(2).contains("give --bytes"));
+
+    let store = Store::open(&account.sdk_config(), "log").await.unwrap();
+    for (stream, bytes) in [("a", 3_000), ("b", 4_602)] {
+        let events = Events::parse(&format!("[\"{}\"]", "x".repeat(bytes - 4))).unwrap();
+        let expectation = Expectation::LastChangeset(ChangesetId::NONE);
+        store.commit(Commit::new(stream.parse().unwrap(), expectation, events)).await.unwrap();
+    }
+    let wait = LogQuery::from(Checkpoint::START, 1).with_wait(Duration::from_secs(20));
+    let first = store.read(wait.clone()).await.unwrap();
+    store.read(LogQuery { from: first.next, ..wait }).await.unwrap();
+    let told = in_account(&account, &cost).ok();
+    assert!(told.contains("1,000 changesets of 3803 bytes") && told.contains("248"), "{told}");
 }

@@ -1,0 +1,66 @@
+//! How much a table takes in a second where it can't be split: the order, and the list of a type.
+//!
+//! Computed from DynamoDB's limits, as [`cost`](super::cost()) is from its prices.
+
+use super::cost::{item_bytes, write_units};
+use super::plan::{BATCH_BYTES_MAX, BATCH_MAX};
+
+/// The write units that a partition takes in a second. Splitting it does not help where keys ascend: all writes go to
+/// the newest part.
+const PARTITION_UNITS: u64 = 1_000;
+/// An entry of an index whose key changes is deleted and written.
+const MOVED_UNITS: u64 = 2;
+
+/// What one partition of a table's indexes takes in a second at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// The workload.
+    pub what: &'static str,
+    /// How many changesets a second, at most.
+    pub per_second: u64,
+}
+
+/// Returns the ceilings for changesets of this many bytes of events and metadata.
+///
+/// Those of places in the order are of the newest page of the global index, which takes 1 MB/s. The counter has a
+/// ceiling too: one batch after the other, each a transaction of 15 to 30 ms. So changesets that come faster than some
+/// 33 to 66 a second are placed in batches.
+///
+/// ```
+/// let ceilings = ees_store::dynamodb::ceilings(4_000 - 220);
+/// let batches = ceilings.iter().find(|it| it.what == "places in the order, in full batches").unwrap();
+/// assert_eq!(batches.per_second, 248);
+/// ```
+pub fn ceilings(bytes: u64) -> Vec<Ceiling> {
+    let item = item_bytes(bytes);
+    let written = write_units(item);
+    let batch = (BATCH_BYTES_MAX as u64 / item).clamp(1, BATCH_MAX as u64);
+    let places = |batch: u64| (PARTITION_UNITS * batch / (batch * written + MOVED_UNITS)).max(1);
+    vec![
+        Ceiling { what: "places in the order, in full batches", per_second: places(batch) },
+        Ceiling { what: "places in the order, one by one", per_second: places(1) },
+        Ceiling { what: "commits to streams of one type", per_second: PARTITION_UNITS / MOVED_UNITS },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Batched, one by one, of one type.
+    fn of(bytes: u64) -> Vec<u64> {
+        ceilings(bytes).into_iter().map(|it| it.per_second).collect()
+    }
+
+    #[test]
+    fn the_order_takes_a_megabyte_a_second() {
+        assert_eq!(of(500), [980, 333, 500]);
+        assert_eq!(of(4 * 1024 - 220), [248, 166, 500], "items of 4 KB");
+        assert_eq!(of(10 * 1024 - 220), [99, 83, 500], "items of 10 KB");
+    }
+
+    #[test]
+    fn the_largest_changesets_get_their_place_too() {
+        assert_eq!(of(395_000)[..2], [2, 2]);
+    }
+}
