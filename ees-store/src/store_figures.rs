@@ -14,12 +14,15 @@ pub struct StoreFigures {
     pub writer: Arc<WriterFigures>,
     /// Its connections that read, if it has any to a database elsewhere.
     pub connections: Option<Connections>,
+    /// The streams that its indexer has set aside, if it has one: a changeset of each can't get its place in the
+    /// global order, and those behind it wait.
+    pub set_aside: Option<usize>,
 }
 
 impl StoreFigures {
     /// The figures of a store without connections.
     pub fn of_writer(writer: Arc<WriterFigures>) -> Self {
-        Self { writer, connections: None }
+        Self { writer, connections: None, set_aside: None }
     }
 }
 

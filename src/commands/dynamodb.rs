@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use ees_projector::dynamodb as read_models;
-use ees_store::{ChangesetLog, Checkpoint, LogQuery, dynamodb};
+use ees_store::{ChangesetLog, Checkpoint, LogQuery, StreamId, dynamodb};
 use serde_json::json;
 
 use crate::dynamodb_table::DynamoDbTable;
@@ -66,14 +66,34 @@ enum Command {
     /// Adopt a table that another system created and wrote, in place
     ///
     /// Stop the functions of that system first. Reads the whole table with consistent reads: one read unit
-    /// for 4 KB. If interrupted, run it again: it continues where it stopped.
+    /// for 4 KB. If interrupted, run it again: it continues where it stopped. Changesets whose place in the
+    /// order can't be right are listed, and nothing is adopted (exit code 4) unless --mend is given.
     Adopt {
         #[command(flatten)]
         table: Table,
+        /// Give changesets whose place in the order can't be right (half a place, the place of another
+        /// changeset) new places behind all others. Run it without first: it lists them
+        #[arg(long, conflicts_with = "find_holes")]
+        mend: bool,
         /// Record the checkpoints without a changeset anew, in a table that was adopted before: needed if the
         /// functions of the other system ran on. Restart the servers afterwards
         #[arg(long)]
         find_holes: bool,
+    },
+    /// Find changesets whose place in the order can't be right, and give them new ones
+    ///
+    /// Such a changeset has half a place, one that was never given out, or that of another changeset. Its stream
+    /// is set aside by the indexers, which raise an alarm, and what follows in the stream waits. New places are
+    /// behind all others. Reads the whole table with consistent reads: one read unit for 4 KB. Servers may run.
+    Mend {
+        #[command(flatten)]
+        table: Table,
+        /// Read this stream only. Changesets with the same place are not found then
+        #[arg(long, value_name = "ID")]
+        stream: Option<StreamId>,
+        /// List what is wrong, and change nothing. Exit code 9 if anything is
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Find changesets without a checkpoint, and assign one; servers and indexers do so automatically
     ///
@@ -111,7 +131,10 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
             };
             cost(bytes, whole_copies, output)
         }
-        Command::Adopt { table, find_holes } => adopt(table.into(), find_holes, output).await,
+        Command::Adopt { table, mend, find_holes } => adopt(table.into(), mend, find_holes, output).await,
+        Command::Mend { table, stream, dry_run } => {
+            mend(table.into(), dynamodb::Mend { stream, dry_run }, output).await
+        }
         Command::Sweep(table) => sweep(table.into(), output).await,
     }
 }
@@ -203,28 +226,105 @@ fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
     Ok(())
 }
 
-async fn adopt(table: DynamoDbTable, find_holes: bool, output: &mut Output) -> Outcome {
-    let config = table.sdk_config().await;
+/// Tells on standard error how far a scan has come.
+fn progress() -> impl FnMut(u64) + Send {
     let mut changesets = 0;
-    let told = |now| {
+    move |now| {
         if now / 100_000 > changesets / 100_000 {
             tracing::warn!(changesets = now, "scanned");
         }
         changesets = now;
-    };
+    }
+}
+
+fn show_misplaced(misplaced: &[dynamodb::Misplaced], output: &mut Output) -> Outcome {
+    for dynamodb::Misplaced { stream_id, changeset_id, why, moved_to, .. } in misplaced {
+        let moved = moved_to.map(|place| format!("; it has checkpoint {place} now")).unwrap_or_default();
+        output.either(
+            &json!({
+                "stream_id": stream_id, "changeset_id": changeset_id, "misplaced": why.to_string(), "moved_to": moved_to,
+            }),
+            format!("check  changeset {changeset_id} of stream {stream_id:?}: {why}{moved}"),
+        )?;
+    }
+    Ok(())
+}
+
+async fn mend(table: DynamoDbTable, mend: dynamodb::Mend, output: &mut Output) -> Outcome {
+    let dry_run = mend.dry_run;
+    let mended = dynamodb::mend(&table.sdk_config().await, &table.name, mend, progress());
+    let mended = mended.await.map_err(table_failure)?;
+    show_misplaced(&mended.misplaced, output)?;
+    let dynamodb::Mended { changesets, misplaced, indexed, missing, first_missing, read_units, .. } = &mended;
+    let count = misplaced.len() as u64;
+    let done = if dry_run { "can't have their place" } else { "could not have their place, and were moved" };
+    let mut lines = format!(
+        "{}: {count} of {} {done}\n  had waited for them and have a checkpoint now: {}\n  {read_units} read units",
+        table.name,
+        counted(*changesets, "changeset"),
+        counted(*indexed, "changeset"),
+    );
+    if let Some(first) = first_missing {
+        lines += &format!(
+            "\n  readers wait at checkpoint {first}: no changeset has it, nor {missing} in all. If this stays so, run `ees \
+             dynamodb adopt {} --find-holes`, and restart the servers",
+            table.name
+        );
+    }
+    output.either(
+        &json!({
+            "table": table.name, "dry_run": dry_run, "changesets": changesets, "misplaced": count, "indexed": indexed,
+            "missing": missing, "first_missing": first_missing, "read_units": read_units,
+        }),
+        lines,
+    )?;
+    if dry_run && count > 0 {
+        return Err(Failure::differs(format!(
+            "{} can't have their place in the order",
+            counted(count, "changeset")
+        ))
+        .with_hint("the same without --dry-run gives them new ones"));
+    }
+    Ok(())
+}
+
+async fn adopt(table: DynamoDbTable, mend: bool, find_holes: bool, output: &mut Output) -> Outcome {
+    let config = table.sdk_config().await;
     let adopted = if find_holes {
-        dynamodb::find_holes(&config, &table.name, told).await
+        dynamodb::find_holes(&config, &table.name, progress()).await
     } else {
-        dynamodb::adopt(&config, &table.name, told).await
+        let on_misplaced = if mend { dynamodb::OnMisplaced::Mend } else { dynamodb::OnMisplaced::Refuse };
+        dynamodb::adopt(&config, &table.name, on_misplaced, progress()).await
     };
     let adopted = adopted.map_err(table_failure)?;
-    let dynamodb::Adopted { is_known, changesets, head, holes, quarantined, indexed, calls, read_units } =
-        adopted;
+    show_misplaced(&adopted.misplaced, output)?;
+    if adopted.is_refused {
+        let count = counted(adopted.misplaced.len() as u64, "changeset");
+        return Err(Failure::new(
+            Exit::Refused,
+            "MISPLACED",
+            format!("nothing was adopted: {count} can't have their place in the order"),
+        )
+        .with_hint("see docs/dynamodb.md; --mend gives them new places behind all others"));
+    }
+    let dynamodb::Adopted {
+        is_known,
+        changesets,
+        head,
+        holes,
+        quarantined,
+        set_aside,
+        indexed,
+        calls,
+        read_units,
+        ..
+    } = adopted;
     let result = if is_known { "already adopted" } else { "adopted" };
     output.either(
         &json!({
             "table": table.name, "is_known": is_known, "changesets": changesets, "head": head, "holes": holes,
-            "quarantined": quarantined, "indexed": indexed, "calls": calls, "read_units": read_units,
+            "quarantined": quarantined, "set_aside": set_aside, "indexed": indexed, "calls": calls,
+            "read_units": read_units,
         }),
         format!(
             "{}: {result}\n  the order ended at {head}, with {}\n  can't be read and quarantined: {}\n  had no \
@@ -235,7 +335,15 @@ async fn adopt(table: DynamoDbTable, find_holes: bool, output: &mut Output) -> O
             counted(indexed, "changeset"),
             counted(calls, "call")
         ),
-    )
+    )?;
+    if set_aside > 0 {
+        let streams = counted(set_aside, "stream");
+        return Err(Failure::differs(format!("{streams} can't go on in the order")).with_hint(format!(
+            "the lines before say why; `ees dynamodb mend {} --dry-run` lists places that can't be right",
+            table.name
+        )));
+    }
+    Ok(())
 }
 
 async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {

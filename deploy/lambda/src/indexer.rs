@@ -8,7 +8,8 @@ use ees_store::dynamodb::{Candidate, Indexer};
 use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
 
-use crate::{Environment, calls};
+use crate::environment::variable;
+use crate::{Environment, calls, metric};
 
 /// A sweep reads no further part of the table when less time than this is left. Reading a part and indexing
 /// its changesets may each be retried for as long as the store retries, plus one attempt.
@@ -25,12 +26,19 @@ const SWEEP_EVERY: Duration = Duration::from_secs(23 * 60 * 60);
 /// When the table can't be used, or when the process does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let indexer = &Indexer::open(&environment.config, &environment.table).await?;
+    let stack = &variable("EES_STACK")?;
     calls::serve(environment, |call: LambdaEvent<Value>| async move {
-        if call.payload.get("Records").is_some() {
-            let indexed = index(indexer, &serde_json::from_value(call.payload)?).await?;
-            return Ok(json!({ "indexed": indexed }));
+        let done = if call.payload.get("Records").is_some() {
+            index(indexer, &serde_json::from_value(call.payload)?).await.map(|n| json!({ "indexed": n }))
+        } else {
+            sweep(indexer, deadline(&call.context, MARGIN)).await
+        };
+        let set_aside = indexer.set_aside() as u64;
+        if set_aside > 0 {
+            // An alarm waits for it.
+            println!("{}", metric::count("SetAsideStreams", &[("Stack", stack)], set_aside));
         }
-        sweep(indexer, deadline(&call.context, MARGIN)).await
+        done
     })
     .await
 }

@@ -1,7 +1,7 @@
 //! Updates the statistics.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ees_projections::Statistics;
 use ees_projector::lambda::{Function, deadline};
@@ -9,10 +9,10 @@ use ees_projector::{OnDemand, Settings};
 use ees_store::ChangesetLog;
 use ees_store::dynamodb::{Indexing, Options, Store};
 use lambda_runtime::{Error, LambdaEvent};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::environment::variable;
-use crate::{Environment, calls};
+use crate::{Environment, calls, metric};
 
 /// The time to finish a running step and to report the lag.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -34,19 +34,9 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
         let (head, next) = (log.head().await?.checkpoint, function.worker().checkpoint().await?);
         let lag = head.get().saturating_sub(next.get());
         // CloudWatch turns a log line of this form into a metric.
-        println!("{}", metric(stack, function.worker().name(), lag));
+        let dimensions = [("Stack", &**stack), ("Projection", function.worker().name())];
+        println!("{}", metric::count("ProjectionLag", &dimensions, lag));
         done
     })
     .await
-}
-
-/// A metric in CloudWatch's embedded metric format.
-fn metric(stack: &str, projection: &str, lag: u64) -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let metrics = json!([{ "Name": "ProjectionLag", "Unit": "Count" }]);
-    let told = json!({ "Namespace": "ees", "Dimensions": [["Stack", "Projection"]], "Metrics": metrics });
-    json!({
-        "_aws": { "Timestamp": now.as_millis() as u64, "CloudWatchMetrics": [told] },
-        "Stack": stack, "Projection": projection, "ProjectionLag": lag,
-    })
 }

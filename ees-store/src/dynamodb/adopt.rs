@@ -4,6 +4,9 @@
 //! consistent scan finds both, once. The adoption records the gaps, so that readers can distinguish them from
 //! late entries, and assigns the next free checkpoints to the changesets without one.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+
 use aws_sdk_dynamodb::Config;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use uuid::Uuid;
@@ -11,11 +14,12 @@ use uuid::Uuid;
 use super::counter::{self, Counter};
 use super::error::failed;
 use super::holes::Seen;
-use super::item::{self, CHANGESET_ID, Item, STREAM_ID, number, text};
+use super::item::{self, CHANGESET_ID, Item, Placing, STREAM_ID, number, text};
+use super::misplaced::{Misplaced, Misplacement};
 use super::options::Options;
 use super::table::Table;
 use super::worker::Worker;
-use super::{foreign, identity, sweep};
+use super::{foreign, identity, mend, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
@@ -30,16 +34,44 @@ const QUARANTINED: &str = "quarantined";
 const SEEN: &str = "seen";
 const PIECES: &str = "pieces";
 const RUN: &str = "run";
+const UNPLACED: &str = "unplaced";
+/// Changesets whose place is none.
+const MISPLACED: &str = "misplaced";
+/// Places that were seen twice.
+const TWICE: &str = "twice";
+/// Of those at most so many are remembered: 80 KB.
+const TWICE_MAX: usize = 10_000;
+/// How far behind the counter of another system may be. A place beyond is none: each before it takes a bit.
+const BEHIND_MAX: u64 = 1_000_000;
+/// Where there is no counter at all, no place is beyond this: a gigabyte of bits.
+const PLACES_MAX: u64 = 10_000_000_000;
 /// Words of 64 places in one piece: a million places.
 const PIECE_WORDS: usize = 16_384;
 /// Calls between two times that progress is written down: a hundred megabytes.
 const SAVE_EVERY: u64 = 100;
 
+/// What an adoption does with changesets whose place in the order can't be right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMisplaced {
+    /// Report them in [`Adopted::misplaced`], and adopt nothing.
+    #[default]
+    Refuse,
+    /// Give them new places behind all others. What that means for readers is what [`mend`](super::mend) says.
+    Mend,
+}
+
 /// What an adoption found and did.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adopted {
     /// Whether the table was adopted before. Then the call only looked for changesets without a checkpoint.
     pub is_known: bool,
+    /// Whether it was refused, because of `misplaced`: then nothing was adopted or changed.
+    pub is_refused: bool,
+    /// The changesets whose place in the order can't be right, or could not before. Empty in a table that was
+    /// adopted before: [`mend`](super::mend) looks at all places there.
+    pub misplaced: Vec<Misplaced>,
+    /// The number of streams with a changeset that could not get a checkpoint. The log says which and why.
+    pub set_aside: u64,
     /// The number of changesets in the table.
     pub changesets: u64,
     /// Where the order ended. There are no gaps after it.
@@ -63,6 +95,10 @@ pub struct Adopted {
 /// far to `told`. It saves its progress every hundred megabytes and continues there after a crash. On a table
 /// that was adopted before, it only looks for changesets without a checkpoint.
 ///
+/// Some places can't be right: half a place, or numbers that are none; one that is a million beyond the counter;
+/// one that another changeset has too. `on_misplaced` says whether that refuses the adoption. A refused one begins
+/// anew the next time.
+///
 /// Checkpoints without a changeset are recorded as gaps. Changesets without a checkpoint get the next free
 /// ones. A changeset whose checkpoint is before that of its predecessor in the stream keeps it.
 ///
@@ -75,6 +111,7 @@ pub struct Adopted {
 pub async fn adopt(
     config: impl Into<Config>,
     table: &str,
+    on_misplaced: OnMisplaced,
     mut told: impl FnMut(u64) + Send,
 ) -> Result<Adopted> {
     let (table, layout) = Table::find(config, table, Options::default().patience).await?;
@@ -84,10 +121,22 @@ pub async fn adopt(
         foreign::must_be_stopped(table).await?;
     }
     let mut done = Adopted::default();
+    let mut unplaced = 0;
     if !is_adopted(table, &mut done).await? {
-        establish(table, &mut done, told).await?;
+        unplaced = establish(table, on_misplaced, &mut done, told).await?;
+        if done.is_refused {
+            return Ok(done);
+        }
     }
     index_the_rest(table, &mut done).await?;
+    if done.indexed < unplaced && done.set_aside == 0 {
+        // A read that was not consistent has missed some, or another process was faster.
+        index_the_rest(table, &mut done).await?;
+    }
+    for misplaced in &mut done.misplaced {
+        let now = table.get(item::key(misplaced.stream_id.as_str(), misplaced.changeset_id.get())).await?;
+        misplaced.moved_to = now.as_ref().and_then(item::place);
+    }
     Ok(done)
 }
 
@@ -114,7 +163,7 @@ pub async fn find_holes(
     let mut done =
         Adopted { is_known: true, head: counter::look(&table).await?.next(), ..Adopted::default() };
     // What has its place before the scan begins, the scan sees: what it does not see up to there is a hole.
-    let mut scan = Scan::resume(&table, done.head).await?;
+    let mut scan = Scan::resume(&table, done.head, done.head).await?;
     scan.finish(&table, &mut done, &mut told).await?;
     let holes = scan.seen.holes(done.head);
     done.holes = holes.count();
@@ -125,12 +174,36 @@ pub async fn find_holes(
 }
 
 /// Finds the holes, and names the log. The counter then stands where the order ends, also where there was
-/// none, or one that had fallen behind.
-async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+/// none, or one that had fallen behind. How many changesets have no place now.
+async fn establish(
+    table: &Table,
+    on_misplaced: OnMisplaced,
+    done: &mut Adopted,
+    told: &mut (dyn FnMut(u64) + Send),
+) -> Result<u64> {
     let known = table.get(counter::key()).await?;
     let before = known.as_ref().map(Counter::of).transpose()?;
-    let mut scan = Scan::resume(table, before.unwrap_or(Counter::START).next()).await?;
+    let limit = before.map_or(Checkpoint::new(PLACES_MAX), |before| before.next().plus(BEHIND_MAX));
+    let mut scan = Scan::resume(table, before.unwrap_or(Counter::START).next(), limit).await?;
     scan.finish(table, done, told).await?;
+    let misplaced = scan.misplaced(table).await?;
+    done.misplaced = misplaced.iter().map(|(_, misplaced)| misplaced.clone()).collect();
+    if !misplaced.is_empty() {
+        if on_misplaced == OnMisplaced::Refuse {
+            // Somebody may mend them by hand: what was seen then is outdated.
+            Scan::forget(table).await?;
+            done.is_refused = true;
+            return Ok(0);
+        }
+        mend::take_away(table, &misplaced).await?;
+        if scan.twice.len() >= TWICE_MAX {
+            Scan::forget(table).await?;
+            return Err(Error::InvalidRequest(format!(
+                "{TWICE_MAX} places or more have several changesets; those found first are mended; adopt again"
+            )));
+        }
+    }
+    let unplaced = scan.unplaced + misplaced.len() as u64;
     done.head = scan.seen.end().max(before.unwrap_or(Counter::START).next());
     let holes = scan.seen.holes(done.head);
     done.holes = holes.count();
@@ -141,7 +214,7 @@ async fn establish(table: &Table, done: &mut Adopted, told: &mut (dyn FnMut(u64)
     counter.extend(Counter::at(done.head).item());
     counter::complete(&mut counter);
     if identity::create(table, before, counter, Some(&adoption)).await? || is_adopted(table, done).await? {
-        return Ok(());
+        return Ok(unplaced);
     }
     Err(Error::InvalidRequest(
         "another process assigned checkpoints meanwhile; stop the other system, then adopt again".to_owned(),
@@ -165,6 +238,14 @@ struct Scan {
     from: Option<Item>,
     changesets: u64,
     quarantined: u64,
+    /// Changesets without a place.
+    unplaced: u64,
+    /// Changesets whose place is none.
+    misplaced: u64,
+    /// Places that were seen twice: by two changesets, or in a part that was read twice.
+    twice: BTreeSet<u64>,
+    /// No place is this or beyond.
+    limit: Checkpoint,
     is_done: bool,
     ended_at: Checkpoint,
 }
@@ -172,21 +253,25 @@ struct Scan {
 impl Scan {
     /// Goes on where the last one was interrupted; from the start, if the order has grown meanwhile, or what
     /// was written down is not of one piece (a write that came late).
-    async fn resume(table: &Table, ended_at: Checkpoint) -> Result<Self> {
+    async fn resume(table: &Table, ended_at: Checkpoint, limit: Checkpoint) -> Result<Self> {
         let new = Self {
             run: Uuid::new_v4().to_string(),
             seen: Seen::default(),
             from: None,
             changesets: 0,
             quarantined: 0,
+            unplaced: 0,
+            misplaced: 0,
+            twice: BTreeSet::new(),
+            limit,
             is_done: false,
             ended_at,
         };
         let saved = identity::pieces(table, PROGRESS).await?;
-        Ok(Self::restore(&saved, ended_at)?.unwrap_or(new))
+        Ok(Self::restore(&saved, ended_at, limit)?.unwrap_or(new))
     }
 
-    fn restore(saved: &[Item], ended_at: Checkpoint) -> Result<Option<Self>> {
+    fn restore(saved: &[Item], ended_at: Checkpoint, limit: Checkpoint) -> Result<Option<Self>> {
         let Some((progress, pieces)) = saved.split_first() else { return Ok(None) };
         let is_progress = item::to_number(progress, CHANGESET_ID)? == 0;
         if !is_progress || item::to_number(progress, ENDED_AT)? != ended_at.get() {
@@ -210,7 +295,27 @@ impl Scan {
         };
         let is_done = progress.contains_key(IS_SCANNED);
         let quarantined = item::to_number(progress, QUARANTINED).unwrap_or(0);
-        Ok(Some(Self { run: run.to_owned(), seen, from, changesets, quarantined, is_done, ended_at }))
+        // One of an earlier version has not looked at the places.
+        let (Ok(unplaced), Ok(misplaced)) =
+            (item::to_number(progress, UNPLACED), item::to_number(progress, MISPLACED))
+        else {
+            return Ok(None);
+        };
+        let twice = progress.get(TWICE).and_then(|value| value.as_b().ok());
+        let (places, _) = twice.map_or(&[][..], |twice| twice.as_ref()).as_chunks::<8>();
+        Ok(Some(Self {
+            run: run.to_owned(),
+            seen,
+            from,
+            changesets,
+            quarantined,
+            unplaced,
+            misplaced,
+            twice: places.iter().map(|place| u64::from_le_bytes(*place)).collect(),
+            limit,
+            is_done,
+            ended_at,
+        }))
     }
 
     async fn finish(
@@ -250,8 +355,14 @@ impl Scan {
                     "a changeset is quarantined"
                 );
             }
-            if let Some(place) = item::place(found) {
-                self.seen.mark(place);
+            match item::placing(found) {
+                Placing::Missing => self.unplaced += 1,
+                Placing::At(place) if place < self.limit => {
+                    if !self.seen.mark(place) && self.twice.len() < TWICE_MAX {
+                        self.twice.insert(place.get());
+                    }
+                }
+                Placing::At(_) | Placing::Malformed => self.misplaced += 1,
             }
         }
         done.calls += 1;
@@ -273,6 +384,10 @@ impl Scan {
         let mut progress = self.saved_as(0);
         progress.insert(PIECES.to_owned(), number(pieces));
         progress.insert(QUARANTINED.to_owned(), number(self.quarantined));
+        progress.insert(UNPLACED.to_owned(), number(self.unplaced));
+        progress.insert(MISPLACED.to_owned(), number(self.misplaced));
+        let twice: Vec<u8> = self.twice.iter().flat_map(|place| place.to_le_bytes()).collect();
+        progress.insert(TWICE.to_owned(), item::bytes(twice));
         progress.insert(ENDED_AT.to_owned(), number(self.ended_at.get()));
         if let Some(from) = &self.from {
             progress.insert(AT_STREAM.to_owned(), text(item::to_text(from, STREAM_ID)?));
@@ -282,6 +397,36 @@ impl Scan {
             progress.insert(IS_SCANNED.to_owned(), number(1));
         }
         put(table, progress).await
+    }
+
+    /// The changesets whose place can't be right. They are only counted while the table is scanned, since the
+    /// next process goes on with the count.
+    async fn misplaced(&self, table: &Table) -> Result<Vec<(Item, Misplaced)>> {
+        let twice: Vec<_> = self.twice.iter().map(|place| Checkpoint::new(*place)).collect();
+        let mut found = mend::doubled(table, &twice).await?;
+        if self.misplaced > 0 {
+            let look = |item: &Item| {
+                let why = match item::placing(item) {
+                    _ if item::is_reserved(item) => return Ok(()),
+                    Placing::Malformed => Misplacement::Malformed,
+                    Placing::At(checkpoint) if checkpoint >= self.limit => {
+                        Misplacement::NeverGiven { checkpoint }
+                    }
+                    Placing::Missing | Placing::At(_) => return Ok(()),
+                };
+                found.push((item.clone(), Misplaced::new(item, why)?));
+                Ok(())
+            };
+            table.scan(look).await?;
+        }
+        Ok(found)
+    }
+
+    /// The next one begins at the start.
+    async fn forget(table: &Table) -> Result<()> {
+        let key = item::key(PROGRESS, 0);
+        let delete = || table.client.delete_item().table_name(&*table.name).set_key(Some(key.clone())).send();
+        table.call(delete).await.map(drop).map_err(failed)
     }
 
     fn saved_as(&self, at: u64) -> Item {
@@ -307,6 +452,7 @@ async fn index_the_rest(table: &Table, done: &mut Adopted) -> Result<()> {
         done.indexed += worker.index(&mut part.found).await? as u64;
         from = part.next;
         if from.is_none() {
+            done.set_aside = worker.set_aside().load(Relaxed) as u64;
             return Ok(());
         }
     }

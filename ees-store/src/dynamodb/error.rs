@@ -1,6 +1,7 @@
 //! DynamoDB's errors in the store's words, and what they say of a write that was under way.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::CancellationReason;
 
@@ -69,6 +70,18 @@ pub(super) fn is_contended(error: &SdkError<TransactWriteItemsError>) -> bool {
     };
     let passing = |reason: &CancellationReason| reason.code().is_some_and(|code| CONTENTION.contains(&code));
     refused(error).is_none() && cancelled.cancellation_reasons().iter().any(passing)
+}
+
+/// Whether a read in a transaction was cancelled by what passes.
+pub(super) fn is_contended_read(error: &SdkError<TransactGetItemsError>) -> bool {
+    let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+    else {
+        return false;
+    };
+    cancelled
+        .cancellation_reasons()
+        .iter()
+        .any(|reason| reason.code().is_some_and(|code| CONTENTION.contains(&code)))
 }
 
 /// Why these actions of a cancelled transaction, by their index, won't go through however often they are

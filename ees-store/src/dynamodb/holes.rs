@@ -38,13 +38,25 @@ impl Holes {
 pub(super) struct Seen(Vec<u64>);
 
 impl Seen {
-    pub(super) fn mark(&mut self, place: Checkpoint) {
+    /// Whether it is new. It takes a bit for each place before it, so that a bound must be known.
+    pub(super) fn mark(&mut self, place: Checkpoint) -> bool {
         let place = usize::try_from(place.get()).unwrap_or(usize::MAX);
         let word = place / 64;
         if word >= self.0.len() {
             self.0.resize(word + 1, 0);
         }
+        let is_new = self.0[word] & (1 << (place % 64)) == 0;
         self.0[word] |= 1 << (place % 64);
+        is_new
+    }
+
+    /// Marks the holes before `end`.
+    pub(super) fn mark_all(&mut self, holes: &Holes, end: Checkpoint) {
+        for &(first, count) in holes.ranges() {
+            for place in first..first.saturating_add(count).min(end.get()) {
+                self.mark(Checkpoint::new(place));
+            }
+        }
     }
 
     /// The places before `end` that were not seen.

@@ -1,5 +1,7 @@
 //! An indexer outside of a store.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Config;
@@ -35,6 +37,7 @@ const SAVE_EVERY: u64 = 100;
 pub struct Indexer {
     table: Table,
     worker: Mutex<Worker>,
+    set_aside: Arc<AtomicUsize>,
 }
 
 impl Indexer {
@@ -45,8 +48,9 @@ impl Indexer {
     pub async fn open(config: impl Into<Config>, table: &str) -> Result<Self> {
         let (table, _) = Table::find(config, table, Options::default().patience).await?;
         identity::open(&table).await?;
-        let worker = Mutex::new(Worker::new(table.clone(), None));
-        Ok(Self { table, worker })
+        let worker = Worker::new(table.clone(), None);
+        let set_aside = worker.set_aside();
+        Ok(Self { table, worker: Mutex::new(worker), set_aside })
     }
 
     /// Indexes these changesets, and earlier ones of their streams that were missed. Returns how many it has
@@ -60,6 +64,13 @@ impl Indexer {
     /// Safe.
     pub async fn index(&self, mut candidates: Vec<Candidate>) -> Result<usize> {
         self.worker.lock().await.index(&mut candidates).await
+    }
+
+    /// The number of streams that this indexer has set aside: a changeset of each has a place in the order that
+    /// can't be right, or can't be updated, and later ones of the stream wait for it. At most 1,000. Raise an
+    /// alarm if it is not 0; the log says what is wrong, and [`mend`](super::mend) mends places.
+    pub fn set_aside(&self) -> usize {
+        self.set_aside.load(Relaxed)
     }
 
     /// Sweeps the table for changesets without a checkpoint, and indexes them, until the given time. The next
@@ -89,6 +100,8 @@ impl Indexer {
     pub async fn sweep_if_due(&self, every: Duration, until: Instant) -> Result<Option<Swept>> {
         let progress = sweep::progress(&self.table).await?;
         if !progress.is_due(every) {
+            // Whether streams that are set aside were mended does not wait so long.
+            self.index(Vec::new()).await?;
             return Ok(None);
         }
         self.sweep_from(progress.at, until).await.map(Some)
@@ -96,6 +109,7 @@ impl Indexer {
 
     async fn sweep_from(&self, mut from: Option<Item>, until: Instant) -> Result<Swept> {
         let mut swept = Swept::default();
+        self.worker.lock().await.hurry();
         loop {
             let part = self.sweep_part(&mut from, &mut swept).await;
             let is_over = part.is_err() || swept.is_done || Instant::now() >= until;

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
+use super::plan::Candidate;
 use crate::quarantine::StoredBody;
 use crate::{
     Changeset, ChangesetId, Checkpoint, Error, EventId, LogEntry, Result, StreamId, StreamType, Tail,
@@ -146,11 +147,29 @@ pub(super) fn to_tail(item: &Item) -> Result<Tail> {
     })
 }
 
+/// What an item says of its place in the global order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// It has none yet. A `page_item` alone does not count: indexing overwrites it.
+    Missing,
+    At(Checkpoint),
+    /// Half a place, or numbers that are none. No indexer wrote it, and none may overwrite it.
+    Malformed,
+}
+
+pub(super) fn placing(item: &Item) -> Placing {
+    match place(item) {
+        Some(place) => Placing::At(place),
+        None if item.contains_key(PAGE) => Placing::Malformed,
+        None => Placing::Missing,
+    }
+}
+
 /// Where it stands in the global order, if it has a place there yet.
 pub(super) fn place(item: &Item) -> Option<Checkpoint> {
     let page = to_number(item, PAGE).ok()?;
-    let page_item = to_number(item, PAGE_ITEM).ok()?;
-    Some(Checkpoint::new(page.saturating_mul(PAGE_LENGTH).saturating_add(page_item)))
+    let page_item = to_number(item, PAGE_ITEM).ok().filter(|page_item| *page_item < PAGE_LENGTH)?;
+    page.checked_mul(PAGE_LENGTH)?.checked_add(page_item).map(Checkpoint::new)
 }
 
 /// The page of a checkpoint, and its place there.
@@ -162,6 +181,15 @@ pub(super) fn page_of(checkpoint: Checkpoint) -> (u64, u64) {
 pub(super) fn is_reserved(item: &Item) -> bool {
     let is_ours = |stream_id: &str| stream_id.starts_with(StreamId::RESERVED_PREFIX);
     to_text(item, STREAM_ID).is_ok_and(is_ours) || to_number(item, CHANGESET_ID).is_ok_and(|id| id == 0)
+}
+
+/// A changeset that is to be indexed, as far as it was read.
+pub(super) fn candidate(item: &Item) -> Result<Candidate> {
+    Ok(Candidate {
+        stream_id: StreamId::stored(to_text(item, STREAM_ID)?),
+        changeset_id: ChangesetId::new(to_number(item, CHANGESET_ID)?),
+        size_bytes: size_bytes(item),
+    })
 }
 
 /// Bytes of an item as DynamoDB counts them, about.
@@ -234,5 +262,25 @@ mod tests {
         assert_eq!(place(&item), None);
         item.extend([(PAGE.to_owned(), number(2)), (PAGE_ITEM.to_owned(), number(17))]);
         assert_eq!(place(&item), Some(Checkpoint::new(2_017)));
+    }
+
+    #[test]
+    fn half_a_place_and_numbers_that_are_no_place_are_told_from_none() {
+        let n = |digits: &str| AttributeValue::N(digits.to_owned());
+        let with = |attributes: &[(&str, AttributeValue)]| {
+            let mut item = key("a", 1);
+            item.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            placing(&item)
+        };
+        assert_eq!(with(&[]), Placing::Missing);
+        assert_eq!(with(&[(PAGE_ITEM, n("3"))]), Placing::Missing);
+        assert_eq!(with(&[(PAGE, n("1")), (PAGE_ITEM, n("3"))]), Placing::At(Checkpoint::new(1_003)));
+        for page_item in [n("1000"), n("-1"), n("1.5"), text("3")] {
+            assert_eq!(with(&[(PAGE, n("1")), (PAGE_ITEM, page_item)]), Placing::Malformed);
+        }
+        for page in [n("-1"), n("0.5"), n("99999999999999999999"), n("18446744073709551615"), text("1")] {
+            assert_eq!(with(&[(PAGE, page), (PAGE_ITEM, n("3"))]), Placing::Malformed);
+        }
+        assert_eq!(with(&[(PAGE, n("1"))]), Placing::Malformed);
     }
 }

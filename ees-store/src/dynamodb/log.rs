@@ -62,8 +62,10 @@ impl Reader<'_> {
         let is_inside = query.from.plus(query.limit as u64) <= known;
         let head = if is_inside {
             self.head.within(HEAD_AGE_MAX, self.table).await?
-        } else {
+        } else if query.wait.is_zero() {
             self.head.look(self.table).await?
+        } else {
+            self.head.polled(self.table).await?
         };
         let mut found = Found::new(query, self.holes);
         let mut late = Late::default();

@@ -9,7 +9,8 @@
 //! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where
 //!   that ends; `by_type` lists the streams of a type.
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits,
-//!   `sweep` finds what was missed; a stream that is `stuck` holds up no other.
+//!   `sweep` finds what was missed; a stream that is `stuck` holds up no other, [`mend`] lets one go on whose
+//!   changeset was `misplaced`.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item`
 //!   what it holds.
 //! - `table` makes the calls, by the rules of `calls`: retried where `error` says so. `clock` is DynamoDB's own.
@@ -36,6 +37,8 @@ mod indexer;
 mod item;
 mod keys;
 mod log;
+mod mend;
+mod misplaced;
 mod options;
 mod plan;
 mod queue;
@@ -49,6 +52,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Config;
@@ -58,15 +62,17 @@ use tokio::task::JoinSet;
 use crate::spans;
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
-    Result, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery,
+    Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery, WriterFigures,
 };
 
-pub use adopt::{Adopted, adopt, find_holes};
+pub use adopt::{Adopted, OnMisplaced, adopt, find_holes};
 pub use ceiling::{Ceiling, ceilings};
 pub use check::{Check, check, check_bodies};
 pub use cost::{Cost, cost};
 pub use indexer::Indexer;
 pub use keys::check_keys;
+pub use mend::{Mend, Mended, mend};
+pub use misplaced::{Misplaced, Misplacement};
 pub use options::{Indexing, Options};
 pub use plan::Candidate;
 pub use schema::{LIMIT_BYTES, create_table};
@@ -136,6 +142,9 @@ pub struct Store {
     holes: Holes,
     rules: Rules,
     queue: Option<Queue>,
+    figures: Arc<WriterFigures>,
+    /// How many streams the indexer here has set aside.
+    set_aside: Option<Arc<AtomicUsize>>,
     /// Stop when it is dropped.
     _helpers: JoinSet<()>,
 }
@@ -166,23 +175,33 @@ impl Store {
         let head = Arc::new(Head::new(identity.log_id, counter::look(&table).await?.next()));
         let mut helpers = JoinSet::new();
         helpers.spawn(head::poll(head.clone(), table.clone()));
+        let mut set_aside = None;
         let queue = match options.indexing {
             Indexing::Elsewhere => None,
             Indexing::Here { sweep_every } => {
                 let (queue, waiting) = queue::queue();
                 let worker = Worker::new(table.clone(), Some(head.clone()));
-                helpers.spawn(queue::drain(worker, waiting, sweep_every, table.clone(), queue.clone()));
+                set_aside = Some(worker.set_aside());
+                let seen = (table.clone(), head.clone());
+                helpers.spawn(queue::drain(worker, waiting, sweep_every, seen, queue.clone()));
                 Some(queue)
             }
         };
         let rules = Rules { limit_bytes: layout.limit_bytes, keep_keys: options.keep_keys };
-        Ok(Self { table, head, holes, rules, queue, _helpers: helpers })
+        let figures = Arc::default();
+        Ok(Self { table, head, holes, rules, queue, figures, set_aside, _helpers: helpers })
     }
 
     /// Commits, and leaves the changeset to be indexed; with the stream's tail, where it is known afterwards.
     async fn commit_after(&self, commit: &Commit, known: Option<&Tail>) -> Result<(Committed, Option<Tail>)> {
         let queue = self.queue.as_ref();
         let (committed, stored) = writer::commit(&self.table, queue, self.rules, commit, known).await?;
+        if let Some(changeset) = &stored {
+            self.head.stir();
+            self.figures.changesets.fetch_add(1, Relaxed);
+            let events = changeset.last_event_id().get() + 1 - changeset.first_event_id.get();
+            self.figures.events.fetch_add(events, Relaxed);
+        }
         Ok((committed, stored.as_ref().map(Tail::after)))
     }
 
@@ -234,6 +253,11 @@ impl EventStore for Store {
 
     fn limit_bytes(&self) -> usize {
         self.rules.limit_bytes
+    }
+
+    fn figures(&self) -> Option<StoreFigures> {
+        let set_aside = self.set_aside.as_ref().map(|count| count.load(Relaxed));
+        Some(StoreFigures { set_aside, ..StoreFigures::of_writer(self.figures.clone()) })
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {

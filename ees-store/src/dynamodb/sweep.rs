@@ -9,10 +9,10 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 
 use super::error::failed;
-use super::item::{self, CHANGESET_ID, Item, PAGE, STREAM_ID};
+use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, STREAM_ID};
 use super::plan::Candidate;
 use super::table::{Table, names, values};
-use crate::{ChangesetId, Result, StreamId, Timestamp};
+use crate::{Result, StreamId, Timestamp};
 
 /// Where a sweep that was cut short goes on, for the next one.
 const POSITION: &str = "!!!RESERVED:SWEEP!!!";
@@ -45,38 +45,36 @@ pub(super) struct Part {
     pub(super) read_units: f64,
 }
 
+/// What has its place is left out on the server. What has half a place, or numbers that are none, is found, so
+/// that somebody hears of it; but for fractions.
+const WITHOUT_A_PLACE: &str = "(attribute_not_exists(#p) OR attribute_not_exists(#i) OR #p < :zero OR #i < :zero \
+                               OR #i > :last) AND #c > :zero AND NOT begins_with(#s, :reserved)";
+
 /// Looks at the next part of the table. What was committed this moment may not show: it will at the next
 /// time.
 pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
     let scan = || {
         let call = table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone());
-        let call = call
-            .filter_expression("attribute_not_exists(#p) AND #c > :none AND NOT begins_with(#s, :reserved)");
+        let call = call.filter_expression(WITHOUT_A_PLACE);
         let call = call.set_expression_attribute_names(names([
             ("#p", PAGE),
+            ("#i", PAGE_ITEM),
             ("#c", CHANGESET_ID),
             ("#s", STREAM_ID),
         ]));
         let call = call.set_expression_attribute_values(values([
-            (":none", item::number(0)),
+            (":zero", item::number(0)),
+            (":last", item::number(PAGE_LENGTH - 1)),
             (":reserved", item::text(StreamId::RESERVED_PREFIX)),
         ]));
         call.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
     };
     let answer = table.call(scan).await.map_err(failed)?;
     Ok(Part {
-        found: answer.items.iter().flatten().map(candidate).collect::<Result<_>>()?,
+        found: answer.items.iter().flatten().map(item::candidate).collect::<Result<_>>()?,
         next: answer.last_evaluated_key,
         items: u64::try_from(answer.scanned_count).unwrap_or(0),
         read_units: answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap_or(0.0),
-    })
-}
-
-fn candidate(item: &Item) -> Result<Candidate> {
-    Ok(Candidate {
-        stream_id: StreamId::stored(item::to_text(item, STREAM_ID)?),
-        changeset_id: ChangesetId::new(item::to_number(item, CHANGESET_ID)?),
-        size_bytes: item::size_bytes(item),
     })
 }
 

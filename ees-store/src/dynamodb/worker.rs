@@ -4,8 +4,10 @@
 //! happens, or nothing. So there is no half-done state to repair, and no hole; and of two indexers that meet
 //! one finds the counter moved, looks what is left to do, and goes on.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, Update};
@@ -16,8 +18,9 @@ use super::counter::{self, Counter};
 use super::error::{failed, hopeless, is_condition, is_too_large, refused, unbuilt};
 use super::head::Head;
 use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, page_of};
+use super::misplaced::misplacement;
 use super::plan::{BATCH_MAX, Candidate, arrange, batch_length, predecessors};
-use super::stuck::Stuck;
+use super::stuck::{Obstacle, Stuck};
 use super::table::{Table, names, values};
 use crate::{ChangesetId, Checkpoint, Error, Result, StreamId};
 
@@ -48,11 +51,27 @@ impl Worker {
         Self { table, head, counter: None, known, stuck, batch_max: BATCH_MAX, lost: 0 }
     }
 
+    /// How many streams are set aside, for those who watch.
+    pub(super) fn set_aside(&self) -> Arc<AtomicUsize> {
+        self.stuck.count()
+    }
+
+    /// When it is worth calling [`index`](Self::index) with nothing: a stream that is set aside may go on.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.stuck.due_at()
+    }
+
+    /// The next call of [`index`](Self::index) sees whether streams that are set aside were mended.
+    pub(super) fn hurry(&mut self) {
+        self.stuck.hurry();
+    }
+
     /// Indexes all of these, and what has to go before them, but for streams that are stuck. How many it
     /// were; what is left after an error stays.
     pub(super) async fn index(&mut self, waiting: &mut Vec<Candidate>) -> Result<usize> {
         let deadline = Instant::now() + self.table.patience;
         let mut indexed = 0;
+        self.look_at_stuck(waiting).await?;
         *waiting = arrange(std::mem::take(waiting));
         // A repeated commit, or one that was in doubt.
         waiting.retain(|it| self.known.peek(&it.stream_id).is_none_or(|known| *known < it.changeset_id));
@@ -75,10 +94,48 @@ impl Worker {
                 }
                 Outcome::Again if Instant::now() > deadline => return Err(Error::Overloaded),
                 Outcome::Again => self.pause().await,
-                Outcome::Known => self.forget_indexed(waiting, length).await?,
+                Outcome::Known if self.forget_indexed(waiting, length).await? => {}
+                // Nothing explains it: the item changes all the time.
+                Outcome::Known if Instant::now() > deadline => return Err(Error::Overloaded),
+                Outcome::Known => self.pause().await,
                 Outcome::Stuck => {}
             }
         }
+    }
+
+    /// Adds what was left out of streams that can go on by now.
+    async fn look_at_stuck(&mut self, waiting: &mut Vec<Candidate>) -> Result<()> {
+        let due = self.stuck.due();
+        let read = due.iter().filter(|it| !it.is_full);
+        let keys: Vec<_> = read.map(|it| item::key(it.stream_id.as_str(), it.changeset_id.get())).collect();
+        let mut stay = HashSet::new();
+        for item in self.table.places(keys).await? {
+            if misplacement(&self.table, &mut self.counter, &item).await?.is_some() {
+                stay.insert(StreamId::stored(item::to_text(&item, STREAM_ID)?));
+            }
+        }
+        for it in due {
+            if stay.contains(&it.stream_id) {
+                self.stuck.stays(&it.stream_id);
+            } else {
+                waiting.extend(self.stuck.goes_on(&it.stream_id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this changeset has its place. One whose place can't be right has none, and its stream is set
+    /// aside.
+    async fn is_placed(&mut self, item: &Item, candidate: &Candidate) -> Result<bool> {
+        if let Some(why) = misplacement(&self.table, &mut self.counter, item).await? {
+            self.stuck.add(candidate, Obstacle::Misplaced(why));
+            return Ok(false);
+        }
+        let is_placed = item::place(item).is_some();
+        if is_placed {
+            self.remember(&candidate.stream_id, candidate.changeset_id);
+        }
+        Ok(is_placed)
     }
 
     /// What a batch needs indexed before it: nothing, nearly always. One call for all streams of the batch
@@ -93,11 +150,9 @@ impl Worker {
         let keys = asked.iter().map(|(stream, id)| item::key(stream.as_str(), id.get())).collect();
         let mut found = Vec::new();
         for item in self.table.places(keys).await? {
-            let stream = StreamId::stored(item::to_text(&item, STREAM_ID)?);
-            let id = ChangesetId::new(item::to_number(&item, CHANGESET_ID)?);
-            match item::place(&item) {
-                Some(_) => self.remember(&stream, id),
-                None => found.extend(self.unindexed_up_to(&stream, id).await?),
+            let candidate = item::candidate(&item)?;
+            if !self.is_placed(&item, &candidate).await? {
+                found.extend(self.unindexed_up_to(&candidate.stream_id, candidate.changeset_id).await?);
             }
         }
         Ok(found)
@@ -122,13 +177,11 @@ impl Worker {
             };
             let answer = self.table.call(query).await.map_err(failed)?;
             for item in answer.items.iter().flatten() {
-                let changeset_id = ChangesetId::new(item::to_number(item, CHANGESET_ID)?);
-                if item::place(item).is_some() {
-                    self.remember(stream, changeset_id);
+                let candidate = item::candidate(item)?;
+                if self.is_placed(item, &candidate).await? {
                     return Ok(found);
                 }
-                let size_bytes = item::size_bytes(item);
-                found.push(Candidate { stream_id: stream.clone(), changeset_id, size_bytes });
+                found.push(candidate);
             }
             from = answer.last_evaluated_key;
             if from.is_none() {
@@ -175,7 +228,8 @@ impl Worker {
         let stuck: Vec<_> = stuck.collect();
         if !stuck.is_empty() {
             for (candidate, why) in stuck {
-                self.stuck.add(candidate, why.message().or(why.code()).unwrap_or_default());
+                let why = why.message().or(why.code()).unwrap_or_default();
+                self.stuck.add(candidate, Obstacle::Full(why.to_owned()));
             }
             return Ok(Outcome::Stuck);
         }
@@ -188,24 +242,24 @@ impl Worker {
     }
 
     /// Another indexer was faster with some of the first `length`, or a record came twice: these are done.
-    async fn forget_indexed(&mut self, waiting: &mut Vec<Candidate>, length: usize) -> Result<()> {
+    /// Whether there was any, or one that is set aside now.
+    async fn forget_indexed(&mut self, waiting: &mut Vec<Candidate>, length: usize) -> Result<bool> {
         let batch: Vec<_> = waiting.drain(..length).collect();
         let keys = batch.iter().map(|it| item::key(it.stream_id.as_str(), it.changeset_id.get())).collect();
-        let mut unindexed = std::collections::HashSet::new();
+        let mut unindexed = HashSet::new();
         for item in self.table.places(keys).await? {
-            let stream = StreamId::stored(item::to_text(&item, STREAM_ID)?);
-            let id = ChangesetId::new(item::to_number(&item, CHANGESET_ID)?);
-            if item::place(&item).is_some() {
-                self.remember(&stream, id);
-            } else {
-                unindexed.insert((stream, id));
+            let candidate = item::candidate(&item)?;
+            if !self.is_placed(&item, &candidate).await? {
+                unindexed.insert((candidate.stream_id, candidate.changeset_id));
             }
         }
         let left =
             batch.into_iter().filter(|it| unindexed.contains(&(it.stream_id.clone(), it.changeset_id)));
-        let left: Vec<_> = left.collect();
+        let mut left: Vec<_> = left.collect();
+        self.stuck.leave_out(&mut left);
+        let is_less = left.len() < length;
         waiting.splice(..0, left);
-        Ok(())
+        Ok(is_less)
     }
 
     fn remember(&mut self, stream: &StreamId, id: ChangesetId) {

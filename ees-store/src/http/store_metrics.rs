@@ -40,7 +40,7 @@ const COUNTS: [Count; 3] = [
 
 impl Collector for OfStore {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Some(StoreFigures { writer, connections }) = self.0.figures() else { return Ok(()) };
+        let Some(StoreFigures { writer, connections, set_aside }) = self.0.figures() else { return Ok(()) };
         for (name, help, count) in COUNTS {
             let counter = ConstCounter::new(count(&writer).load(Relaxed));
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -75,6 +75,12 @@ impl Collector for OfStore {
             for (state, count) in [("busy", connections.busy), ("idle", connections.idle)] {
                 ConstGauge::new(count).encode(family.encode_family(&[("state", state)])?)?;
             }
+        }
+        let help = "Streams that the indexer of this process has set aside (DynamoDB)";
+        let gauge =
+            encoder.encode_descriptor("ees_store_set_aside_streams", help, None, MetricType::Gauge)?;
+        if let Some(count) = set_aside {
+            ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(gauge)?;
         }
         Ok(())
     }

@@ -206,7 +206,7 @@ impl EventStore for Store {
 
     fn figures(&self) -> Option<StoreFigures> {
         let connections = Some(self.readers.connections());
-        Some(StoreFigures { writer: self.writer.figures(), connections })
+        Some(StoreFigures { connections, ..StoreFigures::of_writer(self.writer.figures()) })
     }
 
     async fn read_stream(&self, query: StreamQuery) -> Result<StreamPage> {

@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
     Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
-use ees_store::dynamodb::{Store, adopt, check, check_bodies, find_holes};
+use ees_store::dynamodb::{
+    Adopted, Misplacement, OnMisplaced, Store, adopt, check, check_bodies, find_holes,
+};
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogEntry, LogQuery, Quarantined, StreamQuery,
 };
@@ -119,7 +121,10 @@ async fn a_table_of_another_system_is_not_opened_before_it_is_adopted() {
 async fn an_adopted_table_keeps_its_order_and_its_holes_and_goes_on() {
     let (account, client) = existing().await;
     let mut told = Vec::new();
-    let adopted = adopt(&account.sdk_config(), TABLE, |changesets| told.push(changesets)).await.unwrap();
+    let adopted =
+        adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |changesets| told.push(changesets))
+            .await
+            .unwrap();
     assert!(!adopted.is_known);
     assert_eq!((adopted.changesets, adopted.head.get(), adopted.holes, adopted.indexed), (7, 7, 3, 3));
     assert_eq!(told.last(), Some(&7));
@@ -169,7 +174,7 @@ async fn what_can_not_be_read_is_reported_and_readable_as_quarantined() {
     assert!(found.iter().all(|(.., why)| why.contains("`events` are not JSON")), "{found:?}");
     assert_eq!(found.iter().map(|(stream, ..)| stream.as_str()).collect::<Vec<_>>(), ["b", "c"]);
 
-    let adopted = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    let adopted = adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
     assert_eq!((adopted.changesets, adopted.quarantined, adopted.indexed), (7, 2, 3));
     let store = open(&account, &Faults::none()).await;
     let log = read(&store).await;
@@ -204,7 +209,7 @@ async fn reserved(client: &Client, prefix: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_place_that_another_indexer_gave_to_an_item_of_ours_holds_nobody_up() {
     let (account, client) = existing().await;
-    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
     let store = open(&account, &Faults::none()).await;
     let before = read(&store).await.len();
     store.commit(commit("k", 0, "[1]").with_idempotency_key("key".parse().unwrap())).await.unwrap();
@@ -261,7 +266,7 @@ async fn an_indexer_that_still_runs_is_noticed_before_anything_is_adopted() {
             }
         }
     });
-    let refused = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap_err();
+    let refused = adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap_err();
     running.abort();
     assert!(
         matches!(&refused, Error::InvalidRequest(why) if why.contains("still runs") && why.contains("checkpoint 7")),
@@ -274,7 +279,7 @@ async fn an_indexer_that_still_runs_is_noticed_before_anything_is_adopted() {
 #[tokio::test]
 async fn holes_take_no_room_in_a_page() {
     let (account, _) = existing().await;
-    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
     let store = open(&account, &Faults::none()).await;
     for (from, limit, next, places) in [
         (0, 1, 2, vec![0]),
@@ -294,10 +299,10 @@ async fn holes_take_no_room_in_a_page() {
 #[tokio::test]
 async fn adopting_again_changes_nothing() {
     let (account, _) = existing().await;
-    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
     let store = open(&account, &Faults::none()).await;
     let (log, head) = (labels(&read(&store).await), store.head().await.unwrap());
-    let again = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    let again = adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
     assert!(again.is_known);
     assert_eq!((again.holes, again.indexed), (3, 0));
     assert_eq!((labels(&read(&store).await), store.head().await.unwrap()), (log, head));
@@ -311,7 +316,8 @@ async fn adopting_may_be_interrupted_anywhere() {
         for calls in [3, 5, 7, 9, 11, 13] {
             let faults = Faults::seeded(seed).lost(0.3).delayed(0.5, std::time::Duration::from_millis(3));
             let config = account.sdk_config_with(&faults);
-            let adopting = tokio::spawn(async move { adopt(&config, TABLE, |_| ()).await });
+            let adopting =
+                tokio::spawn(async move { adopt(&config, TABLE, OnMisplaced::Refuse, |_| ()).await });
             while faults.calls().total() < calls && !adopting.is_finished() {
                 tokio::task::yield_now().await;
             }
@@ -320,7 +326,7 @@ async fn adopting_may_be_interrupted_anywhere() {
             let _ = adopting.await;
             faults.cut_off().await;
         }
-        adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+        adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
         let store = open(&account, &Faults::none()).await;
         let log = labels(&read(&store).await);
         assert_eq!(
@@ -339,7 +345,7 @@ async fn adopting_twice_at_once_is_adopting_once() {
         let adopting = (0..3).map(|number| {
             let faults = Faults::everything(seed * 3 + number);
             let config = account.sdk_config_with(&faults);
-            tokio::spawn(async move { adopt(&config, TABLE, |_| ()).await.unwrap() })
+            tokio::spawn(async move { adopt(&config, TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap() })
         });
         for done in futures::future::join_all(adopting).await {
             assert_eq!(done.unwrap().holes, 3);
@@ -363,7 +369,7 @@ async fn a_table_without_a_counter_gets_one() {
         if !is_empty {
             put(&client, changeset("a", 1, None)).await;
         }
-        let adopted = adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+        let adopted = adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
         assert_eq!((adopted.holes, adopted.indexed), (0, u64::from(!is_empty)));
         let store = open(&account, &Faults::none()).await;
         append(&store, "b", 0).await;
@@ -376,7 +382,7 @@ async fn a_table_without_a_counter_gets_one() {
 #[tokio::test]
 async fn the_limit_is_that_of_the_table() {
     let (account, _) = existing().await;
-    adopt(&account.sdk_config(), TABLE, |_| ()).await.unwrap();
+    adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
     let store = open(&account, &Faults::none()).await;
     let limit = store.limit_bytes();
     assert!((130_000..137_000).contains(&limit), "{limit}");
@@ -399,4 +405,111 @@ async fn a_check_says_what_a_table_lacks() {
     let ours = super::support::account().await;
     let checks = check(&ours.sdk_config(), super::support::TABLE).await.unwrap();
     assert!(checks.iter().all(|it| it.is_well), "{checks:?}");
+}
+
+/// In the table of [`existing`]: d1 has the place of b1, e1 half a place and e2 none, f1 one that was never given.
+async fn existing_with_misplaced() -> (Account, Client) {
+    let (account, client) = existing().await;
+    put(&client, changeset("d", 1, Some(2))).await;
+    let mut half = changeset("e", 1, None);
+    half.insert("page".to_owned(), n(0));
+    put(&client, half).await;
+    put(&client, changeset("e", 2, None)).await;
+    put(&client, changeset("f", 1, Some(9_000_000_000_000))).await;
+    (account, client)
+}
+
+fn shown(adopted: &Adopted) -> Vec<String> {
+    let mut shown: Vec<_> =
+        adopted.misplaced.iter().map(|it| format!("{}{}", it.stream_id, it.changeset_id)).collect();
+    shown.sort();
+    shown
+}
+
+#[tokio::test]
+async fn a_table_with_places_that_can_not_be_right_is_not_adopted_and_each_is_named() {
+    let (account, client) = existing_with_misplaced().await;
+    for _ in 0..2 {
+        let refused = adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
+        let names = shown(&refused);
+        assert!(refused.is_refused && refused.indexed == 0, "{refused:?}");
+        assert!(
+            names == ["b1", "e1", "f1"] || names == ["d1", "e1", "f1"],
+            "one of the two keeps it: {names:?}"
+        );
+        for it in &refused.misplaced {
+            let is_right = match &it.why {
+                Misplacement::Doubled { checkpoint, keeper } => {
+                    checkpoint.get() == 2
+                        && ["b", "d"].contains(&keeper.0.as_str())
+                        && keeper.0 != it.stream_id
+                }
+                Misplacement::Malformed => it.stream_id.as_str() == "e",
+                Misplacement::NeverGiven { .. } => it.stream_id.as_str() == "f",
+                _ => false,
+            };
+            assert!(is_right && it.moved_to.is_none(), "{it:?}");
+        }
+    }
+    assert!(Store::open(&account.sdk_config(), TABLE).await.is_err());
+    // Somebody mends them by hand: what was seen before does not count.
+    put(&client, changeset("d", 1, Some(4))).await;
+    put(&client, changeset("e", 1, Some(1))).await;
+    put(&client, changeset("f", 1, None)).await;
+    let adopted = adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
+    assert_eq!(
+        (adopted.is_refused, adopted.misplaced.len(), adopted.holes, adopted.indexed),
+        (false, 0, 1, 5)
+    );
+    let log = labels(&read(&open(&account, &Faults::none()).await).await);
+    assert_eq!(
+        (log.len(), &log[..6]),
+        (11, &["0 a1", "1 e1", "2 b1", "3 b2", "4 d1", "6 a3"].map(str::to_owned)[..])
+    );
+}
+
+#[tokio::test]
+async fn what_can_not_be_right_gets_a_new_place_when_that_is_asked_for() {
+    let (account, _) = existing_with_misplaced().await;
+    let adopted = adopt(&account.sdk_config(), TABLE, OnMisplaced::Mend, |_| ()).await.unwrap();
+    assert_eq!(
+        (adopted.is_refused, adopted.misplaced.len(), adopted.head.get()),
+        (false, 3, 7),
+        "{adopted:?}"
+    );
+    assert!(
+        adopted.misplaced.iter().all(|it| it.moved_to.is_some_and(|place| place.get() >= 7)),
+        "{adopted:?}"
+    );
+    is_whole(&labels(&read(&open(&account, &Faults::none()).await).await));
+}
+
+#[tokio::test]
+async fn mending_while_adopting_may_be_interrupted_anywhere() {
+    for calls in [3, 5, 7, 9, 11, 13, 15, 17] {
+        let (account, _) = existing_with_misplaced().await;
+        let faults = Faults::none();
+        let config = account.sdk_config_with(&faults);
+        let adopting = tokio::spawn(async move { adopt(&config, TABLE, OnMisplaced::Mend, |_| ()).await });
+        while faults.calls().total() < calls && !adopting.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        adopting.abort();
+        let _ = adopting.await;
+        faults.cut_off().await;
+        adopt(&account.sdk_config(), TABLE, OnMisplaced::Mend, |_| ()).await.unwrap();
+        is_whole(&labels(&read(&open(&account, &Faults::none()).await).await));
+    }
+}
+
+/// Each changeset once; what had a place of its own has it still, and e1 comes before e2.
+fn is_whole(log: &[String]) {
+    let names: Vec<_> = log.iter().map(|label| label.split(' ').nth(1).unwrap()).collect();
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, ["a1", "a2", "a3", "b1", "b2", "b3", "c1", "d1", "e1", "e2", "f1"], "{log:?}");
+    assert!(["0 a1", "3 b2", "6 a3"].iter().all(|it| log.contains(&(*it).to_owned())), "{log:?}");
+    assert!(log.contains(&"2 b1".to_owned()) || log.contains(&"2 d1".to_owned()), "{log:?}");
+    let at = |name| names.iter().position(|it| *it == name).unwrap();
+    assert!(at("e1") < at("e2"), "{log:?}");
 }

@@ -1,7 +1,10 @@
 //! What it costs, counted: calls carry over to AWS, seconds on an emulator do not.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use ees_store::dynamodb::cost;
+use ees_store::dynamodb::{Store, cost};
 use ees_store::{ChangesetLog, Checkpoint, EventStore, LogQuery};
 use ees_test_aws::Faults;
 
@@ -94,4 +97,30 @@ async fn writes_cost_what_they_are_said_to() {
         assert!((billed * 1_000.0 - said as f64).abs() < 1.0, "{bytes} bytes: {billed} is not {said} / 1000");
     }
     assert!(read(&store).await.is_empty());
+}
+
+/// Those who wait, again and again, share one poll of the counter; and what is committed here they get at once.
+#[tokio::test]
+async fn followers_of_one_process_share_one_poll() {
+    let account = account().await;
+    let faults = Faults::none();
+    let store = Arc::new(super::support::store(&account, &faults).await);
+    let follow = |store: Arc<Store>| async move {
+        loop {
+            let query = LogQuery::from(Checkpoint::START, 10).with_wait(Duration::from_millis(100));
+            if store.read(query).await.unwrap().next > Checkpoint::START {
+                return;
+            }
+        }
+    };
+    let followers: Vec<_> = (0..10).map(|_| tokio::spawn(follow(store.clone()))).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    faults.calls().take();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let reads = faults.calls().take().remove("GetItem").unwrap_or_default();
+    assert!((1..=12).contains(&reads), "{reads} reads of the counter in two seconds");
+    append(&store, "a", 0).await;
+    for follower in followers {
+        follower.await.unwrap();
+    }
 }

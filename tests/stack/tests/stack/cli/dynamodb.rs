@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use ees_store::dynamodb::Store;
-use ees_store::{
-    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery,
-};
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery};
 use ees_test_aws::{Account, LocalAws};
 use ees_tests::{Ran, Server, ees, run};
 use serde_json::json;
@@ -126,4 +126,56 @@ async fn what_it_costs_is_told_for_the_changesets_that_are_there() {
     store.read(LogQuery { from: first.next, ..wait }).await.unwrap();
     let told = in_account(&account, &cost).ok();
     assert!(told.contains("1,000 changesets of 3803 bytes") && told.contains("248"), "{told}");
+}
+
+/// A changeset with half a place, as a hand may leave it.
+async fn half_placed(account: &Account, stream: &str) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let number = |digits: &str| AttributeValue::N(digits.to_owned());
+    let item = [
+        ("stream_id", text(stream)),
+        ("changeset_id", number("1")),
+        ("events", text("[1]")),
+        ("metadata", text("{}")),
+        ("timestamp", text("2021-04-05T06:07:08.000009")),
+        ("first_event_id", number("1")),
+        ("last_event_id", number("1")),
+        ("page", number("0")),
+    ];
+    let item = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let put = Client::new(&account.sdk_config()).put_item().table_name("log").set_item(Some(item));
+    put.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_place_that_can_not_be_right_is_shown_and_then_mended() {
+    let account = account().await;
+    in_account(&account, &["dynamodb", "create-table", "log", "--unprotected"]).ok();
+    in_account(&account, &["dynamodb", "sweep", "log"]).ok();
+    half_placed(&account, "a").await;
+    half_placed(&account, "b").await;
+    let shown = in_account(&account, &["dynamodb", "mend", "log", "--dry-run"]);
+    assert_eq!(shown.code, Some(9), "{shown:?}");
+    assert!(
+        shown.out.contains("changeset 1 of stream \"a\"") && shown.out.contains("2 of 2 changesets"),
+        "{shown:?}"
+    );
+    let one = in_account(&account, &["dynamodb", "mend", "log", "--stream", "b", "--json"]).json();
+    assert_eq!((&one[0]["stream_id"], &one[0]["moved_to"]), (&json!("b"), &json!(0)));
+    assert_eq!((&one[1]["misplaced"], &one[1]["changesets"]), (&json!(1), &json!(1)));
+    let rest = in_account(&account, &["dynamodb", "mend", "log", "--json"]).json();
+    assert_eq!((&rest[0]["stream_id"], &rest[0]["moved_to"]), (&json!("a"), &json!(1)));
+    in_account(&account, &["dynamodb", "mend", "log", "--dry-run"]).ok();
+    let missing = in_account(&account, &["dynamodb", "mend", "elsewhere"]);
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_table_with_a_place_that_can_not_be_right_is_not_adopted() {
+    let account = account().await;
+    in_account(&account, &["dynamodb", "create-table", "log", "--unprotected"]).ok();
+    half_placed(&account, "a").await;
+    let refused = in_account(&account, &["dynamodb", "adopt", "log", "--json"]);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.out.contains(r#""stream_id":"a""#) && refused.err.contains("MISPLACED"), "{refused:?}");
 }
