@@ -46,7 +46,11 @@ impl Stack {
         Self::event_store_with(account, vec![format!("OtlpEndpoint={collector}")]).await
     }
 
-    async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
+    /// Deploys the event store with these parameters (`NAME=VALUE`).
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
         parameters.push("DeletionProtection=false".to_owned());
         Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters).await
     }

@@ -7,6 +7,7 @@ mod contract;
 mod dying;
 mod events;
 mod history;
+mod parameters;
 mod rights;
 mod signing;
 mod support;
