@@ -60,11 +60,16 @@ impl Stack {
     /// # Panics
     /// As for [`event_store`](Self::event_store).
     pub async fn own_projection(&self, database_url: &str) -> Self {
-        let parameters = vec![
-            format!("ChangesetsTopic={}", self.output("ChangesetsTopic")),
-            format!("Table={}", self.output("Table")),
-            format!("DatabaseUrl={database_url}"),
-        ];
+        self.own_projection_with(vec![format!("DatabaseUrl={database_url}")]).await
+    }
+
+    /// Deploys the example of your own projection next to it, with these parameters (`NAME=VALUE`).
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn own_projection_with(&self, mut parameters: Vec<String>) -> Self {
+        parameters.push(format!("ChangesetsTopic={}", self.output("ChangesetsTopic")));
+        parameters.push(format!("Table={}", self.output("Table")));
         let template = "deploy/own-projection/template.yaml";
         Self::deploy(&self.account, "own", template, "own_projection", parameters).await
     }

@@ -7,6 +7,7 @@ mod contract;
 mod dying;
 mod events;
 mod history;
+mod own_projection;
 mod parameters;
 mod rights;
 mod signing;

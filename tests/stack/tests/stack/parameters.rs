@@ -234,3 +234,34 @@ async fn a_stack_goes_on_with_the_log_of_an_existing_table() {
     let told = subscriber.receive(1, LONG).await;
     assert!(told.contains_key("account-1"));
 }
+
+/// The properties of the function of own-projection, and the statements of its role.
+fn own(parameters: &[&str]) -> (Value, Vec<Value>) {
+    let mut made = synthesize(OWN, &[&["ChangesetsTopic=arn", "Table=log"], parameters].concat()).unwrap();
+    let role = &made["Resources"]["ProjectionRole"]["Properties"]["Policies"][0]["PolicyDocument"];
+    let statements = role["Statement"].as_array().unwrap().clone();
+    (made["Resources"]["Projection"]["Properties"].take(), statements)
+}
+
+#[test]
+fn a_projection_of_ones_own_gets_into_a_vpc_with_the_rights_that_this_takes() {
+    let url = "DatabaseUrl=postgres://host/db";
+    let (plain, rights) = own(&[url]);
+    assert_eq!(plain["VpcConfig"], Value::Null);
+    let (inside, more) = own(&[url, "SubnetIds=subnet-1,subnet-2", "SecurityGroupIds=sg-1"]);
+    let vpc = json!({ "SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"] });
+    assert_eq!(inside["VpcConfig"], vpc);
+    let added: Vec<_> = more.iter().filter(|right| !rights.contains(right)).collect();
+    assert_eq!(added.len(), 1);
+    assert!(added[0]["Action"].as_array().unwrap().contains(&json!("ec2:CreateNetworkInterface")));
+}
+
+#[test]
+fn a_projection_of_ones_own_reads_the_one_secret_that_it_is_given() {
+    let secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-AbCdEf";
+    let (_, rights) = own(&["DatabaseUrl=postgres://host/db", &format!("DatabaseSecret={secret}")]);
+    let right = json!({ "Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret });
+    assert!(rights.contains(&right));
+    let refused = synthesize(OWN, &["ChangesetsTopic=arn", "Table=log"]).unwrap_err();
+    assert!(refused.contains("DatabaseUrl must say"), "{refused}");
+}
