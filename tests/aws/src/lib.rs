@@ -44,3 +44,4 @@ pub use faults::{Calls, Faults, Moment, dying_at_each_call};
 pub use guarded::{Identity, Right};
 pub use stack::Stack;
 pub use template::synthesize;
+pub use venv::python;

@@ -139,7 +139,7 @@ fn deploy(
     program: &Path,
     parameters: &[String],
 ) -> BTreeMap<String, String> {
-    let mut python = Command::new(venv::folder().join("bin/python"));
+    let mut python = Command::new(venv::python());
     python.args(["-c", include_str!("deploy.py"), name]).arg(template).arg(program).args(parameters);
     let deployed = python.envs(account.environment()).output().expect("python runs");
     let told = String::from_utf8_lossy(&deployed.stderr);

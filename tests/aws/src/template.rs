@@ -17,7 +17,7 @@ use crate::venv;
 /// # Panics
 /// When python does not run.
 pub fn synthesize(template: &str, parameters: &[&str]) -> Result<Value, String> {
-    let mut python = Command::new(venv::folder().join("bin/python"));
+    let mut python = Command::new(venv::python());
     python.args(["-c", include_str!("synthesize.py")]).arg(workspace().join(template)).args(parameters);
     let output = python.output().expect("python runs");
     if output.status.success() {

@@ -2,6 +2,7 @@
 //! And what of the command has to do with AWS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod alarms;
 mod cli;
 mod contract;
 mod dying;

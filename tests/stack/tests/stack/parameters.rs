@@ -51,10 +51,17 @@ fn expected(changes: Value) -> BTreeMap<String, Value> {
 #[test]
 fn a_limit_of_requests_is_that_of_the_stage() {
     let throttled = changed_by(&["ApiRateLimit=50", "ApiBurstLimit=20"]);
-    let setting = json!([{
-        "HttpMethod": "*", "ResourcePath": "/*", "ThrottlingRateLimit": "50", "ThrottlingBurstLimit": "20",
-    }]);
-    assert_eq!(throttled, expected(json!({ "ApiStage/MethodSettings": setting })));
+    let setting = |method: &str, path: &str| {
+        json!({
+            "HttpMethod": method, "ResourcePath": path,
+            "ThrottlingRateLimit": "50", "ThrottlingBurstLimit": "20",
+        })
+    };
+    // Methods with settings of their own, such as that for metrics, do not have those of the stage.
+    let mut commits = setting("POST", "/~1streams~1{stream_id}");
+    commits["MetricsEnabled"] = json!(true);
+    let settings = json!([setting("*", "/*"), commits]);
+    assert_eq!(throttled, expected(json!({ "ApiStage/MethodSettings": settings })));
     for half in ["ApiRateLimit=50", "ApiBurstLimit=20"] {
         assert!(synthesize(TEMPLATE, &[half]).unwrap_err().contains("would take no request"), "{half}");
     }
@@ -264,4 +271,47 @@ fn a_projection_of_ones_own_reads_the_one_secret_that_it_is_given() {
     assert!(rights.contains(&right));
     let refused = synthesize(OWN, &["ChangesetsTopic=arn", "Table=log"]).unwrap_err();
     assert!(refused.contains("DatabaseUrl must say"), "{refused}");
+}
+
+#[test]
+fn each_function_logs_json_and_access_is_logged_without_paths_when_asked() {
+    for (template, parameters) in [(TEMPLATE, &[][..]), (OWN, &NEEDED[..])] {
+        let made = synthesize(template, parameters).unwrap();
+        for (name, resource) in made["Resources"].as_object().unwrap() {
+            if resource["Type"] == "AWS::Lambda::Function" {
+                assert_eq!(resource["Properties"]["LoggingConfig"]["LogFormat"], "JSON", "{name}");
+            }
+        }
+    }
+    let logged = changed_by(&["AccessLogs=true"]);
+    assert_eq!(Vec::from_iter(logged.keys()), ["AccessLog", "ApiStage/AccessLogSetting"]);
+    let format = logged["ApiStage/AccessLogSetting"]["Format"].as_str().unwrap();
+    let line: BTreeMap<String, String> = serde_json::from_str(format).unwrap();
+    assert!(!line.values().any(|value| value == "$context.path"), "{format}");
+    assert_eq!(line["request_id"], "$context.requestId");
+}
+
+#[test]
+fn the_dashboard_is_json_and_can_be_left_out() {
+    let without = changed_by(&["Dashboard=false"]);
+    assert_eq!(without, expected(json!({ "StackDashboard": null })));
+    let body = PLAIN["Resources"]["StackDashboard"]["Properties"]["DashboardBody"].as_str().unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert!(body["widgets"].as_array().unwrap().iter().all(|it| !it["properties"]["metrics"].is_null()));
+}
+
+#[test]
+fn traces_are_recorded_unless_told_otherwise() {
+    let silent = changed_by(&["Tracing=PassThrough"]);
+    let mut expected = BTreeMap::from([("ApiStage/TracingEnabled".to_owned(), json!(false))]);
+    for function in ["Api", "Indexer", "Publisher", "Projector"] {
+        expected.insert(format!("{function}Function/TracingConfig/Mode"), json!("PassThrough"));
+    }
+    assert_eq!(silent, expected);
+}
+
+#[test]
+fn the_alarm_of_slow_commits_has_the_limit_that_it_is_given() {
+    let changed = changed_by(&["CommitLatencyAlarm=500"]);
+    assert_eq!(changed, expected(json!({ "CommitsSlowAlarm/Threshold": "500" })));
 }
