@@ -120,6 +120,10 @@ deploy *options: tools-aws
 deploy-local:
     cargo run --quiet --locked -p ees-test-aws --example deploy_local
 
+# Asks a real account what docs/aws-first-day.md says of it, through a stack that was made for this: `--stack NAME ...`.
+first-day *options: tools-aws
+    target/aws-tools/bin/python deploy/first-day/first_day.py {{options}}
+
 # Checks the templates.
 templates: tools-aws
     target/aws-tools/bin/cfn-lint deploy/template.yaml deploy/own-projection/template.yaml examples/shop/template.yaml

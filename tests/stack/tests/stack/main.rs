@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod dying;
 mod events;
+mod first_day;
 mod history;
 mod own_projection;
 mod parameters;
