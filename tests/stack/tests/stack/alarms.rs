@@ -1,4 +1,4 @@
-//! The page of the alarms: each has its section, and its commands are those of a shell.
+//! The pages for operators: each alarm has its section, and the commands are those of a shell.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,8 +18,8 @@ const TEMPLATES: [(&str, &[&str]); 3] = [
     ),
 ];
 
-fn page() -> String {
-    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/aws-alarms.md")).unwrap()
+fn page(name: &str) -> String {
+    fs::read_to_string(format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn each_alarm_of_the_templates_has_its_section_and_each_section_its_alarm() {
         }
     }
     let (mut sections, mut template) = (BTreeSet::new(), "");
-    let page = page();
+    let page = page("aws-alarms.md");
     for line in page.lines() {
         if let Some(title) = line.strip_prefix("## ") {
             template = title;
@@ -46,11 +46,11 @@ fn each_alarm_of_the_templates_has_its_section_and_each_section_its_alarm() {
 }
 
 #[test]
-fn the_commands_for_alarms_can_be_pasted() {
-    let page = page();
-    let blocks: Vec<_> =
-        page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(blocks.len() > 10);
+fn the_commands_for_operators_can_be_pasted() {
+    let pages = ["aws-alarms.md", "aws-restore.md", "aws-first-day.md", "aws.md"].map(page);
+    let blocks = pages.iter().flat_map(|page| page.split("```sh\n").skip(1));
+    let blocks: Vec<_> = blocks.map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() > 20);
     for block in &blocks {
         let read = Command::new("bash").args(["-n", "-c", block]).output().unwrap();
         assert!(read.status.success(), "{block}\n{}", String::from_utf8_lossy(&read.stderr));

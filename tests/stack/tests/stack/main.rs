@@ -11,6 +11,7 @@ mod first_day;
 mod history;
 mod own_projection;
 mod parameters;
+mod restoring;
 mod rights;
 mod signing;
 mod support;
