@@ -118,11 +118,19 @@ whole-history:
     EES_STACK_CHANGESETS=all cargo test --workspace --test stack -- --nocapture a_history
 
 # Builds the functions for arm64 and deploys the stack to the AWS of the environment (`--parameter-overrides NAME=VALUE ...`).
-deploy *options: tools-aws
-    [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2
-    PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked --arm64 -p ees-lambda --bin bootstrap --lambda-dir target/lambda
-    mkdir -p deploy/build && cp target/lambda/bootstrap/bootstrap deploy/build/
+deploy *options: (function "ees-lambda" "bootstrap" "deploy/build")
     target/aws-tools/bin/sam deploy --template-file deploy/template.yaml --stack-name ees --capabilities CAPABILITY_IAM --resolve-s3 {{options}}
+
+# Builds the example of a projection of your own and deploys it beside the stack, as the stack `own`.
+deploy-own *options: (function "ees-own-projection" "own_projection" "deploy/own-projection/build" "--features" "tls")
+    target/aws-tools/bin/sam deploy --template-file deploy/own-projection/template.yaml --stack-name own --capabilities CAPABILITY_IAM --resolve-s3 {{options}}
+
+# Builds a binary of functions for arm64 into a folder that a template names.
+[private]
+function package bin folder *options: tools-aws
+    [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2
+    PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked --arm64 -p {{package}} --bin {{bin}} --lambda-dir target/lambda {{options}}
+    mkdir -p {{folder}} && cp target/lambda/{{bin}}/bootstrap {{folder}}/
 
 # Deploys the same to a local AWS, prints what other terminals need, and stays up until Ctrl-C.
 deploy-local:
@@ -185,6 +193,9 @@ terraform: tools-aws
     else
         echo "the resources of the Terraform module were NOT validated: its provider can't be fetched from here"
     fi
+# Asks a real account what docs/aws-first-day.md says of it, through a stack that was made for this: `--stack NAME ...`.
+first-day *options: tools-aws
+    target/aws-tools/bin/python deploy/first-day/first_day.py {{options}}
 
 # Checks the templates.
 templates: tools-aws

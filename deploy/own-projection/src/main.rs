@@ -1,15 +1,19 @@
 //! An example of your own projection next to the event store's stack: the current files of a file history, in
-//! PostgreSQL.
+//! PostgreSQL or in DynamoDB.
 //!
 //! A queue wakes the function; the changesets come from the log in DynamoDB. `template.yaml` deploys it.
+
+mod secret;
 
 use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
 use ees_projector::lambda::Function;
-use ees_projector::{Fold, OnDemand, Order, Recorded, Settings, postgres};
+use ees_projector::{Fold, OnDemand, Order, Recorded, Settings, dynamodb, postgres};
+use ees_store::ChangesetLog;
 use ees_store::dynamodb::{Indexing, Options, Store};
 use lambda_runtime::Error;
+use secret::Secret;
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -60,8 +64,33 @@ async fn main() -> Result<(), Error> {
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     // The stack's indexer gives changesets their checkpoints.
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
-    let log = Store::open_with(&config, &std::env::var("EES_TABLE")?, options).await?;
-    let database = postgres::Database::connect(&std::env::var("DATABASE_URL")?).await?;
-    let files = OnDemand::fold(Files, database, Arc::new(log), Settings::default())?;
-    Function::new(files).serve_messages().await
+    let store = Store::open_with(&config, &variable("EES_TABLE")?, options).await?;
+    let log: Arc<dyn ChangesetLog> = Arc::new(store);
+    let settings = Settings::default();
+
+    if let Ok(table) = variable("READ_MODELS") {
+        let database = dynamodb::Database::new(aws_sdk_dynamodb::Client::new(&config), &table);
+        return Function::new(OnDemand::fold(Files, database, log, settings)?).serve_messages().await;
+    }
+    let url = variable("DATABASE_URL")?;
+    let Ok(secret) = variable("DATABASE_SECRET") else {
+        let database = postgres::Database::connect(&url).await?;
+        return Function::new(OnDemand::fold(Files, database, log, settings)?).serve_messages().await;
+    };
+    let secret = Arc::new(Secret::new(&config, secret, url.parse()?));
+    let database = postgres::Database::connect(secret.url().await?.as_str()).await?;
+    let pool = database.pool().clone();
+    let function = Function::new(OnDemand::fold(Files, database, log, settings)?);
+    // The password may be another one by the next call.
+    let renew = move || {
+        let (secret, pool) = (secret.clone(), pool.clone());
+        async move { secret.renew(&pool).await }
+    };
+    function.with_after_each(renew).serve_messages().await
+}
+
+/// A variable of the environment. The template leaves those empty that are not given.
+fn variable(name: &str) -> Result<String, String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    value.ok_or_else(|| format!("the environment variable {name} is not set"))
 }

@@ -31,11 +31,13 @@ s3.put_object(Bucket=bucket, Key=key, Body=package.getvalue())
 text = Path(template).read_text().replace("CodeUri: build/", f"CodeUri: s3://{bucket}/{key}")
 # On AWS one right is for both calls; the emulator wants one for each.
 text = text.replace("Action: sns:Publish,", "Action: [sns:Publish, sns:PublishBatch],")
+# As from a bucket: what is sent with the call has 51,200 bytes at most.
+s3.put_object(Bucket=bucket, Key="template.yaml", Body=text.encode())
 cloudformation = session.client("cloudformation")
 given = [parameter.split("=", 1) for parameter in parameters]
 cloudformation.create_stack(
     StackName=stack,
-    TemplateBody=text,
+    TemplateURL=f"{s3.meta.endpoint_url}/{bucket}/template.yaml",
     Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given],
     Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
 )

@@ -117,7 +117,7 @@ async fn told<T: DeserializeOwned + Send + 'static>(
 ) -> T {
     let account = account.clone();
     unblocked(move || {
-        let mut python = Command::new(venv::folder().join("bin/python"));
+        let mut python = Command::new(venv::python());
         python.args(["-c", script]).args(&arguments).envs(account.environment());
         let output = python.output().expect("python runs");
         let failure = String::from_utf8_lossy(&output.stderr);

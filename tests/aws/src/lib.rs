@@ -17,7 +17,8 @@
 //! It allows everything. [`LocalAws::guarded_account`] uses another emulator, which verifies signatures and
 //! enforces policies.
 //!
-//! [`Stack`] deploys `deploy/template.yaml` there, with functions that are built for it.
+//! [`Stack`] deploys `deploy/template.yaml` there, with functions that are built for it. [`synthesize`] tells what a
+//! template makes under given parameters, without a deployment.
 //!
 //! # The shared emulators
 //! The first test that needs one installs `ministack` into `target/aws-venv` (this needs `python3`, and the
@@ -35,9 +36,12 @@ mod emulator;
 mod faults;
 mod guarded;
 mod stack;
+mod template;
 mod venv;
 
 pub use account::{Account, LocalAws};
 pub use faults::{Calls, Faults, Moment, dying_at_each_call};
 pub use guarded::{Identity, Right};
 pub use stack::Stack;
+pub use template::synthesize;
+pub use venv::python;

@@ -55,7 +55,11 @@ impl Stack {
         Self::event_store_with(account, vec![format!("OtlpEndpoint={collector}")]).await
     }
 
-    async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
+    /// Deploys the event store with these parameters (`NAME=VALUE`).
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
         parameters.push("DeletionProtection=false".to_owned());
         Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters).await
     }
@@ -65,11 +69,16 @@ impl Stack {
     /// # Panics
     /// As for [`event_store`](Self::event_store).
     pub async fn own_projection(&self, database_url: &str) -> Self {
-        let parameters = vec![
-            format!("ChangesetsTopic={}", self.output("ChangesetsTopic")),
-            format!("Table={}", self.output("Table")),
-            format!("DatabaseUrl={database_url}"),
-        ];
+        self.own_projection_with(vec![format!("DatabaseUrl={database_url}")]).await
+    }
+
+    /// Deploys the example of your own projection next to it, with these parameters (`NAME=VALUE`).
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn own_projection_with(&self, mut parameters: Vec<String>) -> Self {
+        parameters.push(format!("ChangesetsTopic={}", self.output("ChangesetsTopic")));
+        parameters.push(format!("Table={}", self.output("Table")));
         let template = "deploy/own-projection/template.yaml";
         Self::deploy(&self.account, "own", template, "own_projection", parameters).await
     }
@@ -177,7 +186,7 @@ fn deploy(
     program: &Path,
     parameters: &[String],
 ) -> BTreeMap<String, String> {
-    let mut python = Command::new(venv::folder().join("bin/python"));
+    let mut python = Command::new(venv::python());
     python.args(["-c", include_str!("deploy.py"), name]).arg(template).arg(program).args(parameters);
     let deployed = python.envs(account.environment()).output().expect("python runs");
     let told = String::from_utf8_lossy(&deployed.stderr);

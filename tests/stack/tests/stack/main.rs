@@ -2,12 +2,17 @@
 //! And what of the command has to do with AWS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod alarms;
 mod cli;
 mod contract;
 mod dying;
 mod events;
+mod first_day;
 mod history;
 mod operating;
+mod own_projection;
+mod parameters;
+mod restoring;
 mod rights;
 mod signing;
 mod support;
