@@ -124,7 +124,7 @@ mod tests {
         for (path, resource, parameters) in [
             ("/streams", "/streams", json!(null)),
             ("/streams/a%2Fb", "/streams/{stream_id}", id.clone()),
-            ("/streams/a%2Fb/events", "/streams/{stream_id}/events", id.clone()),
+            ("/streams/a%2Fb/events", "/streams/{stream_id}/events", id),
             ("/streams/%2E%2E/events", "/streams/{stream_id}/events", json!({"stream_id": ".."})),
             ("/streams/streams", "/streams/{stream_id}", json!({"stream_id": "streams"})),
             ("/streams/", "/streams", json!(null)),
