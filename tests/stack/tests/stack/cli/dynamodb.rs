@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use ees_store::dynamodb::Store;
-use ees_store::{
-    ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery,
-};
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery};
 use ees_test_aws::{Account, LocalAws};
 use ees_tests::{Ran, Server, ees, run};
 use serde_json::json;
