@@ -315,3 +315,19 @@ fn the_alarm_of_slow_commits_has_the_limit_that_it_is_given() {
     let changed = changed_by(&["CommitLatencyAlarm=500"]);
     assert_eq!(changed, expected(json!({ "CommitsSlowAlarm/Threshold": "500" })));
 }
+
+#[test]
+fn a_projection_of_ones_own_uses_the_key_for_its_queues_and_its_table() {
+    let key = format!("KmsKey={KEY}");
+    let parameters = ["ChangesetsTopic=arn", "Table=log", "Database=dynamodb", &key];
+    let made = synthesize(OWN, &parameters).unwrap();
+    let properties = |name: &str| &made["Resources"][name]["Properties"];
+    for queue in ["Queue", "DeadLetters"] {
+        assert_eq!(properties(queue)["KmsMasterKeyId"], KEY, "{queue}");
+        assert_eq!(properties(queue)["SqsManagedSseEnabled"], Value::Null, "{queue}");
+    }
+    assert_eq!(properties("ReadModels")["SSESpecification"]["KMSMasterKeyId"], KEY);
+    let (_, rights) = own(&parameters[2..]);
+    let right = rights.iter().find(|right| right["Resource"] == KEY).unwrap();
+    assert!(right["Action"].as_array().unwrap().contains(&json!("kms:Decrypt")));
+}
