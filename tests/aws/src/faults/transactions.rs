@@ -183,9 +183,7 @@ impl Connection {
             "TransactWriteItems" => self.transact(request, body, items).await,
             _ => match Hold::of(items, false) {
                 Ok(_held) => self.network.call(request).await,
-                Err(at) if operation == "TransactGetItems" => {
-                    Ok(answers::conflicting(vec![none(); actions(body)], &at))
-                }
+                Err(at) if operation == "TransactGetItems" => self.conflict_at(&request, body, &at).await,
                 Err(_) => Ok(answers::conflict()),
             },
         }
@@ -272,8 +270,9 @@ impl Connection {
         body: &Value,
         at: &[usize],
     ) -> Result<HttpResponse, ConnectorError> {
-        let reasons = match self.try_out(request, body).await? {
-            Ok(()) => vec![none(); actions(body)],
+        let writes = body["TransactItems"][0]["Get"].is_null();
+        let reasons = match if writes { self.try_out(request, body).await? } else { Ok(()) } {
+            Ok(()) => vec![json!({ "Code": "None" }); actions(body)],
             Err(Refused::Reasons(reasons)) => reasons,
             Err(Refused::Answer(answer)) => return Ok(answer),
         };
@@ -358,10 +357,6 @@ enum Refused {
     /// One for each action.
     Reasons(Vec<Value>),
     Answer(HttpResponse),
-}
-
-fn none() -> Value {
-    json!({ "Code": "None" })
 }
 
 /// The number of actions of a transaction.
