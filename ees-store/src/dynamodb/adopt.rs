@@ -223,7 +223,7 @@ async fn establish(
 
 /// Whether somebody has adopted it before; then what was found is what is written down.
 async fn is_adopted(table: &Table, done: &mut Adopted) -> Result<bool> {
-    let Some(identity) = identity::find(table).await? else { return Ok(false) };
+    let Some(identity) = identity::find_settled(table).await? else { return Ok(false) };
     done.is_known = true;
     done.holes = identity::holes(table, &identity).await?.count();
     done.head = counter::look(table).await?.next();

@@ -1,8 +1,8 @@
 //! The counter: one item that says up to where checkpoints have been assigned.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 
-use super::error::unbuilt;
+use super::error::{failed, is_read_contended, unbuilt};
 use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, number, page_of, text};
 use super::table::{Table, names, values};
 use crate::{Checkpoint, Result};
@@ -94,8 +94,6 @@ impl Counter {
             (":from_p", number(self.page)),
             (":from_i", self.page_item_value()),
         ]));
-        let update =
-            update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         update.build().map_err(unbuilt)
     }
 
@@ -122,6 +120,16 @@ pub(super) fn key() -> Item {
 pub(super) async fn look(table: &Table) -> Result<Counter> {
     let found = table.get(key()).await?;
     found.map_or(Ok(Counter::START), |item| Counter::of(&item))
+}
+
+/// The counter as it is at this moment; nothing if an indexer is about to move it.
+pub(super) async fn look_unless_moving(table: &Table) -> Result<Option<Counter>> {
+    let key = key();
+    match table.call(|| table.try_get_settled(&key)).await {
+        Ok(found) => found.map_or(Ok(Counter::START), |item| Counter::of(&item)).map(Some),
+        Err(error) if is_read_contended(&error) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 #[cfg(test)]

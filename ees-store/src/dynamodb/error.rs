@@ -52,24 +52,42 @@ fn is_cut_short(error: &impl ProvideErrorMetadata) -> bool {
     matches!(error.code(), Some("ExpiredTokenException" | "RequestExpired" | "CrcMismatch"))
 }
 
-/// The reasons, when a condition of a transaction did not hold; it is nobody's turn to wait then.
-pub(super) fn refused(error: &SdkError<TransactWriteItemsError>) -> Option<&Reasons> {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-    else {
-        return None;
-    };
-    let reasons = cancelled.cancellation_reasons();
-    reasons.iter().any(is_condition).then_some(reasons)
+/// Why each action of a transaction was cancelled; nothing unless it was.
+pub(super) fn reasons(error: &SdkError<TransactWriteItemsError>) -> &Reasons {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            cancelled.cancellation_reasons()
+        }
+        _ => &[],
+    }
 }
 
-/// Whether a cancelled transaction may go through when it is tried again as it is.
+/// The reasons, when conditions of a transaction did not hold and nothing else was in its way.
+///
+/// While something else is, that is no verdict: the transaction that has changed the one item may be about to
+/// change the other one too, and be an earlier attempt at this very one.
+pub(super) fn refused(error: &SdkError<TransactWriteItemsError>) -> Option<&Reasons> {
+    let reasons = reasons(error);
+    (reasons.iter().any(is_condition) && !reasons.iter().any(is_contention)).then_some(reasons)
+}
+
+/// Whether a cancelled transaction may end otherwise when it is tried again as it is.
 pub(super) fn is_contended(error: &SdkError<TransactWriteItemsError>) -> bool {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
+    reasons(error).iter().any(is_contention)
+}
+
+/// The same for one that reads.
+pub(super) fn is_read_contended(error: &SdkError<TransactGetItemsError>) -> bool {
+    let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
     else {
         return false;
     };
-    let passing = |reason: &CancellationReason| reason.code().is_some_and(|code| CONTENTION.contains(&code));
-    refused(error).is_none() && cancelled.cancellation_reasons().iter().any(passing)
+    cancelled.cancellation_reasons().iter().any(is_contention)
+}
+
+/// This action met too much at once, or another transaction.
+pub(super) fn is_contention(reason: &CancellationReason) -> bool {
+    reason.code().is_some_and(|code| CONTENTION.contains(&code))
 }
 
 /// Whether a read in a transaction was cancelled by what passes.
@@ -88,16 +106,12 @@ pub(super) fn is_contended_read(error: &SdkError<TransactGetItemsError>) -> bool
 /// tried: the item is as large as one can be, or its stream is. Neither for a condition, nor for what passes,
 /// nor for what would go for all of them.
 pub(super) fn hopeless(error: &SdkError<TransactWriteItemsError>) -> Vec<(usize, &CancellationReason)> {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-    else {
-        return Vec::new();
-    };
     let is_hopeless = |reason: &CancellationReason| {
         reason.code().is_some_and(|code| {
-            code != "None" && !is_condition(reason) && !CONTENTION.contains(&code) && !OF_ALL.contains(&code)
+            code != "None" && !is_condition(reason) && !is_contention(reason) && !OF_ALL.contains(&code)
         })
     };
-    cancelled.cancellation_reasons().iter().enumerate().filter(|(_, reason)| is_hopeless(reason)).collect()
+    reasons(error).iter().enumerate().filter(|(_, reason)| is_hopeless(reason)).collect()
 }
 
 /// The transaction is larger than DynamoDB takes at once.

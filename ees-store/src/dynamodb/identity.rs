@@ -47,7 +47,7 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     if is_empty(table).await? && create(table, None, Counter::START.item(), None).await? {
         tracing::info!(table = &*table.name, "created a new log");
     }
-    find(table).await?.ok_or_else(|| {
+    find_settled(table).await?.ok_or_else(|| {
         Error::InvalidRequest(format!(
             "the table {:?} holds changesets of another system; stop that system, then take the table over with `ees dynamodb adopt`",
             table.name
@@ -57,15 +57,23 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
 
 /// The log's identity, if the table has one.
 pub(super) async fn find(table: &Table) -> Result<Option<Identity>> {
-    let Some(found) = table.get(item::key(LOG, 0)).await? else { return Ok(None) };
-    if item::to_number(&found, VERSION)? > VERSION_NOW {
+    table.get(item::key(LOG, 0)).await?.map(|found| read(table, &found)).transpose()
+}
+
+/// The same, also if another process is just giving the table one, and its counter is to be seen already.
+pub(super) async fn find_settled(table: &Table) -> Result<Option<Identity>> {
+    table.get_settled(item::key(LOG, 0)).await?.map(|found| read(table, &found)).transpose()
+}
+
+fn read(table: &Table, found: &Item) -> Result<Identity> {
+    if item::to_number(found, VERSION)? > VERSION_NOW {
         let path = format!("the table {}", table.name).into();
         return Err(Error::NewerVersion { path });
     }
-    let log_id = item::to_text(&found, LOG_ID)?.parse::<Uuid>();
+    let log_id = item::to_text(found, LOG_ID)?.parse::<Uuid>();
     let log_id = LogId(log_id.map_err(|_| storage("the log's id is not a UUID"))?);
-    let adoption = item::to_text(&found, ADOPTION).ok().map(str::to_owned);
-    Ok(Some(Identity { log_id, adoption }))
+    let adoption = item::to_text(found, ADOPTION).ok().map(str::to_owned);
+    Ok(Identity { log_id, adoption })
 }
 
 /// Names the log, and sets its counter, which has not moved from `before`. Whether it was this call that did:

@@ -56,9 +56,12 @@ pub(super) fn answer(marker: &Item, commit: &Commit) -> Result<Committed> {
 }
 
 /// The answer to a commit that was refused, or lost a race: if its key is known, it was stored before.
+///
+/// What refuses it may be its own changeset, of an attempt that is under way and whose key is to be seen in a
+/// moment. So the key is read settled.
 pub(super) async fn repeat(table: &Table, commit: &Commit) -> Result<Option<Committed>> {
     let Some(key) = &commit.idempotency_key else { return Ok(None) };
-    let marker = table.get(key_of(&commit.stream_id, key)).await?;
+    let marker = table.get_settled(key_of(&commit.stream_id, key)).await?;
     marker.map(|marker| answer(&marker, commit)).transpose()
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Get, KeysAndAttributes, TransactGetItem, TransactWriteItem};
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::{again, client, pauses};
 use super::clock::ServiceClock;
-use super::error::{failed, is_contended, is_passing};
+use super::error::{failed, is_contended, is_passing, is_read_contended};
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::schema::Layout;
 use crate::{Result, StreamId};
@@ -68,17 +69,28 @@ impl Table {
         again(self.patience, call, is_passing).await
     }
 
-    /// One attempt after the other at a transaction, until it is carried out or a condition does not hold.
+    /// One attempt after the other at a transaction, until it is carried out, or a condition does not hold and
+    /// no other transaction is in its way.
     pub(super) async fn transact(
         &self,
         actions: &[TransactWriteItem],
     ) -> Result<(), SdkError<TransactWriteItemsError>> {
-        let send = || async {
-            // A repeat is recognised by its conditions; a token would hold for ten minutes only.
-            let call = self.client.transact_write_items().set_transact_items(Some(actions.to_vec()));
-            call.send().await.map(drop)
-        };
+        let send = || self.send(actions);
         again(self.patience, send, |error| is_passing(error) || is_contended(error)).await
+    }
+
+    /// The same, for who has something else to try when another transaction is in the way.
+    pub(super) async fn transact_unless_contended(
+        &self,
+        actions: &[TransactWriteItem],
+    ) -> Result<(), SdkError<TransactWriteItemsError>> {
+        self.call(|| self.send(actions)).await
+    }
+
+    async fn send(&self, actions: &[TransactWriteItem]) -> Result<(), SdkError<TransactWriteItemsError>> {
+        // A repeat is recognised by its conditions; a token would hold for ten minutes only.
+        let call = self.client.transact_write_items().set_transact_items(Some(actions.to_vec()));
+        call.send().await.map(drop)
     }
 
     /// An item as it is at this moment.
@@ -88,6 +100,26 @@ impl Table {
             call.consistent_read(true).send()
         };
         Ok(self.call(get).await.map_err(failed)?.item)
+    }
+
+    /// An item as no transaction leaves it behind that is under way: whoever has seen one item of a
+    /// transaction sees all others so. A plain read may see those as they were before.
+    pub(super) async fn get_settled(&self, key: Item) -> Result<Option<Item>> {
+        let get = || async { self.try_get_settled(&key).await };
+        let passes = |error: &SdkError<_>| is_passing(error) || is_read_contended(error);
+        again(self.patience, get, passes).await.map_err(failed)
+    }
+
+    /// The same, or an error when a transaction is under way.
+    pub(super) async fn try_get_settled(
+        &self,
+        key: &Item,
+    ) -> Result<Option<Item>, SdkError<TransactGetItemsError>> {
+        let get = Get::builder().table_name(&*self.name).set_key(Some(key.clone())).build();
+        let get = TransactGetItem::builder().get(get.map_err(SdkError::construction_failure)?).build();
+        let answer = self.client.transact_get_items().transact_items(get).send().await?;
+        let item = answer.responses.into_iter().flatten().next().and_then(|found| found.item);
+        Ok(item.filter(|item| !item.is_empty()))
     }
 
     /// Gives every item of the table to `look`.

@@ -2,7 +2,10 @@
 //!
 //! One transaction moves the counter by compare-and-set and gives up to 99 changesets their places: all of it
 //! happens, or nothing. So there is no half-done state to repair, and no hole; and of two indexers that meet
-//! one finds the counter moved, looks what is left to do, and goes on.
+//! one loses, waits for its turn, looks what is left to do and where the counter is, and goes on.
+//!
+//! An attempt that is lost costs as much as one that is won. So an indexer that has met another one lately
+//! first asks whether a transaction on the counter is under way. That is a read, for the price of a fraction.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -15,7 +18,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::counter::{self, Counter};
-use super::error::{failed, hopeless, is_condition, is_too_large, refused, unbuilt};
+use super::error::{failed, hopeless, is_condition, is_contention, is_too_large, reasons, refused, unbuilt};
 use super::head::Head;
 use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, page_of};
 use super::misplaced::misplacement;
@@ -28,12 +31,19 @@ use crate::{ChangesetId, Checkpoint, Error, Result, StreamId};
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// The longest pause after another indexer was faster.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// For how long after it has met another one an indexer asks before it writes.
+const ASKS_FOR: Duration = Duration::from_secs(60);
+/// Longer than a transaction takes, and than an indexer pauses between two: where the counter has not moved for
+/// so long, nobody is at work.
+const TRANSACTION: Duration = Duration::from_millis(50);
+/// How often in a row an indexer lets others go first that are at the same changesets.
+const HANGS_BACK: u32 = 5;
 
 /// Indexes changesets. Any number of them may be at work on one table.
 pub(super) struct Worker {
     table: Table,
     head: Option<Arc<Head>>,
-    /// Where the counter was last seen. When it has moved the transaction says so, and where to.
+    /// Where the counter was last seen, unless it has moved since.
     counter: Option<Counter>,
     /// A changeset of each stream that has its place, and so have all before it. Never outdated: places are
     /// for ever.
@@ -42,13 +52,28 @@ pub(super) struct Worker {
     /// Changesets in one batch, at most: fewer after a batch was too large, and then again more with each that
     /// was not.
     batch_max: usize,
+    /// How often in a row others were faster, or under way.
     lost: u32,
+    /// When it last met another indexer.
+    met_at: Option<Instant>,
+    /// Whether that one was giving places to some of the same changesets.
+    at_the_same: bool,
 }
 
 impl Worker {
     pub(super) fn new(table: Table, head: Option<Arc<Head>>) -> Self {
         let (known, stuck) = (LruCache::new(KNOWN_MAX), Stuck::new());
-        Self { table, head, counter: None, known, stuck, batch_max: BATCH_MAX, lost: 0 }
+        Self {
+            table,
+            head,
+            counter: None,
+            known,
+            stuck,
+            batch_max: BATCH_MAX,
+            lost: 0,
+            met_at: None,
+            at_the_same: false,
+        }
     }
 
     /// How many streams are set aside, for those who watch.
@@ -75,6 +100,7 @@ impl Worker {
         *waiting = arrange(std::mem::take(waiting));
         // A repeated commit, or one that was in doubt.
         waiting.retain(|it| self.known.peek(&it.stream_id).is_none_or(|known| *known < it.changeset_id));
+        let mut hung_back = 0;
         loop {
             self.stuck.leave_out(waiting);
             if waiting.is_empty() {
@@ -87,18 +113,35 @@ impl Worker {
                 *waiting = arrange(before.into_iter().chain(waiting.drain(..)).collect());
                 continue;
             }
-            match self.give_places(&waiting[..length]).await? {
+            let counter = match self.counter {
+                Some(counter) if !self.has_met_others() => counter,
+                known => {
+                    let counter = self.wait_for_turn(deadline).await?;
+                    if self.is_beside_others_at_the_same() {
+                        let is_less = self.forget_indexed(waiting, length).await?;
+                        // Somebody is at it, and may do the rest too.
+                        let is_busy = known != Some(counter) && hung_back < HANGS_BACK;
+                        if is_busy || is_less {
+                            hung_back += 1;
+                            continue;
+                        }
+                    }
+                    counter
+                }
+            };
+            hung_back = 0;
+            match self.give_places(&waiting[..length], counter).await? {
                 Outcome::Done => {
                     indexed += length;
                     waiting.drain(..length);
                 }
-                Outcome::Again if Instant::now() > deadline => return Err(Error::Overloaded),
-                Outcome::Again => self.pause().await,
+                Outcome::Smaller | Outcome::Stuck => {}
                 Outcome::Known if self.forget_indexed(waiting, length).await? => {}
                 // Nothing explains it: the item changes all the time.
                 Outcome::Known if Instant::now() > deadline => return Err(Error::Overloaded),
                 Outcome::Known => self.pause().await,
-                Outcome::Stuck => {}
+                Outcome::Met if Instant::now() > deadline => return Err(Error::Overloaded),
+                Outcome::Met => self.lost += 1,
             }
         }
     }
@@ -191,11 +234,7 @@ impl Worker {
     }
 
     /// One transaction.
-    async fn give_places(&mut self, batch: &[Candidate]) -> Result<Outcome> {
-        let counter = match self.counter {
-            Some(counter) => counter,
-            None => counter::look(&self.table).await?,
-        };
+    async fn give_places(&mut self, batch: &[Candidate], counter: Counter) -> Result<Outcome> {
         let first = counter.next();
         let end = first.plus(batch.len() as u64);
         let Some(last) = batch.last() else { return Ok(Outcome::Done) };
@@ -205,7 +244,7 @@ impl Worker {
             let update = placed(&self.table, candidate, Checkpoint::new(at))?;
             actions.push(TransactWriteItem::builder().update(update).build());
         }
-        let Err(error) = self.table.transact(&actions).await else {
+        let Err(error) = self.table.transact_unless_contended(&actions).await else {
             self.counter = Some(Counter::at(end));
             self.lost = 0;
             self.batch_max = (self.batch_max + self.batch_max.div_ceil(8)).min(BATCH_MAX);
@@ -220,7 +259,8 @@ impl Worker {
         self.counter = None;
         if is_too_large(&error) && batch.len() > 1 {
             self.batch_max = batch.len() / 2;
-            return Ok(Outcome::Again);
+            self.counter = Some(counter);
+            return Ok(Outcome::Smaller);
         }
         // The counter's own is the first: whatever is in its way concerns all.
         let stuck =
@@ -233,12 +273,45 @@ impl Worker {
             }
             return Ok(Outcome::Stuck);
         }
-        let Some(reasons) = refused(&error) else { return Err(failed(error)) };
-        if let Some(moved) = reasons.first().filter(|reason| is_condition(reason)) {
-            self.counter = moved.item.as_ref().and_then(|item| Counter::of(item).ok());
+        let is_met = |reason: &CancellationReason| is_condition(reason) || is_contention(reason);
+        let Some((of_counter, of_others)) = reasons(&error).split_first() else { return Err(failed(error)) };
+        let at_the_same = of_others.iter().any(is_met);
+        if refused(&error).is_some() && !is_met(of_counter) {
+            self.counter = Some(counter);
+            return Ok(Outcome::Known);
         }
-        let others: &[CancellationReason] = reasons.get(1..).unwrap_or_default();
-        Ok(if others.iter().any(is_condition) { Outcome::Known } else { Outcome::Again })
+        if !at_the_same && !is_met(of_counter) {
+            return Err(failed(error));
+        }
+        (self.met_at, self.at_the_same) = (Some(Instant::now()), at_the_same);
+        Ok(Outcome::Met)
+    }
+
+    fn has_met_others(&self) -> bool {
+        self.met_at.is_some_and(|met_at| met_at.elapsed() < ASKS_FOR)
+    }
+
+    fn is_beside_others_at_the_same(&self) -> bool {
+        self.has_met_others() && self.at_the_same
+    }
+
+    /// Waits until no other indexer is at the counter, and looks where it is.
+    async fn wait_for_turn(&mut self, deadline: Instant) -> Result<Counter> {
+        if self.is_beside_others_at_the_same() {
+            tokio::time::sleep(TRANSACTION.mul_f64(1.0 + fastrand::f64())).await;
+        } else if self.lost > 0 {
+            self.pause().await;
+        }
+        loop {
+            match counter::look_unless_moving(&self.table).await? {
+                Some(counter) => {
+                    self.counter = Some(counter);
+                    return Ok(counter);
+                }
+                None if Instant::now() > deadline => return Err(Error::Overloaded),
+                None => self.pause().await,
+            }
+        }
     }
 
     /// Another indexer was faster with some of the first `length`, or a record came twice: these are done.
@@ -267,10 +340,10 @@ impl Worker {
         *known = id.max(*known);
     }
 
-    /// The more often others were faster, the longer: each gets its turn, and at a random moment.
+    /// The more often others were faster, or under way, the longer: each gets its turn, and at a random moment.
     async fn pause(&mut self) {
-        self.lost += 1;
         let longest = Duration::from_millis(4 << self.lost.min(7)).min(PAUSE_MAX);
+        self.lost += 1;
         tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
     }
 }
@@ -278,10 +351,12 @@ impl Worker {
 /// What became of a batch.
 enum Outcome {
     Done,
-    /// The counter was elsewhere.
-    Again,
+    /// It was too much at once.
+    Smaller,
     /// Some of it has its place already, or does not exist.
     Known,
+    /// Another indexer is under way, or has moved the counter.
+    Met,
     /// Some of it can't get a place, and is remembered.
     Stuck,
 }

@@ -2,11 +2,13 @@
 
 mod adopting;
 mod conflicts;
+mod contended;
 mod costs;
 mod doubts;
 mod indexing;
 mod keys;
 mod late;
+mod midway;
 mod racing;
 mod stuck;
 mod support;

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 /// Refused because of too many calls.
 pub(super) fn throttled(operation: &str, actions: usize) -> HttpResponse {
     match operation {
-        "TransactWriteItems" => {
-            cancelled(actions, &[0], "ThrottlingError", "Throughput exceeds the current capacity")
+        "TransactWriteItems" | "TransactGetItems" => {
+            because(actions, &[0], "ThrottlingError", "Throughput exceeds the current capacity")
         }
         "Query" | "Scan" | "GetItem" | "BatchGetItem" | "PutItem" | "UpdateItem" => refusal(
             400,
@@ -20,17 +20,24 @@ pub(super) fn throttled(operation: &str, actions: usize) -> HttpResponse {
     }
 }
 
-/// Refused because another transaction writes one of the items.
-pub(super) fn conflict(operation: &str, actions: usize) -> HttpResponse {
-    if operation == "TransactWriteItems" {
-        return cancelled(actions, &[0], "TransactionConflict", "Transaction is ongoing for the item");
-    }
+/// A write is refused because a transaction writes the item.
+pub(super) fn conflict() -> HttpResponse {
     refusal(400, "TransactionConflictException", "Transaction is ongoing for the item")
+}
+
+/// A transaction is refused because another one writes the items of these actions. The other actions have
+/// their reasons.
+pub(super) fn conflicting(mut reasons: Vec<Value>, at: &[usize]) -> HttpResponse {
+    for &at in at {
+        reasons[at] =
+            json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
+    }
+    cancelled(reasons)
 }
 
 /// Refused because these actions of a transaction write to full streams.
 pub(super) fn full(actions: usize, full: &[usize]) -> HttpResponse {
-    cancelled(actions, full, "ItemCollectionSizeLimitExceeded", "Collection size exceeded.")
+    because(actions, full, "ItemCollectionSizeLimitExceeded", "Collection size exceeded.")
 }
 
 /// Refused because the items of a transaction are too many bytes.
@@ -54,18 +61,28 @@ pub(super) fn instead(status: StatusCode, body: &Value) -> HttpResponse {
     response
 }
 
-/// A cancelled transaction. `these` actions were the reason.
-fn cancelled(actions: usize, these: &[usize], code: &str, message: &str) -> HttpResponse {
-    let mut reasons = vec![json!({ "Code": "None" }); actions.max(1)];
-    for &at in these {
-        reasons[at] = json!({ "Code": code, "Message": message });
-    }
+/// A transaction was carried out.
+pub(super) fn done() -> HttpResponse {
+    instead(StatusCode::try_from(200).expect("a status"), &json!({}))
+}
+
+/// A transaction is cancelled, with a reason for each action.
+pub(super) fn cancelled(reasons: Vec<Value>) -> HttpResponse {
     let codes: Vec<_> = reasons.iter().map(|reason| reason["Code"].as_str().unwrap_or_default()).collect();
     let message = format!(
         "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
         codes.join(", ")
     );
     answer(400, "TransactionCanceledException", json!({ "Message": message, "CancellationReasons": reasons }))
+}
+
+/// A transaction is cancelled because of `these` actions.
+fn because(actions: usize, these: &[usize], code: &str, message: &str) -> HttpResponse {
+    let mut reasons = vec![json!({ "Code": "None" }); actions.max(1)];
+    for &at in these {
+        reasons[at] = json!({ "Code": code, "Message": message });
+    }
+    cancelled(reasons)
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> HttpResponse {

@@ -10,10 +10,10 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::Value;
 
+use super::transactions::{actions, with_body};
 use super::{Fate, Faults, Moment, answers};
 
 /// Executes a plan of faults.
@@ -41,9 +41,9 @@ impl HttpClient for Connector {
 }
 
 #[derive(Clone, Debug)]
-struct Connection {
-    network: SharedHttpConnector,
-    faults: Faults,
+pub(super) struct Connection {
+    pub(super) network: SharedHttpConnector,
+    pub(super) faults: Faults,
 }
 
 impl HttpConnector for Connection {
@@ -57,11 +57,16 @@ impl Connection {
     async fn serve(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let (is_dynamodb, operation) = operation(&request);
         self.faults.calls().count(&operation);
+        let body = request.body().bytes().filter(|_| is_dynamodb);
+        let body = body.and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
+        self.faults.calls().count_actions(&operation, actions(&body));
         match self.faults.0.death.next_call() {
             None => {}
             Some(Moment::BeforeTheCall) => self.faults.0.death.come().await,
             Some(Moment::AfterTheAnswer) => {
-                let _ = self.answer(request).await;
+                if let Ok(mut answer) = self.carry_out(is_dynamodb, &operation, request, body).await {
+                    let _ = ByteStream::new(answer.take_body()).collect().await;
+                }
                 self.faults.0.death.come().await;
             }
         }
@@ -69,19 +74,20 @@ impl Connection {
         if !is_dynamodb {
             return self.network.call(request).await;
         }
-        let body =
-            request.body().bytes().and_then(|body| serde_json::from_slice(body).ok()).unwrap_or_default();
-        let actions = actions(&body);
         let fate = self.faults.fate(&operation);
         pause(self.faults.delay()).await;
         let served = match fate {
-            Fate::Served => self.carry_out(&operation, request, body).await,
-            Fate::Throttled => Ok(answers::throttled(&operation, actions)),
-            Fate::Conflict => Ok(answers::conflict(&operation, actions)),
+            Fate::Served => self.carry_out(is_dynamodb, &operation, request, body).await,
+            Fate::Throttled => Ok(answers::throttled(&operation, actions(&body))),
+            Fate::Conflict if actions(&body) > 0 => {
+                self.conflict_at(&request, &body, &self.faults.some_of(actions(&body))).await
+            }
+            Fate::Conflict => Ok(answers::conflict()),
             Fate::Failed => Ok(answers::failed()),
             Fate::Unreached => Err(broken()),
             Fate::Lost => {
-                let (_, _answer) = self.answer(request).await?;
+                let mut answer = self.carry_out(is_dynamodb, &operation, request, body).await?;
+                let _ = ByteStream::new(answer.take_body()).collect().await;
                 Err(broken())
             }
         };
@@ -92,22 +98,26 @@ impl Connection {
 
     async fn carry_out(
         &self,
+        is_dynamodb: bool,
         operation: &str,
-        mut request: HttpRequest,
+        request: HttpRequest,
         body: Value,
     ) -> Result<HttpResponse, ConnectorError> {
+        if !is_dynamodb {
+            return self.network.call(request).await;
+        }
         match operation {
             "TransactWriteItems" if self.faults.0.small.refuses(actions(&body)) => Ok(answers::too_large()),
             "TransactWriteItems" => match self.faults.0.full.actions(&body) {
-                full if full.is_empty() => self.network.call(request).await,
+                full if full.is_empty() => self.meet(operation, request, &body).await,
                 full => Ok(answers::full(actions(&body), &full)),
             },
+            "TransactGetItems" | "PutItem" | "UpdateItem" | "DeleteItem" => {
+                self.meet(operation, request, &body).await
+            }
             "BatchGetItem" if self.faults.leaves_unprocessed() => {
                 let (first, rest) = halves(body);
-                let text = first.to_string();
-                request.headers_mut().insert("content-length", text.len().to_string());
-                *request.body_mut() = SdkBody::from(text);
-                let (status, mut answer) = self.answer(request).await?;
+                let (status, mut answer) = self.answer(with_body(&request, &first)).await?;
                 if status.is_success() {
                     answer["UnprocessedKeys"] = rest;
                 }
@@ -127,7 +137,7 @@ impl Connection {
     }
 
     /// Reads the whole answer, so that the call has been executed.
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         request: HttpRequest,
     ) -> Result<(aws_smithy_runtime_api::http::StatusCode, Value), ConnectorError> {
@@ -150,11 +160,6 @@ fn operation(request: &HttpRequest) -> (bool, String) {
     (false, action.unwrap_or_default().to_owned())
 }
 
-/// The number of actions of a transaction.
-fn actions(body: &Value) -> usize {
-    body["TransactItems"].as_array().map_or(0, Vec::len)
-}
-
 /// Splits a request: one for the first half of the keys, at least one, and the rest.
 fn halves(mut body: Value) -> (Value, Value) {
     let mut rest = Value::Object(serde_json::Map::new());
@@ -169,7 +174,7 @@ fn halves(mut body: Value) -> (Value, Value) {
     (body, rest)
 }
 
-async fn pause(delay: Duration) {
+pub(super) async fn pause(delay: Duration) {
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }

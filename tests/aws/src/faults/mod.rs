@@ -8,6 +8,7 @@
 //! - `full` has items that take no more.
 //! - `silence` withholds answers for ever.
 //! - `small` refuses transactions that are too large.
+//! - `transactions` lets transactions take their time: they conflict, and commit item by item.
 //! - [`Calls`] counts attempts.
 
 mod answers;
@@ -18,6 +19,7 @@ mod full;
 mod late;
 mod silence;
 mod small;
+mod transactions;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +37,7 @@ use full::Full;
 use late::Late;
 use silence::Silence;
 use small::Small;
+use transactions::Script;
 
 /// A plan of faults, determined by a seed. Clones share it. It runs in the SDK's own HTTP layer, so the SDK's
 /// retries and errors are those of production.
@@ -61,6 +64,7 @@ struct Shared {
     full: Full,
     silence: Silence,
     small: Small,
+    script: Script,
     under_way: watch::Sender<usize>,
 }
 
@@ -76,6 +80,8 @@ struct Odds {
     unprocessed: f64,
     late: f64,
     late_max: Duration,
+    item_by_item: f64,
+    lasting: Duration,
 }
 
 /// What happens to one attempt.
@@ -117,6 +123,8 @@ impl Faults {
                 unprocessed: 0.2,
                 late: 0.2,
                 late_max: Duration::from_millis(60),
+                item_by_item: 0.2,
+                lasting: Duration::ZERO,
             },
         )
     }
@@ -127,7 +135,8 @@ impl Faults {
         self.having(|it| it.throttled = odds)
     }
 
-    /// Refuses writes because of another transaction on the same item.
+    /// Refuses writes, and reads in transactions, because of another transaction on the same item: any of the
+    /// actions. The others keep their own reasons.
     #[must_use]
     pub fn conflicting(self, odds: f64) -> Self {
         self.having(|it| it.conflict = odds)
@@ -184,9 +193,14 @@ impl Faults {
 
     /// Lets a call leave. It counts as running while the result is kept.
     fn leave(&self) -> Option<UnderWay> {
-        self.0.under_way.send_modify(|calls| *calls += 1);
-        let under_way = UnderWay(self.0.clone());
+        let under_way = self.stay();
         (!self.0.cut_off.load(Ordering::SeqCst)).then_some(under_way)
+    }
+
+    /// Counts a call that runs for longer than its caller.
+    fn stay(&self) -> UnderWay {
+        self.0.under_way.send_modify(|calls| *calls += 1);
+        UnderWay(self.0.clone())
     }
 
     fn with(seed: u64, odds: Odds) -> Self {
@@ -205,6 +219,7 @@ impl Faults {
             full: Full::default(),
             silence: Silence::default(),
             small: Small::default(),
+            script: Script::default(),
             under_way: watch::Sender::new(0),
         }))
     }
@@ -228,13 +243,16 @@ impl Faults {
     fn fate(&self, operation: &str) -> Fate {
         let odds = self.0.odds;
         let mut at = self.roll(Rng::f64);
-        let writes = matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems");
+        let may_conflict = matches!(
+            operation,
+            "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems" | "TransactGetItems"
+        );
         for (fate, odds) in [
             (Fate::Throttled, odds.throttled),
             (Fate::Failed, odds.failed),
             (Fate::Lost, odds.lost),
             (Fate::Unreached, odds.unreached),
-            (Fate::Conflict, if writes { odds.conflict } else { 0.0 }),
+            (Fate::Conflict, if may_conflict { odds.conflict } else { 0.0 }),
         ] {
             if at < odds {
                 return fate;

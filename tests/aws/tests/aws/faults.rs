@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
-    KeysAndAttributes, Projection, ProjectionType, Put, ScalarAttributeType, TransactWriteItem,
+    AttributeDefinition, AttributeValue, BillingMode, Get, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    KeysAndAttributes, Projection, ProjectionType, Put, ScalarAttributeType, TransactGetItem,
+    TransactWriteItem,
 };
 use ees_test_aws::{Account, Faults, LocalAws, Moment};
 
@@ -68,22 +69,126 @@ async fn a_call_is_throttled_and_not_carried_out() {
     assert_eq!(red(&client(&account, &Faults::none())).await, 0);
 }
 
-#[tokio::test]
-async fn a_transaction_in_conflict_says_why() {
-    let account = account().await;
-    let client = client(&account, &Faults::seeded(1).conflicting(1.0));
-    let of = |name: &str| {
-        let put = Put::builder().table_name(TABLE).set_item(Some(thing(name))).build().unwrap();
+/// Puts these things, each only if it is new.
+async fn put_all(client: &Client, names: &[&str]) -> Result<(), aws_sdk_dynamodb::Error> {
+    let of = |name: &&str| {
+        let put = Put::builder().table_name(TABLE).set_item(Some(thing(name)));
+        let put = put.condition_expression("attribute_not_exists(colour)").build().unwrap();
         TransactWriteItem::builder().put(put).build()
     };
-    let error = client.transact_write_items().transact_items(of("a")).transact_items(of("b")).send().await;
-    let aws_sdk_dynamodb::Error::TransactionCanceledException(cancelled) = error.unwrap_err().into() else {
-        unreachable!("it says that it was cancelled");
+    let actions = names.iter().map(of).collect();
+    client.transact_write_items().set_transact_items(Some(actions)).send().await?;
+    Ok(())
+}
+
+async fn has(client: &Client, name: &str) -> bool {
+    let get = client.get_item().table_name(TABLE).key("name", AttributeValue::S(name.to_owned()));
+    get.consistent_read(true).send().await.unwrap().item.is_some()
+}
+
+/// The code of each action of a cancelled transaction.
+fn codes(answer: Result<(), aws_sdk_dynamodb::Error>) -> Vec<String> {
+    let Err(aws_sdk_dynamodb::Error::TransactionCanceledException(cancelled)) = answer else {
+        panic!("expected that it was cancelled, got {answer:?}");
     };
-    let codes: Vec<_> =
-        cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap()).collect();
-    assert_eq!(codes, ["TransactionConflict", "None"]);
-    assert!(matches!(put(&client, "a").await, Err(aws_sdk_dynamodb::Error::TransactionConflictException(_))));
+    cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_transaction_in_conflict_says_where_and_what_else_is_in_its_way() {
+    let account = account().await;
+    let faults = Faults::none();
+    let client = client(&account, &faults);
+    put(&client, "a").await.unwrap();
+    faults.conflict_at(&[1]);
+    faults.conflict_at(&[0, 2]);
+    faults.conflict_at(&[0]);
+    let names = ["a", "b", "c"];
+    let mixed = ["ConditionalCheckFailed", "TransactionConflict", "None"];
+    assert_eq!(codes(put_all(&client, &names).await), mixed);
+    assert_eq!(
+        codes(put_all(&client, &names).await),
+        ["TransactionConflict", "None", "TransactionConflict"],
+        "what is held by another one tells no condition"
+    );
+    assert_eq!(codes(put_all(&client, &names[1..]).await), ["TransactionConflict", "None"]);
+    assert_eq!(codes(put_all(&client, &names).await), ["ConditionalCheckFailed", "None", "None"]);
+    put_all(&client, &names[1..]).await.unwrap();
+    assert_eq!((red(&client).await, faults.calls().actions()), (3, 3 + 3 + 2 + 3 + 2));
+}
+
+/// Any action of a transaction, and a write of one item.
+#[tokio::test]
+async fn any_action_conflicts() {
+    let account = account().await;
+    let client = client(&account, &Faults::seeded(1).conflicting(1.0));
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 3 {
+        let codes = codes(put_all(&client, &["a", "b", "c"]).await);
+        assert!(codes.iter().all(|code| code == "None" || code == "TransactionConflict"), "{codes:?}");
+        seen.extend(codes.iter().position(|code| code == "TransactionConflict"));
+    }
+    let refused = put(&client, "a").await;
+    assert!(matches!(refused, Err(aws_sdk_dynamodb::Error::TransactionConflictException(_))), "{refused:?}");
+    assert_eq!(red(&self::client(&account, &Faults::none())).await, 0);
+}
+
+#[tokio::test]
+async fn readers_see_some_items_of_a_transaction_before_the_others() {
+    let account = account().await;
+    let faults = Faults::none();
+    let (slow, other) = (client(&account, &faults), client(&account, &Faults::none()));
+    faults.halt_after(&[1]);
+    let committing = tokio::spawn(async move { put_all(&slow, &["a", "b", "c"]).await });
+    faults.halted().await;
+    assert_eq!(
+        [has(&other, "a").await, has(&other, "b").await, has(&other, "c").await],
+        [false, true, false]
+    );
+    assert_eq!(
+        codes(put_all(&other, &["a", "b", "d"]).await),
+        ["TransactionConflict", "ConditionalCheckFailed", "None"]
+    );
+    let refused = put(&other, "c").await;
+    assert!(matches!(refused, Err(aws_sdk_dynamodb::Error::TransactionConflictException(_))), "{refused:?}");
+    let get =
+        Get::builder().table_name(TABLE).key("name", AttributeValue::S("a".to_owned())).build().unwrap();
+    let get = TransactGetItem::builder().get(get).build();
+    let read = || other.transact_get_items().transact_items(get.clone()).send();
+    assert_eq!(codes(read().await.map(drop).map_err(Into::into)), ["TransactionConflict"]);
+    faults.go_on();
+    committing.await.unwrap().unwrap();
+    assert!(read().await.unwrap().responses()[0].item().is_some());
+    assert_eq!(red(&other).await, 3);
+}
+
+/// A client that hangs up does not leave half of it behind.
+#[tokio::test]
+async fn a_transaction_is_carried_out_to_its_end() {
+    let account = account().await;
+    let faults = Faults::none();
+    let slow = client(&account, &faults);
+    faults.halt_after(&[0]);
+    let committing = tokio::spawn(async move { put_all(&slow, &["a", "b"]).await });
+    faults.halted().await;
+    committing.abort();
+    faults.go_on();
+    faults.cut_off().await;
+    assert_eq!(red(&client(&account, &Faults::none())).await, 2);
+}
+
+#[tokio::test]
+async fn transactions_that_take_their_time_conflict_when_they_overlap() {
+    let account = account().await;
+    let faults = Faults::none().lasting(Duration::from_millis(100));
+    let slow = client(&account, &faults);
+    let (first, second) = tokio::join!(put_all(&slow, &["a", "b"]), put_all(&slow, &["c", "b"]));
+    let (done, refused) = if first.is_ok() { (first, second) } else { (second, first) };
+    done.unwrap();
+    assert_eq!(codes(refused), ["None", "TransactionConflict"]);
+    let (first, second) = tokio::join!(put_all(&slow, &["d"]), put_all(&slow, &["e"]));
+    (first.unwrap(), second.unwrap());
+    assert_eq!(red(&slow).await, 4);
 }
 
 #[tokio::test]
