@@ -213,8 +213,8 @@ fn show_misplaced(misplaced: &[dynamodb::Misplaced], output: &mut Output) -> Out
 
 async fn mend(table: DynamoDbTable, mend: dynamodb::Mend, output: &mut Output) -> Outcome {
     let dry_run = mend.dry_run;
-    let mended = dynamodb::mend(&table.sdk_config().await, &table.name, mend, progress());
-    let mended = mended.await.map_err(table_failure)?;
+    let config = table.sdk_config().await;
+    let mended = dynamodb::mend(&config, &table.name, mend, progress()).await.map_err(table_failure)?;
     show_misplaced(&mended.misplaced, output)?;
     let dynamodb::Mended { changesets, misplaced, indexed, missing, first_missing, read_units, .. } = &mended;
     let count = misplaced.len() as u64;
