@@ -56,7 +56,7 @@ pub enum OnMisplaced {
     /// Report them in [`Adopted::misplaced`], and adopt nothing.
     #[default]
     Refuse,
-    /// Give them new places behind all others. What that means for readers is what [`mend`](super::mend) says.
+    /// Give them new places behind all others. What that means for readers is what [`mend`](fn@super::mend) says.
     Mend,
 }
 
@@ -68,7 +68,7 @@ pub struct Adopted {
     /// Whether it was refused, because of `misplaced`: then nothing was adopted or changed.
     pub is_refused: bool,
     /// The changesets whose place in the order can't be right, or could not before. Empty in a table that was
-    /// adopted before: [`mend`](super::mend) looks at all places there.
+    /// adopted before: [`mend`](fn@super::mend) looks at all places there.
     pub misplaced: Vec<Misplaced>,
     /// The number of streams with a changeset that could not get a checkpoint. The log says which and why.
     pub set_aside: u64,

@@ -68,7 +68,7 @@ impl Indexer {
 
     /// The number of streams that this indexer has set aside: a changeset of each has a place in the order that
     /// can't be right, or can't be updated, and later ones of the stream wait for it. At most 1,000. Raise an
-    /// alarm if it is not 0; the log says what is wrong, and [`mend`](super::mend) mends places.
+    /// alarm if it is not 0; the log says what is wrong, and [`mend`](fn@super::mend) mends places.
     pub fn set_aside(&self) -> usize {
         self.set_aside.load(Relaxed)
     }

@@ -78,9 +78,9 @@ impl Hold {
         let mut held = held();
         let Some(by) = held.items.get_mut(&item) else { return };
         if self.prepared {
-            by.is_prepared = false
+            by.is_prepared = false;
         } else {
-            by.brief -= 1
+            by.brief -= 1;
         }
         if by.brief == 0 && !by.is_prepared {
             held.items.remove(&item);
