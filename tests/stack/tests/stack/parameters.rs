@@ -192,7 +192,7 @@ fn an_existing_table_takes_the_place_of_the_stacks_own_everywhere() {
         for statement in statements.as_array().unwrap() {
             let resource = statement["Resource"].as_str().unwrap_or_default();
             let actions = statement["Action"].to_string();
-            if !actions.contains("dynamodb:") || resource == "" {
+            if !actions.contains("dynamodb:") || resource.is_empty() {
                 continue; // The read models.
             }
             let parts = ["", "/index/*", "/stream/*"].map(|part| format!("{table}{part}"));
