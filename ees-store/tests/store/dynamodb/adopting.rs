@@ -343,7 +343,7 @@ async fn adopting_twice_at_once_is_adopting_once() {
     for seed in 1..=5 {
         let (account, _) = existing().await;
         let adopting = (0..3).map(|number| {
-            let faults = Faults::everything(seed * 3 + number);
+            let faults = Faults::everything(seed * 3 + number).item_by_item(0.2);
             let config = account.sdk_config_with(&faults);
             tokio::spawn(async move { adopt(&config, TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap() })
         });

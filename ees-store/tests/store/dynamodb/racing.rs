@@ -61,7 +61,7 @@ async fn follow(log: Arc<Store>) -> Vec<LogEntry> {
 
 /// Sixteen committers over four stores that each index, and four readers.
 async fn everything_at_once(account: Account, seed: u64) {
-    let faults = Faults::everything(seed);
+    let faults = Faults::everything(seed).item_by_item(0.2);
     let stores = join_all((0..4).map(|_| store(&account, &faults))).await;
     let stores: Vec<_> = stores.into_iter().map(Arc::new).collect();
     let writers = (0..COMMITTERS).map(|writer| {
@@ -103,7 +103,7 @@ async fn indexers_may_be_killed_anywhere() {
     let last: Vec<_> = (0..15).map(|stream| candidate(&format!("s{stream}"), 10)).collect();
     for calls in 4..12 {
         let round = (0..3).map(|indexer_number| {
-            let faults = Faults::everything(calls * 3 + indexer_number);
+            let faults = Faults::everything(calls * 3 + indexer_number).item_by_item(0.2);
             let (account, last) = (account.clone(), last.clone());
             async move {
                 let config = account.sdk_config_with(&faults);
@@ -142,7 +142,7 @@ async fn indexers_at_the_same_work_all_get_through() {
         verdict.unwrap();
     }
     let began = Instant::now();
-    let faults = Faults::everything(11);
+    let faults = Faults::everything(11).item_by_item(0.2);
     let work = (0..8).map(|seed| {
         let (account, faults) = (account.clone(), faults.clone());
         tokio::spawn(async move {

@@ -21,7 +21,7 @@ struct DynamoDb<const UNKIND: bool> {
 
 impl<const UNKIND: bool> DynamoDb<UNKIND> {
     async fn open(account: Account) -> Self {
-        let faults = if UNKIND { Faults::everything(seed()) } else { Faults::none() };
+        let faults = if UNKIND { Faults::everything(seed()).item_by_item(0.2) } else { Faults::none() };
         let store = Store::open(&account.sdk_config_with(&faults), TABLE).await.unwrap();
         Self { account, faults, store: Arc::new(store) }
     }
