@@ -32,7 +32,7 @@ pub(super) fn conflicting(mut reasons: Vec<Value>, at: &[usize]) -> HttpResponse
         reasons[at] =
             json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
     }
-    cancelled(reasons)
+    cancelled(&reasons)
 }
 
 /// Refused because these actions of a transaction write to full streams.
@@ -67,7 +67,7 @@ pub(super) fn done() -> HttpResponse {
 }
 
 /// A transaction is cancelled, with a reason for each action.
-pub(super) fn cancelled(reasons: Vec<Value>) -> HttpResponse {
+pub(super) fn cancelled(reasons: &[Value]) -> HttpResponse {
     let codes: Vec<_> = reasons.iter().map(|reason| reason["Code"].as_str().unwrap_or_default()).collect();
     let message = format!(
         "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
@@ -82,7 +82,7 @@ fn because(actions: usize, these: &[usize], code: &str, message: &str) -> HttpRe
     for &at in these {
         reasons[at] = json!({ "Code": code, "Message": message });
     }
-    cancelled(reasons)
+    cancelled(&reasons)
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> HttpResponse {

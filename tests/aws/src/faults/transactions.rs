@@ -218,8 +218,8 @@ impl Connection {
             let mut hold = hold;
             if is_slow && let Err(refused) = connection.try_out(&request, &body).await? {
                 return Ok(match refused {
-                    Refused::Reasons(reasons) => answers::cancelled(reasons),
-                    Refused::Answer(answer) => answer,
+                    Refused::Reasons(reasons) => answers::cancelled(&reasons),
+                    Refused::Answer(answer) => *answer,
                 });
             }
             pause(odds.lasting).await;
@@ -274,7 +274,7 @@ impl Connection {
         let reasons = match if writes { self.try_out(request, body).await? } else { Ok(()) } {
             Ok(()) => vec![json!({ "Code": "None" }); actions(body)],
             Err(Refused::Reasons(reasons)) => reasons,
-            Err(Refused::Answer(answer)) => return Ok(answer),
+            Err(Refused::Answer(answer)) => return Ok(*answer),
         };
         Ok(answers::conflicting(reasons, at))
     }
@@ -301,7 +301,7 @@ impl Connection {
             let tried = json!({ "TransactItems": actions.collect::<Vec<_>>() });
             let (status, mut answer) = self.answer(with_body(request, &tried)).await?;
             let Some(told) = answer["CancellationReasons"].as_array_mut() else {
-                return Ok(Err(Refused::Answer(answers::instead(status, &answer))));
+                return Ok(Err(Refused::Answer(Box::new(answers::instead(status, &answer)))));
             };
             told.pop();
             reasons.append(told);
@@ -356,7 +356,7 @@ impl Connection {
 enum Refused {
     /// One for each action.
     Reasons(Vec<Value>),
-    Answer(HttpResponse),
+    Answer(Box<HttpResponse>),
 }
 
 /// The number of actions of a transaction.
