@@ -48,7 +48,8 @@ enum Command {
         #[arg(long)]
         bodies: bool,
     },
-    /// Show what 1,000 changesets cost in calls and capacity units, by operation, and how many a table takes in a second
+    /// Show what 1,000 changesets cost in calls and capacity units, by operation, and how many a table takes in
+    /// a second
     Cost {
         /// The size of a changeset's events and metadata in bytes
         #[arg(long, value_name = "BYTES", default_value_t = 500, conflicts_with = "table")]
