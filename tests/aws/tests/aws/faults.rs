@@ -187,7 +187,8 @@ async fn transactions_that_take_their_time_conflict_when_they_overlap() {
     done.unwrap();
     assert_eq!(codes(refused), ["None", "TransactionConflict"]);
     let (first, second) = tokio::join!(put_all(&slow, &["d"]), put_all(&slow, &["e"]));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert_eq!(red(&slow).await, 4);
 }
 

@@ -1,5 +1,5 @@
 //! The local AWS and its faults.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod emulator;
 mod faults;
