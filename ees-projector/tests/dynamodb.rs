@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -145,12 +145,91 @@ async fn the_rows_of_before_a_rebuild_are_removed() {
     assert_eq!((count(&account, &before).await, count(&account, &now).await), (0, 150));
 }
 
+/// As [`Numbers`]. Tells of each event, by its checkpoint, before it counts it.
+struct Told<F>(F);
+
+impl<F: Fn(u64) + Send + Sync + 'static> Fold for Told<F> {
+    type Event = u64;
+    type Key = u64;
+    type State = u64;
+
+    fn name(&self) -> &str {
+        "numbers"
+    }
+    fn key(&self, event: Recorded<'_, u64>) -> Option<u64> {
+        Some(*event.event)
+    }
+    fn fold(&self, times: Option<u64>, event: Recorded<'_, u64>) -> Option<u64> {
+        (self.0)(event.checkpoint().get());
+        Some(times.unwrap_or(0) + 1)
+    }
+}
+
+/// Holds up a fold, and nobody else: other tasks may go on.
+fn wait_until(is_so: &AtomicBool) {
+    let deadline = Instant::now() + LONG;
+    tokio::task::block_in_place(|| {
+        while !is_so.load(SeqCst) {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+/// The second host sees that the first has moved the projection, while the row that goes with it is still to be
+/// written. It is by the time that the second host writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_transaction_that_is_seen_in_part_is_not_undone() {
+    let account = LocalAws::account().await;
+    let (slow, other) = (Faults::none(), Faults::none());
+    let one_by_one = Settings { batch_changesets_max: 1, span_changesets_max: 1, ..settings() };
+    let [goes_on, is_over] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
+    let log = log_of([7]).await;
+    let first = Told({
+        let (goes_on, is_over) = (goes_on.clone(), is_over.clone());
+        move |checkpoint| {
+            if checkpoint == 2 {
+                goes_on.store(true, SeqCst);
+                wait_until(&is_over);
+            }
+        }
+    });
+    let first = OnDemand::fold(first, database(&account, &slow).await, log.clone(), one_by_one).unwrap();
+    assert_eq!(first.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
+    append(&log, "second", &[7]).await;
+    slow.halt_after(&[0]);
+    let first = tokio::spawn(async move { first.drain_until(Instant::now() + LONG).await });
+    slow.halted().await;
+    append(&log, "third", &[7]).await;
+
+    let second = Told({
+        let slow = slow.clone();
+        move |checkpoint| {
+            assert_eq!(checkpoint, 2, "the first one has moved it");
+            tokio::task::block_in_place(|| slow.go_on());
+            wait_until(&goes_on);
+        }
+    });
+    let database = database(&account, &other).await;
+    let second = OnDemand::fold(second, database.clone(), log, one_by_one).unwrap();
+    let second = tokio::spawn(async move { second.drain_until(Instant::now() + LONG).await });
+    while other.calls().of("TransactGetItems") == 0 && !second.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    slow.go_on();
+    assert_eq!(second.await.unwrap(), Drained::CaughtUp);
+    is_over.store(true, SeqCst);
+    assert_eq!(first.await.unwrap(), Drained::CaughtUp);
+    let (times, checkpoint) = database.document::<u64>("numbers", "7").await.unwrap();
+    assert_eq!((times, checkpoint.get()), (Some(3), 3));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_bad_day_each_changeset_is_applied_once_by_whichever_host() {
     for seed in 1..=3 {
         let account = LocalAws::account().await;
         let log = log_of((0..300).map(|n| n % 40)).await;
-        let database = database(&account, &Faults::everything(seed)).await;
+        let database = database(&account, &Faults::everything(seed).item_by_item(0.5)).await;
         let settings = Settings { batch_changesets_max: 20, ..settings() };
         let hosts = (0..3).map(|_| {
             let numbers = OnDemand::fold(Numbers, database.clone(), log.clone(), settings).unwrap();

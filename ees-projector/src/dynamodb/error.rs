@@ -14,6 +14,7 @@ use crate::error::BoxError;
 pub struct Error {
     detail: String,
     passes: bool,
+    contended: bool,
 }
 
 impl Error {
@@ -21,6 +22,11 @@ impl Error {
     /// DynamoDB, no connection, missing rights or a missing table.
     pub fn passes(&self) -> bool {
         self.passes
+    }
+
+    /// Whether another transaction was in the way, which ends in a moment.
+    pub(super) fn is_contended(&self) -> bool {
+        self.contended
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
@@ -35,16 +41,18 @@ impl Error {
             }
             _ => true,
         };
-        Self { detail: told(&error), passes }
+        Self { detail: told(&error), passes, contended: false }
     }
 
     /// An item does not have the form in which this program writes it.
     pub(super) fn damaged(what: &str) -> Self {
-        Self { detail: format!("an item of the read models is damaged: {what}"), passes: false }
+        let detail = format!("an item of the read models is damaged: {what}");
+        Self { detail, passes: false, contended: false }
     }
 
     pub(super) fn unprocessed() -> Self {
-        Self { detail: "it left requests of a batch unprocessed after all retries".to_owned(), passes: true }
+        let detail = "it left requests of a batch unprocessed after all retries".to_owned();
+        Self { detail, passes: true, contended: false }
     }
 }
 
@@ -71,10 +79,11 @@ fn passes(code: &str) -> bool {
 /// The error of a transaction that reads several items.
 pub(super) fn unread(error: SdkError<TransactGetItemsError>) -> Error {
     if let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
-        let codes = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
+        let codes = || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code());
         // A projection may be writing these items. Its transaction ends in a moment.
-        let passes = codes.filter(|code| *code != "None").all(passes);
-        return Error { detail: told(&error), passes };
+        let passes = codes().filter(|code| *code != "None").all(passes);
+        let contended = codes().any(|code| code == "TransactionConflict");
+        return Error { detail: told(&error), passes, contended };
     }
     Error::of(error)
 }
@@ -88,7 +97,7 @@ pub(super) fn cancelled(error: SdkError<TransactWriteItemsError>) -> BoxError {
             return Fenced.into();
         }
         let passes = codes().filter(|code| *code != "None").all(passes);
-        return Error { detail: told(&error), passes }.into();
+        return Error { detail: told(&error), passes, contended: false }.into();
     }
     if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("TransactionInProgressException")
     {

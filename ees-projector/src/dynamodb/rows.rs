@@ -277,7 +277,7 @@ impl FoldRows for Tx {
             .into());
         }
         let partition = self.partition_of(&table.name).await?;
-        let found = self.get_all(&partition, keys).await?;
+        let found = self.get_settled(&partition, keys).await?;
         found.into_iter().map(|item| Ok(item.map(|item| to_row(table, &item)).transpose()?)).collect()
     }
 

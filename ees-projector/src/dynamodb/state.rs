@@ -23,8 +23,10 @@ pub(super) fn home(name: &str) -> String {
 }
 
 impl Transaction for Tx {
+    /// A plain read: whoever goes on from it fails at the commit if it was not the newest, and reads what goes with it in
+    /// transactions.
     async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
-        self.get(&home(model.key()), STATE).await?.as_ref().map(to_state).transpose()
+        self.get_alone(&home(model.key()), STATE).await?.as_ref().map(to_state).transpose()
     }
 
     async fn insert(&mut self, model: &ReadModelId, state: &ProjectionState) -> Result<bool, BoxError> {

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, KeysAndAttributes, Put, TransactWriteItem};
+use backon::Retryable;
 use uuid::Uuid;
 
 use super::error::{Error, cancelled};
 use super::item::{self, Item, KEY, PARTITION};
-use super::unprocessed::Rounds;
+use super::unprocessed::{self, Rounds};
 use super::{ACTIONS_MAX, BYTES_MAX, Database};
 use crate::database::TooLarge;
 use crate::error::BoxError;
@@ -95,8 +96,14 @@ impl Tx {
         self.check_room()
     }
 
-    /// Reads an item, with the staged writes of this transaction.
+    /// Reads an item, with the staged writes of this transaction, as [`get_settled`](Self::get_settled) does.
     pub(super) async fn get(&self, partition: &str, key: &str) -> Result<Option<Item>, BoxError> {
+        Ok(self.get_settled(partition, &[key]).await?.pop().flatten())
+    }
+
+    /// Reads an item, with the staged writes of this transaction. Other items of the transaction that has written it
+    /// may not be there yet.
+    pub(super) async fn get_alone(&self, partition: &str, key: &str) -> Result<Option<Item>, BoxError> {
         if let Some(staged) = self.staged.get(&(partition.to_owned(), key.to_owned())) {
             return Ok(staged.item.clone());
         }
@@ -142,6 +149,40 @@ impl Tx {
             .iter()
             .map(|key| staged(key).map_or_else(|| found.get(*key).cloned(), |it| it.item.clone()))
             .collect())
+    }
+
+    /// As [`get_all`](Self::get_all), but each item as no transaction leaves it behind that is under way.
+    ///
+    /// Another worker's transaction may have moved the projection's row, as this worker has seen, and be about to write
+    /// the items that go with it. A plain read returns those as they were before, and what is made from them would undo
+    /// the other worker's. A transaction that reads is refused until the other one has ended.
+    pub(super) async fn get_settled(
+        &self,
+        partition: &str,
+        keys: &[&str],
+    ) -> Result<Vec<Option<Item>>, BoxError> {
+        let staged = |key: &str| self.staged.get(&(partition.to_owned(), key.to_owned()));
+        let asked: BTreeSet<_> = keys.iter().copied().filter(|key| staged(key).is_none()).collect();
+        let asked = Vec::from_iter(asked);
+        let mut found = BTreeMap::new();
+        let mut left: Vec<_> = asked.chunks(KEYS_MAX).collect();
+        while let Some(keys) = left.pop() {
+            let wanted: Vec<_> = keys.iter().map(|key| (partition, *key)).collect();
+            let read = || self.database.get_all_together(&wanted);
+            match read.retry(unprocessed::pauses()).when(Error::is_contended).await {
+                Ok(items) => found.extend(keys.iter().zip(items)),
+                // More than the 4 MB that one transaction reads.
+                Err(error) if keys.len() > 1 && !error.passes() => {
+                    left.extend(<[_; 2]>::from(keys.split_at(keys.len() / 2)));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let item = |key: &&str| match staged(key) {
+            Some(staged) => staged.item.clone(),
+            None => found.get(key).cloned().flatten(),
+        };
+        Ok(keys.iter().map(item).collect())
     }
 
     async fn some(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), BoxError> {
