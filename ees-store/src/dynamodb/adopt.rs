@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Config;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -47,6 +48,8 @@ const BEHIND_MAX: u64 = 1_000_000;
 const PLACES_MAX: u64 = 10_000_000_000;
 /// Words of 64 places in one piece: a million places.
 const PIECE_WORDS: usize = 16_384;
+/// By then a transaction has written all that it writes. It takes some 25 ms.
+const SETTLES: Duration = Duration::from_secs(5);
 /// Calls between two times that progress is written down: a hundred megabytes.
 const SAVE_EVERY: u64 = 100;
 
@@ -162,7 +165,9 @@ pub async fn find_holes(
     }
     let mut done =
         Adopted { is_known: true, head: counter::look(&table).await?.next(), ..Adopted::default() };
-    // What has its place before the scan begins, the scan sees: what it does not see up to there is a hole.
+    // What has its place before the scan begins, the scan sees: what it does not see up to there is a hole. A
+    // transaction of a server may have moved the counter, and be about to write the places.
+    tokio::time::sleep(SETTLES).await;
     let mut scan = Scan::resume(&table, done.head, done.head).await?;
     scan.finish(&table, &mut done, &mut told).await?;
     let holes = scan.seen.holes(done.head);

@@ -1,5 +1,7 @@
 //! A table that another system has made and written is taken over in place.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
@@ -234,6 +236,34 @@ async fn a_place_that_another_indexer_gave_to_an_item_of_ours_holds_nobody_up() 
     assert_eq!(labels(&read_up_to(&store, before + 2).await), labels(&log));
 }
 
+/// A server has moved the counter, and is about to write the place.
+#[tokio::test]
+async fn a_place_that_is_being_given_out_is_no_hole() {
+    let (account, _) = existing().await;
+    adopt(&account.sdk_config(), TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap();
+    let slow = Faults::none();
+    let store = open(&account, &slow).await;
+    let before = (read(&store).await.len(), find_holes(&account.sdk_config(), TABLE, |_| ()).await.unwrap());
+    slow.halt_after(&[0]);
+    append(&store, "z", 0).await;
+    slow.halted().await;
+    let finder = Faults::none();
+    let config = account.sdk_config_with(&finder);
+    let mut finding = tokio::spawn(async move { find_holes(&config, TABLE, |_| ()).await });
+    // The log's id, and the counter.
+    while finder.calls().of("GetItem") < 2 && !finding.is_finished() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut finding).await;
+    slow.go_on();
+    let found = match early {
+        Ok(found) => found,
+        Err(_) => finding.await,
+    };
+    assert_eq!(found.unwrap().unwrap().holes, before.1.holes);
+    assert_eq!(read_up_to(&store, before.0 + 1).await.last().unwrap().stream_id.as_str(), "z");
+}
+
 /// The log once it has this many changesets.
 async fn read_up_to(store: &Store, count: usize) -> Vec<LogEntry> {
     let all = async {
@@ -242,7 +272,7 @@ async fn read_up_to(store: &Store, count: usize) -> Vec<LogEntry> {
             if log.len() >= count {
                 return log;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(super::support::WAIT, all).await.unwrap()
@@ -262,7 +292,7 @@ async fn an_indexer_that_still_runs_is_noticed_before_anything_is_adopted() {
                 for name in reserved(&client, "!!!RESERVED:").await {
                     index_as_the_other_system(&client, &name, 7).await;
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
     });
@@ -314,7 +344,7 @@ async fn adopting_may_be_interrupted_anywhere() {
     for seed in 1..=4 {
         let (account, _) = existing().await;
         for calls in [3, 5, 7, 9, 11, 13] {
-            let faults = Faults::seeded(seed).lost(0.3).delayed(0.5, std::time::Duration::from_millis(3));
+            let faults = Faults::seeded(seed).lost(0.3).delayed(0.5, Duration::from_millis(3));
             let config = account.sdk_config_with(&faults);
             let adopting =
                 tokio::spawn(async move { adopt(&config, TABLE, OnMisplaced::Refuse, |_| ()).await });
