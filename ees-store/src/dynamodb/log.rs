@@ -65,7 +65,9 @@ impl Reader<'_> {
         } else if query.wait.is_zero() {
             self.head.look(self.table).await?
         } else {
-            self.head.polled(self.table).await?
+            let polled = self.head.polled(self.table).await?;
+            // The caller has read on in another process: then it knows of more than the last poll.
+            if polled.checkpoint < query.from { self.head.look(self.table).await? } else { polled }
         };
         let mut found = Found::new(query, self.holes);
         let mut late = Late::default();
