@@ -47,7 +47,8 @@ pub struct Settings {
     /// Whether the projection keeps a [`Fingerprint`](crate::Fingerprint) of its rows, in the transaction that changes
     /// them, for quick verifications ([`Handle::verify_quickly`](crate::Handle::verify_quickly)). Only a fold or a
     /// composite can. A projection that already runs keeps it from its next rebuild or higher version on. A program
-    /// without this setting that runs the projection ends it, and so does a rebuild of some streams that changes a row. Default: `false`.
+    /// without this setting that runs the projection ends it, and so does a rebuild of some streams that changes a row.
+    /// Default: `false`.
     pub fingerprint: bool,
     /// Whether rebuilds, and steps that apply commits older than a minute, are spans too, as those are that
     /// follow the log (feature `opentelemetry`). Default: `false`.

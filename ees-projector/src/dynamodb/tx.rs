@@ -104,7 +104,7 @@ impl Tx {
     /// Reads an item, with the staged writes of this transaction. Other items of the transaction that has written it
     /// may not be there yet.
     pub(super) async fn get_alone(&self, partition: &str, key: &str) -> Result<Option<Item>, BoxError> {
-        if let Some(staged) = self.staged.get(&(partition.to_owned(), key.to_owned())) {
+        if let Some(staged) = self.staged_at(partition, key) {
             return Ok(staged.item.clone());
         }
         Ok(self.database.get(partition, key).await?)
@@ -127,12 +127,8 @@ impl Tx {
         partition: &str,
         keys: &[&str],
     ) -> Result<Vec<Option<Item>>, BoxError> {
-        let staged = |key: &str| self.staged.get(&(partition.to_owned(), key.to_owned()));
-        // A batch may contain each key once only.
-        let asked: BTreeSet<_> = keys.iter().copied().filter(|key| staged(key).is_none()).collect();
-        let asked = Vec::from_iter(asked);
         let mut found = BTreeMap::new();
-        for keys in asked.chunks(KEYS_MAX) {
+        for keys in self.unstaged(partition, keys).chunks(KEYS_MAX) {
             let mut left: Vec<Item> = keys.iter().map(|key| item::key(partition, key)).collect();
             let mut rounds = Rounds::new();
             while !left.is_empty() {
@@ -145,10 +141,7 @@ impl Tx {
                 rounds.next(before, left.len()).await?;
             }
         }
-        Ok(keys
-            .iter()
-            .map(|key| staged(key).map_or_else(|| found.get(*key).cloned(), |it| it.item.clone()))
-            .collect())
+        Ok(self.with_staged(partition, keys, &found))
     }
 
     /// As [`get_all`](Self::get_all), but each item as no transaction leaves it behind that is under way.
@@ -161,16 +154,17 @@ impl Tx {
         partition: &str,
         keys: &[&str],
     ) -> Result<Vec<Option<Item>>, BoxError> {
-        let staged = |key: &str| self.staged.get(&(partition.to_owned(), key.to_owned()));
-        let asked: BTreeSet<_> = keys.iter().copied().filter(|key| staged(key).is_none()).collect();
-        let asked = Vec::from_iter(asked);
+        let unstaged = self.unstaged(partition, keys);
         let mut found = BTreeMap::new();
-        let mut left: Vec<_> = asked.chunks(KEYS_MAX).collect();
+        let mut left: Vec<_> = unstaged.chunks(KEYS_MAX).collect();
         while let Some(keys) = left.pop() {
             let wanted: Vec<_> = keys.iter().map(|key| (partition, *key)).collect();
             let read = || self.database.get_all_together(&wanted);
             match read.retry(unprocessed::pauses()).when(Error::is_contended).await {
-                Ok(items) => found.extend(keys.iter().zip(items)),
+                Ok(items) => {
+                    let items = keys.iter().zip(items);
+                    found.extend(items.filter_map(|(key, item)| Some(((*key).to_owned(), item?))));
+                }
                 // More than the 4 MB that one transaction reads.
                 Err(error) if keys.len() > 1 && !error.passes() => {
                     left.extend(<[_; 2]>::from(keys.split_at(keys.len() / 2)));
@@ -178,11 +172,31 @@ impl Tx {
                 Err(error) => return Err(error.into()),
             }
         }
-        let item = |key: &&str| match staged(key) {
+        Ok(self.with_staged(partition, keys, &found))
+    }
+
+    fn staged_at(&self, partition: &str, key: &str) -> Option<&Staged> {
+        self.staged.get(&(partition.to_owned(), key.to_owned()))
+    }
+
+    /// The keys that this transaction does not write, each once: a call may contain each key once only.
+    fn unstaged<'k>(&self, partition: &str, keys: &[&'k str]) -> Vec<&'k str> {
+        let keys = keys.iter().copied().filter(|key| self.staged_at(partition, key).is_none());
+        Vec::from_iter(keys.collect::<BTreeSet<_>>())
+    }
+
+    /// The items in the order of `keys`: those that this transaction writes, and those that were found.
+    fn with_staged(
+        &self,
+        partition: &str,
+        keys: &[&str],
+        found: &BTreeMap<String, Item>,
+    ) -> Vec<Option<Item>> {
+        let item = |key: &&str| match self.staged_at(partition, key) {
             Some(staged) => staged.item.clone(),
-            None => found.get(key).cloned().flatten(),
+            None => found.get(*key).cloned(),
         };
-        Ok(keys.iter().map(item).collect())
+        keys.iter().map(item).collect()
     }
 
     async fn some(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>), BoxError> {

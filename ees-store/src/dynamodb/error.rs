@@ -90,18 +90,6 @@ pub(super) fn is_contention(reason: &CancellationReason) -> bool {
     reason.code().is_some_and(|code| CONTENTION.contains(&code))
 }
 
-/// Whether a read in a transaction was cancelled by what passes.
-pub(super) fn is_contended_read(error: &SdkError<TransactGetItemsError>) -> bool {
-    let Some(TransactGetItemsError::TransactionCanceledException(cancelled)) = error.as_service_error()
-    else {
-        return false;
-    };
-    cancelled
-        .cancellation_reasons()
-        .iter()
-        .any(|reason| reason.code().is_some_and(|code| CONTENTION.contains(&code)))
-}
-
 /// Why these actions of a cancelled transaction, by their index, won't go through however often they are
 /// tried: the item is as large as one can be, or its stream is. Neither for a condition, nor for what passes,
 /// nor for what would go for all of them.

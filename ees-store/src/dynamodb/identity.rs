@@ -62,7 +62,8 @@ pub(super) async fn find(table: &Table) -> Result<Option<Identity>> {
 
 /// The same, also if another process is just giving the table one, and its counter is to be seen already.
 pub(super) async fn find_settled(table: &Table) -> Result<Option<Identity>> {
-    table.get_settled(item::key(LOG, 0)).await?.map(|found| read(table, &found)).transpose()
+    let [found] = table.get_settled([item::key(LOG, 0)]).await?;
+    found.map(|found| read(table, &found)).transpose()
 }
 
 fn read(table: &Table, found: &Item) -> Result<Identity> {

@@ -61,7 +61,7 @@ pub(super) fn answer(marker: &Item, commit: &Commit) -> Result<Committed> {
 /// moment. So the key is read settled.
 pub(super) async fn repeat(table: &Table, commit: &Commit) -> Result<Option<Committed>> {
     let Some(key) = &commit.idempotency_key else { return Ok(None) };
-    let marker = table.get_settled(key_of(&commit.stream_id, key)).await?;
+    let [marker] = table.get_settled([key_of(&commit.stream_id, key)]).await?;
     marker.map(|marker| answer(&marker, commit)).transpose()
 }
 

@@ -2,11 +2,7 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::types::{Get, TransactGetItem};
-
-use super::calls::again;
 use super::counter::{self, Counter};
-use super::error::{failed, is_contended_read, is_passing, unbuilt};
 use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, Placing, STREAM_ID};
 use super::table::Table;
 use crate::{ChangesetId, Checkpoint, Result, StreamId};
@@ -114,12 +110,7 @@ pub(super) async fn misplacement(
 
 /// The counter and an item as they were at one moment.
 async fn together(table: &Table, key: Item) -> Result<(Counter, Option<Item>)> {
-    let get = |key| Get::builder().table_name(&*table.name).set_key(Some(key)).build().map_err(unbuilt);
-    let gets = [get(counter::key())?, get(key)?].map(|get| TransactGetItem::builder().get(get).build());
-    let read = || table.client.transact_get_items().set_transact_items(Some(gets.to_vec())).send();
-    let passes = |error: &_| is_passing(error) || is_contended_read(error);
-    let answer = again(table.patience, read, passes).await.map_err(failed)?;
-    let mut items = answer.responses.unwrap_or_default().into_iter().map(|answer| answer.item);
-    let counter = items.next().flatten().map_or(Ok(Counter::START), |item| Counter::of(&item))?;
-    Ok((counter, items.next().flatten()))
+    let [counter, found] = table.get_settled([counter::key(), key]).await?;
+    let counter = counter.map_or(Ok(Counter::START), |item| Counter::of(&item))?;
+    Ok((counter, found))
 }

@@ -102,24 +102,28 @@ impl Table {
         Ok(self.call(get).await.map_err(failed)?.item)
     }
 
-    /// An item as no transaction leaves it behind that is under way: whoever has seen one item of a
-    /// transaction sees all others so. A plain read may see those as they were before.
-    pub(super) async fn get_settled(&self, key: Item) -> Result<Option<Item>> {
-        let get = || async { self.try_get_settled(&key).await };
+    /// Items as no transaction leaves them behind that is under way, all as of one moment: a caller that has seen one item
+    /// of a transaction sees the others too. A plain read may see those as they were before.
+    pub(super) async fn get_settled<const N: usize>(&self, keys: [Item; N]) -> Result<[Option<Item>; N]> {
+        let get = || self.try_get_settled(&keys);
         let passes = |error: &SdkError<_>| is_passing(error) || is_read_contended(error);
         again(self.patience, get, passes).await.map_err(failed)
     }
 
     /// The same, or an error when a transaction is under way.
-    pub(super) async fn try_get_settled(
+    pub(super) async fn try_get_settled<const N: usize>(
         &self,
-        key: &Item,
-    ) -> Result<Option<Item>, SdkError<TransactGetItemsError>> {
-        let get = Get::builder().table_name(&*self.name).set_key(Some(key.clone())).build();
-        let get = TransactGetItem::builder().get(get.map_err(SdkError::construction_failure)?).build();
-        let answer = self.client.transact_get_items().transact_items(get).send().await?;
-        let item = answer.responses.into_iter().flatten().next().and_then(|found| found.item);
-        Ok(item.filter(|item| !item.is_empty()))
+        keys: &[Item; N],
+    ) -> Result<[Option<Item>; N], SdkError<TransactGetItemsError>> {
+        let mut call = self.client.transact_get_items();
+        for key in keys {
+            let get = Get::builder().table_name(&*self.name).set_key(Some(key.clone())).build();
+            let get = get.map_err(SdkError::construction_failure)?;
+            call = call.transact_items(TransactGetItem::builder().get(get).build());
+        }
+        let mut found = call.send().await?.responses.into_iter().flatten();
+        let mut next = || found.next()?.item.filter(|item| !item.is_empty());
+        Ok(std::array::from_fn(|_| next()))
     }
 
     /// Gives every item of the table to `look`.
