@@ -114,14 +114,14 @@ impl<E: DeserializeOwned + Send + Sync + 'static> Folded<E> {
         tx: &mut Tx,
         model: &ReadModelId,
     ) -> Result<(u64, Fingerprint), BoxError> {
-        let (mut count, mut found) = (0, Fingerprint::default());
+        let (mut count, mut found, mut bytes) = (0, Fingerprint::default(), Vec::new());
         for stage in &self.composite.stages {
             let table = stage.table();
             let mut after: Option<String> = None;
             loop {
                 let mut rows = tx.rows_after(model, table, after.as_deref(), READ_AT_ONCE).await?;
                 for (key, row) in &rows {
-                    found = found.plus(Fingerprint::of_row(table, key, row));
+                    found = found.plus(Fingerprint::of_row(table, key, row, &mut bytes));
                     count += 1;
                 }
                 match rows.pop() {

@@ -501,6 +501,22 @@ async fn every_value_is_compared_exactly_whatever_tables_and_columns_are_called(
     running.shut_down().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_that_a_killed_process_no_longer_needed_goes_with_the_next_one() {
+    let shop = Shop::new();
+    shop.order(10).await;
+    let running = shop.start(Orders::ONE);
+    caught_up(&running).await;
+    let verify = async || running.handle().verify("orders").await.unwrap();
+    assert!(verify().await.is_equal());
+    // As if it had been killed after the commit, and before it deleted the file.
+    let killed = std::fs::write(shop.folder.path().join("orders.db.orders__scratch-1"), []);
+    killed.unwrap();
+    assert!(verify().await.is_equal());
+    assert_eq!(shop.others(), Vec::<String>::new());
+    running.shut_down().await;
+}
+
 const FOLDER: &str = "EES_TEST_SIDE_BY_SIDE";
 
 /// Rebuilds side by side, swaps, rolls back and verifies, again and again, until it is killed.

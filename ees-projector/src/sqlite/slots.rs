@@ -95,17 +95,18 @@ fn numbered(database: &Database, model: &ReadModelId, number: u64) -> PathBuf {
     beside(&database.path, &format!(".{}-{number}", model.name()))
 }
 
-/// The file that a slot gets with this transaction. Deletes what a process that was killed has left behind.
-pub(super) fn next_path(tx: &Tx, model: &ReadModelId) -> Result<PathBuf, BoxError> {
+/// The file that a slot gets with this transaction. Deletes what a process that was killed has left behind: all
+/// files of the slot but the one that is in use until this transaction is committed.
+pub(super) fn next_path(tx: &Tx, model: &ReadModelId, in_use: Option<&Path>) -> Result<PathBuf, BoxError> {
     let main = tx.main().ok_or("the transaction is not on the main file")?;
     let next = "INSERT INTO ees_slots (name, file, is_there) VALUES (?1, 1, true)
         ON CONFLICT DO UPDATE SET file = file + 1, is_there = true RETURNING file";
     let next: u64 = main.prepare_cached(next)?.query_row([model.name()], |row| row.get(0))?;
-    // The last one may still be in use, until this transaction is committed.
-    for number in
-        leftovers(&tx.database, model).into_iter().filter(|number| *number != next.saturating_sub(1))
-    {
-        remove(&tx.database, &numbered(&tx.database, model, number));
+    for number in leftovers(&tx.database, model) {
+        let file = numbered(&tx.database, model, number);
+        if in_use != Some(&*file) {
+            remove(&tx.database, &file);
+        }
     }
     Ok(numbered(&tx.database, model, next))
 }
