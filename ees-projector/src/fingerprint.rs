@@ -23,12 +23,42 @@ use crate::read_model::{Change, ColumnType, Table, Value};
 pub struct Fingerprint(u128);
 
 impl Fingerprint {
-    /// The fingerprint of one row. The buffer is for the bytes that are hashed, whatever it has had before.
-    pub(crate) fn of_row(table: &Table, key: &str, row: &[Value], bytes: &mut Vec<u8>) -> Self {
-        bytes.clear();
-        part(bytes, b't', table.name.as_bytes());
+    /// By how much these changes of a table's rows change the fingerprint.
+    pub(crate) fn of_changes(table: &Table, changes: &[Change]) -> Self {
+        let mut rows = RowHasher::new(table);
+        let mut of =
+            |key: &str, row: &Option<Vec<Value>>| row.as_ref().map_or(0, |row| rows.hash(key, row).0);
+        let by = |Change { key, before, row }: &Change| of(key, row).wrapping_sub(of(key, before));
+        Self(changes.iter().map(by).fold(0, u128::wrapping_add))
+    }
+
+    /// The sum of two: of disjoint rows, or of a fingerprint and a change of it.
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
+    }
+}
+
+/// Takes the fingerprints of single rows of a table.
+pub(crate) struct RowHasher<'t> {
+    table: &'t Table,
+    /// What is hashed: the name of the table, and after it the row.
+    bytes: Vec<u8>,
+    name_length: usize,
+}
+
+impl<'t> RowHasher<'t> {
+    pub(crate) fn new(table: &'t Table) -> Self {
+        let mut bytes = Vec::with_capacity(256);
+        part(&mut bytes, b't', table.name.as_bytes());
+        Self { table, name_length: bytes.len(), bytes }
+    }
+
+    pub(crate) fn hash(&mut self, key: &str, row: &[Value]) -> Fingerprint {
+        let bytes = &mut self.bytes;
+        bytes.truncate(self.name_length);
         part(bytes, b'k', key.as_bytes());
-        for (column, value) in table.columns.iter().zip(row) {
+        for (column, value) in self.table.columns.iter().zip(row) {
             // A column that is added without a rebuild is NULL in each row, and must not change the fingerprint.
             if *value == Value::Null {
                 continue;
@@ -47,23 +77,7 @@ impl Fingerprint {
                 Value::Json(text) => part(bytes, b'j', text.as_bytes()),
             }
         }
-        Self(XxHash3_128::oneshot(bytes))
-    }
-
-    /// By how much these changes of a table's rows change the fingerprint.
-    pub(crate) fn of_changes(table: &Table, changes: &[Change]) -> Self {
-        let mut bytes = Vec::new();
-        let mut of = |key: &str, row: &Option<Vec<Value>>| {
-            row.as_ref().map_or(0, |row| Self::of_row(table, key, row, &mut bytes).0)
-        };
-        let by = |Change { key, before, row }: &Change| of(key, row).wrapping_sub(of(key, before));
-        Self(changes.iter().map(by).fold(0, u128::wrapping_add))
-    }
-
-    /// The sum of two: of disjoint rows, or of a fingerprint and a change of it.
-    #[must_use]
-    pub(crate) fn plus(self, other: Self) -> Self {
-        Self(self.0.wrapping_add(other.0))
+        Fingerprint(XxHash3_128::oneshot(bytes))
     }
 }
 
@@ -219,7 +233,7 @@ mod tests {
 
     fn of(key: &str, a: Option<&str>, b: Option<&str>) -> Fingerprint {
         let b = b.map_or(Value::Null, |text| Value::Json(text.to_owned()));
-        Fingerprint::of_row(&table(), key, &[a.into(), b], &mut Vec::new())
+        RowHasher::new(&table()).hash(key, &[a.into(), b])
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::composite::{Composite, IntoComposite, InvalidComposite};
 use crate::database::FoldRows;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, RowHasher};
 use crate::read_model::{Change, Column};
 use crate::read_model_id::ReadModelId;
 use crate::stage::{Checks, Hidden};
@@ -114,14 +114,15 @@ impl<E: DeserializeOwned + Send + Sync + 'static> Folded<E> {
         tx: &mut Tx,
         model: &ReadModelId,
     ) -> Result<(u64, Fingerprint), BoxError> {
-        let (mut count, mut found, mut bytes) = (0, Fingerprint::default(), Vec::new());
+        let (mut count, mut found) = (0, Fingerprint::default());
         for stage in &self.composite.stages {
             let table = stage.table();
+            let mut hasher = RowHasher::new(table);
             let mut after: Option<String> = None;
             loop {
                 let mut rows = tx.rows_after(model, table, after.as_deref(), READ_AT_ONCE).await?;
                 for (key, row) in &rows {
-                    found = found.plus(Fingerprint::of_row(table, key, row, &mut bytes));
+                    found = found.plus(hasher.hash(key, row));
                     count += 1;
                 }
                 match rows.pop() {

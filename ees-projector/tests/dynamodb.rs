@@ -21,9 +21,10 @@ use ees_test_aws::{Account, Faults, LocalAws, dying_at_each_call};
 const LONG: Duration = Duration::from_secs(60);
 
 /// Counts how often each number was seen: a row a number.
-struct Numbers;
+/// Tells of each event, by its checkpoint, before it counts it.
+struct Numbers<F>(F);
 
-impl Fold for Numbers {
+impl<F: Fn(u64) + Send + Sync + 'static> Fold for Numbers<F> {
     type Event = u64;
     type Key = u64;
     type State = u64;
@@ -34,9 +35,14 @@ impl Fold for Numbers {
     fn key(&self, event: Recorded<'_, u64>) -> Option<u64> {
         Some(*event.event)
     }
-    fn fold(&self, times: Option<u64>, _: Recorded<'_, u64>) -> Option<u64> {
+    fn fold(&self, times: Option<u64>, event: Recorded<'_, u64>) -> Option<u64> {
+        (self.0)(event.checkpoint().get());
         Some(times.unwrap_or(0) + 1)
     }
+}
+
+fn numbers() -> Numbers<fn(u64)> {
+    Numbers(|_| ())
 }
 
 async fn append(store: &memory::Store, stream: &str, events: &[u64]) {
@@ -78,7 +84,7 @@ async fn a_batch_that_changes_more_than_a_transaction_takes_is_cut() {
     let account = LocalAws::account().await;
     let log = log_of((0..500).map(|n| n % 350)).await;
     let database = database(&account, &Faults::none()).await;
-    let numbers = OnDemand::fold(Numbers, database.clone(), log, settings()).unwrap();
+    let numbers = OnDemand::fold(numbers(), database.clone(), log, settings()).unwrap();
     assert_eq!(numbers.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
     assert_eq!(count(&account, &database.partition("numbers").await.unwrap()).await, 350);
     let (row, checkpoint) = database.document::<u64>("numbers", "149").await.unwrap();
@@ -95,7 +101,7 @@ async fn a_changeset_that_changes_too_much_pauses_the_projection_and_says_why() 
     append(&log, "behind", &[3]).await;
     let mut projector = Projector::new(log);
     let database = database(&account, &Faults::none()).await;
-    projector.fold(Numbers, database.clone(), settings()).unwrap();
+    projector.fold(numbers(), database.clone(), settings()).unwrap();
     let running = projector.start();
     let deadline = Instant::now() + LONG;
     let status = loop {
@@ -119,7 +125,7 @@ async fn the_rows_of_before_a_rebuild_are_removed() {
     let log = log_of(0..150).await;
     let mut projector = Projector::new(log);
     let database = database(&account, &Faults::none()).await;
-    projector.fold(Numbers, database.clone(), settings()).unwrap();
+    projector.fold(numbers(), database.clone(), settings()).unwrap();
     let running = projector.start();
     let end = 150.into();
     running.handle().when_reached("numbers", end, LONG).await.unwrap();
@@ -145,26 +151,6 @@ async fn the_rows_of_before_a_rebuild_are_removed() {
     assert_eq!((count(&account, &before).await, count(&account, &now).await), (0, 150));
 }
 
-/// As [`Numbers`]. Tells of each event, by its checkpoint, before it counts it.
-struct Told<F>(F);
-
-impl<F: Fn(u64) + Send + Sync + 'static> Fold for Told<F> {
-    type Event = u64;
-    type Key = u64;
-    type State = u64;
-
-    fn name(&self) -> &str {
-        "numbers"
-    }
-    fn key(&self, event: Recorded<'_, u64>) -> Option<u64> {
-        Some(*event.event)
-    }
-    fn fold(&self, times: Option<u64>, event: Recorded<'_, u64>) -> Option<u64> {
-        (self.0)(event.checkpoint().get());
-        Some(times.unwrap_or(0) + 1)
-    }
-}
-
 /// Holds up a fold, and nobody else: other tasks may go on.
 fn wait_until(is_so: &AtomicBool) {
     let deadline = Instant::now() + LONG;
@@ -185,7 +171,7 @@ async fn a_transaction_that_is_seen_in_part_is_not_undone() {
     let one_by_one = Settings { batch_changesets_max: 1, span_changesets_max: 1, ..settings() };
     let [goes_on, is_over] = [(), ()].map(|()| Arc::new(AtomicBool::new(false)));
     let log = log_of([7]).await;
-    let first = Told({
+    let first = Numbers({
         let (goes_on, is_over) = (goes_on.clone(), is_over.clone());
         move |checkpoint| {
             if checkpoint == 2 {
@@ -202,7 +188,7 @@ async fn a_transaction_that_is_seen_in_part_is_not_undone() {
     slow.halted().await;
     append(&log, "third", &[7]).await;
 
-    let second = Told({
+    let second = Numbers({
         let slow = slow.clone();
         move |checkpoint| {
             assert_eq!(checkpoint, 2, "the first one has moved it");
@@ -232,7 +218,7 @@ async fn on_a_bad_day_each_changeset_is_applied_once_by_whichever_host() {
         let database = database(&account, &Faults::everything(seed).item_by_item(0.5)).await;
         let settings = Settings { batch_changesets_max: 20, ..settings() };
         let hosts = (0..3).map(|_| {
-            let numbers = OnDemand::fold(Numbers, database.clone(), log.clone(), settings).unwrap();
+            let numbers = OnDemand::fold(numbers(), database.clone(), log.clone(), settings).unwrap();
             tokio::spawn(async move { numbers.drain_until(Instant::now() + LONG).await })
         });
         for host in Vec::from_iter(hosts) {

@@ -23,7 +23,7 @@ pub(super) fn home(name: &str) -> String {
 }
 
 impl Transaction for Tx {
-    /// A plain read: whoever goes on from it fails at the commit if it was not the newest, and reads what goes with it in
+    /// A plain read: a commit that goes on from it fails if it was not the newest. What goes with it is read in
     /// transactions.
     async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
         self.get_alone(&home(model.key()), STATE).await?.as_ref().map(to_state).transpose()

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Subject;
-use super::support::{ChangingLog, LONG, fresh, parking, settings, wait_while};
+use super::support::{ChangingLog, LONG, caught_up, fresh, parking, settings, wait_while};
 use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::Value;
 use crate::{
@@ -69,11 +69,6 @@ async fn append(log: &ChangingLog, numbers: impl IntoIterator<Item = i64>) {
     }
 }
 
-async fn caught_up(log: &ChangingLog, handle: &Handle) {
-    let head = log.head().await.unwrap().checkpoint;
-    handle.when_reached("sums", head, LONG).await.unwrap();
-}
-
 fn at(checkpoint: u64, into: &str) -> AsOf {
     AsOf { checkpoint: Checkpoint::new(checkpoint), into: into.to_owned() }
 }
@@ -108,10 +103,10 @@ pub async fn a_read_model_is_built_as_it_was<S: Subject>() {
     let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
     let running = start(&log, &subject, &sums, Settings { batch_changesets_max: 7, ..settings() });
     append(&log, 0..20).await;
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     let earlier = rows_of_live(&*subject).await;
     append(&log, 20..33).await;
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     let handle = running.handle();
     if !S::Database::COPIES {
         let refused = handle.as_of("sums", at(20, "sums_then")).await;
@@ -130,7 +125,7 @@ pub async fn a_read_model_is_built_as_it_was<S: Subject>() {
 
     // They don't follow, and are not in the way of the live one.
     append(&log, 33..40).await;
-    caught_up(&log, handle).await;
+    caught_up(&log, handle, "sums").await;
     assert_ne!(rows_of_live(&*subject).await, live);
     assert_eq!(rows_of_copy(&*subject, "sums_at_33").await, live);
 
@@ -181,7 +176,7 @@ pub async fn a_projection_does_not_take_a_copy_for_its_own<S: Subject>() {
     let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
     let running = start(&log, &subject, &sums, settings());
     append(&log, 0..24).await;
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     running.handle().as_of("sums", at(7, "sums_then")).await.unwrap();
     running.shut_down().await;
 
@@ -220,7 +215,7 @@ pub async fn a_copy_is_not_made_of_another_log<S: Subject>() {
     let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
     let running = start(&log, &subject, &sums, settings());
     append(&log, 0..24).await;
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     running.shut_down().await;
     log.exchange(memory::Store::new());
     append(&log, 0..30).await;
@@ -240,7 +235,7 @@ pub async fn a_copy_goes_on_where_it_was<S: Subject>() {
     let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
     let running = start(&log, &subject, &sums, Settings { batch_changesets_max: 4, ..settings() });
     append(&log, 0..24).await;
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     sums.fails.store(true, SeqCst);
     let stopped = running.handle().as_of("sums", at(24, "sums_then")).await;
     assert!(matches!(&stopped, Err(OperateError::Failed(why)) if why.contains("told to")), "{stopped:?}");
@@ -248,7 +243,7 @@ pub async fn a_copy_goes_on_where_it_was<S: Subject>() {
 
     sums.fails.store(false, SeqCst);
     let running = start(&log, &subject, &sums, settings());
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     let before = sums.folded.load(SeqCst);
     running.handle().as_of("sums", at(24, "sums_then")).await.unwrap();
     assert_eq!(sums.folded.load(SeqCst) - before, 24 - 13, "it went on where it was");
@@ -268,7 +263,7 @@ pub async fn a_copy_is_cancelled_and_gone_on_with_or_dropped<S: Subject>() {
     let (log, subject, sums) = (ChangingLog::new(), fresh::<S>().await, Sums::default());
     let running = start(&log, &subject, &sums, Settings { batch_changesets_max: 4, ..settings() });
     append(&log, 0..24).await;
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     let handle = running.handle();
     let none = handle.cancel_as_of("sums", "sums_then").await;
     assert!(
@@ -317,7 +312,7 @@ pub async fn a_copy_leaves_out_what_the_live_read_model_does<S: Subject>() {
     // Stream b is parked from 13 on. Stream a has one that is skipped.
     log.append("a", &json!({"by": 13}).to_string()).await;
     append(&log, [24]).await;
-    caught_up(&log, running.handle()).await;
+    caught_up(&log, running.handle(), "sums").await;
     running.handle().skip("sums", Checkpoint::new(24), "broken").await.unwrap();
     running.handle().retry_parked("sums", Some("a".parse().unwrap()), "").await.unwrap();
     let live = rows_of_live(&*subject).await;

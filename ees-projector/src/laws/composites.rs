@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Subject;
-use super::support::{Bench, ChangingLog, Faults, LONG, fresh, parking, settings};
+use super::support::{Bench, ChangingLog, Faults, LONG, caught_up, fresh, parking, settings};
 use crate::{
     Composite, Fold, Found, LookupFold, MultiFold, OperateError, Order, Parking, Projector, ReadModel,
     Recorded, Running, Settings, SideBySide, StandbyRole, State, Status, Table,
@@ -218,13 +218,8 @@ async fn start<S: Subject>(
 
 impl<S: Subject> Bench<S> {
     async fn orders_caught_up(&self) {
-        caught_up(&self.log, &self.running, "orders").await;
+        caught_up(&self.log, self.running.handle(), "orders").await;
     }
-}
-
-async fn caught_up(log: &ChangingLog, running: &Running, name: &str) {
-    let head = log.head().await.unwrap().checkpoint;
-    running.handle().when_reached(name, head, LONG).await.unwrap();
 }
 
 async fn paused(running: &Running, name: &str) -> Status {
@@ -441,7 +436,7 @@ pub async fn a_composite_parks_a_stream_in_all_tables<S: Subject>() {
     log.append("b", &placed("b", 4)).await;
     let patient = Parking { retry_after_min: LONG * 100, ..Parking::default() };
     let running = shop(&log, &subject, &faults, parking(patient)).await;
-    caught_up(&log, &running, "shop").await;
+    caught_up(&log, running.handle(), "shop").await;
     let sizes = subject.table_of("shop", "cart_sizes").await;
     assert_eq!(sizes, [("a".to_owned(), "2".to_owned()), ("c".to_owned(), "3".to_owned())].into());
     faults.mend();
@@ -469,19 +464,19 @@ pub async fn rows_refer_to_rows_of_an_earlier_stage<S: Subject>() {
             }
         }
         let running = shop(&log, &subject, &faults, settings).await;
-        caught_up(&log, &running, "shop").await;
+        caught_up(&log, running.handle(), "shop").await;
         for number in 0..6 {
             let cart = format!("cart/{number}");
             if number % 3 != 1 {
                 log.append(&cart, &cancelled(&cart, if number % 3 > 1 { 1 } else { 2 })).await;
             }
         }
-        caught_up(&log, &running, "shop").await;
+        caught_up(&log, running.handle(), "shop").await;
         let expected = ["cart/11", "cart/6", "cart/8", "cart/9"];
         let carts = subject.table_of("shop", "carts").await;
         assert_eq!(carts.into_keys().collect::<Vec<_>>(), expected, "in batches of {batch}");
         running.handle().rebuild("shop", "to see it").await.unwrap();
-        caught_up(&log, &running, "shop").await;
+        caught_up(&log, running.handle(), "shop").await;
         let carts = subject.table_of("shop", "carts").await;
         assert_eq!(carts.into_keys().collect::<Vec<_>>(), expected, "rebuilt in batches of {batch}");
         let stray = log.append("nobody", &json!(CartEvent::Strayed { line: "x".into() }).to_string()).await;
@@ -505,7 +500,7 @@ pub async fn a_composite_is_swapped_and_verified_as_one<S: Subject>() {
         log.append(cart, &placed(cart, 2)).await;
     }
     let running = shop(&log, &subject, &faults, settings()).await;
-    caught_up(&log, &running, "shop").await;
+    caught_up(&log, running.handle(), "shop").await;
     let wanted = SideBySide { verify: true, ..SideBySide::default() };
     let begun = running.handle().rebuild_side_by_side("shop", wanted, "to see").await;
     if S::CAPABILITIES.side_by_side {
@@ -523,7 +518,7 @@ pub async fn a_composite_is_swapped_and_verified_as_one<S: Subject>() {
     }
     log.append("a", &cancelled("a", 2)).await;
     log.append("d", &placed("d", 1)).await;
-    caught_up(&log, &running, "shop").await;
+    caught_up(&log, running.handle(), "shop").await;
     running.shut_down().await;
     for table in ["carts", "cart_sizes"] {
         let keys: Vec<_> = subject.table_of("shop", table).await.into_keys().collect();

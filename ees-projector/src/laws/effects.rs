@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ees_store::{ChangesetLog, StreamId, Timestamp};
 
 use super::Subject;
-use super::support::{ChangingLog, LONG, Note, fresh, note};
+use super::support::{ChangingLog, LONG, Note, caught_up, fresh, note};
 use crate::ReadModelId;
 use crate::database::{Database, LedgerRows, Transaction};
 use crate::reactor::{
@@ -133,11 +133,6 @@ fn start<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, clerk: &Clerk, se
     projector.start()
 }
 
-async fn caught_up(running: &Running, log: &ChangingLog) {
-    let head = log.head().await.unwrap().checkpoint;
-    running.handle().when_reached("clerk", head, LONG).await.unwrap();
-}
-
 async fn status_when(running: &Running, wanted: impl Fn(&Status) -> bool) -> Status {
     let deadline = Instant::now() + LONG;
     loop {
@@ -192,7 +187,7 @@ pub async fn the_ledger_has_every_effect_and_what_it_gave<S: Subject>() {
     let (log, subject, clerk) = (ChangingLog::new(), fresh::<S>().await, Clerk::default());
     log.append("a", &note("one")).await;
     let running = start(&log, &subject, &clerk, hasty());
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     assert_eq!(clerk.done(), ["letter a one", "copy a one/1"]);
     let effects = running.handle().effects("clerk", EffectQuery::default()).await.unwrap();
     assert_eq!(effects.len(), 2);
@@ -259,9 +254,9 @@ pub async fn a_stream_that_fails_holds_up_no_other_and_keeps_its_order<S: Subjec
         log.append("good", &note(text)).await;
     }
     let running = start(&log, &subject, &clerk, patient());
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     log.append("bad", &note("three")).await;
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     assert_eq!(
         clerk.done_for("good"),
         ["letter good one", "copy good one", "letter good two", "copy good two"]
@@ -325,7 +320,7 @@ pub async fn what_is_refused_waits_for_an_operator_who_can_discard_it<S: Subject
     log.append("a", &note("two")).await;
     let running = start(&log, &subject, &clerk, hasty());
     status_when(&running, |status| status.given_up_streams == 1).await;
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     assert_eq!(effects(&subject, "a").await[1].state, EffectState::GivenUp);
     clerk.mend();
     let a: StreamId = "a".parse().unwrap();
@@ -372,7 +367,7 @@ pub async fn an_effect_that_takes_too_long_has_failed<S: Subject>() {
     log.append("a", &note("one")).await;
     log.append("b", &note("one")).await;
     let running = start(&log, &subject, &clerk, Settings { effect_timeout: 30 * MS, ..patient() });
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     assert_eq!(clerk.done_for("b").len(), 2);
     let late = &effects(&subject, "a").await[0];
     assert_eq!(late.state, EffectState::Failed);
@@ -388,7 +383,7 @@ pub async fn a_panic_is_the_fault_of_its_own_stream<S: Subject>() {
         log.append(stream, &note("one")).await;
     }
     let running = start(&log, &subject, &clerk, Settings { batch_changesets_max: 10, ..patient() });
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     let parked = running.handle().parked("clerk").await.unwrap();
     assert_eq!(parked.iter().map(|stream| stream.stream_id.as_str()).collect::<Vec<_>>(), ["b"]);
     assert!(parked[0].error.contains("a bad day"), "{parked:?}");
@@ -424,7 +419,7 @@ pub async fn several_streams_are_acted_upon_at_once_each_in_its_order<S: Subject
         }
     }
     let running = start(&log, &subject, &clerk, Settings { streams_at_once: 3, ..hasty() });
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     clerk.mend();
     status_when(&running, |status| status.effects.is_some_and(|effects| effects.done == 36)).await;
     running.shut_down().await;
@@ -494,7 +489,7 @@ pub async fn what_was_done_long_ago_is_forgotten_and_what_waits_is_not<S: Subjec
     }
     clerk.has(Fault::Fails, "copy c");
     let running = start(&log, &subject, &clerk, patient());
-    caught_up(&running, &log).await;
+    caught_up(&log, running.handle(), "clerk").await;
     running.shut_down().await;
     let tomorrow = Timestamp::from_micros(Timestamp::now().as_micros() + 86_400_000_000);
     let mut left = HashSet::new();

@@ -7,7 +7,7 @@ use ees_store::{ChangesetLog, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use super::support::{Bench, ChangingLog, LONG, fresh, settings};
+use super::support::{Bench, ChangingLog, LONG, caught_up, fresh, settings};
 use crate::ReadModelId;
 use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::{Change, Column, ColumnType, Row, Value};
@@ -112,11 +112,6 @@ fn start<S: Subject>(log: &Arc<ChangingLog>, subject: &Arc<S>, fold: Accounts, b
     projector.start()
 }
 
-async fn caught_up(log: &ChangingLog, running: &Running, name: &str) {
-    let head = log.head().await.unwrap().checkpoint;
-    running.handle().when_reached(name, head, LONG).await.unwrap();
-}
-
 pub(super) async fn rows<S: Subject>(
     subject: &Arc<S>,
     fold: &str,
@@ -140,7 +135,7 @@ pub async fn rows_are_written_changed_and_removed<S: Subject>() {
     let running = start(&log, &subject, TYPED, 100);
     log.append("a", r#"{"type":"opened","owner":"ada"}"#).await;
     log.append("b", r#"{"type":"opened","owner":"bob"}"#).await;
-    caught_up(&log, &running, TYPED.name).await;
+    caught_up(&log, running.handle(), TYPED.name).await;
     let account = |owner: &str, cents, average, overdrawn, tags: &str| {
         Some(vec![
             Value::Text(owner.to_owned()),
@@ -157,7 +152,7 @@ pub async fn rows_are_written_changed_and_removed<S: Subject>() {
 
     log.append("a", r#"{"type":"forgotten"}"#).await;
     log.append("b", r#"{"type":"moved","cents":-3,"tag":"t"}"#).await;
-    caught_up(&log, &running, TYPED.name).await;
+    caught_up(&log, running.handle(), TYPED.name).await;
     assert_eq!(accounts(&subject, &["a", "b"]).await, [None, account("bob", -3, -1.0, true, r#"["t"]"#)]);
 }
 
@@ -167,8 +162,8 @@ pub async fn columns_and_documents_end_in_the_same_states<S: Subject>() {
     history(&log).await;
     let typed = start(&log, &subject, TYPED, 3);
     let documents = start(&log, &subject, DOCUMENTS, 5);
-    caught_up(&log, &typed, TYPED.name).await;
-    caught_up(&log, &documents, DOCUMENTS.name).await;
+    caught_up(&log, typed.handle(), TYPED.name).await;
+    caught_up(&log, documents.handle(), DOCUMENTS.name).await;
     let states: BTreeMap<String, Account> = subject
         .table("documents")
         .await
@@ -201,12 +196,12 @@ pub async fn a_rebuild_makes_the_same_columns<S: Subject>() {
     let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
     history(&log).await;
     let running = start(&log, &subject, TYPED, 4);
-    caught_up(&log, &running, TYPED.name).await;
+    caught_up(&log, running.handle(), TYPED.name).await;
     let keys = ["account/0", "account/1", "account/2", "account/3", "account/4", "account/5", "account/6"];
     let before = accounts(&subject, &keys).await;
     assert!(before.iter().flatten().count() >= 5);
     running.handle().rebuild(TYPED.name, "to compare").await.unwrap();
-    caught_up(&log, &running, TYPED.name).await;
+    caught_up(&log, running.handle(), TYPED.name).await;
     assert_eq!(accounts(&subject, &keys).await, before);
 }
 
@@ -278,8 +273,8 @@ pub async fn sums_of_floats_do_not_depend_on_how_batches_are_cut<S: Subject>() {
         projector.fold(typed, subject.database(), settings).unwrap();
         projector.fold(documents, subject.database(), settings).unwrap();
         let running = projector.start();
-        caught_up(&log, &running, typed.name).await;
-        caught_up(&log, &running, documents.name).await;
+        caught_up(&log, running.handle(), typed.name).await;
+        caught_up(&log, running.handle(), documents.name).await;
         let columns = rows(&subject, typed.name, &Sum::table(), &keys).await;
         let papers = subject.table(documents.name).await;
         for (key, row) in keys.iter().zip(&columns) {
@@ -346,7 +341,7 @@ pub async fn an_enum_without_data_is_text<S: Subject>() {
     assert_eq!(table.columns[STATUS].ty, ColumnType::Text);
     log.append("a", r#"{"type":"opened","owner":"ada"}"#).await;
     let running = start(&log, &subject, fold, 1);
-    caught_up(&log, &running, "journal").await;
+    caught_up(&log, running.handle(), "journal").await;
     running.shut_down().await;
     let before = rows(&subject, "journal", &table, &["a"]).await.remove(0);
     let mut row = before.clone().unwrap();

@@ -149,7 +149,7 @@ pub(crate) async fn measure(short: bool) {
 /// What the fingerprint of the rows costs: the same fold with it and without it, in turns. Once each row is written
 /// once, and once it is changed by eight batches, when two hashes of each are needed.
 pub(crate) async fn measure_fingerprints(short: bool) {
-    let (rows, rounds) = if short { (4_000, 2) } else { (200_000, 20) };
+    let (rows, rounds) = if short { (4_000, 2) } else { (200_000, 60) };
     let log = log_of(rows, 1).await;
     for (what, keys) in [
         ("each row written once", OneKey { rows: usize::MAX }),
