@@ -23,7 +23,7 @@ features:
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
     for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done
     for feature in "" sqlite postgres testkit opentelemetry; do lint ees-aggregate "$feature"; done
-    for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda sns,aws-lambda webhook opentelemetry; do lint ees-projector "$feature"; done
+    for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda api-gateway sns,aws-lambda webhook opentelemetry; do lint ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" otlp postgres dynamodb sns sigv4; do lint ees "$feature"; done
     lint ees tls

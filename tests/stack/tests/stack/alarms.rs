@@ -10,7 +10,7 @@ const TEMPLATES: [(&str, &[&str]); 3] = [
     ("deploy/template.yaml", &[]),
     (
         "deploy/own-projection/template.yaml",
-        &["ChangesetsTopic=arn", "Table=log", "DatabaseUrl=postgres://host/db"],
+        &["ChangesetsTopic=arn", "Table=log", "DatabaseUrl=postgres://host/db", "OnFailure=park"],
     ),
     (
         "examples/shop/template.yaml",
