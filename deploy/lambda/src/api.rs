@@ -9,8 +9,8 @@ use ees_projections::Statistics;
 use ees_projector::dynamodb::Database;
 use ees_projector::http;
 use ees_projector::lambda::Gateway;
-use ees_store::dynamodb::{Indexing, Options, Store};
 use ees_store::EventStore as _;
+use ees_store::dynamodb::{Indexing, Options, Store};
 use ees_store::http::{Api, ApiKeys, CorsOrigins, Limits, Setting, SettingSource, StatisticsSource};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ees_projector::lambda::Function;
-use ees_projector::{Fold, OnDemand, Recorded, Settings, memory};
+use ees_projector::{Drained, Fold, OnDemand, Order, Recorded, Settings, State, memory, postgres};
+use ees_test_postgres::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::support::{Bank, LONG, ReadModel, within};
@@ -108,12 +109,20 @@ async fn what_an_operator_does_holds_for_every_other_instance() {
         bank.append("b", "[1]").await;
         assert!(other.on_schedule(within(LONG)).await.unwrap_err().to_string().contains("is paused"));
         let paused = get(&operators, "/projections/journal").await;
-        assert_eq!((&paused["state"], &paused["stalled"]), (&json!("paused"), &json!("paused: lunch")), "{paused}");
+        assert_eq!(
+            (&paused["state"], &paused["stalled"]),
+            (&json!("paused"), &json!("paused: lunch")),
+            "{paused}"
+        );
 
         operate(&operators, "/projections/journal/resume", json!({})).await;
         other.on_schedule(within(LONG)).await.unwrap();
         let resumed = get(&operators, "/projections").await["projections"][0].take();
-        assert_eq!((&resumed["state"], &resumed["lag_changesets"]), (&json!("following"), &json!(0)), "{resumed}");
+        assert_eq!(
+            (&resumed["state"], &resumed["lag_changesets"]),
+            (&json!("following"), &json!(0)),
+            "{resumed}"
+        );
 
         let wiped = operate(&operators, "/projections/journal/rebuild", json!({ "reason": "why not" })).await;
         assert_eq!((&wiped["state"], &wiped["checkpoint"]), (&json!("rebuilding"), &json!(0)), "{wiped}");
@@ -133,7 +142,8 @@ async fn to_look_at_a_projection_changes_nothing() {
         let seen = get(&operators, "/projections/journal").await;
         assert_eq!((&seen["state"], &seen["checkpoint"]), (&json!("starting"), &json!(0)), "{seen}");
         // What a worker's start would have made.
-        let (status, refused) = call(&operators, Who::Signed, "GET", "/projections/journal__standby", Value::Null).await;
+        let (status, refused) =
+            call(&operators, Who::Signed, "GET", "/projections/journal__standby", Value::Null).await;
         assert!(status == 409, "{refused}");
         let audit = get(&operators, "/projections/journal/audit").await;
         assert_eq!(audit["audit"], json!([]));
@@ -179,6 +189,48 @@ async fn a_projection_that_nothing_calls_is_stalled_once_what_it_lacks_is_old() 
     assert_eq!(handle.status("numbers").await.unwrap().stalled, None);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_partitions_is_shown_and_operated_as_one() {
+    let own = TestDatabase::new().await;
+    let database = postgres::Database::connect(own.url()).await.unwrap();
+    let bank = Bank::new();
+    for stream in ["a", "b", "c", "d"] {
+        bank.append(stream, "[1]").await;
+    }
+    let settings = Settings { partitions: 2, ..Settings::default() };
+    let numbers = OnDemand::fold(Numbers, database, bank.clone(), settings).unwrap();
+    let handle = numbers.handle();
+    assert_eq!(numbers.drain_until(within(LONG)).await, Drained::CaughtUp);
+    let status = handle.status("numbers").await.unwrap();
+    assert_eq!((status.state, status.checkpoint.get(), status.partitions.len()), (State::Following, 4, 2));
+
+    handle.pause("numbers", "lunch").await.unwrap();
+    assert_eq!(numbers.drain_until(within(LONG)).await, Drained::Paused);
+    assert_eq!(handle.status("numbers").await.unwrap().state, State::Paused);
+    handle.resume("numbers", "").await.unwrap();
+    handle.set_partitions("numbers", 1, "").await.unwrap();
+    bank.append("a", "[2]").await;
+    assert_eq!(numbers.drain_until(within(LONG)).await, Drained::CaughtUp);
+    let status = handle.status("numbers").await.unwrap();
+    assert_eq!((status.state, status.checkpoint.get(), status.partitions.len()), (State::Following, 5, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_is_explained_by_the_function_that_keeps_it() {
+    let bank = Bank::new();
+    bank.append("a", "[1, 2]").await;
+    let numbers =
+        OnDemand::fold(Numbers, memory::Database::new(), bank.clone(), Settings::default()).unwrap();
+    let function = operated(Function::new(numbers));
+    function.on_schedule(within(LONG)).await.unwrap();
+    let explained = get(&function, "/projections/numbers/explain?key=a").await;
+    assert_eq!(
+        (&explained["row"], explained["steps"].as_array().unwrap().len()),
+        (&json!(2), 2),
+        "{explained}"
+    );
+}
+
 /// The last number of each stream.
 struct Numbers;
 
@@ -189,6 +241,9 @@ impl Fold for Numbers {
 
     fn name(&self) -> &str {
         "numbers"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
     }
     fn key(&self, event: Recorded<'_, Value>) -> Option<String> {
         Some(event.stream_id().to_string())

@@ -154,6 +154,7 @@ impl Stack {
         format!(
             "{exports}\
              # ees tail --since-start\n\
+             # ees projections list                                       (or ees console, a page)\n\
              # ees dynamodb check \"$TABLE\"                               (ees with the feature dynamodb)\n\
              # ees dead-letters list                                      (ees with the feature sns)\n\
              # aws dynamodb scan --table-name \"$TABLE\"\n\
