@@ -1,6 +1,7 @@
 //! The handle of running projections: look at them, operate them, wait for them.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -628,7 +629,7 @@ impl Handle {
     }
 
     /// Looks again and again at a projection that other hosts run, and does not end.
-    pub(super) async fn keep_looking(&self, named: &Named<'_>) {
+    pub(super) async fn keep_looking(&self, named: &Named<'_>) -> Infallible {
         let mut pauses = poll_backoff::pauses(LOOK_AFTER);
         while self.is_attending && ask(named.operations, Action::Look, "").await.is_ok() {
             tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;

@@ -41,7 +41,7 @@ impl Handle {
         let reached = async {
             tokio::select! {
                 reached = position.wait_for(|position| *position >= wanted) => reached.map(drop),
-                () = self.keep_looking(&named) => Ok(()),
+                never = self.keep_looking(&named) => match never {},
             }
         };
         let waited = match tokio::time::timeout_at(deadline, reached).await {

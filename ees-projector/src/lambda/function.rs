@@ -197,7 +197,9 @@ impl Function {
     pub async fn on_messages_or_schedule(&self, call: Value, deadline: Instant) -> Result<Value, Error> {
         #[cfg(feature = "api-gateway")]
         if let Some(operators) = self.operators.as_ref().filter(|_| call.get("httpMethod").is_some()) {
-            return Ok(serde_json::to_value(operators.answer(serde_json::from_value(call)?).await?)?);
+            // Large, and rarer than the others.
+            let answer = Box::pin(operators.answer(serde_json::from_value(call)?)).await?;
+            return Ok(serde_json::to_value(answer)?);
         }
         if call.get("Records").is_none() {
             return Ok(serde_json::to_value(self.on_schedule(deadline).await?)?);
