@@ -23,7 +23,7 @@ features:
     lint() { cargo clippy --quiet --locked -p "$1" --no-default-features --features "$2" -- -D warnings; }
     for feature in "" sqlite postgres dynamodb http client sigv4 laws aws sns opentelemetry http,client,opentelemetry; do lint ees-store "$feature"; done
     for feature in "" sqlite postgres testkit opentelemetry; do lint ees-aggregate "$feature"; done
-    for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda sns,aws-lambda webhook opentelemetry; do lint ees-projector "$feature"; done
+    for feature in "" sqlite postgres dynamodb http testkit laws derive sns sqs aws-lambda api-gateway sns,aws-lambda webhook opentelemetry; do lint ees-projector "$feature"; done
     for feature in "" sqlite dynamodb; do lint ees-projections "$feature"; done
     for feature in "" otlp postgres dynamodb sns sigv4; do lint ees "$feature"; done
     lint ees tls
@@ -118,23 +118,34 @@ whole-history:
     EES_STACK_CHANGESETS=all cargo test --workspace --test stack -- --nocapture a_history
 
 # Builds the functions for arm64 and deploys the stack to the AWS of the environment (`--parameter-overrides NAME=VALUE ...`).
-deploy *options: (function "ees-lambda" "bootstrap" "deploy/build")
+deploy *options: (function "deploy/lambda" "bootstrap" "deploy/build" "--locked")
     target/aws-tools/bin/sam deploy --template-file deploy/template.yaml --stack-name ees --capabilities CAPABILITY_IAM --resolve-s3 {{options}}
 
-# Builds the example of a projection of your own and deploys it beside the stack, as the stack `own`.
-deploy-own *options: (function "ees-own-projection" "own_projection" "deploy/own-projection/build" "--features" "tls")
-    target/aws-tools/bin/sam deploy --template-file deploy/own-projection/template.yaml --stack-name own --capabilities CAPABILITY_IAM --resolve-s3 {{options}}
+# The projection of your own: the example, or a folder that `new-own` has made (`just own=FOLDER deploy-own`).
+own := "deploy/own-projection"
+
+# Builds a projection of your own and deploys it beside the stack, as the stack `own`.
+deploy-own *options: (function own "own_projection" (own / "build") "--features" "tls" (if own == "deploy/own-projection" { "--locked" } else { "" }))
+    target/aws-tools/bin/sam deploy --template-file {{own}}/template.yaml --stack-name own --capabilities CAPABILITY_IAM --resolve-s3 {{options}}
 
 # Builds a binary of functions for arm64 into a folder that a template names.
 [private]
 function package bin folder *options: tools-aws
     [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2
-    PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked --arm64 -p {{package}} --bin {{bin}} --lambda-dir target/lambda {{options}}
+    PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --arm64 --manifest-path {{package}}/Cargo.toml --bin {{bin}} --lambda-dir target/lambda {{options}}
     mkdir -p {{folder}} && cp target/lambda/{{bin}}/bootstrap {{folder}}/
 
 # Deploys the same to a local AWS, prints what other terminals need, and stays up until Ctrl-C.
 deploy-local:
     cargo run --quiet --locked -p ees-test-aws --example deploy_local
+
+# Copies the example of a projection of your own to a folder outside of the repository, for you to change.
+new-own folder:
+    @python3 deploy/own-projection/copy.py {{quote(folder)}}
+
+# Deploys it beside the stack of `just deploy-local`, whose lines were pasted before; again after a change.
+deploy-own-local *parameters:
+    cargo run --quiet --locked -p ees-test-aws --example deploy_own_local -- {{own}} {{parameters}}
 
 # It is what the CDK and Terraform deploy. The same sources make the same bytes: no paths of this machine and no times.
 # Builds the zip that the functions run, for arm64 or x86_64.

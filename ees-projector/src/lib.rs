@@ -126,6 +126,7 @@
 //! - [`Projector::watch`] keeps a fold in memory, as a value that follows the log: for caches and tests.
 //! - [`OnDemand`] runs one when it is called, until there is nothing new or the time is over.
 //! - `lambda::Function` makes an AWS Lambda function of that, for a queue, a table's stream or a schedule.
+//!   [`OnDemand::handle`] is for operators of what runs so.
 //! - `sqs::Worker` wakes the projections of a process when a message announces new changesets.
 //!
 //! [`Settings`] has the batch sizes, the retries, what happens to a changeset that can't be applied
@@ -168,6 +169,7 @@
 //! | `sns` | | `publisher`: the reactor that sends changesets and events to SNS topics |
 //! | `sqs` | | `sqs`: projections that SQS messages wake, and a client for the messages |
 //! | `aws-lambda` | | `lambda`: projections and the publisher as AWS Lambda functions |
+//! | `api-gateway` | | `lambda::Gateway`: an API as a function behind API Gateway, and a projection's for its operators |
 //! | `preview` | | `preview::main`: a ready-made program that tells what a new version would change |
 //! | `testkit` | | `testkit`: tests for folds and projections |
 //! | `laws` | | `laws`: the tests that a read-model database of your own must pass |

@@ -181,9 +181,8 @@ pub(crate) fn failed(error: CallError) -> Failure {
         return error.into();
     }
     Failure::not_possible_here(error.error).with_hint(
-        "this server has no routes for projections, reactors and timers. In the stack on AWS, `GET /streams` has what \
-         its projector counts, and the log group /aws/lambda/STACK-projector and the stack's alarms say how it is. What \
-         is your own is operated where it runs",
+        "this server has no routes for projections, reactors and timers: it is a store alone, or a stack on AWS of an \
+         older version. What is your own is operated where it runs: a function, at the output ApiEndpoint of its stack",
     )
 }
 

@@ -5,18 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
-use axum::Router;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use ees_projections::Statistics;
 use ees_projector::dynamodb::Database;
+use ees_projector::http;
+use ees_projector::lambda::Gateway;
+use ees_store::EventStore as _;
 use ees_store::dynamodb::{Indexing, Options, Store};
-use ees_store::http::{Api, ApiKeys, CorsOrigins, EscapedAnswer, Limits, StatisticsSource};
-use ees_store::{EventStore as _, TraceContext};
+use ees_store::http::{Api, ApiKeys, CorsOrigins, Limits, Setting, SettingSource, StatisticsSource};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use tower::ServiceExt;
 
 use crate::environment::given;
-use crate::{Environment, calls, gateway};
+use crate::{Environment, calls, projector, publisher};
 
 /// How long a request that waits is held: each second of it is paid. Long enough that a client that comes again at once
 /// makes no flood of calls; and the client of the store pauses in between.
@@ -41,13 +40,7 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
 }
 
 /// The routes of the stack's API.
-pub struct Routes {
-    /// The routes for callers whose signature API Gateway has verified.
-    signed: Router,
-    /// The routes for all others, who need a key. So nobody gets in without one while the stack changes from
-    /// keys to signatures or back, when the function and API Gateway may briefly differ.
-    other: Router,
-}
+pub struct Routes(Gateway);
 
 impl Routes {
     /// Opens the store and creates the routes. Callers who don't sign need one of the keys. Pages of these origins may
@@ -64,18 +57,29 @@ impl Routes {
         // A function is frozen between two calls, so it leaves indexing to the indexer.
         let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
-        let counted = Arc::new(Counted(read_models));
+        let counted = Arc::new(Counted(read_models.clone()));
+        // The function `projector` runs them.
+        let projections = projector::statistics(read_models, store.clone())?.handle();
         let without_docs = given("EES_NO_DOCS").as_deref() == Some("true");
         let limits = Limits { wait: HELD, ..Limits::for_changesets_of(store.limit_bytes()) };
         let api = || {
             let api =
                 Api::new(store.clone(), store.clone()).with_statistics(counted.clone()).with_limits(limits);
+            let api = http::install(api, projections.clone());
+            let api = match publisher::dead_letters(environment) {
+                Some(queue) => {
+                    let topics = publisher::topics(environment);
+                    http::install_dead_letters(api, queue, topics, store.clone())
+                }
+                None => api,
+            };
+            let api = api.with_settings(settings(environment));
             let api = if let Some(origins) = origins.clone() { api.with_cors(origins) } else { api };
             // A browser can't sign its calls, and a function has no event streams.
             let api = api.without_console();
             if without_docs { api.without_docs() } else { api }
         };
-        Ok(Self { signed: api().for_any_host().router(), other: api().with_keys(keys).router() })
+        Ok(Self(Gateway::new(api, keys)))
     }
 
     /// Answers an event of a REST API.
@@ -83,29 +87,30 @@ impl Routes {
     /// # Errors
     /// When the event is none that API Gateway makes. Every other failure becomes a response.
     pub async fn answer(&self, event: ApiGatewayProxyRequest) -> Result<ApiGatewayProxyResponse, Error> {
-        let router = if is_signed(&event) { &self.signed } else { &self.other };
-        let mut request = gateway::request(event)?;
-        request.extensions_mut().insert(EscapedAnswer);
-        follow_xray(request.headers_mut());
-        gateway::response(router.clone().oneshot(request).await?).await
+        self.0.answer(event).await
     }
 }
 
-/// A caller without a trace of its own belongs to the one that API Gateway records in AWS X-Ray, if it does.
-fn follow_xray(headers: &mut HeaderMap) {
-    if headers.contains_key("traceparent") {
-        return;
-    }
-    let xray = headers.get("x-amzn-trace-id").and_then(|header| header.to_str().ok());
-    let Some(trace) = xray.and_then(TraceContext::from_xray) else { return };
-    for (name, value) in trace.headers() {
-        headers.extend(HeaderValue::from_str(value).map(|value| (HeaderName::from_static(name), value)));
-    }
-}
-
-/// Whether API Gateway has verified a signature. Only then it names the caller.
-fn is_signed(event: &ApiGatewayProxyRequest) -> bool {
-    event.request_context.identity.user_arn.is_some()
+/// What operators see of the stack's settings, under the names that `ees serve` has for them.
+fn settings(environment: &Environment) -> Vec<Setting> {
+    let of_environment = |(name, variable): (&str, &str)| {
+        let source = SettingSource::Environment;
+        Setting { name: name.to_owned(), value: given(variable), source }
+    };
+    let store = Setting {
+        name: "store".to_owned(),
+        value: Some(format!("dynamodb://{}", environment.table)),
+        source: SettingSource::Environment,
+    };
+    let others = [
+        ("read-models", "EES_READ_MODELS"),
+        ("publish-changesets", "EES_CHANGESETS_TOPIC"),
+        ("publish-events", "EES_EVENTS_TOPIC"),
+        ("publish-notifications", "EES_NOTIFICATIONS_TOPIC"),
+        ("publish-dead-letters", "EES_DEAD_LETTERS"),
+        ("cors-origins", "EES_CORS_ORIGINS"),
+    ];
+    [store].into_iter().chain(others.map(of_environment)).collect()
 }
 
 /// The statistics that the function `projector` keeps.

@@ -6,13 +6,12 @@
 //! - `publisher` publishes changesets to the topics, for each batch of the table's stream.
 //! - `projector` updates the statistics, on a schedule.
 //!
-//! `environment` reads the environment variables. `calls` is the loop of the functions without HTTP, `gateway` what
-//! API Gateway makes of HTTP, `metric` what their logs tell CloudWatch.
+//! `environment` reads the environment variables. `calls` is the loop of the functions without HTTP, `metric` what
+//! their logs tell CloudWatch.
 
 pub mod api;
 mod calls;
 mod environment;
-mod gateway;
 pub mod indexer;
 mod metric;
 pub mod projector;

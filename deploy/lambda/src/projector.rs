@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_projections::Statistics;
+use ees_projector::dynamodb::Database;
 use ees_projector::lambda::{Function, deadline};
-use ees_projector::{OnDemand, Settings};
+use ees_projector::{OnDemand, RegisterError, Settings};
 use ees_store::ChangesetLog;
 use ees_store::dynamodb::{Indexing, Options, Store};
 use lambda_runtime::{Error, LambdaEvent};
@@ -26,9 +27,8 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let store = Store::open_with(&environment.config, &environment.table, options).await?;
     let log: Arc<dyn ChangesetLog> = Arc::new(store);
     let stack = &variable("EES_STACK")?;
-    let statistics =
-        OnDemand::fold(Statistics, environment.read_models()?, log.clone(), Settings::default())?;
-    let (log, function) = (&log, &Function::new(statistics));
+    let function = &Function::new(statistics(environment.read_models()?, log.clone())?);
+    let log = &log;
     calls::serve(environment, |call: LambdaEvent<Value>| async move {
         let done = function.on_schedule(deadline(&call.context, MARGIN)).await;
         let (head, next) = (log.head().await?.checkpoint, function.worker().checkpoint().await?);
@@ -39,4 +39,15 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
         done
     })
     .await
+}
+
+/// The statistics, which this function keeps and the API shows and operates.
+///
+/// # Errors
+/// None: what is registered is valid. The type says so only at run time.
+pub(crate) fn statistics(
+    read_models: Database,
+    log: Arc<dyn ChangesetLog>,
+) -> Result<OnDemand, RegisterError> {
+    OnDemand::fold(Statistics, read_models, log, Settings::default())
 }

@@ -20,6 +20,20 @@ const MARGIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the process does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
+    let mut publisher = topics(environment);
+    if let Some(queue) = dead_letters(environment) {
+        publisher = publisher.with_dead_letters(Arc::new(queue));
+    }
+    let publisher = &publisher;
+    calls::serve(environment, |call: LambdaEvent<Records>| async move {
+        let deadline = deadline(&call.context, MARGIN);
+        Ok(publish_records(publisher, &call.payload, deadline).await)
+    })
+    .await
+}
+
+/// What publishes to the stack's topics.
+pub(crate) fn topics(environment: &Environment) -> Publisher {
     let mut publisher = Publisher::new(aws_sdk_sns::Client::new(&environment.config));
     if let Some(topic) = given("EES_CHANGESETS_TOPIC") {
         publisher = publisher.with_changesets_topic(topic);
@@ -30,14 +44,11 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     if let Some(topic) = given("EES_NOTIFICATIONS_TOPIC") {
         publisher = publisher.with_notifications_topic(topic);
     }
-    if let Some(url) = given("EES_DEAD_LETTERS") {
-        let queue = DeadLetterQueue::new(aws_sdk_sqs::Client::new(&environment.config), &url);
-        publisher = publisher.with_dead_letters(Arc::new(queue));
-    }
-    let publisher = &publisher;
-    calls::serve(environment, |call: LambdaEvent<Records>| async move {
-        let deadline = deadline(&call.context, MARGIN);
-        Ok(publish_records(publisher, &call.payload, deadline).await)
-    })
-    .await
+    publisher
+}
+
+/// What the topics rejected.
+pub(crate) fn dead_letters(environment: &Environment) -> Option<DeadLetterQueue> {
+    let queue = |url| DeadLetterQueue::new(aws_sdk_sqs::Client::new(&environment.config), url);
+    given("EES_DEAD_LETTERS").map(queue)
 }

@@ -1,7 +1,8 @@
 //! An example of your own projection next to the event store's stack: the current files of a file history, in
 //! PostgreSQL or in DynamoDB.
 //!
-//! A queue wakes the function; the changesets come from the log in DynamoDB. `template.yaml` deploys it.
+//! A queue wakes the function; the changesets come from the log in DynamoDB. Operators call it through API Gateway.
+//! `template.yaml` deploys it.
 
 mod secret;
 
@@ -9,9 +10,10 @@ use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
 use ees_projector::lambda::Function;
-use ees_projector::{Fold, OnDemand, Order, Recorded, Settings, dynamodb, postgres};
+use ees_projector::{Fold, OnDemand, OnFailure, Order, Parking, Recorded, Settings, dynamodb, postgres};
 use ees_store::ChangesetLog;
 use ees_store::dynamodb::{Indexing, Options, Store};
+use ees_store::http::ApiKeys;
 use lambda_runtime::Error;
 use secret::Secret;
 use serde::{Deserialize, Serialize};
@@ -66,21 +68,28 @@ async fn main() -> Result<(), Error> {
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let store = Store::open_with(&config, &variable("EES_TABLE")?, options).await?;
     let log: Arc<dyn ChangesetLog> = Arc::new(store);
-    let settings = Settings::default();
+    let on_failure = match variable("ON_FAILURE").as_deref() {
+        Ok("park") => OnFailure::Park(Parking::default()),
+        _ => OnFailure::Pause,
+    };
+    let settings = Settings { on_failure, ..Settings::default() };
+    // Operators who don't sign their requests need one of these.
+    let keys: ApiKeys = variable("EES_API_KEYS").map_or_else(|_| Ok(ApiKeys::none()), |keys| keys.parse())?;
+    let function = |files: OnDemand| Function::new(files).with_operators(keys.clone());
 
     if let Ok(table) = variable("READ_MODELS") {
         let database = dynamodb::Database::new(aws_sdk_dynamodb::Client::new(&config), &table);
-        return Function::new(OnDemand::fold(Files, database, log, settings)?).serve_messages().await;
+        return function(OnDemand::fold(Files, database, log, settings)?).serve_messages().await;
     }
     let url = variable("DATABASE_URL")?;
     let Ok(secret) = variable("DATABASE_SECRET") else {
         let database = postgres::Database::connect(&url).await?;
-        return Function::new(OnDemand::fold(Files, database, log, settings)?).serve_messages().await;
+        return function(OnDemand::fold(Files, database, log, settings)?).serve_messages().await;
     };
     let secret = Arc::new(Secret::new(&config, secret, url.parse()?));
     let database = postgres::Database::connect(secret.url().await?.as_str()).await?;
     let pool = database.pool().clone();
-    let function = Function::new(OnDemand::fold(Files, database, log, settings)?);
+    let function = function(OnDemand::fold(Files, database, log, settings)?);
     // The password may be another one by the next call.
     let renew = move || {
         let (secret, pool) = (secret.clone(), pool.clone());

@@ -1,6 +1,7 @@
 //! The handle of running projections: look at them, operate them, wait for them.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, LogQuery, SharedLog,
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::job::Seen;
+use super::job::{Job, Seen};
 use super::poll_backoff;
-use super::running_projection::{RunningProjection, StandbyWorker};
-use super::verification::Verification;
+use super::running_projection::{RunningProjection, STALLED_AFTER, StandbyWorker};
+use super::verification::{Verification, Verifier};
 use crate::as_of::{AsOf, AsOfProgress, AsOfStatus, Built};
 use crate::explanation::{Explain, ExplainProgress, Explanation};
 use crate::fingerprint::FingerprintCheck;
@@ -24,6 +25,7 @@ use crate::status::{Kind, Status};
 use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::side_by_side::estimate::Estimate;
 use crate::worker::worker_status::WorkerStatus;
+use crate::worker::workers::Workers;
 
 /// The first delay between looks whether the partitions are those that an operation asked for.
 const LOOK_AFTER: Duration = Duration::from_millis(50);
@@ -45,9 +47,55 @@ pub struct Handle {
     pub(crate) projections: Arc<BTreeMap<String, RunningProjection>>,
     pub(crate) log: SharedLog,
     pub(crate) stalled_after: Duration,
+    /// Whether the workers only carry out what operators ask for: other hosts run the projections.
+    pub(crate) is_attending: bool,
 }
 
 impl Handle {
+    /// A handle for a projection that other hosts run.
+    pub(super) fn attending(
+        name: &str,
+        kind: Kind,
+        version: u32,
+        workers: Arc<dyn Workers>,
+        log: SharedLog,
+    ) -> Self {
+        let begin = |slot| {
+            let status = Arc::new(WorkerStatus::new());
+            let (operations, queue) = mpsc::channel(16);
+            // Ends with the last clone of the handle, which has the other end of the channel.
+            tokio::spawn(workers.attend(slot, status.clone(), queue));
+            (status, operations)
+        };
+        let standby = workers.has_standby().then(|| {
+            let (status, operations) = begin(Slot::Standby);
+            StandbyWorker { status, operations }
+        });
+        let (status, operations) = begin(Slot::Live);
+        let projection = RunningProjection {
+            is_run_elsewhere: true,
+            kind,
+            version,
+            status,
+            operations,
+            workers,
+            standby,
+            verifier: Verifier::default(),
+            copier: Job::default(),
+            explaining: Arc::default(),
+        };
+        let projections = Arc::new(BTreeMap::from([(name.to_owned(), projection)]));
+        Self { projections, log, stalled_after: STALLED_AFTER, is_attending: true }
+    }
+
+    /// Sets after which time a projection counts as stalled that is behind and does not move; for the handle of an
+    /// [`OnDemand`](crate::OnDemand), how old what it has not applied may be. Default: what the
+    /// [`Projector`](crate::Projector) has, or 2 minutes.
+    #[must_use]
+    pub fn with_stalled_after(self, stalled_after: Duration) -> Self {
+        Self { stalled_after, ..self }
+    }
+
     /// Returns the names of all projections and reactors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.projections.keys().map(String::as_str)
@@ -57,6 +105,7 @@ impl Handle {
     pub async fn list(&self) -> Vec<Status> {
         let mut list = Vec::with_capacity(self.projections.len());
         for (name, projection) in self.projections.iter() {
+            self.look_on(projection).await;
             self.refresh(&projection.status).await;
             list.push(projection.describe(name, self.stalled_after));
         }
@@ -70,6 +119,7 @@ impl Handle {
     /// has no standby.
     pub async fn status(&self, name: &str) -> Result<Status, OperateError> {
         let named = self.named(name)?;
+        self.look_on(named.projection).await;
         self.refresh(named.status).await;
         match named.slot {
             Slot::Live | Slot::Scratch | Slot::Preview => {
@@ -267,6 +317,7 @@ impl Handle {
     /// a reactor, [`OperateError::NotSupported`] if its database can't build a second read model.
     pub fn begin_verification(&self, name: &str) -> Result<(), OperateError> {
         let projection = self.running(name)?;
+        self.require_process()?;
         standby_of(name, projection)?;
         // One that is in progress will do.
         let _ = projection.verifier.begin((), |status, _| projection.workers.verify(status));
@@ -308,6 +359,7 @@ impl Handle {
     /// the projection is built.
     pub fn begin_as_of(&self, name: &str, wanted: &AsOf) -> Result<(), OperateError> {
         let projection = self.place_for_copy(name, wanted)?;
+        self.require_process()?;
         let begun = projection
             .copier
             .begin(wanted.clone(), |status, stop| projection.workers.as_of(wanted.clone(), status, stop));
@@ -564,6 +616,36 @@ impl Handle {
         let projection = self.running(name)?;
         let standby = standby_of(name, projection)?;
         carry_out(projection, &standby.operations, action, reason).await
+    }
+
+    /// Lets the workers look at a projection that other hosts run.
+    async fn look_on(&self, projection: &RunningProjection) {
+        if self.is_attending {
+            let standby = projection.standby.iter().map(|standby| &standby.operations);
+            let workers = [&projection.operations].into_iter().chain(standby);
+            // What could not be read is in the status.
+            futures::future::join_all(workers.map(|worker| ask(worker, Action::Look, ""))).await;
+        }
+    }
+
+    /// Looks again and again at a projection that other hosts run, and does not end.
+    pub(super) async fn keep_looking(&self, named: &Named<'_>) -> Infallible {
+        let mut pauses = poll_backoff::pauses(LOOK_AFTER);
+        while self.is_attending && ask(named.operations, Action::Look, "").await.is_ok() {
+            tokio::time::sleep(pauses.next().unwrap_or(poll_backoff::AFTER_MAX)).await;
+        }
+        std::future::pending().await
+    }
+
+    /// Refuses work that goes on after its answer, where the process may be frozen then.
+    fn require_process(&self) -> Result<(), OperateError> {
+        if self.is_attending {
+            return Err(OperateError::NotSupported(
+                "a function is frozen after its answer, so this can't go on in the background: ask a process that stays \
+                 (`Projector`), which has the same projection on the same database",
+            ));
+        }
+        Ok(())
     }
 
     /// Notes where the log ends now, and how far the read model is behind.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ees_store::{ChangesetId, ChangesetLog, Checkpoint, StreamId};
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, SharedLog, StreamId};
 use tokio::sync::Mutex;
 
+use super::handle::Handle;
 use super::pending_changesets::PendingChangesets;
 use super::registration::{RegisterError, checked, without_fingerprint};
 use crate::clock::Clock;
@@ -15,14 +16,14 @@ use crate::folded::Folded;
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
 use crate::settings::Settings;
-use crate::status::Failure;
+use crate::status::{Failure, Kind};
 use crate::worker::core::Core;
 use crate::worker::on_demand::OnDemandWorker;
 use crate::worker::operations::operation::OperateError;
 use crate::worker::outcome::Drained;
 use crate::worker::processor::projection::ProjectionAdapter;
 use crate::worker::processor::reactor::ReactorAdapter;
-use crate::worker::workers::workers;
+use crate::worker::workers::{Workers, workers};
 
 /// A projection or a reactor that works when it is called: for AWS Lambda functions and scheduled jobs.
 ///
@@ -53,7 +54,10 @@ use crate::worker::workers::workers;
 /// ```
 pub struct OnDemand {
     name: String,
+    kind: Kind,
+    version: u32,
     log: Arc<dyn ChangesetLog>,
+    workers: Arc<dyn Workers>,
     worker: Mutex<Box<dyn OnDemandWorker>>,
 }
 
@@ -93,7 +97,8 @@ impl OnDemand {
         F: IntoComposite,
     {
         let folded = checked::<D::Tx, _>(ProjectionAdapter::new::<D::Tx>(Folded::checked(fold)?), &settings)?;
-        Ok(Self::new(Core::new(folded.clone(), database, log, settings).with_fingerprinted(folded)))
+        let core = Core::new(folded.clone(), database, log, settings);
+        Ok(Self::new(core.with_explainable(folded.clone()).with_fingerprinted(folded)))
     }
 
     /// Creates one for a reactor. The database keeps its position and its ledger.
@@ -116,8 +121,10 @@ impl OnDemand {
 
     fn new<D: Database>(core: Core<D>) -> Self {
         let (name, log) = (core.name().to_owned(), core.log.clone());
-        let worker = workers(core).on_demand();
-        Self { name, log, worker: Mutex::new(worker) }
+        let (kind, version) = (core.processor.kind(), core.processor.version());
+        let workers = workers(core);
+        let worker = Mutex::new(workers.on_demand());
+        Self { name, kind, version, log, workers, worker }
     }
 
     /// Sets the clock by which the timers of a reactor are due. Default: this machine's.
@@ -130,6 +137,25 @@ impl OnDemand {
     /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns a handle for operators: to look at the projection, and to pause it, resume it, rebuild it, and so on. It
+    /// applies nothing by itself, and needs no call in progress: each look reads the projection's row, and each action
+    /// is a transaction. What takes longer than 25 s is refused, and so is what goes on after its answer
+    /// ([`Handle::begin_verification`], [`Handle::begin_as_of`]): ask a process that stays, which has the same
+    /// projection on the same database.
+    ///
+    /// A standby is built, and what a reactor retries is done, by the calls of
+    /// [`drain_until`](Self::drain_until) and [`drain_standby_until`](Self::drain_standby_until), here or elsewhere.
+    /// Rates and counts are those of this handle, so they are 0. A projection counts as
+    /// [stalled](crate::Status::stalled) when what it has not applied is 2 minutes old
+    /// ([`Handle::with_stalled_after`]).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn handle(&self) -> Handle {
+        let Self { name, kind, version, log, workers, .. } = self;
+        Handle::attending(name, *kind, *version, workers.clone(), SharedLog::new(log.clone()))
     }
 
     /// Applies new changesets until there are none, the projection is paused, another worker has the lease,

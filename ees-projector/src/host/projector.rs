@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::handle::Handle;
 use super::job::Job;
 use super::registration::{RegisterError, checked, without_fingerprint};
-use super::running_projection::{RunningProjection, StandbyWorker};
+use super::running_projection::{RunningProjection, STALLED_AFTER, StandbyWorker};
 use super::stall_monitor;
 use super::verification::Verifier;
 use crate::clock::Clock;
@@ -87,7 +87,7 @@ impl Projector {
     /// Its projections and reactors read each new part of the log together. Where others follow the log too,
     /// such as an `http::Api`, give both the same [`SharedLog`].
     pub fn new(log: impl Into<SharedLog>) -> Self {
-        let (stalled_after, clock) = (Duration::from_secs(120), Clock::default());
+        let (stalled_after, clock) = (STALLED_AFTER, Clock::default());
         Self { log: log.into(), registered: Vec::new(), stalled_after, clock }
     }
 
@@ -321,6 +321,7 @@ impl Projector {
             let copier = Job::default();
             let explaining = Arc::default();
             let projection = RunningProjection {
+                is_run_elsewhere: false,
                 kind,
                 version,
                 status,
@@ -334,7 +335,8 @@ impl Projector {
             projections.insert(name, projection);
         }
         let projections = Arc::new(projections);
-        let handle = Handle { projections, log: self.log, stalled_after: self.stalled_after };
+        let handle =
+            Handle { projections, log: self.log, stalled_after: self.stalled_after, is_attending: false };
         tasks.spawn(stall_monitor::watch(handle.clone(), stop.clone()));
         tasks.close();
         Running { handle, tasks, stop }

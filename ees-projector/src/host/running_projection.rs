@@ -14,8 +14,13 @@ use crate::worker::operations::operation::Operation;
 use crate::worker::worker_status::WorkerStatus;
 use crate::worker::workers::Workers;
 
+/// The time after which a projection that is behind and does not move counts as stalled, unless it is set.
+pub(super) const STALLED_AFTER: Duration = Duration::from_secs(120);
+
 /// A running projection, as the rest of its process sees it.
 pub(crate) struct RunningProjection {
+    /// Whether only other hosts run it.
+    pub(crate) is_run_elsewhere: bool,
     pub(crate) kind: Kind,
     pub(crate) version: u32,
     pub(crate) status: Arc<WorkerStatus>,
@@ -50,7 +55,8 @@ impl RunningProjection {
 
     fn describe_worker(&self, name: &str, worker: &WorkerStatus, stalled_after: Duration) -> Status {
         let seen = worker.snapshot();
-        let stalled = seen.stalled(stalled_after);
+        let left_behind = || seen.left_behind(stalled_after).filter(|_| self.is_run_elsewhere);
+        let stalled = seen.stalled(stalled_after).or_else(left_behind);
         Status {
             name: name.to_owned(),
             kind: self.kind,

@@ -13,6 +13,8 @@ use crate::worker::operations::operation::OperateError;
 
 /// The first delay of a caller that waits for a single checkpoint.
 const DELAY_MIN: Duration = Duration::from_millis(5);
+/// The longest wait for a projection that other hosts run: a function pays for it, and has to answer.
+const HELD_MAX: Duration = Duration::from_secs(20);
 
 impl Handle {
     /// Waits until the changeset at this checkpoint is applied, parked or skipped. Use it to read your own
@@ -27,17 +29,23 @@ impl Handle {
         checkpoint: Checkpoint,
         timeout: Duration,
     ) -> Result<(), OperateError> {
-        let status = self.named(name)?.status;
+        let named = self.named(name)?;
+        let status = named.status;
         let mut position = status.position();
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + self.held(timeout);
         let late = |wanted| OperateError::TimedOut { checkpoint: *status.position().borrow(), wanted };
         let head = tokio::time::timeout_at(deadline, self.log.head()).await.map_err(|_| late(checkpoint))?;
         let head = head.map_err(|e| OperateError::Unavailable(e.to_string()))?.checkpoint;
         // No changeset is at the end of the log. So this checkpoint means all changesets before it.
         let wanted = if checkpoint < head { checkpoint.next() } else { checkpoint };
-        let reached = position.wait_for(|position| *position >= wanted);
+        let reached = async {
+            tokio::select! {
+                reached = position.wait_for(|position| *position >= wanted) => reached.map(drop),
+                never = self.keep_looking(&named) => match never {},
+            }
+        };
         let waited = match tokio::time::timeout_at(deadline, reached).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(OperateError::Unavailable("the projector is shutting down".to_owned())),
             Err(_) => Err(late(wanted)),
         };
@@ -62,9 +70,14 @@ impl Handle {
         timeout: Duration,
     ) -> Result<(), OperateError> {
         self.named(name)?;
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + self.held(timeout);
         let checkpoint = self.when_in_log(stream_id, changeset_id, deadline).await?;
         self.when_reached(name, checkpoint, deadline - Instant::now()).await
+    }
+
+    /// Returns how long a caller may wait who would wait so long.
+    fn held(&self, timeout: Duration) -> Duration {
+        if self.is_attending { timeout.min(HELD_MAX) } else { timeout }
     }
 
     /// Waits until the projection has reached a commit. Returns `false` if it has parked or skipped it, so that

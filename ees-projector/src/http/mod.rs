@@ -22,7 +22,7 @@ mod health;
 mod metrics;
 mod operating;
 mod problem;
-mod serve;
+pub(crate) mod serve;
 mod values;
 mod visibility;
 mod watching;
@@ -49,18 +49,23 @@ const OPERATION_MAX: Duration = Duration::from_secs(10 * 60);
 ///
 /// - the routes under `/projections`, `GET /audit` and `GET /passed`: reading and waiting need the scope read, operating needs
 ///   the scope admin;
+/// - the projections' part of `/health/ready`, which reports stalled projections;
 /// - `POST /streams/{stream_id}?visible_in=NAME`: a commit is answered once the projection has applied it;
-/// - the projections' metrics;
-/// - the projections' part of `/health/ready`, which reports stalled projections.
+/// - the projections' metrics.
+///
+/// The last two are those of a process that runs the projections: they are not there with the handle of an
+/// [`OnDemand`](crate::OnDemand).
 #[must_use]
 pub fn install(mut api: Api, handle: Handle) -> Api {
-    metrics::register(api.registry(), &handle);
-    let visibility = Arc::new(visibility::Projections(handle.clone()));
-    let api = metrics::WITH_HISTORY
-        .into_iter()
-        .fold(api, |api, metric| api.with_history_of(metric, Some("projection")));
-    api.with_visibility(visibility)
-        .with_health(Arc::new(health::Projections(handle.clone())))
+    if !handle.is_attending {
+        metrics::register(api.registry(), &handle);
+        let visibility = Arc::new(visibility::Projections(handle.clone()));
+        api = metrics::WITH_HISTORY
+            .into_iter()
+            .fold(api, |api, metric| api.with_history_of(metric, Some("projection")))
+            .with_visibility(visibility);
+    }
+    api.with_health(Arc::new(health::Projections(handle.clone())))
         .with_routes(Scope::Read, watching_routes().with_state(handle.clone()))
         .with_routes(Scope::Admin, operating_routes().with_state(handle).route_layer(from_fn(operation)))
 }

@@ -82,14 +82,15 @@ impl Running {
     ) -> io::Result<SocketAddr> {
         let server = Server::bind(addresses).await?;
         let address = server.local_addr()?;
-        let router = router(self.handle(), configure);
+        let router = router(self.handle(), |api| configure(api).with_history(SAMPLES_APART));
         self.run(|stopped| Box::pin(server.serve(router, stopped)));
         Ok(address)
     }
 }
 
-fn router(handle: &Handle, configure: impl FnOnce(Api) -> Api) -> Router {
-    let api = configure(Api::new(Arc::new(NoStore), handle.log.clone())).with_history(SAMPLES_APART);
+/// The routes for projections, without those of a store.
+pub(crate) fn router(handle: &Handle, configure: impl FnOnce(Api) -> Api) -> Router {
+    let api = configure(Api::new(Arc::new(NoStore), handle.log.clone()));
     let api = install(api, handle.clone()).router();
     // Around the router, not in it: the path decides before the routes are looked at.
     Router::new().fallback_service(api).layer(map_request(|request| ready(only_served(request))))

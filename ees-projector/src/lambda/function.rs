@@ -50,6 +50,8 @@ pub struct Function {
     worker: OnDemand,
     margin: Duration,
     after_each: Option<AfterEach>,
+    #[cfg(feature = "api-gateway")]
+    operators: Option<super::Gateway>,
 }
 
 type AfterEach = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
@@ -68,7 +70,13 @@ pub struct Scheduled {
 impl Function {
     /// A function that stops 2 s before its timeout.
     pub fn new(worker: OnDemand) -> Self {
-        Self { worker, margin: Duration::from_secs(2), after_each: None }
+        Self {
+            worker,
+            margin: Duration::from_secs(2),
+            after_each: None,
+            #[cfg(feature = "api-gateway")]
+            operators: None,
+        }
     }
 
     /// Sets how long before its timeout the function stops. A running step is finished, so the margin should
@@ -86,6 +94,22 @@ impl Function {
         F: Future<Output = ()> + Send + 'static,
     {
         Self { after_each: Some(Box::new(move || after_each().boxed())), ..self }
+    }
+
+    /// Answers requests of a REST API of API Gateway as well: `/projections` and what is below, `/audit`, `/passed`,
+    /// `/access` and `/health`, for `ees projections --url ...` and `ees console --url ...`. Default: none.
+    ///
+    /// Callers whose signature API Gateway has verified (`AuthorizationType: AWS_IAM`) may do what their policies
+    /// allow. All others need one of these keys: with the scope read to look, with the scope admin to operate. What
+    /// operators can do here, and what not, is what [`OnDemand::handle`] says. It needs a tokio runtime.
+    ///
+    /// [`serve_messages`](Self::serve_messages) takes such requests, besides messages and schedules.
+    #[cfg(feature = "api-gateway")]
+    #[must_use]
+    pub fn with_operators(self, keys: ees_store::http::ApiKeys) -> Self {
+        let handle = self.worker.handle();
+        let operators = super::Gateway::of_projections(&handle, keys);
+        Self { operators: Some(operators), ..self }
     }
 
     /// The projection or reactor that the function runs.
@@ -165,11 +189,18 @@ impl Function {
     }
 
     /// Handles a call as [`serve_messages`](Self::serve_messages) does: a call with messages of a queue goes
-    /// to [`on_messages`](Self::on_messages), any other call to [`on_schedule`](Self::on_schedule).
+    /// to [`on_messages`](Self::on_messages), a request of API Gateway to the operators' routes if there are any, and any
+    /// other call to [`on_schedule`](Self::on_schedule).
     ///
     /// # Errors
     /// The errors of [`on_schedule`](Self::on_schedule), or that the records are not an event of SQS.
     pub async fn on_messages_or_schedule(&self, call: Value, deadline: Instant) -> Result<Value, Error> {
+        #[cfg(feature = "api-gateway")]
+        if let Some(operators) = self.operators.as_ref().filter(|_| call.get("httpMethod").is_some()) {
+            // Large, and rarer than the others.
+            let answer = Box::pin(operators.answer(serde_json::from_value(call)?)).await?;
+            return Ok(serde_json::to_value(answer)?);
+        }
         if call.get("Records").is_none() {
             return Ok(serde_json::to_value(self.on_schedule(deadline).await?)?);
         }

@@ -13,12 +13,17 @@
 //! Messages and records only say that something is new; the changesets come from the log. Combine a function
 //! for a queue or a stream with a schedule, which finds changesets for which no message arrived.
 //!
+//! With the feature `api-gateway`, `Function::with_operators` lets the function answer operators too, and `Gateway` is
+//! any API as a function behind API Gateway.
+//!
 //! With the feature `opentelemetry`, each call is a span ([`traced`]).
 //!
 //! The event source mapping must have `ReportBatchItemFailures` among its `FunctionResponseTypes`.
 
 mod batch;
 mod function;
+#[cfg(feature = "api-gateway")]
+mod gateway;
 mod invocation;
 mod message_trace;
 mod notifications;
@@ -27,6 +32,8 @@ mod publish;
 mod records;
 
 pub use function::{Function, Scheduled, deadline};
+#[cfg(feature = "api-gateway")]
+pub use gateway::Gateway;
 pub use invocation::traced;
 pub use message_trace::trace_of;
 pub use notifications::{Notified, acknowledge_all_but, notifications};

@@ -17,13 +17,14 @@
 //! `write_units` what it would write on DynamoDB. `operations` carries out what operators ask for. `worker_status` is
 //! what the rest of the process sees, `figures` what it counts, `explain` why a row is as it is, `stream_rebuild` mends
 //! the rows of single streams, `retention` deletes old records, `on_demand` runs the worker in hosts that do
-//! not stay. `workers` is what a host holds: all of this with the database's type hidden.
+//! not stay, `attending` has one that only carries out what operators ask for. `workers` is what a host holds: all of this with the database's type hidden.
 //!
 //! Large futures that run rarely are boxed where they are made (`BoxFuture`). Without optimizations, all
 //! futures of a worker nested in one another would overflow a thread's stack.
 
 mod apply;
 mod as_of;
+mod attending;
 mod batch;
 mod batch_size;
 mod cached_state;

@@ -35,6 +35,35 @@ impl ProjectionState {
         let fingerprint = self.fingerprint.map(|all| if is_first { all } else { Fingerprint::default() });
         Self { position, split: Some(Split::into(count)), standby: None, fingerprint, ..self.clone() }
     }
+
+    /// Returns the row of a projection in partitions as it is shown: where the last one is, with what was skipped in all
+    /// of them.
+    pub(super) fn with_partitions(self, split: Split, rows: &[PartitionRow]) -> Self {
+        let mut shown = self;
+        if let Some(last) = rows.iter().map(|row| &row.state).min_by_key(|row| row.position.next) {
+            shown.position.next = last.position.next;
+            // A rebuild by several workers ends when these are joined.
+            shown.rebuild_until =
+                last.rebuild_until.or(shown.rebuild_until.filter(|_| split.next_count.is_some()));
+        }
+        shown.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
+        shown.pause = rows.iter().find_map(|row| row.state.pause.clone());
+        // While the partitions are at different checkpoints, the sum is that of no checkpoint.
+        let is_at_one = rows.iter().all(|row| row.state.position.next == shown.position.next);
+        shown.fingerprint = sum(rows.iter().map(|row| &row.state)).filter(|_| is_at_one);
+        shown
+    }
+}
+
+/// Returns the status of each partition.
+pub(super) fn statuses(rows: &[PartitionRow]) -> Vec<PartitionStatus> {
+    let status = |(index, row): (usize, &PartitionRow)| PartitionStatus {
+        partition: u32::try_from(index).unwrap_or(u32::MAX),
+        checkpoint: row.state.position.next,
+        owner: row.owner.clone(),
+        pause: row.state.pause.clone(),
+    };
+    rows.iter().enumerate().map(status).collect()
 }
 
 impl PartitionRow {
@@ -254,18 +283,7 @@ impl<D: Database> Runner<D> {
             }
             Split { .. } => {}
         }
-        let mut shown = state;
-        if let Some(last) = rows.iter().map(|row| &row.state).min_by_key(|row| row.position.next) {
-            shown.position.next = last.position.next;
-            // A rebuild by several workers ends when these are joined.
-            shown.rebuild_until =
-                last.rebuild_until.or(shown.rebuild_until.filter(|_| split.next_count.is_some()));
-        }
-        shown.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
-        shown.pause = rows.iter().find_map(|row| row.state.pause.clone());
-        // While the partitions are at different checkpoints, the sum is that of no checkpoint.
-        let is_at_one = rows.iter().all(|row| row.state.position.next == shown.position.next);
-        shown.fingerprint = sum(rows.iter().map(|row| &row.state)).filter(|_| is_at_one);
+        let shown = state.with_partitions(split, &rows);
         let paused = shown.pause.is_some();
         self.status.set_state(&shown);
         self.show_parked();
@@ -298,13 +316,7 @@ impl<D: Database> Runner<D> {
         for status in &self.partitions.statuses {
             events.add(&status.snapshot().events);
         }
-        let partitions = rows.iter().enumerate().map(|(index, row)| PartitionStatus {
-            partition: u32::try_from(index).unwrap_or(u32::MAX),
-            checkpoint: row.state.position.next,
-            owner: row.owner.clone(),
-            pause: row.state.pause.clone(),
-        });
-        let partitions = partitions.collect();
+        let partitions = statuses(&rows);
         self.status.update(|status| {
             status.head = head.checkpoint;
             status.partitions = partitions;

@@ -119,6 +119,25 @@ impl WorkerStatus {
         self.position.send_if_modified(|known| std::mem::replace(known, next) != next);
     }
 
+    /// Shows a projection that others run, as they have left it. How fast they are is not known.
+    pub(crate) fn see(&self, state: &ProjectionState, head: Checkpoint, partitions: Vec<PartitionStatus>) {
+        self.set_state(state);
+        self.update(|status| {
+            status.head = head;
+            status.partitions = partitions;
+            status.rate = Rate::default();
+        });
+    }
+
+    /// Shows that there is no row.
+    pub(crate) fn never_started(&self) {
+        self.update(|status| {
+            status.state = State::Starting;
+            status.row = None;
+            status.recovers();
+        });
+    }
+
     /// Returns `true` if somebody waits for the projection to reach a checkpoint.
     pub(crate) fn is_awaited(&self) -> bool {
         self.position.receiver_count() > 0
@@ -206,6 +225,13 @@ impl Inner {
             ));
         }
         long(self.failing_since).map(|time| format!("failing for {} s ({error})", time.as_secs()))
+    }
+
+    /// Returns why an operator should look at a projection that others run, if what it has not applied is that old.
+    pub(crate) fn left_behind(&self, after: Duration) -> Option<String> {
+        let (behind, oldest) = (self.lag_changesets(), self.lag.as_secs());
+        let is_left = behind > 0 && self.lag >= after && !self.is_rebuilding();
+        is_left.then(|| format!("{behind} changesets behind, of which the oldest is {oldest} s old"))
     }
 
     /// Returns the status of the standby, if this worker runs one.

@@ -44,6 +44,13 @@ pub(crate) trait Workers: Send + Sync {
         operations: mpsc::Receiver<Operation>,
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()>;
+    /// Lets a worker of a slot carry out what operators ask for, and nothing else, as long as somebody can ask.
+    fn attend(
+        &self,
+        slot: Slot,
+        status: Arc<WorkerStatus>,
+        operations: mpsc::Receiver<Operation>,
+    ) -> BoxFuture<'static, ()>;
     /// Creates a worker for a host that does not stay.
     fn on_demand(&self) -> Box<dyn OnDemandWorker>;
     fn parked(&self, slot: Slot) -> Answer<Vec<ParkedStream>>;
@@ -97,6 +104,15 @@ impl<D: Database> Workers for WorkersOf<D> {
         stop: CancellationToken,
     ) -> BoxFuture<'static, ()> {
         Runner::new(self.core(slot), status).run(operations, stop).boxed()
+    }
+
+    fn attend(
+        &self,
+        slot: Slot,
+        status: Arc<WorkerStatus>,
+        operations: mpsc::Receiver<Operation>,
+    ) -> BoxFuture<'static, ()> {
+        Runner::new(self.core(slot), status).attend(operations).boxed()
     }
 
     fn on_demand(&self) -> Box<dyn OnDemandWorker> {

@@ -9,6 +9,7 @@
 
 mod messages;
 mod notifications;
+mod operators;
 mod records;
 mod schedule;
 mod support;

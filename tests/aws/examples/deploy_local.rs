@@ -11,6 +11,14 @@ async fn main() -> std::io::Result<()> {
     let account = Account::of_everybody().await;
     let stack = Stack::event_store_with_key(&account, KEY).await;
     print!("{}", stack.shell_lines(KEY));
+    println!(
+        "# just deploy-own-local                                     (a projection of your own beside it)"
+    );
+    // The command that was built with the functions, which has all features.
+    let command = ees_test_shared::binary("ees");
+    if let Some(folder) = command.parent() {
+        println!("export PATH='{}':\"$PATH\"", folder.display());
+    }
     eprintln!("it stays up until you press Ctrl-C; paste the lines above into another terminal");
     tokio::signal::ctrl_c().await
 }

@@ -45,6 +45,11 @@ impl Account {
         Self { id: "test".to_owned(), ..LocalAws::account().await }
     }
 
+    /// The same account, of an emulator that another process has started.
+    pub fn of(endpoint: &str) -> Self {
+        Self { id: "test".to_owned(), endpoint: endpoint.to_owned() }
+    }
+
     pub(crate) fn new(endpoint: String) -> Self {
         Self { id: fastrand::u64(100_000_000_000..1_000_000_000_000).to_string(), endpoint }
     }

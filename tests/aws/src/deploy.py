@@ -1,10 +1,11 @@
-"""Deploys a template of SAM to the AWS of the environment, and prints its outputs as JSON.
+"""Deploys a template of SAM to the AWS of the environment, again if it is there, and prints its outputs as JSON.
 
 deploy.py STACK TEMPLATE PROGRAM [NAME=VALUE ...]
   PROGRAM  the binary of all functions, which have `CodeUri: build/`
   NAME     a parameter
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -24,8 +25,13 @@ with zipfile.ZipFile(package, "w", zipfile.ZIP_STORED) as archive:
 session = boto3.Session(region_name=os.environ["AWS_REGION"])
 s3 = session.client("s3")
 # The names of buckets are those of all accounts.
-bucket, key = f"{stack}-code-{os.environ['AWS_ACCESS_KEY_ID']}", "code.zip"
-s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": session.region_name})
+bucket = f"{stack}-code-{os.environ['AWS_ACCESS_KEY_ID']}"
+# A name for each content: a function is updated when the name of its code changes.
+key = f"code-{hashlib.sha256(package.getvalue()).hexdigest()[:16]}.zip"
+try:
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": session.region_name})
+except s3.exceptions.BucketAlreadyOwnedByYou:
+    pass
 s3.put_object(Bucket=bucket, Key=key, Body=package.getvalue())
 
 text = Path(template).read_text().replace("CodeUri: build/", f"CodeUri: s3://{bucket}/{key}")
@@ -35,16 +41,20 @@ text = text.replace("Action: sns:Publish,", "Action: [sns:Publish, sns:PublishBa
 s3.put_object(Bucket=bucket, Key="template.yaml", Body=text.encode())
 cloudformation = session.client("cloudformation")
 given = [parameter.split("=", 1) for parameter in parameters]
-cloudformation.create_stack(
+wanted = dict(
     StackName=stack,
     TemplateURL=f"{s3.meta.endpoint_url}/{bucket}/template.yaml",
     Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in given],
     Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
 )
+done = "stack_create_complete"
 try:
-    cloudformation.get_waiter("stack_create_complete").wait(
-        StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-    )
+    cloudformation.create_stack(**wanted)
+except cloudformation.exceptions.AlreadyExistsException:
+    cloudformation.update_stack(**wanted)
+    done = "stack_update_complete"
+try:
+    cloudformation.get_waiter(done).wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
 except Exception as error:
     for event in reversed(cloudformation.describe_stack_events(StackName=stack)["StackEvents"]):
         if "FAILED" in event["ResourceStatus"]:

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ees_test_shared::{binary, target, workspace};
+use serde_json::Value;
 
 use crate::account::Account;
 use crate::venv;
@@ -83,17 +84,37 @@ impl Stack {
         Self::deploy(&self.account, "own", template, "own_projection", parameters).await
     }
 
+    /// Builds what is in a folder like `deploy/own-projection`, and deploys it as the stack `own`; again if it is there.
+    ///
+    /// # Panics
+    /// As for [`event_store`](Self::event_store).
+    pub async fn of_folder(account: &Account, folder: &Path, parameters: Vec<String>) -> Self {
+        let (template, manifest) = (folder.join("template.yaml"), folder.join("Cargo.toml"));
+        Self::deploy_as(account, "own", template, move || built_from(&manifest), parameters).await
+    }
+
     async fn deploy(
         account: &Account,
         name: &'static str,
         template: &'static str,
         functions: &'static str,
+        parameters: Vec<String>,
+    ) -> Self {
+        let (template, program) = (workspace().join(template), move || binary(functions));
+        Self::deploy_as(account, name, template, program, parameters).await
+    }
+
+    async fn deploy_as(
+        account: &Account,
+        name: &'static str,
+        template: PathBuf,
+        functions: impl FnOnce() -> PathBuf + Send + 'static,
         mut parameters: Vec<String>,
     ) -> Self {
         parameters.push(format!("Architecture={}", architecture()));
         let to = account.clone();
         let deploying = tokio::task::spawn_blocking(move || {
-            deploy(&to, name, &workspace().join(template), &program(functions), &parameters)
+            deploy(&to, name, &template, &stripped(&functions()), &parameters)
         });
         match deploying.await {
             Ok(outputs) => Self { account: account.clone(), name, outputs },
@@ -108,6 +129,11 @@ impl Stack {
 
     pub(crate) fn name(&self) -> &str {
         self.name
+    }
+
+    /// The outputs of the template.
+    pub fn outputs(&self) -> &BTreeMap<String, String> {
+        &self.outputs
     }
 
     /// The value of an output of the template.
@@ -154,6 +180,7 @@ impl Stack {
         format!(
             "{exports}\
              # ees tail --since-start\n\
+             # ees projections list                                       (or ees console, a page)\n\
              # ees dynamodb check \"$TABLE\"                               (ees with the feature dynamodb)\n\
              # ees dead-letters list                                      (ees with the feature sns)\n\
              # aws dynamodb scan --table-name \"$TABLE\"\n\
@@ -194,17 +221,29 @@ fn deploy(
     serde_json::from_slice(&deployed.stdout).expect("the outputs, as JSON")
 }
 
+/// The binary of a package.
+fn built_from(manifest: &Path) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--message-format=json-render-diagnostics", "--manifest-path"]).arg(manifest);
+    let built = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
+    assert!(built.status.success(), "{} doesn't build", manifest.display());
+    let made = String::from_utf8_lossy(&built.stdout).into_owned();
+    let messages = made.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut binaries = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
+    binaries.next_back().expect("the package has a binary")
+}
+
 /// A binary of functions, stripped, because the emulator copies it.
-fn program(name: &str) -> PathBuf {
-    let built = binary(name);
+fn stripped(built: &Path) -> PathBuf {
+    let name = built.file_name().unwrap_or_default().to_string_lossy().into_owned();
     fs::create_dir_all(target().join("aws")).expect("target is writable");
     // Several tests of one process, and several processes, may do this at the same time.
     static CALLS: AtomicUsize = AtomicUsize::new(0);
     let call = CALLS.fetch_add(1, Relaxed);
     let stripping = target().join(format!("aws/{name}-{}-{call}", std::process::id()));
-    let strip = Command::new("strip").arg("-o").arg(&stripping).arg(&built).status();
+    let strip = Command::new("strip").arg("-o").arg(&stripping).arg(built).status();
     if !strip.is_ok_and(|status| status.success()) {
-        return built;
+        return built.to_owned();
     }
     let stripped = target().join("aws").join(name);
     fs::rename(stripping, &stripped).expect("target is writable");

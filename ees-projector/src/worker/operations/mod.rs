@@ -44,21 +44,31 @@ impl<D: Database> Runner<D> {
                 let _ = reply.send(Ok(()));
                 return;
             }
-            let mut result = self.carry_out(&action, &reason).await;
-            for _ in 0..OVERTAKEN_MAX {
-                if result != Err(OperateError::Overtaken) {
-                    break;
-                }
-                result = self.carry_out(&action, &reason).await;
-            }
-            if let Err(error) = &result {
-                // The cache may contain what was never committed.
-                self.state.forget();
-                tracing::warn!(projection = self.core.name(), action = action.name(), %error, "refused");
-            }
+            let result = self.carry_out_however_often(&action, &reason).await;
             let _ = reply.send(result);
         }
         .boxed()
+    }
+
+    /// Carries an action out, again when other workers move the projection meanwhile.
+    pub(super) async fn carry_out_however_often(
+        &mut self,
+        action: &Action,
+        reason: &str,
+    ) -> Result<(), OperateError> {
+        let mut result = self.carry_out(action, reason).await;
+        for _ in 0..OVERTAKEN_MAX {
+            if result != Err(OperateError::Overtaken) {
+                break;
+            }
+            result = self.carry_out(action, reason).await;
+        }
+        if let Err(error) = &result {
+            // The cache may contain what was never committed.
+            self.state.forget();
+            tracing::warn!(projection = self.core.name(), action = action.name(), %error, "refused");
+        }
+        result
     }
 
     /// Shows the row as it is stored now, so that the status of the projection is the one after an operation.

@@ -10,7 +10,7 @@ const TEMPLATES: [(&str, &[&str]); 3] = [
     ("deploy/template.yaml", &[]),
     (
         "deploy/own-projection/template.yaml",
-        &["ChangesetsTopic=arn", "Table=log", "DatabaseUrl=postgres://host/db"],
+        &["ChangesetsTopic=arn", "Table=log", "DatabaseUrl=postgres://host/db", "OnFailure=park"],
     ),
     (
         "examples/shop/template.yaml",
@@ -55,10 +55,15 @@ fn the_commands_for_operators_can_be_pasted() {
         let read = Command::new("bash").args(["-n", "-c", block]).output().unwrap();
         assert!(read.status.success(), "{block}\n{}", String::from_utf8_lossy(&read.stderr));
     }
-    // What they ask the stack for is there.
-    let outputs = synthesize(TEMPLATES[0].0, TEMPLATES[0].1).unwrap()["Outputs"].clone();
+    // What they ask the stacks for is there.
+    let outputs =
+        TEMPLATES.map(|(template, parameters)| synthesize(template, parameters).unwrap()["Outputs"].clone());
     for rest in blocks.iter().flat_map(|block| block.split("$(output ").skip(1)) {
-        let output = rest.split(')').next().unwrap();
-        assert!(outputs[output].is_string(), "{output}");
+        let (output, stack) = match rest.split(')').next().unwrap().split_once(' ') {
+            Some((output, "\"$own\"")) => (output, &outputs[1]),
+            Some((_, other)) => panic!("which stack is {other}?"),
+            None => (rest.split(')').next().unwrap(), &outputs[0]),
+        };
+        assert!(stack[output].is_string(), "{output}");
     }
 }

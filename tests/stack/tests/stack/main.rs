@@ -10,6 +10,7 @@ mod events;
 mod first_day;
 mod history;
 mod operating;
+mod operators;
 mod own_projection;
 mod parameters;
 mod restoring;

@@ -8,6 +8,8 @@ use ees_tests::{ees, run};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 
+use crate::operators;
+
 const KEY: &str = "local";
 const PAGE: &str = "https://app.example.com";
 
@@ -15,12 +17,15 @@ const PAGE: &str = "https://app.example.com";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_is_used_from_elsewhere() {
     let account = Account::of_everybody().await;
-    let stack = Stack::event_store_for_pages(&account, KEY, PAGE).await;
+    let stack = Stack::event_store_for_pages(&account, operators::KEYS, PAGE).await;
     its_printed_lines_are_enough_for_another_terminal(&stack);
     a_command_says_why_it_is_refused(&stack);
     a_page_that_may_call_is_told_so(&stack).await;
     a_request_that_waits_is_not_held_for_long(&stack).await;
     a_failed_batch_of_the_indexer_stays_whole(&stack).await;
+    operators::the_statistics_are_operated(&stack).await;
+    operators::the_console_shows_the_stack(&stack).await;
+    operators::a_projection_of_ones_own_is_operated_at_its_own_url(&stack).await;
 }
 
 fn its_printed_lines_are_enough_for_another_terminal(stack: &Stack) {
@@ -46,20 +51,6 @@ fn a_command_says_why_it_is_refused(stack: &Stack) {
     let refused = to_it(&["import", file.to_str().unwrap()]).failed(3);
     for part in ["stream \"a/1\"", "answered 404", "/streams/a%2F1", "takes the %2F for a slash"] {
         assert!(refused.contains(part), "{part}: {refused}");
-    }
-    for command in [
-        &["projections", "list"][..],
-        &["projections", "status", "statistics"],
-        &["projections", "pause", "statistics", "--reason", "lunch"],
-        &["projections", "passed", "a", "1"],
-        &["effects", "list", "publish_events"],
-        &["timers", "list", "publish_events"],
-    ] {
-        let refused = to_it(command).failed(11);
-        assert!(
-            refused.contains("no routes for projections") && refused.contains("GET /streams"),
-            "{refused}"
-        );
     }
 }
 

@@ -123,7 +123,16 @@ async fn a_function_is_refused_what_it_does_not_need() {
         (
             &stack,
             "ApiRole",
-            &["read the log", "read the log by its order", "write to the log", "read a row"][..],
+            &[
+                "read the log",
+                "read the log by its order",
+                "write to the log",
+                "read a row",
+                "write a row",
+                "delete a row",
+                "publish",
+                "take a dead letter",
+            ][..],
         ),
         // These two write the store's own items, by a condition that the emulator always takes as true.
         (&stack, "IndexerRole", &["read the log", "write to the log", "change the log"]),
@@ -159,7 +168,7 @@ async fn rights(stack: &Stack) -> BTreeSet<String> {
         // Removes what the deployment adds to the names of streams and queues.
         let resource = match (resource.split_once("/stream/2"), resource.rsplit_once('-')) {
             (Some((table, _)), _) => format!("{table}/stream"),
-            (_, Some((name, _))) if action == "sqs:SendMessage" => name.to_owned(),
+            (_, Some((name, _))) if action.starts_with("sqs:") => name.to_owned(),
             _ => resource,
         };
         let resource = resource.rsplit(':').find(|part| *part != "*").unwrap_or("*");
@@ -177,7 +186,11 @@ fn listed() -> BTreeSet<String> {
     const TABLE: &str = "\
 ApiRole dynamodb: DescribeTable GetItem Query Scan PutItem | table/Table
 ApiRole dynamodb: Query | table/Table/index/*
-ApiRole dynamodb: GetItem | table/ReadModels
+ApiRole dynamodb: GetItem BatchGetItem Query PutItem DeleteItem BatchWriteItem UpdateItem ConditionCheckItem | table/ReadModels
+ApiRole sqs: ReceiveMessage DeleteMessage ChangeMessageVisibility | ees-PublisherDeadLetters
+ApiRole sns: Publish | ees-changesets.fifo
+ApiRole sns: Publish | ees-events.fifo
+ApiRole sns: Publish | ees-notifications
 ApiRole logs: CreateLogStream PutLogEvents | /aws/lambda/ees-api
 IndexerRole dynamodb: DescribeTable GetItem BatchGetItem Query Scan UpdateItem | table/Table
 IndexerRole dynamodb: PutItem | table/Table where it is the store's own

@@ -1,18 +1,101 @@
-//! API Gateway's events as HTTP requests, and HTTP responses as what it expects of a function.
+//! An API behind API Gateway: its events as HTTP requests, and HTTP responses as what it expects of a function.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayProxyResponse};
 use aws_lambda_events::encodings::Body as Carried;
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::uri::PathAndQuery;
-use axum::http::{Request, Uri};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use ees_store::TraceContext;
+use ees_store::http::{Api, ApiKeys, EscapedAnswer, Problem};
 use form_urlencoded::Serializer;
 use lambda_runtime::Error;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use tower::ServiceExt as _;
+
+use crate::Handle;
+use crate::http::serve::router;
+
+/// How long an answer may take. API Gateway gives up after 29 s, and tells the caller nothing.
+const ANSWER_MAX: Duration = Duration::from_secs(28);
+
+/// An API as a function behind a REST API of API Gateway.
+///
+/// The REST API must have `BinaryMediaTypes: ["*/*"]`, and lead all paths to the function (`AWS_PROXY`). Its base path
+/// is found, whether it is a stage or that of a domain.
+pub struct Gateway {
+    /// The routes for callers whose signature API Gateway has verified.
+    signed: Router,
+    /// The routes for all others, who need a key. So nobody gets in without one while a stack changes from
+    /// keys to signatures or back, when the function and API Gateway may briefly differ.
+    other: Router,
+}
+
+impl Gateway {
+    /// An API for callers whose signature API Gateway has verified (`AuthorizationType: AWS_IAM`), who may call
+    /// everything that their policies allow, and for callers with one of these keys. `api` makes it twice.
+    pub fn new(api: impl Fn() -> Api, keys: ApiKeys) -> Self {
+        Self { signed: api().for_any_host().router(), other: api().with_keys(keys).router() }
+    }
+
+    /// The routes for operators of projections, without a store.
+    pub(super) fn of_projections(handle: &Handle, keys: ApiKeys) -> Self {
+        // A browser can't sign its calls.
+        let signed = router(handle, |api| api.for_any_host().without_console());
+        let other = router(handle, |api| api.with_keys(keys).without_console());
+        Self { signed, other }
+    }
+
+    /// Answers an event of a REST API within 28 s. What takes longer is cut off: the caller gets a 504.
+    ///
+    /// # Errors
+    /// When the event is none that API Gateway makes. Every other failure becomes a response.
+    pub async fn answer(&self, event: ApiGatewayProxyRequest) -> Result<ApiGatewayProxyResponse, Error> {
+        let router = if is_signed(&event) { &self.signed } else { &self.other };
+        let mut request = request(event)?;
+        request.extensions_mut().insert(EscapedAnswer);
+        follow_xray(request.headers_mut());
+        match tokio::time::timeout(ANSWER_MAX, router.clone().oneshot(request)).await {
+            Ok(answered) => response(answered?).await,
+            Err(_) => response(too_late().into_response()).await,
+        }
+    }
+}
+
+fn too_late() -> Problem {
+    let seconds = ANSWER_MAX.as_secs();
+    Problem::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "TIMEOUT",
+        format!(
+            "This takes longer than the {seconds} s that a function behind API Gateway has. If it was to change something, \
+             look whether it has."
+        ),
+    )
+}
+
+/// A caller without a trace of its own belongs to the one that API Gateway records in AWS X-Ray, if it does.
+fn follow_xray(headers: &mut HeaderMap) {
+    if headers.contains_key("traceparent") {
+        return;
+    }
+    let xray = headers.get("x-amzn-trace-id").and_then(|header| header.to_str().ok());
+    let Some(trace) = xray.and_then(TraceContext::from_xray) else { return };
+    for (name, value) in trace.headers() {
+        headers.extend(HeaderValue::from_str(value).map(|value| (HeaderName::from_static(name), value)));
+    }
+}
+
+/// Whether API Gateway has verified a signature. Only then it names the caller.
+fn is_signed(event: &ApiGatewayProxyRequest) -> bool {
+    event.request_context.identity.user_arn.is_some()
+}
 
 /// What can't stand in the path of a request. An escape stays as it was sent.
 const NOT_IN_PATHS: &AsciiSet =
@@ -22,7 +105,7 @@ const NOT_IN_PATHS: &AsciiSet =
 ///
 /// # Errors
 /// When the event is none that API Gateway makes.
-pub(crate) fn request(event: ApiGatewayProxyRequest) -> Result<Request<Body>, Error> {
+fn request(event: ApiGatewayProxyRequest) -> Result<Request<Body>, Error> {
     let uri = uri(&event)?;
     let body = match event.body {
         Some(text) if event.is_base64_encoded => BASE64.decode(text)?.into(),
@@ -43,7 +126,7 @@ pub(crate) fn request(event: ApiGatewayProxyRequest) -> Result<Request<Body>, Er
 ///
 /// # Errors
 /// When the body breaks off.
-pub(crate) async fn response(response: Response) -> Result<ApiGatewayProxyResponse, Error> {
+async fn response(response: Response) -> Result<ApiGatewayProxyResponse, Error> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await?;
     let mut answer = ApiGatewayProxyResponse::default();
