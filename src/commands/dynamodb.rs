@@ -54,14 +54,18 @@ enum Command {
         /// The size of a changeset's events and metadata in bytes
         #[arg(long, value_name = "BYTES", default_value_t = 500, conflicts_with = "table")]
         bytes: u64,
-        /// Calculate for the average size of the newest changesets of this table. Reads up to 1,000 of them
+        /// Calculate for the form of this table and the average size of its newest changesets. Reads up to 1,000
+        /// of them
         #[arg(long, value_name = "TABLE")]
         table: Option<String>,
         /// The region of the table [default: from the environment]
         #[arg(long, value_name = "REGION", requires = "table")]
         region: Option<String>,
+        /// Calculate for a table as `create-table` made it before: with the local index `FirstEventId`
+        #[arg(long, conflicts_with = "table")]
+        earlier: bool,
         /// Calculate for a table whose local indexes copy whole changesets, as other systems create them
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["table", "earlier"])]
         whole_copies: bool,
     },
     /// Adopt a table that another system created and wrote, in place
@@ -125,12 +129,18 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         }
         Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
         Command::Check { table, bodies } => check(table.into(), bodies, output).await,
-        Command::Cost { bytes, table, region, whole_copies } => {
-            let bytes = match table {
-                Some(table) => average_bytes(&DynamoDbTable::new(table, region)).await?,
-                None => bytes,
+        Command::Cost { bytes, table, region, earlier, whole_copies } => {
+            let (bytes, form) = match table {
+                Some(table) => {
+                    let table = DynamoDbTable::new(table, region);
+                    let form = dynamodb::Form::of(&table.sdk_config().await, &table.name).await;
+                    (average_bytes(&table).await?, form.map_err(table_failure)?)
+                }
+                None if whole_copies => (bytes, dynamodb::Form::WholeCopies),
+                None if earlier => (bytes, dynamodb::Form::Earlier),
+                None => (bytes, dynamodb::Form::Current),
             };
-            cost(bytes, whole_copies, output)
+            cost(bytes, form, output)
         }
         Command::Adopt { table, mend, find_holes } => adopt(table.into(), mend, find_holes, output).await,
         Command::Mend { table, stream, dry_run } => {
@@ -203,12 +213,12 @@ async fn average_bytes(table: &DynamoDbTable) -> Result<u64, Failure> {
     })
 }
 
-fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
+fn cost(bytes: u64, form: dynamodb::Form, output: &mut Output) -> Outcome {
     if !output.is_json() {
         output.line(format!("1,000 changesets of {bytes} bytes:\n"))?;
         output.line(format!("{:<34}{:>8}{:>12}{:>13}", "", "calls", "read units", "write units"))?;
     }
-    for cost in dynamodb::cost(bytes, if whole_copies { 2 } else { 0 }) {
+    for cost in dynamodb::cost(bytes, form) {
         let dynamodb::Cost { what, calls, read_units, write_units } = cost;
         output.either(
             &json!({ "what": what, "calls": calls, "read_units": read_units, "write_units": write_units }),
@@ -218,7 +228,7 @@ fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
     if !output.is_json() {
         output.line("\nAt most, in a second (the newest page of the order takes 1 MB):\n")?;
     }
-    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes) {
+    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes, form) {
         output.either(
             &json!({ "what": what, "per_second": per_second }),
             format!("{what:<42}{per_second:>6}"),

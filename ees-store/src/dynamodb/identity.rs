@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::counter::Counter;
 use super::error::{failed, refused, storage, unbuilt};
 use super::holes::Holes;
-use super::item::{self, Item, STREAM_ID, bytes, number, text};
+use super::item::{self, Item, KEY_DIGEST, STREAM_ID, bytes, number, text};
 use super::table::{Table, names, values};
 use crate::{Error, LogId, Result, Timestamp};
 
@@ -20,6 +20,10 @@ const VERSION_NOW: u64 = 1;
 /// Names the adoption whose holes count: several may have been begun, and one has come to its end first.
 const ADOPTION: &str = "adoption";
 
+/// Where idempotency keys are, if not in items of their own: known from the log's first commit on.
+const KEYS_IN: &str = "keys_in";
+const CHANGESETS: &str = "changesets";
+
 /// In pieces, since an item has its limit; the adoption's name follows.
 const HOLES: &str = "!!!RESERVED:HOLES!!!";
 const RANGES: &str = "ranges";
@@ -30,12 +34,18 @@ const RANGES_OF_PIECE: usize = 10_000;
 pub(super) struct Identity {
     pub(super) log_id: LogId,
     adoption: Option<String>,
+    keys_in_changesets: bool,
 }
 
 impl Identity {
     /// Whether another system has made the table.
     pub(super) fn is_adopted(&self) -> bool {
         self.adoption.is_some()
+    }
+
+    /// Whether no idempotency key of this log was ever an item of its own.
+    pub(super) fn has_keys_in_changesets(&self) -> bool {
+        self.keys_in_changesets
     }
 }
 
@@ -44,7 +54,7 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     if let Some(known) = find(table).await? {
         return Ok(known);
     }
-    if is_empty(table).await? && create(table, None, Counter::START.item(), None).await? {
+    if is_empty(table).await? && create(table, None, Counter::start(table.form).item(), None).await? {
         tracing::info!(table = &*table.name, "created a new log");
     }
     find_settled(table).await?.ok_or_else(|| {
@@ -74,7 +84,15 @@ fn read(table: &Table, found: &Item) -> Result<Identity> {
     let log_id = item::to_text(found, LOG_ID)?.parse::<Uuid>();
     let log_id = LogId(log_id.map_err(|_| storage("the log's id is not a UUID"))?);
     let adoption = item::to_text(found, ADOPTION).ok().map(str::to_owned);
-    Ok(Identity { log_id, adoption })
+    let keys_in_changesets = item::to_text(found, KEYS_IN).is_ok_and(|place| place == CHANGESETS);
+    if keys_in_changesets && table.keys.is_none() {
+        return Err(Error::InvalidRequest(format!(
+            "the table {:?} lacks the local index over {KEY_DIGEST}, by which this log finds its idempotency keys, so a \
+             repeated commit would be stored twice; if it was restored, restore it with all its local indexes",
+            table.name
+        )));
+    }
+    Ok(Identity { log_id, adoption, keys_in_changesets })
 }
 
 /// Names the log, and sets its counter, which has not moved from `before`. Whether it was this call that did:
@@ -89,6 +107,9 @@ pub(super) async fn create(
     log.insert(LOG_ID.to_owned(), text(Uuid::new_v4().to_string()));
     log.insert(MADE_AT.to_owned(), text(Timestamp::now().to_string()));
     log.insert(VERSION.to_owned(), number(VERSION_NOW));
+    if table.keys.is_some() && adoption.is_none() {
+        log.insert(KEYS_IN.to_owned(), text(CHANGESETS));
+    }
     if let Some(adoption) = adoption {
         log.insert(ADOPTION.to_owned(), text(adoption));
     }

@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::{Client, Config};
 use super::calls::{again, client, pauses};
 use super::clock::ServiceClock;
 use super::error::{failed, is_contended, is_passing, is_read_contended};
+use super::form::Form;
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::schema::Layout;
 use crate::{Result, StreamId};
@@ -27,8 +28,10 @@ pub(super) struct Table {
     pub(super) name: Arc<str>,
     /// The global index over pages; its name differs from table to table.
     pub(super) enumeration: Arc<str>,
-    pub(super) first_event: Arc<str>,
     pub(super) last_event: Arc<str>,
+    /// The local index over the digests of idempotency keys, if its form has one.
+    pub(super) keys: Option<Arc<str>>,
+    pub(super) form: Form,
     /// The global index over the heads of typed streams; a table of another system may have none.
     pub(super) by_type: Option<Arc<str>>,
     pub(super) patience: Duration,
@@ -50,8 +53,9 @@ impl Table {
             client,
             name: name.into(),
             enumeration: layout.enumeration.as_str().into(),
-            first_event: layout.first_event.as_str().into(),
             last_event: layout.last_event.as_str().into(),
+            keys: layout.keys.as_deref().map(Into::into),
+            form: layout.form,
             by_type: layout.by_type.as_deref().map(Into::into),
             patience,
             clock,
