@@ -5,6 +5,7 @@ mod conflicts;
 mod contended;
 mod costs;
 mod doubts;
+pub(crate) mod forms;
 mod indexing;
 mod keys;
 mod late;
