@@ -65,18 +65,24 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     })
 }
 
+/// The key of the item that names the log.
+pub(super) fn key() -> Item {
+    item::key(LOG, 0)
+}
+
 /// The log's identity, if the table has one.
 pub(super) async fn find(table: &Table) -> Result<Option<Identity>> {
-    table.get(item::key(LOG, 0)).await?.map(|found| read(table, &found)).transpose()
+    table.get(key()).await?.map(|found| read(table, &found)).transpose()
 }
 
 /// The same, also if another process is just giving the table one, and its counter is to be seen already.
 pub(super) async fn find_settled(table: &Table) -> Result<Option<Identity>> {
-    let [found] = table.get_settled([item::key(LOG, 0)]).await?;
+    let [found] = table.get_settled([key()]).await?;
     found.map(|found| read(table, &found)).transpose()
 }
 
-fn read(table: &Table, found: &Item) -> Result<Identity> {
+/// What this item says of the log. It is checked whether the table can hold it.
+pub(super) fn read(table: &Table, found: &Item) -> Result<Identity> {
     if item::to_number(found, VERSION)? > VERSION_NOW {
         let path = format!("the table {}", table.name).into();
         return Err(Error::NewerVersion { path });
@@ -103,7 +109,7 @@ pub(super) async fn create(
     counter: Item,
     adoption: Option<&str>,
 ) -> Result<bool> {
-    let mut log = item::key(LOG, 0);
+    let mut log = key();
     log.insert(LOG_ID.to_owned(), text(Uuid::new_v4().to_string()));
     log.insert(MADE_AT.to_owned(), text(Timestamp::now().to_string()));
     log.insert(VERSION.to_owned(), number(VERSION_NOW));
@@ -128,7 +134,7 @@ pub(super) async fn create(
 
 /// Lets the holes that another scan has found count. Stores that are open see them when they are opened again.
 pub(super) async fn replace_holes(table: &Table, adoption: &str) -> Result<()> {
-    let update = table.client.update_item().table_name(&*table.name).set_key(Some(item::key(LOG, 0)));
+    let update = table.client.update_item().table_name(&*table.name).set_key(Some(key()));
     let update = update.update_expression("SET #a = :a").condition_expression("attribute_exists(#s)");
     let update = update.set_expression_attribute_names(names([("#a", ADOPTION), ("#s", STREAM_ID)]));
     let update = update.set_expression_attribute_values(values([(":a", text(adoption))]));

@@ -26,7 +26,7 @@ impl Stack {
     /// # Panics
     /// When the functions don't build or the stack can't be deployed. The message says why.
     pub async fn event_store(account: &Account) -> Self {
-        Self::event_store_with(account, Vec::new()).await
+        Self::event_store_with(account, vec!["TableForm=current".to_owned()]).await
     }
 
     /// Deploys the event store for callers who send this key.

@@ -6,13 +6,11 @@ use aws_sdk_dynamodb::config::{Builder, ConfigBag, Intercept, RuntimeComponents}
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use ees_store::dynamodb::{Form, Store, check_keys};
-use ees_store::{ChangesetLog, Commit, Error, EventStore, IdempotencyKey, Refusal};
+use ees_store::{Commit, Error, EventStore, IdempotencyKey, Refusal};
 use ees_test_aws::{Account, Faults};
 
 use super::forms::{self, OURS, account_with};
-use super::support::{
-    Item, TABLE, account, client, commit, committing, get, item, labels, n, read_all, s, store,
-};
+use super::support::{Item, TABLE, account, client, commit, committing, item, n, s};
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
@@ -101,44 +99,6 @@ async fn expire(account: &Account, stream: &str, changeset: i64, at: u64) {
     let update = update.key("stream_id", s(stream)).key("changeset_id", n(changeset));
     let update = update.condition_expression("attribute_exists(idempotency_key)");
     update.expression_attribute_values(":e", n(at.cast_signed())).send().await.unwrap();
-}
-
-/// Whoever has an earlier table can copy it, item by item, into a new one: keys are found where they were, and the
-/// counter leaves the index with the next changeset.
-#[tokio::test]
-async fn a_log_that_was_copied_from_an_earlier_table_goes_on_with_its_keys_and_its_order() {
-    let account = account_with(Form::Earlier, "before").await;
-    forms::create(&account, Form::Current, TABLE).await;
-    let config = account.sdk_config();
-    let before = Store::open(&config, "before").await.unwrap();
-    before.commit(keyed("a", 0, "[1]")).await.unwrap();
-    before.commit(commit("a", 1, "[2]")).await.unwrap();
-    before.commit(keyed("t", 0, "[3]").with_stream_type("type".parse().unwrap())).await.unwrap();
-    let was = labels(&read_all(&before, 3).await);
-    let log_id = before.head().await.unwrap().log_id;
-    drop(before);
-    let client = client(&account);
-    for item in client.scan().table_name("before").send().await.unwrap().items.unwrap() {
-        client.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
-    }
-
-    let faults = Faults::none();
-    let store = store(&account, &faults).await;
-    assert_eq!((labels(&read_all(&store, 3).await), store.head().await.unwrap().log_id), (was, log_id));
-    assert_eq!(store.commit(keyed("a", 2, "[1]")).await.unwrap().changeset_id.get(), 1);
-    assert_eq!(store.commit(keyed("a", 0, "[1]")).await.unwrap().changeset_id.get(), 1);
-    let reused = store.commit(keyed("t", 1, "[1]")).await.unwrap_err();
-    assert!(matches!(reused, Error::Refused(Refusal::KeyReused)), "{reused:?}");
-    let other = || commit("a", 2, "[4]").with_idempotency_key("other".parse().unwrap());
-    assert_eq!(store.commit(other()).await.unwrap().changeset_id.get(), 3);
-    assert_eq!(store.commit(other()).await.unwrap().changeset_id.get(), 3);
-    read_all(&store, 4).await;
-    let counter = get(&client, TABLE, "!!!RESERVED:GLOBAL-COUNTER!!!", 0).await.unwrap();
-    assert_eq!((counter.get("page"), counter.get("page_item")), (None, None));
-    assert_eq!((&counter["last_page"], &counter["last_page_item"]), (&n(0), &n(3)));
-    // Both kinds.
-    let check = check_keys(&config, TABLE).await.unwrap();
-    assert_eq!((check.keys, check.faults), (3, 0), "{check:?}");
 }
 
 /// A table may be restored without some of its local indexes. Then its log would forget its keys.

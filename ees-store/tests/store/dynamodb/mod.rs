@@ -3,6 +3,7 @@
 mod adopting;
 mod conflicts;
 mod contended;
+mod copying;
 mod costs;
 mod doubts;
 pub(crate) mod forms;
