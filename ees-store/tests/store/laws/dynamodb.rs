@@ -119,12 +119,6 @@ mod on_a_bad_day {
     ees_store::store_laws!(DynamoDb<Current, true>);
 }
 
-mod in_an_earlier_table {
-    use super::{DynamoDb, Earlier};
-
-    ees_store::store_laws!(DynamoDb<Earlier, false>);
-}
-
 mod in_an_earlier_table_on_a_bad_day {
     use super::{DynamoDb, Earlier};
 
