@@ -39,7 +39,12 @@ pub async fn a_repeats_expectation_is_not_looked_at<S: Subject>() {
         let repeat = with_key(Commit::new(stream("a"), expectation, events("[1]")), "key");
         assert_eq!(store.commit(repeat).await.unwrap(), answer);
     }
-    assert_eq!(whole_stream(&store, "a").await.len(), 2);
+    let later = store.commit(with_key(commit_after("a", 2, "[3]"), "later")).await.unwrap();
+    for expectation in [Expectation::NewStream, Expectation::LastChangeset(1.into())] {
+        let repeat = with_key(Commit::new(stream("a"), expectation, events("[3]")), "later");
+        assert_eq!(store.commit(repeat).await.unwrap(), later);
+    }
+    assert_eq!(whole_stream(&store, "a").await.len(), 3);
 }
 
 /// Other events, other metadata, other spelling: another body. The refusal says so before it looks at the

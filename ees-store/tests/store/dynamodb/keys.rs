@@ -10,7 +10,7 @@ use ees_store::{Commit, Error, EventStore, IdempotencyKey, Refusal};
 use ees_test_aws::{Account, Faults};
 
 use super::forms::{self, OURS, account_with};
-use super::support::{Item, TABLE, account, client, commit, committing, item, n, s};
+use super::support::{Item, TABLE, account, append, client, commit, committing, item, n, s};
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
@@ -99,6 +99,34 @@ async fn expire(account: &Account, stream: &str, changeset: i64, at: u64) {
     let update = update.key("stream_id", s(stream)).key("changeset_id", n(changeset));
     let update = update.condition_expression("attribute_exists(idempotency_key)");
     update.expression_attribute_values(":e", n(at.cast_signed())).send().await.unwrap();
+}
+
+/// An attempt that expects a later end than the first one looks for the key once the stream is there, not before.
+#[tokio::test]
+async fn a_key_is_looked_for_when_the_end_of_its_stream_is_known() {
+    let account = account().await;
+    let (other, slow) = (committing(&account, &Faults::none()).await, Faults::seeded(7));
+    for round in 0..3 {
+        let stream = format!("a{round}");
+        append(&other, &stream, 0).await;
+        let slow = slow.clone().delayed(1.0, Duration::from_millis(400));
+        let late = committing(&account, &slow).await;
+        slow.calls().take();
+        let (attempt, first) = (keyed(&stream, 2, "[2]"), keyed(&stream, 1, "[2]"));
+        let late = tokio::spawn(async move { late.commit(attempt).await });
+        // Its first read is over, and its second one is on its way.
+        while slow.calls().of("Query") < 2 && !late.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        let stored = other.commit(first).await.unwrap();
+        let late = late.await.unwrap();
+        assert!(
+            matches!(&late, Ok(committed) if *committed == stored) || matches!(&late, Err(Error::Refused(_))),
+            "{late:?} beside {stored:?}"
+        );
+        let end = other.tail(&stream.parse().unwrap()).await.unwrap().last_changeset;
+        assert_eq!(end, stored.changeset_id, "stored once");
+    }
 }
 
 /// A table may be restored without some of its local indexes. Then its log would forget its keys.
