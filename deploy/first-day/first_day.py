@@ -169,6 +169,59 @@ def transactions(stack, options):
         stack.dynamodb.delete_table(TableName=table)
 
 
+def keys(stack, options):
+    """What an idempotency key in its changeset costs, and whether its index shows it to whoever has seen the changeset."""
+    table = f"{RUN}-keys"
+    sorts = {"changeset_id": "N", "last_event_id": "N", "idempotency_key": "B"}
+    key = lambda sort: [{"AttributeName": "stream_id", "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
+    index = lambda sort: {"IndexName": sort, "Projection": {"ProjectionType": "KEYS_ONLY"}, "KeySchema": key(sort)}
+    stack.dynamodb.create_table(
+        TableName=table, BillingMode="PAY_PER_REQUEST", KeySchema=key("changeset_id"),
+        LocalSecondaryIndexes=[index("last_event_id"), index("idempotency_key")],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, kind in {"stream_id": "S", **sorts}.items()],
+    )
+    stack.dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2, "MaxAttempts": 60})
+
+    def put(n):
+        item = {
+            "stream_id": {"S": "a"}, "changeset_id": {"N": str(n)}, "last_event_id": {"N": str(n)},
+            "idempotency_key": {"B": n.to_bytes(32, "big")}, "events": {"S": "x" * 500},
+        }
+        return stack.dynamodb.put_item(TableName=table, Item=item, ReturnConsumedCapacity="TOTAL")["ConsumedCapacity"]["CapacityUnits"]
+
+    def look(n):
+        return stack.dynamodb.query(
+            TableName=table, IndexName="idempotency_key", ConsistentRead=True, ReturnConsumedCapacity="TOTAL",
+            KeyConditionExpression="stream_id = :s AND idempotency_key = :k",
+            ExpressionAttributeValues={":s": {"S": "a"}, ":k": {"B": n.to_bytes(32, "big")}},
+        )
+
+    def is_there(n):
+        found = stack.dynamodb.get_item(TableName=table, Key={"stream_id": {"S": "a"}, "changeset_id": {"N": str(n)}}, ConsistentRead=True)
+        return "Item" in found
+
+    try:
+        looked, written, missed = [], [], 0
+        with ThreadPoolExecutor(1) as writer:
+            for n in range(1, options.commits + 1):
+                looked.append(look(n)["ConsumedCapacity"]["CapacityUnits"])
+                writing = writer.submit(put, n)
+                # Its writer may not have its answer yet.
+                while not is_there(n):
+                    if writing.done():
+                        writing.result()
+                missed += look(n)["Count"] != 1
+                written.append(writing.result())
+        yield "a write of 500 bytes with a key", f"{max(written):g} units", "3 units", max(written) == 3
+        yield "a look for a key that is not there", f"{max(looked):g} units", "1 unit at most", max(looked) <= 1
+        yield "keys of changesets that were seen", f"{missed} of {options.commits} not shown", "each is shown", missed == 0
+    finally:
+        stack.dynamodb.delete_table(TableName=table)
+    indexes = stack.dynamodb.describe_table(TableName=stack.table)["Table"].get("LocalSecondaryIndexes", [])
+    names = sorted(index["IndexName"] for index in indexes)
+    yield "local indexes of the log", ", ".join(names), "IdempotencyKey, LastEventId", names == ["IdempotencyKey", "LastEventId"]
+
+
 def pressure(stack, options):
     """Whether an index that is throttled holds up writes to its table: of items in the index, and of others."""
     table = scratch(stack, "pressure", cap=5)
@@ -256,7 +309,7 @@ def shards(stack, _):
 
 
 QUESTIONS = {
-    "paths": paths, "commits": commits, "order": order, "transactions": transactions,
+    "paths": paths, "commits": commits, "order": order, "transactions": transactions, "keys": keys,
     "pressure": pressure, "cold": cold, "shards": shards,
 }
 

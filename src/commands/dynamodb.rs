@@ -54,14 +54,18 @@ enum Command {
         /// The size of a changeset's events and metadata in bytes
         #[arg(long, value_name = "BYTES", default_value_t = 500, conflicts_with = "table")]
         bytes: u64,
-        /// Calculate for the average size of the newest changesets of this table. Reads up to 1,000 of them
+        /// Calculate for the form of this table and the average size of its newest changesets. Reads up to 1,000
+        /// of them
         #[arg(long, value_name = "TABLE")]
         table: Option<String>,
         /// The region of the table [default: from the environment]
         #[arg(long, value_name = "REGION", requires = "table")]
         region: Option<String>,
+        /// Calculate for a table as `create-table` made it before: with the local index `FirstEventId`
+        #[arg(long, conflicts_with = "table")]
+        earlier: bool,
         /// Calculate for a table whose local indexes copy whole changesets, as other systems create them
-        #[arg(long)]
+        #[arg(long, conflicts_with_all = ["table", "earlier"])]
         whole_copies: bool,
     },
     /// Adopt a table that another system created and wrote, in place
@@ -80,6 +84,21 @@ enum Command {
         /// functions of the other system ran on. Restart the servers afterwards
         #[arg(long)]
         find_holes: bool,
+    },
+    /// Copy a log into a new table: for a table of an earlier form, which can't be changed
+    ///
+    /// Stop everything that commits to the log or indexes it first, and go on with the new table only. Create that
+    /// with `create-table`, and turn its stream of changes on after the copy, or everything is published again.
+    /// Checkpoints, the log's id and idempotency keys are kept. Reads the whole table with consistent reads: one read
+    /// unit for 4 KB. If interrupted, run it again: it begins anew.
+    Copy {
+        /// The table that has the log
+        from: String,
+        /// An empty table
+        to: String,
+        /// The region of both [default: from the environment]
+        #[arg(long, value_name = "REGION")]
+        region: Option<String>,
     },
     /// Find changesets whose place in the order can't be right, and give them new ones
     ///
@@ -125,14 +144,21 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         }
         Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
         Command::Check { table, bodies } => check(table.into(), bodies, output).await,
-        Command::Cost { bytes, table, region, whole_copies } => {
-            let bytes = match table {
-                Some(table) => average_bytes(&DynamoDbTable::new(table, region)).await?,
-                None => bytes,
+        Command::Cost { bytes, table, region, earlier, whole_copies } => {
+            let (bytes, form) = match table {
+                Some(table) => {
+                    let table = DynamoDbTable::new(table, region);
+                    let form = dynamodb::Form::of(&table.sdk_config().await, &table.name).await;
+                    (average_bytes(&table).await?, form.map_err(table_failure)?)
+                }
+                None if whole_copies => (bytes, dynamodb::Form::WholeCopies),
+                None if earlier => (bytes, dynamodb::Form::Earlier),
+                None => (bytes, dynamodb::Form::Current),
             };
-            cost(bytes, whole_copies, output)
+            cost(bytes, form, output)
         }
         Command::Adopt { table, mend, find_holes } => adopt(table.into(), mend, find_holes, output).await,
+        Command::Copy { from, to, region } => copy(&from, DynamoDbTable::new(to, region), output).await,
         Command::Mend { table, stream, dry_run } => {
             mend(table.into(), dynamodb::Mend { stream, dry_run }, output).await
         }
@@ -203,12 +229,12 @@ async fn average_bytes(table: &DynamoDbTable) -> Result<u64, Failure> {
     })
 }
 
-fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
+fn cost(bytes: u64, form: dynamodb::Form, output: &mut Output) -> Outcome {
     if !output.is_json() {
         output.line(format!("1,000 changesets of {bytes} bytes:\n"))?;
         output.line(format!("{:<34}{:>8}{:>12}{:>13}", "", "calls", "read units", "write units"))?;
     }
-    for cost in dynamodb::cost(bytes, if whole_copies { 2 } else { 0 }) {
+    for cost in dynamodb::cost(bytes, form) {
         let dynamodb::Cost { what, calls, read_units, write_units } = cost;
         output.either(
             &json!({ "what": what, "calls": calls, "read_units": read_units, "write_units": write_units }),
@@ -218,7 +244,7 @@ fn cost(bytes: u64, whole_copies: bool, output: &mut Output) -> Outcome {
     if !output.is_json() {
         output.line("\nAt most, in a second (the newest page of the order takes 1 MB):\n")?;
     }
-    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes) {
+    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes, form) {
         output.either(
             &json!({ "what": what, "per_second": per_second }),
             format!("{what:<42}{per_second:>6}"),
@@ -345,6 +371,16 @@ async fn adopt(table: DynamoDbTable, mend: bool, find_holes: bool, output: &mut 
         )));
     }
     Ok(())
+}
+
+async fn copy(from: &str, to: DynamoDbTable, output: &mut Output) -> Outcome {
+    let config = to.sdk_config().await;
+    let copied = dynamodb::copy(&config, from, &to.name, progress()).await.map_err(table_failure)?;
+    let dynamodb::Copied { items, read_units, .. } = copied;
+    output.either(
+        &json!({ "table": to.name, "copied_from": from, "items": items, "read_units": read_units }),
+        format!("{}: {} copied from {from}\n  {read_units} read units", to.name, counted(items, "item")),
+    )
 }
 
 async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {

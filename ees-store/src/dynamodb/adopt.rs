@@ -188,8 +188,9 @@ async fn establish(
 ) -> Result<u64> {
     let known = table.get(counter::key()).await?;
     let before = known.as_ref().map(Counter::of).transpose()?;
+    let stood = before.unwrap_or(Counter::start(table.form));
     let limit = before.map_or(Checkpoint::new(PLACES_MAX), |before| before.next().plus(BEHIND_MAX));
-    let mut scan = Scan::resume(table, before.unwrap_or(Counter::START).next(), limit).await?;
+    let mut scan = Scan::resume(table, stood.next(), limit).await?;
     scan.finish(table, done, told).await?;
     let misplaced = scan.misplaced(table).await?;
     done.misplaced = misplaced.iter().map(|(_, misplaced)| misplaced.clone()).collect();
@@ -209,14 +210,14 @@ async fn establish(
         }
     }
     let unplaced = scan.unplaced + misplaced.len() as u64;
-    done.head = scan.seen.end().max(before.unwrap_or(Counter::START).next());
+    done.head = scan.seen.end().max(stood.next());
     let holes = scan.seen.holes(done.head);
     done.holes = holes.count();
     // Under a name of its own: a late run, which has seen checkpoints assigned since, changes nothing.
     let adoption = Uuid::new_v4().to_string();
     identity::save_holes(table, &adoption, &holes).await?;
     let mut counter = known.unwrap_or_default();
-    counter.extend(Counter::at(done.head).item());
+    counter.extend(stood.at(done.head).item());
     counter::complete(&mut counter);
     if identity::create(table, before, counter, Some(&adoption)).await? || is_adopted(table, done).await? {
         return Ok(unplaced);

@@ -4,6 +4,7 @@ use aws_sdk_dynamodb::types::StreamViewType;
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::client;
+use super::form::Form;
 use super::item::{self, EXPIRES_AT, STREAM_TYPE, UPDATED_AT};
 use super::options::Options;
 use super::schema::Layout;
@@ -35,6 +36,18 @@ pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>>
             what: "keys and indexes",
             is_well: true,
             detail: format!("{} enumerates", layout.enumeration),
+        },
+        Check {
+            what: "idempotency keys",
+            is_well: layout.form == Form::Current,
+            detail: match layout.form {
+                Form::Current => "in their changesets: a commit with a key is one write".to_owned(),
+                Form::Earlier | Form::WholeCopies => {
+                    "items of their own, as in tables of before: a commit with a key is a transaction; `ees dynamodb \
+                     cost --table` says what that costs; only a new table can have another form"
+                        .to_owned()
+                }
+            },
         },
         Check {
             what: "size of a changeset",

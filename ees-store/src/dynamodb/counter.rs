@@ -1,18 +1,48 @@
 //! The counter: one item that says up to where checkpoints have been assigned.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 
 use super::error::{failed, is_read_contended, unbuilt};
+use super::form::Form;
 use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, number, page_of, text};
 use super::table::{Table, names, values};
 use crate::{Checkpoint, Result};
 
-/// Its partition. Having a page and a place there it shows up in the global index too, beside the newest
-/// changeset.
+/// Its partition.
 pub(super) const STREAM_ID: &str = "!!!RESERVED:GLOBAL-COUNTER!!!";
+const LAST_PAGE: &str = "last_page";
+const LAST_PAGE_ITEM: &str = "last_page_item";
 const PREV_STREAM_ID: &str = "prev_stream_id";
-/// The systems that this table is shared with read the one and write the other.
+/// The systems that a table is shared with read the one and write the other.
 const PREV_CHANGESET_ID: [&str; 2] = ["prev_changeset_id", "prev_stream_changeset_id"];
+
+/// Under which names a counter says where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spelling {
+    /// Those of a changeset's place. So it shows up in the global index too, beside the newest changeset, which is
+    /// two writes in the newest page each time it moves. Earlier versions of this crate and other systems know no
+    /// other spelling.
+    AsPlace,
+    /// Its own.
+    Own,
+}
+
+impl Spelling {
+    /// How a counter of a table is written that was read with this spelling. Where earlier programs may run, they
+    /// must be able to read it.
+    fn in_table(self, form: Form) -> Self {
+        if form.is_of_this_version() { Self::Own } else { self }
+    }
+
+    fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::AsPlace => [PAGE, PAGE_ITEM],
+            Self::Own => [LAST_PAGE, LAST_PAGE_ITEM],
+        }
+    }
+}
 
 /// The checkpoint after the last one that was assigned, and how the counter spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,25 +50,35 @@ pub(super) struct Counter {
     page: u64,
     /// -1 before the first place.
     page_item: i64,
+    spelling: Spelling,
 }
 
 impl Counter {
-    /// No checkpoint was assigned yet.
-    pub(super) const START: Self = Self { page: 0, page_item: -1 };
-
-    pub(super) fn of(item: &Item) -> Result<Self> {
-        let page = item::to_number(item, PAGE)?;
-        // Not a place, and so not read as one.
-        let page_item =
-            item.get(PAGE_ITEM).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
-        Ok(Self { page, page_item: page_item.unwrap_or(-1) })
+    /// No checkpoint was assigned yet, in a table of this form.
+    pub(super) fn start(form: Form) -> Self {
+        Self { page: 0, page_item: -1, spelling: Spelling::AsPlace.in_table(form) }
     }
 
-    /// As an earlier item says it, for a log that ends at this checkpoint.
-    pub(super) fn at(next: Checkpoint) -> Self {
-        let Some(last) = next.get().checked_sub(1) else { return Self::START };
+    pub(super) fn of(item: &Item) -> Result<Self> {
+        let spelling = if item.contains_key(LAST_PAGE) { Spelling::Own } else { Spelling::AsPlace };
+        let [page_name, page_item_name] = spelling.names();
+        let page = item::to_number(item, page_name)?;
+        // Not a place, and so not read as one.
+        let page_item = item.get(page_item_name).and_then(|value| value.as_n().ok());
+        let page_item = page_item.and_then(|digits| digits.parse().ok()).unwrap_or(-1);
+        Ok(Self { page, page_item, spelling })
+    }
+
+    /// The same one, for a log that ends at this checkpoint.
+    pub(super) fn at(self, next: Checkpoint) -> Self {
+        let Some(last) = next.get().checked_sub(1) else { return Self { page: 0, page_item: -1, ..self } };
         let (page, page_item) = page_of(Checkpoint::new(last));
-        Self { page, page_item: i64::try_from(page_item).unwrap_or(-1) }
+        Self { page, page_item: i64::try_from(page_item).unwrap_or(-1), ..self }
+    }
+
+    /// What it is once it was advanced to this checkpoint.
+    pub(super) fn advanced(self, table: &Table, to: Checkpoint) -> Self {
+        Self { spelling: self.spelling.in_table(table.form), ..self.at(to) }
     }
 
     /// The next checkpoint to assign: where the log ends.
@@ -49,8 +89,9 @@ impl Counter {
 
     pub(super) fn item(self) -> Item {
         let mut item = key();
-        item.insert(PAGE.to_owned(), number(self.page));
-        item.insert(PAGE_ITEM.to_owned(), self.page_item_value());
+        let [page, page_item] = self.spelling.names();
+        item.insert(page.to_owned(), number(self.page));
+        item.insert(page_item.to_owned(), self.page_item_value());
         item
     }
 
@@ -59,42 +100,54 @@ impl Counter {
         let put = Put::builder().table_name(&*table.name).set_item(Some(counter));
         let put = match before {
             None => put
-                .condition_expression("attribute_not_exists(#p)")
-                .set_expression_attribute_names(names([("#p", PAGE)])),
-            Some(before) => put
-                .condition_expression("#p = :p AND #i = :i")
-                .set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM)]))
-                .set_expression_attribute_values(values([
-                    (":p", number(before.page)),
-                    (":i", before.page_item_value()),
-                ])),
+                .condition_expression("attribute_not_exists(#s)")
+                .set_expression_attribute_names(names([("#s", item::STREAM_ID)])),
+            Some(before) => {
+                let [page, page_item] = before.spelling.names();
+                put.condition_expression("#p = :p AND #i = :i")
+                    .set_expression_attribute_names(names([("#p", page), ("#i", page_item)]))
+                    .set_expression_attribute_values(values([
+                        (":p", number(before.page)),
+                        (":i", before.page_item_value()),
+                    ]))
+            }
         };
         put.build().map_err(unbuilt)
     }
 
-    /// Moves it from here to the end of what `last` is the last of, if nobody else has moved it.
+    /// Moves it from here to the end of what `last` is the last of, if nobody else has moved it. In a table that no
+    /// earlier program opens, it leaves the global index on the way.
     pub(super) fn advance(self, table: &Table, to: Checkpoint, last: (&str, u64)) -> Result<Update> {
-        let to = Self::at(to);
-        let changes = "SET #p = :p, #i = :i, #s = :s, #c = :c, #d = :c";
+        let to = self.advanced(table, to);
+        let mut changes = "SET #p = :p, #i = :i".to_owned();
+        let [page, page_item] = to.spelling.names();
+        let [from_page, from_page_item] = self.spelling.names();
+        let mut names = HashMap::from([
+            ("#p".to_owned(), page.to_owned()),
+            ("#i".to_owned(), page_item.to_owned()),
+            ("#from_p".to_owned(), from_page.to_owned()),
+            ("#from_i".to_owned(), from_page_item.to_owned()),
+        ]);
+        let mut values = Item::from([
+            (":p".to_owned(), number(to.page)),
+            (":i".to_owned(), to.page_item_value()),
+            (":from_p".to_owned(), number(self.page)),
+            (":from_i".to_owned(), self.page_item_value()),
+        ]);
+        if to.spelling == Spelling::AsPlace {
+            changes.push_str(", #s = :s, #c = :c, #d = :c");
+            let known = [("#s", PREV_STREAM_ID), ("#c", PREV_CHANGESET_ID[0]), ("#d", PREV_CHANGESET_ID[1])];
+            names.extend(known.map(|(stand_in, name)| (stand_in.to_owned(), name.to_owned())));
+            values.extend([(":s".to_owned(), text(last.0)), (":c".to_owned(), number(last.1))]);
+        }
+        if to.spelling != self.spelling {
+            changes.push_str(" REMOVE #from_p, #from_i");
+        }
         let update =
             Update::builder().table_name(&*table.name).set_key(Some(key())).update_expression(changes);
-        let update = update.condition_expression("#p = :from_p AND #i = :from_i");
-        let update = update.set_expression_attribute_names(names([
-            ("#p", PAGE),
-            ("#i", PAGE_ITEM),
-            ("#s", PREV_STREAM_ID),
-            ("#c", PREV_CHANGESET_ID[0]),
-            ("#d", PREV_CHANGESET_ID[1]),
-        ]));
-        let update = update.set_expression_attribute_values(values([
-            (":p", number(to.page)),
-            (":i", to.page_item_value()),
-            (":s", text(last.0)),
-            (":c", number(last.1)),
-            (":from_p", number(self.page)),
-            (":from_i", self.page_item_value()),
-        ]));
-        update.build().map_err(unbuilt)
+        let update = update.condition_expression("#from_p = :from_p AND #from_i = :from_i");
+        let update = update.set_expression_attribute_names(Some(names));
+        update.set_expression_attribute_values(Some(values)).build().map_err(unbuilt)
     }
 
     fn page_item_value(self) -> AttributeValue {
@@ -119,14 +172,14 @@ pub(super) fn key() -> Item {
 /// The counter as it is at this moment.
 pub(super) async fn look(table: &Table) -> Result<Counter> {
     let found = table.get(key()).await?;
-    found.map_or(Ok(Counter::START), |item| Counter::of(&item))
+    found.map_or(Ok(Counter::start(table.form)), |item| Counter::of(&item))
 }
 
 /// The counter as it is at this moment; nothing if an indexer is about to move it.
 pub(super) async fn look_unless_moving(table: &Table) -> Result<Option<Counter>> {
     let key = [key()];
     match table.call(|| table.try_get_settled(&key)).await {
-        Ok([found]) => found.map_or(Ok(Counter::START), |item| Counter::of(&item)).map(Some),
+        Ok([found]) => found.map_or(Ok(Counter::start(table.form)), |item| Counter::of(&item)).map(Some),
         Err(error) if is_read_contended(&error) => Ok(None),
         Err(error) => Err(failed(error)),
     }
@@ -137,15 +190,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_counter_says_where_the_log_ends() {
-        assert_eq!(Counter::START.next(), Checkpoint::START);
-        for (next, page, page_item) in
-            [(0, 0, -1), (1, 0, 0), (1_000, 0, 999), (1_001, 1, 0), (2_500, 2, 499)]
-        {
-            let counter = Counter { page, page_item };
-            assert_eq!(counter.next(), Checkpoint::new(next));
-            assert_eq!(Counter::at(Checkpoint::new(next)), counter);
-            assert_eq!(Counter::of(&counter.item()).unwrap(), counter);
+    fn a_counter_says_where_the_log_ends_in_either_spelling() {
+        for (form, spelling) in [(Form::Current, Spelling::Own), (Form::Earlier, Spelling::AsPlace)] {
+            let start = Counter::start(form);
+            assert_eq!(start.next(), Checkpoint::START);
+            for (next, page, page_item) in
+                [(0, 0, -1), (1, 0, 0), (1_000, 0, 999), (1_001, 1, 0), (2_500, 2, 499)]
+            {
+                let counter = Counter { page, page_item, spelling };
+                assert_eq!(counter.next(), Checkpoint::new(next));
+                assert_eq!(start.at(Checkpoint::new(next)), counter);
+                assert_eq!(Counter::of(&counter.item()).unwrap(), counter);
+                assert_eq!(item::placing(&counter.item()) == item::Placing::Missing, form == Form::Current);
+            }
         }
     }
 }

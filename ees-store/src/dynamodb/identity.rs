@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::counter::Counter;
 use super::error::{failed, refused, storage, unbuilt};
 use super::holes::Holes;
-use super::item::{self, Item, STREAM_ID, bytes, number, text};
+use super::item::{self, Item, KEY_DIGEST, STREAM_ID, bytes, number, text};
 use super::table::{Table, names, values};
 use crate::{Error, LogId, Result, Timestamp};
 
@@ -20,6 +20,10 @@ const VERSION_NOW: u64 = 1;
 /// Names the adoption whose holes count: several may have been begun, and one has come to its end first.
 const ADOPTION: &str = "adoption";
 
+/// Where idempotency keys are, if not in items of their own: known from the log's first commit on.
+const KEYS_IN: &str = "keys_in";
+const CHANGESETS: &str = "changesets";
+
 /// In pieces, since an item has its limit; the adoption's name follows.
 const HOLES: &str = "!!!RESERVED:HOLES!!!";
 const RANGES: &str = "ranges";
@@ -30,12 +34,18 @@ const RANGES_OF_PIECE: usize = 10_000;
 pub(super) struct Identity {
     pub(super) log_id: LogId,
     adoption: Option<String>,
+    keys_in_changesets: bool,
 }
 
 impl Identity {
     /// Whether another system has made the table.
     pub(super) fn is_adopted(&self) -> bool {
         self.adoption.is_some()
+    }
+
+    /// Whether no idempotency key of this log was ever an item of its own.
+    pub(super) fn has_keys_in_changesets(&self) -> bool {
+        self.keys_in_changesets
     }
 }
 
@@ -44,7 +54,7 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     if let Some(known) = find(table).await? {
         return Ok(known);
     }
-    if is_empty(table).await? && create(table, None, Counter::START.item(), None).await? {
+    if is_empty(table).await? && create(table, None, Counter::start(table.form).item(), None).await? {
         tracing::info!(table = &*table.name, "created a new log");
     }
     find_settled(table).await?.ok_or_else(|| {
@@ -55,18 +65,24 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     })
 }
 
+/// The key of the item that names the log.
+pub(super) fn key() -> Item {
+    item::key(LOG, 0)
+}
+
 /// The log's identity, if the table has one.
 pub(super) async fn find(table: &Table) -> Result<Option<Identity>> {
-    table.get(item::key(LOG, 0)).await?.map(|found| read(table, &found)).transpose()
+    table.get(key()).await?.map(|found| read(table, &found)).transpose()
 }
 
 /// The same, also if another process is just giving the table one, and its counter is to be seen already.
 pub(super) async fn find_settled(table: &Table) -> Result<Option<Identity>> {
-    let [found] = table.get_settled([item::key(LOG, 0)]).await?;
+    let [found] = table.get_settled([key()]).await?;
     found.map(|found| read(table, &found)).transpose()
 }
 
-fn read(table: &Table, found: &Item) -> Result<Identity> {
+/// What this item says of the log. It is checked whether the table can hold it.
+pub(super) fn read(table: &Table, found: &Item) -> Result<Identity> {
     if item::to_number(found, VERSION)? > VERSION_NOW {
         let path = format!("the table {}", table.name).into();
         return Err(Error::NewerVersion { path });
@@ -74,7 +90,15 @@ fn read(table: &Table, found: &Item) -> Result<Identity> {
     let log_id = item::to_text(found, LOG_ID)?.parse::<Uuid>();
     let log_id = LogId(log_id.map_err(|_| storage("the log's id is not a UUID"))?);
     let adoption = item::to_text(found, ADOPTION).ok().map(str::to_owned);
-    Ok(Identity { log_id, adoption })
+    let keys_in_changesets = item::to_text(found, KEYS_IN).is_ok_and(|place| place == CHANGESETS);
+    if keys_in_changesets && table.keys.is_none() {
+        return Err(Error::InvalidRequest(format!(
+            "the table {:?} lacks the local index over {KEY_DIGEST}, by which this log finds its idempotency keys, so a \
+             repeated commit would be stored twice; if it was restored, restore it with all its local indexes",
+            table.name
+        )));
+    }
+    Ok(Identity { log_id, adoption, keys_in_changesets })
 }
 
 /// Names the log, and sets its counter, which has not moved from `before`. Whether it was this call that did:
@@ -85,10 +109,13 @@ pub(super) async fn create(
     counter: Item,
     adoption: Option<&str>,
 ) -> Result<bool> {
-    let mut log = item::key(LOG, 0);
+    let mut log = key();
     log.insert(LOG_ID.to_owned(), text(Uuid::new_v4().to_string()));
     log.insert(MADE_AT.to_owned(), text(Timestamp::now().to_string()));
     log.insert(VERSION.to_owned(), number(VERSION_NOW));
+    if table.keys.is_some() && adoption.is_none() {
+        log.insert(KEYS_IN.to_owned(), text(CHANGESETS));
+    }
     if let Some(adoption) = adoption {
         log.insert(ADOPTION.to_owned(), text(adoption));
     }
@@ -107,7 +134,7 @@ pub(super) async fn create(
 
 /// Lets the holes that another scan has found count. Stores that are open see them when they are opened again.
 pub(super) async fn replace_holes(table: &Table, adoption: &str) -> Result<()> {
-    let update = table.client.update_item().table_name(&*table.name).set_key(Some(item::key(LOG, 0)));
+    let update = table.client.update_item().table_name(&*table.name).set_key(Some(key()));
     let update = update.update_expression("SET #a = :a").condition_expression("attribute_exists(#s)");
     let update = update.set_expression_attribute_names(names([("#a", ADOPTION), ("#s", STREAM_ID)]));
     let update = update.set_expression_attribute_values(values([(":a", text(adoption))]));

@@ -33,7 +33,12 @@ const TRACE_CONTEXT: &str = "trace_context";
 pub(super) const COMMIT_ID: &str = "commit_id";
 /// Of a stream's head.
 pub(super) const UPDATED_AT: &str = "updated_at";
-/// Of an idempotency key: when DynamoDB may remove it, in seconds since 1970.
+/// Of a changeset whose commit had an idempotency key: the digest of stream and key.
+pub(super) const KEY_DIGEST: &str = "idempotency_key";
+/// Beside the digest: until when it counts, in seconds since 1970. Not the attribute by which DynamoDB removes
+/// items: the changeset stays.
+pub(super) const KEY_EXPIRES_AT: &str = "key_expires_at";
+/// Of an idempotency key that is an item: when DynamoDB may remove it, in seconds since 1970.
 pub(super) const EXPIRES_AT: &str = "expires_at";
 const HEAD_CHANGESET_ID: &str = "head_changeset_id";
 const HEAD_EVENT_ID: &str = "head_event_id";

@@ -2,7 +2,7 @@
 //!
 //! - [`Store`] opens a table and implements both traits; [`Options`] are its settings. [`create_table`]
 //!   creates a table, [`check`] inspects one, [`adopt`] takes over one that another system has written,
-//!   [`cost`] says what one costs, and [`ceilings`] how much it takes in a second.
+//!   [`cost`] says what one costs, and [`ceilings`] how much it takes in a second, by its [`Form`].
 //! - [`Indexer`] assigns checkpoints to changesets, in any process.
 //! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers
 //!   idempotency keys.
@@ -11,6 +11,7 @@
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits,
 //!   `sweep` finds what was missed; a stream that is `stuck` holds up no other, [`mend`] lets one go on whose
 //!   changeset was `misplaced`.
+//! - [`copy`](fn@copy) copies a log into a table of another form.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item`
 //!   what it holds.
 //! - `table` makes the calls, by the rules of `calls`: retried where `error` says so. `clock` is DynamoDB's own.
@@ -25,11 +26,13 @@ mod calls;
 mod ceiling;
 mod check;
 mod clock;
+mod copy;
 mod cost;
 mod counter;
 mod doubt;
 mod error;
 mod foreign;
+mod form;
 mod head;
 mod holes;
 mod identity;
@@ -68,7 +71,9 @@ use crate::{
 pub use adopt::{Adopted, OnMisplaced, adopt, find_holes};
 pub use ceiling::{Ceiling, ceilings};
 pub use check::{Check, check, check_bodies};
+pub use copy::{Copied, copy};
 pub use cost::{Cost, cost};
+pub use form::Form;
 pub use indexer::Indexer;
 pub use keys::check_keys;
 pub use mend::{Mend, Mended, mend};
@@ -80,6 +85,7 @@ pub use sweep::Swept;
 
 use head::Head;
 use holes::Holes;
+use keys::Keys;
 use log::Reader;
 use queue::Queue;
 use table::Table;
@@ -98,8 +104,8 @@ const STREAMS_AT_ONCE: usize = 16;
 ///
 /// # Guarantees
 /// - An acknowledged commit is stored in three availability zones. It costs at most one read and one
-///   conditional write; the write is a transaction if the commit has an idempotency key or the stream has a
-///   type.
+///   conditional write; the write is a transaction if the stream has a type. An idempotency key costs another
+///   read, or, in a table of an older [`Form`], a transaction.
 /// - Checkpoints are assigned a moment after the commit, so [`Committed::checkpoint`] is `None`. The order
 ///   never changes once it can be read; within a stream checkpoints ascend; there are no gaps except those of
 ///   an adopted table.
@@ -187,7 +193,8 @@ impl Store {
                 Some(queue)
             }
         };
-        let rules = Rules { limit_bytes: layout.limit_bytes, keep_keys: options.keep_keys };
+        let keys = Keys::of(&table, &identity);
+        let rules = Rules { limit_bytes: layout.limit_bytes, keys, keep_keys: options.keep_keys };
         let figures = Arc::default();
         Ok(Self { table, head, holes, rules, queue, figures, set_aside, _helpers: helpers })
     }
@@ -195,7 +202,7 @@ impl Store {
     /// Commits, and leaves the changeset to be indexed; with the stream's tail, where it is known afterwards.
     async fn commit_after(&self, commit: &Commit, known: Option<&Tail>) -> Result<(Committed, Option<Tail>)> {
         let queue = self.queue.as_ref();
-        let (committed, stored) = writer::commit(&self.table, queue, self.rules, commit, known).await?;
+        let (committed, stored) = writer::commit(&self.table, queue, &self.rules, commit, known).await?;
         if let Some(changeset) = &stored {
             self.head.stir();
             self.figures.changesets.fetch_add(1, Relaxed);

@@ -1,9 +1,7 @@
 //! Reads of one stream: from the table itself, as it is at this moment.
 
-use aws_sdk_dynamodb::types::AttributeValue;
-
 use super::error::failed;
-use super::item::{self, CHANGESET_ID, FIRST_EVENT_ID, Item, LAST_EVENT_ID, STREAM_ID};
+use super::item::{self, CHANGESET_ID, Item, LAST_EVENT_ID, STREAM_ID};
 use super::table::{Table, names, values};
 use crate::{
     ChangesetId, Checkpoint, Error, EventId, Result, StreamId, StreamPage, StreamQuery, StreamRange,
@@ -53,49 +51,36 @@ async fn changesets_of(table: &Table, query: &StreamQuery) -> Result<Option<(u64
         StreamRange::Events { from, to } => {
             let stream = query.stream_id.as_str();
             let first = async {
-                if from <= EventId::new(1) { Ok(Some(1)) } else { holding_from(table, stream, from).await }
+                if from <= EventId::new(1) { Ok(Some(1)) } else { reaching(table, stream, from).await }
             };
+            // One that is not there yet is bounded by its events.
             let last = async {
-                let Some(to) = to else { return Ok(Some(max)) };
-                holding_to(table, stream, to).await
+                let Some(to) = to else { return Ok(max) };
+                Ok(reaching(table, stream, to).await?.unwrap_or(max))
             };
             let (first, last) = futures::future::try_join(first, last).await?;
-            Ok(first.zip(last))
+            Ok(first.map(|first| (first, last)))
         }
     }
 }
 
-/// The first changeset that ends with this event or a later one.
-async fn holding_from(table: &Table, stream: &str, from: EventId) -> Result<Option<u64>> {
-    let bound = item::number(from.get());
-    by_event(table, (&table.last_event, LAST_EVENT_ID), stream, "#s = :s AND #e >= :e", bound, true).await
-}
-
-/// The last changeset that begins with this event or an earlier one.
-async fn holding_to(table: &Table, stream: &str, to: EventId) -> Result<Option<u64>> {
-    let bound = item::number(to.get());
-    by_event(table, (&table.first_event, FIRST_EVENT_ID), stream, "#s = :s AND #e <= :e", bound, false).await
-}
-
-async fn by_event(
-    table: &Table,
-    (index, attribute): (&str, &str),
-    stream: &str,
-    condition: &str,
-    bound: AttributeValue,
-    forward: bool,
-) -> Result<Option<u64>> {
+/// The first changeset that ends with this event or a later one: the one that holds it, since events count
+/// without gaps.
+async fn reaching(table: &Table, stream: &str, event: EventId) -> Result<Option<u64>> {
     let query = || {
-        let call = table.client.query().table_name(&*table.name).index_name(index).consistent_read(true);
-        let call = call.key_condition_expression(condition).scan_index_forward(forward).limit(1);
+        let call = table.client.query().table_name(&*table.name).index_name(&*table.last_event);
+        let call = call.consistent_read(true).key_condition_expression("#s = :s AND #e >= :e").limit(1);
         let call = call.projection_expression("#c");
         let call = call.set_expression_attribute_names(names([
             ("#s", STREAM_ID),
-            ("#e", attribute),
+            ("#e", LAST_EVENT_ID),
             ("#c", CHANGESET_ID),
         ]));
-        call.set_expression_attribute_values(values([(":s", item::text(stream)), (":e", bound.clone())]))
-            .send()
+        call.set_expression_attribute_values(values([
+            (":s", item::text(stream)),
+            (":e", item::number(event.get())),
+        ]))
+        .send()
     };
     let found = table.call(query).await.map_err(failed)?.items.unwrap_or_default();
     found.first().map(|item| item::to_number(item, CHANGESET_ID)).transpose()
@@ -114,6 +99,9 @@ async fn changesets(table: &Table, query: &StreamQuery, from: u64, to: u64) -> R
         let found = items.len();
         for item in &items {
             let changeset = item::to_changeset(item)?;
+            if begins_after(query.range, changeset.first_event_id) {
+                return Ok(page);
+            }
             bytes += changeset.size_bytes();
             let full = page.changesets.len() >= limit || bytes > query.max_bytes;
             if full && !page.changesets.is_empty() {
@@ -128,6 +116,12 @@ async fn changesets(table: &Table, query: &StreamQuery, from: u64, to: u64) -> R
         }
     }
     Ok(page)
+}
+
+/// Whether a changeset that begins with this event is behind the range: the stream may have grown since the
+/// range was found in it.
+fn begins_after(range: StreamRange, first: EventId) -> bool {
+    matches!(range, StreamRange::Events { to: Some(to), .. } if first > to)
 }
 
 /// Some changesets, oldest first, and whether they are all that there are.

@@ -11,9 +11,10 @@ use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::{again, client};
 use super::error::{failed, is_passing, storage, unbuilt};
+use super::form::Form;
 use super::item::{
-    CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID, STREAM_TYPE,
-    UPDATED_AT,
+    CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, KEY_DIGEST, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID,
+    STREAM_TYPE, UPDATED_AT,
 };
 use crate::{Error, Result, StreamId, StreamType, TraceContext};
 
@@ -21,7 +22,7 @@ use crate::{Error, Result, StreamId, StreamType, TraceContext};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// DynamoDB's own limit, for an item together with all its entries in local indexes.
 const ITEM_BYTES_MAX: usize = 400 * 1024;
-/// For the attributes of the global index, which a changeset gets after it was stored.
+/// For an idempotency key, and the attributes of the global index, which a changeset gets after it was stored.
 const KEPT_FREE_BYTES: usize = 1024;
 /// The most that a key takes: the longest stream id, two numbers at most, and their names.
 const KEYS_BYTES_MAX: usize = 9 + StreamId::BYTES_MAX + 12 + 21 + 14 + 21;
@@ -43,9 +44,11 @@ const REST_BYTES_MAX: usize = KEYS_BYTES_MAX
 /// What is known of a table from its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
+    pub(super) form: Form,
     pub(super) enumeration: String,
-    pub(super) first_event: String,
     pub(super) last_event: String,
+    /// The local index over the digests of idempotency keys, in a table of this form.
+    pub(super) keys: Option<String>,
     /// The largest changeset, in bytes of events and metadata.
     pub(super) limit_bytes: usize,
     /// Bytes of all items, as of some hours ago.
@@ -94,22 +97,29 @@ impl Layout {
         }
         let by_type = global.iter().find(|index| has_keys(index.key_schema(), STREAM_TYPE, UPDATED_AT));
         let local = |sort_key: &str| {
-            let found = table
-                .local_secondary_indexes()
-                .iter()
-                .find(|it| has_keys(it.key_schema(), STREAM_ID, sort_key));
-            let found = found.ok_or_else(|| format!("has no local index with the sort key {sort_key}"))?;
-            Ok::<_, String>(found.index_name().unwrap_or_default().to_owned())
+            let mut all = table.local_secondary_indexes().iter();
+            let found = all.find(|it| has_keys(it.key_schema(), STREAM_ID, sort_key))?;
+            Some(found.index_name().unwrap_or_default().to_owned())
         };
+        let last_event = local(LAST_EVENT_ID)
+            .ok_or_else(|| format!("has no local index with the sort key {LAST_EVENT_ID}"))?;
         let copies = table
             .local_secondary_indexes()
             .iter()
             .filter(|index| holds_more_than_keys(index.projection()))
             .count();
+        // What has both could be opened by an earlier version too, which would not find these keys.
+        let keys = local(KEY_DIGEST).filter(|_| local(FIRST_EVENT_ID).is_none());
+        let form = match (&keys, copies) {
+            (Some(_), _) => Form::Current,
+            (None, 0) => Form::Earlier,
+            (None, _) => Form::WholeCopies,
+        };
         Ok(Self {
+            form,
             enumeration: enumeration.index_name().unwrap_or_default().to_owned(),
-            first_event: local(FIRST_EVENT_ID)?,
-            last_event: local(LAST_EVENT_ID)?,
+            last_event,
+            keys,
             limit_bytes: limit_bytes(copies, table.local_secondary_indexes().len() - copies),
             bytes: u64::try_from(table.table_size_bytes().unwrap_or(0)).unwrap_or(0),
             copies,
@@ -144,8 +154,8 @@ fn holds_more_than_keys(projection: Option<&Projection>) -> bool {
 }
 
 /// Creates a table for a [`Store`](super::Store): with on-demand billing, encryption, point-in-time recovery,
-/// a stream of new images, expiry of idempotency keys, and, if `protected`, deletion protection. Returns
-/// whether it created the table; an existing one stays as it is.
+/// a stream of new images, expiry of items, and, if `protected`, deletion protection. Its form is
+/// [`Form::Current`]. Returns whether it created the table; an existing one stays as it is.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when it takes too long: retry. [`Error::Storage`] when the caller lacks a
@@ -156,8 +166,8 @@ pub async fn create_table(config: impl Into<Config>, table: &str, protected: boo
     for (name, kind) in [
         (STREAM_ID, ScalarAttributeType::S),
         (CHANGESET_ID, ScalarAttributeType::N),
-        (FIRST_EVENT_ID, ScalarAttributeType::N),
         (LAST_EVENT_ID, ScalarAttributeType::N),
+        (KEY_DIGEST, ScalarAttributeType::B),
         (PAGE, ScalarAttributeType::N),
         (PAGE_ITEM, ScalarAttributeType::N),
         (STREAM_TYPE, ScalarAttributeType::S),
@@ -166,7 +176,7 @@ pub async fn create_table(config: impl Into<Config>, table: &str, protected: boo
         let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
         create = create.attribute_definitions(attribute.build().map_err(unbuilt)?);
     }
-    for (name, sort_key) in [("FirstEventId", FIRST_EVENT_ID), ("LastEventId", LAST_EVENT_ID)] {
+    for (name, sort_key) in [("LastEventId", LAST_EVENT_ID), ("IdempotencyKey", KEY_DIGEST)] {
         let index =
             LocalSecondaryIndex::builder().index_name(name).projection(projection(ProjectionType::KeysOnly));
         let index = index.set_key_schema(Some(keys(STREAM_ID, sort_key)?));
@@ -234,13 +244,16 @@ fn projection(kind: ProjectionType) -> Projection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::item::KEY_EXPIRES_AT;
     use super::*;
 
     #[test]
     fn a_changeset_of_the_limit_fits_with_all_its_entries() {
         let index_attributes = 4 + 21 + 9 + 21;
+        // The digest and its time, and what the digest's entry takes more than that of an event's number.
+        let key = (KEY_DIGEST.len() + 32) + (KEY_EXPIRES_AT.len() + 21) + (KEY_DIGEST.len() + 32 - (14 + 21));
         for (whole, by_keys) in [(0, 2), (2, 0), (1, 1), (0, 0)] {
-            let item = limit_bytes(whole, by_keys) + REST_BYTES_MAX + index_attributes;
+            let item = limit_bytes(whole, by_keys) + REST_BYTES_MAX + index_attributes + key;
             assert!(item * (1 + whole) + by_keys * KEYS_BYTES_MAX <= ITEM_BYTES_MAX, "{whole} {by_keys}");
         }
         assert!(limit_bytes(2, 0) > 130_000 && limit_bytes(0, 2) > 395_000);

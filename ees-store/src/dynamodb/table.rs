@@ -7,18 +7,23 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Get, KeysAndAttributes, TransactGetItem, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Get, KeysAndAttributes, PutRequest, TransactGetItem, TransactWriteItem, WriteRequest,
+};
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::{again, client, pauses};
 use super::clock::ServiceClock;
-use super::error::{failed, is_contended, is_passing, is_read_contended};
+use super::error::{failed, is_contended, is_passing, is_read_contended, unbuilt};
+use super::form::Form;
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::schema::Layout;
 use crate::{Result, StreamId};
 
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
+/// Items in one call of `BatchWriteItem`, at most.
+pub(super) const WRITES_MAX: usize = 25;
 
 /// A table with what is known of it. Clones share the connections.
 #[derive(Clone)]
@@ -27,8 +32,10 @@ pub(super) struct Table {
     pub(super) name: Arc<str>,
     /// The global index over pages; its name differs from table to table.
     pub(super) enumeration: Arc<str>,
-    pub(super) first_event: Arc<str>,
     pub(super) last_event: Arc<str>,
+    /// The local index over the digests of idempotency keys, if its form has one.
+    pub(super) keys: Option<Arc<str>>,
+    pub(super) form: Form,
     /// The global index over the heads of typed streams; a table of another system may have none.
     pub(super) by_type: Option<Arc<str>>,
     pub(super) patience: Duration,
@@ -50,8 +57,9 @@ impl Table {
             client,
             name: name.into(),
             enumeration: layout.enumeration.as_str().into(),
-            first_event: layout.first_event.as_str().into(),
             last_event: layout.last_event.as_str().into(),
+            keys: layout.keys.as_deref().map(Into::into),
+            form: layout.form,
             by_type: layout.by_type.as_deref().map(Into::into),
             patience,
             clock,
@@ -183,6 +191,31 @@ impl Table {
             }
         }
         Ok(found)
+    }
+
+    /// Puts at most [`WRITES_MAX`] items in place of what is there.
+    pub(super) async fn put_all(&self, items: Vec<Item>) -> Result<()> {
+        let put = |item| {
+            let put = PutRequest::builder().set_item(Some(item)).build().map_err(unbuilt)?;
+            Ok(WriteRequest::builder().put_request(put).build())
+        };
+        let mut left = items.into_iter().map(put).collect::<Result<Vec<_>>>()?;
+        let mut pauses = backon::BackoffBuilder::build(pauses());
+        let begun = Instant::now();
+        while !left.is_empty() {
+            let asked = left.len();
+            let write = || {
+                let call = self.client.batch_write_item();
+                call.request_items(&*self.name, left.clone()).send()
+            };
+            let answer = self.call(write).await.map_err(failed)?;
+            left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
+            if left.len() == asked {
+                let pause = pauses.next().filter(|pause| begun.elapsed() + *pause < self.patience);
+                tokio::time::sleep(pause.ok_or(crate::Error::Overloaded)?).await;
+            }
+        }
+        Ok(())
     }
 
     async fn some_places(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {

@@ -245,7 +245,7 @@ impl Worker {
             actions.push(TransactWriteItem::builder().update(update).build());
         }
         let Err(error) = self.table.transact_unless_contended(&actions).await else {
-            self.counter = Some(Counter::at(end));
+            self.counter = Some(counter.advanced(&self.table, end));
             self.lost = 0;
             self.batch_max = (self.batch_max + self.batch_max.div_ceil(8)).min(BATCH_MAX);
             for candidate in batch {

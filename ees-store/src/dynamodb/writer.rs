@@ -1,4 +1,4 @@
-//! Appends: at most one read, then one conditional write.
+//! Appends: a read of the stream's end, and of the key if there is one, then one conditional write.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::doubt::UnderWay;
 use super::error::{failed, is_condition, refused};
 use super::item::{self, COMMIT_ID, Item};
-use super::keys;
+use super::keys::{self, Keys};
 use super::plan::Candidate;
 use super::queue::Queue;
 use super::table::Table;
@@ -18,9 +18,9 @@ use crate::decide::decide;
 use crate::{Changeset, ChangesetId, Commit, Committed, Refusal, Result, StreamId, Tail, Timestamp};
 
 /// What a commit needs besides the table.
-#[derive(Clone, Copy)]
 pub(super) struct Rules {
     pub(super) limit_bytes: usize,
+    pub(super) keys: Keys,
     pub(super) keep_keys: Duration,
 }
 
@@ -32,7 +32,7 @@ pub(super) type Outcome = (Committed, Option<Changeset>);
 pub(super) async fn commit(
     table: &Table,
     queue: Option<&Queue>,
-    rules: Rules,
+    rules: &Rules,
     commit: &Commit,
     known: Option<&Tail>,
 ) -> Result<Outcome> {
@@ -45,18 +45,18 @@ pub(super) async fn commit(
         0 => Some(Tail::default()),
         _ => known.cloned(),
     };
-    let guessed = guess.and_then(|tail| decide(&tail, commit, rules.limit_bytes, Timestamp::now()).ok());
-    let decided = match guessed {
-        Some(changeset) => Ok(changeset),
-        None => {
-            let tail = tail(table, &commit.stream_id).await?;
-            // Now, and not before the look: lists by type rely on a stream's time being that of its writing.
-            decide(&tail, commit, rules.limit_bytes, Timestamp::now())
-        }
+    // Now, and not before the looks: lists by type rely on a stream's time being that of its writing.
+    let decided = |tail: &Tail| decide(tail, commit, rules.limit_bytes, Timestamp::now());
+    let tail = match guess.filter(|tail| decided(tail).is_ok()) {
+        Some(tail) => tail,
+        None => tail(table, &commit.stream_id).await?,
     };
-    match decided {
+    if let Some(committed) = rules.keys.before(table, commit, &tail).await? {
+        return Ok(stored_before(queue, commit, committed));
+    }
+    match decided(&tail) {
         Ok(changeset) => append(table, queue, rules, commit, changeset).await,
-        Err(refusal) => match keys::repeat(table, commit).await? {
+        Err(refusal) => match rules.keys.of_refused(table, commit).await? {
             Some(committed) => Ok(stored_before(queue, commit, committed)),
             None => Err(refusal.into()),
         },
@@ -72,16 +72,19 @@ pub(super) async fn tail(table: &Table, stream_id: &StreamId) -> Result<Tail> {
 async fn append(
     table: &Table,
     queue: Option<&Queue>,
-    rules: Rules,
+    rules: &Rules,
     commit: &Commit,
     changeset: Changeset,
 ) -> Result<Outcome> {
     let commit_id = Uuid::new_v4();
     let under_way = UnderWay::new(queue, candidate(commit, changeset.changeset_id));
-    let found = if commit.idempotency_key.is_none() && changeset.stream_type.is_none() {
-        put(table, item::of_changeset(&changeset, commit_id)).await?
+    let mut item = item::of_changeset(&changeset, commit_id);
+    let stored_as = (changeset.changeset_id, commit_id);
+    let marker = rules.keys.remember(&mut item, commit, stored_as, table.clock.now(), rules.keep_keys);
+    let found = if marker.is_none() && changeset.stream_type.is_none() {
+        put(table, item).await?
     } else {
-        put_all(table, actions(table, rules, commit, &changeset, commit_id)?).await?
+        put_all(table, actions(table, item, marker, &changeset)?).await?
     };
     let stored = Committed { changeset_id: changeset.changeset_id, checkpoint: None };
     let before = match found {
@@ -97,7 +100,8 @@ async fn append(
     under_way.refused();
     let repeated = match before {
         Found::Marker(marker) => Some(keys::answer(&marker, commit)?),
-        Found::Changeset(_) | Found::Nothing => keys::repeat(table, commit).await?,
+        Found::Changeset(winner) => rules.keys.of_loser(table, commit, &winner).await?,
+        Found::Nothing => None,
     };
     match repeated {
         Some(committed) => Ok(stored_before(queue, commit, committed)),
@@ -158,15 +162,12 @@ async fn put(table: &Table, changeset: Item) -> Result<Found> {
 /// The changeset first, then what goes with it.
 fn actions(
     table: &Table,
-    rules: Rules,
-    commit: &Commit,
+    item: Item,
+    marker: Option<Item>,
     changeset: &Changeset,
-    commit_id: Uuid,
 ) -> Result<Vec<TransactWriteItem>> {
-    let mut actions = vec![put_new(table, item::of_changeset(changeset, commit_id))?];
-    if let Some(key) = &commit.idempotency_key {
-        let now = table.clock.now();
-        let marker = keys::of_commit(commit, key, changeset.changeset_id, commit_id, now, rules.keep_keys);
+    let mut actions = vec![put_new(table, item)?];
+    if let Some(marker) = marker {
         actions.push(put_new(table, marker)?);
     }
     if let Some(stream_type) = &changeset.stream_type {

@@ -39,7 +39,12 @@ pub async fn a_repeats_expectation_is_not_looked_at<S: Subject>() {
         let repeat = with_key(Commit::new(stream("a"), expectation, events("[1]")), "key");
         assert_eq!(store.commit(repeat).await.unwrap(), answer);
     }
-    assert_eq!(whole_stream(&store, "a").await.len(), 2);
+    let later = store.commit(with_key(commit_after("a", 2, "[3]"), "later")).await.unwrap();
+    for expectation in [Expectation::NewStream, Expectation::LastChangeset(1.into())] {
+        let repeat = with_key(Commit::new(stream("a"), expectation, events("[3]")), "later");
+        assert_eq!(store.commit(repeat).await.unwrap(), later);
+    }
+    assert_eq!(whole_stream(&store, "a").await.len(), 3);
 }
 
 /// Other events, other metadata, other spelling: another body. The refusal says so before it looks at the
@@ -148,6 +153,40 @@ pub async fn of_concurrent_bodies_under_one_key_one_is_stored<S: Subject>() {
             assert_eq!(verdict.unwrap().changeset_id.get(), 1);
         } else {
             assert_eq!(refusal(verdict), Refusal::KeyReused);
+        }
+    }
+}
+
+/// Attempts at once with the same key, each of which expects another end of a stream that grows meanwhile: one is
+/// stored at most, and whoever is answered gets its number.
+pub async fn concurrent_attempts_that_expect_different_ends_are_stored_once<S: Subject>() {
+    let subject = S::new().await;
+    let beside = subject.beside().await;
+    for round in 0..5 {
+        let name = format!("a{round}");
+        append(&subject.store(), &name, 0, "[1]").await;
+        let attempts = (0..16).map(|attempt| {
+            let store = match &beside {
+                Some(beside) if attempt % 2 == 1 => beside.store(),
+                _ => subject.store(),
+            };
+            let commit = match attempt % 4 {
+                // What lets the stream grow.
+                3 => commit_after(&name, 1 + attempt / 8, "[2]"),
+                later => with_key(commit_after(&name, 1 + later, "[3]"), "key"),
+            };
+            async move { (commit.idempotency_key.is_some(), store.commit(commit).await) }
+        });
+        let verdicts = race(attempts).await;
+        let whole = whole_stream(&subject.store(), &name).await;
+        let stored = whole.iter().filter(|it| it.events == events("[3]"));
+        let stored: Vec<_> = stored.map(|it| it.changeset_id).collect();
+        assert!(stored.len() <= 1, "{stored:?}");
+        for (_, verdict) in verdicts.into_iter().filter(|(is_keyed, _)| *is_keyed) {
+            match verdict {
+                Ok(committed) => assert_eq!([committed.changeset_id], *stored),
+                Err(error) => assert!(matches!(error, crate::Error::Refused(_)), "{error:?}"),
+            }
         }
     }
 }

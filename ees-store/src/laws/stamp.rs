@@ -92,6 +92,7 @@ macro_rules! store_laws {
                 the_same_key_on_another_stream_is_another_commit
                 a_key_may_hold_any_visible_character
                 a_refused_commit_does_not_use_up_its_key
+                concurrent_attempts_that_expect_different_ends_are_stored_once
                 concurrent_repeats_are_stored_once
                 of_concurrent_bodies_under_one_key_one_is_stored
             }

@@ -12,6 +12,9 @@ use serde_json::Value;
 use crate::account::Account;
 use crate::venv;
 
+/// What a new stack is given.
+const NEW_TABLE: &str = "TableForm=current";
+
 /// A deployed stack with running functions. It is deleted with its account.
 #[derive(Clone, Debug)]
 pub struct Stack {
@@ -27,7 +30,7 @@ impl Stack {
     /// # Panics
     /// When the functions don't build or the stack can't be deployed. The message says why.
     pub async fn event_store(account: &Account) -> Self {
-        Self::event_store_with(account, Vec::new()).await
+        Self::event_store_with(account, vec![NEW_TABLE.to_owned()]).await
     }
 
     /// Deploys the event store for callers who send this key.
@@ -53,7 +56,8 @@ impl Stack {
     /// # Panics
     /// As for [`event_store`](Self::event_store).
     pub async fn event_store_traced(account: &Account, collector: &str) -> Self {
-        Self::event_store_with(account, vec![format!("OtlpEndpoint={collector}")]).await
+        let parameters = vec![NEW_TABLE.to_owned(), format!("OtlpEndpoint={collector}")];
+        Self::event_store_with(account, parameters).await
     }
 
     /// Deploys the event store with these parameters (`NAME=VALUE`).
@@ -203,7 +207,7 @@ impl Stack {
 }
 
 fn by_key(key: &str) -> Vec<String> {
-    vec!["Authorization=bearer".to_owned(), format!("ApiKeys={key}")]
+    vec![NEW_TABLE.to_owned(), "Authorization=bearer".to_owned(), format!("ApiKeys={key}")]
 }
 
 fn deploy(

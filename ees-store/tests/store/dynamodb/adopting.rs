@@ -3,58 +3,20 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
-    Projection, ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
-};
+use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use ees_store::dynamodb::{
-    Adopted, Misplacement, OnMisplaced, Store, adopt, check, check_bodies, find_holes,
+    Adopted, Form, Misplacement, OnMisplaced, Store, adopt, check, check_bodies, find_holes,
 };
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogEntry, LogQuery, Quarantined, StreamQuery,
 };
 use ees_test_aws::{Account, Faults, LocalAws};
 
+use super::forms;
 use super::support::{Item, append, commit, get, item, labels, n, read, s};
 
 const TABLE: &str = "changesets";
 const COUNTER: &str = "!!!RESERVED:GLOBAL-COUNTER!!!";
-
-fn key(partition: &str, sort: &str) -> Vec<KeySchemaElement> {
-    [(partition, KeyType::Hash), (sort, KeyType::Range)]
-        .map(|(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap())
-        .to_vec()
-}
-
-fn all() -> Projection {
-    Projection::builder().projection_type(ProjectionType::All).build()
-}
-
-/// The table as the other system makes it: the misspelt index, local indexes that hold everything.
-async fn create(client: &Client) {
-    let mut create = client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
-    for (name, kind) in [
-        ("stream_id", ScalarAttributeType::S),
-        ("changeset_id", ScalarAttributeType::N),
-        ("first_event_id", ScalarAttributeType::N),
-        ("last_event_id", ScalarAttributeType::N),
-        ("page", ScalarAttributeType::N),
-        ("page_item", ScalarAttributeType::N),
-    ] {
-        let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
-        create = create.attribute_definitions(attribute.build().unwrap());
-    }
-    for (name, sort) in [("FirstEventId", "first_event_id"), ("LastEventId", "last_event_id")] {
-        let index = LocalSecondaryIndex::builder().index_name(name).projection(all());
-        let index = index.set_key_schema(Some(key("stream_id", sort)));
-        create = create.local_secondary_indexes(index.build().unwrap());
-    }
-    let index = GlobalSecondaryIndex::builder().index_name("EmumerationIndex").projection(all());
-    let index = index.set_key_schema(Some(key("page", "page_item"))).build().unwrap();
-    let create =
-        create.set_key_schema(Some(key("stream_id", "changeset_id"))).global_secondary_indexes(index);
-    create.send().await.unwrap();
-}
 
 /// A changeset of two events, with its place if it has one.
 fn changeset(stream: &str, id: i64, place: Option<i64>) -> Item {
@@ -81,7 +43,7 @@ async fn put(client: &Client, item: Item) {
 async fn existing() -> (Account, Client) {
     let account = LocalAws::account().await;
     let client = Client::new(&account.sdk_config());
-    create(&client).await;
+    forms::create(&account, Form::WholeCopies, TABLE).await;
     for (stream, id, place) in [
         ("a", 1, Some(0)),
         ("b", 1, Some(2)),
@@ -395,7 +357,7 @@ async fn a_table_without_a_counter_gets_one() {
     for is_empty in [true, false] {
         let account = LocalAws::account().await;
         let client = Client::new(&account.sdk_config());
-        create(&client).await;
+        forms::create(&account, Form::WholeCopies, TABLE).await;
         if !is_empty {
             put(&client, changeset("a", 1, None)).await;
         }

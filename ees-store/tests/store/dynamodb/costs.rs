@@ -3,24 +3,67 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use ees_store::dynamodb::{Store, cost};
+use ees_store::dynamodb::{Form, Store, cost};
 use ees_store::{ChangesetLog, Checkpoint, EventStore, LogQuery};
 use ees_test_aws::Faults;
 
-use super::support::{TABLE, account, append, candidate, client, commit, committing, get, indexer, read};
+use super::forms::account_with;
+use super::support::{
+    TABLE, account, append, candidate, client, commit, committing, get, indexer, n, read, s,
+};
 
-/// One call begins a stream, two append to it; a key or a type make the write a transaction, and add no call.
+/// The calls since the last look, by their names.
+fn calls(faults: &Faults) -> Vec<(String, usize)> {
+    faults.calls().take().into_iter().collect()
+}
+
+fn told(calls: &[(&str, usize)]) -> Vec<(String, usize)> {
+    calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+/// One call begins a stream, two append to it. A key is one read more, and a type makes the write a transaction.
 #[tokio::test]
-async fn a_commit_is_one_read_at_most_and_one_write() {
+async fn a_commit_is_a_read_of_the_stream_one_of_its_key_and_one_write() {
     let account = account().await;
     let faults = Faults::none();
     let store = committing(&account, &faults).await;
     faults.calls().take();
-    let calls = |faults: &Faults| faults.calls().take().into_iter().collect::<Vec<_>>();
-    let told = |calls: &[(&str, usize)]| {
-        calls.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>()
-    };
+    let keyed = |stream, last| commit(stream, last, "[1]").with_idempotency_key("k".parse().unwrap());
+
+    append(&store, "a", 0).await;
+    assert_eq!(calls(&faults), told(&[("PutItem", 1)]));
+    append(&store, "a", 1).await;
+    assert_eq!(calls(&faults), told(&[("PutItem", 1), ("Query", 1)]));
+    store.commit(keyed("a", 2)).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("PutItem", 1), ("Query", 2)]));
+    store.commit(keyed("a", 2)).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("GetItem", 1), ("Query", 2)]), "a repeat");
+    store.commit(keyed("b", 0)).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("PutItem", 1)]), "a stream that begins has no keys");
+    store.commit(keyed("b", 0)).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("PutItem", 1)]), "a repeat finds itself");
+    store.commit(keyed("t", 0).with_stream_type("type".parse().unwrap())).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("TransactWriteItems", 1)]));
+    store.commit(keyed("t", 0).with_stream_type("type".parse().unwrap())).await.unwrap();
+    assert_eq!(calls(&faults), told(&[("TransactWriteItems", 1)]), "a repeat");
+    store.commit(commit("a", 1, "[1]")).await.unwrap_err();
+    assert_eq!(calls(&faults), told(&[("Query", 1)]), "a refusal writes nothing");
+    let other = |stream, last| commit(stream, last, "[1]").with_idempotency_key("other".parse().unwrap());
+    store.commit(other("a", 1)).await.unwrap_err();
+    assert_eq!(calls(&faults), told(&[("Query", 2)]), "nor does one of a key that is not known");
+    store.commit_in_order((0..20).map(|last| commit("c", last, "[1]")).collect()).await;
+    assert_eq!(calls(&faults), told(&[("PutItem", 20)]), "who commits in order knows the end of the stream");
+}
+
+/// In a table of before, a key or a type make the write a transaction, and add no call.
+#[tokio::test]
+async fn in_an_earlier_table_a_commit_is_one_read_at_most_and_one_write() {
+    let account = account_with(Form::Earlier, TABLE).await;
+    let faults = Faults::none();
+    let store = committing(&account, &faults).await;
+    faults.calls().take();
 
     append(&store, "a", 0).await;
     assert_eq!(calls(&faults), told(&[("PutItem", 1)]));
@@ -81,22 +124,56 @@ async fn indexing_and_reading_take_few_calls() {
 /// The figures that `ees dynamodb cost` prints are those by which writes are billed.
 #[tokio::test]
 async fn writes_cost_what_they_are_said_to() {
-    let account = account().await;
-    let client = client(&account);
-    let store = committing(&account, &Faults::none()).await;
-    for bytes in [300, 3_000, 30_000] {
-        let name = format!("s{bytes}");
-        store.commit(commit(&name, 0, &format!("[\"{}\"]", "x".repeat(bytes - 6)))).await.unwrap();
-        let mut stored = get(&client, TABLE, &name, 1).await.unwrap();
-        stored.insert("stream_id".to_owned(), super::support::s(&format!("copy of {name}")));
-        let put = client.put_item().table_name(TABLE).set_item(Some(stored));
-        let answer = put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.unwrap();
-        let billed = answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap();
-        let said =
-            cost(bytes as u64, 0).into_iter().find(|it| it.what == "begin a stream").unwrap().write_units;
-        assert!((billed * 1_000.0 - said as f64).abs() < 1.0, "{bytes} bytes: {billed} is not {said} / 1000");
+    for form in [Form::Current, Form::Earlier, Form::WholeCopies] {
+        let account = account_with(form, TABLE).await;
+        let client = client(&account);
+        let store = committing(&account, &Faults::none()).await;
+        for bytes in [300, 3_000, 30_000] {
+            for (name, what) in [("plain", "begin a stream"), ("keyed", "append with an idempotency key")] {
+                let is_keyed = name == "keyed";
+                if is_keyed && form != Form::Current {
+                    continue; // A transaction, which the emulator does not bill as AWS does.
+                }
+                let name = format!("{name}/{bytes}");
+                let events = format!("[\"{}\"]", "x".repeat(bytes - 6));
+                let mut commit = commit(&name, 0, &events);
+                commit.idempotency_key = is_keyed.then(|| "key".parse().unwrap());
+                store.commit(commit).await.unwrap();
+                let mut stored = get(&client, TABLE, &name, 1).await.unwrap();
+                stored.insert("stream_id".to_owned(), s(&format!("copy of {name}")));
+                let billed = billed(client.put_item().table_name(TABLE).set_item(Some(stored))).await;
+                let said =
+                    cost(bytes as u64, form).into_iter().find(|it| it.what == what).unwrap().write_units;
+                assert!(
+                    (billed * 1_000.0 - said as f64).abs() < 1.0,
+                    "{form:?}, {what}, {bytes} bytes: {billed} is not {said} / 1000"
+                );
+            }
+        }
+        assert!(read(&store).await.is_empty());
     }
-    assert!(read(&store).await.is_empty());
+}
+
+/// What the emulator bills for a write.
+async fn billed(put: PutItemFluentBuilder) -> f64 {
+    let answer = put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await.unwrap();
+    answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap()
+}
+
+/// Of the units of a batch, the counter's entry in the index is what differs from form to form.
+#[tokio::test]
+async fn the_counter_has_an_entry_in_the_order_only_in_earlier_tables() {
+    for (form, entries) in [(Form::Current, 0), (Form::Earlier, 1)] {
+        let account = account_with(form, TABLE).await;
+        let writer = committing(&account, &Faults::none()).await;
+        append(&writer, "a", 0).await;
+        indexer(&account, &Faults::none()).await.index(vec![candidate("a", 1)]).await.unwrap();
+        let index = client(&account).query().table_name(TABLE).index_name("EnumerationIndex");
+        let index = index.key_condition_expression("page = :p").expression_attribute_values(":p", n(0));
+        let found = index.send().await.unwrap().items.unwrap();
+        let counters = found.iter().filter(|item| item["stream_id"] != s("a")).count();
+        assert_eq!((counters, found.len()), (entries, entries + 1), "{form:?}");
+    }
 }
 
 /// Those who wait, again and again, share one poll of the counter; and what is committed here they get at once.

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use ees_store::dynamodb::{Indexing, Options, Store};
+use ees_store::dynamodb::{Form, Indexing, Options, Store};
 use ees_store::{Commit, Committed, Error, EventStore, Expectation, Refusal};
 use ees_test_aws::{Account, Faults, LocalAws};
 
 use tokio::task::JoinHandle;
 
+use super::forms::account_with;
 use super::support::{TABLE, account, append, commit, committing};
 
 fn keyed(expectation: Expectation, is_typed: bool) -> Commit {
@@ -45,6 +46,7 @@ async fn beside_one_under_way(
     [first.await.unwrap(), second.await.unwrap()]
 }
 
+/// In a table of before: the changeset, the item of its key, the head of its stream.
 #[tokio::test]
 async fn a_repeat_beside_its_own_commit_is_answered_as_stored_whatever_it_sees_of_it() {
     for is_typed in [false, true] {
@@ -57,7 +59,7 @@ async fn a_repeat_beside_its_own_commit_is_answered_as_stored_whatever_it_sees_o
                 if actions.contains(&2) && !is_typed {
                     continue;
                 }
-                let account = account().await;
+                let account = account_with(Form::Earlier, TABLE).await;
                 let store = committing(&account, &Faults::none()).await;
                 for last in 0..before {
                     let plain = commit("a", last, "[1]");
@@ -77,34 +79,58 @@ async fn a_repeat_beside_its_own_commit_is_answered_as_stored_whatever_it_sees_o
     }
 }
 
+/// The changeset with its key, and the head of its stream.
+#[tokio::test]
+async fn a_typed_repeat_beside_its_own_commit_is_answered_as_stored_whatever_it_sees_of_it() {
+    for (before, expectation) in [(0, Expectation::NewStream), (2, Expectation::LastEvent(2.into()))] {
+        for actions in [[0], [1]] {
+            let account = account().await;
+            let store = committing(&account, &Faults::none()).await;
+            for last in 0..before {
+                let typed = commit("a", last, "[1]").with_stream_type("account".parse().unwrap());
+                store.commit(typed).await.unwrap();
+            }
+            let again = || keyed(expectation, true);
+            for answer in beside_one_under_way(&account, &actions, again(), again()).await {
+                let stored = answer.unwrap_or_else(|error| panic!("{expectation:?} {actions:?}: {error}"));
+                assert_eq!(stored.changeset_id.get(), before + 1);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_commit_beside_somebody_elses_is_refused_when_that_is_stored() {
-    for actions in [[0], [1]] {
-        let account = account().await;
-        let mut other = keyed(Expectation::NewStream, false);
-        other.idempotency_key = Some("another".parse().unwrap());
-        let [stored, refused] =
-            beside_one_under_way(&account, &actions, keyed(Expectation::NewStream, false), other).await;
-        assert_eq!(stored.unwrap().changeset_id.get(), 1);
-        assert!(matches!(refused, Err(Error::Refused(Refusal::Conflict { .. }))), "{refused:?}");
+    for (form, is_typed) in [(Form::Current, true), (Form::Earlier, false)] {
+        for actions in [[0], [1]] {
+            let account = account_with(form, TABLE).await;
+            let mut other = keyed(Expectation::NewStream, is_typed);
+            other.idempotency_key = Some("another".parse().unwrap());
+            let first = keyed(Expectation::NewStream, is_typed);
+            let [stored, refused] = beside_one_under_way(&account, &actions, first, other).await;
+            assert_eq!(stored.unwrap().changeset_id.get(), 1);
+            assert!(matches!(refused, Err(Error::Refused(Refusal::Conflict { .. }))), "{refused:?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_key_that_is_used_beside_its_commit_for_another_body_is_reused() {
-    let account = account().await;
-    let mut other = keyed(Expectation::NewStream, false);
-    other.events = ees_store::Events::parse("[2]").unwrap();
-    let [stored, refused] =
-        beside_one_under_way(&account, &[0], keyed(Expectation::NewStream, false), other).await;
-    assert_eq!(stored.unwrap().changeset_id.get(), 1);
-    assert!(matches!(refused, Err(Error::Refused(Refusal::KeyReused))), "{refused:?}");
+    for (form, is_typed) in [(Form::Current, true), (Form::Earlier, false)] {
+        let account = account_with(form, TABLE).await;
+        let mut other = keyed(Expectation::NewStream, is_typed);
+        other.events = ees_store::Events::parse("[2]").unwrap();
+        let first = keyed(Expectation::NewStream, is_typed);
+        let [stored, refused] = beside_one_under_way(&account, &[0], first, other).await;
+        assert_eq!(stored.unwrap().changeset_id.get(), 1);
+        assert!(matches!(refused, Err(Error::Refused(Refusal::KeyReused))), "{refused:?}");
+    }
 }
 
 /// While it can't be told whose the changeset is that is in the way, waiting may help.
 #[tokio::test]
 async fn what_is_not_decided_in_time_is_no_refusal() {
-    let account = account().await;
+    let account = account_with(Form::Earlier, TABLE).await;
     let slow = Faults::none();
     let one = committing(&account, &slow).await;
     let options =

@@ -3,8 +3,10 @@
 mod adopting;
 mod conflicts;
 mod contended;
+mod copying;
 mod costs;
 mod doubts;
+pub(crate) mod forms;
 mod indexing;
 mod keys;
 mod late;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store, create_table};
+use ees_store::dynamodb::{Candidate, Form, Indexer, Indexing, Options, Store};
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogEntry, LogQuery,
 };
-use ees_test_aws::{Account, Faults, LocalAws};
+use ees_test_aws::{Account, Faults};
+
+use super::forms;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -18,9 +20,7 @@ pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
 /// An account with an empty table.
 pub(crate) async fn account() -> Account {
-    let account = LocalAws::account().await;
-    assert!(create_table(&account.sdk_config(), TABLE, false).await.unwrap());
-    account
+    forms::account_with(Form::Current, TABLE).await
 }
 
 /// A store that indexes what it commits.

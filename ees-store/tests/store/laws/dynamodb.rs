@@ -1,44 +1,73 @@
-//! The store in DynamoDB keeps the laws, also with several stores on one table, and on a bad day.
+//! The store in DynamoDB keeps the laws in tables of every form, also with several stores on one table, and on a
+//! bad day.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ees_store::dynamodb::{LIMIT_BYTES, Store, create_table};
+use ees_store::dynamodb::{Form, LIMIT_BYTES, Store};
 use ees_store::laws::{Capabilities, Subject};
 use ees_store::{ChangesetId, ChangesetLog, EventStore, StreamId};
-use ees_test_aws::{Account, Faults, LocalAws};
+use ees_test_aws::{Account, Faults};
+
+use crate::dynamodb::forms;
 
 const TABLE: &str = "log";
 
 /// A store in a local AWS that is kind, or as unkind as the real one.
-struct DynamoDb<const UNKIND: bool> {
+struct DynamoDb<T, const UNKIND: bool> {
     account: Account,
     /// Its own, so that it can be cut off.
     faults: Faults,
     store: Arc<Store>,
+    form: PhantomData<T>,
 }
 
-impl<const UNKIND: bool> DynamoDb<UNKIND> {
+/// What the form of a table changes.
+trait Table {
+    const FORM: Form;
+    const LIMIT_BYTES: usize = LIMIT_BYTES;
+    const LISTS_TYPES: bool = true;
+}
+
+struct Current;
+struct Earlier;
+struct OfAnotherSystem;
+
+impl Table for Current {
+    const FORM: Form = Form::Current;
+}
+
+impl Table for Earlier {
+    const FORM: Form = Form::Earlier;
+}
+
+impl Table for OfAnotherSystem {
+    const FORM: Form = Form::WholeCopies;
+    const LIMIT_BYTES: usize = 134_135;
+    const LISTS_TYPES: bool = false;
+}
+
+impl<T: Table, const UNKIND: bool> DynamoDb<T, UNKIND> {
     async fn open(account: Account) -> Self {
         let faults = if UNKIND { Faults::everything(seed()).item_by_item(0.2) } else { Faults::none() };
         let store = Store::open(&account.sdk_config_with(&faults), TABLE).await.unwrap();
-        Self { account, faults, store: Arc::new(store) }
+        Self { account, faults, store: Arc::new(store), form: PhantomData }
     }
 }
 
-impl<const UNKIND: bool> Subject for DynamoDb<UNKIND> {
+impl<T: Table, const UNKIND: bool> Subject for DynamoDb<T, UNKIND> {
     const CAPABILITIES: Capabilities = Capabilities {
         orders_at_commit: false,
         shares_log: true,
-        limit_bytes: LIMIT_BYTES,
+        lists_types: T::LISTS_TYPES,
+        limit_bytes: T::LIMIT_BYTES,
         ..Capabilities::ALL
     };
 
     async fn new() -> Self {
-        let account = LocalAws::account().await;
-        create_table(&account.sdk_config(), TABLE, false).await.unwrap();
-        Self::open(account).await
+        Self::open(forms::account_with(T::FORM, TABLE).await).await
     }
 
     fn store(&self) -> Arc<dyn EventStore> {
@@ -57,7 +86,7 @@ impl<const UNKIND: bool> Subject for DynamoDb<UNKIND> {
 
     /// The old store reaches the table no more.
     async fn crash(self) -> Self {
-        let Self { account, faults, store: _old } = self;
+        let Self { account, faults, store: _old, .. } = self;
         faults.cut_off().await;
         Self::open(account).await
     }
@@ -82,10 +111,22 @@ fn seed() -> u64 {
     std::env::var("EES_FAULT_SEED").map_or(1, |seed| seed.parse().unwrap())
 }
 
-ees_store::store_laws!(DynamoDb<false>);
+ees_store::store_laws!(DynamoDb<Current, false>);
 
 mod on_a_bad_day {
-    use super::DynamoDb;
+    use super::{Current, DynamoDb};
 
-    ees_store::store_laws!(DynamoDb<true>);
+    ees_store::store_laws!(DynamoDb<Current, true>);
+}
+
+mod in_an_earlier_table_on_a_bad_day {
+    use super::{DynamoDb, Earlier};
+
+    ees_store::store_laws!(DynamoDb<Earlier, true>);
+}
+
+mod in_a_table_of_another_system {
+    use super::{DynamoDb, OfAnotherSystem};
+
+    ees_store::store_laws!(DynamoDb<OfAnotherSystem, false>);
 }

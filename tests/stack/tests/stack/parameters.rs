@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
-use ees_store::dynamodb::{Indexing, Options, Store, create_table};
+use ees_store::dynamodb::{Form, Indexing, Options, Store, create_table};
 use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery};
 use ees_test_aws::{LocalAws, Stack, synthesize};
 use serde_json::{Value, json};
@@ -203,6 +203,55 @@ fn an_existing_table_takes_the_place_of_the_stacks_own_everywhere() {
     for half in parameters {
         let refused = synthesize(TEMPLATE, &[half]).unwrap_err();
         assert!(refused.contains("must be the"), "{refused}");
+    }
+}
+
+/// The table of a stack that is there must stay the same table: CloudFormation makes a new one when its local
+/// indexes differ.
+#[test]
+fn a_table_has_the_form_of_before_unless_told_otherwise() {
+    let table = &PLAIN["Resources"]["Table"]["Properties"];
+    let attribute = |name: &str, kind: &str| json!({ "AttributeName": name, "AttributeType": kind });
+    let index = |name: &str, sort: &str| {
+        let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
+        let keys = [key("stream_id", "HASH"), key(sort, "RANGE")];
+        json!({ "IndexName": name, "Projection": { "ProjectionType": "KEYS_ONLY" }, "KeySchema": keys })
+    };
+    assert_eq!(
+        table["LocalSecondaryIndexes"],
+        json!([index("FirstEventId", "first_event_id"), index("LastEventId", "last_event_id")])
+    );
+    let mut attributes = json!([
+        attribute("stream_id", "S"),
+        attribute("changeset_id", "N"),
+        attribute("first_event_id", "N"),
+        attribute("last_event_id", "N"),
+        attribute("page", "N"),
+        attribute("page_item", "N"),
+        attribute("stream_type", "S"),
+        attribute("updated_at", "S"),
+    ]);
+    assert_eq!(table["AttributeDefinitions"], attributes);
+
+    attributes[2] = attribute("idempotency_key", "B");
+    assert_eq!(
+        changed_by(&["TableForm=current"]),
+        expected(json!({
+            "Table/AttributeDefinitions": attributes,
+            "Table/LocalSecondaryIndexes":
+                [index("IdempotencyKey", "idempotency_key"), index("LastEventId", "last_event_id")],
+        }))
+    );
+}
+
+/// Each form of the template's table is one that the store knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_a_stack_has_the_form_that_was_chosen() {
+    for (parameters, form) in [(vec![], Form::Earlier), (vec!["TableForm=current".to_owned()], Form::Current)]
+    {
+        let account = LocalAws::account().await;
+        let stack = Stack::event_store_with(&account, parameters).await;
+        assert_eq!(Form::of(&account.sdk_config(), stack.output("Table")).await.unwrap(), form);
     }
 }
 

@@ -98,15 +98,17 @@ fn what_it_costs_can_be_read_without_a_table() {
     let costs = run(&mut ees(&["dynamodb", "cost", "--bytes", "500", "--json"])).json();
     let indexing = costs.iter().find(|cost| cost["what"] == "index, in batches of 99").unwrap();
     assert!(indexing["calls"].as_u64().unwrap() <= 100);
-    let ceiling = |bytes: &str| {
-        let costs = run(&mut ees(&["dynamodb", "cost", "--bytes", bytes, "--json"])).json();
+    let ceiling = |bytes: &str, form: &[&str]| {
+        let costs = ["dynamodb", "cost", "--bytes", bytes, "--json"];
+        let costs = run(&mut ees(&[&costs[..], form].concat())).json();
         let batches = costs.iter().find(|it| it["what"] == "places in the order, in full batches").unwrap();
         batches["per_second"].as_u64().unwrap()
     };
-    assert_eq!((ceiling("500"), ceiling("3800")), (980, 248));
+    assert_eq!((ceiling("500", &[]), ceiling("3800", &[])), (1_000, 250));
+    assert_eq!((ceiling("500", &["--earlier"]), ceiling("3800", &["--whole-copies"])), (980, 248));
     let told = run(&mut ees(&["dynamodb", "cost"])).ok();
     let line = told.lines().find(|line| line.starts_with("places in the order, in full batches")).unwrap();
-    assert!(told.contains("begin a stream") && line.ends_with(" 980"), "{told}");
+    assert!(told.contains("begin a stream") && line.ends_with(" 1000"), "{told}");
 }
 
 #[tokio::test]
@@ -126,7 +128,25 @@ async fn what_it_costs_is_told_for_the_changesets_that_are_there() {
     let first = store.read(wait.clone()).await.unwrap();
     store.read(LogQuery { from: first.next, ..wait }).await.unwrap();
     let told = in_account(&account, &cost).ok();
-    assert!(told.contains("1,000 changesets of 3803 bytes") && told.contains("248"), "{told}");
+    assert!(told.contains("1,000 changesets of 3803 bytes") && told.contains("250"), "{told}");
+}
+
+#[tokio::test]
+async fn a_log_is_copied_into_a_new_table_and_never_over_another() {
+    let account = account().await;
+    for table in ["log", "new"] {
+        in_account(&account, &["dynamodb", "create-table", table, "--unprotected"]).ok();
+    }
+    let copy = ["dynamodb", "copy", "log", "new", "--json"];
+    assert!(in_account(&account, &copy).failed(2).contains("holds no log"));
+    let store = Store::open(&account.sdk_config(), "log").await.unwrap();
+    let log_id = store.head().await.unwrap().log_id;
+    drop(store);
+    // The log's own item, and the counter.
+    assert_eq!(in_account(&account, &copy).json()[0]["items"], 2);
+    let copied = Store::open(&account.sdk_config(), "new").await.unwrap();
+    assert_eq!(copied.head().await.unwrap().log_id, log_id);
+    assert!(in_account(&account, &copy).failed(2).contains("holds a log already"));
 }
 
 /// A changeset with half a place, as a hand may leave it.
