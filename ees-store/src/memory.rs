@@ -1,6 +1,7 @@
 //! A store in memory, for tests. It keeps the same laws as the others, but nothing on disk.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,11 +10,13 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::decide::{Refusal, Tail, decide};
+use crate::segment::OpenPage;
 use crate::spans;
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, IdempotencyKey,
-    LogEntry, LogHead, LogId, LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange,
-    StreamType, Timestamp, TypePage, TypePosition, TypeQuery, TypedStream,
+    LogEntry, LogHead, LogId, LogPage, LogQuery, Result, Segment, SegmentPage, SegmentQuery, StreamId,
+    StreamPage, StreamQuery, StreamRange, StreamType, Timestamp, TypePage, TypePosition, TypeQuery,
+    TypedStream,
 };
 
 /// A store in memory, for tests. Its content is lost when it is dropped; for all other uses choose
@@ -95,6 +98,25 @@ impl Store {
             next = checkpoint.next();
         }
         LogPage::new(query.from, changesets, next, self.log_head(head))
+    }
+
+    fn read_segment_now(&self, query: &SegmentQuery) -> SegmentPage {
+        let state = self.state();
+        let after = query.after.as_ref().map(|place| (place.stream_id(), place.changeset_id()));
+        let mut streams: Vec<_> = state.streams.iter().filter(|(id, _)| is_in(query.segment, id)).collect();
+        streams.sort_unstable_by_key(|(id, _)| *id);
+        let mut page = OpenPage::new(query);
+        for &at in streams.into_iter().flat_map(|(_, stream)| stream) {
+            let (checkpoint, changeset) = (Checkpoint::new(at as u64), &state.log[at]);
+            let place = (changeset.stream_id.as_str(), changeset.changeset_id.get());
+            if checkpoint >= query.until || after.is_some_and(|after| place <= after) {
+                continue;
+            }
+            if !page.take(LogEntry { checkpoint, changeset: changeset.clone() }) {
+                return page.cut();
+            }
+        }
+        page.last()
     }
 
     fn commit_now(&self, commit: Commit) -> Result<Committed> {
@@ -183,6 +205,12 @@ impl State {
     }
 }
 
+fn is_in(segment: Segment, stream_id: &StreamId) -> bool {
+    let mut hasher = DefaultHasher::new();
+    stream_id.hash(&mut hasher);
+    hasher.finish() % u64::from(segment.count.max(1)) == u64::from(segment.index)
+}
+
 fn committed(changeset: &Changeset, at: usize) -> Committed {
     Committed { changeset_id: changeset.changeset_id, checkpoint: Some(Checkpoint::new(at as u64)) }
 }
@@ -222,5 +250,13 @@ impl ChangesetLog for Store {
     async fn head(&self) -> Result<LogHead> {
         let head = *self.head.borrow();
         Ok(self.log_head(head))
+    }
+
+    fn has_segments(&self) -> bool {
+        true
+    }
+
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        Ok(self.read_segment_now(&query))
     }
 }

@@ -10,6 +10,7 @@ mod keys;
 mod late;
 mod midway;
 mod racing;
+mod segments;
 mod stuck;
 mod support;
 mod unreadable;

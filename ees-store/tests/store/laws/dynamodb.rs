@@ -30,6 +30,7 @@ impl<const UNKIND: bool> DynamoDb<UNKIND> {
 impl<const UNKIND: bool> Subject for DynamoDb<UNKIND> {
     const CAPABILITIES: Capabilities = Capabilities {
         orders_at_commit: false,
+        reads_segments: true,
         shares_log: true,
         limit_bytes: LIMIT_BYTES,
         ..Capabilities::ALL
