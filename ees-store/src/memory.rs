@@ -1,6 +1,6 @@
 //! A store in memory, for tests. It keeps the same laws as the others, but nothing on disk.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,8 @@ use crate::segment::OpenPage;
 use crate::spans;
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, IdempotencyKey,
-    LogEntry, LogHead, LogId, LogPage, LogQuery, Result, Segment, SegmentPage, SegmentQuery, StreamId,
-    StreamPage, StreamQuery, StreamRange, StreamType, Timestamp, TypePage, TypePosition, TypeQuery,
+    LogEntry, LogHead, LogId, LogPage, LogQuery, Result, Segment, SegmentPage, SegmentPlace, SegmentQuery,
+    StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Timestamp, TypePage, TypePosition, TypeQuery,
     TypedStream,
 };
 
@@ -34,7 +34,7 @@ pub struct Store {
 #[derive(Default)]
 struct State {
     log: Vec<Changeset>,
-    streams: HashMap<StreamId, Vec<usize>>,
+    streams: BTreeMap<StreamId, Vec<usize>>,
     by_type: HashMap<StreamType, BTreeSet<TypePosition>>,
     keys: HashMap<(StreamId, IdempotencyKey), usize>,
 }
@@ -102,18 +102,21 @@ impl Store {
 
     fn read_segment_now(&self, query: &SegmentQuery) -> SegmentPage {
         let state = self.state();
-        let after = query.after.as_ref().map(|place| (place.stream_id(), place.changeset_id()));
-        let mut streams: Vec<_> = state.streams.iter().filter(|(id, _)| is_in(query.segment, id)).collect();
-        streams.sort_unstable_by_key(|(id, _)| *id);
+        let from = query.after.as_ref().map(|place| StreamId::stored(place.stream_id()));
+        let streams =
+            state.streams.range((from.as_ref().map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded));
         let mut page = OpenPage::new(query);
-        for &at in streams.into_iter().flat_map(|(_, stream)| stream) {
-            let (checkpoint, changeset) = (Checkpoint::new(at as u64), &state.log[at]);
-            let place = (changeset.stream_id.as_str(), changeset.changeset_id.get());
-            if checkpoint >= query.until || after.is_some_and(|after| place <= after) {
-                continue;
-            }
-            if !page.take(LogEntry { checkpoint, changeset: changeset.clone() }) {
-                return page.cut();
+        for (stream_id, stream) in streams.filter(|(id, _)| is_in(query.segment, id)) {
+            let is_begun = from.as_ref() == Some(stream_id);
+            let begin = query.after.as_ref().filter(|_| is_begun).map_or(0, SegmentPlace::changeset_id);
+            for &at in stream.iter().skip(usize::try_from(begin).unwrap_or(usize::MAX)) {
+                let checkpoint = Checkpoint::new(at as u64);
+                if checkpoint >= query.until {
+                    break;
+                }
+                if !page.take(LogEntry { checkpoint, changeset: state.log[at].clone() }) {
+                    return page.cut();
+                }
             }
         }
         page.last()
