@@ -203,6 +203,7 @@ pub mod reactor;
 pub mod read_model;
 mod read_model_id;
 mod rebuilt_streams;
+mod segment_progress;
 mod settings;
 mod spans;
 mod stage;
@@ -269,6 +270,7 @@ pub use reactor::webhook;
 pub use read_model::{ReadModel, Table};
 pub use read_model_id::{ReadModelId, Slot};
 pub use rebuilt_streams::{RebuildStreams, RebuiltRow, RebuiltStreams};
+pub use segment_progress::SegmentProgress;
 pub use settings::{NewVersion, Settings};
 pub use standby::{Comparison, InPlace, SideBySide, Standby, StandbyRole};
 pub use status::{
@@ -278,7 +280,7 @@ pub use subscription::Subscription;
 pub use watched::{Snapshot, Watched, Watching};
 pub use worker::operations::operation::OperateError;
 pub use worker::outcome::Drained;
-pub use worker::side_by_side::estimate::Estimate;
+pub use worker::side_by_side::estimate::{Estimate, SegmentsEstimate};
 
 /// Compiles the code in the README.
 #[cfg(doctest)]

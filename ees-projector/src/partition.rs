@@ -55,6 +55,11 @@ impl Split {
         (workers > 1 || count > 1).then_some(split)
     }
 
+    /// Lets the partitions stop at a checkpoint and be replaced there.
+    pub(crate) fn joining_at(self, barrier: Checkpoint) -> Self {
+        Self { next_count: Some(self.settled()), barrier: Some(barrier), ..self }
+    }
+
     /// Returns the number of partitions that there will be when no change is in progress.
     pub(crate) fn settled(self) -> u32 {
         self.next_count.unwrap_or(self.count)

@@ -1,10 +1,11 @@
 //! The row that every projection has beside its tables: its position, and whether it may go on.
 
-use ees_store::{ChangesetId, Checkpoint, LogEntry, LogId, StreamId, Timestamp};
+use ees_store::{ChangesetId, Checkpoint, LogEntry, LogId, SegmentPlace, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::Fingerprint;
 use crate::partition::Split;
+use crate::segment_progress::SegmentProgress;
 use crate::standby::Standby;
 
 /// The position of a projection. It moves by compare-and-set only.
@@ -41,6 +42,9 @@ pub struct ProjectionState {
     /// The fingerprint of the rows, if the projection keeps one. That of a projection in partitions is the sum of
     /// those in the partitions' rows.
     pub fingerprint: Option<Fingerprint>,
+    /// How far a rebuild by segments has come, while it reads them. In the row of a projection in partitions it says
+    /// only that they do, each in its own row.
+    pub segment: Option<SegmentProgress>,
 }
 
 /// A changeset that an operator skipped.
@@ -71,6 +75,7 @@ impl ProjectionState {
             standby: None,
             skips: Vec::new(),
             fingerprint: None,
+            segment: None,
         }
     }
 
@@ -144,6 +149,39 @@ impl ProjectionState {
         }
     }
 
+    /// Lets each worker read a segment of the log, up to the end of the rebuild that the row is at the beginning of. There
+    /// they wait for each other, because a stream is in another partition then than it was in a segment. A log that is
+    /// empty has none.
+    pub(crate) fn by_segments(mut self) -> Self {
+        let Some(until) = self.rebuild_until else { return self };
+        self.segment = Some(SegmentProgress::begin(self.split.map_or(1, |split| split.count), until));
+        self.split = self.split.map(|split| split.joining_at(until));
+        self
+    }
+
+    /// Returns the state after all changesets up to this one, in the order in which the log is read.
+    pub(crate) fn past(&self, changeset: &ChangesetRef, log_id: LogId) -> Self {
+        match &self.segment {
+            None => self.advanced(changeset.checkpoint.next(), log_id, Some(changeset.clone())),
+            Some(segment) => self.in_segment(segment.at(changeset.place(), 1), log_id),
+        }
+    }
+
+    /// Returns the state with more of the segment applied. The epoch rises: it alone tells a worker that is late, because
+    /// the position stays.
+    pub(crate) fn in_segment(&self, segment: SegmentProgress, log_id: LogId) -> Self {
+        self.moved(|state| {
+            state.log_id = Some(log_id);
+            state.segment = Some(segment);
+        })
+    }
+
+    /// Returns the state after the last changeset of the segment. `last` is the one before the end of all segments.
+    pub(crate) fn past_segment(&self, until: Checkpoint, log_id: LogId, last: Option<ChangesetRef>) -> Self {
+        let state = self.moved(|state| state.segment = None);
+        state.advanced(until, log_id, last)
+    }
+
     /// Returns the number of partitions that there will be when no change is in progress: 1 if the projection is
     /// not split.
     pub(crate) fn partitions(&self) -> u32 {
@@ -199,6 +237,11 @@ pub struct ChangesetRef {
 }
 
 impl ChangesetRef {
+    /// The place after it, in a segment of the log.
+    pub(crate) fn place(&self) -> SegmentPlace {
+        SegmentPlace::new(self.stream_id.as_str(), self.changeset_id.get())
+    }
+
     /// How the audit names it.
     pub(crate) fn in_words(&self) -> String {
         format!("changeset {} of stream \"{}\"", self.changeset_id, self.stream_id)

@@ -47,6 +47,11 @@ pub struct InPlace {
     /// Deals the streams out to this many workers for the time of the rebuild, in all processes that run the
     /// projection: 1 to 256. More than 1 needs PostgreSQL and [`Order::Stream`](crate::Order::Stream). Default, with `None`: as many as the projection has partitions.
     pub workers: Option<u32>,
+    /// Lets each worker read its own segment of the log, instead of the whole log: the streams of a segment one after the
+    /// other, up to the head of the log, which is noted before. Then the log is read on in its order. Needs
+    /// [`Order::Stream`](crate::Order::Stream), and a log that [has segments](ees_store::ChangesetLog::has_segments):
+    /// one in DynamoDB. Default: `false`.
+    pub by_segments: bool,
 }
 
 /// How a read model is rebuilt side by side.
@@ -65,11 +70,13 @@ pub struct SideBySide {
     /// Deals the streams out to this many workers while the standby is built. See
     /// [`InPlace::workers`](InPlace::workers).
     pub workers: Option<u32>,
+    /// Reads the log by segments while the standby is built. See [`InPlace::by_segments`](InPlace::by_segments).
+    pub by_segments: bool,
 }
 
 impl From<SideBySide> for Standby {
     fn from(wanted: SideBySide) -> Self {
-        let SideBySide { verify, no_swap, force, keep_skips, workers: _ } = wanted;
+        let SideBySide { verify, no_swap, force, keep_skips, workers: _, by_segments: _ } = wanted;
         Self {
             role: StandbyRole::Building,
             swap: !no_swap,

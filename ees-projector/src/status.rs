@@ -199,7 +199,8 @@ pub struct StandbyStatus {
     /// The checkpoint that it reads next.
     #[cfg_attr(feature = "http", schema(value_type = u64))]
     pub checkpoint: Checkpoint,
-    /// Changes when the standby is created or swapped, and when an operator or another worker takes it over.
+    /// Changes when the standby is created or swapped, when an operator or another worker takes it over, and with each
+    /// step of a rebuild by segments.
     /// Use it to tell a new standby from an earlier one.
     pub epoch: u64,
     /// Changesets per second, over the last seconds.

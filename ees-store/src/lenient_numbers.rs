@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
-    Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Json, LogHead,
-    LogPage, LogQuery, Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, Timestamp, TypePage,
-    TypeQuery,
+    Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, EventStore, Events, Filter, Json,
+    LogEntry, LogHead, LogPage, LogQuery, Result, SegmentPage, SegmentQuery, StoreFigures, StreamId,
+    StreamPage, StreamQuery, Tail, Timestamp, TypePage, TypeQuery,
 };
 
 /// What stands for a number that JSON does not have. The longest first.
@@ -73,10 +73,7 @@ impl ChangesetLog for LenientNumbers {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
         let filter = query.filter.clone();
         let mut page = self.log.read(query).await?;
-        page.changesets.iter_mut().for_each(|entry| read(&mut entry.changeset));
-        // A filter lets what can't be read pass.
-        let matcher = filter.matcher();
-        page.changesets.retain(|entry| matcher.accepts(entry));
+        read_and_filter(&mut page.changesets, &filter);
         Ok(page)
     }
 
@@ -91,6 +88,24 @@ impl ChangesetLog for LenientNumbers {
     async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
         self.log.checkpoint_at(time).await
     }
+
+    fn has_segments(&self) -> bool {
+        self.log.has_segments()
+    }
+
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        let filter = query.filter.clone();
+        let mut page = self.log.read_segment(query).await?;
+        read_and_filter(&mut page.changesets, &filter);
+        Ok(page)
+    }
+}
+
+/// A filter lets what can't be read pass.
+fn read_and_filter(changesets: &mut Vec<LogEntry>, filter: &Filter) {
+    changesets.iter_mut().for_each(|entry| read(&mut entry.changeset));
+    let matcher = filter.matcher();
+    changesets.retain(|entry| matcher.accepts(entry));
 }
 
 /// Makes a changeset readable if nothing else is wrong with it.

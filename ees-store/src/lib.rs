@@ -93,6 +93,7 @@ mod log;
 pub mod pages;
 pub mod publish;
 mod quarantine;
+mod segment;
 #[cfg_attr(not(feature = "http"), allow(dead_code, reason = "event streams wait for a part of the log"))]
 mod shared_log;
 pub mod spans;
@@ -137,6 +138,7 @@ pub use key_check::KeyCheck;
 pub use lenient_numbers::LenientNumbers;
 pub use log::{ChangesetLog, LogHead, LogId, LogPage, LogQuery};
 pub use quarantine::Quarantined;
+pub use segment::{Segment, SegmentPage, SegmentPlace, SegmentQuery};
 pub use shared_log::SharedLog;
 pub use statistics::Statistics;
 pub use store::{EventStore, StreamPage, StreamQuery, StreamRange};

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{ChangesetId, Checkpoint, Filter, LogEntry, Result, StreamId, Timestamp, time_search};
+use crate::{
+    ChangesetId, Checkpoint, Error, Filter, LogEntry, Result, SegmentPage, SegmentQuery, StreamId, Timestamp,
+    time_search,
+};
 
 /// Reads all changesets of a store in one global order. Projections are built from it.
 ///
@@ -25,7 +28,7 @@ pub trait ChangesetLog: Send + Sync + 'static {
     /// Always continue at [`LogPage::next`]: checkpoints may have gaps, reads must not.
     ///
     /// # Errors
-    /// Retry if [`Error::is_transient`](crate::Error::is_transient).
+    /// Retry if [`Error::is_transient`].
     ///
     /// # Cancellation
     /// Safe.
@@ -48,13 +51,34 @@ pub trait ChangesetLog: Send + Sync + 'static {
     /// It is found by bisection: some 30 changesets of a log of a billion are read.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`](crate::Error::InvalidRequest) for a log without times. Retry if
-    /// [`Error::is_transient`](crate::Error::is_transient).
+    /// [`Error::InvalidRequest`] for a log without times. Retry if [`Error::is_transient`].
     ///
     /// # Cancellation
     /// Safe.
     async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
         time_search::bisect(self, time).await
+    }
+
+    /// Returns whether the log can be read by segments. Default: `false`.
+    fn has_segments(&self) -> bool {
+        false
+    }
+
+    /// Reads a part of the log that holds each of its streams whole: for readers that need the order within streams
+    /// only, and read all of it at the same time. The segments together hold each changeset before
+    /// [`SegmentQuery::until`] once. Later ones are left out: read them from there by [`read`](Self::read).
+    ///
+    /// Always continue at [`SegmentPage::next`], or after any changeset of the page. Default: refuses.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] if the log [has no segments](Self::has_segments). Retry if
+    /// [`Error::is_transient`].
+    ///
+    /// # Cancellation
+    /// Safe.
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        let _ = query;
+        Err(Error::InvalidRequest("this log can't be read by segments".to_owned()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A store in memory, for tests. It keeps the same laws as the others, but nothing on disk.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,11 +10,13 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::decide::{Refusal, Tail, decide};
+use crate::segment::OpenPage;
 use crate::spans;
 use crate::{
     Changeset, ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, IdempotencyKey,
-    LogEntry, LogHead, LogId, LogPage, LogQuery, Result, StreamId, StreamPage, StreamQuery, StreamRange,
-    StreamType, Timestamp, TypePage, TypePosition, TypeQuery, TypedStream,
+    LogEntry, LogHead, LogId, LogPage, LogQuery, Result, Segment, SegmentPage, SegmentPlace, SegmentQuery,
+    StreamId, StreamPage, StreamQuery, StreamRange, StreamType, Timestamp, TypePage, TypePosition, TypeQuery,
+    TypedStream,
 };
 
 /// A store in memory, for tests. Its content is lost when it is dropped; for all other uses choose
@@ -31,7 +34,7 @@ pub struct Store {
 #[derive(Default)]
 struct State {
     log: Vec<Changeset>,
-    streams: HashMap<StreamId, Vec<usize>>,
+    streams: BTreeMap<StreamId, Vec<usize>>,
     by_type: HashMap<StreamType, BTreeSet<TypePosition>>,
     keys: HashMap<(StreamId, IdempotencyKey), usize>,
 }
@@ -95,6 +98,28 @@ impl Store {
             next = checkpoint.next();
         }
         LogPage::new(query.from, changesets, next, self.log_head(head))
+    }
+
+    fn read_segment_now(&self, query: &SegmentQuery) -> SegmentPage {
+        let state = self.state();
+        let from = query.after.as_ref().map(|place| StreamId::stored(place.stream_id()));
+        let streams =
+            state.streams.range((from.as_ref().map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded));
+        let mut page = OpenPage::new(query);
+        for (stream_id, stream) in streams.filter(|(id, _)| is_in(query.segment, id)) {
+            let is_begun = from.as_ref() == Some(stream_id);
+            let begin = query.after.as_ref().filter(|_| is_begun).map_or(0, SegmentPlace::changeset_id);
+            for &at in stream.iter().skip(usize::try_from(begin).unwrap_or(usize::MAX)) {
+                let checkpoint = Checkpoint::new(at as u64);
+                if checkpoint >= query.until {
+                    break;
+                }
+                if !page.take(LogEntry { checkpoint, changeset: state.log[at].clone() }) {
+                    return page.cut();
+                }
+            }
+        }
+        page.last()
     }
 
     fn commit_now(&self, commit: Commit) -> Result<Committed> {
@@ -183,6 +208,12 @@ impl State {
     }
 }
 
+fn is_in(segment: Segment, stream_id: &StreamId) -> bool {
+    let mut hasher = DefaultHasher::new();
+    stream_id.hash(&mut hasher);
+    hasher.finish() % u64::from(segment.count.max(1)) == u64::from(segment.index)
+}
+
 fn committed(changeset: &Changeset, at: usize) -> Committed {
     Committed { changeset_id: changeset.changeset_id, checkpoint: Some(Checkpoint::new(at as u64)) }
 }
@@ -222,5 +253,13 @@ impl ChangesetLog for Store {
     async fn head(&self) -> Result<LogHead> {
         let head = *self.head.borrow();
         Ok(self.log_head(head))
+    }
+
+    fn has_segments(&self) -> bool {
+        true
+    }
+
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        Ok(self.read_segment_now(&query))
     }
 }

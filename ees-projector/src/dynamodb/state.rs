@@ -155,6 +155,9 @@ fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
     if let Some(fingerprint) = state.fingerprint {
         set("fingerprint", text(fingerprint.to_string()));
     }
+    if let Some(segment) = &state.segment {
+        set("segment", text(serde_json::to_string(segment)?));
+    }
     Ok(item)
 }
 
@@ -185,6 +188,7 @@ fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
         standby: text_if("standby")?.map(serde_json::from_str).transpose()?,
         skips: ProjectionState::skips_of_json(text_if("skips")?)?,
         fingerprint: text_if("fingerprint")?.map(str::parse).transpose()?,
+        segment: text_if("segment")?.map(serde_json::from_str).transpose()?,
     })
 }
 

@@ -46,6 +46,9 @@ pub(super) struct Anew {
     /// projection: 1 to 256. More than 1 needs PostgreSQL and `Order::Stream`. Default: as many as it has partitions.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 256)]
     workers: Option<Number<1, 256>>,
+    /// Lets each worker read its own segment of the log, instead of the whole log. Needs `Order::Stream`, and a log in
+    /// DynamoDB.
+    by_segments: bool,
     reason: Reason,
 }
 
@@ -204,20 +207,21 @@ pub(super) async fn resume(
     responses(
         (status = 200, description = "The status of the projection now.", body = Status),
         (status = 404, description = "`PROJECTION_NOT_FOUND`"),
-        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or what others added to the tables can't be made again, or `workers` with a projection that needs the global order; `NOT_SUPPORTED`: the database can't build one, or can't deal it out"),
+        (status = 409, description = "`NOT_POSSIBLE`: a standby is being built already, or what others added to the tables can't be made again, or `workers` with a projection that needs the global order; `NOT_SUPPORTED`: the database can't build one, or can't deal it out, or the projection or its log can't do with segments"),
     )
 )]
 pub(super) async fn rebuild(
     State(handle): State<Handle>,
     Path(name): Path<String>,
-    JsonBody(Anew { side_by_side, verify, no_swap, force, keep_skips, workers, reason }): JsonBody<Anew>,
+    JsonBody(Anew { side_by_side, verify, no_swap, force, keep_skips, workers, by_segments, reason }): JsonBody<Anew>,
 ) -> Answer {
     let workers = workers.map(|count| u32::try_from(count.get())).transpose().map_err(Problem::internal)?;
     if side_by_side {
-        let wanted = SideBySide { verify, no_swap, force, keep_skips, workers };
+        let wanted = SideBySide { verify, no_swap, force, keep_skips, workers, by_segments };
         handle.rebuild_side_by_side(&name, wanted, reason.as_str()).await?;
     } else {
-        handle.rebuild_in_place(&name, InPlace { force, keep_skips, workers }, reason.as_str()).await?;
+        let wanted = InPlace { force, keep_skips, workers, by_segments };
+        handle.rebuild_in_place(&name, wanted, reason.as_str()).await?;
     }
     now(&handle, &name).await
 }

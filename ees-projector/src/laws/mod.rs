@@ -67,6 +67,7 @@ pub mod partitions;
 pub mod previewing;
 pub mod reacting;
 pub mod reopening;
+pub mod segments;
 pub mod side_by_side;
 mod stamp;
 pub mod stream_rebuilds;

@@ -310,7 +310,7 @@ pub async fn a_new_version_that_needs_the_global_order_has_no_partitions<S: Subj
 }
 
 /// Notes in 12 streams.
-async fn with_notes(count: usize) -> Arc<ChangingLog> {
+pub(super) async fn with_notes(count: usize) -> Arc<ChangingLog> {
     let log = ChangingLog::new();
     for n in 0..count {
         log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
@@ -318,7 +318,7 @@ async fn with_notes(count: usize) -> Arc<ChangingLog> {
     log
 }
 
-async fn holds_each_note_once<S: Subject>(bench: &Bench<S>, count: usize) {
+pub(super) async fn holds_each_note_once<S: Subject>(bench: &Bench<S>, count: usize) {
     bench.caught_up().await;
     let counts = bench.counts().await;
     assert_eq!((counts.len(), counts.values().all(|count| *count == 1)), (count, true), "{counts:?}");
@@ -326,6 +326,6 @@ async fn holds_each_note_once<S: Subject>(bench: &Bench<S>, count: usize) {
     assert_eq!(bench.texts("s0").await.unwrap(), of_first.join(" "));
 }
 
-fn has_followed(status: &Status) -> bool {
+pub(super) fn has_followed(status: &Status) -> bool {
     status.standby.as_ref().is_some_and(|standby| standby.plan.role == StandbyRole::Following)
 }

@@ -239,6 +239,15 @@ macro_rules! database_laws {
                 rows_of_partitions_are_rebuilt
                 what_can_not_be_rebuilt_by_streams_is_refused
             }
+            segments {
+                a_rebuild_by_segments_gives_the_rows_of_the_log
+                a_rebuild_by_segments_goes_on_wherever_it_was_cut_off
+                several_workers_read_a_segment_each
+                hosts_that_do_not_stay_finish_a_rebuild_by_segments
+                what_fails_in_a_segment_is_retried_skipped_or_parked
+                a_log_that_is_replaced_while_segments_are_read_is_noticed
+                what_can_not_be_read_by_segments_is_refused
+            }
             partitions {
                 partitions_are_offered_as_the_database_says
                 each_event_is_applied_once_with_any_number_of_partitions

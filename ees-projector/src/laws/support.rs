@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, Filter, LogHead, LogPage,
-    LogQuery, Quarantined, Result, StreamId, StreamQuery, Timestamp, memory,
+    LogQuery, Quarantined, Result, SegmentPage, SegmentQuery, StreamId, StreamQuery, Timestamp, memory,
 };
 use serde::Deserialize;
 
@@ -83,6 +83,12 @@ impl ChangesetLog for ChangingLog {
     }
     async fn head(&self) -> Result<LogHead> {
         self.store().head().await
+    }
+    fn has_segments(&self) -> bool {
+        self.store().has_segments()
+    }
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        self.store().read_segment(query).await
     }
 }
 

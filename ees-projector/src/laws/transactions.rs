@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use ees_store::{ChangesetId, Checkpoint, EventId, LogId, StreamId, Timestamp};
+use ees_store::{ChangesetId, Checkpoint, EventId, LogId, Segment, SegmentPlace, StreamId, Timestamp};
 use uuid::Uuid;
 
 use super::Subject;
@@ -14,7 +14,7 @@ use crate::database::{AuditRows, Database, Fenced, LedgerRows, ParkedRows, Trans
 use crate::reactor::{EffectId, EffectQuery};
 use crate::{
     AuditEntry, BoxError, ChangesetRef, FailedChangeset, ParkedStream, Pause, PausedBy, Position,
-    ProjectionState, Skipped,
+    ProjectionState, SegmentProgress, Skipped,
 };
 
 /// Where every projection begins.
@@ -32,6 +32,7 @@ fn at(next: u64, epoch: u64) -> ProjectionState {
         standby: None,
         skips: Vec::new(),
         fingerprint: None,
+        segment: None,
     }
 }
 
@@ -73,6 +74,12 @@ fn whole_row() -> ProjectionState {
             }),
         }),
         fingerprint: Some("000102030405060708090a0b0c0d0eff".parse().unwrap()),
+        segment: Some(SegmentProgress {
+            segment: Segment { index: 2, count: 5 },
+            until: Checkpoint::new(99),
+            after: Some(SegmentPlace::new(stream().as_str(), 4)),
+            passed: 17,
+        }),
         ..at(41, 5)
     }
 }

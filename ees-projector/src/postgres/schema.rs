@@ -28,6 +28,7 @@ fn migrator() -> Migrator {
         step(4, "objects", include_str!("0004_objects.sql")),
         step(5, "timers", include_str!("0005_timers.sql")),
         step(6, "fingerprints", include_str!("0006_fingerprints.sql")),
+        step(7, "segments", include_str!("0007_segments.sql")),
     ]);
     migrator.dangerous_set_table_name(VERSIONS);
     migrator.create_schema("ees");

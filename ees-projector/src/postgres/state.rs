@@ -21,7 +21,7 @@ const DUPLICATE_SCHEMA: &str = "42P06";
 macro_rules! select_row {
     () => {
         "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
-            rebuild_until, pause, last_timestamp, standby, split, name, owner, skips, fingerprint FROM ees.projections"
+            rebuild_until, pause, last_timestamp, standby, split, name, owner, skips, fingerprint, segment FROM ees.projections"
     };
 }
 
@@ -224,7 +224,7 @@ impl Transaction for Tx {
         let (schema, worker) = (model.name(), self.worker.clone());
         let entered: Option<(String, String)> = sqlx::query_as(
             "UPDATE ees.projections SET version = $4, checkpoint = $5, epoch = $6, log_id = $7, last_checkpoint = $8,
-                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16, split = $17, skips = $19, fingerprint = $20,
+                last_stream_id = $9, last_changeset_id = $10, rebuild_until = $11, pause = $12, last_timestamp = $13, standby = $16, split = $17, skips = $19, fingerprint = $20, segment = $21,
                 leased_until = CASE WHEN owner = $15 THEN clock_timestamp() + make_interval(secs => $18) ELSE leased_until END
              WHERE name = $1 AND checkpoint = $2 AND epoch = $3
              RETURNING set_config('search_path', $14, true), pg_current_xact_id()::text",
@@ -249,6 +249,7 @@ impl Transaction for Tx {
         .bind(LEASE_SECONDS)
         .bind(state.skips_json()?)
         .bind(state.fingerprint.map(|fingerprint| fingerprint.to_string()))
+        .bind(state.segment.as_ref().map(serde_json::to_string).transpose()?)
         .fetch_optional(self.inner())
         .await?;
         let Some((_, transaction)) = entered else { return Ok(false) };
@@ -343,6 +344,7 @@ fn state(row: &PgRow) -> Result<ProjectionState, BoxError> {
     let split: Option<&str> = row.try_get(11)?;
     let skips: Option<&str> = row.try_get(14)?;
     let fingerprint: Option<&str> = row.try_get(15)?;
+    let segment: Option<&str> = row.try_get(16)?;
     Ok(ProjectionState {
         version: u32::try_from(row.try_get::<i64, _>(0)?)?,
         position: Position {
@@ -357,6 +359,7 @@ fn state(row: &PgRow) -> Result<ProjectionState, BoxError> {
         standby: standby.map(serde_json::from_str).transpose()?,
         skips: ProjectionState::skips_of_json(skips)?,
         fingerprint: fingerprint.map(str::parse).transpose()?,
+        segment: segment.map(serde_json::from_str).transpose()?,
     })
 }
 

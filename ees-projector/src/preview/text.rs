@@ -190,6 +190,7 @@ mod tests {
                 rate: Some(2.0),
                 seconds: Some(2.5),
                 read_model_bytes: Some(1 << 20),
+                by_segments: None,
             },
         };
         assert_eq!(

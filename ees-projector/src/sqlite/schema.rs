@@ -17,6 +17,7 @@ const STEPS: &[M<'_>] = &[
     M::up(SLOTS),
     M::up(TIMERS),
     M::up(FINGERPRINTS),
+    M::up(SEGMENTS),
 ];
 const MIGRATIONS: Migrations<'_> = Migrations::from_slice(STEPS);
 
@@ -111,6 +112,9 @@ const TIMERS: &str = "CREATE TABLE ees_timers (
 
 /// The fingerprint of the rows, as 32 hexadecimal digits. NULL: the projection keeps none.
 const FINGERPRINTS: &str = "ALTER TABLE ees_projections ADD COLUMN fingerprint TEXT;";
+
+/// How far a rebuild by segments has come, as JSON. NULL: the log is read in its order.
+const SEGMENTS: &str = "ALTER TABLE ees_projections ADD COLUMN segment TEXT;";
 
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| match damage::is_damage(&e) {

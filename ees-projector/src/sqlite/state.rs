@@ -92,7 +92,7 @@ impl Transaction for Tx {
         let mut statement = self.connection().prepare_cached(
             "UPDATE ees_projections SET version = ?4, checkpoint = ?5, epoch = ?6, log_id = ?7, last_checkpoint = ?8,
                 last_stream_id = ?9, last_changeset_id = ?10, rebuild_until = ?11, pause = ?12,
-                last_timestamp = ?13, skips = ?14, standby = ?15, fingerprint = ?16
+                last_timestamp = ?13, skips = ?14, standby = ?15, fingerprint = ?16, segment = ?17
              WHERE name = ?1 AND checkpoint = ?2 AND epoch = ?3",
         )?;
         let last = state.last.as_ref();
@@ -113,6 +113,7 @@ impl Transaction for Tx {
             state.skips_json()?,
             state.standby.as_ref().map(serde_json::to_string).transpose()?,
             state.fingerprint.map(|fingerprint| fingerprint.to_string()),
+            state.segment.as_ref().map(serde_json::to_string).transpose()?,
         ])?;
         Ok(changed == 1)
     }
@@ -159,7 +160,7 @@ fn row(
 ) -> Result<Option<ProjectionState>, BoxError> {
     let select = format!(
         "SELECT version, checkpoint, epoch, log_id, last_checkpoint, last_stream_id, last_changeset_id,
-            rebuild_until, pause, last_timestamp, skips, standby, fingerprint
+            rebuild_until, pause, last_timestamp, skips, standby, fingerprint, segment
          FROM {database}.ees_projections WHERE name = ?1"
     );
     let mut statement = connection.prepare_cached(&select)?;
@@ -182,6 +183,7 @@ fn state(row: &Row<'_>) -> Result<ProjectionState, BoxError> {
     let skips: Option<String> = row.get(10)?;
     let standby: Option<String> = row.get(11)?;
     let fingerprint: Option<String> = row.get(12)?;
+    let segment: Option<String> = row.get(13)?;
     Ok(ProjectionState {
         version: row.get(0)?,
         position: Position { next: Checkpoint::new(row.get(1)?), epoch: row.get(2)? },
@@ -193,6 +195,7 @@ fn state(row: &Row<'_>) -> Result<ProjectionState, BoxError> {
         standby: standby.map(|text| serde_json::from_str(&text)).transpose()?,
         skips: ProjectionState::skips_of_json(skips.as_deref())?,
         fingerprint: fingerprint.map(|text| text.parse()).transpose()?,
+        segment: segment.map(|text| serde_json::from_str(&text)).transpose()?,
     })
 }
 

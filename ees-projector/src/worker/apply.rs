@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ees_store::spans::Span;
-use ees_store::{Checkpoint, StreamId, Timestamp};
+use ees_store::{StreamId, Timestamp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -28,10 +28,10 @@ impl<D: Database> Runner<D> {
     /// Processes a batch and reads the next one at the same time.
     pub(crate) async fn process(&mut self, batch: Batch) -> Result<Stepped, StepError> {
         let state = self.take_state().await?;
-        if batch.from != state.position.next {
+        if !batch.follows(&state) {
             return Err(StepError::Fenced);
         }
-        if batch.next == batch.from {
+        if batch.is_idle() {
             self.record_success(State::Following);
             // An operator may have paused or rebuilt the projection through another worker: read the row
             // again next time.
@@ -40,19 +40,19 @@ impl<D: Database> Runner<D> {
         let caught_up = batch.next >= batch.head.checkpoint;
         let full = batch.changesets.len() >= self.core.settings.batch_changesets_max;
         let (core, stop) = (self.core.clone(), self.stop.clone());
-        let next = batch.next;
+        let after = batch.state_before(batch.changesets.len(), &state);
         let portion = core.portion(&state, batch.head.checkpoint, &self.pace);
         let read_ahead = async {
             if caught_up && !full {
                 return None;
             }
             tokio::select! {
-                ahead = core.fetch(next, portion, Duration::ZERO) => ahead.ok(),
+                ahead = core.fetch_next(&after, portion, Duration::ZERO) => ahead.ok(),
                 () = stop.cancelled() => None,
             }
         };
         let tally = batch.tally.clone();
-        let is_first = batch.from == Checkpoint::START;
+        let is_first = batch.is_first();
         let wants_types = is_first || self.status.snapshot().events.wants_types();
         let passed_over: Vec<_> = match wants_types && !tally.has_recognized() {
             true => batch.passed_over().map(str::to_owned).collect(),
@@ -89,7 +89,7 @@ impl<D: Database> Runner<D> {
             self.status.update(|status| status.events.begin());
         }
         self.count(&tally, &passed_over);
-        self.ahead = ahead.filter(|ahead| ahead.next > next);
+        self.ahead = ahead.filter(|ahead| !ahead.is_idle());
         self.record_success(if caught_up { State::Following } else { State::CatchingUp });
         Ok(Stepped::Moved)
     }
@@ -135,7 +135,7 @@ impl<D: Database> Runner<D> {
                 }
                 // Blame a changeset at its own position: pass everything before it first, also what the filter
                 // leaves out or another partition applies.
-                Err(StepError::Failed { .. }) if end > 1 || batch.position_before(0) > batch.from => {
+                Err(StepError::Failed { .. }) if end > 1 || batch.begins_before_its_first() => {
                     let ordinary = self.core.settings.batch_changesets_max.max(1);
                     let portion = if end > ordinary { ordinary } else { 1 };
                     state = self.apply_in_portions(state, &batch, end, portion).await?;
@@ -168,7 +168,7 @@ impl<D: Database> Runner<D> {
     ) -> BoxFuture<'a, Result<ProjectionState, StepError>> {
         async move {
             let parked = self.parked.streams.clone();
-            if batch.position_before(0) > batch.from {
+            if batch.begins_before_its_first() {
                 state = self.core.apply(&state, batch, 0..0, &parked).await?;
                 self.set_state(state.clone());
             }
@@ -211,11 +211,7 @@ impl<D: Database> Core<D> {
         if self.is_left_to_partitions(from) {
             return Err(StepError::Fenced);
         }
-        let to = from.advanced(
-            batch.position_before(range.end),
-            batch.head.log_id,
-            batch.passed_before(range.end),
-        );
+        let to = batch.state_before(range.end, from);
         let first = batch.reference(range.start);
         let (core, batch, parked, state) = (self.clone(), batch.clone(), parked.clone(), from.clone());
         let apply = self.transact(from, to, first.clone(), move |tx| {
@@ -296,7 +292,7 @@ impl<D: Database> Core<D> {
 mod tests {
     use std::sync::Arc;
 
-    use ees_store::{Commit, EventStore, Events, Expectation};
+    use ees_store::{Checkpoint, Commit, EventStore, Events, Expectation};
 
     use super::*;
     use crate::error::BoxError;

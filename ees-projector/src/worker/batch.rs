@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 
-use ees_store::{Checkpoint, EventId, LogEntry, LogHead, LogPage, StreamId};
+use ees_store::{Checkpoint, EventId, LogEntry, LogHead, LogPage, SegmentPlace, StreamId};
 use serde::de::DeserializeOwned;
 
 use crate::event::{Recorded, UnreadableEvent};
-use crate::projection_state::ChangesetRef;
+use crate::projection_state::{ChangesetRef, ProjectionState};
+use crate::segment_progress::SegmentProgress;
 use crate::subscription::Subscription;
 use crate::worker::event_tally::EventTally;
 
@@ -37,6 +38,20 @@ pub(crate) struct Batch {
     /// The checkpoint that comes next in the log.
     pub(crate) next: Checkpoint,
     pub(crate) head: LogHead,
+    /// The part of a segment that it is, if it is one.
+    pub(crate) segment: Option<PartOfSegment>,
+}
+
+/// A part of a segment of the log.
+pub(crate) struct PartOfSegment {
+    /// How far the segment was read before.
+    pub(crate) from: SegmentProgress,
+    /// Where the rest begins. `None`: this is the last part.
+    pub(crate) next: Option<SegmentPlace>,
+    /// How many changesets of the log it has passed, also those that the filter left out.
+    pub(crate) passed: u64,
+    /// The read units that it took, if the database of the log charges any.
+    pub(crate) read_units: Option<f64>,
 }
 
 /// An event's changeset, as an index in the batch, and its number in its stream.
@@ -112,6 +127,46 @@ impl Batch {
             from,
             next: page.next,
             head: page.head,
+            segment: None,
+        }
+    }
+
+    /// Returns `true` if a projection in this state applies it next.
+    pub(crate) fn follows(&self, state: &ProjectionState) -> bool {
+        self.from == state.position.next
+            && self.segment.as_ref().map(|part| &part.from) == state.segment.as_ref()
+    }
+
+    /// Returns `true` if nothing comes before it.
+    pub(crate) fn is_first(&self) -> bool {
+        self.from == Checkpoint::START && self.segment.as_ref().is_none_or(|part| part.from.passed == 0)
+    }
+
+    /// Returns `true` if there was nothing to read.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.segment.is_none() && self.next == self.from
+    }
+
+    /// Returns `true` if it has passed something before its first changeset.
+    pub(crate) fn begins_before_its_first(&self) -> bool {
+        self.segment.is_none() && self.position_before(0) > self.from
+    }
+
+    /// Returns the state of a projection that has passed all changesets before this one.
+    pub(crate) fn state_before(&self, changeset: usize, from: &ProjectionState) -> ProjectionState {
+        let log_id = self.head.log_id;
+        let Some(part) = &self.segment else {
+            return from.advanced(self.position_before(changeset), log_id, self.passed_before(changeset));
+        };
+        if changeset < self.changesets.len() {
+            let before = changeset.checked_sub(1).map(|before| SegmentPlace::after(&self.changesets[before]));
+            let after =
+                before.map_or_else(|| part.from.clone(), |place| part.from.at(place, changeset as u64));
+            return from.in_segment(after, log_id);
+        }
+        match &part.next {
+            Some(next) => from.in_segment(part.from.at(next.clone(), part.passed), log_id),
+            None => from.past_segment(part.from.until, log_id, self.last.clone()),
         }
     }
 

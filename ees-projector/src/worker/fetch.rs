@@ -5,6 +5,7 @@ use std::time::Duration;
 use ees_store::{Checkpoint, LogEntry, LogPage, LogQuery, Timestamp};
 
 use crate::database::Database;
+use crate::projection_state::{ChangesetRef, ProjectionState};
 use crate::worker::batch::{Batch, reference_to};
 use crate::worker::batch_size::Portion;
 use crate::worker::core::Core;
@@ -19,6 +20,19 @@ const DECODED_ELSEWHERE_MIN: usize = 50;
 const OUT_OF_ORDER_MAX: Duration = Duration::from_secs(60 * 60);
 
 impl<D: Database> Core<D> {
+    /// Reads and decodes what a projection in this state applies next. Safe to drop at any moment.
+    pub(crate) async fn fetch_next(
+        &self,
+        state: &ProjectionState,
+        portion: Portion,
+        wait: Duration,
+    ) -> Result<Batch, StepError> {
+        match &state.segment {
+            Some(segment) => self.fetch_segment(segment, portion).await,
+            None => self.fetch(state.position.next, portion, wait).await,
+        }
+    }
+
     /// Reads and decodes the changesets at a checkpoint. Safe to drop at any moment.
     pub(crate) async fn fetch(
         &self,
@@ -79,35 +93,44 @@ impl<D: Database> Core<D> {
         }
     }
 
-    async fn decode(&self, from: Checkpoint, mut page: LogPage) -> Result<Batch, StepError> {
+    pub(super) async fn decode(&self, from: Checkpoint, mut page: LogPage) -> Result<Batch, StepError> {
         // The last changeset identifies the log later, even if this partition or the filter leaves it out.
         let read = page.changesets.len();
         let last =
             page.changesets.last().map(reference_to).filter(|last| last.checkpoint.next() == page.next);
-        if let Some(since) = self.processor.subscription().since {
-            let is_late = |it: &LogEntry| it.timestamp >= since || it.timestamp == Timestamp::default();
-            page.changesets.retain(is_late);
-        }
-        page.changesets.retain(|changeset| !self.is_parked_there(changeset));
+        page.changesets
+            .retain(|changeset| self.is_subscribed_to(changeset) && !self.is_parked_there(changeset));
         if let Some(partition) = self.partition() {
             page.changesets.retain(|changeset| partition.owns(&changeset.stream_id));
         }
-        let mut batch = if page.changesets.len() < DECODED_ELSEWHERE_MIN {
-            self.processor.decode(from, page)
-        } else {
-            let processor = self.processor.clone();
-            let decoded = tokio::task::spawn_blocking(move || processor.decode(from, page));
-            decoded.await.map_err(|e| StepError::Database(e.into()))?
-        };
+        let mut batch = self.decode_all(from, page).await?;
         batch.read = read;
         batch.last = match last {
-            None if batch.next > from => {
-                let before = Checkpoint::new(batch.next.get() - 1);
-                let page = self.log.read(LogQuery::from(before, 1)).await?;
-                page.changesets.first().map(reference_to).filter(|last| last.checkpoint == before)
-            }
+            None if batch.next > from => self.before(batch.next).await?,
             last => last,
         };
         Ok(batch)
+    }
+
+    /// Returns `true` if the changeset was not committed before the subscription begins.
+    pub(super) fn is_subscribed_to(&self, entry: &LogEntry) -> bool {
+        let since = self.processor.subscription().since;
+        since.is_none_or(|since| entry.timestamp >= since || entry.timestamp == Timestamp::default())
+    }
+
+    /// Returns the changeset before a checkpoint, if there is one at the last place before it.
+    pub(super) async fn before(&self, checkpoint: Checkpoint) -> Result<Option<ChangesetRef>, StepError> {
+        let before = Checkpoint::new(checkpoint.get() - 1);
+        let page = self.log.read(LogQuery::from(before, 1)).await?;
+        Ok(page.changesets.first().map(reference_to).filter(|last| last.checkpoint == before))
+    }
+
+    pub(super) async fn decode_all(&self, from: Checkpoint, page: LogPage) -> Result<Batch, StepError> {
+        if page.changesets.len() < DECODED_ELSEWHERE_MIN {
+            return Ok(self.processor.decode(from, page));
+        }
+        let processor = self.processor.clone();
+        let decoded = tokio::task::spawn_blocking(move || processor.decode(from, page));
+        decoded.await.map_err(|e| StepError::Database(e.into()))
     }
 }

@@ -40,7 +40,9 @@ impl<D: Database> Core<D> {
                 if !self.tables_checked.load(Relaxed) {
                     self.check_tables(&state).await?;
                 }
-                return Ok((state, self.own(parked)));
+                // A segment has other streams than the partition has: those of others do no harm.
+                let parked = if state.segment.is_some() { parked } else { self.own(parked) };
+                return Ok((state, parked));
             }
             Some(state) => state,
         };
@@ -161,7 +163,7 @@ impl<D: Database> Core<D> {
         let plan = SideBySide { verify, keep_skips: Some(keeps_skips), ..SideBySide::default() };
         let skips = if keeps_skips { held.skips.clone() } else { Vec::new() };
         let split = Split::for_rebuild(held.partitions(), held.partitions());
-        standby.make_standby(&mut tx, plan.into(), head, skips, split).await?;
+        standby.make_standby(&mut tx, plan.into(), head, skips, split, false).await?;
         self.announce_skips(&held);
         let detail = format!("side by side, up to {head}{}", held.skips_in_words(keeps_skips));
         tx.audit(self.id(), &self.new_version(&held, detail)).await?;

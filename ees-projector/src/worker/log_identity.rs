@@ -9,6 +9,9 @@ use crate::worker::batch::reference_to;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 
+const ADVICE: &str = "Check that the projector reads the right log; if the log really was replaced or restored, \
+                      rebuild the projection";
+
 /// The incarnation of the log that was checked last.
 #[derive(Default)]
 pub(crate) struct Verified(Option<Uuid>);
@@ -50,22 +53,16 @@ impl<D: Database> Core<D> {
     /// Checks that the log is still the one that was read before, and reaches at least as far. `head` must not be
     /// older than `state`.
     pub(crate) async fn verify(&self, state: &ProjectionState, head: &LogHead) -> Result<(), StepError> {
-        let advice = "Check that the projector reads the right log; if the log really was replaced or \
-                      restored, rebuild the projection";
         if let Some(known) = state.log_id
             && known != head.log_id
         {
             let found = head.log_id;
             return Err(StepError::Replaced(format!(
-                "this is another log: its id is {found}, and was {known} before. {advice}"
+                "this is another log: its id is {found}, and was {known} before. {ADVICE}"
             )));
         }
         if state.position.next > head.checkpoint {
-            return Err(StepError::Replaced(format!(
-                "the log went back: it ends before checkpoint {}, and this projection has read up to {}. \
-                 {advice}",
-                head.checkpoint, state.position.next
-            )));
+            return Err(went_back(head, state.position.next));
         }
         let Some(last) = &state.last else { return Ok(()) };
         let page = self.log.read(LogQuery::from(last.checkpoint, 1)).await?;
@@ -83,10 +80,18 @@ impl<D: Database> Core<D> {
         );
         Err(StepError::Replaced(format!(
             "the log went back: checkpoint {} was changeset {} of stream \"{}\" when it was applied, and {now}. \
-             {advice}",
+             {ADVICE}",
             last.checkpoint, last.changeset_id, last.stream_id
         )))
     }
+}
+
+/// The log ends before what was read of it.
+pub(crate) fn went_back(head: &LogHead, read: Checkpoint) -> StepError {
+    StepError::Replaced(format!(
+        "the log went back: it ends before checkpoint {}, and this projection has read up to {read}. {ADVICE}",
+        head.checkpoint
+    ))
 }
 
 /// Returns `true` if the log itself says that a changeset is there which it does not show yet. That is an

@@ -54,6 +54,7 @@ pub(crate) mod processor;
 mod reactor;
 mod retention;
 pub(crate) mod runner;
+mod segments;
 pub(crate) mod side_by_side;
 pub(crate) mod step;
 pub(crate) mod stream_rebuild;

@@ -57,7 +57,7 @@ impl<D: Database> Runner<D> {
             Some(log_id) => log_id,
             None => self.core.log.head().await?.log_id,
         };
-        let to = state.advanced(changeset.checkpoint.next(), log_id, Some(changeset.clone()));
+        let to = state.past(changeset, log_id);
         let (core, failed, error) = (self.core.clone(), changeset.clone(), message.to_owned());
         let park = self.commit(state, to, move |tx| {
             async move { Ok(tx.park(core.id(), &failed, &error, Some(retry_at)).await?) }.boxed()
@@ -134,7 +134,8 @@ impl<D: Database> Runner<D> {
             return Ok(false);
         }
         let state = self.load().await?;
-        Ok(state.pause.is_none() && !self.core.is_left_to_partitions(&state))
+        // Streams that are parked in a segment wait for its end: then they belong to a partition again.
+        Ok(state.pause.is_none() && state.segment.is_none() && !self.core.is_left_to_partitions(&state))
     }
 
     /// Retries some of the parked streams, each in its own order.

@@ -21,10 +21,30 @@ impl PartitionWorkers {
         self.statuses.iter().for_each(|status| status.wake());
     }
 
+    /// Stops them and waits until they have stopped. Whoever is cut off while it waits has none any more, too: they
+    /// must be started again.
     pub(crate) async fn stop(&mut self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        *self = Self::default();
+        let Self { tasks, stop, .. } = std::mem::take(self);
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn workers_that_were_told_to_stop_are_started_again_whoever_waited_for_their_end() {
+        let mut workers = PartitionWorkers { count: 4, ..PartitionWorkers::default() };
+        workers.tasks.spawn(pending::<()>());
+        let told = workers.stop.clone();
+        assert!(tokio::time::timeout(Duration::from_millis(1), workers.stop()).await.is_err());
+        assert!(told.is_cancelled());
+        assert_eq!(workers.count, 0, "those of the next rebuild by four workers would never be started");
     }
 }

@@ -14,6 +14,7 @@ use crate::database::{AuditRows, Database, PartitionRow, Transaction};
 use crate::fingerprint::Fingerprint;
 use crate::partition::{Partition, Split};
 use crate::projection_state::{AuditEntry, Position, ProjectionState};
+use crate::segment_progress::SegmentProgress;
 use crate::status::{PartitionStatus, State};
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
@@ -28,12 +29,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 impl ProjectionState {
     /// Returns the row of a partition at the position of the projection. The first one gets the fingerprint: only
-    /// the sum of all counts.
-    fn partition(&self, count: u32, is_first: bool) -> Self {
+    /// the sum of all counts. If the log is read by segments, each gets one, and waits at the end of it.
+    fn partition(&self, split: Split, number: u32) -> Self {
         let epoch = u64::try_from(Timestamp::now().as_micros()).unwrap_or(0);
         let position = Position { epoch, ..self.position };
-        let fingerprint = self.fingerprint.map(|all| if is_first { all } else { Fingerprint::default() });
-        Self { position, split: Some(Split::into(count)), standby: None, fingerprint, ..self.clone() }
+        let fingerprint = self.fingerprint.map(|all| if number == 0 { all } else { Fingerprint::default() });
+        let segment = self.segment.as_ref().map(|segment| segment.of(number));
+        let split = Some(if segment.is_some() { split } else { Split::into(split.count) });
+        Self { position, split, standby: None, fingerprint, segment, ..self.clone() }
     }
 
     /// Returns the row of a projection in partitions as it is shown: where the last one is, with what was skipped in all
@@ -42,6 +45,7 @@ impl ProjectionState {
         let mut shown = self;
         if let Some(last) = rows.iter().map(|row| &row.state).min_by_key(|row| row.position.next) {
             shown.position.next = last.position.next;
+            shown.segment = passed_of_all(&shown, rows);
             // A rebuild by several workers ends when these are joined.
             shown.rebuild_until =
                 last.rebuild_until.or(shown.rebuild_until.filter(|_| split.next_count.is_some()));
@@ -73,6 +77,15 @@ impl PartitionRow {
     }
 }
 
+/// Returns the sum of what the partitions have passed of their segments, while the last of them reads. Of those that
+/// have read theirs, it is taken to be a fair share.
+fn passed_of_all(whole: &ProjectionState, rows: &[PartitionRow]) -> Option<SegmentProgress> {
+    let all = whole.segment.clone()?;
+    let share = all.until.get() / u64::from(all.segment.count);
+    let passed = rows.iter().map(|row| row.state.segment.as_ref().map_or(share, |segment| segment.passed));
+    Some(SegmentProgress { passed: passed.sum(), ..all })
+}
+
 impl<D: Database> Core<D> {
     /// Inserts the partitions' rows that the projection's row asks for, at its position.
     pub(crate) async fn create_partitions(
@@ -82,8 +95,8 @@ impl<D: Database> Core<D> {
     ) -> Result<(), StepError> {
         tx.remove_partitions(self.id()).await?;
         let Some(split) = state.split else { return Ok(()) };
-        for (number, partition) in Partition::all(split.count).enumerate() {
-            let row = state.partition(split.count, number == 0);
+        for partition in Partition::all(split.count) {
+            let row = state.partition(split, partition.index);
             tx.add_partition(&self.id().of_partition(partition), &row).await?;
         }
         Ok(())
@@ -111,7 +124,10 @@ impl<D: Database> Core<D> {
         audit: Option<AuditEntry>,
     ) -> Result<(), StepError> {
         let mut tx = self.begin().await?;
-        let state = tx.lock(self.id()).await?.filter(|state| state.split == seen).ok_or(StepError::Fenced)?;
+        let state = tx.lock(self.id()).await?;
+        // Those that read segments have no checkpoint in common before they are at the end of these.
+        let state = state.filter(|state| state.split == seen && state.segment.is_none());
+        let state = state.ok_or(StepError::Fenced)?;
         let rows = tx.partitions(self.id(), true).await?;
         let ahead = rows.iter().map(|row| row.state.position.next).max();
         let to = match (state.split, ahead) {
@@ -197,6 +213,7 @@ impl<D: Database> Core<D> {
             state.rebuild_until = state.rebuild_until.filter(|until| *until > barrier);
             state.add_skips(rows.iter().flat_map(|row| &row.state.skips).copied());
             state.split = next_count.filter(|count| *count > 1).map(Split::into);
+            state.segment = None;
             state.fingerprint = sum(rows.iter().map(|row| &row.state));
         });
         self.create_partitions(&mut tx, &to).await?;

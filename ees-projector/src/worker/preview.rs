@@ -119,7 +119,7 @@ impl<D: Database> Core<D> {
                 core.know_skips(tx, &mut live).await?;
                 let plan = SideBySide { no_swap: true, ..SideBySide::default() };
                 let plan = Standby { note: Some(mark), ..plan.into() };
-                preview.make_standby(tx, plan, until, live.skips.clone(), None).await?;
+                preview.make_standby(tx, plan, until, live.skips.clone(), None, false).await?;
                 Ok(live)
             }
             .boxed()

@@ -57,13 +57,14 @@ impl<D: Database> Runner<D> {
         self.timers.read_at = None;
         let now = self.core.clock.now();
         let batch = match (self.ahead.take(), barrier) {
-            (_, Some(barrier)) => {
+            (Some(batch), _) if state.segment.is_some() && batch.follows(&state) => batch,
+            (_, Some(barrier)) if state.segment.is_none() => {
                 self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?
             }
-            (Some(batch), None) if batch.from == from => batch,
+            (Some(batch), None) if batch.follows(&state) => batch,
             _ => {
                 let portion = self.portion(&state);
-                let batch = self.core.fetch(from, portion, self.at_most(wait, &state)).await?;
+                let batch = self.core.fetch_next(&state, portion, self.at_most(wait, &state)).await?;
                 self.timers.read_at = Some(now);
                 batch
             }

@@ -108,10 +108,10 @@ impl WorkerStatus {
         let next = state.position.next;
         {
             let mut inner = self.lock();
-            let before = inner.row.as_ref().map(|known| known.position.next);
-            if before != Some(next) {
+            let (before, passed) = (inner.row.as_ref().map(passed), passed(state));
+            if before != Some(passed) {
                 inner.waiting_since = None;
-                inner.rate.note(next.get().saturating_sub(before.unwrap_or(next).get()));
+                inner.rate.note(passed.saturating_sub(before.unwrap_or(passed)));
             }
             inner.row = Some(state.clone());
             inner.look_at_lag();
@@ -259,11 +259,16 @@ impl Inner {
     pub(crate) fn rebuild(&self) -> Option<Rebuild> {
         let row = self.row.as_ref()?;
         let until = row.rebuild_until?;
-        let (done, all) = (row.position.next.get() as f64, until.get() as f64);
+        let (done, all) = (passed(row) as f64, until.get() as f64);
         let rate = self.rate();
         let seconds_left = (rate > 0.0).then(|| ((all - done) / rate).max(0.0));
         Some(Rebuild { until, percent: (100.0 * done / all).min(100.0), seconds_left })
     }
+}
+
+/// How many changesets are passed, whatever the order in which they are read.
+fn passed(row: &ProjectionState) -> u64 {
+    row.segment.as_ref().map_or(row.position.next.get(), |segment| segment.passed)
 }
 
 /// The rate in changesets per second over the last seconds.

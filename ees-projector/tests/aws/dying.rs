@@ -9,17 +9,18 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::SqsEvent;
-use ees_projector::database::{Database, LedgerRows, TimerRows};
+use ees_projector::database::{Database, FoldRows, LedgerRows, TimerRows, Transaction};
 use ees_projector::lambda::{Function, publish_records};
 use ees_projector::reactor::{self, Cause, EffectQuery, EffectState, Firing, Reactor, Start, TimerQuery};
 use ees_projector::sqs::{Queue, Worker};
 use ees_projector::{
-    BoxError, Drained, Fold, OnDemand, Projector, ReadModelId, Recorded, Settings, dynamodb, sqlite,
+    BoxError, Drained, Fold, OnDemand, Position, Projector, ReadModelId, Recorded, SegmentProgress, Settings,
+    dynamodb, sqlite,
 };
 use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store};
 use ees_store::publish::{Message, group_id};
 use ees_store::{
-    Changeset, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, memory,
+    Changeset, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery, Segment, memory,
 };
 use ees_test_aws::{Account, Faults, LocalAws, dying_at_each_call};
 use serde::de::IgnoredAny;
@@ -162,6 +163,46 @@ async fn a_function_for_a_queue_that_dies_at_any_call_applies_each_changeset_onc
         }
     };
     let deaths = dying_at_each_call(Table::new, handle, is_right).await;
+    assert!(deaths >= 20, "{deaths}");
+}
+
+/// A rebuild that reads the table by segments, at its beginning: as the operator's command leaves it.
+async fn to_be_rebuilt() -> Table {
+    let table = Table::new().await;
+    let (database, log) =
+        (table.read_models(&Faults::none()), Table::open(&table.account, &Faults::none()).await);
+    let host = OnDemand::fold(ByStream, database.clone(), Arc::new(log), settings()).unwrap();
+    assert_eq!(host.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
+    let live = ReadModelId::live("by_stream");
+    let mut tx = database.begin().await.unwrap();
+    let mut row = tx.load(&live).await.unwrap().unwrap();
+    let (applied, until) = (row.position, Checkpoint::new(5));
+    row.position = Position { next: Checkpoint::START, epoch: applied.epoch + 1 };
+    (row.last, row.rebuild_until) = (None, Some(until));
+    let segment = Segment { index: 0, count: 1 };
+    row.segment = Some(SegmentProgress { segment, until, after: None, passed: 0 });
+    assert!(tx.replace(&live, applied, &row).await.unwrap());
+    tx.drop_table(&ByStream.table()).await.unwrap();
+    tx.create_table(&ByStream.table()).await.unwrap();
+    tx.commit().await.unwrap();
+    table
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_by_segments_that_dies_at_any_call_applies_each_changeset_once() {
+    let rebuild = async |table: &Table, faults: &Faults| {
+        let log = Arc::new(Table::open(&table.account, faults).await);
+        let by_stream = OnDemand::fold(ByStream, table.read_models(faults), log, settings()).unwrap();
+        assert_eq!(by_stream.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
+    };
+    let is_right = async |table: &Table, when: &str| {
+        for (stream, events) in [("a", 8), ("b", 4)] {
+            let database = table.read_models(&Faults::none());
+            let (row, next) = database.document::<Vec<u64>>("by_stream", stream).await.unwrap();
+            assert_eq!((row, next.get()), (Some((1..=events).collect()), 6), "{stream}, {when}");
+        }
+    };
+    let deaths = dying_at_each_call(to_be_rebuilt, rebuild, is_right).await;
     assert!(deaths >= 20, "{deaths}");
 }
 

@@ -179,7 +179,12 @@ pub(super) async fn look(table: &Table) -> Result<Counter> {
 pub(super) async fn look_unless_moving(table: &Table) -> Result<Option<Counter>> {
     let key = [key()];
     match table.call(|| table.try_get_settled(&key)).await {
-        Ok([found]) => found.map_or(Ok(Counter::start(table.form)), |item| Counter::of(&item)).map(Some),
+        Ok(found) => found
+            .into_iter()
+            .next()
+            .flatten()
+            .map_or(Ok(Counter::start(table.form)), |item| Counter::of(&item))
+            .map(Some),
         Err(error) if is_read_contended(&error) => Ok(None),
         Err(error) => Err(failed(error)),
     }

@@ -7,7 +7,7 @@
 //! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers
 //!   idempotency keys.
 //! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where
-//!   that ends; `by_type` lists the streams of a type.
+//!   that ends; `segments` read all of it at once; `by_type` lists the streams of a type.
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits,
 //!   `sweep` finds what was missed; a stream that is `stuck` holds up no other, [`mend`] lets one go on whose
 //!   changeset was `misplaced`.
@@ -47,6 +47,7 @@ mod plan;
 mod queue;
 mod reader;
 mod schema;
+mod segments;
 mod stuck;
 mod sweep;
 mod table;
@@ -65,7 +66,8 @@ use tokio::task::JoinSet;
 use crate::spans;
 use crate::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, Committed, Error, EventStore, LogHead, LogPage, LogQuery,
-    Result, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage, TypeQuery, WriterFigures,
+    Result, SegmentPage, SegmentQuery, StoreFigures, StreamId, StreamPage, StreamQuery, Tail, TypePage,
+    TypeQuery, WriterFigures,
 };
 
 pub use adopt::{Adopted, OnMisplaced, adopt, find_holes};
@@ -292,5 +294,13 @@ impl ChangesetLog for Store {
 
     async fn head(&self) -> Result<LogHead> {
         self.head.look(&self.table).await
+    }
+
+    fn has_segments(&self) -> bool {
+        true
+    }
+
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        segments::page(&self.table, &query).await
     }
 }

@@ -113,25 +113,30 @@ impl Table {
     /// Items as no transaction leaves them behind that is under way, all as of one moment: a caller that has seen one item
     /// of a transaction sees the others too. A plain read may see those as they were before.
     pub(super) async fn get_settled<const N: usize>(&self, keys: [Item; N]) -> Result<[Option<Item>; N]> {
-        let get = || self.try_get_settled(&keys);
+        let mut found = self.get_all_settled(&keys).await?.into_iter();
+        Ok(std::array::from_fn(|_| found.next().flatten()))
+    }
+
+    /// The same, for at most 100 items, in the order of the keys.
+    pub(super) async fn get_all_settled(&self, keys: &[Item]) -> Result<Vec<Option<Item>>> {
+        let get = || self.try_get_settled(keys);
         let passes = |error: &SdkError<_>| is_passing(error) || is_read_contended(error);
         again(self.patience, get, passes).await.map_err(failed)
     }
 
     /// The same, or an error when a transaction is under way.
-    pub(super) async fn try_get_settled<const N: usize>(
+    pub(super) async fn try_get_settled(
         &self,
-        keys: &[Item; N],
-    ) -> Result<[Option<Item>; N], SdkError<TransactGetItemsError>> {
+        keys: &[Item],
+    ) -> Result<Vec<Option<Item>>, SdkError<TransactGetItemsError>> {
         let mut call = self.client.transact_get_items();
         for key in keys {
             let get = Get::builder().table_name(&*self.name).set_key(Some(key.clone())).build();
             let get = get.map_err(SdkError::construction_failure)?;
             call = call.transact_items(TransactGetItem::builder().get(get).build());
         }
-        let mut found = call.send().await?.responses.into_iter().flatten();
-        let mut next = || found.next()?.item.filter(|item| !item.is_empty());
-        Ok(std::array::from_fn(|_| next()))
+        let found = call.send().await?.responses.unwrap_or_default();
+        Ok(found.into_iter().map(|answer| answer.item.filter(|item| !item.is_empty())).collect())
     }
 
     /// Gives every item of the table to `look`.

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::health_check::HealthCheck;
-use crate::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result, StreamId, Timestamp};
+use crate::{
+    ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result, SegmentPage, SegmentQuery,
+    StreamId, Timestamp,
+};
 
 /// Changesets that are remembered; of more, only the first are counted.
 const REMEMBERED_MAX: usize = 10_000;
@@ -77,6 +80,14 @@ impl ChangesetLog for QuarantineWatch {
 
     async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
         self.log.checkpoint_at(time).await
+    }
+
+    fn has_segments(&self) -> bool {
+        self.log.has_segments()
+    }
+
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        self.log.read_segment(query).await
     }
 }
 

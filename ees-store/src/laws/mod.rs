@@ -61,6 +61,7 @@ pub mod order;
 pub mod quarantine;
 pub mod racing;
 pub mod reopening;
+pub mod segments;
 pub mod several;
 pub mod sizes;
 mod stamp;
@@ -130,6 +131,8 @@ pub struct Capabilities {
     pub keeps_given_times: bool,
     /// It lists the streams of a type. If not, it refuses to.
     pub lists_types: bool,
+    /// Its log can be read by segments. If not, it refuses to.
+    pub reads_segments: bool,
     /// It keeps a checksum of each changeset, and notices when the storage has changed it.
     pub keeps_checksums: bool,
     /// Several processes may use one log concurrently.
@@ -139,12 +142,13 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Everything except checksums and sharing the log; changesets of up to 1 MiB.
+    /// Everything except segments, checksums and sharing the log; changesets of up to 1 MiB.
     pub const ALL: Self = Self {
         reopens: true,
         orders_at_commit: true,
         keeps_given_times: true,
         lists_types: true,
+        reads_segments: false,
         keeps_checksums: false,
         shares_log: false,
         limit_bytes: 1024 * 1024,

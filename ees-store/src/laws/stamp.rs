@@ -154,6 +154,13 @@ macro_rules! store_laws {
                 an_empty_log_keeps_its_id
                 a_store_killed_while_it_writes_loses_nothing_it_answered
             }
+            segments {
+                segments_are_offered_as_the_store_says
+                each_changeset_is_in_one_segment_and_each_stream_in_its_order
+                a_segment_goes_on_after_any_changeset
+                a_filter_and_bytes_cut_a_segment_and_lose_nothing
+                segments_hold_all_before_the_head_while_writers_race
+            }
             several {
                 a_log_is_shared_or_not_as_the_store_says
                 all_stores_see_one_sequence_while_all_write

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    ChangesetId, ChangesetLog, Checkpoint, LogEntry, LogHead, LogId, LogPage, LogQuery, Result, StreamId,
-    Timestamp,
+    ChangesetId, ChangesetLog, Checkpoint, LogEntry, LogHead, LogId, LogPage, LogQuery, Result, SegmentPage,
+    SegmentQuery, StreamId, Timestamp,
 };
 use tail_reader::{State, TailReader};
 pub(crate) use watches::Interest;
@@ -357,6 +357,14 @@ impl ChangesetLog for SharedLog {
 
     async fn checkpoint_at(&self, time: Timestamp) -> Result<Checkpoint> {
         self.0.log().checkpoint_at(time).await
+    }
+
+    fn has_segments(&self) -> bool {
+        self.0.log().has_segments()
+    }
+
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        self.0.log().read_segment(query).await
     }
 }
 

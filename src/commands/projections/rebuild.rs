@@ -2,7 +2,10 @@
 //! streams.
 
 use clap::Args;
-use ees_projector::{Estimate, Kind, RebuildStreams, StandbyRole, StandbyStatus, State, Status};
+use ees_projector::{
+    Estimate, Kind, Rebuild, RebuildStreams, SegmentsEstimate, StandbyRole, StandbyStatus, State, Status,
+};
+use ees_store::Checkpoint;
 use serde_json::json;
 
 use super::rebuild_streams::{self, Streams};
@@ -43,6 +46,10 @@ pub(super) struct Arguments {
     /// (PostgreSQL). Default: as many as it has partitions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     workers: Option<u32>,
+    /// Let each worker read its own segment of the log, instead of the whole log (a log in DynamoDB, and a projection
+    /// that needs the order within streams only)
+    #[arg(long)]
+    by_segments: bool,
     /// Don't rebuild: estimate how long it would take; with --stream, show the rows that differ (exit code 9 if
     /// any does)
     #[arg(long, conflicts_with_all = ["verify", "no_swap", "force", "workers", "no_wait"])]
@@ -67,16 +74,19 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         force,
         keep_skips,
         workers,
+        by_segments,
         dry_run,
         reason,
         no_wait,
         remote,
     } = arguments;
     let streams = streams.read()?;
-    if streams.is_some() && (side_by_side || force || no_wait || keep_skips.is_some() || workers.is_some()) {
+    let is_of_all =
+        side_by_side || force || no_wait || keep_skips.is_some() || workers.is_some() || by_segments;
+    if streams.is_some() && is_of_all {
         return Err(Failure::usage(
             "--stream and --streams-from rebuild rows in place, leave out what is skipped, and wait: they don't go with \
-             --side-by-side, --force, --keep-skips, --workers and --no-wait",
+             --side-by-side, --force, --keep-skips, --workers, --by-segments and --no-wait",
         ));
     }
     let projection = ProjectionClient::new(remote.patient_client().await?, name);
@@ -87,7 +97,14 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     projection.check_is(Kind::Projection).await?;
     if dry_run {
         let estimate: Estimate = projection.get("estimate").await?;
-        return output.either(&estimate, estimate_text(&estimate, side_by_side));
+        if by_segments && estimate.by_segments.is_none() && estimate.changesets > 0 {
+            return Err(Failure::other(
+                "the projection can't be rebuilt by segments, or that can't be estimated: it needs Order::Stream, and a log \
+                 in DynamoDB"
+                    .to_owned(),
+            ));
+        }
+        return output.either(&estimate, estimate_text(&estimate, side_by_side, by_segments));
     }
     let before = projection.status().await?;
     if !before.skipped.is_empty() && !output.is_json() {
@@ -102,7 +119,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     }
     let options = json!({
         "side_by_side": side_by_side, "verify": verify, "no_swap": no_swap, "force": force, "keep_skips": keep_skips,
-        "workers": workers, "reason": reason,
+        "workers": workers, "by_segments": by_segments, "reason": reason,
     });
     let started: Status = projection.post("rebuild", &options).await?;
     let status = match (no_wait, side_by_side) {
@@ -113,11 +130,22 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     output.either(&status, status_text(&status))
 }
 
-fn estimate_text(estimate: &Estimate, side_by_side: bool) -> String {
+fn estimate_text(estimate: &Estimate, side_by_side: bool, by_segments: bool) -> String {
     let mut lines = vec![format!("{} to replay", counted(estimate.changesets, "changeset"))];
-    if let (Some(rate), Some(seconds)) = (estimate.rate, estimate.seconds) {
+    let segments = estimate.by_segments.as_ref().filter(|_| by_segments);
+    let (rate, seconds) =
+        segments.map_or((estimate.rate, estimate.seconds), |segments| (segments.rate, segments.seconds));
+    if let (Some(rate), Some(seconds)) = (rate, seconds) {
+        let by = if by_segments { "by segments with one worker, " } else { "" };
         lines.push(format!(
-            "about {seconds:.0} s, at {rate:.0} changesets/s as measured on the first changesets"
+            "about {seconds:.0} s, {by}at {rate:.0} changesets/s as measured on the first changesets"
+        ));
+    }
+    if let Some(units) = segments.and_then(|segments| segments.read_units) {
+        let price = SegmentsEstimate::PRICE;
+        lines.push(format!(
+            "reads the table of the log once: {units:.0} read units, {:.2} $ at {price} $ a million",
+            units / 1e6 * price
         ));
     }
     if let Some(bytes) = estimate.read_model_bytes {
@@ -139,11 +167,16 @@ async fn until_rebuilt(
             let reason = status.stalled.unwrap_or_default();
             return Err(Failure::other(format!("the rebuild of {} has stopped: {reason}", status.name)));
         }
-        progress.at(status.checkpoint.get());
+        progress.at(passed(status.rebuild.as_ref(), status.checkpoint));
         tokio::time::sleep(POLL_INTERVAL).await;
         status = projection.status().await.map_err(not_seen)?;
     }
     Ok(status)
+}
+
+/// How many changesets are replayed. A rebuild by segments is at no checkpoint until it ends.
+fn passed(rebuild: Option<&Rebuild>, checkpoint: Checkpoint) -> u64 {
+    rebuild.map_or(checkpoint.get(), |it| (it.until.get() as f64 * it.percent / 100.0) as u64)
 }
 
 /// Waits until the new read model is live, or remains the standby. `before` identifies a standby that existed
@@ -160,7 +193,7 @@ async fn until_swapped(
     loop {
         let built = status.standby.as_ref().filter(|standby| Some(standby.epoch) != old);
         if let Some(standby) = built {
-            progress.at(standby.checkpoint.get());
+            progress.at(passed(standby.rebuild.as_ref(), standby.checkpoint));
             if is_settled(standby, &status.name)? {
                 return Ok(status);
             }

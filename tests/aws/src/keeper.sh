@@ -31,6 +31,23 @@ from ministack.services import dynamodb
 tokenize = lru_cache(maxsize=1024)(dynamodb._tokenize)
 dynamodb._tokenize = lambda expression: list(tokenize(expression))
 dynamodb._condition_syntax_error = lru_cache(maxsize=1024)(dynamodb._condition_syntax_error)
+
+# A scan gives the numbers of a sort key in the order of their digits, and goes on after a key in that order, too.
+value_of = dynamodb._extract_key_val
+
+
+def in_order(key):
+    is_number = isinstance(key, str) and key.removeprefix("-").isdigit()
+    return (0, int(key), "") if is_number else (1, 0, str(key))
+
+
+def after_key(items, key, table):
+    place = lambda it: [in_order(value_of(it.get(table[name], {}))) for name in ("pk_name", "sk_name")]
+    return [item for item in items if place(item) > place(key)]
+
+
+dynamodb.sorted = lambda them, key=None, **more: sorted(them, key=key or in_order, **more)
+dynamodb._apply_exclusive_start_key_scan = after_key
 main()
 END
 AUTH=$authorization GATEWAY_PORT=$port BIND_HOST=127.0.0.1 AWS_ENDPOINT_URL=http://127.0.0.1:$port LOG_LEVEL=WARNING \

@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use ees_projector::postgres::Database;
 use ees_projector::{Handle, InPlace, Projector, Settings};
 use ees_store::postgres::Store;
-use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result, StreamId};
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, EventStore, LogHead, LogPage, LogQuery, Result, SegmentPage,
+    SegmentQuery, StreamId, memory,
+};
 
 use crate::catch_up::{DEPOSIT, OwnSql};
 use crate::server::{Databases, settle};
@@ -26,11 +29,14 @@ const SLOW_DEPOSIT: &str = "INSERT INTO accounts AS a (id, amount) SELECT $1, $2
     ON CONFLICT (id) DO UPDATE SET amount = a.amount + excluded.amount";
 
 pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: &mut Report) {
-    let rebuilds = Rebuilds::new("balances", "fold", workload, databases).await;
     let start = |projector: &mut Projector, database| {
         projector.fold(Balances { columns: false }, database, Settings::default()).map(drop).unwrap();
     };
-    rebuilds.measure(workload, report, start).await;
+    let rebuilds = Rebuilds::new("balances", "fold", workload, databases).await;
+    rebuilds.measure(workload, report, false, start).await;
+    let rebuilds = Rebuilds::from_memory("balances", "fold, log in memory", workload, databases).await;
+    rebuilds.measure(workload, report, false, start).await;
+    rebuilds.measure(workload, report, true, start).await;
 
     for (what, statement, appends) in
         [("a statement an event", DEPOSIT, 5_000), ("a statement of 1 ms an event", SLOW_DEPOSIT, 1_000)]
@@ -41,7 +47,7 @@ pub(crate) async fn measure(workload: &Workload, databases: &Databases, report: 
             let projection = OwnSql { queued: false, statement };
             projector.projection(projection, database, Settings::default()).map(drop).unwrap();
         };
-        rebuilds.measure(&workload, report, start).await;
+        rebuilds.measure(&workload, report, false, start).await;
     }
 }
 
@@ -59,15 +65,37 @@ impl Rebuilds {
         let store = Store::connect(&url).await.unwrap();
         fill(&store, workload).await;
         settle(&url).await;
-        let log = Arc::new(Counted { store, reads: AtomicU64::new(0), changesets: AtomicU64::new(0) });
+        Self::of(name, what, Arc::new(store), databases).await
+    }
+
+    /// With a log that has segments.
+    async fn from_memory(
+        name: &'static str,
+        what: &'static str,
+        workload: &Workload,
+        databases: &Databases,
+    ) -> Self {
+        let store = Arc::new(memory::Store::new());
+        fill(&*store as &dyn EventStore, workload).await;
+        Self::of(name, what, store, databases).await
+    }
+
+    async fn of(
+        name: &'static str,
+        what: &'static str,
+        log: Arc<dyn ChangesetLog>,
+        databases: &Databases,
+    ) -> Self {
+        let log = Arc::new(Counted { log, reads: AtomicU64::new(0), changesets: AtomicU64::new(0) });
         let database = Database::connect(&databases.fresh().await).await.unwrap();
         Self { name, what, log, database }
     }
 
     async fn measure(
-        self,
+        &self,
         workload: &Workload,
         report: &mut Report,
+        by_segments: bool,
         register: impl Fn(&mut Projector, Database),
     ) {
         for workers in WORKERS {
@@ -79,12 +107,13 @@ impl Rebuilds {
                 let running = projector.start();
                 let head = workload.appends.into();
                 running.handle().when_reached(self.name, head, Duration::from_secs(600)).await.unwrap();
-                rounds.push(self.rebuild(running.handle(), workers).await);
+                rounds.push(self.rebuild(running.handle(), workers, by_segments).await);
                 running.shut_down().await;
             }
             rounds.sort_by_key(|round| round.took);
             let Round { took, reads, changesets, written } = rounds[ROUNDS / 2];
-            let what = format!("rebuild, {}, {workers} workers", self.what);
+            let how = if by_segments { ", by segments" } else { "" };
+            let what = format!("rebuild, {}{how}, {workers} workers", self.what);
             report.rate(&what, workload.events(), took, None, None);
             println!(
                 "    {:.1} s; {reads} reads of the log with {changesets} changesets; {written} rows written",
@@ -93,13 +122,13 @@ impl Rebuilds {
         }
     }
 
-    async fn rebuild(&self, handle: &Handle, workers: u32) -> Round {
+    async fn rebuild(&self, handle: &Handle, workers: u32, by_segments: bool) -> Round {
         tokio::time::sleep(COUNTED_AFTER).await;
         let before = self.rows_written().await;
         self.log.reads.store(0, Relaxed);
         self.log.changesets.store(0, Relaxed);
         let begun = Instant::now();
-        let wanted = InPlace { workers: Some(workers), ..InPlace::default() };
+        let wanted = InPlace { workers: Some(workers), by_segments, ..InPlace::default() };
         handle.rebuild_in_place(self.name, wanted, "").await.unwrap();
         let is_done = async || {
             let status = handle.status(self.name).await.unwrap();
@@ -132,9 +161,16 @@ struct Round {
 
 /// The log, and how much is read of it.
 struct Counted {
-    store: Store,
+    log: Arc<dyn ChangesetLog>,
     reads: AtomicU64,
     changesets: AtomicU64,
+}
+
+impl Counted {
+    fn count(&self, changesets: usize) {
+        self.reads.fetch_add(1, Relaxed);
+        self.changesets.fetch_add(changesets as u64, Relaxed);
+    }
 }
 
 #[async_trait]
@@ -142,17 +178,24 @@ impl ChangesetLog for Counted {
     async fn read(&self, query: LogQuery) -> Result<LogPage> {
         // The status looks at one changeset, for its age.
         let is_counted = query.limit > 1;
-        let page = self.store.read(query).await?;
+        let page = self.log.read(query).await?;
         if is_counted {
-            self.reads.fetch_add(1, Relaxed);
-            self.changesets.fetch_add(page.changesets.len() as u64, Relaxed);
+            self.count(page.changesets.len());
         }
         Ok(page)
     }
     async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
-        self.store.locate(stream_id, changeset_id).await
+        self.log.locate(stream_id, changeset_id).await
     }
     async fn head(&self) -> Result<LogHead> {
-        self.store.head().await
+        self.log.head().await
+    }
+    fn has_segments(&self) -> bool {
+        self.log.has_segments()
+    }
+    async fn read_segment(&self, query: SegmentQuery) -> Result<SegmentPage> {
+        let page = self.log.read_segment(query).await?;
+        self.count(page.changesets.len());
+        Ok(page)
     }
 }

@@ -32,6 +32,7 @@ use crate::worker::batch::Batch;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
+use crate::worker::operations::reads_segments;
 
 /// Changesets that are read at once.
 const PAGE: usize = 1_000;
@@ -180,7 +181,12 @@ impl<D: Database> Core<D> {
         });
         let look = read.await?.ok_or(OperateError::NeverStarted)?;
         self.verified_head([&look.state]).await?;
-        if look.state.version == self.processor.version() { Ok(look) } else { Err(OperateError::Absent) }
+        match look.state.version == self.processor.version() {
+            // Its rows are those of some streams, as of no checkpoint.
+            true if look.state.segment.is_some() => Err(reads_segments()),
+            true => Ok(look),
+            false => Err(OperateError::Absent),
+        }
     }
 
     async fn has_moved(self: &Arc<Self>, since: &Look) -> Result<bool, OperateError> {

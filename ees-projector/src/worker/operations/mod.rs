@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 
 use self::change::StateChange;
 use self::operation::{Action, OperateError, Operation};
+pub(crate) use self::transition::reads_segments;
 use self::transition::{Transition, check_partitions, check_swap};
 use crate::database::{AuditRows, Database, PartitionRow, TimerRows, Transaction};
 use crate::error::{BoxError, chain};
@@ -131,7 +132,7 @@ impl<D: Database> Runner<D> {
         if let Some(split) = state.split.filter(|_| self.core.partition().is_none())
             && action.concerns_one_position()
         {
-            return self.operate_partitions(split, action, reason).await;
+            return self.operate_partitions(&state, split, action, reason).await;
         }
         if matches!(action, Action::Rebuild(_) | Action::BuildStandby(_)) && state.split.is_some() {
             let mut tx = self.core.begin().await?;
@@ -162,6 +163,7 @@ impl<D: Database> Runner<D> {
                         let from = state.position.next;
                         (Transition::SkipNext { from, changeset: changeset.clone() }, changeset)
                     }
+                    None if state.segment.is_some() => return Err(reads_segments()),
                     None => {
                         let changeset = self.first_parked(*checkpoint).await?;
                         (Transition::SkipParked(changeset.clone()), changeset)
@@ -179,13 +181,16 @@ impl<D: Database> Runner<D> {
                 let set = Transition::SetCheckpoint { believed, wanted, head: end };
                 self.change(&state, set, StateChange::Nothing, audit(format!("to {wanted}"))).await
             }
-            Action::Rebuild(InPlace { force, keep_skips, workers }) => {
-                self.check_workers(*workers)?;
+            Action::Rebuild(InPlace { force, keep_skips, workers, by_segments }) => {
+                self.check_workers(*workers, *by_segments)?;
                 let version = self.core.processor.version();
                 let keeps_skips = keep_skips.unwrap_or(state.version == version);
                 let (workers, fingerprint) = (*workers, self.core.fingerprint_of_nothing());
-                let rebuild = Transition::Rebuild { version, until: end, keeps_skips, workers, fingerprint };
-                let by = workers.map_or_else(String::new, |count| format!(", by {count} workers"));
+                let by_segments = *by_segments;
+                let by = dealt_out(workers, by_segments);
+                let until = end;
+                let rebuild =
+                    Transition::Rebuild { version, until, keeps_skips, by_segments, workers, fingerprint };
                 let detail = format!("up to {end}{by}{}", state.skips_in_words(keeps_skips));
                 self.change(&state, rebuild, StateChange::Wipe { force: *force }, audit(detail)).await
             }
@@ -195,9 +200,9 @@ impl<D: Database> Runner<D> {
             }
             Action::SetPartitions(count) => self.set_partitions(*count, audit(format!("{count}"))).await,
             Action::BuildStandby(wanted) => {
-                self.check_workers(wanted.workers)?;
+                self.check_workers(wanted.workers, wanted.by_segments)?;
                 let keeps_skips = wanted.keep_skips.unwrap_or(state.version == self.core.processor.version());
-                let by = wanted.workers.map_or_else(String::new, |count| format!(", by {count} workers"));
+                let by = dealt_out(wanted.workers, wanted.by_segments);
                 let detail = format!("up to {end}{by}{}", state.skips_in_words(keeps_skips));
                 let wanted = SideBySide { keep_skips: Some(keeps_skips), ..*wanted };
                 self.build_standby(wanted, end, audit(detail)).await
@@ -235,8 +240,11 @@ impl<D: Database> Runner<D> {
         }
     }
 
-    /// Checks whether a rebuild may be dealt out to this many workers.
-    fn check_workers(&self, workers: Option<u32>) -> Result<(), OperateError> {
+    /// Checks whether a rebuild may be dealt out to this many workers, and read the log by segments.
+    fn check_workers(&self, workers: Option<u32>, by_segments: bool) -> Result<(), OperateError> {
+        if by_segments {
+            self.core.check_by_segments()?;
+        }
         let Some(count) = workers.filter(|count| *count != 1) else { return Ok(()) };
         if !D::PARTITIONS {
             return Err(OperateError::NotSupported(
@@ -283,8 +291,11 @@ impl<D: Database> Runner<D> {
 
     async fn set_partitions(&mut self, count: u32, audit: AuditEntry) -> Result<(), OperateError> {
         self.check_partitions(count)?;
-        let seen = self.load().await?.split;
-        self.core.split(seen, count, Some(audit)).await?;
+        let seen = self.load().await?;
+        if seen.segment.is_some() {
+            return Err(reads_segments());
+        }
+        self.core.split(seen.split, count, Some(audit)).await?;
         self.state.forget();
         Ok(())
     }
@@ -331,6 +342,9 @@ impl<D: Database> Runner<D> {
         if streams.is_empty() {
             return Err(OperateError::NotParked);
         }
+        if state.segment.is_some() {
+            return Err(reads_segments());
+        }
         let detail = stream.map_or_else(|| "all".to_owned(), |name| format!("stream \"{name}\""));
         if !self.core.processor.retry_policy().operator_waits {
             // The worker that has the lease retries them soon.
@@ -347,6 +361,7 @@ impl<D: Database> Runner<D> {
     /// Sends the operation to the partition that it concerns.
     async fn operate_partitions(
         &mut self,
+        state: &ProjectionState,
         split: Split,
         action: &Action,
         reason: &str,
@@ -361,7 +376,11 @@ impl<D: Database> Runner<D> {
             }
             _ => return Err(OperateError::Partitioned),
         };
-        let concerned = |partition: &Partition| stream.as_ref().is_none_or(|stream| partition.owns(stream));
+        // Nobody knows in which segment a stream is before it is read.
+        let reads_segments = state.segment.is_some();
+        let concerned = |partition: &Partition| {
+            reads_segments || stream.as_ref().is_none_or(|stream| partition.owns(stream))
+        };
         let (mut done, mut refused) = (false, None);
         for partition in Partition::all(split.count).filter(concerned) {
             let core = self.core.onto_partition(partition);
@@ -376,6 +395,12 @@ impl<D: Database> Runner<D> {
             _ => Ok(()),
         }
     }
+}
+
+/// Says in the audit who rebuilds, and how the log is read.
+fn dealt_out(workers: Option<u32>, by_segments: bool) -> String {
+    let by = workers.map_or_else(String::new, |count| format!(", by {count} workers"));
+    if by_segments { format!("{by}, by segments") } else { by }
 }
 
 /// Tells transient faults from refusals, which the operator must see.

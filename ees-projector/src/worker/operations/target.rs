@@ -9,6 +9,7 @@ use crate::database::{Database, Transaction};
 use crate::projection_state::{ChangesetRef, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::worker::batch::reference_to;
+use crate::worker::batch_size::Portion;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
@@ -32,6 +33,11 @@ impl<D: Database> Runner<D> {
         state: &ProjectionState,
         checkpoint: Checkpoint,
     ) -> Result<Option<ChangesetRef>, StepError> {
+        if let Some(segment) = &state.segment {
+            let one = Portion { changesets: 1, ..self.core.batch() };
+            let batch = self.core.fetch_segment(segment, one).await?;
+            return Ok(batch.reference(0).filter(|found| found.checkpoint == checkpoint));
+        }
         let mut from = state.position.next;
         let filter = self.core.processor.subscription().log_filter();
         // The next changeset that passes the filter may come after some that don't.

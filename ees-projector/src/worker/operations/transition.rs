@@ -32,6 +32,8 @@ pub(crate) enum Transition {
         version: u32,
         until: Checkpoint,
         keeps_skips: bool,
+        /// Whether the log is read by segments.
+        by_segments: bool,
         /// How many workers the streams are dealt out to meanwhile, if not to as many as there are partitions.
         workers: Option<u32>,
         /// The fingerprint of the empty read model, if it keeps one.
@@ -56,12 +58,18 @@ pub(crate) fn transition(
             return Err(OperateError::Overtaken);
         }
         Transition::SkipNext { changeset, .. } => state.moved(|state| {
-            state.position.next = changeset.checkpoint.next();
-            state.last = Some(changeset.clone());
+            match &mut state.segment {
+                Some(segment) => *segment = segment.at(changeset.place(), 1),
+                None => {
+                    state.position.next = changeset.checkpoint.next();
+                    state.last = Some(changeset.clone());
+                }
+            }
             state.pause = None;
             state.skip(changeset);
         }),
         Transition::SkipParked(changeset) => state.moved(|state| state.skip(changeset)),
+        Transition::SetCheckpoint { .. } if state.segment.is_some() => return Err(reads_segments()),
         Transition::SetCheckpoint { believed, .. } if state.position.next != *believed => {
             return Err(OperateError::Moved { checkpoint: state.position.next });
         }
@@ -74,14 +82,24 @@ pub(crate) fn transition(
             // Who moves back wants them to be tried again.
             state.skips.retain(|skipped| skipped.checkpoint < *wanted);
         }),
-        Transition::Rebuild { version, until, keeps_skips, workers, fingerprint } => {
+        Transition::Rebuild { version, until, keeps_skips, by_segments, workers, fingerprint } => {
             let wiped = state.wiped(*version, *until, *keeps_skips, *fingerprint);
             let partitions = wiped.partitions();
             let split = Split::for_rebuild(workers.unwrap_or(partitions), partitions);
-            ProjectionState { split, ..wiped }
+            let rebuilt = ProjectionState { split, ..wiped };
+            if *by_segments { rebuilt.by_segments() } else { rebuilt }
         }
         Transition::Touch => state.moved(|_| {}),
     })
+}
+
+/// While segments are read, nothing is complete up to any checkpoint.
+pub(crate) fn reads_segments() -> OperateError {
+    OperateError::Failed(
+        "the projection is being rebuilt by segments of the log, and is at no checkpoint until that has ended: wait, or \
+         rebuild it without them"
+            .to_owned(),
+    )
 }
 
 /// Checks whether a standby may be swapped with the live read model. `back`: it must have been live before.
@@ -167,6 +185,7 @@ mod tests {
             version: 4,
             until: Checkpoint::new(9),
             keeps_skips: false,
+            by_segments: false,
             workers: None,
             fingerprint: Some(Fingerprint::default()),
         };
@@ -174,6 +193,7 @@ mod tests {
             version: 3,
             until: Checkpoint::new(9),
             keeps_skips: true,
+            by_segments: false,
             workers: Some(4),
             fingerprint: None,
         };

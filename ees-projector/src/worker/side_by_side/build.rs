@@ -31,9 +31,13 @@ impl<D: Database> Core<D> {
         until: Checkpoint,
         skips: Vec<Skipped>,
         split: Option<Split>,
+        by_segments: bool,
     ) -> Result<(), StepError> {
         let version = self.processor.version();
         let mut state = ProjectionState::standby(version, until, standby, skips, split);
+        if by_segments {
+            state = state.by_segments();
+        }
         state.fingerprint = self.fingerprint_of_nothing();
         tx.discard(self.id()).await.map_err(setup::<D>)?;
         if !tx.insert(self.id(), &state).await.map_err(setup::<D>)? {
@@ -79,7 +83,7 @@ impl<D: Database> Core<D> {
                 if found.is_some_and(|found| found.role == StandbyRole::Building) {
                     return Ok(false);
                 }
-                standby.make_standby(tx, wanted.into(), until, skips, split).await?;
+                standby.make_standby(tx, wanted.into(), until, skips, split, wanted.by_segments).await?;
                 tx.audit(core.id(), &audit).await?;
                 Ok(true)
             }
@@ -134,7 +138,7 @@ impl<D: Database> Core<D> {
                 let mut live = tx.lock(core.id()).await?.ok_or_else(no_live)?;
                 core.know_skips(tx, &mut live).await?;
                 // Split when it is complete: only this process works on it, and so the log is read once.
-                scratch.make_standby(tx, plan, until, live.skips, None).await
+                scratch.make_standby(tx, plan, until, live.skips, None, false).await
             }
             .boxed()
         });

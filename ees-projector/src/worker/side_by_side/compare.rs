@@ -167,8 +167,11 @@ impl<D: Database> Runner<D> {
             if state.position.next >= end {
                 return Ok(state);
             }
-            let changesets = self.core.settings.batch_changesets_max.max(1);
-            let batch = self.core.fetch_until(state.position.next, end, changesets).await?;
+            let portion = self.core.batch();
+            let batch = match &state.segment {
+                Some(_) => self.core.fetch_next(&state, portion, Duration::ZERO).await?,
+                None => self.core.fetch_until(state.position.next, end, portion.changesets).await?,
+            };
             if self.process(batch).await? != Stepped::Moved {
                 return Err(StepError::Setup(format!(
                     "the log ends before checkpoint {end}, which the live read model has reached: the log \

@@ -12,6 +12,7 @@ mod keys;
 mod late;
 mod midway;
 mod racing;
+mod segments;
 mod stuck;
 mod support;
 mod unreadable;

@@ -60,6 +60,7 @@ impl<T: Table, const UNKIND: bool> DynamoDb<T, UNKIND> {
 impl<T: Table, const UNKIND: bool> Subject for DynamoDb<T, UNKIND> {
     const CAPABILITIES: Capabilities = Capabilities {
         orders_at_commit: false,
+        reads_segments: true,
         shares_log: true,
         lists_types: T::LISTS_TYPES,
         limit_bytes: T::LIMIT_BYTES,

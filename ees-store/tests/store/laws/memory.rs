@@ -8,7 +8,8 @@ use ees_store::{ChangesetLog, EventStore, memory};
 struct Memory(Arc<memory::Store>);
 
 impl Subject for Memory {
-    const CAPABILITIES: Capabilities = Capabilities { reopens: false, ..Capabilities::ALL };
+    const CAPABILITIES: Capabilities =
+        Capabilities { reopens: false, reads_segments: true, ..Capabilities::ALL };
 
     async fn new() -> Self {
         Self(Arc::new(memory::Store::with_limit_bytes(Self::CAPABILITIES.limit_bytes)))

@@ -8,7 +8,8 @@ use ees_store::{ChangesetLog, EventStore, SharedLog, memory};
 struct Shared(Arc<memory::Store>, SharedLog);
 
 impl Subject for Shared {
-    const CAPABILITIES: Capabilities = Capabilities { reopens: false, ..Capabilities::ALL };
+    const CAPABILITIES: Capabilities =
+        Capabilities { reopens: false, reads_segments: true, ..Capabilities::ALL };
 
     async fn new() -> Self {
         let store = Arc::new(memory::Store::with_limit_bytes(Self::CAPABILITIES.limit_bytes));

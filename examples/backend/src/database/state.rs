@@ -2,7 +2,8 @@
 
 use ees_projector::database::Transaction;
 use ees_projector::{
-    BoxError, ChangesetRef, Fingerprint, Pause, Position, ProjectionState, ReadModelId, Skipped,
+    BoxError, ChangesetRef, Fingerprint, Pause, Position, ProjectionState, ReadModelId, SegmentProgress,
+    Skipped,
 };
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ struct Kept {
     pause: Option<Pause>,
     skips: Vec<Skipped>,
     fingerprint: Option<Fingerprint>,
+    segment: Option<SegmentProgress>,
 }
 
 impl From<&ProjectionState> for Kept {
@@ -36,6 +38,7 @@ impl From<&ProjectionState> for Kept {
             standby: _,
             skips,
             fingerprint,
+            segment,
         } = state.clone();
         let last = last.map(|it| (it.checkpoint, it.stream_id, it.changeset_id, it.timestamp));
         Self {
@@ -48,13 +51,15 @@ impl From<&ProjectionState> for Kept {
             pause,
             skips,
             fingerprint,
+            segment,
         }
     }
 }
 
 impl From<Kept> for ProjectionState {
     fn from(kept: Kept) -> Self {
-        let Kept { version, next, epoch, log_id, last, rebuild_until, pause, skips, fingerprint } = kept;
+        let Kept { version, next, epoch, log_id, last, rebuild_until, pause, skips, fingerprint, segment } =
+            kept;
         let last = last.map(|(checkpoint, stream_id, changeset_id, timestamp)| ChangesetRef {
             checkpoint,
             stream_id,
@@ -73,6 +78,7 @@ impl From<Kept> for ProjectionState {
             standby: None,
             skips,
             fingerprint,
+            segment,
         }
     }
 }

@@ -84,6 +84,38 @@ async fn read_models_are_kept_in_a_table_wherever_the_log_is() {
 }
 
 #[tokio::test]
+async fn read_models_are_rebuilt_by_segments_of_the_table() {
+    let account = account().await;
+    in_account(&account, &["dynamodb", "create-table", "log", "--unprotected"]).ok();
+    let folder = tempfile::tempdir().unwrap();
+    let store = ["--store", "dynamodb://log?region=eu-central-1"];
+    let server = Server::start_in(folder.path().join("data"), &store, &account.environment());
+    for stream in ["a", "b", "c"] {
+        for last in ["0", "1"] {
+            let commit = ["commit", stream, "--event", "1", "--expected-last-changeset", last];
+            run(server.ees(&commit).args(["--wait-for", "stream_catalogue"])).ok();
+        }
+    }
+    let rebuild = |projection: &str, more: &[&str]| {
+        run(server.ees(&["projections", "rebuild", projection, "--by-segments"]).args(more))
+    };
+    let estimate = rebuild("stream_catalogue", &["--dry-run"]).ok();
+    assert!(estimate.contains("6 changesets to replay"), "{estimate}");
+    assert!(estimate.contains("by segments with one worker"), "{estimate}");
+    assert!(estimate.contains("read units, 0.00 $ at 0.125 $ a million"), "{estimate}");
+    let listed = server.get_json("/streams");
+    for more in [&["--json"][..], &["--side-by-side", "--verify", "--json"]] {
+        let rebuilt = rebuild("stream_catalogue", more).json().remove(0);
+        assert_eq!((&rebuilt["checkpoint"], &rebuilt["rebuild"]), (&json!(6), &json!(null)), "{rebuilt}");
+        assert_eq!(server.get_json("/streams"), listed);
+    }
+    let refused = rebuild("statistics", &[]).failed(11);
+    assert!(refused.contains("Order::Log"), "{refused}");
+    let refused = rebuild("stream_catalogue", &["--workers", "2"]).failed(11);
+    assert!(refused.contains("PostgreSQL"), "{refused}");
+}
+
+#[tokio::test]
 async fn an_order_that_is_to_be_kept_is_refused() {
     let account = account().await;
     let folder = tempfile::tempdir().unwrap();
