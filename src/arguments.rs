@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
@@ -60,10 +61,18 @@ pub(crate) fn read(line: &[OsString]) -> Result<Arguments, ReadError> {
     let (command, in_file) = config::as_defaults(command, file.map(PathBuf::as_path))?;
     let matches = self::matches(&command, line)?;
     let mut arguments = Arguments::from_arg_matches(&matches)?;
-    if let Command::Serve(serve) = &mut arguments.command {
-        serve.settings = settings::of(&command, &matches, &in_file);
+    match &mut arguments.command {
+        Command::Serve(serve) => serve.settings = settings::of(&command, &matches, &in_file),
+        Command::Check(check) => check.refuse_location(on_the_line(&matches, "check"))?,
+        _ => {}
     }
     Ok(arguments)
+}
+
+/// Tells which options of a sub-command are on the command line itself, and not from the environment or the file.
+fn on_the_line<'m>(matches: &'m ArgMatches, command: &str) -> impl Fn(&str) -> bool + 'm {
+    let of_command = matches.subcommand_matches(command);
+    move |option| of_command.is_some_and(|it| it.value_source(option) == Some(ValueSource::CommandLine))
 }
 
 /// Why there are no arguments to run with.

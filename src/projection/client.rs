@@ -118,7 +118,8 @@ impl ProjectionClient {
         let Ok(all) = Self::all(&self.client).await else { return failure };
         let similar = hint::similar(&self.name, all.iter().map(|status| status.name.as_str()));
         let similar = similar.map(|name| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-        failure.with_hint(format!("{similar}{}", names(&all)))
+        // The message has the names of all.
+        if similar.is_empty() { failure } else { failure.with_hint(similar.trim_end()) }
     }
 
     /// The status once the projection has reached `until`. Fails with exit code 8 if that takes longer than

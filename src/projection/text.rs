@@ -113,6 +113,7 @@ fn partition_text(it: &PartitionStatus) -> String {
 fn standby_text(standby: &StandbyStatus) -> String {
     let StandbyStatus { version, plan, checkpoint, rate, .. } = standby;
     let role = match plan.role {
+        _ if standby.state == State::Stopped => "has stopped; `discard` drops it",
         StandbyRole::Building if plan.swap => "is being built and becomes live when it has caught up",
         StandbyRole::Building => "is being built; `swap` makes it live",
         StandbyRole::Following => "was live before and stays up to date; `rollback` makes it live again",

@@ -313,6 +313,27 @@ pub async fn a_standby_a_copy_and_partitions_keep_the_fingerprint<S: Subject>() 
     bench.close().await;
 }
 
+/// A swap is seen in the status, also while no changesets come.
+pub async fn a_swap_is_seen_in_the_status_of_a_projection_at_rest<S: Subject>() {
+    if !S::CAPABILITIES.side_by_side {
+        return;
+    }
+    let (log, subject, tally) = (ChangingLog::new(), fresh::<S>().await, Tally::default());
+    let without = start(&log, &subject, &tally, settings());
+    append(&log, 12, 20).await;
+    without.caught_up().await;
+    without.close().await;
+    let with = start(&log, &subject, &tally, keeping(settings()));
+    with.caught_up().await;
+    assert_eq!(with.handle().status("journal").await.unwrap().fingerprint, None);
+    with.handle()
+        .rebuild_side_by_side("journal", SideBySide::default(), "for the fingerprint")
+        .await
+        .unwrap();
+    with.status_when(|status| status.fingerprint.is_some()).await;
+    with.close().await;
+}
+
 /// A read model that has rows already keeps a fingerprint from its next rebuild on. A program that does not keep one
 /// ends it, as its changes would be missing. So does a rebuild of some streams that finds wrong rows: it does not know
 /// whether they were counted.

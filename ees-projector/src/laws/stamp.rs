@@ -104,6 +104,7 @@ macro_rules! database_laws {
                 what_is_parked_or_skipped_is_not_in_the_fingerprint
                 a_standby_a_copy_and_partitions_keep_the_fingerprint
                 a_fingerprint_begins_with_a_rebuild_and_ends_without_the_setting
+                a_swap_is_seen_in_the_status_of_a_projection_at_rest
                 what_has_no_fingerprint_is_refused
             }
             log_replaced {

@@ -595,7 +595,7 @@ pub async fn what_can_not_be_rebuilt_by_streams_is_refused<S: Subject>() {
     refused("nothing", streams(["a"]), "there is no projection").await;
     // Declares an order that it does not keep.
     refused("shared", streams(["a", "b"]), "is named by stream \"a\" and by stream \"b\"").await;
-    refused("sums", streams(["a", "typo"]), "stream \"typo\" has no changeset 1 in the log").await;
+    refused("sums", streams(["a", "typo"]), "there is no stream \"typo\" in the log").await;
     refused("sums", streams([]), "name 1 to 1000 streams").await;
     let many = (0..=RebuildStreams::STREAMS_MAX).map(|number| format!("s{number}").parse().unwrap());
     refused("sums", RebuildStreams::of(many), "name 1 to 1000 streams").await;

@@ -162,9 +162,8 @@ impl<D: Database> Core<D> {
                     let other = known.unwrap_or_else(|| "something else".to_owned());
                     let refuse = || {
                         StepError::Setup(format!(
-                            "\"{}\" has {other} (version {}), not {origin} (version {version}): choose another name, \
-                             or drop it",
-                            core.name(),
+                            "it has {other} (version {}), not {origin} (version {version}): choose another name, or \
+                             drop it (`--drop`)",
                             found.version
                         ))
                     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ees_store::{ChangesetId, ChangesetLog, LogEntry, LogHead, StreamId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::database::{Database, Fenced, TooLarge, Transaction};
@@ -38,6 +39,8 @@ pub(crate) struct Core<D: Database> {
     partition: Option<Partition>,
     /// Whether the tables were compared with those that the program would make.
     pub(super) tables_checked: AtomicBool,
+    /// Tells the workers of both read models in this process of a swap.
+    pub(super) swaps: Arc<watch::Sender<()>>,
     /// For a copy or a preview: the streams that are parked in the original, each with the first changeset that is left out.
     parked_there: Arc<HashMap<StreamId, ChangesetId>>,
 }
@@ -62,6 +65,7 @@ impl<D: Database> Core<D> {
             id,
             partition: None,
             tables_checked: AtomicBool::new(false),
+            swaps: Arc::default(),
             parked_there: Arc::default(),
         }
     }
@@ -105,6 +109,7 @@ impl<D: Database> Core<D> {
             id: self.id.with_slot(slot),
             partition: None,
             tables_checked: AtomicBool::new(false),
+            swaps: self.swaps.clone(),
             parked_there: self.parked_there.clone(),
         }
     }

@@ -73,8 +73,9 @@ impl<D: Database> Core<D> {
         self.processor.require_read_model()?;
         if self.fingerprinted().is_none() {
             return Err(OperateError::NotSupported(
-                "this projection keeps no fingerprint of its rows. A fold does with `Settings::fingerprint`; a \
-                 projection with statements of its own can't: verify it in full",
+                "the program that runs this projection keeps no fingerprint of its rows: start it with `ees serve \
+                 --fingerprints`, or with `Settings::fingerprint`, and rebuild the projection. One with statements \
+                 of its own can't have a fingerprint: verify it in full",
             ));
         }
         for _ in 0..LOOKS_MAX {
@@ -107,7 +108,7 @@ impl<D: Database> Core<D> {
             return Err(OperateError::Failed(format!(
                 "the rows were written before the projection kept a fingerprint, or those of some streams were rebuilt \
                  since: rebuild the whole (`ees projections rebuild {}`), in place or side by side",
-                self.name()
+                self.live().name()
             )));
         };
         let read = fingerprinted.read(&mut tx, self.id()).await;

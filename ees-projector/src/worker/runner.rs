@@ -93,6 +93,7 @@ impl<D: Database> Runner<D> {
         self.stop = stop.clone();
         let status = self.status.clone();
         let mut moves = self.core.clock.moves();
+        let mut swaps = self.core.swaps.subscribe();
         while !stop.is_cancelled() {
             let wait =
                 self.core.settings.poll_interval.clamp(Duration::from_millis(10), Duration::from_secs(20));
@@ -110,6 +111,11 @@ impl<D: Database> Runner<D> {
                     continue;
                 }
                 () = moves.next() => continue,
+                // The row is another one now, and the projection may rest for long.
+                Ok(()) = swaps.changed() => {
+                    self.state.forget();
+                    continue;
+                }
             };
             let stepped = match next {
                 Ok(next) => self.follow_up(next).await,
@@ -133,6 +139,7 @@ impl<D: Database> Runner<D> {
                 biased;
                 () = stop.cancelled() => break,
                 Some(operation) = operations.recv() => self.operate(operation).await,
+                Ok(()) = swaps.changed() => self.state.forget(),
                 () = tokio::time::sleep(pause) => {}
             }
         }

@@ -53,6 +53,22 @@ pub(crate) struct Arguments {
     remote: Remote,
 }
 
+impl Arguments {
+    /// The whole log is read from a server. So an option that names a store would be ignored.
+    pub(crate) fn refuse_location(&self, is_given: impl Fn(&str) -> bool) -> Outcome {
+        if self.keys || self.add_checksums {
+            return Ok(());
+        }
+        match ["data", "store"].into_iter().find(|option| is_given(option)) {
+            Some(option) => Err(Failure::usage(format!(
+                "--{option} goes with --keys and --add-checksums only: the log is read from the server at --url"
+            ))
+            .with_hint("start a server on that store, `ees serve`, and check that")),
+            None => Ok(()),
+        }
+    }
+}
+
 pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
     let Arguments { allow_gaps, keys, add_checksums, location, retention, remote } = arguments;
     if keys {

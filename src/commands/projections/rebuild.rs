@@ -209,16 +209,26 @@ fn is_settled(standby: &StandbyStatus, name: &str) -> Outcome<bool> {
     if standby.plan.role == StandbyRole::Following {
         return Ok(true);
     }
+    let stopped = |why: &str| {
+        Failure::other(format!("the rebuild of {name} has stopped: {why}"))
+            .with_hint(format!("`ees projections discard {name}` drops what was built"))
+    };
     if let Some(pause) = &standby.pause {
-        return Err(Failure::other(format!("the rebuild of {name} has stopped: {}", pause.reason)));
+        return Err(stopped(&pause.reason));
+    }
+    if standby.state == State::Stopped {
+        return Err(stopped(standby.last_error.as_ref().map_or("", |error| &error.message)));
     }
     if let Some(note) = &standby.plan.note {
-        return Err(Failure::differs(format!("{name} was built but not swapped: {note}")));
+        let hint = format!(
+            "`ees projections swap {name}` makes it live all the same, `ees projections discard {name}` drops it"
+        );
+        return Err(Failure::differs(format!("{name} was built but not swapped: {note}")).with_hint(hint));
     }
     Ok(!standby.plan.swap && standby.rebuild.is_none())
 }
 
 /// The server is not reached any more.
 fn not_seen(failure: Failure) -> Failure {
-    failure.after("the rebuild goes on in the server")
+    failure.after("the rebuild goes on as long as a process runs the projection")
 }

@@ -123,7 +123,9 @@ async fn in_full(name: String, remote: &Remote, output: &mut Output) -> Outcome 
     let mut progress = None;
     let comparison: Comparison = loop {
         let seen = projection.get("verification").await;
-        match seen.map_err(|failure| failure.after("the verification goes on in the server"))? {
+        match seen.map_err(|failure| {
+            failure.after("the verification was started, and goes on while the server runs")
+        })? {
             Some(Verification::Done { comparison }) => break comparison,
             Some(Verification::Failed { error }) => {
                 return Err(Failure::other(format!("cannot verify {name}: {error}")));
@@ -135,7 +137,10 @@ async fn in_full(name: String, remote: &Remote, output: &mut Output) -> Outcome 
                         .at(checkpoint);
                 }
             }
-            None => return Err(Failure::other("the server has restarted; start the verification again")),
+            None => {
+                let restarted = Failure::other("the server has restarted, which ended it: start it again");
+                return Err(restarted.after("the verification was started"));
+            }
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     };

@@ -83,7 +83,10 @@ fn a_pipeline_sees_what_a_version_changes_and_that_it_is_deployed(database: &str
     drop(new);
     assert_eq!(deployed.preview(&["--samples", "x"]).code, Some(2));
     let unknown = deployed.preview(&["other"]).failed(1);
-    assert!(unknown.contains("there is no projection \"other\" here; there are: balances"), "{unknown}");
+    assert!(
+        unknown.contains("there is no projection or reactor \"other\" in this process; there are: balances"),
+        "{unknown}"
+    );
 }
 
 #[test]

@@ -256,7 +256,9 @@ impl<D: Database> Runner<D> {
 
     fn check_partitions(&self, count: u32) -> Result<(), OperateError> {
         if !D::PARTITIONS {
-            return Err(OperateError::NotSupported("this database can't split a projection into partitions"));
+            return Err(OperateError::NotSupported(
+                "this database can't split a projection into partitions; PostgreSQL can",
+            ));
         }
         check_partitions(self.core.processor.order(), count)
     }

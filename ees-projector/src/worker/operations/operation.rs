@@ -93,14 +93,21 @@ impl Action {
     }
 }
 
+fn no_changeset(stream_id: &StreamId, changeset_id: ChangesetId) -> String {
+    if changeset_id == ChangesetId::NONE.next() {
+        return format!("there is no stream \"{stream_id}\" in the log");
+    }
+    format!("stream \"{stream_id}\" has no changeset {changeset_id} in the log")
+}
+
 /// Why an operator's request was refused. Nothing was changed, unless the variant says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperateError {
     /// There is no projection with this name in this process.
     #[error(
-        "there is no projection \"{name}\" here; there are: {known}. Operate a projection of another process \
-         there"
+        "there is no projection or reactor \"{name}\" in this process; there are: {known}. If another process \
+         runs it, ask that one"
     )]
     Unknown {
         /// The name in the request.
@@ -137,7 +144,7 @@ pub enum OperateError {
         checkpoint: Checkpoint,
     },
     /// The log does not have this changeset of the stream.
-    #[error("stream \"{stream_id}\" has no changeset {changeset_id} in the log")]
+    #[error("{}", no_changeset(stream_id, *changeset_id))]
     NoChangeset {
         /// The stream.
         stream_id: StreamId,

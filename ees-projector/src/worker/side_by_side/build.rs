@@ -220,10 +220,9 @@ impl<D: Database> Runner<D> {
             let comparison = self.compare_with_live().await?;
             if let Some(first) = comparison.differences.first() {
                 let count = comparison.differences.len();
-                let note = format!(
-                    "{count} differences at checkpoint {}, the first: {first}",
-                    comparison.checkpoint
-                );
+                let found =
+                    if count == 1 { "1 difference".to_owned() } else { format!("{count} differences") };
+                let note = format!("{found} at checkpoint {}, the first: {first}", comparison.checkpoint);
                 return self.remain_standby(note).await;
             }
             tracing::info!(

@@ -47,6 +47,7 @@ impl<D: Database> Runner<D> {
         let (core, reason) = (self.core.clone(), reason.to_owned());
         let exchange = async move { core.exchange(tx, epoch, &theirs, &ends, action, reason).await };
         let (at, from, to) = self.core.run(exchange).await?;
+        self.core.swaps.send_replace(());
         tracing::info!(
             projection = live.name(),
             checkpoint = at.get(),

@@ -43,6 +43,10 @@ fn a_copy_made_during_commits_is_whole_and_can_be_restored() {
         let stopped = looks.find(|status| status["state"] != "starting").unwrap();
         let told = stopped["stalled"].as_str().unwrap_or_default();
         assert!(stopped["state"] == "stopped" && told.contains("went back"), "{stopped}");
+        let compared = ["projections", "rebuild", name, "--side-by-side", "--verify"];
+        let failed = world.run(&compared).failed(1);
+        assert!(failed.contains("has stopped") && failed.contains("discard"), "{failed}");
+        world.run(&["projections", "discard", name]).ok();
         world.run(&["projections", "rebuild", name, "--reason", "restored"]).ok();
     }
     let statistics = world.get_json("/streams");

@@ -69,6 +69,8 @@ fn each_kind_of_failure_has_its_exit_code_and_one_line() {
         (&["projections", "swap", "statistics"], 4, "no standby"),
         (&["projections", "partition", "stream_catalogue", "2"], 11, "database"),
         (&["backup", "copy.db", "--store", "memory:"], 11, "memory"),
+        (&["check", "--data", "elsewhere"], 2, "--data goes with --keys"),
+        (&["check", "--store", "memory:"], 2, "--store goes with --keys"),
         (&["effects", "list", "statistics"], 4, "is a projection and has no effects"),
         (&["effects", "retry", "statistics"], 4, "is a projection"),
         (&["effects", "list", "statistcs"], 5, "statistics"),
