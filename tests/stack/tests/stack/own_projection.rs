@@ -1,5 +1,7 @@
 //! The example of a projection of one's own, with each place for its read model.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use ees_projector::{dynamodb, postgres, postgres::sqlx};
@@ -15,6 +17,27 @@ async fn add(stack: &Stack, path: &str, blob: &str) {
     let event = json!({ "type": "file_added", "mode": "100644", "blob": blob });
     let post = post.header("authorization", stack.authorization()).json(&json!({ "events": [event] }));
     assert_eq!(post.send().await.unwrap().status(), 200);
+}
+
+#[test]
+fn a_copy_of_the_example_is_a_package_of_its_own() {
+    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("files");
+    let mut python = Command::new("python3");
+    python.arg(repository.join("deploy/own-projection/copy.py")).arg(&copy);
+    assert!(python.status().unwrap().success());
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["metadata", "--offline", "--format-version=1", "--manifest-path"])
+        .arg(copy.join("Cargo.toml"));
+    let resolved = cargo.output().unwrap();
+    assert!(resolved.status.success(), "{}", String::from_utf8_lossy(&resolved.stderr));
+    let resolved: Value = serde_json::from_slice(&resolved.stdout).unwrap();
+    let packages = resolved["packages"].as_array().unwrap();
+    assert!(["files", "ees-projector"].iter().all(|name| packages.iter().any(|it| it["name"] == *name)));
+    // What is there already is not overwritten.
+    assert!(!python.status().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
