@@ -59,6 +59,19 @@ async fn a_row_of_a_projection_of_ones_own_is_in_dynamodb() {
         assert!(Instant::now() < deadline, "{read:?}");
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
+
+    // Deployed again: as it is, and with a change.
+    for parameters in [&["Database=dynamodb"][..], &["Database=dynamodb", "OnFailure=park"]] {
+        let again = stack.own_projection_with(parameters.iter().map(ToString::to_string).collect()).await;
+        assert_eq!(again.output("ReadModels"), own.output("ReadModels"));
+    }
+    let url = format!("{}/2015-03-31/functions", account.endpoint());
+    let authorization = stack.authorization().replace("execute-api", "lambda");
+    let asked = reqwest::Client::new().get(url).header("authorization", authorization).send().await.unwrap();
+    let functions: Value = asked.json().await.unwrap();
+    let mut functions = functions["Functions"].as_array().unwrap().iter();
+    let parks = |function: &Value| function["Environment"]["Variables"]["ON_FAILURE"] == "park";
+    assert!(functions.any(parks), "{functions:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
