@@ -11,9 +11,7 @@ async fn main() -> std::io::Result<()> {
     let account = Account::of_everybody().await;
     let stack = Stack::event_store_with_key(&account, KEY).await;
     print!("{}", stack.shell_lines(KEY));
-    println!(
-        "# just deploy-own-local                                     (a projection of your own beside it)"
-    );
+    println!("# just deploy-own-local                 (a projection of your own beside it)");
     // The command that was built with the functions, which has all features.
     let command = ees_test_shared::binary("ees");
     if let Some(folder) = command.parent() {

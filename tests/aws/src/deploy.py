@@ -51,10 +51,17 @@ done = "stack_create_complete"
 try:
     cloudformation.create_stack(**wanted)
 except cloudformation.exceptions.AlreadyExistsException:
-    cloudformation.update_stack(**wanted)
-    done = "stack_update_complete"
+    try:
+        cloudformation.update_stack(**wanted)
+        done = "stack_update_complete"
+    except cloudformation.exceptions.ClientError as error:
+        # There is nothing to change: it is as it was made.
+        if "No updates" not in str(error):
+            raise
+        done = None
 try:
-    cloudformation.get_waiter(done).wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    if done:
+        cloudformation.get_waiter(done).wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
 except Exception as error:
     for event in reversed(cloudformation.describe_stack_events(StackName=stack)["StackEvents"]):
         if "FAILED" in event["ResourceStatus"]:

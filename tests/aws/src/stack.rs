@@ -184,11 +184,11 @@ impl Stack {
         format!(
             "{exports}\
              # ees tail --since-start\n\
-             # ees projections list                                       (or ees console, a page)\n\
-             # ees dynamodb check \"$TABLE\"                               (ees with the feature dynamodb)\n\
-             # ees dead-letters list                                      (ees with the feature sns)\n\
+             # ees projections list                  (or `ees console`, which prints the address of a page)\n\
+             # ees dynamodb check \"$TABLE\"           (`ees` with the feature dynamodb)\n\
+             # ees dead-letters list                 (`ees` with the feature sns)\n\
              # aws dynamodb scan --table-name \"$TABLE\"\n\
-             # aws logs tail {logs}-api                                  (or -indexer, -publisher, -projector)\n"
+             # aws logs tail {logs}-api              (or -indexer, -publisher, -projector)\n"
         )
     }
 

@@ -1,5 +1,7 @@
 //! The example of a projection of one's own, with each place for its read model.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use ees_projector::{dynamodb, postgres, postgres::sqlx};
@@ -15,6 +17,27 @@ async fn add(stack: &Stack, path: &str, blob: &str) {
     let event = json!({ "type": "file_added", "mode": "100644", "blob": blob });
     let post = post.header("authorization", stack.authorization()).json(&json!({ "events": [event] }));
     assert_eq!(post.send().await.unwrap().status(), 200);
+}
+
+#[test]
+fn a_copy_of_the_example_is_a_package_of_its_own() {
+    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("files");
+    let mut python = Command::new("python3");
+    python.arg(repository.join("deploy/own-projection/copy.py")).arg(&copy);
+    assert!(python.status().unwrap().success());
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args(["metadata", "--offline", "--format-version=1", "--manifest-path"])
+        .arg(copy.join("Cargo.toml"));
+    let resolved = cargo.output().unwrap();
+    assert!(resolved.status.success(), "{}", String::from_utf8_lossy(&resolved.stderr));
+    let resolved: Value = serde_json::from_slice(&resolved.stdout).unwrap();
+    let packages = resolved["packages"].as_array().unwrap();
+    assert!(["files", "ees-projector"].iter().all(|name| packages.iter().any(|it| it["name"] == *name)));
+    // What is there already is not overwritten.
+    assert!(!python.status().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,6 +59,19 @@ async fn a_row_of_a_projection_of_ones_own_is_in_dynamodb() {
         assert!(Instant::now() < deadline, "{read:?}");
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
+
+    // Deployed again: as it is, and with a change.
+    for parameters in [&["Database=dynamodb"][..], &["Database=dynamodb", "OnFailure=park"]] {
+        let again = stack.own_projection_with(parameters.iter().map(ToString::to_string).collect()).await;
+        assert_eq!(again.output("ReadModels"), own.output("ReadModels"));
+    }
+    let url = format!("{}/2015-03-31/functions", account.endpoint());
+    let authorization = stack.authorization().replace("execute-api", "lambda");
+    let asked = reqwest::Client::new().get(url).header("authorization", authorization).send().await.unwrap();
+    let functions: Value = asked.json().await.unwrap();
+    let mut functions = functions["Functions"].as_array().unwrap().iter();
+    let parks = |function: &Value| function["Environment"]["Variables"]["ON_FAILURE"] == "park";
+    assert!(functions.any(parks), "{functions:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
