@@ -321,7 +321,7 @@ fn check_changeset(
             }
         }
         Err(_) => {
-            check.fault(|| format!("the key {key} of changeset {id} does not tell until when it counts"))
+            check.fault(|| format!("the key {key} of changeset {id} does not tell until when it counts"));
         }
     }
     Ok(())
