@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, StreamId, memory};
+use serde::de::IgnoredAny;
 
 use super::Subject;
 use super::partitions::{has_followed, holds_each_note_once, with_notes};
 use super::support::{Bench, ChangingLog, Journal, LONG, append, fresh, note, parking, settings, start};
 use crate::database::{Database, Transaction};
 use crate::{
-    Drained, InPlace, OnDemand, OperateError, Order, Parking, Projector, ReadModelId, Settings, SideBySide,
-    State, Status,
+    Drained, Explain, Fold, InPlace, OnDemand, OperateError, Order, Parking, PreviewOptions, Projector,
+    ReadModelId, Recorded, Settings, SideBySide, State, Status,
 };
 
 const BY_SEGMENTS: InPlace = InPlace { force: false, keep_skips: None, workers: None, by_segments: true };
@@ -279,6 +281,76 @@ pub async fn what_can_not_be_read_by_segments_is_refused<S: Subject>() {
     bench.handle().resume("journal", "").await.ok();
     holds_each_note_once(&bench, 60).await;
     bench.close().await;
+}
+
+/// Counts the events of each stream.
+#[derive(Clone, Default)]
+struct Counts {
+    fails: Arc<AtomicBool>,
+}
+
+impl Fold for Counts {
+    type Event = IgnoredAny;
+    type Key = String;
+    type State = u64;
+
+    fn name(&self) -> &str {
+        "counts"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn key(&self, event: Recorded<'_, IgnoredAny>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, count: Option<u64>, event: Recorded<'_, IgnoredAny>) -> Option<u64> {
+        assert!(!self.fails.load(SeqCst) || event.stream_id().as_str() != "s5", "told to");
+        Some(count.unwrap_or(0) + 1)
+    }
+}
+
+/// While segments are read, the rows are those of some streams only: no row is explained, and no version compared with
+/// them. A fingerprint is that of the rows in the end.
+pub async fn rows_of_some_segments_are_not_taken_for_those_of_a_checkpoint<S: Subject>() {
+    let (log, subject, counts) = (with_notes(60).await, fresh::<S>().await, Counts::default());
+    let settings = Settings { fingerprint: true, ..small() };
+    let projector = || {
+        let mut projector = Projector::new(log.clone());
+        projector.fold(counts.clone(), subject.database(), settings).unwrap();
+        projector
+    };
+    let running = projector().start();
+    let (handle, end) = (running.handle(), Checkpoint::new(60));
+    handle.when_reached("counts", end, LONG).await.unwrap();
+    let fingerprint = handle.status("counts").await.unwrap().fingerprint.unwrap();
+    counts.fails.store(true, SeqCst);
+    let workers = Some(if S::CAPABILITIES.partitions { 3 } else { 1 });
+    handle.rebuild_in_place("counts", InPlace { workers, ..BY_SEGMENTS }, "").await.unwrap();
+    let deadline = Instant::now() + LONG;
+    while handle.status("counts").await.unwrap().state != State::Paused {
+        assert!(Instant::now() < deadline, "it does not pause");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let explained = handle.explain("counts", Explain::key("s1")).await;
+    assert!(
+        matches!(&explained, Err(OperateError::Failed(why)) if why.contains("by segments")),
+        "{explained:?}"
+    );
+    if S::Database::PREVIEWS && !S::CAPABILITIES.partitions {
+        let preview = projector().preview("counts", PreviewOptions::default()).await;
+        assert!(
+            matches!(&preview, Err(OperateError::Failed(why)) if why.contains("by segments")),
+            "{preview:?}"
+        );
+    }
+    counts.fails.store(false, SeqCst);
+    handle.resume("counts", "").await.unwrap();
+    handle.when_reached("counts", end, LONG).await.unwrap();
+    while handle.status("counts").await.unwrap().fingerprint != Some(fingerprint) {
+        assert!(Instant::now() < deadline, "the fingerprint is not that of the rows");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    running.shut_down().await;
 }
 
 async fn are_refused<S: Subject>(bench: &Bench<S>, way_out: &str) {

@@ -4,6 +4,7 @@
 //! it. `apply` applies it in one transaction of `core` (fence, work, commit) while the next batch is read.
 //! `processor` is what runs, a projection or a reactor, with its types hidden. `batch_size` decides how much
 //! is read at once, `log_identity` whether the log is still the same, `initialize` how a projection starts.
+//! `segments` reads a share of the log at once, for a rebuild.
 //!
 //! Failures: `error` says why a step failed, `failure` what the worker does then. `parked` parks streams and
 //! retries them.

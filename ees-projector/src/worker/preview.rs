@@ -20,6 +20,7 @@ use crate::worker::as_of::LeftOut;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
+use crate::worker::operations::reads_segments;
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 use crate::worker::side_by_side::estimate::Estimate;
@@ -51,6 +52,9 @@ impl<D: Database> Core<D> {
         let LeftOut { live, parked, .. } = self.left_out().await?;
         if live.split.is_some() {
             return Err(OperateError::Partitioned);
+        }
+        if live.segment.is_some() {
+            return Err(reads_segments());
         }
         let head = self.verified_head([&live]).await?;
         let parked_streams = parked.len() as u64;

@@ -20,7 +20,7 @@ pub async fn segments_are_offered_as_the_store_says<S: Subject>() {
     let read = log.read_segment(SegmentQuery::of(segment, Checkpoint::new(1))).await;
     match read {
         Ok(page) => {
-            assert!(log.has_segments() && page.changesets.len() == 1 && page.next.is_none(), "{page:?}")
+            assert!(log.has_segments() && page.changesets.len() == 1 && page.next.is_none(), "{page:?}");
         }
         Err(error) => assert!(!log.has_segments() && matches!(error, Error::InvalidRequest(_)), "{error}"),
     }
