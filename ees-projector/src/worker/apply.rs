@@ -331,9 +331,9 @@ mod tests {
         let (state, _) = core.initialize().await.unwrap();
         let batch = Arc::new(core.fetch(Checkpoint::START, core.batch(), Duration::ZERO).await.unwrap());
         let split = ProjectionState { split: Some(Split::into(4)), ..state.clone() };
-        let applied = core.apply(&split, &batch, 0..1, &Arc::default()).await;
+        let applied = core.apply(&split, &batch, 0..1, &Arc::default()).boxed().await;
         assert!(matches!(applied, Err(StepError::Fenced)), "{applied:?}");
-        let moved = core.apply(&state, &batch, 0..1, &Arc::default()).await.unwrap();
+        let moved = core.apply(&state, &batch, 0..1, &Arc::default()).boxed().await.unwrap();
         assert_eq!(moved.position.next, Checkpoint::new(1));
     }
 }
