@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use ees_store::{ChangesetLog, Checkpoint, memory};
+use ees_store::{Checkpoint, memory};
 use serde::Deserialize;
 use serde_json::json;
 

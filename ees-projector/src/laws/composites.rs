@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ees_store::ChangesetLog as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ees_store::{ChangesetLog, StreamId, Timestamp};
+use ees_store::{StreamId, Timestamp};
 
 use super::Subject;
 use super::support::{ChangingLog, LONG, Note, caught_up, fresh, note};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ees_store::{ChangesetLog, Timestamp};
+use ees_store::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Subject;
-use super::support::{Bench, ChangingLog, LONG, caught_up, fresh, settings};
+use super::support::{Bench, ChangingLog, caught_up, fresh, settings};
 use crate::ReadModelId;
 use crate::database::{Database, FoldRows, Transaction};
 use crate::read_model::{Change, Column, ColumnType, Row, Value};
