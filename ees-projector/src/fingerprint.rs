@@ -10,7 +10,7 @@ use ees_store::Checkpoint;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use twox_hash::XxHash3_128;
 
-use crate::read_model::{Change, ColumnType, Table, Value};
+use crate::read_model::{Change, ColumnType, Row, Table, Value};
 
 /// The sum of the hashes (XXH3, 128 bits) of a read model's rows, modulo 2^128. Two read models with the same rows
 /// have the same fingerprint, on whatever database; others have another one, except by a chance of 1 in 2^128.
@@ -23,15 +23,6 @@ use crate::read_model::{Change, ColumnType, Table, Value};
 pub struct Fingerprint(u128);
 
 impl Fingerprint {
-    /// By how much these changes of a table's rows change the fingerprint.
-    pub(crate) fn of_changes(table: &Table, changes: &[Change]) -> Self {
-        let mut rows = RowHasher::new(table);
-        let mut of =
-            |key: &str, row: &Option<Vec<Value>>| row.as_ref().map_or(0, |row| rows.hash(key, row).0);
-        let by = |Change { key, before, row }: &Change| of(key, row).wrapping_sub(of(key, before));
-        Self(changes.iter().map(by).fold(0, u128::wrapping_add))
-    }
-
     /// The sum of two: of disjoint rows, or of a fingerprint and a change of it.
     #[must_use]
     pub(crate) fn plus(self, other: Self) -> Self {
@@ -52,6 +43,12 @@ impl<'t> RowHasher<'t> {
         let mut bytes = Vec::with_capacity(256);
         part(&mut bytes, b't', table.name.as_bytes());
         Self { table, name_length: bytes.len(), bytes }
+    }
+
+    /// By how much this change changes the fingerprint.
+    pub(crate) fn change(&mut self, Change { key, before, row }: &Change) -> Fingerprint {
+        let mut of = |row: &Option<Row>| row.as_ref().map_or(0, |row| self.hash(key, row).0);
+        Fingerprint(of(row).wrapping_sub(of(before)))
     }
 
     pub(crate) fn hash(&mut self, key: &str, row: &[Value]) -> Fingerprint {
@@ -91,8 +88,8 @@ impl From<()> for Fingerprint {
 /// Appends a part of a row so that no two rows are the same bytes.
 fn part(bytes: &mut Vec<u8>, kind: u8, content: &[u8]) {
     bytes.push(kind);
-    bytes.extend((content.len() as u64).to_be_bytes());
-    bytes.extend(content);
+    bytes.extend_from_slice(&(content.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(content);
 }
 
 /// A JSON text in the one form that all texts have which `jsonb` of PostgreSQL may give back for it.
@@ -276,8 +273,13 @@ mod tests {
         let row = |a: &str| Some(vec![Value::from(a), Value::Null]);
         let change = |before, row| Change { key: "k".to_owned(), before, row };
         let changes = [change(None, row("1")), change(row("1"), row("2")), change(row("2"), None)];
-        assert_eq!(Fingerprint::of_changes(&table(), &changes), Fingerprint::default());
-        assert_eq!(Fingerprint::of_changes(&table(), &changes[..2]), of("k", Some("2"), None));
+        let table = table();
+        let mut rows = RowHasher::new(&table);
+        let mut of_changes = |changes: &[Change]| {
+            changes.iter().map(|change| rows.change(change)).fold(Fingerprint::default(), Fingerprint::plus)
+        };
+        assert_eq!(of_changes(&changes), Fingerprint::default());
+        assert_eq!(of_changes(&changes[..2]), of("k", Some("2"), None));
     }
 
     #[test]

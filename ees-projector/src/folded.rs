@@ -65,16 +65,18 @@ pub(crate) async fn write_in_order<'t, Tx: FoldRows>(
 }
 
 impl<E: DeserializeOwned + Send + Sync + 'static> Folded<E> {
-    /// Folds events, stage by stage. Returns the changed rows of each stage.
+    /// Folds events, stage by stage. Returns the changed rows of each stage, and by how much they change the
+    /// fingerprint, if `hashes` says that it is wanted.
     async fn fold<Tx: FoldRows>(
         &self,
         events: &[Recorded<'_, E>],
         tx: &mut Tx,
-    ) -> Result<Vec<Vec<Change>>, BoxError> {
+        hashes: bool,
+    ) -> Result<(Vec<Vec<Change>>, Fingerprint), BoxError> {
         let stages = &self.composite.stages;
         // By the stage that asked.
         let mut answers: HashMap<usize, Hidden> = HashMap::new();
-        let mut changed = Vec::with_capacity(stages.len());
+        let (mut changed, mut by) = (Vec::with_capacity(stages.len()), Fingerprint::default());
         for (number, stage) in stages.iter().enumerate() {
             let asking: Vec<usize> = (number + 1..stages.len())
                 .filter(|later| self.composite.lookup_of(*later) == Some(number))
@@ -87,11 +89,12 @@ impl<E: DeserializeOwned + Send + Sync + 'static> Folded<E> {
                 false => tx.load_rows(stage.table(), &keys).await?,
             };
             drop(keys);
-            let passed = pass.run(events, before)?;
+            let passed = pass.run(events, before, hashes)?;
             answers.extend(asking.into_iter().zip(passed.answers));
             changed.push(passed.changed);
+            by = by.plus(passed.fingerprint);
         }
-        Ok(changed)
+        Ok((changed, by))
     }
 
     /// Changes the rows by events. Returns by how much that changes the fingerprint.
@@ -100,10 +103,7 @@ impl<E: DeserializeOwned + Send + Sync + 'static> Folded<E> {
         events: &[Recorded<'_, E>],
         tx: &mut Tx,
     ) -> Result<Fingerprint, BoxError> {
-        let changed = self.fold(events, tx).await?;
-        let of_stages = self.composite.stages.iter().zip(&changed);
-        let by = of_stages.map(|(stage, changed)| Fingerprint::of_changes(stage.table(), changed));
-        let by = by.fold(Fingerprint::default(), Fingerprint::plus);
+        let (changed, by) = self.fold(events, tx, true).await?;
         write_in_order(self.composite.stages.iter().map(|stage| stage.table()), changed, tx).await?;
         Ok(by)
     }
@@ -203,7 +203,7 @@ impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> f
     }
 
     async fn apply_batch(&self, events: &[Recorded<'_, E>], tx: &mut Tx) -> Result<(), BoxError> {
-        let changed = self.fold(events, tx).await?;
+        let (changed, _) = self.fold(events, tx, false).await?;
         write_in_order(self.composite.stages.iter().map(|stage| stage.table()), changed, tx).await
     }
 }

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use crate::database::FoldRows;
+use crate::fingerprint::{Fingerprint, RowHasher};
 use crate::lookup_fold::{Answer, Found, LookupFold, NoLookup};
 use crate::read_model::{Change, ColumnType, Row, RowError, Table, from_row, to_row};
 use crate::{BoxError, Order, Recorded, Subscription};
@@ -68,15 +69,22 @@ pub(crate) trait Stage<E>: Send + Sync {
 pub(crate) trait Pass<E>: Send + Sync {
     /// Returns the keys of the rows to load, each once.
     fn keys(&self) -> Vec<&str>;
-    /// Folds the events. `before` are the rows, in the order of the keys.
-    fn run(self: Box<Self>, events: &[Recorded<'_, E>], before: Vec<Option<Row>>)
-    -> Result<Passed, BoxError>;
+    /// Folds the events. `before` are the rows, in the order of the keys. `hashes` says whether the change of the
+    /// fingerprint is wanted.
+    fn run(
+        self: Box<Self>,
+        events: &[Recorded<'_, E>],
+        before: Vec<Option<Row>>,
+        hashes: bool,
+    ) -> Result<Passed, BoxError>;
 }
 
 /// The outcome of a pass.
 pub(crate) struct Passed {
     /// The changed rows, in the order of their keys.
     pub(crate) changed: Vec<Change>,
+    /// By how much they change the fingerprint; nothing if that was not wanted.
+    pub(crate) fingerprint: Fingerprint,
     /// The answers to what later stages asked, in their order.
     pub(crate) answers: Vec<Hidden>,
 }
@@ -378,6 +386,7 @@ impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
         mut self: Box<Self>,
         events: &[Recorded<'_, F::Event>],
         before: Vec<Option<Row>>,
+        hashes: bool,
     ) -> Result<Passed, BoxError> {
         let StageOf { table, has_other_text, .. } = self.stage;
         let mut states: Vec<Option<F::State>> = Vec::with_capacity(before.len());
@@ -393,17 +402,23 @@ impl<F: LookupFold> Pass<F::Event> for PassOf<'_, F> {
         }
         let (rows, answers) = self.fold(events, states);
         let mut changed = Vec::with_capacity(rows.len());
+        let (mut hasher, mut fingerprint) = (hashes.then(|| RowHasher::new(table)), Fingerprint::default());
         for (index, ((key, state), before)) in rows.into_iter().zip(before).enumerate() {
             let after = state.as_ref().map(|state| self.row(&key, state)).transpose();
             let after = after.map_err(|error| self.blame(index, &key, before.as_ref(), events, &error))?;
             if after.as_ref() != written.get(&index).or(before.as_ref()) {
-                changed.push(Change { key, before, row: after });
+                let change = Change { key, before, row: after };
+                // While the row is in the processor's cache.
+                if let Some(hasher) = &mut hasher {
+                    fingerprint = fingerprint.plus(hasher.change(&change));
+                }
+                changed.push(change);
             }
         }
         // Two writers who change the same rows in the same order don't wait for each other in a circle.
         changed.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         let answers = answers.into_iter().map(|answers| Box::new(answers) as Hidden).collect();
-        Ok(Passed { changed, answers })
+        Ok(Passed { changed, fingerprint, answers })
     }
 }
 
@@ -444,7 +459,7 @@ mod tests {
         let stage = StageOf::new(Words);
         let pass = stage.begin(&events, None, Vec::new(), Checks::of::<crate::memory::Tx>()).unwrap();
         assert_eq!(pass.keys(), ["d", "b", "a", "c"]);
-        let changed = pass.run(&events, vec![None; 4]).unwrap().changed;
+        let changed = pass.run(&events, vec![None; 4], false).unwrap().changed;
         let keys: Vec<_> = changed.iter().map(|change| change.key.as_str()).collect();
         assert_eq!(keys, ["a", "b", "c", "d"]);
     }
