@@ -91,6 +91,9 @@ fn text(explanation: &Explanation) -> String {
     let replayed = counted(explanation.replayed, "changeset");
     lines.push(format!("{}, {} replayed{of}", counted(*steps_total, "step"), replayed));
     lines.push(format!("{table} {key} at checkpoint {checkpoint}: {}", row_text(row.as_ref())));
+    if *steps_total == 0 && row.is_none() && stored.is_none() {
+        lines.push("no event up to there has made a row with this key".to_owned());
+    }
     if !explanation.is_stored {
         lines.push(format!("in the database: {}", row_text(stored.as_ref())));
     }
