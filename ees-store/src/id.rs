@@ -73,7 +73,6 @@ impl StreamId {
     }
 
     /// An id that was checked before it was stored.
-    #[cfg(any(feature = "sqlite", feature = "postgres", feature = "dynamodb", feature = "client"))]
     pub(crate) fn stored(text: &str) -> Self {
         Self(text.into())
     }

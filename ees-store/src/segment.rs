@@ -112,7 +112,8 @@ pub struct SegmentPage {
     pub next: Option<SegmentPlace>,
     /// How many changesets before [`SegmentQuery::until`] the page has passed, also those that the filter left out.
     pub passed: u64,
-    /// The read units that the database charges for the page, if it does (DynamoDB).
+    /// The read units that the database charges for the scan of the page, if it does (DynamoDB). Changesets without a
+    /// place, which are read once more, are not in it.
     pub read_units: Option<f64>,
 }
 

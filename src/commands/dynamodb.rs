@@ -85,21 +85,6 @@ enum Command {
         #[arg(long)]
         find_holes: bool,
     },
-    /// Copy a log into a new table: for a table of an earlier form, which can't be changed
-    ///
-    /// Stop everything that commits to the log or indexes it first, and go on with the new table only. Create that
-    /// with `create-table`, and turn its stream of changes on after the copy, or everything is published again.
-    /// Checkpoints, the log's id and idempotency keys are kept. Reads the whole table with consistent reads: one read
-    /// unit for 4 KB. If interrupted, run it again: it begins anew.
-    Copy {
-        /// The table that has the log
-        from: String,
-        /// An empty table
-        to: String,
-        /// The region of both [default: from the environment]
-        #[arg(long, value_name = "REGION")]
-        region: Option<String>,
-    },
     /// Find changesets whose place in the order can't be right, and give them new ones
     ///
     /// Such a changeset has half a place, one that was never given out, or that of another changeset. Its stream
@@ -158,7 +143,6 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
             cost(bytes, form, output)
         }
         Command::Adopt { table, mend, find_holes } => adopt(table.into(), mend, find_holes, output).await,
-        Command::Copy { from, to, region } => copy(&from, DynamoDbTable::new(to, region), output).await,
         Command::Mend { table, stream, dry_run } => {
             mend(table.into(), dynamodb::Mend { stream, dry_run }, output).await
         }
@@ -371,16 +355,6 @@ async fn adopt(table: DynamoDbTable, mend: bool, find_holes: bool, output: &mut 
         )));
     }
     Ok(())
-}
-
-async fn copy(from: &str, to: DynamoDbTable, output: &mut Output) -> Outcome {
-    let config = to.sdk_config().await;
-    let copied = dynamodb::copy(&config, from, &to.name, progress()).await.map_err(table_failure)?;
-    let dynamodb::Copied { items, read_units, .. } = copied;
-    output.either(
-        &json!({ "table": to.name, "copied_from": from, "items": items, "read_units": read_units }),
-        format!("{}: {} copied from {from}\n  {read_units} read units", to.name, counted(items, "item")),
-    )
 }
 
 async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {

@@ -9,10 +9,10 @@ use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, LogQuery, SharedLog,
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::job::{Job, Seen};
+use super::job::Seen;
 use super::poll_backoff;
 use super::running_projection::{RunningProjection, STALLED_AFTER, StandbyWorker};
-use super::verification::{Verification, Verifier};
+use super::verification::Verification;
 use crate::as_of::{AsOf, AsOfProgress, AsOfStatus, Built};
 use crate::explanation::{Explain, ExplainProgress, Explanation};
 use crate::fingerprint::FingerprintCheck;
@@ -60,30 +60,11 @@ impl Handle {
         workers: Arc<dyn Workers>,
         log: SharedLog,
     ) -> Self {
-        let begin = |slot| {
-            let status = Arc::new(WorkerStatus::new());
-            let (operations, queue) = mpsc::channel(16);
-            // Ends with the last clone of the handle, which has the other end of the channel.
-            tokio::spawn(workers.attend(slot, status.clone(), queue));
-            (status, operations)
-        };
-        let standby = workers.has_standby().then(|| {
-            let (status, operations) = begin(Slot::Standby);
-            StandbyWorker { status, operations }
-        });
-        let (status, operations) = begin(Slot::Live);
-        let projection = RunningProjection {
-            is_run_elsewhere: true,
-            kind,
-            version,
-            status,
-            operations,
-            workers,
-            standby,
-            verifier: Verifier::default(),
-            copier: Job::default(),
-            explaining: Arc::default(),
-        };
+        let projection =
+            RunningProjection::start(kind, version, workers, true, |workers, slot, status, queue| {
+                // Ends with the last clone of the handle, which has the other end of the queue.
+                tokio::spawn(workers.attend(slot, status, queue));
+            });
         let projections = Arc::new(BTreeMap::from([(name.to_owned(), projection)]));
         Self { projections, log, stalled_after: STALLED_AFTER, is_attending: true }
     }

@@ -5,18 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ees_store::SharedLog;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 #[cfg(feature = "http")]
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::handle::Handle;
-use super::job::Job;
 use super::registration::{RegisterError, checked, without_fingerprint};
-use super::running_projection::{RunningProjection, STALLED_AFTER, StandbyWorker};
+use super::running_projection::{RunningProjection, STALLED_AFTER};
 use super::stall_monitor;
-use super::verification::Verifier;
 use crate::clock::Clock;
 use crate::composite::IntoComposite;
 use crate::database::{Database, FoldRows};
@@ -26,7 +24,6 @@ use crate::policy::OnFailure;
 use crate::preview::{Preview, PreviewOptions, PreviewProgress, WriteUnits};
 use crate::projection::Projection;
 use crate::reactor::{self, Reactor};
-use crate::read_model_id::Slot;
 use crate::settings::Settings;
 use crate::status::Kind;
 use crate::watched::{Watched, WatchedFold, Watching};
@@ -305,34 +302,11 @@ impl Projector {
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         let mut projections = BTreeMap::new();
-        let begin = |workers: &dyn Workers, slot| {
-            let status = Arc::new(WorkerStatus::new());
-            let (operations, queue) = mpsc::channel(16);
-            tasks.spawn(workers.run(slot, status.clone(), queue, stop.clone()));
-            (status, operations)
-        };
         for Registered { name, kind, version, workers } in self.registered {
-            let standby = workers.has_standby().then(|| {
-                let (status, operations) = begin(&*workers, Slot::Standby);
-                StandbyWorker { status, operations }
-            });
-            let (status, operations) = begin(&*workers, Slot::Live);
-            let verifier = Verifier::default();
-            let copier = Job::default();
-            let explaining = Arc::default();
-            let projection = RunningProjection {
-                is_run_elsewhere: false,
-                kind,
-                version,
-                status,
-                operations,
-                workers,
-                standby,
-                verifier,
-                copier,
-                explaining,
+            let spawn = |workers: &dyn Workers, slot, status, queue| {
+                tasks.spawn(workers.run(slot, status, queue, stop.clone()));
             };
-            projections.insert(name, projection);
+            projections.insert(name, RunningProjection::start(kind, version, workers, false, spawn));
         }
         let projections = Arc::new(projections);
         let handle =

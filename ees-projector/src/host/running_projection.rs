@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::job::Job;
 use super::verification::Verifier;
 use crate::as_of::{AsOf, Built};
+use crate::read_model_id::Slot;
 use crate::status::{Kind, Status};
 use crate::worker::explain::progress::Progress;
 use crate::worker::operations::operation::Operation;
@@ -42,6 +43,40 @@ pub(crate) struct StandbyWorker {
 }
 
 impl RunningProjection {
+    /// Starts the workers of a projection: of the live read model, and of the standby if the database can have one.
+    /// `spawn` runs the one of a slot, which tells of itself in the status and takes operations from the queue.
+    pub(super) fn start(
+        kind: Kind,
+        version: u32,
+        workers: Arc<dyn Workers>,
+        is_run_elsewhere: bool,
+        spawn: impl Fn(&dyn Workers, Slot, Arc<WorkerStatus>, mpsc::Receiver<Operation>),
+    ) -> Self {
+        let begin = |slot| {
+            let status = Arc::new(WorkerStatus::new());
+            let (operations, queue) = mpsc::channel(16);
+            spawn(&*workers, slot, status.clone(), queue);
+            (status, operations)
+        };
+        let standby = workers.has_standby().then(|| {
+            let (status, operations) = begin(Slot::Standby);
+            StandbyWorker { status, operations }
+        });
+        let (status, operations) = begin(Slot::Live);
+        Self {
+            is_run_elsewhere,
+            kind,
+            version,
+            status,
+            operations,
+            workers,
+            standby,
+            verifier: Verifier::default(),
+            copier: Job::default(),
+            explaining: Arc::default(),
+        }
+    }
+
     pub(crate) fn describe(&self, name: &str, stalled_after: Duration) -> Status {
         let standby = self.standby.as_ref().and_then(|standby| standby.status.snapshot().as_standby());
         Status { standby, ..self.describe_worker(name, &self.status, stalled_after) }
@@ -76,7 +111,12 @@ impl RunningProjection {
             parked_streams: seen.parked_streams,
             given_up_streams: seen.given_up_streams,
             skipped: seen.skipped(),
-            fingerprint: seen.row.as_ref().and_then(|row| row.fingerprint),
+            // While segments are read, it is that of no checkpoint.
+            fingerprint: seen
+                .row
+                .as_ref()
+                .filter(|row| row.segment.is_none())
+                .and_then(|row| row.fingerprint),
             events: seen.events.counts,
             effects: (self.kind == Kind::Reactor).then(|| worker.figures().effects()),
             last_error: seen.failure,

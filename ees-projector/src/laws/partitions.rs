@@ -235,17 +235,10 @@ pub async fn hosts_that_do_not_stay_finish_a_rebuild_that_is_dealt_out<S: Subjec
     tx.drop_table(&Table::document("journal")).await.unwrap();
     tx.create_table(&Table::document("journal")).await.unwrap();
     tx.commit().await.unwrap();
-    let hosts = [(), ()]
-        .map(|()| OnDemand::projection(Journal::new(), subject.database(), log.clone(), settings()).unwrap());
-    let deadline = Instant::now() + LONG;
-    let is_whole = async || {
-        let row = database.begin_in(&live).await.unwrap().load(&live).await.unwrap().unwrap();
+    drain_with_two_hosts(&subject, &log, settings(), |row| {
         (row.split, row.rebuild_until, row.position.next.get()) == (None, None, 60)
-    };
-    while !is_whole().await {
-        assert!(Instant::now() < deadline, "it does not come to its end");
-        futures::future::join_all(hosts.iter().map(|host| host.drain_until(deadline))).await;
-    }
+    })
+    .await;
     let bench = start(&log, &subject, &Journal::new(), settings());
     holds_each_note_once(&bench, 60).await;
     bench.close().await;
@@ -316,6 +309,26 @@ pub(super) async fn with_notes(count: usize) -> Arc<ChangingLog> {
         log.append(&format!("s{}", n % 12), &note(&n.to_string())).await;
     }
     log
+}
+
+/// Lets two hosts that do not stay run the journal, again and again, until its row is as wanted.
+pub(super) async fn drain_with_two_hosts<S: Subject>(
+    subject: &Arc<S>,
+    log: &Arc<ChangingLog>,
+    settings: Settings,
+    wanted: impl Fn(&ProjectionState) -> bool,
+) {
+    let hosts = [(), ()]
+        .map(|()| OnDemand::projection(Journal::new(), subject.database(), log.clone(), settings).unwrap());
+    let (deadline, live) = (Instant::now() + LONG, ReadModelId::live("journal"));
+    let is_so = async || {
+        let row = subject.database().begin_in(&live).await.unwrap().load(&live).await.unwrap();
+        wanted(&row.unwrap())
+    };
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "it does not come to its end");
+        futures::future::join_all(hosts.iter().map(|host| host.drain_until(deadline))).await;
+    }
 }
 
 pub(super) async fn holds_each_note_once<S: Subject>(bench: &Bench<S>, count: usize) {

@@ -10,7 +10,7 @@ use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuer
 use serde::de::IgnoredAny;
 
 use super::Subject;
-use super::partitions::{has_followed, holds_each_note_once, with_notes};
+use super::partitions::{drain_with_two_hosts, has_followed, holds_each_note_once, with_notes};
 use super::support::{Bench, ChangingLog, Journal, LONG, append, fresh, note, parking, settings, start};
 use crate::database::{Database, Transaction};
 use crate::{
@@ -148,24 +148,17 @@ pub async fn hosts_that_do_not_stay_finish_a_rebuild_by_segments<S: Subject>() {
     journal.faults.mend();
     bench.handle().resume("journal", "").await.unwrap();
     bench.close().await;
-    let hosts = [(), ()]
-        .map(|()| OnDemand::projection(Journal::new(), subject.database(), log.clone(), small()).unwrap());
-    let (deadline, live) = (Instant::now() + LONG, ReadModelId::live("journal"));
-    let is_whole = async || {
-        let row = subject.database().begin_in(&live).await.unwrap().load(&live).await.unwrap().unwrap();
-        (row.split, row.segment, row.rebuild_until, row.position.next.get()) == (None, None, None, 60)
-    };
-    while !is_whole().await {
-        assert!(Instant::now() < deadline, "it does not come to its end");
-        futures::future::join_all(hosts.iter().map(|host| host.drain_until(deadline))).await;
-    }
+    drain_with_two_hosts(&subject, &log, small(), |row| {
+        (row.split, row.rebuild_until, row.position.next.get()) == (None, None, 60) && row.segment.is_none()
+    })
+    .await;
     let bench = start(&log, &subject, &Journal::new(), settings());
     holds_each_note_once(&bench, 60).await;
     bench.close().await;
 }
 
-/// A changeset that fails stops its segment, until it is mended or skipped; or its stream is parked, and retried when all
-/// segments are read.
+/// A changeset that fails stops its segment, until it is mended or skipped, also where several workers would park its
+/// stream in an ordinary rebuild. With one worker the stream is parked, and retried when the segment is read.
 pub async fn what_fails_in_a_segment_is_retried_skipped_or_parked<S: Subject>() {
     let workers = if S::CAPABILITIES.partitions { 4 } else { 1 };
     let wanted = InPlace { workers: Some(workers), ..BY_SEGMENTS };
@@ -204,7 +197,12 @@ pub async fn what_fails_in_a_segment_is_retried_skipped_or_parked<S: Subject>() 
     let bench = start(&log, &subject, &journal, parked);
     bench.caught_up().await;
     journal.faults.fail("s5");
-    bench.handle().rebuild_in_place("journal", wanted, "").await.unwrap();
+    if workers > 1 {
+        bench.handle().rebuild_in_place("journal", wanted, "").await.unwrap();
+        assert_eq!(bench.paused().await.parked_streams, 0);
+    }
+    let alone = InPlace { workers: Some(1), ..BY_SEGMENTS };
+    bench.handle().rebuild_in_place("journal", alone, "").await.unwrap();
     rebuilt(&bench).await;
     assert_eq!(bench.texts("s5").await, None);
     log.append("s5", &note("60")).await;

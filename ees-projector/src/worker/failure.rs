@@ -105,6 +105,15 @@ impl<D: Database> Runner<D> {
         attempts
     }
 
+    /// What is done with a changeset that still fails. While several workers read a segment each, a stream can't be
+    /// parked: the worker of the partition that it belongs to, which would retry it, is not the one that reads it.
+    fn on_failure(&self, state: &ProjectionState) -> OnFailure {
+        match state.segment.is_some() && self.core.partition().is_some() {
+            true => OnFailure::Pause,
+            false => self.core.settings.on_failure,
+        }
+    }
+
     /// Lets the policy decide about a changeset that still fails after the last retry.
     async fn give_up(
         &mut self,
@@ -116,7 +125,7 @@ impl<D: Database> Runner<D> {
         let result = match self.take_state().await {
             // Another worker has passed it meanwhile, or an operator moved the projection.
             Ok(state) if state.position != at => Err(StepError::Fenced),
-            Ok(state) => match self.core.settings.on_failure {
+            Ok(state) => match self.on_failure(&state) {
                 OnFailure::Park(parking) => self.park(state, parking, &changeset, attempts, &message).await,
                 OnFailure::Pause => self.pause_at(state, &changeset, attempts, message).await,
             },

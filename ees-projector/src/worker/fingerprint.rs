@@ -16,6 +16,7 @@ use crate::worker::batch::Batch;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
+use crate::worker::operations::reads_segments;
 use crate::worker::processor::projection::ProjectionAdapter;
 
 /// How often the rows are read again because the projection has moved meanwhile, on a database without snapshots.
@@ -101,6 +102,9 @@ impl<D: Database> Core<D> {
         }
         let rows = self.rows_with_position(&mut tx).await?;
         let Some(first) = rows.first() else { return Err(OperateError::NeverStarted) };
+        if rows.iter().any(|row| row.segment.is_some()) {
+            return Err(reads_segments());
+        }
         if first.version != self.processor.version() {
             return Err(OperateError::Absent);
         }

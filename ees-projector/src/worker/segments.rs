@@ -5,7 +5,7 @@
 //! writes the rows. After its last changeset the projection is at the noted head, and reads the log from there on in
 //! its order. Workers that share the projection wait for each other at the noted head (see `partitions`).
 
-use ees_store::{Checkpoint, LogPage, SegmentQuery};
+use ees_store::{Checkpoint, LogPage, Segment, SegmentQuery};
 
 use crate::database::Database;
 use crate::projection::Order;
@@ -33,6 +33,20 @@ impl<D: Database> Core<D> {
             ));
         }
         Ok(())
+    }
+
+    /// Tries to read a segment, before anything is wiped: the process may lack the right to.
+    pub(crate) async fn try_segments(&self) -> Result<(), OperateError> {
+        self.check_by_segments()?;
+        let (segment, until) = (Segment { index: 0, count: 1 }, Checkpoint::START);
+        let tried =
+            self.log.read_segment(SegmentQuery { limit: 1, ..SegmentQuery::of(segment, until) }).await;
+        match tried {
+            Ok(_) => Ok(()),
+            Err(error) => Err(OperateError::Failed(format!(
+                "the log can't be read by segments (in DynamoDB that needs the right to dynamodb:Scan): {error}"
+            ))),
+        }
     }
 
     /// Reads and decodes the next part of a segment. Safe to drop at any moment.

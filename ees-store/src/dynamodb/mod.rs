@@ -11,7 +11,6 @@
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits,
 //!   `sweep` finds what was missed; a stream that is `stuck` holds up no other, [`mend`] lets one go on whose
 //!   changeset was `misplaced`.
-//! - [`copy`](fn@copy) copies a log into a table of another form.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item`
 //!   what it holds.
 //! - `table` makes the calls, by the rules of `calls`: retried where `error` says so. `clock` is DynamoDB's own.
@@ -26,7 +25,6 @@ mod calls;
 mod ceiling;
 mod check;
 mod clock;
-mod copy;
 mod cost;
 mod counter;
 mod doubt;
@@ -73,7 +71,6 @@ use crate::{
 pub use adopt::{Adopted, OnMisplaced, adopt, find_holes};
 pub use ceiling::{Ceiling, ceilings};
 pub use check::{Check, check, check_bodies};
-pub use copy::{Copied, copy};
 pub use cost::{Cost, cost};
 pub use form::Form;
 pub use indexer::Indexer;

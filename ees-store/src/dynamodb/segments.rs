@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 
 use super::error::failed;
-use super::item::{self, CHANGESET_ID, Item, STREAM_ID, to_number, to_text};
+use super::item::{self, CHANGESET_ID, Item, Placing, STREAM_ID, to_number, to_text};
 use super::table::Table;
 use crate::segment::OpenPage;
 use crate::{Error, Result, SegmentPage, SegmentPlace, SegmentQuery};
@@ -24,12 +24,15 @@ pub(super) async fn page(table: &Table, query: &SegmentQuery) -> Result<SegmentP
     let begun = Instant::now();
     let mut page = OpenPage::new(query);
     loop {
-        let (items, is_last) = scan(table, query, &mut page).await?;
+        let (items, next) = scan(table, query, &mut page).await?;
         let mut before = page.place().cloned();
         for item in items {
             let (place, is_changeset) = (place_of(&item)?, !item::is_reserved(&item));
             if is_changeset {
                 ascends(before.as_ref(), &place)?;
+                if item::placing(&item) == Placing::Malformed {
+                    return Err(half_a_place(&place));
+                }
             }
             before = Some(place.clone());
             if is_changeset && item::place(&item).is_some_and(|place| place < query.until) {
@@ -40,17 +43,21 @@ pub(super) async fn page(table: &Table, query: &SegmentQuery) -> Result<SegmentP
                 page.pass_to(place);
             }
         }
-        if is_last {
-            return Ok(page.last());
-        }
+        let Some(next) = next else { return Ok(page.last()) };
+        // An answer may have no items, and not be the last one.
+        page.pass_to(next);
         if page.room() == 0 || begun.elapsed() >= PAGE_TIME_MAX {
             return Ok(page.cut());
         }
     }
 }
 
-/// One answer of the scan after what the page has passed, and whether it is the last.
-async fn scan(table: &Table, query: &SegmentQuery, page: &mut OpenPage<'_>) -> Result<(Vec<Item>, bool)> {
+/// One answer of the scan after what the page has passed, and where the next one begins, if there is one.
+async fn scan(
+    table: &Table,
+    query: &SegmentQuery,
+    page: &mut OpenPage<'_>,
+) -> Result<(Vec<Item>, Option<SegmentPlace>)> {
     let number = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
     let room = i32::try_from(page.room().max(1)).unwrap_or(i32::MAX);
     let from = page.place().map(|place| item::key(place.stream_id(), place.changeset_id()));
@@ -67,7 +74,7 @@ async fn scan(table: &Table, query: &SegmentQuery, page: &mut OpenPage<'_>) -> R
     }
     let mut items = answer.items.unwrap_or_default();
     settle(table, &mut items).await?;
-    Ok((items, answer.last_evaluated_key.is_none()))
+    Ok((items, answer.last_evaluated_key.as_ref().map(place_of).transpose()?))
 }
 
 /// Reads the changesets without a place once more.
@@ -89,6 +96,19 @@ async fn settle(table: &Table, items: &mut [Item]) -> Result<()> {
 
 fn place_of(item: &Item) -> Result<SegmentPlace> {
     Ok(SegmentPlace::new(to_text(item, STREAM_ID)?, to_number(item, CHANGESET_ID)?))
+}
+
+/// The indexer stops before such a changeset, so a reader by segments must not step over it.
+fn half_a_place(place: &SegmentPlace) -> Error {
+    Error::Storage {
+        detail: format!(
+            "DynamoDB: changeset {} of stream \"{}\" has half a place in the order: `ees dynamodb mend` gives it a new \
+             one",
+            place.changeset_id(),
+            place.stream_id()
+        ),
+        source: "page without page_item".into(),
+    }
 }
 
 /// DynamoDB keeps the items of a stream together, in the order of their numbers. Whoever reads by segments relies

@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, Get, KeysAndAttributes, PutRequest, TransactGetItem, TransactWriteItem, WriteRequest,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, Get, KeysAndAttributes, TransactGetItem, TransactWriteItem};
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::{again, client, pauses};
 use super::clock::ServiceClock;
-use super::error::{failed, is_contended, is_passing, is_read_contended, unbuilt};
+use super::error::{failed, is_contended, is_passing, is_read_contended};
 use super::form::Form;
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::schema::Layout;
@@ -22,8 +20,6 @@ use crate::{Result, StreamId};
 
 /// Keys in one call of `BatchGetItem`, at most.
 const KEYS_MAX: usize = 100;
-/// Items in one call of `BatchWriteItem`, at most.
-pub(super) const WRITES_MAX: usize = 25;
 
 /// A table with what is known of it. Clones share the connections.
 #[derive(Clone)]
@@ -196,31 +192,6 @@ impl Table {
             }
         }
         Ok(found)
-    }
-
-    /// Puts at most [`WRITES_MAX`] items in place of what is there.
-    pub(super) async fn put_all(&self, items: Vec<Item>) -> Result<()> {
-        let put = |item| {
-            let put = PutRequest::builder().set_item(Some(item)).build().map_err(unbuilt)?;
-            Ok(WriteRequest::builder().put_request(put).build())
-        };
-        let mut left = items.into_iter().map(put).collect::<Result<Vec<_>>>()?;
-        let mut pauses = backon::BackoffBuilder::build(pauses());
-        let begun = Instant::now();
-        while !left.is_empty() {
-            let asked = left.len();
-            let write = || {
-                let call = self.client.batch_write_item();
-                call.request_items(&*self.name, left.clone()).send()
-            };
-            let answer = self.call(write).await.map_err(failed)?;
-            left = answer.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
-            if left.len() == asked {
-                let pause = pauses.next().filter(|pause| begun.elapsed() + *pause < self.patience);
-                tokio::time::sleep(pause.ok_or(crate::Error::Overloaded)?).await;
-            }
-        }
-        Ok(())
     }
 
     async fn some_places(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {

@@ -182,7 +182,7 @@ impl<D: Database> Runner<D> {
                 self.change(&state, set, StateChange::Nothing, audit(format!("to {wanted}"))).await
             }
             Action::Rebuild(InPlace { force, keep_skips, workers, by_segments }) => {
-                self.check_workers(*workers, *by_segments)?;
+                self.check_workers(*workers, *by_segments).await?;
                 let version = self.core.processor.version();
                 let keeps_skips = keep_skips.unwrap_or(state.version == version);
                 let (workers, fingerprint) = (*workers, self.core.fingerprint_of_nothing());
@@ -200,7 +200,7 @@ impl<D: Database> Runner<D> {
             }
             Action::SetPartitions(count) => self.set_partitions(*count, audit(format!("{count}"))).await,
             Action::BuildStandby(wanted) => {
-                self.check_workers(wanted.workers, wanted.by_segments)?;
+                self.check_workers(wanted.workers, wanted.by_segments).await?;
                 let keeps_skips = wanted.keep_skips.unwrap_or(state.version == self.core.processor.version());
                 let by = dealt_out(wanted.workers, wanted.by_segments);
                 let detail = format!("up to {end}{by}{}", state.skips_in_words(keeps_skips));
@@ -241,9 +241,9 @@ impl<D: Database> Runner<D> {
     }
 
     /// Checks whether a rebuild may be dealt out to this many workers, and read the log by segments.
-    fn check_workers(&self, workers: Option<u32>, by_segments: bool) -> Result<(), OperateError> {
+    async fn check_workers(&self, workers: Option<u32>, by_segments: bool) -> Result<(), OperateError> {
         if by_segments {
-            self.core.check_by_segments()?;
+            self.core.try_segments().await?;
         }
         let Some(count) = workers.filter(|count| *count != 1) else { return Ok(()) };
         if !D::PARTITIONS {

@@ -3,7 +3,6 @@
 mod adopting;
 mod conflicts;
 mod contended;
-mod copying;
 mod costs;
 mod doubts;
 pub(crate) mod forms;

@@ -194,7 +194,10 @@ fn a_row_is_explained_from_the_command_line() {
         assert!(text.contains(told), "{told}: {text}");
     }
     let none = world.run(&["projections", "explain", "stream_catalogue", "nothing"]).ok();
-    assert!(none.contains("stream_catalogue nothing at checkpoint 3: no row\nno event up to there"), "{none}");
+    assert!(
+        none.contains("stream_catalogue nothing at checkpoint 3: no row\nno event up to there"),
+        "{none}"
+    );
     for (line, code, told) in [
         (&["projections", "explain", "statistic", "all"][..], 5, "did you mean"),
         (&["projections", "explain", "statistics", "all", "--table", "x"], 4, "there are: statistics"),

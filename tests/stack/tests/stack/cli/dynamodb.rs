@@ -163,24 +163,6 @@ async fn what_it_costs_is_told_for_the_changesets_that_are_there() {
     assert!(told.contains("1,000 changesets of 3803 bytes") && told.contains("250"), "{told}");
 }
 
-#[tokio::test]
-async fn a_log_is_copied_into_a_new_table_and_never_over_another() {
-    let account = account().await;
-    for table in ["log", "new"] {
-        in_account(&account, &["dynamodb", "create-table", table, "--unprotected"]).ok();
-    }
-    let copy = ["dynamodb", "copy", "log", "new", "--json"];
-    assert!(in_account(&account, &copy).failed(2).contains("holds no log"));
-    let store = Store::open(&account.sdk_config(), "log").await.unwrap();
-    let log_id = store.head().await.unwrap().log_id;
-    drop(store);
-    // The log's own item, and the counter.
-    assert_eq!(in_account(&account, &copy).json()[0]["items"], 2);
-    let copied = Store::open(&account.sdk_config(), "new").await.unwrap();
-    assert_eq!(copied.head().await.unwrap().log_id, log_id);
-    assert!(in_account(&account, &copy).failed(2).contains("holds a log already"));
-}
-
 /// A changeset with half a place, as a hand may leave it.
 async fn half_placed(account: &Account, stream: &str) {
     let text = |text: &str| AttributeValue::S(text.to_owned());
