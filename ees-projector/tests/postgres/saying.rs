@@ -38,7 +38,7 @@ const SAID: &[Said] = &[
             (Following, "paused -"),
             (Paused, "paused -"),
             (Built, "paused building"),
-            (Differs, "paused building, 1 differences"),
+            (Differs, "paused building, 1 difference"),
             (Swapped, "paused following"),
         ],
     ),
@@ -49,7 +49,7 @@ const SAID: &[Said] = &[
             (Following, "running -"),
             (Paused, "running -"),
             (Built, "running building"),
-            (Differs, "running building, 1 differences"),
+            (Differs, "running building, 1 difference"),
             (Swapped, "running following"),
         ],
     ),
@@ -60,7 +60,7 @@ const SAID: &[Said] = &[
             (Following, "running -"),
             (Paused, "running -"),
             (Built, "running building"),
-            (Differs, "running building, 1 differences"),
+            (Differs, "running building, 1 difference"),
             (Swapped, "running following"),
         ],
     ),
@@ -115,7 +115,7 @@ const SAID: &[Said] = &[
             (Following, "running -, 2 partitions"),
             (Paused, "paused -, 2 partitions"),
             (Built, "running building, 2 partitions"),
-            (Differs, "running building, 1 differences, 2 partitions"),
+            (Differs, "running building, 1 difference, 2 partitions"),
             (Swapped, "running following, 2 partitions"),
         ],
     ),
@@ -148,7 +148,7 @@ const SAID: &[Said] = &[
             (Following, "running -"),
             (Paused, "paused -"),
             (Built, "running building"),
-            (Differs, "running building, 1 differences"),
+            (Differs, "running building, 1 difference"),
             (Swapped, "running following"),
         ],
     ),
@@ -278,7 +278,7 @@ async fn a_standby_answers_under_its_own_name() {
         stage.client.post_json("/projections/balances__standby/pause", &json!({})).await.unwrap();
     assert_eq!((&*paused.name, paused.state), ("balances__standby", State::Paused));
     let swap = stage.client.post_json::<_, Status>("/projections/balances__standby/swap", &json!({})).await;
-    assert!(swap.unwrap_err().to_string().contains("no projection \"balances__standby\" here"));
+    assert!(swap.unwrap_err().to_string().contains("no projection or reactor \"balances__standby\""));
     assert_eq!(stage.says("discard", &json!({})).await, "running -");
     let gone = stage.client.get_json::<Status>("/projections/balances__standby").await;
     assert!(gone.unwrap_err().to_string().contains("has no standby"));
