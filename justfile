@@ -102,7 +102,7 @@ bad-days seeds="200":
     EES_FAULT_SEEDS={{seeds}} cargo test -p ees-store --all-features --test store -- --nocapture at_work_on_a_bad_day
     EES_FAULT_SEEDS={{seeds}} cargo test -p ees-projector --all-features --test aws -- --nocapture on_a_bad_day
     for seed in $(seq 2 $((2 + {{seeds}} / 20))); do \
-        EES_FAULT_SEED=$seed cargo test -p ees-store --all-features --test store -- laws::dynamodb::on_a_bad_day || exit 1; \
+        EES_FAULT_SEED=$seed cargo test -p ees-store --all-features --test store -- laws::dynamodb || exit 1; \
     done
 
 # Checks the design of a log in lanes (docs/decisions/0035) at sizes that take minutes (CI takes smaller ones).
