@@ -10,6 +10,8 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 /// The beginning of a keeper's script: the function `wait_for_users_to_leave`, which watches the file
 /// `$users`.
@@ -48,20 +50,22 @@ pub fn join(
     let record = parent.join("server");
     // The keeper holds this lock, so the lock tells whether it lives, whatever a crash has left.
     let keeper = open(&parent.join("keeper.lock"));
-    let place = match keeper.try_lock() {
-        Err(TryLockError::WouldBlock) => read(&record).expect("who started the keeper wrote the record"),
-        Err(TryLockError::Error(error)) => panic!("files can't be locked: {error}"),
-        Ok(()) => {
-            if let Some(stale) = read(&record) {
-                let _ = fs::remove_dir_all(stale.folder);
-            }
-            let place = reserve();
-            let text = format!("{}\n{}", place.port, place.folder.display());
-            fs::write(&record, text).expect("target is writable");
-            start(&place, &path_of_users, keeper);
-            place
+    while let Err(error) = keeper.try_lock() {
+        assert!(matches!(error, TryLockError::WouldBlock), "files can't be locked: {error}");
+        let place = read(&record).expect("who started the keeper wrote the record");
+        if place.folder.exists() {
+            return (place, users);
         }
-    };
+        // It has removed the previous server and let go of the users, and ends in this moment.
+        sleep(Duration::from_millis(10));
+    }
+    if let Some(stale) = read(&record) {
+        let _ = fs::remove_dir_all(stale.folder);
+    }
+    let place = reserve();
+    let text = format!("{}\n{}", place.port, place.folder.display());
+    fs::write(&record, text).expect("target is writable");
+    start(&place, &path_of_users, keeper);
     (place, users)
 }
 
