@@ -97,13 +97,15 @@ impl<E: DeserializeOwned + Send + Sync + 'static> Folded<E> {
         Ok((changed, by))
     }
 
-    /// Changes the rows by events. Returns by how much that changes the fingerprint.
-    pub(crate) async fn apply_with_fingerprint<Tx: FoldRows>(
+    /// Changes the rows by events. Returns by how much that changes the fingerprint, if `hashes` says that it is
+    /// wanted.
+    pub(crate) async fn fold_and_write<Tx: FoldRows>(
         &self,
         events: &[Recorded<'_, E>],
         tx: &mut Tx,
+        hashes: bool,
     ) -> Result<Fingerprint, BoxError> {
-        let (changed, by) = self.fold(events, tx, true).await?;
+        let (changed, by) = self.fold(events, tx, hashes).await?;
         write_in_order(self.composite.stages.iter().map(|stage| stage.table()), changed, tx).await?;
         Ok(by)
     }
@@ -203,7 +205,6 @@ impl<E: DeserializeOwned + Send + Sync + 'static, Tx: FoldRows> Projection<Tx> f
     }
 
     async fn apply_batch(&self, events: &[Recorded<'_, E>], tx: &mut Tx) -> Result<(), BoxError> {
-        let (changed, _) = self.fold(events, tx, false).await?;
-        write_in_order(self.composite.stages.iter().map(|stage| stage.table()), changed, tx).await
+        self.fold_and_write(events, tx, false).await.map(drop)
     }
 }

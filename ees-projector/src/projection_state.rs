@@ -182,6 +182,12 @@ impl ProjectionState {
         state.advanced(until, log_id, last)
     }
 
+    /// Returns `true` if a partition waits for the others. What comes next is that of the whole projection.
+    pub(crate) fn is_at_barrier(&self) -> bool {
+        let barrier = self.split.and_then(|split| split.barrier);
+        barrier.is_some_and(|barrier| self.position.next >= barrier)
+    }
+
     /// Returns the number of partitions that there will be when no change is in progress: 1 if the projection is
     /// not split.
     pub(crate) fn partitions(&self) -> u32 {

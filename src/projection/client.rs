@@ -100,7 +100,7 @@ impl ProjectionClient {
         Err(failure.with_hint(format!("`{shown}` shows it; {names}")))
     }
 
-    /// Adds the names that there are where there is no such name.
+    /// Adds the name that was probably meant where there is no such name.
     async fn explained<T>(&self, answer: Result<T, CallError>) -> Outcome<T> {
         match answer {
             Ok(answer) => Ok(answer),
@@ -108,18 +108,19 @@ impl ProjectionClient {
         }
     }
 
-    /// The failure; where there is no such projection, with the names that there are.
+    /// The failure; where there is no such projection, with the name that was probably meant.
     pub(crate) async fn not_found(&self, error: CallError) -> Failure {
         let failure = failed(error);
         if failure.code() != "PROJECTION_NOT_FOUND" {
             return failure;
         }
-        // Without the names, the failure itself still says what is wrong.
+        // Without the hint, the failure itself still says what is wrong.
         let Ok(all) = Self::all(&self.client).await else { return failure };
-        let similar = hint::similar(&self.name, all.iter().map(|status| status.name.as_str()));
-        let similar = similar.map(|name| format!("did you mean \"{name}\"? ")).unwrap_or_default();
-        // The message has the names of all.
-        if similar.is_empty() { failure } else { failure.with_hint(similar.trim_end()) }
+        match hint::similar(&self.name, all.iter().map(|status| status.name.as_str())) {
+            Some(name) => failure.with_hint(format!("did you mean \"{name}\"?")),
+            // The message has the names of all.
+            None => failure,
+        }
     }
 
     /// The status once the projection has reached `until`. Fails with exit code 8 if that takes longer than

@@ -60,11 +60,10 @@ impl Handle {
         workers: Arc<dyn Workers>,
         log: SharedLog,
     ) -> Self {
-        let projection =
-            RunningProjection::start(kind, version, workers, true, |workers, slot, status, queue| {
-                // Ends with the last clone of the handle, which has the other end of the queue.
-                tokio::spawn(workers.attend(slot, status, queue));
-            });
+        let projection = RunningProjection::start(kind, version, workers, |workers, slot, status, queue| {
+            // Ends with the last clone of the handle, which has the other end of the queue.
+            tokio::spawn(workers.attend(slot, status, queue));
+        });
         let projections = Arc::new(BTreeMap::from([(name.to_owned(), projection)]));
         Self { projections, log, stalled_after: STALLED_AFTER, is_attending: true }
     }
@@ -88,7 +87,7 @@ impl Handle {
         for (name, projection) in self.projections.iter() {
             self.look_on(projection).await;
             self.refresh(&projection.status).await;
-            list.push(projection.describe(name, self.stalled_after));
+            list.push(projection.describe(name, self.stalled_after, self.is_attending));
         }
         list
     }
@@ -104,10 +103,11 @@ impl Handle {
         self.refresh(named.status).await;
         match named.slot {
             Slot::Live | Slot::Scratch | Slot::Preview => {
-                Ok(named.projection.describe(name, self.stalled_after))
+                Ok(named.projection.describe(name, self.stalled_after, self.is_attending))
             }
             Slot::Standby => {
-                let described = named.projection.describe_standby(name, self.stalled_after);
+                let described =
+                    named.projection.describe_standby(name, self.stalled_after, self.is_attending);
                 described.ok_or(OperateError::NoStandby)
             }
         }
@@ -659,7 +659,10 @@ impl Handle {
     /// Returns the last known status of all projections without a query. It is a few seconds old at most.
     #[cfg(feature = "http")]
     pub(crate) fn glance(&self) -> Vec<Status> {
-        self.projections.iter().map(|(name, it)| it.describe(name, self.stalled_after)).collect()
+        self.projections
+            .iter()
+            .map(|(name, it)| it.describe(name, self.stalled_after, self.is_attending))
+            .collect()
     }
 }
 

@@ -306,7 +306,7 @@ impl Projector {
             let spawn = |workers: &dyn Workers, slot, status, queue| {
                 tasks.spawn(workers.run(slot, status, queue, stop.clone()));
             };
-            projections.insert(name, RunningProjection::start(kind, version, workers, false, spawn));
+            projections.insert(name, RunningProjection::start(kind, version, workers, spawn));
         }
         let projections = Arc::new(projections);
         let handle =

@@ -20,8 +20,6 @@ pub(super) const STALLED_AFTER: Duration = Duration::from_secs(120);
 
 /// A running projection, as the rest of its process sees it.
 pub(crate) struct RunningProjection {
-    /// Whether only other hosts run it.
-    pub(crate) is_run_elsewhere: bool,
     pub(crate) kind: Kind,
     pub(crate) version: u32,
     pub(crate) status: Arc<WorkerStatus>,
@@ -49,7 +47,6 @@ impl RunningProjection {
         kind: Kind,
         version: u32,
         workers: Arc<dyn Workers>,
-        is_run_elsewhere: bool,
         spawn: impl Fn(&dyn Workers, Slot, Arc<WorkerStatus>, mpsc::Receiver<Operation>),
     ) -> Self {
         let begin = |slot| {
@@ -64,7 +61,6 @@ impl RunningProjection {
         });
         let (status, operations) = begin(Slot::Live);
         Self {
-            is_run_elsewhere,
             kind,
             version,
             status,
@@ -77,20 +73,35 @@ impl RunningProjection {
         }
     }
 
-    pub(crate) fn describe(&self, name: &str, stalled_after: Duration) -> Status {
+    /// Describes the projection. One that other hosts run is stalled too if it is left behind.
+    pub(crate) fn describe(&self, name: &str, stalled_after: Duration, is_run_elsewhere: bool) -> Status {
         let standby = self.standby.as_ref().and_then(|standby| standby.status.snapshot().as_standby());
-        Status { standby, ..self.describe_worker(name, &self.status, stalled_after) }
+        Status { standby, ..self.describe_worker(name, &self.status, stalled_after, is_run_elsewhere) }
     }
 
     /// Describes the standby, if there is one.
-    pub(crate) fn describe_standby(&self, name: &str, stalled_after: Duration) -> Option<Status> {
+    pub(crate) fn describe_standby(
+        &self,
+        name: &str,
+        stalled_after: Duration,
+        is_run_elsewhere: bool,
+    ) -> Option<Status> {
         let standby = &self.standby.as_ref()?.status;
-        standby.snapshot().as_standby().map(|_| self.describe_worker(name, standby, stalled_after))
+        standby
+            .snapshot()
+            .as_standby()
+            .map(|_| self.describe_worker(name, standby, stalled_after, is_run_elsewhere))
     }
 
-    fn describe_worker(&self, name: &str, worker: &WorkerStatus, stalled_after: Duration) -> Status {
+    fn describe_worker(
+        &self,
+        name: &str,
+        worker: &WorkerStatus,
+        stalled_after: Duration,
+        is_run_elsewhere: bool,
+    ) -> Status {
         let seen = worker.snapshot();
-        let left_behind = || seen.left_behind(stalled_after).filter(|_| self.is_run_elsewhere);
+        let left_behind = || seen.left_behind(stalled_after).filter(|_| is_run_elsewhere);
         let stalled = seen.stalled(stalled_after).or_else(left_behind);
         Status {
             name: name.to_owned(),

@@ -97,14 +97,14 @@ fn numbered(database: &Database, model: &ReadModelId, number: u64) -> PathBuf {
 
 /// The file that a slot gets with this transaction. Deletes what a process that was killed has left behind: all
 /// files of the slot but the one that is in use until this transaction is committed.
-pub(super) fn next_path(tx: &Tx, model: &ReadModelId, in_use: Option<&Path>) -> Result<PathBuf, BoxError> {
+pub(super) fn next_path(tx: &Tx, model: &ReadModelId) -> Result<PathBuf, BoxError> {
     let main = tx.main().ok_or("the transaction is not on the main file")?;
     let next = "INSERT INTO ees_slots (name, file, is_there) VALUES (?1, 1, true)
         ON CONFLICT DO UPDATE SET file = file + 1, is_there = true RETURNING file";
     let next: u64 = main.prepare_cached(next)?.query_row([model.name()], |row| row.get(0))?;
     for number in leftovers(&tx.database, model) {
         let file = numbered(&tx.database, model, number);
-        if in_use != Some(&*file) {
+        if tx.deleted(model) != Some(&*file) {
             remove(&tx.database, &file);
         }
     }

@@ -139,7 +139,7 @@ impl Tx {
     /// Creates a new file for a slot. It is gone again if the transaction is not committed.
     pub(super) async fn create_file(&mut self, model: &ReadModelId, mode: Mode) -> Result<(), BoxError> {
         self.open(None, Mode::Ordinary).await?;
-        let path = slots::next_path(self, model, self.deleted(model))?;
+        let path = slots::next_path(self, model)?;
         let held = Held::Own(slots::create(&path)?);
         let part = Part::begin(Some(model), held, mode, Role::Creates(path))?;
         match self.parts.iter().position(|part| part.is_of(Some(model))) {
@@ -162,7 +162,7 @@ impl Tx {
     }
 
     /// The file of a slot that is deleted when the transaction is committed.
-    fn deleted(&self, model: &ReadModelId) -> Option<&Path> {
+    pub(super) fn deleted(&self, model: &ReadModelId) -> Option<&Path> {
         self.parts.iter().find_map(|part| match &part.role {
             Role::Deletes(path) if part.slot.as_ref() == Some(model) => Some(&**path),
             _ => None,

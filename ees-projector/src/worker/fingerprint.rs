@@ -51,7 +51,7 @@ where
         events: &'a [usize],
         tx: &'a mut Tx,
     ) -> BoxFuture<'a, Result<Fingerprint, BoxError>> {
-        async move { self.projection().apply_with_fingerprint(&batch.recorded(events), tx).await }.boxed()
+        async move { self.projection().fold_and_write(&batch.recorded(events), tx, true).await }.boxed()
     }
 
     fn read<'a>(

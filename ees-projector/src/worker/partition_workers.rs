@@ -21,8 +21,8 @@ impl PartitionWorkers {
         self.statuses.iter().for_each(|status| status.wake());
     }
 
-    /// Stops them and waits until they have stopped. Whoever is cut off while it waits has none any more, too: they
-    /// must be started again.
+    /// Stops them and waits until they have stopped. A caller that is cut off while it waits has none any more, too:
+    /// they must be started again.
     pub(crate) async fn stop(&mut self) {
         let Self { tasks, stop, .. } = std::mem::take(self);
         stop.cancel();
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn workers_that_were_told_to_stop_are_started_again_whoever_waited_for_their_end() {
+    async fn workers_that_were_told_to_stop_are_started_again_if_nobody_waited_for_their_end() {
         let mut workers = PartitionWorkers { count: 4, ..PartitionWorkers::default() };
         workers.tasks.spawn(pending::<()>());
         let told = workers.stop.clone();

@@ -49,20 +49,21 @@ impl<D: Database> Runner<D> {
         }
         let from = state.position.next;
         let barrier = state.split.and_then(|split| split.barrier);
-        if barrier.is_some_and(|barrier| from >= barrier) {
+        if state.is_at_barrier() {
             // At the barrier. The worker of the whole projection goes on when all partitions are here.
             self.state.forget();
             return Ok(Next::Elsewhere);
         }
         self.timers.read_at = None;
         let now = self.core.clock.now();
-        let batch = match (self.ahead.take(), barrier) {
-            (Some(batch), _) if state.segment.is_some() && batch.follows(&state) => batch,
-            (_, Some(barrier)) if state.segment.is_none() => {
+        let ahead = self.ahead.take().filter(|batch| batch.follows(&state));
+        // A segment ends at the barrier by itself.
+        let batch = match (ahead, barrier.filter(|_| state.segment.is_none())) {
+            (_, Some(barrier)) => {
                 self.core.fetch_until(from, barrier, self.core.settings.batch_changesets_max.max(1)).await?
             }
-            (Some(batch), None) if batch.follows(&state) => batch,
-            _ => {
+            (Some(batch), None) => batch,
+            (None, None) => {
                 let portion = self.portion(&state);
                 let batch = self.core.fetch_next(&state, portion, self.at_most(wait, &state)).await?;
                 self.timers.read_at = Some(now);

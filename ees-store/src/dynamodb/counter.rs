@@ -59,6 +59,11 @@ impl Counter {
         Self { page: 0, page_item: -1, spelling: Spelling::AsPlace.in_table(form) }
     }
 
+    /// What the counter's item says, if the table has one.
+    pub(super) fn found(table: &Table, item: Option<&Item>) -> Result<Self> {
+        item.map_or(Ok(Self::start(table.form)), Self::of)
+    }
+
     pub(super) fn of(item: &Item) -> Result<Self> {
         let spelling = if item.contains_key(LAST_PAGE) { Spelling::Own } else { Spelling::AsPlace };
         let [page_name, page_item_name] = spelling.names();
@@ -171,20 +176,14 @@ pub(super) fn key() -> Item {
 
 /// The counter as it is at this moment.
 pub(super) async fn look(table: &Table) -> Result<Counter> {
-    let found = table.get(key()).await?;
-    found.map_or(Ok(Counter::start(table.form)), |item| Counter::of(&item))
+    Counter::found(table, table.get(key()).await?.as_ref())
 }
 
 /// The counter as it is at this moment; nothing if an indexer is about to move it.
 pub(super) async fn look_unless_moving(table: &Table) -> Result<Option<Counter>> {
     let key = [key()];
     match table.call(|| table.try_get_settled(&key)).await {
-        Ok(found) => found
-            .into_iter()
-            .next()
-            .flatten()
-            .map_or(Ok(Counter::start(table.form)), |item| Counter::of(&item))
-            .map(Some),
+        Ok(found) => Counter::found(table, found.first().and_then(Option::as_ref)).map(Some),
         Err(error) if is_read_contended(&error) => Ok(None),
         Err(error) => Err(failed(error)),
     }

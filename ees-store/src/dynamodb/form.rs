@@ -3,12 +3,6 @@
 //! What differs between the forms is decided by this type alone: where idempotency keys are kept (`keys`), how
 //! the counter is spelled (`counter`), what it costs (`cost`).
 
-use aws_sdk_dynamodb::Config;
-
-use super::calls::client;
-use super::schema::Layout;
-use crate::Result;
-
 /// The form of a table: how it was created. It decides what a commit costs, and can't be changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,15 +20,6 @@ pub enum Form {
 }
 
 impl Form {
-    /// Reads the form of a table from its description.
-    ///
-    /// # Errors
-    /// [`Error::InvalidRequest`](crate::Error::InvalidRequest) when the table does not exist, or can't be used for a
-    /// store.
-    pub async fn of(config: impl Into<Config>, table: &str) -> Result<Self> {
-        Ok(Layout::of(&client(config), table).await?.form)
-    }
-
     /// Whether no other program writes to such a table than versions that know this form: those before it, and other
     /// systems, don't open a table without an index over the first event.
     pub(super) fn is_of_this_version(self) -> bool {

@@ -66,7 +66,7 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
 }
 
 /// The key of the item that names the log.
-pub(super) fn key() -> Item {
+fn key() -> Item {
     item::key(LOG, 0)
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn find_settled(table: &Table) -> Result<Option<Identity>> {
 }
 
 /// What this item says of the log. It is checked whether the table can hold it.
-pub(super) fn read(table: &Table, found: &Item) -> Result<Identity> {
+fn read(table: &Table, found: &Item) -> Result<Identity> {
     if item::to_number(found, VERSION)? > VERSION_NOW {
         let path = format!("the table {}", table.name).into();
         return Err(Error::NewerVersion { path });

@@ -1,8 +1,8 @@
 //! Idempotency keys, in one of two forms, as the table's form has it.
 //!
 //! - In its changeset: the digest of stream and key, found by a local index. The commit is one write. The key is
-//!   looked up before, and after the stream is known to have reached what the commit expects. So whoever stores a
-//!   changeset has seen the keys of all changesets before it, and no two of a stream have the same key.
+//!   looked up before, and after the stream is known to have reached what the commit expects. So a commit that
+//!   stores a changeset has seen the keys of all changesets before it, and no two of a stream have the same key.
 //! - As an item of its own, written with the changeset or not at all. DynamoDB removes it when its time has come.
 
 use std::collections::HashMap;
@@ -147,10 +147,7 @@ fn key_of(stream_id: &StreamId, key: &IdempotencyKey) -> Item {
 
 /// The answer to a commit whose key is known by its item.
 pub(super) fn answer(marker: &Item, commit: &Commit) -> Result<Committed> {
-    let is_same = marker
-        .get(BODY)
-        .and_then(|body| body.as_b().ok())
-        .is_some_and(|body| body.as_ref() == digest(commit));
+    let is_same = attribute(marker, BODY).is_some_and(|body| body == digest(commit));
     stored(item::to_number(marker, STORED_AS)?, is_same)
 }
 
@@ -169,8 +166,7 @@ fn stored(as_changeset: u64, is_same: bool) -> Result<Committed> {
 }
 
 fn has_key(changeset: &Item, commit: &Commit, key: &IdempotencyKey) -> bool {
-    let digest = changeset.get(KEY_DIGEST).and_then(|digest| digest.as_b().ok());
-    digest.is_some_and(|digest| digest.as_ref() == key.digest(&commit.stream_id))
+    attribute(changeset, KEY_DIGEST).is_some_and(|digest| digest == key.digest(&commit.stream_id))
 }
 
 /// The answer to a commit whose key is known now.
@@ -247,7 +243,7 @@ pub async fn check_keys(config: impl Into<Config>, table: &str) -> Result<KeyChe
             if let Some(key) = item::to_text(found, STREAM_ID)?.strip_prefix(&prefix) {
                 check_item(&mut check, &mut items, key, found, now);
             } else if let Some(digest) = attribute(found, KEY_DIGEST) {
-                check_changeset(&mut check, &mut in_changesets, digest, found, now)?;
+                check_changeset(&mut check, &mut in_changesets, digest.to_vec(), found, now)?;
             }
             Ok(())
         })
@@ -259,7 +255,7 @@ pub async fn check_keys(config: impl Into<Config>, table: &str) -> Result<KeyChe
     table
         .scan(|changeset| {
             let known = attribute(changeset, COMMIT_ID).filter(|_| !item::is_reserved(changeset));
-            let Some(Remembered { key, body, stored_as }) = known.and_then(|id| items.remove(&id)) else { return Ok(()) };
+            let Some(Remembered { key, body, stored_as }) = known.and_then(|id| items.remove(id)) else { return Ok(()) };
             let changeset_id = item::to_number(changeset, CHANGESET_ID)?;
             if changeset_id != stored_as {
                 check.fault(|| format!("the key {key} became changeset {stored_as}, but that commit is changeset {changeset_id}"));
@@ -277,8 +273,8 @@ pub async fn check_keys(config: impl Into<Config>, table: &str) -> Result<KeyChe
     Ok(check)
 }
 
-fn attribute(item: &Item, name: &str) -> Option<Vec<u8>> {
-    item.get(name).and_then(|it| it.as_b().ok()).map(|it| it.as_ref().to_vec())
+fn attribute<'a>(item: &'a Item, name: &str) -> Option<&'a [u8]> {
+    item.get(name)?.as_b().ok().map(AsRef::as_ref)
 }
 
 /// Looks at the item of a key, and keeps what it tells.
@@ -293,8 +289,8 @@ fn check_item(
     check.expired += u64::from(item::to_number(marker, EXPIRES_AT).is_ok_and(|at| at <= now));
     match (attribute(marker, COMMIT_ID), attribute(marker, BODY), item::to_number(marker, STORED_AS)) {
         (Some(commit_id), Some(body), Ok(stored_as)) => {
-            let key = key.to_owned();
-            keys.insert(commit_id, Remembered { key, body, stored_as });
+            let (key, body) = (key.to_owned(), body.to_vec());
+            keys.insert(commit_id.to_vec(), Remembered { key, body, stored_as });
         }
         _ => check.fault(|| format!("the key {key} does not tell which changeset it became")),
     }

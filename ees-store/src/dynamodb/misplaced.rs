@@ -111,6 +111,5 @@ pub(super) async fn misplacement(
 /// The counter and an item as they were at one moment.
 async fn together(table: &Table, key: Item) -> Result<(Counter, Option<Item>)> {
     let [counter, found] = table.get_settled([counter::key(), key]).await?;
-    let counter = counter.map_or(Ok(Counter::start(table.form)), |item| Counter::of(&item))?;
-    Ok((counter, found))
+    Ok((Counter::found(table, counter.as_ref())?, found))
 }

@@ -41,6 +41,16 @@ const REST_BYTES_MAX: usize = KEYS_BYTES_MAX
     + 13
     + TraceContext::STORED_MAX;
 
+impl Form {
+    /// Reads the form of a table from its description.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when the table does not exist, or can't be used for a store.
+    pub async fn of(config: impl Into<Config>, table: &str) -> Result<Self> {
+        Ok(Layout::of(&client(config), table).await?.form)
+    }
+}
+
 /// What is known of a table from its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {

@@ -25,16 +25,14 @@ pub(super) async fn page(table: &Table, query: &SegmentQuery) -> Result<SegmentP
     let mut page = OpenPage::new(query);
     loop {
         let (items, next) = scan(table, query, &mut page).await?;
-        let mut before = page.place().cloned();
         for item in items {
             let (place, is_changeset) = (place_of(&item)?, !item::is_reserved(&item));
             if is_changeset {
-                ascends(before.as_ref(), &place)?;
+                ascends(page.place(), &place)?;
                 if item::placing(&item) == Placing::Malformed {
                     return Err(half_a_place(&place));
                 }
             }
-            before = Some(place.clone());
             if is_changeset && item::place(&item).is_some_and(|place| place < query.until) {
                 if !page.take(item::to_indexed(&item)?) {
                     return Ok(page.cut());
@@ -111,8 +109,8 @@ fn half_a_place(place: &SegmentPlace) -> Error {
     }
 }
 
-/// DynamoDB keeps the items of a stream together, in the order of their numbers. Whoever reads by segments relies
-/// on that, so it is not taken for granted.
+/// DynamoDB keeps the items of a stream together, in the order of their numbers. A reader by segments relies on that,
+/// so it is not taken for granted.
 fn ascends(before: Option<&SegmentPlace>, place: &SegmentPlace) -> Result<()> {
     let is_back = |before: &SegmentPlace| {
         before.stream_id() == place.stream_id() && before.changeset_id() >= place.changeset_id()

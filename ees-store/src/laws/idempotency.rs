@@ -158,7 +158,7 @@ pub async fn of_concurrent_bodies_under_one_key_one_is_stored<S: Subject>() {
 }
 
 /// Attempts at once with the same key, each of which expects another end of a stream that grows meanwhile: one is
-/// stored at most, and whoever is answered gets its number.
+/// stored at most, and each that is answered gets its number.
 pub async fn concurrent_attempts_that_expect_different_ends_are_stored_once<S: Subject>() {
     let subject = S::new().await;
     let beside = subject.beside().await;

@@ -100,8 +100,7 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         if by_segments && estimate.by_segments.is_none() && estimate.changesets > 0 {
             return Err(Failure::other(
                 "the projection can't be rebuilt by segments, or that can't be estimated: it needs Order::Stream, and a log \
-                 in DynamoDB"
-                    .to_owned(),
+                 in DynamoDB",
             ));
         }
         return output.either(&estimate, estimate_text(&estimate, side_by_side, by_segments));

@@ -57,7 +57,7 @@ pub(crate) fn transition(
         Transition::SkipNext { from, .. } if state.position.next != *from => {
             return Err(OperateError::Overtaken);
         }
-        Transition::SkipNext { changeset, .. } if is_at_barrier(state) => {
+        Transition::SkipNext { changeset, .. } if state.is_at_barrier() => {
             return Err(OperateError::NotSkippable { checkpoint: changeset.checkpoint });
         }
         Transition::SkipNext { changeset, .. } => state.moved(|state| {
@@ -94,12 +94,6 @@ pub(crate) fn transition(
         }
         Transition::Touch => state.moved(|_| {}),
     })
-}
-
-/// Whether a partition waits for the others. What comes next is that of the whole projection.
-fn is_at_barrier(state: &ProjectionState) -> bool {
-    let barrier = state.split.and_then(|split| split.barrier);
-    barrier.is_some_and(|barrier| state.position.next >= barrier)
 }
 
 /// While segments are read, nothing is complete up to any checkpoint.

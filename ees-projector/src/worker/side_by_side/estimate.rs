@@ -91,9 +91,10 @@ impl<D: Database> Core<D> {
         let segment = Some(SegmentProgress::begin(1, head));
         let sampled = self.sample(&ProjectionState { segment, ..start }, head).await?;
         let of_all = |part: f64| part / sampled.changesets.max(1) as f64 * head.get() as f64;
+        let rate = rate_of(Some((sampled.changesets, sampled.seconds)));
         let by_segments = SegmentsEstimate {
-            rate: rate_of(Some((sampled.changesets, sampled.seconds))),
-            seconds: Some(of_all(sampled.seconds)).filter(|_| sampled.changesets > 0),
+            rate,
+            seconds: rate.map(|rate| head.get() as f64 / rate),
             read_units: sampled.read_units.map(of_all),
         };
         Ok(Estimate { by_segments: Some(by_segments), ..estimate })

@@ -112,6 +112,16 @@ async fn tried(stack: &Stack, who: &Identity) -> Vec<(&'static str, bool)> {
     ]
 }
 
+/// What keeps the log's read models.
+const READ_MODELS: &[&str] = &[
+    "read the log",
+    "read the log by its order",
+    "write to the log",
+    "read a row",
+    "write a row",
+    "delete a row",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_is_refused_what_it_does_not_need() {
     let account = LocalAws::guarded_account().await;
@@ -120,34 +130,10 @@ async fn a_function_is_refused_what_it_does_not_need() {
     let own = stack.own_projection("postgres://nowhere").await;
     for (stack_of_role, role, rights) in [
         (&own, "ProjectionRole", &["read the log", "read the log by its order"][..]),
-        (
-            &stack,
-            "ApiRole",
-            &[
-                "read the log",
-                "read the log by its order",
-                "write to the log",
-                "read a row",
-                "write a row",
-                "delete a row",
-                "publish",
-                "take a dead letter",
-            ][..],
-        ),
+        (&stack, "ApiRole", &[READ_MODELS, &["publish", "take a dead letter"]].concat()[..]),
         // These two write the store's own items, by a condition that the emulator always takes as true.
         (&stack, "IndexerRole", &["read the log", "write to the log", "change the log"]),
-        (
-            &stack,
-            "ProjectorRole",
-            &[
-                "read the log",
-                "read the log by its order",
-                "write to the log",
-                "read a row",
-                "write a row",
-                "delete a row",
-            ],
-        ),
+        (&stack, "ProjectorRole", READ_MODELS),
         (&stack, "PublisherRole", &["publish", "leave a dead letter"]),
     ] {
         let tried = tried(&stack, &stack_of_role.role(role).await).await;
