@@ -54,19 +54,18 @@ enum Command {
         /// The size of a changeset's events and metadata in bytes
         #[arg(long, value_name = "BYTES", default_value_t = 500, conflicts_with = "table")]
         bytes: u64,
-        /// Calculate for the form of this table and the average size of its newest changesets. Reads up to 1,000
+        /// Calculate for the format of this table and the average size of its newest changesets. Reads up to 1,000
         /// of them
         #[arg(long, value_name = "TABLE")]
         table: Option<String>,
         /// The region of the table [default: from the environment]
         #[arg(long, value_name = "REGION", requires = "table")]
         region: Option<String>,
-        /// Calculate for a table as `create-table` made it before: with the local index `FirstEventId`
-        #[arg(long, conflicts_with = "table")]
-        earlier: bool,
-        /// Calculate for a table whose local indexes copy whole changesets, as other systems create them
-        #[arg(long, conflicts_with_all = ["table", "earlier"])]
-        whole_copies: bool,
+        /// Calculate for a table of this format: 3 is that of new tables, 2 that of tables which earlier versions
+        /// created, 1 that of another system, whose indexes copy whole changesets
+        #[arg(long, value_name = "FORMAT", default_value_t = 3, conflicts_with = "table",
+            value_parser = clap::value_parser!(u8).range(1..=3))]
+        format: u8,
     },
     /// Adopt a table that another system created and wrote, in place
     ///
@@ -129,24 +128,30 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         }
         Command::CreateTable { table, unprotected, .. } => create(table.into(), !unprotected, output).await,
         Command::Check { table, bodies } => check(table.into(), bodies, output).await,
-        Command::Cost { bytes, table, region, earlier, whole_copies } => {
-            let (bytes, form) = match table {
+        Command::Cost { bytes, table, region, format } => {
+            let (bytes, format) = match table {
                 Some(table) => {
                     let table = DynamoDbTable::new(table, region);
-                    let form = dynamodb::Form::of(&table.sdk_config().await, &table.name).await;
-                    (average_bytes(&table).await?, form.map_err(table_failure)?)
+                    let format = dynamodb::TableFormat::of(&table.sdk_config().await, &table.name).await;
+                    (average_bytes(&table).await?, format.map_err(table_failure)?)
                 }
-                None if whole_copies => (bytes, dynamodb::Form::WholeCopies),
-                None if earlier => (bytes, dynamodb::Form::Earlier),
-                None => (bytes, dynamodb::Form::Current),
+                None => (bytes, table_format(format)),
             };
-            cost(bytes, form, output)
+            cost(bytes, format, output)
         }
         Command::Adopt { table, mend, find_holes } => adopt(table.into(), mend, find_holes, output).await,
         Command::Mend { table, stream, dry_run } => {
             mend(table.into(), dynamodb::Mend { stream, dry_run }, output).await
         }
         Command::Sweep(table) => sweep(table.into(), output).await,
+    }
+}
+
+fn table_format(number: u8) -> dynamodb::TableFormat {
+    match number {
+        1 => dynamodb::TableFormat::V1,
+        2 => dynamodb::TableFormat::V2,
+        _ => dynamodb::TableFormat::V3,
     }
 }
 
@@ -199,7 +204,7 @@ async fn check_bodies(table: DynamoDbTable, output: &mut Output) -> Outcome {
 
 /// The average size of the newest changesets, in bytes of events and metadata.
 async fn average_bytes(table: &DynamoDbTable) -> Result<u64, Failure> {
-    // Whoever asks for a price does not want to pay for a sweep.
+    // To ask for a price must not cost a sweep.
     let options = dynamodb::Options { indexing: dynamodb::Indexing::Elsewhere, ..Default::default() };
     let opened = dynamodb::Store::open_with(&table.sdk_config().await, &table.name, options).await;
     let store = opened.map_err(table_failure)?;
@@ -213,12 +218,12 @@ async fn average_bytes(table: &DynamoDbTable) -> Result<u64, Failure> {
     })
 }
 
-fn cost(bytes: u64, form: dynamodb::Form, output: &mut Output) -> Outcome {
+fn cost(bytes: u64, format: dynamodb::TableFormat, output: &mut Output) -> Outcome {
     if !output.is_json() {
         output.line(format!("1,000 changesets of {bytes} bytes:\n"))?;
         output.line(format!("{:<34}{:>8}{:>12}{:>13}", "", "calls", "read units", "write units"))?;
     }
-    for cost in dynamodb::cost(bytes, form) {
+    for cost in dynamodb::cost(bytes, format) {
         let dynamodb::Cost { what, calls, read_units, write_units } = cost;
         output.either(
             &json!({ "what": what, "calls": calls, "read_units": read_units, "write_units": write_units }),
@@ -228,7 +233,7 @@ fn cost(bytes: u64, form: dynamodb::Form, output: &mut Output) -> Outcome {
     if !output.is_json() {
         output.line("\nAt most, in a second (the newest page of the order takes 1 MB):\n")?;
     }
-    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes, form) {
+    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes, format) {
         output.either(
             &json!({ "what": what, "per_second": per_second }),
             format!("{what:<42}{per_second:>6}"),

@@ -188,7 +188,7 @@ async fn establish(
 ) -> Result<u64> {
     let known = table.get(counter::key()).await?;
     let before = known.as_ref().map(Counter::of).transpose()?;
-    let stood = before.unwrap_or(Counter::start(table.form));
+    let stood = before.unwrap_or(Counter::start(table.format));
     let limit = before.map_or(Checkpoint::new(PLACES_MAX), |before| before.next().plus(BEHIND_MAX));
     let mut scan = Scan::resume(table, stood.next(), limit).await?;
     scan.finish(table, done, told).await?;

@@ -4,11 +4,11 @@ use aws_sdk_dynamodb::types::StreamViewType;
 use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::client;
-use super::form::Form;
 use super::item::{self, EXPIRES_AT, STREAM_TYPE, UPDATED_AT};
 use super::options::Options;
 use super::schema::Layout;
 use super::table::Table;
+use super::table_format::TableFormat;
 use crate::aws::told;
 use crate::{Changeset, Quarantined, Result};
 
@@ -38,15 +38,14 @@ pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>>
             detail: format!("{} enumerates", layout.enumeration),
         },
         Check {
-            what: "idempotency keys",
+            what: "table format",
             is_well: true,
-            detail: match layout.form {
-                Form::Current => "in their changesets: a commit with a key is one write".to_owned(),
-                Form::Earlier | Form::WholeCopies => {
-                    "items of their own, as in tables of before: a commit with a key is a transaction; `ees dynamodb \
-                     cost --table` says what that costs; only a new table can have another form"
-                        .to_owned()
-                }
+            detail: match layout.format {
+                TableFormat::V3 => "3: idempotency keys are in their changesets".to_owned(),
+                older => format!(
+                    "{older}: idempotency keys are items of their own, and a commit with a key is a transaction; `ees \
+                     dynamodb cost --table` says what that costs; only a new table can have another format"
+                ),
             },
         },
         Check {

@@ -3,8 +3,8 @@
 //! The figures are computed from DynamoDB's billing rules, so that you can read them before there is a table.
 //! Tests compare them to the calls that the store makes.
 
-use super::form::Form;
 use super::plan::BATCH_MAX;
+use super::table_format::TableFormat;
 
 /// DynamoDB bills writes by the kilobyte and reads by four.
 const WRITE_BYTES: u64 = 1024;
@@ -31,35 +31,35 @@ pub struct Cost {
     pub write_units: u64,
 }
 
-/// Returns the costs of 1,000 changesets of this many bytes of events and metadata, in a table of this form.
+/// Returns the costs of 1,000 changesets of this many bytes of events and metadata, in a table of this format.
 ///
 /// ```
-/// use ees_store::dynamodb::{Form, cost};
+/// use ees_store::dynamodb::{TableFormat, cost};
 ///
-/// let with_a_key = |form| {
-///     cost(500, form).into_iter().find(|cost| cost.what == "append with an idempotency key").unwrap().write_units
+/// let with_a_key = |format| {
+///     cost(500, format).into_iter().find(|cost| cost.what == "append with an idempotency key").unwrap().write_units
 /// };
-/// assert_eq!((with_a_key(Form::Current), with_a_key(Form::Earlier)), (3_000, 8_000));
+/// assert_eq!((with_a_key(TableFormat::V3), with_a_key(TableFormat::V2)), (3_000, 8_000));
 /// ```
-pub fn cost(bytes: u64, form: Form) -> Vec<Cost> {
+pub fn cost(bytes: u64, format: TableFormat) -> Vec<Cost> {
     let item = item_bytes(bytes);
     let (written, read) = (write_units(item), item.div_ceil(READ_BYTES));
     let keyed = write_units(item + KEY_BYTES);
-    let whole_copies = form.whole_copies();
+    let whole_copies = format.whole_copies();
     // Its entries in local indexes: in that over keys is only what has one.
-    let local = match form {
-        Form::Current => 1,
-        Form::Earlier => 2,
-        Form::WholeCopies => whole_copies * written,
+    let local = match format {
+        TableFormat::V3 => 1,
+        TableFormat::V2 => 2,
+        TableFormat::V1 => whole_copies * written,
     };
-    let with_a_key = match form {
+    let with_a_key = match format {
         // One more entry, and one more read before. It finds nothing, and is billed as 4 KB.
-        Form::Current => (3, read + 1, keyed + local + 1),
+        TableFormat::V3 => (3, read + 1, keyed + local + 1),
         // The changeset and the item of the key, twice each. Its expiry is free.
-        Form::Earlier | Form::WholeCopies => (2, read, 2 * (written + local) + 2),
+        TableFormat::V2 | TableFormat::V1 => (2, read, 2 * (written + local) + 2),
     };
     let batches = 1_000_u64.div_ceil(BATCH_MAX as u64);
-    let counter = 2 + counter_entry(form);
+    let counter = 2 + counter_entry(format);
     // An entry that holds whole changesets holds the new attributes too.
     let indexed = 2 * written + written + whole_copies * written;
     let pages = (1_000 * item).div_ceil(ANSWER_BYTES).max(1);
@@ -99,10 +99,10 @@ pub fn cost(bytes: u64, form: Form) -> Vec<Cost> {
 }
 
 /// What the counter's entry in the global index costs when it moves.
-pub(super) fn counter_entry(form: Form) -> u64 {
-    match form {
-        Form::Current => 0,
-        Form::Earlier | Form::WholeCopies => MOVED_UNITS,
+pub(super) fn counter_entry(format: TableFormat) -> u64 {
+    match format {
+        TableFormat::V3 => 0,
+        TableFormat::V2 | TableFormat::V1 => MOVED_UNITS,
     }
 }
 
@@ -120,8 +120,8 @@ pub(super) fn write_units(item_bytes: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn of(what: &str, bytes: u64, form: Form) -> Cost {
-        cost(bytes, form).into_iter().find(|cost| cost.what == what).unwrap()
+    fn of(what: &str, bytes: u64, format: TableFormat) -> Cost {
+        cost(bytes, format).into_iter().find(|cost| cost.what == what).unwrap()
     }
 
     /// With the read of it, and two read units as dear as they are: a fifth of a write unit each, or a little less.
@@ -129,12 +129,12 @@ mod tests {
     fn a_keyed_commit_with_its_place_and_its_read_takes_less_than_seven_units_in_bursts() {
         let all =
             ["append with an idempotency key", "index, in batches of 99", "read the log, 1,000 at a time"];
-        let units = |form| {
-            let costs = all.map(|what| of(what, 500, form));
+        let units = |format| {
+            let costs = all.map(|what| of(what, 500, format));
             costs.iter().map(|cost| cost.write_units * 5 + cost.read_units).sum::<u64>() as f64 / 5_000.0
         };
-        assert!(units(Form::Current) < 7.0, "{}", units(Form::Current));
-        assert!(units(Form::Earlier) > 11.0, "{}", units(Form::Earlier));
+        assert!(units(TableFormat::V3) < 7.0, "{}", units(TableFormat::V3));
+        assert!(units(TableFormat::V2) > 11.0, "{}", units(TableFormat::V2));
     }
 
     #[test]
@@ -147,15 +147,15 @@ mod tests {
             ("index, in batches of 99", 3_022, 3_044),
             ("index, one by one", 5_000, 7_000),
         ] {
-            let of = |form| of(what, 500, form).write_units;
-            assert_eq!((of(Form::Current), of(Form::Earlier)), (current, earlier), "{what}");
+            let of = |format| of(what, 500, format).write_units;
+            assert_eq!((of(TableFormat::V3), of(TableFormat::V2)), (current, earlier), "{what}");
         }
-        assert_eq!(of("read the log, 1,000 at a time", 500, Form::Current).read_units, 89);
+        assert_eq!(of("read the log, 1,000 at a time", 500, TableFormat::V3).read_units, 89);
     }
 
     #[test]
     fn whole_copies_are_paid_for() {
-        let of = |form| of("append to a stream", 10_000, form).write_units;
-        assert_eq!((of(Form::Current), of(Form::WholeCopies)), (11_000, 30_000));
+        let of = |format| of("append to a stream", 10_000, format).write_units;
+        assert_eq!((of(TableFormat::V3), of(TableFormat::V1)), (11_000, 30_000));
     }
 }

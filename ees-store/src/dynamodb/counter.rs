@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 
 use super::error::{failed, is_read_contended, unbuilt};
-use super::form::Form;
 use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, number, page_of, text};
 use super::table::{Table, names, values};
+use super::table_format::TableFormat;
 use crate::{Checkpoint, Result};
 
 /// Its partition.
@@ -32,8 +32,8 @@ enum Spelling {
 impl Spelling {
     /// How a counter of a table is written that was read with this spelling. Where earlier programs may run, they
     /// must be able to read it.
-    fn in_table(self, form: Form) -> Self {
-        if form.is_of_this_version() { Self::Own } else { self }
+    fn in_table(self, format: TableFormat) -> Self {
+        if format.is_of_this_version() { Self::Own } else { self }
     }
 
     fn names(self) -> [&'static str; 2] {
@@ -54,14 +54,14 @@ pub(super) struct Counter {
 }
 
 impl Counter {
-    /// No checkpoint was assigned yet, in a table of this form.
-    pub(super) fn start(form: Form) -> Self {
-        Self { page: 0, page_item: -1, spelling: Spelling::AsPlace.in_table(form) }
+    /// No checkpoint was assigned yet, in a table of this format.
+    pub(super) fn start(format: TableFormat) -> Self {
+        Self { page: 0, page_item: -1, spelling: Spelling::AsPlace.in_table(format) }
     }
 
     /// What the counter's item says, if the table has one.
     pub(super) fn found(table: &Table, item: Option<&Item>) -> Result<Self> {
-        item.map_or(Ok(Self::start(table.form)), Self::of)
+        item.map_or(Ok(Self::start(table.format)), Self::of)
     }
 
     pub(super) fn of(item: &Item) -> Result<Self> {
@@ -83,7 +83,7 @@ impl Counter {
 
     /// What it is once it was advanced to this checkpoint.
     pub(super) fn advanced(self, table: &Table, to: Checkpoint) -> Self {
-        Self { spelling: self.spelling.in_table(table.form), ..self.at(to) }
+        Self { spelling: self.spelling.in_table(table.format), ..self.at(to) }
     }
 
     /// The next checkpoint to assign: where the log ends.
@@ -195,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_counter_says_where_the_log_ends_in_either_spelling() {
-        for (form, spelling) in [(Form::Current, Spelling::Own), (Form::Earlier, Spelling::AsPlace)] {
-            let start = Counter::start(form);
+        for (format, spelling) in [(TableFormat::V3, Spelling::Own), (TableFormat::V2, Spelling::AsPlace)] {
+            let start = Counter::start(format);
             assert_eq!(start.next(), Checkpoint::START);
             for (next, page, page_item) in
                 [(0, 0, -1), (1, 0, 0), (1_000, 0, 999), (1_001, 1, 0), (2_500, 2, 499)]
@@ -205,7 +205,10 @@ mod tests {
                 assert_eq!(counter.next(), Checkpoint::new(next));
                 assert_eq!(start.at(Checkpoint::new(next)), counter);
                 assert_eq!(Counter::of(&counter.item()).unwrap(), counter);
-                assert_eq!(item::placing(&counter.item()) == item::Placing::Missing, form == Form::Current);
+                assert_eq!(
+                    item::placing(&counter.item()) == item::Placing::Missing,
+                    format == TableFormat::V3
+                );
             }
         }
     }

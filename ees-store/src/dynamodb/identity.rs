@@ -54,7 +54,7 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     if let Some(known) = find(table).await? {
         return Ok(known);
     }
-    if is_empty(table).await? && create(table, None, Counter::start(table.form).item(), None).await? {
+    if is_empty(table).await? && create(table, None, Counter::start(table.format).item(), None).await? {
         tracing::info!(table = &*table.name, "created a new log");
     }
     find_settled(table).await?.ok_or_else(|| {

@@ -2,7 +2,7 @@
 //!
 //! - [`Store`] opens a table and implements both traits; [`Options`] are its settings. [`create_table`]
 //!   creates a table, [`check`] inspects one, [`adopt`] takes over one that another system has written,
-//!   [`cost`] says what one costs, and [`ceilings`] how much it takes in a second, by its [`Form`].
+//!   [`cost`] says what one costs, and [`ceilings`] how much it takes in a second, by its [`TableFormat`].
 //! - [`Indexer`] assigns checkpoints to changesets, in any process.
 //! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers
 //!   idempotency keys.
@@ -30,7 +30,6 @@ mod counter;
 mod doubt;
 mod error;
 mod foreign;
-mod form;
 mod head;
 mod holes;
 mod identity;
@@ -49,6 +48,7 @@ mod segments;
 mod stuck;
 mod sweep;
 mod table;
+mod table_format;
 mod worker;
 mod writer;
 
@@ -72,7 +72,6 @@ pub use adopt::{Adopted, OnMisplaced, adopt, find_holes};
 pub use ceiling::{Ceiling, ceilings};
 pub use check::{Check, check, check_bodies};
 pub use cost::{Cost, cost};
-pub use form::Form;
 pub use indexer::Indexer;
 pub use keys::check_keys;
 pub use mend::{Mend, Mended, mend};
@@ -81,6 +80,7 @@ pub use options::{Indexing, Options};
 pub use plan::Candidate;
 pub use schema::{LIMIT_BYTES, create_table};
 pub use sweep::Swept;
+pub use table_format::TableFormat;
 
 use head::Head;
 use holes::Holes;
@@ -104,7 +104,7 @@ const STREAMS_AT_ONCE: usize = 16;
 /// # Guarantees
 /// - An acknowledged commit is stored in three availability zones. It costs at most one read and one
 ///   conditional write; the write is a transaction if the stream has a type. An idempotency key costs another
-///   read, or, in a table of an older [`Form`], a transaction.
+///   read, or, in a table of an older [`TableFormat`], a transaction.
 /// - Checkpoints are assigned a moment after the commit, so [`Committed::checkpoint`] is `None`. The order
 ///   never changes once it can be read; within a stream checkpoints ascend; there are no gaps except those of
 ///   an adopted table.

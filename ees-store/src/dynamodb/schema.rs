@@ -11,11 +11,11 @@ use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::{again, client};
 use super::error::{failed, is_passing, storage, unbuilt};
-use super::form::Form;
 use super::item::{
     CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, KEY_DIGEST, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID,
     STREAM_TYPE, UPDATED_AT,
 };
+use super::table_format::TableFormat;
 use crate::{Error, Result, StreamId, StreamType, TraceContext};
 
 /// How long a call is tried that makes a table, or looks at one.
@@ -41,23 +41,23 @@ const REST_BYTES_MAX: usize = KEYS_BYTES_MAX
     + 13
     + TraceContext::STORED_MAX;
 
-impl Form {
-    /// Reads the form of a table from its description.
+impl TableFormat {
+    /// Reads the format of a table from its description.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] when the table does not exist, or can't be used for a store.
     pub async fn of(config: impl Into<Config>, table: &str) -> Result<Self> {
-        Ok(Layout::of(&client(config), table).await?.form)
+        Ok(Layout::of(&client(config), table).await?.format)
     }
 }
 
 /// What is known of a table from its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    pub(super) form: Form,
+    pub(super) format: TableFormat,
     pub(super) enumeration: String,
     pub(super) last_event: String,
-    /// The local index over the digests of idempotency keys, in a table of this form.
+    /// The local index over the digests of idempotency keys, in a table of this format.
     pub(super) keys: Option<String>,
     /// The largest changeset, in bytes of events and metadata.
     pub(super) limit_bytes: usize,
@@ -120,13 +120,13 @@ impl Layout {
             .count();
         // What has both could be opened by an earlier version too, which would not find these keys.
         let keys = local(KEY_DIGEST).filter(|_| local(FIRST_EVENT_ID).is_none());
-        let form = match (&keys, copies) {
-            (Some(_), _) => Form::Current,
-            (None, 0) => Form::Earlier,
-            (None, _) => Form::WholeCopies,
+        let format = match (&keys, copies) {
+            (Some(_), _) => TableFormat::V3,
+            (None, 0) => TableFormat::V2,
+            (None, _) => TableFormat::V1,
         };
         Ok(Self {
-            form,
+            format,
             enumeration: enumeration.index_name().unwrap_or_default().to_owned(),
             last_event,
             keys,
@@ -164,8 +164,8 @@ fn holds_more_than_keys(projection: Option<&Projection>) -> bool {
 }
 
 /// Creates a table for a [`Store`](super::Store): with on-demand billing, encryption, point-in-time recovery,
-/// a stream of new images, expiry of items, and, if `protected`, deletion protection. Its form is
-/// [`Form::Current`]. Returns whether it created the table; an existing one stays as it is.
+/// a stream of new images, expiry of items, and, if `protected`, deletion protection. Its format is
+/// [`TableFormat::V3`]. Returns whether it created the table; an existing one stays as it is.
 ///
 /// # Errors
 /// [`Error::Unavailable`] when it takes too long: retry. [`Error::Storage`] when the caller lacks a

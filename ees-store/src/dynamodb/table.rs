@@ -13,9 +13,9 @@ use aws_sdk_dynamodb::{Client, Config};
 use super::calls::{again, client, pauses};
 use super::clock::ServiceClock;
 use super::error::{failed, is_contended, is_passing, is_read_contended};
-use super::form::Form;
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::schema::Layout;
+use super::table_format::TableFormat;
 use crate::{Result, StreamId};
 
 /// Keys in one call of `BatchGetItem`, at most.
@@ -29,9 +29,9 @@ pub(super) struct Table {
     /// The global index over pages; its name differs from table to table.
     pub(super) enumeration: Arc<str>,
     pub(super) last_event: Arc<str>,
-    /// The local index over the digests of idempotency keys, if its form has one.
+    /// The local index over the digests of idempotency keys, if its format has one.
     pub(super) keys: Option<Arc<str>>,
-    pub(super) form: Form,
+    pub(super) format: TableFormat,
     /// The global index over the heads of typed streams; a table of another system may have none.
     pub(super) by_type: Option<Arc<str>>,
     pub(super) patience: Duration,
@@ -55,7 +55,7 @@ impl Table {
             enumeration: layout.enumeration.as_str().into(),
             last_event: layout.last_event.as_str().into(),
             keys: layout.keys.as_deref().map(Into::into),
-            form: layout.form,
+            format: layout.format,
             by_type: layout.by_type.as_deref().map(Into::into),
             patience,
             clock,

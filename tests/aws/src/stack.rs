@@ -13,7 +13,7 @@ use crate::account::Account;
 use crate::venv;
 
 /// What a new stack is given.
-const NEW_TABLE: &str = "TableForm=current";
+const NEW_TABLE: &str = "TableFormat=3";
 
 /// A deployed stack with running functions. It is deleted with its account.
 #[derive(Clone, Debug)]

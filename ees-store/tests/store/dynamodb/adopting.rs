@@ -5,14 +5,14 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{StreamSpecification, StreamViewType};
 use ees_store::dynamodb::{
-    Adopted, Form, Misplacement, OnMisplaced, Store, adopt, check, check_bodies, find_holes,
+    Adopted, Misplacement, OnMisplaced, Store, TableFormat, adopt, check, check_bodies, find_holes,
 };
 use ees_store::{
     Changeset, ChangesetLog, Checkpoint, Error, EventStore, LogEntry, LogQuery, Quarantined, StreamQuery,
 };
 use ees_test_aws::{Account, Faults, LocalAws};
 
-use super::forms;
+use super::formats;
 use super::support::{Item, append, commit, get, item, labels, n, read, s};
 
 const TABLE: &str = "changesets";
@@ -43,7 +43,7 @@ async fn put(client: &Client, item: Item) {
 async fn existing() -> (Account, Client) {
     let account = LocalAws::account().await;
     let client = Client::new(&account.sdk_config());
-    forms::create(&account, Form::WholeCopies, TABLE).await;
+    formats::create(&account, TableFormat::V1, TABLE).await;
     for (stream, id, place) in [
         ("a", 1, Some(0)),
         ("b", 1, Some(2)),
@@ -357,7 +357,7 @@ async fn a_table_without_a_counter_gets_one() {
     for is_empty in [true, false] {
         let account = LocalAws::account().await;
         let client = Client::new(&account.sdk_config());
-        forms::create(&account, Form::WholeCopies, TABLE).await;
+        formats::create(&account, TableFormat::V1, TABLE).await;
         if !is_empty {
             put(&client, changeset("a", 1, None)).await;
         }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use ees_store::dynamodb::{Form, Store, cost};
+use ees_store::dynamodb::{Store, TableFormat, cost};
 use ees_store::{ChangesetLog, Checkpoint, EventStore, LogQuery};
 use ees_test_aws::Faults;
 
-use super::forms::account_with;
+use super::formats::account_with;
 use super::support::{
     TABLE, account, append, candidate, client, commit, committing, get, indexer, n, read, s,
 };
@@ -60,7 +60,7 @@ async fn a_commit_is_a_read_of_the_stream_one_of_its_key_and_one_write() {
 /// In a table of before, a key or a type make the write a transaction, and add no call.
 #[tokio::test]
 async fn in_an_earlier_table_a_commit_is_one_read_at_most_and_one_write() {
-    let account = account_with(Form::Earlier, TABLE).await;
+    let account = account_with(TableFormat::V2, TABLE).await;
     let faults = Faults::none();
     let store = committing(&account, &faults).await;
     faults.calls().take();
@@ -124,14 +124,14 @@ async fn indexing_and_reading_take_few_calls() {
 /// The figures that `ees dynamodb cost` prints are those by which writes are billed.
 #[tokio::test]
 async fn writes_cost_what_they_are_said_to() {
-    for form in [Form::Current, Form::Earlier, Form::WholeCopies] {
-        let account = account_with(form, TABLE).await;
+    for format in [TableFormat::V3, TableFormat::V2, TableFormat::V1] {
+        let account = account_with(format, TABLE).await;
         let client = client(&account);
         let store = committing(&account, &Faults::none()).await;
         for bytes in [300, 3_000, 30_000] {
             for (name, what) in [("plain", "begin a stream"), ("keyed", "append with an idempotency key")] {
                 let is_keyed = name == "keyed";
-                if is_keyed && form != Form::Current {
+                if is_keyed && format != TableFormat::V3 {
                     continue; // A transaction, which the emulator does not bill as AWS does.
                 }
                 let name = format!("{name}/{bytes}");
@@ -143,10 +143,10 @@ async fn writes_cost_what_they_are_said_to() {
                 stored.insert("stream_id".to_owned(), s(&format!("copy of {name}")));
                 let billed = billed(client.put_item().table_name(TABLE).set_item(Some(stored))).await;
                 let said =
-                    cost(bytes as u64, form).into_iter().find(|it| it.what == what).unwrap().write_units;
+                    cost(bytes as u64, format).into_iter().find(|it| it.what == what).unwrap().write_units;
                 assert!(
                     (billed * 1_000.0 - said as f64).abs() < 1.0,
-                    "{form:?}, {what}, {bytes} bytes: {billed} is not {said} / 1000"
+                    "{format:?}, {what}, {bytes} bytes: {billed} is not {said} / 1000"
                 );
             }
         }
@@ -160,11 +160,11 @@ async fn billed(put: PutItemFluentBuilder) -> f64 {
     answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap()
 }
 
-/// Of the units of a batch, the counter's entry in the index is what differs from form to form.
+/// Of the units of a batch, the counter's entry in the index is what differs from format to format.
 #[tokio::test]
 async fn the_counter_has_an_entry_in_the_order_only_in_earlier_tables() {
-    for (form, entries) in [(Form::Current, 0), (Form::Earlier, 1)] {
-        let account = account_with(form, TABLE).await;
+    for (format, entries) in [(TableFormat::V3, 0), (TableFormat::V2, 1)] {
+        let account = account_with(format, TABLE).await;
         let writer = committing(&account, &Faults::none()).await;
         append(&writer, "a", 0).await;
         indexer(&account, &Faults::none()).await.index(vec![candidate("a", 1)]).await.unwrap();
@@ -172,7 +172,7 @@ async fn the_counter_has_an_entry_in_the_order_only_in_earlier_tables() {
         let index = index.key_condition_expression("page = :p").expression_attribute_values(":p", n(0));
         let found = index.send().await.unwrap().items.unwrap();
         let counters = found.iter().filter(|item| item["stream_id"] != s("a")).count();
-        assert_eq!((counters, found.len()), (entries, entries + 1), "{form:?}");
+        assert_eq!((counters, found.len()), (entries, entries + 1), "{format:?}");
     }
 }
 

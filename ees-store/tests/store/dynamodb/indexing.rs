@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use ees_store::EventStore;
-use ees_store::dynamodb::{Form, Indexer, Store};
+use ees_store::dynamodb::{Indexer, Store, TableFormat};
 use ees_test_aws::Faults;
 
-use super::forms::account_with;
+use super::formats::account_with;
 use super::support::{
     TABLE, account, append, candidate, client, commit, committing, get, indexer, is_gapless_and_ordered,
     labels, n, read, read_all, s, store,
@@ -186,7 +186,7 @@ async fn a_store_indexes_what_another_left_behind() {
 /// Other systems that share the table, and earlier versions, find the counter as they know it, under either name.
 #[tokio::test]
 async fn the_counter_says_what_other_systems_read() {
-    let account = account_with(Form::Earlier, TABLE).await;
+    let account = account_with(TableFormat::V2, TABLE).await;
     let client = client(&account);
     let writer = committing(&account, &Faults::none()).await;
     let counter = "!!!RESERVED:GLOBAL-COUNTER!!!";

@@ -5,11 +5,11 @@ use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorCont
 use aws_sdk_dynamodb::config::{Builder, ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
-use ees_store::dynamodb::{Form, Store, check_keys};
+use ees_store::dynamodb::{Store, TableFormat, check_keys};
 use ees_store::{Commit, Error, EventStore, IdempotencyKey, Refusal};
 use ees_test_aws::{Account, Faults};
 
-use super::forms::{self, OURS, account_with};
+use super::formats::{self, OURS, account_with};
 use super::support::{Item, TABLE, account, append, client, commit, committing, item, n, s};
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
@@ -58,8 +58,10 @@ fn keyed(stream: &str, last: u64, events: &str) -> Commit {
 #[tokio::test]
 async fn keys_are_kept_by_the_clock_of_dynamodb() {
     const WEEK: u64 = 7 * 24 * 60 * 60;
-    for (form, is_behind, ahead) in OURS.into_iter().flat_map(|form| [(form, false, 0), (form, true, YEAR)]) {
-        let account = account_with(form, TABLE).await;
+    for (format, is_behind, ahead) in
+        OURS.into_iter().flat_map(|format| [(format, false, 0), (format, true, YEAR)])
+    {
+        let account = account_with(format, TABLE).await;
         let config: Config = (&account.sdk_config()).into();
         let config: Builder = config.to_builder();
         let config = if is_behind { config.interceptor(YearAhead) } else { config };
@@ -68,7 +70,7 @@ async fn keys_are_kept_by_the_clock_of_dynamodb() {
         store.commit(keyed("a", 0, "[1]")).await.unwrap();
         // The header has no fractions of a second.
         let kept = Duration::from_secs((expiry(&account).await + 1).saturating_sub(before + ahead));
-        assert!((WEEK..WEEK + 60).contains(&kept.as_secs()), "{form:?}: {kept:?}");
+        assert!((WEEK..WEEK + 60).contains(&kept.as_secs()), "{format:?}: {kept:?}");
     }
 }
 
@@ -135,7 +137,7 @@ async fn a_log_with_keys_in_its_changesets_is_not_opened_without_their_index() {
     let account = account().await;
     let written = committing(&account, &Faults::none()).await;
     written.commit(keyed("a", 0, "[1]")).await.unwrap();
-    forms::create(&account, Form::Earlier, "restored").await;
+    formats::create(&account, TableFormat::V2, "restored").await;
     let client = client(&account);
     for item in client.scan().table_name(TABLE).send().await.unwrap().items.unwrap() {
         client.put_item().table_name("restored").set_item(Some(item)).send().await.unwrap();
@@ -149,7 +151,7 @@ async fn a_log_with_keys_in_its_changesets_is_not_opened_without_their_index() {
 
 #[tokio::test]
 async fn keys_that_are_items_are_proven_against_the_changesets_that_they_became() {
-    let account = account_with(Form::Earlier, TABLE).await;
+    let account = account_with(TableFormat::V2, TABLE).await;
     let store = Store::open(&account.sdk_config(), TABLE).await.unwrap();
     for (number, stream) in ["a", "b", "c"].into_iter().enumerate() {
         let key = IdempotencyKey::new(&number.to_string()).unwrap();

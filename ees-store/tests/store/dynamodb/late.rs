@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use ees_store::dynamodb::Form;
+use ees_store::dynamodb::TableFormat;
 use ees_store::{ChangesetLog, Checkpoint, Error, LogQuery, Timestamp};
 use ees_test_aws::Faults;
 
-use super::forms::account_with;
+use super::formats::account_with;
 use super::support::{
     TABLE, WAIT, account, append, candidate, committing, indexer, is_gapless_and_ordered, labels, read,
     read_all,
@@ -55,7 +55,7 @@ async fn a_page_ends_before_an_entry_that_stays_away() {
 /// the index.
 #[tokio::test]
 async fn the_counter_is_kept_out_of_pages() {
-    let account = account_with(Form::Earlier, TABLE).await;
+    let account = account_with(TableFormat::V2, TABLE).await;
     let writer = committing(&account, &Faults::none()).await;
     let indexer = indexer(&account, &Faults::none()).await;
     for count in 1..=12 {

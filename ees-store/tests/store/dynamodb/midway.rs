@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use ees_store::dynamodb::{Form, Indexing, Options, Store};
+use ees_store::dynamodb::{Indexing, Options, Store, TableFormat};
 use ees_store::{Commit, Committed, Error, EventStore, Expectation, Refusal};
 use ees_test_aws::{Account, Faults, LocalAws};
 
 use tokio::task::JoinHandle;
 
-use super::forms::account_with;
+use super::formats::account_with;
 use super::support::{TABLE, account, append, commit, committing};
 
 fn keyed(expectation: Expectation, is_typed: bool) -> Commit {
@@ -59,7 +59,7 @@ async fn a_repeat_beside_its_own_commit_is_answered_as_stored_whatever_it_sees_o
                 if actions.contains(&2) && !is_typed {
                     continue;
                 }
-                let account = account_with(Form::Earlier, TABLE).await;
+                let account = account_with(TableFormat::V2, TABLE).await;
                 let store = committing(&account, &Faults::none()).await;
                 for last in 0..before {
                     let plain = commit("a", last, "[1]");
@@ -101,9 +101,9 @@ async fn a_typed_repeat_beside_its_own_commit_is_answered_as_stored_whatever_it_
 
 #[tokio::test]
 async fn a_commit_beside_somebody_elses_is_refused_when_that_is_stored() {
-    for (form, is_typed) in [(Form::Current, true), (Form::Earlier, false)] {
+    for (format, is_typed) in [(TableFormat::V3, true), (TableFormat::V2, false)] {
         for actions in [[0], [1]] {
-            let account = account_with(form, TABLE).await;
+            let account = account_with(format, TABLE).await;
             let mut other = keyed(Expectation::NewStream, is_typed);
             other.idempotency_key = Some("another".parse().unwrap());
             let first = keyed(Expectation::NewStream, is_typed);
@@ -116,8 +116,8 @@ async fn a_commit_beside_somebody_elses_is_refused_when_that_is_stored() {
 
 #[tokio::test]
 async fn a_key_that_is_used_beside_its_commit_for_another_body_is_reused() {
-    for (form, is_typed) in [(Form::Current, true), (Form::Earlier, false)] {
-        let account = account_with(form, TABLE).await;
+    for (format, is_typed) in [(TableFormat::V3, true), (TableFormat::V2, false)] {
+        let account = account_with(format, TABLE).await;
         let mut other = keyed(Expectation::NewStream, is_typed);
         other.events = ees_store::Events::parse("[2]").unwrap();
         let first = keyed(Expectation::NewStream, is_typed);
@@ -130,7 +130,7 @@ async fn a_key_that_is_used_beside_its_commit_for_another_body_is_reused() {
 /// While it can't be told whose the changeset is that is in the way, waiting may help.
 #[tokio::test]
 async fn what_is_not_decided_in_time_is_no_refusal() {
-    let account = account_with(Form::Earlier, TABLE).await;
+    let account = account_with(TableFormat::V2, TABLE).await;
     let slow = Faults::none();
     let one = committing(&account, &slow).await;
     let options =

@@ -5,7 +5,7 @@ mod conflicts;
 mod contended;
 mod costs;
 mod doubts;
-pub(crate) mod forms;
+pub(crate) mod formats;
 mod indexing;
 mod keys;
 mod late;

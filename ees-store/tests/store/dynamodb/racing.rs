@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ees_store::dynamodb::{Form, Indexer, Store};
+use ees_store::dynamodb::{Indexer, Store, TableFormat};
 use ees_store::{ChangesetLog, Checkpoint, EventStore, LogEntry, LogQuery, StreamQuery};
 use ees_test_aws::{Account, Faults};
 use futures::future::join_all;
 
-use super::forms::account_with;
+use super::formats::account_with;
 use super::support::{
     TABLE, WAIT, account, candidate, commit, committing, indexer, is_gapless_and_ordered, labels, read,
     read_all, store,
@@ -88,7 +88,7 @@ async fn nothing_is_lost_or_comes_twice_while_all_are_at_work_on_a_bad_day() {
     for seed in 1..=seeds {
         everything_at_once(account().await, seed).await;
     }
-    everything_at_once(account_with(Form::Earlier, TABLE).await, 1).await;
+    everything_at_once(account_with(TableFormat::V2, TABLE).await, 1).await;
 }
 
 /// Three indexers at a time, killed after any number of calls, again and again: nothing is half done, and the

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ees_store::dynamodb::{Candidate, Form, Indexer, Indexing, Options, Store};
+use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store, TableFormat};
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogEntry, LogQuery,
 };
 use ees_test_aws::{Account, Faults};
 
-use super::forms;
+use super::formats;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
@@ -20,7 +20,7 @@ pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
 /// An account with an empty table.
 pub(crate) async fn account() -> Account {
-    forms::account_with(Form::Current, TABLE).await
+    formats::account_with(TableFormat::V3, TABLE).await
 }
 
 /// A store that indexes what it commits.

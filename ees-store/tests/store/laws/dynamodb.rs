@@ -1,4 +1,4 @@
-//! The store in DynamoDB keeps the laws in tables of every form, also with several stores on one table, and on a
+//! The store in DynamoDB keeps the laws in tables of every format, also with several stores on one table, and on a
 //! bad day.
 
 use std::marker::PhantomData;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ees_store::dynamodb::{Form, LIMIT_BYTES, Store};
+use ees_store::dynamodb::{LIMIT_BYTES, Store, TableFormat};
 use ees_store::laws::{Capabilities, Subject};
 use ees_store::{ChangesetId, ChangesetLog, EventStore, StreamId};
 use ees_test_aws::{Account, Faults};
 
-use crate::dynamodb::forms;
+use crate::dynamodb::formats;
 
 const TABLE: &str = "log";
 
@@ -21,30 +21,30 @@ struct DynamoDb<T, const UNKIND: bool> {
     /// Its own, so that it can be cut off.
     faults: Faults,
     store: Arc<Store>,
-    form: PhantomData<T>,
+    format: PhantomData<T>,
 }
 
-/// What the form of a table changes.
+/// What the format of a table changes.
 trait Table {
-    const FORM: Form;
+    const FORMAT: TableFormat;
     const LIMIT_BYTES: usize = LIMIT_BYTES;
     const LISTS_TYPES: bool = true;
 }
 
-struct Current;
-struct Earlier;
+struct V3;
+struct V2;
 struct OfAnotherSystem;
 
-impl Table for Current {
-    const FORM: Form = Form::Current;
+impl Table for V3 {
+    const FORMAT: TableFormat = TableFormat::V3;
 }
 
-impl Table for Earlier {
-    const FORM: Form = Form::Earlier;
+impl Table for V2 {
+    const FORMAT: TableFormat = TableFormat::V2;
 }
 
 impl Table for OfAnotherSystem {
-    const FORM: Form = Form::WholeCopies;
+    const FORMAT: TableFormat = TableFormat::V1;
     const LIMIT_BYTES: usize = 134_135;
     const LISTS_TYPES: bool = false;
 }
@@ -53,7 +53,7 @@ impl<T: Table, const UNKIND: bool> DynamoDb<T, UNKIND> {
     async fn open(account: Account) -> Self {
         let faults = if UNKIND { Faults::everything(seed()).item_by_item(0.2) } else { Faults::none() };
         let store = Store::open(&account.sdk_config_with(&faults), TABLE).await.unwrap();
-        Self { account, faults, store: Arc::new(store), form: PhantomData }
+        Self { account, faults, store: Arc::new(store), format: PhantomData }
     }
 }
 
@@ -68,7 +68,7 @@ impl<T: Table, const UNKIND: bool> Subject for DynamoDb<T, UNKIND> {
     };
 
     async fn new() -> Self {
-        Self::open(forms::account_with(T::FORM, TABLE).await).await
+        Self::open(formats::account_with(T::FORMAT, TABLE).await).await
     }
 
     fn store(&self) -> Arc<dyn EventStore> {
@@ -112,13 +112,13 @@ fn seed() -> u64 {
     std::env::var("EES_FAULT_SEED").map_or(1, |seed| seed.parse().unwrap())
 }
 
-// Each form once: on a bad day, which is the harder half, or on a good one.
-ees_store::store_laws!(DynamoDb<Current, true>);
+// Each format once: on a bad day, which is the harder half, or on a good one.
+ees_store::store_laws!(DynamoDb<V3, true>);
 
 mod in_an_earlier_table {
-    use super::{DynamoDb, Earlier};
+    use super::{DynamoDb, V2};
 
-    ees_store::store_laws!(DynamoDb<Earlier, true>);
+    ees_store::store_laws!(DynamoDb<V2, true>);
 }
 
 mod in_a_table_of_another_system_on_a_good_day {

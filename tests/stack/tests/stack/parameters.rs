@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
-use ees_store::dynamodb::{Form, Indexing, Options, Store, create_table};
+use ees_store::dynamodb::{Indexing, Options, Store, TableFormat, create_table};
 use ees_store::{ChangesetLog, Checkpoint, Commit, EventStore, Events, Expectation, LogQuery};
 use ees_test_aws::{LocalAws, Stack, synthesize};
 use serde_json::{Value, json};
@@ -235,7 +235,7 @@ fn a_table_has_the_form_of_before_unless_told_otherwise() {
 
     attributes[2] = attribute("idempotency_key", "B");
     assert_eq!(
-        changed_by(&["TableForm=current"]),
+        changed_by(&["TableFormat=3"]),
         expected(json!({
             "Table/AttributeDefinitions": attributes,
             "Table/LocalSecondaryIndexes":
@@ -244,14 +244,15 @@ fn a_table_has_the_form_of_before_unless_told_otherwise() {
     );
 }
 
-/// Each form of the template's table is one that the store knows.
+/// Each format of the template's table is one that the store knows.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_of_a_stack_has_the_form_that_was_chosen() {
-    for (parameters, form) in [(vec![], Form::Earlier), (vec!["TableForm=current".to_owned()], Form::Current)]
+async fn the_table_of_a_stack_has_the_format_that_was_chosen() {
+    for (parameters, format) in
+        [(vec![], TableFormat::V2), (vec!["TableFormat=3".to_owned()], TableFormat::V3)]
     {
         let account = LocalAws::account().await;
         let stack = Stack::event_store_with(&account, parameters).await;
-        assert_eq!(Form::of(&account.sdk_config(), stack.output("Table")).await.unwrap(), form);
+        assert_eq!(TableFormat::of(&account.sdk_config(), stack.output("Table")).await.unwrap(), format);
     }
 }
 

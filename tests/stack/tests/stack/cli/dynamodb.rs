@@ -130,14 +130,14 @@ fn what_it_costs_can_be_read_without_a_table() {
     let costs = run(&mut ees(&["dynamodb", "cost", "--bytes", "500", "--json"])).json();
     let indexing = costs.iter().find(|cost| cost["what"] == "index, in batches of 99").unwrap();
     assert!(indexing["calls"].as_u64().unwrap() <= 100);
-    let ceiling = |bytes: &str, form: &[&str]| {
+    let ceiling = |bytes: &str, format: &[&str]| {
         let costs = ["dynamodb", "cost", "--bytes", bytes, "--json"];
-        let costs = run(&mut ees(&[&costs[..], form].concat())).json();
+        let costs = run(&mut ees(&[&costs[..], format].concat())).json();
         let batches = costs.iter().find(|it| it["what"] == "places in the order, in full batches").unwrap();
         batches["per_second"].as_u64().unwrap()
     };
     assert_eq!((ceiling("500", &[]), ceiling("3800", &[])), (1_000, 250));
-    assert_eq!((ceiling("500", &["--earlier"]), ceiling("3800", &["--whole-copies"])), (980, 248));
+    assert_eq!((ceiling("500", &["--format", "2"]), ceiling("3800", &["--format", "1"])), (980, 248));
     let told = run(&mut ees(&["dynamodb", "cost"])).ok();
     let line = told.lines().find(|line| line.starts_with("places in the order, in full batches")).unwrap();
     assert!(told.contains("begin a stream") && line.ends_with(" 1000"), "{told}");

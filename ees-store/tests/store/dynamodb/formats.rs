@@ -1,31 +1,31 @@
-//! Tables of all forms that the store opens.
+//! Tables of all formats that the store opens.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
     Projection, ProjectionType, ScalarAttributeType,
 };
-use ees_store::dynamodb::{Form, create_table};
+use ees_store::dynamodb::{TableFormat, create_table};
 use ees_test_aws::{Account, LocalAws};
 
 /// Those that `create_table` makes, and made.
-pub(crate) const OURS: [Form; 2] = [Form::Current, Form::Earlier];
+pub(crate) const OURS: [TableFormat; 2] = [TableFormat::V3, TableFormat::V2];
 
-/// An account with an empty table of this form.
-pub(crate) async fn account_with(form: Form, table: &str) -> Account {
+/// An account with an empty table of this format.
+pub(crate) async fn account_with(format: TableFormat, table: &str) -> Account {
     let account = LocalAws::account().await;
-    create(&account, form, table).await;
+    create(&account, format, table).await;
     account
 }
 
-/// Creates an empty table of this form.
-pub(crate) async fn create(account: &Account, form: Form, table: &str) {
-    match form {
-        Form::Current => assert!(create_table(&account.sdk_config(), table, false).await.unwrap()),
-        Form::Earlier => create_earlier(account, table).await,
+/// Creates an empty table of this format.
+pub(crate) async fn create(account: &Account, format: TableFormat, table: &str) {
+    match format {
+        TableFormat::V3 => assert!(create_table(&account.sdk_config(), table, false).await.unwrap()),
+        TableFormat::V2 => create_earlier(account, table).await,
         _ => create_foreign(account, table).await,
     }
-    assert_eq!(Form::of(&account.sdk_config(), table).await.unwrap(), form);
+    assert_eq!(TableFormat::of(&account.sdk_config(), table).await.unwrap(), format);
 }
 
 /// As `create_table` made it before, without what it turned on beside.
