@@ -326,6 +326,7 @@ async fn adopt(table: DynamoDbTable, mend: bool, find_holes: bool, output: &mut 
     let dynamodb::Adopted {
         is_known,
         changesets,
+        without_checkpoint,
         head,
         holes,
         quarantined,
@@ -339,13 +340,14 @@ async fn adopt(table: DynamoDbTable, mend: bool, find_holes: bool, output: &mut 
     output.either(
         &json!({
             "table": table.name, "is_known": is_known, "changesets": changesets, "head": head, "holes": holes,
-            "quarantined": quarantined, "set_aside": set_aside, "indexed": indexed, "calls": calls,
-            "read_units": read_units,
+            "quarantined": quarantined, "set_aside": set_aside, "indexed": indexed,
+            "without_checkpoint": without_checkpoint, "calls": calls, "read_units": read_units,
         }),
         format!(
-            "{}: {result}\n  the order ended at {head}, with {}\n  can't be read and quarantined: {}\n  had no \
+            "{}: {result}{}\n  the order ended at {head}, with {}\n  can't be read and quarantined: {}\n  had no \
              checkpoint and have one now: {}\n  {}, {read_units} read units",
             table.name,
+            if is_known { String::new() } else { format!(", {}", counted(changesets, "changeset")) },
             counted(holes, "unused checkpoint"),
             counted(quarantined, "changeset"),
             counted(indexed, "changeset"),
@@ -358,6 +360,11 @@ async fn adopt(table: DynamoDbTable, mend: bool, find_holes: bool, output: &mut 
             "the lines before say why; `ees dynamodb mend {} --dry-run` lists places that can't be right",
             table.name
         )));
+    }
+    if without_checkpoint > 0 {
+        let changesets = counted(without_checkpoint, "changeset");
+        return Err(Failure::differs(format!("{changesets} without a checkpoint are left"))
+            .with_hint("stop what still writes to the table, then adopt again"));
     }
     Ok(())
 }

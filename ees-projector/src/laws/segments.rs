@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, StreamId, memory};
+use ees_store::{
+    ChangesetId, ChangesetLog, Checkpoint, Error, LogHead, LogPage, LogQuery, SegmentPage, SegmentQuery,
+    StreamId, memory,
+};
 use serde::de::IgnoredAny;
 
 use super::Subject;
@@ -367,6 +370,44 @@ async fn are_refused<S: Subject>(bench: &Bench<S>, way_out: &str) {
 
 async fn rebuilt<S: Subject>(bench: &Bench<S>) -> Status {
     bench.status_when(|status| status.rebuild.is_none() && status.checkpoint.get() >= 60).await
+}
+
+/// A rebuild in the order of the log is estimated also where the right to read segments is missing.
+pub async fn an_estimate_needs_no_right_to_read_segments<S: Subject>() {
+    let (log, subject) = (with_notes(60).await, fresh::<S>().await);
+    let mut projector = Projector::new(Arc::new(WithoutScan(log.clone())));
+    projector.projection(Journal::new(), subject.database(), settings()).unwrap();
+    let bench = Bench { log, subject, running: projector.start() };
+    bench.caught_up().await;
+    let estimate = bench.handle().estimate("journal").await.unwrap();
+    assert_eq!((estimate.changesets, estimate.by_segments), (60, None));
+    bench.close().await;
+}
+
+/// A log with segments that must not be read.
+struct WithoutScan(Arc<ChangingLog>);
+
+#[async_trait]
+impl ChangesetLog for WithoutScan {
+    async fn read(&self, query: LogQuery) -> ees_store::Result<LogPage> {
+        self.0.read(query).await
+    }
+    async fn locate(
+        &self,
+        stream: &StreamId,
+        changeset: ChangesetId,
+    ) -> ees_store::Result<Option<Checkpoint>> {
+        self.0.locate(stream, changeset).await
+    }
+    async fn head(&self) -> ees_store::Result<LogHead> {
+        self.0.head().await
+    }
+    fn has_segments(&self) -> bool {
+        true
+    }
+    async fn read_segment(&self, _: SegmentQuery) -> ees_store::Result<SegmentPage> {
+        Err(Error::Storage { detail: "AccessDenied".to_owned(), source: "no right to scan".into() })
+    }
 }
 
 /// A log without segments.

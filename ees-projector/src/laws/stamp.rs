@@ -248,6 +248,7 @@ macro_rules! database_laws {
                 what_fails_in_a_segment_is_retried_skipped_or_parked
                 a_log_that_is_replaced_while_segments_are_read_is_noticed
                 what_can_not_be_read_by_segments_is_refused
+                an_estimate_needs_no_right_to_read_segments
                 rows_of_some_segments_are_not_taken_for_those_of_a_checkpoint
             }
             partitions {

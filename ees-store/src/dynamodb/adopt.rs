@@ -18,9 +18,10 @@ use super::holes::Seen;
 use super::item::{self, CHANGESET_ID, Item, Placing, STREAM_ID, number, text};
 use super::misplaced::{Misplaced, Misplacement};
 use super::options::Options;
+use super::plan::Candidate;
 use super::table::Table;
 use super::worker::Worker;
-use super::{foreign, identity, mend, sweep};
+use super::{foreign, identity, mend, moved, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
@@ -77,6 +78,9 @@ pub struct Adopted {
     pub set_aside: u64,
     /// The number of changesets in the table.
     pub changesets: u64,
+    /// The number of them that have no checkpoint nevertheless, but for those of streams that were set aside. Not 0
+    /// means that something went on writing to the table: stop it and adopt again.
+    pub without_checkpoint: u64,
     /// Where the order ended. There are no gaps after it.
     pub head: Checkpoint,
     /// The number of checkpoints before `head` without a changeset.
@@ -119,6 +123,7 @@ pub async fn adopt(
 ) -> Result<Adopted> {
     let (table, layout) = Table::find(config, table, Options::default().patience).await?;
     let (table, told) = (&table, &mut told);
+    moved::must_not_be_under_way(table).await?;
     let is_ours = identity::find(table).await?.is_some_and(|identity| !identity.is_adopted());
     if layout.stream.is_some() && !is_ours {
         foreign::must_be_stopped(table).await?;
@@ -135,6 +140,9 @@ pub async fn adopt(
     if done.indexed < unplaced && done.set_aside == 0 {
         // A read that was not consistent has missed some, or another process was faster.
         index_the_rest(table, &mut done).await?;
+    }
+    if done.indexed < unplaced && done.set_aside == 0 {
+        done.without_checkpoint = count_unplaced(table).await?;
     }
     for misplaced in &mut done.misplaced {
         let now = table.get(item::key(misplaced.stream_id.as_str(), misplaced.changeset_id.get())).await?;
@@ -446,6 +454,22 @@ impl Scan {
 async fn put(table: &Table, item: Item) -> Result<()> {
     let put = || table.client.put_item().table_name(&*table.name).set_item(Some(item.clone())).send();
     table.call(put).await.map(drop).map_err(failed)
+}
+
+async fn count_unplaced(table: &Table) -> Result<u64> {
+    let (mut unplaced, mut from) = (0, None);
+    loop {
+        let part = sweep::part(table, from).await?;
+        for Candidate { stream_id, changeset_id, .. } in part.found {
+            // The scan may have seen it as it was.
+            let now = table.get(item::key(stream_id.as_str(), changeset_id.get())).await?;
+            unplaced += u64::from(now.is_some_and(|now| item::placing(&now) == Placing::Missing));
+        }
+        from = part.next;
+        if from.is_none() {
+            return Ok(unplaced);
+        }
+    }
 }
 
 async fn index_the_rest(table: &Table, done: &mut Adopted) -> Result<()> {

@@ -6,9 +6,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 
 use super::error::{failed, is_read_contended, unbuilt};
 use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, number, page_of, text};
+use super::moved::MOVED_TO;
 use super::table::{Table, names, values};
 use super::table_format::TableFormat;
-use crate::{Checkpoint, Result};
+use crate::{Checkpoint, Error, Result};
 
 /// Its partition.
 pub(super) const STREAM_ID: &str = "!!!RESERVED:GLOBAL-COUNTER!!!";
@@ -17,6 +18,9 @@ const LAST_PAGE_ITEM: &str = "last_page_item";
 const PREV_STREAM_ID: &str = "prev_stream_id";
 /// The systems that a table is shared with read the one and write the other.
 const PREV_CHANGESET_ID: [&str; 2] = ["prev_changeset_id", "prev_stream_changeset_id"];
+
+/// Where the log ended when it was moved to another table.
+const NEXT: &str = "next";
 
 /// Under which names a counter says where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +69,11 @@ impl Counter {
     }
 
     pub(super) fn of(item: &Item) -> Result<Self> {
+        if let Ok(to) = item::to_text(item, MOVED_TO) {
+            return Err(Error::InvalidRequest(format!(
+                "the log was moved to the table {to:?}: use that one"
+            )));
+        }
         let spelling = if item.contains_key(LAST_PAGE) { Spelling::Own } else { Spelling::AsPlace };
         let [page_name, page_item_name] = spelling.names();
         let page = item::to_number(item, page_name)?;
@@ -158,6 +167,32 @@ impl Counter {
     fn page_item_value(self) -> AttributeValue {
         AttributeValue::N(self.page_item.to_string())
     }
+}
+
+/// What is left of a counter when the log is moved to another table. No indexer finds a number there that it could
+/// advance.
+pub(super) fn moved(mut counter: Item, to: &str, next: Checkpoint) -> Item {
+    for name in Spelling::AsPlace.names().into_iter().chain(Spelling::Own.names()) {
+        counter.remove(name);
+    }
+    counter.extend(key());
+    counter.insert(MOVED_TO.to_owned(), text(to));
+    counter.insert(NEXT.to_owned(), number(next.get()));
+    counter
+}
+
+/// Where the log ended when it was moved to that table, if it was.
+pub(super) fn moved_at(counter: &Item, to: &str) -> Option<Checkpoint> {
+    item::to_text(counter, MOVED_TO).ok().filter(|name| *name == to)?;
+    item::to_number(counter, NEXT).ok().map(Checkpoint::new)
+}
+
+/// The counter of a log that is not moved after all.
+pub(super) fn back(table: &Table, mut moved: Item, next: Checkpoint) -> Item {
+    moved.remove(MOVED_TO);
+    moved.remove(NEXT);
+    moved.extend(Counter::start(table.format).at(next).item());
+    moved
 }
 
 /// What it says of the changeset before under either name, it says under both.

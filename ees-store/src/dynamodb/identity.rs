@@ -7,11 +7,12 @@ use super::counter::Counter;
 use super::error::{failed, refused, storage, unbuilt};
 use super::holes::Holes;
 use super::item::{self, Item, KEY_DIGEST, STREAM_ID, bytes, number, text};
+use super::moved::{MOVED_TO, moved, must_not_be_under_way, none_under_way};
 use super::table::{Table, names, values};
 use crate::{Error, LogId, Result, Timestamp};
 
 const LOG: &str = "!!!RESERVED:LOG!!!";
-const LOG_ID: &str = "log_id";
+pub(super) const LOG_ID: &str = "log_id";
 const MADE_AT: &str = "made_at";
 /// Which version of this layout the table has. A larger one is of a newer version of this crate.
 const VERSION: &str = "version";
@@ -24,8 +25,11 @@ const ADOPTION: &str = "adoption";
 const KEYS_IN: &str = "keys_in";
 const CHANGESETS: &str = "changesets";
 
+/// Of a log that was moved to another table. Programs that do not know of moved logs refuse this version.
+const VERSION_MOVED: u64 = 2;
+
 /// In pieces, since an item has its limit; the adoption's name follows.
-const HOLES: &str = "!!!RESERVED:HOLES!!!";
+pub(super) const HOLES: &str = "!!!RESERVED:HOLES!!!";
 const RANGES: &str = "ranges";
 const RANGES_OF_PIECE: usize = 10_000;
 
@@ -54,6 +58,7 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     if let Some(known) = find(table).await? {
         return Ok(known);
     }
+    must_not_be_under_way(table).await?;
     if is_empty(table).await? && create(table, None, Counter::start(table.format).item(), None).await? {
         tracing::info!(table = &*table.name, "created a new log");
     }
@@ -66,8 +71,22 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
 }
 
 /// The key of the item that names the log.
-fn key() -> Item {
+pub(super) fn key() -> Item {
     item::key(LOG, 0)
+}
+
+/// The item that names the log, once the log was moved to another table.
+pub(super) fn as_moved(mut log: Item, to: &str) -> Item {
+    log.insert(MOVED_TO.to_owned(), text(to));
+    log.insert(VERSION.to_owned(), number(VERSION_MOVED));
+    log
+}
+
+/// The same in a table that holds the log.
+pub(super) fn as_own(mut log: Item) -> Item {
+    log.remove(MOVED_TO);
+    log.insert(VERSION.to_owned(), number(VERSION_NOW));
+    log
 }
 
 /// The log's identity, if the table has one.
@@ -83,6 +102,9 @@ pub(super) async fn find_settled(table: &Table) -> Result<Option<Identity>> {
 
 /// What this item says of the log. It is checked whether the table can hold it.
 fn read(table: &Table, found: &Item) -> Result<Identity> {
+    if let Ok(to) = item::to_text(found, MOVED_TO) {
+        return Err(moved(&table.name, to));
+    }
     if item::to_number(found, VERSION)? > VERSION_NOW {
         let path = format!("the table {}", table.name).into();
         return Err(Error::NewerVersion { path });
@@ -124,8 +146,8 @@ pub(super) async fn create(
         name.condition_expression("attribute_not_exists(#s)").expression_attribute_names("#s", STREAM_ID);
     let counter = Counter::put(table, before, counter)?;
     let actions = [name.build().map_err(unbuilt)?, counter];
-    let actions = actions.map(|put| TransactWriteItem::builder().put(put).build());
-    match table.transact(&actions).await {
+    let [name, counter] = actions.map(|put| TransactWriteItem::builder().put(put).build());
+    match table.transact(&[name, counter, none_under_way(table)?]).await {
         Ok(()) => Ok(true),
         Err(error) if refused(&error).is_some() => Ok(false),
         Err(error) => Err(failed(error)),
@@ -141,7 +163,7 @@ pub(super) async fn replace_holes(table: &Table, adoption: &str) -> Result<()> {
     table.call(|| update.clone().send()).await.map(drop).map_err(failed)
 }
 
-async fn is_empty(table: &Table) -> Result<bool> {
+pub(super) async fn is_empty(table: &Table) -> Result<bool> {
     let scan = || table.client.scan().table_name(&*table.name).consistent_read(true).limit(1).send();
     let found = table.call(scan).await.map_err(failed)?;
     Ok(found.items().is_empty())

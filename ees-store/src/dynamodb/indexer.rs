@@ -11,6 +11,7 @@ use super::identity;
 use super::item::Item;
 use super::options::Options;
 use super::plan::Candidate;
+use super::set_aside_list::SetAsideList;
 use super::sweep::{self, Swept};
 use super::table::Table;
 use super::worker::Worker;
@@ -38,6 +39,7 @@ pub struct Indexer {
     table: Table,
     worker: Mutex<Worker>,
     set_aside: Arc<AtomicUsize>,
+    set_aside_list: Mutex<SetAsideList>,
 }
 
 impl Indexer {
@@ -50,7 +52,8 @@ impl Indexer {
         identity::open(&table).await?;
         let worker = Worker::new(table.clone(), None);
         let set_aside = worker.set_aside();
-        Ok(Self { table, worker: Mutex::new(worker), set_aside })
+        let set_aside_list = Mutex::default();
+        Ok(Self { table, worker: Mutex::new(worker), set_aside, set_aside_list })
     }
 
     /// Indexes these changesets, and earlier ones of their streams that were missed. Returns how many it has
@@ -63,12 +66,22 @@ impl Indexer {
     /// # Cancellation
     /// Safe.
     pub async fn index(&self, mut candidates: Vec<Candidate>) -> Result<usize> {
-        self.worker.lock().await.index(&mut candidates).await
+        let mut worker = self.worker.lock().await;
+        let indexed = worker.index(&mut candidates).await;
+        let written = self.set_aside_list.lock().await.write(&self.table, worker.stuck()).await;
+        if let Err(error) = written {
+            // The next call writes it. What was indexed is indexed.
+            tracing::warn!(%error, "the streams that are set aside could not be written down");
+        }
+        indexed
     }
 
-    /// The number of streams that this indexer has set aside: a changeset of each has a place in the order that
-    /// can't be right, or can't be updated, and later ones of the stream wait for it. At most 1,000. Raise an
+    /// The number of streams that this indexer knows to be set aside: a changeset of each has a place in the order
+    /// that can't be right, or can't be updated, and later ones of the stream wait for it. At most 1,000. Raise an
     /// alarm if it is not 0; the log says what is wrong, and [`mend`](fn@super::mend) mends places.
+    ///
+    /// An indexer writes down up to 100 of its own, and [`sweep_if_due`](Self::sweep_if_due) looks at those of other
+    /// processes: so the number is not 0 until all are mended, also after their process has ended.
     pub fn set_aside(&self) -> usize {
         self.set_aside.load(Relaxed)
     }
@@ -99,9 +112,10 @@ impl Indexer {
     /// As for [`sweep`](Self::sweep).
     pub async fn sweep_if_due(&self, every: Duration, until: Instant) -> Result<Option<Swept>> {
         let progress = sweep::progress(&self.table).await?;
+        // Whether streams that are set aside were mended does not wait so long.
+        let set_aside = self.set_aside_list.lock().await.read(&self.table).await?;
+        self.index(set_aside).await?;
         if !progress.is_due(every) {
-            // Whether streams that are set aside were mended does not wait so long.
-            self.index(Vec::new()).await?;
             return Ok(None);
         }
         self.sweep_from(progress.at, until).await.map(Some)

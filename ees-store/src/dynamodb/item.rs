@@ -40,7 +40,8 @@ pub(super) const KEY_DIGEST: &str = "idempotency_key";
 pub(super) const KEY_EXPIRES_AT: &str = "key_expires_at";
 /// Of an idempotency key that is an item: when DynamoDB may remove it, in seconds since 1970.
 pub(super) const EXPIRES_AT: &str = "expires_at";
-const HEAD_CHANGESET_ID: &str = "head_changeset_id";
+/// Of a stream's head: its last changeset.
+pub(super) const HEAD_CHANGESET_ID: &str = "head_changeset_id";
 const HEAD_EVENT_ID: &str = "head_event_id";
 
 /// Places in one page of the global index.

@@ -145,6 +145,11 @@ fn key_of(stream_id: &StreamId, key: &IdempotencyKey) -> Item {
     item::key(&format!("{}{PREFIX}{digest}", StreamId::RESERVED_PREFIX), 0)
 }
 
+/// Whether an item of this partition remembers a key.
+pub(super) fn is_item(stream_id: &str) -> bool {
+    stream_id.strip_prefix(StreamId::RESERVED_PREFIX).is_some_and(|kind| kind.starts_with(PREFIX))
+}
+
 /// The answer to a commit whose key is known by its item.
 pub(super) fn answer(marker: &Item, commit: &Commit) -> Result<Committed> {
     let is_same = attribute(marker, BODY).is_some_and(|body| body == digest(commit));

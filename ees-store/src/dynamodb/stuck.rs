@@ -71,6 +71,11 @@ impl Stuck {
         self.count.clone()
     }
 
+    /// The streams, each with the changeset at which it is stuck.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (&StreamId, ChangesetId)> {
+        self.streams.iter().map(|(stream_id, stuck)| (stream_id, stuck.from))
+    }
+
     /// This one can't get its place now.
     pub(super) fn add(&mut self, candidate: &Candidate, obstacle: Obstacle) {
         let Candidate { stream_id, changeset_id, .. } = candidate;

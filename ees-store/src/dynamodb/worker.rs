@@ -81,6 +81,11 @@ impl Worker {
         self.stuck.count()
     }
 
+    /// The streams that are set aside, each with the changeset at which it is stuck.
+    pub(super) fn stuck(&self) -> impl Iterator<Item = (&StreamId, ChangesetId)> {
+        self.stuck.streams()
+    }
+
     /// When it is worth calling [`index`](Self::index) with nothing: a stream that is set aside may go on.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.stuck.due_at()

@@ -30,7 +30,7 @@ impl Stack {
     /// # Panics
     /// When the functions don't build or the stack can't be deployed. The message says why.
     pub async fn event_store(account: &Account) -> Self {
-        Self::event_store_with(account, vec![NEW_TABLE.to_owned()]).await
+        Self::event_store_with(account, Vec::new()).await
     }
 
     /// Deploys the event store for callers who send this key.
@@ -56,16 +56,20 @@ impl Stack {
     /// # Panics
     /// As for [`event_store`](Self::event_store).
     pub async fn event_store_traced(account: &Account, collector: &str) -> Self {
-        let parameters = vec![NEW_TABLE.to_owned(), format!("OtlpEndpoint={collector}")];
+        let parameters = vec![format!("OtlpEndpoint={collector}")];
         Self::event_store_with(account, parameters).await
     }
 
-    /// Deploys the event store with these parameters (`NAME=VALUE`).
+    /// Deploys the event store with these parameters (`NAME=VALUE`), and a table of the newest format unless they name
+    /// one.
     ///
     /// # Panics
     /// As for [`event_store`](Self::event_store).
     pub async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
         parameters.push("DeletionProtection=false".to_owned());
+        if !parameters.iter().any(|it| it.starts_with("TableFormat=")) {
+            parameters.push(NEW_TABLE.to_owned());
+        }
         Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters).await
     }
 
@@ -207,7 +211,7 @@ impl Stack {
 }
 
 fn by_key(key: &str) -> Vec<String> {
-    vec![NEW_TABLE.to_owned(), "Authorization=bearer".to_owned(), format!("ApiKeys={key}")]
+    vec!["Authorization=bearer".to_owned(), format!("ApiKeys={key}")]
 }
 
 fn deploy(

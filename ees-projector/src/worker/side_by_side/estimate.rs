@@ -14,6 +14,7 @@ use crate::standby::SideBySide;
 use crate::worker::batch::Batch;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
+use crate::worker::operations::operation::OperateError;
 
 /// The estimated cost of a rebuild. The first changesets of the log were applied as a sample, and rolled
 /// back.
@@ -89,7 +90,15 @@ impl<D: Database> Core<D> {
             return Ok(estimate);
         }
         let segment = Some(SegmentProgress::begin(1, head));
-        let sampled = self.sample(&ProjectionState { segment, ..start }, head).await?;
+        let sampled = match self.sample(&ProjectionState { segment, ..start }, head).await {
+            Ok(sampled) => sampled,
+            // What is known of an ordinary rebuild is told nevertheless. The right to scan is one that others do not need.
+            Err(error) => {
+                let error = OperateError::from(error);
+                tracing::warn!(%error, "a rebuild by segments can't be estimated");
+                return Ok(estimate);
+            }
+        };
         let of_all = |part: f64| part / sampled.changesets.max(1) as f64 * head.get() as f64;
         let rate = rate_of(Some((sampled.changesets, sampled.seconds)));
         let by_segments = SegmentsEstimate {

@@ -10,6 +10,7 @@ mod indexing;
 mod keys;
 mod late;
 mod midway;
+mod migrating;
 mod racing;
 mod segments;
 mod stuck;

@@ -206,6 +206,34 @@ async fn a_mended_stream_goes_on_in_a_process_that_had_set_it_aside() {
     assert_eq!(labels(&read(&writer).await), ["0 a1", "1 a2", "2 a3"]);
 }
 
+/// An alarm waits for the number: it must not end because the process did that had met the stream.
+#[tokio::test]
+async fn what_is_set_aside_is_known_to_other_processes_until_it_is_mended() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    append(&writer, "a", 0).await;
+    append(&writer, "b", 0).await;
+    place(&client(&account), "a", 1, item([("page", n(0))])).await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let soon = || Instant::now() + Duration::from_secs(60);
+    let first = indexer(&account, &Faults::none()).await;
+    first.sweep(soon()).await.unwrap();
+    drop(first);
+
+    let other = indexer(&account, &Faults::none()).await;
+    assert_eq!(other.set_aside(), 0);
+    assert_eq!(other.sweep_if_due(day, soon()).await.unwrap(), None);
+    assert_eq!(other.set_aside(), 1);
+    drop(other);
+
+    mend(&account.sdk_config(), TABLE, Mend::default(), |_| ()).await.unwrap();
+    let last = indexer(&account, &Faults::none()).await;
+    assert_eq!(last.sweep_if_due(day, soon()).await.unwrap(), None);
+    assert_eq!(last.set_aside(), 0);
+    let list = get(&client(&account), TABLE, "!!!RESERVED:SET-ASIDE!!!", 0).await.unwrap();
+    assert_eq!(list.get("streams"), None);
+}
+
 /// Two changesets with one place: readers keep the one that they get now, and the other follows.
 #[tokio::test]
 async fn of_two_changesets_with_one_place_one_is_moved_to_the_end() {

@@ -7,7 +7,7 @@ use std::process::Command;
 use ees_test_aws::synthesize;
 
 const TEMPLATES: [(&str, &[&str]); 3] = [
-    ("deploy/template.yaml", &[]),
+    ("deploy/template.yaml", &["TableFormat=3"]),
     (
         "deploy/own-projection/template.yaml",
         &["ChangesetsTopic=arn", "Table=log", "DatabaseUrl=postgres://host/db", "OnFailure=park"],

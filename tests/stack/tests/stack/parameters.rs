@@ -21,12 +21,19 @@ const KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/0b1c2d3e";
 const ROLES: [&str; 4] = ["ApiRole", "IndexerRole", "PublisherRole", "ProjectorRole"];
 
 /// What the template makes without parameters.
-static PLAIN: LazyLock<Value> = LazyLock::new(|| synthesize(TEMPLATE, &[]).unwrap());
+static PLAIN: LazyLock<Value> = LazyLock::new(|| made(&[]).unwrap());
+
+/// What the template makes of these parameters and the one that has no default.
+fn made(parameters: &[&str]) -> Result<Value, String> {
+    let format =
+        if parameters.iter().any(|it| it.starts_with("TableFormat=")) { &[][..] } else { &["TableFormat=3"] };
+    synthesize(TEMPLATE, &[format, parameters].concat())
+}
 
 /// The properties of each resource that differs from what the template makes without parameters, as
 /// `RESOURCE/PROPERTY/...`, with their values. A resource that is not made is `null`.
 fn changed_by(parameters: &[&str]) -> BTreeMap<String, Value> {
-    let with = synthesize(TEMPLATE, parameters).unwrap();
+    let with = made(parameters).unwrap();
     let mut changed = BTreeMap::new();
     compare("", &PLAIN["Resources"], &with["Resources"], &mut changed);
     changed
@@ -63,7 +70,7 @@ fn a_limit_of_requests_is_that_of_the_stage() {
     let settings = json!([setting("*", "/*"), commits]);
     assert_eq!(throttled, expected(json!({ "ApiStage/MethodSettings": settings })));
     for half in ["ApiRateLimit=50", "ApiBurstLimit=20"] {
-        assert!(synthesize(TEMPLATE, &[half]).unwrap_err().contains("would take no request"), "{half}");
+        assert!(made(&[half]).unwrap_err().contains("would take no request"), "{half}");
     }
 }
 
@@ -79,7 +86,7 @@ fn concurrency_is_set_aside_for_the_function_that_it_is_given_for() {
         assert_eq!(reserved, expected(json!({ format!("{function}/{property}"): "7" })));
     }
     // On AWS, none would be a function that is never called.
-    assert!(synthesize(TEMPLATE, &["ApiConcurrency=0"]).is_err());
+    assert!(made(&["ApiConcurrency=0"]).is_err());
 }
 
 #[test]
@@ -164,16 +171,16 @@ fn a_domain_has_the_api_at_its_root_and_a_record_where_a_zone_is_given() {
     assert_eq!(domain["DomainMapping"]["Properties"]["BasePath"], Value::Null);
     let in_zone = with(&["HostedZoneId=Z1"]);
     assert_eq!(Vec::from_iter(in_zone.keys()), ["Domain", "DomainMapping", "DomainRecord"]);
-    let told = synthesize(TEMPLATE, &["DomainName=log.example.com", certificate]).unwrap();
+    let told = made(&["DomainName=log.example.com", certificate]).unwrap();
     assert_eq!(told["Outputs"]["DomainEndpoint"], "https://log.example.com");
-    let refused = synthesize(TEMPLATE, &["DomainName=log.example.com"]).unwrap_err();
+    let refused = made(&["DomainName=log.example.com"]).unwrap_err();
     assert!(refused.contains("CertificateArn must be"), "{refused}");
 }
 
 #[test]
 fn an_existing_table_takes_the_place_of_the_stacks_own_everywhere() {
     let parameters = ["ExistingTable=log", &format!("ExistingTableStream={STREAM}")];
-    let with = synthesize(TEMPLATE, &parameters).unwrap();
+    let with = made(&parameters).unwrap();
     let resources = &with["Resources"];
     assert_eq!(resources["Table"], Value::Null);
     for (name, resource) in resources.as_object().unwrap() {
@@ -201,45 +208,45 @@ fn an_existing_table_takes_the_place_of_the_stacks_own_everywhere() {
     }
     assert_eq!(with["Outputs"]["Table"], "log");
     for half in parameters {
-        let refused = synthesize(TEMPLATE, &[half]).unwrap_err();
+        let refused = made(&[half]).unwrap_err();
         assert!(refused.contains("must be the"), "{refused}");
     }
 }
 
-/// The table of a stack that is there must stay the same table: CloudFormation makes a new one when its local
-/// indexes differ.
+/// CloudFormation makes a new table when the local indexes of a table differ, and so a stack must not get another format
+/// because a default has changed: there is none.
 #[test]
-fn a_table_has_the_form_of_before_unless_told_otherwise() {
-    let table = &PLAIN["Resources"]["Table"]["Properties"];
+fn the_format_of_a_table_is_always_given_and_changes_nothing_else() {
+    let refused = synthesize(TEMPLATE, &[]).unwrap_err();
+    assert!(refused.contains("TableFormat"), "{refused}");
     let attribute = |name: &str, kind: &str| json!({ "AttributeName": name, "AttributeType": kind });
     let index = |name: &str, sort: &str| {
         let key = |name: &str, kind: &str| json!({ "AttributeName": name, "KeyType": kind });
         let keys = [key("stream_id", "HASH"), key(sort, "RANGE")];
         json!({ "IndexName": name, "Projection": { "ProjectionType": "KEYS_ONLY" }, "KeySchema": keys })
     };
-    assert_eq!(
-        table["LocalSecondaryIndexes"],
-        json!([index("FirstEventId", "first_event_id"), index("LastEventId", "last_event_id")])
-    );
     let mut attributes = json!([
         attribute("stream_id", "S"),
         attribute("changeset_id", "N"),
-        attribute("first_event_id", "N"),
+        attribute("idempotency_key", "B"),
         attribute("last_event_id", "N"),
         attribute("page", "N"),
         attribute("page_item", "N"),
         attribute("stream_type", "S"),
         attribute("updated_at", "S"),
     ]);
+    let table = &PLAIN["Resources"]["Table"]["Properties"];
     assert_eq!(table["AttributeDefinitions"], attributes);
+    let by_key = index("IdempotencyKey", "idempotency_key");
+    assert_eq!(table["LocalSecondaryIndexes"], json!([by_key, index("LastEventId", "last_event_id")]));
 
-    attributes[2] = attribute("idempotency_key", "B");
+    attributes[2] = attribute("first_event_id", "N");
     assert_eq!(
-        changed_by(&["TableFormat=3"]),
+        changed_by(&["TableFormat=2"]),
         expected(json!({
             "Table/AttributeDefinitions": attributes,
             "Table/LocalSecondaryIndexes":
-                [index("IdempotencyKey", "idempotency_key"), index("LastEventId", "last_event_id")],
+                [index("FirstEventId", "first_event_id"), index("LastEventId", "last_event_id")],
         }))
     );
 }
@@ -247,11 +254,9 @@ fn a_table_has_the_form_of_before_unless_told_otherwise() {
 /// Each format of the template's table is one that the store knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_table_of_a_stack_has_the_format_that_was_chosen() {
-    for (parameters, format) in
-        [(vec![], TableFormat::V2), (vec!["TableFormat=3".to_owned()], TableFormat::V3)]
-    {
+    for (parameter, format) in [("TableFormat=2", TableFormat::V2), ("TableFormat=3", TableFormat::V3)] {
         let account = LocalAws::account().await;
-        let stack = Stack::event_store_with(&account, parameters).await;
+        let stack = Stack::event_store_with(&account, vec![parameter.to_owned()]).await;
         assert_eq!(TableFormat::of(&account.sdk_config(), stack.output("Table")).await.unwrap(), format);
     }
 }
@@ -325,7 +330,7 @@ fn a_projection_of_ones_own_reads_the_one_secret_that_it_is_given() {
 
 #[test]
 fn each_function_logs_json_and_access_is_logged_without_paths_when_asked() {
-    for (template, parameters) in [(TEMPLATE, &[][..]), (OWN, &NEEDED[..])] {
+    for (template, parameters) in [(TEMPLATE, &["TableFormat=3"][..]), (OWN, &NEEDED[..])] {
         let made = synthesize(template, parameters).unwrap();
         for (name, resource) in made["Resources"].as_object().unwrap() {
             if resource["Type"] == "AWS::Lambda::Function" {

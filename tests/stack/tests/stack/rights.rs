@@ -96,6 +96,7 @@ async fn tried(stack: &Stack, who: &Identity) -> Vec<(&'static str, bool)> {
     vec![
         ("read the log", may(get.send().await)),
         ("read the log by its order", may(query.send().await)),
+        ("scan the log", may(dynamodb.scan().table_name(log).send().await)),
         ("write to the log", may(put.item("changeset_id", number("1")).send().await)),
         ("change the log", may(update.send().await)),
         ("delete from the log", may(delete.key("changeset_id", number("1")).send().await)),
@@ -116,6 +117,7 @@ async fn tried(stack: &Stack, who: &Identity) -> Vec<(&'static str, bool)> {
 const READ_MODELS: &[&str] = &[
     "read the log",
     "read the log by its order",
+    "scan the log",
     "write to the log",
     "read a row",
     "write a row",
@@ -129,10 +131,10 @@ async fn a_function_is_refused_what_it_does_not_need() {
     // Deployed only for its role.
     let own = stack.own_projection("postgres://nowhere").await;
     for (stack_of_role, role, rights) in [
-        (&own, "ProjectionRole", &["read the log", "read the log by its order"][..]),
+        (&own, "ProjectionRole", &["read the log", "read the log by its order", "scan the log"][..]),
         (&stack, "ApiRole", &[READ_MODELS, &["publish", "take a dead letter"]].concat()[..]),
         // These two write the store's own items, by a condition that the emulator always takes as true.
-        (&stack, "IndexerRole", &["read the log", "write to the log", "change the log"]),
+        (&stack, "IndexerRole", &["read the log", "scan the log", "write to the log", "change the log"]),
         (&stack, "ProjectorRole", READ_MODELS),
         (&stack, "PublisherRole", &["publish", "leave a dead letter"]),
     ] {

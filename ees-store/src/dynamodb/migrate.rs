@@ -1,0 +1,472 @@
+//! Moves a log into a table of the newest format, with its order, its keys and its id.
+//!
+//! The log is moved before it is copied: one transaction marks the old table and takes its counter away, so that no
+//! indexer gives a place there any more. The new table becomes a log last, in one transaction. In between, neither is a
+//! log that can be opened, and the item `MIGRATION` in the new table says how far it has come.
+//!
+//! Items are only written where there are none. So a process that was thought dead may write late: what it writes is
+//! there already, or is what belongs there.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Config;
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
+use futures::{StreamExt, TryStreamExt};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::counter::{self, Counter};
+use super::error::{failed, refused, unbuilt};
+use super::identity;
+use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, number, text};
+use super::keys;
+use super::moved::{self, FROM, MOVED_TO};
+use super::options::Options;
+use super::table::{Table, names, values};
+use super::table_format::TableFormat;
+use crate::{Checkpoint, Error, Result, StreamId};
+
+/// Names the process that copies. One that another has relieved stops.
+const RUN: &str = "run";
+const AT_STREAM: &str = "at_stream_id";
+const AT_CHANGESET: &str = "at_changeset_id";
+const SUM: &str = "sum";
+const CHANGESETS: &str = "changesets";
+const IS_COPIED: &str = "is_copied";
+
+/// Calls that write at the same time.
+const CALLS_AT_ONCE: usize = 64;
+/// How often what was copied is compared, while the old table goes on changing.
+const ATTEMPTS: usize = 3;
+
+/// What a migration did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Migrated {
+    /// Whether an earlier call has come to the end.
+    pub is_known: bool,
+    /// The number of changesets in the log.
+    pub changesets: u64,
+    /// The number of items that this call has written.
+    pub written: u64,
+    /// The read capacity units that this call has consumed.
+    pub read_units: f64,
+}
+
+/// Moves the log of one table into another one of the same account and region, which is empty and of the newest
+/// [`TableFormat`]: changesets with their checkpoints and times, idempotency keys, holes, and the log's id. Readers,
+/// projections and clients go on in the new table where they were. [`create_table`](super::create_table) creates it.
+///
+/// Stop everything that commits to the log first, and let its indexer come to its end. From the first moment on, the
+/// old table gives out no place any more, and refuses to be opened as a log; its items stay. Start the programs again on
+/// the new table.
+///
+/// It reads the old table twice with consistent reads, at one read unit for 4 KB each, and writes each item by itself
+/// (for 500 bytes with its entries: 3 or 4 write units). It reports the number of items so far to `told`. If
+/// interrupted, call it again: it continues where it was. [`cancel_migration`] gives the old table back.
+///
+/// The stream of changes of the new table has a record of each item. The functions of the stack know a changeset that
+/// comes with its place, and do not publish it again.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] when one of the tables can't be used, the first holds no log (one of another system is
+/// adopted first), the other one is not empty or not of the newest format, another process has taken over, or
+/// something still commits to the old table. [`Error::Overloaded`] and [`Error::Unavailable`]: call it again.
+///
+/// # Cancellation
+/// Safe. Call it again.
+pub async fn migrate(
+    config: impl Into<Config>,
+    from: &str,
+    to: &str,
+    mut told: impl FnMut(u64) + Send,
+) -> Result<Migrated> {
+    let (from, to) = find(config, from, to).await?;
+    if to.format != TableFormat::default() {
+        return Err(Error::InvalidRequest(format!(
+            "the table {:?} is of format {}; move the log into a new one of format {}",
+            to.name,
+            to.format,
+            TableFormat::default()
+        )));
+    }
+    let log = named(&from).await?;
+    let moved_to = item::to_text(&log, MOVED_TO).ok();
+    if let Some(other) = moved_to.filter(|other| **other != *to.name) {
+        return Err(moved::moved(&from.name, other));
+    }
+    if let Some(known) = to.get(identity::key()).await? {
+        let same = |item: &Item| item::to_text(item, identity::LOG_ID).map(str::to_owned);
+        if moved_to.is_some() && same(&known)? == same(&log)? {
+            return Ok(Migrated { is_known: true, ..Migrated::default() });
+        }
+        return Err(Error::InvalidRequest(format!(
+            "the table {:?} holds a log already; move into a new table",
+            to.name
+        )));
+    }
+    let mut migration = Migration::begin(&from, &to).await?;
+    let next = migration.freeze(log).await?;
+    for _ in 0..ATTEMPTS {
+        migration.copy(&mut told).await?;
+        if migration.is_complete().await? {
+            migration.finish(next).await?;
+            return Ok(migration.done);
+        }
+        migration.begin_anew();
+    }
+    Err(Error::InvalidRequest(format!(
+        "something still commits to the table {:?}; stop it, and migrate again",
+        from.name
+    )))
+}
+
+/// Gives up a migration that has not come to its end: the old table is the log again. Delete the new one.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] when no migration between these tables is under way.
+///
+/// # Cancellation
+/// Safe. Call it again.
+pub async fn cancel_migration(config: impl Into<Config>, from: &str, to: &str) -> Result<()> {
+    let (from, to) = find(config, from, to).await?;
+    let log = named(&from).await?;
+    let is_frozen = item::to_text(&log, MOVED_TO).is_ok_and(|name| *name == *to.name);
+    let known = to.get(moved::key()).await?;
+    let is_claimed =
+        known.is_some_and(|known| item::to_text(&known, FROM).is_ok_and(|name| *name == *from.name));
+    if !(is_frozen || is_claimed) || to.get(identity::key()).await?.is_some() {
+        return Err(too_late(&from, &to));
+    }
+    if is_claimed {
+        let delete = Delete::builder().table_name(&*to.name).set_key(Some(moved::key()));
+        let delete = TransactWriteItem::builder().delete(delete.build().map_err(unbuilt)?).build();
+        // A process that is at it can't begin, go on or come to the end any more.
+        match to.transact(&[delete, moved::absent(&to, identity::key())?]).await {
+            Ok(()) => {}
+            Err(error) if refused(&error).is_some() => return Err(too_late(&from, &to)),
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    thaw(&from, &to, log).await
+}
+
+fn too_late(from: &Table, to: &Table) -> Error {
+    Error::InvalidRequest(format!(
+        "no migration from {:?} to {:?} is under way; one that has come to its end can't be cancelled",
+        from.name, to.name
+    ))
+}
+
+async fn find(config: impl Into<Config>, from: &str, to: &str) -> Result<(Table, Table)> {
+    if from == to {
+        return Err(Error::InvalidRequest("give two tables: a log can't be moved onto itself".to_owned()));
+    }
+    let (config, patience) = (config.into(), Options::default().patience);
+    let (from, _) = Table::find(config.clone(), from, patience).await?;
+    let (to, _) = Table::find(config, to, patience).await?;
+    Ok((from, to))
+}
+
+/// The item that names the log.
+async fn named(table: &Table) -> Result<Item> {
+    table.get(identity::key()).await?.ok_or_else(|| {
+        Error::InvalidRequest(format!(
+            "the table {:?} holds no log; one of another system is adopted first, with `ees dynamodb adopt`",
+            table.name
+        ))
+    })
+}
+
+/// Makes the old table a log again.
+async fn thaw(from: &Table, to: &Table, log: Item) -> Result<()> {
+    let Some(found) = from.get(counter::key()).await? else { return Ok(()) };
+    let Some(next) = counter::moved_at(&found, &to.name) else { return Ok(()) };
+    let counter = Put::builder().table_name(&*from.name).set_item(Some(counter::back(from, found, next)));
+    let counter = counter.condition_expression("#m = :m").expression_attribute_names("#m", MOVED_TO);
+    let counter = counter.expression_attribute_values(":m", text(&*to.name)).build().map_err(unbuilt)?;
+    let none = moved::none_under_way(to)?;
+    replace_log(from, identity::as_own(log), "attribute_exists(#m)", counter, none).await.map(drop)
+}
+
+/// Replaces the item that names the log, if this condition on [`MOVED_TO`] holds, and the counter, if the other table is
+/// as it should be. Whether all of that was so.
+async fn replace_log(
+    table: &Table,
+    log: Item,
+    condition: &str,
+    counter: Put,
+    other: TransactWriteItem,
+) -> Result<bool> {
+    let put = Put::builder().table_name(&*table.name).set_item(Some(log));
+    let put = put.condition_expression(condition).expression_attribute_names("#m", MOVED_TO);
+    let [log, counter] =
+        [put.build().map_err(unbuilt)?, counter].map(|put| TransactWriteItem::builder().put(put).build());
+    match table.transact(&[log, counter, other]).await {
+        Ok(()) => Ok(true),
+        Err(error) if refused(&error).is_some() => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// The items of a table, as far as they were copied: how many changesets, and a sum over which they are and where they
+/// stand. It does not depend on the order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Content {
+    changesets: u64,
+    sum: u64,
+}
+
+impl Content {
+    fn add(&mut self, found: &Item) {
+        let names = [STREAM_ID, CHANGESET_ID, PAGE, PAGE_ITEM, item::UPDATED_AT];
+        let told = names.map(|name| found.get(name).map(|value| format!("{value:?}")).unwrap_or_default());
+        let digest = Sha256::digest(told.join("\n"));
+        let (first, _) = digest.as_chunks::<8>();
+        self.sum = self.sum.wrapping_add(first.first().map_or(0, |bytes| u64::from_le_bytes(*bytes)));
+        self.changesets += u64::from(!item::is_reserved(found));
+    }
+}
+
+/// A migration that this process carries on.
+struct Migration<'a> {
+    from: &'a Table,
+    to: &'a Table,
+    run: String,
+    at: Option<Item>,
+    is_copied: bool,
+    copied: Content,
+    done: Migrated,
+}
+
+impl<'a> Migration<'a> {
+    /// Claims the new table, or takes over from the process that was at it.
+    async fn begin(from: &'a Table, to: &'a Table) -> Result<Self> {
+        let new = || Self {
+            from,
+            to,
+            run: Uuid::new_v4().to_string(),
+            at: None,
+            is_copied: false,
+            copied: Content::default(),
+            done: Migrated::default(),
+        };
+        let Some(known) = to.get(moved::key()).await? else {
+            if !identity::is_empty(to).await? {
+                return Err(Error::InvalidRequest(format!(
+                    "the table {:?} is not empty; move into a new table",
+                    to.name
+                )));
+            }
+            let migration = new();
+            let put = Put::builder().table_name(&*to.name).set_item(Some(migration.item()?));
+            let put = put.condition_expression("attribute_not_exists(#s) OR #r = :own");
+            let put = put.set_expression_attribute_names(names([("#s", STREAM_ID), ("#r", RUN)]));
+            let put =
+                put.expression_attribute_values(":own", text(&*migration.run)).build().map_err(unbuilt)?;
+            let put = TransactWriteItem::builder().put(put).build();
+            return match to.transact(&[put, moved::absent(to, identity::key())?]).await {
+                Ok(()) => Ok(migration),
+                Err(error) if refused(&error).is_some() => Err(migration.relieved()),
+                Err(error) => Err(failed(error)),
+            };
+        };
+        let other = item::to_text(&known, FROM)?;
+        if other != &*from.name {
+            return Err(Error::InvalidRequest(format!(
+                "the log of the table {other:?} is being moved into {:?}; move this one into another table",
+                to.name
+            )));
+        }
+        let at = match (item::to_text(&known, AT_STREAM), item::to_number(&known, AT_CHANGESET)) {
+            (Ok(stream), Ok(changeset)) => Some(item::key(stream, changeset)),
+            _ => None,
+        };
+        let copied =
+            Content { changesets: item::to_number(&known, CHANGESETS)?, sum: item::to_number(&known, SUM)? };
+        let migration = Self { at, is_copied: known.contains_key(IS_COPIED), copied, ..new() };
+        let before = item::to_text(&known, RUN)?.to_owned();
+        migration.save_after(&before).await?;
+        Ok(migration)
+    }
+
+    /// Marks the old table and takes its counter away, if that has not happened yet. Returns where the log ends.
+    async fn freeze(&self, log: Item) -> Result<Checkpoint> {
+        let (from, to) = (self.from, self.to);
+        loop {
+            let found = from.get(counter::key()).await?;
+            if let Some(next) = found.as_ref().and_then(|found| counter::moved_at(found, &to.name)) {
+                return Ok(next);
+            }
+            let before = Counter::found(from, found.as_ref())?;
+            let is_there = found.is_some();
+            let moved = counter::moved(found.unwrap_or_default(), &to.name, before.next());
+            let counter = Counter::put(from, is_there.then_some(before), moved)?;
+            let is_ours = moved::is(to, moved::key(), RUN, &self.run)?;
+            let log = identity::as_moved(log.clone(), &to.name);
+            if !replace_log(from, log, "attribute_not_exists(#m)", counter, is_ours).await? {
+                // Either the counter has moved, or another process is at it.
+                self.save_after(&self.run).await?;
+            }
+        }
+    }
+
+    /// Copies what was not copied yet, as far as anybody knows.
+    async fn copy(&mut self, told: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+        while !self.is_copied {
+            let (items, next) = self.part(self.at.clone()).await?;
+            let writes: Vec<_> = items.iter().map(|found| self.put(found)).collect();
+            let written = futures::stream::iter(writes).buffer_unordered(CALLS_AT_ONCE);
+            self.done.written +=
+                written.try_fold(0, |all, one| async move { Ok(all + u64::from(one)) }).await?;
+            items.iter().for_each(|found| self.copied.add(found));
+            (self.at, self.is_copied) = (next.clone(), next.is_none());
+            self.save_after(&self.run.clone()).await?;
+            told(self.copied.changesets);
+        }
+        Ok(())
+    }
+
+    /// Whether the old table holds what was copied, and nothing else.
+    async fn is_complete(&mut self) -> Result<bool> {
+        let (mut now, mut at) = (Content::default(), None);
+        loop {
+            let (items, next) = self.part(at).await?;
+            items.iter().for_each(|found| now.add(found));
+            at = next;
+            if at.is_none() {
+                self.done.changesets = now.changesets;
+                return Ok(now == self.copied);
+            }
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        (self.at, self.is_copied, self.copied) = (None, false, Content::default());
+    }
+
+    /// A megabyte of the old table: what belongs to the log, and is not what only the old table is about.
+    async fn part(&mut self, at: Option<Item>) -> Result<(Vec<Item>, Option<Item>)> {
+        let scan = || {
+            let call = self.from.client.scan().table_name(&*self.from.name).consistent_read(true);
+            let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
+            call.set_exclusive_start_key(at.clone()).send()
+        };
+        let answer = self.from.call(scan).await.map_err(failed)?;
+        self.done.read_units += answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap_or(0.0);
+        let goes_along = |found: &Item| {
+            item::to_text(found, STREAM_ID).is_ok_and(|id| {
+                !id.starts_with(StreamId::RESERVED_PREFIX)
+                    || keys::is_item(id)
+                    || id.starts_with(identity::HOLES)
+            })
+        };
+        let items = answer.items.into_iter().flatten().filter(goes_along).collect();
+        Ok((items, answer.last_evaluated_key))
+    }
+
+    /// Writes an item, unless it is there. Whether it was not. The head of a typed stream is the one item that changes
+    /// with commits: it never goes back.
+    fn put(&self, found: &Item) -> impl Future<Output = Result<bool>> + Send + use<> {
+        let (to, found) = (self.to.clone(), found.clone());
+        async move {
+            let put = || {
+                let call = to.client.put_item().table_name(&*to.name).set_item(Some(found.clone()));
+                let call = call.expression_attribute_names("#s", STREAM_ID);
+                match found.get(item::HEAD_CHANGESET_ID) {
+                    None => call.condition_expression("attribute_not_exists(#s)"),
+                    Some(head) => call
+                        .condition_expression("attribute_not_exists(#s) OR #h < :h")
+                        .expression_attribute_names("#h", item::HEAD_CHANGESET_ID)
+                        .expression_attribute_values(":h", head.clone()),
+                }
+                .send()
+            };
+            match to.call(put).await {
+                Ok(_) => Ok(true),
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(|it| it.is_conditional_check_failed_exception()) =>
+                {
+                    Ok(false)
+                }
+                Err(error) => Err(failed(error)),
+            }
+        }
+    }
+
+    /// Makes the new table the log.
+    async fn finish(&self, next: Checkpoint) -> Result<()> {
+        let log = identity::as_own(named(self.from).await?);
+        let name = Put::builder().table_name(&*self.to.name).set_item(Some(log));
+        let name =
+            name.condition_expression("attribute_not_exists(#s)").expression_attribute_names("#s", STREAM_ID);
+        let counter = Counter::put(self.to, None, Counter::start(self.to.format).at(next).item())?;
+        let over = Delete::builder().table_name(&*self.to.name).set_key(Some(moved::key()));
+        let over = over.condition_expression("#r = :r");
+        let over =
+            over.expression_attribute_names("#r", RUN).expression_attribute_values(":r", text(&*self.run));
+        let is_moved = moved::is(self.from, identity::key(), MOVED_TO, &self.to.name)?;
+        let actions = [
+            is_moved,
+            TransactWriteItem::builder().put(name.build().map_err(unbuilt)?).build(),
+            TransactWriteItem::builder().put(counter).build(),
+            TransactWriteItem::builder().delete(over.build().map_err(unbuilt)?).build(),
+        ];
+        match self.to.transact(&actions).await {
+            Ok(()) => Ok(()),
+            // An answer that was lost.
+            Err(error) if refused(&error).is_some() => match self.to.get(identity::key()).await? {
+                Some(_) => Ok(()),
+                None => Err(self.relieved()),
+            },
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Writes down how far it has come, if this process is still the one, or takes over from `run`.
+    async fn save_after(&self, run: &str) -> Result<()> {
+        let put = || {
+            let call = self.to.client.put_item().table_name(&*self.to.name).set_item(self.item().ok());
+            let call = call.condition_expression("#r = :before OR #r = :own");
+            let call = call.set_expression_attribute_names(names([("#r", RUN)]));
+            call.set_expression_attribute_values(values([(":before", text(run)), (":own", text(&*self.run))]))
+                .send()
+        };
+        match self.to.call(put).await {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error.as_service_error().is_some_and(|it| it.is_conditional_check_failed_exception()) =>
+            {
+                Err(self.relieved())
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn item(&self) -> Result<Item> {
+        let mut item = moved::key();
+        item.extend(HashMap::from([
+            (FROM.to_owned(), text(&*self.from.name)),
+            (RUN.to_owned(), text(&*self.run)),
+            (CHANGESETS.to_owned(), number(self.copied.changesets)),
+            (SUM.to_owned(), number(self.copied.sum)),
+        ]));
+        if let Some(at) = &self.at {
+            item.insert(AT_STREAM.to_owned(), text(item::to_text(at, STREAM_ID)?));
+            item.insert(AT_CHANGESET.to_owned(), number(item::to_number(at, CHANGESET_ID)?));
+        }
+        if self.is_copied {
+            item.insert(IS_COPIED.to_owned(), number(1));
+        }
+        Ok(item)
+    }
+
+    fn relieved(&self) -> Error {
+        Error::InvalidRequest(format!(
+            "another process moves the log of {:?} to {:?}, or the migration was cancelled",
+            self.from.name, self.to.name
+        ))
+    }
+}
