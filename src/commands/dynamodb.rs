@@ -99,6 +99,25 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Move a log into a new table of the newest format, in which a commit costs less
+    ///
+    /// Stop everything that commits to the log first. It keeps the order, idempotency keys, times and the log's id, so
+    /// projections and clients go on in the new table. From the first moment on, the old table is no log: it gives out
+    /// no places, and programs refuse to open it. Reads it twice with consistent reads (one read unit for 4 KB each),
+    /// and writes each item (3 or 4 write units for 500 bytes). If interrupted, run it again: it continues where it
+    /// was.
+    Migrate {
+        /// The table that holds the log
+        from: String,
+        /// An empty table, made by `ees dynamodb create-table`
+        to: String,
+        /// The region of both tables [default: from the environment]
+        #[arg(long, value_name = "REGION")]
+        region: Option<String>,
+        /// Give up a migration that has not come to its end: the old table is the log again
+        #[arg(long)]
+        cancel: bool,
+    },
     /// Find changesets without a checkpoint, and assign one; servers and indexers do so automatically
     ///
     /// Reads the whole table: half a read unit for 4 KB. If interrupted, run it again: it continues where it
@@ -142,6 +161,9 @@ pub(crate) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         Command::Adopt { table, mend, find_holes } => adopt(table.into(), mend, find_holes, output).await,
         Command::Mend { table, stream, dry_run } => {
             mend(table.into(), dynamodb::Mend { stream, dry_run }, output).await
+        }
+        Command::Migrate { from, to, region, cancel } => {
+            migrate(DynamoDbTable::new(from, region), &to, cancel, output).await
         }
         Command::Sweep(table) => sweep(table.into(), output).await,
     }
@@ -367,6 +389,36 @@ async fn adopt(table: DynamoDbTable, mend: bool, find_holes: bool, output: &mut 
             .with_hint("stop what still writes to the table, then adopt again"));
     }
     Ok(())
+}
+
+async fn migrate(from: DynamoDbTable, to: &str, cancel: bool, output: &mut Output) -> Outcome {
+    let config = from.sdk_config().await;
+    if cancel {
+        dynamodb::cancel_migration(&config, &from.name, to).await.map_err(table_failure)?;
+        return output.either(
+            &json!({ "from": from.name, "to": to, "cancelled": true }),
+            format!("{} is the log again; delete {to}", from.name),
+        );
+    }
+    let migrated = dynamodb::migrate(&config, &from.name, to, progress()).await.map_err(table_failure)?;
+    let dynamodb::Migrated { is_known, changesets, written, read_units, .. } = migrated;
+    output.either(
+        &json!({
+            "from": from.name, "to": to, "is_known": is_known, "changesets": changesets, "written": written,
+            "read_units": read_units,
+        }),
+        if is_known {
+            format!("{to} holds the log of {} already", from.name)
+        } else {
+            format!(
+                "{to} holds the log now, with {}\n  written now: {}; {read_units} read units\n  start your programs on {to}; \
+                 {} is no log any more",
+                counted(changesets, "changeset"),
+                counted(written, "item"),
+                from.name
+            )
+        },
+    )
 }
 
 async fn sweep(table: DynamoDbTable, output: &mut Output) -> Outcome {

@@ -4,6 +4,7 @@ use aws_lambda_events::dynamodb::EventRecord;
 use aws_lambda_events::streams::DynamoDbBatchItemFailure;
 use ees_store::{Changeset, Events, Json, StreamId, StreamType, Timestamp, TraceContext};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// The attributes of a changeset's item that are needed here.
 #[derive(Deserialize)]
@@ -19,6 +20,9 @@ struct Item {
     stream_type: Option<String>,
     #[serde(default)]
     trace_context: Option<String>,
+    /// Its place in the order.
+    #[serde(default)]
+    page: Option<IgnoredAny>,
 }
 
 /// The keys of an item.
@@ -36,8 +40,9 @@ pub(super) fn failure(sequence_number: Option<String>) -> DynamoDbBatchItemFailu
     failure
 }
 
-/// The changeset that a record inserts. `None` for all other records: the store's own items, and items that
-/// were changed or deleted, such as a changeset that got its checkpoint.
+/// The changeset that a record inserts. `None` for all other records: the store's own items, items that were changed or
+/// deleted, such as a changeset that got its checkpoint, and a changeset that was inserted with its checkpoint: it was
+/// moved here from another table, and published from there.
 ///
 /// # Errors
 /// Why an item that should be a changeset can't be read.
@@ -51,6 +56,9 @@ pub fn changeset(record: &EventRecord) -> Result<Option<Changeset>, String> {
         return Ok(None);
     }
     let item: Item = serde_dynamo::from_item(record.change.new_image.clone()).map_err(|e| e.to_string())?;
+    if item.page.is_some() {
+        return Ok(None);
+    }
     let invalid = |e: &dyn std::fmt::Display| e.to_string();
     let stream_type = item.stream_type.as_deref().map(StreamType::new).transpose();
     let events = Events::parse(&item.events).map_err(|e| invalid(&e))?;
@@ -97,6 +105,12 @@ mod tests {
             },
         });
         changeset(&serde_json::from_value(record).unwrap())
+    }
+
+    #[test]
+    fn a_changeset_that_comes_with_its_place_was_committed_elsewhere() {
+        assert!(read("commit_id", Some(&json!({"B": "AA=="}))).unwrap().is_some());
+        assert_eq!(read("page", Some(&json!({"N": "0"}))), Ok(None));
     }
 
     /// An item that lacks any of these attributes would stop the readers of the log.

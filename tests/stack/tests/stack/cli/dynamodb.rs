@@ -214,3 +214,31 @@ async fn a_table_with_a_place_that_can_not_be_right_is_not_adopted() {
     assert_eq!(refused.code, Some(4), "{refused:?}");
     assert!(refused.out.contains(r#""stream_id":"a""#) && refused.err.contains("MISPLACED"), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_log_is_moved_into_another_table_and_goes_on_there() {
+    let account = account().await;
+    for table in ["old", "log", "other"] {
+        in_account(&account, &["dynamodb", "create-table", table, "--unprotected"]).ok();
+    }
+    let config = account.sdk_config();
+    let commit = async |table: &str, last: u64| {
+        let events = Events::parse("[1]").unwrap();
+        let commit = Commit::new("a".parse().unwrap(), Expectation::LastChangeset(last.into()), events);
+        Store::open(&config, table).await.unwrap().commit(commit).await.unwrap()
+    };
+    commit("old", 0).await;
+    let moved = in_account(&account, &["dynamodb", "migrate", "old", "log", "--json"]).json();
+    assert_eq!((&moved[0]["changesets"], &moved[0]["is_known"]), (&json!(1), &json!(false)));
+    let again = in_account(&account, &["dynamodb", "migrate", "old", "log"]).ok();
+    assert!(again.contains("already"), "{again}");
+    let refused = in_account(&account, &["dynamodb", "sweep", "old"]).failed(2);
+    assert!(refused.contains("was moved to the table \"log\""), "{refused}");
+    assert_eq!(commit("log", 1).await.changeset_id.get(), 2);
+    assert!(in_account(&account, &["dynamodb", "migrate", "old", "other"]).failed(2).contains("was moved"));
+    assert!(
+        in_account(&account, &["dynamodb", "migrate", "old", "log", "--cancel"])
+            .failed(2)
+            .contains("cancelled")
+    );
+}
