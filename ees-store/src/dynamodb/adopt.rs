@@ -21,7 +21,7 @@ use super::options::Options;
 use super::plan::Candidate;
 use super::table::Table;
 use super::worker::Worker;
-use super::{foreign, identity, mend, moved, sweep};
+use super::{foreign, identity, mend, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
@@ -123,7 +123,8 @@ pub async fn adopt(
 ) -> Result<Adopted> {
     let (table, layout) = Table::find(config, table, Options::default().patience).await?;
     let (table, told) = (&table, &mut told);
-    moved::must_not_be_under_way(table).await?;
+    // A log that is being moved here is none to be adopted.
+    counter::look(table).await?;
     let is_ours = identity::find(table).await?.is_some_and(|identity| !identity.is_adopted());
     if layout.stream.is_some() && !is_ours {
         foreign::must_be_stopped(table).await?;

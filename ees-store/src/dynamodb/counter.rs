@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 
 use super::error::{failed, is_read_contended, unbuilt};
 use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, number, page_of, text};
-use super::moved::MOVED_TO;
+use super::moved::{FROM, MOVED_TO, coming};
 use super::table::{Table, names, values};
 use super::table_format::TableFormat;
 use crate::{Checkpoint, Error, Result};
@@ -70,9 +70,11 @@ impl Counter {
 
     pub(super) fn of(item: &Item) -> Result<Self> {
         if let Ok(to) = item::to_text(item, MOVED_TO) {
-            return Err(Error::InvalidRequest(format!(
-                "the log was moved to the table {to:?}: use that one"
-            )));
+            let why = format!("the log was moved to the table {to:?}: use that one");
+            return Err(Error::InvalidRequest(why));
+        }
+        if let Ok(from) = item::to_text(item, FROM) {
+            return Err(coming(from));
         }
         let spelling = if item.contains_key(LAST_PAGE) { Spelling::Own } else { Spelling::AsPlace };
         let [page_name, page_item_name] = spelling.names();

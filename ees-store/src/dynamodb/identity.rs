@@ -3,11 +3,11 @@
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use uuid::Uuid;
 
-use super::counter::Counter;
+use super::counter::{self, Counter};
 use super::error::{failed, refused, storage, unbuilt};
 use super::holes::Holes;
 use super::item::{self, Item, KEY_DIGEST, STREAM_ID, bytes, number, text};
-use super::moved::{MOVED_TO, moved, must_not_be_under_way, none_under_way};
+use super::moved::{MOVED_TO, moved};
 use super::table::{Table, names, values};
 use crate::{Error, LogId, Result, Timestamp};
 
@@ -58,7 +58,8 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     if let Some(known) = find(table).await? {
         return Ok(known);
     }
-    must_not_be_under_way(table).await?;
+    // One that is being moved here is not to be named.
+    counter::look(table).await?;
     if is_empty(table).await? && create(table, None, Counter::start(table.format).item(), None).await? {
         tracing::info!(table = &*table.name, "created a new log");
     }
@@ -146,8 +147,8 @@ pub(super) async fn create(
         name.condition_expression("attribute_not_exists(#s)").expression_attribute_names("#s", STREAM_ID);
     let counter = Counter::put(table, before, counter)?;
     let actions = [name.build().map_err(unbuilt)?, counter];
-    let [name, counter] = actions.map(|put| TransactWriteItem::builder().put(put).build());
-    match table.transact(&[name, counter, none_under_way(table)?]).await {
+    let actions = actions.map(|put| TransactWriteItem::builder().put(put).build());
+    match table.transact(&actions).await {
         Ok(()) => Ok(true),
         Err(error) if refused(&error).is_some() => Ok(false),
         Err(error) => Err(failed(error)),

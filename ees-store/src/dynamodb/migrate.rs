@@ -2,15 +2,15 @@
 //!
 //! The log is moved before it is copied: one transaction marks the old table and takes its counter away, so that no
 //! indexer gives a place there any more. The new table becomes a log last, in one transaction. In between, neither is a
-//! log that can be opened, and the item `MIGRATION` in the new table says how far it has come.
+//! log that can be opened: what will be the counter of the new table says how far it has come.
 //!
 //! Items are only written where there are none. So a process that was thought dead may write late: what it writes is
 //! there already, or is what belongs there.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::Config;
-use aws_sdk_dynamodb::types::{Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, number, 
 use super::keys;
 use super::moved::{self, FROM, MOVED_TO};
 use super::options::Options;
-use super::table::{Table, names, values};
+use super::table::{Table, values};
 use super::table_format::TableFormat;
 use crate::{Checkpoint, Error, Result, StreamId};
 
@@ -62,7 +62,7 @@ pub struct Migrated {
 /// the new table.
 ///
 /// It reads the old table twice with consistent reads, at one read unit for 4 KB each, and writes each item by itself
-/// (for 500 bytes with its entries: 3 or 4 write units). It reports the number of items so far to `told`. If
+/// (for 500 bytes with its entries: 3 or 4 write units). It reports the number of changesets so far to `told`. If
 /// interrupted, call it again: it continues where it was. [`cancel_migration`] gives the old table back.
 ///
 /// The stream of changes of the new table has a record of each item. The functions of the stack know a changeset that
@@ -105,6 +105,10 @@ pub async fn migrate(
             to.name
         )));
     }
+    if moved_to.is_none() {
+        // A log of a newer version is left alone.
+        identity::find(&from).await?;
+    }
     let mut migration = Migration::begin(&from, &to).await?;
     let next = migration.freeze(log).await?;
     for _ in 0..ATTEMPTS {
@@ -132,23 +136,27 @@ pub async fn cancel_migration(config: impl Into<Config>, from: &str, to: &str) -
     let (from, to) = find(config, from, to).await?;
     let log = named(&from).await?;
     let is_frozen = item::to_text(&log, MOVED_TO).is_ok_and(|name| *name == *to.name);
-    let known = to.get(moved::key()).await?;
-    let is_claimed =
-        known.is_some_and(|known| item::to_text(&known, FROM).is_ok_and(|name| *name == *from.name));
-    if !(is_frozen || is_claimed) || to.get(identity::key()).await?.is_some() {
+    let known = to.get(counter::key()).await?;
+    let is_claimed = known.as_ref().is_some_and(|known| is_from(known, &from));
+    if !is_claimed && (known.is_some() || !is_frozen) {
         return Err(too_late(&from, &to));
     }
     if is_claimed {
-        let delete = Delete::builder().table_name(&*to.name).set_key(Some(moved::key()));
-        let delete = TransactWriteItem::builder().delete(delete.build().map_err(unbuilt)?).build();
+        let delete = Delete::builder().table_name(&*to.name).set_key(Some(counter::key()));
+        let delete = delete.condition_expression("#f = :f").expression_attribute_names("#f", FROM);
+        let delete = delete.expression_attribute_values(":f", text(&*from.name)).build().map_err(unbuilt)?;
         // A process that is at it can't begin, go on or come to the end any more.
-        match to.transact(&[delete, moved::absent(&to, identity::key())?]).await {
+        match to.transact(&[TransactWriteItem::builder().delete(delete).build()]).await {
             Ok(()) => {}
             Err(error) if refused(&error).is_some() => return Err(too_late(&from, &to)),
             Err(error) => return Err(failed(error)),
         }
     }
     thaw(&from, &to, log).await
+}
+
+fn is_from(counter: &Item, from: &Table) -> bool {
+    item::to_text(counter, FROM).is_ok_and(|name| *name == *from.name)
 }
 
 fn too_late(from: &Table, to: &Table) -> Error {
@@ -185,8 +193,8 @@ async fn thaw(from: &Table, to: &Table, log: Item) -> Result<()> {
     let counter = Put::builder().table_name(&*from.name).set_item(Some(counter::back(from, found, next)));
     let counter = counter.condition_expression("#m = :m").expression_attribute_names("#m", MOVED_TO);
     let counter = counter.expression_attribute_values(":m", text(&*to.name)).build().map_err(unbuilt)?;
-    let none = moved::none_under_way(to)?;
-    replace_log(from, identity::as_own(log), "attribute_exists(#m)", counter, none).await.map(drop)
+    let unclaimed = check(to, counter::key(), "attribute_not_exists(#n)", STREAM_ID, None)?;
+    replace_log(from, identity::as_own(log), "attribute_exists(#m)", counter, unclaimed).await.map(drop)
 }
 
 /// Replaces the item that names the log, if this condition on [`MOVED_TO`] holds, and the counter, if the other table is
@@ -205,6 +213,33 @@ async fn replace_log(
     match table.transact(&[log, counter, other]).await {
         Ok(()) => Ok(true),
         Err(error) if refused(&error).is_some() => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Holds in a transaction if the condition on the attribute `#n`, with the value `:v`, does.
+fn check(
+    table: &Table,
+    key: Item,
+    condition: &str,
+    name: &str,
+    value: Option<&str>,
+) -> Result<TransactWriteItem> {
+    let check = ConditionCheck::builder().table_name(&*table.name).set_key(Some(key));
+    let check = check.condition_expression(condition).expression_attribute_names("#n", name);
+    let check = check.set_expression_attribute_values(value.and_then(|value| values([(":v", text(value))])));
+    Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unbuilt)?).build())
+}
+
+/// Whether a write was made, or its condition did not hold.
+fn held<T>(written: Result<T, SdkError<PutItemError>>) -> Result<bool> {
+    match written {
+        Ok(_) => Ok(true),
+        Err(error)
+            if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+        {
+            Ok(false)
+        }
         Err(error) => Err(failed(error)),
     }
 }
@@ -242,7 +277,7 @@ struct Migration<'a> {
 impl<'a> Migration<'a> {
     /// Claims the new table, or takes over from the process that was at it.
     async fn begin(from: &'a Table, to: &'a Table) -> Result<Self> {
-        let new = || Self {
+        let mut migration = Self {
             from,
             to,
             run: Uuid::new_v4().to_string(),
@@ -251,43 +286,34 @@ impl<'a> Migration<'a> {
             copied: Content::default(),
             done: Migrated::default(),
         };
-        let Some(known) = to.get(moved::key()).await? else {
+        let occupied = |by: &str| {
+            Err(Error::InvalidRequest(format!("the table {:?} {by}; move into a new table", to.name)))
+        };
+        let Some(known) = to.get(counter::key()).await? else {
             if !identity::is_empty(to).await? {
-                return Err(Error::InvalidRequest(format!(
-                    "the table {:?} is not empty; move into a new table",
-                    to.name
-                )));
+                return occupied("is not empty");
             }
-            let migration = new();
-            let put = Put::builder().table_name(&*to.name).set_item(Some(migration.item()?));
-            let put = put.condition_expression("attribute_not_exists(#s) OR #r = :own");
-            let put = put.set_expression_attribute_names(names([("#s", STREAM_ID), ("#r", RUN)]));
-            let put =
-                put.expression_attribute_values(":own", text(&*migration.run)).build().map_err(unbuilt)?;
-            let put = TransactWriteItem::builder().put(put).build();
-            return match to.transact(&[put, moved::absent(to, identity::key())?]).await {
-                Ok(()) => Ok(migration),
-                Err(error) if refused(&error).is_some() => Err(migration.relieved()),
-                Err(error) => Err(failed(error)),
+            // A log has a counter from its first moment on.
+            return match migration.save(None).await? {
+                true => Ok(migration),
+                false => Err(migration.relieved()),
             };
         };
-        let other = item::to_text(&known, FROM)?;
-        if other != &*from.name {
-            return Err(Error::InvalidRequest(format!(
-                "the log of the table {other:?} is being moved into {:?}; move this one into another table",
-                to.name
-            )));
+        if !is_from(&known, from) {
+            return occupied("has the counter of another log");
         }
-        let at = match (item::to_text(&known, AT_STREAM), item::to_number(&known, AT_CHANGESET)) {
-            (Ok(stream), Ok(changeset)) => Some(item::key(stream, changeset)),
-            _ => None,
-        };
-        let copied =
+        if let (Ok(stream), Ok(changeset)) =
+            (item::to_text(&known, AT_STREAM), item::to_number(&known, AT_CHANGESET))
+        {
+            migration.at = Some(item::key(stream, changeset));
+        }
+        migration.is_copied = known.contains_key(IS_COPIED);
+        migration.copied =
             Content { changesets: item::to_number(&known, CHANGESETS)?, sum: item::to_number(&known, SUM)? };
-        let migration = Self { at, is_copied: known.contains_key(IS_COPIED), copied, ..new() };
-        let before = item::to_text(&known, RUN)?.to_owned();
-        migration.save_after(&before).await?;
-        Ok(migration)
+        match migration.save(Some(item::to_text(&known, RUN)?)).await? {
+            true => Ok(migration),
+            false => Err(migration.relieved()),
+        }
     }
 
     /// Marks the old table and takes its counter away, if that has not happened yet. Returns where the log ends.
@@ -302,11 +328,11 @@ impl<'a> Migration<'a> {
             let is_there = found.is_some();
             let moved = counter::moved(found.unwrap_or_default(), &to.name, before.next());
             let counter = Counter::put(from, is_there.then_some(before), moved)?;
-            let is_ours = moved::is(to, moved::key(), RUN, &self.run)?;
+            let is_ours = check(to, counter::key(), "#n = :v", RUN, Some(&self.run))?;
             let log = identity::as_moved(log.clone(), &to.name);
             if !replace_log(from, log, "attribute_not_exists(#m)", counter, is_ours).await? {
                 // Either the counter has moved, or another process is at it.
-                self.save_after(&self.run).await?;
+                self.go_on().await?;
             }
         }
     }
@@ -321,7 +347,7 @@ impl<'a> Migration<'a> {
                 written.try_fold(0, |all, one| async move { Ok(all + u64::from(one)) }).await?;
             items.iter().for_each(|found| self.copied.add(found));
             (self.at, self.is_copied) = (next.clone(), next.is_none());
-            self.save_after(&self.run.clone()).await?;
+            self.go_on().await?;
             told(self.copied.changesets);
         }
         Ok(())
@@ -382,17 +408,7 @@ impl<'a> Migration<'a> {
                 }
                 .send()
             };
-            match to.call(put).await {
-                Ok(_) => Ok(true),
-                Err(error)
-                    if error
-                        .as_service_error()
-                        .is_some_and(|it| it.is_conditional_check_failed_exception()) =>
-                {
-                    Ok(false)
-                }
-                Err(error) => Err(failed(error)),
-            }
+            held(to.call(put).await)
         }
     }
 
@@ -402,17 +418,14 @@ impl<'a> Migration<'a> {
         let name = Put::builder().table_name(&*self.to.name).set_item(Some(log));
         let name =
             name.condition_expression("attribute_not_exists(#s)").expression_attribute_names("#s", STREAM_ID);
-        let counter = Counter::put(self.to, None, Counter::start(self.to.format).at(next).item())?;
-        let over = Delete::builder().table_name(&*self.to.name).set_key(Some(moved::key()));
-        let over = over.condition_expression("#r = :r");
-        let over =
-            over.expression_attribute_names("#r", RUN).expression_attribute_values(":r", text(&*self.run));
-        let is_moved = moved::is(self.from, identity::key(), MOVED_TO, &self.to.name)?;
+        let counter = Counter::start(self.to.format).at(next).item();
+        let counter = Put::builder().table_name(&*self.to.name).set_item(Some(counter));
+        let counter = counter.condition_expression("#r = :r").expression_attribute_names("#r", RUN);
+        let counter = counter.expression_attribute_values(":r", text(&*self.run));
         let actions = [
-            is_moved,
+            check(self.from, identity::key(), "#n = :v", MOVED_TO, Some(&self.to.name))?,
             TransactWriteItem::builder().put(name.build().map_err(unbuilt)?).build(),
-            TransactWriteItem::builder().put(counter).build(),
-            TransactWriteItem::builder().delete(over.build().map_err(unbuilt)?).build(),
+            TransactWriteItem::builder().put(counter.build().map_err(unbuilt)?).build(),
         ];
         match self.to.transact(&actions).await {
             Ok(()) => Ok(()),
@@ -425,34 +438,21 @@ impl<'a> Migration<'a> {
         }
     }
 
-    /// Writes down how far it has come, if this process is still the one, or takes over from `run`.
-    async fn save_after(&self, run: &str) -> Result<()> {
-        let put = || {
-            let call = self.to.client.put_item().table_name(&*self.to.name).set_item(self.item().ok());
-            let call = call.condition_expression("#r = :before OR #r = :own");
-            let call = call.set_expression_attribute_names(names([("#r", RUN)]));
-            call.set_expression_attribute_values(values([(":before", text(run)), (":own", text(&*self.run))]))
-                .send()
-        };
-        match self.to.call(put).await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(|it| it.is_conditional_check_failed_exception()) =>
-            {
-                Err(self.relieved())
-            }
-            Err(error) => Err(failed(error)),
+    /// Writes down how far it has come, if this process is still the one.
+    async fn go_on(&self) -> Result<()> {
+        match self.save(Some(&self.run)).await? {
+            true => Ok(()),
+            false => Err(self.relieved()),
         }
     }
 
-    fn item(&self) -> Result<Item> {
-        let mut item = moved::key();
-        item.extend(HashMap::from([
-            (FROM.to_owned(), text(&*self.from.name)),
-            (RUN.to_owned(), text(&*self.run)),
-            (CHANGESETS.to_owned(), number(self.copied.changesets)),
-            (SUM.to_owned(), number(self.copied.sum)),
-        ]));
+    /// The same after this run, or where there was none. Whether it was so.
+    async fn save(&self, after: Option<&str>) -> Result<bool> {
+        let mut item = counter::key();
+        item.insert(FROM.to_owned(), text(&*self.from.name));
+        item.insert(RUN.to_owned(), text(&*self.run));
+        item.insert(CHANGESETS.to_owned(), number(self.copied.changesets));
+        item.insert(SUM.to_owned(), number(self.copied.sum));
         if let Some(at) = &self.at {
             item.insert(AT_STREAM.to_owned(), text(item::to_text(at, STREAM_ID)?));
             item.insert(AT_CHANGESET.to_owned(), number(item::to_number(at, CHANGESET_ID)?));
@@ -460,7 +460,22 @@ impl<'a> Migration<'a> {
         if self.is_copied {
             item.insert(IS_COPIED.to_owned(), number(1));
         }
-        Ok(item)
+        let put = || {
+            let call = self.to.client.put_item().table_name(&*self.to.name).set_item(Some(item.clone()));
+            let call = call
+                .expression_attribute_names("#r", RUN)
+                .expression_attribute_values(":own", text(&*self.run));
+            match after {
+                Some(after) => call
+                    .condition_expression("#r = :after OR #r = :own")
+                    .expression_attribute_values(":after", text(after)),
+                None => call
+                    .condition_expression("attribute_not_exists(#s) OR #r = :own")
+                    .expression_attribute_names("#s", STREAM_ID),
+            }
+            .send()
+        };
+        held(self.to.call(put).await)
     }
 
     fn relieved(&self) -> Error {

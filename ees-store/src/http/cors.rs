@@ -9,7 +9,7 @@ use axum::http::header::{HeaderName, LINK, RETRY_AFTER};
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use super::endpoints::{CHECKPOINT, POLL_AFTER, VISIBLE};
-use super::guard::REQUEST_ID;
+use super::request_id::REQUEST_ID;
 
 /// How long a browser need not ask again. Browsers have lower limits of their own.
 const MAX_AGE: Duration = Duration::from_secs(60 * 60);

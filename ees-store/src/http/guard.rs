@@ -4,19 +4,17 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::{FutureExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use uuid::Uuid;
 
 use super::access_log::{AccessLog, Line};
 use super::admission::{Admission, Kind, Rooms};
@@ -31,13 +29,12 @@ use super::hosts::{self, Hosts};
 use super::keys::{ApiKeys, Pass, Scope, Scopes};
 use super::metrics::Metrics;
 use super::query::Params;
+use super::request_id::{REQUEST_ID, RequestIds, uuid_of};
 use super::strict::KnownParameters;
 use super::trace_headers::trace_of;
 use super::{Limits, Problem, endpoints, typed};
 use crate::TraceContext;
 use crate::spans::{self, Span};
-
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) struct Guard {
     callers: Callers,
@@ -303,37 +300,4 @@ fn is(response: &Response, content_type: &str) -> bool {
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}
-
-/// The caller's, if it is a UUID; otherwise one that nobody else has.
-fn uuid_of(headers: &HeaderMap) -> HeaderValue {
-    let given = headers.get(REQUEST_ID).and_then(|id| Uuid::try_parse(id.to_str().ok()?).ok());
-    let id = given.unwrap_or_else(Uuid::new_v4).to_string();
-    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("none"))
-}
-
-/// Names for requests that come without one: the same random start for all of a process, then a number.
-struct RequestIds {
-    process: String,
-    count: AtomicU64,
-}
-
-impl RequestIds {
-    fn new() -> Self {
-        let mut process = Uuid::new_v4().simple().to_string();
-        process.truncate(12);
-        Self { process, count: AtomicU64::new(0) }
-    }
-
-    /// The caller's, if it is up to 128 visible ASCII characters.
-    fn of(&self, headers: &HeaderMap) -> HeaderValue {
-        let given = headers
-            .get(REQUEST_ID)
-            .filter(|id| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic));
-        given.cloned().unwrap_or_else(|| {
-            let count = self.count.fetch_add(1, Ordering::Relaxed);
-            HeaderValue::try_from(format!("{}-{count}", self.process))
-                .unwrap_or(HeaderValue::from_static("none"))
-        })
-    }
 }

@@ -48,6 +48,7 @@ mod quarantine_watch;
 mod query;
 #[cfg(feature = "client")]
 mod remote_console;
+mod request_id;
 mod schema;
 mod scraper;
 mod server;

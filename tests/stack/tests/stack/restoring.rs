@@ -1,4 +1,4 @@
-//! A log that was lost, and restored to a moment before its last commits, as docs/aws.md walks through it. The
+//! A log that was lost, and restored to a moment before its last commits, as docs/aws-restore.md walks through it. The
 //! emulator restores a table as it is at the time of the call, and like AWS without its stream and expiry.
 
 use std::sync::Arc;
