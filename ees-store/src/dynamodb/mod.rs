@@ -40,6 +40,8 @@ mod log;
 mod mend;
 mod misplaced;
 mod options;
+mod order;
+mod place;
 mod plan;
 mod queue;
 mod reader;

@@ -20,8 +20,9 @@ use tokio::time::Instant;
 use super::counter::{self, Counter};
 use super::error::{failed, hopeless, is_condition, is_contention, is_too_large, reasons, refused, unbuilt};
 use super::head::Head;
-use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, page_of};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::misplaced::misplacement;
+use super::place;
 use super::plan::{BATCH_MAX, Candidate, arrange, batch_length, predecessors};
 use super::stuck::{Obstacle, Stuck};
 use super::table::{Table, names, values};
@@ -174,7 +175,7 @@ impl Worker {
             self.stuck.add(candidate, Obstacle::Misplaced(why));
             return Ok(false);
         }
-        let is_placed = item::place(item).is_some();
+        let is_placed = place::of(item, self.table.format).is_some();
         if is_placed {
             self.remember(&candidate.stream_id, candidate.changeset_id);
         }
@@ -362,16 +363,11 @@ enum Outcome {
 }
 
 fn placed(table: &Table, candidate: &Candidate, place: Checkpoint) -> Result<Update> {
-    let (page, page_item) = page_of(place);
     let key: Item = item::key(candidate.stream_id.as_str(), candidate.changeset_id.get());
+    let given = place::given(place, table.format);
     let update = Update::builder().table_name(&*table.name).set_key(Some(key));
-    let update = update.update_expression("SET #p = :p, #i = :i");
+    let update = update.update_expression(given.expression);
     let update = update.condition_expression("attribute_exists(#s) AND attribute_not_exists(#p)");
-    let update =
-        update.set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM), ("#s", STREAM_ID)]));
-    let update = update.set_expression_attribute_values(values([
-        (":p", item::number(page)),
-        (":i", item::number(page_item)),
-    ]));
-    update.build().map_err(unbuilt)
+    let update = update.set_expression_attribute_names(Some(given.names));
+    update.set_expression_attribute_values(Some(given.values)).build().map_err(unbuilt)
 }

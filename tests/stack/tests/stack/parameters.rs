@@ -234,10 +234,15 @@ fn a_table_has_the_form_of_before_unless_told_otherwise() {
     assert_eq!(table["AttributeDefinitions"], attributes);
 
     attributes[2] = attribute("idempotency_key", "B");
+    attributes[4] = attribute("stripe", "N");
+    let mut globals = table["GlobalSecondaryIndexes"].clone();
+    assert_eq!(globals[0]["KeySchema"][0]["AttributeName"], "page");
+    globals[0]["KeySchema"][0]["AttributeName"] = json!("stripe");
     assert_eq!(
         changed_by(&["TableFormat=3"]),
         expected(json!({
             "Table/AttributeDefinitions": attributes,
+            "Table/GlobalSecondaryIndexes": globals,
             "Table/LocalSecondaryIndexes":
                 [index("IdempotencyKey", "idempotency_key"), index("LastEventId", "last_event_id")],
         }))
