@@ -2,6 +2,7 @@
 //!
 //! `docs/decisions/0035-lanes.md` says what these are for.
 
+pub mod indexers;
 pub mod lanes;
 pub mod lanes_load;
 pub mod lanes_model;

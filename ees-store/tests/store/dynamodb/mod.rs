@@ -12,6 +12,8 @@ mod late;
 mod midway;
 mod racing;
 mod segments;
+mod simulated;
 mod stuck;
 mod support;
+mod throughput;
 mod unreadable;
