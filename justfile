@@ -113,6 +113,10 @@ check-lanes:
 load-lanes changesets="1000000000":
     cargo run --quiet --locked --release -p ees-test-models --bin load_lanes -- {{changesets}}
 
+# Simulates indexers of one DynamoDB table that never rest (docs/decisions/0039).
+load-indexers:
+    cargo run --quiet --locked --release -p ees-test-models --bin load_indexers
+
 # Sends the whole real history through the stack on the local AWS, as CI does (`just test` takes its beginning): five minutes.
 whole-history:
     EES_STACK_CHANGESETS=all cargo test --workspace --test stack -- --nocapture a_history

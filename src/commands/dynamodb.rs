@@ -253,13 +253,24 @@ fn cost(bytes: u64, format: dynamodb::TableFormat, output: &mut Output) -> Outco
         )?;
     }
     if !output.is_json() {
-        output.line("\nAt most, in a second (the newest page of the order takes 1 MB):\n")?;
+        output.line("\nAt most, in a second; the lower one binds:\n")?;
+        output.line(format!("{:<36}{:>10}{:>16}", "", "the index", "the counter"))?;
     }
-    for dynamodb::Ceiling { what, per_second } in dynamodb::ceilings(bytes, format) {
+    for dynamodb::Ceiling { what, per_second, index_per_second, counter_per_second, .. } in
+        dynamodb::ceilings(bytes, format)
+    {
+        let ends = counter_per_second.map(|it| (*it.start(), *it.end()));
+        let counter = ends.map_or("-".to_owned(), |(least, most)| format!("{least} to {most}"));
         output.either(
-            &json!({ "what": what, "per_second": per_second }),
-            format!("{what:<42}{per_second:>6}"),
+            &json!({
+                "what": what, "per_second": per_second, "index_per_second": index_per_second,
+                "counter_per_second": ends,
+            }),
+            format!("{what:<36}{index_per_second:>10}{counter:>16}"),
         )?;
+    }
+    if !output.is_json() {
+        output.line("\nThe counter: one transaction after the other, of 30 to 15 ms.")?;
     }
     Ok(())
 }

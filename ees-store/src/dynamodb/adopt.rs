@@ -15,9 +15,10 @@ use uuid::Uuid;
 use super::counter::{self, Counter};
 use super::error::failed;
 use super::holes::Seen;
-use super::item::{self, CHANGESET_ID, Item, Placing, STREAM_ID, number, text};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID, number, text};
 use super::misplaced::{Misplaced, Misplacement};
 use super::options::Options;
+use super::place::{self, Placing, placing};
 use super::plan::Candidate;
 use super::table::Table;
 use super::worker::Worker;
@@ -147,7 +148,7 @@ pub async fn adopt(
     }
     for misplaced in &mut done.misplaced {
         let now = table.get(item::key(misplaced.stream_id.as_str(), misplaced.changeset_id.get())).await?;
-        misplaced.moved_to = now.as_ref().and_then(item::place);
+        misplaced.moved_to = now.as_ref().and_then(|now| place::of(now, table.format));
     }
     Ok(done)
 }
@@ -370,7 +371,7 @@ impl Scan {
                     "a changeset is quarantined"
                 );
             }
-            match item::placing(found) {
+            match placing(found, table.format) {
                 Placing::Missing => self.unplaced += 1,
                 Placing::At(place) if place < self.limit => {
                     if !self.seen.mark(place) && self.twice.len() < TWICE_MAX {
@@ -421,7 +422,7 @@ impl Scan {
         let mut found = mend::doubled(table, &twice).await?;
         if self.misplaced > 0 {
             let look = |item: &Item| {
-                let why = match item::placing(item) {
+                let why = match placing(item, table.format) {
                     _ if item::is_reserved(item) => return Ok(()),
                     Placing::Malformed => Misplacement::Malformed,
                     Placing::At(checkpoint) if checkpoint >= self.limit => {
@@ -464,7 +465,7 @@ async fn count_unplaced(table: &Table) -> Result<u64> {
         for Candidate { stream_id, changeset_id, .. } in part.found {
             // The scan may have seen it as it was.
             let now = table.get(item::key(stream_id.as_str(), changeset_id.get())).await?;
-            unplaced += u64::from(now.is_some_and(|now| item::placing(&now) == Placing::Missing));
+            unplaced += u64::from(now.is_some_and(|now| placing(&now, table.format) == Placing::Missing));
         }
         from = part.next;
         if from.is_none() {

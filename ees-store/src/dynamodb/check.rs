@@ -41,10 +41,14 @@ pub async fn check(config: impl Into<Config>, table: &str) -> Result<Vec<Check>>
             what: "table format",
             is_well: true,
             detail: match layout.format {
-                TableFormat::V3 => "3: idempotency keys are in their changesets".to_owned(),
+                TableFormat::V3 => {
+                    "3: idempotency keys are in their changesets, and each page of the order has 8 stripes"
+                        .to_owned()
+                }
                 older => format!(
-                    "{older}: idempotency keys are items of their own, and a commit with a key is a transaction; `ees \
-                     dynamodb cost --table` says what that costs; only a new table can have another format"
+                    "{older}: idempotency keys are items of their own, so a commit with a key is a transaction, and each \
+                     page of the order is in one partition; `ees dynamodb cost --table` says what that costs and how \
+                     much it takes; only a new table can have another format"
                 ),
             },
         },

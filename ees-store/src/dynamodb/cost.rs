@@ -3,6 +3,7 @@
 //! The figures are computed from DynamoDB's billing rules, so that you can read them before there is a table.
 //! Tests compare them to the calls that the store makes.
 
+use super::place::STRIPES;
 use super::plan::BATCH_MAX;
 use super::table_format::TableFormat;
 
@@ -62,6 +63,7 @@ pub fn cost(bytes: u64, format: TableFormat) -> Vec<Cost> {
     let counter = 2 + counter_entry(format);
     // An entry that holds whole changesets holds the new attributes too.
     let indexed = 2 * written + written + whole_copies * written;
+    let partitions = if format.has_stripes() { STRIPES } else { 1 };
     let pages = (1_000 * item).div_ceil(ANSWER_BYTES).max(1);
     let thousand = |what, (calls, read_units, write_units): (u64, u64, u64)| Cost {
         what,
@@ -85,8 +87,9 @@ pub fn cost(bytes: u64, format: TableFormat) -> Vec<Cost> {
         thousand("index, one by one", (2, read, indexed + counter)),
         Cost {
             what: "read the log, 1,000 at a time",
-            calls: 1 + pages + 1,
-            read_units: (1_000 * item).div_ceil(2 * READ_BYTES) + 1,
+            // The counter, and a page of the index, in as many queries as it has partitions.
+            calls: 1 + (pages * partitions).max(pages + 1),
+            read_units: (partitions * (1_000 * item / partitions).div_ceil(READ_BYTES)).div_ceil(2) + 1,
             write_units: 0,
         },
         Cost {

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::item;
+use super::place;
 use super::table::Table;
+use super::table_format::TableFormat;
 use crate::{Error, Result};
 
 const PROBE: &str = "!!!RESERVED:PROBE!!!";
@@ -27,7 +29,9 @@ pub(super) async fn must_be_stopped(table: &Table) -> Result<()> {
     let mut place = None;
     while place.is_none() && Instant::now() < until {
         sleep(LOOK_EVERY).await;
-        place = table.get(probe.clone()).await?.as_ref().and_then(item::place);
+        let found = table.get(probe.clone()).await?;
+        // As that system writes places, whatever the format of this table.
+        place = found.as_ref().and_then(|found| place::of(found, TableFormat::V1));
     }
     let delete = || table.client.delete_item().table_name(&*table.name).set_key(Some(probe.clone())).send();
     table.call(delete).await.map_err(failed)?;

@@ -23,8 +23,6 @@ pub(super) const METADATA: &str = "metadata";
 pub(super) const TIMESTAMP: &str = "timestamp";
 pub(super) const FIRST_EVENT_ID: &str = "first_event_id";
 pub(super) const LAST_EVENT_ID: &str = "last_event_id";
-pub(super) const PAGE: &str = "page";
-pub(super) const PAGE_ITEM: &str = "page_item";
 /// Ours, and absent from what another system has written.
 pub(super) const STREAM_TYPE: &str = "stream_type";
 /// Ours, too, and absent from a changeset without a trace.
@@ -43,9 +41,6 @@ pub(super) const EXPIRES_AT: &str = "expires_at";
 /// Of a stream's head: its last changeset.
 pub(super) const HEAD_CHANGESET_ID: &str = "head_changeset_id";
 const HEAD_EVENT_ID: &str = "head_event_id";
-
-/// Places in one page of the global index.
-pub(super) const PAGE_LENGTH: u64 = 1_000;
 
 pub(super) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
@@ -139,8 +134,7 @@ pub(super) fn to_changeset(item: &Item) -> Result<Changeset> {
     })
 }
 
-pub(super) fn to_indexed(item: &Item) -> Result<LogEntry> {
-    let checkpoint = place(item).ok_or_else(|| damaged(item, PAGE))?;
+pub(super) fn to_indexed(item: &Item, checkpoint: Checkpoint) -> Result<LogEntry> {
     Ok(LogEntry { checkpoint, changeset: to_changeset(item)? })
 }
 
@@ -151,36 +145,6 @@ pub(super) fn to_tail(item: &Item) -> Result<Tail> {
         last_timestamp: to_timestamp(item)?,
         stream_type: to_stream_type(item),
     })
-}
-
-/// What an item says of its place in the global order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placing {
-    /// It has none yet. A `page_item` alone does not count: indexing overwrites it.
-    Missing,
-    At(Checkpoint),
-    /// Half a place, or numbers that are none. No indexer wrote it, and none may overwrite it.
-    Malformed,
-}
-
-pub(super) fn placing(item: &Item) -> Placing {
-    match place(item) {
-        Some(place) => Placing::At(place),
-        None if item.contains_key(PAGE) => Placing::Malformed,
-        None => Placing::Missing,
-    }
-}
-
-/// Where it stands in the global order, if it has a place there yet.
-pub(super) fn place(item: &Item) -> Option<Checkpoint> {
-    let page = to_number(item, PAGE).ok()?;
-    let page_item = to_number(item, PAGE_ITEM).ok().filter(|page_item| *page_item < PAGE_LENGTH)?;
-    page.checked_mul(PAGE_LENGTH)?.checked_add(page_item).map(Checkpoint::new)
-}
-
-/// The page of a checkpoint, and its place there.
-pub(super) fn page_of(checkpoint: Checkpoint) -> (u64, u64) {
-    (checkpoint.get() / PAGE_LENGTH, checkpoint.get() % PAGE_LENGTH)
 }
 
 /// Whether it is the store's own, and no changeset.
@@ -259,34 +223,5 @@ mod tests {
         assert!(!is_reserved(&item) && is_reserved(&head));
         assert_eq!(to_head(&head).unwrap().tail, Tail::after(&changeset));
         assert_eq!(size_bytes(&key("abc", 10)), 9 + 3 + 12 + 2);
-    }
-
-    #[test]
-    fn a_checkpoint_is_a_page_and_a_place_on_it() {
-        assert_eq!(page_of(Checkpoint::new(2_017)), (2, 17));
-        let mut item = key("a", 1);
-        assert_eq!(place(&item), None);
-        item.extend([(PAGE.to_owned(), number(2)), (PAGE_ITEM.to_owned(), number(17))]);
-        assert_eq!(place(&item), Some(Checkpoint::new(2_017)));
-    }
-
-    #[test]
-    fn half_a_place_and_numbers_that_are_no_place_are_told_from_none() {
-        let n = |digits: &str| AttributeValue::N(digits.to_owned());
-        let with = |attributes: &[(&str, AttributeValue)]| {
-            let mut item = key("a", 1);
-            item.extend(attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-            placing(&item)
-        };
-        assert_eq!(with(&[]), Placing::Missing);
-        assert_eq!(with(&[(PAGE_ITEM, n("3"))]), Placing::Missing);
-        assert_eq!(with(&[(PAGE, n("1")), (PAGE_ITEM, n("3"))]), Placing::At(Checkpoint::new(1_003)));
-        for page_item in [n("1000"), n("-1"), n("1.5"), text("3")] {
-            assert_eq!(with(&[(PAGE, n("1")), (PAGE_ITEM, page_item)]), Placing::Malformed);
-        }
-        for page in [n("-1"), n("0.5"), n("99999999999999999999"), n("18446744073709551615"), text("1")] {
-            assert_eq!(with(&[(PAGE, page), (PAGE_ITEM, n("3"))]), Placing::Malformed);
-        }
-        assert_eq!(with(&[(PAGE, n("1"))]), Placing::Malformed);
     }
 }

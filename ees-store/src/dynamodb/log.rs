@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::counter;
-use super::error::failed;
 use super::head::Head;
 use super::holes::Holes;
-use super::item::{self, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, page_of};
-use super::table::{Table, names, values};
+use super::item::{self, Item};
+use super::order::{self, Ask};
+use super::place::{PAGE_LENGTH, page_of};
+use super::table::Table;
 use crate::filter::Matcher;
 use crate::{Checkpoint, LogEntry, LogPage, LogQuery, Result};
 
@@ -72,42 +73,23 @@ impl Reader<'_> {
         let mut found = Found::new(query, self.holes);
         let mut late = Late::default();
         while found.next < head.checkpoint && !found.is_full() {
-            let to = found.part_end().min(head.checkpoint);
             let before = found.next;
-            let (items, is_all) = self.part(before, to).await?;
-            let mut is_short = is_all;
-            for item in items {
-                if !found.take(&item)? {
-                    is_short = true;
+            let to = before.plus(order::places_within(self.table, found.room_bytes()));
+            let to = to.min(found.part_end()).min(head.checkpoint);
+            // Entries are late at the end of the log; elsewhere only after that has been seen.
+            let ask = if to == head.checkpoint || late.is_seen() { Ask::FirstPlaceFirst } else { Ask::All };
+            let part = order::part(self.table, before, to, ask).await?;
+            for (place, entry) in part.entries {
+                if !found.take(place, &entry)? {
                     break;
                 }
             }
-            let is_late = is_short && !found.is_full() && found.next < to;
+            let is_late = !found.is_full() && (found.next < part.until || found.next == before);
             if is_late && !late.pause(found.next > before).await {
                 break;
             }
         }
         Ok(LogPage::new(query.from, found.changesets, found.next, head))
-    }
-
-    /// What the index has from one place to before another, both on one page; and whether that is all.
-    async fn part(self, from: Checkpoint, to: Checkpoint) -> Result<(Vec<Item>, bool)> {
-        let Table { client, name, enumeration, .. } = self.table;
-        let (page, first) = page_of(from);
-        let last = to.get() - 1 - page * PAGE_LENGTH;
-        let query = || {
-            let call = client.query().table_name(&**name).index_name(&**enumeration);
-            let call = call.key_condition_expression("#p = :p AND #i BETWEEN :first AND :last");
-            let call = call.set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM)]));
-            let call = call.set_expression_attribute_values(values([
-                (":p", item::number(page)),
-                (":first", item::number(first)),
-                (":last", item::number(last)),
-            ]));
-            call.send()
-        };
-        let answer = self.table.call(query).await.map_err(failed)?;
-        Ok((answer.items.unwrap_or_default(), answer.last_evaluated_key.is_none()))
     }
 }
 
@@ -119,6 +101,10 @@ struct Late {
 }
 
 impl Late {
+    fn is_seen(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// Whether it is worth looking again, after a pause.
     async fn pause(&mut self, progress: bool) -> bool {
         if progress {
@@ -177,6 +163,15 @@ impl<'a> Found<'a> {
         self.next.plus(wanted as u64).min(Checkpoint::new(end_of_page))
     }
 
+    /// How many bytes are looked at yet, at most.
+    fn room_bytes(&self) -> usize {
+        if self.query.filter.is_all() {
+            self.query.max_bytes.saturating_sub(self.bytes)
+        } else {
+            SCAN_BYTES_MAX.saturating_sub(self.seen_bytes)
+        }
+    }
+
     fn is_full(&self) -> bool {
         let is_enough = || {
             self.seen >= SCAN_MAX
@@ -192,11 +187,11 @@ impl<'a> Found<'a> {
     ///
     /// The counter has the place of the newest changeset. Any other item of ours has a place only if the
     /// indexer of another system, left running, gave it one: no changeset will ever have that.
-    fn pass_over(&mut self, item: &Item) -> bool {
+    fn pass_over(&mut self, place: Checkpoint, item: &Item) -> bool {
         let is_counter = item::to_text(item, item::STREAM_ID).is_ok_and(|id| id == counter::STREAM_ID);
-        let Some(place) = item::place(item).filter(|place| !is_counter && *place >= self.next) else {
+        if is_counter || place < self.next {
             return true;
-        };
+        }
         let is_next = place == self.next;
         if is_next {
             self.next = self.holes.skip(place.next());
@@ -205,17 +200,14 @@ impl<'a> Found<'a> {
     }
 
     /// Takes what comes next; `false` when it does not, or does not fit.
-    fn take(&mut self, item: &Item) -> Result<bool> {
+    fn take(&mut self, place: Checkpoint, item: &Item) -> Result<bool> {
         if item::is_reserved(item) {
-            return Ok(self.pass_over(item));
+            return Ok(self.pass_over(place, item));
         }
-        let indexed = item::to_indexed(item)?;
-        if indexed.checkpoint < self.next {
-            return Ok(true);
+        if place != self.next {
+            return Ok(place < self.next);
         }
-        if indexed.checkpoint > self.next {
-            return Ok(false);
-        }
+        let indexed = item::to_indexed(item, place)?;
         if self.filter.accepts(&indexed) {
             let bytes = self.bytes + indexed.size_bytes();
             let is_full = self.changesets.len() >= self.query.limit.max(1) || bytes > self.query.max_bytes;
@@ -254,9 +246,7 @@ mod tests {
             stream_type: None,
             trace: None,
         };
-        let mut item = item::of_changeset(&changeset, Uuid::nil());
-        item.extend([(PAGE.to_owned(), item::number(0)), (PAGE_ITEM.to_owned(), item::number(number))]);
-        item
+        item::of_changeset(&changeset, Uuid::nil())
     }
 
     #[test]
@@ -268,7 +258,7 @@ mod tests {
             let mut found = Found::new(&query, &holes);
             found.started = Instant::now().checked_sub(SCAN_TIME_MAX).unwrap();
             assert!(!found.is_full(), "each read makes some progress");
-            assert!(found.take(&stored(0)).unwrap());
+            assert!(found.take(Checkpoint::START, &stored(0)).unwrap());
             assert_eq!((found.is_full(), found.next), (ends, Checkpoint::new(1)));
         }
     }

@@ -11,9 +11,11 @@ use super::counter::{self, Counter};
 use super::error::{failed, is_condition, refused, unbuilt};
 use super::holes::Seen;
 use super::identity;
-use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, page_of};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::misplaced::{Misplaced, Misplacement, misplacement};
 use super::options::Options;
+use super::order;
+use super::place;
 use super::table::{Table, names, values};
 use super::worker::Worker;
 use crate::{ChangesetId, Checkpoint, Error, Result, StreamId};
@@ -190,7 +192,7 @@ impl Look {
     }
 
     async fn at(&mut self, table: &Table, found: &Item) -> Result<()> {
-        let place = item::place(found);
+        let place = place::of(found, table.format);
         if item::is_reserved(found) {
             // Another system's indexer gave it the place, and readers step over it. The counter has that of the
             // newest changeset.
@@ -219,14 +221,16 @@ pub(super) async fn doubled(table: &Table, places: &[Checkpoint]) -> Result<Vec<
     for place in places.into_iter().map(Checkpoint::new) {
         // In the order in which readers get them: they take the first, and step over the others.
         let mut keeper = None;
-        for entry in at_place(table, place).await? {
+        for entry in order::at(table, place).await? {
             if item::is_reserved(&entry) {
                 continue;
             }
             let (stream, id) = (item::to_text(&entry, STREAM_ID)?, item::to_number(&entry, CHANGESET_ID)?);
             // The index may be late.
-            let Some(now) =
-                table.get(item::key(stream, id)).await?.filter(|it| item::place(it) == Some(place))
+            let Some(now) = table
+                .get(item::key(stream, id))
+                .await?
+                .filter(|it| place::of(it, table.format) == Some(place))
             else {
                 continue;
             };
@@ -240,22 +244,6 @@ pub(super) async fn doubled(table: &Table, places: &[Checkpoint]) -> Result<Vec<
         }
     }
     Ok(found)
-}
-
-/// What the index has at this place.
-async fn at_place(table: &Table, place: Checkpoint) -> Result<Vec<Item>> {
-    let (page, page_item) = page_of(place);
-    let query = || {
-        let call = table.client.query().table_name(&*table.name).index_name(&*table.enumeration);
-        let call = call.key_condition_expression("#p = :p AND #i = :i");
-        let call = call.set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM)]));
-        call.set_expression_attribute_values(values([
-            (":p", item::number(page)),
-            (":i", item::number(page_item)),
-        ]))
-        .send()
-    };
-    Ok(table.call(query).await.map_err(failed)?.items.unwrap_or_default())
 }
 
 /// Gives each of them a new place, after what comes before it in its stream, and indexes what waited for it.
@@ -280,7 +268,7 @@ async fn move_all(table: &Table, found: &mut [(Item, Misplaced)]) -> Result<u64>
 
 async fn index_up_to(table: &Table, stream_id: &StreamId, last: u64) -> Result<u64> {
     let last = table.get(item::key(stream_id.as_str(), last)).await?;
-    let Some(last) = last.filter(|last| item::place(last).is_none()) else { return Ok(0) };
+    let Some(last) = last.filter(|last| place::of(last, table.format).is_none()) else { return Ok(0) };
     let mut waiting = vec![item::candidate(&last)?];
     Ok(Worker::new(table.clone(), None).index(&mut waiting).await? as u64)
 }
@@ -301,7 +289,7 @@ async fn place_anew(table: &Table, found: &Item) -> Result<Option<Checkpoint>> {
         if reasons.get(1).is_some_and(is_condition) {
             // It was this call, whose answer was lost, or another one. Either way it is mended.
             let now = table.get(item::key(stream, id)).await?;
-            return Ok(now.as_ref().and_then(item::place));
+            return Ok(now.as_ref().and_then(|now| place::of(now, table.format)));
         }
         if Instant::now() > until {
             return Err(Error::Overloaded);
@@ -312,29 +300,24 @@ async fn place_anew(table: &Table, found: &Item) -> Result<Option<Checkpoint>> {
 
 /// Its place, unless it has another than it was read with.
 fn placed_anew(table: &Table, found: &Item, place: Checkpoint) -> Result<Update> {
-    let (page, page_item) = page_of(place);
-    let mut conditions = vec!["attribute_exists(#s)"];
-    let mut expected =
-        Item::from([(":p".to_owned(), item::number(page)), (":i".to_owned(), item::number(page_item))]);
-    for (name, value, same, absent) in [
-        (PAGE, ":was_p", "#p = :was_p", "attribute_not_exists(#p)"),
-        (PAGE_ITEM, ":was_i", "#i = :was_i", "attribute_not_exists(#i)"),
-    ] {
-        conditions.push(match found.get(name) {
+    let mut given = place::given(place, table.format);
+    let mut conditions = vec!["attribute_exists(#s)".to_owned()];
+    for (stand_in, name) in table.format.place_attributes() {
+        conditions.push(match found.get(*name) {
             Some(was) => {
-                expected.insert(value.to_owned(), was.clone());
+                let value = stand_in.replace('#', ":was_");
+                let same = format!("{stand_in} = {value}");
+                given.values.insert(value, was.clone());
                 same
             }
-            None => absent,
+            None => format!("attribute_not_exists({stand_in})"),
         });
     }
     let key = item::key(item::to_text(found, STREAM_ID)?, item::to_number(found, CHANGESET_ID)?);
     let update = Update::builder().table_name(&*table.name).set_key(Some(key));
-    let update =
-        update.update_expression("SET #p = :p, #i = :i").condition_expression(conditions.join(" AND "));
-    let update =
-        update.set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM), ("#s", STREAM_ID)]));
-    update.set_expression_attribute_values(Some(expected)).build().map_err(unbuilt)
+    let update = update.update_expression(given.expression).condition_expression(conditions.join(" AND "));
+    let update = update.set_expression_attribute_names(Some(given.names));
+    update.set_expression_attribute_values(Some(given.values)).build().map_err(unbuilt)
 }
 
 /// Takes the places away that can't be right, in a table that nobody has open: then they are indexed like any
@@ -344,9 +327,9 @@ pub(super) async fn take_away(table: &Table, misplaced: &[(Item, Misplaced)]) ->
         let key = item::key(item::to_text(found, STREAM_ID)?, item::to_number(found, CHANGESET_ID)?);
         let update = || {
             let call = table.client.update_item().table_name(&*table.name).set_key(Some(key.clone()));
-            let call = call.update_expression("REMOVE #p, #i").condition_expression("attribute_exists(#s)");
-            let names = names([("#p", PAGE), ("#i", PAGE_ITEM), ("#s", STREAM_ID)]);
-            call.set_expression_attribute_names(names).send()
+            let (expression, names) = place::taken_away(table.format);
+            let call = call.update_expression(expression).condition_expression("attribute_exists(#s)");
+            call.set_expression_attribute_names(Some(names)).send()
         };
         table.call(update).await.map_err(failed)?;
     }

@@ -18,10 +18,11 @@ use uuid::Uuid;
 use super::counter::{self, Counter};
 use super::error::{failed, refused, unbuilt};
 use super::identity;
-use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, number, text};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID, number, text};
 use super::keys;
 use super::moved::{self, FROM, MOVED_TO};
 use super::options::Options;
+use super::place::{self, PAGE, PAGE_ITEM};
 use super::table::{Table, values};
 use super::table_format::TableFormat;
 use crate::{Checkpoint, Error, Result, StreamId};
@@ -394,7 +395,12 @@ impl<'a> Migration<'a> {
     /// Writes an item, unless it is there. Whether it was not. The head of a typed stream is the one item that changes
     /// with commits: it never goes back.
     fn put(&self, found: &Item) -> impl Future<Output = Result<bool>> + Send + use<> {
-        let (to, found) = (self.to.clone(), found.clone());
+        let (to, mut found) = (self.to.clone(), found.clone());
+        if let Some(place) = place::of(&found, self.from.format) {
+            found.extend(
+                place::attributes(place, to.format).map(|(name, value)| (name.to_owned(), number(value))),
+            );
+        }
         async move {
             let put = || {
                 let call = to.client.put_item().table_name(&*to.name).set_item(Some(found.clone()));

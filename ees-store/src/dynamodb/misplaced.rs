@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::counter::{self, Counter};
-use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, Placing, STREAM_ID};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
+use super::place::{PAGE, PAGE_ITEM, Placing, STRIPE, placing};
 use super::table::Table;
 use crate::{ChangesetId, Checkpoint, Result, StreamId};
 
@@ -14,8 +15,9 @@ use crate::{ChangesetId, Checkpoint, Result, StreamId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misplacement {
-    /// The item has half a place (`page` without `page_item`), or numbers that are no place. Readers don't
-    /// see it.
+    /// The item has a part of a place (`page` without `page_item`; in a table of
+    /// [`TableFormat::V3`](super::TableFormat::V3) also without the right `stripe`), or numbers that are no place.
+    /// Readers don't see it.
     Malformed,
     /// The place was never given out: it is not before the counter. Readers don't see it. Once the counter
     /// gets there, another changeset has the same place.
@@ -38,7 +40,8 @@ impl fmt::Display for Misplacement {
             Self::Malformed => {
                 write!(
                     f,
-                    "its `{PAGE}` and `{PAGE_ITEM}` are no place in the order (half of one, or no such numbers)"
+                    "its `{PAGE}` and `{PAGE_ITEM}`, or its `{STRIPE}`, are no place in the order (a part of one, or no \
+                     such numbers)"
                 )
             }
             Self::NeverGiven { checkpoint } => {
@@ -84,7 +87,7 @@ pub(super) async fn misplacement(
     found: &Item,
 ) -> Result<Option<Misplacement>> {
     let is_given = |known: &Option<Counter>, place| known.is_some_and(|counter| place < counter.next());
-    match item::placing(found) {
+    match placing(found, table.format) {
         Placing::Missing => return Ok(None),
         Placing::Malformed => return Ok(Some(Misplacement::Malformed)),
         Placing::At(place) if is_given(known, place) => return Ok(None),
@@ -99,7 +102,7 @@ pub(super) async fn misplacement(
     let key = item::key(item::to_text(found, STREAM_ID)?, item::to_number(found, CHANGESET_ID)?);
     let (counter, found) = together(table, key).await?;
     *known = Some(counter);
-    Ok(match found.as_ref().map(item::placing) {
+    Ok(match found.as_ref().map(|found| placing(found, table.format)) {
         Some(Placing::At(checkpoint)) if checkpoint >= counter.next() => {
             Some(Misplacement::NeverGiven { checkpoint })
         }

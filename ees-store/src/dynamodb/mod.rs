@@ -42,6 +42,8 @@ mod migrate;
 mod misplaced;
 mod moved;
 mod options;
+mod order;
+mod place;
 mod plan;
 mod queue;
 mod reader;

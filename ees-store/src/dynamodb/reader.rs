@@ -2,6 +2,7 @@
 
 use super::error::failed;
 use super::item::{self, CHANGESET_ID, Item, LAST_EVENT_ID, STREAM_ID};
+use super::place;
 use super::table::{Table, names, values};
 use crate::{
     ChangesetId, Checkpoint, Error, EventId, Result, StreamId, StreamPage, StreamQuery, StreamRange,
@@ -37,7 +38,7 @@ pub(super) async fn locate(
     changeset_id: ChangesetId,
 ) -> Result<Option<Checkpoint>> {
     let found = table.get(item::key(stream_id.as_str(), changeset_id.get())).await?;
-    Ok(found.as_ref().and_then(item::place))
+    Ok(found.as_ref().and_then(|found| place::of(found, table.format)))
 }
 
 /// The range in changesets; nothing when it is empty whatever the stream holds.

@@ -12,9 +12,9 @@ use aws_sdk_dynamodb::{Client, Config};
 use super::calls::{again, client};
 use super::error::{failed, is_passing, storage, unbuilt};
 use super::item::{
-    CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, KEY_DIGEST, LAST_EVENT_ID, PAGE, PAGE_ITEM, STREAM_ID,
-    STREAM_TYPE, UPDATED_AT,
+    CHANGESET_ID, EXPIRES_AT, FIRST_EVENT_ID, KEY_DIGEST, LAST_EVENT_ID, STREAM_ID, STREAM_TYPE, UPDATED_AT,
 };
+use super::place::{PAGE, PAGE_ITEM, STRIPE};
 use super::table_format::TableFormat;
 use crate::{Error, Result, StreamId, StreamType, TraceContext};
 
@@ -99,20 +99,12 @@ impl Layout {
             return Err(format!("has other keys than {STREAM_ID} and {CHANGESET_ID}"));
         }
         let global = table.global_secondary_indexes();
-        let enumeration = global.iter().find(|index| has_keys(index.key_schema(), PAGE, PAGE_ITEM));
-        let enumeration =
-            enumeration.ok_or_else(|| format!("has no global index with the keys {PAGE} and {PAGE_ITEM}"))?;
-        if !holds_all(enumeration.projection()) {
-            return Err("has a global index over pages that does not hold all attributes".to_owned());
-        }
         let by_type = global.iter().find(|index| has_keys(index.key_schema(), STREAM_TYPE, UPDATED_AT));
         let local = |sort_key: &str| {
             let mut all = table.local_secondary_indexes().iter();
             let found = all.find(|it| has_keys(it.key_schema(), STREAM_ID, sort_key))?;
             Some(found.index_name().unwrap_or_default().to_owned())
         };
-        let last_event = local(LAST_EVENT_ID)
-            .ok_or_else(|| format!("has no local index with the sort key {LAST_EVENT_ID}"))?;
         let copies = table
             .local_secondary_indexes()
             .iter()
@@ -125,6 +117,21 @@ impl Layout {
             (None, 0) => TableFormat::V2,
             (None, _) => TableFormat::V1,
         };
+        let partition = format.partition_of_order();
+        let over = |partition| global.iter().find(|it| has_keys(it.key_schema(), partition, PAGE_ITEM));
+        let enumeration = over(partition).ok_or_else(|| match over(PAGE) {
+            Some(_) if format.has_stripes() => format!(
+                "was created by a build between two releases of ees: it has an index over idempotency keys, and its \
+                 global index has the keys {PAGE} and {PAGE_ITEM} in place of {STRIPE} and {PAGE_ITEM}; export its log \
+                 with that build, and import it into a new table"
+            ),
+            _ => format!("has no global index with the keys {partition} and {PAGE_ITEM}"),
+        })?;
+        if !holds_all(enumeration.projection()) {
+            return Err("has a global index over the order that does not hold all attributes".to_owned());
+        }
+        let last_event = local(LAST_EVENT_ID)
+            .ok_or_else(|| format!("has no local index with the sort key {LAST_EVENT_ID}"))?;
         Ok(Self {
             format,
             enumeration: enumeration.index_name().unwrap_or_default().to_owned(),
@@ -178,7 +185,7 @@ pub async fn create_table(config: impl Into<Config>, table: &str, protected: boo
         (CHANGESET_ID, ScalarAttributeType::N),
         (LAST_EVENT_ID, ScalarAttributeType::N),
         (KEY_DIGEST, ScalarAttributeType::B),
-        (PAGE, ScalarAttributeType::N),
+        (STRIPE, ScalarAttributeType::N),
         (PAGE_ITEM, ScalarAttributeType::N),
         (STREAM_TYPE, ScalarAttributeType::S),
         (UPDATED_AT, ScalarAttributeType::S),
@@ -193,7 +200,7 @@ pub async fn create_table(config: impl Into<Config>, table: &str, protected: boo
         create = create.local_secondary_indexes(index.build().map_err(unbuilt)?);
     }
     for (name, partition_key, sort_key) in
-        [("EnumerationIndex", PAGE, PAGE_ITEM), ("StreamTypeIndex", STREAM_TYPE, UPDATED_AT)]
+        [("EnumerationIndex", STRIPE, PAGE_ITEM), ("StreamTypeIndex", STREAM_TYPE, UPDATED_AT)]
     {
         let index =
             GlobalSecondaryIndex::builder().index_name(name).projection(projection(ProjectionType::All));
@@ -259,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_changeset_of_the_limit_fits_with_all_its_entries() {
-        let index_attributes = 4 + 21 + 9 + 21;
+        let index_attributes = 4 + 21 + 9 + 21 + 6 + 21;
         // The digest and its time, and what the digest's entry takes more than that of an event's number.
         let key = (KEY_DIGEST.len() + 32) + (KEY_EXPIRES_AT.len() + 21) + (KEY_DIGEST.len() + 32 - (14 + 21));
         for (whole, by_keys) in [(0, 2), (2, 0), (1, 1), (0, 0)] {

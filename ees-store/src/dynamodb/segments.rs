@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 
 use super::error::failed;
-use super::item::{self, CHANGESET_ID, Item, Placing, STREAM_ID, to_number, to_text};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID, to_number, to_text};
+use super::place::{self, Placing, placing};
 use super::table::Table;
 use crate::segment::OpenPage;
 use crate::{Error, Result, SegmentPage, SegmentPlace, SegmentQuery};
@@ -27,18 +28,19 @@ pub(super) async fn page(table: &Table, query: &SegmentQuery) -> Result<SegmentP
         let (items, next) = scan(table, query, &mut page).await?;
         for item in items {
             let (place, is_changeset) = (place_of(&item)?, !item::is_reserved(&item));
-            if is_changeset {
-                ascends(page.place(), &place)?;
-                if item::placing(&item) == Placing::Malformed {
-                    return Err(half_a_place(&place));
-                }
-            }
-            if is_changeset && item::place(&item).is_some_and(|place| place < query.until) {
-                if !page.take(item::to_indexed(&item)?) {
-                    return Ok(page.cut());
-                }
-            } else {
+            if !is_changeset {
                 page.pass_to(place);
+                continue;
+            }
+            ascends(page.place(), &place)?;
+            match placing(&item, table.format) {
+                Placing::Malformed => return Err(half_a_place(&place)),
+                Placing::At(checkpoint) if checkpoint < query.until => {
+                    if !page.take(item::to_indexed(&item, checkpoint)?) {
+                        return Ok(page.cut());
+                    }
+                }
+                Placing::At(_) | Placing::Missing => page.pass_to(place),
             }
         }
         let Some(next) = next else { return Ok(page.last()) };
@@ -77,8 +79,10 @@ async fn scan(
 
 /// Reads the changesets without a place once more.
 async fn settle(table: &Table, items: &mut [Item]) -> Result<()> {
-    let mut placeless: Vec<_> =
-        items.iter_mut().filter(|item| !item::is_reserved(item) && item::place(item).is_none()).collect();
+    let mut placeless: Vec<_> = items
+        .iter_mut()
+        .filter(|item| !item::is_reserved(item) && place::of(item, table.format).is_none())
+        .collect();
     for some in placeless.chunks_mut(SETTLED_AT_ONCE) {
         let keys =
             some.iter().map(|item| Ok(item::key(to_text(item, STREAM_ID)?, to_number(item, CHANGESET_ID)?)));
@@ -105,7 +109,7 @@ fn half_a_place(place: &SegmentPlace) -> Error {
             place.changeset_id(),
             place.stream_id()
         ),
-        source: "page without page_item".into(),
+        source: "a part of page, page_item and stripe".into(),
     }
 }
 

@@ -9,9 +9,11 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 
 use super::error::failed;
-use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, PAGE_LENGTH, STREAM_ID};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
+use super::place::{self, PAGE_LENGTH};
 use super::plan::Candidate;
 use super::table::{Table, names, values};
+use super::table_format::TableFormat;
 use crate::{Result, StreamId, Timestamp};
 
 /// Where a sweep that was cut short goes on, for the next one.
@@ -45,23 +47,25 @@ pub(super) struct Part {
     pub(super) read_units: f64,
 }
 
-/// What has its place is left out on the server. What has half a place, or numbers that are none, is found, so
-/// that somebody hears of it; but for fractions.
-const WITHOUT_A_PLACE: &str = "(attribute_not_exists(#p) OR attribute_not_exists(#i) OR #p < :zero OR #i < :zero \
-                               OR #i > :last) AND #c > :zero AND NOT begins_with(#s, :reserved)";
+/// What has its place is left out on the server. What has a part of a place, or numbers that are none, is found, so
+/// that somebody hears of it; but for fractions, and a wrong stripe.
+fn without_a_place(format: TableFormat) -> String {
+    let absent = format.place_attributes().iter().map(|(it, _)| format!("attribute_not_exists({it})"));
+    let absent = absent.collect::<Vec<_>>().join(" OR ");
+    format!(
+        "({absent} OR #p < :zero OR #i < :zero OR #i > :last) AND #c > :zero AND NOT begins_with(#s, :reserved)"
+    )
+}
 
 /// Looks at the next part of the table. What was committed this moment may not show: it will at the next
 /// time.
 pub(super) async fn part(table: &Table, from: Option<Item>) -> Result<Part> {
+    let mut names = place::names(table.format);
+    names.insert("#c".to_owned(), CHANGESET_ID.to_owned());
+    let filter = without_a_place(table.format);
     let scan = || {
         let call = table.client.scan().table_name(&*table.name).set_exclusive_start_key(from.clone());
-        let call = call.filter_expression(WITHOUT_A_PLACE);
-        let call = call.set_expression_attribute_names(names([
-            ("#p", PAGE),
-            ("#i", PAGE_ITEM),
-            ("#c", CHANGESET_ID),
-            ("#s", STREAM_ID),
-        ]));
+        let call = call.filter_expression(&filter).set_expression_attribute_names(Some(names.clone()));
         let call = call.set_expression_attribute_values(values([
             (":zero", item::number(0)),
             (":last", item::number(PAGE_LENGTH - 1)),

@@ -14,6 +14,8 @@ use super::calls::{again, client, pauses};
 use super::clock::ServiceClock;
 use super::error::{failed, is_contended, is_passing, is_read_contended};
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
+use super::order::EntryBytes;
+use super::place;
 use super::schema::Layout;
 use super::table_format::TableFormat;
 use crate::{Result, StreamId};
@@ -26,12 +28,13 @@ const KEYS_MAX: usize = 100;
 pub(super) struct Table {
     pub(super) client: Client,
     pub(super) name: Arc<str>,
-    /// The global index over pages; its name differs from table to table.
+    /// The global index over the order; its name differs from table to table.
     pub(super) enumeration: Arc<str>,
     pub(super) last_event: Arc<str>,
     /// The local index over the digests of idempotency keys, if its format has one.
     pub(super) keys: Option<Arc<str>>,
     pub(super) format: TableFormat,
+    pub(super) entry_bytes: Arc<EntryBytes>,
     /// The global index over the heads of typed streams; a table of another system may have none.
     pub(super) by_type: Option<Arc<str>>,
     pub(super) patience: Duration,
@@ -56,6 +59,7 @@ impl Table {
             last_event: layout.last_event.as_str().into(),
             keys: layout.keys.as_deref().map(Into::into),
             format: layout.format,
+            entry_bytes: Arc::default(),
             by_type: layout.by_type.as_deref().map(Into::into),
             patience,
             clock,
@@ -195,15 +199,15 @@ impl Table {
     }
 
     async fn some_places(&self, keys: Vec<Item>) -> Result<(Vec<Item>, Vec<Item>)> {
+        let mut names = place::names(self.format);
+        names.insert("#c".to_owned(), CHANGESET_ID.to_owned());
+        let projection = names.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let get = || async {
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(keys.clone()))
                 .consistent_read(true)
-                .projection_expression("#s, #c, #p, #i")
-                .expression_attribute_names("#s", STREAM_ID)
-                .expression_attribute_names("#c", CHANGESET_ID)
-                .expression_attribute_names("#p", item::PAGE)
-                .expression_attribute_names("#i", item::PAGE_ITEM)
+                .projection_expression(&projection)
+                .set_expression_attribute_names(Some(names.clone()))
                 .build()
                 .map_err(SdkError::construction_failure)?;
             self.client.batch_get_item().request_items(&*self.name, request).send().await

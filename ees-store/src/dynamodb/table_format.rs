@@ -1,7 +1,8 @@
 //! The format of a table. Its local indexes are fixed when it is created, and so the format is.
 //!
 //! What differs between the formats is decided by this type alone: where idempotency keys are kept (`keys`), how
-//! the counter is spelled (`counter`), what it costs (`cost`).
+//! the counter is spelled (`counter`), which partitions of the global index have a page (`place`), what it costs
+//! (`cost`), and how much it takes (`ceiling`).
 
 use std::fmt;
 
@@ -11,7 +12,8 @@ use std::fmt;
 #[non_exhaustive]
 pub enum TableFormat {
     /// That of new tables: local indexes over the last event and the idempotency
-    /// key, with keys only. A commit with a key is one plain write. The counter is not in the global index.
+    /// key, with keys only. A commit with a key is one plain write. The counter is not in the global index, whose
+    /// newest page is in eight partitions.
     #[default]
     V3,
     /// That of tables which earlier versions of this crate have made: local indexes over the first and the last event, with keys only. An
@@ -24,7 +26,7 @@ pub enum TableFormat {
 
 impl TableFormat {
     /// Whether no other program writes to such a table than versions that know this format: those before it, and other
-    /// systems, don't open a table without an index over the first event.
+    /// systems, don't open a table without an index over pages.
     pub(super) fn is_of_this_version(self) -> bool {
         self == Self::V3
     }

@@ -6,6 +6,9 @@
 //!
 //! An attempt that is lost costs as much as one that is won. So an indexer that has met another one lately
 //! first asks whether a transaction on the counter is under way. That is a read, for the price of a fraction.
+//! Where much waits it then has its turn: it places several batches without asking in between, the others find it
+//! under way each time they ask, and it leaves the counter to them afterwards. That is a courtesy: what is right is
+//! decided by the counter's compare-and-set alone.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -20,8 +23,9 @@ use tokio::time::Instant;
 use super::counter::{self, Counter};
 use super::error::{failed, hopeless, is_condition, is_contention, is_too_large, reasons, refused, unbuilt};
 use super::head::Head;
-use super::item::{self, CHANGESET_ID, Item, PAGE, PAGE_ITEM, STREAM_ID, page_of};
+use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::misplaced::misplacement;
+use super::place;
 use super::plan::{BATCH_MAX, Candidate, arrange, batch_length, predecessors};
 use super::stuck::{Obstacle, Stuck};
 use super::table::{Table, names, values};
@@ -30,7 +34,16 @@ use crate::{ChangesetId, Checkpoint, Error, Result, StreamId};
 /// Streams whose last indexed changeset is remembered.
 const KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 /// The longest pause after another indexer was faster.
-const PAUSE_MAX: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Batches of a turn, at most. What more waits is somebody else's first.
+const TURN: u32 = 10;
+/// A turn ends when nothing was placed for so long: others may have asked twice meanwhile, and have taken theirs.
+const TURN_ENDS: Duration = Duration::from_millis(20);
+/// How long an indexer leaves the counter to others after its turn: about as long as they pause.
+const LEAVES: Duration = PAUSE_MAX;
+/// From so many changesets on an indexer looks twice whether the counter is free. What may be between two batches of
+/// somebody's turn is worth a second look, where a lost attempt costs more.
+const LOOKS_TWICE_FROM: usize = 10;
 /// For how long after it has met another one an indexer asks before it writes.
 const ASKS_FOR: Duration = Duration::from_secs(60);
 /// Longer than a transaction takes, and than an indexer pauses between two: where the counter has not moved for
@@ -58,6 +71,23 @@ pub(super) struct Worker {
     met_at: Option<Instant>,
     /// Whether that one was giving places to some of the same changesets.
     at_the_same: bool,
+    turn: Turn,
+}
+
+/// The batches that an indexer that has met others places without asking in between.
+#[derive(Default)]
+struct Turn {
+    left: u32,
+    /// When the last one was placed.
+    placed_at: Option<Instant>,
+    /// Whether somebody else has had the counter since the turn before.
+    is_shared: bool,
+}
+
+impl Turn {
+    fn goes_on(&self) -> bool {
+        self.left > 0 && self.placed_at.is_some_and(|placed_at| placed_at.elapsed() < TURN_ENDS)
+    }
 }
 
 impl Worker {
@@ -73,6 +103,7 @@ impl Worker {
             lost: 0,
             met_at: None,
             at_the_same: false,
+            turn: Turn::default(),
         }
     }
 
@@ -99,7 +130,7 @@ impl Worker {
     /// Indexes all of these, and what has to go before them, but for streams that are stuck. How many it
     /// were; what is left after an error stays.
     pub(super) async fn index(&mut self, waiting: &mut Vec<Candidate>) -> Result<usize> {
-        let deadline = Instant::now() + self.table.patience;
+        let mut deadline = Instant::now() + self.table.patience;
         let mut indexed = 0;
         self.look_at_stuck(waiting).await?;
         *waiting = arrange(std::mem::take(waiting));
@@ -112,16 +143,19 @@ impl Worker {
                 return Ok(indexed);
             }
             let length = batch_length(waiting, self.batch_max);
-            let before = self.unindexed_before(&waiting[..length]).await?;
+            // In its turn it asks for nothing else: others would find the counter free meanwhile.
+            let ahead =
+                if self.has_met_others() && !self.has_turn() { TURN as usize * BATCH_MAX } else { length };
+            let before = self.unindexed_before(&waiting[..ahead.clamp(length, waiting.len())]).await?;
             let is_stuck = self.stuck.leave_out(waiting);
             if !before.is_empty() || is_stuck {
                 *waiting = arrange(before.into_iter().chain(waiting.drain(..)).collect());
                 continue;
             }
             let counter = match self.counter {
-                Some(counter) if !self.has_met_others() => counter,
+                Some(counter) if !self.has_met_others() || self.has_turn() => counter,
                 known => {
-                    let counter = self.wait_for_turn(deadline).await?;
+                    let counter = self.wait_for_turn(length, deadline).await?;
                     if self.is_beside_others_at_the_same() {
                         let is_less = self.forget_indexed(waiting, length).await?;
                         // Somebody is at it, and may do the rest too.
@@ -139,6 +173,8 @@ impl Worker {
                 Outcome::Done => {
                     indexed += length;
                     waiting.drain(..length);
+                    // Much may wait, and others too: what counts is that it goes on.
+                    deadline = Instant::now() + self.table.patience;
                 }
                 Outcome::Smaller | Outcome::Stuck => {}
                 Outcome::Known if self.forget_indexed(waiting, length).await? => {}
@@ -179,7 +215,7 @@ impl Worker {
             self.stuck.add(candidate, Obstacle::Misplaced(why));
             return Ok(false);
         }
-        let is_placed = item::place(item).is_some();
+        let is_placed = place::of(item, self.table.format).is_some();
         if is_placed {
             self.remember(&candidate.stream_id, candidate.changeset_id);
         }
@@ -252,6 +288,8 @@ impl Worker {
         let Err(error) = self.table.transact_unless_contended(&actions).await else {
             self.counter = Some(counter.advanced(&self.table, end));
             self.lost = 0;
+            self.turn.left = self.turn.left.saturating_sub(1);
+            self.turn.placed_at = Some(Instant::now());
             self.batch_max = (self.batch_max + self.batch_max.div_ceil(8)).min(BATCH_MAX);
             for candidate in batch {
                 self.remember(&candidate.stream_id, candidate.changeset_id);
@@ -300,21 +338,38 @@ impl Worker {
         self.has_met_others() && self.at_the_same
     }
 
-    /// Waits until no other indexer is at the counter, and looks where it is.
-    async fn wait_for_turn(&mut self, deadline: Instant) -> Result<Counter> {
+    /// Whether others have seen it at work, and let it go on.
+    fn has_turn(&self) -> bool {
+        !self.at_the_same && self.turn.goes_on()
+    }
+
+    /// Waits until no other indexer is at the counter, and looks where it is: for a batch of this length.
+    async fn wait_for_turn(&mut self, length: usize, deadline: Instant) -> Result<Counter> {
+        let is_over = self.turn.placed_at.is_some_and(|placed_at| placed_at.elapsed() < TURN_ENDS);
         if self.is_beside_others_at_the_same() {
             tokio::time::sleep(TRANSACTION.mul_f64(1.0 + fastrand::f64())).await;
         } else if self.lost > 0 {
             self.pause().await;
+        } else if self.turn.is_shared && is_over {
+            tokio::time::sleep(LEAVES).await;
         }
+        let own = self.counter;
+        let looks_twice = length >= LOOKS_TWICE_FROM && self.has_met_others() && !self.at_the_same;
+        let mut seen = None;
         loop {
             match counter::look_unless_moving(&self.table).await? {
-                Some(counter) => {
+                Some(counter) if !looks_twice || seen == Some(counter) => {
                     self.counter = Some(counter);
+                    self.turn = Turn { left: TURN, is_shared: own != Some(counter), ..Turn::default() };
                     return Ok(counter);
                 }
-                None if Instant::now() > deadline => return Err(Error::Overloaded),
-                None => self.pause().await,
+                _ if Instant::now() > deadline => return Err(Error::Overloaded),
+                Some(counter) if seen.is_none() => seen = Some(counter),
+                // Somebody is between two batches of a turn.
+                other => {
+                    seen = other;
+                    self.pause().await;
+                }
             }
         }
     }
@@ -367,16 +422,11 @@ enum Outcome {
 }
 
 fn placed(table: &Table, candidate: &Candidate, place: Checkpoint) -> Result<Update> {
-    let (page, page_item) = page_of(place);
     let key: Item = item::key(candidate.stream_id.as_str(), candidate.changeset_id.get());
+    let given = place::given(place, table.format);
     let update = Update::builder().table_name(&*table.name).set_key(Some(key));
-    let update = update.update_expression("SET #p = :p, #i = :i");
+    let update = update.update_expression(given.expression);
     let update = update.condition_expression("attribute_exists(#s) AND attribute_not_exists(#p)");
-    let update =
-        update.set_expression_attribute_names(names([("#p", PAGE), ("#i", PAGE_ITEM), ("#s", STREAM_ID)]));
-    let update = update.set_expression_attribute_values(values([
-        (":p", item::number(page)),
-        (":i", item::number(page_item)),
-    ]));
-    update.build().map_err(unbuilt)
+    let update = update.set_expression_attribute_names(Some(given.names));
+    update.set_expression_attribute_values(Some(given.values)).build().map_err(unbuilt)
 }

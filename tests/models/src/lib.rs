@@ -1,7 +1,7 @@
-//! Designs of ees that are not built yet, as models that are checked.
-//!
-//! `docs/decisions/0035-lanes.md` says what these are for.
+//! Designs of ees as models that are checked: lanes, which are not built (`docs/decisions/0035-lanes.md`), and
+//! indexers that take turns (`docs/decisions/0039-stripes.md`).
 
+pub mod indexers;
 pub mod lanes;
 pub mod lanes_load;
 pub mod lanes_model;

@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex,
     Projection, ProjectionType, ScalarAttributeType,
 };
-use ees_store::dynamodb::{TableFormat, create_table};
+use ees_store::Error;
+use ees_store::dynamodb::{Store, TableFormat, create_table};
 use ees_test_aws::{Account, LocalAws};
 
 /// Those that `create_table` makes, and made.
@@ -32,22 +33,44 @@ pub(crate) async fn create(account: &Account, format: TableFormat, table: &str) 
 async fn create_earlier(account: &Account, table: &str) {
     let globals =
         [("EnumerationIndex", "page", "page_item"), ("StreamTypeIndex", "stream_type", "updated_at")];
-    create_with(account, table, ProjectionType::KeysOnly, &globals).await;
+    create_with(account, table, ProjectionType::KeysOnly, &globals, ("FirstEventId", "first_event_id")).await;
 }
 
 /// As the other system makes it: the misspelt index, local indexes that hold everything.
 async fn create_foreign(account: &Account, table: &str) {
     let globals = [("EmumerationIndex", "page", "page_item")];
-    create_with(account, table, ProjectionType::All, &globals).await;
+    create_with(account, table, ProjectionType::All, &globals, ("FirstEventId", "first_event_id")).await;
 }
 
-async fn create_with(account: &Account, table: &str, local: ProjectionType, globals: &[(&str, &str, &str)]) {
+/// As builds made it between two releases.
+#[tokio::test]
+async fn a_table_with_keys_in_changesets_and_pages_without_stripes_is_refused() {
+    let account = LocalAws::account().await;
+    let globals = [("EnumerationIndex", "page", "page_item")];
+    let keys = ("IdempotencyKey", "idempotency_key");
+    create_with(&account, "log", ProjectionType::KeysOnly, &globals, keys).await;
+    let refused = Store::open(&account.sdk_config(), "log").await.map(drop).unwrap_err();
+    let Error::InvalidRequest(why) = &refused else { panic!("{refused:?}") };
+    assert!(
+        why.contains("build between two releases") && why.contains("import it into a new table"),
+        "{why}"
+    );
+}
+
+async fn create_with(
+    account: &Account,
+    table: &str,
+    local: ProjectionType,
+    globals: &[(&str, &str, &str)],
+    first: (&str, &str),
+) {
     let client = Client::new(&account.sdk_config());
     let mut create = client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
-    let numbers =
-        ["changeset_id", "first_event_id", "last_event_id"].map(|name| (name, ScalarAttributeType::N));
+    let numbers = ["changeset_id", "last_event_id"].map(|name| (name, ScalarAttributeType::N));
     let mut attributes = vec![("stream_id", ScalarAttributeType::S)];
     attributes.extend(numbers);
+    let kind = if first.1 == "first_event_id" { ScalarAttributeType::N } else { ScalarAttributeType::B };
+    attributes.push((first.1, kind));
     for (_, partition, sort) in globals {
         let kind = if *partition == "page" { ScalarAttributeType::N } else { ScalarAttributeType::S };
         attributes.extend([(*partition, kind.clone()), (*sort, kind)]);
@@ -56,7 +79,7 @@ async fn create_with(account: &Account, table: &str, local: ProjectionType, glob
         let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(kind);
         create = create.attribute_definitions(attribute.build().unwrap());
     }
-    for (name, sort) in [("FirstEventId", "first_event_id"), ("LastEventId", "last_event_id")] {
+    for (name, sort) in [first, ("LastEventId", "last_event_id")] {
         let index = LocalSecondaryIndex::builder().index_name(name).projection(projection(local.clone()));
         let index = index.set_key_schema(Some(key("stream_id", sort)));
         create = create.local_secondary_indexes(index.build().unwrap());

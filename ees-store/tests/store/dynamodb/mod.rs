@@ -13,6 +13,8 @@ mod midway;
 mod migrating;
 mod racing;
 mod segments;
+mod simulated;
 mod stuck;
 mod support;
+mod throughput;
 mod unreadable;

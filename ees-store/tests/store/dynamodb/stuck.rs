@@ -116,14 +116,16 @@ async fn a_predecessor_with_a_place_that_can_not_be_right_is_noticed_without_a_w
 /// Nobody commits to the stream any more: the sweep finds the item itself.
 #[tokio::test]
 async fn a_sweep_finds_half_a_place() {
-    let account = account().await;
-    let writer = committing(&account, &Faults::none()).await;
-    append(&writer, "a", 0).await;
-    append(&writer, "b", 0).await;
-    place(&client(&account), "a", 1, item([("page", n(0))])).await;
-    let indexer = indexer(&account, &Faults::none()).await;
-    let swept = indexer.sweep(Instant::now() + Duration::from_secs(60)).await.unwrap();
-    assert_eq!((swept.indexed, swept.is_done, indexer.set_aside()), (1, true, 1));
+    for half in [item([("page", n(0))]), item([("page", n(0)), ("page_item", n(1))])] {
+        let account = account().await;
+        let writer = committing(&account, &Faults::none()).await;
+        append(&writer, "a", 0).await;
+        append(&writer, "b", 0).await;
+        place(&client(&account), "a", 1, half).await;
+        let indexer = indexer(&account, &Faults::none()).await;
+        let swept = indexer.sweep(Instant::now() + Duration::from_secs(60)).await.unwrap();
+        assert_eq!((swept.indexed, swept.is_done, indexer.set_aside()), (1, true, 1));
+    }
 }
 
 /// `page_item` alone is nothing that anybody relies on.
@@ -247,7 +249,7 @@ async fn of_two_changesets_with_one_place_one_is_moved_to_the_end() {
         indexer.index(vec![candidate(stream, 1)]).await.unwrap();
     }
     append(&writer, "d", 0).await;
-    place(&client(&account), "d", 1, item([("page", n(0)), ("page_item", n(1))])).await;
+    place(&client(&account), "d", 1, item([("page", n(0)), ("page_item", n(1)), ("stripe", n(0))])).await;
     let seen = labels(&read(&writer).await);
     assert_eq!(seen.len(), 3, "one of the two is lost for readers");
     let mended = mend(&account.sdk_config(), TABLE, Mend::default(), |_| ()).await.unwrap();
@@ -264,12 +266,14 @@ async fn of_two_changesets_with_one_place_one_is_moved_to_the_end() {
 }
 
 /// What a hand or another program may leave in an item.
-fn broken_places() -> [(&'static str, Item); 5] {
+fn broken_places() -> [(&'static str, Item); 7] {
     [
         ("half a place", item([("page", n(0))])),
         ("beyond its page", item([("page", n(0)), ("page_item", n(1_000))])),
         ("below zero", item([("page", n(-1)), ("page_item", n(0))])),
-        ("beyond the counter", item([("page", n(3)), ("page_item", n(17))])),
+        ("no stripe", item([("page", n(0)), ("page_item", n(0))])),
+        ("in another stripe", item([("page", n(0)), ("page_item", n(0)), ("stripe", n(1))])),
+        ("beyond the counter", item([("page", n(3)), ("page_item", n(17)), ("stripe", n(24))])),
         ("far beyond any counter", item([("page", n(i64::MAX)), ("page_item", n(0))])),
     ]
 }

@@ -230,7 +230,7 @@ fn the_format_of_a_table_is_always_given_and_changes_nothing_else() {
         attribute("changeset_id", "N"),
         attribute("idempotency_key", "B"),
         attribute("last_event_id", "N"),
-        attribute("page", "N"),
+        attribute("stripe", "N"),
         attribute("page_item", "N"),
         attribute("stream_type", "S"),
         attribute("updated_at", "S"),
@@ -241,10 +241,15 @@ fn the_format_of_a_table_is_always_given_and_changes_nothing_else() {
     assert_eq!(table["LocalSecondaryIndexes"], json!([by_key, index("LastEventId", "last_event_id")]));
 
     attributes[2] = attribute("first_event_id", "N");
+    attributes[4] = attribute("page", "N");
+    let mut globals = table["GlobalSecondaryIndexes"].clone();
+    assert_eq!(globals[0]["KeySchema"][0]["AttributeName"], "stripe");
+    globals[0]["KeySchema"][0]["AttributeName"] = json!("page");
     assert_eq!(
         changed_by(&["TableFormat=2"]),
         expected(json!({
             "Table/AttributeDefinitions": attributes,
+            "Table/GlobalSecondaryIndexes": globals,
             "Table/LocalSecondaryIndexes":
                 [index("FirstEventId", "first_event_id"), index("LastEventId", "last_event_id")],
         }))

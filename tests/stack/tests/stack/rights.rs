@@ -85,7 +85,7 @@ async fn tried(stack: &Stack, who: &Identity) -> Vec<(&'static str, bool)> {
     let update = update.key("changeset_id", number("1")).update_expression("REMOVE x");
     let delete = dynamodb.delete_item().table_name(log).key("stream_id", text("a"));
     let query = dynamodb.query().table_name(log).index_name("EnumerationIndex");
-    let query = query.key_condition_expression("page = :p").expression_attribute_values(":p", number("0"));
+    let query = query.key_condition_expression("stripe = :p").expression_attribute_values(":p", number("0"));
     let put = dynamodb.put_item().table_name(log).item("stream_id", text("!!!RESERVED:test"));
     let row = dynamodb.get_item().table_name(rows).key("ees_partition", text("a")).key("ees_key", text("a"));
     let put_row = dynamodb.put_item().table_name(rows).item("ees_partition", text("a"));
