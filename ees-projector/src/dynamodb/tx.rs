@@ -280,6 +280,16 @@ impl Tx {
         self.expected.insert((partition.to_owned(), key.to_owned()), condition);
     }
 
+    /// What was expected of an item so far.
+    pub(super) fn expected_of(&self, partition: &str, key: &str) -> Option<Condition> {
+        self.expected.get(&(partition.to_owned(), key.to_owned())).copied()
+    }
+
+    /// Returns `true` if this transaction writes the item.
+    pub(super) fn is_staged(&self, partition: &str, key: &str) -> bool {
+        self.staged_at(partition, key).is_some()
+    }
+
     fn check_room(&self) -> Result<(), BoxError> {
         let expected = self.expected.keys().filter(|key| !self.staged.contains_key(*key)).count();
         if self.staged.len() + self.others.len() + expected > ACTIONS_MAX {

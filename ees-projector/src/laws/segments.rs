@@ -104,13 +104,20 @@ pub async fn a_rebuild_by_segments_goes_on_wherever_it_was_cut_off<S: Subject>()
     bench.close().await;
 }
 
-/// Where the database has partitions, each worker reads a segment, and they join at the noted head. In the end there are
-/// as many partitions as before.
+/// As many workers as wanted, or one where they can't share a rebuild by segments.
+fn workers<S: Subject>(wanted: u32) -> u32 {
+    if S::Database::SEGMENT_WORKERS_MAX > 1 { wanted } else { 1 }
+}
+
+/// Where the database lets several workers share a rebuild, each reads a segment, and they join at the noted head. In the
+/// end there are as many partitions as before.
 pub async fn several_workers_read_a_segment_each<S: Subject>() {
-    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+    if S::Database::SEGMENT_WORKERS_MAX == 1 || !S::CAPABILITIES.side_by_side {
         return;
     }
-    for (partitions, workers) in [(1, 4), (3, 3), (4, 1), (2, 5)] {
+    let of_partitions = [(1, 4), (3, 3), (4, 1), (2, 5)];
+    for (partitions, workers) in if S::CAPABILITIES.partitions { &of_partitions[..] } else { &[(1, 4), (1, 5)] } {
+        let (partitions, workers) = (*partitions, *workers);
         let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
         let split = Settings { partitions, ..small() };
         let [bench, other] = [(), ()].map(|()| start(&log, &subject, &journal, split));
@@ -138,7 +145,7 @@ pub async fn several_workers_read_a_segment_each<S: Subject>() {
 /// Hosts that do not stay carry a rebuild by segments to its end, each the shares that nobody has.
 pub async fn hosts_that_do_not_stay_finish_a_rebuild_by_segments<S: Subject>() {
     let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
-    let workers = if S::CAPABILITIES.partitions { 3 } else { 1 };
+    let workers = workers::<S>(3);
     let bench = start(&log, &subject, &journal, small());
     bench.caught_up().await;
     journal.faults.fail("s3");
@@ -160,7 +167,7 @@ pub async fn hosts_that_do_not_stay_finish_a_rebuild_by_segments<S: Subject>() {
 /// A changeset that fails stops its segment, until it is mended or skipped, also where several workers would park its
 /// stream in an ordinary rebuild. With one worker the stream is parked, and retried when the segment is read.
 pub async fn what_fails_in_a_segment_is_retried_skipped_or_parked<S: Subject>() {
-    let workers = if S::CAPABILITIES.partitions { 4 } else { 1 };
+    let workers = workers::<S>(4);
     let wanted = InPlace { workers: Some(workers), ..BY_SEGMENTS };
     let expected = |from: usize| {
         let texts: Vec<String> = (0..60).skip(5).step_by(12).skip(from).map(|n: u32| n.to_string()).collect();
@@ -322,7 +329,7 @@ pub async fn rows_of_some_segments_are_not_taken_for_those_of_a_checkpoint<S: Su
     handle.when_reached("counts", end, LONG).await.unwrap();
     let fingerprint = handle.status("counts").await.unwrap().fingerprint.unwrap();
     counts.fails.store(true, SeqCst);
-    let workers = Some(if S::CAPABILITIES.partitions { 3 } else { 1 });
+    let workers = Some(workers::<S>(3));
     handle.rebuild_in_place("counts", InPlace { workers, ..BY_SEGMENTS }, "").await.unwrap();
     let deadline = Instant::now() + LONG;
     while handle.status("counts").await.unwrap().state != State::Paused {
