@@ -315,6 +315,12 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 
         async { Ok(None) }
     }
 
+    /// Returns the write units that the commit would take, if the database charges any (DynamoDB). A deletion counts
+    /// as one of a small row. Default: `None`.
+    fn write_units(&self) -> Option<u64> {
+        None
+    }
+
     /// Compares all tables of two read models.
     fn compare(
         &mut self,

@@ -141,3 +141,18 @@ fn lease_of(model: &ReadModelId) -> (String, String) {
     let (home, row) = row_of(model);
     (home, format!("{row}{LEASE}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_with_a_lease_leaves_the_next_one_to_others_for_a_moment() {
+        let leases = Leases::default();
+        assert!(leases.may_take("first"));
+        leases.note("first", true);
+        assert!(!leases.may_take("second"));
+        leases.note("first", false);
+        assert!(leases.may_take("second"));
+    }
+}

@@ -192,6 +192,10 @@ impl Transaction for Tx {
         Ok(())
     }
 
+    fn write_units(&self) -> Option<u64> {
+        Some(self.units())
+    }
+
     async fn commit(self) -> Result<(), BoxError> {
         self.write_all().await
     }

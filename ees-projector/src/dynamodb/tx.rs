@@ -280,6 +280,14 @@ impl Tx {
         self.expected.insert((partition.to_owned(), key.to_owned()), condition);
     }
 
+    /// The write units of the commit: two for each KiB that it begins of an item.
+    pub(super) fn units(&self) -> u64 {
+        let of_item = |staged: &Staged| staged.item.as_ref().map_or(1, item::size_bytes).div_ceil(1024);
+        let staged: usize = self.staged.values().map(of_item).sum();
+        let checked = self.expected.keys().filter(|key| !self.staged.contains_key(*key)).count();
+        2 * (staged + checked + self.others.len()) as u64
+    }
+
     /// What was expected of an item so far.
     pub(super) fn expected_of(&self, partition: &str, key: &str) -> Option<Condition> {
         self.expected.get(&(partition.to_owned(), key.to_owned())).copied()

@@ -2,6 +2,7 @@
 //! streams.
 
 use clap::Args;
+use ees_projector::preview::WriteUnits;
 use ees_projector::{
     Estimate, Kind, Rebuild, RebuildStreams, SegmentsEstimate, StandbyRole, StandbyStatus, State, Status,
 };
@@ -144,6 +145,13 @@ fn estimate_text(estimate: &Estimate, side_by_side: bool, by_segments: bool) -> 
         let price = SegmentsEstimate::PRICE;
         lines.push(format!(
             "reads the table of the log once: {units:.0} read units, {:.2} $ at {price} $ a million",
+            units / 1e6 * price
+        ));
+    }
+    if let Some(units) = segments.map_or(estimate.write_units, |segments| segments.write_units) {
+        let price = WriteUnits::PRICE;
+        lines.push(format!(
+            "writes the read model: {units:.0} write units, {:.2} $ at {price} $ a million",
             units / 1e6 * price
         ));
     }

@@ -254,7 +254,9 @@ impl<D: Database> Runner<D> {
             return check_partitions(order, count, D::SEGMENT_WORKERS_MAX);
         }
         Err(OperateError::NotSupported(match D::SEGMENT_WORKERS_MAX {
-            ..=1 => "this database can't deal out a rebuild to several workers: PostgreSQL can. Rebuild with one",
+            ..=1 => {
+                "this database can't deal out a rebuild to several workers: PostgreSQL can. Rebuild with one"
+            }
             _ => {
                 "this database can deal out a rebuild to several workers only by segments of the log: rebuild by \
                  segments, or with one worker"
