@@ -650,3 +650,20 @@ async fn a_rebuild_is_shared_by_segments_only_and_by_no_more_than_a_transaction_
     assert!(running.handle().verify("streams").await.unwrap().is_equal());
     running.shut_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_share_a_rebuild_leave_it_to_another_time_to_remove_the_rows_of_before() {
+    let account = LocalAws::account().await;
+    let (log, faults) = (log_of_streams(24).await, Faults::none());
+    let running = streams_in(&log, database(&account, &faults).await, |_| ());
+    let end = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached("streams", end, LONG).await.unwrap();
+    running.handle().rebuild_in_place("streams", BY_FOUR, "").await.unwrap();
+    status_when(running.handle(), |status| status.rebuild.is_none() && status.checkpoint == end).await;
+    assert_eq!(
+        faults.calls().of("BatchWriteItem"),
+        0,
+        "each would delete the same rows, for a write unit each"
+    );
+    running.shut_down().await;
+}

@@ -44,7 +44,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     keep_skips: Option<bool>,
     /// Deal the streams out to N workers for the time of the rebuild, in all processes that run the projection
-    /// (PostgreSQL). Default: as many as it has partitions
+    /// (PostgreSQL; with --by-segments also DynamoDB, up to 64). Default: as many as it has partitions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     workers: Option<u32>,
     /// Let each worker read its own segment of the log, instead of the whole log (a log in DynamoDB, and a projection

@@ -2,8 +2,8 @@
 //! of it with 1, 2 and 4 workers. Calls and write units carry over to AWS; seconds do not. So that workers have
 //! something to wait for, as on AWS, each is measured again with transactions of 25 ms.
 //!
-//! 10,000 events in 5,000 changesets of 1,000 streams, a tenth of them with `--short`; the log is in memory:
-//! `cargo bench -p ees-tests --bench dynamodb`.
+//! 10,000 events in 5,000 changesets of 1,000 streams, a tenth of them with `--short`, ten times as many with
+//! `--tenfold`; the log is in memory: `cargo bench -p ees-tests --bench dynamodb`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,8 +33,9 @@ const TABLE: &str = "read-models";
 
 #[tokio::main]
 async fn main() {
-    let short = std::env::args().any(|argument| argument == "--short");
-    let appends = if short { 500 } else { 5_000 };
+    let has = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let appends = if has("--short") { 500 } else { 5_000 };
+    let appends = if has("--tenfold") { appends * 10 } else { appends };
     let workload = Workload { appends, streams: appends / 5, first_stream: 0 };
     let store = memory::Store::new();
     fill(&store as &dyn EventStore, &workload).await;
@@ -46,20 +47,11 @@ async fn main() {
     );
     let mut report = Report::default();
     for lasting in [Duration::ZERO, LASTING] {
-        for (by_segments, workers) in [(false, 1), (true, 1), (true, 2), (true, 4)] {
-            measure(&log, &workload, &mut report, lasting, by_segments, workers).await;
-        }
+        measure(&log, &workload, &mut report, lasting).await;
     }
 }
 
-async fn measure(
-    log: &Arc<memory::Store>,
-    workload: &Workload,
-    report: &mut Report,
-    lasting: Duration,
-    by_segments: bool,
-    workers: u32,
-) {
+async fn measure(log: &Arc<memory::Store>, workload: &Workload, report: &mut Report, lasting: Duration) {
     let account = LocalAws::account().await;
     create_table(&aws_sdk_dynamodb::Client::new(&account.sdk_config()), TABLE).await.unwrap();
     let faults = Faults::none().lasting(lasting);
@@ -67,31 +59,31 @@ async fn measure(
     let mut projector = Projector::new(log.clone());
     projector.fold(Balances { columns: true }, database, Settings::default()).unwrap();
     let running = projector.start();
-    running.handle().when_reached("balances", workload.appends.into(), LONG).await.unwrap();
     // A worker that has run before knows how much fits a transaction.
-    faults.calls().take();
-    let actions = faults.calls().actions();
-    let took =
-        rebuild(running.handle(), InPlace { workers: Some(workers), by_segments, ..InPlace::default() })
-            .await;
-    let (calls, actions) = (faults.calls().take(), faults.calls().actions() - actions);
+    running.handle().when_reached("balances", workload.appends.into(), LONG).await.unwrap();
+    for (by_segments, workers) in [(false, 1), (true, 1), (true, 2), (true, 4)] {
+        faults.calls().take();
+        let before = faults.calls().actions();
+        let wanted = InPlace { workers: Some(workers), by_segments, ..InPlace::default() };
+        let took = rebuild(running.handle(), wanted).await;
+        let (calls, actions) = (faults.calls().take(), faults.calls().actions() - before);
+        let of = |operation: &str| calls.get(operation).copied().unwrap_or_default();
+        let single = of("PutItem") + of("DeleteItem") + of("UpdateItem");
+        let all = calls.values().sum::<usize>();
+        let how = if by_segments { "by segments" } else { "in the order of the log" };
+        let waits = if lasting.is_zero() { "" } else { ", 25 ms" };
+        report.rate(&format!("{how}, workers: {workers}{waits}"), workload.events(), took, None, None);
+        println!(
+            "    {:.1} s, {:.0} changesets/s; {all} calls, {} of them transactions that write; {:.2} calls and {:.2} write \
+             units a row",
+            took.as_secs_f64(),
+            workload.appends as f64 / took.as_secs_f64(),
+            of("TransactWriteItems"),
+            all as f64 / workload.streams as f64,
+            (2 * actions + single) as f64 / workload.streams as f64,
+        );
+    }
     running.shut_down().await;
-    let of = |operation: &str| calls.get(operation).copied().unwrap_or_default();
-    let (puts, updates) = (of("PutItem") + of("DeleteItem"), of("UpdateItem"));
-    let units = 2 * actions + puts + updates;
-    let how = if by_segments { "by segments" } else { "in the order of the log" };
-    let waits = if lasting.is_zero() { "" } else { ", 25 ms a transaction" };
-    report.rate(&format!("{how}, workers: {workers}{waits}"), workload.events(), took, None, None);
-    println!(
-        "    {:.1} s, {:.0} changesets/s; {} calls, {} of them transactions that write; {:.2} calls and {:.2} write units \
-         a row",
-        took.as_secs_f64(),
-        workload.appends as f64 / took.as_secs_f64(),
-        calls.values().sum::<usize>(),
-        of("TransactWriteItems"),
-        calls.values().sum::<usize>() as f64 / workload.streams as f64,
-        units as f64 / workload.streams as f64,
-    );
 }
 
 async fn rebuild(handle: &Handle, wanted: InPlace) -> Duration {
