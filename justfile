@@ -85,13 +85,17 @@ bench:
     cargo bench -p ees-tests --bench embedded
     cargo bench -p ees-tests --bench postgres
 
+# Measures rebuilds of read models in DynamoDB on the emulator: calls and write units carry over to AWS, seconds do not.
+bench-dynamodb *arguments:
+    cargo bench -p ees-tests --bench dynamodb -- {{arguments}}
+
 # Measures what traces cost that nobody records: the ratio of throughput, with and without a tracer provider in turns.
 trace-cost:
     cargo bench -p ees-tests --bench embedded -- --traces
 
 # Checks that the benchmarks run, with what the tests have built; their figures mean nothing.
 bench-short:
-    cargo bench --locked --profile dev --workspace --bench embedded --bench postgres -- --short
+    cargo bench --locked --profile dev --workspace --bench dynamodb --bench embedded --bench postgres -- --short
 
 # Kills servers and workers for hours, half of them on PostgreSQL (CI does it for a minute each).
 kill-for-hours hours="4":

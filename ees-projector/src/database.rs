@@ -19,6 +19,7 @@ use ees_store::Connections;
 pub use self::moving_comparison::{Compared, MovingComparison};
 pub use self::rows::{AuditRows, FoldRows, LedgerRows, ParkedRows, TimerRows};
 use crate::error::BoxError;
+use crate::partition::BUCKETS;
 use crate::preview::RowDifferences;
 use crate::projection_state::{Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
@@ -70,6 +71,10 @@ pub trait Database: Send + Sync + 'static {
 
     /// Whether several workers can share the streams of a projection. Default: `false`.
     const PARTITIONS: bool = false;
+
+    /// The most workers that can share a rebuild by segments of the log. Each has a row as a partition has it, for the
+    /// time of the rebuild. Default: as many as there can be partitions, or 1 if there can't be any.
+    const SEGMENT_WORKERS_MAX: u32 = if Self::PARTITIONS { BUCKETS } else { 1 };
 
     /// Whether a copy of a read model can be kept beside it, in a place of its own. Default: `false`.
     const COPIES: bool = false;
@@ -308,6 +313,12 @@ pub trait Transaction: ParkedRows + AuditRows + LedgerRows + TimerRows + Send + 
     ) -> impl Future<Output = Result<Option<u64>, BoxError>> + Send {
         let _ = model;
         async { Ok(None) }
+    }
+
+    /// Returns the write units that the commit would take, if the database charges any (DynamoDB). A deletion counts
+    /// as one of a small row. Default: `None`.
+    fn write_units(&self) -> Option<u64> {
+        None
     }
 
     /// Compares all tables of two read models.

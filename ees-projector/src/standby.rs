@@ -45,7 +45,8 @@ pub struct InPlace {
     /// Leaves out again what operators skipped. Default, with `None`: if the version is the same.
     pub keep_skips: Option<bool>,
     /// Deals the streams out to this many workers for the time of the rebuild, in all processes that run the
-    /// projection: 1 to 256. More than 1 needs PostgreSQL and [`Order::Stream`](crate::Order::Stream). Default, with `None`: as many as the projection has partitions.
+    /// projection: 1 to 256. More than 1 needs [`Order::Stream`](crate::Order::Stream), and PostgreSQL or, by segments
+    /// and up to 64, DynamoDB. Default, with `None`: as many as the projection has partitions.
     pub workers: Option<u32>,
     /// Lets each worker read its own segment of the log, instead of the whole log: the streams of a segment one after the
     /// other, up to the head of the log, which is noted before. Then the log is read on in its order. Needs

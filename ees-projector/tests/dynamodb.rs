@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use ees_projector::ReadModelId;
-use ees_projector::database::{AuditRows, Database as _, Transaction};
+use ees_projector::database::{AuditRows, Database as _, Lease, Transaction};
 use ees_projector::dynamodb::{Database, create_table};
 use ees_projector::read_model::{Column, ColumnType};
 use ees_projector::{
-    Drained, Fold, OnDemand, OperateError, Order, Projector, RebuildStreams, Recorded, Retry, Running,
-    Settings, State, Table,
+    Drained, Fold, Handle, InPlace, OnDemand, OperateError, Order, Projector, ReadModelId, RebuildStreams,
+    Recorded, Retry, Running, Settings, SideBySide, State, Status, Table,
 };
 use ees_store::{ChangesetLog, Commit, EventStore, Events, Expectation, StreamId, Timestamp, memory};
 use ees_test_aws::{Account, Faults, LocalAws, dying_at_each_call};
@@ -385,4 +384,286 @@ async fn the_rows_of_a_fold_are_read_by_prefix_in_pages() {
         assert!(found.iter().all(|(_, row)| *row == Length { length: 2 }), "{found:?}");
     }
     assert_eq!(database.rows::<Length>("lengths", 2, &table, "", None, 10).await.unwrap(), None);
+}
+
+/// Counts the events of each stream. Tells of each event before it counts it.
+struct Streams<F>(F);
+
+impl<F: Fn(&str) + Send + Sync + 'static> Fold for Streams<F> {
+    type Event = u64;
+    type Key = String;
+    type State = u64;
+
+    fn name(&self) -> &str {
+        "streams"
+    }
+    fn order(&self) -> Order {
+        Order::Stream
+    }
+    fn key(&self, event: Recorded<'_, u64>) -> Option<String> {
+        Some(event.stream_id().to_string())
+    }
+    fn fold(&self, times: Option<u64>, event: Recorded<'_, u64>) -> Option<u64> {
+        (self.0)(event.stream_id().as_str());
+        Some(times.unwrap_or(0) + 1)
+    }
+}
+
+/// A process of its own that runs the fold, in small steps.
+fn streams_in<F: Fn(&str) + Send + Sync + 'static>(
+    log: &Arc<memory::Store>,
+    database: Database,
+    tells: F,
+) -> Running {
+    let mut projector = Projector::new(log.clone());
+    let small = Settings { batch_changesets_max: 3, span_changesets_max: 3, fingerprint: true, ..settings() };
+    projector.fold(Streams(tells), database, small).unwrap();
+    projector.start()
+}
+
+async fn status_when(handle: &Handle, wanted: impl Fn(&Status) -> bool) -> Status {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let status = handle.status("streams").await.unwrap();
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "{status:#?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The items of a read model's rows.
+async fn rows(account: &Account, database: &Database) -> Vec<(String, String)> {
+    let partition = database.partition("streams").await.unwrap();
+    let query = aws_sdk_dynamodb::Client::new(&account.sdk_config()).query().table_name("read-models");
+    let query = query.key_condition_expression("ees_partition = :p").consistent_read(true);
+    let query = query.expression_attribute_values(":p", AttributeValue::S(partition));
+    let found = query.into_paginator().items().send().try_collect().await.unwrap();
+    let text = |value: &AttributeValue| value.as_s().unwrap().clone();
+    found.iter().map(|row| (text(&row["ees_key"]), text(&row["state"]))).collect()
+}
+
+/// The log of so many streams, each with five changesets.
+async fn log_of_streams(count: u64) -> Arc<memory::Store> {
+    let store = Arc::new(memory::Store::new());
+    for number in 0..count * 5 {
+        let (stream, last) = (format!("s{}", number % count), number / count);
+        let commit = Commit::new(
+            stream.parse().unwrap(),
+            Expectation::LastChangeset(last.into()),
+            Events::of(&[number]).unwrap(),
+        );
+        store.commit(commit).await.unwrap();
+    }
+    store
+}
+
+const BY_FOUR: InPlace = InPlace { force: false, keep_skips: None, workers: Some(4), by_segments: true };
+
+/// Another process takes over its segment meanwhile, and ends the rebuild.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_worker_that_wakes_late_in_its_segment_changes_nothing() {
+    let account = LocalAws::account().await;
+    let (log, late) = (log_of_streams(12).await, Faults::none());
+    let end = log.head().await.unwrap().checkpoint;
+    let [is_armed, is_frozen, wakes] = [(), (), ()].map(|()| Arc::new(AtomicBool::new(false)));
+    let first = streams_in(&log, database(&account, &late).await, {
+        let (is_armed, is_frozen, wakes) = (is_armed.clone(), is_frozen.clone(), wakes.clone());
+        move |stream| {
+            if stream == "s7" && is_armed.swap(false, SeqCst) {
+                is_frozen.store(true, SeqCst);
+                wait_until(&wakes);
+            }
+        }
+    });
+    first.handle().when_reached("streams", end, LONG).await.unwrap();
+    let database = database(&account, &Faults::none()).await;
+    let before =
+        (rows(&account, &database).await, first.handle().status("streams").await.unwrap().fingerprint);
+    assert!(before.1.is_some());
+    is_armed.store(true, SeqCst);
+    first.handle().rebuild_in_place("streams", BY_FOUR, "").await.unwrap();
+    while !is_frozen.load(SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    let second = streams_in(&log, database.clone(), |_| ());
+    let rebuilt = |status: &Status| {
+        status.rebuild.is_none() && status.checkpoint == end && status.partitions.is_empty()
+    };
+    let status = status_when(second.handle(), rebuilt).await;
+    assert_eq!((rows(&account, &database).await, status.fingerprint), before);
+    late.calls().take();
+    wakes.store(true, SeqCst);
+    while late.calls().of("TransactWriteItems") == 0 {
+        tokio::task::yield_now().await;
+    }
+    status_when(first.handle(), rebuilt).await;
+    assert_eq!(rows(&account, &database).await, before.0);
+    for stream in ["s7", "s1"] {
+        let commit = Commit::new(
+            stream.parse().unwrap(),
+            Expectation::LastChangeset(5.into()),
+            Events::of(&[0]).unwrap(),
+        );
+        log.commit(commit).await.unwrap();
+        let next = log.head().await.unwrap().checkpoint;
+        first.handle().when_reached("streams", next, LONG).await.unwrap();
+        assert_eq!(database.document::<u64>("streams", stream).await.unwrap().0, Some(6));
+    }
+    assert!(first.handle().verify_quickly("streams").await.unwrap().is_equal());
+    assert!(first.handle().verify("streams").await.unwrap().is_equal());
+    first.shut_down().await;
+    second.shut_down().await;
+}
+
+/// Each process has its own part, and in the end nothing of it is left beside the row of the projection.
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_share_the_segments_of_a_rebuild_on_a_bad_day() {
+    let account = LocalAws::account().await;
+    let log = log_of_streams(24).await;
+    let end = log.head().await.unwrap().checkpoint;
+    let processes = [1, 2].map(|seed| Faults::everything(seed).item_by_item(0.5));
+    let [first, second] = &processes;
+    let first = streams_in(&log, database(&account, first).await, |_| ());
+    let second = streams_in(&log, database(&account, second).await, |_| ());
+    first.handle().when_reached("streams", end, LONG).await.unwrap();
+    let database = database(&account, &Faults::none()).await;
+    let before = rows(&account, &database).await;
+    assert_eq!(before.len(), 24);
+    while let Err(error) = first.handle().rebuild_in_place("streams", BY_FOUR, "").await {
+        assert!(matches!(error, OperateError::Unavailable(_) | OperateError::Overtaken), "{error:?}");
+    }
+    status_when(first.handle(), |status| status.rebuild.is_none() && status.checkpoint == end).await;
+    assert_eq!(rows(&account, &database).await, before);
+    let wanted = SideBySide { workers: Some(3), by_segments: true, verify: true, ..SideBySide::default() };
+    let epoch = first.handle().status("streams").await.unwrap().standby.map(|standby| standby.epoch);
+    while let Err(error) = second.handle().rebuild_side_by_side("streams", wanted, "").await {
+        let begun = matches!(error, OperateError::AlreadyBuilding);
+        assert!(
+            begun || matches!(error, OperateError::Unavailable(_) | OperateError::Overtaken),
+            "{error:?}"
+        );
+        if begun {
+            break;
+        }
+    }
+    status_when(first.handle(), |status| {
+        let built = status.standby.as_ref().filter(|standby| Some(standby.epoch) != epoch);
+        built.is_some_and(|standby| standby.plan.role == ees_projector::StandbyRole::Following)
+    })
+    .await;
+    assert_eq!(rows(&account, &database).await, before);
+    first.shut_down().await;
+    second.shut_down().await;
+    for home in ["!streams", "!streams__standby"] {
+        let mut tx = database.begin().await.unwrap();
+        let model = ReadModelId::live(&home[1..]);
+        assert_eq!(tx.partitions(&model, false).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn the_lease_on_a_segment_passes_when_it_is_given_back_or_expires() {
+    let account = LocalAws::account().await;
+    let [first, second] =
+        [database(&account, &Faults::none()).await, database(&account, &Faults::none()).await];
+    let segment = ReadModelId::live("streams").with_partition(0);
+    let look = async |database: &Database| {
+        let mut tx = database.begin().await.unwrap();
+        tx.lease(&segment, 1, true).await.unwrap()
+    };
+    let Lease::Ours { worker } = look(&first).await else { panic!("it is free") };
+    assert_eq!(look(&second).await, Lease::Elsewhere { worker: Some(worker.clone()) });
+    assert_eq!(look(&first).await, Lease::Ours { worker: worker.clone() });
+    first.begin().await.unwrap().release_lease(&segment).await.unwrap();
+    let Lease::Ours { worker: other } = look(&second).await else { panic!("it was given back") };
+    // As if the second one had died some time ago.
+    let lease = [("ees_partition", "!streams"), ("ees_key", "worker/000/lease"), ("owner", &*other)];
+    let mut put = aws_sdk_dynamodb::Client::new(&account.sdk_config()).put_item().table_name("read-models");
+    for (name, value) in lease {
+        put = put.item(name, AttributeValue::S(value.to_owned()));
+    }
+    let until = Timestamp::now().earlier_by(Duration::from_secs(1)).as_micros();
+    put.item("until", AttributeValue::N(until.to_string())).send().await.unwrap();
+    assert_eq!(look(&first).await, Lease::Ours { worker });
+    let whole = ReadModelId::live("streams");
+    let mut tx = first.begin().await.unwrap();
+    assert_eq!(tx.lease(&whole, 1, true).await.unwrap(), Lease::NotNeeded);
+}
+
+/// It would replay the log from its start beside those who read segments. It stops before a version that is newer than
+/// its own, which it finds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_does_not_know_of_segments_is_kept_out_while_they_are_read() {
+    let account = LocalAws::account().await;
+    let (log, is_open) = (log_of_streams(4).await, Arc::new(AtomicBool::new(true)));
+    let end = log.head().await.unwrap().checkpoint;
+    let database = database(&account, &Faults::none()).await;
+    let running = streams_in(&log, database.clone(), {
+        let is_open = is_open.clone();
+        move |_| wait_until(&is_open)
+    });
+    running.handle().when_reached("streams", end, LONG).await.unwrap();
+    let versions = async || {
+        let get = database.client().get_item().table_name("read-models").consistent_read(true);
+        let get = get.key("ees_partition", AttributeValue::S("!streams".to_owned()));
+        let row =
+            get.key("ees_key", AttributeValue::S("control".to_owned())).send().await.unwrap().item.unwrap();
+        let seen: u32 = row["version"].as_n().unwrap().parse().unwrap();
+        let mut tx = database.begin().await.unwrap();
+        (seen, tx.load(&ReadModelId::live("streams")).await.unwrap().unwrap().version)
+    };
+    assert_eq!(versions().await, (1, 1));
+    is_open.store(false, SeqCst);
+    running.handle().rebuild_in_place("streams", BY_FOUR, "").await.unwrap();
+    assert_eq!(versions().await, (u32::MAX, 1));
+    is_open.store(true, SeqCst);
+    status_when(running.handle(), |status| status.rebuild.is_none() && status.checkpoint == end).await;
+    assert_eq!(versions().await, (1, 1));
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_is_shared_by_segments_only_and_by_no_more_than_a_transaction_can_begin() {
+    let account = LocalAws::account().await;
+    let log = log_of_streams(4).await;
+    let running = streams_in(&log, database(&account, &Faults::none()).await, |_| ());
+    let end = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached("streams", end, LONG).await.unwrap();
+    let refused =
+        running.handle().rebuild_in_place("streams", InPlace { by_segments: false, ..BY_FOUR }, "").await;
+    assert!(
+        matches!(&refused, Err(OperateError::NotSupported(why)) if why.contains("by segments")),
+        "{refused:?}"
+    );
+    let most = ees_projector::dynamodb::SEGMENT_WORKERS_MAX;
+    let too_many = InPlace { workers: Some(most + 1), ..BY_FOUR };
+    let refused = running.handle().rebuild_in_place("streams", too_many, "").await;
+    assert_eq!(refused, Err(OperateError::PartitionCount { max: most }));
+    let all = InPlace { workers: Some(most), ..BY_FOUR };
+    running.handle().rebuild_in_place("streams", all, "").await.unwrap();
+    // Again, while it is dealt out, and an ordinary one in its place.
+    running.handle().rebuild_in_place("streams", all, "").await.unwrap();
+    running.handle().rebuild("streams", "").await.unwrap();
+    status_when(running.handle(), |status| status.rebuild.is_none() && status.checkpoint == end).await;
+    assert!(running.handle().verify("streams").await.unwrap().is_equal());
+    running.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_share_a_rebuild_leave_it_to_another_time_to_remove_the_rows_of_before() {
+    let account = LocalAws::account().await;
+    let (log, faults) = (log_of_streams(24).await, Faults::none());
+    let running = streams_in(&log, database(&account, &faults).await, |_| ());
+    let end = log.head().await.unwrap().checkpoint;
+    running.handle().when_reached("streams", end, LONG).await.unwrap();
+    running.handle().rebuild_in_place("streams", BY_FOUR, "").await.unwrap();
+    status_when(running.handle(), |status| status.rebuild.is_none() && status.checkpoint == end).await;
+    assert_eq!(
+        faults.calls().of("BatchWriteItem"),
+        0,
+        "each would delete the same rows, for a write unit each"
+    );
+    running.shut_down().await;
 }

@@ -4,7 +4,7 @@
 //! - [`Database`] is one table, created by [`create_table`]. Any number of projections and hosts share it.
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) stages its writes there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
-//!   `effects` the ledgers of reactors, `rows` the tables of folds; `dropped` deletes the rows of dropped
+//!   `lease` the leases of those who share a rebuild, `effects` the ledgers of reactors, `rows` the tables of folds; `dropped` deletes the rows of dropped
 //!   tables; `compare` compares two read models; `item` has the attributes.
 
 mod audit;
@@ -14,6 +14,7 @@ mod dropped;
 mod effects;
 mod error;
 mod item;
+mod lease;
 mod parked;
 mod rows;
 mod schema;
@@ -49,6 +50,9 @@ pub const ACTIONS_MAX: usize = 100;
 /// The most bytes that a transaction writes: DynamoDB's 4 MB, less a reserve for what it counts besides the
 /// items.
 const BYTES_MAX: usize = 4_000_000 - 100 * 256;
+/// The most workers that can share a rebuild by segments of the log. The transactions that begin and end the rebuild
+/// change the row of each, and they are limited.
+pub const SEGMENT_WORKERS_MAX: u32 = 64;
 /// How often a read is tried that rebuilds interrupt.
 const READS_MAX: usize = 5;
 
@@ -91,8 +95,9 @@ const READS_MAX: usize = 5;
 pub struct Database {
     client: Client,
     table: Arc<str>,
-    /// The id of this process in the ledgers of reactors.
+    /// The id of this process in the ledgers of reactors and in leases.
     worker: Arc<str>,
+    leases: Arc<lease::Leases>,
 }
 
 impl Database {
@@ -105,6 +110,7 @@ impl Database {
             client: client::bounded(client),
             table: table.into(),
             worker: uuid::Uuid::new_v4().to_string().into(),
+            leases: Arc::default(),
         }
     }
 
@@ -316,6 +322,8 @@ impl database::Database for Database {
     }
 
     const SIDE_BY_SIDE: bool = true;
+
+    const SEGMENT_WORKERS_MAX: u32 = SEGMENT_WORKERS_MAX;
 
     fn comparison(&self, live: &ReadModelId, other: &ReadModelId) -> Option<Box<dyn MovingComparison>> {
         Some(Box::new(compare::Comparing::new(self.clone(), live.clone(), other.clone())))

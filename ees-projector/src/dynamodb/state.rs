@@ -1,39 +1,66 @@
-//! The projections' rows. Each is the item `control` in the partition `!NAME`.
+//! The projections' rows. Each is the item `control` in the partition `!NAME`. While several workers share a rebuild,
+//! each of them has a row beside it: `worker/000` and so on.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use backon::Retryable;
 use ees_store::{ChangesetId, Checkpoint, LogId, StreamId, Timestamp};
 
-use super::item::{self, CHECKPOINT, EPOCH, Item, item_of, number, text, to_number, to_number_if, to_text};
+use super::item::{
+    self, CHECKPOINT, EPOCH, Item, KEY, item_of, number, text, to_number, to_number_if, to_text,
+};
+use super::lease::{self, LEASE};
 use super::parked::parking;
 use super::tx::{Condition, Tx};
 use super::unprocessed;
-use crate::database::{ParkedRows, Transaction};
+use crate::database::{Lease, ParkedRows, PartitionRow, Transaction};
 use crate::error::BoxError;
-use crate::projection_state::{ChangesetRef, Position, ProjectionState};
+use crate::projection_state::{ChangesetRef, Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 
 /// The key of a projection's row.
 pub(super) const STATE: &str = "control";
+
+/// The prefix of the keys of the workers' rows.
+pub(super) const WORKER: &str = "worker/";
+/// The version of the projection that the read model is of.
+const VERSION: &str = "version";
+/// What it is in a row while segments are read. A program that does not know of segments would replay the log beside
+/// them: it stops instead, as it does before every version that is newer than its own.
+const NEWER: u32 = u32::MAX;
+/// The version in such a row for programs that know of segments.
+const SEGMENT_VERSION: &str = "segment_version";
 
 /// The partition of a projection's row. No table's partition begins with `!`.
 pub(super) fn home(name: &str) -> String {
     format!("!{name}")
 }
 
+/// The partition and the key of a read model's row, or of the row of one of its workers.
+pub(super) fn row_of(model: &ReadModelId) -> (String, String) {
+    let key = worker_of(model).map_or_else(|| STATE.to_owned(), |worker| format!("{WORKER}{worker:0>3}"));
+    (home(model.name()), key)
+}
+
+/// The number of a worker, if the row is that of one.
+pub(super) fn worker_of(model: &ReadModelId) -> Option<&str> {
+    model.key().strip_prefix(model.name())?.strip_prefix('/')
+}
+
 impl Transaction for Tx {
     /// A plain read: a commit that goes on from it fails if it was not the newest. What goes with it is read in
     /// transactions.
     async fn load(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
-        self.get_alone(&home(model.key()), STATE).await?.as_ref().map(to_state).transpose()
+        let (home, key) = row_of(model);
+        self.get_alone(&home, &key).await?.as_ref().map(to_state).transpose()
     }
 
     async fn insert(&mut self, model: &ReadModelId, state: &ProjectionState) -> Result<bool, BoxError> {
         if self.load(model).await?.is_some() {
             return Ok(false);
         }
-        self.stage_if(&home(model.key()), STATE, Some(of_state(state)?), Some(Condition::Absent))?;
+        let (home, key) = row_of(model);
+        self.stage_if(&home, &key, Some(of_state(state)?), Some(Condition::Absent))?;
         self.model = Some(model.clone());
         Ok(true)
     }
@@ -45,8 +72,8 @@ impl Transaction for Tx {
         believed: Position,
         state: &ProjectionState,
     ) -> Result<bool, BoxError> {
-        let condition = Some(Condition::StandsAt(believed));
-        self.stage_if(&home(model.key()), STATE, Some(of_state(state)?), condition)?;
+        let (home, key) = row_of(model);
+        self.stage_if(&home, &key, Some(of_state(state)?), Some(Condition::StandsAt(believed)))?;
         self.model = Some(model.clone());
         Ok(true)
     }
@@ -60,7 +87,8 @@ impl Transaction for Tx {
         }
         let found = self.load(model).await?;
         if let Some(found) = &found {
-            self.expect(&home(model.key()), STATE, Condition::HasEpoch(found.position.epoch));
+            let (home, key) = row_of(model);
+            self.expect(&home, &key, Condition::HasEpoch(found.position.epoch));
         }
         Ok(found)
     }
@@ -86,11 +114,86 @@ impl Transaction for Tx {
 
     async fn discard(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
         if let Some(found) = self.load(model).await? {
-            let condition = Some(Condition::StandsAt(found.position));
-            self.stage_if(&home(model.key()), STATE, None, condition)?;
+            let (home, key) = row_of(model);
+            self.stage_if(&home, &key, None, Some(Condition::StandsAt(found.position)))?;
         }
+        self.remove_partitions(model).await?;
         self.discard_tables(model).await?;
         if self.parked(model).await?.is_empty() { Ok(()) } else { self.clear_parked(model).await }
+    }
+
+    /// Only those who share a rebuild have leases. Acquiring one does not raise the epoch: each of their steps does.
+    async fn lease(&mut self, model: &ReadModelId, _version: u32, stays: bool) -> Result<Lease, BoxError> {
+        match worker_of(model) {
+            Some(_) => Ok(self.database.take_lease(model, stays).await?),
+            None => Ok(Lease::NotNeeded),
+        }
+    }
+
+    async fn release_lease(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        Ok(self.database.give_lease_back(model).await?)
+    }
+
+    /// `locked` raises the epoch of each row, because nothing can be locked: a busy worker moves its row with every step.
+    /// The step that is under way loses, and the commit fails if the next one is faster.
+    async fn partitions(&mut self, model: &ReadModelId, locked: bool) -> Result<Vec<PartitionRow>, BoxError> {
+        let home = home(model.name());
+        let mut rows: Vec<PartitionRow> = Vec::new();
+        for item in self.query_between(&home, WORKER, None, usize::MAX, true).await? {
+            let key = to_text(&item, KEY)?;
+            if let Some(worker) = key.strip_prefix(WORKER).and_then(|key| key.strip_suffix(LEASE)) {
+                let id = model.with_partition(worker.parse()?);
+                if let Some(row) = rows.iter_mut().find(|row| row.id == id) {
+                    row.owner = lease::owner(&item)?;
+                }
+                continue;
+            }
+            let id = model.with_partition(key.strip_prefix(WORKER).unwrap_or_default().parse()?);
+            let state = match locked {
+                false => to_state(&item)?,
+                // Gone meanwhile: the row of the whole has moved as well, and the commit fails.
+                true => match self.fence_off(&id).await? {
+                    Some(state) => state,
+                    None => continue,
+                },
+            };
+            rows.push(PartitionRow { id, owner: None, state });
+        }
+        Ok(rows)
+    }
+
+    async fn add_partition(
+        &mut self,
+        partition: &ReadModelId,
+        state: &ProjectionState,
+    ) -> Result<(), BoxError> {
+        let (home, key) = row_of(partition);
+        self.stage(&home, &key, Some(of_state(state)?))
+    }
+
+    async fn remove_partitions(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
+        let home = home(model.name());
+        for item in self.query_between(&home, WORKER, None, usize::MAX, true).await? {
+            let key = to_text(&item, KEY)?;
+            // A lease ends by itself, or is given back.
+            if !key.ends_with(LEASE) {
+                let condition = self.expected_of(&home, key);
+                self.stage_if(&home, key, None, condition)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pause_partitions(&mut self, model: &ReadModelId, pause: Option<&Pause>) -> Result<(), BoxError> {
+        for row in self.partitions(model, true).await? {
+            let paused = row.state.moved(|state| state.pause = pause.cloned());
+            self.replace(&row.id, row.state.position, &paused).await?;
+        }
+        Ok(())
+    }
+
+    fn write_units(&self) -> Option<u64> {
+        Some(self.units())
     }
 
     async fn commit(self) -> Result<(), BoxError> {
@@ -98,12 +201,28 @@ impl Transaction for Tx {
     }
 }
 
+impl Tx {
+    /// Raises the epoch of a row. Returns the row as it is then; if another one comes first, the commit fails.
+    async fn fence_off(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
+        let (home, key) = row_of(model);
+        if self.is_staged(&home, &key) {
+            return self.load(model).await;
+        }
+        let found = self.database.fence_off(model).await?.as_ref().map(to_state).transpose()?;
+        if let Some(found) = &found {
+            self.expect(&home, &key, Condition::HasEpoch(found.position.epoch));
+        }
+        Ok(found)
+    }
+}
+
 impl super::Database {
     /// Raises the epoch of a row, wherever it is. Returns the row as it is then.
     async fn fence_off(&self, model: &ReadModelId) -> Result<Option<Item>, super::Error> {
+        let (home, key) = row_of(model);
         let update = || async {
             let call = self.client.update_item().table_name(&*self.table);
-            let call = call.set_key(Some(item::key(&home(model.key()), STATE)));
+            let call = call.set_key(Some(item::key(&home, &key)));
             let call =
                 call.expression_attribute_names("#e", EPOCH).condition_expression("attribute_exists(#e)");
             let call = call.update_expression("SET #e = #e + :one");
@@ -125,8 +244,9 @@ impl super::Database {
 }
 
 fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
+    let reads_segments = state.segment.is_some();
     let mut item = item_of([
-        ("version", number(state.version)),
+        (VERSION, number(if reads_segments { NEWER } else { state.version })),
         (CHECKPOINT, number(state.position.next.get())),
         (EPOCH, number(state.position.epoch)),
     ]);
@@ -146,6 +266,9 @@ fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
     if let Some(pause) = &state.pause {
         set("pause", text(serde_json::to_string(pause)?));
     }
+    if let Some(split) = &state.split {
+        set("split", text(serde_json::to_string(split)?));
+    }
     if let Some(standby) = &state.standby {
         set("standby", text(serde_json::to_string(standby)?));
     }
@@ -157,13 +280,15 @@ fn of_state(state: &ProjectionState) -> Result<Item, BoxError> {
     }
     if let Some(segment) = &state.segment {
         set("segment", text(serde_json::to_string(segment)?));
+        set(SEGMENT_VERSION, number(state.version));
     }
     Ok(item)
 }
 
 /// The version of the projection that the read model is of.
 pub(super) fn version(item: &Item) -> Result<u32, BoxError> {
-    Ok(to_number(item, "version")?)
+    let known = to_number_if(item, SEGMENT_VERSION)?;
+    Ok(known.map_or_else(|| to_number(item, VERSION), Ok)?)
 }
 
 fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
@@ -184,7 +309,7 @@ fn to_state(item: &Item) -> Result<ProjectionState, BoxError> {
         last,
         rebuild_until: to_number_if(item, "rebuild_until")?.map(Checkpoint::new),
         pause: text_if("pause")?.map(serde_json::from_str).transpose()?,
-        split: None,
+        split: text_if("split")?.map(serde_json::from_str).transpose()?,
         standby: text_if("standby")?.map(serde_json::from_str).transpose()?,
         skips: ProjectionState::skips_of_json(text_if("skips")?)?,
         fingerprint: text_if("fingerprint")?.map(str::parse).transpose()?,

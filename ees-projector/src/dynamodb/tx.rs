@@ -280,6 +280,24 @@ impl Tx {
         self.expected.insert((partition.to_owned(), key.to_owned()), condition);
     }
 
+    /// The write units of the commit: two for each KiB that it begins of an item.
+    pub(super) fn units(&self) -> u64 {
+        let of_item = |staged: &Staged| staged.item.as_ref().map_or(1, item::size_bytes).div_ceil(1024);
+        let staged: usize = self.staged.values().map(of_item).sum();
+        let checked = self.expected.keys().filter(|key| !self.staged.contains_key(*key)).count();
+        2 * (staged + checked + self.others.len()) as u64
+    }
+
+    /// What was expected of an item so far.
+    pub(super) fn expected_of(&self, partition: &str, key: &str) -> Option<Condition> {
+        self.expected.get(&(partition.to_owned(), key.to_owned())).copied()
+    }
+
+    /// Returns `true` if this transaction writes the item.
+    pub(super) fn is_staged(&self, partition: &str, key: &str) -> bool {
+        self.staged_at(partition, key).is_some()
+    }
+
     fn check_room(&self) -> Result<(), BoxError> {
         let expected = self.expected.keys().filter(|key| !self.staged.contains_key(*key)).count();
         if self.staged.len() + self.others.len() + expected > ACTIONS_MAX {

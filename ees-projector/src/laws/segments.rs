@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use ees_store::{
     ChangesetId, ChangesetLog, Checkpoint, Error, LogHead, LogPage, LogQuery, SegmentPage, SegmentQuery,
-    StreamId, memory,
+    StreamId, Timestamp, memory,
 };
 use serde::de::IgnoredAny;
 
@@ -43,6 +43,7 @@ pub async fn a_rebuild_by_segments_gives_the_rows_of_the_log<S: Subject>() {
         assert_eq!(estimate.by_segments.is_some(), S::CAPABILITIES.side_by_side);
         if let Some(by_segments) = estimate.by_segments {
             assert!(by_segments.seconds.unwrap() > 0.0, "{by_segments:?}");
+            assert_eq!(by_segments.write_units.is_some(), estimate.write_units.is_some());
         }
         assert_eq!(subject.table("journal").await, before, "an estimate leaves nothing");
         let audit = bench.handle().audit("journal", 1).await.unwrap().remove(0);
@@ -107,13 +108,22 @@ pub async fn a_rebuild_by_segments_goes_on_wherever_it_was_cut_off<S: Subject>()
     bench.close().await;
 }
 
-/// Where the database has partitions, each worker reads a segment, and they join at the noted head. In the end there are
-/// as many partitions as before.
+/// As many workers as wanted, or one where they can't share a rebuild by segments.
+fn workers<S: Subject>(wanted: u32) -> u32 {
+    if S::Database::SEGMENT_WORKERS_MAX > 1 { wanted } else { 1 }
+}
+
+/// Where the database lets several workers share a rebuild, each reads a segment, and they join at the noted head. In the
+/// end there are as many partitions as before.
 pub async fn several_workers_read_a_segment_each<S: Subject>() {
-    if !S::CAPABILITIES.partitions || !S::CAPABILITIES.side_by_side {
+    if S::Database::SEGMENT_WORKERS_MAX == 1 || !S::CAPABILITIES.side_by_side {
         return;
     }
-    for (partitions, workers) in [(1, 4), (3, 3), (4, 1), (2, 5)] {
+    let of_partitions = [(1, 4), (3, 3), (4, 1), (2, 5)];
+    for (partitions, workers) in
+        if S::CAPABILITIES.partitions { &of_partitions[..] } else { &[(1, 4), (1, 5)] }
+    {
+        let (partitions, workers) = (*partitions, *workers);
         let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
         let split = Settings { partitions, ..small() };
         let [bench, other] = [(), ()].map(|()| start(&log, &subject, &journal, split));
@@ -141,7 +151,7 @@ pub async fn several_workers_read_a_segment_each<S: Subject>() {
 /// Hosts that do not stay carry a rebuild by segments to its end, each the shares that nobody has.
 pub async fn hosts_that_do_not_stay_finish_a_rebuild_by_segments<S: Subject>() {
     let (log, subject, journal) = (with_notes(60).await, fresh::<S>().await, Journal::new());
-    let workers = if S::CAPABILITIES.partitions { 3 } else { 1 };
+    let workers = workers::<S>(3);
     let bench = start(&log, &subject, &journal, small());
     bench.caught_up().await;
     journal.faults.fail("s3");
@@ -163,7 +173,7 @@ pub async fn hosts_that_do_not_stay_finish_a_rebuild_by_segments<S: Subject>() {
 /// A changeset that fails stops its segment, until it is mended or skipped, also where several workers would park its
 /// stream in an ordinary rebuild. With one worker the stream is parked, and retried when the segment is read.
 pub async fn what_fails_in_a_segment_is_retried_skipped_or_parked<S: Subject>() {
-    let workers = if S::CAPABILITIES.partitions { 4 } else { 1 };
+    let workers = workers::<S>(4);
     let wanted = InPlace { workers: Some(workers), ..BY_SEGMENTS };
     let expected = |from: usize| {
         let texts: Vec<String> = (0..60).skip(5).step_by(12).skip(from).map(|n: u32| n.to_string()).collect();
@@ -216,6 +226,28 @@ pub async fn what_fails_in_a_segment_is_retried_skipped_or_parked<S: Subject>() 
     assert_eq!(bench.texts("s5").await.unwrap(), format!("{} 60", expected(0)));
     let counts = bench.counts().await;
     assert_eq!((counts.len(), counts.values().all(|count| *count == 1)), (61, true), "{counts:?}");
+    bench.close().await;
+}
+
+/// What comes before it in the segment and is none of the subscription's is no hindrance to a skip.
+pub async fn the_changeset_that_stopped_a_segment_can_be_skipped_whatever_is_before_it<S: Subject>() {
+    let (log, subject) = (ChangingLog::new(), fresh::<S>().await);
+    let since = Timestamp::from_micros(1_700_000_000_000_000);
+    for stream in ["a", "b", "c", "d"] {
+        log.append_at(since.earlier_by(Duration::from_secs(60)), stream, &note("before")).await;
+    }
+    log.append_at(since, "e", &note("stops")).await;
+    log.append_at(since, "f", &note("follows")).await;
+    let journal = Journal { since: Some(since), ..Journal::new() };
+    let bench = start(&log, &subject, &journal, settings());
+    bench.caught_up().await;
+    journal.faults.fail("e");
+    bench.handle().rebuild_in_place("journal", BY_SEGMENTS, "").await.unwrap();
+    let stopped = bench.paused().await.pause.unwrap().failure.unwrap();
+    assert_eq!(stopped.stream_id.as_str(), "e");
+    bench.handle().skip("journal", stopped.checkpoint, "broken").await.unwrap();
+    bench.status_when(|status| status.rebuild.is_none() && status.checkpoint.get() == 6).await;
+    assert_eq!((bench.texts("e").await, bench.texts("f").await.as_deref()), (None, Some("follows")));
     bench.close().await;
 }
 
@@ -325,7 +357,7 @@ pub async fn rows_of_some_segments_are_not_taken_for_those_of_a_checkpoint<S: Su
     handle.when_reached("counts", end, LONG).await.unwrap();
     let fingerprint = handle.status("counts").await.unwrap().fingerprint.unwrap();
     counts.fails.store(true, SeqCst);
-    let workers = Some(if S::CAPABILITIES.partitions { 3 } else { 1 });
+    let workers = Some(workers::<S>(3));
     handle.rebuild_in_place("counts", InPlace { workers, ..BY_SEGMENTS }, "").await.unwrap();
     let deadline = Instant::now() + LONG;
     while handle.status("counts").await.unwrap().state != State::Paused {
@@ -337,6 +369,13 @@ pub async fn rows_of_some_segments_are_not_taken_for_those_of_a_checkpoint<S: Su
         matches!(&explained, Err(OperateError::Failed(why)) if why.contains("by segments")),
         "{explained:?}"
     );
+    if S::CAPABILITIES.side_by_side {
+        let verified = handle.verify("counts").await;
+        assert!(
+            matches!(&verified, Err(OperateError::Failed(why)) if why.contains("by segments")),
+            "{verified:?}"
+        );
+    }
     if S::Database::PREVIEWS && !S::CAPABILITIES.partitions {
         let preview = projector().preview("counts", PreviewOptions::default()).await;
         assert!(

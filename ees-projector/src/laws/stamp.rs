@@ -246,6 +246,7 @@ macro_rules! database_laws {
                 several_workers_read_a_segment_each
                 hosts_that_do_not_stay_finish_a_rebuild_by_segments
                 what_fails_in_a_segment_is_retried_skipped_or_parked
+                the_changeset_that_stopped_a_segment_can_be_skipped_whatever_is_before_it
                 a_log_that_is_replaced_while_segments_are_read_is_noticed
                 what_can_not_be_read_by_segments_is_refused
                 an_estimate_needs_no_right_to_read_segments

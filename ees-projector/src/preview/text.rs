@@ -190,6 +190,7 @@ mod tests {
                 rate: Some(2.0),
                 seconds: Some(2.5),
                 read_model_bytes: Some(1 << 20),
+                write_units: None,
                 by_segments: None,
             },
         };

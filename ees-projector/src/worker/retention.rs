@@ -16,9 +16,12 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 const ENTRIES_AT_ONCE: usize = 1_000;
 
 impl<D: Database> Runner<D> {
-    /// Deletes old records, if it is time. Only the worker that has the lease does this.
+    /// Deletes old records, if it is time. Only the worker that has the lease does this, of partitions that of the first.
+    /// It can wait while segments are read: the rebuild has just dropped all rows.
     pub(crate) async fn sweep_if_due(&mut self) {
-        if self.core.slot() != Slot::Live || self.sweep_due.is_some_and(|due| Instant::now() < due) {
+        let sweeps = self.core.slot() == Slot::Live
+            && self.core.partition().is_none_or(|partition| partition.index == 0);
+        if !sweeps || self.sweep_due.is_some_and(|due| Instant::now() < due) || self.shares_a_rebuild() {
             return;
         }
         let removed = self.core.sweep().await.unwrap_or_else(|error| {
@@ -31,6 +34,11 @@ impl<D: Database> Runner<D> {
         });
         // A full portion: there may be more, which are deleted after the next step.
         self.sweep_due = (removed < ENTRIES_AT_ONCE).then(|| Instant::now() + EVERY);
+    }
+
+    /// Whether it reads segments, or waits for those who do.
+    fn shares_a_rebuild(&self) -> bool {
+        self.status.snapshot().row.is_some_and(|row| row.segment.is_some() || row.is_at_barrier())
     }
 }
 

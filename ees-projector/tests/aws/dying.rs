@@ -9,13 +9,14 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use aws_lambda_events::sqs::SqsEvent;
+use aws_sdk_dynamodb::types::AttributeValue;
 use ees_projector::database::{Database, FoldRows, LedgerRows, TimerRows, Transaction};
 use ees_projector::lambda::{Function, publish_records};
 use ees_projector::reactor::{self, Cause, EffectQuery, EffectState, Firing, Reactor, Start, TimerQuery};
 use ees_projector::sqs::{Queue, Worker};
 use ees_projector::{
-    BoxError, Drained, Fold, OnDemand, Position, Projector, ReadModelId, Recorded, SegmentProgress, Settings,
-    dynamodb, sqlite,
+    BoxError, Drained, Fold, OnDemand, Position, ProjectionState, Projector, ReadModelId, Recorded,
+    SegmentProgress, Settings, Split, dynamodb, sqlite,
 };
 use ees_store::dynamodb::{Candidate, Indexer, Indexing, Options, Store};
 use ees_store::publish::{Message, group_id};
@@ -166,8 +167,8 @@ async fn a_function_for_a_queue_that_dies_at_any_call_applies_each_changeset_onc
     assert!(deaths >= 20, "{deaths}");
 }
 
-/// A rebuild that reads the table by segments, at its beginning: as the operator's command leaves it.
-async fn to_be_rebuilt() -> Table {
+/// A rebuild that so many workers read by segments, at its beginning: as the operator's command leaves it.
+async fn to_be_rebuilt(count: u32) -> Table {
     let table = Table::new().await;
     let (database, log) =
         (table.read_models(&Faults::none()), Table::open(&table.account, &Faults::none()).await);
@@ -179,8 +180,18 @@ async fn to_be_rebuilt() -> Table {
     let (applied, until) = (row.position, Checkpoint::new(5));
     row.position = Position { next: Checkpoint::START, epoch: applied.epoch + 1 };
     (row.last, row.rebuild_until) = (None, Some(until));
-    let segment = Segment { index: 0, count: 1 };
-    row.segment = Some(SegmentProgress { segment, until, after: None, passed: 0 });
+    let segment = |index| {
+        let segment = Segment { index, count };
+        Some(SegmentProgress { segment, until, after: None, passed: 0 })
+    };
+    row.segment = segment(0);
+    if count > 1 {
+        row.split = Some(Split { count, next_count: Some(1), barrier: Some(until) });
+        for index in 0..count {
+            let of_worker = ProjectionState { segment: segment(index), ..row.clone() };
+            tx.add_partition(&live.with_partition(index), &of_worker).await.unwrap();
+        }
+    }
     assert!(tx.replace(&live, applied, &row).await.unwrap());
     tx.drop_table(&ByStream.table()).await.unwrap();
     tx.create_table(&ByStream.table()).await.unwrap();
@@ -191,6 +202,14 @@ async fn to_be_rebuilt() -> Table {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuild_by_segments_that_dies_at_any_call_applies_each_changeset_once() {
     let rebuild = async |table: &Table, faults: &Faults| {
+        // As if the leases of a process that died had expired.
+        for index in 0..2 {
+            let client = aws_sdk_dynamodb::Client::new(&table.account.sdk_config());
+            let lease = client.delete_item().table_name("read-models");
+            let lease = lease.key("ees_partition", AttributeValue::S("!by_stream".to_owned()));
+            let key = AttributeValue::S(format!("worker/{index:03}/lease"));
+            lease.key("ees_key", key).send().await.unwrap();
+        }
         let log = Arc::new(Table::open(&table.account, faults).await);
         let by_stream = OnDemand::fold(ByStream, table.read_models(faults), log, settings()).unwrap();
         assert_eq!(by_stream.drain_until(Instant::now() + LONG).await, Drained::CaughtUp);
@@ -202,8 +221,10 @@ async fn a_rebuild_by_segments_that_dies_at_any_call_applies_each_changeset_once
             assert_eq!((row, next.get()), (Some((1..=events).collect()), 6), "{stream}, {when}");
         }
     };
-    let deaths = dying_at_each_call(to_be_rebuilt, rebuild, is_right).await;
-    assert!(deaths >= 20, "{deaths}");
+    for (workers, least) in [(1, 20), (2, 40)] {
+        let deaths = dying_at_each_call(async || to_be_rebuilt(workers).await, rebuild, is_right).await;
+        assert!(deaths >= least, "{deaths}");
+    }
 }
 
 /// A queue with messages, the log they tell of, and a read model in a file.

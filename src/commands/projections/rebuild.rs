@@ -2,6 +2,7 @@
 //! streams.
 
 use clap::Args;
+use ees_projector::preview::WriteUnits;
 use ees_projector::{
     Estimate, Kind, Rebuild, RebuildStreams, SegmentsEstimate, StandbyRole, StandbyStatus, State, Status,
 };
@@ -43,7 +44,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     keep_skips: Option<bool>,
     /// Deal the streams out to N workers for the time of the rebuild, in all processes that run the projection
-    /// (PostgreSQL). Default: as many as it has partitions
+    /// (PostgreSQL; with --by-segments also DynamoDB, up to 64). Default: as many as it has partitions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     workers: Option<u32>,
     /// Let each worker read its own segment of the log, instead of the whole log (a log in DynamoDB, and a projection
@@ -144,6 +145,13 @@ fn estimate_text(estimate: &Estimate, side_by_side: bool, by_segments: bool) -> 
         let price = SegmentsEstimate::PRICE;
         lines.push(format!(
             "reads the table of the log once: {units:.0} read units, {:.2} $ at {price} $ a million",
+            units / 1e6 * price
+        ));
+    }
+    if let Some(units) = segments.map_or(estimate.write_units, |segments| segments.write_units) {
+        let price = WriteUnits::PRICE;
+        lines.push(format!(
+            "writes the read model: {units:.0} write units, {:.2} $ at {price} $ a million",
             units / 1e6 * price
         ));
     }

@@ -18,7 +18,7 @@ pub(crate) use self::transition::reads_segments;
 use self::transition::{Transition, check_partitions, check_swap};
 use crate::database::{AuditRows, Database, PartitionRow, TimerRows, Transaction};
 use crate::error::{BoxError, chain};
-use crate::partition::{Partition, Split};
+use crate::partition::{BUCKETS, Partition, Split};
 use crate::projection_state::{AuditEntry, Pause, PausedBy, ProjectionState};
 use crate::read_model_id::Slot;
 use crate::standby::{InPlace, SideBySide};
@@ -246,12 +246,22 @@ impl<D: Database> Runner<D> {
             self.core.try_segments().await?;
         }
         let Some(count) = workers.filter(|count| *count != 1) else { return Ok(()) };
-        if !D::PARTITIONS {
-            return Err(OperateError::NotSupported(
-                "this database can't deal out a rebuild to several workers: PostgreSQL can. Rebuild with one",
-            ));
+        let order = self.core.processor.order();
+        if D::PARTITIONS {
+            return check_partitions(order, count, BUCKETS);
         }
-        check_partitions(self.core.processor.order(), count)
+        if D::SEGMENT_WORKERS_MAX > 1 && by_segments {
+            return check_partitions(order, count, D::SEGMENT_WORKERS_MAX);
+        }
+        Err(OperateError::NotSupported(match D::SEGMENT_WORKERS_MAX {
+            ..=1 => {
+                "this database can't deal out a rebuild to several workers: PostgreSQL can. Rebuild with one"
+            }
+            _ => {
+                "this database can deal out a rebuild to several workers only by segments of the log: rebuild by \
+                 segments, or with one worker"
+            }
+        }))
     }
 
     fn check_partitions(&self, count: u32) -> Result<(), OperateError> {
@@ -260,7 +270,7 @@ impl<D: Database> Runner<D> {
                 "this database can't split a projection into partitions; PostgreSQL can",
             ));
         }
-        check_partitions(self.core.processor.order(), count)
+        check_partitions(self.core.processor.order(), count, BUCKETS)
     }
 
     async fn partition_rows(&self) -> Result<Vec<PartitionRow>, StepError> {

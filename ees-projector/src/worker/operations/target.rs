@@ -8,6 +8,7 @@ use futures::FutureExt;
 use crate::database::{Database, Transaction};
 use crate::projection_state::{ChangesetRef, ProjectionState};
 use crate::read_model_id::Slot;
+use crate::segment_progress::SegmentProgress;
 use crate::worker::batch::reference_to;
 use crate::worker::batch_size::Portion;
 use crate::worker::core::Core;
@@ -34,9 +35,8 @@ impl<D: Database> Runner<D> {
         checkpoint: Checkpoint,
     ) -> Result<Option<ChangesetRef>, StepError> {
         if let Some(segment) = &state.segment {
-            let one = Portion { changesets: 1, ..self.core.batch() };
-            let batch = self.core.fetch_segment(segment, one).await?;
-            return Ok(batch.reference(0).filter(|found| found.checkpoint == checkpoint));
+            let first = self.first_of_segment(segment.clone()).await?;
+            return Ok(first.filter(|found| found.checkpoint == checkpoint));
         }
         let mut from = state.position.next;
         let filter = self.core.processor.subscription().log_filter();
@@ -55,6 +55,19 @@ impl<D: Database> Runner<D> {
             from = page.next;
         }
         Ok(None)
+    }
+
+    /// Returns the first changeset of the rest of a segment that the subscription does not leave out.
+    async fn first_of_segment(&self, mut rest: SegmentProgress) -> Result<Option<ChangesetRef>, StepError> {
+        let one = Portion { changesets: 1, ..self.core.batch() };
+        loop {
+            let batch = self.core.fetch_segment(&rest, one).await?;
+            let next = batch.segment.as_ref().and_then(|part| Some((part.next.clone()?, part.passed)));
+            match (batch.reference(0), next) {
+                (None, Some((next, passed))) => rest = rest.at(next, passed),
+                (first, _) => return Ok(first),
+            }
+        }
     }
 
     /// Returns the changeset at this checkpoint, if it is the first one of a parked stream.

@@ -4,7 +4,7 @@
 use ees_store::Checkpoint;
 
 use crate::fingerprint::Fingerprint;
-use crate::partition::{BUCKETS, Split};
+use crate::partition::Split;
 use crate::projection::Order;
 use crate::projection_state::{ChangesetRef, Pause, ProjectionState};
 use crate::standby::StandbyRole;
@@ -126,16 +126,14 @@ pub(crate) fn check_swap(
     }
 }
 
-/// Checks whether a projection may be split into this many partitions.
+/// Checks whether a projection may be split into this many partitions, of which there can be `max`.
 ///
 /// # Errors
 /// Why it must not.
-pub(crate) fn check_partitions(order: Order, count: u32) -> Result<(), OperateError> {
+pub(crate) fn check_partitions(order: Order, count: u32, max: u32) -> Result<(), OperateError> {
     match order {
         Order::Log => Err(OperateError::NeedsLogOrder),
-        Order::Stream if !(1..=BUCKETS).contains(&count) => {
-            Err(OperateError::PartitionCount { max: BUCKETS })
-        }
+        Order::Stream if !(1..=max).contains(&count) => Err(OperateError::PartitionCount { max }),
         Order::Stream => Ok(()),
     }
 }
@@ -145,6 +143,7 @@ mod tests {
     use ees_store::Timestamp;
 
     use super::*;
+    use crate::partition::BUCKETS;
     use crate::projection_state::{PausedBy, Position, Skipped};
     use crate::standby::{SideBySide, Standby};
 
@@ -286,7 +285,7 @@ mod tests {
             (Order::Stream, BUCKETS, Ok(())),
         ];
         for (order, count, expected) in cases {
-            assert_eq!(check_partitions(order, count), expected, "{order:?} {count}");
+            assert_eq!(check_partitions(order, count, BUCKETS), expected, "{order:?} {count}");
         }
     }
 }

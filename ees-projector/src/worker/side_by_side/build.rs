@@ -15,8 +15,8 @@ use crate::status::State;
 use crate::worker::core::{Core, no_work};
 use crate::worker::error::StepError;
 use crate::worker::initialize::setup;
-use crate::worker::operations::OVERTAKEN_MAX;
 use crate::worker::operations::operation::OperateError;
+use crate::worker::operations::{OVERTAKEN_MAX, reads_segments};
 use crate::worker::outcome::Stepped;
 use crate::worker::runner::Runner;
 use crate::worker::worker_status::WorkerStatus;
@@ -102,6 +102,11 @@ impl<D: Database> Core<D> {
             return Err(OperateError::NotSupported(
                 "this database can't build a second read model, so it can't verify",
             ));
+        }
+        let core = self.clone();
+        let live = self.read(move |tx| async move { Ok(tx.load(core.id()).await?) }.boxed()).await?;
+        if live.is_some_and(|live| live.segment.is_some()) {
+            return Err(reads_segments());
         }
         let until = self.head().await?.checkpoint;
         let scratch = Arc::new(self.onto(Slot::Scratch));

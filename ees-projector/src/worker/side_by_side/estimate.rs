@@ -30,6 +30,10 @@ pub struct Estimate {
     /// The size of the live read model in bytes, with its indexes, if the database can tell. A rebuild side
     /// by side needs about this much more space.
     pub read_model_bytes: Option<u64>,
+    /// The write units for all changesets, if the database of the read model charges any (DynamoDB): those of the
+    /// rows and of the projection's own row, in as few transactions as there can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_units: Option<f64>,
     /// What a rebuild by segments costs, if the projection and its log can do that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_segments: Option<SegmentsEstimate>,
@@ -47,6 +51,10 @@ pub struct SegmentsEstimate {
     pub seconds: Option<f64>,
     /// The read units for all segments, if the database of the log charges any.
     pub read_units: Option<f64>,
+    /// As [`Estimate::write_units`]. The events of a stream come together, so that its row is written once for all
+    /// of them that one transaction has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_units: Option<f64>,
 }
 
 impl SegmentsEstimate {
@@ -59,7 +67,7 @@ impl Estimate {
         let changesets = head.get();
         let rate = rate_of(sample);
         let seconds = rate.map(|rate| changesets as f64 / rate);
-        Self { changesets, rate, seconds, read_model_bytes, by_segments: None }
+        Self { changesets, rate, seconds, read_model_bytes, write_units: None, by_segments: None }
     }
 }
 
@@ -68,12 +76,34 @@ fn rate_of(sample: Option<(u64, f64)>) -> Option<f64> {
     sample.filter(|(applied, _)| *applied > 0).map(|(applied, time)| applied as f64 / time.max(1e-6))
 }
 
+/// The write units for the projection's row in a transaction.
+const UNITS_OF_THE_ROW: u64 = 2;
+
+/// What a sample took in its transaction, and the size of the live read model.
+struct Tried {
+    read_model_bytes: Option<u64>,
+    applying: Duration,
+    write_units: Option<u64>,
+}
+
 /// What a sample took.
 struct Sampled {
     changesets: u64,
     seconds: f64,
     read_model_bytes: Option<u64>,
     read_units: Option<f64>,
+    write_units: Option<u64>,
+}
+
+impl Sampled {
+    /// What a number of the sample is for all changesets up to the head of the log.
+    fn of_all(&self, head: Checkpoint, part: f64) -> f64 {
+        part / self.changesets.max(1) as f64 * head.get() as f64
+    }
+
+    fn write_units(&self, head: Checkpoint) -> Option<f64> {
+        self.write_units.map(|units| self.of_all(head, units as f64))
+    }
 }
 
 impl<D: Database> Core<D> {
@@ -84,8 +114,10 @@ impl<D: Database> Core<D> {
             return Ok(Estimate::of(head, None, None));
         }
         let start = ProjectionState::new(self.processor.version());
-        let Sampled { changesets, seconds, read_model_bytes, .. } = self.sample(&start, head).await?;
-        let estimate = Estimate::of(head, Some((changesets, seconds)), read_model_bytes);
+        let sampled = self.sample(&start, head).await?;
+        let applied = Some((sampled.changesets, sampled.seconds));
+        let estimate = Estimate::of(head, applied, sampled.read_model_bytes);
+        let estimate = Estimate { write_units: sampled.write_units(head), ..estimate };
         if self.check_by_segments().is_err() || head == Checkpoint::START {
             return Ok(estimate);
         }
@@ -99,12 +131,12 @@ impl<D: Database> Core<D> {
                 return Ok(estimate);
             }
         };
-        let of_all = |part: f64| part / sampled.changesets.max(1) as f64 * head.get() as f64;
         let rate = rate_of(Some((sampled.changesets, sampled.seconds)));
         let by_segments = SegmentsEstimate {
             rate,
             seconds: rate.map(|rate| head.get() as f64 / rate),
-            read_units: sampled.read_units.map(of_all),
+            read_units: sampled.read_units.map(|units| sampled.of_all(head, units)),
+            write_units: sampled.write_units(head),
         };
         Ok(Estimate { by_segments: Some(by_segments), ..estimate })
     }
@@ -129,27 +161,21 @@ impl<D: Database> Core<D> {
             match tried.await {
                 Err(StepError::TooLarge { .. }) if portion.changesets > 1 => portion.changesets /= 2,
                 tried => {
-                    let (read_model_bytes, applying) = tried?;
+                    let Tried { read_model_bytes, applying, write_units } = tried?;
                     let seconds = (reading + applying).as_secs_f64();
-                    return Ok(Sampled { changesets, seconds, read_model_bytes, read_units });
+                    return Ok(Sampled { changesets, seconds, read_model_bytes, read_units, write_units });
                 }
             }
         }
     }
 
-    /// Applies a batch to a new read model, in a transaction that is rolled back. Returns the size of the live
-    /// one, and the time.
-    async fn try_out(
-        &self,
-        sample: &Self,
-        batch: &Batch,
-        head: Checkpoint,
-    ) -> Result<(Option<u64>, Duration), StepError> {
+    /// Applies a batch to a new read model, in a transaction that is rolled back.
+    async fn try_out(&self, sample: &Self, batch: &Batch, head: Checkpoint) -> Result<Tried, StepError> {
         let mut tx = self.begin().await?;
-        let bytes = tx.size_bytes(self.id()).await?;
+        let read_model_bytes = tx.size_bytes(self.id()).await?;
         let live = tx.load(self.id()).await?;
         sample.make_standby(&mut tx, SideBySide::default().into(), head, Vec::new(), None, false).await?;
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), tx.write_units());
         if let Some(first) = batch.reference(0) {
             let at = ProjectionState::new(self.processor.version()).position;
             let is_left_out = |event: &usize| {
@@ -159,6 +185,8 @@ impl<D: Database> Core<D> {
             let events: Vec<_> = (0..batch.len()).filter(|event| !is_left_out(event)).collect();
             sample.apply_events(batch, &events, at, first, &mut tx).await?;
         }
-        Ok((bytes, began.elapsed()))
+        // Those for the new read model are staged already, and with them those for the projection's row.
+        let added = |all: u64| all.saturating_sub(before.unwrap_or_default()) + UNITS_OF_THE_ROW;
+        Ok(Tried { read_model_bytes, applying: began.elapsed(), write_units: tx.write_units().map(added) })
     }
 }
