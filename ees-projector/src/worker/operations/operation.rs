@@ -2,6 +2,7 @@
 
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::error::{BoxError, chain};
 use crate::standby::{InPlace, SideBySide};
@@ -11,6 +12,8 @@ use crate::worker::stream_rebuild::StreamRebuild;
 pub(crate) struct Operation {
     pub(crate) action: Action,
     pub(crate) reason: String,
+    pub(crate) asked: Instant,
+    /// Closed when nobody waits for the answer any more.
     pub(crate) reply: oneshot::Sender<Result<(), OperateError>>,
 }
 
