@@ -375,7 +375,9 @@ impl Handle {
                 Some(Ok(Built::Cancelled)) => {
                     AsOfProgress::Cancelled { next: status.snapshot().checkpoint().get() }
                 }
-                Some(Err(error)) => AsOfProgress::Failed { error: error.to_string() },
+                Some(Err(error)) => {
+                    AsOfProgress::Failed { error: error.to_string(), code: error.code().to_owned() }
+                }
             },
         }))
     }
