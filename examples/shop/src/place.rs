@@ -185,7 +185,9 @@ fn table(url: &str) -> Result<Place, Failure> {
             "region" => region = Some(value.into_owned()),
             "endpoint" => endpoint = Some(value.into_owned()),
             _ => {
-                return Err(format!("the table has no parameter {name}: there are region and endpoint").into());
+                return Err(
+                    format!("the table has no parameter {name}: there are region and endpoint").into()
+                );
             }
         }
     }
