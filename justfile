@@ -143,35 +143,63 @@ function package bin folder *options: tools-aws
     PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --arm64 --manifest-path {{package}}/Cargo.toml --bin {{bin}} --lambda-dir target/lambda {{options}}
     mkdir -p {{folder}} && cp target/lambda/{{bin}}/bootstrap {{folder}}/
 
+# How the two below build, and where to.
+local_build := "cargo build --config deploy/local.toml --profile local --target-dir " + quote(env("CARGO_TARGET_DIR", "target"))
+local := env("CARGO_TARGET_DIR", "target") / "local"
+
 # Deploys the same to a local AWS, prints what other terminals need, and stays up until Ctrl-C.
-deploy-local:
-    cargo run --quiet --locked -p ees-test-aws --example deploy_local
+deploy-local: local-programs
+    {{quote(local / "deploy_local")}}
 
 # Copies the example of a projection of your own to a folder outside of the repository, for you to change.
 new-own folder:
     @python3 deploy/own-projection/copy.py {{quote(folder)}}
 
 # Deploys it beside the stack of `just deploy-local`, whose lines were pasted before; again after a change.
-deploy-own-local *parameters:
-    cargo run --quiet --locked -p ees-test-aws --example deploy_own_local -- {{own}} {{parameters}}
+deploy-own-local *parameters: local-programs
+    {{local_build}} --manifest-path {{own}}/Cargo.toml --bin own_projection
+    {{quote(local / "deploy_own_local")}} {{quote(local / "own_projection")}} {{own}}/template.yaml {{parameters}}
 
-# It is what the CDK and Terraform deploy. The same sources make the same bytes: no paths of this machine and no times.
+# All programs in one build, so that nothing is compiled with two sets of features.
+[private]
+local-programs:
+    {{local_build}} --locked -p ees-test-aws -p ees-lambda -p ees \
+        --bin deploy_local --bin deploy_own_local --bin bootstrap --bin ees --features dynamodb,sns,sigv4
+
+# It is what the CDK and Terraform deploy. The same sources make the same bytes, with the same compiler and zlib: no paths of
+# this machine and no times are in them. Both architectures can be built anywhere: the linker comes with cargo-lambda.
 # Builds the zip that the functions run, for arm64 or x86_64.
 lambda-zip architecture="arm64": tools-aws
     #!/usr/bin/env bash
     set -euo pipefail
-    [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2
-    case {{architecture}} in arm64) target=--arm64 ;; x86_64) target=--x86-64 ;; *) echo "arm64 or x86_64, not {{architecture}}" >&2; exit 2 ;; esac
-    export RUSTFLAGS="--remap-path-prefix=$PWD=/ees --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" CARGO_INCREMENTAL=0
+    fail() { echo "error: $1" >&2; exit 1; }
+    case {{quote(architecture)}} in
+        arm64) target=--arm64 triple=aarch64-unknown-linux-gnu ;;
+        x86_64) target=--x86-64 triple=x86_64-unknown-linux-gnu ;;
+        *) fail "arm64 or x86_64, not "{{quote(architecture)}} ;;
+    esac
+    [ -x target/aws-tools/bin/cargo-lambda ] || target/aws-tools/bin/pip install --quiet cargo-lambda==1.9.2 ||
+        fail "cargo-lambda can't be installed from PyPI: it brings the linker for Lambda's Linux"
+    if command -v rustup >/dev/null && ! rustup target list --installed | grep -qx $triple; then
+        rustup target add $triple || fail "Rust's standard library for $triple is missing, and rustup can't fetch it"
+    fi
+    # Where several match, rustc takes the last.
+    export CARGO_INCREMENTAL=0 RUSTFLAGS="--remap-path-prefix=$PWD=/ees \
+        --remap-path-prefix=${CARGO_TARGET_DIR:-$PWD/target}=/ees/target --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
     PATH="$PWD/target/aws-tools/bin:$PATH" cargo lambda build --release --locked $target -p ees-lambda --bin bootstrap --lambda-dir target/lambda/{{architecture}}
-    python3 - target/lambda/{{architecture}}/bootstrap/bootstrap target/lambda/ees-lambda-{{architecture}}.zip <<'ZIP'
-    import sys, zipfile
+    built=target/lambda/{{architecture}}/bootstrap/bootstrap
+    for path in "$PWD" "${CARGO_TARGET_DIR:-$PWD}" "${CARGO_HOME:-$HOME/.cargo}"; do
+        if grep -qaF -- "$path" $built; then echo "warning: $built names $path: elsewhere its bytes would be others" >&2; fi
+    done
+    python3 - $built target/lambda/ees-lambda-{{architecture}}.zip <<'ZIP'
+    import hashlib, sys, zipfile
     binary = zipfile.ZipInfo("bootstrap", (1980, 1, 1, 0, 0, 0))
-    binary.external_attr, binary.compress_type = 0o100755 << 16, zipfile.ZIP_DEFLATED
-    with zipfile.ZipFile(sys.argv[2], "w") as archive, open(sys.argv[1], "rb") as built:
+    binary.create_system, binary.external_attr, binary.compress_type = 3, 0o100755 << 16, zipfile.ZIP_DEFLATED
+    with open(sys.argv[1], "rb") as built, zipfile.ZipFile(sys.argv[2], "w") as archive:
         archive.writestr(binary, built.read(), compresslevel=9)
+    with open(sys.argv[2], "rb") as made:
+        print(hashlib.sha256(made.read()).hexdigest(), sys.argv[2])
     ZIP
-    sha256sum target/lambda/ees-lambda-{{architecture}}.zip
 
 # Compiles the CDK construct, and checks what it synthesizes.
 cdk: tools-aws

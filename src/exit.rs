@@ -116,6 +116,19 @@ impl Failure {
         Self::new(Exit::Other, "FILE", format!("standard output: {error}"))
     }
 
+    /// What became of work that a server did in the background. The exit code is that of an answer with this code.
+    pub(crate) fn told(code: String, message: impl Display) -> Self {
+        let exit = match &*code {
+            "NOT_SUPPORTED" => Exit::NotPossibleHere,
+            "NOT_POSSIBLE" => Exit::Refused,
+            "UNAVAILABLE" => Exit::Unavailable,
+            "NOT_AUTHORIZED" => Exit::Unauthorized,
+            // By a server of an older version, too.
+            _ => return Self::other(message),
+        };
+        Self::new(exit, "", message).with_code(code)
+    }
+
     /// It needs another build or another database.
     pub(crate) fn not_possible_here(message: impl Display) -> Self {
         Self::new(Exit::NotPossibleHere, "NOT_POSSIBLE_HERE", message)

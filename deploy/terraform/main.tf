@@ -11,16 +11,25 @@ terraform {
   }
 }
 
+# The former zip and template are deleted after the update of the stack: CloudFormation needs them if it has to go back.
 resource "aws_s3_object" "code" {
   bucket = var.bucket
   key    = local.code_key
   source = var.code
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_s3_object" "template" {
   bucket  = var.bucket
   key     = "${var.name}/${sha256(local.template)}.yaml"
   content = local.template
+
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_cloudformation_stack" "ees" {

@@ -50,6 +50,9 @@ pub enum AsOfProgress {
     Failed {
         /// The error.
         error: String,
+        /// Its code, as where a call is refused: `NOT_POSSIBLE`, `UNAVAILABLE`, ...
+        #[serde(default)]
+        code: String,
     },
 }
 

@@ -14,7 +14,7 @@ use ees_store::dynamodb::{Indexing, Options, Store};
 use ees_store::http::{Api, ApiKeys, CorsOrigins, Limits, Setting, SettingSource, StatisticsSource};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-use crate::environment::given;
+use crate::environment::{given, is_set, parsed};
 use crate::{Environment, calls, projector, publisher};
 
 /// How long a request that waits is held: each second of it is paid. Long enough that a client that comes again at once
@@ -24,12 +24,15 @@ const HELD: Duration = Duration::from_secs(2);
 /// Serves the API until the runtime ends the process.
 ///
 /// # Errors
-/// When the table can't be used, when the API keys or the origins can't be parsed, or when the process does not run in a
-/// Lambda runtime.
+/// When a variable of the environment is none that the function knows, when the table can't be used, or when the process
+/// does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
-    let keys = given("EES_API_KEYS").map_or_else(|| Ok(ApiKeys::none()), |keys| keys.parse())?;
-    let origins = given("EES_CORS_ORIGINS").map(|origins| origins.parse()).transpose()?;
-    let routes = &Routes::new(environment, environment.read_models()?, keys, origins).await?;
+    let access = Access {
+        keys: parsed("EES_API_KEYS")?.unwrap_or_else(ApiKeys::none),
+        origins: parsed("EES_CORS_ORIGINS")?,
+        without_docs: is_set("EES_NO_DOCS")?,
+    };
+    let routes = &Routes::new(environment, environment.read_models()?, access).await?;
     let telemetry = environment.telemetry.as_ref();
     let answer = move |call: LambdaEvent<ApiGatewayProxyRequest>| async move {
         let answered = routes.answer(call.payload).await;
@@ -39,28 +42,36 @@ pub async fn serve(environment: &Environment) -> Result<(), Error> {
     lambda_runtime::run(service_fn(answer)).await
 }
 
+/// Who may call the API.
+pub struct Access {
+    /// Callers who don't sign need one of these.
+    pub keys: ApiKeys,
+    /// Pages of these origins may call from a browser. Default of the stack: none.
+    pub origins: Option<CorsOrigins>,
+    /// Whether nobody gets the description of the API, which needs no key.
+    pub without_docs: bool,
+}
+
 /// The routes of the stack's API.
 pub struct Routes(Gateway);
 
 impl Routes {
-    /// Opens the store and creates the routes. Callers who don't sign need one of the keys. Pages of these origins may
-    /// call from a browser.
+    /// Opens the store and creates the routes.
     ///
     /// # Errors
     /// When the table can't be used.
     pub async fn new(
         environment: &Environment,
         read_models: Database,
-        keys: ApiKeys,
-        origins: Option<CorsOrigins>,
+        access: Access,
     ) -> Result<Self, Error> {
+        let Access { keys, origins, without_docs } = access;
         // A function is frozen between two calls, so it leaves indexing to the indexer.
         let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
         let store = Arc::new(Store::open_with(&environment.config, &environment.table, options).await?);
         let counted = Arc::new(Counted(read_models.clone()));
         // The function `projector` runs them.
         let projections = projector::statistics(read_models, store.clone())?.handle();
-        let without_docs = given("EES_NO_DOCS").as_deref() == Some("true");
         let limits = Limits { wait: HELD, ..Limits::for_changesets_of(store.limit_bytes()) };
         let api = || {
             let api =

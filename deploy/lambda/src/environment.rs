@@ -1,6 +1,8 @@
 //! The environment variables that the template sets.
 
 use std::env;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use ees_otlp::Telemetry;
@@ -47,6 +49,27 @@ impl Environment {
 /// A mandatory variable.
 pub(crate) fn variable(name: &str) -> Result<String, Error> {
     given(name).ok_or_else(|| format!("the environment variable {name} is not set").into())
+}
+
+/// An optional variable that is `true` or `false`.
+///
+/// # Errors
+/// When it is something else.
+pub(crate) fn is_set(name: &str) -> Result<bool, Error> {
+    match given(name).as_deref() {
+        Some("true") => Ok(true),
+        Some("false") | None => Ok(false),
+        Some(other) => Err(format!("{name} is {other:?}: it must be true or false").into()),
+    }
+}
+
+/// An optional variable that is more than a text.
+///
+/// # Errors
+/// When it can't be parsed. The message names it.
+pub(crate) fn parsed<T: FromStr<Err: Display>>(name: &str) -> Result<Option<T>, Error> {
+    let parsed = given(name).map(|value| value.parse()).transpose();
+    parsed.map_err(|invalid| format!("{name}: {invalid}").into())
 }
 
 /// An optional variable. An empty one counts as missing.

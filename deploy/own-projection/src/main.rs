@@ -63,19 +63,23 @@ impl Fold for Files {
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
+    let on_failure = match variable("ON_FAILURE").as_deref() {
+        Ok("park") => OnFailure::Park(Parking::default()),
+        Ok("pause") | Err(_) => OnFailure::Pause,
+        Ok(other) => return Err(format!("ON_FAILURE is {other:?}: it must be pause or park").into()),
+    };
+    let settings = Settings { on_failure, ..Settings::default() };
+    // Operators who don't sign their requests need one of these.
+    let keys: ApiKeys = variable("EES_API_KEYS")
+        .map_or_else(|_| Ok(ApiKeys::none()), |keys| keys.parse())
+        .map_err(|invalid| format!("EES_API_KEYS: {invalid}"))?;
+    let function = |files: OnDemand| Function::new(files).with_operators(keys.clone());
+
     let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     // The stack's indexer gives changesets their checkpoints.
     let options = Options { indexing: Indexing::Elsewhere, ..Options::default() };
     let store = Store::open_with(&config, &variable("EES_TABLE")?, options).await?;
     let log: Arc<dyn ChangesetLog> = Arc::new(store);
-    let on_failure = match variable("ON_FAILURE").as_deref() {
-        Ok("park") => OnFailure::Park(Parking::default()),
-        _ => OnFailure::Pause,
-    };
-    let settings = Settings { on_failure, ..Settings::default() };
-    // Operators who don't sign their requests need one of these.
-    let keys: ApiKeys = variable("EES_API_KEYS").map_or_else(|_| Ok(ApiKeys::none()), |keys| keys.parse())?;
-    let function = |files: OnDemand| Function::new(files).with_operators(keys.clone());
 
     if let Ok(table) = variable("READ_MODELS") {
         let database = dynamodb::Database::new(aws_sdk_dynamodb::Client::new(&config), &table);
@@ -86,7 +90,9 @@ async fn main() -> Result<(), Error> {
         let database = postgres::Database::connect(&url).await?;
         return function(OnDemand::fold(Files, database, log, settings)?).serve_messages().await;
     };
-    let secret = Arc::new(Secret::new(&config, secret, url.parse()?));
+    let url =
+        url.parse().map_err(|error| format!("DATABASE_URL must be postgres://HOST/DATABASE: {error}"))?;
+    let secret = Arc::new(Secret::new(&config, secret, url));
     let database = postgres::Database::connect(secret.url().await?.as_str()).await?;
     let pool = database.pool().clone();
     let function = function(OnDemand::fold(Files, database, log, settings)?);

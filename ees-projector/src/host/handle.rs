@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ees_store::{ChangesetId, ChangesetLog as _, Checkpoint, LogQuery, SharedLog, StreamId, Timestamp};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::job::Seen;
@@ -22,6 +23,7 @@ use crate::read_model_id::{ReadModelId, Slot};
 use crate::rebuilt_streams::{RebuildStreams, RebuiltStreams};
 use crate::standby::{Comparison, InPlace, SideBySide};
 use crate::status::{Kind, Status};
+use crate::worker::attending::in_time;
 use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::side_by_side::estimate::Estimate;
 use crate::worker::worker_status::WorkerStatus;
@@ -206,10 +208,15 @@ impl Handle {
         wanted: RebuildStreams,
         reason: &str,
     ) -> Result<RebuiltStreams, OperateError> {
-        let Named { projection, slot, .. } = self.named(name)?;
-        let _turn = REBUILDING_STREAMS.lock().await;
-        let rebuild = projection.workers.prepare_stream_rebuild(slot, wanted).await?;
-        self.operate_named(name, Action::RebuildStreams(rebuild.clone()), reason).await?;
+        let asked = Instant::now();
+        let Named { projection, slot, operations, .. } = self.named(name)?;
+        let prepare = async {
+            let turn = REBUILDING_STREAMS.lock().await;
+            Ok((turn, projection.workers.prepare_stream_rebuild(slot, wanted).await?))
+        };
+        let (_turn, rebuild) =
+            if self.is_attending { in_time(asked, prepare).await? } else { prepare.await? };
+        ask_since(asked, operations, Action::RebuildStreams(rebuild.clone()), reason).await?;
         rebuild.outcome().await
     }
 
@@ -368,7 +375,9 @@ impl Handle {
                 Some(Ok(Built::Cancelled)) => {
                     AsOfProgress::Cancelled { next: status.snapshot().checkpoint().get() }
                 }
-                Some(Err(error)) => AsOfProgress::Failed { error: error.to_string() },
+                Some(Err(error)) => {
+                    AsOfProgress::Failed { error: error.to_string(), code: error.code().to_owned() }
+                }
             },
         }))
     }
@@ -701,9 +710,18 @@ async fn carry_out(
 }
 
 async fn ask(operations: &mpsc::Sender<Operation>, action: Action, reason: &str) -> Result<(), OperateError> {
+    ask_since(Instant::now(), operations, action, reason).await
+}
+
+async fn ask_since(
+    asked: Instant,
+    operations: &mpsc::Sender<Operation>,
+    action: Action,
+    reason: &str,
+) -> Result<(), OperateError> {
     let gone = || OperateError::Unavailable("the projector is shutting down".to_owned());
     let (reply, answer) = oneshot::channel();
-    let operation = Operation { action, reason: reason.to_owned(), reply };
+    let operation = Operation { action, reason: reason.to_owned(), asked, reply };
     operations.send(operation).await.map_err(|_| gone())?;
     answer.await.map_err(|_| gone())?
 }

@@ -143,7 +143,7 @@ impl OnDemand {
     /// applies nothing by itself, and needs no call in progress: each look reads the projection's row, and each action
     /// is a transaction. What takes longer than 25 s is refused, and so is what goes on after its answer
     /// ([`Handle::begin_verification`], [`Handle::begin_as_of`]): ask a process that stays, which has the same
-    /// projection on the same database.
+    /// projection on the same database. An action whose future is dropped does not go on, nor does it begin later.
     ///
     /// A standby is built, and what a reactor retries is done, by the calls of
     /// [`drain_until`](Self::drain_until) and [`drain_standby_until`](Self::drain_standby_until), here or elsewhere.

@@ -27,6 +27,9 @@ pub enum Verification {
     Failed {
         /// The error.
         error: String,
+        /// Its code, as where a call is refused: `NOT_POSSIBLE`, `UNAVAILABLE`, ...
+        #[serde(default)]
+        code: String,
     },
 }
 
@@ -41,7 +44,7 @@ impl Verification {
                 Self::Building { checkpoint: seen.checkpoint().get(), rebuild: seen.rebuild() }
             }
             Some(Ok(comparison)) => Self::Done { comparison },
-            Some(Err(error)) => Self::Failed { error: error.to_string() },
+            Some(Err(error)) => Self::Failed { error: error.to_string(), code: error.code().to_owned() },
         }
     }
 }

@@ -74,8 +74,8 @@ fn too_late() -> Problem {
         StatusCode::GATEWAY_TIMEOUT,
         "TIMEOUT",
         format!(
-            "This takes longer than the {seconds} s that a function behind API Gateway has. If it was to change something, \
-             look whether it has."
+            "This takes longer than the {seconds} s that a function behind API Gateway has, and nothing of it goes on after \
+             this answer. If it was to change something, look whether it has."
         ),
     )
 }

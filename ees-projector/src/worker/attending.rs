@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::database::{Database, ParkedRows, Transaction};
 use crate::status::State;
@@ -12,36 +13,49 @@ use crate::worker::operations::operation::{Action, OperateError, Operation};
 use crate::worker::partitions::statuses;
 use crate::worker::runner::Runner;
 
-/// The longest time for what an operator asks for. Less than API Gateway waits for an answer (29 s).
+/// The longest time for what an operator asks for, from then on. Less than API Gateway waits for an answer (29 s).
 const ACTION_MAX: Duration = Duration::from_secs(25);
 
 impl<D: Database> Runner<D> {
     /// Carries out what operators ask for, until nobody can ask any more. To look at the projection changes nothing.
+    ///
+    /// What nobody waits for any more is left undone, and not begun: a function is frozen after its answer, and would go
+    /// on with it at its next call, hours later perhaps, when the operator has decided otherwise.
     pub(crate) async fn attend(mut self, mut operations: mpsc::Receiver<Operation>) {
         self.lease.stays = false;
-        while let Some(Operation { action, reason, reply }) = operations.recv().await {
+        while let Some(Operation { action, reason, asked, mut reply }) = operations.recv().await {
             // Others have run it since, and this process may have been frozen.
             self.state.forget();
             self.timers.unread();
-            let done = match action {
-                Action::Look => {
-                    self.look_on().await;
-                    Ok(())
+            let done = tokio::select! {
+                biased;
+                () = reply.closed() => {
+                    tracing::debug!(projection = self.core.name(), action = action.name(), "nobody waits for it");
+                    None
                 }
-                action => {
-                    let carried_out = Box::pin(self.carry_out_however_often(&action, &reason));
-                    tokio::time::timeout(ACTION_MAX, carried_out).await.unwrap_or_else(|_| Err(too_long()))
-                }
+                done = Box::pin(self.attend_to(&action, &reason, asked)) => Some(done),
             };
             self.release_lease().await;
             self.claim.release();
-            let _ = reply.send(done);
+            if let Some(done) = done {
+                let _ = reply.send(done);
+            }
         }
     }
 
+    async fn attend_to(&mut self, action: &Action, reason: &str, asked: Instant) -> Result<(), OperateError> {
+        if matches!(action, Action::Look) {
+            self.look_on(asked).await;
+            return Ok(());
+        }
+        in_time(asked, self.carry_out_however_often(action, reason)).await
+    }
+
     /// Shows the projection as others have left it.
-    async fn look_on(&mut self) {
-        if let Err(error) = self.see().await {
+    async fn look_on(&mut self, asked: Instant) {
+        let late = || StepError::Outside("the log or the read-model database does not answer".into());
+        let seen = tokio::time::timeout_at(asked + ACTION_MAX, self.see()).await;
+        if let Err(error) = seen.unwrap_or_else(|_| Err(late())) {
             self.fail(error).await;
         }
     }
@@ -88,10 +102,30 @@ impl<D: Database> Runner<D> {
     }
 }
 
+/// Does work for an operator, in the time that there is since it was asked for.
+pub(crate) async fn in_time<T>(
+    asked: Instant,
+    work: impl Future<Output = Result<T, OperateError>>,
+) -> Result<T, OperateError> {
+    tokio::time::timeout_at(asked + ACTION_MAX, work).await.unwrap_or_else(|_| Err(too_long()))
+}
+
 fn too_long() -> OperateError {
     let seconds = ACTION_MAX.as_secs();
     OperateError::Failed(format!(
         "this takes longer than the {seconds} s that it may take here. Look whether a part was done, and try again; or ask \
          a process that stays (`Projector`) with the same projection on the same database"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_waited_for_its_turn_has_so_much_less_time() {
+        let asked = Instant::now() - ACTION_MAX;
+        let late = in_time::<()>(asked, std::future::pending()).await.unwrap_err().to_string();
+        assert!(late.contains("longer than the 25 s"), "{late}");
+    }
 }

@@ -25,7 +25,7 @@
 
 mod apply;
 mod as_of;
-mod attending;
+pub(crate) mod attending;
 mod batch;
 mod batch_size;
 mod cached_state;

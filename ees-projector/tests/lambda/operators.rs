@@ -1,11 +1,15 @@
 //! Operators of a function's projection, through API Gateway: the function answers its events.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use ees_projector::lambda::Function;
 use ees_projector::{Drained, Fold, OnDemand, Order, Recorded, Settings, State, memory, postgres};
+use ees_store::{ChangesetId, ChangesetLog, Checkpoint, LogHead, LogPage, LogQuery, Result, StreamId};
 use ees_test_postgres::TestDatabase;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::support::{Bank, LONG, ReadModel, within};
 
@@ -229,6 +233,51 @@ async fn a_row_is_explained_by_the_function_that_keeps_it() {
         (&json!(2), 2),
         "{explained}"
     );
+}
+
+/// A log whose end can't be read for a while.
+struct Silent {
+    bank: Arc<Bank>,
+    is_silent: watch::Sender<bool>,
+}
+
+#[async_trait]
+impl ChangesetLog for Silent {
+    async fn read(&self, query: LogQuery) -> Result<LogPage> {
+        self.bank.read(query).await
+    }
+    async fn locate(&self, stream_id: &StreamId, changeset_id: ChangesetId) -> Result<Option<Checkpoint>> {
+        self.bank.locate(stream_id, changeset_id).await
+    }
+    async fn head(&self) -> Result<LogHead> {
+        self.is_silent.subscribe().wait_for(|is_silent| !is_silent).await.unwrap();
+        self.bank.head().await
+    }
+}
+
+/// Lambda freezes a function after its answer, also after one that is cut off, and thaws it for the next call.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_does_not_wait_for_any_more_is_not_done_later() {
+    let log = Arc::new(Silent { bank: Bank::new(), is_silent: watch::Sender::new(false) });
+    log.bank.append("a", "[1]").await;
+    let numbers = OnDemand::fold(Numbers, memory::Database::new(), log.clone(), Settings::default()).unwrap();
+    let handle = numbers.handle();
+    assert_eq!(numbers.drain_until(within(LONG)).await, Drained::CaughtUp);
+
+    log.is_silent.send_replace(true);
+    let cut_off = Duration::from_millis(100);
+    tokio::time::timeout(cut_off, handle.status("numbers")).await.unwrap_err();
+    tokio::time::timeout(cut_off, handle.rebuild("numbers", "cut off")).await.unwrap_err();
+    // The worker is free for what works without the log.
+    let pause = handle.pause("numbers", "while the log is away");
+    tokio::time::timeout(Duration::from_secs(15), pause).await.unwrap().unwrap();
+
+    log.is_silent.send_replace(false);
+    handle.resume("numbers", "it is back").await.unwrap();
+    let audit = handle.audit("numbers", 10).await.unwrap();
+    let done: Vec<_> = audit.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(done, ["resume", "pause"]);
+    assert_eq!(handle.status("numbers").await.unwrap().checkpoint.get(), 1);
 }
 
 /// The last number of each stream.

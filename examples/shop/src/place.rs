@@ -179,9 +179,18 @@ fn table(url: &str) -> Result<Place, Failure> {
         .host_str()
         .filter(|table| !table.is_empty())
         .ok_or("the table's name is missing: dynamodb://TABLE")?;
-    let parameter =
-        |wanted| url.query_pairs().find(|(name, _)| name == wanted).map(|(_, it)| it.into_owned());
-    let (region, endpoint) = (parameter("region"), parameter("endpoint"));
+    let (mut region, mut endpoint) = (None, None);
+    for (name, value) in url.query_pairs() {
+        match &*name {
+            "region" => region = Some(value.into_owned()),
+            "endpoint" => endpoint = Some(value.into_owned()),
+            _ => {
+                return Err(
+                    format!("the table has no parameter {name}: there are region and endpoint").into()
+                );
+            }
+        }
+    }
     Ok(Place::DynamoDb { table: table.to_owned(), region, endpoint })
 }
 
@@ -197,7 +206,7 @@ mod tests {
         let (table, region) = ("shop".to_owned(), Some("eu-central-1".to_owned()));
         let wanted = Place::DynamoDb { table, region, endpoint: None };
         assert_eq!(place("dynamodb://shop?region=eu-central-1"), Some(wanted));
-        for nowhere in ["", "sqlite:", "shop.db", "mysql://a", "dynamodb://"] {
+        for nowhere in ["", "sqlite:", "shop.db", "mysql://a", "dynamodb://", "dynamodb://shop?zone=b"] {
             assert_eq!(place(nowhere), None, "{nowhere}");
         }
     }

@@ -38,7 +38,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     allow_gaps: bool,
     /// Check the idempotency keys instead, directly in --store or --data: each became a changeset that is there.
-    /// A server may have the store open. In DynamoDB it reads the whole table twice
+    /// A server may have the store open. In DynamoDB it reads the whole table; twice, if it is of format 1 or 2 and
+    /// has keys
     #[arg(long, conflicts_with_all = ["allow_gaps", "add_checksums"])]
     keys: bool,
     /// Add checksums instead, directly in --store or --data, to changesets from before there were checksums. On

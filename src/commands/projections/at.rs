@@ -65,8 +65,8 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
             Some(AsOfStatus { progress: AsOfProgress::Cancelled { next }, .. }) => {
                 return Err(cancelled(&into, next));
             }
-            Some(AsOfStatus { progress: AsOfProgress::Failed { error }, .. }) => {
-                return Err(Failure::other(format!("cannot build {into}: {error}")));
+            Some(AsOfStatus { progress: AsOfProgress::Failed { error, code }, .. }) => {
+                return Err(Failure::told(code, format!("cannot build {into}: {error}")));
             }
             Some(AsOfStatus { as_of, progress: AsOfProgress::Building { next } }) => {
                 let until = as_of.checkpoint.get();

@@ -6,6 +6,7 @@ mod passed;
 mod rebuild;
 mod rebuild_streams;
 mod verify;
+mod watching;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use ees_store::Checkpoint;
 use serde_json::json;
 
 use super::rebuild_streams::{self, Streams};
+use super::watching::watched;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
@@ -121,12 +122,19 @@ pub(super) async fn run(arguments: Arguments, output: &mut Output) -> Outcome {
         "side_by_side": side_by_side, "verify": verify, "no_swap": no_swap, "force": force, "keep_skips": keep_skips,
         "workers": workers, "by_segments": by_segments, "reason": reason,
     });
-    let started: Status = projection.post("rebuild", &options).await?;
-    let status = match (no_wait, side_by_side) {
-        (true, _) => started,
-        (false, false) => until_rebuilt(&projection, started, output).await?,
-        (false, true) => until_swapped(&projection, &before, started, output).await?,
+    let rebuilt = async {
+        let started: Status = projection.post("rebuild", &options).await?;
+        match (no_wait, side_by_side) {
+            (true, _) => Ok(started),
+            (false, false) => until_rebuilt(&projection, started, output).await,
+            (false, true) => until_swapped(&projection, &before, started, output).await,
+        }
     };
+    let name = &before.name;
+    let goes_on = format!("the rebuild of {name} goes on where the projection runs, if it has begun");
+    let end = if side_by_side { "discard" } else { "pause" };
+    let how = format!("`ees projections status {name}` shows it, `ees projections {end} {name}` stops it");
+    let status = watched(rebuilt, &goes_on, &how).await?;
     output.either(&status, status_text(&status))
 }
 

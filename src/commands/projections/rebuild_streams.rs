@@ -8,6 +8,7 @@ use ees_store::StreamId;
 use serde_json::json;
 
 use super::explain::{left_out_text, row_text};
+use super::watching::watched;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
@@ -60,7 +61,13 @@ pub(super) async fn run(
     projection.check_is(Kind::Projection).await?;
     let RebuildStreams { streams, dry_run } = wanted;
     let body = json!({"streams": streams, "dry_run": dry_run, "reason": reason});
-    let rebuilt: RebuiltStreams = projection.post("rebuild-streams", &body).await?;
+    let rebuilt = projection.post("rebuild-streams", &body);
+    let rebuilt: RebuiltStreams = if dry_run {
+        rebuilt.await?
+    } else {
+        let how = "the same with --dry-run shows whether rows differ";
+        watched(rebuilt, "all rows of the streams are replaced, or none", how).await?
+    };
     output.either(&rebuilt, text(&rebuilt))?;
     if !dry_run || rebuilt.differing() == 0 {
         return Ok(());

@@ -8,6 +8,7 @@ use ees_store::Checkpoint;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::watching::watched;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::plural::counted;
@@ -119,32 +120,9 @@ async fn quickly(name: String, against: Option<Copied>, remote: &Remote, output:
 async fn in_full(name: String, remote: &Remote, output: &mut Output) -> Outcome {
     let projection = ProjectionClient::new(remote.patient_client().await?, name.clone());
     projection.check_is(Kind::Projection).await?;
-    let _: Value = projection.post("verification", &json!({})).await?;
-    let mut progress = None;
-    let comparison: Comparison = loop {
-        let seen = projection.get("verification").await;
-        match seen.map_err(|failure| {
-            failure.after("the verification was started, and goes on while the server runs")
-        })? {
-            Some(Verification::Done { comparison }) => break comparison,
-            Some(Verification::Failed { error }) => {
-                return Err(Failure::other(format!("cannot verify {name}: {error}")));
-            }
-            Some(Verification::Building { checkpoint, rebuild }) => {
-                if let Some(rebuild) = rebuild {
-                    progress
-                        .get_or_insert_with(|| Progress::of_changesets(rebuild.until.get(), output))
-                        .at(checkpoint);
-                }
-            }
-            None => {
-                let restarted = Failure::other("the server has restarted, which ended it: start it again");
-                return Err(restarted.after("the verification was started"));
-            }
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    };
-    drop(progress);
+    let goes_on = format!("the verification of {name} goes on in the server, if it has begun");
+    let how = "the same command watches it; nothing but the end of the server ends it";
+    let comparison = watched(compared(&projection, &name, output), &goes_on, how).await?;
     let Comparison { checkpoint, rows, parked_streams, differences } = &comparison;
     let mut lines = vec![format!("compared {} at checkpoint {checkpoint}", counted(*rows, "row"))];
     if *parked_streams > 0 {
@@ -160,5 +138,34 @@ async fn in_full(name: String, remote: &Remote, output: &mut Output) -> Outcome 
             counted(count, "difference"),
             if count == Comparison::DIFFERENCES_MAX { " or more" } else { "" }
         ))),
+    }
+}
+
+/// Begins a verification, or takes the one that is in progress, and waits for its end.
+async fn compared(projection: &ProjectionClient, name: &str, output: &Output) -> Outcome<Comparison> {
+    let _: Value = projection.post("verification", &json!({})).await?;
+    let mut progress = None;
+    loop {
+        let seen = projection.get("verification").await;
+        match seen.map_err(|failure| {
+            failure.after("the verification was started, and goes on while the server runs")
+        })? {
+            Some(Verification::Done { comparison }) => return Ok(comparison),
+            Some(Verification::Failed { error, code }) => {
+                return Err(Failure::told(code, format!("cannot verify {name}: {error}")));
+            }
+            Some(Verification::Building { checkpoint, rebuild }) => {
+                if let Some(rebuild) = rebuild {
+                    progress
+                        .get_or_insert_with(|| Progress::of_changesets(rebuild.until.get(), output))
+                        .at(checkpoint);
+                }
+            }
+            None => {
+                let restarted = Failure::other("the server has restarted, which ended it: start it again");
+                return Err(restarted.after("the verification was started"));
+            }
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

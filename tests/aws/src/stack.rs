@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use ees_test_shared::{binary, target, workspace};
-use serde_json::Value;
 
 use crate::account::Account;
 use crate::venv;
+
+const EVENT_STORE: &str = "deploy/template.yaml";
 
 /// What a new stack is given.
 const NEW_TABLE: &str = "TableFormat=3";
@@ -33,12 +34,13 @@ impl Stack {
         Self::event_store_with(account, Vec::new()).await
     }
 
-    /// Deploys the event store for callers who send this key.
+    /// Deploys the event store for callers who send this key, with the functions of this program.
     ///
     /// # Panics
-    /// As for [`event_store`](Self::event_store).
-    pub async fn event_store_with_key(account: &Account, key: &str) -> Self {
-        Self::event_store_with(account, by_key(key)).await
+    /// When the stack can't be deployed. The message says why.
+    pub async fn event_store_of(account: &Account, program: PathBuf, key: &str) -> Self {
+        let (template, parameters) = (workspace().join(EVENT_STORE), completed(by_key(key)));
+        Self::deploy_as(account, "ees", template, move || program, parameters).await
     }
 
     /// Deploys the event store for callers who send this key, among them pages of these origins.
@@ -65,12 +67,8 @@ impl Stack {
     ///
     /// # Panics
     /// As for [`event_store`](Self::event_store).
-    pub async fn event_store_with(account: &Account, mut parameters: Vec<String>) -> Self {
-        parameters.push("DeletionProtection=false".to_owned());
-        if !parameters.iter().any(|it| it.starts_with("TableFormat=")) {
-            parameters.push(NEW_TABLE.to_owned());
-        }
-        Self::deploy(account, "ees", "deploy/template.yaml", "bootstrap", parameters).await
+    pub async fn event_store_with(account: &Account, parameters: Vec<String>) -> Self {
+        Self::deploy(account, "ees", EVENT_STORE, "bootstrap", completed(parameters)).await
     }
 
     /// Deploys the example of your own projection next to it, on a PostgreSQL database.
@@ -92,13 +90,17 @@ impl Stack {
         Self::deploy(&self.account, "own", template, "own_projection", parameters).await
     }
 
-    /// Builds what is in a folder like `deploy/own-projection`, and deploys it as the stack `own`; again if it is there.
+    /// Deploys a projection of one's own as the stack `own`, with the function of this program; again if it is there.
     ///
     /// # Panics
-    /// As for [`event_store`](Self::event_store).
-    pub async fn of_folder(account: &Account, folder: &Path, parameters: Vec<String>) -> Self {
-        let (template, manifest) = (folder.join("template.yaml"), folder.join("Cargo.toml"));
-        Self::deploy_as(account, "own", template, move || built_from(&manifest), parameters).await
+    /// When the stack can't be deployed. The message says why.
+    pub async fn own_of(
+        account: &Account,
+        template: PathBuf,
+        program: PathBuf,
+        parameters: Vec<String>,
+    ) -> Self {
+        Self::deploy_as(account, "own", template, move || program, parameters).await
     }
 
     async fn deploy(
@@ -210,6 +212,15 @@ impl Stack {
     }
 }
 
+/// With what each event store here has, unless these say otherwise.
+fn completed(mut parameters: Vec<String>) -> Vec<String> {
+    parameters.push("DeletionProtection=false".to_owned());
+    if !parameters.iter().any(|it| it.starts_with("TableFormat=")) {
+        parameters.push(NEW_TABLE.to_owned());
+    }
+    parameters
+}
+
 fn by_key(key: &str) -> Vec<String> {
     vec!["Authorization=bearer".to_owned(), format!("ApiKeys={key}")]
 }
@@ -227,18 +238,6 @@ fn deploy(
     let told = String::from_utf8_lossy(&deployed.stderr);
     assert!(deployed.status.success(), "{} can't be deployed: {told}", template.display());
     serde_json::from_slice(&deployed.stdout).expect("the outputs, as JSON")
-}
-
-/// The binary of a package.
-fn built_from(manifest: &Path) -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--message-format=json-render-diagnostics", "--manifest-path"]).arg(manifest);
-    let built = cargo.stderr(Stdio::inherit()).output().expect("cargo runs");
-    assert!(built.status.success(), "{} doesn't build", manifest.display());
-    let made = String::from_utf8_lossy(&built.stdout).into_owned();
-    let messages = made.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut binaries = messages.filter_map(|message| Some(PathBuf::from(message["executable"].as_str()?)));
-    binaries.next_back().expect("the package has a binary")
 }
 
 /// A binary of functions, stripped, because the emulator copies it.

@@ -39,7 +39,7 @@ const DUE_AT_ONCE: usize = 80;
 impl<D: Database> Runner<D> {
     pub(crate) fn operate(&mut self, operation: Operation) -> BoxFuture<'_, ()> {
         async move {
-            let Operation { action, reason, reply } = operation;
+            let Operation { action, reason, reply, .. } = operation;
             if matches!(action, Action::Look) {
                 self.look_again().await;
                 let _ = reply.send(Ok(()));

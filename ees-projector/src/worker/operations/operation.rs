@@ -2,6 +2,7 @@
 
 use ees_store::{ChangesetId, Checkpoint, StreamId};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::error::{BoxError, chain};
 use crate::standby::{InPlace, SideBySide};
@@ -11,6 +12,8 @@ use crate::worker::stream_rebuild::StreamRebuild;
 pub(crate) struct Operation {
     pub(crate) action: Action,
     pub(crate) reason: String,
+    pub(crate) asked: Instant,
+    /// Closed when nobody waits for the answer any more.
     pub(crate) reply: oneshot::Sender<Result<(), OperateError>>,
 }
 
@@ -271,6 +274,43 @@ pub enum OperateError {
 }
 
 impl OperateError {
+    /// The code by which the HTTP API names it.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "PROJECTION_NOT_FOUND",
+            Self::NoTimer { .. } => "TIMER_NOT_FOUND",
+            Self::Moved { .. } => "PROJECTION_MOVED",
+            Self::TimedOut { .. } | Self::NotInLog { .. } => "TIMEOUT",
+            Self::NotAuthorized(_) => "NOT_AUTHORIZED",
+            Self::Unavailable(_) | Self::Overtaken => "UNAVAILABLE",
+            // Never, on this database.
+            Self::NotSupported(_) => "NOT_SUPPORTED",
+            // Not in the state that the projection, its standby or the log is in.
+            Self::PastHead { .. }
+            | Self::NotSkippable { .. }
+            | Self::NoChangesetAt { .. }
+            | Self::NoChangeset { .. }
+            | Self::NotParked
+            | Self::IsReactor { .. }
+            | Self::Partitioned
+            | Self::PartitionsDiffer
+            | Self::NeedsLogOrder
+            | Self::PartitionCount { .. }
+            | Self::NoStandby
+            | Self::NeverLive
+            | Self::WasLive
+            | Self::StandbyParked
+            | Self::StillBuilding
+            | Self::AlreadyBuilding
+            | Self::OldReaders
+            | Self::WouldDrop { .. }
+            | Self::AlreadyVerifying
+            | Self::NeverStarted
+            | Self::Absent
+            | Self::Failed(_) => "NOT_POSSIBLE",
+        }
+    }
+
     /// What failed, with its causes.
     pub(crate) fn failed(error: &BoxError) -> Self {
         Self::Failed(chain(&**error))

@@ -3,7 +3,7 @@
 use aws_lambda_events::apigw::ApiGatewayProxyRequest;
 use aws_lambda_events::encodings::Body;
 use ees_lambda::Environment;
-use ees_lambda::api::Routes;
+use ees_lambda::api::{Access, Routes};
 use ees_projector::dynamodb::{Database, create_table};
 use ees_store::http::ApiKeys;
 use ees_test_aws::LocalAws;
@@ -17,7 +17,8 @@ async fn routes(keys: ApiKeys) -> Routes {
     create_table(&client, "read-models").await.unwrap();
     let environment =
         Environment { role: "api".to_owned(), config, table: "log".to_owned(), telemetry: None };
-    Routes::new(&environment, Database::new(client, "read-models"), keys, None).await.unwrap()
+    let access = Access { keys, origins: None, without_docs: false };
+    Routes::new(&environment, Database::new(client, "read-models"), access).await.unwrap()
 }
 
 /// The signer, as API Gateway adds it after it has verified the signature.

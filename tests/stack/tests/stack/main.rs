@@ -6,6 +6,7 @@ mod alarms;
 mod cli;
 mod contract;
 mod dying;
+mod environment;
 mod events;
 mod first_day;
 mod history;

@@ -79,7 +79,8 @@ async fn a_policy_says_who_of_those_who_sign_may_operate() {
 pub(crate) async fn the_statistics_are_operated(stack: &Stack) {
     let url = &stack.url();
     operate(url, &["commit", "counted", "--event", "1"]).ok();
-    assert!(invoke(stack, "ees-projector").await.0);
+    let (counted, said) = invoke(stack, "ees-projector").await;
+    assert!(counted, "{said}");
 
     // Who may.
     for (key, arguments, code) in [

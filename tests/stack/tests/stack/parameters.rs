@@ -75,6 +75,23 @@ fn a_limit_of_requests_is_that_of_the_stage() {
 }
 
 #[test]
+fn operators_of_a_projection_of_ones_own_are_limited_when_told_so() {
+    let settings = |more: &[&str]| {
+        let mut made = synthesize(OWN, &[&NEEDED[..], more].concat()).unwrap();
+        made["Resources"]["ApiStage"]["Properties"]["MethodSettings"].take()
+    };
+    assert_eq!(settings(&[]), Value::Null);
+    let limit = json!({
+        "HttpMethod": "*", "ResourcePath": "/*", "ThrottlingRateLimit": "5", "ThrottlingBurstLimit": "20",
+    });
+    assert_eq!(settings(&["ApiRateLimit=5", "ApiBurstLimit=20"]), json!([limit]));
+    for half in ["ApiRateLimit=5", "ApiBurstLimit=20"] {
+        let refused = synthesize(OWN, &[&NEEDED[..], &[half]].concat()).unwrap_err();
+        assert!(refused.contains("would take no request"), "{half}");
+    }
+}
+
+#[test]
 fn concurrency_is_set_aside_for_the_function_that_it_is_given_for() {
     let property = "ReservedConcurrentExecutions";
     for (parameter, function) in [

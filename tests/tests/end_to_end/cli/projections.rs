@@ -1,4 +1,7 @@
-use ees_tests::Server;
+use std::io::Read as _;
+use std::process::Stdio;
+
+use ees_tests::{Killed, Server};
 use serde_json::{Value, json};
 
 use super::World;
@@ -112,6 +115,32 @@ fn the_embedded_read_models_are_verified_and_rebuilt_side_by_side() {
     assert!(differ.out.contains("missing row") || differ.err.contains("missing row"), "{differ:?}");
     world.run(&["projections", "discard", "statistics"]).ok();
     assert!(!files().iter().any(is_of_slot), "{:?}", files());
+}
+
+#[test]
+fn an_interrupted_command_says_what_goes_on_in_the_server_and_how_to_see_it() {
+    let world = World::new();
+    world.run(&["commit", "a", "--event", "1", "--wait-for", "statistics"]).ok();
+    // What the server does now waits for this transaction.
+    let busy = rusqlite::Connection::open(world.data().join("read-models/statistics.db")).unwrap();
+    busy.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut command = world.ees(&["projections", "verify", "statistics", "--json"]);
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut verify = Killed(command.spawn().unwrap());
+    let of = "/projections/statistics/verification";
+    while world.get_json(of)["state"] != "building" {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    verify.interrupt();
+    assert_eq!(verify.0.wait().unwrap().code(), Some(130));
+    let mut told = String::new();
+    verify.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["error"], "INTERRUPTED", "{told}");
+    assert!(told["message"].as_str().unwrap().contains("statistics goes on in the server"), "{told}");
+    assert!(told["hint"].as_str().unwrap().contains("the same command"), "{told}");
+    busy.execute_batch("ROLLBACK").unwrap();
+    world.run(&["projections", "verify", "statistics"]).ok();
 }
 
 #[test]
@@ -371,8 +400,8 @@ fn a_read_model_is_built_as_it_was_from_the_command_line() {
     assert!(totals.contains(r#""total_streams":2"#), "{totals}");
     drop(copy);
     for (more, code, told) in [
-        (&["--checkpoint", "4"][..], 1, "the log ends before checkpoint 3"),
-        (&["--checkpoint", "1"], 1, "has statistics at checkpoint 2"),
+        (&["--checkpoint", "4"][..], 4, "the log ends before checkpoint 3"),
+        (&["--checkpoint", "1"], 4, "has statistics at checkpoint 2"),
         (&["--time", "2999-01-01T00:00:00Z"], 3, "in the future"),
         (&[], 2, "--checkpoint"),
     ] {

@@ -1,8 +1,8 @@
-//! Deploys a projection of one's own beside the stack of `just deploy-local`: `just deploy-own-local`. It takes the
-//! folder of the projection, and parameters of its template (`NAME=VALUE`).
+//! Deploys a projection of one's own beside the stack of `just deploy-local`: `just deploy-own-local`, which builds the
+//! function. It takes the function's program, its template, and parameters of that (`NAME=VALUE`).
 
 use std::env;
-use std::path::Path;
+use std::path::PathBuf;
 
 use ees_test_aws::{Account, Stack};
 
@@ -13,7 +13,10 @@ async fn main() -> Result<(), String> {
         env::var(name).map_err(|_| missing)
     };
     let mut arguments = env::args().skip(1);
-    let folder = arguments.next().ok_or("give the folder of the projection")?;
+    let mut path = || arguments.next().map(PathBuf::from);
+    let (Some(program), Some(template)) = (path(), path()) else {
+        return Err("give the program of the projection and its template".to_owned());
+    };
     let (account, key) = (Account::of(&given("AWS_ENDPOINT_URL")?), given("EES_API_KEY")?);
     let mut parameters = vec![
         format!("ChangesetsTopic={}", given("CHANGESETS_TOPIC")?),
@@ -26,8 +29,8 @@ async fn main() -> Result<(), String> {
         parameters.push("Database=dynamodb".to_owned());
     }
     parameters.extend(others);
-    eprintln!("building the function, deploying ...");
-    let own = Stack::of_folder(&account, Path::new(&folder), parameters).await;
+    eprintln!("deploying ...");
+    let own = Stack::own_of(&account, template, program, parameters).await;
     println!("export OWN_URL='{}'", own.url());
     if let Some(table) = own.outputs().get("ReadModels") {
         println!("export OWN_READ_MODELS='{table}'");

@@ -1,4 +1,5 @@
-//! Runs the whole stack on this machine until it is interrupted: `just deploy-local`.
+//! Runs the whole stack on this machine until it is interrupted: `just deploy-local`, which builds the functions and the
+//! command beside it.
 
 use ees_test_aws::{Account, Stack};
 
@@ -7,14 +8,13 @@ const KEY: &str = "local";
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    eprintln!("starting the local AWS, building the functions, deploying ...");
+    eprintln!("starting the local AWS, deploying ...");
+    let program = std::env::current_exe()?;
     let account = Account::of_everybody().await;
-    let stack = Stack::event_store_with_key(&account, KEY).await;
+    let stack = Stack::event_store_of(&account, program.with_file_name("bootstrap"), KEY).await;
     print!("{}", stack.shell_lines(KEY));
     println!("# just deploy-own-local                 (a projection of your own beside it)");
-    // The command that was built with the functions, which has all features.
-    let command = ees_test_shared::binary("ees");
-    if let Some(folder) = command.parent() {
+    if let Some(folder) = program.parent() {
         println!("export PATH='{}':\"$PATH\"", folder.display());
     }
     eprintln!("it stays up until you press Ctrl-C; paste the lines above into another terminal");
