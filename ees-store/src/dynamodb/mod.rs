@@ -6,13 +6,13 @@
 //! - [`Indexer`] assigns checkpoints to changesets, in any process.
 //! - `writer` appends: at most one read, one conditional write, which may be in `doubt`. `keys` remembers
 //!   idempotency keys.
-//! - `reader` reads a stream, `log` the global order without stepping over what is late, `head` knows where
-//!   that ends; `segments` read all of it at once; `by_type` lists the streams of a type.
+//! - `reader` reads a stream, `log` the global order without stepping over what is late, from what the index of the
+//!   `order` shows of each page; `head` knows where that ends; `segments` read all of it at once; `by_type` lists the streams of a type.
 //! - `worker` moves the `counter`, by the batches of `plan`; `queue` lets it inside a process that commits,
 //!   `sweep` finds what was missed; a stream that is `stuck` holds up no other, [`mend`] lets one go on whose
 //!   changeset was `misplaced`.
 //! - `identity` says which log a table holds, and its `holes`; `schema` is what a table looks like, `item`
-//!   what it holds.
+//!   what it holds, and `place` where a changeset stands in the order.
 //! - `table` makes the calls, by the rules of `calls`: retried where `error` says so. `clock` is DynamoDB's own.
 //!
 //! How the global order comes about: a commit writes its changeset and nothing else, so that streams don't
@@ -133,7 +133,7 @@ const STREAMS_AT_ONCE: usize = 16;
 /// # Limits
 /// A changeset holds up to [`limit_bytes`](EventStore::limit_bytes): some 395 KB in tables that
 /// [`create_table`] made, 133 KB in tables whose two local indexes hold copies of it. All checkpoints come
-/// from one item, the counter: some hundred batches a second, each of up to 99 changesets.
+/// from one item, the counter: some 33 to 66 batches a second, each of up to 99 changesets. [`ceilings`] has the others.
 ///
 /// # Example
 /// ```no_run

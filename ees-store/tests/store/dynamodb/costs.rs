@@ -122,6 +122,42 @@ async fn indexing_and_reading_take_few_calls() {
     assert!(faults.calls().total() * 100 <= COUNT as usize * 6, "{:?}", faults.calls().take());
 }
 
+/// Who follows asks the stripes that hold what has come: nothing, or one, or two for up to 26 places. While an entry is
+/// late, it is asked for alone.
+#[tokio::test]
+async fn following_asks_few_stripes() {
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    let indexer = indexer(&account, &Faults::none()).await;
+    let faults = Faults::none();
+    let reader = committing(&account, &faults).await;
+    let queries = async |from: u64| {
+        faults.calls().take();
+        let page = reader.read(LogQuery::from(Checkpoint::new(from), 1_000)).await.unwrap();
+        (page.changesets.len(), faults.calls().of("Query"))
+    };
+    assert_eq!(queries(0).await, (0, 0));
+    let mut placed = 0;
+    for (count, asked) in [(1, 1), (24, 1), (1, 1), (10, 1), (26, 2), (180, 8)] {
+        let from = placed;
+        for _ in 0..count {
+            append(&writer, &format!("s{placed}"), 0).await;
+            placed += 1;
+        }
+        let candidates = (from..placed).map(|stream| candidate(&format!("s{stream}"), 1)).collect();
+        indexer.index(candidates).await.unwrap();
+        assert_eq!(queries(from).await, (count, asked), "{count} from {from}");
+        assert_eq!(queries(placed).await, (0, 0));
+    }
+    // All of it, and the place after it is hidden: one query each time.
+    let faults = Faults::seeded(1).late(1.0, Duration::from_secs(3_600));
+    let reader = committing(&account, &faults).await;
+    faults.calls().take();
+    assert_eq!(reader.read(LogQuery::from(Checkpoint::START, 1_000)).await.unwrap().changesets.len(), 0);
+    let calls = faults.calls().take();
+    assert!(calls["Query"] < 40, "one after the other for two seconds: {calls:?}");
+}
+
 /// The figures that `ees dynamodb cost` prints are those by which writes are billed.
 #[tokio::test]
 async fn writes_cost_what_they_are_said_to() {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use ees_store::dynamodb::TableFormat;
-use ees_store::{ChangesetLog, Checkpoint, Error, LogQuery, Timestamp};
+use ees_store::{ChangesetLog, Checkpoint, Error, EventStore, LogQuery, Timestamp};
 use ees_test_aws::Faults;
 
 use super::formats::account_with;
 use super::support::{
-    TABLE, WAIT, account, append, candidate, committing, indexer, is_gapless_and_ordered, labels, read,
-    read_all,
+    TABLE, WAIT, account, append, candidate, commit, committing, indexer, is_gapless_and_ordered, labels,
+    read, read_all,
 };
 
 /// Every reader sees the same, however late and in whatever order the entries turn up.
@@ -30,6 +30,36 @@ async fn a_late_entry_is_never_stepped_over() {
         while seen.len() < 150 {
             let from = Checkpoint::new(seen.len() as u64);
             seen.extend(reader.read(LogQuery::from(from, 40).with_wait(WAIT)).await.unwrap().changesets);
+        }
+        assert_eq!(labels(&seen), labels(&known), "seed {seed}");
+    }
+}
+
+/// The stripes of a page are late each by itself, and a read goes over pages: whatever its size, it goes on where the
+/// one before ended.
+#[tokio::test]
+async fn a_log_of_several_pages_is_read_in_its_order_however_late_their_stripes_are() {
+    const COUNT: u64 = 1_130;
+    let account = account().await;
+    let writer = committing(&account, &Faults::none()).await;
+    let commits = (0..COUNT).map(|at| commit(&format!("s{}", at % 71), at / 71, "[1]")).collect();
+    for verdict in writer.commit_in_order(commits).await {
+        verdict.unwrap();
+    }
+    let candidates = (0..COUNT).map(|at| candidate(&format!("s{}", at % 71), at / 71 + 1)).collect();
+    assert_eq!(indexer(&account, &Faults::none()).await.index(candidates).await.unwrap() as u64, COUNT);
+    let known = read(&writer).await;
+    is_gapless_and_ordered(&known);
+    for seed in 1..4 {
+        let reader = committing(&account, &Faults::seeded(seed).late(0.02, Duration::from_millis(100))).await;
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut seen = Vec::new();
+        while seen.len() < known.len() {
+            let from = LogQuery::from(Checkpoint::new(seen.len() as u64), rng.usize(1..1_500));
+            let query = LogQuery { max_bytes: rng.usize(1..300_000), ..from };
+            let page = reader.read(query.with_wait(WAIT)).await.unwrap();
+            assert_eq!(page.next.get(), (seen.len() + page.changesets.len()) as u64);
+            seen.extend(page.changesets);
         }
         assert_eq!(labels(&seen), labels(&known), "seed {seed}");
     }
