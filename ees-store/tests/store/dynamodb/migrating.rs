@@ -144,7 +144,7 @@ async fn a_log_that_goes_on_meanwhile_all_the_time_is_not_moved_and_can_be_had_b
     assert!(why(refused.await.unwrap_err()).contains("still commits"));
     for table in [OLD, TABLE] {
         let opened = why(Store::open(&config, table).await.map(drop).unwrap_err());
-        assert!(opened.contains("ees dynamodb migrate before log"), "{opened}");
+        assert!(opened.contains("ees dynamodb migrate before"), "{opened}");
     }
     let adopted = adopt(&config, TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap_err();
     assert!(why(adopted).contains("is not complete"));
