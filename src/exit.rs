@@ -116,7 +116,8 @@ impl Failure {
         Self::new(Exit::Other, "FILE", format!("standard output: {error}"))
     }
 
-    /// What became of work that a server did in the background. The exit code is that of an answer with this code.
+    /// What became of work that a server did in the background. The exit code is that of an answer with
+    /// this code, as far as such work can end with it.
     pub(crate) fn told(code: String, message: impl Display) -> Self {
         let exit = match &*code {
             "NOT_SUPPORTED" => Exit::NotPossibleHere,

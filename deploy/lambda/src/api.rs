@@ -24,7 +24,7 @@ const HELD: Duration = Duration::from_secs(2);
 /// Serves the API until the runtime ends the process.
 ///
 /// # Errors
-/// When a variable of the environment is none that the function knows, when the table can't be used, or when the process
+/// When a variable of the environment has a value that the function does not know, when the table can't be used, or when the process
 /// does not run in a Lambda runtime.
 pub async fn serve(environment: &Environment) -> Result<(), Error> {
     let access = Access {

@@ -60,8 +60,8 @@ const READS_MAX: usize = 5;
 ///
 /// # Guarantees
 /// The rows of a batch and the projection's position change in one transaction. So each changeset is applied
-/// once, whichever and however many hosts run the projection. There are no leases: when two hosts run the
-/// same step, one of them loses it and changes nothing.
+/// once, whichever and however many hosts run the projection. When two hosts run the same step, one of them loses it
+/// and changes nothing. Only the workers that share a rebuild by segments have leases.
 ///
 /// # Limits
 /// A transaction changes at most [100 items](ACTIONS_MAX) and 4 MB. A larger batch is split into smaller

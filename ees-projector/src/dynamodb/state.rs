@@ -131,7 +131,10 @@ impl Transaction for Tx {
     }
 
     async fn release_lease(&mut self, model: &ReadModelId) -> Result<(), BoxError> {
-        Ok(self.database.give_lease_back(model).await?)
+        match worker_of(model) {
+            Some(_) => Ok(self.database.give_lease_back(model).await?),
+            None => Ok(()),
+        }
     }
 
     /// `locked` raises the epoch of each row, because nothing can be locked: a busy worker moves its row with every step.
@@ -205,7 +208,8 @@ impl Tx {
     /// Raises the epoch of a row. Returns the row as it is then; if another one comes first, the commit fails.
     async fn fence_off(&mut self, model: &ReadModelId) -> Result<Option<ProjectionState>, BoxError> {
         let (home, key) = row_of(model);
-        if self.is_staged(&home, &key) {
+        // What was expected first stays so: what somebody else has changed since must not get lost.
+        if self.is_staged(&home, &key) || self.expected_of(&home, &key).is_some() {
             return self.load(model).await;
         }
         let found = self.database.fence_off(model).await?.as_ref().map(to_state).transpose()?;

@@ -58,7 +58,7 @@ struct Staged {
 pub(super) enum Condition {
     Absent,
     StandsAt(Position),
-    /// Only steps have moved the row since.
+    /// Nobody has fenced the row off since.
     HasEpoch(u64),
     /// Of an effect or a timer: nobody has written it since it was read.
     IsWriting(Uuid),

@@ -43,7 +43,7 @@ pub(super) struct Anew {
     /// Whether changesets that were skipped are left out again. Default: if the version of the code is the same.
     keep_skips: Option<bool>,
     /// Deals the streams out to this many workers for the time of the rebuild, in all processes that run the
-    /// projection: 1 to 256. More than 1 needs PostgreSQL and `Order::Stream`. Default: as many as it has partitions.
+    /// projection: 1 to 256. More than 1 needs `Order::Stream`, and PostgreSQL, or DynamoDB and a rebuild by segments (64 at most). Default: as many as it has partitions.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 256)]
     workers: Option<Number<1, 256>>,
     /// Lets each worker read its own segment of the log, instead of the whole log. Needs `Order::Stream`, and a log in

@@ -79,8 +79,9 @@ pub struct Adopted {
     pub set_aside: u64,
     /// The number of changesets in the table.
     pub changesets: u64,
-    /// The number of them that have no checkpoint nevertheless, but for those of streams that were set aside. Not 0
-    /// means that something went on writing to the table: stop it and adopt again.
+    /// The number of them that have no checkpoint nevertheless. Not 0 means that something went on writing to the table:
+    /// stop it and adopt again. Counted where fewer got one than were found without, and no stream was set aside; not
+    /// in a table that was adopted before.
     pub without_checkpoint: u64,
     /// Where the order ended. There are no gaps after it.
     pub head: Checkpoint,
@@ -110,8 +111,8 @@ pub struct Adopted {
 /// Checkpoints without a changeset are recorded as gaps. Changesets without a checkpoint get the next free
 /// ones. A changeset whose checkpoint is before that of its predecessor in the stream keeps it.
 ///
-/// If another system has made the table, and it has a stream of changes, it first waits 10 seconds for the other system's indexer to show
-/// itself.
+/// If another system has made the table, and it has a stream of changes, it first waits 10 seconds for the other
+/// system's indexer to show itself.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] when the table lacks something, the other system's indexer still runs, or the

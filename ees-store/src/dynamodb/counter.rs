@@ -6,11 +6,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, Update};
 
 use super::error::{failed, is_read_contended, unbuilt};
 use super::item::{self, Item, number, text};
-use super::moved::{FROM, MOVED_TO, coming};
+use super::moved::{FROM, MOVED_TO, coming, moved};
 use super::place::{PAGE, PAGE_ITEM, PAGE_LENGTH, page_of};
 use super::table::{Table, names, values};
 use super::table_format::TableFormat;
-use crate::{Checkpoint, Error, Result};
+use crate::{Checkpoint, Result};
 
 /// Its partition.
 pub(super) const STREAM_ID: &str = "!!!RESERVED:GLOBAL-COUNTER!!!";
@@ -38,7 +38,7 @@ impl Spelling {
     /// How a counter of a table is written that was read with this spelling. Where earlier programs may run, they
     /// must be able to read it.
     fn in_table(self, format: TableFormat) -> Self {
-        if format.is_of_this_version() { Self::Own } else { self }
+        if format.is_ours_alone() { Self::Own } else { self }
     }
 
     fn names(self) -> [&'static str; 2] {
@@ -71,8 +71,7 @@ impl Counter {
 
     pub(super) fn of(item: &Item) -> Result<Self> {
         if let Ok(to) = item::to_text(item, MOVED_TO) {
-            let why = format!("the log was moved to the table {to:?}: use that one");
-            return Err(Error::InvalidRequest(why));
+            return Err(moved(to));
         }
         if let Ok(from) = item::to_text(item, FROM) {
             return Err(coming(from));
@@ -174,7 +173,7 @@ impl Counter {
 
 /// What is left of a counter when the log is moved to another table. No indexer finds a number there that it could
 /// advance.
-pub(super) fn moved(mut counter: Item, to: &str, next: Checkpoint) -> Item {
+pub(super) fn as_moved(mut counter: Item, to: &str, next: Checkpoint) -> Item {
     for name in Spelling::AsPlace.names().into_iter().chain(Spelling::Own.names()) {
         counter.remove(name);
     }

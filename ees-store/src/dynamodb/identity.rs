@@ -1,6 +1,7 @@
 //! Which log a table holds: its UUID, made with it, and the holes it had when it was adopted.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use uuid::Uuid;
 
 use super::counter::{self, Counter};
@@ -8,6 +9,7 @@ use super::error::{failed, refused, storage, unbuilt};
 use super::holes::Holes;
 use super::item::{self, Item, KEY_DIGEST, STREAM_ID, bytes, number, text};
 use super::moved::{MOVED_TO, moved};
+use super::place::{PAGE, PAGE_ITEM};
 use super::table::{Table, names, values};
 use crate::{Error, LogId, Result, Timestamp};
 
@@ -58,17 +60,19 @@ pub(super) async fn open(table: &Table) -> Result<Identity> {
     if let Some(known) = find(table).await? {
         return Ok(known);
     }
-    // One that is being moved here is not to be named.
-    counter::look(table).await?;
     if is_empty(table).await? && create(table, None, Counter::start(table.format).item(), None).await? {
         tracing::info!(table = &*table.name, "created a new log");
     }
-    find_settled(table).await?.ok_or_else(|| {
-        Error::InvalidRequest(format!(
-            "the table {:?} holds changesets of another system; stop that system, then take the table over with `ees dynamodb adopt`",
-            table.name
-        ))
-    })
+    if let Some(known) = find_settled(table).await? {
+        return Ok(known);
+    }
+    // One that is being moved here says so.
+    counter::look(table).await?;
+    Err(Error::InvalidRequest(format!(
+        "the table {:?} holds changesets of another system; stop that system, then take the table over with `ees dynamodb \
+         adopt`",
+        table.name
+    )))
 }
 
 /// The key of the item that names the log.
@@ -76,16 +80,33 @@ pub(super) fn key() -> Item {
     item::key(LOG, 0)
 }
 
-/// The item that names the log, once the log was moved to another table.
-pub(super) fn as_moved(mut log: Item, to: &str) -> Item {
-    log.insert(MOVED_TO.to_owned(), text(to));
-    log.insert(VERSION.to_owned(), number(VERSION_MOVED));
-    log
+/// Notes that the log was moved to another table, unless it was.
+pub(super) fn moved_to(table: &Table, to: &str) -> Result<Update> {
+    let update =
+        change_moved(table, "SET #m = :m, #v = :v", "attribute_exists(#s) AND attribute_not_exists(#m)");
+    let update = update.expression_attribute_names("#s", STREAM_ID);
+    let update = update.expression_attribute_values(":m", text(to));
+    update.expression_attribute_values(":v", number(VERSION_MOVED)).build().map_err(unbuilt)
 }
 
-/// The same in a table that holds the log.
+/// Notes that the log was not moved after all.
+pub(super) fn not_moved(table: &Table) -> Result<Update> {
+    let update = change_moved(table, "SET #v = :v REMOVE #m", "attribute_exists(#m)");
+    update.expression_attribute_values(":v", number(VERSION_NOW)).build().map_err(unbuilt)
+}
+
+fn change_moved(table: &Table, change: &str, condition: &str) -> UpdateBuilder {
+    let update = Update::builder().table_name(&*table.name).set_key(Some(key())).update_expression(change);
+    let update = update.condition_expression(condition);
+    update.expression_attribute_names("#m", MOVED_TO).expression_attribute_names("#v", VERSION)
+}
+
+/// The item of a log that was moved, as it is in the table that holds the log. The indexer of another system may have
+/// given it a place.
 pub(super) fn as_own(mut log: Item) -> Item {
-    log.remove(MOVED_TO);
+    for name in [MOVED_TO, PAGE, PAGE_ITEM] {
+        log.remove(name);
+    }
     log.insert(VERSION.to_owned(), number(VERSION_NOW));
     log
 }
@@ -102,9 +123,9 @@ pub(super) async fn find_settled(table: &Table) -> Result<Option<Identity>> {
 }
 
 /// What this item says of the log. It is checked whether the table can hold it.
-fn read(table: &Table, found: &Item) -> Result<Identity> {
+pub(super) fn read(table: &Table, found: &Item) -> Result<Identity> {
     if let Ok(to) = item::to_text(found, MOVED_TO) {
-        return Err(moved(&table.name, to));
+        return Err(moved(to));
     }
     if item::to_number(found, VERSION)? > VERSION_NOW {
         let path = format!("the table {}", table.name).into();
@@ -158,8 +179,10 @@ pub(super) async fn create(
 /// Lets the holes that another scan has found count. Stores that are open see them when they are opened again.
 pub(super) async fn replace_holes(table: &Table, adoption: &str) -> Result<()> {
     let update = table.client.update_item().table_name(&*table.name).set_key(Some(key()));
-    let update = update.update_expression("SET #a = :a").condition_expression("attribute_exists(#s)");
-    let update = update.set_expression_attribute_names(names([("#a", ADOPTION), ("#s", STREAM_ID)]));
+    let update = update.update_expression("SET #a = :a");
+    let update = update.condition_expression("attribute_exists(#s) AND attribute_not_exists(#m)");
+    let update =
+        update.set_expression_attribute_names(names([("#a", ADOPTION), ("#s", STREAM_ID), ("#m", MOVED_TO)]));
     let update = update.set_expression_attribute_values(values([(":a", text(adoption))]));
     table.call(|| update.clone().send()).await.map(drop).map_err(failed)
 }

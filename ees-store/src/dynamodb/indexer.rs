@@ -65,10 +65,19 @@ impl Indexer {
     ///
     /// # Cancellation
     /// Safe.
-    pub async fn index(&self, mut candidates: Vec<Candidate>) -> Result<usize> {
+    pub async fn index(&self, candidates: Vec<Candidate>) -> Result<usize> {
+        self.index_with(candidates, false).await
+    }
+
+    /// Also looks at the streams that were written down as set aside, if that is asked for.
+    async fn index_with(&self, mut candidates: Vec<Candidate>, listed: bool) -> Result<usize> {
         let mut worker = self.worker.lock().await;
+        let mut list = self.set_aside_list.lock().await;
+        if listed {
+            candidates.extend(list.read(&self.table).await?);
+        }
         let indexed = worker.index(&mut candidates).await;
-        let written = self.set_aside_list.lock().await.write(&self.table, worker.stuck()).await;
+        let written = list.write(&self.table, worker.stuck(), indexed.is_ok()).await;
         if let Err(error) = written {
             // The next call writes it. What was indexed is indexed.
             tracing::warn!(%error, "the streams that are set aside could not be written down");
@@ -113,8 +122,7 @@ impl Indexer {
     pub async fn sweep_if_due(&self, every: Duration, until: Instant) -> Result<Option<Swept>> {
         let progress = sweep::progress(&self.table).await?;
         // Whether streams that are set aside were mended does not wait so long.
-        let set_aside = self.set_aside_list.lock().await.read(&self.table).await?;
-        self.index(set_aside).await?;
+        self.index_with(Vec::new(), true).await?;
         if !progress.is_due(every) {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Idempotency keys, in one of two forms, as the table's form has it.
+//! Idempotency keys, kept in one of two ways, as the table's format has it.
 //!
 //! - In its changeset: the digest of stream and key, found by a local index. The commit is one write. The key is
 //!   looked up before, and after the stream is known to have reached what the commit expects. So a commit that
@@ -38,7 +38,7 @@ pub(super) enum Keys {
     InChangesets {
         /// The local index over digests.
         index: Arc<str>,
-        /// Whether there may be items of keys too, which were copied from a table of another form.
+        /// Whether there may be items of keys too, which were moved here from a table of another format.
         or_items: bool,
     },
     /// Each as an item.

@@ -4,19 +4,25 @@
 //! indexer gives a place there any more. The new table becomes a log last, in one transaction. In between, neither is a
 //! log that can be opened: what will be the counter of the new table says how far it has come.
 //!
-//! Items are only written where there are none. So a process that was thought dead may write late: what it writes is
-//! there already, or is what belongs there.
+//! An item is only written where there is none, but for what can only go forward: the head of a typed stream, and a
+//! changeset that was read before it had its place. So what a process that was thought dead writes late is there
+//! already, as a rule, or comes from the old table at least, which gives out no place any more.
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Config;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update,
+};
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::counter::{self, Counter};
 use super::error::{failed, refused, unbuilt};
+use super::holes::Holes;
 use super::identity;
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID, number, text};
 use super::keys;
@@ -37,6 +43,8 @@ const IS_COPIED: &str = "is_copied";
 
 /// Calls that write at the same time.
 const CALLS_AT_ONCE: usize = 64;
+/// By then a transaction has written all that it writes. It takes some 25 ms.
+const SETTLES: Duration = Duration::from_secs(1);
 /// How often what was copied is compared, while the old table goes on changing.
 const ATTEMPTS: usize = 3;
 
@@ -46,7 +54,7 @@ const ATTEMPTS: usize = 3;
 pub struct Migrated {
     /// Whether an earlier call has come to the end.
     pub is_known: bool,
-    /// The number of changesets in the log.
+    /// The number of changesets in the log. 0 if `is_known`.
     pub changesets: u64,
     /// The number of items that this call has written.
     pub written: u64,
@@ -65,6 +73,9 @@ pub struct Migrated {
 /// It reads the old table twice with consistent reads, at one read unit for 4 KB each, and writes each item by itself
 /// (for 500 bytes with its entries: 3 or 4 write units). It reports the number of changesets so far to `told`. If
 /// interrupted, call it again: it continues where it was. [`cancel_migration`] gives the old table back.
+///
+/// A commit that something sends to the old table nevertheless comes along, as long as the two tables were not
+/// compared. Later it stays there, answered as stored, and is not in the log. So what commits must be stopped first.
 ///
 /// The stream of changes of the new table has a record of each item. The functions of the stack know a changeset that
 /// comes with its place, and do not publish it again.
@@ -91,10 +102,10 @@ pub async fn migrate(
             TableFormat::default()
         )));
     }
-    let log = named(&from).await?;
+    let log = log_item(&from).await?;
     let moved_to = item::to_text(&log, MOVED_TO).ok();
     if let Some(other) = moved_to.filter(|other| **other != *to.name) {
-        return Err(moved::moved(&from.name, other));
+        return Err(moved::moved(other));
     }
     if let Some(known) = to.get(identity::key()).await? {
         let same = |item: &Item| item::to_text(item, identity::LOG_ID).map(str::to_owned);
@@ -110,8 +121,9 @@ pub async fn migrate(
         // A log of a newer version is left alone.
         identity::find(&from).await?;
     }
-    let mut migration = Migration::begin(&from, &to).await?;
-    let next = migration.freeze(log).await?;
+    let holes = identity::holes(&from, &identity::read(&from, &identity::as_own(log))?).await?;
+    let mut migration = Migration::begin(&from, &to, holes).await?;
+    let next = migration.freeze().await?;
     for _ in 0..ATTEMPTS {
         migration.copy(&mut told).await?;
         if migration.is_complete().await? {
@@ -135,7 +147,7 @@ pub async fn migrate(
 /// Safe. Call it again.
 pub async fn cancel_migration(config: impl Into<Config>, from: &str, to: &str) -> Result<()> {
     let (from, to) = find(config, from, to).await?;
-    let log = named(&from).await?;
+    let log = log_item(&from).await?;
     let is_frozen = item::to_text(&log, MOVED_TO).is_ok_and(|name| *name == *to.name);
     let known = to.get(counter::key()).await?;
     let is_claimed = known.as_ref().is_some_and(|known| is_from(known, &from));
@@ -153,7 +165,7 @@ pub async fn cancel_migration(config: impl Into<Config>, from: &str, to: &str) -
             Err(error) => return Err(failed(error)),
         }
     }
-    thaw(&from, &to, log).await
+    thaw(&from, &to).await
 }
 
 fn is_from(counter: &Item, from: &Table) -> bool {
@@ -178,7 +190,7 @@ async fn find(config: impl Into<Config>, from: &str, to: &str) -> Result<(Table,
 }
 
 /// The item that names the log.
-async fn named(table: &Table) -> Result<Item> {
+async fn log_item(table: &Table) -> Result<Item> {
     table.get(identity::key()).await?.ok_or_else(|| {
         Error::InvalidRequest(format!(
             "the table {:?} holds no log; one of another system is adopted first, with `ees dynamodb adopt`",
@@ -187,30 +199,34 @@ async fn named(table: &Table) -> Result<Item> {
     })
 }
 
-/// Makes the old table a log again.
-async fn thaw(from: &Table, to: &Table, log: Item) -> Result<()> {
-    let Some(found) = from.get(counter::key()).await? else { return Ok(()) };
+/// Makes the old table a log again, if it is none.
+async fn thaw(from: &Table, to: &Table) -> Result<()> {
+    let [found] = from.get_settled([counter::key()]).await?;
+    let Some(found) = found else { return Ok(()) };
     let Some(next) = counter::moved_at(&found, &to.name) else { return Ok(()) };
     let counter = Put::builder().table_name(&*from.name).set_item(Some(counter::back(from, found, next)));
     let counter = counter.condition_expression("#m = :m").expression_attribute_names("#m", MOVED_TO);
     let counter = counter.expression_attribute_values(":m", text(&*to.name)).build().map_err(unbuilt)?;
     let unclaimed = check(to, counter::key(), "attribute_not_exists(#n)", STREAM_ID, None)?;
-    replace_log(from, identity::as_own(log), "attribute_exists(#m)", counter, unclaimed).await.map(drop)
+    let log = identity::not_moved(from)?;
+    if replace_counter(from, log, counter, unclaimed).await? {
+        return Ok(());
+    }
+    let [found] = from.get_settled([counter::key()]).await?;
+    match found.and_then(|found| counter::moved_at(&found, &to.name)) {
+        None => Ok(()),
+        Some(_) => Err(Error::InvalidRequest(format!(
+            "another process moves the log of {:?} to {:?} again; stop it, and cancel once more",
+            from.name, to.name
+        ))),
+    }
 }
 
-/// Replaces the item that names the log, if this condition on [`MOVED_TO`] holds, and the counter, if the other table is
-/// as it should be. Whether all of that was so.
-async fn replace_log(
-    table: &Table,
-    log: Item,
-    condition: &str,
-    counter: Put,
-    other: TransactWriteItem,
-) -> Result<bool> {
-    let put = Put::builder().table_name(&*table.name).set_item(Some(log));
-    let put = put.condition_expression(condition).expression_attribute_names("#m", MOVED_TO);
-    let [log, counter] =
-        [put.build().map_err(unbuilt)?, counter].map(|put| TransactWriteItem::builder().put(put).build());
+/// Changes the item that names the log, and replaces the counter, if the other table is as it should be. Whether all
+/// conditions held.
+async fn replace_counter(table: &Table, log: Update, counter: Put, other: TransactWriteItem) -> Result<bool> {
+    let log = TransactWriteItem::builder().update(log).build();
+    let counter = TransactWriteItem::builder().put(counter).build();
     match table.transact(&[log, counter, other]).await {
         Ok(()) => Ok(true),
         Err(error) if refused(&error).is_some() => Ok(false),
@@ -254,7 +270,11 @@ struct Content {
 }
 
 impl Content {
+    /// Keys don't count: DynamoDB removes those whose time has come, and one that is new comes with a changeset.
     fn add(&mut self, found: &Item) {
+        if item::to_text(found, STREAM_ID).is_ok_and(keys::is_item) {
+            return;
+        }
         let names = [STREAM_ID, CHANGESET_ID, PAGE, PAGE_ITEM, item::UPDATED_AT];
         let told = names.map(|name| found.get(name).map(|value| format!("{value:?}")).unwrap_or_default());
         let digest = Sha256::digest(told.join("\n"));
@@ -268,6 +288,8 @@ impl Content {
 struct Migration<'a> {
     from: &'a Table,
     to: &'a Table,
+    /// Places of the old table that no changeset has.
+    holes: Holes,
     run: String,
     at: Option<Item>,
     is_copied: bool,
@@ -277,10 +299,11 @@ struct Migration<'a> {
 
 impl<'a> Migration<'a> {
     /// Claims the new table, or takes over from the process that was at it.
-    async fn begin(from: &'a Table, to: &'a Table) -> Result<Self> {
+    async fn begin(from: &'a Table, to: &'a Table, holes: Holes) -> Result<Self> {
         let mut migration = Self {
             from,
             to,
+            holes,
             run: Uuid::new_v4().to_string(),
             at: None,
             is_copied: false,
@@ -318,20 +341,21 @@ impl<'a> Migration<'a> {
     }
 
     /// Marks the old table and takes its counter away, if that has not happened yet. Returns where the log ends.
-    async fn freeze(&self, log: Item) -> Result<Checkpoint> {
+    async fn freeze(&self) -> Result<Checkpoint> {
         let (from, to) = (self.from, self.to);
         loop {
             let found = from.get(counter::key()).await?;
             if let Some(next) = found.as_ref().and_then(|found| counter::moved_at(found, &to.name)) {
+                // The last transaction that has moved the counter may be about to write its places.
+                tokio::time::sleep(SETTLES).await;
                 return Ok(next);
             }
             let before = Counter::found(from, found.as_ref())?;
             let is_there = found.is_some();
-            let moved = counter::moved(found.unwrap_or_default(), &to.name, before.next());
+            let moved = counter::as_moved(found.unwrap_or_default(), &to.name, before.next());
             let counter = Counter::put(from, is_there.then_some(before), moved)?;
             let is_ours = check(to, counter::key(), "#n = :v", RUN, Some(&self.run))?;
-            let log = identity::as_moved(log.clone(), &to.name);
-            if !replace_log(from, log, "attribute_not_exists(#m)", counter, is_ours).await? {
+            if !replace_counter(from, identity::moved_to(from, &to.name)?, counter, is_ours).await? {
                 // Either the counter has moved, or another process is at it.
                 self.go_on().await?;
             }
@@ -381,22 +405,42 @@ impl<'a> Migration<'a> {
         };
         let answer = self.from.call(scan).await.map_err(failed)?;
         self.done.read_units += answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap_or(0.0);
-        let goes_along = |found: &Item| {
-            item::to_text(found, STREAM_ID).is_ok_and(|id| {
-                !id.starts_with(StreamId::RESERVED_PREFIX)
-                    || keys::is_item(id)
-                    || id.starts_with(identity::HOLES)
-            })
-        };
-        let items = answer.items.into_iter().flatten().filter(goes_along).collect();
+        let mut items = Vec::new();
+        for found in answer.items.into_iter().flatten() {
+            let id = item::to_text(&found, STREAM_ID)?;
+            let is_of_the_log = keys::is_item(id) || id.starts_with(identity::HOLES);
+            let is_reserved = id.starts_with(StreamId::RESERVED_PREFIX);
+            if is_reserved {
+                self.must_not_stand_in_the_order(&found)?;
+            }
+            if is_of_the_log || !is_reserved {
+                items.push(found);
+            }
+        }
         Ok((items, answer.last_evaluated_key))
     }
 
-    /// Writes an item, unless it is there. Whether it was not. The head of a typed stream is the one item that changes
-    /// with commits: it never goes back.
+    /// The indexer of another system may have given a place to an item of ours. Readers of the new table would wait
+    /// there, unless it is known as a hole.
+    fn must_not_stand_in_the_order(&self, found: &Item) -> Result<()> {
+        match place::of(found, self.from.format).filter(|place| self.holes.skip(*place) == *place) {
+            None => Ok(()),
+            Some(place) => Err(Error::InvalidRequest(format!(
+                "checkpoint {place} of the table {:?} was given to an item that is no changeset: cancel, run `ees dynamodb \
+                 adopt {} --find-holes`, and migrate into a new table",
+                self.from.name, self.from.name
+            ))),
+        }
+    }
+
+    /// Writes an item, unless it is there. Whether it was not. Two kinds of items change, and never go back: the head of a
+    /// typed stream, and a changeset that gets its place.
     fn put(&self, found: &Item) -> impl Future<Output = Result<bool>> + Send + use<> {
         let (to, mut found) = (self.to.clone(), found.clone());
-        if let Some(place) = place::of(&found, self.from.format) {
+        let place = place::of(&found, self.from.format);
+        if item::is_reserved(&found) {
+            found.retain(|name, _| name != PAGE && name != PAGE_ITEM);
+        } else if let Some(place) = place {
             found.extend(
                 place::attributes(place, to.format).map(|(name, value)| (name.to_owned(), number(value))),
             );
@@ -406,11 +450,14 @@ impl<'a> Migration<'a> {
                 let call = to.client.put_item().table_name(&*to.name).set_item(Some(found.clone()));
                 let call = call.expression_attribute_names("#s", STREAM_ID);
                 match found.get(item::HEAD_CHANGESET_ID) {
-                    None => call.condition_expression("attribute_not_exists(#s)"),
                     Some(head) => call
                         .condition_expression("attribute_not_exists(#s) OR #h < :h")
                         .expression_attribute_names("#h", item::HEAD_CHANGESET_ID)
                         .expression_attribute_values(":h", head.clone()),
+                    None if found.contains_key(PAGE) => call
+                        .condition_expression("attribute_not_exists(#s) OR attribute_not_exists(#p)")
+                        .expression_attribute_names("#p", PAGE),
+                    None => call.condition_expression("attribute_not_exists(#s)"),
                 }
                 .send()
             };
@@ -420,7 +467,7 @@ impl<'a> Migration<'a> {
 
     /// Makes the new table the log.
     async fn finish(&self, next: Checkpoint) -> Result<()> {
-        let log = identity::as_own(named(self.from).await?);
+        let log = identity::as_own(log_item(self.from).await?);
         let name = Put::builder().table_name(&*self.to.name).set_item(Some(log));
         let name =
             name.condition_expression("attribute_not_exists(#s)").expression_attribute_names("#s", STREAM_ID);
@@ -436,9 +483,9 @@ impl<'a> Migration<'a> {
         match self.to.transact(&actions).await {
             Ok(()) => Ok(()),
             // An answer that was lost.
-            Err(error) if refused(&error).is_some() => match self.to.get(identity::key()).await? {
-                Some(_) => Ok(()),
-                None => Err(self.relieved()),
+            Err(error) if refused(&error).is_some() => match self.to.get_settled([identity::key()]).await? {
+                [Some(_)] => Ok(()),
+                [None] => Err(self.relieved()),
             },
             Err(error) => Err(failed(error)),
         }

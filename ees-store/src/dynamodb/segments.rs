@@ -104,7 +104,7 @@ fn place_of(item: &Item) -> Result<SegmentPlace> {
 fn half_a_place(place: &SegmentPlace) -> Error {
     Error::Storage {
         detail: format!(
-            "DynamoDB: changeset {} of stream \"{}\" has half a place in the order: `ees dynamodb mend` gives it a new \
+            "DynamoDB: changeset {} of stream \"{}\" has a place in the order that can't be right: `ees dynamodb mend` gives it a new \
              one",
             place.changeset_id(),
             place.stream_id()

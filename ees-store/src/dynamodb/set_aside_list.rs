@@ -38,14 +38,18 @@ impl SetAsideList {
         Ok(candidates)
     }
 
-    /// Writes down what has changed: these are set aside now, and what was known of others is over.
+    /// Writes down what has changed: these are set aside now. What else was known is over, if all of it was `tried`.
     pub(super) async fn write(
         &mut self,
         table: &Table,
         set_aside: impl Iterator<Item = (&StreamId, ChangesetId)>,
+        tried: bool,
     ) -> Result<()> {
         let all: BTreeSet<_> = set_aside.map(|(stream_id, at)| format!("{at} {stream_id}")).collect();
-        let now: BTreeSet<_> = all.into_iter().take(STREAMS_MAX).collect();
+        let mut now: BTreeSet<_> = all.into_iter().take(STREAMS_MAX).collect();
+        if !tried {
+            now.extend(self.known.iter().cloned());
+        }
         let added: Vec<_> = now.difference(&self.known).cloned().collect();
         let removed: Vec<_> = self.known.difference(&now).cloned().collect();
         for (action, entries) in [("ADD #s :e", added), ("DELETE #s :e", removed)] {

@@ -11,14 +11,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TableFormat {
-    /// That of new tables: local indexes over the last event and the idempotency
-    /// key, with keys only. A commit with a key is one plain write. The counter is not in the global index, whose
-    /// newest page is in eight partitions.
+    /// That of new tables: local indexes over the last event and the idempotency key, with keys only. A commit with a
+    /// key is one plain write. The counter is not in the global index, whose newest page is in eight partitions.
     #[default]
     V3,
-    /// That of tables which earlier versions of this crate have made: local indexes over the first and the last event, with keys only. An
-    /// idempotency key is an item of its own, written with the changeset in a transaction. The counter is in the
-    /// global index too.
+    /// That of tables which earlier versions of this crate have made: local indexes over the first and the last event,
+    /// with keys only. An idempotency key is an item of its own, written with the changeset in a transaction. The
+    /// counter is in the global index too.
     V2,
     /// That of another system: as `V2`, but the local indexes hold whole changesets.
     V1,
@@ -27,7 +26,7 @@ pub enum TableFormat {
 impl TableFormat {
     /// Whether no other program writes to such a table than versions that know this format: those before it, and other
     /// systems, don't open a table without an index over pages.
-    pub(super) fn is_of_this_version(self) -> bool {
+    pub(super) fn is_ours_alone(self) -> bool {
         self == Self::V3
     }
 

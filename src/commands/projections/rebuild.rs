@@ -159,7 +159,8 @@ fn estimate_text(estimate: &Estimate, side_by_side: bool, by_segments: bool) -> 
     if let Some(units) = segments.map_or(estimate.write_units, |segments| segments.write_units) {
         let price = WriteUnits::PRICE;
         lines.push(format!(
-            "writes the read model: {units:.0} write units, {:.2} $ at {price} $ a million",
+            "writes the new rows: {units:.0} write units, {:.2} $ at {price} $ a million; to delete the old ones is one more \
+             for each KiB",
             units / 1e6 * price
         ));
     }

@@ -161,7 +161,8 @@ impl<D: Database> Core<D> {
         let read = self.read(move |tx| {
             async move {
                 let Some(mut state) = tx.lock(core.id()).await? else { return Ok(None) };
-                let positions = if core.is_left_to_partitions(&state) {
+                // While segments are read, this is refused below: it must not fence the workers off for that.
+                let positions = if state.segment.is_none() && core.is_left_to_partitions(&state) {
                     core.know_skips(tx, &mut state).await?;
                     let partitions = tx.partitions(core.id(), true).await?;
                     partitions.into_iter().map(|row| row.state.position.next).collect()

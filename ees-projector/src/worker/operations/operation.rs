@@ -189,7 +189,7 @@ pub enum OperateError {
     /// A projection with [`Order::Log`](crate::Order::Log) can't be split into partitions.
     #[error("the projection needs the global order (Order::Log), so it can't be split into partitions")]
     NeedsLogOrder,
-    /// The number of partitions must be 1 to 256.
+    /// The number of partitions is not one that the database takes.
     #[error("the number of partitions must be 1 to {max}")]
     PartitionCount {
         /// The largest number.

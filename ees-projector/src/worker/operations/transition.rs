@@ -99,8 +99,8 @@ pub(crate) fn transition(
 /// While segments are read, nothing is complete up to any checkpoint.
 pub(crate) fn reads_segments() -> OperateError {
     OperateError::Failed(
-        "the projection is being rebuilt by segments of the log, and is at no checkpoint until that has ended: wait, or \
-         rebuild it without them"
+        "the projection is being rebuilt by segments of the log, and is at no checkpoint until that has ended: wait. \
+         `rebuild` without segments ends it"
             .to_owned(),
     )
 }

@@ -75,14 +75,14 @@ impl<D: Database> Core<D> {
             async move {
                 let standby = core.onto(Slot::Standby);
                 let mut live = tx.lock(core.id()).await?.ok_or(StepError::Fenced)?;
-                core.know_skips(tx, &mut live).await?;
-                let partitions = live.partitions();
-                let split = Split::for_rebuild(wanted.workers.unwrap_or(partitions), partitions);
-                let skips = if wanted.keep_skips == Some(true) { live.skips } else { Vec::new() };
                 let found = tx.load(standby.id()).await?.and_then(|found| found.standby);
                 if found.is_some_and(|found| found.role == StandbyRole::Building) {
                     return Ok(false);
                 }
+                core.know_skips(tx, &mut live).await?;
+                let partitions = live.partitions();
+                let split = Split::for_rebuild(wanted.workers.unwrap_or(partitions), partitions);
+                let skips = if wanted.keep_skips == Some(true) { live.skips } else { Vec::new() };
                 standby.make_standby(tx, wanted.into(), until, skips, split, wanted.by_segments).await?;
                 tx.audit(core.id(), &audit).await?;
                 Ok(true)

@@ -123,6 +123,8 @@ impl<D: Database> Core<D> {
         }
         let segment = Some(SegmentProgress::begin(1, head));
         let sampled = match self.sample(&ProjectionState { segment, ..start }, head).await {
+            // The first segment is empty.
+            Ok(sampled) if sampled.changesets == 0 => return Ok(estimate),
             Ok(sampled) => sampled,
             // What is known of an ordinary rebuild is told nevertheless. The right to scan is one that others do not need.
             Err(error) => {

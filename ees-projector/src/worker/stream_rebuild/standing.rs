@@ -10,6 +10,7 @@ use crate::projection_state::ProjectionState;
 use crate::worker::core::Core;
 use crate::worker::error::StepError;
 use crate::worker::operations::operation::OperateError;
+use crate::worker::operations::reads_segments;
 
 /// Where a read model is.
 pub(super) struct Standing {
@@ -92,6 +93,9 @@ impl<D: Database> Core<D> {
         let mut state = found.ok_or(OperateError::NeverStarted)?;
         if state.version != self.processor.version() {
             return Err(OperateError::Absent);
+        }
+        if state.segment.is_some() {
+            return Err(reads_segments());
         }
         let mut partitions = Vec::new();
         if self.is_left_to_partitions(&state) {

@@ -9,7 +9,9 @@ use ees_store::{ChangesetLog, Commit, Error, EventStore, Refusal, StreamType, Ty
 use ees_test_aws::{Account, Faults};
 
 use super::formats::{self, account_with};
-use super::support::{TABLE, append, candidate, client, commit, committing, get, labels, n, read_all, store};
+use super::support::{
+    TABLE, append, candidate, client, commit, committing, get, labels, n, read_all, s, store,
+};
 
 const OLD: &str = "before";
 
@@ -144,7 +146,7 @@ async fn a_log_that_goes_on_meanwhile_all_the_time_is_not_moved_and_can_be_had_b
     assert!(why(refused.await.unwrap_err()).contains("still commits"));
     for table in [OLD, TABLE] {
         let opened = why(Store::open(&config, table).await.map(drop).unwrap_err());
-        assert!(opened.contains("ees dynamodb migrate before"), "{opened}");
+        assert!(opened.contains("ees dynamodb migrate"), "{opened}");
     }
     let adopted = adopt(&config, TABLE, OnMisplaced::Refuse, |_| ()).await.unwrap_err();
     assert!(why(adopted).contains("is not complete"));
@@ -161,6 +163,83 @@ async fn committing_on(account: &Account, table: &str) -> Store {
         ..Default::default()
     };
     Store::open_with(&account.sdk_config(), table, options).await.unwrap()
+}
+
+/// DynamoDB removes items of keys at any time. That is no commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_expires_while_the_log_is_moved_does_not_hold_it_up() {
+    let account = with_log(TableFormat::V2).await;
+    let config = account.sdk_config();
+    let client = client(&account);
+    let found = client.scan().table_name(OLD).send().await.unwrap().items.unwrap();
+    let key =
+        found.into_iter().find(|item| item["stream_id"].as_s().unwrap().contains("RESERVED:KEY")).unwrap();
+    let key = ["stream_id", "changeset_id"].map(|name| (name.to_owned(), key[name].clone()));
+    let migrated = migrate(&config, OLD, TABLE, |_| {
+        now(async {
+            let delete = client.delete_item().table_name(OLD).set_key(Some(key.clone().into()));
+            delete.send().await.unwrap();
+        });
+    });
+    assert_eq!(migrated.await.unwrap().changesets, 3);
+}
+
+/// A transaction that has moved the counter may write its places a moment later. The changeset that was copied before
+/// gets its place in the copy too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_was_written_late_comes_along() {
+    let account = with_log(TableFormat::V2).await;
+    let config = account.sdk_config();
+    let client = client(&account);
+    let place = |page_item: Option<i64>| {
+        let update = client.update_item().table_name(OLD);
+        let update = update.key("stream_id", s("a")).key("changeset_id", n(2));
+        match page_item {
+            None => update.update_expression("REMOVE page, page_item"),
+            Some(it) => update
+                .update_expression("SET page = :p, page_item = :i")
+                .expression_attribute_values(":p", n(0))
+                .expression_attribute_values(":i", n(it)),
+        }
+    };
+    let was = read_all(&Store::open(&config, OLD).await.unwrap(), 3).await;
+    place(None).send().await.unwrap();
+    migrate(&config, OLD, TABLE, |_| now(async { drop(place(Some(1)).send().await.unwrap()) }))
+        .await
+        .unwrap();
+    assert_eq!(read_all(&store(&account, &Faults::none()).await, 3).await, was);
+}
+
+/// The table takes several answers to read: a process that takes over goes on where the one before was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_goes_on_in_the_middle_of_the_table() {
+    let account = with_log(TableFormat::V2).await;
+    let config = account.sdk_config();
+    let old = Store::open(&config, OLD).await.unwrap();
+    let large = format!("[\"{}\"]", "x".repeat(380_000));
+    for stream in ["l1", "l2", "l3", "l4", "l5", "l6"] {
+        old.commit(commit(stream, 0, &large)).await.unwrap();
+    }
+    let was = read_all(&old, 9).await;
+    drop(old);
+    let (interrupted, mut parts) = (config.clone(), 0);
+    let moving = tokio::spawn(async move {
+        let told = |_| {
+            parts += 1;
+            assert!(parts < 2, "as one that is killed");
+        };
+        migrate(&interrupted, OLD, TABLE, told).await
+    });
+    assert!(moving.await.unwrap_err().is_panic());
+    let (mut first, mut migrated) = (None, 0);
+    let told = |changesets| {
+        first.get_or_insert(changesets);
+        migrated = changesets;
+    };
+    let done = migrate(&config, OLD, TABLE, told).await.unwrap();
+    assert!(first > Some(2) && migrated == 9, "{first:?}, {migrated}");
+    assert!(done.written < 9, "{done:?}");
+    assert_eq!(read_all(&store(&account, &Faults::none()).await, 9).await, was);
 }
 
 /// Wherever a process is killed, and however many are at it: the log is whole in one of the tables.
