@@ -4,7 +4,7 @@ use ees_store::{Checkpoint, Timestamp};
 use uuid::Uuid;
 
 use super::item::{CHECKPOINT, Item, KEY, item_of, number, text, to_number, to_text};
-use super::state::home;
+use super::row_key::home;
 use super::tx::Tx;
 use crate::database::AuditRows;
 use crate::error::BoxError;

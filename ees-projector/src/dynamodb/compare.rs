@@ -16,8 +16,9 @@ use futures::future::BoxFuture;
 
 use super::error::Error;
 use super::item::{self, Item, KEY, PARTITION, to_number, to_text};
+use super::row_key::{STATE, home};
 use super::rows::{self, GENERATIONS};
-use super::state::{self, STATE, home};
+use super::state;
 use super::{Database, Tx, unprocessed};
 use crate::database::{Compared, Database as _, Fenced, MovingComparison};
 use crate::error::BoxError;

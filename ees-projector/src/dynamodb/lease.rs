@@ -12,7 +12,7 @@ use ees_store::Timestamp;
 
 use super::error::Error;
 use super::item::{self, Item, PARTITION, item_of, number, text, to_number, to_text};
-use super::state::row_of;
+use super::row_key::row_of;
 use crate::database::Lease;
 use crate::read_model_id::ReadModelId;
 

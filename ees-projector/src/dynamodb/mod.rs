@@ -4,8 +4,9 @@
 //! - [`Database`] is one table, created by [`create_table`]. Any number of projections and hosts share it.
 //! - [`Tx`] is a transaction on it. A [`Projection`](crate::Projection) stages its writes there.
 //! - The modules: `state` keeps the projections' rows, `parked` the parked streams, `audit` the audit,
-//!   `lease` the leases of those who share a rebuild, `effects` the ledgers of reactors, `rows` the tables of folds; `dropped` deletes the rows of dropped
-//!   tables; `compare` compares two read models; `item` has the attributes.
+//!   `lease` the leases of those who share a rebuild, `effects` the ledgers of reactors, `rows` the tables of folds;
+//!   `dropped` deletes the rows of dropped tables; `compare` compares two read models; `item` has the attributes, and
+//!   `row_key` says where the rows are.
 
 mod audit;
 mod client;
@@ -16,6 +17,7 @@ mod error;
 mod item;
 mod lease;
 mod parked;
+mod row_key;
 mod rows;
 mod schema;
 mod state;
@@ -141,8 +143,8 @@ impl Database {
     ) -> Result<(Option<S>, Checkpoint), BoxError> {
         for _ in 0..READS_MAX {
             let partition = self.partition(projection).await?;
-            let home = state::home(projection);
-            let keys = [(&*home, state::STATE), (rows::GENERATIONS, projection), (&*partition, key)];
+            let home = row_key::home(projection);
+            let keys = [(&*home, row_key::STATE), (rows::GENERATIONS, projection), (&*partition, key)];
             let found = (|| self.get_together(keys)).retry(unprocessed::pauses()).when(Error::passes).await?;
             let [state, place, row] = found;
             if rows::partition(projection, place.as_ref())? != partition {
@@ -172,7 +174,7 @@ impl Database {
     ) -> Result<Option<(Vec<(String, S)>, Checkpoint)>, BoxError> {
         for _ in 0..READS_MAX {
             let partition = self.partition(&table.name).await?;
-            let state = self.get(&state::home(projection), state::STATE).await?;
+            let state = self.get(&row_key::home(projection), row_key::STATE).await?;
             let Some(state) = state else { return Ok(None) };
             if state::version(&state)? != version {
                 return Ok(None);

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Tx;
 use super::item::{self, Item, KEY, item_of, of_row, text, to_number, to_row, to_text};
-use super::state::home;
+use super::row_key::home;
 use crate::database::{FoldRows, TooLarge};
 use crate::error::BoxError;
 use crate::read_model::{Change, Row, RowError, Table};

@@ -11,6 +11,7 @@ use super::item::{
 };
 use super::lease::{self, LEASE};
 use super::parked::parking;
+use super::row_key::{WORKER, home, row_of, worker_of};
 use super::tx::{Condition, Tx};
 use super::unprocessed;
 use crate::database::{Lease, ParkedRows, PartitionRow, Transaction};
@@ -18,11 +19,6 @@ use crate::error::BoxError;
 use crate::projection_state::{ChangesetRef, Pause, Position, ProjectionState};
 use crate::read_model_id::ReadModelId;
 
-/// The key of a projection's row.
-pub(super) const STATE: &str = "control";
-
-/// The prefix of the keys of the workers' rows.
-pub(super) const WORKER: &str = "worker/";
 /// The version of the projection that the read model is of.
 const VERSION: &str = "version";
 /// What it is in a row while segments are read. A program that does not know of segments would replay the log beside
@@ -30,22 +26,6 @@ const VERSION: &str = "version";
 const NEWER: u32 = u32::MAX;
 /// The version in such a row for programs that know of segments.
 const SEGMENT_VERSION: &str = "segment_version";
-
-/// The partition of a projection's row. No table's partition begins with `!`.
-pub(super) fn home(name: &str) -> String {
-    format!("!{name}")
-}
-
-/// The partition and the key of a read model's row, or of the row of one of its workers.
-pub(super) fn row_of(model: &ReadModelId) -> (String, String) {
-    let key = worker_of(model).map_or_else(|| STATE.to_owned(), |worker| format!("{WORKER}{worker:0>3}"));
-    (home(model.name()), key)
-}
-
-/// The number of a worker, if the row is that of one.
-pub(super) fn worker_of(model: &ReadModelId) -> Option<&str> {
-    model.key().strip_prefix(model.name())?.strip_prefix('/')
-}
 
 impl Transaction for Tx {
     /// A plain read: a commit that goes on from it fails if it was not the newest. What goes with it is read in

@@ -287,7 +287,7 @@ pub async fn what_can_not_be_read_by_segments_is_refused<S: Subject>() {
     bench.caught_up().await;
     are_refused(&bench, "Order::Stream").await;
     bench.close().await;
-    let mut projector = Projector::new(Arc::new(Plain(log.clone())));
+    let mut projector = Projector::new(Arc::new(Unsegmented { log: log.clone(), has_segments: false }));
     projector.projection(Journal::new(), subject.database(), settings()).unwrap();
     let bench = Bench { log: log.clone(), subject: subject.clone(), running: projector.start() };
     bench.caught_up().await;
@@ -414,7 +414,7 @@ async fn rebuilt<S: Subject>(bench: &Bench<S>) -> Status {
 /// A rebuild in the order of the log is estimated also where the right to read segments is missing.
 pub async fn an_estimate_needs_no_right_to_read_segments<S: Subject>() {
     let (log, subject) = (with_notes(60).await, fresh::<S>().await);
-    let mut projector = Projector::new(Arc::new(WithoutScan(log.clone())));
+    let mut projector = Projector::new(Arc::new(Unsegmented { log: log.clone(), has_segments: true }));
     projector.projection(Journal::new(), subject.database(), settings()).unwrap();
     let bench = Bench { log, subject, running: projector.start() };
     bench.caught_up().await;
@@ -423,48 +423,31 @@ pub async fn an_estimate_needs_no_right_to_read_segments<S: Subject>() {
     bench.close().await;
 }
 
-/// A log with segments that must not be read.
-struct WithoutScan(Arc<ChangingLog>);
+/// A log whose segments can't be read: it has none, or the right to read them is missing.
+struct Unsegmented {
+    log: Arc<ChangingLog>,
+    has_segments: bool,
+}
 
 #[async_trait]
-impl ChangesetLog for WithoutScan {
+impl ChangesetLog for Unsegmented {
     async fn read(&self, query: LogQuery) -> ees_store::Result<LogPage> {
-        self.0.read(query).await
+        self.log.read(query).await
     }
     async fn locate(
         &self,
         stream: &StreamId,
         changeset: ChangesetId,
     ) -> ees_store::Result<Option<Checkpoint>> {
-        self.0.locate(stream, changeset).await
+        self.log.locate(stream, changeset).await
     }
     async fn head(&self) -> ees_store::Result<LogHead> {
-        self.0.head().await
+        self.log.head().await
     }
     fn has_segments(&self) -> bool {
-        true
+        self.has_segments
     }
     async fn read_segment(&self, _: SegmentQuery) -> ees_store::Result<SegmentPage> {
         Err(Error::Storage { detail: "AccessDenied".to_owned(), source: "no right to scan".into() })
-    }
-}
-
-/// A log without segments.
-struct Plain(Arc<ChangingLog>);
-
-#[async_trait]
-impl ChangesetLog for Plain {
-    async fn read(&self, query: LogQuery) -> ees_store::Result<LogPage> {
-        self.0.read(query).await
-    }
-    async fn locate(
-        &self,
-        stream: &StreamId,
-        changeset: ChangesetId,
-    ) -> ees_store::Result<Option<Checkpoint>> {
-        self.0.locate(stream, changeset).await
-    }
-    async fn head(&self) -> ees_store::Result<LogHead> {
-        self.0.head().await
     }
 }

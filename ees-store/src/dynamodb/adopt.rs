@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Config;
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use uuid::Uuid;
 
 use super::counter::{self, Counter};
@@ -22,13 +21,11 @@ use super::place::{self, Placing, placing};
 use super::plan::Candidate;
 use super::table::Table;
 use super::worker::Worker;
-use super::{foreign, identity, mend, sweep};
+use super::{foreign, identity, mend, scan, sweep};
 use crate::{Checkpoint, Error, Result};
 
 /// How far a scan has come, and what it has seen: for going on after a crash.
 const PROGRESS: &str = "!!!RESERVED:ADOPTION!!!";
-const AT_STREAM: &str = "at_stream_id";
-const AT_CHANGESET: &str = "at_changeset_id";
 const IS_SCANNED: &str = "is_scanned";
 /// Where the order ended when the scan began.
 const ENDED_AT: &str = "ended_at";
@@ -306,10 +303,6 @@ impl Scan {
             let piece = saved.get(SEEN).and_then(|value| value.as_b().ok());
             seen.restore(at, PIECE_WORDS, piece.map_or(&[], |piece| piece.as_ref()));
         }
-        let from = match (item::to_text(progress, AT_STREAM), item::to_number(progress, AT_CHANGESET)) {
-            (Ok(stream), Ok(id)) => Some(item::key(stream, id)),
-            _ => None,
-        };
         let is_done = progress.contains_key(IS_SCANNED);
         let quarantined = item::to_number(progress, QUARANTINED).unwrap_or(0);
         // One of an earlier version has not looked at the places.
@@ -323,7 +316,7 @@ impl Scan {
         Ok(Some(Self {
             run: run.to_owned(),
             seen,
-            from,
+            from: scan::position(progress),
             changesets,
             quarantined,
             unplaced,
@@ -354,13 +347,8 @@ impl Scan {
     }
 
     async fn part(&mut self, table: &Table, done: &mut Adopted) -> Result<()> {
-        let scan = || {
-            let call = table.client.scan().table_name(&*table.name).consistent_read(true);
-            let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
-            call.set_exclusive_start_key(self.from.clone()).send()
-        };
-        let answer = table.call(scan).await.map_err(failed)?;
-        for found in answer.items().iter().filter(|item| !item::is_reserved(item)) {
+        let part = scan::part(table, self.from.as_ref()).await?;
+        for found in part.items.iter().filter(|item| !item::is_reserved(item)) {
             self.changesets += 1;
             if let Some(quarantined) = item::to_changeset(found)?.events.quarantined() {
                 self.quarantined += 1;
@@ -383,8 +371,8 @@ impl Scan {
             }
         }
         done.calls += 1;
-        done.read_units += answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap_or(0.0);
-        self.from = answer.last_evaluated_key;
+        done.read_units += part.read_units;
+        self.from = part.next;
         self.is_done = self.from.is_none();
         Ok(())
     }
@@ -406,10 +394,7 @@ impl Scan {
         let twice: Vec<u8> = self.twice.iter().flat_map(|place| place.to_le_bytes()).collect();
         progress.insert(TWICE.to_owned(), item::bytes(twice));
         progress.insert(ENDED_AT.to_owned(), number(self.ended_at.get()));
-        if let Some(from) = &self.from {
-            progress.insert(AT_STREAM.to_owned(), text(item::to_text(from, STREAM_ID)?));
-            progress.insert(AT_CHANGESET.to_owned(), number(item::to_number(from, CHANGESET_ID)?));
-        }
+        scan::remember(&mut progress, self.from.as_ref())?;
         if self.is_done {
             progress.insert(IS_SCANNED.to_owned(), number(1));
         }

@@ -13,9 +13,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Config;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{
-    ConditionCheck, Delete, Put, ReturnConsumedCapacity, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem, Update};
 use futures::{StreamExt, TryStreamExt};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -29,14 +27,13 @@ use super::keys;
 use super::moved::{self, FROM, MOVED_TO};
 use super::options::Options;
 use super::place::{self, PAGE, PAGE_ITEM};
+use super::scan;
 use super::table::{Table, values};
 use super::table_format::TableFormat;
 use crate::{Checkpoint, Error, Result, StreamId};
 
 /// Names the process that copies. One that another has relieved stops.
 const RUN: &str = "run";
-const AT_STREAM: &str = "at_stream_id";
-const AT_CHANGESET: &str = "at_changeset_id";
 const SUM: &str = "sum";
 const CHANGESETS: &str = "changesets";
 const IS_COPIED: &str = "is_copied";
@@ -326,11 +323,7 @@ impl<'a> Migration<'a> {
         if !is_from(&known, from) {
             return occupied("has the counter of another log");
         }
-        if let (Ok(stream), Ok(changeset)) =
-            (item::to_text(&known, AT_STREAM), item::to_number(&known, AT_CHANGESET))
-        {
-            migration.at = Some(item::key(stream, changeset));
-        }
+        migration.at = scan::position(&known);
         migration.is_copied = known.contains_key(IS_COPIED);
         migration.copied =
             Content { changesets: item::to_number(&known, CHANGESETS)?, sum: item::to_number(&known, SUM)? };
@@ -398,15 +391,10 @@ impl<'a> Migration<'a> {
 
     /// A megabyte of the old table: what belongs to the log, and is not what only the old table is about.
     async fn part(&mut self, at: Option<Item>) -> Result<(Vec<Item>, Option<Item>)> {
-        let scan = || {
-            let call = self.from.client.scan().table_name(&*self.from.name).consistent_read(true);
-            let call = call.return_consumed_capacity(ReturnConsumedCapacity::Total);
-            call.set_exclusive_start_key(at.clone()).send()
-        };
-        let answer = self.from.call(scan).await.map_err(failed)?;
-        self.done.read_units += answer.consumed_capacity.and_then(|it| it.capacity_units).unwrap_or(0.0);
+        let part = scan::part(self.from, at.as_ref()).await?;
+        self.done.read_units += part.read_units;
         let mut items = Vec::new();
-        for found in answer.items.into_iter().flatten() {
+        for found in part.items {
             let id = item::to_text(&found, STREAM_ID)?;
             let is_of_the_log = keys::is_item(id) || id.starts_with(identity::HOLES);
             let is_reserved = id.starts_with(StreamId::RESERVED_PREFIX);
@@ -418,7 +406,7 @@ impl<'a> Migration<'a> {
                 items.push(found);
             }
         }
-        Ok((items, answer.last_evaluated_key))
+        Ok((items, part.next))
     }
 
     /// The indexer of another system may have given a place to an item of ours. Readers of the new table would wait
@@ -507,10 +495,7 @@ impl<'a> Migration<'a> {
         item.insert(RUN.to_owned(), text(&*self.run));
         item.insert(CHANGESETS.to_owned(), number(self.copied.changesets));
         item.insert(SUM.to_owned(), number(self.copied.sum));
-        if let Some(at) = &self.at {
-            item.insert(AT_STREAM.to_owned(), text(item::to_text(at, STREAM_ID)?));
-            item.insert(AT_CHANGESET.to_owned(), number(item::to_number(at, CHANGESET_ID)?));
-        }
+        scan::remember(&mut item, self.at.as_ref())?;
         if self.is_copied {
             item.insert(IS_COPIED.to_owned(), number(1));
         }

@@ -3,8 +3,6 @@
 //! It lags behind the table by moments, and so does each of its partitions by itself. What it has of a page is put
 //! together here, in order; whether that is all, who reads must judge.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
 use futures::future::try_join_all;
 
 use super::error::failed;
@@ -15,27 +13,6 @@ use crate::{Checkpoint, Result};
 
 /// What one answer of DynamoDB holds, and what is asked for at once where several make up a page.
 const ANSWER_BYTES: usize = 1024 * 1024;
-
-/// How large an entry is, about, as reads have found.
-#[derive(Debug)]
-pub(super) struct EntryBytes(AtomicUsize);
-
-impl Default for EntryBytes {
-    fn default() -> Self {
-        Self(AtomicUsize::new(1024))
-    }
-}
-
-impl EntryBytes {
-    fn typical(&self) -> usize {
-        self.0.load(Relaxed).max(1)
-    }
-
-    /// The newest counts half: what a log holds may change.
-    fn found(&self, bytes: usize) {
-        self.0.store(usize::midpoint(self.typical(), bytes), Relaxed);
-    }
-}
 
 /// What the index has of a page, from one place to before another.
 pub(super) struct Part {

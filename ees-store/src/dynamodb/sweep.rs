@@ -12,14 +12,13 @@ use super::error::failed;
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
 use super::place::{self, PAGE_LENGTH};
 use super::plan::Candidate;
+use super::scan::{self, AT_CHANGESET, AT_STREAM};
 use super::table::{Table, names, values};
 use super::table_format::TableFormat;
 use crate::{Result, StreamId, Timestamp};
 
 /// Where a sweep that was cut short goes on, for the next one.
 const POSITION: &str = "!!!RESERVED:SWEEP!!!";
-const AT_STREAM: &str = "at_stream_id";
-const AT_CHANGESET: &str = "at_changeset_id";
 /// When one last came to the end of the table, in seconds since 1970.
 const ENDED_AT: &str = "ended_at";
 
@@ -106,11 +105,7 @@ fn now() -> u64 {
 /// How far the last sweep has come.
 pub(super) async fn progress(table: &Table) -> Result<Progress> {
     let Some(found) = table.get(item::key(POSITION, 0)).await? else { return Ok(Progress::default()) };
-    let at = match (item::to_text(&found, AT_STREAM), item::to_number(&found, AT_CHANGESET)) {
-        (Ok(stream), Ok(changeset)) => Some(item::key(stream, changeset)),
-        _ => None,
-    };
-    Ok(Progress { at, ended_at: item::to_number(&found, ENDED_AT).ok() })
+    Ok(Progress { at: scan::position(&found), ended_at: item::to_number(&found, ENDED_AT).ok() })
 }
 
 /// Remembers where this one stopped: here, or at the end.

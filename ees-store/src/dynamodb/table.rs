@@ -12,9 +12,9 @@ use aws_sdk_dynamodb::{Client, Config};
 
 use super::calls::{again, client, pauses};
 use super::clock::ServiceClock;
+use super::entry_bytes::EntryBytes;
 use super::error::{failed, is_contended, is_passing, is_read_contended};
 use super::item::{self, CHANGESET_ID, Item, STREAM_ID};
-use super::order::EntryBytes;
 use super::place;
 use super::schema::Layout;
 use super::table_format::TableFormat;

@@ -66,18 +66,16 @@ async fn each_stripe_takes_an_eighth_of_the_writes() {
 async fn several_busy_indexers() {
     println!("indexers  places/s  write units a place  read units a place  transactions  refused");
     for indexers in [1, 2, 4, 8] {
-        for _ in 0..1 {
-            let changesets = 7_920;
-            let (places_per_second, units) = measured(indexers, changesets).await;
-            let written = units.table + units.index.values().sum::<usize>();
-            let a_place = |units: usize| units as f64 / changesets as f64;
-            println!(
-                "{indexers:>8}{places_per_second:>10.0}{:>21.2}{:>20.3}{:>14}{:>9}",
-                a_place(written),
-                a_place(units.read),
-                units.transactions.0,
-                units.transactions.1
-            );
-        }
+        let changesets = 7_920;
+        let (places_per_second, units) = measured(indexers, changesets).await;
+        let written = units.table + units.index.values().sum::<usize>();
+        let a_place = |units: usize| units as f64 / changesets as f64;
+        println!(
+            "{indexers:>8}{places_per_second:>10.0}{:>21.2}{:>20.3}{:>14}{:>9}",
+            a_place(written),
+            a_place(units.read),
+            units.transactions.0,
+            units.transactions.1
+        );
     }
 }
