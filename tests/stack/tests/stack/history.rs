@@ -276,19 +276,18 @@ async fn a_history_is_counted_published_and_projected() {
     running.shut_down().await;
 }
 
-/// How often the emulator's topics may let through what was sent twice: their look whether it was, and the sending, are
-/// not one step.
-const REPEATED_MAX: usize = 3;
+/// What part of the messages the emulator's topics may let through twice: their look whether one was sent before, and the
+/// sending, are not one step, so two calls with the same messages at a time can both pass.
+const PUBLISHED_AGAIN_MAX: f64 = 0.01;
 
 /// Checks that every changeset and event arrived once, in the order of its stream.
 fn each_came_once_and_in_order(history: &History, told: &Told, told_events: &Told) {
-    let mut repeated = 0;
-    let mut once = |told: &Vec<Value>| {
-        let mut once = told.clone();
-        once.dedup();
-        repeated += told.len() - once.len();
-        once
-    };
+    let published_again = told.published_again + told_events.published_again;
+    let messages = (history.changesets + history.events) as f64;
+    assert!(
+        published_again as f64 <= messages * PUBLISHED_AGAIN_MAX,
+        "{published_again} messages came twice"
+    );
     for (stream_id, lines) in &history.streams {
         let id = |line: &Line| line.expected_last_changeset + 1;
         let whole = |line: &Line| {
@@ -296,13 +295,12 @@ fn each_came_once_and_in_order(history: &History, told: &Told, told_events: &Tol
             let (stream_id, changeset_id) = (stream_id.as_str(), id(line));
             json!({"stream_id": stream_id, "changeset_id": changeset_id, "events": events_of(line), "metadata": metadata})
         };
-        assert_eq!(once(&told[stream_id.as_str()]), lines.iter().map(whole).collect::<Vec<_>>());
+        assert_eq!(told.by_stream[stream_id.as_str()], lines.iter().map(whole).collect::<Vec<_>>());
         let of_changeset =
             |line: &Line| events_of(line).into_iter().map(|data| (id(line), data)).collect::<Vec<_>>();
         let expected = (1..).zip(lines.iter().flat_map(of_changeset)).map(|(event_id, (changeset_id, data))| {
             json!({"stream_id": stream_id.as_str(), "changeset_id": changeset_id, "event_id": event_id, "data": data})
         });
-        assert_eq!(once(&told_events[stream_id.as_str()]), expected.collect::<Vec<_>>());
+        assert_eq!(told_events.by_stream[stream_id.as_str()], expected.collect::<Vec<_>>());
     }
-    assert!(repeated <= REPEATED_MAX, "{repeated} messages came twice");
 }

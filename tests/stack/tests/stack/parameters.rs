@@ -316,7 +316,7 @@ async fn a_stack_goes_on_with_the_log_of_an_existing_table() {
     let ids: Vec<_> = page.changesets.iter().map(|it| it.changeset_id.get()).collect();
     assert_eq!(ids, [1, 2]);
     let told = subscriber.receive(1, LONG).await;
-    assert!(told.contains_key("account-1"));
+    assert!(told.by_stream.contains_key("account-1"));
 }
 
 /// The properties of the function of own-projection, and the statements of its role.

@@ -45,7 +45,7 @@ async fn the_policies_are_enough() {
 
     // Checks publishing, the function that a queue wakes, and the function that runs every minute.
     let all = 2 * COMMITS + 1;
-    let told = subscriber.receive(usize::try_from(all).unwrap(), LONG).await;
+    let told = subscriber.receive(usize::try_from(all).unwrap(), LONG).await.by_stream;
     assert_eq!((told["typed"].len(), told["untyped"].len(), told["plain"].len()), (5, 5, 1));
     let files = postgres::Database::connect(postgres.url()).await.unwrap();
     let deadline = Instant::now() + LONG;

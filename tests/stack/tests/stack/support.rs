@@ -18,8 +18,14 @@ pub(crate) const CALLER: &str = r#"{"Version": "2012-10-17", "Statement": {
     "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "arn:aws:execute-api:*:*:*"
 }}"#;
 
-/// Messages by stream, in the order of arrival.
-pub(crate) type Told = BTreeMap<String, Vec<Value>>;
+/// What a subscriber was told.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// The different messages by stream, in the order in which each came first.
+    pub(crate) by_stream: BTreeMap<String, Vec<Value>>,
+    /// How many messages the topic let through a second time.
+    pub(crate) published_again: usize,
+}
 
 /// A subscriber's queue.
 pub(crate) struct Subscriber {
@@ -67,14 +73,14 @@ impl Subscriber {
         Self { url, client }
     }
 
-    /// Waits for this number of messages, and returns them. A message that the queue delivers again, because
-    /// it was not deleted in time, counts once; a second message from the topic counts.
+    /// Waits for this number of different messages, and returns them. A message that comes again does not count: neither
+    /// what the queue delivers again, because it was not deleted in time, nor what the topic let through twice.
     pub(crate) async fn receive(&self, count: usize, within: Duration) -> Told {
         let deadline = Instant::now() + within;
-        let mut streams = Told::new();
-        let mut received = HashSet::new();
-        while received.len() < count {
-            assert!(Instant::now() < deadline, "{} of {count} messages", received.len());
+        let mut told = Told::default();
+        let (mut ids, mut bodies) = (HashSet::new(), HashSet::new());
+        while bodies.len() < count {
+            assert!(Instant::now() < deadline, "{} of {count} messages", bodies.len());
             let receive = self.client.receive_message().queue_url(&self.url).max_number_of_messages(10);
             let messages = receive.wait_time_seconds(2).send().await.unwrap().messages.unwrap_or_default();
             if messages.is_empty() {
@@ -85,16 +91,19 @@ impl Subscriber {
                 let done = DeleteMessageBatchRequestEntry::builder().id(number.to_string());
                 delete =
                     delete.entries(done.receipt_handle(message.receipt_handle.unwrap()).build().unwrap());
-                if !received.insert(message.message_id.unwrap()) {
-                    println!("{} comes again", message.body.unwrap());
+                let body = message.body.unwrap();
+                let is_delivered_again = !ids.insert(message.message_id.unwrap());
+                if !bodies.insert(body.clone()) {
+                    println!("{body} comes again");
+                    told.published_again += usize::from(!is_delivered_again);
                     continue;
                 }
-                let body: Value = serde_json::from_str(&message.body.unwrap()).unwrap();
+                let body: Value = serde_json::from_str(&body).unwrap();
                 let stream = body["stream_id"].as_str().unwrap().to_owned();
-                streams.entry(stream).or_default().push(body);
+                told.by_stream.entry(stream).or_default().push(body);
             }
             delete.send().await.unwrap();
         }
-        streams
+        told
     }
 }
